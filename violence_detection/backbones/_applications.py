@@ -1,0 +1,117 @@
+"""What the backbones share: a keras.applications network as an encoder of frames."""
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from violence_detection.errors import ConfigError, WeightsError
+
+
+def build_encoder(
+    application: Callable[..., keras.Model],
+    preprocess: Callable | None,
+    *,
+    frame_size: int,
+    weights: str | None,
+    layer: str = "pool",
+) -> keras.Model:
+    """A frozen network from frames to features, with its own preprocessing inside.
+
+    Args:
+        application: Of keras.applications.
+        preprocess: Its `preprocess_input`; None where the network rescales inside.
+        frame_size: S.
+        weights: None (drawn from Keras' global seed), "imagenet", or a weights file.
+        layer: "pool" for global average pooling without the top, else the name of a layer
+            of the network with its top.
+
+    Returns:
+        A model from float32 (B, S, S, 3) RGB in [0, 255] to float32 (B, D).
+
+    Raises:
+        ConfigError: If the network cannot be built for `frame_size`.
+        WeightsError: If the weights cannot be had or do not fit.
+    """
+    shape = (frame_size, frame_size, 3)
+    top = {"include_top": False, "pooling": "avg"} if layer == "pool" else {"include_top": True}
+    try:
+        network = application(weights=None, input_shape=shape, **top)
+    except ValueError as error:
+        raise ConfigError(
+            f"`frame_size` must suit {application.__name__}. Received: {frame_size} ({_brief(error)})"
+        ) from error
+    if weights == "imagenet":
+        network = _with_imagenet(application, shape, top)
+    elif weights is not None:
+        _load(network, Path(weights))
+    network.trainable = False
+    frames = keras.Input(shape, dtype="float32", name="frames")
+    pictures = preprocess(frames) if preprocess else frames
+    outputs = network.output if layer == "pool" else network.get_layer(layer).output
+    encode = keras.Model(network.input, outputs)
+    features = keras.layers.Activation("linear", dtype="float32", name="features")
+    return keras.Model(frames, features(encode(pictures)))
+
+
+def calibrate(model: keras.Model, *, seed: int) -> None:
+    """Give drawn weights a working range: set every BatchNorm's statistics from noise pictures.
+
+    As Keras draws them, the features of a MobileNet are around 1e-20 and become zero in
+    float16. Source: data-dependent initialisation (Krähenbühl et al., 2015).
+    """
+    layers = model.layers[1].layers
+    norms = [one for one in layers if isinstance(one, keras.layers.BatchNormalization)]
+    size = model.input_shape[1]
+    coarse = np.random.default_rng(seed).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
+    pictures = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
+    for norm in norms:
+        norm.trainable, norm.momentum = True, 0.0
+    model(pictures, training=True)
+    for norm in norms:
+        norm.trainable, norm.momentum = False, 0.99
+
+
+def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: dict) -> keras.Model:
+    name = application.__name__
+    try:
+        return application(weights="imagenet", input_shape=shape, **top)
+    except Exception as error:  # whatever the download raises: no network, a refused host
+        raise WeightsError(
+            f"The ImageNet weights of {name} must be downloadable once, or given as a file. "
+            f"Received: {_brief(error)} Fetch them where there is a network with "
+            f"keras.applications.{name}(include_top={top['include_top']}), copy the file from "
+            "~/.keras/models and give it with --weights PATH."
+        ) from error
+
+
+def _load(network: keras.Model, path: Path) -> None:
+    """Load a file and prove that every kernel came from it."""
+    if not path.is_file():
+        raise WeightsError(f"--weights must be imagenet, random or a file. Received: {path} (not there)")
+    kernels = [variable for variable in network.variables if len(variable.shape) >= 2]
+    drawn = [np.array(kernel) for kernel in kernels]
+    try:
+        with warnings.catch_warnings():  # hundreds of lines on files of older versions of Keras;
+            warnings.simplefilter("ignore")  # what they fear is checked below
+            network.load_weights(path)
+    except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
+        raise _does_not_fit(network, path, _brief(error)) from error
+    for kernel, before in zip(kernels, drawn, strict=True):
+        if np.array_equal(np.array(kernel), before):
+            raise _does_not_fit(network, path, f"it has nothing for {kernel.path}")
+    if not all(np.isfinite(np.array(variable)).all() for variable in network.variables):
+        raise WeightsError(f"Weights must be finite. Received: {path} (it holds NaN or infinity)")
+
+
+def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError:
+    return WeightsError(f"--weights must be a file of {network.name}. Received: {path} ({reason})")
+
+
+def _brief(error: Exception) -> str:
+    """The first sentence of an error, on one line."""
+    line = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    return line[:200]

@@ -1,0 +1,264 @@
+"""The feature cache: one folder a feature space, one array a video, and a manifest of both."""
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from violence_detection import files
+from violence_detection.errors import CacheError
+
+RECIPE_VERSION = 1
+_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What makes two arrays comparable; anything else about an extraction is not in here.
+
+    Attributes:
+        backbone: Part's name; `layer` is its output.
+        stream: Spec of what the backbone sees.
+        frames: T.
+        frame_size: Side of a picture in pixels.
+        resize: How a frame becomes a picture.
+        dim: D.
+        weights_digest: Of the backbone's variables.
+        engine, precision: What ran it, and in which arithmetic.
+        recipe: Version of everything else that changes the numbers.
+    """
+
+    backbone: str
+    layer: str
+    stream: str
+    frames: int
+    frame_size: int
+    resize: str
+    dim: int
+    weights_digest: str
+    engine: str
+    precision: str
+    recipe: int = RECIPE_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over all of it."""
+        return files.sha256_of_json(asdict(self))
+
+    @property
+    def name(self) -> str:
+        """Readable and unique: `mobilenetv2-rgb-20f-1a2b3c4d`."""
+        stream = re.sub(r"[^a-z0-9]+", "-", self.stream.lower()).strip("-")
+        return f"{self.backbone}-{stream}-{self.frames}f-{self.fingerprint[:_DIGITS]}"
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """From what `asdict` gave.
+
+        Raises:
+            CacheError: If a field is missing.
+        """
+        try:
+            return cls(**{field.name: values[field.name] for field in fields(cls)})
+        except (KeyError, TypeError) as error:
+            raise CacheError(f"A feature space must have every field. Missing: {error}") from error
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the manifest.
+
+    `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all the same) or failed (no
+    array, `error` says why).
+    """
+
+    path: str
+    label: str
+    group: str
+    split: str
+    size: int = 0
+    mtime: int = 0
+    digest: str = ""
+    array_digest: str = ""
+    frames: int = 0
+    fps: float = 0.0
+    duration_s: float = 0.0
+    status: str = "ok"
+    error: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.status != "failed"
+
+    @classmethod
+    def of(cls, row: dict[str, str]) -> Self:
+        """From a row of the CSV.
+
+        Raises:
+            CacheError: If a cell is missing or is not of its type.
+        """
+        try:
+            return cls(**{field.name: field.type(row[field.name]) for field in fields(cls)})
+        except (KeyError, ValueError, TypeError) as error:
+            raise CacheError(f"A row of the manifest must hold every column. Received: {row}") from error
+
+
+COLUMNS = tuple(field.name for field in fields(Entry))
+
+
+def dataset_name(root: Path, asked: str | None = None) -> str:
+    """`asked`, or the folder's name and 8 hex digits of its real path."""
+    if asked is not None:
+        return asked
+    real = root.resolve()
+    digits = hashlib.sha256(str(real).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+    return f"{real.name or 'root'}-{digits}"
+
+
+class FeatureCache:
+    """The folder of one feature space of one dataset."""
+
+    def __init__(self, folder: Path) -> None:
+        self.dir = folder.resolve()
+        self.manifest_path = self.dir / "manifest.csv"
+        self.extraction_path = self.dir / "extraction.json"
+        self._journal_path = self.dir / "manifest.journal.csv"
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """A cache that extract-features left.
+
+        Raises:
+            CacheError: If `folder` is none.
+        """
+        cache = cls(Path(folder))
+        for path in (cache.extraction_path, cache.manifest_path):
+            if not path.is_file():
+                raise CacheError(
+                    f"Features must be a folder that extract-features left, with {path.name}. "
+                    f"Received: {folder}"
+                )
+        return cache
+
+    def array_path(self, key: str) -> Path:
+        return self.dir / f"{key}.npy"
+
+    def settings(self) -> dict[str, Any]:
+        """What extraction.json holds.
+
+        Raises:
+            CacheError: If it cannot be read.
+        """
+        try:
+            return json.loads(self.extraction_path.read_text())
+        except (OSError, ValueError) as error:
+            raise CacheError(f"{self.extraction_path} must be readable JSON. ({error})") from error
+
+    def space(self) -> FeatureSpace:
+        return FeatureSpace.of(self.settings().get("feature_space", {}))
+
+    # -- the manifest
+
+    def entries(self) -> list[Entry]:
+        """Rows of the manifest, by path.
+
+        Raises:
+            CacheError: If the file is damaged.
+        """
+        if not self.manifest_path.is_file():
+            return []
+        return [Entry.of(row) for row in files.read_csv(self.manifest_path)]
+
+    def known(self) -> dict[str, Entry]:
+        """What is known of each video: the manifest, and after it what a killed run noted."""
+        known = {entry.path: entry for entry in self.entries()}
+        if self._journal_path.is_file():
+            text = self._journal_path.read_text(encoding="utf-8", errors="replace")
+            complete = text[: text.rfind("\n") + 1]
+            for row in csv.DictReader(io.StringIO(complete), COLUMNS):
+                try:
+                    entry = Entry.of(row)
+                except CacheError:
+                    continue  # a row torn by the kill; its video is read again
+                known[entry.path] = entry
+        return known
+
+    def note(self, entry: Entry) -> None:
+        """Add a row to the journal, so that a kill loses nothing that is done."""
+        line = io.StringIO()
+        csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(asdict(entry))
+        try:
+            with open(self._journal_path, "a", encoding="utf-8") as journal:
+                journal.write(line.getvalue())
+        except OSError as error:
+            raise files.write_error(self._journal_path, error) from error
+
+    def write_manifest(self, entries: Iterable[Entry]) -> None:
+        """Replace the manifest, and drop the journal that led to it."""
+        rows = sorted(entries, key=lambda entry: entry.path)
+        files.write_csv(self.manifest_path, COLUMNS, map(asdict, rows))
+        self._journal_path.unlink(missing_ok=True)
+
+    # -- the arrays
+
+    def write_array(self, key: str, features: np.ndarray) -> str:
+        """Write float16 (T, D); the SHA-256 of the file."""
+        content = io.BytesIO()
+        np.save(content, features.astype(np.float16), allow_pickle=False)
+        with files.writing(self.array_path(key)) as file:
+            file.write(content.getvalue())
+        return hashlib.sha256(content.getvalue()).hexdigest()
+
+    def read_array(self, entry: Entry, shape: tuple[int, int]) -> np.ndarray:
+        """The float16 (T, D) features of a video; damage is noticed by digest.
+
+        Raises:
+            CacheError: If the array is missing or is not what extraction wrote.
+        """
+        path = self.array_path(entry.path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise CacheError(f"The array of {entry.path} cannot be read: {error.strerror}.") from error
+        if hashlib.sha256(content).hexdigest() != entry.array_digest:
+            raise CacheError(
+                f"The array of {entry.path} must be what extract-features wrote; it was altered: "
+                f"{path}. Start extract-features --verify to make it again."
+            )
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+        if array.shape != shape or array.dtype != np.float16:
+            raise CacheError(
+                f"The array of {entry.path} must be float16 {shape}. Received: "
+                f"{array.dtype} {array.shape}"
+            )
+        return array
+
+    def has_array(self, entry: Entry, shape: tuple[int, int], *, verify: bool) -> bool:
+        """Whether the array is there at its size and, with `verify`, to the bit."""
+        if not verify:
+            try:
+                size = self.array_path(entry.path).stat().st_size
+            except OSError:
+                return False
+            return size == _array_bytes(shape)
+        try:
+            self.read_array(entry, shape)
+        except CacheError:
+            return False
+        return True
+
+
+def _array_bytes(shape: tuple[int, int]) -> int:
+    """Bytes of an .npy file with a float16 array of this shape."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"descr": "<f2", "fortran_order": False, "shape": shape}
+    )
+    return content.tell() + 2 * shape[0] * shape[1]

@@ -1,0 +1,308 @@
+"""Every setting once: its default, range and help. The flags, the checks and the JSON come from here."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from violence_detection import parts
+from violence_detection.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting must be, and what its help says."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] | None = None
+    shelf: str | None = None
+
+    def check(self, name: str, value: Any) -> Any:
+        """`value`, once it is in range; a spec comes back in its canonical form.
+
+        Raises:
+            ConfigError: If it is out of range, not a choice, or not on the shelf.
+        """
+        if value is None:
+            return None
+        if self.low is not None and not value >= self.low:
+            raise ConfigError(f"`{name}` must be >= {self.low}. Received: {name}={value}")
+        if self.high is not None and not value <= self.high:
+            raise ConfigError(f"`{name}` must be <= {self.high}. Received: {name}={value}")
+        if self.choices and value not in self.choices:
+            listed = ", ".join(self.choices)
+            raise ConfigError(f"`{name}` must be one of {listed}. Received: {name}={value}")
+        return parts.check(self.shelf, value) if self.shelf else value
+
+
+def option(default: Any, help: str, **rule: Any) -> Any:
+    """A dataclass field with its default, range and help."""
+    return dataclasses.field(default=default, metadata={"rule": Rule(help, **rule)})
+
+
+def same_as(config: type, name: str, help: str) -> Any:
+    """A field with the default and range of another config's, and a help of its own."""
+    field = _fields(config)[name]
+    rule = dataclasses.replace(field.metadata["rule"], help=help)
+    return dataclasses.field(default=field.default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a config, as the command line needs it."""
+
+    name: str
+    type: type
+    default: Any
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Config:
+    """Base of the configs: checked when made, JSON both ways.
+
+    `given` holds the names that a flag or a file set, so that a stage can tell a wish
+    from a default.
+    """
+
+    seed: int = option(42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1)
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for setting in self.settings():
+            value = _typed(setting, getattr(self, setting.name))
+            object.__setattr__(self, setting.name, setting.rule.check(setting.name, value))
+
+    @classmethod
+    def settings(cls) -> Iterator[Setting]:
+        """The settings, in the order of the class."""
+        for name, field in _fields(cls).items():
+            if "rule" in field.metadata:
+                yield Setting(name, _plain_type(field.type), field.default, field.metadata["rule"])
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
+        """The config of a command: flag beats `file` beats default.
+
+        Raises:
+            ConfigError: If the file cannot be read, or names an unknown setting.
+        """
+        values = {**(_read(file) if file else {}), **flags}
+        known = [setting.name for setting in cls.settings()]
+        for name in values:
+            if name not in known:
+                hint = parts.nearest(name, known)
+                raise ConfigError(f"Unknown setting `{name}`.{hint}")
+        return cls(**values, given=frozenset(values))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting, ready for JSON."""
+        return {setting.name: getattr(self, setting.name) for setting in self.settings()}
+
+
+def _fields(config: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(config)}
+
+
+def _plain_type(annotation: Any) -> type:
+    """`int | None` -> int."""
+    if isinstance(annotation, types.UnionType):
+        return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
+    return annotation
+
+
+def _typed(setting: Setting, value: Any) -> Any:
+    if value is None and setting.default is None:
+        return None
+    if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not setting.type or value != value:
+        raise ConfigError(
+            f"`{setting.name}` must be of type {setting.type.__name__}. "
+            f"Received: {setting.name}={value!r}"
+        )
+    return value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--config must name a readable JSON file. Received: {file} ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config must hold a JSON object. Received: a {type(values).__name__}")
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class FeatureConfig(Config):
+    """What stage one and everything that calls it share."""
+
+    cache_dir: str = option("feature_cache", "Where features are kept.")
+    dataset_name: str | None = option(
+        None, "Name of the dataset in the cache; default: the folder's name and a digest of its path."
+    )
+    backbone: str = option("efficientnetb0", "Network that encodes a frame.", shelf="backbones")
+    weights: str = option(
+        "imagenet", "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file."
+    )
+    stream: str = option("rgb", "What the backbone sees of a clip.", shelf="streams")
+    frames: int = option(20, "Frames sampled from a video (T).", low=1, high=1024)
+    frame_size: int | None = option(
+        None, "Side in pixels of what the backbone sees; default: the backbone's own.", low=32, high=1024
+    )
+    engine: str = option("tensorflow", "What runs the backbone.", shelf="engines")
+    workers: int | None = option(
+        None, "Videos decoded at the same time; default: the number of cores.", low=1, high=256
+    )
+    max_failures: float = option(
+        0.2, "Stop when more than this share of a class cannot be read; 1 never stops.", low=0.0, high=1.0
+    )
+    retry_failed: bool = option(False, "Try videos again that could not be read before.")
+    group_pattern: str | None = option(
+        None, "Regular expression on a video's path; its first group (or match) names the recording."
+    )
+    validation_fraction: float = option(
+        0.15, "Share of the videos for validation, where no split is given.", low=0.0, high=0.9
+    )
+    test_fraction: float = option(
+        0.15, "Share of the videos for the test, where no split is given.", low=0.0, high=0.9
+    )
+    split_seed: int = option(42, "Seed of the drawn split.", low=0, high=2**31 - 1)
+    redraw_splits: bool = option(False, "Draw the split again instead of keeping splits.csv.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ConfigError(
+                "`validation_fraction` + `test_fraction` must be < 1. Received: "
+                f"{self.validation_fraction} + {self.test_fraction}"
+            )
+        if self.dataset_name is not None and (
+            self.dataset_name in ("", ".", "..") or "/" in self.dataset_name
+        ):
+            raise ConfigError(
+                f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"
+            )
+
+
+@dataclass(frozen=True)
+class ExtractConfig(FeatureConfig):
+    """Settings of `extract-features`."""
+
+    batch_size: int = option(32, "Frames encoded at a time.", low=1, high=4096)
+    mixed_precision: bool = option(
+        False, "Encode in float16 (GPU) or bfloat16 (a CPU that has it)."
+    )
+    verify: bool = option(False, "Read every video and array again and compare digests.")
+
+
+@dataclass(frozen=True)
+class TrainConfig(FeatureConfig):
+    """Settings of `train`."""
+
+    dataset_path: str | None = option(None, "Folder of videos; what is missing is extracted first.")
+    features: str | None = option(None, "Folder that extract-features left.")
+    normal_class: str | None = option(None, "Name of the class in which nothing happens.")
+    extract_batch_size: int = same_as(
+        ExtractConfig, "batch_size", "Stage one, with --dataset-path: frames encoded at a time."
+    )
+    extract_mixed_precision: bool = same_as(
+        ExtractConfig, "mixed_precision", "Stage one, with --dataset-path: encode in reduced precision."
+    )
+    checkpoint_dir: str = option("checkpoints", "Where runs are kept.")
+    run: str | None = option(None, "Name of the run's folder; default: a fresh one.")
+    resume: bool = option(
+        False, "Go on with --run (default: the newest run); one that is finished prints its result."
+    )
+    epochs: int = option(60, "Passes over the training videos.", low=1, high=100_000)
+    batch_size: int = option(32, "Videos in a step, over all devices.", low=1, high=65_536)
+    learning_rate: float = option(1e-3, "Highest learning rate.", low=0.0, high=10.0)
+    warmup_epochs: float = option(
+        5.0, "Epochs spent warming up; at most a fifth of --epochs is used.", low=0.0
+    )
+    weight_decay: float = option(
+        0.01, "AdamW's decay, not on biases and norms.", low=0.0, high=1.0
+    )
+    clip_norm: float = option(
+        1.0, "Largest global norm of the gradients; 0 does not clip.", low=0.0
+    )
+    head: str = option("bilstm_attention", "Classifier on the features.", shelf="heads")
+    loss: str = option("focal(alpha=auto, gamma=2.0)", "Loss on the logits.", shelf="losses")
+    use_focal_loss: bool | None = option(
+        None, "Short for --loss focal; --no-use-focal-loss for crossentropy."
+    )
+    label_smoothing: float = option(
+        0.05, "Share of a label's weight spread over the classes.", low=0.0, high=0.5
+    )
+    use_class_weights: bool = option(True, "Weigh classes by the inverse of their share.")
+    mixed_precision: bool = option(
+        False, "Train in float16 (GPU) or bfloat16 (a CPU that has it)."
+    )
+    xla: bool = option(False, "Compile the forward and backward pass with XLA.")
+    virtual_devices: int | None = option(
+        None, "Split the CPU into this many devices and train over them, to try it out.", low=1, high=8
+    )
+    deterministic: bool = option(False, "The same bits at every run; slower.")
+    monitor: str = option(
+        "val_loss", "What the best epoch is best at.", choices=("val_loss", "val_auc", "val_accuracy")
+    )
+    early_stopping_patience: int = option(
+        15, "Epochs without a better one before training stops; 0 never stops.", low=0
+    )
+    checkpoint_epochs: int = option(
+        10, "Keep checkpoint_epoch_*.keras every so many epochs; 0 keeps none.", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.use_focal_loss is not None:
+            wanted = "focal(alpha=auto, gamma=2.0)" if self.use_focal_loss else "crossentropy"
+            if "loss" in self.given and parts.parse(self.loss)[0].name != parts.parse(wanted)[0].name:
+                flag = "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
+                raise ConfigError(f"{flag} and --loss must agree. Received: --loss {self.loss}")
+            if "loss" not in self.given:
+                object.__setattr__(self, "loss", wanted)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(Config):
+    """Settings of `evaluate`."""
+
+    split: str = option(
+        "test", "Which part of the videos.", choices=("train", "validation", "test")
+    )
+    features: str | None = option(
+        None, "Folder of features; default: the one that the run was trained on."
+    )
+    bootstrap: int = option(
+        2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+    )
+
+
+@dataclass(frozen=True)
+class PredictConfig(Config):
+    """Settings of `predict`."""
+
+    weights: str | None = option(
+        None, "Weights file of the backbone, where the run's own path is not here."
+    )
+    stride_s: float | None = option(
+        None, "Seconds from one window to the next; default: half a window.", low=0.04
+    )
+    batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+
+
+@dataclass(frozen=True)
+class DemoConfig(Config):
+    """Settings of `demo`."""
+
+    output: str = option("demo_output", "Folder for the clips, the features and the run.")
+    clips: int = option(320, "Clips to draw, half of each kind.", low=40, high=5000)
+    epochs: int = option(40, "Passes over the training clips, at most.", low=1)

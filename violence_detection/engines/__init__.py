@@ -1,0 +1,1 @@
+"""What runs a backbone. A part has `build`, which gives a function from pictures to features."""

@@ -1,0 +1,120 @@
+"""Files that are whole or not there, and the digests that prove it."""
+
+import contextlib
+import csv
+import errno
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from violence_detection.errors import ViolenceDetectionError
+
+TEMPORARY_MARK = ".partial-"
+_CHUNK_BYTES = 1 << 20
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` only when everything is written and synced.
+
+    The temporary name is `<name>.partial-<pid>`, in the same folder, and is gone after an
+    error. A full disk or a folder that cannot be written to becomes one clear line.
+
+    Raises:
+        ViolenceDetectionError: If the system refuses to write.
+    """
+    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
+    """What the system said about writing `path`, as the one line that a person needs."""
+    reason = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EFBIG: "the file-size limit is reached",
+        errno.EACCES: "no permission to write there",
+        errno.EPERM: "no permission to write there",
+        errno.EROFS: "the file system is read-only",
+        errno.ENOTDIR: "a file stands where a folder must be",
+        errno.EEXIST: "a file stands where a folder must be",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return ViolenceDetectionError(f"Cannot write {path}: {reason}.")
+
+
+def ensure_writable(folder: Path) -> None:
+    """Make `folder` and prove that a file can be written in it, before hours of work.
+
+    Raises:
+        ViolenceDetectionError: If it cannot.
+    """
+    probe = folder / f"probe{TEMPORARY_MARK}{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise write_error(folder, error) from error
+
+
+def sweep_temporary(folder: Path) -> int:
+    """Remove what a killed run left half-written below `folder`; the number of files removed."""
+    leftovers = list(folder.rglob(f"*{TEMPORARY_MARK}*")) if folder.is_dir() else []
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def write_text(path: Path, text: str) -> None:
+    with writing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write `rows` under `columns`; None becomes an empty cell."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(columns), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV file with a header; a byte-order mark is dropped, names are stripped."""
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        table = csv.reader(file, skipinitialspace=True)
+        columns = [name.strip() for name in next(table, [])]
+        return [dict(zip(columns, row, strict=False)) for row in table if any(row)]
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """Hex SHA-256 of a value's canonical JSON (sorted keys)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

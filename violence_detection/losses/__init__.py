@@ -1,0 +1,1 @@
+"""Losses on logits. A part has `build`, which gives a keras.losses.Loss."""

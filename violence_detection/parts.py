@@ -1,0 +1,130 @@
+"""Interchangeable parts: a folder is a shelf, a file on it is a part, a spec names one.
+
+A spec reads `name` or `name(key=value, ...)`; several are joined by `+`. Values are
+numbers, true/false, none, 'quoted' or bare words: `focal(gamma=2.0, alpha=auto)`.
+"""
+
+import ast
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from violence_detection.errors import ConfigError
+
+_PACKAGE_DIR = Path(__file__).parent
+_WORDS = {"true": True, "false": False, "none": None}
+
+
+class Spec(NamedTuple):
+    """A part's name and the arguments asked of it."""
+
+    name: str
+    arguments: dict[str, Any]
+
+    def __str__(self) -> str:
+        """The canonical text: keys in order, parsed again to an equal spec."""
+        listed = ", ".join(f"{key}={_format(self.arguments[key])}" for key in sorted(self.arguments))
+        return f"{self.name}({listed})" if listed else self.name
+
+
+def available(shelf: str) -> list[str]:
+    """Names of the parts on a shelf, sorted. Files starting with `_` are not parts."""
+    files = (_PACKAGE_DIR / shelf).glob("*.py")
+    return sorted(file.stem for file in files if not file.stem.startswith("_"))
+
+
+def parse(spec: str) -> list[Spec]:
+    """The parts that a spec names, in its order.
+
+    Raises:
+        ConfigError: If `spec` does not read as described above.
+    """
+    try:
+        return [_spec_of(node) for node in _summands(ast.parse(spec.strip(), mode="eval").body)]
+    except (SyntaxError, ValueError) as error:
+        raise ConfigError(
+            f"A spec must read name(key=value, ...), several joined by +. Received: {spec}"
+        ) from error
+
+
+def check(shelf: str, spec: str) -> str:
+    """The canonical text of `spec`, once every part in it is found on the shelf.
+
+    Raises:
+        ConfigError: If the spec does not parse or a part is not there.
+    """
+    specs = parse(spec)
+    for part in specs:
+        _find(shelf, part.name)
+    return "+".join(map(str, specs))
+
+
+def module(shelf: str, name: str) -> ModuleType:
+    """The module of one part.
+
+    Raises:
+        ConfigError: If the shelf does not have it.
+    """
+    return importlib.import_module(f"violence_detection.{shelf}.{_find(shelf, name)}")
+
+
+def load(shelf: str, spec: str, **context: Any) -> Any:
+    """Build the one part that `spec` names: its `build(**spec arguments, **context)`.
+
+    Raises:
+        ConfigError: If the part is not there, or does not take an argument of the spec.
+    """
+    part, *more = parse(spec)
+    if more:
+        raise ConfigError(f"{shelf}/ takes one part here. Received: {spec}")
+    build = module(shelf, part.name).build
+    accepted = [key for key in inspect.signature(build).parameters if key not in context]
+    for key in part.arguments:
+        if key not in accepted:
+            raise ConfigError(
+                f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. Received: {key}"
+            )
+    return build(**part.arguments, **context)
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """` Did you mean X?` where something in `words` is close to `word`, else nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" Did you mean `{close[0]}`?" if close else ""
+
+
+def _find(shelf: str, name: str) -> str:
+    names = available(shelf)
+    if name not in names:
+        raise ConfigError(f"No part '{name}' in {shelf}/. There are: {', '.join(names)}.")
+    return name
+
+
+def _summands(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*_summands(node.left), *_summands(node.right)]
+    return [node]
+
+
+def _spec_of(node: ast.expr) -> Spec:
+    if isinstance(node, ast.Name):
+        return Spec(node.id, {})
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
+        return Spec(node.func.id, {word.arg: _value(word.value) for word in node.keywords if word.arg})
+    raise ValueError("not a part")
+
+
+def _value(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name):
+        return _WORDS.get(node.id.lower(), node.id)
+    return ast.literal_eval(node)
+
+
+def _format(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) and value.isidentifier() else repr(value)

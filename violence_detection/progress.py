@@ -1,0 +1,69 @@
+"""Progress on stderr: a bar on a terminal, else a plain line every 30 seconds."""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from violence_detection import units
+
+log = logging.getLogger(__name__)
+_LINE_EVERY_S = 30.0
+
+
+@contextlib.contextmanager
+def track(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+    """Show how far a loop of `total` steps is, its rate and the time left.
+
+    Gives a function to call after each step. Nothing is shown below log level INFO.
+    """
+    if not log.isEnabledFor(logging.INFO):
+        yield lambda: None
+    elif sys.stderr.isatty():
+        with _bar(what, total, unit) as step:
+            yield step
+    else:
+        yield _Lines(what, total, unit).step
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+    from rich import progress
+    from rich.console import Console
+
+    start_s = time.monotonic()
+    columns = (
+        progress.TextColumn(what),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total, rate="")
+
+        def step() -> None:
+            bar.advance(task)
+            done = bar.tasks[0].completed
+            bar.update(task, rate=f"{done / (time.monotonic() - start_s):.1f} {unit}/s")
+
+        yield step
+
+
+class _Lines:
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self._what, self._total, self._unit = what, total, unit
+        self._done = 0
+        self._start_s = self._said_s = time.monotonic()
+
+    def step(self) -> None:
+        self._done += 1
+        now_s = time.monotonic()
+        if now_s - self._said_s >= _LINE_EVERY_S:
+            self._said_s = now_s
+            rate = self._done / (now_s - self._start_s)
+            left = units.format_duration((self._total - self._done) / rate)
+            log.info(
+                f"{self._what}: {self._done}/{self._total}, {rate:.1f} {self._unit}/s, {left} left"
+            )

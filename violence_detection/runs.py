@@ -1,0 +1,127 @@
+"""A run: the folder that training leaves, and that everything after it starts from."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from violence_detection import files
+from violence_detection.errors import ConfigError, RunError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """Paths in a run's folder, and the JSON in it."""
+
+    dir: Path
+
+    @property
+    def model_path(self) -> Path:
+        return self.dir / "best_model.keras"
+
+    @property
+    def config_path(self) -> Path:
+        return self.dir / "training_config.json"
+
+    @property
+    def results_path(self) -> Path:
+        return self.dir / "training_results.json"
+
+    @property
+    def history_path(self) -> Path:
+        return self.dir / "training_history.csv"
+
+    @property
+    def videos_path(self) -> Path:
+        """The videos that it was trained on, with their recording, split and digest."""
+        return self.dir / "training_videos.csv"
+
+    @property
+    def state_dir(self) -> Path:
+        return self.dir / "state"
+
+    @property
+    def tensorboard_dir(self) -> Path:
+        return self.dir / "tensorboard"
+
+    def evaluation_dir(self, split: str) -> Path:
+        return self.dir / "evaluation" / split
+
+    def checkpoint_path(self, epoch: int) -> Path:
+        return self.dir / f"checkpoint_epoch_{epoch:04d}.keras"
+
+    @property
+    def finished(self) -> bool:
+        return self.results_path.is_file()
+
+    @classmethod
+    def named(cls, checkpoint_dir: Path, name: str | None) -> Self:
+        """The run `name` in `checkpoint_dir`, or one with a fresh name; nothing is made yet.
+
+        Raises:
+            ConfigError: If `name` is not the name of a folder.
+        """
+        if name is None:
+            stamp = time.strftime("%Y%m%d-%H%M%S")
+            names = [stamp, *(f"{stamp}-{count}" for count in range(2, 1000))]
+            name = next(name for name in names if not (checkpoint_dir / name).exists())
+        elif name in ("", ".", "..") or "/" in name or "\\" in name:
+            raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
+        return cls((checkpoint_dir / name).resolve())
+
+    @classmethod
+    def newest(cls, checkpoint_dir: Path) -> Self | None:
+        """The run whose settings were written last, if there is one."""
+        configs = list(checkpoint_dir.glob("*/training_config.json"))
+        if not configs:
+            return None
+        return cls(max(configs, key=lambda path: path.stat().st_mtime_ns).parent.resolve())
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """A trained run.
+
+        Raises:
+            RunError: If `folder` is none, is not finished or is of a newer version.
+        """
+        run = cls(Path(folder).resolve())
+        if not run.dir.is_dir():
+            raise RunError(f"RUN must be a folder that train left. Received: {folder} (not there)")
+        for path in (run.config_path, run.results_path, run.model_path):
+            if not path.is_file():
+                raise RunError(
+                    f"A finished run must hold {path.name}. Received: {folder} (it does not; "
+                    "train --resume goes on with an unfinished one)"
+                )
+        version = run.config().get("format_version", 0)
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"The run's format must be <= {FORMAT_VERSION}. Received: {version} in {folder} "
+                "(made by a newer version of this program)"
+            )
+        return run
+
+    def config(self) -> dict[str, Any]:
+        return _read_json(self.config_path)
+
+    def results(self) -> dict[str, Any]:
+        return _read_json(self.results_path)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
+
+    def write_results(self, results: dict[str, Any]) -> None:
+        files.write_json(self.results_path, results)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
+    return value

@@ -1,0 +1,189 @@
+"""The machine: devices, precision, XLA and seeds, and what was got of what was asked for."""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from violence_detection.errors import ConfigError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+log = logging.getLogger(__name__)
+
+_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
+_RECORDED = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What training runs on.
+
+    Attributes:
+        strategy: MirroredStrategy for several devices, the default strategy for one.
+        dtype_policy: Keras' name of the precision.
+        xla: Whether forward and backward are compiled.
+        gpus: Number of GPUs in use.
+    """
+
+    strategy: "tf.distribute.Strategy"
+    dtype_policy: str
+    xla: bool
+    gpus: int
+
+    @property
+    def replicas(self) -> int:
+        return self.strategy.num_replicas_in_sync
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow and find the devices, keeping what it prints off the terminal.
+
+    It writes to file descriptor 2 from C++ whatever TF_CPP_MIN_LOG_LEVEL says, so the
+    descriptor itself is turned aside; the text comes back if the import fails.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with _stderr_aside():
+        import keras  # noqa: F401  (it reads KERAS_BACKEND now)
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    tf.get_logger().setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _stderr_aside() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def start(
+    *, seed: int, mixed_precision: bool, xla: bool, virtual_devices: int | None, deterministic: bool
+) -> Machine:
+    """Seed everything, set the precision, and find the devices.
+
+    What cannot be had is said in the log, and is not in the machine that comes back.
+
+    Raises:
+        ConfigError: If virtual devices are asked for and TensorFlow has already started
+            with another number of them.
+    """
+    import_tensorflow()
+    import keras
+    import tensorflow as tf
+
+    if virtual_devices:
+        _split_cpu(virtual_devices)
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+    gpus = 0 if virtual_devices else len(tf.config.list_logical_devices("GPU"))
+    devices = _devices(virtual_devices)
+    if len(devices) > 1:
+        strategy = tf.distribute.MirroredStrategy(
+            devices, cross_device_ops=None if gpus else tf.distribute.ReductionToOneDevice()
+        )
+    else:
+        strategy = tf.distribute.get_strategy()
+    policy = precision(mixed_precision, gpus=gpus)
+    keras.config.set_dtype_policy(policy)
+    return Machine(strategy, policy, _xla(xla, deterministic, len(devices), gpus), gpus)
+
+
+def precision(mixed: bool, *, gpus: int | None = None) -> str:
+    """The dtype policy for this machine; float32, with a line in the log, where there is none better."""
+    import tensorflow as tf
+
+    if not mixed:
+        return "float32"
+    if gpus is None:
+        gpus = len(tf.config.list_physical_devices("GPU"))
+    if gpus:
+        return "mixed_float16"
+    if cpu_has_bfloat16():
+        return "mixed_bfloat16"
+    log.warning("Mixed precision is off: there is no GPU, and this CPU has no bfloat16.")
+    return "float32"
+
+
+@contextlib.contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under a Keras dtype policy."""
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 itself (AMX or AVX512-BF16)."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    except OSError:
+        return False
+    return any(flag in flags for flag in _BFLOAT16_FLAGS)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("violence-detection", *_RECORDED):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def _split_cpu(count: int) -> None:
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    try:
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * count
+        )
+    except RuntimeError as error:
+        if len(tf.config.list_logical_devices("CPU")) != count:
+            raise ConfigError(
+                f"`virtual_devices` must be set before TensorFlow starts. Received: {count}"
+            ) from error
+
+
+def _devices(virtual_devices: int | None) -> list[str]:
+    import tensorflow as tf
+
+    kind = "CPU" if virtual_devices else "GPU"
+    return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
+    if asked and deterministic:
+        log.warning("XLA is off: it is not deterministic, and --deterministic was asked for.")
+    elif asked and devices > 1 and not gpus:
+        log.warning("XLA is off: it does not compile for several CPU replicas.")
+    return asked and not deterministic and (devices <= 1 or gpus > 0)

@@ -1,0 +1,178 @@
+"""Which recordings train, which validate and which test; drawn once, then kept.
+
+A recording (`group`) is never on two sides of a drawn split: clips cut from one recording
+are so alike that a model which has seen one has nearly seen the others.
+"""
+
+import dataclasses
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from violence_detection import files
+from violence_detection.videos import SPLITS, Video
+
+COLUMNS = ("path", "label", "group", "split", "source")
+_GIVEN, _DRAWN = "given", "drawn"
+_PLACEMENTS = 200_000
+_MISSING_COST = {"train": 1e9, "validation": 1e6, "test": 1e3}
+
+
+@dataclass
+class _Parts:
+    """Videos of each class in each split so far, and how many are wanted."""
+
+    wanted: Mapping[str, Mapping[str, float]]
+    have: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in SPLITS})
+
+    def cost(self) -> float:
+        """Squared distance to what is wanted; a class that a split lacks costs most."""
+        total = 0.0
+        for split, classes in self.wanted.items():
+            for label, wanted in classes.items():
+                have = self.have[split][label]
+                total += (have - wanted) ** 2 / max(wanted, 0.5)
+                if wanted > 0 and not have:
+                    total += _MISSING_COST[split]
+        return total
+
+    def cost_with(self, recording: Counter, split: str) -> float:
+        self.have[split] += recording
+        cost = self.cost()
+        self.have[split].subtract(recording)
+        return cost
+
+
+def assign(
+    videos: Sequence[Video],
+    *,
+    kept: Mapping[str, str],
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> dict[str, str]:
+    """A split for every video.
+
+    A given split is honoured. The others are drawn by recording, stratified by class,
+    around what is `kept` from before: a new video follows its recording, else it joins the
+    split that lacks most. Where a test set is given none is drawn; where only some splits
+    are given, `train` is divided only for the validation that is missing.
+
+    Args:
+        videos: The dataset.
+        kept: Split by key, from earlier draws.
+        validation_fraction: Share of the drawn videos for validation.
+        test_fraction: Share for the test.
+        seed: Of the draw.
+
+    Returns:
+        Split name by key.
+    """
+    given = {video.split for video in videos if video.split}
+    loose = [video for video in videos if not video.split]
+    if not loose and "validation" not in given:
+        loose = [video for video in videos if video.split == "train"]
+    movable = {video.key for video in loose}
+    placed = {video.key: video.split for video in videos if video.key not in movable}
+    placed |= {key: split for key, split in kept.items() if key in movable}
+    follow = {v.group: placed[v.key] for v in videos if v.key in placed and _may_lead(v, loose)}
+    for video in loose:
+        if video.key not in placed and video.group in follow:
+            placed[video.key] = follow[video.group]
+    rest = [video for video in loose if video.key not in placed]
+    if rest:
+        fractions = _fractions(given, validation_fraction, test_fraction)
+        drawn = _draw(rest, _so_far(videos, placed), fractions, seed)
+        placed |= {video.key: drawn[video.group] for video in rest}
+    return {video.key: placed[video.key] for video in videos}
+
+
+def _may_lead(video: Video, loose: Sequence[Video]) -> bool:
+    """Whether others follow `video`: a given split leads only those that have none given."""
+    return video.split == loose[0].split if loose and loose[0].split else True
+
+
+def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """Recordings that are in more than one split, sorted."""
+    sides = defaultdict(set)
+    for row in rows:
+        sides[row["group"]].add(row["split"])
+    return sorted(group for group, splits in sides.items() if len(splits - {""}) > 1)
+
+
+def read(path: Path) -> dict[str, str]:
+    """Split by key, from a splits.csv; empty where there is none."""
+    return {row["path"]: row["split"] for row in files.read_csv(path)} if path.is_file() else {}
+
+
+def write(path: Path, videos: Sequence[Video], assigned: Mapping[str, str]) -> None:
+    """Leave splits.csv; videos that are gone are dropped."""
+    rows = [
+        {
+            "path": video.key,
+            "label": video.label,
+            "group": video.group,
+            "split": assigned[video.key],
+            "source": _GIVEN if video.split == assigned[video.key] else _DRAWN,
+        }
+        for video in videos
+    ]
+    files.write_csv(path, COLUMNS, rows)
+
+
+def _fractions(given: set[str], validation: float, test: float) -> dict[str, float]:
+    """Share of each split in the draw; a split that is given, or has share 0, is not drawn."""
+    if "validation" in given or "test" in given:
+        test = 0.0
+    if "validation" in given:
+        validation = 0.0
+    shares = {"train": 1 - validation - test, "validation": validation, "test": test}
+    return {split: share for split, share in shares.items() if share > 0}
+
+
+def _so_far(videos: Sequence[Video], placed: Mapping[str, str]) -> dict[str, Counter]:
+    have = {name: Counter() for name in SPLITS}
+    for video in videos:
+        if video.key in placed:
+            have[placed[video.key]][video.label] += 1
+    return have
+
+
+def _draw(
+    videos: Sequence[Video], have: dict[str, Counter], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Split by recording: the cheapest of several greedy placements, largest recordings first."""
+    recordings = defaultdict(Counter)
+    for video in videos:
+        recordings[video.group][video.label] += 1
+    totals = sum(recordings.values(), Counter())
+    for split in fractions:
+        totals += have[split]
+    wanted = {
+        split: {label: share * count for label, count in totals.items()}
+        for split, share in fractions.items()
+    }
+    best: tuple[float, dict[str, str]] | None = None
+    tries = max(1, min(100, _PLACEMENTS // (len(recordings) * len(fractions))))
+    for attempt in range(tries):
+        order = sorted(recordings)
+        random.Random(seed * 1000 + attempt).shuffle(order)
+        order.sort(key=lambda group: -sum(recordings[group].values()))
+        state = _Parts(wanted, {split: Counter(counts) for split, counts in have.items()})
+        placed = {group: _place(state, recordings[group]) for group in order}
+        if best is None or state.cost() < best[0]:
+            best = state.cost(), placed
+    return best[1] if best else {}
+
+
+def _place(state: _Parts, recording: Counter) -> str:
+    split = min(state.wanted, key=lambda name: state.cost_with(recording, name))
+    state.have[split] += recording
+    return split
+
+
+def with_splits(videos: Sequence[Video], assigned: Mapping[str, str]) -> list[Video]:
+    """The videos, each with its split."""
+    return [dataclasses.replace(video, split=assigned[video.key]) for video in videos]

@@ -1,0 +1,315 @@
+"""A folder of videos: which files count, what each one's label, recording and split are.
+
+Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`, and
+`<class>/...`.
+"""
+
+import dataclasses
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from violence_detection import files
+from violence_detection.errors import ConfigError, DatasetError
+
+EXTENSIONS = frozenset(
+    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts "
+    ".mxf .ogv .ts .vob .webm .wmv".split()
+)
+SPLITS = ("train", "validation", "test")
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+_NORMAL_WORDS = frozenset(
+    "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "
+    "background noevent".split()
+)
+_VIOLENT_STEMS = (
+    "violen fight aggress assault attack abus abnormal anomal crime incident threat event"
+).split()
+_NEGATED = re.compile(r"(?:non|not|no)(.+)")
+
+
+@dataclass(frozen=True)
+class Video:
+    """One row of a dataset: a file, or a part of one.
+
+    `path` is relative to the dataset's folder, with `/`. `split` is empty where the
+    dataset gives none.
+    """
+
+    path: str
+    label: str
+    group: str
+    split: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Name in the cache: the path, and `@start-end` for a part of a file."""
+        if self.start_s is None:
+            return self.path
+        return f"{self.path}@{self.start_s:g}-{self.end_s:g}"
+
+
+@dataclass(frozen=True)
+class VideoFolder:
+    """What a folder holds.
+
+    Attributes:
+        grouping: Where the recordings come from: `videos.csv`, `--group-pattern`, or
+            `none` (each video is its own).
+        notes: One line for each thing that a person should know.
+    """
+
+    root: Path
+    videos: tuple[Video, ...]
+    grouping: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> list[str]:
+        return sorted({video.label for video in self.videos})
+
+
+def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
+    """Every video below `root` with its label, recording and given split.
+
+    Raises:
+        ConfigError: If `root` is not a folder, or the pattern is no regular expression.
+        DatasetError: If there are no videos, no classes, or one class only.
+    """
+    if not root.is_dir():
+        came = "a file" if root.exists() else "nothing there"
+        raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
+    found, notes = _walk(root)
+    table = root / "videos.csv"
+    if table.is_file():
+        videos, grouped, more = _from_table(table, found)
+    else:
+        videos, more = _from_folders(root, found)
+        grouped = False
+    notes += more
+    grouping = "videos.csv" if grouped else "none"
+    if group_pattern is not None:
+        videos, more = _grouped_by(videos, group_pattern)
+        notes, grouping = notes + more, "--group-pattern"
+    folder = VideoFolder(root, tuple(sorted(videos, key=lambda v: v.key)), grouping, tuple(notes))
+    _check_classes(folder)
+    return folder
+
+
+def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
+    """The class in which nothing happens: `asked`, else recognised by its name.
+
+    Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
+
+    Raises:
+        ConfigError: If `asked` is not a label, or not exactly one label is recognised.
+    """
+    labels = sorted(set(labels))
+    if asked is not None:
+        if asked not in labels:
+            raise ConfigError(
+                f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
+            )
+        return asked
+    plain = {label: _plain(label) for label in labels}
+    recognised = [label for label in labels if _is_normal(plain[label], plain.values())]
+    if len(recognised) != 1:
+        raise ConfigError(
+            "Exactly one class must be recognised as the normal one; name it with "
+            f"--normal-class. Received: {', '.join(labels)}"
+        )
+    return recognised[0]
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[\W_]+", "", label.casefold())
+
+
+def _is_normal(plain: str, others: Iterable[str]) -> bool:
+    if plain in _NORMAL_WORDS:
+        return True
+    negated = _NEGATED.fullmatch(plain)
+    if not negated:
+        return False
+    rest = negated[1]
+    return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
+
+
+def _walk(root: Path) -> tuple[list[str], list[str]]:
+    """Relative paths of the videos, and notes on what was passed over."""
+    found: list[str] = []
+    passed: Counter[str] = Counter()
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            subfolders.clear()
+            continue
+        seen.add(real)
+        passed["hidden folders"] += sum(name.startswith(".") for name in subfolders)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if name.startswith("."):
+                passed["hidden files"] += 1
+            elif Path(name).suffix.lower() not in EXTENSIONS:
+                passed["files that are no videos"] += 1
+            else:
+                found.append(Path(folder, name).relative_to(root).as_posix())
+    if (root / "videos.csv").is_file():
+        passed["files that are no videos"] -= 1
+    notes = [f"Ignored: {count} {what}." for what, count in passed.items() if count > 0]
+    return found, notes
+
+
+# -- videos.csv
+
+
+def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], bool, list[str]]:
+    try:
+        rows = files.read_csv(table)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"videos.csv must be readable UTF-8. Received: {table} ({error})") from error
+    if not rows:
+        raise DatasetError(f"videos.csv must have a row for each video. Received: {table} (no rows)")
+    for column in ("path", "label"):
+        if column not in rows[0]:
+            raise DatasetError(
+                "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
+                f"Received: {','.join(rows[0])}"
+            )
+    grouped = any(row.get("group", "").strip() for row in rows)
+    videos = [_row_to_video(row, number, table) for number, row in enumerate(rows, start=2)]
+    _check_unique(videos, table)
+    notes = []
+    outside = set(found) - {video.path for video in videos}
+    if outside:
+        notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
+    unknown = set(rows[0]) - {"path", "label", "split", "group", "start_s", "end_s"}
+    if unknown:
+        notes.append(f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}.")
+    return videos, grouped, notes
+
+
+def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
+    def fail(must: str, came: str) -> DatasetError:
+        return DatasetError(f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}")
+
+    path = row["path"].strip()
+    plain = PurePosixPath(path)
+    if plain.is_absolute() and plain.is_relative_to(table.parent.absolute().as_posix()):
+        plain = plain.relative_to(table.parent.absolute().as_posix())
+    if not path or plain.is_absolute() or ".." in plain.parts:
+        raise fail("path must be of a file below the folder of videos.csv", path)
+    label = row["label"].strip() if row.get("label") else ""
+    if not label:
+        raise fail("label must not be empty", label)
+    split = row.get("split", "").strip()
+    if split and split.lower() not in _SPLIT_NAMES:
+        raise fail("split must be train, validation or test", split)
+    start_s, end_s = (_seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s"))
+    if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
+        raise fail("start_s and end_s must both be there, start first", f"{start_s}, {end_s}")
+    group = row.get("group", "").strip() or plain.as_posix()
+    split = _SPLIT_NAMES.get(split.lower(), "")
+    return Video(plain.as_posix(), label, group, split, start_s, end_s)
+
+
+def _seconds(text: str, name: str, fail) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise fail(f"{name} must be a number of seconds >= 0", text)
+    return seconds
+
+
+def _check_unique(videos: Sequence[Video], table: Path) -> None:
+    counts = Counter(video.key for video in videos)
+    twice = [key for key, count in counts.items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{table.name} must name each video once. Received: {twice[0]} "
+            f"{counts[twice[0]]} times ({len(twice)} such)"
+        )
+
+
+# -- folders
+
+
+def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[str]]:
+    if not found:
+        raise DatasetError(
+            f"VIDEO_DIR must hold videos ({' '.join(sorted(EXTENSIONS))}). Received: {root} (none)"
+        )
+    inside = [path for path in found if "/" in path]
+    if not inside:
+        raise DatasetError(
+            "Videos must lie in class folders, or in a tree with a videos.csv. Received: "
+            f"{root} ({len(found)} videos without a class folder)"
+        )
+    tops = sorted({path.split("/")[0] for path in inside})
+    splits = [top for top in tops if top.lower() in _SPLIT_NAMES]
+    if splits and len(splits) < len(tops):
+        others = ", ".join(sorted(set(tops) - set(splits)))
+        raise DatasetError(
+            "The folders must all be splits (train, validation, test) or all be classes. "
+            f"Received: {', '.join(splits)} beside {others}"
+        )
+    depth = 1 if splits else 0
+    videos = [_located(path, depth) for path in inside if path.count("/") > depth]
+    notes = []
+    if len(videos) < len(found):
+        notes.append(f"Left out, in no class folder: {len(found) - len(videos)} videos.")
+    if not videos:
+        raise DatasetError(
+            f"Splits must hold class folders. Received: {root} ({len(found)} videos, none in one)"
+        )
+    return videos, notes
+
+
+def _located(path: str, depth: int) -> Video:
+    first, *_ = names = path.split("/")
+    split = _SPLIT_NAMES[first.lower()] if depth else ""
+    return Video(path, label=names[depth], group=path, split=split)
+
+
+def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], list[str]]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(
+            f"--group-pattern must be a regular expression. Received: {pattern} ({error})"
+        ) from error
+    grouped, alone = [], 0
+    for video in videos:
+        match = expression.search(video.path)
+        name = match and match[1 if expression.groups else 0]
+        alone += not name
+        grouped.append(dataclasses.replace(video, group=name or video.path))
+    notes = [f"--group-pattern does not match {alone} videos; each is its own recording."]
+    return grouped, notes if alone else []
+
+
+def _check_classes(folder: VideoFolder) -> None:
+    if len(folder.labels) < 2:
+        raise DatasetError(
+            f"There must be two classes or more. Received: {folder.root} "
+            f"(one class, {folder.labels[0]}, {len(folder.videos)} videos)"
+        )
