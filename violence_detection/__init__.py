@@ -1,3 +1,3 @@
-"""Two-stage violence detection: videos become features once, then classifiers train in minutes."""
+"""Violence detection in two stages: features of videos once, then classifiers in minutes."""
 
 __version__ = "0.1.0"

@@ -68,15 +68,17 @@ class FeatureSpace:
         try:
             return cls(**{field.name: values[field.name] for field in fields(cls)})
         except (KeyError, TypeError) as error:
-            raise CacheError(f"A feature space must have every field. Missing: {error}") from error
+            raise CacheError(
+                f"A feature space must have every field. Missing: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
 class Entry:
     """One row of the manifest.
 
-    `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all the same) or failed (no
-    array, `error` says why).
+    `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all
+    the same) or failed (no array, `error` says why).
     """
 
     path: str
@@ -105,9 +107,13 @@ class Entry:
             CacheError: If a cell is missing or is not of its type.
         """
         try:
-            return cls(**{field.name: field.type(row[field.name]) for field in fields(cls)})
+            return cls(
+                **{field.name: field.type(row[field.name]) for field in fields(cls)}
+            )
         except (KeyError, ValueError, TypeError) as error:
-            raise CacheError(f"A row of the manifest must hold every column. Received: {row}") from error
+            raise CacheError(
+                f"A row of the manifest must hold every column. Received: {row}"
+            ) from error
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))
@@ -118,7 +124,9 @@ def dataset_name(root: Path, asked: str | None = None) -> str:
     if asked is not None:
         return asked
     real = root.resolve()
-    digits = hashlib.sha256(str(real).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+    digits = hashlib.sha256(str(real).encode("utf-8", "surrogateescape")).hexdigest()[
+        :_DIGITS
+    ]
     return f"{real.name or 'root'}-{digits}"
 
 
@@ -159,7 +167,9 @@ class FeatureCache:
         try:
             return json.loads(self.extraction_path.read_text())
         except (OSError, ValueError) as error:
-            raise CacheError(f"{self.extraction_path} must be readable JSON. ({error})") from error
+            raise CacheError(
+                f"{self.extraction_path} must be readable JSON. ({error})"
+            ) from error
 
     def space(self) -> FeatureSpace:
         return FeatureSpace.of(self.settings().get("feature_space", {}))
@@ -226,7 +236,9 @@ class FeatureCache:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise CacheError(f"The array of {entry.path} cannot be read: {error.strerror}.") from error
+            raise CacheError(
+                f"The array of {entry.path} cannot be read: {error.strerror}."
+            ) from error
         if hashlib.sha256(content).hexdigest() != entry.array_digest:
             raise CacheError(
                 f"The array of {entry.path} must be what extract-features wrote; it was altered: "

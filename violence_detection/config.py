@@ -1,4 +1,4 @@
-"""Every setting once: its default, range and help. The flags, the checks and the JSON come from here."""
+"""Every setting once: its default, range and help. Flags, checks and JSON come from here."""
 
 import dataclasses
 import json
@@ -32,12 +32,18 @@ class Rule:
         if value is None:
             return None
         if self.low is not None and not value >= self.low:
-            raise ConfigError(f"`{name}` must be >= {self.low}. Received: {name}={value}")
+            raise ConfigError(
+                f"`{name}` must be >= {self.low}. Received: {name}={value}"
+            )
         if self.high is not None and not value <= self.high:
-            raise ConfigError(f"`{name}` must be <= {self.high}. Received: {name}={value}")
+            raise ConfigError(
+                f"`{name}` must be <= {self.high}. Received: {name}={value}"
+            )
         if self.choices and value not in self.choices:
             listed = ", ".join(self.choices)
-            raise ConfigError(f"`{name}` must be one of {listed}. Received: {name}={value}")
+            raise ConfigError(
+                f"`{name}` must be one of {listed}. Received: {name}={value}"
+            )
         return parts.check(self.shelf, value) if self.shelf else value
 
 
@@ -71,20 +77,26 @@ class Config:
     from a default.
     """
 
-    seed: int = option(42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1)
+    seed: int = option(
+        42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1
+    )
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for setting in self.settings():
             value = _typed(setting, getattr(self, setting.name))
-            object.__setattr__(self, setting.name, setting.rule.check(setting.name, value))
+            object.__setattr__(
+                self, setting.name, setting.rule.check(setting.name, value)
+            )
 
     @classmethod
     def settings(cls) -> Iterator[Setting]:
         """The settings, in the order of the class."""
         for name, field in _fields(cls).items():
             if "rule" in field.metadata:
-                yield Setting(name, _plain_type(field.type), field.default, field.metadata["rule"])
+                yield Setting(
+                    name, _plain_type(field.type), field.default, field.metadata["rule"]
+                )
 
     @classmethod
     def of(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
@@ -103,7 +115,9 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, ready for JSON."""
-        return {setting.name: getattr(self, setting.name) for setting in self.settings()}
+        return {
+            setting.name: getattr(self, setting.name) for setting in self.settings()
+        }
 
 
 def _fields(config: type) -> dict[str, dataclasses.Field]:
@@ -113,7 +127,9 @@ def _fields(config: type) -> dict[str, dataclasses.Field]:
 def _plain_type(annotation: Any) -> type:
     """`int | None` -> int."""
     if isinstance(annotation, types.UnionType):
-        return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
+        return next(
+            kind for kind in typing.get_args(annotation) if kind is not type(None)
+        )
     return annotation
 
 
@@ -134,9 +150,13 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"--config must name a readable JSON file. Received: {file} ({error})") from error
+        raise ConfigError(
+            f"--config must name a readable JSON file. Received: {file} ({error})"
+        ) from error
     if not isinstance(values, dict):
-        raise ConfigError(f"--config must hold a JSON object. Received: a {type(values).__name__}")
+        raise ConfigError(
+            f"--config must hold a JSON object. Received: a {type(values).__name__}"
+        )
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
@@ -146,36 +166,60 @@ class FeatureConfig(Config):
 
     cache_dir: str = option("feature_cache", "Where features are kept.")
     dataset_name: str | None = option(
-        None, "Name of the dataset in the cache; default: the folder's name and a digest of its path."
+        None,
+        "Name of the dataset in the cache; default: the folder's name and a digest of its path.",
     )
-    backbone: str = option("efficientnetb0", "Network that encodes a frame.", shelf="backbones")
+    backbone: str = option(
+        "efficientnetb0", "Network that encodes a frame.", shelf="backbones"
+    )
     weights: str = option(
-        "imagenet", "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file."
+        "imagenet",
+        "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file.",
     )
     stream: str = option("rgb", "What the backbone sees of a clip.", shelf="streams")
     frames: int = option(20, "Frames sampled from a video (T).", low=1, high=1024)
     frame_size: int | None = option(
-        None, "Side in pixels of what the backbone sees; default: the backbone's own.", low=32, high=1024
+        None,
+        "Side in pixels of what the backbone sees; default: the backbone's own.",
+        low=32,
+        high=1024,
     )
     engine: str = option("tensorflow", "What runs the backbone.", shelf="engines")
     workers: int | None = option(
-        None, "Videos decoded at the same time; default: the number of cores.", low=1, high=256
+        None,
+        "Videos decoded at the same time; default: the number of cores.",
+        low=1,
+        high=256,
     )
     max_failures: float = option(
-        0.2, "Stop when more than this share of a class cannot be read; 1 never stops.", low=0.0, high=1.0
+        0.2,
+        "Stop when more than this share of a class cannot be read; 1 never stops.",
+        low=0.0,
+        high=1.0,
     )
-    retry_failed: bool = option(False, "Try videos again that could not be read before.")
+    retry_failed: bool = option(
+        False, "Try videos again that could not be read before."
+    )
     group_pattern: str | None = option(
-        None, "Regular expression on a video's path; its first group (or match) names the recording."
+        None,
+        "Regular expression on a video's path; its first group (or match) names the recording.",
     )
     validation_fraction: float = option(
-        0.15, "Share of the videos for validation, where no split is given.", low=0.0, high=0.9
+        0.15,
+        "Share of the videos for validation, where no split is given.",
+        low=0.0,
+        high=0.9,
     )
     test_fraction: float = option(
-        0.15, "Share of the videos for the test, where no split is given.", low=0.0, high=0.9
+        0.15,
+        "Share of the videos for the test, where no split is given.",
+        low=0.0,
+        high=0.9,
     )
     split_seed: int = option(42, "Seed of the drawn split.", low=0, high=2**31 - 1)
-    redraw_splits: bool = option(False, "Draw the split again instead of keeping splits.csv.")
+    redraw_splits: bool = option(
+        False, "Draw the split again instead of keeping splits.csv."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -200,32 +244,47 @@ class ExtractConfig(FeatureConfig):
     mixed_precision: bool = option(
         False, "Encode in float16 (GPU) or bfloat16 (a CPU that has it)."
     )
-    verify: bool = option(False, "Read every video and array again and compare digests.")
+    verify: bool = option(
+        False, "Read every video and array again and compare digests."
+    )
 
 
 @dataclass(frozen=True)
 class TrainConfig(FeatureConfig):
     """Settings of `train`."""
 
-    dataset_path: str | None = option(None, "Folder of videos; what is missing is extracted first.")
+    dataset_path: str | None = option(
+        None, "Folder of videos; what is missing is extracted first."
+    )
     features: str | None = option(None, "Folder that extract-features left.")
-    normal_class: str | None = option(None, "Name of the class in which nothing happens.")
+    normal_class: str | None = option(
+        None, "Name of the class in which nothing happens."
+    )
     extract_batch_size: int = same_as(
-        ExtractConfig, "batch_size", "Stage one, with --dataset-path: frames encoded at a time."
+        ExtractConfig,
+        "batch_size",
+        "Stage one, with --dataset-path: frames encoded at a time.",
     )
     extract_mixed_precision: bool = same_as(
-        ExtractConfig, "mixed_precision", "Stage one, with --dataset-path: encode in reduced precision."
+        ExtractConfig,
+        "mixed_precision",
+        "Stage one, with --dataset-path: encode in reduced precision.",
     )
     checkpoint_dir: str = option("checkpoints", "Where runs are kept.")
     run: str | None = option(None, "Name of the run's folder; default: a fresh one.")
     resume: bool = option(
-        False, "Go on with --run (default: the newest run); one that is finished prints its result."
+        False,
+        "Go on with --run (default: the newest run); one that is finished prints its result.",
     )
     epochs: int = option(60, "Passes over the training videos.", low=1, high=100_000)
-    batch_size: int = option(32, "Videos in a step, over all devices.", low=1, high=65_536)
+    batch_size: int = option(
+        32, "Videos in a step, over all devices.", low=1, high=65_536
+    )
     learning_rate: float = option(1e-3, "Highest learning rate.", low=0.0, high=10.0)
-    warmup_epochs: float = option(
-        5.0, "Epochs spent warming up; at most a fifth of --epochs is used.", low=0.0
+    warmup_epochs: float | None = option(
+        None,
+        "Epochs spent warming up; default: 5, or a fifth of --epochs if that is less.",
+        low=0.0,
     )
     weight_decay: float = option(
         0.01, "AdamW's decay, not on biases and norms.", low=0.0, high=1.0
@@ -234,24 +293,33 @@ class TrainConfig(FeatureConfig):
         1.0, "Largest global norm of the gradients; 0 does not clip.", low=0.0
     )
     head: str = option("bilstm_attention", "Classifier on the features.", shelf="heads")
-    loss: str = option("focal(alpha=auto, gamma=2.0)", "Loss on the logits.", shelf="losses")
+    loss: str = option(
+        "focal(alpha=auto, gamma=2.0)", "Loss on the logits.", shelf="losses"
+    )
     use_focal_loss: bool | None = option(
         None, "Short for --loss focal; --no-use-focal-loss for crossentropy."
     )
     label_smoothing: float = option(
         0.05, "Share of a label's weight spread over the classes.", low=0.0, high=0.5
     )
-    use_class_weights: bool = option(True, "Weigh classes by the inverse of their share.")
+    use_class_weights: bool = option(
+        True, "Weigh classes by the inverse of their share."
+    )
     mixed_precision: bool = option(
         False, "Train in float16 (GPU) or bfloat16 (a CPU that has it)."
     )
     xla: bool = option(False, "Compile the forward and backward pass with XLA.")
     virtual_devices: int | None = option(
-        None, "Split the CPU into this many devices and train over them, to try it out.", low=1, high=8
+        None,
+        "Split the CPU into this many devices and train over them, to try it out.",
+        low=1,
+        high=8,
     )
     deterministic: bool = option(False, "The same bits at every run; slower.")
     monitor: str = option(
-        "val_loss", "What the best epoch is best at.", choices=("val_loss", "val_auc", "val_accuracy")
+        "val_loss",
+        "What the best epoch is best at.",
+        choices=("val_loss", "val_auc", "val_accuracy"),
     )
     early_stopping_patience: int = option(
         15, "Epochs without a better one before training stops; 0 never stops.", low=0
@@ -262,13 +330,27 @@ class TrainConfig(FeatureConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
+            raise ConfigError(
+                "`warmup_epochs` must be < epochs. Received: "
+                f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+            )
         if self.use_focal_loss is not None:
-            wanted = "focal(alpha=auto, gamma=2.0)" if self.use_focal_loss else "crossentropy"
-            if "loss" in self.given and parts.parse(self.loss)[0].name != parts.parse(wanted)[0].name:
-                flag = "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
-                raise ConfigError(f"{flag} and --loss must agree. Received: --loss {self.loss}")
-            if "loss" not in self.given:
-                object.__setattr__(self, "loss", wanted)
+            self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
+
+    def _resolve_loss(self, wanted: str) -> None:
+        """Put what the shorthand says into `loss`, which alone counts from here on."""
+        if parts.parse(self.loss)[0].name != wanted:
+            if "loss" in self.given:
+                flag = (
+                    "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
+                )
+                raise ConfigError(
+                    f"{flag} and --loss must agree. Received: --loss {self.loss}"
+                )
+            object.__setattr__(self, "loss", wanted)
+        object.__setattr__(self, "use_focal_loss", None)
+        object.__setattr__(self, "given", self.given - {"use_focal_loss"} | {"loss"})
 
 
 @dataclass(frozen=True)
@@ -303,6 +385,8 @@ class PredictConfig(Config):
 class DemoConfig(Config):
     """Settings of `demo`."""
 
-    output: str = option("demo_output", "Folder for the clips, the features and the run.")
+    output: str = option(
+        "demo_output", "Folder for the clips, the features and the run."
+    )
     clips: int = option(320, "Clips to draw, half of each kind.", low=40, high=5000)
     epochs: int = option(40, "Passes over the training clips, at most.", low=1)

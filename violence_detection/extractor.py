@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 
 from violence_detection import parts, runtime, units
 from violence_detection.cache import FeatureSpace
-from violence_detection.errors import VideoError, WeightsError
-from violence_detection.frames import Clip, ClipReader, sample_indices
+from violence_detection.errors import WeightsError
+from violence_detection.frames import ClipReader, sample_indices
 
 
 class FeatureExtractor:
@@ -89,7 +88,9 @@ class FeatureExtractor:
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
-    def of_space(cls, space: FeatureSpace, *, weights: str, batch_size: int, seed: int) -> Self:
+    def of_space(
+        cls, space: FeatureSpace, *, weights: str, batch_size: int, seed: int
+    ) -> Self:
         """The extractor of a known feature space.
 
         Raises:
@@ -113,13 +114,6 @@ class FeatureExtractor:
                 f"({extractor.space.weights_digest[:8]})"
             )
         return extractor
-
-    def read(self, path: Path, start_s: float | None = None, end_s: float | None = None) -> Clip:
-        """The pictures of a video; see `ClipReader.read`. OpenCV's own errors are a VideoError."""
-        try:
-            return self.reader.read(path, start_s, end_s)
-        except (cv2.error, MemoryError) as error:
-            raise VideoError(f"the decoder failed: {str(error).strip().splitlines()[0]}") from error
 
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """Features of up to `batch_size` pictures.
@@ -193,7 +187,9 @@ class FeatureExtractor:
                 indices = start + sample_indices(plan.length_frames, count)
                 needed.append((start, indices))
                 yield from (index for index in ahead if index < start)
-                ahead = sorted({index for index in ahead if index >= start} | set(indices.tolist()))
+                ahead = sorted(
+                    {index for index in ahead if index >= start} | set(indices.tolist())
+                )
             yield from ahead
 
         times_s: dict[int, float] = {}
@@ -203,7 +199,11 @@ class FeatureExtractor:
             while needed and needed[0][1][-1] <= index:
                 start, indices = needed.popleft()
                 end_s = times_s[start] + units.frames_to_s(plan.length_frames, fps)
-                yield times_s[start], end_s, np.stack([features[int(i)] for i in indices])
+                yield (
+                    times_s[start],
+                    end_s,
+                    np.stack([features[int(i)] for i in indices]),
+                )
                 found = True
                 for old in [key for key in features if key <= start]:
                     del features[old]
@@ -211,7 +211,7 @@ class FeatureExtractor:
                     del times_s[old]
         if not found:
             # Shorter than declared: no window was completed. Read it as one clip.
-            clip = self.read(path)
+            clip = self.reader.read(path)
             for _, rows in self.encode_clips([(None, clip.pictures)]):
                 yield 0.0, clip.duration_s, rows
 

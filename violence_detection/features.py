@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from os import cpu_count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -19,8 +20,13 @@ from filelock import FileLock, Timeout
 from violence_detection import files, progress, runtime, splits, videos
 from violence_detection.cache import Entry, FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
-from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
-from violence_detection.errors import ViolenceDetectionError
+from violence_detection.errors import (
+    CacheError,
+    ConfigError,
+    DatasetError,
+    VideoError,
+    ViolenceDetectionError,
+)
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import Clip
 from violence_detection.videos import Video, VideoFolder
@@ -57,17 +63,28 @@ class Extraction:
             "extracted": self.extracted,
             "reused": self.reused,
             "failed": self.failed,
-            "failures": [{"path": path, "reason": reason} for path, reason in self.failures],
+            "failures": [
+                {"path": path, "reason": reason} for path, reason in self.failures
+            ],
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
-            "videos_per_s": round(self.extracted / self.seconds, 3) if self.seconds else 0.0,
+            "videos_per_s": round(self.extracted / self.seconds, 3)
+            if self.seconds
+            else 0.0,
             "engine": self.engine,
             "precision": self.precision,
         }
 
 
-def extract(video_dir: Path, config: ExtractConfig) -> Extraction:
+def extract(
+    video_dir: Path, config: ExtractConfig, *, force: bool = False
+) -> Extraction:
     """Extract what is missing or changed of a folder of videos, and leave a cache behind.
+
+    Args:
+        video_dir: The folder.
+        config: Everything that was asked for.
+        force: Extract everything again.
 
     Raises:
         ConfigError: If the folder or a setting cannot be meant.
@@ -77,7 +94,7 @@ def extract(video_dir: Path, config: ExtractConfig) -> Extraction:
     """
     # -- from what: the videos, with label, recording and given split
     folder = read_videos(video_dir, config)
-    dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
+    dataset_dir = _dataset_dir(video_dir, config)
     files.ensure_writable(dataset_dir)
     _check_split_settings(dataset_dir, config)
 
@@ -92,7 +109,7 @@ def extract(video_dir: Path, config: ExtractConfig) -> Extraction:
         files.sweep_temporary(cache.dir)
         _write_settings(cache, video_dir, config, extractor, folder, complete=False)
         job = _Job(folder, cache, extractor, config)
-        job.recognise()
+        job.recognise({} if force else cache.known())
 
         # -- go, and whatever happens keep what is done
         try:
@@ -114,13 +131,38 @@ def extract(video_dir: Path, config: ExtractConfig) -> Extraction:
     return job.report()
 
 
+def plan(video_dir: Path, config: ExtractConfig) -> dict[str, Any]:
+    """What `extract` would do; nothing is written."""
+    folder = read_videos(video_dir, config)
+    runtime.import_tensorflow()
+    extractor = _extractor(config)
+    cache = FeatureCache(_dataset_dir(video_dir, config) / extractor.space.name)
+    job = _Job(folder, cache, extractor, config)
+    job.recognise(cache.known())
+    failed = len(job.failures)
+    return {
+        "dry_run": True,
+        "features": str(cache.dir),
+        "videos": len(folder.videos),
+        "to_extract": len(job.todo),
+        "reused": len(job.entries) - failed,
+        "failed": failed,
+    }
+
+
+def _dataset_dir(video_dir: Path, config: ExtractConfig) -> Path:
+    return Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
+
+
 def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     """The folder's videos; its notes go to the log."""
     folder = videos.read_folder(video_dir, group_pattern=config.group_pattern)
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})
-    log.info(f"{len(folder.videos)} videos ({listed}) of {recordings} recordings in {video_dir}")
+    log.info(
+        f"{len(folder.videos)} videos ({listed}) of {recordings} recordings in {video_dir}"
+    )
     for note in folder.notes:
         log.info(note)
     if folder.grouping == "none":
@@ -158,7 +200,12 @@ class _Job:
         extractor: FeatureExtractor,
         config: ExtractConfig,
     ) -> None:
-        self.folder, self.cache, self.extractor, self.config = folder, cache, extractor, config
+        self.folder, self.cache, self.extractor, self.config = (
+            folder,
+            cache,
+            extractor,
+            config,
+        )
         self.entries: dict[str, Entry] = {}
         self.todo: list[Video] = []
         self.extracted = 0
@@ -171,16 +218,17 @@ class _Job:
         failed = [entry for entry in self.entries.values() if not entry.usable]
         return sorted((entry.path, entry.error) for entry in failed)
 
-    def recognise(self) -> None:
+    def recognise(self, known: Mapping[str, Entry]) -> None:
         """Sort the videos into those that are done and those to do."""
-        known = self.cache.known()
         for video in self.folder.videos:
             entry = self._reusable(video, known.get(video.key))
             if entry is None:
                 self.todo.append(video)
             else:
                 self.entries[video.key] = entry
-        log.info(f"{len(self.todo)} videos to extract, {len(self.entries)} known already")
+        log.info(
+            f"{len(self.todo)} videos to extract, {len(self.entries)} known already"
+        )
 
     def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:
         if entry is None or (not entry.usable and self.config.retry_failed):
@@ -214,22 +262,28 @@ class _Job:
         self._check_failures()
         if not self.todo:
             return
-        with progress.track("Extracting", len(self.todo), "videos") as step:
-            with contextlib.closing(self._decoded(step)) as decoded:
-                for (entry, clip), features in self.extractor.encode_clips(decoded):
-                    self._keep(entry, clip, features)
-                    step()
+        with (
+            progress.track("Extracting", len(self.todo), "videos") as step,
+            contextlib.closing(self._decoded(step)) as decoded,
+        ):
+            for (entry, clip), features in self.extractor.encode_clips(decoded):
+                self._keep(entry, clip, features)
+                step()
 
     def _decoded(self, step) -> Iterator[tuple[tuple[Entry, Clip], np.ndarray]]:
         workers = self.config.workers or cpu_count() or 1
         with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
             # As many in flight as keep the encoder fed; memory does not grow with the list.
             todo = iter(self.todo)
-            flying = [pool.submit(self._decode, video) for video in islice(todo, 2 * workers)]
+            flying = [
+                pool.submit(self._decode, video) for video in islice(todo, 2 * workers)
+            ]
             try:
                 while flying:
                     entry, clip = flying.pop(0).result()
-                    flying.extend(pool.submit(self._decode, video) for video in islice(todo, 1))
+                    flying.extend(
+                        pool.submit(self._decode, video) for video in islice(todo, 1)
+                    )
                     if clip is None:
                         self._fail(entry)
                         step()
@@ -249,7 +303,7 @@ class _Job:
                 mtime=stat.st_mtime_ns,
                 digest=files.sha256_of_file(path),
             )
-            return entry, self.extractor.read(path, video.start_s, video.end_s)
+            return entry, self.extractor.reader.read(path, video.start_s, video.end_s)
         except VideoError as error:
             reason = str(error)
         except FileNotFoundError:
@@ -278,7 +332,9 @@ class _Job:
 
     def _fail(self, entry: Entry) -> None:
         log.warning(f"Cannot read {entry.path}: {entry.error}")
-        self.cache.array_path(entry.path).unlink(missing_ok=True)  # of what the file was before
+        self.cache.array_path(entry.path).unlink(
+            missing_ok=True
+        )  # of what the file was before
         self._note(entry)
         self._check_failures()
 
@@ -289,7 +345,9 @@ class _Job:
     def _check_failures(self) -> None:
         """Stop before hours are wasted on a class that cannot be read."""
         totals = Counter(video.label for video in self.folder.videos)
-        failed = Counter(entry.label for entry in self.entries.values() if not entry.usable)
+        failed = Counter(
+            entry.label for entry in self.entries.values() if not entry.usable
+        )
         for label, count in failed.items():
             if count > self.config.max_failures * totals[label]:
                 path, reason = self.failures[0]
@@ -358,7 +416,9 @@ def _check_split_settings(dataset_dir: Path, config: ExtractConfig) -> None:
     try:
         drawn_with = json.loads(path.read_text())
     except ValueError as error:
-        raise CacheError(f"splits.json must be readable JSON. Received: {path}") from error
+        raise CacheError(
+            f"splits.json must be readable JSON. Received: {path}"
+        ) from error
     for name in _SPLIT_SETTINGS:
         asked = getattr(config, name)
         if name in config.given and asked != drawn_with.get(name):
@@ -369,7 +429,10 @@ def _check_split_settings(dataset_dir: Path, config: ExtractConfig) -> None:
 
 
 def _resolve_splits(
-    dataset_dir: Path, folder: VideoFolder, entries: Mapping[str, Entry], config: ExtractConfig
+    dataset_dir: Path,
+    folder: VideoFolder,
+    entries: Mapping[str, Entry],
+    config: ExtractConfig,
 ) -> dict[str, str]:
     """Draw what is not drawn yet, and keep it in splits.csv."""
     usable = [video for video in folder.videos if entries[video.key].usable]
@@ -414,7 +477,11 @@ def _write_settings(
             "classes": folder.labels,
             "fingerprint": space.fingerprint,
             "feature_space": dataclasses.asdict(space),
-            "weights": {"source": weights, "digest": space.weights_digest, "seed": config.seed},
+            "weights": {
+                "source": weights,
+                "digest": space.weights_digest,
+                "seed": config.seed,
+            },
             "settings": config.as_dict(),
             "effective": {"engine": space.engine, "precision": space.precision},
             "versions": runtime.versions(),

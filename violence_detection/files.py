@@ -89,7 +89,9 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def write_csv(
+    path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
     """Write `rows` under `columns`; None becomes an empty cell."""
     text = io.StringIO()
     table = csv.DictWriter(text, list(columns), lineterminator="\n")

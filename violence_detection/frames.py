@@ -5,21 +5,22 @@ MPEG-TS and on variable frame rates. OpenCV hides damage, so the frames read are
 with the frames that the container declares.
 """
 
+import contextlib
 import math
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-# OpenCV prints each decoding error; stage one reports them itself. Read at import.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
 import cv2
 import numpy as np
 
 from violence_detection import parts, units
 from violence_detection.errors import ConfigError, VideoError
+
+# OpenCV prints each decoding error; stage one reports them itself.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.setLogLevel(0)
 
 MAX_PIXELS = 16384 * 8192
 FALLBACK_FPS = 25.0
@@ -105,16 +106,17 @@ class ClipReader:
         self.count = frames
         self._picture = parts.load("streams", stream, frame_size=frame_size)
 
-    def read(self, path: Path, start_s: float | None = None, end_s: float | None = None) -> Clip:
+    def read(
+        self, path: Path, start_s: float | None = None, end_s: float | None = None
+    ) -> Clip:
         """The T pictures of a video, or of its part from `start_s` to `end_s`.
 
         Raises:
             VideoError: If it cannot be decoded, or fewer than T/2 distinct frames of a
                 damaged file are sound.
         """
-        with _Decoder(path) as video:
-            declared = video.declared_frames
-            fps = video.fps
+        with _opened(path) as video:
+            declared, fps = video.declared_frames, video.fps
             wanted = sample_indices(declared, self.count) if declared > 0 else ()
             if start_s is not None:
                 wanted = ()
@@ -125,37 +127,43 @@ class ClipReader:
         if start_s is not None or num_frames != declared:
             # The count was not known before, or not true: now it is, so sample again.
             wanted = first + sample_indices(num_frames, self.count)
-            with _Decoder(path) as video:
+            with _opened(path) as video:
                 pictures, _ = self._scan(video, wanted, until_s=end_s)
         damage = "" if start_s is not None else _damage(times_s, declared, fps)
         if damage and min(num_frames, self.count) < self.count / 2:
             raise VideoError(f"{damage}; {math.ceil(self.count / 2)} are needed")
         if len(pictures) < len(set(map(int, wanted))):
-            raise VideoError("frames that were there at first reading were not at the second")
+            raise VideoError(
+                "frames that were there at first reading were not at the second"
+            )
         clip = np.stack([pictures[int(index)] for index in wanted])
         duration_s = _duration_s(times_s[first : first + num_frames], fps)
         return Clip(clip, num_frames, fps, duration_s, damage)
 
-    def plan(self, path: Path, *, window_s: float, stride_s: float) -> tuple[WindowPlan, float]:
+    def plan(
+        self, path: Path, *, window_s: float, stride_s: float
+    ) -> tuple[WindowPlan, float]:
         """The windows of a video, and its frames per second (a guess where it has none).
 
         A video of up to 1.5 windows is one window: it is what training calls a clip.
         """
-        with _Decoder(path) as video:
+        with _opened(path) as video:
             fps, declared = video.fps or FALLBACK_FPS, video.declared_frames
         length = max(1, round(window_s * fps))
         if 0 < declared <= _SHORT_CLIP_WINDOWS * length:
             length = declared
         return WindowPlan(length, max(1, round(stride_s * fps)), declared), fps
 
-    def pictures(self, path: Path, wanted: Iterator[int]) -> Iterator[tuple[int, float, np.ndarray | None]]:
+    def pictures(
+        self, path: Path, wanted: Iterator[int]
+    ) -> Iterator[tuple[int, float, np.ndarray | None]]:
         """Every frame of a video in one pass: index, time in seconds, picture where wanted.
 
         Args:
             path: The video.
             wanted: Frame indices, ascending, possibly without end.
         """
-        with _Decoder(path) as video:
+        with _opened(path) as video:
             following = next(wanted, -1)
             for index, time_s in video:
                 picture = None
@@ -179,32 +187,37 @@ class ClipReader:
         return pictures, times_s
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator["_Decoder"]:
+    """A decoder that is closed at the end; what OpenCV raises is a VideoError."""
+    _check_file(path)
+    # One thread a video: the parallelism is over videos.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        yield _Decoder(capture)
+    except (cv2.error, MemoryError) as error:
+        reason = str(error).strip().splitlines() or ["out of memory"]
+        raise VideoError(f"the decoder failed: {reason[0]}") from error
+    finally:
+        capture.release()
+
+
 class _Decoder:
-    """A video file, opened; iterating grabs its frames as (index, time in seconds)."""
+    """An opened video; iterating grabs its frames as (index, time in seconds)."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> "_Decoder":
-        _check_file(self._path)
-        # One thread a video: the parallelism is over videos.
-        self._capture = cv2.VideoCapture(
-            str(self._path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]
-        )
-        if not self._capture.isOpened():
-            self._capture.release()
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        if not capture.isOpened():
             raise VideoError("not a video that can be opened")
-        width, height = self._number(cv2.CAP_PROP_FRAME_WIDTH), self._number(cv2.CAP_PROP_FRAME_HEIGHT)
+        width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
+        height = self._number(cv2.CAP_PROP_FRAME_HEIGHT)
         if width * height > MAX_PIXELS:
-            self._capture.release()
-            raise VideoError(f"its frames are declared as {width:.0f}x{height:.0f}, over the limit")
+            raise VideoError(
+                f"its frames are declared as {width:.0f}x{height:.0f}, over the limit"
+            )
         fps = self._number(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else 0.0
         self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._capture.release()
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         index, before_s = 0, -math.inf
@@ -241,11 +254,15 @@ def _check_file(path: Path) -> None:
         raise VideoError("the file is empty")
 
 
-def _part(times_s: list[float], start_s: float | None, end_s: float | None) -> tuple[int, int]:
+def _part(
+    times_s: list[float], start_s: float | None, end_s: float | None
+) -> tuple[int, int]:
     """First frame and number of frames of the part."""
     if start_s is None:
         return 0, len(times_s)
-    inside = [index for index, time_s in enumerate(times_s) if start_s <= time_s < end_s]
+    inside = [
+        index for index, time_s in enumerate(times_s) if start_s <= time_s < end_s
+    ]
     if not inside:
         raise VideoError(
             f"no frame lies between {start_s:g} and {end_s:g} s (it ends at {times_s[-1]:.1f} s)"
@@ -261,7 +278,10 @@ def _damage(times_s: list[float], declared: int, fps: float) -> str:
     """
     sound = 1 - _SHORT_TOLERANCE
     ends_s = times_s[-1] + units.frames_to_s(1, fps)
-    if len(times_s) >= sound * declared - 1 or ends_s >= sound * units.frames_to_s(declared, fps) > 0:
+    if (
+        len(times_s) >= sound * declared - 1
+        or ends_s >= sound * units.frames_to_s(declared, fps) > 0
+    ):
         return ""
     return f"{len(times_s)} of {declared} declared frames can be decoded"
 

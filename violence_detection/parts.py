@@ -27,7 +27,9 @@ class Spec(NamedTuple):
 
     def __str__(self) -> str:
         """The canonical text: keys in order, parsed again to an equal spec."""
-        listed = ", ".join(f"{key}={_format(self.arguments[key])}" for key in sorted(self.arguments))
+        listed = ", ".join(
+            f"{key}={_format(self.arguments[key])}" for key in sorted(self.arguments)
+        )
         return f"{self.name}({listed})" if listed else self.name
 
 
@@ -44,7 +46,10 @@ def parse(spec: str) -> list[Spec]:
         ConfigError: If `spec` does not read as described above.
     """
     try:
-        return [_spec_of(node) for node in _summands(ast.parse(spec.strip(), mode="eval").body)]
+        return [
+            _spec_of(node)
+            for node in _summands(ast.parse(spec.strip(), mode="eval").body)
+        ]
     except (SyntaxError, ValueError) as error:
         raise ConfigError(
             f"A spec must read name(key=value, ...), several joined by +. Received: {spec}"
@@ -82,11 +87,14 @@ def load(shelf: str, spec: str, **context: Any) -> Any:
     if more:
         raise ConfigError(f"{shelf}/ takes one part here. Received: {spec}")
     build = module(shelf, part.name).build
-    accepted = [key for key in inspect.signature(build).parameters if key not in context]
+    accepted = [
+        key for key in inspect.signature(build).parameters if key not in context
+    ]
     for key in part.arguments:
         if key not in accepted:
             raise ConfigError(
-                f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. Received: {key}"
+                f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
+                f"Received: {key}"
             )
     return build(**part.arguments, **context)
 
@@ -100,7 +108,9 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def _find(shelf: str, name: str) -> str:
     names = available(shelf)
     if name not in names:
-        raise ConfigError(f"No part '{name}' in {shelf}/. There are: {', '.join(names)}.")
+        raise ConfigError(
+            f"No part '{name}' in {shelf}/. There are: {', '.join(names)}."
+        )
     return name
 
 
@@ -114,7 +124,10 @@ def _spec_of(node: ast.expr) -> Spec:
     if isinstance(node, ast.Name):
         return Spec(node.id, {})
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-        return Spec(node.func.id, {word.arg: _value(word.value) for word in node.keywords if word.arg})
+        return Spec(
+            node.func.id,
+            {word.arg: _value(word.value) for word in node.keywords if word.arg},
+        )
     raise ValueError("not a part")
 
 

@@ -78,7 +78,9 @@ class Run:
         configs = list(checkpoint_dir.glob("*/training_config.json"))
         if not configs:
             return None
-        return cls(max(configs, key=lambda path: path.stat().st_mtime_ns).parent.resolve())
+        return cls(
+            max(configs, key=lambda path: path.stat().st_mtime_ns).parent.resolve()
+        )
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -89,7 +91,9 @@ class Run:
         """
         run = cls(Path(folder).resolve())
         if not run.dir.is_dir():
-            raise RunError(f"RUN must be a folder that train left. Received: {folder} (not there)")
+            raise RunError(
+                f"RUN must be a folder that train left. Received: {folder} (not there)"
+            )
         for path in (run.config_path, run.results_path, run.model_path):
             if not path.is_file():
                 raise RunError(
@@ -121,7 +125,9 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
+        raise RunError(
+            f"{path.name} must be readable JSON. Received: {path} ({error})"
+        ) from error
     if not isinstance(value, dict):
         raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
     return value

@@ -79,7 +79,12 @@ def _stderr_aside() -> Iterator[None]:
 
 
 def start(
-    *, seed: int, mixed_precision: bool, xla: bool, virtual_devices: int | None, deterministic: bool
+    *,
+    seed: int,
+    mixed_precision: bool,
+    xla: bool,
+    virtual_devices: int | None,
+    deterministic: bool,
 ) -> Machine:
     """Seed everything, set the precision, and find the devices.
 
@@ -102,7 +107,8 @@ def start(
     devices = _devices(virtual_devices)
     if len(devices) > 1:
         strategy = tf.distribute.MirroredStrategy(
-            devices, cross_device_ops=None if gpus else tf.distribute.ReductionToOneDevice()
+            devices,
+            cross_device_ops=None if gpus else tf.distribute.ReductionToOneDevice(),
         )
     else:
         strategy = tf.distribute.get_strategy()
@@ -112,7 +118,7 @@ def start(
 
 
 def precision(mixed: bool, *, gpus: int | None = None) -> str:
-    """The dtype policy for this machine; float32, with a line in the log, where there is none better."""
+    """The dtype policy for this machine; float32, and a line in the log, if none is better."""
     import tensorflow as tf
 
     if not mixed:
@@ -123,7 +129,9 @@ def precision(mixed: bool, *, gpus: int | None = None) -> str:
         return "mixed_float16"
     if cpu_has_bfloat16():
         return "mixed_bfloat16"
-    log.warning("Mixed precision is off: there is no GPU, and this CPU has no bfloat16.")
+    log.warning(
+        "Mixed precision is off: there is no GPU, and this CPU has no bfloat16."
+    )
     return "float32"
 
 
@@ -144,7 +152,9 @@ def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AMX or AVX512-BF16)."""
     try:
         with open("/proc/cpuinfo") as file:
-            flags = next((line.split() for line in file if line.startswith("flags")), [])
+            flags = next(
+                (line.split() for line in file if line.startswith("flags")), []
+            )
     except OSError:
         return False
     return any(flag in flags for flag in _BFLOAT16_FLAGS)
@@ -183,7 +193,9 @@ def _devices(virtual_devices: int | None) -> list[str]:
 
 def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
     if asked and deterministic:
-        log.warning("XLA is off: it is not deterministic, and --deterministic was asked for.")
+        log.warning(
+            "XLA is off: it is not deterministic, and --deterministic was asked for."
+        )
     elif asked and devices > 1 and not gpus:
         log.warning("XLA is off: it does not compile for several CPU replicas.")
     return asked and not deterministic and (devices <= 1 or gpus > 0)

@@ -25,7 +25,9 @@ class _Parts:
     """Videos of each class in each split so far, and how many are wanted."""
 
     wanted: Mapping[str, Mapping[str, float]]
-    have: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in SPLITS})
+    have: dict[str, Counter] = field(
+        default_factory=lambda: {name: Counter() for name in SPLITS}
+    )
 
     def cost(self) -> float:
         """Squared distance to what is wanted; a class that a split lacks costs most."""
@@ -77,7 +79,11 @@ def assign(
     movable = {video.key for video in loose}
     placed = {video.key: video.split for video in videos if video.key not in movable}
     placed |= {key: split for key, split in kept.items() if key in movable}
-    follow = {v.group: placed[v.key] for v in videos if v.key in placed and _may_lead(v, loose)}
+    follow = {
+        v.group: placed[v.key]
+        for v in videos
+        if v.key in placed and _may_lead(v, loose)
+    }
     for video in loose:
         if video.key not in placed and video.group in follow:
             placed[video.key] = follow[video.group]
@@ -104,7 +110,11 @@ def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
 
 def read(path: Path) -> dict[str, str]:
     """Split by key, from a splits.csv; empty where there is none."""
-    return {row["path"]: row["split"] for row in files.read_csv(path)} if path.is_file() else {}
+    return (
+        {row["path"]: row["split"] for row in files.read_csv(path)}
+        if path.is_file()
+        else {}
+    )
 
 
 def write(path: Path, videos: Sequence[Video], assigned: Mapping[str, str]) -> None:
@@ -141,7 +151,10 @@ def _so_far(videos: Sequence[Video], placed: Mapping[str, str]) -> dict[str, Cou
 
 
 def _draw(
-    videos: Sequence[Video], have: dict[str, Counter], fractions: Mapping[str, float], seed: int
+    videos: Sequence[Video],
+    have: dict[str, Counter],
+    fractions: Mapping[str, float],
+    seed: int,
 ) -> dict[str, str]:
     """Split by recording: the cheapest of several greedy placements, largest recordings first."""
     recordings = defaultdict(Counter)
@@ -160,7 +173,9 @@ def _draw(
         order = sorted(recordings)
         random.Random(seed * 1000 + attempt).shuffle(order)
         order.sort(key=lambda group: -sum(recordings[group].values()))
-        state = _Parts(wanted, {split: Counter(counts) for split, counts in have.items()})
+        state = _Parts(
+            wanted, {split: Counter(counts) for split, counts in have.items()}
+        )
         placed = {group: _place(state, recordings[group]) for group in order}
         if best is None or state.cost() < best[0]:
             best = state.cost(), placed

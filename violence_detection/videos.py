@@ -17,8 +17,8 @@ from violence_detection import files
 from violence_detection.errors import ConfigError, DatasetError
 
 EXTENSIONS = frozenset(
-    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg .mts "
-    ".mxf .ogv .ts .vob .webm .wmv".split()
+    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg "
+    ".mts .mxf .ogv .ts .vob .webm .wmv".split()
 )
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {
@@ -92,7 +92,9 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     """
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing there"
-        raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
+        raise ConfigError(
+            f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})"
+        )
     found, notes = _walk(root)
     table = root / "videos.csv"
     if table.is_file():
@@ -105,7 +107,9 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     if group_pattern is not None:
         videos, more = _grouped_by(videos, group_pattern)
         notes, grouping = notes + more, "--group-pattern"
-    folder = VideoFolder(root, tuple(sorted(videos, key=lambda v: v.key)), grouping, tuple(notes))
+    folder = VideoFolder(
+        root, tuple(sorted(videos, key=lambda v: v.key)), grouping, tuple(notes)
+    )
     _check_classes(folder)
     return folder
 
@@ -178,13 +182,19 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
 # -- videos.csv
 
 
-def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], bool, list[str]]:
+def _from_table(
+    table: Path, found: Sequence[str]
+) -> tuple[list[Video], bool, list[str]]:
     try:
         rows = files.read_csv(table)
     except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"videos.csv must be readable UTF-8. Received: {table} ({error})") from error
+        raise DatasetError(
+            f"videos.csv must be readable UTF-8. Received: {table} ({error})"
+        ) from error
     if not rows:
-        raise DatasetError(f"videos.csv must have a row for each video. Received: {table} (no rows)")
+        raise DatasetError(
+            f"videos.csv must have a row for each video. Received: {table} (no rows)"
+        )
     for column in ("path", "label"):
         if column not in rows[0]:
             raise DatasetError(
@@ -192,21 +202,29 @@ def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], bool, l
                 f"Received: {','.join(rows[0])}"
             )
     grouped = any(row.get("group", "").strip() for row in rows)
-    videos = [_row_to_video(row, number, table) for number, row in enumerate(rows, start=2)]
+    videos = [
+        _row_to_video(row, number, table) for number, row in enumerate(rows, start=2)
+    ]
     _check_unique(videos, table)
     notes = []
     outside = set(found) - {video.path for video in videos}
     if outside:
-        notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
+        notes.append(
+            f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}."
+        )
     unknown = set(rows[0]) - {"path", "label", "split", "group", "start_s", "end_s"}
     if unknown:
-        notes.append(f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}.")
+        notes.append(
+            f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}."
+        )
     return videos, grouped, notes
 
 
 def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     def fail(must: str, came: str) -> DatasetError:
-        return DatasetError(f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}")
+        return DatasetError(
+            f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}"
+        )
 
     path = row["path"].strip()
     plain = PurePosixPath(path)
@@ -220,9 +238,15 @@ def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     split = row.get("split", "").strip()
     if split and split.lower() not in _SPLIT_NAMES:
         raise fail("split must be train, validation or test", split)
-    start_s, end_s = (_seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s"))
-    if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
-        raise fail("start_s and end_s must both be there, start first", f"{start_s}, {end_s}")
+    start_s, end_s = (
+        _seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s")
+    )
+    if (start_s is None) != (end_s is None) or (
+        start_s is not None and not start_s < end_s
+    ):
+        raise fail(
+            "start_s and end_s must both be there, start first", f"{start_s}, {end_s}"
+        )
     group = row.get("group", "").strip() or plain.as_posix()
     split = _SPLIT_NAMES.get(split.lower(), "")
     return Video(plain.as_posix(), label, group, split, start_s, end_s)
@@ -276,7 +300,9 @@ def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[s
     videos = [_located(path, depth) for path in inside if path.count("/") > depth]
     notes = []
     if len(videos) < len(found):
-        notes.append(f"Left out, in no class folder: {len(found) - len(videos)} videos.")
+        notes.append(
+            f"Left out, in no class folder: {len(found) - len(videos)} videos."
+        )
     if not videos:
         raise DatasetError(
             f"Splits must hold class folders. Received: {root} ({len(found)} videos, none in one)"
@@ -303,7 +329,9 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], lis
         name = match and match[1 if expression.groups else 0]
         alone += not name
         grouped.append(dataclasses.replace(video, group=name or video.path))
-    notes = [f"--group-pattern does not match {alone} videos; each is its own recording."]
+    notes = [
+        f"--group-pattern does not match {alone} videos; each is its own recording."
+    ]
     return grouped, notes if alone else []
 
 

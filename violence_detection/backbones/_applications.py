@@ -37,12 +37,17 @@ def build_encoder(
         WeightsError: If the weights cannot be had or do not fit.
     """
     shape = (frame_size, frame_size, 3)
-    top = {"include_top": False, "pooling": "avg"} if layer == "pool" else {"include_top": True}
+    top = (
+        {"include_top": False, "pooling": "avg"}
+        if layer == "pool"
+        else {"include_top": True}
+    )
     try:
         network = application(weights=None, input_shape=shape, **top)
     except ValueError as error:
         raise ConfigError(
-            f"`frame_size` must suit {application.__name__}. Received: {frame_size} ({_brief(error)})"
+            f"`frame_size` must suit {application.__name__}. Received: {frame_size} "
+            f"({_brief(error)})"
         ) from error
     if weights == "imagenet":
         network = _with_imagenet(application, shape, top)
@@ -75,11 +80,15 @@ def calibrate(model: keras.Model, *, seed: int) -> None:
         norm.trainable, norm.momentum = False, 0.99
 
 
-def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: dict) -> keras.Model:
+def _with_imagenet(
+    application: Callable[..., keras.Model], shape: tuple, top: dict
+) -> keras.Model:
     name = application.__name__
     try:
         return application(weights="imagenet", input_shape=shape, **top)
-    except Exception as error:  # whatever the download raises: no network, a refused host
+    except (
+        Exception
+    ) as error:  # whatever the download raises: no network, a refused host
         raise WeightsError(
             f"The ImageNet weights of {name} must be downloadable once, or given as a file. "
             f"Received: {_brief(error)} Fetch them where there is a network with "
@@ -91,11 +100,15 @@ def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: d
 def _load(network: keras.Model, path: Path) -> None:
     """Load a file and prove that every kernel came from it."""
     if not path.is_file():
-        raise WeightsError(f"--weights must be imagenet, random or a file. Received: {path} (not there)")
+        raise WeightsError(
+            f"--weights must be imagenet, random or a file. Received: {path} (not there)"
+        )
     kernels = [variable for variable in network.variables if len(variable.shape) >= 2]
     drawn = [np.array(kernel) for kernel in kernels]
     try:
-        with warnings.catch_warnings():  # hundreds of lines on files of older versions of Keras;
+        with (
+            warnings.catch_warnings()
+        ):  # hundreds of lines on files of older versions of Keras;
             warnings.simplefilter("ignore")  # what they fear is checked below
             network.load_weights(path)
     except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
@@ -104,11 +117,15 @@ def _load(network: keras.Model, path: Path) -> None:
         if np.array_equal(np.array(kernel), before):
             raise _does_not_fit(network, path, f"it has nothing for {kernel.path}")
     if not all(np.isfinite(np.array(variable)).all() for variable in network.variables):
-        raise WeightsError(f"Weights must be finite. Received: {path} (it holds NaN or infinity)")
+        raise WeightsError(
+            f"Weights must be finite. Received: {path} (it holds NaN or infinity)"
+        )
 
 
 def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError:
-    return WeightsError(f"--weights must be a file of {network.name}. Received: {path} ({reason})")
+    return WeightsError(
+        f"--weights must be a file of {network.name}. Received: {path} ({reason})"
+    )
 
 
 def _brief(error: Exception) -> str:

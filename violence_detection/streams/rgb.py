@@ -13,7 +13,9 @@ def build(*, frame_size: int) -> Callable[[np.ndarray], np.ndarray]:
     backbone sees, uint8 (frame_size, frame_size, 3) RGB."""
 
     def picture(frame: np.ndarray) -> np.ndarray:
-        small = cv2.resize(frame, (frame_size, frame_size), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            frame, (frame_size, frame_size), interpolation=cv2.INTER_AREA
+        )
         return np.ascontiguousarray(small[:, :, ::-1])
 
     return picture

@@ -1,0 +1,169 @@
+"""Accuracy on real clips: recording-grouped 5-fold, the classifier beside a linear baseline.
+
+    python benchmarks/grouped_folds.py FEATURES_DIR --seeds 10 11 12 13 14
+
+FEATURES_DIR is what extract-features left. Settings are chosen on fold seeds 0 to 2 and
+reported on 10 to 14. The epoch is chosen on validation recordings taken from the training
+folds, the threshold is 0.5; nothing is chosen on the fold that is reported.
+"""
+
+import argparse
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from violence_detection import dataset, model, runtime, splits, videos
+from violence_detection.cache import FeatureCache
+from violence_detection.config import TrainConfig
+from violence_detection.dataset import Clips
+from violence_detection.runs import Run
+
+FOLDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("features")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings"
+    )
+    parser.add_argument("--baseline-only", action="store_true")
+    arguments = parser.parse_args()
+    runtime.import_tensorflow()
+    logging.disable(logging.WARNING)
+
+    clips, classes = read(arguments.features)
+    settings = dict(setting.split("=", 1) for setting in arguments.set)
+    settings = {name: parsed(value) for name, value in settings.items()}
+    methods = {"linear": linear_scores}
+    if not arguments.baseline_only:
+        methods["classifier"] = lambda *fold: classifier_scores(
+            *fold, classes, settings
+        )
+    rows = {name: [] for name in methods}
+    for seed in arguments.seeds:
+        for name, method in methods.items():
+            rows[name].append(scores_of_seed(clips, seed, method))
+            accuracy, auc, folds = rows[name][-1]
+            print(
+                f"seed {seed:3d} {name:10s} accuracy {accuracy:.3f} AUC {auc:.3f} "
+                f"folds {' '.join(f'{fold:.2f}' for fold in folds)}",
+                flush=True,
+            )
+    for name, results in rows.items():
+        accuracy, auc = np.array([result[:2] for result in results]).T
+        folds = np.concatenate([result[2] for result in results])
+        print(
+            f"{name:10s} accuracy {accuracy.mean():.3f} (sd over seeds {accuracy.std():.3f}, over "
+            f"folds {folds.std():.3f}) AUC {auc.mean():.3f} (sd over seeds {auc.std():.3f})"
+        )
+
+
+def parsed(value: str):
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def read(folder: str) -> tuple[Clips, list[str]]:
+    cache = FeatureCache.open(folder)
+    entries = dataset.usable_entries(cache)
+    labels = sorted({entry.label for entry in entries})
+    normal = videos.normal_class(labels)
+    classes = [normal, *(label for label in labels if label != normal)]
+    return dataset.read_clips(cache, entries, classes), classes
+
+
+def scores_of_seed(clips: Clips, seed: int, method) -> tuple[float, float, list[float]]:
+    """Accuracy and AUC over all videos, each scored by the fold that did not see it, and the
+    accuracy of each fold."""
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    violent = clips.labels > 0
+    probability = np.zeros(len(clips))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    accuracies = []
+    for train, test in folds.split(clips.labels, clips.labels, clips.groups):
+        probability[test] = method(clips, train, test, seed)
+        accuracies.append(float(((probability[test] >= 0.5) == violent[test]).mean()))
+    accuracy = float(((probability >= 0.5) == violent).mean())
+    return accuracy, float(roc_auc_score(violent, probability)), accuracies
+
+
+def linear_scores(
+    clips: Clips, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """StandardScaler and LogisticRegression(C=1) on mean, deviation and mean absolute
+    difference over time."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from violence_detection.heads._layers import statistics_of
+
+    pooled = statistics_of(clips.features)
+    fit = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=1000))
+    fit.fit(pooled[train], clips.labels[train] > 0)
+    return fit.predict_proba(pooled[test])[:, 1]
+
+
+def classifier_scores(
+    clips: Clips,
+    train: np.ndarray,
+    test: np.ndarray,
+    seed: int,
+    classes: list[str],
+    settings: dict,
+) -> np.ndarray:
+    """The trained classifier; its epoch is chosen on recordings taken out of `train`."""
+    import keras
+
+    from violence_detection.epochs import Trainer
+
+    rows = [
+        videos.Video(
+            clips.entries[row].path, clips.entries[row].label, clips.entries[row].group
+        )
+        for row in train
+    ]
+    assigned = splits.assign(
+        rows, kept={}, validation_fraction=0.15, test_fraction=0.0, seed=seed
+    )
+    parts = {
+        split: subset(
+            clips, [row for row in train if assigned[clips.entries[row].path] == split]
+        )
+        for split in ("train", "validation")
+    }
+    keras.backend.clear_session()
+    with tempfile.TemporaryDirectory() as folder:
+        config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
+        machine = runtime.start(
+            seed=seed,
+            mixed_precision=config.mixed_precision,
+            xla=config.xla,
+            virtual_devices=None,
+            deterministic=False,
+        )
+        run = Run(Path(folder))
+        Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
+        best = model.load_classifier(run.model_path)
+        return 1 - model.probabilities(best, clips.features[test])[:, 0]
+
+
+def subset(clips: Clips, rows: list[int]) -> Clips:
+    return Clips(
+        clips.features[rows],
+        clips.labels[rows],
+        tuple(clips.entries[row] for row in rows),
+    )
+
+
+if __name__ == "__main__":
+    main()

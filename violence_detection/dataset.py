@@ -1,0 +1,155 @@
+"""What training and evaluation read: the features of a split, and batches of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.errors import CacheError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Features and labels of some videos.
+
+    Attributes:
+        features: float16 (N, T, D).
+        labels: int64 (N,), index in the classes; 0 is the normal one.
+        entries: The N rows of the manifest.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    entries: tuple[Entry, ...]
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The recording of each video, (N,)."""
+        return np.array([entry.group for entry in self.entries], dtype=object)
+
+
+def usable_entries(cache: FeatureCache) -> list[Entry]:
+    """Rows of the videos that have an array.
+
+    Raises:
+        CacheError: If the extraction was not finished, or nothing is usable.
+    """
+    if not cache.settings().get("complete"):
+        raise CacheError(
+            f"Features must be of a finished extraction. Received: {cache.dir} (interrupted; start "
+            "extract-features again)"
+        )
+    entries = [entry for entry in cache.entries() if entry.usable]
+    if not entries:
+        raise CacheError(
+            f"There must be features of at least one video. Received: {cache.dir}"
+        )
+    return entries
+
+
+def read_clips(
+    cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]
+) -> Clips:
+    """Read the arrays of some videos, each checked against its digest.
+
+    Raises:
+        CacheError: If an array is missing or altered, or a label is not in `classes`.
+    """
+    space = cache.space()
+    shape = (space.frames, space.dim)
+    features = np.empty((len(entries), *shape), np.float16)
+    for row, entry in enumerate(entries):
+        if entry.label not in classes:
+            raise CacheError(
+                f"Labels must be among {', '.join(classes)}. Received: {entry.label} ({entry.path})"
+            )
+        features[row] = cache.read_array(entry, shape)
+    labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
+    return Clips(features, labels, tuple(entries))
+
+
+def targets(labels: np.ndarray, classes: int) -> np.ndarray:
+    """What a loss compares logits with: float32 (N, 1) for two classes, else one-hot (N, K)."""
+    if classes == 2:
+        return labels[:, None].astype(np.float32)
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The order of an epoch, int64 (count,): a function of the seed and the epoch alone, so
+    that a resumed training sees what the uninterrupted one would have."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def batch_indices(
+    order: np.ndarray, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of each batch, and which of them count.
+
+    Every batch has `batch_size` rows: the last one is filled up with row 0 and 0.0, so that
+    shapes are static and every replica gets its share.
+
+    Yields:
+        indices int64 (batch_size,), real float32 (batch_size,) of 0.0 and 1.0.
+    """
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        empty = batch_size - len(rows)
+        yield (
+            np.pad(rows, (0, empty)),
+            np.pad(np.ones(len(rows), np.float32), (0, empty)),
+        )
+
+
+def batches(
+    clips: Clips,
+    weights: np.ndarray,
+    *,
+    classes: int,
+    order: np.ndarray,
+    batch_size: int,
+) -> "tf.data.Dataset":
+    """An epoch of training batches, gathered a batch at a time and prefetched.
+
+    Args:
+        clips: N videos.
+        weights: float32 (N,), weight of each video.
+        classes: K.
+        order: From `epoch_order`.
+        batch_size: B, over all replicas.
+
+    Returns:
+        Dataset of features float16 (B, T, D), targets float32 (B, 1 or K), and weights
+        float32 (B,) divided by the number of real videos in the batch.
+    """
+    import tensorflow as tf
+
+    goals = targets(clips.labels, classes)
+    shape = clips.features.shape[1:]
+
+    def gather(rows: np.ndarray, real: np.ndarray):
+        return clips.features[rows], goals[rows], (weights[rows] * real / real.sum())
+
+    def gather_in_graph(rows, real):
+        kinds = (tf.float16, tf.float32, tf.float32)
+        features, goal, weight = tf.numpy_function(gather, (rows, real), kinds)
+        features.set_shape((batch_size, *shape))
+        goal.set_shape((batch_size, goals.shape[1]))
+        weight.set_shape((batch_size,))
+        return features, goal, weight
+
+    rows, real = map(np.stack, zip(*batch_indices(order, batch_size), strict=True))
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    dataset = tf.data.Dataset.from_tensor_slices((rows, real))
+    return dataset.map(gather_in_graph).prefetch(4).with_options(options)

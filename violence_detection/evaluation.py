@@ -1,0 +1,245 @@
+"""What a run is worth on a split: metrics with intervals, predictions, and a report."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from violence_detection import dataset, figures, files, metrics, model, report, runtime
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.config import EvaluateConfig
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.runs import Run
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = ("path", "label", "group", "probability", "predicted", "correct")
+
+
+def evaluate(
+    run_dir: str, config: EvaluateConfig, *, force: bool = False
+) -> dict[str, Any]:
+    """Judge a run on a split, and leave `evaluation/<split>/` in its folder.
+
+    Args:
+        run_dir: What training left.
+        config: Which split, of which features.
+        force: Whether an evaluation of other videos may be replaced.
+
+    Returns:
+        What metrics.json holds: the keys of the `evaluate` command, and more.
+
+    Raises:
+        RunError: If the run cannot be used.
+        CacheError: If the features are not of the run's feature space, or the split is empty.
+        ConfigError: If another evaluation stands there already.
+    """
+    # -- of what, on what
+    run = Run.open(run_dir)
+    trained = run.config()
+    cache = features_of(run, config.features)
+    entries = split_entries(cache, config.split)
+    clips = dataset.read_clips(cache, entries, trained["classes"])
+    identity = {
+        "model_digest": files.sha256_of_file(run.model_path),
+        "videos_digest": files.sha256_of_json(
+            [(e.path, e.label, e.digest) for e in entries]
+        ),
+    }
+    folder = run.evaluation_dir(config.split)
+    _check_replaceable(folder, identity, force=force)
+
+    # -- the answers
+    runtime.import_tensorflow()
+    probability = model.probabilities(
+        model.load_classifier(run.model_path), clips.features
+    )
+    threshold = run.results()["threshold"]
+    predicted = model.decisions(probability, threshold)
+
+    # -- how good they are, and whether that can be believed
+    same_dataset = cache.settings().get("dataset") == trained.get("dataset")
+    leaks = find_leaks(run, entries, config.split, same_dataset=same_dataset)
+    scores = _scores(
+        clips, probability, predicted, trained["classes"], threshold, config
+    )
+    result = {
+        "run": str(run.dir),
+        "split": config.split,
+        "videos": len(clips),
+        "recordings": len(set(clips.groups)),
+        "grouped": cache.settings().get("grouping") != "none",
+        "clean": not leaks,
+        "leaks": leaks,
+        **scores,
+        "threshold": threshold,
+        "threshold_reason": run.results().get("threshold_reason", ""),
+        "classes": trained["classes"],
+        "normal_class": trained["normal_class"],
+        "features": str(cache.dir),
+        **identity,
+        "report": str(folder / "report.html"),
+    }
+
+    # -- what stays
+    rows = _prediction_rows(entries, probability, predicted, trained["classes"])
+    files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
+    drawn = _draw(folder, run, clips.labels > 0, 1 - probability[:, 0], result)
+    report.write_report(
+        folder / "report.html",
+        metrics=result,
+        figures=drawn,
+        predictions=rows,
+        run=trained,
+    )
+    files.write_json(folder / "metrics.json", result)
+    return result
+
+
+def plan(run_dir: str, config: EvaluateConfig) -> dict[str, Any]:
+    """What `evaluate` would do; nothing is written."""
+    run = Run.open(run_dir)
+    cache = features_of(run, config.features)
+    return {
+        "dry_run": True,
+        "run": str(run.dir),
+        "split": config.split,
+        "videos": len(split_entries(cache, config.split)),
+        "report": str(run.evaluation_dir(config.split) / "report.html"),
+    }
+
+
+def features_of(run: Run, asked: str | None = None) -> FeatureCache:
+    """The features to judge a run on, once they are of its feature space.
+
+    Raises:
+        CacheError: If they are not there, or of another space.
+    """
+    trained = run.config()
+    cache = FeatureCache.open(asked or trained["features"])
+    space = cache.space()
+    if space.fingerprint != trained["fingerprint"]:
+        wanted = trained["feature_space"]
+        differing = [
+            f"{name} {value}, not {wanted.get(name)}"
+            for name, value in vars(space).items()
+            if value != wanted.get(name)
+        ]
+        raise CacheError(
+            f"Features must be of the run's feature space. Received: {cache.dir} "
+            f"({'; '.join(differing)})"
+        )
+    return cache
+
+
+def split_entries(cache: FeatureCache, split: str) -> list[Entry]:
+    """The usable videos of a split.
+
+    Raises:
+        CacheError: If there is none.
+    """
+    entries = dataset.usable_entries(cache)
+    chosen = [entry for entry in entries if entry.split == split]
+    if not chosen:
+        there = sorted({entry.split for entry in entries})
+        raise CacheError(
+            f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(there)})"
+        )
+    return chosen
+
+
+def find_leaks(
+    run: Run, entries: list[Entry], split: str, *, same_dataset: bool
+) -> list[str]:
+    """Recordings and identical files among `entries` that the run has learned or chosen from.
+
+    Names of recordings are compared within one dataset only; contents always.
+    """
+    learned = ("train",) if split == "validation" else ("train", "validation")
+    rows = [row for row in files.read_csv(run.videos_path) if row["split"] in learned]
+    groups = {row["group"] for row in rows} if same_dataset else set()
+    digests = {row["digest"] for row in rows}
+    leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
+    return sorted(
+        leaks | {f"content of {e.path}" for e in entries if e.digest in digests}
+    )
+
+
+def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:
+    """The same evaluation may be made again; another one is not overwritten."""
+    path = folder / "metrics.json"
+    if force or not path.is_file():
+        return
+    text = path.read_text()
+    if not all(f'"{value}"' in text for value in identity.values()):
+        raise ConfigError(
+            "An evaluation of other videos or another model is replaced with --force only. "
+            f"Received: {folder}"
+        )
+
+
+def _scores(
+    clips: dataset.Clips,
+    probability: np.ndarray,
+    predicted: np.ndarray,
+    classes: list[str],
+    threshold: float,
+    config: EvaluateConfig,
+) -> dict[str, Any]:
+    violent, score = clips.labels > 0, 1 - probability[:, 0]
+    correct = predicted == clips.labels
+    draw = {"resamples": config.bootstrap, "seed": config.seed}
+    binary = metrics.binary_metrics(violent, score, threshold)
+    return {
+        **binary,
+        **metrics.class_metrics(clips.labels, predicted, classes),
+        "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
+        "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
+        "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
+    }
+
+
+def _prediction_rows(
+    entries: list[Entry],
+    probability: np.ndarray,
+    predicted: np.ndarray,
+    classes: list[str],
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": entry.path,
+            "label": entry.label,
+            "group": entry.group,
+            "probability": round(float(1 - row[0]), 6),
+            "predicted": classes[answer],
+            "correct": classes[answer] == entry.label,
+        }
+        for entry, row, answer in zip(entries, probability, predicted, strict=True)
+    ]
+
+
+def _draw(
+    folder: Path,
+    run: Run,
+    violent: np.ndarray,
+    score: np.ndarray,
+    result: dict[str, Any],
+) -> dict[str, Path]:
+    """The pictures of the report, by name."""
+    names = ("roc", "precision_recall", "confusion", "score_histogram", "history")
+    paths = {name: folder / f"{name}.png" for name in names}
+    figures.roc(paths["roc"], violent, score, result["auc"])
+    figures.precision_recall(
+        paths["precision_recall"], violent, score, result["average_precision"]
+    )
+    figures.confusion(paths["confusion"], result["confusion"], result["classes"])
+    figures.score_histogram(
+        paths["score_histogram"], violent, score, result["threshold"]
+    )
+    rows = [
+        {name: float(value) for name, value in row.items() if value}
+        for row in files.read_csv(run.history_path)
+    ]
+    figures.history(paths["history"], rows)
+    return paths

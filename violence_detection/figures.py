@@ -1,0 +1,298 @@
+"""Pictures of what a detector does, as PNG files that stay readable at 480 pixels.
+
+Every function draws one file, whole or not there. Where there is nothing to draw, as
+with videos of one class only, the picture says so. No pyplot: nothing is global, and
+no window system is needed.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from violence_detection import files, units
+
+_SIZE_IN = (4.8, 3.6)
+_DPI = 200  # 960 pixels wide, for screens with two to a point
+_INK, _FAINT, _GRID = "#26313c", "#6b7885", "#e3e8ec"
+_NORMAL, _VIOLENT = "#2f7ea8", "#c8502d"  # told apart by colour-blind readers too
+_NAME_CHARACTERS = 14
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_TICKS_S = (
+    *(1, 2, 5, 10, 15, 30),
+    *(count * _MINUTE_S for count in (1, 2, 5, 10, 15, 30)),
+    *(count * _HOUR_S for count in (1, 2, 3, 6, 12)),
+    *(count * _DAY_S for count in (1, 2, 7, 30)),
+)
+
+
+def roc(
+    path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None
+) -> None:
+    """Recall over false-alarm rate, for every threshold.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        auc: The area under the curve; None where only one class is present.
+    """
+    figure, axes = _sheet()
+    if auc is None or _one_class(violent):
+        return _save_message(path, figure, "Videos of one class only:\nno ROC curve")
+    false_alarm_rate, recall, _ = roc_curve(violent, probability)
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.fill_between(false_alarm_rate, recall, color=_NORMAL, alpha=0.10, linewidth=0)
+    axes.plot(false_alarm_rate, recall, color=_NORMAL, linewidth=2)
+    axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=_INK, fontsize=14)
+    _unit_axes(axes, "False alarms (share of normal)", "Found (share of violent)")
+    _save(path, figure)
+
+
+def precision_recall(
+    path: Path, violent: np.ndarray, probability: np.ndarray, average_precision: float
+) -> None:
+    """Precision over recall, for every threshold; dashed, what chance would give.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        average_precision: Written into the picture.
+    """
+    figure, axes = _sheet()
+    if _one_class(violent):
+        text = "Videos of one class only:\nno precision-recall curve"
+        return _save_message(path, figure, text)
+    precision, recall, _ = precision_recall_curve(violent, probability)
+    chance = float(np.mean(violent))
+    axes.axhline(chance, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(recall, precision, color=_VIOLENT, linewidth=2, drawstyle="steps-pre")
+    label = f"average precision {average_precision:.3f}"
+    axes.text(0.04, 0.06, label, color=_INK, fontsize=12)
+    _unit_axes(axes, "Found (share of violent)", "Right among alarms (precision)")
+    _save(path, figure)
+
+
+def confusion(
+    path: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]
+) -> None:
+    """Counts of true against predicted classes, coloured by the share of each row.
+
+    Args:
+        path: PNG file.
+        matrix: int (K, K), rows true and columns predicted.
+        classes: The K names.
+    """
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _sheet()
+    axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
+    size = 15 if len(classes) <= 4 else 9
+    for row, column in np.ndindex(*counts.shape):
+        text = str(counts[row, column])
+        colour = "white" if share[row, column] > 0.7 else _INK
+        place = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
+        axes.text(column, row, text, **place)
+    _name_ticks(axes, classes)
+    axes.set(xlabel="Predicted", ylabel="True")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    _save(path, figure)
+
+
+def score_histogram(
+    path: Path, violent: np.ndarray, probability: np.ndarray, threshold: float
+) -> None:
+    """How many videos of either kind got which probability; dashed, the threshold.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        threshold: Alarms are at or above it.
+    """
+    figure, axes = _sheet()
+    violent, probability = np.asarray(violent, dtype=bool), np.asarray(probability)
+    if violent.size == 0:
+        return _save_message(path, figure, "No videos")
+    bins = np.linspace(0.0, 1.0, 21)
+    kinds = (("normal", ~violent, _NORMAL), ("violent", violent, _VIOLENT))
+    for name, members, colour in kinds:
+        label = f"{name} ({members.sum()})"
+        style = {"color": colour, "alpha": 0.55, "edgecolor": "white", "linewidth": 0.6}
+        axes.hist(probability[members], bins=bins, label=label, **style)
+    label = f"threshold {threshold:.2f}"
+    axes.axvline(threshold, color=_INK, linestyle=(0, (4, 3)), label=label)
+    axes.set(xlabel="Probability of violence", ylabel="Videos", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    _legend(axes, columns=3)
+    _save(path, figure)
+
+
+def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Loss above, validation accuracy and AUC below, epoch by epoch.
+
+    Args:
+        path: PNG file.
+        rows: One an epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that
+            is absent or None leaves a gap.
+    """
+    figure = _figure((4.8, 4.8))
+    if not rows:
+        return _save_message(path, figure, "No epochs")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes in (upper, lower):
+        _dress(axes)
+    _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
+    _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
+    upper.set(ylabel="Loss")
+    lower.set(xlabel="Epoch", ylabel="On validation")
+    lower.set_ylim(top=1.0)
+    lower.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    _save(path, figure)
+
+
+def timeline(
+    path: Path,
+    windows: Sequence[Mapping[str, float]],
+    segments: Sequence[Mapping[str, float]],
+    threshold: float,
+) -> None:
+    """Probability over the time of one video; shaded, its violent segments.
+
+    Args:
+        path: PNG file.
+        windows: Each with start_s, end_s, probability; drawn at its middle.
+        segments: Each with start_s, end_s, peak.
+        threshold: Dashed.
+    """
+    figure, axes = _sheet(size_in=(7.2, 2.7))
+    if not windows:
+        return _save_message(path, figure, "No windows")
+    for segment in segments:
+        span = segment["start_s"], segment["end_s"]
+        axes.axvspan(*span, color=_VIOLENT, alpha=0.18, linewidth=0)
+        peak = f"{segment['peak']:.2f}"
+        axes.text(np.mean(span), 1.03, peak, ha="center", color=_VIOLENT, fontsize=11)
+    ordered = sorted(windows, key=lambda window: window["start_s"])
+    start_s, end_s = ordered[0]["start_s"], max(w["end_s"] for w in ordered)
+    middles = [(window["start_s"] + window["end_s"]) / 2 for window in ordered]
+    values = [window["probability"] for window in ordered]
+    # The first and the last window reach to the ends of the video.
+    times, values = [start_s, *middles, end_s], [values[0], *values, values[-1]]
+    axes.plot(times, values, color=_INK, linewidth=1.8)
+    axes.axhline(threshold, color=_FAINT, linewidth=1.2, linestyle=(0, (4, 3)))
+    limits = {"xlim": (start_s, max(end_s, start_s + 1e-3)), "ylim": (0, 1.16)}
+    axes.set(xlabel="Time (min:s)", ylabel="Probability", yticks=[0, 0.5, 1], **limits)
+    _time_ticks(axes, start_s, end_s)
+    _save(path, figure)
+
+
+def _figure(size_in: tuple[float, float]) -> Figure:
+    margin = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=size_in, dpi=_DPI, layout=margin)
+
+
+def _sheet(size_in: tuple[float, float] = _SIZE_IN) -> tuple[Figure, Axes]:
+    figure = _figure(size_in)
+    axes = figure.subplots()
+    _dress(axes)
+    return figure, axes
+
+
+def _dress(axes: Axes) -> None:
+    axes.set_axisbelow(True)
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[:].set_color(_FAINT)
+    axes.tick_params(colors=_FAINT, labelcolor=_INK, labelsize=11, length=3)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(fontsize=12, color=_INK)
+
+
+def _unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    ticks = [0, 0.25, 0.5, 0.75, 1]
+    axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
+    axes.set_yticks(ticks, ["0", "", "0.5", "", "1"])
+
+
+def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
+    """Class names on both axes, cut where long, never read as formulas (`$`)."""
+    names = [
+        name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
+        for name in classes
+    ]
+    many = len(names) > 3
+    size = 11 if len(names) <= 6 else 8
+    style = {"parse_math": False, "fontsize": size}
+    slant = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if many else {}
+    axes.set_xticks(range(len(names)), names, **style, **slant)
+    upright = {} if many else {"rotation": 90, "va": "center"}
+    axes.set_yticks(range(len(names)), names, **style, **upright)
+    axes.tick_params(length=0)
+
+
+def _plot_columns(
+    axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]
+) -> None:
+    """One line a column; a column without any number is left out."""
+    epochs = _column(rows, "epoch")
+    for (name, label), colour in zip(names.items(), (_NORMAL, _VIOLENT), strict=True):
+        values = _column(rows, name)
+        if np.isfinite(values).any():
+            marker = "o" if len(rows) <= 20 else None
+            style = {"linewidth": 2, "marker": marker, "markersize": 4}
+            axes.plot(epochs, values, color=colour, label=label, **style)
+    if axes.lines:
+        _legend(axes, columns=2)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """float (E,), NaN where a row has no value."""
+    values = [row.get(name) for row in rows]
+    return np.array(
+        [np.nan if value in (None, "") else float(value) for value in values]
+    )
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
+    space = {"handlelength": 1.4, "columnspacing": 1.4}
+    axes.legend(frameon=False, fontsize=10.5, labelcolor=_INK, **place, **space)
+
+
+def _time_ticks(axes: Axes, start_s: float, end_s: float) -> None:
+    """At most nine ticks, a round number of seconds, minutes or hours apart."""
+    apart_s = next((x for x in _TICKS_S if end_s - start_s <= 8 * x), _TICKS_S[-1])
+    axes.xaxis.set_major_locator(MultipleLocator(apart_s))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda time_s, _: units.format_duration(time_s))
+    )
+
+
+def _one_class(violent: np.ndarray) -> bool:
+    return np.unique(np.asarray(violent, dtype=bool)).size < 2
+
+
+def _save_message(path: Path, figure: Figure, text: str) -> None:
+    figure.clear()
+    place = {"ha": "center", "va": "center", "color": _FAINT, "fontsize": 14}
+    figure.text(0.5, 0.5, text, **place)
+    _save(path, figure)
+
+
+def _save(path: Path, figure: Figure) -> None:
+    # Without the software's name in it, equal data gives equal bytes.
+    with files.writing(path) as file, warnings.catch_warnings():
+        # A class named in a script that the font lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure.savefig(file, format="png", metadata={"Software": None})

@@ -1,0 +1,104 @@
+"""Layers that heads share; registered, so that a saved model loads without this package's help."""
+
+import keras
+import numpy as np
+from keras import ops
+
+_PACKAGE = "violence_detection"
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class AttentionPooling(keras.layers.Layer):
+    """The weighted mean over time, with weights that the layer learns.
+
+    ``score[t] = v . tanh(W h[t] + b)``, ``weight = softmax(score)``,
+    ``output = sum_t weight[t] h[t]``. Scores and weights are float32 whatever the precision.
+
+    Args:
+        units: Size of the hidden layer behind the scores.
+
+    Input: (B, T, D), and a mask (B, T) or None. Output: (B, D), or with
+    `return_weights=True` also the float32 weights (B, T).
+
+    Reference:
+        Bahdanau, Cho and Bengio, 2014, https://arxiv.org/abs/1409.0473 (additive attention)
+    """
+
+    def __init__(self, units: int = 64, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.supports_masking = True
+        self.hidden = keras.layers.Dense(units, activation="tanh", name="hidden")
+        self.score = keras.layers.Dense(
+            1, use_bias=False, dtype="float32", name="score"
+        )
+
+    def build(self, input_shape) -> None:
+        self.hidden.build(input_shape)
+        self.score.build((*input_shape[:-1], self.units))
+
+    def call(self, inputs, mask=None, return_weights: bool = False):
+        scores = ops.cast(ops.squeeze(self.score(self.hidden(inputs)), -1), "float32")
+        if mask is not None:
+            scores = ops.where(mask, scores, -1e9)
+        weights = ops.softmax(scores, axis=-1)
+        pooled = ops.einsum("bt,btd->bd", ops.cast(weights, inputs.dtype), inputs)
+        return (pooled, weights) if return_weights else pooled
+
+    def compute_mask(self, inputs, mask=None) -> None:
+        return None
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class TemporalStatistics(keras.layers.Layer):
+    """Mean, deviation and mean absolute difference over time: (B, T, D) -> float32 (B, 3 D)."""
+
+    def call(self, inputs):
+        inputs = ops.cast(inputs, "float32")
+        mean = ops.mean(inputs, axis=1)
+        deviation = ops.sqrt(
+            ops.mean(ops.square(inputs - mean[:, None]), axis=1) + 1e-12
+        )
+        change = ops.zeros_like(mean)
+        if inputs.shape[1] != 1:
+            change = ops.mean(ops.abs(inputs[:, 1:] - inputs[:, :-1]), axis=1)
+        return ops.concatenate([mean, deviation, change], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 3 * input_shape[-1])
+
+
+def statistics_of(clips: np.ndarray) -> np.ndarray:
+    """`TemporalStatistics` in NumPy: float16 (N, T, D) -> float32 (N, 3 D)."""
+    clips = clips.astype(np.float32)
+    change = (
+        np.abs(np.diff(clips, axis=1)).mean(1)
+        if clips.shape[1] > 1
+        else 0 * clips[:, 0]
+    )
+    return np.concatenate([clips.mean(1), clips.std(1), change], axis=-1)
+
+
+def standardise(examples: np.ndarray, name: str) -> keras.layers.Layer:
+    """A layer that brings each feature to mean 0 and variance 1 over `examples`.
+
+    A feature that hardly varies is scaled by the average deviation, not blown up.
+
+    Args:
+        examples: (..., D).
+    """
+    flat = examples.reshape(-1, examples.shape[-1]).astype(np.float64)
+    variance = flat.var(0)
+    floor = 1e-3 * variance.mean() + 1e-12
+    return keras.layers.Normalization(
+        mean=flat.mean(0).astype(np.float32),
+        variance=np.maximum(variance, floor).astype(np.float32),
+        dtype="float32",
+        name=name,
+    )

@@ -1,0 +1,31 @@
+"""Pooled statistics into one dense layer: the baseline that every head is held against."""
+
+import keras
+import numpy as np
+
+from violence_detection.heads._layers import (
+    TemporalStatistics,
+    standardise,
+    statistics_of,
+)
+
+
+def build(
+    *, examples: np.ndarray, outputs: int, use_cudnn: bool, dropout: float = 0.0
+) -> keras.Model:
+    """A model from features (B, T, D) to float32 logits (B, outputs).
+
+    Args:
+        examples: Training clips to standardise by, float16 (N, T, D).
+        outputs: K.
+        use_cudnn: Not used: there is no recurrence.
+        dropout: Share of the statistics that is dropped in training.
+    """
+    features = keras.Input(examples.shape[1:], dtype="float32", name="features")
+    statistics = TemporalStatistics(dtype="float32", name="statistics")(features)
+    hidden = standardise(statistics_of(examples), "standardise")(statistics)
+    hidden = keras.layers.Dropout(dropout, name="dropout")(hidden)
+    dense = keras.layers.Dense(
+        outputs, dtype="float32", name="logits", kernel_initializer="zeros"
+    )
+    return keras.Model(features, dense(hidden), name="linear")

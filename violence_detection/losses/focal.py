@@ -1,0 +1,96 @@
+"""Focal loss on logits, binary or over several classes.
+
+Keras' own ignores `alpha` unless another flag is set, and its gradient is NaN on confidently
+right examples for 0 < gamma < 1.
+"""
+
+import keras
+from keras import ops
+
+from violence_detection.errors import ConfigError
+
+
+class Focal(keras.losses.Loss):
+    """``sum over classes of y * alpha * (1 - p)^gamma * -log p``, a value per example.
+
+    With one output, ``p`` is the sigmoid and the two classes are ``y`` and ``1 - y``; with
+    K >= 2 it is the softmax. Labels are smoothed to ``(1 - s) y + s / K`` (binary: K = 2).
+
+    Args:
+        gamma: >= 0; 0 is cross-entropy.
+        alpha: Weight of each class, the normal one first; None for 1.
+        label_smoothing: s.
+
+    Call: y_true (B, K) one-hot or (B, 1), y_pred logits of the same shape; float32 (B,).
+
+    Reference:
+        Lin et al., 2017, https://arxiv.org/abs/1708.02002
+    """
+
+    def __init__(
+        self, *, gamma: float, alpha: list[float] | None, label_smoothing: float = 0.0
+    ) -> None:
+        super().__init__(name="focal", reduction="none", dtype="float32")
+        self.gamma = gamma
+        self.alpha = alpha
+        self.label_smoothing = label_smoothing
+
+    def call(self, y_true, y_pred):
+        y_true = ops.cast(y_true, "float32")
+        logits = ops.cast(y_pred, "float32")
+        if logits.shape[-1] == 1:
+            y_true = ops.concatenate([1 - y_true, y_true], axis=-1)
+            # Two logits, +-z: log p = -softplus(-z), and log(1 - p) is the other one's.
+            logits = ops.concatenate([-logits, logits], axis=-1)
+            log_p = -ops.softplus(-logits)
+            log_rest = -ops.softplus(logits)
+        else:
+            log_p = ops.log_softmax(logits, axis=-1)
+            log_rest = ops.log(ops.maximum(1 - ops.exp(log_p), 1e-7))
+        smoothing = self.label_smoothing
+        y_true = (1 - smoothing) * y_true + smoothing / y_true.shape[-1]
+        # (1 - p)^gamma as an exponential has a finite gradient at p = 1 for every gamma.
+        loss = -y_true * ops.exp(self.gamma * log_rest) * log_p
+        if self.alpha is not None:
+            loss = loss * ops.convert_to_tensor(self.alpha, "float32")
+        return ops.sum(loss, axis=-1)
+
+
+def build(
+    *,
+    label_smoothing: float,
+    class_shares: list[float],
+    gamma: float = 2.0,
+    alpha: float | str | None = "auto",
+) -> Focal:
+    """
+    Args:
+        label_smoothing: Share of a label's weight spread over the classes.
+        class_shares: Share of each class in what the loss sees, the normal one first;
+            equal shares where class weights are on.
+        gamma: How much the easy examples are turned down, >= 0.
+        alpha: Weight of violence, the normal class having 1 - alpha; `auto` weighs each
+            class by what the others have, which is 0.5 for two balanced classes; none for 1.
+
+    Raises:
+        ConfigError: If gamma is negative, alpha is not in [0, 1], or a number is given for
+            more than two classes.
+    """
+    if not isinstance(gamma, (int, float)) or not gamma >= 0:
+        raise ConfigError(f"`gamma` of focal must be >= 0. Received: gamma={gamma}")
+    weights = None
+    if alpha == "auto":
+        others = len(class_shares) - 1
+        weights = [(1 - share) / others for share in class_shares]
+    elif alpha is not None:
+        if (
+            not isinstance(alpha, (int, float))
+            or not 0 <= alpha <= 1
+            or len(class_shares) != 2
+        ):
+            raise ConfigError(
+                "`alpha` of focal must be auto, none or, with two classes, in [0, 1]. "
+                f"Received: alpha={alpha} with {len(class_shares)} classes"
+            )
+        weights = [1 - alpha, alpha]
+    return Focal(gamma=float(gamma), alpha=weights, label_smoothing=label_smoothing)

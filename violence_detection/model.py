@@ -1,0 +1,104 @@
+"""The classifier: built from a head, loaded from a run, and its logits as probabilities."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from violence_detection import parts
+from violence_detection.errors import RunError
+
+if TYPE_CHECKING:
+    import keras
+
+_EXAMPLES = 2048
+
+
+def build_classifier(
+    *, head: str, features: np.ndarray, classes: int, use_cudnn: bool
+) -> "keras.Model":
+    """A model from features (B, T, D) to float32 logits: (B, 1) for two classes, else (B, K).
+
+    Args:
+        head: Spec on the shelf `heads`.
+        features: The training clips, float16 (N, T, D); the head standardises by up to 2048
+            of them, evenly spaced.
+        classes: K.
+        use_cudnn: Whether a GPU may use cuDNN's LSTM.
+    """
+    step = max(1, len(features) // _EXAMPLES)
+    return parts.load(
+        "heads",
+        head,
+        examples=features[::step],
+        outputs=1 if classes == 2 else classes,
+        use_cudnn=use_cudnn,
+    )
+
+
+def load_classifier(path: Path) -> "keras.Model":
+    """A saved classifier; code inside the file is refused.
+
+    Raises:
+        RunError: If the file is damaged, or is not a classifier of this program.
+    """
+    import keras
+
+    from violence_detection.heads import _layers  # noqa: F401  (registers the layers)
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # zip, JSON, h5py and Keras all have their own
+        reason = (
+            str(error).strip().splitlines()[0][:200]
+            if str(error).strip()
+            else repr(error)
+        )
+        raise RunError(
+            f"The model must be one that train saved. Received: {path} ({reason})"
+        ) from error
+
+
+def probabilities(
+    classifier: "keras.Model", features: np.ndarray, *, batch_size: int = 256
+) -> np.ndarray:
+    """Probability of each class.
+
+    Args:
+        classifier: From features to logits.
+        features: float16 (N, T, D).
+
+    Returns:
+        float64 (N, K), rows sum to 1.
+    """
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def logits_of(batch):
+        return classifier(batch, training=False)
+
+    logits = [
+        logits_of(tf.constant(features[start : start + batch_size], tf.float32)).numpy()
+        for start in range(0, len(features), batch_size)
+    ]
+    return logits_to_probabilities(np.concatenate(logits))
+
+
+def logits_to_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Sigmoid or softmax in float64: (N, 1) -> (N, 2), (N, K) -> (N, K)."""
+    logits = logits.astype(np.float64)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    shifted = np.exp(logits - logits.max(1, keepdims=True))
+    return shifted / shifted.sum(1, keepdims=True)
+
+
+def decisions(probability: np.ndarray, threshold: float) -> np.ndarray:
+    """Class of each row, int64 (N,): normal below the threshold, else the likeliest other.
+
+    Args:
+        probability: (N, K), the normal class first.
+        threshold: On 1 - P(normal).
+    """
+    violent = 1 - probability[:, 0] >= threshold
+    return np.where(violent, 1 + probability[:, 1:].argmax(1), 0)

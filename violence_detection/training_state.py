@@ -1,0 +1,48 @@
+"""What a killed training goes on from: one hashed file, and the one before it."""
+
+import hashlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from violence_detection import files
+
+_DIGEST_BYTES = 32
+
+
+def save(folder: Path, variables: list[np.ndarray], facts: dict[str, Any]) -> None:
+    """Keep variables and facts (JSON); the state before this one is kept beside it."""
+    content = io.BytesIO()
+    arrays = {
+        f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)
+    }
+    np.savez(
+        content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays
+    )
+    current, previous = _paths(folder)
+    if current.is_file():
+        os.replace(current, previous)
+    with files.writing(current) as file:
+        file.write(hashlib.sha256(content.getvalue()).digest())
+        file.write(content.getvalue())
+
+
+def load(folder: Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
+    """The newest state that is whole; None where there is none."""
+    for path in _paths(folder):
+        content = path.read_bytes() if path.is_file() else b""
+        digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+        if content and hashlib.sha256(content).digest() == digest:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                names = sorted(name for name in arrays.files if name != "facts")
+                facts = json.loads(arrays["facts"].tobytes())
+                return [arrays[name] for name in names], facts
+    return None
+
+
+def _paths(folder: Path) -> tuple[Path, Path]:
+    return folder / "training_state.bin", folder / "training_state.previous.bin"
