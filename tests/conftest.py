@@ -1,12 +1,19 @@
 """Videos are drawn here, never stored or downloaded."""
 
+import hashlib
+import logging
+import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from violence_detection import runtime
+from violence_detection import files, runtime
+from violence_detection.cache import Entry, FeatureCache, FeatureSpace
+from violence_detection.config import TrainConfig
+from violence_detection.videos import SPLITS
 
 runtime.import_tensorflow()
 
@@ -42,3 +49,111 @@ def dataset_dir(tmp_path: Path) -> Path:
         for number in range(6):
             draw_video(root / label / f"{number}.mp4", frames=10 + number, seed=offset + number)
     return root
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Two virtual CPUs, so that tests can train over replicas in this process."""
+    import tensorflow as tf
+
+    two = [tf.config.LogicalDeviceConfiguration()] * 2
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, two)
+
+
+@pytest.fixture(autouse=True)
+def leave_the_process_as_it_was():
+    """Put back what commands and stages set for the whole process."""
+    import keras
+
+    log = logging.getLogger("violence_detection")
+    policy, handler = keras.config.dtype_policy(), signal.getsignal(signal.SIGTERM)
+    level, handlers, propagate = log.level, log.handlers, log.propagate
+    yield
+    keras.config.set_dtype_policy(policy)
+    signal.signal(signal.SIGTERM, handler)
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)
+
+
+def draw_features(
+    folder: Path,
+    *,
+    counts=(16, 8, 8),
+    labels=("normal", "violent"),
+    shape=(6, 8),
+    shift=1.0,
+    seed=0,
+    **settings,
+) -> Path:
+    """A small feature cache, written without a video: random clips, class k shifted by k.
+
+    Args:
+        counts: Videos in train, validation and test; two of a recording in a row.
+        settings: Of extraction.json, over what is there.
+    """
+    cache, rng, entries = FeatureCache(folder), np.random.default_rng(seed), []
+    for split, count in zip(SPLITS, counts, strict=True):
+        for number in range(count):
+            kind = number % len(labels)
+            key = f"{labels[kind]}/{split}_{number}.mp4"
+            features = rng.normal(shift * kind, 1, shape).astype(np.float16)
+            entry = Entry(
+                path=key,
+                label=labels[kind],
+                group=f"{labels[kind]} {split} {number // (2 * len(labels))}",
+                split=split,
+                digest=hashlib.sha256(features.tobytes()).hexdigest(),
+                array_digest=cache.write_array(key, features),
+                duration_s=2.0,
+            )
+            entries.append(entry)
+    cache.write_manifest(entries)
+    files.write_json(cache.extraction_path, _extraction(shape, labels) | settings)
+    return cache.dir
+
+
+def _extraction(shape, labels) -> dict:
+    space = FeatureSpace(
+        backbone="mobilenetv2",
+        layer="pool",
+        stream="rgb",
+        frames=shape[0],
+        frame_size=32,
+        resize="area",
+        dim=shape[1],
+        weights_digest="0" * 64,
+        engine="tensorflow",
+        precision="float32",
+    )
+    return {
+        "complete": True,
+        "dataset": {"name": "drawn", "dir": "/drawn"},
+        "grouping": "table",
+        "classes": list(labels),
+        "fingerprint": space.fingerprint,
+        "feature_space": asdict(space),
+        "weights": {"source": "random", "digest": space.weights_digest, "seed": 42},
+    }
+
+
+@pytest.fixture(scope="session")
+def features_dir(tmp_path_factory) -> Path:
+    """Features of 32 drawn videos of two classes; not to be written to."""
+    return draw_features(tmp_path_factory.mktemp("cache") / "drawn" / "space")
+
+
+def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
+    """Train the linear head for a few epochs; what the command's JSON holds."""
+    from violence_detection.training import train
+
+    quick = {"head": "linear", "epochs": 3, "batch_size": 8, "checkpoint_epochs": 0}
+    places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
+    asked = {"run": "run", **quick, **places, **settings}
+    return train(TrainConfig(**asked, given=frozenset(asked)), force=force)
+
+
+@pytest.fixture(scope="session")
+def run_dir(features_dir, tmp_path_factory) -> Path:
+    """A run that was trained on `features_dir`; not to be written to."""
+    settings = {"epochs": 8, "learning_rate": 0.05, "checkpoint_epochs": 4}
+    return Path(train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"])

@@ -15,8 +15,6 @@ ROWS = [
     {"epoch": 1.0, "loss": 0.7, "val_loss": 0.6, "val_accuracy": 0.6, "val_auc": 0.7},
     {"epoch": 2.0, "loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.7, "val_auc": 0.8},
 ]
-WINDOWS = [{"start_s": s, "end_s": s + 2.0, "probability": s / 9} for s in range(10)]
-SEGMENTS = [{"start_s": 6.0, "end_s": 11.0, "peak": 1.0}]
 DRAWN = {
     "roc": lambda path: figures.roc(path, VIOLENT, PROBABILITY, 8 / 9),
     "precision_recall": lambda path: figures.precision_recall(
@@ -27,7 +25,6 @@ DRAWN = {
         path, VIOLENT, PROBABILITY, 0.5
     ),
     "history": lambda path: figures.history(path, ROWS),
-    "timeline": lambda path: figures.timeline(path, WINDOWS, SEGMENTS, 0.5),
 }
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
@@ -47,10 +44,6 @@ BARE = {
     "history without validation": lambda path: figures.history(
         path, [{"epoch": 1.0, "loss": 0.5, "val_loss": None, "val_auc": ""}]
     ),
-    "timeline without windows": lambda path: figures.timeline(path, [], [], 0.5),
-    "timeline of no length": lambda path: figures.timeline(
-        path, [{"start_s": 0.0, "end_s": 0.0, "probability": 0.2}], [], 0.5
-    ),
 }
 
 
@@ -61,9 +54,7 @@ BARE = {
 def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
     DRAWN[name](path)
-    height, width = {"history": (960, 960), "timeline": (540, 1440)}.get(
-        name, (720, 960)
-    )
+    height, width = {"history": (960, 960)}.get(name, (720, 960))
     assert imread(path).shape[:2] == (height, width)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

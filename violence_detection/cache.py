@@ -1,6 +1,5 @@
 """The feature cache: one folder a feature space, one array a video, and a manifest of both."""
 
-import csv
 import hashlib
 import io
 import json
@@ -137,7 +136,7 @@ class FeatureCache:
         self.dir = folder.resolve()
         self.manifest_path = self.dir / "manifest.csv"
         self.extraction_path = self.dir / "extraction.json"
-        self._journal_path = self.dir / "manifest.journal.csv"
+        self._journal_path = self.dir / "manifest.journal.jsonl"
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -165,11 +164,14 @@ class FeatureCache:
             CacheError: If it cannot be read.
         """
         try:
-            return json.loads(self.extraction_path.read_text())
+            settings = json.loads(self.extraction_path.read_text())
         except (OSError, ValueError) as error:
             raise CacheError(
                 f"{self.extraction_path} must be readable JSON. ({error})"
             ) from error
+        if not isinstance(settings, dict):
+            raise CacheError(f"{self.extraction_path} must hold a JSON object.")
+        return settings
 
     def space(self) -> FeatureSpace:
         return FeatureSpace.of(self.settings().get("feature_space", {}))
@@ -190,23 +192,21 @@ class FeatureCache:
         """What is known of each video: the manifest, and after it what a killed run noted."""
         known = {entry.path: entry for entry in self.entries()}
         if self._journal_path.is_file():
-            text = self._journal_path.read_text(encoding="utf-8", errors="replace")
-            complete = text[: text.rfind("\n") + 1]
-            for row in csv.DictReader(io.StringIO(complete), COLUMNS):
+            for line in self._journal_path.read_bytes().split(b"\n"):
                 try:
-                    entry = Entry.of(row)
-                except CacheError:
-                    continue  # a row torn by the kill; its video is read again
+                    entry = Entry.of(json.loads(line))
+                except (CacheError, ValueError):
+                    continue  # a line torn by the kill; its video is read again
                 known[entry.path] = entry
         return known
 
     def note(self, entry: Entry) -> None:
         """Add a row to the journal, so that a kill loses nothing that is done."""
-        line = io.StringIO()
-        csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(asdict(entry))
+        # The line break comes first: it ends a line that a kill has torn.
+        line = "\n" + json.dumps(asdict(entry))
         try:
             with open(self._journal_path, "a", encoding="utf-8") as journal:
-                journal.write(line.getvalue())
+                journal.write(line)
         except OSError as error:
             raise files.write_error(self._journal_path, error) from error
 

@@ -280,7 +280,7 @@ class TrainConfig(FeatureConfig):
     batch_size: int = option(
         32, "Videos in a step, over all devices.", low=1, high=65_536
     )
-    learning_rate: float = option(1e-3, "Highest learning rate.", low=0.0, high=10.0)
+    learning_rate: float = option(5e-4, "Highest learning rate.", low=0.0, high=10.0)
     warmup_epochs: float | None = option(
         None,
         "Epochs spent warming up; default: 5, or a fifth of --epochs if that is less.",

@@ -127,7 +127,7 @@ def batches(
         batch_size: B, over all replicas.
 
     Returns:
-        Dataset of features float16 (B, T, D), targets float32 (B, 1 or K), and weights
+        Dataset of features float32 (B, T, D), targets float32 (B, 1 or K), and weights
         float32 (B,) divided by the number of real videos in the batch.
     """
     import tensorflow as tf
@@ -136,10 +136,14 @@ def batches(
     shape = clips.features.shape[1:]
 
     def gather(rows: np.ndarray, real: np.ndarray):
-        return clips.features[rows], goals[rows], (weights[rows] * real / real.sum())
+        return (
+            clips.features[rows].astype(np.float32),
+            goals[rows],
+            (weights[rows] * real / real.sum()),
+        )
 
     def gather_in_graph(rows, real):
-        kinds = (tf.float16, tf.float32, tf.float32)
+        kinds = (tf.float32, tf.float32, tf.float32)
         features, goal, weight = tf.numpy_function(gather, (rows, real), kinds)
         features.set_shape((batch_size, *shape))
         goal.set_shape((batch_size, goals.shape[1]))

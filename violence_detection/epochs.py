@@ -157,7 +157,7 @@ class Trainer:
             "epoch": epoch,
             "loss": float(np.mean([step["loss"] for step in sound])),
             **self._validate(),
-            "learning_rate": float(self.step.optimizer.learning_rate),
+            "learning_rate": float(self.step.optimizer.learning_rate.numpy()),
             "gradient_norm": float(np.mean([step["gradient_norm"] for step in sound])),
             "videos_per_s": rate,
         }

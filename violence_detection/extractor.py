@@ -1,6 +1,7 @@
 """From a video to its features: one object that extraction, prediction and export share."""
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -11,7 +12,14 @@ import numpy as np
 from violence_detection import parts, runtime, units
 from violence_detection.cache import FeatureSpace
 from violence_detection.errors import WeightsError
-from violence_detection.frames import ClipReader, sample_indices
+from violence_detection.frames import (
+    SHORT_TOLERANCE,
+    ClipReader,
+    WindowPlan,
+    sample_indices,
+)
+
+log = logging.getLogger(__name__)
 
 
 class FeatureExtractor:
@@ -177,57 +185,89 @@ class FeatureExtractor:
             VideoError: If no window can be decoded.
         """
         plan, fps = self.reader.plan(path, window_s=window_s, stride_s=stride_s)
-        count, found = self.space.frames, False
-        needed: deque[tuple[int, np.ndarray]] = deque()
-
-        def wanted() -> Iterator[int]:
-            """Frames that windows need, ascending, noting the windows on the way."""
-            ahead: list[int] = []
-            for start in plan.starts():
-                indices = start + sample_indices(plan.length_frames, count)
-                needed.append((start, indices))
-                yield from (index for index in ahead if index < start)
-                ahead = sorted(
-                    {index for index in ahead if index >= start} | set(indices.tolist())
-                )
-            yield from ahead
-
-        times_s: dict[int, float] = {}
-        features: dict[int, np.ndarray] = {}
-        for index, row in self._encoded(path, wanted(), times_s):
-            features[index] = row
-            while needed and needed[0][1][-1] <= index:
-                start, indices = needed.popleft()
-                end_s = times_s[start] + units.frames_to_s(plan.length_frames, fps)
-                yield (
-                    times_s[start],
-                    end_s,
-                    np.stack([features[int(i)] for i in indices]),
-                )
-                found = True
-                for old in [key for key in features if key <= start]:
-                    del features[old]
-                for old in [key for key in times_s if key < start]:
-                    del times_s[old]
-        if not found:
-            # Shorter than declared: no window was completed. Read it as one clip.
+        assembler = _Assembler(plan, fps, self.space.frames)
+        for index, rows in self.encode_clips(self._pictures(path, assembler)):
+            yield from assembler.add(index, rows[0])
+        if assembler.shortage:
+            log.warning(f"{path}: {assembler.shortage}")
+        if assembler.finished:
+            yield from assembler.rest()
+        else:  # not one window long, whatever it declares: one clip
             clip = self.reader.read(path)
             for _, rows in self.encode_clips([(None, clip.pictures)]):
                 yield 0.0, clip.duration_s, rows
 
-    def _encoded(
-        self, path: Path, wanted: Iterator[int], times_s: dict[int, float]
+    def _pictures(
+        self, path: Path, assembler: "_Assembler"
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and features of the wanted frames; every frame's time goes to `times_s`."""
+        """Index and picture (1, S, S, 3) of the frames that windows need."""
+        for index, time_s, picture in self.reader.pictures(path, assembler.wanted()):
+            assembler.times_s[index] = time_s
+            if picture is not None:
+                yield index, picture[None]
 
-        def pictures() -> Iterator[tuple[int, np.ndarray]]:
-            for index, time_s, picture in self.reader.pictures(path, wanted):
-                times_s[index] = time_s
-                if picture is not None:
-                    yield index, picture[None]
 
-        for index, rows in self.encode_clips(pictures()):
-            yield index, rows[0]
+class _Assembler:
+    """Joins the features of frames into windows, and keeps what later windows need.
+
+    Attributes:
+        times_s: Time of each frame, from the first that is still needed.
+        finished: Windows that were complete.
+    """
+
+    def __init__(self, plan: WindowPlan, fps: float, count: int) -> None:
+        self.times_s: dict[int, float] = {}
+        self.finished = 0
+        self._plan, self._fps, self._count = plan, fps, count
+        self._features: dict[int, np.ndarray] = {}
+        self._waiting: deque[tuple[int, list[int]]] = deque()
+
+    def wanted(self) -> Iterator[int]:
+        """Frames that windows need, ascending; their windows are noted on the way."""
+        ahead: set[int] = set()
+        for start in self._plan.starts():
+            indices = start + sample_indices(self._plan.length_frames, self._count)
+            self._waiting.append((start, indices.tolist()))
+            yield from sorted(index for index in ahead if index < start)
+            ahead = {index for index in ahead if index >= start} | set(indices.tolist())
+        yield from sorted(ahead)
+
+    def add(
+        self, index: int, features: np.ndarray
+    ) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Take a frame's features, (D,); the windows that it completes."""
+        self._features[index] = features
+        while self._waiting and self._waiting[0][1][-1] <= index:
+            start, indices = self._waiting.popleft()
+            start_s = self.times_s[start]
+            end_s = start_s + units.frames_to_s(self._plan.length_frames, self._fps)
+            yield start_s, end_s, np.stack([self._features[one] for one in indices])
+            self.finished += 1
+            self._forget(start)
+
+    def rest(self) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Where a video ends before it should: its last window, if half of it is there."""
+        if not self._waiting:
+            return
+        start, indices = self._waiting[0]
+        sound = [index for index in indices if index in self._features]
+        if len(sound) >= self._count / 2:
+            rows = [self._features[min(index, sound[-1])] for index in indices]
+            end_s = self.times_s[max(self.times_s)] + units.frames_to_s(1, self._fps)
+            yield self.times_s[start], end_s, np.stack(rows)
+
+    @property
+    def shortage(self) -> str:
+        """What is missing of the declared frames, empty where nothing is."""
+        read, declared = max(self.times_s, default=-1) + 1, self._plan.num_frames
+        if read >= declared * (1 - SHORT_TOLERANCE) - 1:
+            return ""
+        return f"only {read} of {declared} declared frames can be decoded"
+
+    def _forget(self, start: int) -> None:
+        """Drop what no window after the one at `start` needs."""
+        self._features = {k: v for k, v in self._features.items() if k > start}
+        self.times_s = {k: v for k, v in self.times_s.items() if k >= start}
 
 
 def load_backbone(

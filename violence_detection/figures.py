@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from violence_detection import files, units
+from violence_detection import files
 
 _SIZE_IN = (4.8, 3.6)
 _DPI = 200  # 960 pixels wide, for screens with two to a point
@@ -160,42 +160,6 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _save(path, figure)
 
 
-def timeline(
-    path: Path,
-    windows: Sequence[Mapping[str, float]],
-    segments: Sequence[Mapping[str, float]],
-    threshold: float,
-) -> None:
-    """Probability over the time of one video; shaded, its violent segments.
-
-    Args:
-        path: PNG file.
-        windows: Each with start_s, end_s, probability; drawn at its middle.
-        segments: Each with start_s, end_s, peak.
-        threshold: Dashed.
-    """
-    figure, axes = _sheet(size_in=(7.2, 2.7))
-    if not windows:
-        return _save_message(path, figure, "No windows")
-    for segment in segments:
-        span = segment["start_s"], segment["end_s"]
-        axes.axvspan(*span, color=_VIOLENT, alpha=0.18, linewidth=0)
-        peak = f"{segment['peak']:.2f}"
-        axes.text(np.mean(span), 1.03, peak, ha="center", color=_VIOLENT, fontsize=11)
-    ordered = sorted(windows, key=lambda window: window["start_s"])
-    start_s, end_s = ordered[0]["start_s"], max(w["end_s"] for w in ordered)
-    middles = [(window["start_s"] + window["end_s"]) / 2 for window in ordered]
-    values = [window["probability"] for window in ordered]
-    # The first and the last window reach to the ends of the video.
-    times, values = [start_s, *middles, end_s], [values[0], *values, values[-1]]
-    axes.plot(times, values, color=_INK, linewidth=1.8)
-    axes.axhline(threshold, color=_FAINT, linewidth=1.2, linestyle=(0, (4, 3)))
-    limits = {"xlim": (start_s, max(end_s, start_s + 1e-3)), "ylim": (0, 1.16)}
-    axes.set(xlabel="Time (min:s)", ylabel="Probability", yticks=[0, 0.5, 1], **limits)
-    _time_ticks(axes, start_s, end_s)
-    _save(path, figure)
-
-
 def _figure(size_in: tuple[float, float]) -> Figure:
     margin = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     return Figure(figsize=size_in, dpi=_DPI, layout=margin)
@@ -268,15 +232,6 @@ def _legend(axes: Axes, columns: int) -> None:
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
     space = {"handlelength": 1.4, "columnspacing": 1.4}
     axes.legend(frameon=False, fontsize=10.5, labelcolor=_INK, **place, **space)
-
-
-def _time_ticks(axes: Axes, start_s: float, end_s: float) -> None:
-    """At most nine ticks, a round number of seconds, minutes or hours apart."""
-    apart_s = next((x for x in _TICKS_S if end_s - start_s <= 8 * x), _TICKS_S[-1])
-    axes.xaxis.set_major_locator(MultipleLocator(apart_s))
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda time_s, _: units.format_duration(time_s))
-    )
 
 
 def _one_class(violent: np.ndarray) -> bool:

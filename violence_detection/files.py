@@ -4,9 +4,9 @@ import contextlib
 import csv
 import errno
 import hashlib
-import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from violence_detection.errors import ViolenceDetectionError
 
 TEMPORARY_MARK = ".partial-"
 _CHUNK_BYTES = 1 << 20
+_QUOTED = re.compile(r'[",\r\n]|^ ')
 
 
 @contextlib.contextmanager
@@ -93,11 +94,23 @@ def write_csv(
     path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]
 ) -> None:
     """Write `rows` under `columns`; None becomes an empty cell."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(columns), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_text(path, text.getvalue())
+    columns = list(columns)
+    lines = [_csv_line([row.get(column) for column in columns]) for row in rows]
+    write_text(path, _csv_line(columns) + "".join(lines))
+
+
+def _csv_line(cells: Iterable[Any]) -> str:
+    """One line of CSV that `read_csv` gives back as it was.
+
+    csv.writer quotes neither a carriage return nor a space in front, both of which file
+    names may have.
+    """
+    texts = ["" if cell is None else str(cell) for cell in cells]
+    quoted = [
+        '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+        for text in texts
+    ]
+    return ",".join(quoted) + "\n"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -20,11 +20,12 @@ from violence_detection.errors import ConfigError, VideoError
 
 # OpenCV prints each decoding error; stage one reports them itself.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.setLogLevel(0)
+_set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
+(_set_log_level or cv2.utils.logging.setLogLevel)(0)
 
 MAX_PIXELS = 16384 * 8192
 FALLBACK_FPS = 25.0
-_SHORT_TOLERANCE = 0.05
+SHORT_TOLERANCE = 0.05
 _SHORT_CLIP_WINDOWS = 1.5
 
 
@@ -76,7 +77,7 @@ class WindowPlan:
 
     Attributes:
         length_frames, stride_frames: Of the windows.
-        num_frames: What the container declares; 0 where it does not.
+        num_frames: What the container declares; counted where it does not.
     """
 
     length_frames: int
@@ -87,7 +88,7 @@ class WindowPlan:
         """First frame of each window, ascending; the last window ends where the video does."""
         start = 0
         last = self.num_frames - self.length_frames
-        while not self.num_frames or start < last:
+        while start < last:
             yield start
             start += self.stride_frames
         yield max(0, last)
@@ -146,13 +147,19 @@ class ClipReader:
         """The windows of a video, and its frames per second (a guess where it has none).
 
         A video of up to 1.5 windows is one window: it is what training calls a clip.
+
+        Raises:
+            VideoError: If it cannot be opened, or no frame of it can be decoded.
         """
         with _opened(path) as video:
-            fps, declared = video.fps or FALLBACK_FPS, video.declared_frames
+            fps = video.fps or FALLBACK_FPS
+            num_frames = video.declared_frames or sum(1 for _ in video)
+        if not num_frames:
+            raise VideoError("no frame of it can be decoded")
         length = max(1, round(window_s * fps))
-        if 0 < declared <= _SHORT_CLIP_WINDOWS * length:
-            length = declared
-        return WindowPlan(length, max(1, round(stride_s * fps)), declared), fps
+        if num_frames <= _SHORT_CLIP_WINDOWS * length:
+            length = num_frames
+        return WindowPlan(length, max(1, round(stride_s * fps)), num_frames), fps
 
     def pictures(
         self, path: Path, wanted: Iterator[int]
@@ -161,7 +168,7 @@ class ClipReader:
 
         Args:
             path: The video.
-            wanted: Frame indices, ascending, possibly without end.
+            wanted: Frame indices, ascending.
         """
         with _opened(path) as video:
             following = next(wanted, -1)
@@ -276,7 +283,7 @@ def _damage(times_s: list[float], declared: int, fps: float) -> str:
     Containers without a frame count declare duration times rate, which is off for
     variable rates: a video whose timestamps reach its declared end is not short.
     """
-    sound = 1 - _SHORT_TOLERANCE
+    sound = 1 - SHORT_TOLERANCE
     ends_s = times_s[-1] + units.frames_to_s(1, fps)
     if (
         len(times_s) >= sound * declared - 1

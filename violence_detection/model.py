@@ -1,5 +1,7 @@
 """The classifier: built from a head, loaded from a run, and its logits as probabilities."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,15 +75,22 @@ def probabilities(
     """
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
-    def logits_of(batch):
-        return classifier(batch, training=False)
-
+    logits_of = _forward(classifier)
     logits = [
         logits_of(tf.constant(features[start : start + batch_size], tf.float32)).numpy()
         for start in range(0, len(features), batch_size)
     ]
     return logits_to_probabilities(np.concatenate(logits))
+
+
+@functools.lru_cache(maxsize=2)
+def _forward(classifier: "keras.Model") -> Callable:
+    """The forward pass as a graph, traced once and not at every epoch's validation."""
+    import tensorflow as tf
+
+    return tf.function(
+        functools.partial(classifier, training=False), reduce_retracing=True
+    )
 
 
 def logits_to_probabilities(logits: np.ndarray) -> np.ndarray:

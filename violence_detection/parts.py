@@ -8,6 +8,7 @@ import ast
 import difflib
 import importlib
 import inspect
+import keyword
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -124,10 +125,9 @@ def _spec_of(node: ast.expr) -> Spec:
     if isinstance(node, ast.Name):
         return Spec(node.id, {})
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.args:
-        return Spec(
-            node.func.id,
-            {word.arg: _value(word.value) for word in node.keywords if word.arg},
-        )
+        arguments = {word.arg: _value(word.value) for word in node.keywords}
+        if None not in arguments and len(arguments) == len(node.keywords):
+            return Spec(node.func.id, arguments)
     raise ValueError("not a part")
 
 
@@ -140,4 +140,7 @@ def _value(node: ast.expr) -> Any:
 def _format(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return str(value).lower()
-    return value if isinstance(value, str) and value.isidentifier() else repr(value)
+    bare = isinstance(value, str) and value.isidentifier() and value.isascii()
+    if bare and not keyword.iskeyword(value) and value.lower() not in _WORDS:
+        return value
+    return repr(value)

@@ -29,7 +29,6 @@ _CAPTIONS = {
     "confusion": "Confusion matrix: what each class is taken for.",
     "score_histogram": "Probabilities given to normal and to violent videos.",
     "history": "Training, epoch by epoch.",
-    "timeline": "Probability over time; violent segments are shaded.",
 }
 
 

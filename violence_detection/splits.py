@@ -4,7 +4,6 @@ A recording (`group`) is never on two sides of a drawn split: clips cut from one
 are so alike that a model which has seen one has nearly seen the others.
 """
 
-import dataclasses
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -59,8 +58,9 @@ def assign(
 
     A given split is honoured. The others are drawn by recording, stratified by class,
     around what is `kept` from before: a new video follows its recording, else it joins the
-    split that lacks most. Where a test set is given none is drawn; where only some splits
-    are given, `train` is divided only for the validation that is missing.
+    split that lacks most. A recording that new groups show to be on two sides moves to one.
+    Where a test set is given none is drawn; where only some splits are given, `train` is
+    divided only for the validation that is missing.
 
     Args:
         videos: The dataset.
@@ -78,15 +78,14 @@ def assign(
         loose = [video for video in videos if video.split == "train"]
     movable = {video.key for video in loose}
     placed = {video.key: video.split for video in videos if video.key not in movable}
-    placed |= {key: split for key, split in kept.items() if key in movable}
     follow = {
         v.group: placed[v.key]
         for v in videos
         if v.key in placed and _may_lead(v, loose)
     }
-    for video in loose:
-        if video.key not in placed and video.group in follow:
-            placed[video.key] = follow[video.group]
+    for group, sides in _kept_sides(loose, kept).items():
+        follow.setdefault(group, sides.most_common(1)[0][0])
+    placed |= {v.key: follow[v.group] for v in loose if v.group in follow}
     rest = [video for video in loose if video.key not in placed]
     if rest:
         fractions = _fractions(given, validation_fraction, test_fraction)
@@ -98,6 +97,15 @@ def assign(
 def _may_lead(video: Video, loose: Sequence[Video]) -> bool:
     """Whether others follow `video`: a given split leads only those that have none given."""
     return video.split == loose[0].split if loose and loose[0].split else True
+
+
+def _kept_sides(loose: Sequence[Video], kept: Mapping[str, str]) -> dict[str, Counter]:
+    """Where the videos of each recording are; more than one place if groups were renamed."""
+    sides = defaultdict(Counter)
+    for video in loose:
+        if video.key in kept:
+            sides[video.group][kept[video.key]] += 1
+    return sides
 
 
 def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
@@ -186,8 +194,3 @@ def _place(state: _Parts, recording: Counter) -> str:
     split = min(state.wanted, key=lambda name: state.cost_with(recording, name))
     state.have[split] += recording
     return split
-
-
-def with_splits(videos: Sequence[Video], assigned: Mapping[str, str]) -> list[Video]:
-    """The videos, each with its split."""
-    return [dataclasses.replace(video, split=assigned[video.key]) for video in videos]

@@ -119,7 +119,7 @@ class TrainingStep:
     def _replica_gradients(self, features, targets, weights, scale):
         variables = [variable.value for variable in self.classifier.trainable_variables]
         with tf.GradientTape() as tape:
-            logits = self.classifier(tf.cast(features, tf.float32), training=True)
+            logits = self.classifier(features, training=True)
             loss = tf.reduce_sum(self.loss(targets, logits) * weights)
             scaled = loss * scale
         gradients = tape.gradient(scaled, variables)

@@ -60,7 +60,7 @@ class Video:
         """Name in the cache: the path, and `@start-end` for a part of a file."""
         if self.start_s is None:
             return self.path
-        return f"{self.path}@{self.start_s:g}-{self.end_s:g}"
+        return f"{self.path}@{self.start_s:.10g}-{self.end_s:.10g}"
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ def _is_normal(plain: str, others: Iterable[str]) -> bool:
     if not negated:
         return False
     rest = negated[1]
+    if rest in _NORMAL_WORDS:
+        return False
     return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
 
 
@@ -171,12 +173,23 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
                 passed["hidden files"] += 1
             elif Path(name).suffix.lower() not in EXTENSIONS:
                 passed["files that are no videos"] += 1
+            elif not _is_text(os.path.join(folder, name)):
+                passed["videos whose path is not UTF-8"] += 1
             else:
                 found.append(Path(folder, name).relative_to(root).as_posix())
     if (root / "videos.csv").is_file():
         passed["files that are no videos"] -= 1
     notes = [f"Ignored: {count} {what}." for what, count in passed.items() if count > 0]
     return found, notes
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path can be written into the manifest."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # -- videos.csv
@@ -226,7 +239,7 @@ def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
             f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}"
         )
 
-    path = row["path"].strip()
+    path = row.get("path", "").strip()
     plain = PurePosixPath(path)
     if plain.is_absolute() and plain.is_relative_to(table.parent.absolute().as_posix()):
         plain = plain.relative_to(table.parent.absolute().as_posix())

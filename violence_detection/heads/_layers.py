@@ -28,7 +28,10 @@ class AttentionPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.supports_masking = True
-        self.hidden = keras.layers.Dense(units, activation="tanh", name="hidden")
+        # The layer's own precision: a model is loaded under another global one.
+        self.hidden = keras.layers.Dense(
+            units, activation="tanh", dtype=self.dtype_policy, name="hidden"
+        )
         self.score = keras.layers.Dense(
             1, use_bias=False, dtype="float32", name="score"
         )
@@ -41,7 +44,9 @@ class AttentionPooling(keras.layers.Layer):
         scores = ops.cast(ops.squeeze(self.score(self.hidden(inputs)), -1), "float32")
         if mask is not None:
             scores = ops.where(mask, scores, -1e9)
-        weights = ops.softmax(scores, axis=-1)
+        # Keras warns of a softmax over one step.
+        one_step = scores.shape[-1] == 1
+        weights = ops.ones_like(scores) if one_step else ops.softmax(scores, axis=-1)
         pooled = ops.einsum("bt,btd->bd", ops.cast(weights, inputs.dtype), inputs)
         return (pooled, weights) if return_weights else pooled
 
@@ -53,6 +58,21 @@ class AttentionPooling(keras.layers.Layer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class TemporalChange(keras.layers.Layer):
+    """How much each feature changes from frame to frame: ``|x[t] - x[t-1]|``, the first
+    change twice. (B, T, D) -> (B, T, D), zeros for T = 1."""
+
+    def call(self, inputs):
+        if inputs.shape[1] == 1:
+            return ops.zeros_like(inputs)
+        change = ops.abs(inputs[:, 1:] - inputs[:, :-1])
+        return ops.concatenate([change[:, :1], change], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -75,14 +95,17 @@ class TemporalStatistics(keras.layers.Layer):
 
 
 def statistics_of(clips: np.ndarray) -> np.ndarray:
-    """`TemporalStatistics` in NumPy: float16 (N, T, D) -> float32 (N, 3 D)."""
-    clips = clips.astype(np.float32)
-    change = (
-        np.abs(np.diff(clips, axis=1)).mean(1)
-        if clips.shape[1] > 1
-        else 0 * clips[:, 0]
+    """`TemporalStatistics` of float16 (N, T, D) as an array, float32 (N, 3 D)."""
+    return ops.convert_to_numpy(
+        TemporalStatistics(dtype="float32")(clips.astype(np.float32))
     )
-    return np.concatenate([clips.mean(1), clips.std(1), change], axis=-1)
+
+
+def changes_of(clips: np.ndarray) -> np.ndarray:
+    """`TemporalChange` of float16 (N, T, D) as an array, float32 (N, T, D)."""
+    return ops.convert_to_numpy(
+        TemporalChange(dtype="float32")(clips.astype(np.float32))
+    )
 
 
 def standardise(examples: np.ndarray, name: str) -> keras.layers.Layer:

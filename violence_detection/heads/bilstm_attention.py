@@ -1,11 +1,13 @@
-"""A projection, bidirectional LSTMs, and attention over time."""
+"""A projection, bidirectional LSTMs and attention over time, beside pooled statistics."""
 
 import keras
 import numpy as np
 
 from violence_detection.heads._layers import (
     AttentionPooling,
+    TemporalChange,
     TemporalStatistics,
+    changes_of,
     standardise,
     statistics_of,
 )
@@ -18,8 +20,10 @@ def build(
     use_cudnn: bool,
     projection: int = 64,
     layers: int = 1,
-    units: int = 64,
+    units: int = 32,
+    feature_dropout: float = 0.7,
     dropout: float = 0.5,
+    change: bool = True,
     statistics: bool = True,
 ) -> keras.Model:
     """A model from features (B, T, D) to float32 logits (B, outputs).
@@ -30,13 +34,24 @@ def build(
         use_cudnn: Let a GPU use cuDNN's LSTM, which XLA cannot compile.
         projection: Size that the features are reduced to before the recurrence.
         layers, units: Of the LSTMs, in each direction.
-        dropout: Before the recurrence and before the logits.
+        feature_dropout: Share of the features that the recurrence does not see, for a
+            whole clip at a time.
+        dropout: Before the logits.
+        change: Also show the recurrence how much each feature changes from frame to frame.
         statistics: Also give the logits the mean, deviation and mean absolute difference
             over time of the features: on a few hundred videos the recurrence alone overfits.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
-    standard = standardise(examples, "standardise")(features)
-    hidden = keras.layers.Dropout(dropout, name="dropout_features")(standard)
+    hidden = standardise(examples, "standardise")(features)
+    if change:
+        changes = TemporalChange(dtype="float32", name="change")(features)
+        changes = standardise(changes_of(examples), "standardise_change")(changes)
+        hidden = keras.layers.Concatenate(dtype="float32", name="both")(
+            [hidden, changes]
+        )
+    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(
+        hidden
+    )
     hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(
         hidden
     )
@@ -47,17 +62,18 @@ def build(
         hidden = keras.layers.Bidirectional(lstm, name=f"bilstm_{number}")(hidden)
     pooled = AttentionPooling(units, name="attention")(hidden)
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
-    dense = keras.layers.Dense(outputs, dtype="float32", name="logits")
-    logits = dense(pooled)
+    logits = _logits(outputs, "logits")(pooled)
     if statistics:
         pooled = TemporalStatistics(dtype="float32", name="statistics")(features)
         pooled = standardise(statistics_of(examples), "standardise_statistics")(pooled)
         pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)
-        dense = keras.layers.Dense(
-            outputs,
-            dtype="float32",
-            name="logits_of_statistics",
-            kernel_initializer="zeros",
-        )
-        logits = keras.layers.Add(dtype="float32", name="sum")([logits, dense(pooled)])
+        more = _logits(outputs, "logits_of_statistics")(pooled)
+        logits = keras.layers.Add(dtype="float32", name="sum")([logits, more])
     return keras.Model(features, logits, name="bilstm_attention")
+
+
+def _logits(outputs: int, name: str) -> keras.layers.Layer:
+    # Zeros: the first answers are 50%, whatever the seed.
+    return keras.layers.Dense(
+        outputs, dtype="float32", kernel_initializer="zeros", name=name
+    )

@@ -1,0 +1,35 @@
+# Sourced by the other scripts: makes .venv with everything the project needs, once.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-} python3.13 python3.12 python3.11 python3 python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+            2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    echo "Error: Python 3.11, 3.12 or 3.13 must be installed; PYTHON=/path/to/python names it." >&2
+    return 1
+}
+
+make_environment() {
+    local python stamp wanted
+    stamp=.venv/installed
+    wanted="$(cat setup.cfg pyproject.toml | cksum)"
+    if [ -x .venv/bin/python ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    python="$(find_python)"
+    echo "Making .venv with $("$python" --version); TensorFlow is large, this takes minutes." >&2
+    if ! "$python" -m venv .venv >&2; then
+        echo "Error: $python must have the venv module (on Debian: apt install python3-venv)." >&2
+        return 1
+    fi
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]' >&2
+    echo "$wanted" >"$stamp"
+}
+
+make_environment

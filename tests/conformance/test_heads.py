@@ -1,0 +1,211 @@
+"""What every head on the shelf promises, and what their layers compute."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from violence_detection import model, parts, runtime
+from violence_detection.heads._layers import (
+    AttentionPooling,
+    TemporalStatistics,
+    standardise,
+    statistics_of,
+)
+
+HEADS = parts.available("heads")
+
+
+def build(head, *, frames=5, dim=6, outputs=1, policy="float32"):
+    """A head on drawn examples, with no weight left at zero, and the examples."""
+    rng = np.random.default_rng(0)
+    examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
+    with runtime.dtype_policy(policy):
+        built = parts.load("heads", head, examples=examples, outputs=outputs, use_cudnn=False)
+    for weight in built.trainable_variables:
+        weight.assign(rng.normal(0, 0.3, weight.shape))
+    return built, examples.astype(np.float32)
+
+
+def save_and_load(built, folder) -> keras.Model:
+    built.save(folder / "head.keras")
+    return model.load_classifier(folder / "head.keras")
+
+
+# -- what every head promises
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(("frames", "outputs"), [(5, 1), (1, 1), (5, 3)])
+def test_a_head_goes_from_features_to_finite_float32_logits(head, frames, outputs):
+    built, clips = build(head, frames=frames, outputs=outputs)
+    logits = built(clips)
+    assert logits.shape == (16, outputs)
+    assert logits.dtype == tf.float32
+    assert np.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_reduced_precision_keeps_float32_logits_near_those_of_float32(head, policy):
+    (exact, clips), (reduced, _) = build(head), build(head, policy=policy)
+    reduced.set_weights(exact.get_weights())
+    logits = reduced(clips)
+    assert logits.dtype == tf.float32
+    np.testing.assert_allclose(logits, exact(clips), atol=0.1)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
+    built, clips = build(head, outputs=3, policy=policy)
+    loaded = save_and_load(built, tmp_path)
+    np.testing.assert_array_equal(built(clips), loaded(clips))
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_clip_is_judged_alone(head):
+    """The others in the batch do not count, so padding does not either."""
+    built, clips = build(head)
+    np.testing.assert_allclose(built(clips)[:3], built(clips[:3]), atol=1e-5)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_weight_of_a_head_learns(head):
+    built, clips = build(head)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(built(clips, training=True) ** 2)
+    variables = [variable.value for variable in built.trainable_variables]
+    for variable, slope in zip(variables, tape.gradient(loss, variables), strict=True):
+        assert slope is not None and np.abs(slope).max() > 0, variable.name
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_head_standardises_by_its_examples(head):
+    """Features on another scale, with examples on that scale, give the same logits."""
+    built, clips = build(head)
+    scaled = parts.load("heads", head, examples=8 * clips, outputs=1, use_cudnn=False)
+    trained = [one.path for one in built.trainable_variables]
+    for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
+        one.assign(other.value)
+    assert trained
+    np.testing.assert_allclose(scaled(8 * clips), built(clips), atol=1e-3)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_feature_that_never_varies_is_not_blown_up(head):
+    examples = np.random.default_rng(0).normal(size=(8, 5, 6)).astype(np.float16)
+    examples[..., 0] = 3.0
+    built = parts.load("heads", head, examples=examples, outputs=1, use_cudnn=False)
+    examples[..., 0] = 3.01
+    assert np.abs(built(examples.astype(np.float32))).max() < 100
+
+
+# -- attention, golden
+
+
+def attention_in_numpy(layer, clips, mask=None):
+    """The formula of the docstring, in float64."""
+    kernel, bias, score = (np.array(one, np.float64) for one in layer.get_weights())
+    scores = (np.tanh(clips.astype(np.float64) @ kernel + bias) @ score)[..., 0]
+    if mask is not None:
+        scores = np.where(mask, scores, -np.inf)
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    weights /= weights.sum(1, keepdims=True)
+    return np.einsum("bt,btd->bd", weights, clips), weights
+
+
+def attention(clips, units=4):
+    keras.utils.set_random_seed(1)
+    layer = AttentionPooling(units)
+    layer.build(clips.shape)
+    layer.set_weights([np.random.default_rng(2).normal(size=w.shape) for w in layer.get_weights()])
+    return layer
+
+
+@pytest.fixture
+def clips(rng) -> np.ndarray:
+    return rng.normal(size=(3, 5, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_is_its_formula_in_float64(clips, masked):
+    layer = attention(clips)
+    mask = np.arange(5) < np.array([[5], [2], [1]]) if masked else None
+    pooled, weights = layer(clips, mask=mask, return_weights=True)
+    expected, expected_weights = attention_in_numpy(layer, clips, mask)
+    np.testing.assert_allclose(pooled, expected, atol=1e-5)
+    np.testing.assert_allclose(weights, expected_weights, atol=1e-6)
+
+
+def test_masked_steps_do_not_count(clips):
+    layer, mask = attention(clips), np.array([[True, True, False, True, False]] * 3)
+    pooled = layer(clips, mask=mask)
+    clips[:, [2, 4]] = 1e3
+    np.testing.assert_allclose(layer(clips, mask=mask), pooled, atol=1e-6)
+
+
+def test_attention_does_not_depend_on_the_order_of_the_steps(clips):
+    layer = attention(clips)
+    np.testing.assert_allclose(layer(clips[:, ::-1]), layer(clips), atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 9])
+@pytest.mark.parametrize("scale", [0.01, 1, 100])
+def test_weights_sum_to_one_and_the_mean_stays_within_the_steps(frames, scale):
+    drawn = np.random.default_rng(frames).normal(0, scale, (2, frames, 3)).astype(np.float32)
+    pooled, weights = attention(drawn)(drawn, return_weights=True)
+    np.testing.assert_allclose(np.sum(weights, axis=1), 1, rtol=1e-5)
+    slack = 1e-4 * scale
+    assert (pooled >= drawn.min(1) - slack).numpy().all()
+    assert (pooled <= drawn.max(1) + slack).numpy().all()
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_weights_are_float32_in_every_precision(clips, policy):
+    with runtime.dtype_policy(policy):
+        pooled, weights = attention(clips)(clips, return_weights=True)
+    assert weights.dtype == tf.float32
+    assert pooled.dtype.name == policy.removeprefix("mixed_")
+
+
+def test_attention_is_loaded_with_its_units(clips, tmp_path):
+    inputs = keras.Input(clips.shape[1:])
+    built = keras.Model(inputs, AttentionPooling(9, name="attention")(inputs))
+    loaded = save_and_load(built, tmp_path)
+    assert loaded.get_layer("attention").units == 9
+    np.testing.assert_array_equal(loaded(clips), built(clips))
+
+
+# -- statistics
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_statistics_are_those_of_numpy(rng, frames):
+    clips = rng.normal(size=(4, frames, 3)).astype(np.float16)
+    exact = clips.astype(np.float64)
+    change = np.abs(np.diff(exact, axis=1)).sum(1) / max(1, frames - 1)
+    expected = np.concatenate([exact.mean(1), exact.std(1), change], axis=1)
+    in_keras = TemporalStatistics(dtype="float32")(clips.astype(np.float32))
+    np.testing.assert_allclose(in_keras, expected, atol=2e-6)
+    np.testing.assert_allclose(statistics_of(clips), expected, atol=2e-6)
+
+
+def test_statistics_of_a_ramp_are_known():
+    ramp = np.arange(5, dtype=np.float16)[None, :, None]
+    np.testing.assert_allclose(statistics_of(ramp), [[2.0, np.sqrt(2), 1.0]], rtol=1e-6)
+
+
+def test_the_statistics_of_a_still_clip_have_a_finite_gradient():
+    still = tf.ones((1, 4, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(still)
+        total = tf.reduce_sum(TemporalStatistics()(still))
+    assert np.isfinite(tape.gradient(total, still)).all()
+
+
+def test_standardised_features_have_mean_0_and_variance_1(rng):
+    examples = rng.normal(5, 3, (200, 4)).astype(np.float16)
+    standard = standardise(examples, "standardise")(examples.astype(np.float32)).numpy()
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(standard.std(0), 1, atol=1e-4)

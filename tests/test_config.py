@@ -1,0 +1,207 @@
+"""Every setting has one default, range and help; flag beats file beats default."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import config
+from violence_detection.config import Config, ExtractConfig, TrainConfig
+from violence_detection.errors import ConfigError
+
+CONFIGS = (
+    config.ExtractConfig,
+    config.TrainConfig,
+    config.EvaluateConfig,
+    config.PredictConfig,
+    config.DemoConfig,
+)
+SETTINGS = [(kind, setting) for kind in CONFIGS for setting in kind.settings()]
+each_setting = pytest.mark.parametrize(
+    ("kind", "setting"), SETTINGS, ids=[f"{k.__name__}.{s.name}" for k, s in SETTINGS]
+)
+
+
+def message_of(kind: type[Config], **values) -> str:
+    with pytest.raises(ConfigError) as raised:
+        kind.of(values)
+    return str(raised.value)
+
+
+# -- golden: the contract's defaults
+
+
+def test_the_defaults_are_those_of_the_contract():
+    settings = ExtractConfig().as_dict()
+    wanted = {
+        "backbone": "efficientnetb0",
+        "weights": "imagenet",
+        "frames": 20,
+        "frame_size": None,
+        "stream": "rgb",
+        "cache_dir": "feature_cache",
+        "seed": 42,
+        "validation_fraction": 0.15,
+        "test_fraction": 0.15,
+    }
+    assert {name: settings[name] for name in wanted} == wanted
+    assert TrainConfig().checkpoint_dir == "checkpoints"
+
+
+# -- relation
+
+
+def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"frames": 8, "cache-dir": "there", "batch_size": 4}))
+    chosen = ExtractConfig.of({"frames": 16}, file)
+    assert (chosen.frames, chosen.cache_dir, chosen.batch_size) == (16, "there", 4)
+    assert chosen.backbone == "efficientnetb0"
+    assert chosen.given == {"frames", "cache_dir", "batch_size"}
+
+
+def test_a_file_may_start_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"frames": 8}')
+    assert ExtractConfig.of({}, tmp_path / "x.json").frames == 8
+
+
+@given(st.integers(1, 1024), st.floats(0, 1), st.booleans())
+def test_a_config_written_as_json_comes_back_equal(frames, max_failures, verify):
+    chosen = ExtractConfig(frames=frames, max_failures=max_failures, verify=verify)
+    assert ExtractConfig(**json.loads(json.dumps(chosen.as_dict()))) == chosen
+
+
+def test_a_spec_is_kept_in_its_canonical_form():
+    assert TrainConfig(loss="focal( gamma=3.0,alpha=0.25 )").loss == (
+        "focal(alpha=0.25, gamma=3.0)"
+    )
+
+
+def test_extraction_within_train_has_the_defaults_of_extraction():
+    assert TrainConfig().extract_batch_size == ExtractConfig().batch_size
+    assert TrainConfig().extract_mixed_precision == ExtractConfig().mixed_precision
+
+
+@pytest.mark.parametrize(("use", "name"), [(True, "focal"), (False, "crossentropy")])
+def test_the_shorthand_chooses_the_loss(use, name):
+    chosen = TrainConfig.of({"use_focal_loss": use})
+    assert chosen.loss.startswith(name)
+    assert chosen.use_focal_loss is None
+    again = TrainConfig.of({name: value for name, value in chosen.as_dict().items()})
+    assert again.loss == chosen.loss
+
+
+def test_the_shorthand_keeps_the_arguments_of_a_loss_that_agrees():
+    chosen = TrainConfig.of({"use_focal_loss": True, "loss": "focal(gamma=3.0)"})
+    assert chosen.loss == "focal(gamma=3.0)"
+
+
+# -- property, over every setting
+
+
+@each_setting
+def test_every_default_keeps_its_own_rule(kind, setting):
+    if setting.default is not None:
+        assert setting.rule.check(setting.name, setting.default) == setting.default
+
+
+@each_setting
+def test_every_setting_has_a_help_that_is_a_sentence(kind, setting):
+    assert setting.rule.help.rstrip().endswith(".")
+    assert setting.type in (bool, int, float, str)
+
+
+@each_setting
+def test_out_of_range_says_what_must_hold_and_what_came(kind, setting):
+    name, rule = setting.name, setting.rule
+    if rule.low is not None:
+        value = setting.type(rule.low - 1)
+        told = f"`{name}` must be >= {rule.low}. Received: {name}={value}"
+        assert message_of(kind, **{name: value}) == told
+    if rule.high is not None:
+        value = setting.type(rule.high + 1)
+        told = f"`{name}` must be <= {rule.high}. Received: {name}={value}"
+        assert message_of(kind, **{name: value}) == told
+
+
+@each_setting
+def test_another_type_is_refused(kind, setting):
+    wrong = 1 if setting.type in (bool, str) else "1"
+    told = message_of(kind, **{setting.name: wrong})
+    assert told == (
+        f"`{setting.name}` must be of type {setting.type.__name__}. "
+        f"Received: {setting.name}={wrong!r}"
+    )
+
+
+def test_not_a_number_is_in_no_range():
+    assert "must be of type float" in message_of(TrainConfig, learning_rate=float("nan"))
+
+
+def test_a_whole_number_will_do_for_a_fraction():
+    assert TrainConfig(learning_rate=1).learning_rate == 1.0
+    assert "must be of type float" in message_of(TrainConfig, learning_rate=True)
+
+
+# -- error
+
+
+def test_an_unknown_setting_is_answered_with_the_nearest():
+    assert message_of(TrainConfig, epoch=3) == (
+        "Unknown setting `epoch`. Did you mean `epochs`?"
+    )
+    assert message_of(TrainConfig, zzz=3) == "Unknown setting `zzz`."
+
+
+def test_what_is_told_aside_cannot_be_set():
+    assert message_of(TrainConfig, given=["seed"]).startswith("Unknown setting `given`.")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[1]", "must hold a JSON object. Received: a list"), ("{", "must name a readable JSON file")],
+)
+def test_a_config_file_that_is_no_object_is_wrong_usage(tmp_path, text, told):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        ExtractConfig.of({}, tmp_path / "x.json")
+
+
+def test_a_config_file_that_is_not_there_is_wrong_usage(tmp_path):
+    with pytest.raises(ConfigError, match="Received: .*none.json"):
+        ExtractConfig.of({}, tmp_path / "none.json")
+
+
+def test_settings_that_exclude_each_other_are_refused():
+    assert message_of(ExtractConfig, validation_fraction=0.5, test_fraction=0.5) == (
+        "`validation_fraction` + `test_fraction` must be < 1. Received: 0.5 + 0.5"
+    )
+    assert message_of(TrainConfig, epochs=3, warmup_epochs=3.0) == (
+        "`warmup_epochs` must be < epochs. Received: warmup_epochs=3.0, epochs=3"
+    )
+    assert message_of(TrainConfig, use_focal_loss=False, loss="focal") == (
+        "--no-use-focal-loss and --loss must agree. Received: --loss focal"
+    )
+
+
+def test_an_unknown_part_and_an_unknown_choice_are_named():
+    assert message_of(ExtractConfig, backbone="vgg11").startswith(
+        "No part 'vgg11' in backbones/. There are: densenet121, "
+    )
+    assert message_of(TrainConfig, monitor="loss") == (
+        "`monitor` must be one of val_loss, val_auc, val_accuracy. Received: monitor=loss"
+    )
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b"])
+def test_a_dataset_name_is_the_name_of_a_folder(name):
+    assert message_of(ExtractConfig, dataset_name=name) == (
+        f"`dataset_name` must be the name of a folder. Received: {name!r}"
+    )
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ExtractConfig().seed = 1

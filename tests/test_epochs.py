@@ -1,0 +1,224 @@
+"""The epochs: what is weighed, what decays, which is best, when it stops, and what stays."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from conftest import draw_features, train_quickly
+
+from violence_detection import dataset, model, runtime, training
+from violence_detection.cache import FeatureCache
+from violence_detection.config import TrainConfig
+from violence_detection.epochs import HISTORY_COLUMNS, Trainer
+from violence_detection.errors import TrainingError
+from violence_detection.runs import Run
+
+CLASSES = ["normal", "violent"]
+
+
+def trainer_on(features, folder, classes=CLASSES, **settings) -> Trainer:
+    config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
+    machine = runtime.start(
+        seed=0, mixed_precision=False, xla=False, virtual_devices=None, deterministic=False
+    )
+    cache = FeatureCache.open(features)
+    clips = training.read_splits(cache, dataset.usable_entries(cache), classes)
+    return Trainer(Run(folder), config, machine, clips=clips, classes=classes)
+
+
+@pytest.fixture
+def trainer(features_dir, tmp_path) -> Trainer:
+    return trainer_on(features_dir, tmp_path)
+
+
+def rows_of(run) -> list[dict[str, str]]:
+    with open(run.history_path) as file:
+        return list(csv.DictReader(file))
+
+
+def scored(trainer, *scores, monitor="val_loss"):
+    trainer.history = [{monitor: score} for score in scores]
+    return trainer
+
+
+# -- golden
+
+
+def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
+    """12 videos: 4, 4 and 4 of three classes; then 2 violent ones fewer: N / (K n_c)."""
+    labels = ("normal", "violent", "violent2")
+    features = draw_features(tmp_path / "space", counts=(11, 6, 0), labels=labels)
+    trainer = trainer_on(features, tmp_path, list(labels))
+    weight = {label: trainer.weights[trainer.train.labels == label] for label in range(3)}
+    np.testing.assert_allclose(weight[0], 11 / (3 * 4))
+    np.testing.assert_allclose(weight[2], 11 / (3 * 3))
+    assert trainer.weights.mean() == pytest.approx(1.0)
+
+
+def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
+    features = draw_features(tmp_path / "space", counts=(11, 4, 0))
+    asked = {"loss": "focal(alpha=auto)"}
+    weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
+    plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
+    assert (plain.weights == 1).all()
+    assert weighted.step.loss.alpha == [0.5, 0.5]
+    np.testing.assert_allclose(plain.step.loss.alpha, [5 / 11, 6 / 11])
+
+
+def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
+    """16 videos in batches of 8 are 2 steps an epoch."""
+    asked = {"warmup_epochs": 3.0, "epochs": 13, "learning_rate": 1.0}
+    rate = trainer_on(features_dir, tmp_path, **asked).step.schedule
+    assert [rate(step) for step in (0, 3, 6, 16, 26)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+
+
+def test_validation_loss_is_that_of_the_logits(trainer):
+    logits = trainer.classifier(trainer.validation.features.astype(np.float32))
+    goals = dataset.targets(trainer.validation.labels, 2)
+    expected = np.mean(trainer.step.loss(goals, logits))
+    assert trainer._validate()["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+# -- relation
+
+
+def test_only_kernels_decay(features_dir, tmp_path):
+    trainer = trainer_on(
+        features_dir, tmp_path, head="bilstm_attention", weight_decay=0.5, learning_rate=1.0
+    )
+    variables = trainer.classifier.trainable_variables
+    for variable in variables:
+        variable.assign(np.ones(variable.shape))
+    optimizer = trainer.step.optimizer
+    optimizer.learning_rate.assign(1.0)
+    optimizer.apply([np.zeros(one.shape, np.float32) for one in variables], variables)
+    decayed = {one.path for one in variables if np.max(one) < 0.9}
+    assert decayed == {one.path for one in variables if len(one.shape) > 1}
+    assert 0 < len(decayed) < len(variables)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "scores", "best"),
+    [
+        ("val_loss", (3.0, 1.0, 2.0, 1.0), 2),
+        ("val_auc", (0.5, None, 0.9, 0.9), 3),
+        ("val_accuracy", (0.5, 0.5, 0.5), 1),
+    ],
+)
+def test_the_best_epoch_is_the_first_of_the_best(
+    features_dir, tmp_path, monitor, scores, best
+):
+    trainer = trainer_on(features_dir, tmp_path, monitor=monitor)
+    assert scored(trainer, *scores, monitor=monitor).best_epoch == best
+
+
+@pytest.mark.parametrize(
+    ("patience", "scores", "stops"),
+    [(2, (1.0, 2.0), False), (2, (1.0, 2.0, 1.0), True), (0, (1.0, *[2.0] * 9), False)],
+)
+def test_patience_is_counted_from_the_best_epoch(
+    features_dir, tmp_path, patience, scores, stops
+):
+    trainer = trainer_on(features_dir, tmp_path, early_stopping_patience=patience)
+    assert scored(trainer, *scores)._out_of_patience() is stops
+
+
+def test_training_stops_when_validation_gets_no_better(tmp_path):
+    """Validation videos with the labels the wrong way round only get worse."""
+    features = draw_features(tmp_path / "space", shift=3.0)
+    cache = FeatureCache.open(features)
+    swap = dict(zip(CLASSES, reversed(CLASSES), strict=True))
+    rows = [
+        row if row.split == "train" else type(row)(**{**vars(row), "label": swap[row.label]})
+        for row in cache.entries()
+    ]
+    cache.write_manifest(rows)
+    asked = {"epochs": 30, "early_stopping_patience": 3, "warmup_epochs": 0.0}
+    result = train_quickly(features, tmp_path, learning_rate=0.05, **asked)
+    assert result["epochs_run"] == result["best_epoch"] + 3 < 30
+
+
+def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path):
+    """With a rate this high the last epoch is not the best one."""
+    asked = {"epochs": 8, "learning_rate": 3.0, "early_stopping_patience": 0}
+    result = train_quickly(features_dir, tmp_path, checkpoint_epochs=1, seed=1, **asked)
+    run = Run.open(result["run"])
+    losses = [float(row["val_loss"]) for row in rows_of(run)]
+    assert result["best_epoch"] == 1 + int(np.argmin(losses))
+    kept = model.load_classifier(run.checkpoint_path(result["best_epoch"])).get_weights()
+    best = model.load_classifier(run.model_path).get_weights()
+    for one, other in zip(best, kept, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_history_has_a_row_for_each_epoch(run_dir):
+    run = Run.open(run_dir)
+    rows = rows_of(run)
+    assert [row["epoch"] for row in rows] == [str(1 + number) for number in range(len(rows))]
+    assert tuple(rows[0]) == HISTORY_COLUMNS
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert len(rows) == run.results()["epochs_run"]
+
+
+def test_checkpoints_and_tensorboard_stay_and_the_state_does_not(run_dir):
+    run = Run.open(run_dir)
+    names = sorted(path.name for path in run_dir.glob("checkpoint_epoch_*"))
+    assert names == ["checkpoint_epoch_0004.keras", "checkpoint_epoch_0008.keras"]
+    assert list(run.tensorboard_dir.glob("events.out.tfevents.*"))
+    assert not run.state_dir.exists()
+    assert not [path for path in run_dir.rglob("*") if ".partial-" in path.name]
+
+
+def test_tensorboard_reads_what_was_recorded(run_dir):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(Run.open(run_dir).tensorboard_dir)).Reload()
+    assert set(HISTORY_COLUMNS[1:]) <= set(events.Tags()["tensors"])
+
+
+# -- error
+
+
+def poisoned_features(folder, split):
+    cache = FeatureCache.open(draw_features(folder))
+    rows = cache.entries()
+    for number, row in enumerate(rows):
+        if row.split == split:
+            features = np.full((6, 8), np.nan, np.float16)
+            digest = cache.write_array(row.path, features)
+            rows[number] = type(row)(**{**vars(row), "array_digest": digest})
+    cache.write_manifest(rows)
+    return cache.dir
+
+
+def test_features_that_are_not_finite_stop_the_training(tmp_path):
+    features = poisoned_features(tmp_path / "space", "train")
+    with pytest.raises(TrainingError, match="must stay finite. Received: 2 batches of 2 .* epoch 1"):
+        train_quickly(features, tmp_path)
+
+
+def test_predictions_that_are_not_finite_stop_the_training(tmp_path):
+    features = poisoned_features(tmp_path / "space", "validation")
+    with pytest.raises(TrainingError, match="Predictions must be finite. Received: NaN"):
+        train_quickly(features, tmp_path)
+
+
+def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path, monkeypatch):
+    trainer = trainer_on(features_dir, tmp_path)
+    for variable in trainer.classifier.trainable_variables:
+        variable.assign(np.full(variable.shape, 1e38))
+    with pytest.raises(TrainingError, match="a lower --learning-rate helps"):
+        trainer.run_epochs()
+
+
+def test_in_float16_an_epoch_of_overflows_is_one_too_many(trainer):
+    good, bad = {"finite": 1.0}, {"finite": 0.0}
+    trainer.step.scale = 1024.0
+    trainer._check_finite([good, bad, bad], epoch=1)
+    with pytest.raises(TrainingError, match="2 batches of 2 that are not, in epoch 7"):
+        trainer._check_finite([bad, bad], epoch=7)
+
+
+def test_keras_is_not_left_in_another_precision():
+    assert keras.config.dtype_policy().name == "float32"

@@ -1,0 +1,572 @@
+"""Stage one does each video once, keeps what is done, and lists what cannot be read."""
+
+import csv
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_video
+from filelock import FileLock
+
+from violence_detection import features
+from violence_detection.cache import COLUMNS, Entry, FeatureCache
+from violence_detection.config import ExtractConfig
+from violence_detection.errors import (
+    ConfigError,
+    DatasetError,
+    ViolenceDetectionError,
+    WeightsError,
+)
+from violence_detection.extractor import FeatureExtractor
+from violence_detection.features import Extraction
+from violence_detection.frames import ClipReader
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
+BUILD_ONCE = functools.cache(FeatureExtractor.build)
+
+
+@pytest.fixture(autouse=True)
+def _build_each_backbone_once(monkeypatch):
+    monkeypatch.setattr(FeatureExtractor, "build", BUILD_ONCE)
+
+
+@pytest.fixture
+def extract(tmp_path, dataset_dir):
+    """Extract the twelve clips with a small random backbone; keywords are settings."""
+
+    def run(root: Path = dataset_dir, *, force: bool = False, **settings) -> Extraction:
+        flags = {"cache_dir": str(tmp_path / "cache"), **SMALL, **settings}
+        return features.extract(root, ExtractConfig.of(flags), force=force)
+
+    return run
+
+
+@pytest.fixture
+def decoded(monkeypatch) -> list[str]:
+    """Names of the videos that were decoded."""
+    names, read = [], ClipReader.read
+
+    def noting(self, path, *part):
+        names.append(f"{path.parent.name}/{path.name}")
+        return read(self, path, *part)
+
+    monkeypatch.setattr(ClipReader, "read", noting)
+    return names
+
+
+def manifest(extraction: Extraction) -> dict[str, Entry]:
+    return {entry.path: entry for entry in FeatureCache.open(extraction.features).entries()}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Bytes of the arrays and of the manifest."""
+    files = [*folder.rglob("*.npy"), folder / "manifest.csv"]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def mtimes(folder: Path) -> dict[str, int]:
+    return {path.as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+
+
+def counts(extraction: Extraction) -> tuple[int, int, int]:
+    return extraction.extracted, extraction.reused, extraction.failed
+
+
+def spoil(path: Path) -> Path:
+    path.write_text("This is no video.")
+    return path
+
+
+# -- what is left
+
+
+def test_every_video_leaves_an_array_and_a_row(extract, dataset_dir):
+    extraction = extract()
+    assert counts(extraction) == (12, 0, 0)
+    entries = manifest(extraction)
+    assert len(entries) == 12
+    for path, entry in entries.items():
+        video, array = dataset_dir / path, extraction.features / f"{path}.npy"
+        values = np.load(array)
+        assert (values.dtype, values.shape) == (np.float16, (4, 1280))
+        assert np.isfinite(values).all() and values.any()
+        assert entry.digest == hashlib.sha256(video.read_bytes()).hexdigest()
+        assert entry.array_digest == hashlib.sha256(array.read_bytes()).hexdigest()
+        assert (entry.size, entry.mtime) == (video.stat().st_size, video.stat().st_mtime_ns)
+
+
+def test_the_rows_say_what_was_read(extract):
+    extraction = extract()
+    with open(extraction.features / "manifest.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == COLUMNS
+    first = {name: rows[0][name] for name in ("path", "label", "group", "status", "error")}
+    path = "fight/0.mp4"
+    assert first == {"path": path, "label": "fight", "group": path, "status": "ok", "error": ""}
+    assert [int(row["frames"]) for row in rows] == [*range(10, 16)] * 2
+    assert {float(row["fps"]) for row in rows} == {12.0}
+    assert float(rows[0]["duration_s"]) == pytest.approx(10 / 12, abs=1e-5)
+
+
+def test_the_settings_are_left_beside_the_arrays(extract, dataset_dir):
+    extraction = extract()
+    settings = json.loads((extraction.features / "extraction.json").read_text())
+    assert settings["complete"] is True
+    assert settings["dataset"] == {
+        "name": extraction.features.parent.name,
+        "dir": str(dataset_dir.resolve()),
+    }
+    assert (settings["grouping"], settings["classes"]) == ("none", ["fight", "noFight"])
+    assert settings["settings"]["frames"] == 4
+    assert settings["weights"]["source"] == "random"
+    assert settings["effective"] == {"engine": "tensorflow", "precision": "float32"}
+    assert settings["versions"]["tensorflow"].startswith("2.")
+    assert settings["feature_space"]["dim"] == 1280
+
+
+def test_the_folder_is_named_by_dataset_and_space(extract, tmp_path):
+    extraction = extract()
+    dataset, space = extraction.features.relative_to(tmp_path.resolve() / "cache").parts
+    assert dataset.startswith("videos-")
+    assert space.startswith("mobilenetv2-rgb-4f-")
+    assert extract(dataset_name="mine").features.parent.name == "mine"
+
+
+def test_the_json_has_the_keys_of_the_contract(extract):
+    result = extract().as_dict()
+    assert set(result) == set(
+        "features videos extracted reused failed failures frames seconds videos_per_s engine "
+        "precision".split()
+    )
+    assert result["videos"] == result["extracted"] + result["reused"] + result["failed"] == 12
+    assert result["frames"] == 48
+    assert Path(result["features"]).is_absolute()
+
+
+def test_a_dry_run_counts_and_writes_nothing(extract, dataset_dir, tmp_path):
+    config = ExtractConfig.of({"cache_dir": str(tmp_path / "cache"), **SMALL})
+    planned = features.plan(dataset_dir, config)
+    assert not (tmp_path / "cache").exists()
+    assert (planned["to_extract"], planned["reused"]) == (12, 0)
+    assert planned["features"] == str(extract().features)
+    planned = features.plan(dataset_dir, config)
+    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+
+
+# -- starting again
+
+
+def test_a_second_start_reuses_everything(extract, decoded):
+    first = extract()
+    before, when = contents(first.features), mtimes(first.features)
+    decoded.clear()
+    second = extract()
+    assert counts(second) == (0, 12, 0)
+    assert decoded == []
+    assert contents(second.features) == before
+    assert mtimes(second.features) == when
+
+
+def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, decoded):
+    when = mtimes(extract().features)
+    decoded.clear()
+    draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=55)
+    draw_video(dataset_dir / "fight" / "new.mp4", seed=56)
+    (dataset_dir / "noFight" / "5.mp4").unlink()
+    again = extract()
+    assert sorted(decoded) == ["fight/0.mp4", "fight/new.mp4"]
+    assert counts(again) == (2, 10, 0)
+    assert "noFight/5.mp4" not in manifest(again)
+    assert manifest(again)["fight/0.mp4"].frames == 30
+    changed = {path for path, mtime in mtimes(again.features).items() if when.get(path) != mtime}
+    assert {Path(path).name for path in changed} == {"0.mp4.npy", "new.mp4.npy"}
+
+
+def test_a_touched_video_of_the_same_bytes_is_reused(extract, dataset_dir):
+    extract()
+    os.utime(dataset_dir / "fight" / "0.mp4", ns=(5, 5))
+    again = extract()
+    assert counts(again) == (0, 12, 0)
+    assert manifest(again)["fight/0.mp4"].mtime == 5
+
+
+def test_a_missing_array_is_made_again_to_the_bit(extract):
+    before = contents(extract().features)
+    (extract().features / "fight" / "0.mp4.npy").unlink()
+    again = extract()
+    assert counts(again) == (1, 11, 0)
+    assert contents(again.features) == before
+
+
+def test_an_altered_array_is_made_again_with_verify(extract):
+    first = extract()
+    before, path = contents(first.features), first.features / "fight" / "0.mp4.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert counts(extract()) == (0, 12, 0)
+    again = extract(verify=True)
+    assert counts(again) == (1, 11, 0)
+    assert contents(again.features) == before
+
+
+def test_a_video_changed_under_the_same_size_and_time_is_noticed_by_verify(extract, dataset_dir):
+    extract()
+    path = dataset_dir / "fight" / "0.mp4"
+    stat, content = path.stat(), path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert counts(extract()) == (0, 12, 0)
+    assert counts(extract(verify=True)) == (1, 11, 0)
+
+
+def test_force_extracts_everything_again_to_the_bit(extract):
+    before = contents(extract().features)
+    again = extract(force=True)
+    assert counts(again) == (12, 0, 0)
+    assert contents(again.features) == before
+
+
+def test_workers_and_batches_do_not_change_the_features(extract, tmp_path):
+    one = extract(workers=1, cache_dir=str(tmp_path / "one"))
+    four = extract(workers=4, cache_dir=str(tmp_path / "four"))
+    assert contents(one.features) == contents(four.features)
+
+
+def test_another_seed_of_random_weights_is_another_space(extract):
+    first, second = extract(), extract(seed=7)
+    assert first.features != second.features
+    assert first.features.parent == second.features.parent
+    assert counts(second) == (12, 0, 0)
+
+
+def test_leftovers_of_a_kill_are_swept(extract):
+    first = extract()
+    leftover = first.features / "fight" / "0.mp4.npy.partial-999999"
+    leftover.write_bytes(b"half")
+    extract()
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("name", ["a b.mp4", "it's, \"x\".mp4", "暴力.mp4", " lead.mp4", "a\r\nb.mp4"])
+def test_names_survive_the_manifest(extract, dataset_dir, name):
+    draw_video(dataset_dir / "fight" / name)
+    first = extract()
+    assert manifest(first)[f"fight/{name}"].usable
+    assert counts(extract()) == (0, 13, 0)
+
+
+def test_two_datasets_of_one_name_live_in_one_cache(extract, dataset_dir, tmp_path):
+    other = tmp_path / "elsewhere" / "videos"
+    shutil.copytree(dataset_dir, other)
+    draw_video(other / "fight" / "0.mp4", frames=25, seed=77)
+    first, second = extract(), extract(other)
+    assert first.features.parent != second.features.parent
+    assert manifest(first)["fight/0.mp4"].digest != manifest(second)["fight/0.mp4"].digest
+    assert counts(extract()) == counts(extract(other)) == (0, 12, 0)
+
+
+def test_parts_of_a_recording_have_an_array_each(extract, tmp_path):
+    root = tmp_path / "long"
+    draw_video(root / "a.mp4", frames=48)
+    lines = ["path,label,start_s,end_s", "a.mp4,calm,0,2", "a.mp4,fight,2,4", "a.mp4,fight,0.5,1"]
+    (root / "videos.csv").write_text("\n".join(lines))
+    extraction = extract(root)
+    assert {key: entry.frames for key, entry in manifest(extraction).items()} == {
+        "a.mp4@0-2": 24,
+        "a.mp4@2-4": 24,
+        "a.mp4@0.5-1": 6,
+    }
+    assert (extraction.features / "a.mp4@0.5-1.npy").is_file()
+    assert counts(extract(root)) == (0, 3, 0)
+
+
+# -- videos that cannot be read
+
+
+def test_a_failed_video_has_a_reason_and_no_array(extract, dataset_dir):
+    spoil(dataset_dir / "fight" / "0.mp4")
+    extraction = extract()
+    assert counts(extraction) == (11, 0, 1)
+    assert extraction.failures == (("fight/0.mp4", "not a video that can be opened"),)
+    entry = manifest(extraction)["fight/0.mp4"]
+    assert (entry.status, entry.error) == ("failed", "not a video that can be opened")
+    assert not (extraction.features / "fight" / "0.mp4.npy").exists()
+    assert extraction.as_dict()["failures"] == [
+        {"path": "fight/0.mp4", "reason": "not a video that can be opened"}
+    ]
+
+
+def test_a_failed_video_is_listed_again_and_tried_only_when_asked(extract, dataset_dir, decoded):
+    spoil(dataset_dir / "fight" / "0.mp4")
+    first = extract()
+    decoded.clear()
+    assert extract().failures == first.failures
+    assert decoded == []
+    assert extract(retry_failed=True).failures == first.failures
+    assert decoded == ["fight/0.mp4"]
+
+
+def test_a_mended_video_is_extracted_without_being_asked(extract, dataset_dir):
+    path = spoil(dataset_dir / "fight" / "0.mp4")
+    extract()
+    draw_video(path)
+    assert counts(extract()) == (1, 11, 0)
+
+
+def test_a_video_that_is_spoiled_loses_its_array(extract, dataset_dir):
+    extraction = extract()
+    spoil(dataset_dir / "fight" / "0.mp4")
+    assert counts(extract()) == (0, 11, 1)
+    assert not (extraction.features / "fight" / "0.mp4.npy").exists()
+
+
+def test_a_row_without_a_file_fails(extract, dataset_dir):
+    lines = [f"fight/{n}.mp4,fight" for n in range(6)] + [f"noFight/{n}.mp4,no" for n in range(6)]
+    (dataset_dir / "videos.csv").write_text("\n".join(["path,label", *lines]))
+    (dataset_dir / "fight" / "3.mp4").unlink()
+    assert extract().failures == (("fight/3.mp4", "no such file"),)
+
+
+def test_a_damaged_video_is_used_and_marked(extract, dataset_dir):
+    path = draw_video(dataset_dir / "fight" / "x.avi", frames=40, codec="MJPG")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    extraction = extract()
+    entry = manifest(extraction)["fight/x.avi"]
+    assert counts(extraction) == (13, 0, 0)
+    assert entry.status == "damaged"
+    assert entry.error == f"{entry.frames} of 40 declared frames can be decoded"
+    assert (extraction.features / "fight" / "x.avi.npy").is_file()
+
+
+def test_features_that_are_not_finite_fail(extract, monkeypatch):
+    monkeypatch.setattr(
+        FeatureExtractor, "encode", lambda self, x: np.full((len(x), 1280), np.inf, np.float16)
+    )
+    reason = "At least one video must be readable. Received: 12 that are not, e.g. fight/0.mp4 "
+    with pytest.raises(DatasetError) as raised:
+        extract(max_failures=1.0)
+    assert str(raised.value) == f"{reason}(its features are not finite in float16)"
+
+
+def test_too_many_failures_of_a_class_stop(extract, dataset_dir):
+    for number in range(2):
+        spoil(dataset_dir / "noFight" / f"{number}.mp4")
+    with pytest.raises(DatasetError) as raised:
+        extract()
+    assert str(raised.value) == (
+        "At most 20% of a class may be unreadable (--max-failures; 1 never stops). Received: "
+        "2 of 6 videos of noFight, e.g. noFight/0.mp4 (not a video that can be opened)"
+    )
+    assert counts(extract(max_failures=0.5))[2] == 2
+
+
+def test_what_was_done_before_too_many_failed_is_kept(extract, dataset_dir, decoded):
+    for number in range(2):
+        spoil(dataset_dir / "noFight" / f"{number}.mp4")
+    with pytest.raises(DatasetError):
+        extract(workers=1)
+    decoded.clear()
+    assert counts(extract(max_failures=1.0, workers=1))[2] == 2
+    assert 0 < len(decoded) < 12
+
+
+def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
+    noted, note = [], FeatureCache.note
+
+    def interrupted(self, entry):
+        note(self, entry)
+        noted.append(entry.path)
+        if len(noted) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(FeatureCache, "note", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract()
+    monkeypatch.setattr(FeatureCache, "note", note)
+    assert counts(extract()) == (7, 5, 0)
+
+
+# -- splits
+
+
+def test_the_manifest_has_no_recording_on_two_sides(extract, dataset_dir):
+    for label in ("fight", "noFight"):
+        for number in range(6, 18):
+            draw_video(dataset_dir / label / f"{number}.mp4", seed=number)
+    extraction = extract(group_pattern=r"(\w+/\d)\d?\.")  # 1, 10, 11, ... are one recording
+    sides, classes = {}, set()
+    for entry in manifest(extraction).values():
+        sides.setdefault(entry.group, set()).add(entry.split)
+        classes.add((entry.split, entry.label))
+    assert len(sides) == 20
+    assert all(len(found) == 1 for found in sides.values())
+    assert len(classes) == 6
+
+
+def split_of(extraction: Extraction) -> dict[str, str]:
+    return {path: entry.split for path, entry in manifest(extraction).items()}
+
+
+def test_the_split_stays_put_when_videos_are_added(extract, dataset_dir):
+    before = split_of(extract())
+    for number in range(6):
+        draw_video(dataset_dir / "fight" / f"new{number}.mp4", seed=number)
+    after = split_of(extract())
+    assert {path: after[path] for path in before} == before
+    assert set(after.values()) == {"train", "validation", "test"}
+
+
+def test_two_feature_spaces_share_the_split(extract):
+    assert split_of(extract()) == split_of(extract(frames=5))
+
+
+def test_groups_found_later_leave_no_recording_on_two_sides(extract):
+    assert len(set(split_of(extract()).values())) == 3
+    entries = manifest(extract(group_pattern=r"(\w+/)")).values()
+    assert len({(entry.group, entry.split) for entry in entries}) == 2
+
+
+def test_other_fractions_need_the_split_to_be_drawn_again(extract):
+    extract()
+    with pytest.raises(ConfigError) as raised:
+        extract(test_fraction=0.5)
+    assert str(raised.value) == (
+        "`test_fraction` must be what the split was drawn with, 0.15, or --redraw-splits given. "
+        "Received: test_fraction=0.5"
+    )
+    drawn = extract(test_fraction=0.5, redraw_splits=True)
+    assert list(split_of(drawn).values()).count("test") == 6
+    assert split_of(extract()) == split_of(drawn)
+
+
+def test_given_split_folders_are_honoured(extract, tmp_path):
+    root = tmp_path / "split"
+    for split in ("train", "valid", "test"):
+        for label in ("a", "b"):
+            draw_video(root / split / label / "1.mp4")
+    found = split_of(extract(root))
+    assert found == {
+        f"{folder}/{label}/1.mp4": split
+        for folder, split in [("train", "train"), ("valid", "validation"), ("test", "test")]
+        for label in ("a", "b")
+    }
+
+
+# -- what the machine refuses
+
+
+def test_a_file_in_place_of_the_cache_is_one_line(extract, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(ViolenceDetectionError) as raised:
+        extract(dataset_name="mine")
+    told = f"Cannot write {tmp_path}/cache/mine: a file stands where a folder must be."
+    assert str(raised.value) == told
+
+
+def test_a_folder_in_place_of_an_array_is_one_line(extract):
+    path = extract().features / "fight" / "0.mp4.npy"
+    path.unlink()
+    (path / "x").mkdir(parents=True)
+    with pytest.raises(ViolenceDetectionError, match=f"^Cannot write {path}: "):
+        extract()
+
+
+def test_another_extraction_is_waited_for(extract):
+    lock = FileLock(extract().features / ".lock")
+    lock.acquire()
+    waiting = threading.Thread(target=extract)
+    waiting.start()
+    waiting.join(timeout=0.5)
+    assert waiting.is_alive()
+    lock.release()
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
+
+
+def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run the command line in a process of its own, after `program`."""
+    program += "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
+    command = [sys.executable, "-c", program, "extract-features", *arguments, *flags]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+
+
+KILLED_AFTER_FIVE = """
+import os
+from violence_detection.cache import FeatureCache
+done, note = [], FeatureCache.note
+def killing(self, entry):
+    note(self, entry)
+    done.append(entry)
+    if len(done) == 5:
+        os.kill(os.getpid(), 9)
+FeatureCache.note = killing
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(extract, dataset_dir, tmp_path):
+    killed = in_child(KILLED_AFTER_FIVE, dataset_dir, "--cache-dir", tmp_path / "killed")
+    assert killed.returncode == -9
+    continued = extract(cache_dir=str(tmp_path / "killed"))
+    assert counts(continued) == (7, 5, 0)
+    assert contents(continued.features) == contents(extract().features)
+
+
+FULL_AFTER_9_KB = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+"""
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir, tmp_path):
+    full = in_child(FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q")
+    assert full.returncode == 1
+    assert full.stdout == ""
+    line = full.stderr.splitlines()[-1]
+    assert line.startswith(f"Error: Cannot write {tmp_path}/cache/videos-")
+    assert line.endswith(".npy: the file-size limit is reached.")
+    assert list((tmp_path / "cache").rglob("*.npy*")) == []
+    assert counts(extract()) == (12, 0, 0)
+
+
+# -- the backbone's weights
+
+
+def test_weights_that_are_not_there_are_said_before_anything_is_read(extract, tmp_path, decoded):
+    with pytest.raises(WeightsError) as raised:
+        extract(weights=str(tmp_path / "none.h5"))
+    assert str(raised.value) == (
+        f"--weights must be imagenet, random or a file. Received: {tmp_path}/none.h5 (not there)"
+    )
+    assert decoded == []
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="needs ../shared")
+def test_real_clips_give_features_that_differ(extract, tmp_path):
+    root = tmp_path / "real"
+    for folder in ("violent", "nonviolent"):
+        clips = sorted((SHARED / "data" / "surveillance-fights" / folder).iterdir())[:3]
+        (root / folder).mkdir(parents=True)
+        for clip in clips:
+            shutil.copy(clip, root / folder)
+    weights = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
+    extraction = extract(root, weights=str(weights), frame_size=224)
+    assert counts(extraction) == (6, 0, 0)
+    arrays = [np.load(path).astype(float) for path in extraction.features.rglob("*.npy")]
+    assert all(0.1 < array.mean() < 1.5 and array.min() >= 0 for array in arrays)
+    assert np.std([array.mean(0) for array in arrays], axis=0).mean() > 0.05

@@ -1,0 +1,103 @@
+"""Specs are read, printed and found; what is not there is named with what is."""
+
+import keyword
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import parts
+from violence_detection.errors import ConfigError
+from violence_detection.parts import Spec
+
+WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda word: not keyword.iskeyword(word)
+)
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXTS = WORDS | st.text(max_size=8) | st.sampled_from(["none", "True", "if", "None", "ſ"])
+VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
+SPECS = st.builds(Spec, WORDS, st.dictionaries(WORDS, VALUES, max_size=3))
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("rgb", [Spec("rgb", {})]),
+        (" rgb ", [Spec("rgb", {})]),
+        ("rgb()", [Spec("rgb", {})]),
+        ("focal(gamma=2.0, alpha=auto)", [Spec("focal", {"gamma": 2.0, "alpha": "auto"})]),
+        ("a(x=-1, y='two words')", [Spec("a", {"x": -1, "y": "two words"})]),
+        ("a(x=True, y=false, z=None)", [Spec("a", {"x": True, "y": False, "z": None})]),
+        ("a+b(x=1)+c", [Spec("a", {}), Spec("b", {"x": 1}), Spec("c", {})]),
+    ],
+)
+def test_specs_read_as_they_look(text, specs):
+    assert parts.parse(text) == specs
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1", "a b", "a(", "a(1)", "a-b", "a(x=f())", "a.b", "a(**x)", "a(x=1, x=2)", "a+", "\0"],
+)
+def test_what_is_no_spec_is_wrong_usage(text):
+    with pytest.raises(ConfigError) as raised:
+        parts.parse(text)
+    assert str(raised.value) == (
+        f"A spec must read name(key=value, ...), several joined by +. Received: {text}"
+    )
+
+
+@given(st.lists(SPECS, min_size=1, max_size=3))
+def test_a_printed_spec_reads_back_equal(specs):
+    assert parts.parse("+".join(map(str, specs))) == specs
+
+
+def test_the_canonical_text_does_not_depend_on_order_or_spaces():
+    asked = "focal( gamma=2.0,alpha = auto )"
+    assert parts.check("losses", asked) == "focal(alpha=auto, gamma=2.0)"
+    assert parts.check("losses", parts.check("losses", asked)) == parts.check("losses", asked)
+
+
+def test_the_folder_is_the_registry():
+    assert parts.available("backbones") == sorted(
+        "densenet121 efficientnetb0 efficientnetv2b0 inceptionv3 mobilenet mobilenetv2 resnet50 "
+        "vgg16 vgg19 vgg19_fc2 xception".split()
+    )
+    assert parts.available("streams") == ["rgb"]
+    assert parts.available("losses") == ["crossentropy", "focal"]
+
+
+def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
+    (tmp_path / "losses").mkdir()
+    for name in ("hinge.py", "_shared.py", "__init__.py", "notes.txt"):
+        (tmp_path / "losses" / name).touch()
+    monkeypatch.setattr(parts, "_PACKAGE_DIR", tmp_path)
+    assert parts.available("losses") == ["hinge"]
+
+
+def test_a_part_that_is_not_there_is_answered_with_those_that_are():
+    with pytest.raises(ConfigError) as raised:
+        parts.load("losses", "focl(gamma=2.0)")
+    assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
+
+
+def test_private_files_and_paths_are_no_parts():
+    for name in ("_applications", "__init__"):
+        with pytest.raises(ConfigError, match=f"No part '{name}' in backbones/"):
+            parts.module("backbones", name)
+
+
+def test_an_argument_that_a_part_does_not_take_is_named():
+    with pytest.raises(ConfigError) as raised:
+        parts.load("streams", "rgb(focus=true)", frame_size=32)
+    assert str(raised.value) == "streams/rgb takes no arguments. Received: focus"
+
+
+def test_one_part_is_loaded_at_a_time():
+    with pytest.raises(ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"):
+        parts.load("streams", "rgb+rgb", frame_size=32)
+
+
+def test_the_nearest_word_is_offered_only_when_it_is_near():
+    assert parts.nearest("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
+    assert parts.nearest("zzzz", ["epochs", "seed"]) == ""

@@ -1,0 +1,113 @@
+"""A run's folder: fresh names, what a finished one holds, and what is refused."""
+
+import json
+import os
+
+import pytest
+
+from violence_detection.errors import ConfigError, RunError
+from violence_detection.runs import FORMAT_VERSION, Run
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """A finished run."""
+    run = Run.named(tmp_path / "checkpoints", "mine")
+    run.write_config({"epochs": 3})
+    run.model_path.write_bytes(b"a model")
+    run.write_results({"best_epoch": 2})
+    return run
+
+
+def message_of(folder) -> str:
+    with pytest.raises(RunError) as raised:
+        Run.open(folder)
+    return str(raised.value)
+
+
+def test_a_run_leaves_the_files_of_the_contract(run):
+    names = [run.model_path, run.config_path, run.results_path, run.history_path]
+    assert [path.name for path in names] == [
+        "best_model.keras",
+        "training_config.json",
+        "training_results.json",
+        "training_history.csv",
+    ]
+    assert run.checkpoint_path(7).name == "checkpoint_epoch_0007.keras"
+    assert run.tensorboard_dir == run.dir / "tensorboard"
+    assert run.evaluation_dir("test") == run.dir / "evaluation" / "test"
+
+
+def test_a_finished_run_opens_with_what_was_written(run):
+    opened = Run.open(str(run.dir))
+    assert opened == run
+    assert opened.config() == {"format_version": FORMAT_VERSION, "epochs": 3}
+    assert opened.results() == {"best_epoch": 2}
+
+
+def test_a_moved_run_opens_where_it_is_now(run, tmp_path):
+    moved = run.dir.rename(tmp_path / "elsewhere")
+    assert Run.open(moved).config()["epochs"] == 3
+
+
+def test_a_name_that_is_taken_is_not_given_again(tmp_path):
+    dirs = []
+    for _ in range(3):
+        run = Run.named(tmp_path, None)
+        run.dir.mkdir()
+        dirs.append(run.dir)
+    assert len(set(dirs)) == 3
+
+
+def test_naming_a_run_makes_nothing(tmp_path):
+    Run.named(tmp_path / "checkpoints", None)
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_the_newest_run_is_the_one_whose_settings_were_written_last(tmp_path):
+    assert Run.newest(tmp_path) is None
+    for age_s, name in ((10, "b"), (0, "a"), (20, "c")):
+        run = Run.named(tmp_path, name)
+        run.write_config({})
+        os.utime(run.config_path, (1e9 - age_s, 1e9 - age_s))
+    assert Run.newest(tmp_path).dir.name == "a"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b"])
+def test_a_run_has_the_name_of_a_folder(tmp_path, name):
+    with pytest.raises(ConfigError) as raised:
+        Run.named(tmp_path, name)
+    assert str(raised.value) == f"`run` must be the name of a folder. Received: {name!r}"
+
+
+def test_a_folder_that_is_not_there_is_no_run(tmp_path):
+    assert message_of(tmp_path / "x") == (
+        f"RUN must be a folder that train left. Received: {tmp_path}/x (not there)"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["training_config.json", "training_results.json", "best_model.keras"]
+)
+def test_an_unfinished_run_is_told_how_to_finish(run, name):
+    (run.dir / name).unlink()
+    assert message_of(run.dir) == (
+        f"A finished run must hold {name}. Received: {run.dir} (it does not; train --resume goes "
+        "on with an unfinished one)"
+    )
+
+
+def test_a_run_of_a_newer_version_is_refused(run):
+    run.config_path.write_text(json.dumps({"format_version": FORMAT_VERSION + 1}))
+    assert message_of(run.dir) == (
+        f"The run's format must be <= {FORMAT_VERSION}. Received: {FORMAT_VERSION + 1} in "
+        f"{run.dir} (made by a newer version of this program)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("{", "must be readable JSON"), ("[]", "must hold a JSON object")]
+)
+def test_damaged_settings_are_refused(run, text, told):
+    run.config_path.write_text(text)
+    assert told in message_of(run.dir)

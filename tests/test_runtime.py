@@ -1,0 +1,105 @@
+"""What the machine gives of what was asked for."""
+
+import logging
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from violence_detection import runtime
+from violence_detection.errors import ConfigError
+
+ASKED = {"seed": 1, "mixed_precision": False, "xla": False, "virtual_devices": None}
+
+
+def start(**settings) -> runtime.Machine:
+    return runtime.start(**{**ASKED, "deterministic": False, **settings})
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("mixed", "gpus", "bfloat16", "policy"),
+    [
+        (False, 1, True, "float32"),
+        (True, 1, False, "mixed_float16"),
+        (True, 0, True, "mixed_bfloat16"),
+        (True, 0, False, "float32"),
+    ],
+)
+def test_precision_is_the_best_that_the_machine_has(mixed, gpus, bfloat16, policy, monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: bfloat16)
+    assert runtime.precision(mixed, gpus=gpus) == policy
+
+
+def test_every_device_is_a_replica():
+    machine = start(virtual_devices=2)
+    assert (machine.replicas, machine.gpus) == (2, 0)
+    assert start().replicas == max(1, start().gpus)
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "devices", "gpus", "got"),
+    [(False, 1, 0, True), (True, 1, 0, False), (False, 2, 0, False), (False, 2, 2, True)],
+)
+def test_xla_is_off_where_it_would_not_work(deterministic, devices, gpus, got):
+    assert runtime._xla(True, deterministic, devices, gpus) is got
+    assert runtime._xla(False, deterministic, devices, gpus) is False
+
+
+# -- relation
+
+
+def test_the_same_seed_draws_the_same_weights():
+    def drawn(seed):
+        start(seed=seed)
+        layer = keras.layers.Dense(4)
+        layer.build((None, 3))
+        return layer.kernel.numpy()
+
+    np.testing.assert_array_equal(drawn(5), drawn(5))
+    assert not np.array_equal(drawn(5), drawn(6))
+
+
+def test_a_dtype_policy_ends_with_its_block():
+    before = keras.config.dtype_policy().name
+    with pytest.raises(KeyError), runtime.dtype_policy("mixed_bfloat16"):
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        raise KeyError
+    assert keras.config.dtype_policy().name == before
+
+
+def test_what_could_not_be_had_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        runtime.precision(True, gpus=0)
+        runtime._xla(True, False, 2, 0)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "Mixed precision is off",
+        "XLA is off",
+    ]
+
+
+def test_versions_name_what_numbers_depend_on():
+    assert {"python", "violence-detection", "tensorflow", "keras", "numpy"} <= set(
+        runtime.versions()
+    )
+
+
+# -- error
+
+
+def test_devices_cannot_be_split_again():
+    start(virtual_devices=2)
+    with pytest.raises(ConfigError, match="`virtual_devices` must be set before .* Received: 3"):
+        start(virtual_devices=3)
+
+
+@pytest.mark.slow
+def test_importing_tensorflow_prints_nothing():
+    code = "from violence_detection import runtime; runtime.import_tensorflow()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,257 @@
+"""One step over several devices is one step on one device, whatever the batch holds."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from violence_detection import dataset, model, parts, runtime
+from violence_detection.dataset import Clips
+from violence_detection.training_step import TrainingStep, steps_per_epoch
+
+SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
+TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
+
+
+def strategy_over(replicas: int) -> tf.distribute.Strategy:
+    if replicas == 1:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{number}" for number in range(replicas)],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
+
+
+def small_model() -> keras.Model:
+    """A projection, a norm, and a logit."""
+    layers = [
+        keras.Input(SHAPE),
+        keras.layers.Flatten(),
+        keras.layers.Dense(8, activation="tanh"),
+        keras.layers.LayerNormalization(),
+        keras.layers.Dense(1, dtype="float32"),
+    ]
+    return keras.Sequential(layers)
+
+
+def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings):
+    """A step whose model and optimiser begin the same at every call."""
+    strategy = strategy_over(replicas)
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        classifier = build()
+        optimizer = keras.optimizers.SGD(0.1, momentum=momentum)
+        optimizer.build(classifier.trainable_variables)
+    asked = {"label_smoothing": 0.0, "class_shares": [0.5, 0.5]}
+    return TrainingStep(
+        classifier,
+        loss=parts.load("losses", "crossentropy", **asked),
+        optimizer=optimizer,
+        strategy=strategy,
+        schedule=lambda _: rate,
+        **{"clip_norm": clip_norm, "xla": False, **settings},
+    )
+
+
+def drawn_clips(count=VIDEOS) -> Clips:
+    rng = np.random.default_rng(5)
+    labels = np.arange(count) % 2
+    features = rng.normal(labels[:, None, None], 1, (count, *SHAPE)).astype(np.float16)
+    return Clips(features, labels, (None,) * count)
+
+
+def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
+    """Results of some steps over epochs of batches that do not divide evenly."""
+    results, epoch = [], 0
+    weights = np.ones(len(clips), np.float32) if weights is None else weights
+    while len(results) < steps:
+        epoch += 1
+        order = dataset.epoch_order(len(clips), seed=0, epoch=epoch)
+        batches = dataset.batches(
+            clips, weights, classes=2, order=order, batch_size=batch_size
+        )
+        for batch in step.strategy.experimental_distribute_dataset(batches):
+            results.append(step(batch))
+    return results
+
+
+def weights_of(step) -> np.ndarray:
+    return np.concatenate([np.ravel(one) for one in step.classifier.get_weights()])
+
+
+def assert_equal(one, other, before, tolerance):
+    """Equal to within a share of the way that training went."""
+    way = np.abs(weights_of(one) - before).max()
+    assert way > 0.01
+    np.testing.assert_allclose(weights_of(one), weights_of(other), atol=tolerance * max(1, way))
+
+
+# -- golden
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
+    step = step_over(replicas, rate=1.0, momentum=0.0, clip_norm=0.01)
+    before = weights_of(step)
+    (result,) = learn(step, drawn_clips(8), steps=1)
+    assert result["gradient_norm"] > 0.1
+    assert np.linalg.norm(weights_of(step) - before) == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_loss_is_the_weighted_mean_in_numpy():
+    step, clips = step_over(2), drawn_clips(5)
+    weights = np.float32([1, 2, 3, 4, 5])
+    logits = step.classifier(clips.features.astype(np.float32)).numpy()[:, 0].astype(np.float64)
+    losses = np.log1p(np.exp(-np.where(clips.labels == 1, logits, -logits)))
+    (result,) = learn(step, clips, weights=weights, steps=1)
+    assert result["loss"] == pytest.approx((losses * weights).sum() / 5, rel=1e-5)
+
+
+def test_the_rate_of_a_step_is_that_of_its_middle():
+    step = step_over(1)
+    step.schedule = lambda steps: 0.001 * steps
+    learn(step, drawn_clips(8), steps=3)
+    assert float(step.optimizer.learning_rate) == pytest.approx(0.0025)
+
+
+@pytest.mark.parametrize(("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
+def test_an_epoch_has_a_step_for_the_videos_that_remain(videos, steps):
+    assert steps_per_epoch(videos, 8) == steps == math.ceil(videos / 8)
+
+
+# -- relation
+
+
+CASES = {
+    "plain": ("float32", {}, None),
+    "clipped": ("float32", {"clip_norm": 0.05}, None),
+    "class weights": ("float32", {}, np.where(np.arange(VIDEOS) % 2, 0.6, 1.7)),
+    "float16": ("mixed_float16", {"clip_norm": 0.5}, None),
+    "bfloat16": ("mixed_bfloat16", {"clip_norm": 0.5}, None),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_replicas_learn_what_one_device_learns(case):
+    """Ten steps; every third batch is padded, with one replica's share nearly all padding."""
+    policy, settings, weights = CASES[case]
+    weights = None if weights is None else weights.astype(np.float32)
+    with runtime.dtype_policy(policy):
+        one, two = step_over(1, **settings), step_over(2, **settings)
+        before = weights_of(one)
+        np.testing.assert_array_equal(before, weights_of(two))
+        alone = learn(one, drawn_clips(), weights=weights)
+        together = learn(two, drawn_clips(), weights=weights)
+    assert_equal(one, two, before, TOLERANCE[policy])
+    for name in ("loss", "gradient_norm"):
+        np.testing.assert_allclose(
+            [row[name] for row in alone], [row[name] for row in together], rtol=0.03
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", parts.available("heads"))
+def test_two_replicas_train_every_head_as_one_device_does(head):
+    clips = drawn_clips()
+
+    def build():
+        built = model.build_classifier(
+            head=head, features=clips.features, classes=2, use_cudnn=False
+        )
+        for layer in built.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
+        return built
+
+    one, two = step_over(1, build=build), step_over(2, build=build)
+    before = weights_of(one)
+    for step in (one, two):
+        learn(step, clips)
+    assert_equal(one, two, before, 1e-4)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_padding_does_not_change_what_is_learned(replicas):
+    padded, exact = step_over(replicas), step_over(1)
+    before = weights_of(exact)
+    learn(padded, drawn_clips(5), steps=3, batch_size=8)
+    learn(exact, drawn_clips(5), steps=3, batch_size=5)
+    assert_equal(exact, padded, before, 2e-6)
+
+
+def test_xla_learns_the_same():
+    plain, compiled = step_over(1), step_over(1, xla=True)
+    before = weights_of(plain)
+    for step in (plain, compiled):
+        learn(step, drawn_clips())
+    assert_equal(plain, compiled, before, 1e-5)
+
+
+def test_doubling_all_weights_doubles_the_loss_and_the_gradient():
+    clips, weights = drawn_clips(8), np.ones(8, np.float32)
+    (once,) = learn(step_over(1), clips, weights=weights, steps=1)
+    (twice,) = learn(step_over(1), clips, weights=2 * weights, steps=1)
+    for name in ("loss", "gradient_norm"):
+        assert twice[name] == pytest.approx(2 * once[name], rel=1e-5)
+
+
+def test_a_restored_step_goes_on_where_it_was():
+    with runtime.dtype_policy("mixed_float16"):
+        step, other = step_over(1), step_over(1)
+        learn(step, poisoned(0), steps=1)
+        other.restore(step.state())
+    assert other.state() == step.state() == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
+
+
+# -- the sample that overflows
+
+
+def poisoned(row: int) -> Clips:
+    """A batch of which row 0 is on replica 0, and row 4 on replica 1."""
+    clips = drawn_clips(BATCH)
+    position = int(dataset.epoch_order(BATCH, seed=0, epoch=1)[row])
+    clips.features[position] = np.inf
+    return clips
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("row", [0, 4], ids=["first replica", "second replica"])
+def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas, row):
+    with runtime.dtype_policy("mixed_float16"):
+        step = step_over(replicas, clip_norm=1.0)
+        before, scale = weights_of(step), step.scale
+        (result,) = learn(step, poisoned(row), steps=1)
+        assert (result["finite"], step.scale, step.steps) == (0.0, scale / 2, 1)
+        np.testing.assert_array_equal(weights_of(step), before)
+        assert int(step.optimizer.iterations.numpy()) == 0
+        (result,) = learn(step, drawn_clips(8), steps=1)
+    assert result["finite"] == 1.0
+    assert np.isfinite(weights_of(step)).all()
+    assert not np.array_equal(weights_of(step), before)
+
+
+def test_in_float32_there_is_no_scale_and_a_bad_step_is_told():
+    step = step_over(2)
+    before = weights_of(step)
+    (result,) = learn(step, poisoned(4), steps=1)
+    assert (result["finite"], step.scale) == (0.0, 1.0)
+    np.testing.assert_array_equal(weights_of(step), before)
+
+
+def test_the_scale_doubles_after_two_thousand_sound_steps():
+    with runtime.dtype_policy("mixed_float16"):
+        step = step_over(1)
+        step.restore({"steps": 5000, "scale": 1024.0, "sound_steps": 1999})
+        learn(step, drawn_clips(8), steps=1)
+    assert step.scale == 2048.0
+
+
+def test_the_scale_is_taken_out_of_loss_and_gradient():
+    with runtime.dtype_policy("mixed_float16"):
+        small, large = step_over(1), step_over(1)
+        small.restore({"steps": 0, "scale": 1.0, "sound_steps": 0})
+        (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))
+    assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.01)
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)

@@ -1,0 +1,64 @@
+"""Conversions keep their units, and what people read is short and true."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import units
+
+
+def test_frames_become_seconds_at_a_fractional_rate():
+    # 30000/1001, the NTSC rate: 29.97 is not 29.
+    assert units.frames_to_s(30000, 30000 / 1001) == pytest.approx(1001.0, abs=1e-9)
+
+
+def test_an_unknown_rate_gives_no_seconds():
+    assert units.frames_to_s(100, 0.0) == 0.0
+    assert units.frames_to_s(100, -1.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "text"),
+    [
+        (0, "0:00"),
+        (59.4, "0:59"),
+        (59.6, "1:00"),
+        (75, "1:15"),
+        (3599.6, "1:00:00"),
+        (3675, "1:01:15"),
+        (90061, "25:01:01"),
+    ],
+)
+def test_durations_read_as_on_a_clock(duration_s, text):
+    assert units.format_duration(duration_s) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1500, "1.5 kB"),
+        (2_000_000, "2.0 MB"),
+        (3.2e9, "3.2 GB"),
+        (4.5e12, "4.5 TB"),
+        (9.9e15, "9900.0 TB"),
+    ],
+)
+def test_sizes_read_in_powers_of_a_thousand(size_bytes, text):
+    assert units.format_bytes(size_bytes) == text
+
+
+@given(st.integers(1, 10**6), st.floats(1, 240))
+def test_twice_the_rate_takes_half_the_time(frames, fps):
+    half = units.frames_to_s(frames, 2 * fps)
+    assert half == pytest.approx(units.frames_to_s(frames, fps) / 2)
+
+
+@given(st.floats(0, 1e6))
+def test_a_duration_read_back_is_within_half_a_second(duration_s):
+    seconds = 0
+    for field in units.format_duration(duration_s).split(":"):
+        seconds = 60 * seconds + int(field)
+    assert abs(seconds - duration_s) <= 0.5

@@ -1,0 +1,400 @@
+"""Every layout gives labels, recordings and splits; what cannot be meant is said in full."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import videos
+from violence_detection.errors import ConfigError, DatasetError
+from violence_detection.videos import Video, VideoFolder, normal_class, read_folder
+
+HEADER = "path,label[,split][,group][,start_s,end_s]"
+
+
+def touch(root: Path, *paths: str) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    return root
+
+
+def with_table(root: Path, *lines: str, encoding="utf-8") -> Path:
+    root.mkdir(exist_ok=True)
+    (root / "videos.csv").write_text("\n".join(lines) + "\n", encoding=encoding)
+    return root
+
+
+def paths_of(folder: VideoFolder) -> list[str]:
+    return [video.path for video in folder.videos]
+
+
+def message_of(root: Path, kind=DatasetError, **options) -> str:
+    with pytest.raises(kind) as raised:
+        read_folder(root, **options)
+    return str(raised.value)
+
+
+# -- folders
+
+
+def test_class_folders_give_the_label(tmp_path):
+    folder = read_folder(touch(tmp_path, "fight/1.mp4", "noFight/1.mp4", "noFight/2.avi"))
+    assert folder.videos == (
+        Video("fight/1.mp4", "fight", "fight/1.mp4"),
+        Video("noFight/1.mp4", "noFight", "noFight/1.mp4"),
+        Video("noFight/2.avi", "noFight", "noFight/2.avi"),
+    )
+    assert folder.labels == ["fight", "noFight"]
+    assert folder.grouping == "none"
+    assert folder.notes == ()
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val", "VALIDATION"])
+def test_split_folders_give_the_split(tmp_path, validation):
+    touch(tmp_path, "train/a/1.mp4", f"{validation}/a/1.mp4", "test/b/1.mp4")
+    found = {video.path: (video.split, video.label) for video in read_folder(tmp_path).videos}
+    assert found == {
+        "train/a/1.mp4": ("train", "a"),
+        f"{validation}/a/1.mp4": ("validation", "a"),
+        "test/b/1.mp4": ("test", "b"),
+    }
+
+
+def test_class_folders_may_be_nested(tmp_path):
+    folder = read_folder(touch(tmp_path, "a/x/y/1.mp4", "a/1.mp4", "b/z/1.mp4"))
+    assert [(video.path, video.label) for video in folder.videos] == [
+        ("a/1.mp4", "a"),
+        ("a/x/y/1.mp4", "a"),
+        ("b/z/1.mp4", "b"),
+    ]
+
+
+def test_the_same_stem_in_two_folders_makes_two_videos(tmp_path):
+    folder = read_folder(touch(tmp_path, "a/1.mp4", "a/1.avi", "a/x/1.mp4", "b/1.mp4"))
+    assert len({video.key for video in folder.videos}) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", "it's.mp4", 'say "x".mp4', "ж.mp4", "暴力.mp4", "a,b;c.mp4", "a\nb.mp4"]
+)
+def test_names_are_kept_as_they_are(tmp_path, name):
+    folder = read_folder(touch(tmp_path, f"Straße 1/{name}", "b/1.mp4"))
+    assert f"Straße 1/{name}" in paths_of(folder)
+    assert folder.labels == ["Straße 1", "b"]
+
+
+@pytest.mark.parametrize("extension", sorted(videos.EXTENSIONS))
+def test_videos_are_told_by_extension_whatever_its_case(tmp_path, extension):
+    folder = read_folder(touch(tmp_path, f"a/1{extension.upper()}", f"b/1{extension}"))
+    assert len(folder.videos) == 2
+
+
+def test_other_and_hidden_files_are_ignored_and_counted(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4", "a/notes.txt", "b/Thumbs.db", "a/.hidden.mp4")
+    touch(tmp_path, ".git/x.mp4", "a/._1.mp4", "readme", "train.csv")
+    folder = read_folder(tmp_path)
+    assert paths_of(folder) == ["a/1.mp4", "b/1.mp4"]
+    assert sorted(folder.notes) == [
+        "Ignored: 1 hidden folders.",
+        "Ignored: 2 hidden files.",
+        "Ignored: 4 files that are no videos.",
+    ]
+
+
+def test_videos_in_no_class_folder_are_left_out_and_counted(tmp_path):
+    classes = read_folder(touch(tmp_path / "x", "a/1.mp4", "b/1.mp4", "loose.mp4"))
+    splits = read_folder(touch(tmp_path / "y", "train/a/1.mp4", "test/b/1.mp4", "test/loose.mp4"))
+    for folder in (classes, splits):
+        assert len(folder.videos) == 2
+        assert folder.notes == ("Left out, in no class folder: 1 videos.",)
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    touch(tmp_path / "elsewhere", "1.mp4")
+    root = touch(tmp_path / "root", "b/1.mp4")
+    (root / "a").symlink_to(tmp_path / "elsewhere")
+    (root / "b" / "up").symlink_to(root)
+    (root / "b" / "self").symlink_to(root / "b")
+    assert paths_of(read_folder(root)) == ["a/1.mp4", "b/1.mp4"]
+
+
+def test_a_name_that_is_not_utf8_is_passed_over_and_counted(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xff.mp4")).touch()
+    except OSError:
+        pytest.skip("this file system has no such names")
+    folder = read_folder(tmp_path)
+    assert len(folder.videos) == 2
+    assert folder.notes == ("Ignored: 1 videos whose path is not UTF-8.",)
+
+
+# -- videos.csv
+
+
+def test_a_table_gives_everything(tmp_path):
+    with_table(
+        tmp_path,
+        "path,label,split,group,start_s,end_s",
+        "x/1.mp4,fight,train,rec1,0,2.5",
+        "x/1.mp4,calm,valid,rec1,2.5,5",
+        "2.mp4,calm,,,,",
+    )
+    assert read_folder(tmp_path).videos == (
+        Video("2.mp4", "calm", "2.mp4"),
+        Video("x/1.mp4", "fight", "rec1", "train", 0.0, 2.5),
+        Video("x/1.mp4", "calm", "rec1", "validation", 2.5, 5.0),
+    )
+
+
+def test_the_parts_of_a_long_recording_have_their_own_keys():
+    keys = [Video("1.mp4", "a", "g", "", s, s + 0.04).key for s in (0, 0.04, 40000, 40000.04)]
+    assert keys == [
+        "1.mp4@0-0.04",
+        "1.mp4@0.04-0.08",
+        "1.mp4@40000-40000.04",
+        "1.mp4@40000.04-40000.08",
+    ]
+
+
+def test_a_table_of_path_and_label_is_enough(tmp_path):
+    folder = read_folder(with_table(tmp_path, "label,path", "a,1.mp4", "b,./2.mp4"))
+    assert folder.videos == (Video("1.mp4", "a", "1.mp4"), Video("2.mp4", "b", "2.mp4"))
+    assert folder.grouping == "none"
+
+
+def test_a_table_with_groups_says_where_they_came_from(tmp_path):
+    folder = read_folder(with_table(tmp_path, "path,label,group", "1.mp4,a,r", "2.mp4,b,"))
+    assert folder.grouping == "videos.csv"
+    assert [video.group for video in folder.videos] == ["r", "2.mp4"]
+
+
+def test_the_table_wins_over_the_folders(tmp_path):
+    touch(tmp_path, "train/a/1.mp4", "train/a/2.mp4", "test/b/3.mp4")
+    with_table(tmp_path, "path,label", "train/a/1.mp4,x", "train/a/2.mp4,y")
+    folder = read_folder(tmp_path)
+    assert [(video.label, video.split) for video in folder.videos] == [("x", ""), ("y", "")]
+    assert folder.notes == ("Not in videos.csv and left out: 1 videos, e.g. test/b/3.mp4.",)
+
+
+def test_a_byte_order_mark_quotes_and_windows_line_ends_are_read(tmp_path):
+    text = 'path, label\r\n"a, ""b"".mp4", fight\r\n c.mp4 ,calm \r\n\r\n'
+    (tmp_path / "videos.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    folder = read_folder(tmp_path)
+    assert [(v.path, v.label) for v in folder.videos] == [
+        ('a, "b".mp4', "fight"),
+        ("c.mp4", "calm"),
+    ]
+
+
+def test_unread_columns_are_said(tmp_path):
+    folder = read_folder(with_table(tmp_path, "path,label,camera", "1.mp4,a,x", "2.mp4,b,y"))
+    assert folder.notes == ("Columns of videos.csv that are not read: camera.",)
+
+
+def test_an_absolute_path_below_the_folder_is_taken(tmp_path):
+    folder = read_folder(with_table(tmp_path, "path,label", f"{tmp_path}/1.mp4,a", "2.mp4,b"))
+    assert paths_of(folder) == ["1.mp4", "2.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("../1.mp4,a", "path must be of a file below the folder of videos.csv. Received: ../1.mp4"),
+        ("/1.mp4,a", "path must be of a file below the folder of videos.csv. Received: /1.mp4"),
+        ("a/../../1.mp4,a", "path must be of a file below the folder of videos.csv. Received: a/../"),
+        (",a", "path must be of a file below the folder of videos.csv. Received: nothing"),
+        ("1.mp4,", "label must not be empty. Received: nothing"),
+        ("1.mp4", "label must not be empty. Received: nothing"),
+        ("1.mp4,a,tset", "split must be train, validation or test. Received: tset"),
+        ("1.mp4,a,,,x,2", "start_s must be a number of seconds >= 0. Received: x"),
+        ("1.mp4,a,,,-1,2", "start_s must be a number of seconds >= 0. Received: -1"),
+        ("1.mp4,a,,,0,inf", "end_s must be a number of seconds >= 0. Received: inf"),
+        ("1.mp4,a,,,0,", "start_s and end_s must both be there, start first. Received: 0.0, None"),
+        ("1.mp4,a,,,2,2", "start_s and end_s must both be there, start first. Received: 2.0, 2.0"),
+    ],
+)
+def test_a_row_that_cannot_be_meant_is_named_by_its_line(tmp_path, line, told):
+    with_table(tmp_path, "path,label,split,group,start_s,end_s", "0.mp4,b,,,,", line)
+    assert message_of(tmp_path).startswith(f"videos.csv, line 3: {told}")
+
+
+def test_a_row_that_ends_before_its_path_is_said(tmp_path):
+    with_table(tmp_path, "label,path", "b,0.mp4", "a")
+    assert message_of(tmp_path) == (
+        "videos.csv, line 3: path must be of a file below the folder of videos.csv. "
+        "Received: nothing"
+    )
+
+
+def test_a_video_named_twice_is_refused(tmp_path):
+    with_table(tmp_path, "path,label", "1.mp4,a", "./1.mp4,b", "2.mp4,b")
+    assert message_of(tmp_path) == (
+        "videos.csv must name each video once. Received: 1.mp4 2 times (1 such)"
+    )
+
+
+def test_a_table_without_its_columns_is_refused(tmp_path):
+    with_table(tmp_path, "file,class", "1.mp4,a")
+    assert message_of(tmp_path) == (
+        f"videos.csv must have the columns {HEADER}. Received: file,class"
+    )
+
+
+def test_a_table_without_rows_is_refused(tmp_path):
+    with_table(tmp_path, "path,label")
+    assert message_of(tmp_path) == (
+        f"videos.csv must have a row for each video. Received: {tmp_path}/videos.csv (no rows)"
+    )
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path):
+    with_table(tmp_path, "path,label", "ä.mp4,a", encoding="latin-1")
+    assert message_of(tmp_path).startswith(
+        f"videos.csv must be readable UTF-8. Received: {tmp_path}/videos.csv ("
+    )
+
+
+# -- folders that cannot be used
+
+
+def test_a_missing_folder_and_a_file_are_wrong_usage(tmp_path):
+    touch(tmp_path, "file")
+    must = "VIDEO_DIR must be a folder of videos. Received: "
+    assert message_of(tmp_path / "x", ConfigError) == f"{must}{tmp_path}/x (nothing there)"
+    assert message_of(tmp_path / "file", ConfigError) == f"{must}{tmp_path}/file (a file)"
+
+
+def test_an_empty_folder_is_refused_with_the_extensions(tmp_path):
+    assert message_of(tmp_path) == (
+        f"VIDEO_DIR must hold videos ({' '.join(sorted(videos.EXTENSIONS))}). "
+        f"Received: {tmp_path} (none)"
+    )
+
+
+def test_videos_without_class_folders_are_refused(tmp_path):
+    touch(tmp_path / "x", "1.mp4", "2.mp4")
+    touch(tmp_path / "y", "train/1.mp4", "test/2.mp4")
+    assert message_of(tmp_path / "x") == (
+        "Videos must lie in class folders, or in a tree with a videos.csv. "
+        f"Received: {tmp_path}/x (2 videos without a class folder)"
+    )
+    assert message_of(tmp_path / "y") == (
+        f"Splits must hold class folders. Received: {tmp_path}/y (2 videos, none in one)"
+    )
+
+
+def test_one_class_is_refused(tmp_path):
+    assert message_of(touch(tmp_path, "fight/1.mp4", "fight/2.mp4")) == (
+        f"There must be two classes or more. Received: {tmp_path} (one class, fight, 2 videos)"
+    )
+
+
+def test_splits_beside_classes_are_refused(tmp_path):
+    assert message_of(touch(tmp_path, "train/a/1.mp4", "test/b/1.mp4", "fight/1.mp4")) == (
+        "The folders must all be splits (train, validation, test) or all be classes. "
+        "Received: test, train beside fight"
+    )
+
+
+# -- recordings by pattern
+
+
+def test_a_pattern_takes_the_recording_from_the_path(tmp_path):
+    touch(tmp_path, "a/cam1_001.mp4", "a/cam1_002.mp4", "b/cam2_001.mp4", "b/other.mp4")
+    by_group = read_folder(tmp_path, group_pattern=r"(cam\d+)_")
+    by_match = read_folder(tmp_path, group_pattern=r"cam\d+")
+    for folder in (by_group, by_match):
+        assert [v.group for v in folder.videos] == ["cam1", "cam1", "cam2", "b/other.mp4"]
+        assert folder.grouping == "--group-pattern"
+        told = "--group-pattern does not match 1 videos; each is its own recording."
+        assert folder.notes == (told,)
+
+
+def test_a_pattern_wins_over_the_table(tmp_path):
+    with_table(tmp_path, "path,label,group", "x1.mp4,a,r", "x2.mp4,b,r")
+    folder = read_folder(tmp_path, group_pattern=r"x(\d)")
+    assert [video.group for video in folder.videos] == ["1", "2"]
+    assert folder.notes == ()
+
+
+def test_a_pattern_that_is_no_expression_is_wrong_usage(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    told = message_of(tmp_path, ConfigError, group_pattern="(")
+    assert told.startswith("--group-pattern must be a regular expression. Received: ( (")
+
+
+# -- the normal class
+
+
+@pytest.mark.parametrize(
+    ("normal", "other"),
+    [
+        ("nonviolent", "violent"),
+        ("Non_Violence", "Violence"),
+        ("NonViolence", "Violence"),
+        ("non-violence", "violence"),
+        ("noFight", "fight"),
+        ("no fight", "fight"),
+        ("NOT_FIGHTING", "Fighting"),
+        ("NonFight", "Fight"),
+        ("normal", "abnormal"),
+        ("Normal", "Anomaly"),
+        ("Normal_Videos", "Assault"),
+        ("negative", "positive"),
+        ("none", "violent"),
+        ("no-incident", "incident"),
+        ("No Fall", "Fall"),  # the negation of the other class, whatever that is
+        ("normal", "not normal"),
+        ("safe", "dangerous"),
+    ],
+)
+def test_the_normal_class_is_recognised_by_its_name(normal, other):
+    assert normal_class([other, normal]) == normal
+
+
+@pytest.mark.parametrize(
+    "labels", [("a", "b"), ("normal", "noFight"), ("fight", "Nottingham"), ("0", "1")]
+)
+def test_doubt_about_the_normal_class_is_said(labels):
+    with pytest.raises(ConfigError) as raised:
+        normal_class(labels)
+    assert str(raised.value) == (
+        "Exactly one class must be recognised as the normal one; name it with --normal-class. "
+        f"Received: {', '.join(sorted(labels))}"
+    )
+
+
+def test_the_normal_class_may_be_named():
+    assert normal_class(["a", "normal"], asked="a") == "a"
+    with pytest.raises(ConfigError, match="^--normal-class must be one of a, b. Received: A$"):
+        normal_class(["a", "b"], asked="A")
+
+
+@given(st.permutations(["normal", "fight", "robbery", "arson"]))
+def test_the_normal_class_does_not_depend_on_the_order(labels):
+    assert normal_class(labels) == "normal"
+
+
+# -- property
+
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=9
+).filter(lambda name: not name.startswith("."))
+
+
+@given(names=st.sets(NAMES, min_size=2, max_size=4))
+def test_every_class_name_is_kept_as_given(tmp_path_factory, names):
+    root = tmp_path_factory.mktemp("tree")
+    labels = {name for name in names if name.lower() not in videos._SPLIT_NAMES}
+    touch(root, "other/1.mp4", *(f"{label}/1.mp4" for label in labels))
+    assert set(read_folder(root).labels) == labels | {"other"}
+
+
+def test_a_video_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Video("a", "b", "c").label = "d"
