@@ -24,7 +24,13 @@ def rng() -> np.random.Generator:
 
 
 def draw_video(
-    path: Path, *, frames: int = 12, fps: float = 12.0, size=(64, 48), seed: int = 0, codec="mp4v"
+    path: Path,
+    *,
+    frames: int = 12,
+    fps: float = 12.0,
+    size=(64, 48),
+    seed: int = 0,
+    codec="mp4v",
 ) -> Path:
     """A small clip in which a bright square moves; frame i has brightness 20 + 4 i behind it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +53,9 @@ def dataset_dir(tmp_path: Path) -> Path:
     root = tmp_path / "videos"
     for label, offset in (("fight", 0), ("noFight", 100)):
         for number in range(6):
-            draw_video(root / label / f"{number}.mp4", frames=10 + number, seed=offset + number)
+            draw_video(
+                root / label / f"{number}.mp4", frames=10 + number, seed=offset + number
+            )
     return root
 
 
@@ -66,11 +74,15 @@ def leave_the_process_as_it_was():
     import keras
 
     log = logging.getLogger("violence_detection")
-    policy, handler = keras.config.dtype_policy(), signal.getsignal(signal.SIGTERM)
+    policy = keras.config.dtype_policy()
+    signals = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     level, handlers, propagate = log.level, log.handlers, log.propagate
     yield
     keras.config.set_dtype_policy(policy)
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
     log.handlers, log.propagate = handlers, propagate
     log.setLevel(level)
 
@@ -142,7 +154,9 @@ def features_dir(tmp_path_factory) -> Path:
     return draw_features(tmp_path_factory.mktemp("cache") / "drawn" / "space")
 
 
-def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
+def train_quickly(
+    features: Path, checkpoint_dir: Path, *, force=False, **settings
+) -> dict:
     """Train the linear head for a few epochs; what the command's JSON holds."""
     from violence_detection.training import train
 
@@ -156,4 +170,6 @@ def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settin
 def run_dir(features_dir, tmp_path_factory) -> Path:
     """A run that was trained on `features_dir`; not to be written to."""
     settings = {"epochs": 8, "learning_rate": 0.05, "checkpoint_epochs": 4}
-    return Path(train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"])
+    return Path(
+        train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"]
+    )

@@ -89,7 +89,7 @@ def test_the_shorthand_chooses_the_loss(use, name):
     chosen = TrainConfig.of({"use_focal_loss": use})
     assert chosen.loss.startswith(name)
     assert chosen.use_focal_loss is None
-    again = TrainConfig.of({name: value for name, value in chosen.as_dict().items()})
+    again = TrainConfig.of(chosen.as_dict())
     assert again.loss == chosen.loss
 
 
@@ -137,7 +137,9 @@ def test_another_type_is_refused(kind, setting):
 
 
 def test_not_a_number_is_in_no_range():
-    assert "must be of type float" in message_of(TrainConfig, learning_rate=float("nan"))
+    assert "must be of type float" in message_of(
+        TrainConfig, learning_rate=float("nan")
+    )
 
 
 def test_a_whole_number_will_do_for_a_fraction():
@@ -156,12 +158,17 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
 
 
 def test_what_is_told_aside_cannot_be_set():
-    assert message_of(TrainConfig, given=["seed"]).startswith("Unknown setting `given`.")
+    assert message_of(TrainConfig, given=["seed"]).startswith(
+        "Unknown setting `given`."
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("[1]", "must hold a JSON object. Received: a list"), ("{", "must name a readable JSON file")],
+    [
+        ("[1]", "must hold a JSON object. Received: a list"),
+        ("{", "must name a readable JSON file"),
+    ],
 )
 def test_a_config_file_that_is_no_object_is_wrong_usage(tmp_path, text, told):
     (tmp_path / "x.json").write_text(text)

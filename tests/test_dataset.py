@@ -29,7 +29,9 @@ def clips(cache) -> dataset.Clips:
 
 def epoch_of(clips, weights, *, batch_size, order=None):
     order = np.arange(len(clips)) if order is None else order
-    batches = dataset.batches(clips, weights, classes=2, order=order, batch_size=batch_size)
+    batches = dataset.batches(
+        clips, weights, classes=2, order=order, batch_size=batch_size
+    )
     return list(batches.as_numpy_iterator())
 
 
@@ -39,7 +41,9 @@ def epoch_of(clips, weights, *, batch_size, order=None):
 def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
     labels = np.array([0, 1, 1])
     np.testing.assert_array_equal(dataset.targets(labels, 2), [[0], [1], [1]])
-    np.testing.assert_array_equal(dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(
+        dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
+    )
     assert dataset.targets(labels, 2).dtype == np.float32
 
 
@@ -60,7 +64,9 @@ def test_weights_are_divided_by_the_real_videos_of_the_batch(clips):
 
 def test_a_batch_holds_the_arrays_of_the_cache_in_the_asked_order(cache, clips):
     order = np.array([5, 0, 3, 1, 2, 4])
-    features, goals, _ = epoch_of(clips, np.ones(6, np.float32), batch_size=2, order=order)[0]
+    features, goals, _ = epoch_of(
+        clips, np.ones(6, np.float32), batch_size=2, order=order
+    )[0]
     for row, number in enumerate(order[:2]):
         entry = clips.entries[number]
         np.testing.assert_array_equal(features[row], cache.read_array(entry, (6, 8)))
@@ -72,7 +78,11 @@ def test_batches_have_static_shapes(clips):
     batches = dataset.batches(
         clips, np.ones(6, np.float32), classes=2, order=np.arange(6), batch_size=4
     )
-    assert [tuple(one.shape) for one in batches.element_spec] == [(4, 6, 8), (4, 1), (4,)]
+    assert [tuple(one.shape) for one in batches.element_spec] == [
+        (4, 6, 8),
+        (4, 1),
+        (4,),
+    ]
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
@@ -135,12 +145,16 @@ def test_an_altered_array_is_refused_by_its_digest(cache):
 def test_a_missing_array_is_named(cache):
     entry = cache.entries()[0]
     cache.array_path(entry.path).unlink()
-    with pytest.raises(CacheError, match=f"array of {entry.path} cannot be read: No such file"):
+    with pytest.raises(
+        CacheError, match=f"array of {entry.path} cannot be read: No such file"
+    ):
         dataset.read_clips(cache, [entry], CLASSES)
 
 
 def test_a_label_that_the_run_does_not_know_is_named(cache):
-    with pytest.raises(CacheError, match="must be among normal, calm. Received: violent"):
+    with pytest.raises(
+        CacheError, match="must be among normal, calm. Received: violent"
+    ):
         dataset.read_clips(cache, cache.entries(), ["normal", "calm"])
 
 
@@ -148,5 +162,7 @@ def test_an_array_of_another_shape_is_refused(cache):
     settings = cache.settings()
     settings["feature_space"]["frames"] = 7
     files.write_json(cache.extraction_path, settings)
-    with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):
+    with pytest.raises(
+        CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"
+    ):
         dataset.read_clips(cache, cache.entries(), CLASSES)

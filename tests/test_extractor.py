@@ -78,7 +78,9 @@ def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch
     found = list(extractor.encode_clips(enumerate(clips)))
     assert [item for item, _ in found] == list(range(len(clips)))
     for (_, features), clip in zip(found, clips, strict=True):
-        np.testing.assert_array_equal(features, np.float16(clip.mean((1, 2), dtype=np.float32)))
+        np.testing.assert_array_equal(
+            features, np.float16(clip.mean((1, 2), dtype=np.float32))
+        )
     assert set(extractor._encode.sizes) <= {batch_size}
     assert len(extractor._encode.sizes) == -(-sum(lengths) // batch_size)
 
@@ -107,14 +109,18 @@ def test_windows_have_the_features_of_their_own_frames(
     windows = list(extractor.windows(video, window_s=window_s, stride_s=stride_s))
     for start_s, end_s, features in windows:
         start = round(start_s * FPS)
-        np.testing.assert_array_equal(features, rows[start + sample_indices(length, frames)])
+        np.testing.assert_array_equal(
+            features, rows[start + sample_indices(length, frames)]
+        )
         assert end_s - start_s == pytest.approx(length / FPS)
 
 
 @pytest.mark.parametrize("stride_s", [0.1, 0.5, 1.0, 1.3])
 def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
     extractor = mean_colour_extractor()
-    spans = [(a, b) for a, b, _ in extractor.windows(video, window_s=1.0, stride_s=stride_s)]
+    spans = [
+        (a, b) for a, b, _ in extractor.windows(video, window_s=1.0, stride_s=stride_s)
+    ]
     assert spans[0][0] == 0.0
     assert spans[-1][1] == pytest.approx(60 / FPS)
     for (start_s, _), (next_s, _) in zip(spans, spans[1:], strict=False):
@@ -131,15 +137,21 @@ def test_frames_that_windows_share_are_encoded_once(video):
 @pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
 def test_one_window_is_the_clip_that_extraction_reads(video, window_s):
     extractor = mean_colour_extractor()
-    ((start_s, end_s, features),) = extractor.windows(video, window_s=window_s, stride_s=1.0)
-    ((_, expected),) = extractor.encode_clips([(None, extractor.reader.read(video).pictures)])
+    ((start_s, end_s, features),) = extractor.windows(
+        video, window_s=window_s, stride_s=1.0
+    )
+    ((_, expected),) = extractor.encode_clips(
+        [(None, extractor.reader.read(video).pictures)]
+    )
     np.testing.assert_array_equal(features, expected)
     assert (start_s, end_s) == (0.0, pytest.approx(5.0))
 
 
 def test_a_one_frame_video_has_one_window(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=1)
-    ((_, end_s, features),) = mean_colour_extractor().windows(path, window_s=2.0, stride_s=1.0)
+    ((_, end_s, features),) = mean_colour_extractor().windows(
+        path, window_s=2.0, stride_s=1.0
+    )
     assert features.shape == (4, DIM)
     assert end_s == pytest.approx(1 / FPS)
 
@@ -150,14 +162,20 @@ def test_a_truncated_video_has_windows_as_far_as_it_goes(tmp_path):
     path.write_bytes(content[: int(len(content) * 0.7)])
     left = len(features_of_every_frame(path))
     assert 24 < left < 55
-    *_, (_, end_s, _) = mean_colour_extractor().windows(path, window_s=1.0, stride_s=0.5)
+    *_, (_, end_s, _) = mean_colour_extractor().windows(
+        path, window_s=1.0, stride_s=0.5
+    )
     assert (left - 12) / FPS < end_s <= left / FPS + 1e-6
 
 
 def test_no_window_of_what_is_no_video(tmp_path):
     (tmp_path / "a.mp4").write_text("text")
     with pytest.raises(VideoError, match="^not a video that can be opened$"):
-        list(mean_colour_extractor().windows(tmp_path / "a.mp4", window_s=1.0, stride_s=1.0))
+        list(
+            mean_colour_extractor().windows(
+                tmp_path / "a.mp4", window_s=1.0, stride_s=1.0
+            )
+        )
 
 
 # -- building
@@ -194,7 +212,9 @@ def test_the_batch_size_and_the_neighbours_do_not_change_features(small, rng):
 
 
 def test_an_extractor_is_built_again_from_its_space(small, rng):
-    again = FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=42)
+    again = FeatureExtractor.of_space(
+        small.space, weights="random", batch_size=8, seed=42
+    )
     pictures = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(again.encode(pictures), small.encode(pictures))
 
@@ -220,5 +240,7 @@ def test_another_precision_is_another_space_with_near_features(small, rng):
 
 
 def test_a_size_that_the_backbone_cannot_take_is_wrong_usage():
-    with pytest.raises(ConfigError, match="^`frame_size` must suit Xception. Received: 32 "):
+    with pytest.raises(
+        ConfigError, match="^`frame_size` must suit Xception. Received: 32 "
+    ):
         FeatureExtractor.build(**SMALL | {"backbone": "xception"})

@@ -64,7 +64,9 @@ def decoded(monkeypatch) -> list[str]:
 
 
 def manifest(extraction: Extraction) -> dict[str, Entry]:
-    return {entry.path: entry for entry in FeatureCache.open(extraction.features).entries()}
+    return {
+        entry.path: entry for entry in FeatureCache.open(extraction.features).entries()
+    }
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -101,7 +103,10 @@ def test_every_video_leaves_an_array_and_a_row(extract, dataset_dir):
         assert np.isfinite(values).all() and values.any()
         assert entry.digest == hashlib.sha256(video.read_bytes()).hexdigest()
         assert entry.array_digest == hashlib.sha256(array.read_bytes()).hexdigest()
-        assert (entry.size, entry.mtime) == (video.stat().st_size, video.stat().st_mtime_ns)
+        assert (entry.size, entry.mtime) == (
+            video.stat().st_size,
+            video.stat().st_mtime_ns,
+        )
 
 
 def test_the_rows_say_what_was_read(extract):
@@ -109,9 +114,17 @@ def test_the_rows_say_what_was_read(extract):
     with open(extraction.features / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    first = {name: rows[0][name] for name in ("path", "label", "group", "status", "error")}
+    first = {
+        name: rows[0][name] for name in ("path", "label", "group", "status", "error")
+    }
     path = "fight/0.mp4"
-    assert first == {"path": path, "label": "fight", "group": path, "status": "ok", "error": ""}
+    assert first == {
+        "path": path,
+        "label": "fight",
+        "group": path,
+        "status": "ok",
+        "error": "",
+    }
     assert [int(row["frames"]) for row in rows] == [*range(10, 16)] * 2
     assert {float(row["fps"]) for row in rows} == {12.0}
     assert float(rows[0]["duration_s"]) == pytest.approx(10 / 12, abs=1e-5)
@@ -147,7 +160,11 @@ def test_the_json_has_the_keys_of_the_contract(extract):
         "features videos extracted reused failed failures frames seconds videos_per_s engine "
         "precision".split()
     )
-    assert result["videos"] == result["extracted"] + result["reused"] + result["failed"] == 12
+    assert (
+        result["videos"]
+        == result["extracted"] + result["reused"] + result["failed"]
+        == 12
+    )
     assert result["frames"] == 48
     assert Path(result["features"]).is_absolute()
 
@@ -176,7 +193,9 @@ def test_a_second_start_reuses_everything(extract, decoded):
     assert mtimes(second.features) == when
 
 
-def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, decoded):
+def test_only_what_is_changed_or_added_is_extracted_again(
+    extract, dataset_dir, decoded
+):
     when = mtimes(extract().features)
     decoded.clear()
     draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=55)
@@ -187,7 +206,11 @@ def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, 
     assert counts(again) == (2, 10, 0)
     assert "noFight/5.mp4" not in manifest(again)
     assert manifest(again)["fight/0.mp4"].frames == 30
-    changed = {path for path, mtime in mtimes(again.features).items() if when.get(path) != mtime}
+    changed = {
+        path
+        for path, mtime in mtimes(again.features).items()
+        if when.get(path) != mtime
+    }
     assert {Path(path).name for path in changed} == {"0.mp4.npy", "new.mp4.npy"}
 
 
@@ -218,7 +241,9 @@ def test_an_altered_array_is_made_again_with_verify(extract):
     assert contents(again.features) == before
 
 
-def test_a_video_changed_under_the_same_size_and_time_is_noticed_by_verify(extract, dataset_dir):
+def test_a_video_changed_under_the_same_size_and_time_is_noticed_by_verify(
+    extract, dataset_dir
+):
     extract()
     path = dataset_dir / "fight" / "0.mp4"
     stat, content = path.stat(), path.read_bytes()
@@ -256,7 +281,9 @@ def test_leftovers_of_a_kill_are_swept(extract):
     assert not leftover.exists()
 
 
-@pytest.mark.parametrize("name", ["a b.mp4", "it's, \"x\".mp4", "暴力.mp4", " lead.mp4", "a\r\nb.mp4"])
+@pytest.mark.parametrize(
+    "name", ["a b.mp4", 'it\'s, "x".mp4', "暴力.mp4", " lead.mp4", "a\r\nb.mp4"]
+)
 def test_names_survive_the_manifest(extract, dataset_dir, name):
     draw_video(dataset_dir / "fight" / name)
     first = extract()
@@ -270,14 +297,21 @@ def test_two_datasets_of_one_name_live_in_one_cache(extract, dataset_dir, tmp_pa
     draw_video(other / "fight" / "0.mp4", frames=25, seed=77)
     first, second = extract(), extract(other)
     assert first.features.parent != second.features.parent
-    assert manifest(first)["fight/0.mp4"].digest != manifest(second)["fight/0.mp4"].digest
+    assert (
+        manifest(first)["fight/0.mp4"].digest != manifest(second)["fight/0.mp4"].digest
+    )
     assert counts(extract()) == counts(extract(other)) == (0, 12, 0)
 
 
 def test_parts_of_a_recording_have_an_array_each(extract, tmp_path):
     root = tmp_path / "long"
     draw_video(root / "a.mp4", frames=48)
-    lines = ["path,label,start_s,end_s", "a.mp4,calm,0,2", "a.mp4,fight,2,4", "a.mp4,fight,0.5,1"]
+    lines = [
+        "path,label,start_s,end_s",
+        "a.mp4,calm,0,2",
+        "a.mp4,fight,2,4",
+        "a.mp4,fight,0.5,1",
+    ]
     (root / "videos.csv").write_text("\n".join(lines))
     extraction = extract(root)
     assert {key: entry.frames for key, entry in manifest(extraction).items()} == {
@@ -305,7 +339,9 @@ def test_a_failed_video_has_a_reason_and_no_array(extract, dataset_dir):
     ]
 
 
-def test_a_failed_video_is_listed_again_and_tried_only_when_asked(extract, dataset_dir, decoded):
+def test_a_failed_video_is_listed_again_and_tried_only_when_asked(
+    extract, dataset_dir, decoded
+):
     spoil(dataset_dir / "fight" / "0.mp4")
     first = extract()
     decoded.clear()
@@ -330,7 +366,9 @@ def test_a_video_that_is_spoiled_loses_its_array(extract, dataset_dir):
 
 
 def test_a_row_without_a_file_fails(extract, dataset_dir):
-    lines = [f"fight/{n}.mp4,fight" for n in range(6)] + [f"noFight/{n}.mp4,no" for n in range(6)]
+    lines = [f"fight/{n}.mp4,fight" for n in range(6)] + [
+        f"noFight/{n}.mp4,no" for n in range(6)
+    ]
     (dataset_dir / "videos.csv").write_text("\n".join(["path,label", *lines]))
     (dataset_dir / "fight" / "3.mp4").unlink()
     assert extract().failures == (("fight/3.mp4", "no such file"),)
@@ -350,7 +388,9 @@ def test_a_damaged_video_is_used_and_marked(extract, dataset_dir):
 
 def test_features_that_are_not_finite_fail(extract, monkeypatch):
     monkeypatch.setattr(
-        FeatureExtractor, "encode", lambda self, x: np.full((len(x), 1280), np.inf, np.float16)
+        FeatureExtractor,
+        "encode",
+        lambda self, x: np.full((len(x), 1280), np.inf, np.float16),
     )
     reason = "At least one video must be readable. Received: 12 that are not, e.g. fight/0.mp4 "
     with pytest.raises(DatasetError) as raised:
@@ -403,7 +443,9 @@ def test_the_manifest_has_no_recording_on_two_sides(extract, dataset_dir):
     for label in ("fight", "noFight"):
         for number in range(6, 18):
             draw_video(dataset_dir / label / f"{number}.mp4", seed=number)
-    extraction = extract(group_pattern=r"(\w+/\d)\d?\.")  # 1, 10, 11, ... are one recording
+    extraction = extract(
+        group_pattern=r"(\w+/\d)\d?\."
+    )  # 1, 10, 11, ... are one recording
     sides, classes = {}, set()
     for entry in manifest(extraction).values():
         sides.setdefault(entry.group, set()).add(entry.split)
@@ -457,7 +499,11 @@ def test_given_split_folders_are_honoured(extract, tmp_path):
     found = split_of(extract(root))
     assert found == {
         f"{folder}/{label}/1.mp4": split
-        for folder, split in [("train", "train"), ("valid", "validation"), ("test", "test")]
+        for folder, split in [
+            ("train", "train"),
+            ("valid", "validation"),
+            ("test", "test"),
+        ]
         for label in ("a", "b")
     }
 
@@ -495,10 +541,14 @@ def test_another_extraction_is_waited_for(extract):
 
 def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run the command line in a process of its own, after `program`."""
-    program += "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
+    program += (
+        "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
+    )
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
     command = [sys.executable, "-c", program, "extract-features", *arguments, *flags]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=120
+    )
 
 
 KILLED_AFTER_FIVE = """
@@ -515,8 +565,12 @@ FeatureCache.note = killing
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(extract, dataset_dir, tmp_path):
-    killed = in_child(KILLED_AFTER_FIVE, dataset_dir, "--cache-dir", tmp_path / "killed")
+def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(
+    extract, dataset_dir, tmp_path
+):
+    killed = in_child(
+        KILLED_AFTER_FIVE, dataset_dir, "--cache-dir", tmp_path / "killed"
+    )
     assert killed.returncode == -9
     continued = extract(cache_dir=str(tmp_path / "killed"))
     assert counts(continued) == (7, 5, 0)
@@ -531,8 +585,12 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir, tmp_path):
-    full = in_child(FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q")
+def test_a_full_disk_is_one_line_and_starting_again_goes_on(
+    extract, dataset_dir, tmp_path
+):
+    full = in_child(
+        FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q"
+    )
     assert full.returncode == 1
     assert full.stdout == ""
     line = full.stderr.splitlines()[-1]
@@ -545,7 +603,9 @@ def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir
 # -- the backbone's weights
 
 
-def test_weights_that_are_not_there_are_said_before_anything_is_read(extract, tmp_path, decoded):
+def test_weights_that_are_not_there_are_said_before_anything_is_read(
+    extract, tmp_path, decoded
+):
     with pytest.raises(WeightsError) as raised:
         extract(weights=str(tmp_path / "none.h5"))
     assert str(raised.value) == (
@@ -567,6 +627,8 @@ def test_real_clips_give_features_that_differ(extract, tmp_path):
     weights = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
     extraction = extract(root, weights=str(weights), frame_size=224)
     assert counts(extraction) == (6, 0, 0)
-    arrays = [np.load(path).astype(float) for path in extraction.features.rglob("*.npy")]
+    arrays = [
+        np.load(path).astype(float) for path in extraction.features.rglob("*.npy")
+    ]
     assert all(0.1 < array.mean() < 1.5 and array.min() >= 0 for array in arrays)
     assert np.std([array.mean(0) for array in arrays], axis=0).mean() > 0.05

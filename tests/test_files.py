@@ -40,7 +40,9 @@ def test_a_file_longer_than_a_piece_is_digested_whole(tmp_path):
 
 
 def test_the_digest_of_json_does_not_depend_on_the_order_of_keys():
-    assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json({"b": 2, "a": 1})
+    assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json(
+        {"b": 2, "a": 1}
+    )
     assert files.sha256_of_json({"a": 1}) != files.sha256_of_json({"a": 2})
 
 
@@ -139,7 +141,9 @@ def test_json_keeps_the_letters_of_every_language(tmp_path):
 
 
 def test_a_byte_order_mark_and_spaces_in_the_header_are_dropped(tmp_path):
-    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfpath, label\r\na.mp4, fight\r\n\r\n,\r\n")
+    (tmp_path / "x.csv").write_bytes(
+        b"\xef\xbb\xbfpath, label\r\na.mp4, fight\r\n\r\n,\r\n"
+    )
     assert files.read_csv(tmp_path / "x.csv") == [{"path": "a.mp4", "label": "fight"}]
 
 

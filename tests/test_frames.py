@@ -15,7 +15,9 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.frames import Clip, ClipReader, WindowPlan, sample_indices
 
 NUM_FRAMES, COUNT = st.integers(1, 10**7), st.integers(1, 1024)
-needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
+needs_ffmpeg = pytest.mark.skipif(
+    not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"
+)
 
 
 def ffmpeg(*arguments: object) -> Path:
@@ -85,7 +87,8 @@ def test_samples_are_in_order_in_range_and_evenly_apart(num_frames, count):
     indices = sample_indices(num_frames, count)
     assert indices.shape == (count,)
     assert indices.dtype == np.int64
-    assert 0 <= indices[0] and indices[-1] < num_frames
+    assert indices[0] >= 0
+    assert indices[-1] < num_frames
     steps = np.diff(indices)
     assert set(steps.tolist()) <= {num_frames // count, -(-num_frames // count)}
 
@@ -93,7 +96,9 @@ def test_samples_are_in_order_in_range_and_evenly_apart(num_frames, count):
 @pytest.mark.parametrize(("name", "value"), [("num_frames", 0), ("count", -1)])
 def test_fewer_than_one_is_refused(name, value):
     asked = {"num_frames": 5, "count": 5, name: value}
-    with pytest.raises(ConfigError, match=f"`{name}` must be >= 1. Received: {name}={value}$"):
+    with pytest.raises(
+        ConfigError, match=f"`{name}` must be >= 1. Received: {name}={value}$"
+    ):
         sample_indices(**asked)
 
 
@@ -131,12 +136,16 @@ def test_a_video_shorter_than_the_clip_repeats_frames(tmp_path, frames):
 
 @pytest.mark.parametrize("size", [(63, 47), (17, 199), (640, 2)])
 def test_odd_sizes_are_read(tmp_path, size):
-    clip = reader().read(draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG"))
+    clip = reader().read(
+        draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG")
+    )
     assert clip.pictures.shape == (4, 32, 32, 3)
     assert clip.frames == 5
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.avi", "XVID"), ("a.mkv", "mp4v"), ("a.webm", "VP80")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "XVID"), ("a.mkv", "mp4v"), ("a.webm", "VP80")]
+)
 def test_other_containers_and_codecs_give_the_same_frames(tmp_path, name, codec):
     clip = reader(5).read(draw_video(tmp_path / name, frames=40, codec=codec))
     assert frames_seen(clip.pictures) == sample_indices(40, 5).tolist()
@@ -147,10 +156,14 @@ def test_a_rotated_video_comes_upright(tmp_path):
     upright = np.zeros((48, 64, 3), np.uint8)
     upright[:24] = 255  # white above
     cv2.imwrite(str(tmp_path / "a.png"), upright)
-    plain = ffmpeg("-loop", 1, "-i", tmp_path / "a.png", "-frames:v", 5, tmp_path / "a.mp4")
+    plain = ffmpeg(
+        "-loop", 1, "-i", tmp_path / "a.png", "-frames:v", 5, tmp_path / "a.mp4"
+    )
     rotate = ("-c", "copy", "-metadata:s:v", "rotate=180")
     turned = ffmpeg("-i", plain, *rotate, tmp_path / "turned.mp4")
-    above, below = (reader().read(path).pictures[0, :16].mean() for path in (plain, turned))
+    above, below = (
+        reader().read(path).pictures[0, :16].mean() for path in (plain, turned)
+    )
     assert above > 240
     assert below < 15
 
@@ -158,7 +171,14 @@ def test_a_rotated_video_comes_upright(tmp_path):
 @needs_ffmpeg
 def test_a_variable_frame_rate_counts_frames_and_lasts_its_timestamps(video, tmp_path):
     # 20 frames, then every fourth of 20: 25 frames in the time of 40, less 3 after the last.
-    keep = ("-vf", "select='if(lt(n,20),1,not(mod(n,4)))'", "-vsync", "vfr", "-c:v", "libx264")
+    keep = (
+        "-vf",
+        "select='if(lt(n,20),1,not(mod(n,4)))'",
+        "-vsync",
+        "vfr",
+        "-c:v",
+        "libx264",
+    )
     clip = reader(25).read(ffmpeg("-i", video, *keep, tmp_path / "a.mp4"))
     assert clip.frames == 25
     assert clip.damage == ""
@@ -173,7 +193,9 @@ def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, na
     clip = reader(5).read(made)
     assert clip.frames == 40
     assert clip.damage == ""
-    assert np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
+    assert (
+        np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
+    )
 
 
 # -- parts of a recording
@@ -187,7 +209,9 @@ def test_a_part_is_sampled_from_its_own_frames(video):
 
 def test_the_parts_of_a_video_make_the_whole(video):
     bounds = [0, 0.7, 1.9, 3.0, 99]
-    parts = [reader().read(video, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [
+        reader().read(video, a, b) for a, b in zip(bounds, bounds[1:], strict=False)
+    ]
     assert sum(part.frames for part in parts) == 40
     assert sum(part.duration_s for part in parts) == pytest.approx(40 / 12)
 
@@ -218,7 +242,10 @@ def cut(path: Path, share: float) -> Path:
 
 
 def test_a_truncated_mp4_cannot_be_opened(tmp_path):
-    assert message_of(cut(draw_video(tmp_path / "a.mp4"), 0.5)) == "not a video that can be opened"
+    assert (
+        message_of(cut(draw_video(tmp_path / "a.mp4"), 0.5))
+        == "not a video that can be opened"
+    )
 
 
 def test_a_truncated_avi_is_sampled_from_what_is_left_and_marked(tmp_path):
@@ -234,7 +261,10 @@ def test_a_video_with_too_few_sound_frames_is_refused(tmp_path):
     left = reader(1).read(path).frames
     with pytest.raises(VideoError) as raised:
         reader(20).read(path)
-    assert str(raised.value) == f"{left} of 40 declared frames can be decoded; 10 are needed"
+    assert (
+        str(raised.value)
+        == f"{left} of 40 declared frames can be decoded; 10 are needed"
+    )
 
 
 @needs_ffmpeg
@@ -266,7 +296,9 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
 
 # -- windows
 
-PLANS = st.builds(WindowPlan, st.integers(1, 50), st.integers(1, 80), st.integers(1, 400))
+PLANS = st.builds(
+    WindowPlan, st.integers(1, 50), st.integers(1, 80), st.integers(1, 400)
+)
 
 
 @given(PLANS.filter(lambda plan: plan.length_frames <= plan.num_frames))
@@ -293,7 +325,9 @@ def test_a_video_of_up_to_one_and_a_half_windows_is_one(video, window_s):
 
 @needs_ffmpeg
 def test_the_windows_of_a_video_of_unknown_length_reach_its_end(video, tmp_path):
-    plan, fps = reader().plan(ffmpeg("-i", video, tmp_path / "a.mjpeg"), window_s=0.6, stride_s=0.3)
+    plan, fps = reader().plan(
+        ffmpeg("-i", video, tmp_path / "a.mjpeg"), window_s=0.6, stride_s=0.3
+    )
     assert fps == 25.0
     assert plan == WindowPlan(15, 8, 40)
 
@@ -301,7 +335,9 @@ def test_the_windows_of_a_video_of_unknown_length_reach_its_end(video, tmp_path)
 def test_every_frame_passes_once_with_its_time_and_the_wanted_pictures(video):
     seen = list(reader().pictures(video, iter([3, 5, 39])))
     assert [index for index, _, _ in seen] == list(range(40))
-    np.testing.assert_allclose([time_s for _, time_s, _ in seen], np.arange(40) / 12, atol=1e-3)
+    np.testing.assert_allclose(
+        [time_s for _, time_s, _ in seen], np.arange(40) / 12, atol=1e-3
+    )
     pictures = {index: picture for index, _, picture in seen if picture is not None}
     assert list(pictures) == [3, 5, 39]
     assert frames_seen(np.stack(list(pictures.values()))) == [3, 5, 39]

@@ -14,7 +14,9 @@ WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda word: not keyword.iskeyword(word)
 )
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-TEXTS = WORDS | st.text(max_size=8) | st.sampled_from(["none", "True", "if", "None", "ſ"])
+TEXTS = (
+    WORDS | st.text(max_size=8) | st.sampled_from(["none", "True", "if", "None", "ſ"])
+)
 VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
 SPECS = st.builds(Spec, WORDS, st.dictionaries(WORDS, VALUES, max_size=3))
 
@@ -25,7 +27,10 @@ SPECS = st.builds(Spec, WORDS, st.dictionaries(WORDS, VALUES, max_size=3))
         ("rgb", [Spec("rgb", {})]),
         (" rgb ", [Spec("rgb", {})]),
         ("rgb()", [Spec("rgb", {})]),
-        ("focal(gamma=2.0, alpha=auto)", [Spec("focal", {"gamma": 2.0, "alpha": "auto"})]),
+        (
+            "focal(gamma=2.0, alpha=auto)",
+            [Spec("focal", {"gamma": 2.0, "alpha": "auto"})],
+        ),
         ("a(x=-1, y='two words')", [Spec("a", {"x": -1, "y": "two words"})]),
         ("a(x=True, y=false, z=None)", [Spec("a", {"x": True, "y": False, "z": None})]),
         ("a+b(x=1)+c", [Spec("a", {}), Spec("b", {"x": 1}), Spec("c", {})]),
@@ -37,7 +42,20 @@ def test_specs_read_as_they_look(text, specs):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "a b", "a(", "a(1)", "a-b", "a(x=f())", "a.b", "a(**x)", "a(x=1, x=2)", "a+", "\0"],
+    [
+        "",
+        "1",
+        "a b",
+        "a(",
+        "a(1)",
+        "a-b",
+        "a(x=f())",
+        "a.b",
+        "a(**x)",
+        "a(x=1, x=2)",
+        "a+",
+        "\0",
+    ],
 )
 def test_what_is_no_spec_is_wrong_usage(text):
     with pytest.raises(ConfigError) as raised:
@@ -55,7 +73,9 @@ def test_a_printed_spec_reads_back_equal(specs):
 def test_the_canonical_text_does_not_depend_on_order_or_spaces():
     asked = "focal( gamma=2.0,alpha = auto )"
     assert parts.check("losses", asked) == "focal(alpha=auto, gamma=2.0)"
-    assert parts.check("losses", parts.check("losses", asked)) == parts.check("losses", asked)
+    assert parts.check("losses", parts.check("losses", asked)) == parts.check(
+        "losses", asked
+    )
 
 
 def test_the_folder_is_the_registry():
@@ -78,7 +98,10 @@ def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
 def test_a_part_that_is_not_there_is_answered_with_those_that_are():
     with pytest.raises(ConfigError) as raised:
         parts.load("losses", "focl(gamma=2.0)")
-    assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
+    assert (
+        str(raised.value)
+        == "No part 'focl' in losses/. There are: crossentropy, focal."
+    )
 
 
 def test_private_files_and_paths_are_no_parts():
@@ -94,7 +117,9 @@ def test_an_argument_that_a_part_does_not_take_is_named():
 
 
 def test_one_part_is_loaded_at_a_time():
-    with pytest.raises(ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"):
+    with pytest.raises(
+        ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"
+    ):
         parts.load("streams", "rgb+rgb", frame_size=32)
 
 

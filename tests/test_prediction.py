@@ -61,23 +61,33 @@ def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
 @given(PROBABILITIES, THRESHOLD)
 def test_later_windows_give_the_same_segments_later(probabilities, threshold):
     def moved(rows, by_s):
-        return [{**row, **{k: row[k] + by_s for k in ("start_s", "end_s")}} for row in rows]
+        return [
+            {**row, **{k: row[k] + by_s for k in ("start_s", "end_s")}} for row in rows
+        ]
 
     here = windows(*probabilities)
-    assert segments(moved(here, 64.0), threshold) == moved(segments(here, threshold), 64.0)
+    assert segments(moved(here, 64.0), threshold) == moved(
+        segments(here, threshold), 64.0
+    )
 
 
 # -- segments, property
 
 
 @given(PROBABILITIES, THRESHOLD)
-def test_segments_are_apart_and_hold_exactly_the_violent_windows(probabilities, threshold):
+def test_segments_are_apart_and_hold_exactly_the_violent_windows(
+    probabilities, threshold
+):
     rows = windows(*probabilities)
     found = segments(rows, threshold)
     for one, after in zip(found, found[1:], strict=False):
         assert one["end_s"] < after["start_s"]
     for row in rows:
-        inside = [s for s in found if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]]
+        inside = [
+            s
+            for s in found
+            if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]
+        ]
         if row["probability"] >= threshold:
             assert inside and inside[0]["peak"] >= row["probability"]
     peaks = sorted(each["peak"] for each in found)
@@ -93,7 +103,9 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("predict")
     for label, bright in (("fight", 0), ("noFight", 1)):
         for number in range(6):
-            draw_video(root / "videos" / label / f"{number}.mp4", seed=number + 50 * bright)
+            draw_video(
+                root / "videos" / label / f"{number}.mp4", seed=number + 50 * bright
+            )
     config = ExtractConfig(
         cache_dir=str(root / "cache"),
         backbone="mobilenetv2",
@@ -178,7 +190,9 @@ def test_other_weights_than_those_of_the_features_are_refused(trained, tmp_path)
     config = json.loads((run / "training_config.json").read_text())
     config["weights"]["seed"] += 1
     (run / "training_config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsError, match="must be those that the features were made with"):
+    with pytest.raises(
+        WeightsError, match="must be those that the features were made with"
+    ):
         prediction.predict(str(run), ["a.mp4"], PredictConfig())
 
 

@@ -77,7 +77,9 @@ def test_the_newest_run_is_the_one_whose_settings_were_written_last(tmp_path):
 def test_a_run_has_the_name_of_a_folder(tmp_path, name):
     with pytest.raises(ConfigError) as raised:
         Run.named(tmp_path, name)
-    assert str(raised.value) == f"`run` must be the name of a folder. Received: {name!r}"
+    assert (
+        str(raised.value) == f"`run` must be the name of a folder. Received: {name!r}"
+    )
 
 
 def test_a_folder_that_is_not_there_is_no_run(tmp_path):
@@ -106,7 +108,8 @@ def test_a_run_of_a_newer_version_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("{", "must be readable JSON"), ("[]", "must hold a JSON object")]
+    ("text", "told"),
+    [("{", "must be readable JSON"), ("[]", "must hold a JSON object")],
 )
 def test_damaged_settings_are_refused(run, text, told):
     run.config_path.write_text(text)

@@ -30,7 +30,9 @@ def start(**settings) -> runtime.Machine:
         (True, 0, False, "float32"),
     ],
 )
-def test_precision_is_the_best_that_the_machine_has(mixed, gpus, bfloat16, policy, monkeypatch):
+def test_precision_is_the_best_that_the_machine_has(
+    mixed, gpus, bfloat16, policy, monkeypatch
+):
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: bfloat16)
     assert runtime.precision(mixed, gpus=gpus) == policy
 
@@ -43,7 +45,12 @@ def test_every_device_is_a_replica():
 
 @pytest.mark.parametrize(
     ("deterministic", "devices", "gpus", "got"),
-    [(False, 1, 0, True), (True, 1, 0, False), (False, 2, 0, False), (False, 2, 2, True)],
+    [
+        (False, 1, 0, True),
+        (True, 1, 0, False),
+        (False, 2, 0, False),
+        (False, 2, 2, True),
+    ],
 )
 def test_xla_is_off_where_it_would_not_work(deterministic, devices, gpus, got):
     assert runtime._xla(True, deterministic, devices, gpus) is got
@@ -94,7 +101,9 @@ def test_versions_name_what_numbers_depend_on():
 
 def test_devices_cannot_be_split_again():
     start(virtual_devices=2)
-    with pytest.raises(ConfigError, match="`virtual_devices` must be set before .* Received: 3"):
+    with pytest.raises(
+        ConfigError, match="`virtual_devices` must be set before .* Received: 3"
+    ):
         start(virtual_devices=3)
 
 

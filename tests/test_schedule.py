@@ -59,6 +59,7 @@ def test_after_the_warmup_rates_only_fall(one, other):
 @pytest.mark.parametrize("warmup_steps", [-1, 10, 11])
 def test_the_warmup_must_be_shorter_than_the_training(warmup_steps):
     with pytest.raises(
-        ConfigError, match=f"< total_steps. Received: warmup_steps={warmup_steps}, total_steps=10"
+        ConfigError,
+        match=f"< total_steps. Received: warmup_steps={warmup_steps}, total_steps=10",
     ):
         warmup_cosine(peak=1.0, warmup_steps=warmup_steps, total_steps=10)

@@ -22,7 +22,11 @@ def recordings(*sizes: int, label: str = "a", split: str = "") -> list[Video]:
 
 def assign(videos, *, kept=None, validation=0.15, test=0.15, seed=42) -> dict[str, str]:
     return splits.assign(
-        videos, kept=kept or {}, validation_fraction=validation, test_fraction=test, seed=seed
+        videos,
+        kept=kept or {},
+        validation_fraction=validation,
+        test_fraction=test,
+        seed=seed,
     )
 
 
@@ -74,7 +78,9 @@ def test_no_recording_is_ever_on_two_sides(videos, validation, test, seed):
 @given(DATASETS.filter(lambda videos: all(n >= 3 for n in groups_a_class(videos))))
 def test_each_part_has_both_classes_where_each_has_three_recordings(videos):
     assigned = assign(videos)
-    assert {(assigned[v.key], v.label) for v in videos} == {(s, c) for s in SPLITS for c in "ab"}
+    assert {(assigned[v.key], v.label) for v in videos} == {
+        (s, c) for s in SPLITS for c in "ab"
+    }
 
 
 def groups_a_class(videos) -> list[int]:
@@ -123,7 +129,9 @@ def test_a_fraction_of_zero_draws_no_such_part(validation, test, wanted):
 
 
 def test_a_recording_with_both_classes_stays_whole():
-    videos = [dataclasses.replace(v, group=f"r{n // 4}") for n, v in enumerate(TWO_CLASSES)]
+    videos = [
+        dataclasses.replace(v, group=f"r{n // 4}") for n, v in enumerate(TWO_CLASSES)
+    ]
     assert all(len(found) == 1 for found in sides(videos, assign(videos)).values())
 
 
@@ -138,7 +146,9 @@ def test_two_recordings_train_first_and_validate_next():
 def test_a_new_video_follows_its_recording():
     first = assign(TWO_CLASSES)
     new = dataclasses.replace(TWO_CLASSES[0], path="new.mp4")
-    assert assign([*TWO_CLASSES, new], kept=first)["new.mp4"] == first[TWO_CLASSES[0].key]
+    assert (
+        assign([*TWO_CLASSES, new], kept=first)["new.mp4"] == first[TWO_CLASSES[0].key]
+    )
 
 
 def test_a_new_recording_joins_the_part_that_lacks_most():
@@ -152,7 +162,10 @@ def test_a_new_recording_joins_the_part_that_lacks_most():
 
 def test_a_recording_found_on_two_sides_moves_to_where_most_of_it_is():
     videos = recordings(3, 3, 3, label="a") + recordings(3, 3, 3, label="b")
-    kept = {v.key: "train" for v in videos} | {"a0-0.mp4": "test", "b1-1.mp4": "validation"}
+    kept = {v.key: "train" for v in videos} | {
+        "a0-0.mp4": "test",
+        "b1-1.mp4": "validation",
+    }
     assert set(assign(videos, kept=kept).values()) == {"train"}
 
 
@@ -169,7 +182,9 @@ def test_a_given_split_is_honoured():
 
 def test_a_given_split_beats_what_was_drawn_before():
     videos = recordings(1, 1, 1, split="test")
-    assert set(assign(videos, kept=dict.fromkeys(assign(videos), "train")).values()) == {"test"}
+    assert set(
+        assign(videos, kept=dict.fromkeys(assign(videos), "train")).values()
+    ) == {"test"}
 
 
 def test_where_train_and_test_are_given_only_validation_is_drawn_from_train():
@@ -177,7 +192,10 @@ def test_where_train_and_test_are_given_only_validation_is_drawn_from_train():
     train = [dataclasses.replace(video, split="train") for video in TWO_CLASSES]
     assigned = assign([*train, *test])
     assert {assigned[video.key] for video in test} == {"test"}
-    assert Counter(assigned[video.key] for video in train) == {"train": 136, "validation": 24}
+    assert Counter(assigned[video.key] for video in train) == {
+        "train": 136,
+        "validation": 24,
+    }
     assert all(len(found) == 1 for found in sides(train, assigned).values())
 
 
@@ -229,4 +247,6 @@ def test_no_file_keeps_nothing(tmp_path):
 
 def test_leaks_are_recordings_in_two_splits():
     rows = [("a", "train"), ("a", "test"), ("b", "train"), ("b", ""), ("c", "test")]
-    assert splits.leaks({"group": group, "split": split} for group, split in rows) == ["a"]
+    assert splits.leaks({"group": group, "split": split} for group, split in rows) == [
+        "a"
+    ]

@@ -22,7 +22,12 @@ from violence_detection.errors import CacheError, ConfigError, TrainingError
 from violence_detection.runs import Run
 
 KEYS = {"run", "epochs_run", "best_epoch", "resumed_from_epoch", "validation", "test"}
-COMMAND = [sys.executable, "-c", "from violence_detection.cli import main; main()", "train"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "from violence_detection.cli import main; main()",
+    "train",
+]
 
 
 def history(run: Path) -> list[dict[str, str]]:
@@ -32,7 +37,9 @@ def history(run: Path) -> list[dict[str, str]]:
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([np.ravel(one) for one in model.load_classifier(path).get_weights()])
+    return np.concatenate(
+        [np.ravel(one) for one in model.load_classifier(path).get_weights()]
+    )
 
 
 def tree(folder: Path) -> list[str]:
@@ -44,7 +51,11 @@ def tree(folder: Path) -> list[str]:
 
 def test_a_run_holds_what_the_contract_says(run_dir):
     files = {path.name for path in run_dir.iterdir()}
-    assert {"best_model.keras", "training_config.json", "training_results.json"} <= files
+    assert {
+        "best_model.keras",
+        "training_config.json",
+        "training_results.json",
+    } <= files
     assert {"training_history.csv", "training_videos.csv", "tensorboard"} <= files
     results = json.loads((run_dir / "training_results.json").read_text())
     assert KEYS | {"videos_per_s", "effective"} <= set(results)
@@ -74,7 +85,9 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
     rows = [row for row in cache.entries() if row.split == "test"]
     clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
-    logits = model.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
+    logits = model.load_classifier(run_dir / "best_model.keras")(
+        clips.astype(np.float32)
+    )
     violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
     truth = np.array([row.label == "violent" for row in rows])
     assert results["test"]["accuracy"] == np.mean(violent == truth)
@@ -87,9 +100,15 @@ def test_without_test_videos_the_test_is_null(tmp_path):
 
 def test_three_classes_are_trained_and_named_normal_first(tmp_path):
     labels = ("robbery", "noFight", "fight")
-    features = draw_features(tmp_path / "space", counts=(18, 9, 9), labels=labels, shift=3.0)
+    features = draw_features(
+        tmp_path / "space", counts=(18, 9, 9), labels=labels, shift=3.0
+    )
     result = train_quickly(features, tmp_path, epochs=12, learning_rate=0.05)
-    assert Run.open(result["run"]).config()["classes"] == ["noFight", "fight", "robbery"]
+    assert Run.open(result["run"]).config()["classes"] == [
+        "noFight",
+        "fight",
+        "robbery",
+    ]
     assert result["test"]["accuracy"] > 0.6
 
 
@@ -100,7 +119,10 @@ def test_the_normal_class_can_be_given(tmp_path):
 
 
 def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
-    runs = {train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"] for _ in range(2)}
+    runs = {
+        train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"]
+        for _ in range(2)
+    }
     assert len(runs) == 2
 
 
@@ -111,7 +133,9 @@ def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
     one = train_quickly(features_dir, tmp_path / "one")
     two = train_quickly(features_dir, tmp_path / "two", virtual_devices=2)
     assert (one["effective"]["replicas"], two["effective"]["replicas"]) == (1, 2)
-    for row, other in zip(history(Path(one["run"])), history(Path(two["run"])), strict=True):
+    for row, other in zip(
+        history(Path(one["run"])), history(Path(two["run"])), strict=True
+    ):
         for name in ("loss", "val_loss", "learning_rate", "gradient_norm"):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
 
@@ -122,7 +146,7 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(
     asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_keep_models", _interrupted_at(4))
+        patch.setattr(Trainer, "_save_state", _interrupted_at(4))
         with pytest.raises(KeyboardInterrupt):
             train_quickly(features_dir, tmp_path / "broken", **asked)
     assert len(history(tmp_path / "broken" / "run")) == 4
@@ -132,24 +156,27 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(
     np.testing.assert_allclose(
         weights(tmp_path / "broken" / "run" / last), weights(whole / last), atol=1e-6
     )
-    assert [row["epoch"] for row in history(tmp_path / "broken" / "run")] == list("123456")
+    assert [row["epoch"] for row in history(tmp_path / "broken" / "run")] == list(
+        "123456"
+    )
 
 
 def _interrupted_at(epoch):
-    keep = Trainer._keep_models
+    """A `_save_state` before which the program is interrupted in an epoch."""
+    save = Trainer._save_state
 
-    def keep_models(self, number):
-        if number == epoch:
+    def save_state(self):
+        if len(self.history) == epoch:
             raise KeyboardInterrupt
-        keep(self, number)
+        save(self)
 
-    return keep_models
+    return save_state
 
 
 def _interrupt(features, folder, monkeypatch, *, epoch=2, **asked):
     """A run that was interrupted in an epoch."""
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_keep_models", _interrupted_at(epoch))
+        patch.setattr(Trainer, "_save_state", _interrupted_at(epoch))
         with pytest.raises(KeyboardInterrupt):
             train_quickly(features, folder, **asked)
 
@@ -166,7 +193,9 @@ def _never(*_):
     raise AssertionError("nothing is to be trained")
 
 
-def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path, monkeypatch):
+def test_resume_without_a_name_takes_the_newest_run(
+    features_dir, tmp_path, monkeypatch
+):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
     _interrupt(features_dir, tmp_path, monkeypatch, run="newer")
     config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
@@ -178,7 +207,9 @@ def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 1)
 
 
-def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path, monkeypatch):
+def test_a_run_killed_before_its_first_state_starts_anew(
+    features_dir, tmp_path, monkeypatch
+):
     _interrupt(features_dir, tmp_path, monkeypatch, epoch=1)
     result = train_quickly(features_dir, tmp_path, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 3)
@@ -199,7 +230,15 @@ def test_a_damaged_state_costs_epochs_but_not_the_run(
 
 
 def _start(features, folder, *flags) -> subprocess.Popen:
-    common = ["--features", features, "--checkpoint-dir", folder, "--run", "run", "--json"]
+    common = [
+        "--features",
+        features,
+        "--checkpoint-dir",
+        folder,
+        "--run",
+        "run",
+        "--json",
+    ]
     quick = ["--epochs", 60, "--head", "linear(dropout=0.5)", "--checkpoint-epochs", 60]
     asked = [*common, *quick, "--batch-size", 8, "--early-stopping-patience", 0, *flags]
     return subprocess.Popen(
@@ -215,13 +254,17 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
     deadline_s = time.monotonic() + 60
     path = run / "training_history.csv"
     while not (path.is_file() and path.read_text().count("\n") > epochs):
-        assert process.poll() is None and time.monotonic() < deadline_s, process.communicate()
+        assert process.poll() is None and time.monotonic() < deadline_s, (
+            process.communicate()
+        )
         time.sleep(0.005)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("devices", "kills"), [(1, (5, 25)), (2, (15,))])
-def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, devices, kills):
+def test_a_killed_training_ends_in_the_same_bits(
+    features_dir, tmp_path, devices, kills
+):
     flags = ["--virtual-devices", devices] if devices > 1 else []
     with _start(features_dir, tmp_path / "whole", *flags) as whole:
         assert whole.wait() == 0, whole.communicate()
@@ -235,7 +278,9 @@ def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, devices
         result = json.loads(last.communicate()[0])
     assert result["epochs_run"] == 60 and result["resumed_from_epoch"] >= kills[-1] - 1
     for name in ("checkpoint_epoch_0060.keras", "best_model.keras"):
-        np.testing.assert_array_equal(weights(run / name), weights(tmp_path / "whole/run" / name))
+        np.testing.assert_array_equal(
+            weights(run / name), weights(tmp_path / "whole/run" / name)
+        )
     assert history(run) == history(tmp_path / "whole" / "run")
 
 
@@ -263,7 +308,9 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
 def test_a_run_that_is_there_is_kept(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, epochs=1)
     before = (tmp_path / "run" / "training_results.json").read_bytes()
-    with pytest.raises(ConfigError, match="--run must name a new run, or --resume or --force"):
+    with pytest.raises(
+        ConfigError, match="--run must name a new run, or --resume or --force"
+    ):
         train_quickly(features_dir, tmp_path, epochs=2)
     assert (tmp_path / "run" / "training_results.json").read_bytes() == before
 
@@ -278,7 +325,9 @@ def test_force_replaces_a_run_and_what_was_in_it(features_dir, tmp_path):
 def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigError, match="--force replaces runs only. Received: .*run"):
+    with pytest.raises(
+        ConfigError, match="--force replaces runs only. Received: .*run"
+    ):
         train_quickly(features_dir, tmp_path, force=True)
     assert (tmp_path / "run" / "thesis.txt").is_file()
 
@@ -295,13 +344,17 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
     _interrupt(features, tmp_path, monkeypatch)
     draw_features(tmp_path / "space", seed=1)
-    with pytest.raises(TrainingError, match="go on with the same videos, labels and split"):
+    with pytest.raises(
+        TrainingError, match="go on with the same videos, labels and split"
+    ):
         train_quickly(features, tmp_path, resume=True)
 
 
 def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch)
-    _interrupt(features_dir, tmp_path, monkeypatch, run="other", head="bilstm_attention")
+    _interrupt(
+        features_dir, tmp_path, monkeypatch, run="other", head="bilstm_attention"
+    )
     shutil.rmtree(tmp_path / "run" / "state")
     shutil.copytree(tmp_path / "other" / "state", tmp_path / "run" / "state")
     with pytest.raises(TrainingError, match="state must be of this model"):
@@ -314,7 +367,9 @@ def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch
 )
 def test_features_come_from_one_place(tmp_path, settings, came):
     config = TrainConfig(checkpoint_dir=str(tmp_path), **settings)
-    with pytest.raises(ConfigError, match=f"Exactly one of .* must be given. Received: {came}"):
+    with pytest.raises(
+        ConfigError, match=f"Exactly one of .* must be given. Received: {came}"
+    ):
         training.train(config)
 
 
@@ -324,22 +379,31 @@ def test_features_come_from_one_place(tmp_path, settings, came):
 )
 def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, value):
     with pytest.raises(
-        ConfigError, match=f"`{name}` must go with --dataset-path.* Received: {name}={value}"
+        ConfigError,
+        match=f"`{name}` must go with --dataset-path.* Received: {name}={value}",
     ):
         train_quickly(features_dir, tmp_path, **{name: value})
     assert tree(tmp_path) == []
 
 
 def test_a_batch_must_divide_over_the_devices(features_dir, tmp_path):
-    with pytest.raises(ConfigError, match="a multiple of the 2 devices. Received: batch_size=7"):
+    with pytest.raises(
+        ConfigError, match="a multiple of the 2 devices. Received: batch_size=7"
+    ):
         train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)
 
 
 @pytest.mark.parametrize(
     ("counts", "must"),
     [
-        ((0, 4, 4), "readable videos for train. Received: 0 train, 4 validation, 4 test"),
-        ((8, 0, 4), "readable videos for validation. Received: 8 train, 0 validation, 4 test"),
+        (
+            (0, 4, 4),
+            "readable videos for train. Received: 0 train, 4 validation, 4 test",
+        ),
+        (
+            (8, 0, 4),
+            "readable videos for validation. Received: 8 train, 0 validation, 4 test",
+        ),
         ((1, 4, 4), "training videos must have every class. Received: none of violent"),
     ],
 )
@@ -352,17 +416,23 @@ def test_each_split_must_have_its_videos(tmp_path, counts, must):
 
 def test_one_class_is_not_enough(tmp_path):
     features = draw_features(tmp_path / "space", labels=("violent",))
-    with pytest.raises(CacheError, match="readable videos of two classes. Received: violent"):
+    with pytest.raises(
+        CacheError, match="readable videos of two classes. Received: violent"
+    ):
         train_quickly(features, tmp_path)
 
 
 def test_a_folder_that_is_no_cache_is_refused(tmp_path):
-    with pytest.raises(CacheError, match="Features must be a folder that extract-features left"):
+    with pytest.raises(
+        CacheError, match="Features must be a folder that extract-features left"
+    ):
         train_quickly(tmp_path, tmp_path / "runs")
 
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
-    config = TrainConfig(features=str(features_dir), checkpoint_dir=str(tmp_path / "runs"))
+    config = TrainConfig(
+        features=str(features_dir), checkpoint_dir=str(tmp_path / "runs")
+    )
     planned = training.plan(config)
     assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
     assert planned["dry_run"] is True and tree(tmp_path) == []

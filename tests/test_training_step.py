@@ -36,7 +36,9 @@ def small_model() -> keras.Model:
     return keras.Sequential(layers)
 
 
-def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings):
+def step_over(
+    replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings
+):
     """A step whose model and optimiser begin the same at every call."""
     strategy = strategy_over(replicas)
     keras.utils.set_random_seed(3)
@@ -85,7 +87,9 @@ def assert_equal(one, other, before, tolerance):
     """Equal to within a share of the way that training went."""
     way = np.abs(weights_of(one) - before).max()
     assert way > 0.01
-    np.testing.assert_allclose(weights_of(one), weights_of(other), atol=tolerance * max(1, way))
+    np.testing.assert_allclose(
+        weights_of(one), weights_of(other), atol=tolerance * max(1, way)
+    )
 
 
 # -- golden
@@ -103,7 +107,11 @@ def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
 def test_the_loss_is_the_weighted_mean_in_numpy():
     step, clips = step_over(2), drawn_clips(5)
     weights = np.float32([1, 2, 3, 4, 5])
-    logits = step.classifier(clips.features.astype(np.float32)).numpy()[:, 0].astype(np.float64)
+    logits = (
+        step.classifier(clips.features.astype(np.float32))
+        .numpy()[:, 0]
+        .astype(np.float64)
+    )
     losses = np.log1p(np.exp(-np.where(clips.labels == 1, logits, -logits)))
     (result,) = learn(step, clips, weights=weights, steps=1)
     assert result["loss"] == pytest.approx((losses * weights).sum() / 5, rel=1e-5)
@@ -116,7 +124,9 @@ def test_the_rate_of_a_step_is_that_of_its_middle():
     assert float(step.optimizer.learning_rate) == pytest.approx(0.0025)
 
 
-@pytest.mark.parametrize(("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
+@pytest.mark.parametrize(
+    ("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)]
+)
 def test_an_epoch_has_a_step_for_the_videos_that_remain(videos, steps):
     assert steps_per_epoch(videos, 8) == steps == math.ceil(videos / 8)
 
@@ -202,7 +212,11 @@ def test_a_restored_step_goes_on_where_it_was():
         step, other = step_over(1), step_over(1)
         learn(step, poisoned(0), steps=1)
         other.restore(step.state())
-    assert other.state() == step.state() == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
+    assert (
+        other.state()
+        == step.state()
+        == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
+    )
 
 
 # -- the sample that overflows
@@ -252,6 +266,8 @@ def test_the_scale_is_taken_out_of_loss_and_gradient():
     with runtime.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)
         small.restore({"steps": 0, "scale": 1.0, "sound_steps": 0})
-        (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))
+        (one,), (other,) = (
+            learn(step, drawn_clips(8), steps=1) for step in (small, large)
+        )
     assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.01)
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 
 import click
 
-from violence_detection import __version__, config, parts, units
+from violence_detection import __version__, config, parts, progress, units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
 log = logging.getLogger("violence_detection")
@@ -33,8 +34,11 @@ class _DoorMixin:
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **kwargs)
+        progress.stop = progress.Stop()
         with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, _terminate)
+            signal.signal(signal.SIGTERM, _on_signal)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # not under nohup
+                signal.signal(signal.SIGINT, _on_signal)
         sys.exit(self._status(args, kwargs))
 
     def _status(self, args: tuple, kwargs: dict[str, Any]) -> int:
@@ -83,8 +87,13 @@ def _say(message: str, status: int) -> int:
     return status
 
 
-def _terminate(*_: Any) -> None:
-    raise _Terminated
+def _on_signal(number: int, _: Any) -> None:
+    """Finish the item at hand, then leave; the second signal leaves at once."""
+    error = KeyboardInterrupt if number == signal.SIGINT else _Terminated
+    if not progress.stop.ask(error):
+        raise error
+    # Not click.echo: the signal may have come in the middle of a write.
+    os.write(2, b"Finishing what is at hand; once more stops at once.\n")
 
 
 # -- options

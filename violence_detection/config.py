@@ -318,11 +318,14 @@ class TrainConfig(FeatureConfig):
     deterministic: bool = option(False, "The same bits at every run; slower.")
     monitor: str = option(
         "val_loss",
-        "What the best epoch is best at.",
+        "What decides which epoch is kept: the last one whose val_loss is not clearly worse than "
+        "the best, by two standard errors over recordings; or the highest val_auc or val_accuracy.",
         choices=("val_loss", "val_auc", "val_accuracy"),
     )
     early_stopping_patience: int = option(
-        15, "Epochs without a better one before training stops; 0 never stops.", low=0
+        15,
+        "Epochs without one worth keeping before training stops; 0 never stops.",
+        low=0,
     )
     checkpoint_epochs: int = option(
         10, "Keep checkpoint_epoch_*.keras every so many epochs; 0 keeps none.", low=0

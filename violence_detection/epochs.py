@@ -24,6 +24,7 @@ from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
+from violence_detection.selection import EpochSelection
 from violence_detection.training_step import TrainingStep, steps_per_epoch
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,9 @@ class Trainer:
         self.classes = classes
         self.history: list[dict[str, Any]] = []
         self.resumed_from_epoch = 0
+        self.selection = EpochSelection(
+            self.validation.groups, tolerant=config.monitor == "val_loss"
+        )
         counts = np.bincount(self.train.labels, minlength=len(classes))
         self.weights = _video_weights(
             self.train.labels, counts, config.use_class_weights
@@ -96,7 +100,7 @@ class Trainer:
     # -- the epochs
 
     def run_epochs(self) -> None:
-        """Learn until the epochs are over, or no better one came for `patience` epochs.
+        """Learn until the epochs are over, or none was worth keeping for `patience` epochs.
 
         Raises:
             TrainingError: If the loss is not finite any more.
@@ -109,11 +113,11 @@ class Trainer:
             while (
                 len(self.history) < self.config.epochs and not self._out_of_patience()
             ):
-                row = self._epoch(len(self.history) + 1)
+                row, losses = self._epoch(len(self.history) + 1)
                 self.history.append(row)
                 files.write_csv(self.run.history_path, HISTORY_COLUMNS, self.history)
                 self._record(writer, row)
-                self._keep_models(row["epoch"])
+                self._keep_models(row, losses)
                 self._save_state()
                 tick()
         writer.close()
@@ -123,22 +127,13 @@ class Trainer:
         rates = [row["videos_per_s"] for row in self.history]
         return {
             "epochs_run": len(self.history),
-            "best_epoch": self.best_epoch,
+            "best_epoch": self.selection.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
             "videos_per_s": float(np.median(rates)) if rates else 0.0,
         }
 
-    @property
-    def best_epoch(self) -> int:
-        """The epoch that is best at `--monitor`; of equal ones the first."""
-        monitor = self.config.monitor
-        scores = [
-            row[monitor] if row[monitor] is not None else 0.0 for row in self.history
-        ]
-        best = np.argmin(scores) if monitor == "val_loss" else np.argmax(scores)
-        return int(best) + 1
-
-    def _epoch(self, epoch: int) -> dict[str, Any]:
+    def _epoch(self, epoch: int) -> tuple[dict[str, Any], np.ndarray]:
+        """A row of the history, and the loss of each validation video."""
         start_s = time.monotonic()
         order = dataset.epoch_order(len(self.train), seed=self.config.seed, epoch=epoch)
         batches = dataset.batches(
@@ -153,10 +148,11 @@ class Trainer:
         rate = len(self.train) / (time.monotonic() - start_s)
         self._check_finite(steps, epoch)
         sound = [step for step in steps if step["finite"]] or steps
+        scores, losses = self._validate()
         row = {
             "epoch": epoch,
             "loss": float(np.mean([step["loss"] for step in sound])),
-            **self._validate(),
+            **scores,
             "learning_rate": float(self.step.optimizer.learning_rate.numpy()),
             "gradient_norm": float(np.mean([step["gradient_norm"] for step in sound])),
             "videos_per_s": rate,
@@ -168,7 +164,7 @@ class Trainer:
                 if value is not None
             )
         )
-        return row
+        return row, losses
 
     def _check_finite(self, steps: list[dict[str, float]], epoch: int) -> None:
         """One bad batch is skipped; in float32 one is one too many, in float16 an epoch is."""
@@ -180,35 +176,32 @@ class Trainer:
                 "a lower --learning-rate helps"
             )
 
-    def _validate(self) -> dict[str, float | None]:
+    def _validate(self) -> tuple[dict[str, float | None], np.ndarray]:
         probability = model.probabilities(self.classifier, self.validation.features)
         if not np.isfinite(probability).all():
             raise TrainingError(
                 "Predictions must be finite. Received: NaN on validation"
             )
+        logits = np.log(np.clip(probability, 1e-12, 1))
+        if len(self.classes) == 2:
+            logits = logits[:, 1:] - logits[:, :1]
         goals = dataset.targets(self.validation.labels, len(self.classes))
-        log_odds = np.log(np.clip(probability, 1e-12, 1))
-        logits = (
-            log_odds[:, 1:] - log_odds[:, :1] if len(self.classes) == 2 else log_odds
-        )
+        losses = np.array(self.step.loss(goals, logits.astype(np.float32)))
         violent = self.validation.labels > 0
-        scores = metrics.binary_metrics(violent, 1 - probability[:, 0], 0.5)
-        return {
-            "val_loss": float(
-                np.mean(self.step.loss(goals, logits.astype(np.float32)))
-            ),
+        scores = {
+            "val_loss": float(losses.mean()),
             "val_accuracy": float(
                 (probability.argmax(1) == self.validation.labels).mean()
             ),
-            "val_auc": scores["auc"],
+            "val_auc": metrics.binary_metrics(violent, 1 - probability[:, 0], 0.5)[
+                "auc"
+            ],
         }
+        return scores, losses
 
     def _out_of_patience(self) -> bool:
         patience = self.config.early_stopping_patience
-        return (
-            bool(patience and self.history)
-            and len(self.history) - self.best_epoch >= patience
-        )
+        return 0 < patience <= len(self.history) - self.selection.kept_epoch
 
     # -- what stays
 
@@ -219,8 +212,11 @@ class Trainer:
                     tf.summary.scalar(name, row[name])
         writer.flush()
 
-    def _keep_models(self, epoch: int) -> None:
-        if self.best_epoch == epoch:
+    def _keep_models(self, row: dict[str, Any], losses: np.ndarray) -> None:
+        epoch, monitor = row["epoch"], self.config.monitor
+        if monitor != "val_loss":
+            losses = np.array([-(row[monitor] or 0.0)])
+        if self.selection.offer(epoch, losses):
             save_classifier(self.classifier, self.run.model_path)
         every = self.config.checkpoint_epochs
         if every and epoch % every == 0:
@@ -231,7 +227,11 @@ class Trainer:
 
     def _save_state(self) -> None:
         values = [variable.numpy() for variable in self._variables()]
-        facts = {"history": self.history, "step": self.step.state()}
+        facts = {
+            "history": self.history,
+            "step": self.step.state(),
+            "selection": self.selection.state(),
+        }
         training_state.save(self.run.state_dir, values, facts)
 
     def _restore(self) -> None:
@@ -247,6 +247,7 @@ class Trainer:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self.step.restore(facts["step"])
+        self.selection.restore(facts["selection"])
         self.history = facts["history"]
         self.resumed_from_epoch = len(self.history)
         log.info(f"Going on after epoch {self.resumed_from_epoch}.")

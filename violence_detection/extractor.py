@@ -292,5 +292,5 @@ def load_backbone(
         if "seed_generator" not in variable.path:
             digest.update(np.ascontiguousarray(variable).tobytes())
     if weights == "random":
-        _applications.calibrate(network, seed=seed)
+        network = _applications.calibrate(network, seed=seed)
     return network, digest.hexdigest()

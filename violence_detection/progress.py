@@ -1,4 +1,8 @@
-"""Progress on stderr: a bar on a terminal, else a plain line every 30 seconds."""
+"""Progress on stderr: a bar on a terminal, else a plain line every 30 seconds.
+
+Loops that are tracked are also where a signal ends the program: between two items, where
+nothing is half done.
+"""
 
 import contextlib
 import logging
@@ -12,12 +16,53 @@ log = logging.getLogger(__name__)
 _LINE_EVERY_S = 30.0
 
 
+class Stop:
+    """What a signal asks for: to end the tracked loop after the item at hand.
+
+    Raising from the signal's handler would be simpler, but TensorFlow swallows about 1 in
+    100 exceptions that come up while it calls back into Python, and once broke its heap.
+    """
+
+    def __init__(self) -> None:
+        self.error: type[BaseException] | None = None
+        self.loops = 0
+
+    def ask(self, error: type[BaseException]) -> bool:
+        """Whether a loop will end with `error`; if none runs, or one was asked before, not."""
+        again, self.error = self.error is not None, error
+        return self.loops > 0 and not again
+
+    def check(self) -> None:
+        """End here if asked to."""
+        if self.error:
+            raise self.error
+
+
+stop = Stop()
+
+
 @contextlib.contextmanager
 def track(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
     """Show how far a loop of `total` steps is, its rate and the time left.
 
-    Gives a function to call after each step. Nothing is shown below log level INFO.
+    Gives a function to call after each step; a signal's error comes up there. Nothing is
+    shown below log level INFO.
     """
+    stop.loops += 1
+    try:
+        with _shown(what, total, unit) as show:
+
+            def step() -> None:
+                show()
+                stop.check()
+
+            yield step
+    finally:
+        stop.loops -= 1
+
+
+@contextlib.contextmanager
+def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
     if not log.isEnabledFor(logging.INFO):
         yield lambda: None
     elif sys.stderr.isatty():

@@ -21,7 +21,9 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32"):
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with runtime.dtype_policy(policy):
-        built = parts.load("heads", head, examples=examples, outputs=outputs, use_cudnn=False)
+        built = parts.load(
+            "heads", head, examples=examples, outputs=outputs, use_cudnn=False
+        )
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
     return built, examples.astype(np.float32)
@@ -86,7 +88,9 @@ def test_a_head_standardises_by_its_examples(head):
     built, clips = build(head)
     scaled = parts.load("heads", head, examples=8 * clips, outputs=1, use_cudnn=False)
     trained = [one.path for one in built.trainable_variables]
-    for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
+    for one, other in zip(
+        scaled.trainable_variables, built.trainable_variables, strict=True
+    ):
         one.assign(other.value)
     assert trained
     np.testing.assert_allclose(scaled(8 * clips), built(clips), atol=1e-3)
@@ -119,7 +123,9 @@ def attention(clips, units=4):
     keras.utils.set_random_seed(1)
     layer = AttentionPooling(units)
     layer.build(clips.shape)
-    layer.set_weights([np.random.default_rng(2).normal(size=w.shape) for w in layer.get_weights()])
+    layer.set_weights(
+        [np.random.default_rng(2).normal(size=w.shape) for w in layer.get_weights()]
+    )
     return layer
 
 
@@ -153,7 +159,11 @@ def test_attention_does_not_depend_on_the_order_of_the_steps(clips):
 @pytest.mark.parametrize("frames", [1, 2, 9])
 @pytest.mark.parametrize("scale", [0.01, 1, 100])
 def test_weights_sum_to_one_and_the_mean_stays_within_the_steps(frames, scale):
-    drawn = np.random.default_rng(frames).normal(0, scale, (2, frames, 3)).astype(np.float32)
+    drawn = (
+        np.random.default_rng(frames)
+        .normal(0, scale, (2, frames, 3))
+        .astype(np.float32)
+    )
     pooled, weights = attention(drawn)(drawn, return_weights=True)
     np.testing.assert_allclose(np.sum(weights, axis=1), 1, rtol=1e-5)
     slack = 1e-4 * scale

@@ -62,22 +62,26 @@ def build_encoder(
     return keras.Model(frames, features(encode(pictures)))
 
 
-def calibrate(model: keras.Model, *, seed: int) -> None:
-    """Give drawn weights a working range: set every BatchNorm's statistics from noise pictures.
+def calibrate(model: keras.Model, *, seed: int) -> keras.Model:
+    """A network with drawn weights, its features shifted and scaled into a working range.
 
-    As Keras draws them, the features of a MobileNet are around 1e-20 and become zero in
-    float16. Source: data-dependent initialisation (Krähenbühl et al., 2015).
+    As Keras draws them, the features of a MobileNet are around 1e-20, all nearly alike, and
+    become zero in float16. Here they have mean 0, each, and deviation 1, all together, over
+    noise pictures drawn from `seed`. One scale for all: a scale for each would blow up the
+    features, and inside the network the channels, that say nothing.
     """
-    layers = model.layers[1].layers
-    norms = [one for one in layers if isinstance(one, keras.layers.BatchNormalization)]
     size = model.input_shape[1]
     coarse = np.random.default_rng(seed).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
     pictures = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
-    for norm in norms:
-        norm.trainable, norm.momentum = True, 0.0
-    model(pictures, training=True)
-    for norm in norms:
-        norm.trainable, norm.momentum = False, 0.99
+    features = np.array(model(pictures, training=False), np.float64)
+    centre = features.mean(0)
+    scale = (features - centre).std()
+    shifted = keras.layers.Rescaling(
+        (1 / scale).astype(np.float32),
+        (-centre / scale).astype(np.float32),
+        dtype="float32",
+    )
+    return keras.Model(model.input, shifted(model.output))
 
 
 def _with_imagenet(
@@ -85,13 +89,15 @@ def _with_imagenet(
 ) -> keras.Model:
     name = application.__name__
     try:
-        return application(weights="imagenet", input_shape=shape, **top)
+        with warnings.catch_warnings():  # MobileNet's, that they were trained at 224
+            warnings.simplefilter("ignore")
+            return application(weights="imagenet", input_shape=shape, **top)
     except (
         Exception
     ) as error:  # whatever the download raises: no network, a refused host
         raise WeightsError(
             f"The ImageNet weights of {name} must be downloadable once, or given as a file. "
-            f"Received: {_brief(error)} Fetch them where there is a network with "
+            f"Received: {_brief(error).rstrip('.')}. Fetch them where there is a network with "
             f"keras.applications.{name}(include_top={top['include_top']}), copy the file from "
             "~/.keras/models and give it with --weights PATH."
         ) from error

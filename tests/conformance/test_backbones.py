@@ -1,0 +1,393 @@
+"""Every backbone: uint8 pictures in, its own preprocessing inside, DIM finite features out."""
+
+import functools
+import http.server
+import threading
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import applications as ka
+
+from violence_detection import parts
+from violence_detection.errors import WeightsError
+from violence_detection.extractor import load_backbone
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+NAMES = parts.available("backbones")
+QUICK = ("mobilenet",)  # which the quick tests build; others, and any new one, are slow
+
+
+def caffe(pictures: np.ndarray) -> np.ndarray:
+    """BGR, less the mean of ImageNet."""
+    return pictures[..., ::-1] - np.float32([103.939, 116.779, 123.68])
+
+
+def torch(pictures: np.ndarray) -> np.ndarray:
+    deviation = np.float32([0.229, 0.224, 0.225])
+    return (pictures / 255 - np.float32([0.485, 0.456, 0.406])) / deviation
+
+
+def minus_one_to_one(pictures: np.ndarray) -> np.ndarray:
+    return pictures / np.float32(127.5) - 1
+
+
+def as_it_is(pictures: np.ndarray) -> np.ndarray:
+    return pictures
+
+
+PLAIN = {
+    "densenet121": (ka.DenseNet121, torch, ka.densenet),
+    "efficientnetb0": (ka.EfficientNetB0, as_it_is, ka.efficientnet),
+    "efficientnetv2b0": (ka.EfficientNetV2B0, as_it_is, ka.efficientnet_v2),
+    "inceptionv3": (ka.InceptionV3, minus_one_to_one, ka.inception_v3),
+    "mobilenet": (ka.MobileNet, minus_one_to_one, ka.mobilenet),
+    "mobilenetv2": (ka.MobileNetV2, minus_one_to_one, ka.mobilenet_v2),
+    "resnet50": (ka.ResNet50, caffe, ka.resnet),
+    "vgg16": (ka.VGG16, caffe, ka.vgg16),
+    "vgg19": (ka.VGG19, caffe, ka.vgg19),
+    "vgg19_fc2": (ka.VGG19, caffe, ka.vgg19),
+    "xception": (ka.Xception, minus_one_to_one, ka.xception),
+}
+
+
+@pytest.fixture(
+    scope="module",  # all tests of one backbone, then all of the next: it is built once
+    params=[
+        pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NAMES
+    ],
+)
+def each(request) -> str:
+    """The name of each backbone on the shelf."""
+    return request.param
+
+
+def size_of(name: str) -> int:
+    """A small side that the backbone takes: 75 is InceptionV3's least."""
+    part = parts.module("backbones", name)
+    return 75 if part.LAYER == "pool" else part.FRAME_SIZE
+
+
+def drawn(name: str, seed: int = 1, weights: str = "random") -> tuple[keras.Model, str]:
+    return load_backbone(
+        name, weights=weights, frame_size=size_of(name), precision="float32", seed=seed
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def built(name: str) -> tuple[keras.Model, str]:
+    return drawn(name)
+
+
+def pictures_of(size: int, count: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth noise, as scenes are: float32 (count, size, size, 3) of whole numbers."""
+    coarse = (
+        np.random.default_rng(seed).uniform(0, 255, (count, 8, 8, 3)).astype("float32")
+    )
+    smooth = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
+    return np.round(np.array(smooth))
+
+
+def plain_copy(name: str, network: keras.Model) -> keras.Model:
+    """keras.applications' own network with the weights of ours."""
+    application, layer, size = (
+        PLAIN[name][0],
+        parts.module("backbones", name).LAYER,
+        size_of(name),
+    )
+    if layer == "pool":
+        plain = application(
+            weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
+        )
+    else:
+        whole = application(weights=None)
+        plain = keras.Model(whole.input, whole.get_layer(layer).output)
+    plain.set_weights(network.get_weights())
+    return plain
+
+
+# -- golden
+
+
+def test_goldens_cover_the_shelf():
+    assert sorted(PLAIN) == NAMES
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_the_formulas_here_are_those_of_keras(name, rng):
+    _, formula, module = PLAIN[name]
+    pictures = rng.uniform(0, 255, (2, 5, 5, 3)).astype("float32")
+    theirs = module.preprocess_input(pictures.copy())
+    np.testing.assert_allclose(theirs, formula(pictures), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "dim"),
+    [("vgg19", 512), ("vgg19_fc2", 4096), ("mobilenetv2", 1280), ("resnet50", 2048)],
+)
+def test_the_sizes_are_those_of_the_papers(name, dim):
+    part = parts.module("backbones", name)
+    assert dim == part.DIM
+
+
+def test_preprocessing_is_inside_and_happens_once(each):
+    network, _ = built(each)
+    pictures = pictures_of(size_of(each))
+    expected = np.array(
+        plain_copy(each, network)(PLAIN[each][1](pictures), training=False)
+    )
+    features = np.array(network(pictures, training=False))
+    np.testing.assert_allclose(
+        features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
+    )
+
+
+# -- promises
+
+
+def test_features_have_the_promised_size_and_survive_float16(each):
+    network, _ = built(each)
+    part = parts.module("backbones", each)
+    features = np.array(network(pictures_of(size_of(each)), training=False))
+    assert features.shape == (3, part.DIM)
+    assert features.dtype == np.float32
+    halved = features.astype(np.float16)
+    assert np.isfinite(halved).all()
+    assert (halved != 0).mean() > 0.2
+    assert np.abs(halved - halved[:1])[1:].max() > 1e-3
+
+
+def test_a_backbone_is_frozen(each):
+    network, _ = built(each)
+    assert network.trainable_weights == []
+    pictures = pictures_of(size_of(each))
+    before = np.array(network(pictures, training=False))
+    np.testing.assert_array_equal(np.array(network(pictures, training=False)), before)
+
+
+def test_random_weights_are_made_by_the_seed(each):
+    network, digest = built(each)
+    pictures = pictures_of(size_of(each))
+    features = np.array(network(pictures, training=False))
+    again, same = drawn(each)
+    _, other = drawn(each, seed=2)
+    assert digest == same != other
+    np.testing.assert_allclose(
+        np.array(again(pictures, training=False)), features, rtol=1e-4
+    )
+
+
+def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
+    network, _ = built(each)
+    path = inner_weights(each, network, tmp_path)
+    loaded, _ = drawn(each, seed=9, weights=str(path))
+    ours, theirs = network.get_weights(), loaded.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
+    """A file as keras.applications' own network saves it; of VGG19, with its top."""
+    application = PLAIN[name][0]
+    if parts.module("backbones", name).LAYER == "pool":
+        whole = plain_copy(name, network)
+    else:
+        whole = application(weights=None)
+        whole.set_weights([*network.get_weights(), *whole.layers[-1].get_weights()])
+    path = folder / f"{name}.weights.h5"
+    whole.save_weights(path)
+    return path
+
+
+# -- weights that do not fit
+
+
+@pytest.fixture(scope="module")
+def mobilenet_file(tmp_path_factory) -> Path:
+    return inner_weights(
+        "mobilenet", drawn("mobilenet")[0], tmp_path_factory.mktemp("weights")
+    )
+
+
+def message_of(name: str, weights: object) -> str:
+    with pytest.raises(WeightsError) as raised:
+        drawn(name, weights=str(weights))
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_path):
+    wrong = mobilenet_file
+    if each == "mobilenet":
+        wrong = inner_weights("mobilenetv2", drawn("mobilenetv2")[0], tmp_path)
+    start = f"--weights must be a file of {PLAIN[each][0].__name__.lower()}"
+    told = message_of(each, wrong)
+    assert (
+        told.lower()
+        .replace("_", "")
+        .replace("-", "")
+        .startswith(start.replace("-", ""))
+    )
+    assert f"Received: {wrong} (" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("file_of", "into"), [("vgg16", "vgg19"), ("vgg19", "vgg16")])
+def test_near_relatives_are_told_apart(file_of, into, tmp_path):
+    path = inner_weights(file_of, drawn(file_of)[0], tmp_path)
+    assert message_of(into, path).startswith(
+        f"--weights must be a file of {into}. Received: "
+    )
+
+
+def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
+    content = mobilenet_file.read_bytes()
+    for name, share in (("half", 0.5), ("most", 0.98), ("nothing", 0.0)):
+        path = tmp_path / f"{name}.weights.h5"
+        path.write_bytes(content[: int(len(content) * share)])
+        start = f"--weights must be a file of mobilenet_1.00_75. Received: {path} ("
+        assert message_of("mobilenet", path).startswith(start)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    for path in (tmp_path, tmp_path / "none.weights.h5"):
+        assert message_of("mobilenet", path) == (
+            f"--weights must be imagenet, random or a file. Received: {path} (not there)"
+        )
+
+
+def test_weights_that_are_not_numbers_are_refused(tmp_path):
+    network, _ = drawn("mobilenet")
+    network.set_weights([np.full_like(one, np.nan) for one in network.get_weights()])
+    path = inner_weights("mobilenet", network, tmp_path)
+    assert message_of("mobilenet", path) == (
+        f"Weights must be finite. Received: {path} (it holds NaN or infinity)"
+    )
+
+
+def test_a_text_file_is_no_weights_file(tmp_path):
+    for name in ("a.txt", "a.h5", "a.weights.h5"):
+        (tmp_path / name).write_text("imagenet")
+        assert f"Received: {tmp_path / name} (" in message_of(
+            "mobilenet", tmp_path / name
+        )
+
+
+# -- ImageNet, from a stand-in for the place that Keras downloads from
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """Serves files of tmp_path/served on 127.0.0.1, where Keras now looks for weights."""
+    served = tmp_path / "served"
+    served.mkdir()
+    handler = functools.partial(Quiet, directory=served)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    look_at(monkeypatch, tmp_path, server.server_port)
+    yield served
+    server.shutdown()
+    server.server_close()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def look_at(monkeypatch, folder: Path, port: int) -> None:
+    get_file = keras.utils.get_file
+
+    def local(fname, origin, **_):
+        origin = f"http://127.0.0.1:{port}/{fname}"
+        return get_file(fname, origin=origin, cache_dir=folder, cache_subdir="models")
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", local)
+
+
+IMAGENET_FILES = {
+    "mobilenet": "mobilenet_1_0_224_tf_no_top.h5",
+    "efficientnetb0": "efficientnetb0_notop.h5",
+}
+
+
+def served_weights(name: str, folder: Path) -> Path:
+    """A file as Keras serves it: HDF5 of the older kind, with ImageNet's mean in EfficientNet."""
+    size = size_of(name)
+    plain = PLAIN[name][0](
+        weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
+    )
+    for layer in plain.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+            layer.set_weights([np.float32(mean), np.float32(deviation), np.int32(0)])
+    path = folder / IMAGENET_FILES[name]
+    plain.save(path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IMAGENET_FILES)
+def test_a_downloaded_file_given_as_a_path_is_imagenet(name, stand_in, tmp_path):
+    served_weights(name, stand_in)
+    imagenet, digest = drawn(name, weights="imagenet")
+    copied = tmp_path / "models" / IMAGENET_FILES[name]
+    from_file, same = drawn(name, seed=5, weights=str(copied))
+    assert digest == same
+    pictures = pictures_of(size_of(name))
+    expected = np.array(imagenet(pictures, training=False))
+    features = np.array(from_file(pictures, training=False))
+    np.testing.assert_allclose(
+        features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
+    )
+
+
+def test_imagenet_is_downloaded_once(stand_in, tmp_path):
+    path = served_weights("mobilenet", stand_in)
+    drawn("mobilenet", weights="imagenet")
+    path.unlink()
+    drawn("mobilenet", weights="imagenet")
+
+
+def test_without_a_network_the_way_out_is_said(monkeypatch, tmp_path):
+    look_at(monkeypatch, tmp_path, port=9)  # nobody listens there
+    told = message_of("mobilenet", "imagenet")
+    assert told.startswith(
+        "The ImageNet weights of MobileNet must be downloadable once, or given as a file. "
+        "Received: URL fetch failure on http://127.0.0.1:9/mobilenet_1_0_224_tf_no_top.h5"
+    )
+    assert told.endswith(
+        "Fetch them where there is a network with keras.applications.MobileNet("
+        "include_top=False), copy the file from ~/.keras/models and give it with --weights PATH."
+    )
+
+
+# -- real weights
+
+real = pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="needs ../shared")
+REAL_FILES = {
+    "mobilenet": SHARED / "weights" / "mobilenet_v1_1.0_224_imagenet_notop.weights.h5",
+    "mobilenetv2": SHARED
+    / "weights"
+    / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5",
+}
+
+
+@real
+@pytest.mark.weights
+@pytest.mark.parametrize("name", REAL_FILES)
+def test_real_weights_are_loaded(name):
+    network, digest = drawn(name, weights=str(REAL_FILES[name]))
+    features = np.array(network(pictures_of(size_of(name)), training=False))
+    assert features.min() > -1e-3
+    assert 0.05 < features.mean() < 2
+    assert drawn(name, seed=2, weights=str(REAL_FILES[name]))[1] == digest
+
+
+@real
+@pytest.mark.weights
+@pytest.mark.parametrize("name", REAL_FILES)
+def test_real_weights_of_the_other_are_refused(name):
+    (other,) = set(REAL_FILES) - {name}
+    told = message_of(name, REAL_FILES[other])
+    assert told.startswith(f"--weights must be a file of {name}")

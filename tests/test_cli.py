@@ -1,0 +1,646 @@
+"""The door: the whole way, help, flags, exit status, and what goes to stdout."""
+
+import contextlib
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+from conftest import draw_features, draw_video
+
+from violence_detection import cli, evaluation, progress, training
+
+COMMANDS = cli.main.commands
+TINY = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4".split()
+SHORT = "--head linear --epochs 2 --batch-size 8".split()
+EXTRACT_KEYS = "features videos extracted reused failed failures frames seconds videos_per_s engine"
+TRAIN_KEYS = "run epochs_run best_epoch resumed_from_epoch validation test videos_per_s effective"
+EVALUATE_KEYS = (
+    "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci precision recall f1 "
+    "recall_per_class threshold report"
+)
+
+
+def call(*words) -> click.testing.Result:
+    """The command line in this process; stdout and stderr apart."""
+    return CliRunner().invoke(cli.main, [str(word) for word in words])
+
+
+def answer(*words, status=0):
+    """The one JSON object on stdout."""
+    result = call(*words, "--json")
+    assert result.exit_code == status, result.stderr
+    return json.loads(result.stdout)
+
+
+def refusal(*words, status) -> str:
+    """The one line on stderr of a command that fails; nothing is on stdout."""
+    result = call(*words, "--json")
+    assert (result.exit_code, result.stdout) == (status, ""), result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1 and result.stderr.endswith(lines[0] + "\n"), result.stderr
+    return lines[0]
+
+
+def tree(folder: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+def draw_dataset(root: Path) -> Path:
+    """A dozen clips of one length, and one file that is none."""
+    for label, offset in (("fight", 0), ("noFight", 100)):
+        for number in range(6):
+            draw_video(root / label / f"{number}.mp4", seed=offset + number)
+    return root
+
+
+@pytest.fixture(scope="module")
+def way(tmp_path_factory):
+    """What each command of the whole way says, from drawn videos to a prediction."""
+    root = tmp_path_factory.mktemp("way")
+    videos, places = draw_dataset(root / "videos"), ("--cache-dir", root / "cache")
+    said = {"root": root, "videos": videos}
+    said["extracted"] = answer("extract-features", videos, *places, *TINY)
+    features = said["extracted"]["features"]
+    runs = ("--checkpoint-dir", root / "runs", "--run", "first")
+    said["trained"] = answer("train", "--features", features, *runs, "--epochs", 2)
+    run = said["trained"]["run"]
+    said["evaluated"] = answer("evaluate", run, "--bootstrap", 100)
+    clips = [videos / "fight" / "0.mp4", *_of_split(Path(features), videos, "test")]
+    said["predicted"] = answer("predict", run, *clips)
+    return said
+
+
+def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
+    with open(features / "manifest.csv") as file:
+        return [
+            videos / row["path"]
+            for row in csv.DictReader(file)
+            if row["split"] == split
+        ]
+
+
+# -- the whole way
+
+
+def test_the_whole_way_says_what_the_contract_says(way):
+    assert set(EXTRACT_KEYS.split()) | {"precision"} <= set(way["extracted"])
+    assert set(TRAIN_KEYS.split()) <= set(way["trained"])
+    assert set(EVALUATE_KEYS.split()) <= set(way["evaluated"])
+    extracted = way["extracted"]
+    assert (extracted["videos"], extracted["extracted"], extracted["failed"]) == (
+        12,
+        12,
+        0,
+    )
+    assert way["trained"]["epochs_run"] == 2
+    assert way["evaluated"]["clean"] is True
+    for name in ("features", "run"):
+        assert Path({**extracted, **way["trained"]}[name]).is_absolute()
+    assert Path(way["evaluated"]["report"]).is_file()
+    assert {"path", "probability", "label", "windows", "segments", "error"} <= set(
+        way["predicted"]["videos"][0]
+    )
+
+
+def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):
+    with open(Path(way["evaluated"]["report"]).with_name("predictions.csv")) as file:
+        evaluated = {
+            row["path"]: float(row["probability"]) for row in csv.DictReader(file)
+        }
+    predicted = {
+        row["path"]: row["probability"] for row in way["predicted"]["videos"][1:]
+    }
+    assert len(evaluated) == way["evaluated"]["videos"] == len(predicted)
+    for path, probability in predicted.items():
+        key = str(Path(path).relative_to(way["videos"]))
+        assert probability == pytest.approx(evaluated[key], abs=2e-6)
+
+
+def test_extraction_again_reuses_everything(way):
+    again = answer(
+        "extract-features", way["videos"], "--cache-dir", way["root"] / "cache", *TINY
+    )
+    assert (again["extracted"], again["reused"]) == (0, 12)
+    assert again["features"] == way["extracted"]["features"]
+
+
+def test_for_people_every_command_ends_with_what_to_do_next(way):
+    trained = call(
+        "train", "--resume", "--checkpoint-dir", way["root"] / "runs", "--run", "first"
+    )
+    assert (
+        trained.stdout.splitlines()[-1]
+        == f"next        violence-detection evaluate {way['trained']['run']}"
+    )
+    assert "accuracy" in trained.stdout and trained.exit_code == 0
+
+
+def test_some_videos_that_fail_are_listed_and_the_status_is_3(way, tmp_path):
+    torn = tmp_path / "torn.mp4"
+    torn.write_text("no video")
+    whole = way["videos"] / "fight" / "0.mp4"
+    rows = answer("predict", way["trained"]["run"], torn, whole, status=3)["videos"]
+    assert [bool(row["error"]) for row in rows] == [True, False]
+    assert rows[0]["path"] == str(torn)
+    line = refusal("predict", way["trained"]["run"], torn, status=1)
+    assert "At least one video must be readable. Received:" in line
+
+
+@pytest.mark.slow
+def test_train_extracts_what_is_missing_and_leaves_with_3_for_what_fails(way, tmp_path):
+    (way["root"] / "torn").mkdir()
+    torn = draw_dataset(way["root"] / "torn")
+    (torn / "fight" / "text.mp4").write_text("no video")
+    asked = [
+        "--dataset-path",
+        torn,
+        "--cache-dir",
+        way["root"] / "cache",
+        *TINY,
+        *SHORT,
+    ]
+    result = answer("train", *asked, "--checkpoint-dir", tmp_path, status=3)
+    assert [failure["path"] for failure in result["failures"]] == ["fight/text.mp4"]
+
+
+@pytest.mark.slow
+def test_the_succeeded_systems_command_runs_as_it_stands(way, tmp_path):
+    documented = (
+        "train --dataset-path {D} --epochs 150 --batch-size 64 --learning-rate 0.0005 "
+        "--mixed-precision --cache-dir {C} --checkpoint-dir {K} --early-stopping-patience 15"
+    )
+    words = documented.format(
+        D=way["videos"], C=way["root"] / "cache", K=tmp_path
+    ).split()
+    result = answer(*words, *TINY)
+    assert 1 <= result["best_epoch"] <= result["epochs_run"] <= 150
+    assert result["effective"]["precision"] in (
+        "mixed_bfloat16",
+        "mixed_float16",
+        "float32",
+    )
+
+
+# -- train's flags
+
+
+def train(features_dir, folder, *flags, **asked):
+    places = ("--features", features_dir, "--checkpoint-dir", folder, "--run", "run")
+    return answer("train", *places, *SHORT, *flags, **asked)
+
+
+def settings_of(folder):
+    return json.loads((folder / "run" / "training_config.json").read_text())["settings"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "value"),
+    [
+        ("--warmup-epochs 1", "warmup_epochs", 1.0),
+        ("--label-smoothing 0.2", "label_smoothing", 0.2),
+        ("--use-focal-loss", "loss", None),
+        ("--no-use-focal-loss", "loss", "crossentropy"),
+        ("--use-class-weights", "use_class_weights", True),
+        ("--no-use-class-weights", "use_class_weights", False),
+        ("--mixed-precision", "mixed_precision", True),
+        ("--no-mixed-precision", "mixed_precision", False),
+        ("--no-xla", "xla", False),
+        ("--resume", "resume", True),
+    ],
+)
+def test_every_documented_flag_trains_and_is_recorded(
+    features_dir, tmp_path, flag, name, value
+):
+    result = train(features_dir, tmp_path, *flag.split())
+    assert result["epochs_run"] == 2
+    if value is not None:
+        assert settings_of(tmp_path)[name] == value
+    if flag == "--use-focal-loss":
+        assert settings_of(tmp_path)["loss"].startswith("focal")
+
+
+def test_xla_is_what_was_got(features_dir, tmp_path):
+    assert train(features_dir, tmp_path, "--xla")["effective"]["xla"] is True
+
+
+def test_virtual_devices_are_replicas(features_dir, tmp_path):
+    result = train(features_dir, tmp_path, "--virtual-devices", "2", "--xla")
+    assert result["effective"] == {
+        "replicas": 2,
+        "precision": "float32",
+        "xla": False,
+        "engine": "tensorflow",
+    }
+
+
+def test_a_shorthand_that_contradicts_the_loss_is_wrong_usage(features_dir):
+    flags = ("--loss", "crossentropy", "--use-focal-loss")
+    line = refusal("train", "--features", features_dir, *flags, status=2)
+    assert (
+        line
+        == "Error: --use-focal-loss and --loss must agree. Received: --loss crossentropy"
+    )
+
+
+def test_force_and_resume_are_what_lets_a_run_be(features_dir, tmp_path):
+    train(features_dir, tmp_path)
+    places = ("--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run")
+    assert "--resume or --force" in refusal("train", *places, *SHORT, status=2)
+    assert train(features_dir, tmp_path, "--resume")["epochs_run"] == 2
+    assert "epochs=2. Received: epochs=3" in refusal(
+        "train", *places, "--resume", "--epochs", 3, status=2
+    )
+    assert train(features_dir, tmp_path, "--force")["resumed_from_epoch"] == 0
+
+
+# -- settings from a file
+
+
+def planned(features_dir, tmp_path, values, *flags):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(values))
+    places = ("--features", features_dir, "--checkpoint-dir", tmp_path / "runs")
+    return answer("train", *places, "--dry-run", "--config", file, *flags)["settings"]
+
+
+def test_a_flag_beats_the_file_and_the_file_beats_the_default(features_dir, tmp_path):
+    default = planned(features_dir, tmp_path, {})
+    other = default["epochs"] + 1
+    assert planned(features_dir, tmp_path, {"epochs": other})["epochs"] == other
+    both = planned(features_dir, tmp_path, {"epochs": other}, "--epochs", 77)
+    assert both["epochs"] == 77
+    assert both == {**default, "epochs": 77}
+
+
+def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
+    values = {"mixed-precision": True}
+    assert planned(features_dir, tmp_path, values)["mixed_precision"] is True
+    assert (
+        planned(features_dir, tmp_path, values, "--no-mixed-precision")[
+            "mixed_precision"
+        ]
+        is False
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"epoch": 3}', "Unknown setting `epoch`. Did you mean `epochs`?"),
+        ('{"epochs": "3"}', "`epochs` must be of type int. Received: epochs='3'"),
+        ('{"epochs": 0}', "`epochs` must be >= 1. Received: epochs=0"),
+        ("[1]", "--config must hold a JSON object. Received: a list"),
+        ("{", "--config must name a readable JSON file. Received: "),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(tmp_path, text, said):
+    (tmp_path / "settings.json").write_text(text)
+    line = refusal(
+        "train", "--features", "x", "--config", tmp_path / "settings.json", status=2
+    )
+    assert said in line
+
+
+# -- dry runs
+
+
+@pytest.mark.parametrize("words", ["train --features {F}", "evaluate {R}"])
+def test_a_dry_run_writes_nothing(features_dir, run_dir, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    before = tree(run_dir), tree(features_dir), tree(tmp_path)
+    told = answer(*words.format(F=features_dir, R=run_dir).split(), "--dry-run")
+    assert told["dry_run"] is True
+    assert (tree(run_dir), tree(features_dir), tree(tmp_path)) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", ["extract-features {D}", "train --dataset-path {D}"])
+def test_a_dry_run_of_stage_one_writes_nothing(tmp_path, monkeypatch, words):
+    videos = draw_dataset(tmp_path / "videos")
+    monkeypatch.chdir(tmp_path)
+    before = tree(tmp_path)
+    told = answer(*words.format(D=videos).split(), *TINY, "--dry-run")
+    assert (told["dry_run"], told["to_extract"], tree(tmp_path)) == (True, 12, before)
+
+
+# -- help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help_that_ends_with_an_example(name):
+    command, result = COMMANDS[name], call(name, "--help")
+    assert result.exit_code == 0 and command.help
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert option.help, f"--{option.name} of {name} is missing its help"
+    title, example = result.stdout.rstrip().splitlines()[-2:]
+    assert title.strip() == "Example:"
+    assert example.strip().startswith(f"violence-detection {name} ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_is_a_command_that_parses(name):
+    example = call(name, "--help").stdout.rstrip().splitlines()[-1]
+    program, command, *words = shlex.split(example)
+    assert (program, command) == ("violence-detection", name)
+    COMMANDS[name].make_context(name, words)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_what_all_commands_take(name):
+    taken = {flag for option in COMMANDS[name].params for flag in option.opts}
+    assert {
+        "--config",
+        "--json",
+        "--verbose",
+        "-v",
+        "--quiet",
+        "-q",
+        "--debug",
+        "--seed",
+    } <= taken
+    if name != "predict":
+        assert {"--dry-run", "--force"} <= taken
+
+
+def test_help_names_the_parts_and_the_defaults():
+    text = " ".join(call("train", "--help").stdout.split())
+    assert "One of bilstm_attention, linear" in text
+    assert "[default: 42]" in text
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("--version",)])
+def test_the_commands_are_listed_in_the_order_of_the_way(words):
+    result = call(*words)
+    assert result.exit_code == (0 if words else 2)
+    if words != ("--version",):
+        places = [result.output.index(f"\n  {name}") for name in COMMANDS]
+        assert places == sorted(places)
+
+
+def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
+    code = (
+        "import sys; from violence_detection.cli import main\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'cv2'}\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: print(sorted(heavy & set(sys.modules)))"
+    )
+    took_s = []
+    for _ in range(3):
+        start_s = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True
+        )
+        took_s.append(time.monotonic() - start_s)
+        assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    assert min(took_s) < 1.0
+
+
+@pytest.mark.parametrize("name", ["violence-detection", "extract-features", "train"])
+def test_the_commands_are_installed(name):
+    path = Path(sys.executable).with_name(name)
+    done = subprocess.run([path, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0 and "Usage:" in done.stdout
+
+
+# -- ways out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("trian", "No such command 'trian'. Did you mean 'train'?"),
+        (
+            "train --epoch 3",
+            "No such option '--epoch'. (Did you mean one of: '--epochs'",
+        ),
+        ("train --features x --epochs many", "'many' is not a valid integer"),
+        ("train --features x --epochs 0", "`epochs` must be >= 1. Received: epochs=0"),
+        (
+            "train --features x --learning-rate nan",
+            "`learning_rate` must be of type float",
+        ),
+        (
+            "train --features x --head bilstm",
+            "No part 'bilstm' in heads/. There are: bilstm_",
+        ),
+        (
+            "train --features x --loss focl",
+            "No part 'focl' in losses/. There are: crossentropy",
+        ),
+        ("train --features x --loss focal(", "A spec must read name(key=value, ...)"),
+        (
+            "train",
+            "Exactly one of --dataset-path and --features must be given. Received: neither",
+        ),
+        ("train --features x --dataset-path y", "must be given. Received: both"),
+        (
+            "train --features x --run a/b",
+            "`run` must be the name of a folder. Received: 'a/b'",
+        ),
+        (
+            "train --features x --epochs 3 --warmup-epochs 3",
+            "`warmup_epochs` must be < epochs",
+        ),
+        ("evaluate x --split all", "`split` must be one of train, validation, test"),
+        ("evaluate", "Missing argument 'RUN'"),
+        ("predict x", "Missing argument 'VIDEO...'"),
+        (
+            "extract-features gone",
+            "VIDEO_DIR must be a folder of videos. Received: gone",
+        ),
+        (
+            "train --dataset-path gone",
+            "VIDEO_DIR must be a folder of videos. Received: gone",
+        ),
+        (
+            "extract-features x --backbone vgg",
+            "No part 'vgg' in backbones/. There are: ",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert said in refusal(*words.split(), status=2)
+    assert tree(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "train --features gone",
+            "Features must be a folder that extract-features left",
+        ),
+        (
+            "evaluate gone",
+            "RUN must be a folder that train left. Received: gone (not there)",
+        ),
+        ("predict gone a.mp4", "RUN must be a folder that train left. Received: gone"),
+    ],
+)
+def test_what_is_not_there_is_one_line_and_status_1(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert said in refusal(*words.split(), status=1)
+    assert tree(tmp_path) == []
+
+
+def test_a_wrong_argument_of_a_part_is_named(features_dir, tmp_path):
+    asked = (
+        "--features",
+        features_dir,
+        "--checkpoint-dir",
+        tmp_path,
+        "--loss",
+        "focal(beta=1)",
+    )
+    line = refusal("train", *asked, *SHORT, status=2)
+    assert "losses/focal takes gamma, alpha. Received: beta" in line
+
+
+def ending_in(monkeypatch, error):
+    def train(*_, **__):
+        error()
+
+    monkeypatch.setattr(training, "train", train)
+    return call("train", "--features", "x", "--json")
+
+
+def _raise(error):
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (
+            lambda: _raise(KeyboardInterrupt()),
+            130,
+            "Interrupted; start the same command again",
+        ),
+        (
+            lambda: os.kill(os.getpid(), signal.SIGTERM),
+            143,
+            "Terminated; start the same",
+        ),
+        (lambda: _raise(MemoryError()), 1, "Error: The memory is full"),
+        (
+            lambda: _raise(RuntimeError("a\nb")),
+            1,
+            "Error: Unexpected RuntimeError: a b (--debug",
+        ),
+    ],
+)
+def test_every_way_out_has_its_status_and_one_line(monkeypatch, error, status, said):
+    result = ending_in(monkeypatch, error)
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert result.stderr.strip().startswith(said) and "\n" not in result.stderr.strip()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143)],
+    ids=["int", "term"],
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_in_a_loop_finishes_the_item_and_a_second_does_not(
+    monkeypatch, sent, status, times
+):
+    done = []
+
+    def loop():
+        with progress.track("Training", 9, "epochs") as step:
+            for number in range(9):
+                for _ in range(times):
+                    os.kill(os.getpid(), sent)
+                done.append(number)
+                step()
+
+    result = ending_in(monkeypatch, loop)
+    assert (result.exit_code, done) == (status, [0] if times == 1 else [])
+
+
+def test_a_signal_that_a_library_swallowed_ends_the_next_loop(monkeypatch):
+    def swallowed():
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        with progress.track("Training", 9, "epochs") as step:
+            step()
+        raise AssertionError("the loop must have ended")
+
+    assert ending_in(monkeypatch, swallowed).exit_code == 130
+
+
+def test_a_command_does_not_inherit_an_earlier_signal(monkeypatch, run_dir):
+    assert (
+        ending_in(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT)).exit_code
+        == 130
+    )
+    assert call("evaluate", run_dir, "--dry-run").exit_code == 0
+    with progress.track("Training", 1, "epochs") as step:
+        step()
+
+
+def test_debug_shows_where_an_error_came_from():
+    result = call("evaluate", "gone", "--debug")
+    assert "Traceback" in result.stderr and result.exit_code == 1
+    assert "Traceback" not in call("evaluate", "gone").stderr
+
+
+def test_what_libraries_print_does_not_reach_stdout(monkeypatch):
+    def evaluate(*_, **__):
+        print("Downloading data from https://...")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    result = call("evaluate", "run", "--json")
+    assert result.stdout == "" and "Downloading" in result.stderr
+
+
+def test_quiet_says_nothing_and_verbose_says_more(features_dir, tmp_path):
+    places = ("train", "--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
+    quiet = call(*places, "--run", "quiet", "--quiet")
+    loud = call(*places, "--run", "loud", "--verbose")
+    assert quiet.stderr == ""
+    assert re.search(r"epoch=1 loss=[\d.]+ val_loss=", loud.stderr)
+    assert "val_loss" not in loud.stdout and quiet.stdout.startswith("run  ")
+
+
+# -- as a program
+
+
+@pytest.mark.slow
+def test_as_a_program_stdout_is_the_json_and_stderr_has_no_noise(tmp_path):
+    features = draw_features(tmp_path / "space")
+    program = Path(sys.executable).with_name("violence-detection")
+    words = [
+        "train",
+        "--features",
+        features,
+        "--checkpoint-dir",
+        tmp_path,
+        *SHORT,
+        "--json",
+        "-q",
+    ]
+    done = subprocess.run([program, *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["epochs_run"] == 2
+
+
+@pytest.mark.slow
+def test_a_reader_that_leaves_early_is_no_error(run_dir):
+    program = Path(sys.executable).with_name("violence-detection")
+    command = f"{program} evaluate {run_dir} --dry-run | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert done.stderr == ""

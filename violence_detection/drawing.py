@@ -1,0 +1,434 @@
+"""Clips drawn for the offline demo: two figures walk past each other, or they fight.
+
+A walk and its fight show the same pictures in another order. In a walk all that moves
+(places, depths, limbs) follows one parameter u from 0 to 1; the fight of the same two
+figures runs to and fro over the same values of u, several times faster, each once. So
+neither a picture nor the mean picture tells the classes apart: only motion does.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from violence_detection import files
+from violence_detection.errors import ConfigError, DatasetError, VideoError
+
+COLUMNS = ("path", "label", "group", "split")
+_MIN_CLIPS = 12
+_PAIRS_IN_RECORDING = 2
+_TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
+_SIZES_PX = ((128, 96), (144, 108), (160, 120))
+_MEAN_PICTURE_PX = (24, 18)
+_SUBPIXEL_BITS = 4
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One camera before one scene.
+
+    `background` is uint8 (H, W, 3), BGR; `light` float32 (H, W, 3), factors; `noise`
+    int16 (2H, 2W, 3), grey levels, of which each frame takes a piece. The floor begins
+    at `horizon`, a fraction of the height. A clip has `num_frames` frames.
+    """
+
+    group: str
+    split: str
+    background: np.ndarray
+    light: np.ndarray
+    noise: np.ndarray
+    horizon: float
+    fps: float
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One person, and where they are at u=0 and at u=1.
+
+    `places` are fractions of the picture's width; `depths` go from 0 at the back of the
+    floor to 1 at the front, where the body is `height` of the picture high. The limbs
+    begin at `phase` and go through `cycles`. Colours are float64 (3,), BGR.
+    """
+
+    places: tuple[float, float]
+    depths: tuple[float, float]
+    height: float
+    phase: float
+    cycles: float
+    colours: dict[str, np.ndarray]
+
+
+def draw_clips(
+    folder: Path,
+    *,
+    count: int,
+    seed: int,
+    on_clip: Callable[[int], None] | None = None,
+) -> None:
+    """Draw clips of walks and fights, and the table that says which is which.
+
+    Leaves ``nonviolent/walk0001.mp4``, ``violent/fight0001.mp4``, ... and, at the end,
+    ``videos.csv``. A group there is a recording: two walks and two fights before one
+    background, all in one split.
+
+    Args:
+        folder: Made where missing; clips of the same names are replaced.
+        count: Clips, half of each kind; even, >= 12.
+        seed: The same seed draws the same frames.
+        on_clip: Called after each clip with the number drawn so far.
+
+    Raises:
+        ConfigError: If `count` is odd or too small.
+        ViolenceDetectionError: If a clip cannot be written.
+    """
+    if count < _MIN_CLIPS or count % 2:
+        raise ConfigError(
+            f"`count` must be even and >= {_MIN_CLIPS}. Received: count={count}"
+        )
+    for label in ("nonviolent", "violent"):
+        files.ensure_writable(folder / label)
+    files.sweep_temporary(folder)
+    rows: list[dict[str, str]] = []
+    for number, (recording, rng) in enumerate(_pairs(count // 2, seed), start=1):
+        for label, kind, frames in _clips_of_pair(recording, rng):
+            path = f"{label}/{kind}{number:04d}.mp4"
+            _write_clip(folder / path, frames, recording)
+            row = (path, label, recording.group, recording.split)
+            rows.append(dict(zip(COLUMNS, row, strict=True)))
+            if on_clip is not None:
+                on_clip(len(rows))
+    files.write_csv(folder / "videos.csv", COLUMNS, rows)
+
+
+def mean_picture_accuracy(folder: Path) -> float:
+    """Test accuracy of a baseline that sees each clip's mean picture and no motion.
+
+    Logistic regression on the standardised pixels of the mean of all frames, in colour,
+    reduced to 24 x 18, fitted to the rows of ``videos.csv`` that are not for the test.
+
+    Args:
+        folder: What `draw_clips` left.
+
+    Raises:
+        DatasetError: If ``videos.csv`` is missing or has not both test and other rows.
+        VideoError: If a clip cannot be read.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rows = _read_table(folder / "videos.csv")
+    pictures = np.stack([_mean_picture(folder / row["path"]).ravel() for row in rows])
+    is_violent = np.array([row["label"] == "violent" for row in rows])
+    is_test = np.array([row["split"] == "test" for row in rows])
+    baseline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    baseline.fit(pictures[~is_test], is_violent[~is_test])
+    return float(baseline.score(pictures[is_test], is_violent[is_test]))
+
+
+def fight_order(num_frames: int, sweeps: int, rng: Generator) -> np.ndarray:
+    """An order of a walk's frames that runs to and fro `sweeps` times, each frame once.
+
+    A sweep takes every `sweeps`-th frame, upwards and downwards by turns.
+
+    Args:
+        num_frames: Frames in the walk.
+        sweeps: How many times faster the fight is; even, so that it ends where it began
+            and may begin anywhere.
+        rng: Draws which frames each sweep takes, and where the fight begins.
+
+    Returns:
+        int64 (num_frames,), a permutation.
+    """
+    firsts = rng.permutation(sweeps)
+    combs = [np.arange(first, num_frames, sweeps) for first in firsts]
+    turned = [comb[::-1] if i % 2 else comb for i, comb in enumerate(combs)]
+    return np.roll(np.concatenate(turned), rng.integers(num_frames))
+
+
+def _pairs(num_pairs: int, seed: int) -> Iterator[tuple[Recording, Generator]]:
+    """For each pair of a walk and a fight, its recording and what it draws from."""
+    num_recordings = -(-num_pairs // _PAIRS_IN_RECORDING)
+    splits = _draw_splits(num_recordings, np.random.default_rng([seed, 0]))
+    for index, split in enumerate(splits):
+        rng = np.random.default_rng([seed, 1 + index])
+        recording = _draw_recording(f"recording{index + 1:04d}", split, rng)
+        left = num_pairs - index * _PAIRS_IN_RECORDING
+        for _ in range(min(_PAIRS_IN_RECORDING, left)):
+            yield recording, rng
+
+
+def _draw_splits(num_recordings: int, rng: Generator) -> list[str]:
+    num_test = max(1, round(_TEST_FRACTION * num_recordings))
+    num_validation = max(1, round(_VALIDATION_FRACTION * num_recordings))
+    splits = ["test"] * num_test + ["validation"] * num_validation
+    splits += ["train"] * (num_recordings - len(splits))
+    return [splits[i] for i in rng.permutation(num_recordings)]
+
+
+def _draw_recording(group: str, split: str, rng: Generator) -> Recording:
+    width, height = _SIZES_PX[rng.integers(len(_SIZES_PX))]
+    horizon = rng.uniform(0.52, 0.64)
+    background = np.zeros((height, width, 3), np.uint8)
+    draw_scene = _draw_street if rng.random() < 0.5 else _draw_room
+    draw_scene(background, round(horizon * height), rng)
+    _draw_boxes(background, round(horizon * height), rng)
+    noise = rng.standard_normal((2 * height, 2 * width, 3), np.float32)
+    fps = float(rng.integers(16, 25))
+    return Recording(
+        group=group,
+        split=split,
+        background=background,
+        light=_draw_light(height, width, rng),
+        noise=np.rint(rng.uniform(1.0, 4.0) * noise).astype(np.int16),
+        horizon=horizon,
+        fps=fps,
+        num_frames=round(fps * rng.uniform(1.9, 2.3)),
+    )
+
+
+def _draw_light(height: int, width: int, rng: Generator) -> np.ndarray:
+    """A light from one side, slightly warm or cold; float32 (H, W, 3), factors."""
+    angle = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    slope = rng.uniform(0.05, 0.2) * (np.cos(angle) * x + np.sin(angle) * y)
+    warmth = rng.uniform(-0.06, 0.06) * np.array([-1, 0, 1])
+    gain = rng.uniform(0.85, 1.1)
+    return (gain * (1 + slope[..., None]) * (1 + warmth)).astype(np.float32)
+
+
+def _draw_room(image: np.ndarray, horizon: int, rng: Generator) -> None:
+    """A wall with pictures, and a floor of boards."""
+    height, width = image.shape[:2]
+    wall, floor = _muted(rng, 140, 205), _muted(rng, 85, 140)
+    image[:horizon], image[horizon:] = wall, floor
+    for x in np.linspace(-width, 2 * width, 16):
+        _line(image, ((width + x) / 3, horizon), (x, height), 0.9 * floor, 1)
+    image[horizon - 3 : horizon] = 0.75 * wall
+    for _ in range(rng.integers(1, 3)):
+        corner = rng.uniform((0.0, 0.03), (0.8, 0.2)) * (width, height)
+        size = rng.uniform((0.12, 0.15), (0.25, 0.28)) * (width, height)
+        _box(image, corner, size, _muted(rng, 90, 225))
+
+
+def _draw_street(image: np.ndarray, horizon: int, rng: Generator) -> None:
+    """A sky, houses, a pavement and a road."""
+    height, width = image.shape[:2]
+    kerb = round(horizon + 0.2 * (height - horizon))
+    image[:horizon] = _muted(rng, 175, 215) + (20, 5, -5)
+    image[horizon:kerb], image[kerb:] = _muted(rng, 130, 170), _muted(rng, 85, 130)
+    x = -rng.uniform(0.0, 0.2) * width
+    while x < width:
+        corner = np.array([x, rng.uniform(0.0, 0.45) * horizon])
+        size = np.array([rng.uniform(0.22, 0.4) * width, horizon - corner[1]])
+        _draw_house(image, corner, size, rng)
+        x += size[0]
+
+
+def _draw_house(image: np.ndarray, corner, size, rng: Generator) -> None:
+    _box(image, corner, size, _muted(rng, 110, 190))
+    glass, pane = _muted(rng, 60, 120), size[0] / 5
+    for right in np.arange(pane / 2, size[0] - pane, 1.5 * pane):
+        for down in np.arange(pane / 2, size[1] - 1.4 * pane, 1.8 * pane):
+            _box(image, corner + (right, down), (pane, 1.2 * pane), glass)
+
+
+def _draw_boxes(image: np.ndarray, horizon: int, rng: Generator) -> None:
+    """Up to three boxes at the back of the floor."""
+    height, width = image.shape[:2]
+    for _ in range(rng.integers(1, 4)):
+        side, x = rng.uniform((0.07, -0.05), (0.15, 0.95)) * width
+        foot = horizon + rng.uniform(0.03, 0.12) * height
+        _box(image, (x, foot - side), (side, side), _muted(rng, 80, 190))
+
+
+def _muted(rng: Generator, low: float, high: float) -> np.ndarray:
+    """A BGR colour near a grey between `low` and `high`; float64 (3,)."""
+    return rng.uniform(low, high) + rng.uniform(-16, 16, 3)
+
+
+def _draw_figures(rng: Generator) -> list[Figure]:
+    """Two figures that come from the sides, meet, and are past each other at u=1."""
+    meeting, overshoot = rng.uniform(0.42, 0.58), rng.uniform(0.0, 0.24)
+    left = rng.uniform(0.08, 0.16), meeting + overshoot
+    right = rng.uniform(0.84, 0.92), meeting - overshoot
+    return [_draw_figure(places, rng) for places in (left, right)]
+
+
+def _draw_figure(places: tuple[float, float], rng: Generator) -> Figure:
+    hsv = np.uint8([[rng.integers((0, 170, 120), (180, 256, 240))]])
+    return Figure(
+        places=places,
+        depths=tuple(rng.permutation(rng.uniform((0.1, 0.65), (0.35, 0.95)))),
+        height=rng.uniform(0.78, 0.9),
+        phase=rng.random(),
+        cycles=rng.uniform(1.2, 1.8),
+        colours={
+            "skin": rng.uniform(0.5, 1.1) * np.array([110.0, 150.0, 205.0]),
+            "hair": rng.uniform(15, 70) * np.array([0.7, 0.9, 1.1]),
+            "shirt": cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float),
+            "trousers": rng.uniform(10, 60, 3) + (25, 0, 0),
+        },
+    )
+
+
+def _stand(image: np.ndarray, figure: Figure, u: float, horizon: float) -> None:
+    """Draw a figure and its shadow where they are at `u`."""
+    height, width = image.shape[:2]
+    x = width * np.interp(u, (0, 1), figure.places)
+    nearness = np.interp(u, (0, 1), figure.depths)
+    floor_y = height * (horizon + (0.97 - horizon) * (0.25 + 0.75 * nearness))
+    size = height * figure.height * (0.55 + 0.45 * nearness)
+    shadow = _subpixels(x, floor_y), _subpixels(0.2 * size, 0.035 * size)
+    look = (0, 0, 360, (45, 45, 45), -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.ellipse(image, *shadow, *look)
+    facing = np.sign(figure.places[1] - figure.places[0])
+    joints = _pose(figure.phase + figure.cycles * u) * (facing * size, size)
+    # The lower foot stands on the floor, whatever the legs do.
+    lowest = joints[:2, 2, 1].max()
+    _draw_body(image, joints + (x, floor_y - lowest), size, figure.colours)
+
+
+def _pose(cycle: float) -> np.ndarray:
+    """Joints of a body seen from the side, relative to its hip, in body heights.
+
+    float64 (5, 3, 2): far leg, near leg, far arm, near arm, trunk; three joints each; x
+    forwards, y downwards. An arm that goes back bends, one that goes forward stretches
+    at the height of the shoulder: slowly, a stride; fast, a blow.
+    """
+    swing, lift = np.sin(2 * np.pi * cycle), np.cos(2 * np.pi * cycle)
+    hip, neck, face = (0.0, 0.0), (0.05, -0.33), (0.07, -0.445)
+    return np.array([
+        _limb(hip, 12 - 34 * swing, -8 - 50 * max(-lift, 0), 0.25),
+        _limb(hip, 12 + 34 * swing, -8 - 50 * max(lift, 0), 0.25),
+        _limb(neck, 22 + 60 * swing, 55 - 45 * swing, 0.185),
+        _limb(neck, 22 - 60 * swing, 55 + 45 * swing, 0.185),
+        (hip, neck, face),
+    ])  # fmt: skip
+
+
+def _limb(joint: tuple, first: float, bend: float, length: float) -> np.ndarray:
+    """A limb whose parts hang at `first` and `first + bend` degrees; float64 (3, 2)."""
+    angles = np.radians([first, first + bend])
+    steps = length * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    return joint + np.vstack([(0, 0), np.cumsum(steps, axis=0)])
+
+
+def _draw_body(image, joints: np.ndarray, size: float, colours: dict) -> None:
+    """Far limbs, which are darker, then the trunk and the head, then near limbs."""
+    far_leg, near_leg, far_arm, near_arm, (hip, neck, face) = joints
+    far = {name: 0.7 * colour for name, colour in colours.items()}
+    limb, head = 0.075 * size, 0.17 * size
+    _draw_limb(image, far_leg, far["trousers"], (20, 20, 20), limb)
+    _draw_limb(image, far_arm, far["shirt"], far["skin"], limb)
+    _draw_limb(image, near_leg, colours["trousers"], (20, 20, 20), limb)
+    _line(image, hip, 0.8 * neck + 0.2 * hip, colours["shirt"], 2 * limb)
+    _dot(image, face - (0, 0.02 * size), colours["hair"], 1.1 * head)
+    _dot(image, face + (0, 0.015 * size), colours["skin"], head)
+    _draw_limb(image, near_arm, colours["shirt"], colours["skin"], limb)
+
+
+def _draw_limb(image, joints, colour, end_colour, thickness) -> None:
+    _line(image, joints[0], joints[1], colour, thickness)
+    _line(image, joints[1], joints[2], colour, thickness)
+    _dot(image, joints[2], end_colour, 1.2 * thickness)
+
+
+def _clips_of_pair(
+    recording: Recording, rng: Generator
+) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
+    """Label, kind and frames of a walk, then of the same two figures' fight."""
+    pictures = _draw_pictures(recording, _draw_figures(rng))
+    order = fight_order(recording.num_frames, rng.choice((4, 6)), rng)
+    yield "nonviolent", "walk", _film(pictures, recording, rng)
+    yield "violent", "fight", _film(pictures[order], recording, rng)
+
+
+def _draw_pictures(recording: Recording, figures: list[Figure]) -> np.ndarray:
+    """What is before the camera, in the order of u; uint8 (num_frames, H, W, 3)."""
+    pictures = np.repeat(recording.background[None], recording.num_frames, axis=0)
+    for i, picture in enumerate(pictures):
+        u = (i + 0.5) / recording.num_frames
+        for figure in sorted(figures, key=lambda f: np.interp(u, (0, 1), f.depths)):
+            _stand(picture, figure, u, recording.horizon)
+    return pictures
+
+
+def _film(
+    pictures: np.ndarray, recording: Recording, rng: Generator
+) -> Iterator[np.ndarray]:
+    """The pictures in the recording's light, with noise; uint8 (H, W, 3) each."""
+    height, width = pictures.shape[1:3]
+    for picture in pictures:
+        top, left = rng.integers(height), rng.integers(width)
+        noise = recording.noise[top : top + height, left : left + width]
+        lit = cv2.multiply(picture, recording.light, dtype=cv2.CV_16S)
+        yield cv2.add(lit, noise, dtype=cv2.CV_8U)
+
+
+def _write_clip(path: Path, frames: Iterator[np.ndarray], recording: Recording) -> None:
+    # OpenCV takes the container from the suffix, so the mark goes before it.
+    mark = f"{files.TEMPORARY_MARK}{os.getpid()}"
+    temporary = path.with_name(f"{path.stem}{mark}{path.suffix}")
+    height, width = recording.background.shape[:2]
+    codec = cv2.VideoWriter.fourcc(*"mp4v")
+    try:
+        writer = cv2.VideoWriter(str(temporary), codec, recording.fps, (width, height))
+        for frame in frames:
+            writer.write(frame)
+        writer.release()
+        # The writer is silent about a full disk or a missing encoder.
+        video = cv2.VideoCapture(str(temporary))
+        if video.get(cv2.CAP_PROP_FRAME_COUNT) != recording.num_frames:
+            raise files.write_error(path, OSError("OpenCV wrote no whole mp4v clip"))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _read_table(path: Path) -> list[dict[str, str]]:
+    rows = files.read_csv(path) if path.is_file() else []
+    if len({row.get("split") == "test" for row in rows}) != 2:
+        raise DatasetError(f"{path} must have rows of the split `test`, and others.")
+    return rows
+
+
+def _mean_picture(path: Path) -> np.ndarray:
+    """Mean over all frames, reduced; float64 (18, 24, 3), BGR in [0, 255]."""
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while (read := video.read())[0]:
+        frames.append(read[1])
+    if not frames:
+        raise VideoError(f"Cannot read {path}: it has no frames.")
+    mean = np.mean(frames, axis=0)
+    return cv2.resize(mean, _MEAN_PICTURE_PX, interpolation=cv2.INTER_AREA)
+
+
+# -- strokes: points and lengths in pixels, colours BGR
+
+
+def _line(image, start, end, colour, thickness) -> None:
+    points = [_subpixels(*point) for point in (start, end)]
+    thickness = max(1, round(thickness))
+    cv2.line(image, *points, tuple(colour), thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _dot(image, centre, colour, diameter) -> None:
+    place, radius = _subpixels(*centre), _subpixels(diameter / 2)[0]
+    cv2.circle(image, place, radius, tuple(colour), -1, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _box(image, corner, size, colour) -> None:
+    low, high = (tuple(map(round, point)) for point in (corner, np.add(corner, size)))
+    cv2.rectangle(image, low, high, tuple(colour), -1)
+    cv2.rectangle(image, low, high, tuple(0.6 * colour), 1)
+
+
+def _subpixels(*values: float) -> tuple[int, ...]:
+    return tuple(round(float(value) * (1 << _SUBPIXEL_BITS)) for value in values)
