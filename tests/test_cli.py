@@ -152,6 +152,12 @@ def test_some_videos_that_fail_are_listed_and_the_status_is_3(way, tmp_path):
     rows = answer("predict", way["trained"]["run"], torn, whole, status=3)["videos"]
     assert [bool(row["error"]) for row in rows] == [True, False]
     assert rows[0]["path"] == str(torn)
+
+
+@pytest.mark.slow
+def test_no_readable_video_at_all_is_a_failure(way, tmp_path):
+    torn = tmp_path / "torn.mp4"
+    torn.write_text("no video")
     line = refusal("predict", way["trained"]["run"], torn, status=1)
     assert "At least one video must be readable. Received:" in line
 
@@ -229,6 +235,7 @@ def test_every_documented_flag_trains_and_is_recorded(
         assert settings_of(tmp_path)["loss"].startswith("focal")
 
 
+@pytest.mark.slow
 def test_xla_is_what_was_got(features_dir, tmp_path):
     assert train(features_dir, tmp_path, "--xla")["effective"]["xla"] is True
 
@@ -252,6 +259,7 @@ def test_a_shorthand_that_contradicts_the_loss_is_wrong_usage(features_dir):
     )
 
 
+@pytest.mark.slow
 def test_force_and_resume_are_what_lets_a_run_be(features_dir, tmp_path):
     train(features_dir, tmp_path)
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run")

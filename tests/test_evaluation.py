@@ -27,6 +27,13 @@ def run(run_dir, tmp_path):
     return shutil.copytree(run_dir, tmp_path / "copy")
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """Drawing takes most of an evaluation's time; one test does it."""
+    if "contract" not in request.node.name:
+        monkeypatch.setattr(evaluation, "_draw", lambda *_: {})
+
+
 def evaluate(run, *, force=False, **settings):
     config = EvaluateConfig(**{"bootstrap": 100, **settings})
     return evaluation.evaluate(str(run), config, force=force)

@@ -172,6 +172,7 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
         assert (row["probability"], row["label"], row["windows"]) == (0.0, "", [])
 
 
+@pytest.mark.slow
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)

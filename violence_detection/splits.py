@@ -59,8 +59,9 @@ def assign(
     A given split is honoured. The others are drawn by recording, stratified by class,
     around what is `kept` from before: a new video follows its recording, else it joins the
     split that lacks most. A recording that new groups show to be on two sides moves to one.
-    Where a test set is given none is drawn; where only some splits are given, `train` is
-    divided only for the validation that is missing.
+    Given `train` and `test`, the validation that is missing comes out of `train`; given
+    `train` and `validation`, there is no test; given `train` alone, it is divided as if
+    nothing were given.
 
     Args:
         videos: The dataset.

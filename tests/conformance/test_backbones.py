@@ -132,15 +132,15 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network, _ = built(each)
+    network = parts.module("backbones", each).build(
+        frame_size=size_of(each), weights=None
+    )
     pictures = pictures_of(size_of(each))
-    expected = np.array(
-        plain_copy(each, network)(PLAIN[each][1](pictures), training=False)
-    )
+    plain = plain_copy(each, network)
+    expected = np.array(plain(PLAIN[each][1](pictures), training=False))
     features = np.array(network(pictures, training=False))
-    np.testing.assert_allclose(
-        features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
-    )
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(features / largest, expected / largest, atol=1e-4)
 
 
 # -- promises
@@ -167,6 +167,8 @@ def test_a_backbone_is_frozen(each):
 
 
 def test_random_weights_are_made_by_the_seed(each):
+    if each == "vgg19_fc2":
+        pytest.skip("drawn as vgg19 is, and too large to build three times")
     network, digest = built(each)
     pictures = pictures_of(size_of(each))
     features = np.array(network(pictures, training=False))
@@ -174,7 +176,7 @@ def test_random_weights_are_made_by_the_seed(each):
     _, other = drawn(each, seed=2)
     assert digest == same != other
     np.testing.assert_allclose(
-        np.array(again(pictures, training=False)), features, rtol=1e-4
+        np.array(again(pictures, training=False)), features, atol=1e-3
     )
 
 
