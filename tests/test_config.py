@@ -30,11 +30,20 @@ def message_of(kind: type[Config], **values) -> str:
     return str(raised.value)
 
 
+def test_a_path_means_the_same_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(features="f", cache_dir="c", weights="w.h5")
+    assert config.features == str(tmp_path / "f")
+    assert config.cache_dir == str(tmp_path / "c")
+    assert config.weights == str(tmp_path / "w.h5")
+    assert TrainConfig(weights="random").weights == "random"
+
+
 # -- golden: the contract's defaults
 
 
 def test_the_defaults_are_those_of_the_contract():
-    settings = ExtractConfig().as_dict()
+    defaults = {setting.name: setting.default for setting in TrainConfig.settings()}
     wanted = {
         "backbone": "efficientnetb0",
         "weights": "imagenet",
@@ -42,12 +51,12 @@ def test_the_defaults_are_those_of_the_contract():
         "frame_size": None,
         "stream": "rgb",
         "cache_dir": "feature_cache",
+        "checkpoint_dir": "checkpoints",
         "seed": 42,
         "validation_fraction": 0.15,
         "test_fraction": 0.15,
     }
-    assert {name: settings[name] for name in wanted} == wanted
-    assert TrainConfig().checkpoint_dir == "checkpoints"
+    assert {name: defaults[name] for name in wanted} == wanted
 
 
 # -- relation

@@ -22,9 +22,11 @@ class Rule:
     high: float | None = None
     choices: tuple[str, ...] | None = None
     shelf: str | None = None
+    path: bool = False
 
     def check(self, name: str, value: Any) -> Any:
-        """`value`, once it is in range; a spec comes back in its canonical form.
+        """`value`, once it is in range; a spec comes back in its canonical form, a path
+        absolute, so that a run means the same from every folder.
 
         Raises:
             ConfigError: If it is out of range, not a choice, or not on the shelf.
@@ -44,6 +46,8 @@ class Rule:
             raise ConfigError(
                 f"`{name}` must be one of {listed}. Received: {name}={value}"
             )
+        if self.path:
+            return str(Path(value).absolute())
         return parts.check(self.shelf, value) if self.shelf else value
 
 
@@ -164,7 +168,7 @@ def _read(file: Path) -> dict[str, Any]:
 class FeatureConfig(Config):
     """What stage one and everything that calls it share."""
 
-    cache_dir: str = option("feature_cache", "Where features are kept.")
+    cache_dir: str = option("feature_cache", "Where features are kept.", path=True)
     dataset_name: str | None = option(
         None,
         "Name of the dataset in the cache; default: the folder's name and a digest of its path.",
@@ -223,6 +227,8 @@ class FeatureConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.weights not in ("imagenet", "random"):
+            object.__setattr__(self, "weights", str(Path(self.weights).absolute()))
         if self.validation_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 "`validation_fraction` + `test_fraction` must be < 1. Received: "
@@ -254,9 +260,9 @@ class TrainConfig(FeatureConfig):
     """Settings of `train`."""
 
     dataset_path: str | None = option(
-        None, "Folder of videos; what is missing is extracted first."
+        None, "Folder of videos; what is missing is extracted first.", path=True
     )
-    features: str | None = option(None, "Folder that extract-features left.")
+    features: str | None = option(None, "Folder that extract-features left.", path=True)
     normal_class: str | None = option(
         None, "Name of the class in which nothing happens."
     )
@@ -270,7 +276,7 @@ class TrainConfig(FeatureConfig):
         "mixed_precision",
         "Stage one, with --dataset-path: encode in reduced precision.",
     )
-    checkpoint_dir: str = option("checkpoints", "Where runs are kept.")
+    checkpoint_dir: str = option("checkpoints", "Where runs are kept.", path=True)
     run: str | None = option(None, "Name of the run's folder; default: a fresh one.")
     resume: bool = option(
         False,
@@ -364,7 +370,9 @@ class EvaluateConfig(Config):
         "test", "Which part of the videos.", choices=("train", "validation", "test")
     )
     features: str | None = option(
-        None, "Folder of features; default: the one that the run was trained on."
+        None,
+        "Folder of features; default: the one that the run was trained on.",
+        path=True,
     )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
@@ -389,7 +397,7 @@ class DemoConfig(Config):
     """Settings of `demo`."""
 
     output: str = option(
-        "demo_output", "Folder for the clips, the features and the run."
+        "demo_output", "Folder for the clips, the features and the run.", path=True
     )
     clips: int = option(320, "Clips to draw, half of each kind.", low=40, high=5000)
     epochs: int = option(40, "Passes over the training clips, at most.", low=1)

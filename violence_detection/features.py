@@ -464,9 +464,6 @@ def _write_settings(
     *,
     complete: bool,
 ) -> None:
-    weights = config.weights
-    if weights not in ("imagenet", "random"):
-        weights = str(Path(weights).resolve())
     space = extractor.space
     files.write_json(
         cache.extraction_path,
@@ -478,7 +475,7 @@ def _write_settings(
             "fingerprint": space.fingerprint,
             "feature_space": dataclasses.asdict(space),
             "weights": {
-                "source": weights,
+                "source": config.weights,
                 "digest": space.weights_digest,
                 "seed": config.seed,
             },
