@@ -469,7 +469,7 @@ def test_the_commands_are_installed(name):
         ),
         (
             "train --dataset-path gone",
-            "VIDEO_DIR must be a folder of videos. Received: gone",
+            "gone (nothing there)",
         ),
         (
             "extract-features x --backbone vgg",

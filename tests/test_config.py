@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,11 @@ def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"frames": 8, "cache-dir": "there", "batch_size": 4}))
     chosen = ExtractConfig.of({"frames": 16}, file)
-    assert (chosen.frames, chosen.cache_dir, chosen.batch_size) == (16, "there", 4)
+    assert (chosen.frames, chosen.cache_dir, chosen.batch_size) == (
+        16,
+        str(Path("there").absolute()),
+        4,
+    )
     assert chosen.backbone == "efficientnetb0"
     assert chosen.given == {"frames", "cache_dir", "batch_size"}
 
@@ -113,7 +118,12 @@ def test_the_shorthand_keeps_the_arguments_of_a_loss_that_agrees():
 @each_setting
 def test_every_default_keeps_its_own_rule(kind, setting):
     if setting.default is not None:
-        assert setting.rule.check(setting.name, setting.default) == setting.default
+        kept = setting.rule.check(setting.name, setting.default)
+        assert kept == (
+            str(Path(setting.default).absolute())
+            if setting.rule.path
+            else setting.default
+        )
 
 
 @each_setting

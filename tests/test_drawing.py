@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import drawing
+from violence_detection import drawing, people
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 
 COUNT = 28
@@ -125,7 +125,7 @@ def test_a_fight_shows_every_frame_once_and_far_from_the_last(num_frames, sweeps
 
 
 def test_a_body_stands_above_its_feet_and_mirrors_after_half_a_cycle():
-    pose, half_a_cycle_on = drawing._pose(0.3), drawing._pose(0.8)
+    pose, half_a_cycle_on = people.pose(0.3), people.pose(0.8)
     assert pose[4, 2, 1] < pose[4, 1, 1] < 0 < pose[:2, 2, 1].min()
     np.testing.assert_allclose(half_a_cycle_on[[1, 0, 3, 2, 4]], pose, atol=1e-12)
 

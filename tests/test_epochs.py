@@ -126,12 +126,14 @@ def test_training_stops_when_validation_gets_no_better(tmp_path):
     assert result["epochs_run"] == result["best_epoch"] + 3 < 30
 
 
+@pytest.mark.slow
 def test_without_patience_all_epochs_are_run(features_dir, tmp_path):
     asked = {"epochs": 12, "learning_rate": 0.0, "monitor": "val_auc"}
     patient = train_quickly(features_dir, tmp_path, early_stopping_patience=0, **asked)
     assert (patient["epochs_run"], patient["best_epoch"]) == (12, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["val_loss", "val_accuracy", "val_auc"])
 def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monitor):
     """With a rate this high the last epoch is not always the best one."""

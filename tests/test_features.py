@@ -266,6 +266,7 @@ def test_workers_and_batches_do_not_change_the_features(extract, tmp_path):
     assert contents(one.features) == contents(four.features)
 
 
+@pytest.mark.slow
 def test_another_seed_of_random_weights_is_another_space(extract):
     first, second = extract(), extract(seed=7)
     assert first.features != second.features
@@ -468,6 +469,7 @@ def test_the_split_stays_put_when_videos_are_added(extract, dataset_dir):
     assert set(after.values()) == {"train", "validation", "test"}
 
 
+@pytest.mark.slow
 def test_two_feature_spaces_share_the_split(extract):
     assert split_of(extract()) == split_of(extract(frames=5))
 

@@ -13,13 +13,13 @@ import violence_detection
 PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
-errors units files parts config runs
+errors units files parts settings config runs
 SHELVES
 runtime schedule metrics figures report progress
-videos splits frames cache extractor features
+videos splits frames cache kept_splits extractor extraction features
 dataset model selection training_step training_state epochs training
-evaluation prediction drawing demo
-cli
+evaluation prediction people drawing demo
+door cli
 """.split()
 FOUNDATIONS = ORDER[: ORDER.index("SHELVES")]
 SHELVES = sorted(folder.parent.name for folder in PACKAGE_DIR.glob("*/__init__.py"))

@@ -97,6 +97,7 @@ def test_without_test_videos_the_test_is_null(tmp_path):
     assert train_quickly(features, tmp_path, epochs=1)["test"] is None
 
 
+@pytest.mark.slow
 def test_three_classes_are_trained_and_named_normal_first(tmp_path):
     labels = ("robbery", "noFight", "fight")
     features = draw_features(
@@ -117,6 +118,7 @@ def test_the_normal_class_can_be_given(tmp_path):
     assert Run.open(result["run"]).config()["normal_class"] == "walk"
 
 
+@pytest.mark.slow
 def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
     runs = {
         train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"]
@@ -192,6 +194,7 @@ def _never(*_):
     raise AssertionError("nothing is to be trained")
 
 
+@pytest.mark.slow
 def test_resume_without_a_name_takes_the_newest_run(
     features_dir, tmp_path, monkeypatch
 ):
@@ -215,6 +218,7 @@ def test_a_run_killed_before_its_first_state_starts_anew(
     assert [row["epoch"] for row in history(tmp_path / "run")] == list("123")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["newest", "both"])
 def test_a_damaged_state_costs_epochs_but_not_the_run(
     features_dir, tmp_path, monkeypatch, damaged
@@ -314,6 +318,7 @@ def test_a_run_that_is_there_is_kept(features_dir, tmp_path):
     assert (tmp_path / "run" / "training_results.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_force_replaces_a_run_and_what_was_in_it(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, epochs=2, checkpoint_epochs=2)
     result = train_quickly(features_dir, tmp_path, epochs=1, force=True)

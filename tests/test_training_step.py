@@ -182,6 +182,7 @@ def test_two_replicas_train_every_head_as_one_device_does(head):
     assert_equal(one, two, before, 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_padding_does_not_change_what_is_learned(replicas):
     padded, exact = step_over(replicas), step_over(1)
@@ -191,6 +192,7 @@ def test_padding_does_not_change_what_is_learned(replicas):
     assert_equal(exact, padded, before, 2e-6)
 
 
+@pytest.mark.slow
 def test_xla_learns_the_same():
     plain, compiled = step_over(1), step_over(1, xla=True)
     before = weights_of(plain)

@@ -1,18 +1,23 @@
 """The feature cache: one folder a feature space, one array a video, and a manifest of both."""
 
+import contextlib
 import hashlib
 import io
 import json
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from violence_detection import files
 from violence_detection.errors import CacheError
+
+log = logging.getLogger(__name__)
 
 RECIPE_VERSION = 1
 _DIGITS = 8
@@ -127,6 +132,25 @@ def dataset_name(root: Path, asked: str | None = None) -> str:
         :_DIGITS
     ]
     return f"{real.name or 'root'}-{digits}"
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock; another extraction that holds it is waited for."""
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info(f"Another extraction works in {folder}; waiting for it.")
+            lock.acquire()
+    except OSError as error:
+        raise files.write_error(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class FeatureCache:

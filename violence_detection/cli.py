@@ -1,239 +1,13 @@
-"""The door: commands, flags and exit status. It imports neither TensorFlow nor NumPy."""
+"""The commands, and how their results read. It imports neither TensorFlow nor NumPy."""
 
-import contextlib
-import functools
-import json
-import logging
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from violence_detection import __version__, config, parts, progress, units
-from violence_detection.errors import VideoError, ViolenceDetectionError
-
-log = logging.getLogger("violence_detection")
-
-_SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
-_DEBUG = 1  # everything, and where errors came from
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that what is done is kept."""
-
-
-class _DoorMixin:
-    """Turns every way out of a command into one line on stderr and an exit status."""
-
-    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
-        if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **kwargs)
-        progress.stop = progress.Stop()
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, _on_signal)
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # not under nohup
-                signal.signal(signal.SIGINT, _on_signal)
-        sys.exit(self._status(args, kwargs))
-
-    def _status(self, args: tuple, kwargs: dict[str, Any]) -> int:
-        try:
-            return super().main(*args, standalone_mode=False, **kwargs) or 0
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.ctx.get_help(), err=True)
-            return 2
-        except click.ClickException as error:
-            return _say(error.format_message(), error.exit_code)
-        except ViolenceDetectionError as error:
-            return _say(str(error), error.exit_status)
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted; start the same command again to go on.", err=True)
-            return _INTERRUPTED
-        except _Terminated:
-            click.echo("Terminated; start the same command again to go on.", err=True)
-            return _TERMINATED
-        except BrokenPipeError:  # `| head` has had enough
-            sys.stderr.close()
-            return 1
-        except MemoryError:
-            return _say(
-                "The memory is full; a smaller --batch-size or fewer --workers help.", 1
-            )
-        except Exception as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            return _say(f"Unexpected {what} (--debug shows where)", 1)
-
-
-class Command(_DoorMixin, click.Command):
-    pass
-
-
-class Group(_DoorMixin, click.Group):
-    command_class = Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of the way, not of the alphabet
-
-
-def _say(message: str, status: int) -> int:
-    if log.getEffectiveLevel() == _DEBUG:
-        traceback.print_exc()
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
-    return status
-
-
-def _on_signal(number: int, _: Any) -> None:
-    """Finish the item at hand, then leave; the second signal leaves at once."""
-    error = KeyboardInterrupt if number == signal.SIGINT else _Terminated
-    if not progress.stop.ask(error):
-        raise error
-    # Not click.echo: the signal may have come in the middle of a write.
-    os.write(2, b"Finishing what is at hand; once more stops at once.\n")
-
-
-# -- options
-
-
-def options_of(settings: type[config.Config], *, writes: bool = True) -> Callable:
-    """Give a command the flags of a config, and those that every command has."""
-
-    def decorate(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def command(*args: Any, **values: Any) -> Any:
-            shared = _Shared(
-                **{name: values.pop(name, False) for name in _Shared.__annotations__}
-            )
-            flags = {
-                name: values.pop(name) for name in known if values.get(name) is not None
-            }
-            for name in known:
-                values.pop(name, None)
-            _start_logging(shared)
-            file = values.pop("config")
-            chosen = settings.of(flags, Path(file) if file else None)
-            return function(*args, chosen, shared, **values)
-
-        known = [setting.name for setting in settings.settings()]
-        for option in reversed([*_flags(settings), *_shared_flags(writes)]):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """Flags of every command that are not settings."""
-
-    json: bool
-    verbose: bool
-    quiet: bool
-    debug: bool
-    dry_run: bool = False
-    force: bool = False
-
-
-def _shared_flags(writes: bool) -> list[Callable]:
-    flags = [
-        click.option(
-            "--config", metavar="FILE", help="JSON file of settings; flags beat it."
-        ),
-        click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option(
-            "-q", "--quiet", is_flag=True, help="Say only warnings on stderr."
-        ),
-        click.option("--debug", is_flag=True, help="Show where an error came from."),
-    ]
-    if writes:
-        flags += [
-            click.option(
-                "--dry-run", is_flag=True, help="Say what would be done, and stop."
-            ),
-            click.option("--force", is_flag=True, help="Replace what is there."),
-        ]
-    return flags
-
-
-def _flags(settings: type[config.Config]) -> Iterator[Callable]:
-    for setting in settings.settings():
-        name = setting.name.replace("_", "-")
-        flag = f"--{name}/--no-{name}" if setting.type is bool else f"--{name}"
-        kind = (
-            {}
-            if setting.type is bool
-            else {"type": setting.type, "metavar": _metavar(setting)}
-        )
-        yield click.option(
-            flag, setting.name, default=None, help=_help(setting), **kind
-        )
-
-
-def _metavar(setting: config.Setting) -> str:
-    rule = setting.rule
-    if rule.choices:
-        return "|".join(rule.choices)
-    if rule.shelf:
-        return "SPEC"
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]
-
-
-def _help(setting: config.Setting) -> str:
-    text = setting.rule.help
-    if setting.rule.shelf:
-        text += f" One of {', '.join(parts.available(setting.rule.shelf))}."
-    if setting.default is None:
-        return text
-    default = setting.default
-    if setting.type is bool:
-        default = "on" if default else "off"
-    return f"{text}  [default: {default}]"
-
-
-class _Stderr(logging.Handler):
-    """Writes to whatever sys.stderr is now: a progress bar puts its own there."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-        click.echo(prefix + self.format(record), err=True)
-
-
-def _start_logging(shared: _Shared) -> None:
-    level = logging.DEBUG if shared.verbose else logging.INFO
-    if shared.quiet:
-        level = logging.WARNING
-    log.setLevel(_DEBUG if shared.debug else level)
-    log.handlers = [_Stderr()]
-    log.propagate = False
-
-
-@contextlib.contextmanager
-def _working() -> Iterator[None]:
-    """Libraries that print (Keras, when it downloads) do so on stderr: stdout is for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def _finish(
-    result: dict[str, Any], shared: _Shared, lines: list[str], failed: int = 0
-) -> None:
-    """Print the result, and leave with 3 where some inputs failed."""
-    text = json.dumps(result, ensure_ascii=False, allow_nan=False)
-    click.echo(text if shared.json else "\n".join(lines))
-    if failed:
-        click.get_current_context().exit(_SOME_FAILED)
-
-
-def _example(line: str) -> str:
-    return f"\b\nExample:\n  {line}"
-
-
-# -- commands
+from violence_detection import __version__, config, units
+from violence_detection.door import Group, Shared, example, finish, options_of, working
+from violence_detection.errors import VideoError
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -250,14 +24,14 @@ def main() -> None:
 
 
 @main.command(
-    epilog=_example(
+    epilog=example(
         "violence-detection extract-features my_videos --backbone mobilenetv2"
     )
 )
 @click.argument("video_dir", type=click.Path())
 @options_of(config.ExtractConfig)
 def extract_features(
-    settings: config.ExtractConfig, shared: _Shared, video_dir: str
+    settings: config.ExtractConfig, shared: Shared, video_dir: str
 ) -> None:
     """Turn a folder of videos into features, once; starting it again continues.
 
@@ -265,7 +39,7 @@ def extract_features(
     (path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in
     3g2 3gp asf avi f4v flv m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm
     wmv; hidden and other files are ignored."""
-    with _working():
+    with working():
         from violence_detection.features import extract, plan
 
         if shared.dry_run:
@@ -273,7 +47,7 @@ def extract_features(
         else:
             extraction = extract(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
-        return _finish(planned, shared, _table(planned))
+        return finish(planned, shared, _table(planned))
     result = extraction.as_dict()
     lines = [
         f"features    {result['features']}",
@@ -284,18 +58,18 @@ def extract_features(
         *_failure_lines(result["failures"]),
         f"next        violence-detection train --features {result['features']}",
     ]
-    _finish(result, shared, lines, failed=extraction.failed)
+    finish(result, shared, lines, failed=extraction.failed)
 
 
 @main.command(
-    epilog=_example(
+    epilog=example(
         "violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"
     )
 )
 @options_of(config.TrainConfig)
-def train(settings: config.TrainConfig, shared: _Shared) -> None:
+def train(settings: config.TrainConfig, shared: Shared) -> None:
     """Train a classifier on features; with --dataset-path, extract what is missing first."""
-    with _working():
+    with working():
         from violence_detection import training
 
         if shared.dry_run:
@@ -303,7 +77,7 @@ def train(settings: config.TrainConfig, shared: _Shared) -> None:
         else:
             result = training.train(settings, force=shared.force)
     if shared.dry_run:
-        return _finish(planned, shared, _table(planned))
+        return finish(planned, shared, _table(planned))
     lines = [
         f"run         {result['run']}",
         f"epochs      {result['epochs_run']}, the best was {result['best_epoch']}; "
@@ -317,17 +91,17 @@ def train(settings: config.TrainConfig, shared: _Shared) -> None:
         *_failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",
     ]
-    _finish(result, shared, lines, failed=len(result["failures"]))
+    finish(result, shared, lines, failed=len(result["failures"]))
 
 
 @main.command(
-    epilog=_example("violence-detection evaluate checkpoints/my_run --split test")
+    epilog=example("violence-detection evaluate checkpoints/my_run --split test")
 )
 @click.argument("run", type=click.Path())
 @options_of(config.EvaluateConfig)
-def evaluate(settings: config.EvaluateConfig, shared: _Shared, run: str) -> None:
+def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
     """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
-    with _working():
+    with working():
         from violence_detection import evaluation
 
         if shared.dry_run:
@@ -335,7 +109,7 @@ def evaluate(settings: config.EvaluateConfig, shared: _Shared, run: str) -> None
         else:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
-        return _finish(planned, shared, _table(planned))
+        return finish(planned, shared, _table(planned))
     low, high = result["accuracy_ci"]
     recalls = ", ".join(
         f"{name} {value:.1%}" for name, value in result["recall_per_class"].items()
@@ -356,11 +130,11 @@ def evaluate(settings: config.EvaluateConfig, shared: _Shared, run: str) -> None
         _trust_line(result),
         f"report      {result['report']}",
     ]
-    _finish(result, shared, lines)
+    finish(result, shared, lines)
 
 
 @main.command(
-    epilog=_example("violence-detection predict checkpoints/my_run camera_1.mp4")
+    epilog=example("violence-detection predict checkpoints/my_run camera_1.mp4")
 )
 @click.argument("run", type=click.Path())
 @click.argument(
@@ -368,12 +142,12 @@ def evaluate(settings: config.EvaluateConfig, shared: _Shared, run: str) -> None
 )
 @options_of(config.PredictConfig, writes=False)
 def predict(
-    settings: config.PredictConfig, shared: _Shared, run: str, videos: tuple[str, ...]
+    settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
 ) -> None:
     """Say how likely violence is in videos of any length, and where.
 
     A VIDEO may be a folder; it stands for the videos in it."""
-    with _working():
+    with working():
         from violence_detection import prediction
 
         rows = prediction.predict(run, list(videos), settings)
@@ -385,14 +159,14 @@ def predict(
             + (f" and {len(failed) - 1} more" if failed[1:] else "")
         )
     lines = [line for row in rows for line in _prediction_lines(row)]
-    _finish({"videos": rows}, shared, lines, failed=len(failed))
+    finish({"videos": rows}, shared, lines, failed=len(failed))
 
 
-@main.command(epilog=_example("violence-detection demo --output demo_output"))
+@main.command(epilog=example("violence-detection demo --output demo_output"))
 @options_of(config.DemoConfig)
-def demo(settings: config.DemoConfig, shared: _Shared) -> None:
+def demo(settings: config.DemoConfig, shared: Shared) -> None:
     """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""
-    with _working():
+    with working():
         from violence_detection import demo as stage
 
         if shared.dry_run:
@@ -400,7 +174,7 @@ def demo(settings: config.DemoConfig, shared: _Shared) -> None:
         else:
             result = stage.demo(settings, force=shared.force)
     if shared.dry_run:
-        return _finish(planned, shared, _table(planned))
+        return finish(planned, shared, _table(planned))
     lines = [
         f"accuracy    {result['test_accuracy']:.1%} on {result['test_videos']} drawn test clips",
         f"by picture  {result['mean_picture_accuracy']:.1%} from the mean picture alone: "
@@ -412,7 +186,7 @@ def demo(settings: config.DemoConfig, shared: _Shared) -> None:
         f"run         {result['run']}",
         f"report      {result['report']}",
     ]
-    _finish(result, shared, lines)
+    finish(result, shared, lines)
 
 
 # -- how results read

@@ -17,6 +17,7 @@ from numpy.random import Generator
 
 from violence_detection import files
 from violence_detection.errors import ConfigError, DatasetError, VideoError
+from violence_detection.people import Figure, draw_figures, draw_line, stand
 
 COLUMNS = ("path", "label", "group", "split")
 _MIN_CLIPS = 12
@@ -24,7 +25,6 @@ _PAIRS_IN_RECORDING = 2
 _TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
 _SIZES_PX = ((128, 96), (144, 108), (160, 120))
 _MEAN_PICTURE_PX = (24, 18)
-_SUBPIXEL_BITS = 4
 
 
 @dataclass(frozen=True)
@@ -44,23 +44,6 @@ class Recording:
     horizon: float
     fps: float
     num_frames: int
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One person, and where they are at u=0 and at u=1.
-
-    `places` are fractions of the picture's width; `depths` go from 0 at the back of the
-    floor to 1 at the front, where the body is `height` of the picture high. The limbs
-    begin at `phase` and go through `cycles`. Colours are float64 (3,), BGR.
-    """
-
-    places: tuple[float, float]
-    depths: tuple[float, float]
-    height: float
-    phase: float
-    cycles: float
-    colours: dict[str, np.ndarray]
 
 
 def draw_clips(
@@ -208,7 +191,7 @@ def _draw_room(image: np.ndarray, horizon: int, rng: Generator) -> None:
     wall, floor = _muted(rng, 140, 205), _muted(rng, 85, 140)
     image[:horizon], image[horizon:] = wall, floor
     for x in np.linspace(-width, 2 * width, 16):
-        _line(image, ((width + x) / 3, horizon), (x, height), 0.9 * floor, 1)
+        draw_line(image, ((width + x) / 3, horizon), (x, height), 0.9 * floor, 1)
     image[horizon - 3 : horizon] = 0.75 * wall
     for _ in range(rng.integers(1, 3)):
         corner = rng.uniform((0.0, 0.03), (0.8, 0.2)) * (width, height)
@@ -252,98 +235,11 @@ def _muted(rng: Generator, low: float, high: float) -> np.ndarray:
     return rng.uniform(low, high) + rng.uniform(-16, 16, 3)
 
 
-def _draw_figures(rng: Generator) -> list[Figure]:
-    """Two figures that come from the sides, meet, and are past each other at u=1."""
-    meeting, overshoot = rng.uniform(0.42, 0.58), rng.uniform(0.0, 0.24)
-    left = rng.uniform(0.08, 0.16), meeting + overshoot
-    right = rng.uniform(0.84, 0.92), meeting - overshoot
-    return [_draw_figure(places, rng) for places in (left, right)]
-
-
-def _draw_figure(places: tuple[float, float], rng: Generator) -> Figure:
-    hsv = np.uint8([[rng.integers((0, 170, 120), (180, 256, 240))]])
-    return Figure(
-        places=places,
-        depths=tuple(rng.permutation(rng.uniform((0.1, 0.65), (0.35, 0.95)))),
-        height=rng.uniform(0.78, 0.9),
-        phase=rng.random(),
-        cycles=rng.uniform(1.2, 1.8),
-        colours={
-            "skin": rng.uniform(0.5, 1.1) * np.array([110.0, 150.0, 205.0]),
-            "hair": rng.uniform(15, 70) * np.array([0.7, 0.9, 1.1]),
-            "shirt": cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0, 0].astype(float),
-            "trousers": rng.uniform(10, 60, 3) + (25, 0, 0),
-        },
-    )
-
-
-def _stand(image: np.ndarray, figure: Figure, u: float, horizon: float) -> None:
-    """Draw a figure and its shadow where they are at `u`."""
-    height, width = image.shape[:2]
-    x = width * np.interp(u, (0, 1), figure.places)
-    nearness = np.interp(u, (0, 1), figure.depths)
-    floor_y = height * (horizon + (0.97 - horizon) * (0.25 + 0.75 * nearness))
-    size = height * figure.height * (0.55 + 0.45 * nearness)
-    shadow = _subpixels(x, floor_y), _subpixels(0.2 * size, 0.035 * size)
-    look = (0, 0, 360, (45, 45, 45), -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-    cv2.ellipse(image, *shadow, *look)
-    facing = np.sign(figure.places[1] - figure.places[0])
-    joints = _pose(figure.phase + figure.cycles * u) * (facing * size, size)
-    # The lower foot stands on the floor, whatever the legs do.
-    lowest = joints[:2, 2, 1].max()
-    _draw_body(image, joints + (x, floor_y - lowest), size, figure.colours)
-
-
-def _pose(cycle: float) -> np.ndarray:
-    """Joints of a body seen from the side, relative to its hip, in body heights.
-
-    float64 (5, 3, 2): far leg, near leg, far arm, near arm, trunk; three joints each; x
-    forwards, y downwards. An arm that goes back bends, one that goes forward stretches
-    at the height of the shoulder: slowly, a stride; fast, a blow.
-    """
-    swing, lift = np.sin(2 * np.pi * cycle), np.cos(2 * np.pi * cycle)
-    hip, neck, face = (0.0, 0.0), (0.05, -0.33), (0.07, -0.445)
-    return np.array([
-        _limb(hip, 12 - 34 * swing, -8 - 50 * max(-lift, 0), 0.25),
-        _limb(hip, 12 + 34 * swing, -8 - 50 * max(lift, 0), 0.25),
-        _limb(neck, 22 + 60 * swing, 55 - 45 * swing, 0.185),
-        _limb(neck, 22 - 60 * swing, 55 + 45 * swing, 0.185),
-        (hip, neck, face),
-    ])  # fmt: skip
-
-
-def _limb(joint: tuple, first: float, bend: float, length: float) -> np.ndarray:
-    """A limb whose parts hang at `first` and `first + bend` degrees; float64 (3, 2)."""
-    angles = np.radians([first, first + bend])
-    steps = length * np.stack([np.sin(angles), np.cos(angles)], axis=1)
-    return joint + np.vstack([(0, 0), np.cumsum(steps, axis=0)])
-
-
-def _draw_body(image, joints: np.ndarray, size: float, colours: dict) -> None:
-    """Far limbs, which are darker, then the trunk and the head, then near limbs."""
-    far_leg, near_leg, far_arm, near_arm, (hip, neck, face) = joints
-    far = {name: 0.7 * colour for name, colour in colours.items()}
-    limb, head = 0.075 * size, 0.17 * size
-    _draw_limb(image, far_leg, far["trousers"], (20, 20, 20), limb)
-    _draw_limb(image, far_arm, far["shirt"], far["skin"], limb)
-    _draw_limb(image, near_leg, colours["trousers"], (20, 20, 20), limb)
-    _line(image, hip, 0.8 * neck + 0.2 * hip, colours["shirt"], 2 * limb)
-    _dot(image, face - (0, 0.02 * size), colours["hair"], 1.1 * head)
-    _dot(image, face + (0, 0.015 * size), colours["skin"], head)
-    _draw_limb(image, near_arm, colours["shirt"], colours["skin"], limb)
-
-
-def _draw_limb(image, joints, colour, end_colour, thickness) -> None:
-    _line(image, joints[0], joints[1], colour, thickness)
-    _line(image, joints[1], joints[2], colour, thickness)
-    _dot(image, joints[2], end_colour, 1.2 * thickness)
-
-
 def _clips_of_pair(
     recording: Recording, rng: Generator
 ) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
     """Label, kind and frames of a walk, then of the same two figures' fight."""
-    pictures = _draw_pictures(recording, _draw_figures(rng))
+    pictures = _draw_pictures(recording, draw_figures(rng))
     order = fight_order(recording.num_frames, rng.choice((4, 6)), rng)
     yield "nonviolent", "walk", _film(pictures, recording, rng)
     yield "violent", "fight", _film(pictures[order], recording, rng)
@@ -355,7 +251,7 @@ def _draw_pictures(recording: Recording, figures: list[Figure]) -> np.ndarray:
     for i, picture in enumerate(pictures):
         u = (i + 0.5) / recording.num_frames
         for figure in sorted(figures, key=lambda f: np.interp(u, (0, 1), f.depths)):
-            _stand(picture, figure, u, recording.horizon)
+            stand(picture, figure, u, recording.horizon)
     return pictures
 
 
@@ -413,22 +309,7 @@ def _mean_picture(path: Path) -> np.ndarray:
 # -- strokes: points and lengths in pixels, colours BGR
 
 
-def _line(image, start, end, colour, thickness) -> None:
-    points = [_subpixels(*point) for point in (start, end)]
-    thickness = max(1, round(thickness))
-    cv2.line(image, *points, tuple(colour), thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
-def _dot(image, centre, colour, diameter) -> None:
-    place, radius = _subpixels(*centre), _subpixels(diameter / 2)[0]
-    cv2.circle(image, place, radius, tuple(colour), -1, cv2.LINE_AA, _SUBPIXEL_BITS)
-
-
 def _box(image, corner, size, colour) -> None:
     low, high = (tuple(map(round, point)) for point in (corner, np.add(corner, size)))
     cv2.rectangle(image, low, high, tuple(colour), -1)
     cv2.rectangle(image, low, high, tuple(0.6 * colour), 1)
-
-
-def _subpixels(*values: float) -> tuple[int, ...]:
-    return tuple(round(float(value) * (1 << _SUBPIXEL_BITS)) for value in values)

@@ -218,6 +218,7 @@ def message_of(name: str, weights: object) -> str:
     return str(raised.value)
 
 
+@pytest.mark.slow
 def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_path):
     wrong = mobilenet_file
     if each == "mobilenet":
@@ -242,6 +243,7 @@ def test_near_relatives_are_told_apart(file_of, into, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
     content = mobilenet_file.read_bytes()
     for name, share in (("half", 0.5), ("most", 0.98), ("nothing", 0.0)):
@@ -258,6 +260,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
     network, _ = drawn("mobilenet")
     network.set_weights([np.full_like(one, np.nan) for one in network.get_weights()])
@@ -344,6 +347,7 @@ def test_a_downloaded_file_given_as_a_path_is_imagenet(name, stand_in, tmp_path)
     )
 
 
+@pytest.mark.slow
 def test_imagenet_is_downloaded_once(stand_in, tmp_path):
     path = served_weights("mobilenet", stand_in)
     drawn("mobilenet", weights="imagenet")
@@ -375,6 +379,7 @@ REAL_FILES = {
 }
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.weights
 @pytest.mark.parametrize("name", REAL_FILES)
@@ -386,6 +391,7 @@ def test_real_weights_are_loaded(name):
     assert drawn(name, seed=2, weights=str(REAL_FILES[name]))[1] == digest
 
 
+@pytest.mark.slow
 @real
 @pytest.mark.weights
 @pytest.mark.parametrize("name", REAL_FILES)

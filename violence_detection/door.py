@@ -1,0 +1,234 @@
+"""How a command starts and ends: flags, logging, signals, exit status."""
+
+import contextlib
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from violence_detection import parts, progress
+from violence_detection.errors import ViolenceDetectionError
+from violence_detection.settings import Config, Setting
+
+log = logging.getLogger("violence_detection")
+
+_SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
+_DEBUG = 1  # everything, and where errors came from
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that what is done is kept."""
+
+
+class _DoorMixin:
+    """Turns every way out of a command into one line on stderr and an exit status."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **kwargs)
+        progress.stop = progress.Stop()
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, _on_signal)
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # not under nohup
+                signal.signal(signal.SIGINT, _on_signal)
+        sys.exit(self._status(args, kwargs))
+
+    def _status(self, args: tuple, kwargs: dict[str, Any]) -> int:
+        try:
+            return super().main(*args, standalone_mode=False, **kwargs) or 0
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.ctx.get_help(), err=True)
+            return 2
+        except click.ClickException as error:
+            return _say(error.format_message(), error.exit_code)
+        except ViolenceDetectionError as error:
+            return _say(str(error), error.exit_status)
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("Interrupted; start the same command again to go on.", err=True)
+            return _INTERRUPTED
+        except _Terminated:
+            click.echo("Terminated; start the same command again to go on.", err=True)
+            return _TERMINATED
+        except BrokenPipeError:  # `| head` has had enough
+            sys.stderr.close()
+            return 1
+        except MemoryError:
+            return _say(
+                "The memory is full; a smaller --batch-size or fewer --workers help.", 1
+            )
+        except Exception as error:
+            what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            return _say(f"Unexpected {what} (--debug shows where)", 1)
+
+
+class Command(_DoorMixin, click.Command):
+    pass
+
+
+class Group(_DoorMixin, click.Group):
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of the way, not of the alphabet
+
+
+def _say(message: str, status: int) -> int:
+    if log.getEffectiveLevel() == _DEBUG:
+        traceback.print_exc()
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    return status
+
+
+def _on_signal(number: int, _: Any) -> None:
+    """Finish the item at hand, then leave; the second signal leaves at once."""
+    error = KeyboardInterrupt if number == signal.SIGINT else _Terminated
+    if not progress.stop.ask(error):
+        raise error
+    # Not click.echo: the signal may have come in the middle of a write.
+    os.write(2, b"Finishing what is at hand; once more stops at once.\n")
+
+
+# -- options
+
+
+def options_of(settings: type[Config], *, writes: bool = True) -> Callable:
+    """Give a command the flags of a config, and those that every command has."""
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def command(*args: Any, **values: Any) -> Any:
+            shared = Shared(
+                **{name: values.pop(name, False) for name in Shared.__annotations__}
+            )
+            flags = {
+                name: values.pop(name) for name in known if values.get(name) is not None
+            }
+            for name in known:
+                values.pop(name, None)
+            _start_logging(shared)
+            file = values.pop("config")
+            chosen = settings.of(flags, Path(file) if file else None)
+            return function(*args, chosen, shared, **values)
+
+        known = [setting.name for setting in settings.settings()]
+        for option in reversed([*_flags(settings), *_shared_flags(writes)]):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Flags of every command that are not settings."""
+
+    json: bool
+    verbose: bool
+    quiet: bool
+    debug: bool
+    dry_run: bool = False
+    force: bool = False
+
+
+def _shared_flags(writes: bool) -> list[Callable]:
+    flags = [
+        click.option(
+            "--config", metavar="FILE", help="JSON file of settings; flags beat it."
+        ),
+        click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
+        click.option(
+            "-q", "--quiet", is_flag=True, help="Say only warnings on stderr."
+        ),
+        click.option("--debug", is_flag=True, help="Show where an error came from."),
+    ]
+    if writes:
+        flags += [
+            click.option(
+                "--dry-run", is_flag=True, help="Say what would be done, and stop."
+            ),
+            click.option("--force", is_flag=True, help="Replace what is there."),
+        ]
+    return flags
+
+
+def _flags(settings: type[Config]) -> Iterator[Callable]:
+    for setting in settings.settings():
+        name = setting.name.replace("_", "-")
+        flag = f"--{name}/--no-{name}" if setting.type is bool else f"--{name}"
+        kind = (
+            {}
+            if setting.type is bool
+            else {"type": setting.type, "metavar": _metavar(setting)}
+        )
+        yield click.option(
+            flag, setting.name, default=None, help=_help(setting), **kind
+        )
+
+
+def _metavar(setting: Setting) -> str:
+    rule = setting.rule
+    if rule.choices:
+        return "|".join(rule.choices)
+    if rule.shelf:
+        return "SPEC"
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]
+
+
+def _help(setting: Setting) -> str:
+    text = setting.rule.help
+    if setting.rule.shelf:
+        text += f" One of {', '.join(parts.available(setting.rule.shelf))}."
+    if setting.default is None:
+        return text
+    default = setting.default
+    if setting.type is bool:
+        default = "on" if default else "off"
+    return f"{text}  [default: {default}]"
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever sys.stderr is now: a progress bar puts its own there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(prefix + self.format(record), err=True)
+
+
+def _start_logging(shared: Shared) -> None:
+    level = logging.DEBUG if shared.verbose else logging.INFO
+    if shared.quiet:
+        level = logging.WARNING
+    log.setLevel(_DEBUG if shared.debug else level)
+    log.handlers = [_Stderr()]
+    log.propagate = False
+
+
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """Libraries that print (Keras, when it downloads) do so on stderr: stdout is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def finish(
+    result: dict[str, Any], shared: Shared, lines: list[str], failed: int = 0
+) -> None:
+    """Print the result, and leave with 3 where some inputs failed."""
+    text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+    click.echo(text if shared.json else "\n".join(lines))
+    if failed:
+        click.get_current_context().exit(_SOME_FAILED)
+
+
+def example(line: str) -> str:
+    return f"\b\nExample:\n  {line}"

@@ -1,0 +1,164 @@
+"""What a setting is, and a config that is checked when it is made."""
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from violence_detection import parts
+from violence_detection.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting must be, and what its help says."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] | None = None
+    shelf: str | None = None
+    path: bool = False
+
+    def check(self, name: str, value: Any) -> Any:
+        """`value`, once it is in range; a spec comes back in its canonical form, a path
+        absolute, so that a run means the same from every folder.
+
+        Raises:
+            ConfigError: If it is out of range, not a choice, or not on the shelf.
+        """
+        if value is None:
+            return None
+        if self.low is not None and not value >= self.low:
+            raise ConfigError(
+                f"`{name}` must be >= {self.low}. Received: {name}={value}"
+            )
+        if self.high is not None and not value <= self.high:
+            raise ConfigError(
+                f"`{name}` must be <= {self.high}. Received: {name}={value}"
+            )
+        if self.choices and value not in self.choices:
+            listed = ", ".join(self.choices)
+            raise ConfigError(
+                f"`{name}` must be one of {listed}. Received: {name}={value}"
+            )
+        if self.path:
+            return str(Path(value).absolute())
+        return parts.check(self.shelf, value) if self.shelf else value
+
+
+def option(default: Any, help: str, **rule: Any) -> Any:
+    """A dataclass field with its default, range and help."""
+    return dataclasses.field(default=default, metadata={"rule": Rule(help, **rule)})
+
+
+def same_as(config: type, name: str, help: str) -> Any:
+    """A field with the default and range of another config's, and a help of its own."""
+    field = _fields(config)[name]
+    rule = dataclasses.replace(field.metadata["rule"], help=help)
+    return dataclasses.field(default=field.default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of a config, as the command line needs it."""
+
+    name: str
+    type: type
+    default: Any
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class Config:
+    """Base of the configs: checked when made, JSON both ways.
+
+    `given` holds the names that a flag or a file set, so that a stage can tell a wish
+    from a default.
+    """
+
+    seed: int = option(
+        42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1
+    )
+    given: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        for setting in self.settings():
+            value = _typed(setting, getattr(self, setting.name))
+            object.__setattr__(
+                self, setting.name, setting.rule.check(setting.name, value)
+            )
+
+    @classmethod
+    def settings(cls) -> Iterator[Setting]:
+        """The settings, in the order of the class."""
+        for name, field in _fields(cls).items():
+            if "rule" in field.metadata:
+                yield Setting(
+                    name, _plain_type(field.type), field.default, field.metadata["rule"]
+                )
+
+    @classmethod
+    def of(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
+        """The config of a command: flag beats `file` beats default.
+
+        Raises:
+            ConfigError: If the file cannot be read, or names an unknown setting.
+        """
+        values = {**(_read(file) if file else {}), **flags}
+        known = [setting.name for setting in cls.settings()]
+        for name in values:
+            if name not in known:
+                hint = parts.nearest(name, known)
+                raise ConfigError(f"Unknown setting `{name}`.{hint}")
+        return cls(**values, given=frozenset(values))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every setting, ready for JSON."""
+        return {
+            setting.name: getattr(self, setting.name) for setting in self.settings()
+        }
+
+
+def _fields(config: type) -> dict[str, dataclasses.Field]:
+    return {field.name: field for field in dataclasses.fields(config)}
+
+
+def _plain_type(annotation: Any) -> type:
+    """`int | None` -> int."""
+    if isinstance(annotation, types.UnionType):
+        return next(
+            kind for kind in typing.get_args(annotation) if kind is not type(None)
+        )
+    return annotation
+
+
+def _typed(setting: Setting, value: Any) -> Any:
+    if value is None and setting.default is None:
+        return None
+    if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not setting.type or value != value:
+        raise ConfigError(
+            f"`{setting.name}` must be of type {setting.type.__name__}. "
+            f"Received: {setting.name}={value!r}"
+        )
+    return value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--config must name a readable JSON file. Received: {file} ({error})"
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"--config must hold a JSON object. Received: a {type(values).__name__}"
+        )
+    return {name.replace("-", "_"): value for name, value in values.items()}
