@@ -174,7 +174,7 @@ class TrainConfig(FeatureConfig):
     )
     early_stopping_patience: int = option(
         15,
-        "Epochs without one worth keeping before training stops; 0 never stops.",
+        "Epochs without a better one before training stops; 0 never stops.",
         low=0,
     )
     checkpoint_epochs: int = option(

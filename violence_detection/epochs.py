@@ -100,7 +100,7 @@ class Trainer:
     # -- the epochs
 
     def run_epochs(self) -> None:
-        """Learn until the epochs are over, or none was worth keeping for `patience` epochs.
+        """Learn until the epochs are over, or none was better for `patience` epochs.
 
         Raises:
             TrainingError: If the loss is not finite any more.
@@ -201,7 +201,7 @@ class Trainer:
 
     def _out_of_patience(self) -> bool:
         patience = self.config.early_stopping_patience
-        return 0 < patience <= len(self.history) - self.selection.kept_epoch
+        return 0 < patience <= len(self.history) - self.selection.best_epoch
 
     # -- what stays
 
