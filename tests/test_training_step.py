@@ -9,7 +9,11 @@ import tensorflow as tf
 
 from violence_detection import dataset, model, parts, runtime
 from violence_detection.dataset import Clips
-from violence_detection.training_step import TrainingStep, steps_per_epoch
+from violence_detection.training_step import (
+    TrainingStep,
+    separate_dropout,
+    steps_per_epoch,
+)
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
 TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
@@ -207,6 +211,22 @@ def test_doubling_all_weights_doubles_the_loss_and_the_gradient():
     (twice,) = learn(step_over(1), clips, weights=2 * weights, steps=1)
     for name in ("loss", "gradient_norm"):
         assert twice[name] == pytest.approx(2 * once[name], rel=1e-5)
+
+
+def test_replicas_draw_different_dropout_masks():
+    strategy = strategy_over(2)
+    with strategy.scope():
+        inputs = keras.Input((64,))
+        dropped = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
+    masks = tf.function(
+        lambda: strategy.run(lambda: dropped(tf.ones((1, 64)), training=True))
+    )
+    first, second = strategy.experimental_local_results(masks())
+    np.testing.assert_array_equal(first, second)  # what Keras gives, as it is built
+    separate_dropout(dropped, strategy)
+    for _ in range(3):
+        first, second = strategy.experimental_local_results(masks())
+        assert not np.array_equal(first, second)
 
 
 def test_a_restored_step_goes_on_where_it_was():

@@ -80,7 +80,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         return finish(planned, shared, _table(planned))
     lines = [
         f"run         {result['run']}",
-        f"epochs      {result['epochs_run']}, the best was {result['best_epoch']}; "
+        f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
         f"{result['videos_per_s']:.0f} videos/s",
         *[
             _score_line(split, result[split])

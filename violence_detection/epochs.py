@@ -25,7 +25,11 @@ from violence_detection.errors import TrainingError
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.selection import EpochSelection
-from violence_detection.training_step import TrainingStep, steps_per_epoch
+from violence_detection.training_step import (
+    TrainingStep,
+    separate_dropout,
+    steps_per_epoch,
+)
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +86,7 @@ class Trainer:
             )
             optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
             optimizer.build(self.classifier.trainable_variables)
+        separate_dropout(self.classifier, machine.strategy)
         self.step = TrainingStep(
             self.classifier,
             loss=parts.load(
@@ -246,6 +251,7 @@ class Trainer:
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+        separate_dropout(self.classifier, self.machine.strategy)
         self.step.restore(facts["step"])
         self.selection.restore(facts["selection"])
         self.history = facts["history"]

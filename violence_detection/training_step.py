@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 _FIRST_SCALE = 2.0**15
@@ -124,6 +125,22 @@ class TrainingStep:
             scaled = loss * scale
         gradients = tape.gradient(scaled, variables)
         return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
+
+
+def separate_dropout(classifier: keras.Model, strategy: tf.distribute.Strategy) -> None:
+    """Let each replica draw dropout masks of its own; as built, all draw the same one.
+
+    The seed of replica r is that of the first plus r, so the first one's is all that a
+    resumed training needs.
+    """
+    for variable in classifier.variables:
+        if "seed_generator" not in variable.path:
+            continue
+        first = variable.numpy()
+        for replica, local in enumerate(
+            strategy.experimental_local_results(variable.value)
+        ):
+            local.assign(first + np.array([replica, 0], first.dtype))
 
 
 def steps_per_epoch(videos: int, batch_size: int) -> int:
