@@ -6,16 +6,18 @@ import os
 import pytest
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.runs import FORMAT_VERSION, Run
+from violence_detection.runs import CONFIG_KEYS, FORMAT_VERSION, Run
+
+CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)}
 
 
 @pytest.fixture
 def run(tmp_path) -> Run:
     """A finished run."""
     run = Run.named(tmp_path / "checkpoints", "mine")
-    run.write_config({"epochs": 3})
+    run.write_config(CONFIG)
     run.model_path.write_bytes(b"a model")
-    run.write_results({"best_epoch": 2})
+    run.write_results({"threshold": 0.5})
     return run
 
 
@@ -23,6 +25,12 @@ def message_of(folder) -> str:
     with pytest.raises(RunError) as raised:
         Run.open(folder)
     return str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["training_config.json", "training_results.json"])
+def test_a_run_whose_json_lacks_what_it_must_say_is_refused(run, name):
+    (run.dir / name).write_text('{"format_version": 1}')
+    assert f"{name} must have `" in message_of(run.dir)
 
 
 def test_a_run_leaves_the_files_of_the_contract(run):
@@ -41,8 +49,8 @@ def test_a_run_leaves_the_files_of_the_contract(run):
 def test_a_finished_run_opens_with_what_was_written(run):
     opened = Run.open(str(run.dir))
     assert opened == run
-    assert opened.config() == {"format_version": FORMAT_VERSION, "epochs": 3}
-    assert opened.results() == {"best_epoch": 2}
+    assert opened.config() == {"format_version": FORMAT_VERSION, **CONFIG}
+    assert opened.results() == {"threshold": 0.5}
 
 
 def test_a_moved_run_opens_where_it_is_now(run, tmp_path):

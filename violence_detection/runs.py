@@ -10,6 +10,10 @@ from violence_detection import files
 from violence_detection.errors import ConfigError, RunError
 
 FORMAT_VERSION = 1
+CONFIG_KEYS = frozenset(
+    "classes normal_class dataset features fingerprint feature_space weights window_s".split()
+)
+RESULTS_KEYS = frozenset({"threshold"})
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,15 @@ class Run:
                 f"The run's format must be <= {FORMAT_VERSION}. Received: {version} in {folder} "
                 "(made by a newer version of this program)"
             )
+        for path, keys in (
+            (run.config_path, CONFIG_KEYS),
+            (run.results_path, RESULTS_KEYS),
+        ):
+            missing = keys - _read_json(path).keys()
+            if missing:
+                raise RunError(
+                    f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
+                )
         return run
 
     def config(self) -> dict[str, Any]:
