@@ -55,7 +55,7 @@ def test_a_finished_run_opens_with_what_was_written(run):
 
 def test_a_moved_run_opens_where_it_is_now(run, tmp_path):
     moved = run.dir.rename(tmp_path / "elsewhere")
-    assert Run.open(moved).config()["epochs"] == 3
+    assert Run.open(moved).config()["classes"] == "CLASSES"
 
 
 def test_a_name_that_is_taken_is_not_given_again(tmp_path):
