@@ -159,3 +159,12 @@ def test_a_table_read_back_is_what_was_written(tmp_path_factory, rows):
     written = [{"path": "p", "a": a, "b": b} for a, b in rows]
     files.write_csv(path, ("path", "a", "b"), written)
     assert files.read_csv(path) == written
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"x,y\n1,2\n", b"\xff\xfe\x00", b"path,split\na\n"]
+)
+def test_a_table_of_ours_that_was_altered_is_one_line(tmp_path, content):
+    (tmp_path / "splits.csv").write_bytes(content)
+    with pytest.raises(ViolenceDetectionError, match="splits.csv must"):
+        files.read_own_csv(tmp_path / "splits.csv", ("path", "split"))

@@ -210,7 +210,9 @@ class FeatureCache:
         """
         if not self.manifest_path.is_file():
             return []
-        return [Entry.of(row) for row in files.read_csv(self.manifest_path)]
+        return [
+            Entry.of(row) for row in files.read_own_csv(self.manifest_path, COLUMNS)
+        ]
 
     def known(self) -> dict[str, Entry]:
         """What is known of each video: the manifest, and after it what a killed run noted."""

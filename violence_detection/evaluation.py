@@ -157,7 +157,8 @@ def find_leaks(
     Names of recordings are compared within one dataset only; contents always.
     """
     learned = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in files.read_csv(run.videos_path) if row["split"] in learned]
+    table = files.read_own_csv(run.videos_path, ("group", "split", "digest"))
+    rows = [row for row in table if row["split"] in learned]
     groups = {row["group"] for row in rows} if same_dataset else set()
     digests = {row["digest"] for row in rows}
     leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
@@ -239,7 +240,7 @@ def _draw(
     )
     rows = [
         {name: float(value) for name, value in row.items() if value}
-        for row in files.read_csv(run.history_path)
+        for row in files.read_own_csv(run.history_path, ("epoch",))
     ]
     figures.history(paths["history"], rows)
     return paths

@@ -121,6 +121,29 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return [dict(zip(columns, row, strict=False)) for row in table if any(row)]
 
 
+def read_own_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that this program wrote.
+
+    Raises:
+        ViolenceDetectionError: If it cannot be read, or does not have `columns`.
+    """
+    columns = list(columns)
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            found = next(csv.reader(file), [])
+        rows = read_csv(path)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ViolenceDetectionError(
+            f"{path} must be a table in UTF-8. ({error})"
+        ) from error
+    if not set(columns) <= set(found) or any(len(row) < len(found) for row in rows):
+        raise ViolenceDetectionError(
+            f"{path} must have the columns {','.join(columns)} in every row. It was altered; "
+            "put it back or, in a cache, remove it to have it made again."
+        )
+    return rows
+
+
 def sha256_of_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

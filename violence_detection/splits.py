@@ -120,7 +120,7 @@ def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
 def read(path: Path) -> dict[str, str]:
     """Split by key, from a splits.csv; empty where there is none."""
     return (
-        {row["path"]: row["split"] for row in files.read_csv(path)}
+        {row["path"]: row["split"] for row in files.read_own_csv(path, COLUMNS)}
         if path.is_file()
         else {}
     )
