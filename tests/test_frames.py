@@ -341,3 +341,14 @@ def test_every_frame_passes_once_with_its_time_and_the_wanted_pictures(video):
     pictures = {index: picture for index, _, picture in seen if picture is not None}
     assert list(pictures) == [3, 5, 39]
     assert frames_seen(np.stack(list(pictures.values()))) == [3, 5, 39]
+
+
+def test_windows_reach_the_end_of_a_file_that_declares_too_little(tmp_path):
+    """Two AVI files, one behind the other: the header tells of the first alone."""
+    single = draw_video(tmp_path / "a.avi", frames=40, fps=10, codec="MJPG")
+    joined = tmp_path / "joined.avi"
+    joined.write_bytes(single.read_bytes() * 2)
+    frames = reader().read(joined).frames
+    plan, _ = reader().plan(joined, window_s=1.0, stride_s=1.0)
+    assert plan.num_frames == frames
+    assert list(plan.starts())[-1] == frames - plan.length_frames

@@ -436,3 +436,18 @@ def test_a_plan_writes_nothing(features_dir, tmp_path):
     planned = training.plan(config)
     assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
     assert planned["dry_run"] is True and tree(tmp_path) == []
+
+
+def test_force_loses_no_run_before_the_new_one_can_start(
+    features_dir, run_dir, tmp_path
+):
+    with pytest.raises(CacheError):
+        training.train(
+            TrainConfig(
+                features=str(tmp_path / "typo"),
+                checkpoint_dir=str(run_dir.parent),
+                run=run_dir.name,
+            ),
+            force=True,
+        )
+    assert (run_dir / "best_model.keras").is_file()

@@ -81,7 +81,11 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
         )
     )
     judged = evaluation.evaluate(trained["run"], EvaluateConfig(seed=config.seed))
-    example = next(iter(sorted((clips / "violent").iterdir())))
+    table = files.read_csv(clips / "videos.csv")
+    tested = [
+        row for row in table if row["split"] == "test" and row["label"] == "violent"
+    ]
+    example = clips / tested[0]["path"]
     predicted = prediction.predict(trained["run"], [str(example)], PredictConfig())
     return {
         "run": trained["run"],

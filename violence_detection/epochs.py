@@ -74,6 +74,8 @@ class Trainer:
         shares = counts / counts.sum()
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
+        # The same start whether or not a backbone was drawn before.
+        keras.utils.set_random_seed(config.seed)
         with machine.strategy.scope():
             self.classifier = model.build_classifier(
                 head=config.head,
@@ -272,7 +274,8 @@ class Trainer:
 
 def save_classifier(classifier: keras.Model, path) -> None:
     """Save under a temporary name, then rename: a kill leaves the model before."""
-    temporary = path.with_name(f"{path.stem}{files.TEMPORARY_MARK}{os.getpid()}.keras")
+    # Not ending as the checkpoints do, which people list by their name.
+    temporary = path.with_name(f"{files.TEMPORARY_MARK}{os.getpid()}-{path.name}")
     try:
         classifier.save(temporary)
         os.replace(temporary, path)

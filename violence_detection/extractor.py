@@ -1,4 +1,4 @@
-"""From a video to its features: one object that extraction, prediction and export share."""
+"""From a video to its features: one object that extraction and prediction share."""
 
 import hashlib
 import logging
@@ -12,12 +12,7 @@ import numpy as np
 from violence_detection import parts, runtime, units
 from violence_detection.cache import FeatureSpace
 from violence_detection.errors import WeightsError
-from violence_detection.frames import (
-    SHORT_TOLERANCE,
-    ClipReader,
-    WindowPlan,
-    sample_indices,
-)
+from violence_detection.frames import ClipReader, WindowPlan, sample_indices
 
 log = logging.getLogger(__name__)
 
@@ -185,17 +180,18 @@ class FeatureExtractor:
             VideoError: If no window can be decoded.
         """
         plan, fps = self.reader.plan(path, window_s=window_s, stride_s=stride_s)
-        assembler = _Assembler(plan, fps, self.space.frames)
-        for index, rows in self.encode_clips(self._pictures(path, assembler)):
-            yield from assembler.add(index, rows[0])
-        if assembler.shortage:
-            log.warning(f"{path}: {assembler.shortage}")
-        if assembler.finished:
-            yield from assembler.rest()
-        else:  # not one window long, whatever it declares: one clip
+        if plan.damage:
+            log.warning(f"{path}: {plan.damage}")
+        if (
+            plan.length_frames == plan.num_frames
+        ):  # one clip: read as extraction reads it
             clip = self.reader.read(path)
             for _, rows in self.encode_clips([(None, clip.pictures)]):
                 yield 0.0, clip.duration_s, rows
+            return
+        assembler = _Assembler(plan, fps, self.space.frames)
+        for index, rows in self.encode_clips(self._pictures(path, assembler)):
+            yield from assembler.add(index, rows[0])
 
     def _pictures(
         self, path: Path, assembler: "_Assembler"
@@ -212,12 +208,10 @@ class _Assembler:
 
     Attributes:
         times_s: Time of each frame, from the first that is still needed.
-        finished: Windows that were complete.
     """
 
     def __init__(self, plan: WindowPlan, fps: float, count: int) -> None:
         self.times_s: dict[int, float] = {}
-        self.finished = 0
         self._plan, self._fps, self._count = plan, fps, count
         self._features: dict[int, np.ndarray] = {}
         self._waiting: deque[tuple[int, list[int]]] = deque()
@@ -242,27 +236,7 @@ class _Assembler:
             start_s = self.times_s[start]
             end_s = start_s + units.frames_to_s(self._plan.length_frames, self._fps)
             yield start_s, end_s, np.stack([self._features[one] for one in indices])
-            self.finished += 1
             self._forget(start)
-
-    def rest(self) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Where a video ends before it should: its last window, if half of it is there."""
-        if not self._waiting:
-            return
-        start, indices = self._waiting[0]
-        sound = [index for index in indices if index in self._features]
-        if len(sound) >= self._count / 2:
-            rows = [self._features[min(index, sound[-1])] for index in indices]
-            end_s = self.times_s[max(self.times_s)] + units.frames_to_s(1, self._fps)
-            yield self.times_s[start], end_s, np.stack(rows)
-
-    @property
-    def shortage(self) -> str:
-        """What is missing of the declared frames, empty where nothing is."""
-        read, declared = max(self.times_s, default=-1) + 1, self._plan.num_frames
-        if read >= declared * (1 - SHORT_TOLERANCE) - 1:
-            return ""
-        return f"only {read} of {declared} declared frames can be decoded"
 
     def _forget(self, start: int) -> None:
         """Drop what no window after the one at `start` needs."""

@@ -77,12 +77,14 @@ class WindowPlan:
 
     Attributes:
         length_frames, stride_frames: Of the windows.
-        num_frames: What the container declares; counted where it does not.
+        num_frames: Frames that can be decoded.
+        damage: What is wrong with the file, empty where nothing is.
     """
 
     length_frames: int
     stride_frames: int
     num_frames: int
+    damage: str = ""
 
     def starts(self) -> Iterator[int]:
         """First frame of each window, ascending; the last window ends where the video does."""
@@ -152,14 +154,19 @@ class ClipReader:
             VideoError: If it cannot be opened, or no frame of it can be decoded.
         """
         with _opened(path) as video:
-            fps = video.fps or FALLBACK_FPS
-            num_frames = video.declared_frames or sum(1 for _ in video)
-        if not num_frames:
+            # Counted, not believed: a joined or damaged file declares more or less than it has.
+            times_s = [time_s for _, time_s in video]
+            declared, declared_fps = video.declared_frames, video.fps
+        if not times_s:
             raise VideoError("no frame of it can be decoded")
+        fps, num_frames = _true_fps(times_s, declared_fps), len(times_s)
         length = max(1, round(window_s * fps))
         if num_frames <= _SHORT_CLIP_WINDOWS * length:
             length = num_frames
-        return WindowPlan(length, max(1, round(stride_s * fps)), num_frames), fps
+        damage = _damage(times_s, declared, declared_fps)
+        return WindowPlan(
+            length, max(1, round(stride_s * fps)), num_frames, damage
+        ), fps
 
     def pictures(
         self, path: Path, wanted: Iterator[int]
@@ -291,6 +298,15 @@ def _damage(times_s: list[float], declared: int, fps: float) -> str:
     ):
         return ""
     return f"{len(times_s)} of {declared} declared frames can be decoded"
+
+
+def _true_fps(times_s: list[float], declared_fps: float) -> float:
+    """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
+    span_s = times_s[-1] - times_s[0]
+    if span_s <= 0:
+        return declared_fps or FALLBACK_FPS
+    measured = (len(times_s) - 1) / span_s
+    return declared_fps if abs(declared_fps - measured) <= 0.05 * measured else measured
 
 
 def _duration_s(times_s: list[float], fps: float) -> float:

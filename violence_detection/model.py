@@ -28,7 +28,7 @@ def build_classifier(
         classes: K.
         use_cudnn: Whether a GPU may use cuDNN's LSTM.
     """
-    step = max(1, len(features) // _EXAMPLES)
+    step = -(-len(features) // _EXAMPLES)
     return parts.load(
         "heads",
         head,

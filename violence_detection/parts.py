@@ -84,20 +84,31 @@ def load(shelf: str, spec: str, **context: Any) -> Any:
     Raises:
         ConfigError: If the part is not there, or does not take an argument of the spec.
     """
+    part = check_arguments(shelf, spec, known=context)
+    return module(shelf, part.name).build(**part.arguments, **context)
+
+
+def check_arguments(shelf: str, spec: str, *, known: Iterable[str]) -> Spec:
+    """The one part that `spec` names, once its `build` takes every argument of the spec.
+
+    Args:
+        known: Arguments that are not the spec's to give.
+
+    Raises:
+        ConfigError: If it does not, or the spec names several parts.
+    """
     part, *more = parse(spec)
     if more:
         raise ConfigError(f"{shelf}/ takes one part here. Received: {spec}")
     build = module(shelf, part.name).build
-    accepted = [
-        key for key in inspect.signature(build).parameters if key not in context
-    ]
+    accepted = [key for key in inspect.signature(build).parameters if key not in known]
     for key in part.arguments:
         if key not in accepted:
             raise ConfigError(
                 f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
                 f"Received: {key}"
             )
-    return build(**part.arguments, **context)
+    return part
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

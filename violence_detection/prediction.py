@@ -58,6 +58,8 @@ class Predictor:
         for start_s, end_s, features in self._extractor.windows(
             path, window_s=self.window_s, stride_s=self.stride_s
         ):
+            if not np.isfinite(features).all():
+                raise VideoError("its features are not finite in float16")
             windows.append({"start_s": round(start_s, 3), "end_s": round(end_s, 3)})
             batch.append(features)
             if len(batch) == _WINDOWS_AT_ONCE:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, metrics, model, runtime, videos
+from violence_detection import dataset, files, metrics, model, parts, runtime, videos
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
@@ -43,7 +43,8 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     run, config = _choose_run(config, force=force)
     if config.resume and run.finished:
         log.info(f"{run.dir} is finished; this is its result.")
-        return run.results()
+        return {**run.results(), "run": str(run.dir)}
+    _check_before_hours_of_work(config)
 
     # -- on what: seed, precision, devices
     machine = runtime.start(
@@ -96,7 +97,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train` would do; nothing is written."""
-    run, config = _choose_run(config, force=force, replace=False)
+    run, config = _choose_run(config, force=force)
     planned = {"dry_run": True, "run": str(run.dir), "settings": config.as_dict()}
     if config.features is None:
         from violence_detection import features
@@ -185,15 +186,13 @@ def _scores(
 # -- the run
 
 
-def _choose_run(
-    config: TrainConfig, *, force: bool, replace: bool = True
-) -> tuple[Run, TrainConfig]:
+def _choose_run(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
     """The run to fill, and the settings: those of the run where it is resumed.
 
-    With `force` a run that stands there is removed, if `replace`.
+    With `force` a run that stands there may be replaced, once everything else is known to work.
     """
     checkpoint_dir = Path(config.checkpoint_dir)
-    run = stale = None
+    run = None
     if config.resume and config.run is None:
         run = Run.newest(checkpoint_dir)
     run = run or Run.named(checkpoint_dir, config.run)
@@ -211,10 +210,7 @@ def _choose_run(
             raise ConfigError(
                 f"--force replaces runs only. Received: {run.dir} (it is none)"
             )
-        stale = run
     _check_sources(config)
-    if stale and replace:
-        shutil.rmtree(stale.dir)
     return run, config
 
 
@@ -237,6 +233,20 @@ def _check_sources(config: TrainConfig) -> None:
             f"`{name}` must go with --dataset-path: the features of --features are made "
             f"already. Received: {name}={getattr(config, name)}"
         )
+
+
+def _check_before_hours_of_work(config: TrainConfig) -> None:
+    """What would be refused after an extraction is refused before it."""
+    runtime.import_tensorflow()
+    smoothing = {"label_smoothing": config.label_smoothing, "class_shares": [0.5, 0.5]}
+    parts.load("losses", config.loss, **smoothing)
+    parts.check_arguments(
+        "heads", config.head, known=("examples", "outputs", "use_cudnn")
+    )
+    if config.dataset_path is not None:
+        folder = videos.read_folder(Path(config.dataset_path))
+        videos.normal_class(folder.labels, config.normal_class)
+        files.ensure_writable(Path(config.checkpoint_dir))
 
 
 def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
@@ -301,7 +311,9 @@ def _start_run(
     classes: list[str],
     machine: runtime.Machine,
 ) -> None:
-    """Write the run's settings before anything else happens in it."""
+    """Write the run's settings before anything else happens in it; a run replaced goes now."""
+    if run.config_path.is_file() and not config.resume:
+        shutil.rmtree(run.dir)
     files.ensure_writable(run.dir)
     files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()

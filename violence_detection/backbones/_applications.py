@@ -36,6 +36,10 @@ def build_encoder(
         ConfigError: If the network cannot be built for `frame_size`.
         WeightsError: If the weights cannot be had or do not fit.
     """
+    if layer != "pool" and frame_size != 224:
+        raise ConfigError(
+            f"`frame_size` must be 224 for a layer behind the pooling. Received: {frame_size}"
+        )
     shape = (frame_size, frame_size, 3)
     top = (
         {"include_top": False, "pooling": "avg"}

@@ -1,4 +1,4 @@
-"""Layers that heads share; registered, so that a saved model loads without this package's help."""
+"""Layers that heads share, registered so that a saved model names them and holds no code."""
 
 import keras
 import numpy as np
