@@ -1,5 +1,6 @@
 """What training and evaluation read: the features of a split, and batches of them."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ import numpy as np
 
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import CacheError
+from violence_detection.kept_splits import KeptSplits
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,7 +49,13 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
             f"Features must be of a finished extraction. Received: {cache.dir} (interrupted; start "
             "extract-features again)"
         )
-    entries = [entry for entry in cache.entries() if entry.usable]
+    # One split for all feature spaces of a dataset: it may have been redrawn through another.
+    kept = KeptSplits(cache.dir.parent).read()
+    entries = [
+        dataclasses.replace(entry, split=kept.get(entry.path, entry.split))
+        for entry in cache.entries()
+        if entry.usable
+    ]
     if not entries:
         raise CacheError(
             f"There must be features of at least one video. Received: {cache.dir}"

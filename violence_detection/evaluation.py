@@ -59,8 +59,9 @@ def evaluate(
     predicted = model.decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
-    same_dataset = cache.settings().get("dataset") == trained.get("dataset")
-    leaks = find_leaks(run, entries, config.split, same_dataset=same_dataset)
+    leaks = find_leaks(
+        run, entries, config.split, same_dataset=_is_same_dataset(run, cache)
+    )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
     )
@@ -165,6 +166,16 @@ def find_leaks(
     return sorted(
         leaks | {f"content of {e.path}" for e in entries if e.digest in digests}
     )
+
+
+def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
+    """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
+    if cache.settings().get("dataset") == run.config()["dataset"]:
+        return True
+    learned = {
+        row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
+    }
+    return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:
