@@ -386,11 +386,9 @@ def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, v
     assert tree(tmp_path) == []
 
 
-def test_a_batch_must_divide_over_the_devices(features_dir, tmp_path):
-    with pytest.raises(
-        ConfigError, match="a multiple of the 2 devices. Received: batch_size=7"
-    ):
-        train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)
+def test_a_batch_need_not_divide_over_the_devices(features_dir, tmp_path):
+    result = train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)
+    assert result["effective"]["replicas"] == 2
 
 
 @pytest.mark.parametrize(

@@ -98,19 +98,20 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
 
 
 def batch_indices(
-    order: np.ndarray, batch_size: int
+    order: np.ndarray, batch_size: int, replicas: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Rows of each batch, and which of them count.
 
-    Every batch has `batch_size` rows: the last one is filled up with row 0 and 0.0, so that
-    shapes are static and every replica gets its share.
+    Every batch has B rows, `batch_size` rounded up to a multiple of `replicas`: it is filled
+    up with row 0 and 0.0, so that shapes are static and every replica gets its share.
 
     Yields:
-        indices int64 (batch_size,), real float32 (batch_size,) of 0.0 and 1.0.
+        indices int64 (B,), real float32 (B,) of 0.0 and 1.0.
     """
+    width = -(-batch_size // replicas) * replicas
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        empty = batch_size - len(rows)
+        empty = width - len(rows)
         yield (
             np.pad(rows, (0, empty)),
             np.pad(np.ones(len(rows), np.float32), (0, empty)),
@@ -124,6 +125,7 @@ def batches(
     classes: int,
     order: np.ndarray,
     batch_size: int,
+    replicas: int = 1,
 ) -> "tf.data.Dataset":
     """An epoch of training batches, gathered a batch at a time and prefetched.
 
@@ -132,7 +134,8 @@ def batches(
         weights: float32 (N,), weight of each video.
         classes: K.
         order: From `epoch_order`.
-        batch_size: B, over all replicas.
+        batch_size: Videos in a batch, over all replicas.
+        replicas: B is `batch_size` rounded up to a multiple of these.
 
     Returns:
         Dataset of features float32 (B, T, D), targets float32 (B, 1 or K), and weights
@@ -153,12 +156,14 @@ def batches(
     def gather_in_graph(rows, real):
         kinds = (tf.float32, tf.float32, tf.float32)
         features, goal, weight = tf.numpy_function(gather, (rows, real), kinds)
-        features.set_shape((batch_size, *shape))
-        goal.set_shape((batch_size, goals.shape[1]))
-        weight.set_shape((batch_size,))
+        features.set_shape((rows.shape[0], *shape))
+        goal.set_shape((rows.shape[0], goals.shape[1]))
+        weight.set_shape((rows.shape[0],))
         return features, goal, weight
 
-    rows, real = map(np.stack, zip(*batch_indices(order, batch_size), strict=True))
+    rows, real = map(
+        np.stack, zip(*batch_indices(order, batch_size, replicas), strict=True)
+    )
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

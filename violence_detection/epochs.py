@@ -149,6 +149,7 @@ class Trainer:
             classes=len(self.classes),
             order=order,
             batch_size=self.config.batch_size,
+            replicas=self.machine.replicas,
         )
         batches = self.machine.strategy.experimental_distribute_dataset(batches)
         steps = [self.step(batch) for batch in batches]

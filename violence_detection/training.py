@@ -54,11 +54,6 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         virtual_devices=config.virtual_devices,
         deterministic=config.deterministic,
     )
-    if config.batch_size % machine.replicas:
-        raise ConfigError(
-            f"`batch_size` must be a multiple of the {machine.replicas} devices. "
-            f"Received: batch_size={config.batch_size}"
-        )
 
     # -- from what: cached clips, extracted first where they are missing
     cache, failures = _features(config)
