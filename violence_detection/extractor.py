@@ -99,6 +99,12 @@ class FeatureExtractor:
         Raises:
             WeightsError: If `weights` are not those that the space was made with.
         """
+        precision = space.precision
+        if precision != "float32" and runtime.precision(True) != precision:
+            log.warning(
+                f"This machine has no {precision}; the backbone runs in float32."
+            )
+            precision = "float32"
         extractor = cls.build(
             backbone=space.backbone,
             weights=weights,
@@ -106,7 +112,7 @@ class FeatureExtractor:
             frames=space.frames,
             frame_size=space.frame_size,
             engine=space.engine,
-            precision=space.precision,
+            precision=precision,
             batch_size=batch_size,
             seed=seed,
         )

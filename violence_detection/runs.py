@@ -78,12 +78,13 @@ class Run:
 
     @classmethod
     def newest(cls, checkpoint_dir: Path) -> Self | None:
-        """The run whose settings were written last, if there is one."""
+        """The unfinished run whose settings were written last, else the finished one."""
         configs = list(checkpoint_dir.glob("*/training_config.json"))
         if not configs:
             return None
-        return cls(
-            max(configs, key=lambda path: path.stat().st_mtime_ns).parent.resolve()
+        runs = [cls(path.parent.resolve()) for path in configs]
+        return max(
+            runs, key=lambda run: (not run.finished, run.config_path.stat().st_mtime_ns)
         )
 
     @classmethod
