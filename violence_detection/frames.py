@@ -258,6 +258,10 @@ class _Decoder:
 
 def _check_file(path: Path) -> None:
     try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # OpenCV crashes on such a name
+        raise VideoError("its path is not UTF-8") from error
+    try:
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError as error:

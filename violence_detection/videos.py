@@ -342,6 +342,11 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], lis
         name = match and match[1 if expression.groups else 0]
         alone += not name
         grouped.append(dataclasses.replace(video, group=name or video.path))
+    if alone == len(videos):
+        raise ConfigError(
+            "--group-pattern must match the videos' paths. Received: "
+            f"{pattern} (matches none of {alone}, e.g. {videos[0].path})"
+        )
     notes = [
         f"--group-pattern does not match {alone} videos; each is its own recording."
     ]
