@@ -1,5 +1,6 @@
 """Videos are drawn here, never stored or downloaded."""
 
+import csv
 import hashlib
 import logging
 import signal
@@ -173,3 +174,13 @@ def run_dir(features_dir, tmp_path_factory) -> Path:
     return Path(
         train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"]
     )
+
+
+def read_history(run: Path) -> list[dict[str, str]]:
+    """Rows of the history without how long they took."""
+    with open(run / "training_history.csv") as file:
+        return [{**row, "videos_per_s": ""} for row in csv.DictReader(file)]
+
+
+def tree_of(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -271,7 +271,8 @@ def test_a_folder_without_features_is_refused(tmp_path):
 
 
 def test_a_cache_opens_with_its_space(tmp_path):
-    settings = {"feature_space": dataclasses.asdict(SPACE)}
+    settings = dict.fromkeys(("dataset", "grouping", "fingerprint", "weights"), "")
+    settings |= {"complete": True, "feature_space": dataclasses.asdict(SPACE)}
     files.write_json(tmp_path / "extraction.json", settings)
     FeatureCache(tmp_path).write_manifest([])
     opened = FeatureCache.open(str(tmp_path))

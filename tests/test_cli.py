@@ -436,7 +436,7 @@ def test_the_commands_are_installed(name):
         ("train --features x --epochs 0", "`epochs` must be >= 1. Received: epochs=0"),
         (
             "train --features x --learning-rate nan",
-            "`learning_rate` must be of type float",
+            "`learning_rate` must be finite",
         ),
         (
             "train --features x --head bilstm",

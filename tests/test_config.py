@@ -155,10 +155,39 @@ def test_another_type_is_refused(kind, setting):
     )
 
 
-def test_not_a_number_is_in_no_range():
-    assert "must be of type float" in message_of(
-        TrainConfig, learning_rate=float("nan")
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_what_is_no_finite_number_is_in_no_range(value):
+    told = message_of(TrainConfig, clip_norm=float(value))
+    assert told == f"`clip_norm` must be finite. Received: clip_norm={value}"
+
+
+def test_a_learning_rate_of_nothing_is_refused():
+    told = message_of(TrainConfig, learning_rate=0.0)
+    assert told == "`learning_rate` must be > 0.0. Received: learning_rate=0.0"
+
+
+@pytest.mark.parametrize("name", ["cache_dir", "checkpoint_dir", "features", "weights"])
+def test_an_empty_path_is_not_the_folder_one_is_in(name):
+    assert f"`{name}` must be " in message_of(TrainConfig, **{name: ""})
+
+
+def test_smoothing_may_be_said_in_the_loss():
+    config = TrainConfig(loss="focal(label_smoothing=0.2, gamma=1)")
+    assert (config.loss, config.label_smoothing) == ("focal(gamma=1)", 0.2)
+    said_twice = {"loss": "crossentropy(label_smoothing=0.2)", "label_smoothing": 0.1}
+    assert "--label-smoothing and --loss must agree" in message_of(
+        TrainConfig, **said_twice
     )
+    assert "`label_smoothing` must be <= 0.5" in message_of(
+        TrainConfig, loss="focal(label_smoothing=3)"
+    )
+
+
+def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text('{"batch-size": 8, "batch_size": 16}')
+    with pytest.raises(ConfigError, match="`batch_size` is there twice"):
+        TrainConfig.of({}, file)
 
 
 def test_a_whole_number_will_do_for_a_fraction():

@@ -128,7 +128,7 @@ def test_training_stops_when_validation_gets_no_better(tmp_path):
 
 @pytest.mark.slow
 def test_without_patience_all_epochs_are_run(features_dir, tmp_path):
-    asked = {"epochs": 12, "learning_rate": 0.0, "monitor": "val_auc"}
+    asked = {"epochs": 12, "learning_rate": 1e-12, "monitor": "val_auc"}
     patient = train_quickly(features_dir, tmp_path, early_stopping_patience=0, **asked)
     assert (patient["epochs_run"], patient["best_epoch"]) == (12, 1)
 

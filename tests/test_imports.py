@@ -17,7 +17,7 @@ errors units files parts settings config runs
 SHELVES
 runtime schedule metrics figures report progress
 videos splits frames cache kept_splits extractor extraction features
-dataset model selection training_step training_state epochs training
+dataset model selection training_step training_state epochs training_run training
 evaluation prediction people drawing demo
 door cli
 """.split()
@@ -68,7 +68,7 @@ def test_every_module_has_a_place_in_the_order():
 
 
 def test_the_test_sees_imports():
-    assert own_imports("splits") == {"files", "videos"}
+    assert own_imports("splits") == {"errors", "files", "videos"}
     assert own_imports("backbones.vgg19") == {"backbones._applications"}
     assert {"figures", "metrics"} <= own_imports("evaluation")
 

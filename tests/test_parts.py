@@ -126,3 +126,33 @@ def test_one_part_is_loaded_at_a_time():
 def test_the_nearest_word_is_offered_only_when_it_is_near():
     assert parts.nearest("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
     assert parts.nearest("zzzz", ["epochs", "seed"]) == ""
+
+
+# -- what an argument must be
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("linear(dropout=2)", "`dropout` of heads/linear must be float in [0, 0.99]"),
+        ("linear(dropout=1e999)", "must be float in [0, 0.99]. Received: dropout=inf"),
+        ("linear(dropout=abc)", "Received: dropout='abc'"),
+        ("bilstm_attention(units=0)", "must be int in [1, 4096]. Received: units=0"),
+        ("bilstm_attention(units=1.5)", "must be int in [1, 4096]"),
+        ("bilstm_attention(units=true)", "must be int in [1, 4096]"),
+        ("bilstm_attention(change=1)", "must be true or false. Received: change=1"),
+    ],
+)
+def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, told):
+    known = ("examples", "outputs", "use_cudnn")
+    with pytest.raises(ConfigError) as caught:
+        parts.check_arguments("heads", spec, known=known)
+    assert told in str(caught.value)
+
+
+def test_an_argument_may_be_of_several_types():
+    known = ("label_smoothing", "class_shares")
+    for alpha in ("auto", "none", "0.3", "1"):
+        parts.check_arguments("losses", f"focal(alpha={alpha})", known=known)
+    with pytest.raises(ConfigError, match="must be float or a word or none"):
+        parts.check_arguments("losses", "focal(alpha=[1])", known=known)

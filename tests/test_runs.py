@@ -96,14 +96,27 @@ def test_a_folder_that_is_not_there_is_no_run(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    "name", ["training_config.json", "training_results.json", "best_model.keras"]
-)
+@pytest.mark.parametrize("name", ["training_results.json", "best_model.keras"])
 def test_an_unfinished_run_is_told_how_to_finish(run, name):
     (run.dir / name).unlink()
     assert message_of(run.dir) == (
         f"A finished run must hold {name}. Received: {run.dir} (it does not; train --resume goes "
         "on with an unfinished one)"
+    )
+
+
+def test_a_folder_that_is_no_run_is_not_told_to_resume(tmp_path):
+    assert message_of(tmp_path) == (
+        f"RUN must be a folder that train left. Received: {tmp_path} (it has no "
+        "training_config.json)"
+    )
+
+
+@pytest.mark.parametrize("threshold", ["0.5", None, 1.5, float("nan"), True])
+def test_a_threshold_that_is_no_share_is_refused(run, threshold):
+    run.results_path.write_text(json.dumps({"threshold": threshold}))
+    assert "`threshold` in training_results.json must be in [0, 1]" in message_of(
+        run.dir
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from violence_detection import splits
+from violence_detection.errors import CacheError
 from violence_detection.videos import SPLITS, Video
 
 
@@ -20,9 +21,12 @@ def recordings(*sizes: int, label: str = "a", split: str = "") -> list[Video]:
     ]
 
 
-def assign(videos, *, kept=None, validation=0.15, test=0.15, seed=42) -> dict[str, str]:
+def assign(
+    videos, *, kept=None, leads=None, validation=0.15, test=0.15, seed=42
+) -> dict[str, str]:
     return splits.assign(
         videos,
+        leads=leads or {},
         kept=kept or {},
         validation_fraction=validation,
         test_fraction=test,
@@ -151,6 +155,12 @@ def test_a_new_video_follows_its_recording():
     )
 
 
+def test_a_new_video_follows_a_recording_of_which_all_videos_are_gone():
+    videos = recordings(1, 1, 1, label="a") + recordings(2, 2, 2, label="b")
+    for split in SPLITS:
+        assert assign(videos, leads={"b1": split})["b1-0.mp4"] == split
+
+
 def test_a_new_recording_joins_the_part_that_lacks_most():
     videos = recordings(*[1] * 8, label="a") + recordings(*[1] * 8, label="b")
     kept = {video.key: "train" for video in videos}
@@ -235,14 +245,45 @@ def test_the_file_read_back_is_what_was_assigned(tmp_path):
     videos = [*TWO_CLASSES, Video('a, "b"\n.mp4', "a", "x y", "test")]
     assigned = assign(videos)
     splits.write(tmp_path / "splits.csv", videos, assigned)
-    assert splits.read(tmp_path / "splits.csv") == assigned
+    rows = splits.read(tmp_path / "splits.csv")
+    assert {row["path"]: row["split"] for row in rows} == assigned
     text = (tmp_path / "splits.csv").read_text()
-    assert text.startswith("path,label,group,split,source\na0-0.mp4,a,a0,")
-    assert text.endswith("test,given\n")
+    assert text.startswith(
+        'path,label,group,split,source\n"a, ""b""\n.mp4",a,x y,test,given'
+    )
+    assert rows[1]["path"] == "a0-0.mp4"
 
 
 def test_no_file_keeps_nothing(tmp_path):
-    assert splits.read(tmp_path / "splits.csv") == {}
+    assert splits.read(tmp_path / "splits.csv") == []
+
+
+def test_rows_of_videos_that_are_gone_are_kept(tmp_path):
+    path, assigned = tmp_path / "splits.csv", assign(TWO_CLASSES)
+    splits.write(path, TWO_CLASSES, assigned)
+    gone = [row for row in splits.read(path) if row["label"] == "b"]
+    splits.write(path, TWO_CLASSES[:60], assigned, gone)
+    assert {row["path"]: row["split"] for row in splits.read(path)} == assigned
+
+
+def test_a_file_with_another_word_for_a_split_is_refused(tmp_path):
+    path = tmp_path / "splits.csv"
+    path.write_text("path,label,group,split,source\na.mp4,a,a,vali,drawn\n")
+    with pytest.raises(
+        CacheError, match=r"must be one of train.*Received: vali \(a\.mp4"
+    ):
+        splits.read(path)
+
+
+def test_what_the_parts_lack_is_said():
+    videos = recordings(1, 1, 1, label="a") + recordings(1, label="b")
+    there = dict(zip([v.key for v in videos], [*SPLITS, "train"], strict=True))
+    assert splits.gaps(videos, there) == [
+        "validation has no videos of b",
+        "test has no videos of b",
+    ]
+    all_train = dict.fromkeys(there, "train")
+    assert splits.gaps(videos, all_train)[1] == "test has no videos"
 
 
 def test_leaks_are_recordings_in_two_splits():

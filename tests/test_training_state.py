@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from violence_detection import training_state
-from violence_detection.errors import ViolenceDetectionError
+from violence_detection.errors import TrainingError, ViolenceDetectionError
 
 VARIABLES = [np.float32([[1.5, np.pi]]), np.int64(7), np.uint32([1, 2]), np.float16([])]
 
@@ -62,11 +62,12 @@ def test_a_kill_between_the_two_renames_leaves_the_state_before(tmp_path):
     assert training_state.load(tmp_path)[1] == {"epoch": 1}
 
 
-def test_with_both_damaged_there_is_no_state(tmp_path):
+def test_with_both_damaged_nothing_is_made_up(tmp_path):
     saved(tmp_path, 1, 2)
     for path in tmp_path.iterdir():
         flip(path)
-    assert training_state.load(tmp_path) is None
+    with pytest.raises(TrainingError, match="state must be whole"):
+        training_state.load(tmp_path)
 
 
 def test_nothing_saved_is_no_state(tmp_path):

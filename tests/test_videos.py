@@ -195,6 +195,13 @@ def test_a_table_with_groups_says_where_they_came_from(tmp_path):
     assert [video.group for video in folder.videos] == ["r", "2.mp4"]
 
 
+def test_a_table_with_some_groups_counts_the_videos_without(tmp_path):
+    lines = ("1.mp4,a,r,,", "2.mp4,b,,,", "3.mp4,b,,,", "4.mp4,b,,0,2")
+    with_table(tmp_path, "path,label,group,start_s,end_s", *lines)
+    folder = read_folder(tmp_path)
+    assert (folder.grouping, folder.ungrouped) == ("videos.csv", 2)
+
+
 def test_the_table_wins_over_the_folders(tmp_path):
     touch(tmp_path, "train/a/1.mp4", "train/a/2.mp4", "test/b/3.mp4")
     with_table(tmp_path, "path,label", "train/a/1.mp4,x", "train/a/2.mp4,y")
@@ -272,6 +279,41 @@ def test_a_row_that_cannot_be_meant_is_named_by_its_line(tmp_path, line, told):
     assert message_of(tmp_path).startswith(f"videos.csv, line 3: {told}")
 
 
+def test_lines_are_counted_with_the_empty_ones(tmp_path):
+    with_table(tmp_path, "path,label", "", "0.mp4,a", "", "1.mp4,")
+    assert message_of(tmp_path).startswith(
+        "videos.csv, line 5: label must not be empty"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (("path,label,path", "1.mp4,a,2.mp4"), "the column path is there twice"),
+        (("path,label", "a,b.mp4,x"), "line 2 has 3 cells under 2 columns"),
+        (("path,label", "a" * 200_000 + ",x"), "field larger than field limit"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused(tmp_path, lines, told):
+    with_table(tmp_path, *lines)
+    assert f"{tmp_path}/videos.csv ({told}" in message_of(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert message_of(tmp_path) == (
+        f"Every folder must be readable. Received: {tmp_path}/b (Permission denied)"
+    )
+
+
 def test_a_row_that_ends_before_its_path_is_said(tmp_path):
     with_table(tmp_path, "label,path", "b,0.mp4", "a")
     assert message_of(tmp_path) == (
@@ -304,7 +346,7 @@ def test_a_table_without_rows_is_refused(tmp_path):
 def test_a_table_in_another_encoding_is_refused(tmp_path):
     with_table(tmp_path, "path,label", "ä.mp4,a", encoding="latin-1")
     assert message_of(tmp_path).startswith(
-        f"videos.csv must be readable UTF-8. Received: {tmp_path}/videos.csv ("
+        f"videos.csv must be a table in UTF-8. Received: {tmp_path}/videos.csv ("
     )
 
 
@@ -371,8 +413,7 @@ def test_a_pattern_takes_the_recording_from_the_path(tmp_path):
             "b/other.mp4",
         ]
         assert folder.grouping == "--group-pattern"
-        told = "--group-pattern does not match 1 videos; each is its own recording."
-        assert folder.notes == (told,)
+        assert folder.ungrouped == 1
 
 
 def test_a_pattern_wins_over_the_table(tmp_path):

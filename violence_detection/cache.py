@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 RECIPE_VERSION = 1
 _DIGITS = 8
+_SETTINGS_KEYS = frozenset(
+    "complete dataset grouping fingerprint feature_space weights".split()
+)
 
 
 @dataclass(frozen=True)
@@ -193,12 +196,16 @@ class FeatureCache:
             raise CacheError(
                 f"{self.extraction_path} must be readable JSON. ({error})"
             ) from error
-        if not isinstance(settings, dict):
-            raise CacheError(f"{self.extraction_path} must hold a JSON object.")
+        if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS_KEYS:
+            raise CacheError(
+                f"{self.extraction_path} must hold a JSON object with "
+                f"{', '.join(sorted(_SETTINGS_KEYS))}. It was altered; start extract-features "
+                "again."
+            )
         return settings
 
     def space(self) -> FeatureSpace:
-        return FeatureSpace.of(self.settings().get("feature_space", {}))
+        return FeatureSpace.of(self.settings()["feature_space"])
 
     # -- the manifest
 

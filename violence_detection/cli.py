@@ -6,7 +6,15 @@ from typing import Any
 import click
 
 from violence_detection import __version__, config, units
-from violence_detection.door import Group, Shared, example, finish, options_of, working
+from violence_detection.door import (
+    PATH,
+    Group,
+    Shared,
+    example,
+    finish,
+    options_of,
+    working,
+)
 from violence_detection.errors import VideoError
 
 
@@ -28,7 +36,7 @@ def main() -> None:
         "violence-detection extract-features my_videos --backbone mobilenetv2"
     )
 )
-@click.argument("video_dir", type=click.Path())
+@click.argument("video_dir", type=PATH)
 @options_of(config.ExtractConfig)
 def extract_features(
     settings: config.ExtractConfig, shared: Shared, video_dir: str
@@ -43,7 +51,7 @@ def extract_features(
         from violence_detection.features import extract, plan
 
         if shared.dry_run:
-            planned = plan(Path(video_dir), settings)
+            planned = plan(Path(video_dir), settings, force=shared.force)
         else:
             extraction = extract(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
@@ -97,7 +105,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
 @main.command(
     epilog=example("violence-detection evaluate checkpoints/my_run --split test")
 )
-@click.argument("run", type=click.Path())
+@click.argument("run", type=PATH)
 @options_of(config.EvaluateConfig)
 def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
     """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
@@ -136,10 +144,8 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
 @main.command(
     epilog=example("violence-detection predict checkpoints/my_run camera_1.mp4")
 )
-@click.argument("run", type=click.Path())
-@click.argument(
-    "videos", nargs=-1, required=True, type=click.Path(), metavar="VIDEO..."
-)
+@click.argument("run", type=PATH)
+@click.argument("videos", nargs=-1, required=True, type=PATH, metavar="VIDEO...")
 @options_of(config.PredictConfig, writes=False)
 def predict(
     settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
@@ -192,8 +198,16 @@ def demo(settings: config.DemoConfig, shared: Shared) -> None:
 # -- how results read
 
 
-def _table(values: dict[str, Any]) -> list[str]:
-    return [f"{name:22s} {value}" for name, value in values.items()]
+def _table(values: dict[str, Any], indent: str = "") -> list[str]:
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}", *_table(value, indent + "  ")]
+        elif isinstance(value, list):
+            lines.append(f"{indent + name:28s} {', '.join(map(str, value))}")
+        else:
+            lines.append(f"{indent + name:28s} {value}")
+    return lines
 
 
 def _score_line(split: str, scores: dict[str, float]) -> str:

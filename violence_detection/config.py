@@ -71,6 +71,10 @@ class FeatureConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.weights:
+            raise ConfigError(
+                "`weights` must be imagenet, random or a file. Received: nothing"
+            )
         if self.weights not in ("imagenet", "random"):
             object.__setattr__(self, "weights", str(Path(self.weights).absolute()))
         if self.validation_fraction + self.test_fraction >= 1:
@@ -130,7 +134,7 @@ class TrainConfig(FeatureConfig):
     batch_size: int = option(
         32, "Videos in a step, over all devices.", low=1, high=65_536
     )
-    learning_rate: float = option(5e-4, "Highest learning rate.", low=0.0, high=10.0)
+    learning_rate: float = option(5e-4, "Highest learning rate.", above=0.0, high=10.0)
     warmup_epochs: float | None = option(
         None,
         "Epochs spent warming up; default: 5, or a fifth of --epochs if that is less.",
@@ -188,8 +192,25 @@ class TrainConfig(FeatureConfig):
                 "`warmup_epochs` must be < epochs. Received: "
                 f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
             )
+        self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
+
+    def _resolve_smoothing(self) -> None:
+        """Put a `label_smoothing` in `loss` into the setting of that name."""
+        first, *more = parts.parse(self.loss)
+        if more or "label_smoothing" not in first.arguments:
+            return
+        arguments = dict(first.arguments)
+        smoothing = arguments.pop("label_smoothing")
+        if "label_smoothing" in self.given and smoothing != self.label_smoothing:
+            raise ConfigError(
+                "--label-smoothing and --loss must agree. Received: "
+                f"--label-smoothing {self.label_smoothing} and --loss {self.loss}"
+            )
+        rule = next(s for s in self.settings() if s.name == "label_smoothing")
+        object.__setattr__(self, "label_smoothing", rule.checked(smoothing))
+        object.__setattr__(self, "loss", str(first._replace(arguments=arguments)))
 
     def _resolve_loss(self, wanted: str) -> None:
         """Put what the shorthand says into `loss`, which alone counts from here on."""

@@ -44,10 +44,12 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
     Raises:
         CacheError: If the extraction was not finished, or nothing is usable.
     """
-    if not cache.settings().get("complete"):
+    settings = cache.settings()
+    if not settings.get("complete"):
+        reason = settings.get("stopped", "interrupted")
         raise CacheError(
-            f"Features must be of a finished extraction. Received: {cache.dir} (interrupted; start "
-            "extract-features again)"
+            f"Features must be of a finished extraction. Received: {cache.dir} (start "
+            f"extract-features again; it was stopped: {reason})"
         )
     # One split for all feature spaces of a dataset: it may have been redrawn through another.
     kept = KeptSplits(cache.dir.parent).read()

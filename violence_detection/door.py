@@ -15,13 +15,14 @@ from typing import Any
 
 import click
 
-from violence_detection import parts, progress
+from violence_detection import files, parts, progress
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.settings import Config, Setting
 
 log = logging.getLogger("violence_detection")
 
 _SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
+_GO_ON = "start the same command again to go on; a training with --resume."
 _DEBUG = 1  # everything, and where errors came from
 
 
@@ -35,6 +36,7 @@ class _DoorMixin:
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **kwargs)
+        _open_standard_streams()
         progress.stop = progress.Stop()
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, _on_signal)
@@ -53,13 +55,13 @@ class _DoorMixin:
         except ViolenceDetectionError as error:
             return _say(str(error), error.exit_status)
         except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted; start the same command again to go on.", err=True)
+            click.echo(f"Interrupted; {_GO_ON}", err=True)
             return _INTERRUPTED
         except _Terminated:
-            click.echo("Terminated; start the same command again to go on.", err=True)
+            click.echo(f"Terminated; {_GO_ON}", err=True)
             return _TERMINATED
         except BrokenPipeError:  # `| head` has had enough
-            sys.stderr.close()
+            _drop_stdout()
             return 1
         except MemoryError:
             return _say(
@@ -81,6 +83,26 @@ class Group(_DoorMixin, click.Group):
         return list(self.commands)  # in the order of the way, not of the alphabet
 
 
+def _open_standard_streams() -> None:
+    """Give closed streams (`2>&-`) a place: else the next file opened would be stderr."""
+    while True:
+        number = os.open(os.devnull, os.O_RDWR)
+        if number > 2:
+            os.close(number)
+            break
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for good)
+
+
+def _drop_stdout() -> None:
+    """What could not be written to stdout is not tried again when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def _say(message: str, status: int) -> int:
     if log.getEffectiveLevel() == _DEBUG:
         traceback.print_exc()
@@ -98,6 +120,20 @@ def _on_signal(number: int, _: Any) -> None:
 
 
 # -- options
+
+
+class _Path(click.ParamType):
+    """A path; the empty one is a variable that a script has not set, not this folder."""
+
+    name = "path"
+
+    def convert(self, value: str, param: Any, ctx: Any) -> str:
+        if not value:
+            self.fail("It must be a path. Received: nothing", param, ctx)
+        return value
+
+
+PATH = _Path()
 
 
 def options_of(settings: type[Config], *, writes: bool = True) -> Callable:
@@ -142,7 +178,10 @@ class Shared:
 def _shared_flags(writes: bool) -> list[Callable]:
     flags = [
         click.option(
-            "--config", metavar="FILE", help="JSON file of settings; flags beat it."
+            "--config",
+            type=PATH,
+            metavar="FILE",
+            help="JSON file of settings; flags beat it.",
         ),
         click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
@@ -225,7 +264,14 @@ def finish(
 ) -> None:
     """Print the result, and leave with 3 where some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
-    click.echo(text if shared.json else "\n".join(lines))
+    try:
+        click.echo(text if shared.json else "\n".join(lines))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_stdout()
+        raise files.write_error(Path("the result to stdout"), error) from error
     if failed:
         click.get_current_context().exit(_SOME_FAILED)
 

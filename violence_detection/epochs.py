@@ -1,5 +1,6 @@
 """The epochs of a training: learn, validate, record, keep the best, and be ready to be killed."""
 
+import contextlib
 import logging
 import os
 import time
@@ -114,9 +115,11 @@ class Trainer:
         """
         self._restore()
         writer = tf.summary.create_file_writer(str(self.run.tensorboard_dir))
-        with progress.track(
-            "Training", self.config.epochs - len(self.history), "epochs"
-        ) as tick:
+        left = self.config.epochs - len(self.history)
+        with (
+            contextlib.closing(writer),
+            progress.track("Training", left, "epochs") as tick,
+        ):
             while (
                 len(self.history) < self.config.epochs and not self._out_of_patience()
             ):
@@ -127,7 +130,6 @@ class Trainer:
                 self._keep_models(row, losses)
                 self._save_state()
                 tick()
-        writer.close()
 
     def summary(self) -> dict[str, Any]:
         """How the epochs went."""
@@ -279,7 +281,7 @@ def save_classifier(classifier: keras.Model, path) -> None:
     temporary = path.with_name(f"{files.TEMPORARY_MARK}{os.getpid()}-{path.name}")
     try:
         classifier.save(temporary)
-        os.replace(temporary, path)
+        files.replace(temporary, path)
     except OSError as error:
         raise files.write_error(path, error) from error
     finally:

@@ -70,7 +70,7 @@ def evaluate(
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": cache.settings().get("grouping") != "none",
+        "grouped": _is_grouped(cache),
         "clean": not leaks,
         "leaks": leaks,
         **scores,
@@ -176,6 +176,12 @@ def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
         row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
     }
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
+
+
+def _is_grouped(cache: FeatureCache) -> bool:
+    """Whether the recording of every video is known."""
+    settings = cache.settings()
+    return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:

@@ -83,6 +83,7 @@ class ExtractionJob:
             config,
         )
         self.entries: dict[str, Entry] = {}
+        self.before: dict[str, Entry] = {}
         self.todo: list[Video] = []
         self.extracted = 0
         self.frames = 0
@@ -94,10 +95,18 @@ class ExtractionJob:
         failed = [entry for entry in self.entries.values() if not entry.usable]
         return sorted((entry.path, entry.error) for entry in failed)
 
-    def recognise(self, known: Mapping[str, Entry]) -> None:
-        """Sort the videos into those that are done and those to do."""
+    def recognise(self, known: Mapping[str, Entry], *, again: bool = False) -> None:
+        """Sort the videos into those that are done and those to do.
+
+        Args:
+            known: What is known of each video.
+            again: Do all of them again. What is known is kept until they are done.
+        """
         for video in self.folder.videos:
             entry = self._reusable(video, known.get(video.key))
+            if again and entry is not None:
+                self.before[video.key] = entry
+                entry = None
             if entry is None:
                 self.todo.append(video)
             else:
@@ -236,7 +245,7 @@ class ExtractionJob:
     def write_manifest(self, assigned: Mapping[str, str]) -> None:
         self.cache.write_manifest(
             dataclasses.replace(entry, split=assigned.get(key, ""))
-            for key, entry in self.entries.items()
+            for key, entry in {**self.before, **self.entries}.items()
         )
 
     def report(self) -> Extraction:

@@ -43,7 +43,7 @@ def extract(
     dataset_dir = _dataset_dir(video_dir, config)
     files.ensure_writable(dataset_dir)
     kept_splits = KeptSplits(dataset_dir)
-    kept_splits.check(config)
+    kept_splits.check(video_dir, config, force=force)
 
     # -- with what: the backbone, which with its weights names the feature space
     runtime.import_tensorflow()
@@ -54,44 +54,61 @@ def extract(
     with alone(cache.dir):
         # -- what is done already
         files.sweep_temporary(cache.dir)
-        _write_settings(cache, video_dir, config, extractor, folder, complete=False)
+        settings = _settings(cache, video_dir, config, extractor, folder)
+        unfinished = {"complete": False, "stopped": "interrupted"}
+        files.write_json(cache.extraction_path, settings | unfinished)
         job = ExtractionJob(folder, cache, extractor, config)
-        job.recognise({} if force else cache.known())
+        job.recognise(cache.known(), again=force)
 
         # -- go, and whatever happens keep what is done
         try:
             job.run()
-        except BaseException:
+            _check_any_usable(job)
+        except BaseException as error:
             with contextlib.suppress(ViolenceDetectionError):
                 job.write_manifest(kept_splits.read())
+                if isinstance(error, ViolenceDetectionError):
+                    unfinished["stopped"] = str(error)
+                    files.write_json(cache.extraction_path, settings | unfinished)
             raise
 
         # -- which side of the split each one is on
-        if not any(entry.usable for entry in job.entries.values()):
-            path, reason = job.failures[0]
-            raise DatasetError(
-                f"At least one video must be readable. Received: {len(job.failures)} that are not, "
-                f"e.g. {path} ({reason})"
-            )
         job.write_manifest(kept_splits.resolve(folder, job.entries, config))
-        _write_settings(cache, video_dir, config, extractor, folder, complete=True)
+        files.write_json(cache.extraction_path, settings | {"complete": True})
     return job.report()
 
 
-def plan(video_dir: Path, config: ExtractConfig) -> dict[str, Any]:
+def _check_any_usable(job: ExtractionJob) -> None:
+    if not any(entry.usable for entry in job.entries.values()):
+        path, reason = job.failures[0]
+        raise DatasetError(
+            f"At least one video must be readable. Received: {len(job.failures)} that are not, "
+            f"e.g. {path} ({reason})"
+        )
+
+
+def plan(
+    video_dir: Path, config: ExtractConfig, *, force: bool = False
+) -> dict[str, Any]:
     """What `extract` would do; nothing is written."""
     folder = read_videos(video_dir, config)
+    dataset_dir = _dataset_dir(video_dir, config)
+    KeptSplits(dataset_dir).check(video_dir, config, force=force)
     runtime.import_tensorflow()
     extractor = _extractor(config)
-    cache = FeatureCache(_dataset_dir(video_dir, config) / extractor.space.name)
+    cache = FeatureCache(dataset_dir / extractor.space.name)
     job = ExtractionJob(folder, cache, extractor, config)
-    job.recognise(cache.known())
+    job.recognise(cache.known(), again=force)
     failed = len(job.failures)
+    absent = [v.path for v in job.todo if not (folder.root / v.path).is_file()]
+    if absent:
+        log.warning(f"{len(absent)} videos are not there, e.g. {absent[0]}.")
     return {
         "dry_run": True,
         "features": str(cache.dir),
         "videos": len(folder.videos),
-        "to_extract": len(job.todo),
+        "to_extract": len(job.todo) - len(absent),
+        "not_there": len(absent),
         "reused": len(job.entries) - failed,
         "failed": failed,
     }
@@ -107,15 +124,19 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})
-    log.info(
-        f"{len(folder.videos)} videos ({listed}) of {recordings} recordings in {video_dir}"
-    )
+    of = "" if folder.grouping == "none" else f" of {recordings} recordings"
+    log.info(f"{len(folder.videos)} videos ({listed}){of} in {video_dir}")
     for note in folder.notes:
         log.info(note)
     if folder.grouping == "none":
         log.warning(
             "Recordings are not known, so each video counts as its own: clips of one recording "
             "may land on both sides of the split. Name them in videos.csv or by --group-pattern."
+        )
+    elif folder.ungrouped:
+        log.warning(
+            f"The recording of {folder.ungrouped} videos is not known ({folder.grouping}), so "
+            "each of them counts as its own: clips of one may land on both sides of the split."
         )
     given = [{"group": v.group, "split": v.split} for v in folder.videos]
     for group in splits.leaks(given)[:5]:
@@ -137,32 +158,28 @@ def _extractor(config: ExtractConfig) -> FeatureExtractor:
     )
 
 
-def _write_settings(
+def _settings(
     cache: FeatureCache,
     video_dir: Path,
     config: ExtractConfig,
     extractor: FeatureExtractor,
     folder: VideoFolder,
-    *,
-    complete: bool,
-) -> None:
+) -> dict[str, Any]:
+    """What extraction.json holds, but for whether it is complete."""
     space = extractor.space
-    files.write_json(
-        cache.extraction_path,
-        {
-            "complete": complete,
-            "dataset": {"name": cache.dir.parent.name, "dir": str(video_dir.resolve())},
-            "grouping": folder.grouping,
-            "classes": folder.labels,
-            "fingerprint": space.fingerprint,
-            "feature_space": dataclasses.asdict(space),
-            "weights": {
-                "source": config.weights,
-                "digest": space.weights_digest,
-                "seed": config.seed,
-            },
-            "settings": config.as_dict(),
-            "effective": {"engine": space.engine, "precision": space.precision},
-            "versions": runtime.versions(),
+    return {
+        "dataset": {"name": cache.dir.parent.name, "dir": str(video_dir.resolve())},
+        "grouping": folder.grouping,
+        "ungrouped": folder.ungrouped,
+        "classes": folder.labels,
+        "fingerprint": space.fingerprint,
+        "feature_space": dataclasses.asdict(space),
+        "weights": {
+            "source": config.weights,
+            "digest": space.weights_digest,
+            "seed": config.seed,
         },
-    )
+        "settings": config.as_dict(),
+        "effective": {"engine": space.engine, "precision": space.precision},
+        "versions": runtime.versions(),
+    }

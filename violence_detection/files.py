@@ -73,6 +73,13 @@ def ensure_writable(folder: Path) -> None:
         raise write_error(folder, error) from error
 
 
+def replace(temporary: Path, path: Path) -> None:
+    """Give a file that is written its name, once it is on the disk."""
+    with open(temporary, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
 def sweep_temporary(folder: Path) -> int:
     """Remove what a killed run left half-written below `folder`; the number of files removed."""
     leftovers = list(folder.rglob(f"*{TEMPORARY_MARK}*")) if folder.is_dir() else []
@@ -114,11 +121,35 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a CSV file with a header; a byte-order mark is dropped, names are stripped."""
+    """Rows of a CSV file with a header; see `read_csv_lines`."""
+    return [row for _, row in read_csv_lines(path)]
+
+
+def read_csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a CSV file with a header, each with the number of the line that it ends on.
+
+    A byte-order mark is dropped, names are stripped, empty rows are passed over.
+
+    Raises:
+        csv.Error: If it cannot be parsed, names a column twice, or has a row with more
+            cells than columns.
+    """
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.reader(file, skipinitialspace=True)
         columns = [name.strip() for name in next(table, [])]
-        return [dict(zip(columns, row, strict=False)) for row in table if any(row)]
+        twice = [name for name in columns if name and columns.count(name) > 1]
+        if twice:
+            raise csv.Error(f"the column {twice[0]} is there twice")
+        rows = []
+        for cells in table:
+            if any(cells[len(columns) :]):
+                raise csv.Error(
+                    f"line {table.line_num} has {len(cells)} cells under {len(columns)} "
+                    "columns; a cell with a comma in it must be quoted"
+                )
+            if any(cells):
+                rows.append((table.line_num, dict(zip(columns, cells, strict=False))))
+        return rows
 
 
 def read_own_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:

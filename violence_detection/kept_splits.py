@@ -1,8 +1,10 @@
 """The split of a dataset on disk: one for all its feature spaces, drawn once, then kept."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from violence_detection import files, splits
 from violence_detection.cache import Entry, alone
@@ -10,11 +12,13 @@ from violence_detection.config import FeatureConfig
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.videos import VideoFolder
 
+log = logging.getLogger(__name__)
+
 _SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
 
 
 class KeptSplits:
-    """splits.csv of a dataset, and splits.json, which says what it was drawn with."""
+    """splits.csv of a dataset, and splits.json, which says of what and with what it was drawn."""
 
     def __init__(self, dataset_dir: Path) -> None:
         self._dir = dataset_dir
@@ -23,52 +27,95 @@ class KeptSplits:
 
     def read(self) -> dict[str, str]:
         """Split by key; empty before the first draw."""
-        return splits.read(self._path)
+        return {row["path"]: row["split"] for row in splits.read(self._path)}
 
-    def check(self, config: FeatureConfig) -> None:
-        """A split stays as drawn.
+    def check(self, video_dir: Path, config: FeatureConfig, *, force: bool) -> None:
+        """A split stays as drawn, and a dataset's name with its folder.
 
         Raises:
-            ConfigError: If another fraction or seed was asked for, without --redraw-splits.
+            ConfigError: If another fraction or seed was asked for, without --redraw-splits;
+                or the name is another folder's, without --force.
         """
-        if config.redraw_splits:
-            return
         drawn_with = self._drawn_with() or {}
-        for name in _SETTINGS if drawn_with else ():
+        owner = drawn_with.get("dir", "")
+        taken = Path(owner).is_dir() and not Path(owner).samefile(video_dir)
+        if owner and taken and not force:
+            raise ConfigError(
+                "--dataset-name must not be another folder's. Received: "
+                f"{self._dir.name}, which is {owner}'s (--force gives it to {video_dir})"
+            )
+        for name in _SETTINGS if drawn_with and not config.redraw_splits else ():
             asked = getattr(config, name)
-            if name in config.given and asked != drawn_with.get(name):
+            if name in config.given and asked != drawn_with[name]:
                 raise ConfigError(
-                    f"`{name}` must be what the split was drawn with, {drawn_with.get(name)}, "
+                    f"`{name}` must be what the split was drawn with, {drawn_with[name]}, "
                     f"or --redraw-splits given. Received: {name}={asked}"
                 )
 
     def resolve(
         self, folder: VideoFolder, entries: Mapping[str, Entry], config: FeatureConfig
     ) -> dict[str, str]:
-        """Draw what is not drawn yet, and keep it; split by key."""
+        """Draw what is not drawn yet, and keep it; split by key.
+
+        A part that lacks a class, and a video that had to move, are said in the log.
+        """
         usable = [video for video in folder.videos if entries[video.key].usable]
+        present = {video.key for video in folder.videos}
         with alone(self._dir):
-            kept = {} if config.redraw_splits else self.read()
+            rows = [] if config.redraw_splits else splits.read(self._path)
+            before = {row["path"]: row["split"] for row in rows}
+            gone = [row for row in rows if row["path"] not in present]
             settings = {name: getattr(config, name) for name in _SETTINGS}
-            settings = (kept and self._drawn_with()) or settings
+            if before:
+                settings |= self._drawn_with() or {}
             draw = {
+                "leads": {
+                    row["group"]: row["split"]
+                    for row in gone
+                    if row["source"] == splits.DRAWN
+                },
                 "validation_fraction": settings["validation_fraction"],
                 "test_fraction": settings["test_fraction"],
                 "seed": settings["split_seed"],
             }
             # The readable ones first, so that each part has both classes of those.
-            kept |= splits.assign(usable, kept=kept, **draw)
+            kept = before | splits.assign(usable, kept=before, **draw)
             assigned = splits.assign(folder.videos, kept=kept, **draw)
+            settings["dir"] = str(folder.root.resolve())
             files.write_json(self._settings_path, settings)
-            splits.write(self._path, folder.videos, assigned)
+            splits.write(self._path, folder.videos, assigned, gone)
+        _warn_of_moves(before, assigned)
+        lacking = splits.gaps(usable, assigned)
+        if lacking:
+            log.warning(
+                f"In the split, {'; '.join(lacking)}. More recordings, or a split column in "
+                "videos.csv, help."
+            )
         return assigned
 
-    def _drawn_with(self) -> dict[str, float] | None:
+    def _drawn_with(self) -> dict[str, Any] | None:
         if not self._settings_path.is_file():
             return None
         try:
-            return json.loads(self._settings_path.read_text())
-        except ValueError as error:
+            settings = json.loads(self._settings_path.read_text())
+            numbers = [settings[name] for name in _SETTINGS]
+            sound = all(type(number) in (int, float) for number in numbers)
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
             raise CacheError(
-                f"splits.json must be readable JSON. Received: {self._settings_path}"
-            ) from error
+                f"splits.json must hold {', '.join(_SETTINGS)}. Received: {self._settings_path} "
+                "(it was altered; put it back, or remove it and give --redraw-splits)"
+            )
+        return settings
+
+
+def _warn_of_moves(before: Mapping[str, str], assigned: Mapping[str, str]) -> None:
+    moved = [key for key in assigned if before.get(key, assigned[key]) != assigned[key]]
+    if moved:
+        first = min(moved)
+        log.warning(
+            f"{len(moved)} videos moved to another part of the split, because their recording "
+            f"or their given split changed, e.g. {first} from {before[first]} to "
+            f"{assigned[first]}. Runs from before may have learned from them."
+        )

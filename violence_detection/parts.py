@@ -9,6 +9,8 @@ import difflib
 import importlib
 import inspect
 import keyword
+import math
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,14 @@ from violence_detection.errors import ConfigError
 
 _PACKAGE_DIR = Path(__file__).parent
 _WORDS = {"true": True, "false": False, "none": None}
+
+
+class Range(NamedTuple):
+    """What a number in a spec must be, on the argument that takes it:
+    ``units: Annotated[int, Range(1, 4096)] = 32``."""
+
+    low: float
+    high: float = math.inf
 
 
 class Spec(NamedTuple):
@@ -89,7 +99,8 @@ def load(shelf: str, spec: str, **context: Any) -> Any:
 
 
 def check_arguments(shelf: str, spec: str, *, known: Iterable[str]) -> Spec:
-    """The one part that `spec` names, once its `build` takes every argument of the spec.
+    """The one part that `spec` names, once its `build` takes every argument of the spec:
+    by name, by the type it is annotated with, and by `Range`.
 
     Args:
         known: Arguments that are not the spec's to give.
@@ -102,13 +113,39 @@ def check_arguments(shelf: str, spec: str, *, known: Iterable[str]) -> Spec:
         raise ConfigError(f"{shelf}/ takes one part here. Received: {spec}")
     build = module(shelf, part.name).build
     accepted = [key for key in inspect.signature(build).parameters if key not in known]
-    for key in part.arguments:
+    kinds = typing.get_type_hints(build, include_extras=True)
+    for key, value in part.arguments.items():
         if key not in accepted:
             raise ConfigError(
                 f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
                 f"Received: {key}"
             )
+        wanted = _mismatch(value, kinds[key])
+        if wanted:
+            raise ConfigError(
+                f"`{key}` of {shelf}/{part.name} must be {wanted}. Received: {key}={value!r}"
+            )
     return part
+
+
+def _mismatch(value: Any, annotation: Any) -> str:
+    """What `annotation` wants, in words, where `value` is not that; else nothing."""
+    rules = getattr(annotation, "__metadata__", ())
+    plain = annotation.__origin__ if rules else annotation
+    kinds = typing.get_args(plain) or (plain,)
+    fits = type(value) in kinds or (float in kinds and type(value) is int)
+    if fits and isinstance(value, float):
+        fits = math.isfinite(value)
+    ranges = [rule for rule in rules if isinstance(rule, Range)]
+    if fits and all(rule.low <= value <= rule.high for rule in ranges):
+        return ""
+    words = " or ".join(
+        {type(None): "none", bool: "true or false", str: "a word"}.get(
+            kind, kind.__name__
+        )
+        for kind in kinds
+    )
+    return words + "".join(f" in [{rule.low}, {rule.high}]" for rule in ranges)
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

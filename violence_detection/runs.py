@@ -1,6 +1,8 @@
 """A run: the folder that training leaves, and that everything after it starts from."""
 
+import contextlib
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,11 @@ class Run:
         return self.dir / f"checkpoint_epoch_{epoch:04d}.keras"
 
     @property
+    def started(self) -> bool:
+        """Whether it is known what it learns from; before that only its settings are."""
+        return self.config_path.is_file() and "videos_digest" in self.config()
+
+    @property
     def finished(self) -> bool:
         return self.results_path.is_file()
 
@@ -75,6 +82,26 @@ class Run:
         elif name in ("", ".", "..") or "/" in name or "\\" in name:
             raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
         return cls((checkpoint_dir / name).resolve())
+
+    def reserve(self, settings: dict[str, Any]) -> Self:
+        """Make the folder and leave the settings in it; if another training was quicker, one
+        with the next free name.
+
+        Raises:
+            ViolenceDetectionError: If it cannot be written.
+        """
+        run = self
+        try:
+            self.dir.parent.mkdir(parents=True, exist_ok=True)
+            for count in range(2, 1000):
+                with contextlib.suppress(FileExistsError):
+                    run.dir.mkdir()
+                    break
+                run = type(self)(self.dir.with_name(f"{self.dir.name}-{count}"))
+        except OSError as error:
+            raise files.write_error(run.dir, error) from error
+        run.write_config({"settings": settings})
+        return run
 
     @classmethod
     def newest(cls, checkpoint_dir: Path) -> Self | None:
@@ -99,7 +126,12 @@ class Run:
             raise RunError(
                 f"RUN must be a folder that train left. Received: {folder} (not there)"
             )
-        for path in (run.config_path, run.results_path, run.model_path):
+        if not run.config_path.is_file():
+            raise RunError(
+                f"RUN must be a folder that train left. Received: {folder} (it has no "
+                f"{run.config_path.name})"
+            )
+        for path in (run.results_path, run.model_path):
             if not path.is_file():
                 raise RunError(
                     f"A finished run must hold {path.name}. Received: {folder} (it does not; "
@@ -120,6 +152,7 @@ class Run:
                 raise RunError(
                     f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
                 )
+        _check_share(run.results_path, run.results()["threshold"])
         return run
 
     def config(self) -> dict[str, Any]:
@@ -133,6 +166,14 @@ class Run:
 
     def write_results(self, results: dict[str, Any]) -> None:
         files.write_json(self.results_path, results)
+
+
+def _check_share(path: Path, threshold: Any) -> None:
+    sound = type(threshold) in (int, float) and math.isfinite(threshold)
+    if not sound or not 0 <= threshold <= 1:
+        raise RunError(
+            f"`threshold` in {path.name} must be in [0, 1]. Received: {threshold} ({path})"
+        )
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ class Rule:
     help: str
     low: float | None = None
     high: float | None = None
+    above: float | None = None
     choices: tuple[str, ...] | None = None
     shelf: str | None = None
     path: bool = False
@@ -33,6 +35,12 @@ class Rule:
         """
         if value is None:
             return None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"`{name}` must be finite. Received: {name}={value}")
+        if self.above is not None and not value > self.above:
+            raise ConfigError(
+                f"`{name}` must be > {self.above}. Received: {name}={value}"
+            )
         if self.low is not None and not value >= self.low:
             raise ConfigError(
                 f"`{name}` must be >= {self.low}. Received: {name}={value}"
@@ -46,6 +54,8 @@ class Rule:
             raise ConfigError(
                 f"`{name}` must be one of {listed}. Received: {name}={value}"
             )
+        if self.path and not value:
+            raise ConfigError(f"`{name}` must be a path. Received: {name}={value!r}")
         if self.path:
             return str(Path(value).absolute())
         return parts.check(self.shelf, value) if self.shelf else value
@@ -72,6 +82,14 @@ class Setting:
     default: Any
     rule: Rule
 
+    def checked(self, value: Any) -> Any:
+        """`value` as the setting keeps it, once it is of its type and keeps its rule.
+
+        Raises:
+            ConfigError: If it is not, or does not.
+        """
+        return self.rule.check(self.name, _typed(self, value))
+
 
 @dataclass(frozen=True)
 class Config:
@@ -88,10 +106,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for setting in self.settings():
-            value = _typed(setting, getattr(self, setting.name))
-            object.__setattr__(
-                self, setting.name, setting.rule.check(setting.name, value)
-            )
+            value = setting.checked(getattr(self, setting.name))
+            object.__setattr__(self, setting.name, value)
 
     @classmethod
     def settings(cls) -> Iterator[Setting]:
@@ -142,7 +158,7 @@ def _typed(setting: Setting, value: Any) -> Any:
         return None
     if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type(value) is not setting.type or value != value:
+    if type(value) is not setting.type:
         raise ConfigError(
             f"`{setting.name}` must be of type {setting.type.__name__}. "
             f"Received: {setting.name}={value!r}"
@@ -152,7 +168,8 @@ def _typed(setting: Setting, value: Any) -> Any:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        values = json.loads(text, object_pairs_hook=_unique)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"--config must name a readable JSON file. Received: {file} ({error})"
@@ -162,3 +179,12 @@ def _read(file: Path) -> dict[str, Any]:
             f"--config must hold a JSON object. Received: a {type(values).__name__}"
         )
     return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, once no name in it comes twice (`a-b` and `a_b` are one)."""
+    names = [name.replace("-", "_") for name, _ in pairs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"`{twice[0]}` is there twice")
+    return dict(pairs)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from violence_detection import files
+from violence_detection.errors import CacheError
 from violence_detection.videos import SPLITS, Video
 
 COLUMNS = ("path", "label", "group", "split", "source")
-_GIVEN, _DRAWN = "given", "drawn"
+GIVEN, DRAWN = "given", "drawn"
 _PLACEMENTS = 200_000
 _MISSING_COST = {"train": 1e9, "validation": 1e6, "test": 1e3}
 
@@ -50,6 +51,7 @@ def assign(
     videos: Sequence[Video],
     *,
     kept: Mapping[str, str],
+    leads: Mapping[str, str],
     validation_fraction: float,
     test_fraction: float,
     seed: int,
@@ -66,6 +68,7 @@ def assign(
     Args:
         videos: The dataset.
         kept: Split by key, from earlier draws.
+        leads: Split by recording, of videos that were drawn earlier and are gone.
         validation_fraction: Share of the drawn videos for validation.
         test_fraction: Share for the test.
         seed: Of the draw.
@@ -86,6 +89,7 @@ def assign(
     }
     for group, sides in _kept_sides(loose, kept).items():
         follow.setdefault(group, sides.most_common(1)[0][0])
+    follow = {**leads, **follow}
     placed |= {v.key: follow[v.group] for v in loose if v.group in follow}
     rest = [video for video in loose if video.key not in placed]
     if rest:
@@ -117,27 +121,55 @@ def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return sorted(group for group, splits in sides.items() if len(splits - {""}) > 1)
 
 
-def read(path: Path) -> dict[str, str]:
-    """Split by key, from a splits.csv; empty where there is none."""
-    return (
-        {row["path"]: row["split"] for row in files.read_own_csv(path, COLUMNS)}
-        if path.is_file()
-        else {}
-    )
+def gaps(videos: Iterable[Video], assigned: Mapping[str, str]) -> list[str]:
+    """What the parts of a split lack, in words: `test has no videos of violent`."""
+    videos = list(videos)
+    labels = sorted({video.label for video in videos})
+    there = {(assigned[video.key], video.label) for video in videos}
+    found = []
+    for split in SPLITS:
+        missing = [label for label in labels if (split, label) not in there]
+        if missing == labels:
+            found.append(f"{split} has no videos")
+        elif missing:
+            found.append(f"{split} has no videos of {' and '.join(missing)}")
+    return found
 
 
-def write(path: Path, videos: Sequence[Video], assigned: Mapping[str, str]) -> None:
-    """Leave splits.csv; videos that are gone are dropped."""
+def read(path: Path) -> list[dict[str, str]]:
+    """Rows of a splits.csv; none where there is no such file.
+
+    Raises:
+        ViolenceDetectionError: If it was altered into something else.
+    """
+    rows = files.read_own_csv(path, COLUMNS) if path.is_file() else []
+    for row in rows:
+        if row["split"] not in SPLITS:
+            raise CacheError(
+                f"`split` in {path} must be one of {', '.join(SPLITS)}. "
+                f"Received: {row['split']} ({row['path']})"
+            )
+    return rows
+
+
+def write(
+    path: Path,
+    videos: Sequence[Video],
+    assigned: Mapping[str, str],
+    gone: Iterable[Mapping[str, str]] = (),
+) -> None:
+    """Leave splits.csv: the videos, and rows of those that are gone, should they come back."""
     rows = [
         {
             "path": video.key,
             "label": video.label,
             "group": video.group,
             "split": assigned[video.key],
-            "source": _GIVEN if video.split == assigned[video.key] else _DRAWN,
+            "source": GIVEN if video.split == assigned[video.key] else DRAWN,
         }
         for video in videos
     ]
+    rows = sorted([*rows, *gone], key=lambda row: row["path"])
     files.write_csv(path, COLUMNS, rows)
 
 

@@ -1,6 +1,5 @@
 """Stage two: a classifier learns from cached features and leaves a run behind."""
 
-import dataclasses
 import logging
 import shutil
 from collections import Counter
@@ -10,18 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, metrics, model, parts, runtime, videos
+from violence_detection import (
+    dataset,
+    metrics,
+    model,
+    parts,
+    runtime,
+    training_run,
+    videos,
+)
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
-from violence_detection.errors import CacheError, ConfigError, TrainingError
+from violence_detection.errors import CacheError
 from violence_detection.runs import Run
 
 log = logging.getLogger(__name__)
-
-_VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
-# What may differ between a run and the command that resumes it.
-_FREE_ON_RESUME = {"resume", "run", "checkpoint_dir"}
 
 
 def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
@@ -40,11 +43,12 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         TrainingError: If the loss is not finite any more.
     """
     # -- where: the run's folder, or the one to go on with
-    run, config = _choose_run(config, force=force)
+    run, config = training_run.choose(config, force=force)
     if config.resume and run.finished:
         log.info(f"{run.dir} is finished; this is its result.")
         return {**run.results(), "run": str(run.dir)}
-    _check_before_hours_of_work(config)
+    _check_parts(config)
+    _check_videos(config)
 
     # -- on what: seed, precision, devices
     machine = runtime.start(
@@ -55,20 +59,24 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         deterministic=config.deterministic,
     )
 
-    # -- from what: cached clips, extracted first where they are missing
-    cache, failures = _features(config)
-    entries = dataset.usable_entries(cache)
-    classes = _classes(entries, config.normal_class)
-    clips = read_splits(cache, entries, classes)
-    if config.resume and run.config_path.is_file():
-        _check_same_videos(run, entries)
-    else:
-        _start_run(run, config, cache, entries, classes, machine)
+    with training_run.reserved(run, config) as run:
+        # -- from what: cached clips, extracted first where they are missing
+        cache, failures = _features(config)
+        entries = dataset.usable_entries(cache)
+        classes = _classes(entries, config.normal_class)
+        clips = read_splits(cache, entries, classes)
 
-    # -- the model, how it learns, and the epochs
-    from violence_detection.epochs import Trainer
+        # -- the model, how it learns, and what the run is
+        from violence_detection.epochs import Trainer
 
-    trainer = Trainer(run, config, machine, clips=clips, classes=classes)
+        effective = _effective(machine, cache)
+        trainer = Trainer(run, config, machine, clips=clips, classes=classes)
+        if config.resume and run.started:
+            training_run.check_same_features(run, cache, entries)
+        else:
+            training_run.start(run, config, cache, entries, classes, effective)
+
+    # -- the epochs
     trainer.run_epochs()
 
     # -- what came of it
@@ -76,12 +84,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         "run": str(run.dir),
         **trainer.summary(),
         **judge(run, clips, classes),
-        "effective": {
-            "replicas": machine.replicas,
-            "precision": machine.dtype_policy,
-            "xla": machine.xla,
-            "engine": cache.space().engine,
-        },
+        "effective": effective,
         "videos": {split: len(part) for split, part in clips.items()},
         "failures": failures,
     }
@@ -92,20 +95,26 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train` would do; nothing is written."""
-    run, config = _choose_run(config, force=force)
-    planned = {"dry_run": True, "run": str(run.dir), "settings": config.as_dict()}
+    run, config = training_run.choose(config, force=force)
+    _check_parts(config)
+    settings = config.as_dict()
+    planned = {"dry_run": True, "run": str(run.dir)}
     if config.features is None:
         from violence_detection import features
 
-        return planned | features.plan(
-            Path(config.dataset_path), extract_config(config)
-        )
-    entries = dataset.usable_entries(FeatureCache.open(config.features))
-    counts = Counter(entry.split for entry in entries)
-    return planned | {
-        "classes": _classes(entries, config.normal_class),
-        "videos": dict(counts),
-    }
+        _check_videos(config)
+        planned |= features.plan(Path(config.dataset_path), extract_config(config))
+    else:
+        entries = dataset.usable_entries(FeatureCache.open(config.features))
+        counts = Counter(entry.split for entry in entries)
+        planned["classes"] = _classes(entries, config.normal_class)
+        planned["videos"] = dict(counts)
+        settings = {
+            name: settings[name]
+            for name in settings
+            if name not in training_run.STAGE_ONE
+        }
+    return planned | {"settings": settings}
 
 
 def read_splits(
@@ -178,83 +187,26 @@ def _scores(
     }
 
 
-# -- the run
+# -- what is needed
 
 
-def _choose_run(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
-    """The run to fill, and the settings: those of the run where it is resumed.
-
-    With `force` a run that stands there may be replaced, once everything else is known to work.
-    """
-    checkpoint_dir = Path(config.checkpoint_dir)
-    run = None
-    if config.resume and config.run is None:
-        run = Run.newest(checkpoint_dir)
-    run = run or Run.named(checkpoint_dir, config.run)
-    if config.resume:
-        if run.config_path.is_file():
-            return run, _resumed(run, config)
-        log.info(f"There is nothing to go on with in {run.dir}; it starts anew.")
-    elif run.dir.exists() and any(run.dir.iterdir()):
-        if not force:
-            raise ConfigError(
-                f"--run must name a new run, or --resume or --force be given. Received: {run.dir} "
-                "(it is there)"
-            )
-        if not run.config_path.is_file():
-            raise ConfigError(
-                f"--force replaces runs only. Received: {run.dir} (it is none)"
-            )
-    _check_sources(config)
-    return run, config
-
-
-def _check_sources(config: TrainConfig) -> None:
-    """Features come from one place, and what only stage one reads goes with it."""
-    if (config.dataset_path is None) == (config.features is None):
-        came = "both" if config.features else "neither"
-        raise ConfigError(
-            f"Exactly one of --dataset-path and --features must be given. Received: {came}"
-        )
-    if config.features is None:
-        return
-    stage_one = {setting.name for setting in FeatureConfig.settings()} - {
-        "seed",
-        "cache_dir",
-    }
-    stage_one |= {"extract_batch_size", "extract_mixed_precision"}
-    for name in sorted(stage_one & config.given):
-        raise ConfigError(
-            f"`{name}` must go with --dataset-path: the features of --features are made "
-            f"already. Received: {name}={getattr(config, name)}"
-        )
-
-
-def _check_before_hours_of_work(config: TrainConfig) -> None:
-    """What would be refused after an extraction is refused before it."""
+def _check_parts(config: TrainConfig) -> None:
+    """What head and loss would refuse after an extraction is refused before it."""
     runtime.import_tensorflow()
     smoothing = {"label_smoothing": config.label_smoothing, "class_shares": [0.5, 0.5]}
     parts.load("losses", config.loss, **smoothing)
     parts.check_arguments(
         "heads", config.head, known=("examples", "outputs", "use_cudnn")
     )
+
+
+def _check_videos(config: TrainConfig) -> None:
+    """What would be refused of the videos' labels after an extraction is refused before it."""
     if config.dataset_path is not None:
-        folder = videos.read_folder(Path(config.dataset_path))
+        folder = videos.read_folder(
+            Path(config.dataset_path), group_pattern=config.group_pattern
+        )
         videos.normal_class(folder.labels, config.normal_class)
-        files.ensure_writable(Path(config.checkpoint_dir))
-
-
-def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
-    """The run's own settings, once nothing that was asked for differs."""
-    recorded = run.config()["settings"]
-    for name in sorted(asked.given - _FREE_ON_RESUME):
-        if getattr(asked, name) != recorded.get(name):
-            raise ConfigError(
-                f"--resume must go on with the run's settings, {name}={recorded.get(name)}. "
-                f"Received: {name}={getattr(asked, name)}"
-            )
-    recorded = {**recorded, "resume": True, "run": run.dir.name}
-    return TrainConfig(**recorded)
 
 
 def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
@@ -298,54 +250,10 @@ def _classes(entries: list[Entry], asked: str | None) -> list[str]:
     return [normal, *(label for label in labels if label != normal)]
 
 
-def _start_run(
-    run: Run,
-    config: TrainConfig,
-    cache: FeatureCache,
-    entries: list[Entry],
-    classes: list[str],
-    machine: runtime.Machine,
-) -> None:
-    """Write the run's settings before anything else happens in it; a run replaced goes now."""
-    if run.config_path.is_file() and not config.resume:
-        shutil.rmtree(run.dir)
-    files.ensure_writable(run.dir)
-    files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
-    settings, space = cache.settings(), cache.space()
-    durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
-    run.write_config(
-        {
-            "settings": config.as_dict(),
-            "classes": classes,
-            "normal_class": classes[0],
-            "dataset": settings["dataset"],
-            "grouping": settings["grouping"],
-            "features": str(cache.dir),
-            "fingerprint": space.fingerprint,
-            "feature_space": dataclasses.asdict(space),
-            "weights": settings["weights"],
-            "window_s": float(np.median(durations_s)),
-            "videos_digest": files.sha256_of_json(_video_rows(entries)),
-            "effective": {
-                "replicas": machine.replicas,
-                "precision": machine.dtype_policy,
-                "xla": machine.xla,
-                "engine": space.engine,
-            },
-            "versions": runtime.versions(),
-        }
-    )
-
-
-def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
-    return [
-        {name: getattr(entry, name) for name in _VIDEO_COLUMNS} for entry in entries
-    ]
-
-
-def _check_same_videos(run: Run, entries: list[Entry]) -> None:
-    if run.config().get("videos_digest") != files.sha256_of_json(_video_rows(entries)):
-        raise TrainingError(
-            "--resume must go on with the same videos, labels and split. Received: others than "
-            f"{run.videos_path} lists; start a new run"
-        )
+def _effective(machine: runtime.Machine, cache: FeatureCache) -> dict[str, Any]:
+    return {
+        "replicas": machine.replicas,
+        "precision": machine.dtype_policy,
+        "xla": machine.xla,
+        "engine": cache.space().engine,
+    }

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from violence_detection import files
+from violence_detection.errors import TrainingError
+
+log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
 
@@ -32,15 +36,26 @@ def save(folder: Path, variables: list[np.ndarray], facts: dict[str, Any]) -> No
 
 
 def load(folder: Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
-    """The newest state that is whole; None where there is none."""
-    for path in _paths(folder):
-        content = path.read_bytes() if path.is_file() else b""
+    """The newest state that is whole; None where no state was saved.
+
+    Raises:
+        TrainingError: If there is one, but none that is whole.
+    """
+    there = [path for path in _paths(folder) if path.is_file()]
+    for path in there:
+        content = path.read_bytes()
         digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
         if content and hashlib.sha256(content).digest() == digest:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 names = sorted(name for name in arrays.files if name != "facts")
                 facts = json.loads(arrays["facts"].tobytes())
                 return [arrays[name] for name in names], facts
+        log.warning(f"{path} is damaged.")
+    if there:
+        raise TrainingError(
+            f"A training's state must be whole. Received: {folder} (damaged; without --resume "
+            "and with --force the run starts anew)"
+        )
     return None
 
 

@@ -4,6 +4,7 @@ Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`,
 `<class>/...`.
 """
 
+import csv
 import dataclasses
 import math
 import os
@@ -70,12 +71,14 @@ class VideoFolder:
     Attributes:
         grouping: Where the recordings come from: `videos.csv`, `--group-pattern`, or
             `none` (each video is its own).
+        ungrouped: Videos whose recording is not known all the same.
         notes: One line for each thing that a person should know.
     """
 
     root: Path
     videos: tuple[Video, ...]
     grouping: str
+    ungrouped: int = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -95,21 +98,19 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         raise ConfigError(
             f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})"
         )
-    found, notes = _walk(root)
+    found, notes = walk(root)
     table = root / "videos.csv"
     if table.is_file():
-        videos, grouped, more = _from_table(table, found)
+        videos, ungrouped, more = _from_table(table, found)
     else:
         videos, more = _from_folders(root, found)
-        grouped = False
-    notes += more
-    grouping = "videos.csv" if grouped else "none"
+        ungrouped = len(videos)
+    grouping = "videos.csv" if ungrouped < len(videos) else "none"
     if group_pattern is not None:
-        videos, more = _grouped_by(videos, group_pattern)
-        notes, grouping = notes + more, "--group-pattern"
-    folder = VideoFolder(
-        root, tuple(sorted(videos, key=lambda v: v.key)), grouping, tuple(notes)
-    )
+        videos, ungrouped = _grouped_by(videos, group_pattern)
+        grouping = "--group-pattern"
+    videos = tuple(sorted(videos, key=lambda video: video.key))
+    folder = VideoFolder(root, videos, grouping, ungrouped, tuple(notes + more))
     _check_classes(folder)
     return folder
 
@@ -155,12 +156,18 @@ def _is_normal(plain: str, others: Iterable[str]) -> bool:
     return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
 
 
-def _walk(root: Path) -> tuple[list[str], list[str]]:
-    """Relative paths of the videos, and notes on what was passed over."""
+def walk(root: Path) -> tuple[list[str], list[str]]:
+    """Relative paths of the videos below a folder, sorted in it, and notes on what was
+    passed over.
+
+    Raises:
+        DatasetError: If a folder cannot be listed.
+    """
     found: list[str] = []
     passed: Counter[str] = Counter()
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    walked = os.walk(root, followlinks=True, onerror=_refuse_unreadable)
+    for folder, subfolders, names in walked:
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back up
             subfolders.clear()
@@ -183,6 +190,12 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
     return found, notes
 
 
+def _refuse_unreadable(error: OSError) -> None:
+    raise DatasetError(
+        f"Every folder must be readable. Received: {error.filename} ({error.strerror})"
+    ) from error
+
+
 def _is_text(path: str) -> bool:
     """Whether a path can be written into the manifest."""
     try:
@@ -197,27 +210,31 @@ def _is_text(path: str) -> bool:
 
 def _from_table(
     table: Path, found: Sequence[str]
-) -> tuple[list[Video], bool, list[str]]:
+) -> tuple[list[Video], int, list[str]]:
+    """The videos, how many of them have no recording named, and notes."""
     try:
-        rows = files.read_csv(table)
-    except (OSError, UnicodeDecodeError) as error:
+        rows = files.read_csv_lines(table)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
-            f"videos.csv must be readable UTF-8. Received: {table} ({error})"
+            f"videos.csv must be a table in UTF-8. Received: {table} ({error})"
         ) from error
     if not rows:
         raise DatasetError(
             f"videos.csv must have a row for each video. Received: {table} (no rows)"
         )
+    columns = rows[0][1]
     for column in ("path", "label"):
-        if column not in rows[0]:
+        if column not in columns:
             raise DatasetError(
                 "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
-                f"Received: {','.join(rows[0])}"
+                f"Received: {','.join(columns)}"
             )
-    grouped = any(row.get("group", "").strip() for row in rows)
-    videos = [
-        _row_to_video(row, number, table) for number, row in enumerate(rows, start=2)
-    ]
+    # A part of a longer file has a recording: the file.
+    ungrouped = sum(
+        not (row.get("group", "").strip() or row.get("start_s", "").strip())
+        for _, row in rows
+    )
+    videos = [_row_to_video(row, number, table) for number, row in rows]
     _check_unique(videos, table)
     notes = []
     outside = set(found) - {video.path for video in videos}
@@ -225,12 +242,12 @@ def _from_table(
         notes.append(
             f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}."
         )
-    unknown = set(rows[0]) - {"path", "label", "split", "group", "start_s", "end_s"}
+    unknown = set(columns) - {"path", "label", "split", "group", "start_s", "end_s"}
     if unknown:
         notes.append(
             f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}."
         )
-    return videos, grouped, notes
+    return videos, ungrouped, notes
 
 
 def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
@@ -329,7 +346,8 @@ def _located(path: str, depth: int) -> Video:
     return Video(path, label=names[depth], group=path, split=split)
 
 
-def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], list[str]]:
+def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
+    """The videos with the recordings that `pattern` finds, and how many it does not match."""
     try:
         expression = re.compile(pattern)
     except re.error as error:
@@ -347,10 +365,7 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], lis
             "--group-pattern must match the videos' paths. Received: "
             f"{pattern} (matches none of {alone}, e.g. {videos[0].path})"
         )
-    notes = [
-        f"--group-pattern does not match {alone} videos; each is its own recording."
-    ]
-    return grouped, notes if alone else []
+    return grouped, alone
 
 
 def _check_classes(folder: VideoFolder) -> None:

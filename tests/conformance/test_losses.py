@@ -207,7 +207,7 @@ def test_the_gradient_is_the_slope(spec):
 
 def test_a_negative_gamma_is_refused():
     with pytest.raises(
-        ConfigError, match="`gamma` of focal must be >= 0. Received: gamma=-1"
+        ConfigError, match=r"`gamma` .* must be float in \[0, 100\]. Received: gamma=-1"
     ):
         build("focal(gamma=-1)")
 

@@ -1,5 +1,7 @@
 """A projection, bidirectional LSTMs and attention over time, beside pooled statistics."""
 
+from typing import Annotated
+
 import keras
 import numpy as np
 
@@ -11,6 +13,7 @@ from violence_detection.heads._layers import (
     standardise,
     statistics_of,
 )
+from violence_detection.parts import Range
 
 
 def build(
@@ -18,11 +21,11 @@ def build(
     examples: np.ndarray,
     outputs: int,
     use_cudnn: bool,
-    projection: int = 64,
-    layers: int = 1,
-    units: int = 32,
-    feature_dropout: float = 0.7,
-    dropout: float = 0.5,
+    projection: Annotated[int, Range(1, 8192)] = 64,
+    layers: Annotated[int, Range(1, 8)] = 1,
+    units: Annotated[int, Range(1, 4096)] = 32,
+    feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5,
     change: bool = True,
     statistics: bool = True,
 ) -> keras.Model:

@@ -1,5 +1,7 @@
 """Pooled statistics into one dense layer: the baseline that every head is held against."""
 
+from typing import Annotated
+
 import keras
 import numpy as np
 
@@ -8,10 +10,15 @@ from violence_detection.heads._layers import (
     standardise,
     statistics_of,
 )
+from violence_detection.parts import Range
 
 
 def build(
-    *, examples: np.ndarray, outputs: int, use_cudnn: bool, dropout: float = 0.0
+    *,
+    examples: np.ndarray,
+    outputs: int,
+    use_cudnn: bool,
+    dropout: Annotated[float, Range(0, 0.99)] = 0.0,
 ) -> keras.Model:
     """A model from features (B, T, D) to float32 logits (B, outputs).
 

@@ -4,10 +4,13 @@ Keras' own ignores `alpha` unless another flag is set, and its gradient is NaN o
 right examples for 0 < gamma < 1.
 """
 
+from typing import Annotated
+
 import keras
 from keras import ops
 
 from violence_detection.errors import ConfigError
+from violence_detection.parts import Range
 
 
 class Focal(keras.losses.Loss):
@@ -60,7 +63,7 @@ def build(
     *,
     label_smoothing: float,
     class_shares: list[float],
-    gamma: float = 2.0,
+    gamma: Annotated[float, Range(0, 100)] = 2.0,
     alpha: float | str | None = "auto",
 ) -> Focal:
     """
@@ -73,11 +76,9 @@ def build(
             class by what the others have, which is 0.5 for two balanced classes; none for 1.
 
     Raises:
-        ConfigError: If gamma is negative, alpha is not in [0, 1], or a number is given for
+        ConfigError: If alpha is not in [0, 1], or a number is given for
             more than two classes.
     """
-    if not isinstance(gamma, (int, float)) or not gamma >= 0:
-        raise ConfigError(f"`gamma` of focal must be >= 0. Received: gamma={gamma}")
     weights = None
     if alpha == "auto":
         others = len(class_shares) - 1

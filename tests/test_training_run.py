@@ -1,0 +1,413 @@
+"""A run is started, replaced or gone on with, and nothing that is there is lost."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_features, read_history, train_quickly, tree_of
+
+from violence_detection import model, training, training_state
+from violence_detection.config import TrainConfig
+from violence_detection.epochs import Trainer
+from violence_detection.errors import CacheError, ConfigError, RunError, TrainingError
+from violence_detection.runs import Run
+
+COMMAND = [
+    sys.executable,
+    "-c",
+    "from violence_detection.cli import main; main()",
+    "train",
+]
+
+
+def weights(path: Path) -> np.ndarray:
+    return np.concatenate(
+        [np.ravel(one) for one in model.load_classifier(path).get_weights()]
+    )
+
+
+def _interrupted_at(epoch):
+    """A `_save_state` before which the program is interrupted in an epoch."""
+    save = Trainer._save_state
+
+    def save_state(self):
+        if len(self.history) == epoch:
+            raise KeyboardInterrupt
+        save(self)
+
+    return save_state
+
+
+def _never(*_, **__):
+    raise AssertionError("nothing is to be trained")
+
+
+# -- a new one
+
+
+@pytest.mark.slow
+def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
+    runs = {
+        train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"]
+        for _ in range(2)
+    }
+    assert len(runs) == 2
+
+
+# -- one that it goes on with
+
+
+def _interrupt(features, folder, monkeypatch, *, epoch=2, **asked):
+    """A run that was interrupted in an epoch."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_state", _interrupted_at(epoch))
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features, folder, **asked)
+
+
+def test_an_interrupted_training_ends_as_the_uninterrupted_one(
+    features_dir, tmp_path, monkeypatch
+):
+    asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
+    whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_state", _interrupted_at(4))
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path / "broken", **asked)
+    assert len(read_history(tmp_path / "broken" / "run")) == 4
+    result = train_quickly(features_dir, tmp_path / "broken", **asked, resume=True)
+    assert (result["resumed_from_epoch"], result["epochs_run"]) == (3, 6)
+    last = "checkpoint_epoch_0006.keras"
+    np.testing.assert_allclose(
+        weights(tmp_path / "broken" / "run" / last), weights(whole / last), atol=1e-6
+    )
+    assert [row["epoch"] for row in read_history(tmp_path / "broken" / "run")] == list(
+        "123456"
+    )
+
+
+def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypatch):
+    monkeypatch.setattr(Trainer, "run_epochs", _never)
+    before = tree_of(run_dir)
+    config = TrainConfig(checkpoint_dir=str(run_dir.parent), run="run", resume=True)
+    assert training.train(config) == Run.open(run_dir).results()
+    assert tree_of(run_dir) == before
+
+
+@pytest.mark.slow
+def test_resume_without_a_name_takes_the_newest_run(
+    features_dir, tmp_path, monkeypatch
+):
+    train_quickly(features_dir, tmp_path, run="older", epochs=1)
+    _interrupt(features_dir, tmp_path, monkeypatch, run="newer")
+    config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
+    assert Path(training.train(config)["run"]).name == "newer"
+
+
+def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
+    result = train_quickly(features_dir, tmp_path, epochs=1, resume=True)
+    assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 1)
+
+
+def test_a_run_killed_before_its_first_state_starts_anew(
+    features_dir, tmp_path, monkeypatch
+):
+    _interrupt(features_dir, tmp_path, monkeypatch, epoch=1)
+    result = train_quickly(features_dir, tmp_path, resume=True)
+    assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 3)
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == list("123")
+
+
+@pytest.mark.slow
+def test_a_damaged_state_costs_an_epoch_but_not_the_run(
+    features_dir, tmp_path, monkeypatch
+):
+    _interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    state = tmp_path / "run" / "state" / "training_state.bin"
+    state.write_bytes(state.read_bytes()[:-7])
+    result = train_quickly(features_dir, tmp_path, resume=True)
+    assert result["resumed_from_epoch"] == 1
+    assert [row["epoch"] for row in read_history(tmp_path / "run")] == list("123")
+
+
+def test_a_run_interrupted_before_its_features_were_made_is_found_again(
+    features_dir, tmp_path, monkeypatch
+):
+    train_quickly(features_dir, tmp_path, run="older", epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_features", _interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, run=None, epochs=2)
+    assert Run.newest(tmp_path).dir.name != "older"
+    result = train_quickly(features_dir, tmp_path, run=None, epochs=2, resume=True)
+    assert (Path(result["run"]).name != "older", result["epochs_run"]) == (True, 2)
+
+
+def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
+    first = Run.named(tmp_path, None)
+    second = Run.named(tmp_path, None)
+    assert first.reserve({}).dir != second.reserve({}).dir
+
+
+@pytest.mark.parametrize("said", ["features", "checkpoint_dir"])
+def test_a_run_goes_on_where_it_and_its_features_are_now(tmp_path, monkeypatch, said):
+    features = draw_features(tmp_path / "cache" / "space")
+    _interrupt(features, tmp_path / "runs", monkeypatch)
+    if said == "features":
+        features = features.rename(tmp_path / "moved")
+        features.with_name("splits.csv").unlink(missing_ok=True)
+    else:
+        (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    runs = tmp_path / ("runs" if said == "features" else "elsewhere")
+    result = train_quickly(features, runs, resume=True)
+    assert result["resumed_from_epoch"] == 1
+
+
+def _interrupting(config):
+    raise KeyboardInterrupt
+
+
+def _start(features, folder, *flags) -> subprocess.Popen:
+    common = [
+        "--features",
+        features,
+        "--checkpoint-dir",
+        folder,
+        "--run",
+        "run",
+        "--json",
+    ]
+    quick = ["--epochs", 60, "--head", "linear(dropout=0.5)", "--checkpoint-epochs", 60]
+    asked = [*common, *quick, "--batch-size", 8, "--early-stopping-patience", 0, *flags]
+    return subprocess.Popen(
+        [*COMMAND, *map(str, asked), "--deterministic"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _after_epochs(process, run: Path, epochs: int) -> None:
+    """Wait until the history has some epochs."""
+    deadline_s = time.monotonic() + 60
+    path = run / "training_history.csv"
+    while not (path.is_file() and path.read_text().count("\n") > epochs):
+        assert process.poll() is None and time.monotonic() < deadline_s, (
+            process.communicate()
+        )
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("devices", "kills"), [(1, (5, 25)), (2, (15,))])
+def test_a_killed_training_ends_in_the_same_bits(
+    features_dir, tmp_path, devices, kills
+):
+    flags = ["--virtual-devices", devices] if devices > 1 else []
+    with _start(features_dir, tmp_path / "whole", *flags) as whole:
+        assert whole.wait() == 0, whole.communicate()
+    run = tmp_path / "killed" / "run"
+    for epochs in kills:
+        with _start(features_dir, tmp_path / "killed", "--resume", *flags) as process:
+            _after_epochs(process, run, epochs)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+    with _start(features_dir, tmp_path / "killed", "--resume", *flags) as last:
+        result = json.loads(last.communicate()[0])
+    assert result["epochs_run"] == 60 and result["resumed_from_epoch"] >= kills[-1] - 1
+    for name in ("checkpoint_epoch_0060.keras", "best_model.keras"):
+        np.testing.assert_array_equal(
+            weights(run / name), weights(tmp_path / "whole/run" / name)
+        )
+    assert read_history(run) == read_history(tmp_path / "whole" / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "status", "said"),
+    [(signal.SIGINT, 130, "Interrupted"), (signal.SIGTERM, 143, "Terminated")],
+)
+def test_a_signal_ends_the_command_and_the_run_can_go_on(
+    features_dir, tmp_path, sent, status, said
+):
+    with _start(features_dir, tmp_path, "--epochs", 5000) as process:
+        _after_epochs(process, tmp_path / "run", 3)
+        process.send_signal(sent)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (status, ""), err
+    assert (
+        err.splitlines()[-1]
+        == f"{said}; start the same command again to go on; a training with --resume."
+    )
+    state = tmp_path / "run" / "state"
+    assert not list(state.glob("*.partial-*")) and list(state.glob("*.bin"))
+
+
+# -- error
+
+
+def test_a_run_that_is_there_is_kept(features_dir, tmp_path):
+    train_quickly(features_dir, tmp_path, epochs=1)
+    before = (tmp_path / "run" / "training_results.json").read_bytes()
+    with pytest.raises(
+        ConfigError, match="--run must name a new run, or --resume or --force"
+    ):
+        train_quickly(features_dir, tmp_path, epochs=2)
+    assert (tmp_path / "run" / "training_results.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_force_replaces_a_run_and_what_was_in_it(features_dir, tmp_path):
+    train_quickly(features_dir, tmp_path, epochs=2, checkpoint_epochs=2)
+    result = train_quickly(features_dir, tmp_path, epochs=1, force=True)
+    assert result["epochs_run"] == 1
+    assert not list((tmp_path / "run").glob("checkpoint_epoch_*"))
+
+
+def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("years of work")
+    with pytest.raises(
+        ConfigError, match="--force replaces runs only. Received: .*run"
+    ):
+        train_quickly(features_dir, tmp_path, force=True)
+    assert (tmp_path / "run" / "thesis.txt").is_file()
+
+
+def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
+    _interrupt(features_dir, tmp_path, monkeypatch, learning_rate=0.01)
+    with pytest.raises(
+        ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"
+    ):
+        train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
+
+
+def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
+    features = draw_features(tmp_path / "space")
+    _interrupt(features, tmp_path, monkeypatch)
+    draw_features(tmp_path / "space", seed=1)
+    with pytest.raises(
+        TrainingError, match="go on with the same videos, labels and split"
+    ):
+        train_quickly(features, tmp_path, resume=True)
+
+
+def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
+    _interrupt(features_dir, tmp_path, monkeypatch)
+    training_state.save(tmp_path / "run" / "state", [np.zeros(3)], {})
+    with pytest.raises(TrainingError, match="state must be of this model"):
+        train_quickly(features_dir, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "came"),
+    [({}, "neither"), ({"features": "a", "dataset_path": "b"}, "both")],
+)
+def test_features_come_from_one_place(tmp_path, settings, came):
+    config = TrainConfig(checkpoint_dir=str(tmp_path), **settings)
+    with pytest.raises(
+        ConfigError, match=f"Exactly one of .* must be given. Received: {came}"
+    ):
+        training.train(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("backbone", "vgg19"), ("frames", 8), ("workers", 1), ("extract_batch_size", 4)],
+)
+def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, value):
+    with pytest.raises(
+        ConfigError,
+        match=f"`{name}` must go with --dataset-path.* Received: {name}={value}",
+    ):
+        train_quickly(features_dir, tmp_path, **{name: value})
+    assert tree_of(tmp_path) == []
+
+
+def test_force_loses_no_run_before_the_new_one_can_start(
+    features_dir, run_dir, tmp_path
+):
+    with pytest.raises(CacheError):
+        training.train(
+            TrainConfig(
+                features=str(tmp_path / "typo"),
+                checkpoint_dir=str(run_dir.parent),
+                run=run_dir.name,
+            ),
+            force=True,
+        )
+    assert (run_dir / "best_model.keras").is_file()
+
+
+@pytest.mark.parametrize("head", ["linear(dropout=2)", "bilstm_attention(units=0)"])
+def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, head):
+    train_quickly(features_dir, tmp_path, epochs=1)
+    before = tree_of(tmp_path)
+    with pytest.raises(ConfigError, match="Received: "):
+        train_quickly(features_dir, tmp_path, head=head, force=True)
+    assert tree_of(tmp_path) == before
+    assert Run.open(tmp_path / "run").finished
+
+
+def test_force_loses_no_run_to_a_model_that_cannot_be_built(
+    features_dir, tmp_path, monkeypatch
+):
+    train_quickly(features_dir, tmp_path, epochs=1)
+    monkeypatch.setattr(model, "build_classifier", _never)
+    with pytest.raises(AssertionError):
+        train_quickly(features_dir, tmp_path, force=True)
+    assert Run.open(tmp_path / "run").finished
+
+
+def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(model, "build_classifier", _never)
+    with pytest.raises(AssertionError):
+        train_quickly(features_dir, tmp_path / "runs")
+    assert tree_of(tmp_path) == []
+
+
+def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
+    features_dir, tmp_path, monkeypatch
+):
+    _interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    for path in (tmp_path / "run" / "state").iterdir():
+        path.write_bytes(path.read_bytes()[:-7])
+    before = tree_of(tmp_path)
+    with pytest.raises(TrainingError, match="state must be whole"):
+        train_quickly(features_dir, tmp_path, resume=True)
+    assert tree_of(tmp_path) == before
+
+
+def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "holiday.jpg").write_text("x")
+    with pytest.raises(ConfigError, match="it is neither"):
+        train_quickly(features_dir, tmp_path, resume=True)
+    assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
+
+
+def test_a_run_whose_settings_were_altered_is_not_gone_on_with(
+    features_dir, tmp_path, monkeypatch
+):
+    _interrupt(features_dir, tmp_path, monkeypatch)
+    config = json.loads((tmp_path / "run" / "training_config.json").read_text())
+    for settings in (None, [], {"epocs": 3}):
+        text = json.dumps({**config, "settings": settings})
+        (tmp_path / "run" / "training_config.json").write_text(text)
+        with pytest.raises(RunError, match="must hold the settings of a training"):
+            train_quickly(features_dir, tmp_path, resume=True)
+
+
+def test_a_resumed_run_keeps_its_feature_space(tmp_path, monkeypatch):
+    features = draw_features(tmp_path / "space")
+    _interrupt(features, tmp_path, monkeypatch)
+    settings = json.loads((features / "extraction.json").read_text())
+    settings["feature_space"]["engine"] = "openvino"
+    (features / "extraction.json").write_text(json.dumps(settings))
+    with pytest.raises(TrainingError, match="features of the same space"):
+        train_quickly(features, tmp_path, resume=True)

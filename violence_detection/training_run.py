@@ -1,0 +1,194 @@
+"""Which run a training fills: a new one, one that it replaces, or one that it goes on with."""
+
+import contextlib
+import dataclasses
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from violence_detection import files, runtime
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.config import FeatureConfig, TrainConfig
+from violence_detection.errors import ConfigError, RunError, TrainingError
+from violence_detection.runs import Run
+
+log = logging.getLogger(__name__)
+
+STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | {
+    "extract_batch_size",
+    "extract_mixed_precision",
+}
+# What may differ between a run and the command that resumes it: names, places, and what
+# the digests of the features and videos stand for.
+_FREE_ON_RESUME = frozenset(
+    "resume run checkpoint_dir dataset_path features cache_dir weights workers max_failures "
+    "retry_failed".split()
+)
+_VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
+
+
+def choose(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
+    """The run to fill, and the settings: those of the run where it is resumed.
+
+    With `force` a run that stands there may be replaced, once everything else is known to work.
+
+    Raises:
+        ConfigError: If the run or the source of its features cannot be meant.
+    """
+    checkpoint_dir = Path(config.checkpoint_dir)
+    run = None
+    if config.resume and config.run is None:
+        run = Run.newest(checkpoint_dir)
+    run = run or Run.named(checkpoint_dir, config.run)
+    if config.resume:
+        if run.config_path.is_file():
+            return run, _resumed(run, config)
+        if _is_occupied(run):
+            raise ConfigError(
+                f"--resume must name a run, or a new one. Received: {run.dir} (it is neither)"
+            )
+        log.warning(f"There is no run to go on with at {run.dir}; it starts anew.")
+    elif _is_occupied(run):
+        if not force:
+            raise ConfigError(
+                f"--run must name a new run, or --resume or --force be given. Received: {run.dir} "
+                "(it is there)"
+            )
+        if not run.config_path.is_file():
+            raise ConfigError(
+                f"--force replaces runs only. Received: {run.dir} (it is none)"
+            )
+    _check_sources(config)
+    return run, config
+
+
+def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
+    """The run's own settings, once nothing that was asked for differs but names and places."""
+    recorded = run.config().get("settings")
+    known = {setting.name for setting in TrainConfig.settings()}
+    if not isinstance(recorded, dict) or not recorded.keys() <= known:
+        raise RunError(
+            f"{run.config_path.name} must hold the settings of a training. Received: "
+            f"{run.config_path}"
+        )
+    for name in sorted(asked.given - _FREE_ON_RESUME):
+        if getattr(asked, name) != recorded.get(name):
+            raise ConfigError(
+                f"--resume must go on with the run's settings, {name}={recorded.get(name)}. "
+                f"Received: {name}={getattr(asked, name)}"
+            )
+    if asked.given & {"dataset_path", "features"}:
+        recorded |= {"dataset_path": None, "features": None}
+    free = {name: getattr(asked, name) for name in asked.given & _FREE_ON_RESUME}
+    recorded |= free | {"resume": True, "run": run.dir.name}
+    resumed = TrainConfig(**recorded)
+    _check_sources(resumed)
+    return resumed
+
+
+def _check_sources(config: TrainConfig) -> None:
+    """Features come from one place, and what only stage one reads goes with it."""
+    if (config.dataset_path is None) == (config.features is None):
+        came = "both" if config.features else "neither"
+        raise ConfigError(
+            f"Exactly one of --dataset-path and --features must be given. Received: {came}"
+        )
+    if config.features is None:
+        return
+    if "cache_dir" in config.given:
+        log.warning(
+            "--cache-dir has no effect: --features says where the features are."
+        )
+    for name in sorted(STAGE_ONE & config.given - {"cache_dir"}):
+        raise ConfigError(
+            f"`{name}` must go with --dataset-path: the features of --features are made "
+            f"already. Received: {name}={getattr(config, name)}"
+        )
+
+
+def _is_occupied(run: Run) -> bool:
+    return run.dir.exists() and (not run.dir.is_dir() or any(run.dir.iterdir()))
+
+
+@contextlib.contextmanager
+def reserved(run: Run, config: TrainConfig) -> Iterator[Run]:
+    """Hold the run's name while its features are made.
+
+    An error takes the name back; after an interruption --resume finds the settings. A run
+    that is replaced or resumed has its folder already, and keeps it as it is.
+    """
+    new = not run.config_path.is_file()
+    if new:
+        run = run.reserve(config.as_dict())
+    try:
+        yield run
+    except Exception:
+        if new and not run.started:
+            shutil.rmtree(run.dir, ignore_errors=True)
+            with contextlib.suppress(OSError):  # it holds other runs
+                run.dir.parent.rmdir()
+        raise
+
+
+def start(
+    run: Run,
+    config: TrainConfig,
+    cache: FeatureCache,
+    entries: list[Entry],
+    classes: list[str],
+    effective: dict[str, Any],
+) -> None:
+    """Write what the run is before anything else happens in it; a run replaced goes now."""
+    if run.started and not config.resume:
+        shutil.rmtree(run.dir)
+    files.ensure_writable(run.dir)
+    files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
+    settings, space = cache.settings(), cache.space()
+    durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
+    run.write_config(
+        {
+            "settings": config.as_dict(),
+            "classes": classes,
+            "normal_class": classes[0],
+            "dataset": settings["dataset"],
+            "grouping": settings["grouping"],
+            "features": str(cache.dir),
+            "fingerprint": space.fingerprint,
+            "feature_space": dataclasses.asdict(space),
+            "weights": settings["weights"],
+            "window_s": float(np.median(durations_s)),
+            "videos_digest": files.sha256_of_json(_video_rows(entries)),
+            "effective": effective,
+            "versions": runtime.versions(),
+        }
+    )
+
+
+def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> None:
+    """Whether a run that is resumed still learns from what it started with.
+
+    Raises:
+        TrainingError: If the feature space, the videos, their labels or their split differ.
+    """
+    files.sweep_temporary(run.dir)
+    trained = run.config()
+    if trained.get("fingerprint") != cache.space().fingerprint:
+        raise TrainingError(
+            "--resume must go on with features of the same space. Received: "
+            f"{cache.dir.name}, not {Path(trained.get('features', '')).name}"
+        )
+    if trained["videos_digest"] != files.sha256_of_json(_video_rows(entries)):
+        raise TrainingError(
+            "--resume must go on with the same videos, labels and split. Received: others than "
+            f"{run.videos_path} lists; start a new run"
+        )
+
+
+def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
+    return [
+        {name: getattr(entry, name) for name in _VIDEO_COLUMNS} for entry in entries
+    ]
