@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from conftest import draw_features, train_quickly
 
-from violence_detection import evaluation
+from violence_detection import cli, evaluation
 from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError, RunError
@@ -214,7 +215,7 @@ def test_features_that_are_gone_are_refused(run, tmp_path):
     config["features"] = str(tmp_path / "gone")
     (run / "training_config.json").write_text(json.dumps(config))
     with pytest.raises(
-        CacheError, match="Features must be a folder that .* Received: .*gone"
+        CacheError, match="--features says where they are now. Received: .*gone"
     ):
         evaluate(run)
 
@@ -275,3 +276,28 @@ def test_three_classes_are_judged_each_and_as_violence(tmp_path):
     for row in rows:
         violent = float(row["probability"]) >= result["threshold"]
         assert (row["predicted"] != "normal") is violent
+
+
+def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space")
+    cache = FeatureCache.open(features)
+    rows = [
+        entry
+        for entry in cache.entries()
+        if (entry.split, entry.label) != ("test", "violent")
+    ]
+    run = train_quickly(features, tmp_path / "runs")["run"]
+    cache.write_manifest(rows)
+    result = evaluation.evaluate(run, EvaluateConfig())
+    assert (result["auc"], result["recall"]) == (None, 0.0)
+    assert {"recall", "average_precision", "recall_per_class.violent"} <= set(
+        result["undefined"]
+    )
+    said = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
+    assert "recall none, F1 none" in said and "violent none" in said
+
+
+def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
+    run = train_quickly(features, tmp_path / "runs")["run"]
+    assert evaluation.evaluate(run, EvaluateConfig())["grouped"] is False

@@ -19,7 +19,9 @@ from filelock import FileLock
 from violence_detection import features
 from violence_detection.cache import COLUMNS, Entry, FeatureCache
 from violence_detection.config import ExtractConfig
+from violence_detection.dataset import usable_entries
 from violence_detection.errors import (
+    CacheError,
     ConfigError,
     DatasetError,
     ViolenceDetectionError,
@@ -435,6 +437,39 @@ def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
         extract()
     monkeypatch.setattr(FeatureCache, "note", note)
     assert counts(extract()) == (7, 5, 0)
+
+
+def test_an_interrupted_force_forgets_nothing(extract, monkeypatch, decoded):
+    before = contents(extract().features)
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureCache, "write_array", _interrupt_at("3.mp4"))
+        with pytest.raises(KeyboardInterrupt):
+            extract(force=True)
+    decoded.clear()
+    again = extract()
+    assert (counts(again), decoded) == ((0, 12, 0), [])
+    assert contents(again.features) == before
+
+
+def _interrupt_at(name: str):
+    write = FeatureCache.write_array
+
+    def writing(self, key, features):
+        if key.endswith(name):
+            raise KeyboardInterrupt
+        return write(self, key, features)
+
+    return writing
+
+
+def test_why_an_extraction_was_stopped_is_told_to_training(extract, dataset_dir):
+    features_dir = extract().features
+    for number in range(3):
+        spoil(dataset_dir / "fight" / f"{number}.mp4")
+    with pytest.raises(DatasetError):
+        extract()
+    with pytest.raises(CacheError, match=r"it was stopped: At most 20% of a class"):
+        usable_entries(FeatureCache.open(features_dir))
 
 
 # -- splits

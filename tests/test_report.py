@@ -36,6 +36,7 @@ METRICS = {
     "threshold": 0.43,
     "threshold_reason": "best balanced accuracy on validation (80 videos)",
     "baseline_accuracy": 0.5,
+    "undefined": [],
 }
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
 
@@ -124,7 +125,10 @@ def test_leaks_are_listed(page):
 
 def test_a_split_of_one_class_makes_no_claim_on_the_other(page):
     changes = {"confusion": [[40, 10], [0, 0]], "recall": 0.0, "baseline_accuracy": 1.0}
+    changes["undefined"] = ["recall", "f1", "recall_per_class.<fight>"]
     text = words(page(**changes, auc=None, auc_ci=None, accuracy=0.8))
+    assert "violent videos found –" in text
+    assert re.search(r"&lt;fight&gt; 0 0 0 –", text)
     assert "There is no violent video in this split" in text
     assert "violent videos it finds" not in text
     assert "there is no ROC AUC" in text

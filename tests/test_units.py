@@ -33,21 +33,12 @@ def test_durations_read_as_on_a_clock(duration_s, text):
     assert units.format_duration(duration_s) == text
 
 
-@pytest.mark.parametrize(
-    ("size_bytes", "text"),
-    [
-        (0, "0 B"),
-        (999, "999 B"),
-        (1000, "1.0 kB"),
-        (1500, "1.5 kB"),
-        (2_000_000, "2.0 MB"),
-        (3.2e9, "3.2 GB"),
-        (4.5e12, "4.5 TB"),
-        (9.9e15, "9900.0 TB"),
-    ],
-)
-def test_sizes_read_in_powers_of_a_thousand(size_bytes, text):
-    assert units.format_bytes(size_bytes) == text
+def test_one_of_a_thing_is_singular():
+    assert [units.counted(count, "video") for count in (0, 1, 2)] == [
+        "0 videos",
+        "1 video",
+        "2 videos",
+    ]
 
 
 @given(st.integers(1, 10**6), st.floats(1, 240))

@@ -1,5 +1,6 @@
 """The commands, and how their results read. It imports neither TensorFlow nor NumPy."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -113,25 +114,30 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
         from violence_detection import evaluation
 
         if shared.dry_run:
-            planned = evaluation.plan(run, settings)
+            planned = evaluation.plan(run, settings, force=shared.force)
         else:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, _table(planned))
-    low, high = result["accuracy_ci"]
+    rate = functools.partial(_rate, result)
     recalls = ", ".join(
-        f"{name} {value:.1%}" for name, value in result["recall_per_class"].items()
+        f"{name} {rate(f'recall_per_class.{name}', value)}"
+        for name, value in result["recall_per_class"].items()
     )
     auc = "none: one class only" if result["auc"] is None else f"{result['auc']:.3f}"
+    by_recording, by_video = (
+        f"{low:.1%} to {high:.1%}"
+        for low, high in (result["accuracy_ci"], result["accuracy_ci_wilson"])
+    )
     lines = [
         f"run         {result['run']}",
-        f"split       {result['split']}: {result['videos']} videos of {result['recordings']} "
-        "recordings",
-        f"accuracy    {result['accuracy']:.1%} (95% of resampled recordings: "
-        f"{low:.1%} to {high:.1%})",
-        f"AUC         {auc}, average precision {result['average_precision']:.3f}",
-        f"precision   {result['precision']:.1%}, recall {result['recall']:.1%}, "
-        f"F1 {result['f1']:.3f}, false alarms {result['false_alarm_rate']:.1%}",
+        f"split       {result['split']}: {units.counted(result['videos'], 'video')} of "
+        f"{units.counted(result['recordings'], 'recording')}",
+        f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
+        f"{by_video} over videos)",
+        f"AUC         {auc}, average precision {rate('average_precision')}",
+        f"precision   {rate('precision')}, recall {rate('recall')}, F1 {rate('f1')}, "
+        f"false alarms {rate('false_alarm_rate')}",
         f"recall      {recalls}",
         f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
         *_confusion_lines(result["classes"], result["confusion"]),
@@ -210,6 +216,13 @@ def _table(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
+    """A rate as people read it: `none` where there was nothing to rate."""
+    if name in result["undefined"]:
+        return "none"
+    return f"{result[name] if value is None else value:.1%}"
+
+
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
@@ -239,9 +252,12 @@ def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: the run has learned from {len(result['leaks'])} of these"
+        return (
+            f"trust       NOT CLEAN: the run has learned from {len(result['leaks'])} of these, "
+            f"e.g. {result['leaks'][0]}"
+        )
     if not result["grouped"]:
-        return "trust       recordings are not known: clips of one may be on both sides"
+        return "trust       recordings are not all known: clips of one may be on both sides"
     return "trust       clean: no recording on both sides"
 
 

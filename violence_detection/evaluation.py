@@ -1,5 +1,6 @@
 """What a run is worth on a split: metrics with intervals, predictions, and a report."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -41,13 +42,8 @@ def evaluate(
     cache = features_of(run, config.features)
     entries = split_entries(cache, config.split)
     clips = dataset.read_clips(cache, entries, trained["classes"])
-    identity = {
-        "model_digest": files.sha256_of_file(run.model_path),
-        "videos_digest": files.sha256_of_json(
-            [(e.path, e.label, e.digest) for e in entries]
-        ),
-    }
     folder = run.evaluation_dir(config.split)
+    identity = _identity(run, entries)
     _check_replaceable(folder, identity, force=force)
 
     # -- the answers
@@ -98,16 +94,21 @@ def evaluate(
     return result
 
 
-def plan(run_dir: str, config: EvaluateConfig) -> dict[str, Any]:
+def plan(
+    run_dir: str, config: EvaluateConfig, *, force: bool = False
+) -> dict[str, Any]:
     """What `evaluate` would do; nothing is written."""
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
+    entries = split_entries(cache, config.split)
+    folder = run.evaluation_dir(config.split)
+    _check_replaceable(folder, _identity(run, entries), force=force)
     return {
         "dry_run": True,
         "run": str(run.dir),
         "split": config.split,
-        "videos": len(split_entries(cache, config.split)),
-        "report": str(run.evaluation_dir(config.split) / "report.html"),
+        "videos": len(entries),
+        "report": str(folder / "report.html"),
     }
 
 
@@ -118,6 +119,11 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
         CacheError: If they are not there, or of another space.
     """
     trained = run.config()
+    if asked is None and not Path(trained["features"]).is_dir():
+        raise CacheError(
+            f"The features that the run was trained on must be there; --features says where "
+            f"they are now. Received: {trained['features']} (not there)"
+        )
     cache = FeatureCache.open(asked or trained["features"])
     space = cache.space()
     if space.fingerprint != trained["fingerprint"]:
@@ -184,13 +190,26 @@ def _is_grouped(cache: FeatureCache) -> bool:
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
+def _identity(run: Run, entries: list[Entry]) -> dict[str, str]:
+    """What an evaluation is of: digests of the model and of the videos with their labels."""
+    rows = [(entry.path, entry.label, entry.digest) for entry in entries]
+    return {
+        "model_digest": files.sha256_of_file(run.model_path),
+        "videos_digest": files.sha256_of_json(rows),
+    }
+
+
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:
     """The same evaluation may be made again; another one is not overwritten."""
     path = folder / "metrics.json"
     if force or not path.is_file():
         return
-    text = path.read_text()
-    if not all(f'"{value}"' in text for value in identity.values()):
+    try:
+        there = json.loads(path.read_text())
+        same = all(there.get(name) == value for name, value in identity.items())
+    except (OSError, ValueError, AttributeError):
+        same = False
+    if not same:
         raise ConfigError(
             "An evaluation of other videos or another model is replaced with --force only. "
             f"Received: {folder}"
@@ -208,10 +227,11 @@ def _scores(
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     correct = predicted == clips.labels
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    binary = metrics.binary_metrics(violent, score, threshold)
+    by_class = metrics.class_metrics(clips.labels, predicted, classes)
     return {
-        **binary,
-        **metrics.class_metrics(clips.labels, predicted, classes),
+        **metrics.binary_metrics(violent, score, threshold),
+        **by_class,
+        "undefined": metrics.undefined_rates(by_class["confusion"], classes),
         "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
         "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
         "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),

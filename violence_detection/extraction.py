@@ -20,6 +20,7 @@ from violence_detection.config import ExtractConfig
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import Clip
+from violence_detection.units import counted
 from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class ExtractionJob:
             else:
                 self.entries[video.key] = entry
         log.info(
-            f"{len(self.todo)} videos to extract, {len(self.entries)} known already"
+            f"{counted(len(self.todo), 'video')} to extract, {len(self.entries)} known already"
         )
 
     def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:

@@ -185,7 +185,7 @@ class FeatureExtractor:
         Raises:
             VideoError: If no window can be decoded.
         """
-        plan, fps = self.reader.plan(path, window_s=window_s, stride_s=stride_s)
+        plan = self.reader.plan(path, window_s=window_s, stride_s=stride_s)
         if plan.damage:
             log.warning(f"{path}: {plan.damage}")
         if (
@@ -195,7 +195,7 @@ class FeatureExtractor:
             for _, rows in self.encode_clips([(None, clip.pictures)]):
                 yield 0.0, clip.duration_s, rows
             return
-        assembler = _Assembler(plan, fps, self.space.frames)
+        assembler = _Assembler(plan, self.space.frames)
         for index, rows in self.encode_clips(self._pictures(path, assembler)):
             yield from assembler.add(index, rows[0])
 
@@ -216,9 +216,9 @@ class _Assembler:
         times_s: Time of each frame, from the first that is still needed.
     """
 
-    def __init__(self, plan: WindowPlan, fps: float, count: int) -> None:
+    def __init__(self, plan: WindowPlan, count: int) -> None:
         self.times_s: dict[int, float] = {}
-        self._plan, self._fps, self._count = plan, fps, count
+        self._plan, self._count = plan, count
         self._features: dict[int, np.ndarray] = {}
         self._waiting: deque[tuple[int, list[int]]] = deque()
 
@@ -240,7 +240,8 @@ class _Assembler:
         while self._waiting and self._waiting[0][1][-1] <= index:
             start, indices = self._waiting.popleft()
             start_s = self.times_s[start]
-            end_s = start_s + units.frames_to_s(self._plan.length_frames, self._fps)
+            length_s = units.frames_to_s(self._plan.length_frames, self._plan.fps)
+            end_s = min(start_s + length_s, self._plan.end_s)
             yield start_s, end_s, np.stack([self._features[one] for one in indices])
             self._forget(start)
 

@@ -17,6 +17,7 @@ from violence_detection.errors import (
 from violence_detection.extraction import Extraction, ExtractionJob
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.kept_splits import KeptSplits
+from violence_detection.units import counted
 from violence_detection.videos import VideoFolder
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def plan(
     failed = len(job.failures)
     absent = [v.path for v in job.todo if not (folder.root / v.path).is_file()]
     if absent:
-        log.warning(f"{len(absent)} videos are not there, e.g. {absent[0]}.")
+        log.warning(f"Not there: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
     return {
         "dry_run": True,
         "features": str(cache.dir),
@@ -124,7 +125,7 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})
-    of = "" if folder.grouping == "none" else f" of {recordings} recordings"
+    of = "" if folder.grouping == "none" else f" of {counted(recordings, 'recording')}"
     log.info(f"{len(folder.videos)} videos ({listed}){of} in {video_dir}")
     for note in folder.notes:
         log.info(note)
@@ -135,8 +136,9 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
         )
     elif folder.ungrouped:
         log.warning(
-            f"The recording of {folder.ungrouped} videos is not known ({folder.grouping}), so "
-            "each of them counts as its own: clips of one may land on both sides of the split."
+            f"The recording of {counted(folder.ungrouped, 'video')} is not known "
+            f"({folder.grouping}), so each of them counts as its own: clips of one may land on "
+            "both sides of the split."
         )
     given = [{"group": v.group, "split": v.split} for v in folder.videos]
     for group in splits.leaks(given)[:5]:

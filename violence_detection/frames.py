@@ -78,12 +78,16 @@ class WindowPlan:
     Attributes:
         length_frames, stride_frames: Of the windows.
         num_frames: Frames that can be decoded.
+        fps: Frames per second, a guess where the file has none.
+        end_s: Where the video ends, in seconds.
         damage: What is wrong with the file, empty where nothing is.
     """
 
     length_frames: int
     stride_frames: int
     num_frames: int
+    fps: float
+    end_s: float
     damage: str = ""
 
     def starts(self) -> Iterator[int]:
@@ -143,10 +147,8 @@ class ClipReader:
         duration_s = _duration_s(times_s[first : first + num_frames], fps)
         return Clip(clip, num_frames, fps, duration_s, damage)
 
-    def plan(
-        self, path: Path, *, window_s: float, stride_s: float
-    ) -> tuple[WindowPlan, float]:
-        """The windows of a video, and its frames per second (a guess where it has none).
+    def plan(self, path: Path, *, window_s: float, stride_s: float) -> WindowPlan:
+        """The windows of a video.
 
         A video of up to 1.5 windows is one window: it is what training calls a clip.
 
@@ -165,8 +167,13 @@ class ClipReader:
             length = num_frames
         damage = _damage(times_s, declared, declared_fps)
         return WindowPlan(
-            length, max(1, round(stride_s * fps)), num_frames, damage
-        ), fps
+            length,
+            max(1, round(stride_s * fps)),
+            num_frames,
+            fps,
+            end_s=times_s[-1] + units.frames_to_s(1, fps),
+            damage=damage,
+        )
 
     def pictures(
         self, path: Path, wanted: Iterator[int]

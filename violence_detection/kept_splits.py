@@ -10,6 +10,7 @@ from violence_detection import files, splits
 from violence_detection.cache import Entry, alone
 from violence_detection.config import FeatureConfig
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.units import counted
 from violence_detection.videos import VideoFolder
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def _warn_of_moves(before: Mapping[str, str], assigned: Mapping[str, str]) -> No
     if moved:
         first = min(moved)
         log.warning(
-            f"{len(moved)} videos moved to another part of the split, because their recording "
-            f"or their given split changed, e.g. {first} from {before[first]} to "
+            f"{counted(len(moved), 'video')} moved to another part of the split, because their "
+            f"recording or given split changed, e.g. {first} from {before[first]} to "
             f"{assigned[first]}. Runs from before may have learned from them."
         )

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
 from violence_detection.errors import ConfigError
+from violence_detection.units import counted
 
 MIN_VIDEOS = 20  # of each class, to choose a threshold on
 MIN_RECORDINGS = 5
@@ -106,6 +107,35 @@ def class_metrics(
     }
 
 
+def undefined_rates(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str]
+) -> list[str]:
+    """Names of the rates that are 0.0 only because nothing stands in their denominator.
+
+    Args:
+        confusion: K lists of K counts, rows true and columns predicted.
+        classes: The K names, the normal class first.
+
+    Returns:
+        Of recall, precision, f1, average_precision and false_alarm_rate, and
+        `recall_per_class.<name>` for a class without videos.
+    """
+    totals = [sum(row) for row in confusion]
+    violent, normal = sum(totals[1:]), totals[0]
+    empty = {
+        "recall": not violent,
+        "precision": not sum(sum(row[1:]) for row in confusion),
+        "f1": not violent,
+        "average_precision": not (violent and normal),
+        "false_alarm_rate": not normal,
+    }
+    empty |= {
+        f"recall_per_class.{name}": not total
+        for name, total in zip(classes, totals, strict=True)
+    }
+    return [name for name, is_empty in empty.items() if is_empty]
+
+
 def choose_threshold(
     violent: np.ndarray, probability: np.ndarray, groups: Sequence[str] | np.ndarray
 ) -> tuple[float, str]:
@@ -135,8 +165,8 @@ def choose_threshold(
         videos, recordings = int(members.sum()), np.unique(groups[members]).size
         if videos < MIN_VIDEOS or recordings < MIN_RECORDINGS:
             return 0.5, (
-                f"0.5: validation has {_counted(videos, f'{name} video')} of "
-                f"{_counted(recordings, 'recording')}; a choice needs {MIN_VIDEOS} "
+                f"0.5: validation has {counted(videos, f'{name} video')} of "
+                f"{counted(recordings, 'recording')}; a choice needs {MIN_VIDEOS} "
                 f"and {MIN_RECORDINGS}"
             )
     scores, balanced = _balanced_accuracy_of_cuts(violent, probability)
@@ -351,10 +381,6 @@ def _middle_of_widest_plateau(scores: np.ndarray, balanced: np.ndarray) -> float
 
 def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _checked(

@@ -1,6 +1,7 @@
 """The classifier: built from a head, loaded from a run, and its logits as probabilities."""
 
 import functools
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ def load_classifier(path: Path) -> "keras.Model":
 
     from violence_detection.heads import _layers  # noqa: F401  (registers the layers)
 
+    if not zipfile.is_zipfile(path):
+        raise RunError(
+            f"The model must be one that train saved. Received: {path} (damaged, or none)"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, JSON, h5py and Keras all have their own

@@ -48,7 +48,8 @@ class Predictor:
         window.
 
         Returns:
-            probability, probabilities by class, label, windows, segments, duration_s.
+            probability, label, windows, segments, and with several classes
+            probabilities.
 
         Raises:
             VideoError: If it cannot be decoded.
@@ -60,7 +61,7 @@ class Predictor:
         ):
             if not np.isfinite(features).all():
                 raise VideoError("its features are not finite in float16")
-            windows.append({"start_s": round(start_s, 3), "end_s": round(end_s, 3)})
+            windows.append({"start_s": start_s, "end_s": end_s})
             batch.append(features)
             if len(batch) == _WINDOWS_AT_ONCE:
                 probability.append(self._classify(batch))
@@ -70,17 +71,23 @@ class Predictor:
         rows = np.concatenate(probability)
         worst = rows[np.argmin(rows[:, 0])]
         for window, row in zip(windows, rows, strict=True):
-            window["probability"] = round(float(1 - row[0]), 6)
-        return {
-            "probability": round(float(1 - worst[0]), 6),
-            "probabilities": {
-                name: round(float(value), 6)
-                for name, value in zip(self.classes, worst, strict=True)
-            },
+            window["probability"] = float(1 - row[0])
+        answer = {
+            "probability": float(1 - worst[0]),
             "label": self.classes[int(model.decisions(worst[None], self.threshold)[0])],
-            "windows": windows,
-            "segments": segments(windows, self.threshold),
+            # Before anything is rounded, so that they agree with the label.
+            "segments": _rounded(segments(windows, self.threshold)),
+            "windows": _rounded(windows),
+            **self.by_class(worst),
         }
+        return _rounded([answer])[0]
+
+    def by_class(self, row: np.ndarray) -> dict[str, Any]:
+        """`probabilities` of each class, where there are more than two."""
+        if len(self.classes) == 2:
+            return {}
+        named = dict(zip(self.classes, map(float, row), strict=True))
+        return {"probabilities": _rounded([named])[0]}
 
     def _classify(self, batch: list[np.ndarray]) -> np.ndarray:
         return model.probabilities(
@@ -143,17 +150,18 @@ def segments(
 
 
 def _expanded(path: str) -> list[str]:
+    """The videos that a path on the command line stands for."""
     if not Path(path).is_dir():
         return [path]
-    inside = [
-        one for one in sorted(Path(path).rglob("*")) if not one.name.startswith(".")
-    ]
-    found = [str(one) for one in inside if one.suffix.lower() in videos.EXTENSIONS]
-    return found or [path]
+    found, notes = videos.walk(Path(path))
+    for note in notes:
+        log.info(f"{path}: {note}")
+    return [str(Path(path, one)) for one in found] or [path]
 
 
 def _row(predictor: Predictor, path: str) -> dict[str, Any]:
     nothing = {"probability": 0.0, "label": "", "windows": [], "segments": []}
+    nothing |= predictor.by_class(np.zeros(len(predictor.classes)))
     try:
         if Path(path).is_dir():
             raise VideoError("a folder without videos")
@@ -161,6 +169,17 @@ def _row(predictor: Predictor, path: str) -> dict[str, Any]:
     except VideoError as error:
         log.warning(f"Cannot read {path}: {error}")
         return {"path": path, **nothing, "error": str(error)}
-    if len(predictor.classes) == 2:
-        answer.pop("probabilities")
     return {"path": path, **answer, "error": None}
+
+
+def _rounded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Numbers as people can read them: seconds to the millisecond, the rest to 1e-6."""
+    return [
+        {
+            name: round(value, 3 if name.endswith("_s") else 6)
+            if isinstance(value, float)
+            else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

@@ -21,7 +21,7 @@ _REQUIRED = (
     *("accuracy", "accuracy_ci", "accuracy_ci_wilson", "auc", "auc_ci"),
     *("average_precision", "balanced_accuracy", "precision", "recall", "f1"),
     *("false_alarm_rate", "recall_per_class", "confusion", "classes", "normal_class"),
-    *("threshold", "threshold_reason", "baseline_accuracy"),
+    *("threshold", "threshold_reason", "baseline_accuracy", "undefined"),
 )
 _CAPTIONS = {
     "roc": "ROC curve: violent videos found, at each price in false alarms.",
@@ -229,7 +229,8 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[Measure]:
     bootstrap, wilson = "recordings", "Wilson"
 
     def row(name: str, key: str, meaning: str, interval=None, kind="") -> Measure:
-        return Measure(name, metrics[key], interval, kind, meaning)
+        value = None if key in metrics["undefined"] else metrics[key]
+        return Measure(name, value, interval, kind, meaning)
 
     right = "right answers"
     yield row("Accuracy", "accuracy", right, metrics["accuracy_ci"], bootstrap)
@@ -257,7 +258,7 @@ def _class_rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "index": index,
             "counts": counts,
             "videos": sum(counts),
-            "recall": metrics["recall_per_class"][name],
+            "recall": metrics["recall_per_class"][name] if sum(counts) else None,
             "interval": _wilson(counts[index], sum(counts)),
         }
 

@@ -198,4 +198,24 @@ def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
         )
     elif asked and devices > 1 and not gpus:
         log.warning("XLA is off: it does not compile for several CPU replicas.")
-    return asked and not deterministic and (devices <= 1 or gpus > 0)
+    if not asked or deterministic or (devices > 1 and not gpus):
+        return False
+    reason = _xla_failure()
+    if reason:
+        log.warning(f"XLA is off: it does not compile here ({reason}).")
+    return not reason
+
+
+def _xla_failure() -> str:
+    """Why XLA does not compile on this machine; nothing where it does.
+
+    It needs parts of CUDA that a driver does not bring (ptxas, libdevice).
+    """
+    import tensorflow as tf
+
+    matrix = tf.ones((2, 2))
+    try:
+        tf.function(tf.matmul, jit_compile=True)(matrix, matrix)
+    except (tf.errors.OpError, ValueError) as error:
+        return str(error).strip().splitlines()[0][:200]
+    return ""

@@ -23,6 +23,7 @@ from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.runs import Run
+from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +217,7 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
         failed = [entry for entry in cache.entries() if not entry.usable]
         if failed:
             log.warning(
-                f"{len(failed)} videos could not be read and are not trained on."
+                f"Not trained on, because not read: {counted(len(failed), 'video')}."
             )
         return cache, []
     from violence_detection import features

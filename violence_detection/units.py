@@ -1,4 +1,4 @@
-"""Conversions between frames, seconds and bytes, and how people read them."""
+"""Conversions between frames and seconds, and how people read numbers."""
 
 
 def frames_to_s(frames: float, fps: float) -> float:
@@ -15,10 +15,6 @@ def format_duration(duration_s: float) -> str:
     )
 
 
-def format_bytes(size_bytes: float) -> str:
-    """`1500` -> `1.5 kB` (powers of 1000, as disks are sold)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
+def counted(count: int, noun: str) -> str:
+    """`1 video`, `2 videos`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

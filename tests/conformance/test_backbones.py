@@ -254,9 +254,10 @@ def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "none.weights.h5"):
+    there = {tmp_path: "a folder", tmp_path / "none.weights.h5": "not there"}
+    for path, came in there.items():
         assert message_of("mobilenet", path) == (
-            f"--weights must be imagenet, random or a file. Received: {path} (not there)"
+            f"--weights must be imagenet, random or a file. Received: {path} ({came})"
         )
 
 

@@ -1,6 +1,6 @@
 """What the backbones share: a keras.applications network as an encoder of frames."""
 
-import re
+import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -110,8 +110,9 @@ def _with_imagenet(
 def _load(network: keras.Model, path: Path) -> None:
     """Load a file and prove that every kernel came from it."""
     if not path.is_file():
+        came = "a folder" if path.is_dir() else "not there"
         raise WeightsError(
-            f"--weights must be imagenet, random or a file. Received: {path} (not there)"
+            f"--weights must be imagenet, random or a file. Received: {path} ({came})"
         )
     kernels = [variable for variable in network.variables if len(variable.shape) >= 2]
     drawn = [np.array(kernel) for kernel in kernels]
@@ -139,6 +140,6 @@ def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError
 
 
 def _brief(error: Exception) -> str:
-    """The first sentence of an error, on one line."""
-    line = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-    return line[:200]
+    """An error on one line, not longer than people read."""
+    text = str(error).strip() or type(error).__name__
+    return textwrap.shorten(text, 250, placeholder=" …")
