@@ -177,6 +177,7 @@ def _split_cpu(count: int) -> None:
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration()] * count
         )
+        tf.config.set_visible_devices([], "GPU")
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) != count:
             raise ConfigError(
