@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import dataset, model, runtime, splits, videos
+from violence_detection import dataset, model, runtime, splits, training, videos
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -73,9 +73,7 @@ def parsed(value: str):
 def read(folder: str) -> tuple[Clips, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
-    labels = sorted({entry.label for entry in entries})
-    normal = videos.normal_class(labels)
-    classes = [normal, *(label for label in labels if label != normal)]
+    classes = training.classes_of(entries)
     return dataset.read_clips(cache, entries, classes), classes
 
 
@@ -133,7 +131,7 @@ def classifier_scores(
         for row in train
     ]
     assigned = splits.assign(
-        rows, kept={}, validation_fraction=0.15, test_fraction=0.0, seed=seed
+        rows, kept={}, leads={}, validation_fraction=0.15, test_fraction=0.0, seed=seed
     )
     parts = {
         split: subset(

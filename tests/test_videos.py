@@ -2,13 +2,15 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import videos
+from violence_detection import cli, videos
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.videos import Video, VideoFolder, normal_class, read_folder
 
@@ -100,6 +102,13 @@ def test_names_are_kept_as_they_are(tmp_path, name):
     folder = read_folder(touch(tmp_path, f"Straße 1/{name}", "b/1.mp4"))
     assert f"Straße 1/{name}" in paths_of(folder)
     assert folder.labels == ["Straße 1", "b"]
+
+
+def test_every_extension_is_in_the_help():
+    said = CliRunner().invoke(cli.main, ["extract-features", "--help"]).stdout
+    assert {ending.lstrip(".") for ending in videos.EXTENSIONS} <= set(
+        re.findall(r"\w+", said)
+    )
 
 
 @pytest.mark.parametrize("extension", sorted(videos.EXTENSIONS))

@@ -17,6 +17,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.errors import VideoError
+from violence_detection.videos import EXTENSIONS
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,22 +33,23 @@ def main() -> None:
     """
 
 
+_VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
+
+
 @main.command(
+    help="Turn a folder of videos into features, once; starting it again continues.\n\n"
+    "VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv "
+    "(path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in "
+    f"{_VIDEO_FILES}; hidden and other files are ignored.",
     epilog=example(
         "violence-detection extract-features my_videos --backbone mobilenetv2"
-    )
+    ),
 )
 @click.argument("video_dir", type=PATH)
 @options_of(config.ExtractConfig)
 def extract_features(
     settings: config.ExtractConfig, shared: Shared, video_dir: str
 ) -> None:
-    """Turn a folder of videos into features, once; starting it again continues.
-
-    VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv
-    (path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in
-    3g2 3gp asf avi f4v flv m2ts m2v m4v mjpeg mjpg mkv mov mp4 mpeg mpg mts mxf ogv ts vob webm
-    wmv; hidden and other files are ignored."""
     with working():
         from violence_detection.features import extract, plan
 

@@ -264,6 +264,8 @@ def finish(
 ) -> None:
     """Print the result, and leave with 3 where some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+    if not text.isprintable():  # a path that is not UTF-8 stays valid JSON
+        text = json.dumps(result, allow_nan=False)
     try:
         click.echo(text if shared.json else "\n".join(lines))
         sys.stdout.flush()

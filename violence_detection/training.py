@@ -64,7 +64,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         # -- from what: cached clips, extracted first where they are missing
         cache, failures = _features(config)
         entries = dataset.usable_entries(cache)
-        classes = _classes(entries, config.normal_class)
+        classes = classes_of(entries, config.normal_class)
         clips = read_splits(cache, entries, classes)
 
         # -- the model, how it learns, and what the run is
@@ -108,7 +108,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     else:
         entries = dataset.usable_entries(FeatureCache.open(config.features))
         counts = Counter(entry.split for entry in entries)
-        planned["classes"] = _classes(entries, config.normal_class)
+        planned["classes"] = classes_of(entries, config.normal_class)
         planned["videos"] = dict(counts)
         settings = {
             name: settings[name]
@@ -240,8 +240,13 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
     )
 
 
-def _classes(entries: list[Entry], asked: str | None) -> list[str]:
-    """Names of the classes, the normal one first."""
+def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
+    """Names of the classes, the normal one first.
+
+    Raises:
+        CacheError: If there are not two.
+        ConfigError: If `asked` is none of them, or the normal one is not recognised.
+    """
     labels = sorted({entry.label for entry in entries})
     if len(labels) < 2:
         raise CacheError(
