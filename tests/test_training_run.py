@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
-from violence_detection import model, training, training_state
+from violence_detection import model, training, training_run, training_state
 from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import CacheError, ConfigError, RunError, TrainingError
@@ -149,9 +149,14 @@ def test_a_run_interrupted_before_its_features_were_made_is_found_again(
 
 
 def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
-    first = Run.named(tmp_path, None)
-    second = Run.named(tmp_path, None)
-    assert first.reserve({}).dir != second.reserve({}).dir
+    run = Run.named(tmp_path, None)
+    with training_run.reserved(run, TrainConfig(), new=True) as first:
+        with training_run.reserved(run, TrainConfig(), new=True) as second:
+            assert first.dir != second.dir
+        named = TrainConfig(run=run.dir.name)
+        again = training_run.reserved(run, named, new=True)
+        with pytest.raises(ConfigError, match="another training has taken it"):
+            again.__enter__()
 
 
 @pytest.mark.parametrize("said", ["features", "checkpoint_dir"])

@@ -1,6 +1,5 @@
 """A run: the folder that training leaves, and that everything after it starts from."""
 
-import contextlib
 import json
 import math
 import time
@@ -83,25 +82,36 @@ class Run:
             raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
         return cls((checkpoint_dir / name).resolve())
 
-    def reserve(self, settings: dict[str, Any]) -> Self:
-        """Make the folder and leave the settings in it; if another training was quicker, one
-        with the next free name.
+    def reserve(self, settings: dict[str, Any], *, or_next: bool) -> Self:
+        """Make the folder, if nobody else has, and leave the settings in it.
+
+        Args:
+            settings: Of the training.
+            or_next: Take the next free name where another training was quicker.
 
         Raises:
+            ConfigError: If another training was quicker.
             ViolenceDetectionError: If it cannot be written.
         """
-        run = self
-        try:
-            self.dir.parent.mkdir(parents=True, exist_ok=True)
-            for count in range(2, 1000):
-                with contextlib.suppress(FileExistsError):
-                    run.dir.mkdir()
-                    break
-                run = type(self)(self.dir.with_name(f"{self.dir.name}-{count}"))
-        except OSError as error:
-            raise files.write_error(run.dir, error) from error
-        run.write_config({"settings": settings})
-        return run
+        names = [self.dir.name]
+        if or_next:
+            names += [f"{self.dir.name}-{count}" for count in range(2, 1000)]
+        for name in names:
+            run = type(self)(self.dir.with_name(name))
+            try:
+                run.dir.mkdir(parents=True, exist_ok=True)
+                # Of several trainings, one makes this file.
+                with open(run.config_path, "x") as file:
+                    content = {"format_version": FORMAT_VERSION, "settings": settings}
+                    json.dump(content, file)
+                return run
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise files.write_error(run.dir, error) from error
+        raise ConfigError(
+            f"--run must name a new run. Received: {self.dir} (another training has taken it)"
+        )
 
     @classmethod
     def newest(cls, checkpoint_dir: Path) -> Self | None:

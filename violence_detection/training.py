@@ -45,6 +45,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """
     # -- where: the run's folder, or the one to go on with
     run, config = training_run.choose(config, force=force)
+    new = not run.config_path.is_file()
     if config.resume and run.finished:
         log.info(f"{run.dir} is finished; this is its result.")
         return {**run.results(), "run": str(run.dir)}
@@ -60,7 +61,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         deterministic=config.deterministic,
     )
 
-    with training_run.reserved(run, config) as run:
+    with training_run.reserved(run, config, new=new) as run:
         # -- from what: cached clips, extracted first where they are missing
         cache, failures = _features(config)
         entries = dataset.usable_entries(cache)

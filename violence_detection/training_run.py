@@ -115,15 +115,17 @@ def _is_occupied(run: Run) -> bool:
 
 
 @contextlib.contextmanager
-def reserved(run: Run, config: TrainConfig) -> Iterator[Run]:
+def reserved(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
     """Hold the run's name while its features are made.
 
     An error takes the name back; after an interruption --resume finds the settings. A run
     that is replaced or resumed has its folder already, and keeps it as it is.
+
+    Args:
+        new: Whether the run was not there when it was chosen.
     """
-    new = not run.config_path.is_file()
     if new:
-        run = run.reserve(config.as_dict())
+        run = run.reserve(config.as_dict(), or_next=config.run is None)
     try:
         yield run
     except Exception:
