@@ -40,11 +40,13 @@ class MeanColour:
         return pictures.mean((1, 2), dtype=np.float32)
 
 
-def mean_colour_extractor(frames: int = 4, batch_size: int = 8) -> FeatureExtractor:
+def mean_colour_extractor(
+    frames: int = 4, batch_size: int = 8, stream: str = "rgb"
+) -> FeatureExtractor:
     space = FeatureSpace(
-        "none", "mean", "rgb", frames, SIZE, "area", DIM, "0" * 64, "none", "float32"
+        "none", "mean", stream, frames, SIZE, "area", DIM, "0" * 64, "none", "float32"
     )
-    reader = ClipReader(stream="rgb", frames=frames, frame_size=SIZE)
+    reader = ClipReader(stream=stream, frames=frames, frame_size=SIZE)
     return FeatureExtractor(space, reader, MeanColour(), batch_size=batch_size)
 
 
@@ -73,13 +75,13 @@ CLIPS = st.lists(st.integers(1, 9), max_size=8)
 @given(CLIPS, st.integers(1, 10))
 def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch_size):
     rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 256, (n, SIZE, SIZE, 3), np.uint8) for n in lengths]
+    clips = [rng.integers(0, 256, (n, 1, SIZE, SIZE, 3), np.uint8) for n in lengths]
     extractor = mean_colour_extractor(batch_size=batch_size)
     found = list(extractor.encode_clips(enumerate(clips)))
     assert [item for item, _ in found] == list(range(len(clips)))
     for (_, features), clip in zip(found, clips, strict=True):
         np.testing.assert_array_equal(
-            features, np.float16(clip.mean((1, 2), dtype=np.float32))
+            features, np.float16(clip.mean((1, 2, 3), dtype=np.float32))
         )
     assert set(extractor._encode.sizes) <= {batch_size}
     assert len(extractor._encode.sizes) == -(-sum(lengths) // batch_size)
@@ -134,9 +136,31 @@ def test_frames_that_windows_share_are_encoded_once(video):
     assert len(extractor._encode.sizes) == 60
 
 
+@pytest.mark.parametrize(
+    ("focus_s", "pictures"), [(None, 4 * 9), (60.0, 20), (2.5, 22)]
+)
+def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
+    """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
+    extractor = mean_colour_extractor(4, batch_size=1, stream="rgb(focus=true)")
+    asked = {"window_s": 1.0, "stride_s": 0.5, "focus_s": focus_s}
+    assert len(list(extractor.windows(video, **asked))) == 9
+    assert len(extractor._encode.sizes) == pictures
+
+
+def test_a_focused_window_is_the_clip_that_is_cut_out_there(video, tmp_path):
+    extractor = mean_colour_extractor(4, stream="rgb(focus=true)+motion(focus=true)")
+    found = list(extractor.windows(video, window_s=1.0, stride_s=1.0))
+    for start_s, end_s, features in found[1:-1]:  # motion looks past a window's ends
+        clip = extractor.reader.read(video, start_s - 1e-3, end_s - 1e-3)
+        ((_, expected),) = extractor.encode_clips([(None, clip.pictures)])
+        assert features.shape == (4, 2 * DIM)
+        np.testing.assert_array_equal(features, expected)
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion+rgb(focus=true)"])
 @pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
-def test_one_window_is_the_clip_that_extraction_reads(video, window_s):
-    extractor = mean_colour_extractor()
+def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
+    extractor = mean_colour_extractor(stream=stream)
     ((start_s, end_s, features),) = extractor.windows(
         video, window_s=window_s, stride_s=1.0
     )

@@ -11,8 +11,11 @@ from conftest import draw_video
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection import focus
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.frames import Clip, ClipReader, WindowPlan, sample_indices
+from violence_detection.focus import Motion
+from violence_detection.frames import Clip, ClipReader, sample_indices
+from violence_detection.pictures import PictureMaker
 
 NUM_FRAMES, COUNT = st.integers(1, 10**7), st.integers(1, 1024)
 needs_ffmpeg = pytest.mark.skipif(
@@ -32,7 +35,7 @@ def reader(frames: int = 4, frame_size: int = 32) -> ClipReader:
 
 def frames_seen(pictures: np.ndarray) -> list[int]:
     """Which frames of `draw_video` these are, told by the brightness of a corner."""
-    corners = pictures[:, :3, :3].mean((1, 2, 3))
+    corners = pictures[:, 0, :3, :3].mean((1, 2, 3))
     return np.rint((corners - 18) / 4).astype(int).tolist()
 
 
@@ -122,9 +125,9 @@ def test_pictures_are_uint8_rgb_of_the_size_asked_for(tmp_path):
     writer.write(blue)
     writer.release()
     pictures = reader(2, frame_size=40).read(tmp_path / "a.avi").pictures
-    assert pictures.shape == (2, 40, 40, 3)
+    assert pictures.shape == (2, 1, 40, 40, 3)
     assert pictures.dtype == np.uint8
-    assert np.abs(pictures.mean((0, 1, 2)) - [0, 0, 200]).max() < 5
+    assert np.abs(pictures.mean((0, 1, 2, 3)) - [0, 0, 200]).max() < 5
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
@@ -139,7 +142,7 @@ def test_odd_sizes_are_read(tmp_path, size):
     clip = reader().read(
         draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG")
     )
-    assert clip.pictures.shape == (4, 32, 32, 3)
+    assert clip.pictures.shape == (4, 1, 32, 32, 3)
     assert clip.frames == 5
 
 
@@ -162,7 +165,7 @@ def test_a_rotated_video_comes_upright(tmp_path):
     rotate = ("-c", "copy", "-metadata:s:v", "rotate=180")
     turned = ffmpeg("-i", plain, *rotate, tmp_path / "turned.mp4")
     above, below = (
-        reader().read(path).pictures[0, :16].mean() for path in (plain, turned)
+        reader().read(path).pictures[0, 0, :16].mean() for path in (plain, turned)
     )
     assert above > 240
     assert below < 15
@@ -196,6 +199,78 @@ def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, na
     assert (
         np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
     )
+
+
+# -- streams
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    """Every frame, by OpenCV alone."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        done, frame = capture.read()
+        if not done:
+            return frames
+        frames.append(frame)
+
+
+def moving(path: Path) -> Path:
+    """40 frames in which a square crosses the lower right of a picture of 320 x 240."""
+    return draw_video(path, frames=40, size=(320, 240), seed=5)
+
+
+def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40):
+    """The pictures that a clip must have, made of frames that are all there."""
+    frames, make = frames_of(path), PictureMaker(stream, frame_size=32)
+    motion = Motion()
+    for frame in frames[first : end : focus.EVERY]:
+        motion.add(frame)
+    region = motion.region()
+    prepared = [make.prepared(one, region, range(len(make.streams))) for one in frames]
+    return region, np.stack(
+        [
+            make.combined(make.needed(first + index, fps=12.0, last=39), prepared)
+            for index in sample_indices(end - first, count)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "stream",
+    ["motion", "rgb(focus=true)", "rgb+motion(focus=true)", "motion(focus=true)+rgb"],
+)
+@pytest.mark.parametrize("held", [True, False])
+def test_streams_make_their_pictures_of_the_right_frames(
+    tmp_path, monkeypatch, stream, held
+):
+    """With or without room for the frames until it is known where to cut them."""
+    if not held:
+        monkeypatch.setattr("violence_detection.frames._HELD_BYTES", 0)
+    path = moving(tmp_path / "a.avi")
+    region, pictures = expected(path, stream, 7)
+    assert region is not None
+    clip = ClipReader(stream=stream, frames=7, frame_size=32).read(path)
+    assert clip.pictures.shape == (7, stream.count("+") + 1, 32, 32, 3)
+    np.testing.assert_array_equal(clip.pictures, pictures)
+
+
+def test_a_part_has_its_own_focus_and_its_neighbours_motion(tmp_path):
+    path = moving(tmp_path / "a.avi")
+    stream = "motion(focus=true)+rgb(focus=true)"
+    _, pictures = expected(path, stream, 4, first=12, end=24)
+    clip = ClipReader(stream=stream, frames=4, frame_size=32).read(path, 1.0, 2.0)
+    np.testing.assert_array_equal(clip.pictures, pictures)
+
+
+@needs_ffmpeg
+def test_a_container_without_a_count_has_the_same_streams(tmp_path):
+    path = moving(tmp_path / "a.avi")
+    copied = ffmpeg("-i", path, "-c", "copy", tmp_path / "a.nut")
+    for stream in ("motion", "motion(focus=true)"):
+        reader = ClipReader(stream=stream, frames=5, frame_size=32)
+        np.testing.assert_array_equal(
+            reader.read(copied).pictures, reader.read(path).pictures
+        )
 
 
 # -- parts of a recording
@@ -274,7 +349,7 @@ def test_a_sound_without_a_picture_is_no_video(tmp_path):
 
 
 def test_a_frame_declared_beyond_the_limit_is_refused(video, monkeypatch):
-    monkeypatch.setattr("violence_detection.frames.MAX_PIXELS", 64 * 48 - 1)
+    monkeypatch.setattr("violence_detection.decoder.MAX_PIXELS", 64 * 48 - 1)
     assert message_of(video) == "its frames are declared as 64x48, over the limit"
 
 
@@ -291,63 +366,4 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
             assert str(error), number
         else:
             assert isinstance(clip, Clip)
-            assert clip.pictures.shape == (4, 32, 32, 3)
-
-
-# -- windows
-
-PLANS = st.builds(
-    WindowPlan, st.integers(1, 50), st.integers(1, 80), st.integers(1, 400)
-)
-
-
-@given(PLANS.filter(lambda plan: plan.length_frames <= plan.num_frames))
-def test_windows_start_with_the_video_and_end_with_it(plan):
-    starts = list(plan.starts())
-    assert starts[0] == 0
-    assert starts[-1] + plan.length_frames == plan.num_frames
-    assert all(0 < step <= plan.stride_frames for step in np.diff(starts))
-
-
-def test_windows_leave_no_frame_out(video):
-    plan = reader().plan(video, window_s=1.0, stride_s=0.5)
-    covered = {start + i for start in plan.starts() for i in range(plan.length_frames)}
-    assert covered == set(range(40))
-    assert plan == WindowPlan(12, 6, 40, 12.0, pytest.approx(40 / 12, abs=1e-3))
-
-
-@pytest.mark.parametrize("window_s", [40 / 12, 30 / 12, 40 / 18, 9.0])
-def test_a_video_of_up_to_one_and_a_half_windows_is_one(video, window_s):
-    plan = reader().plan(video, window_s=window_s, stride_s=1.0)
-    assert list(plan.starts()) == [0]
-    assert plan.length_frames == 40
-
-
-@needs_ffmpeg
-def test_the_windows_of_a_video_of_unknown_length_reach_its_end(video, tmp_path):
-    plan = reader().plan(
-        ffmpeg("-i", video, tmp_path / "a.mjpeg"), window_s=0.6, stride_s=0.3
-    )
-    assert plan == WindowPlan(15, 8, 40, 25.0, pytest.approx(40 / 25))
-
-
-def test_every_frame_passes_once_with_its_time_and_the_wanted_pictures(video):
-    seen = list(reader().pictures(video, iter([3, 5, 39])))
-    assert [index for index, _, _ in seen] == list(range(40))
-    np.testing.assert_allclose(
-        [time_s for _, time_s, _ in seen], np.arange(40) / 12, atol=1e-3
-    )
-    pictures = {index: picture for index, _, picture in seen if picture is not None}
-    assert list(pictures) == [3, 5, 39]
-    assert frames_seen(np.stack(list(pictures.values()))) == [3, 5, 39]
-
-
-def test_windows_reach_the_end_of_a_file_that_declares_too_little(tmp_path):
-    """Two AVI files, one behind the other: the header tells of the first alone."""
-    single = draw_video(tmp_path / "a.avi", frames=40, fps=10, codec="MJPG")
-    joined = tmp_path / "joined.avi"
-    joined.write_bytes(single.read_bytes() * 2)
-    frames = reader().read(joined).frames
-    plan = reader().plan(joined, window_s=1.0, stride_s=1.0)
-    assert plan.num_frames == frames
-    assert list(plan.starts())[-1] == frames - plan.length_frames
+            assert clip.pictures.shape == (4, 1, 32, 32, 3)

@@ -83,7 +83,7 @@ def test_the_folder_is_the_registry():
         "densenet121 efficientnetb0 efficientnetv2b0 inceptionv3 mobilenet mobilenetv2 resnet50 "
         "vgg16 vgg19 vgg19_fc2 xception".split()
     )
-    assert parts.available("streams") == ["rgb"]
+    assert parts.available("streams") == ["motion", "rgb"]
     assert parts.available("losses") == ["crossentropy", "focal"]
 
 
@@ -112,8 +112,8 @@ def test_private_files_and_paths_are_no_parts():
 
 def test_an_argument_that_a_part_does_not_take_is_named():
     with pytest.raises(ConfigError) as raised:
-        parts.load("streams", "rgb(focus=true)", frame_size=32)
-    assert str(raised.value) == "streams/rgb takes no arguments. Received: focus"
+        parts.load("streams", "rgb(zoom=2)", frame_size=32)
+    assert str(raised.value) == "streams/rgb takes focus. Received: zoom"
 
 
 def test_one_part_is_loaded_at_a_time():

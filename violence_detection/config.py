@@ -254,6 +254,12 @@ class PredictConfig(Config):
     stride_s: float | None = option(
         None, "Seconds from one window to the next; default: half a window.", low=0.04
     )
+    focus_s: float | None = option(
+        None,
+        "Seconds for which a focused stream looks at one place of a long video, so that windows "
+        "share pictures; default: the place is found anew for each window.",
+        low=0.1,
+    )
     batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
 
 

@@ -1,18 +1,20 @@
 """From a video to its features: one object that extraction and prediction share."""
 
 import hashlib
+import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import parts, runtime, units
+from violence_detection import focus, parts, runtime, units, windows
 from violence_detection.cache import FeatureSpace
-from violence_detection.errors import WeightsError
-from violence_detection.frames import ClipReader, WindowPlan, sample_indices
+from violence_detection.errors import VideoError, WeightsError
+from violence_detection.frames import ClipReader, sample_indices
+from violence_detection.windows import Slot, WindowPlan
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ class FeatureExtractor:
         """Build the backbone with its weights on the engine.
 
         Args:
-            backbone, stream, engine: Specs of the parts.
+            backbone, engine: Specs of the parts.
+            stream: Spec of what the backbone sees; the features of several are joined along D.
             weights: "imagenet", "random" (drawn from `seed`), or a weights file.
             frames: T.
             frame_size: S; None for the backbone's own.
@@ -81,8 +84,8 @@ class FeatureExtractor:
             stream=stream,
             frames=frames,
             frame_size=size,
-            resize=parts.module("streams", stream).RESIZE,
-            dim=part.DIM,
+            resize=_recipe(stream, reader),
+            dim=part.DIM * len(reader.make.streams),
             weights_digest=digest,
             engine=engine,
             precision=precision,
@@ -143,27 +146,27 @@ class FeatureExtractor:
     def encode_clips(
         self, clips: Iterable[tuple[Any, np.ndarray]]
     ) -> Iterator[tuple[Any, np.ndarray]]:
-        """Features of clips, in order; frames of several clips share a batch.
+        """Features of clips, in order; pictures of several clips share a batch.
 
         Args:
-            clips: Pairs of anything and pictures uint8 (t, S, S, 3).
+            clips: Pairs of anything and pictures uint8 (t, K, S, S, 3).
 
         Yields:
-            The same anything and its features, float16 (t, D).
+            The same anything and its features, float16 (t, D), of K streams side by side.
         """
-        waiting: deque[tuple[Any, int]] = deque()
+        waiting: deque[tuple[Any, int, int]] = deque()
         pictures: list[np.ndarray] = []
         features: list[np.ndarray] = []
 
         def finished() -> Iterator[tuple[Any, np.ndarray]]:
             while waiting and len(features) >= waiting[0][1]:
-                item, count = waiting.popleft()
-                yield item, np.stack(features[:count])
+                item, count, frames = waiting.popleft()
+                yield item, np.stack(features[:count]).reshape(frames, -1)
                 del features[:count]
 
         for item, clip in clips:
-            waiting.append((item, len(clip)))
-            pictures.extend(clip)
+            waiting.append((item, clip.shape[0] * clip.shape[1], clip.shape[0]))
+            pictures.extend(clip.reshape(-1, *clip.shape[2:]))
             while len(pictures) >= self.batch_size:
                 features.extend(self.encode(np.stack(pictures[: self.batch_size])))
                 del pictures[: self.batch_size]
@@ -173,11 +176,22 @@ class FeatureExtractor:
             yield from finished()
 
     def windows(
-        self, path: Path, *, window_s: float, stride_s: float
+        self,
+        path: Path,
+        *,
+        window_s: float,
+        stride_s: float,
+        focus_s: float | None = None,
     ) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Features of each window of a video of any length, in one pass and bounded memory.
+        """Features of each window of a video of any length, in bounded memory.
 
-        Frames that windows share are encoded once.
+        Pictures that windows share are encoded once.
+
+        Args:
+            path: The video.
+            window_s, stride_s: Length of a window, and from one to the next.
+            focus_s: Seconds for which a focused stream looks at one place, so that windows
+                share pictures; None finds the place anew for each window.
 
         Yields:
             start_s, end_s, features float16 (T, D).
@@ -185,70 +199,107 @@ class FeatureExtractor:
         Raises:
             VideoError: If no window can be decoded.
         """
-        plan = self.reader.plan(path, window_s=window_s, stride_s=stride_s)
+        plan = windows.plan_windows(path, window_s=window_s, stride_s=stride_s)
         if plan.damage:
             log.warning(f"{path}: {plan.damage}")
-        if (
-            plan.length_frames == plan.num_frames
-        ):  # one clip: read as extraction reads it
+        if plan.is_one_clip:  # read as extraction reads it
             clip = self.reader.read(path)
             for _, rows in self.encode_clips([(None, clip.pictures)]):
                 yield 0.0, clip.duration_s, rows
             return
-        assembler = _Assembler(plan, self.space.frames)
-        for index, rows in self.encode_clips(self._pictures(path, assembler)):
-            yield from assembler.add(index, rows[0])
+        regions = itertools.repeat(None)
+        if self.reader.make.focused:
+            regions = windows.regions(path, plan.focus_spans(focus_s))
+        assembler = _Assembler(plan, self.space.frames, regions)
+        encoded = self.encode_clips(self._pictures(path, plan, assembler))
+        for slot, rows in encoded:
+            yield from assembler.add(slot, rows[0])
+        if assembler.waits:
+            raise VideoError(
+                "frames that were there at first reading were not at the second"
+            )
 
     def _pictures(
-        self, path: Path, assembler: "_Assembler"
-    ) -> Iterator[tuple[int, np.ndarray]]:
-        """Index and picture (1, S, S, 3) of the frames that windows need."""
-        for index, time_s, picture in self.reader.pictures(path, assembler.wanted()):
+        self, path: Path, plan: WindowPlan, assembler: "_Assembler"
+    ) -> Iterator[tuple[Slot, np.ndarray]]:
+        """The pictures that windows need, (1, K, S, S, 3) each."""
+        wanted = assembler.wanted()
+        for index, time_s, done in windows.pictures(
+            path, plan, self.reader.make, wanted
+        ):
             assembler.times_s[index] = time_s
-            if picture is not None:
-                yield index, picture[None]
+            for slot, pictures in done:
+                yield slot, pictures[None]
 
 
 class _Assembler:
-    """Joins the features of frames into windows, and keeps what later windows need.
+    """Joins the features of pictures into windows, and keeps what later windows need.
 
     Attributes:
         times_s: Time of each frame, from the first that is still needed.
     """
 
-    def __init__(self, plan: WindowPlan, count: int) -> None:
+    def __init__(
+        self, plan: WindowPlan, count: int, regions: Iterator[focus.Region | None]
+    ) -> None:
         self.times_s: dict[int, float] = {}
-        self._plan, self._count = plan, count
-        self._features: dict[int, np.ndarray] = {}
-        self._waiting: deque[tuple[int, list[int]]] = deque()
+        self._plan, self._count, self._regions = plan, count, regions
+        self._features: dict[Slot, np.ndarray] = {}
+        self._uses: Counter[Slot] = Counter()
+        self._waiting: deque[tuple[int, list[Slot]]] = deque()
 
-    def wanted(self) -> Iterator[int]:
-        """Frames that windows need, ascending; their windows are noted on the way."""
-        ahead: set[int] = set()
-        for start in self._plan.starts():
+    @property
+    def waits(self) -> bool:
+        """Whether windows are not complete."""
+        return bool(self._waiting)
+
+    def wanted(self) -> Iterator[Slot]:
+        """Pictures that windows need, by ascending frame; their windows are noted on the way."""
+        ahead: set[Slot] = set()
+        # A span that is held may be the last of several windows: `regions` has one for each.
+        for start, region in zip(self._plan.starts(), self._regions, strict=False):
             indices = start + sample_indices(self._plan.length_frames, self._count)
-            self._waiting.append((start, indices.tolist()))
-            yield from sorted(index for index in ahead if index < start)
-            ahead = {index for index in ahead if index >= start} | set(indices.tolist())
-        yield from sorted(ahead)
+            slots = [Slot(index, region) for index in indices.tolist()]
+            yield from _by_frame(slot for slot in ahead if slot.index < start)
+            ahead = {slot for slot in ahead if slot.index >= start}
+            ahead |= {slot for slot in slots if not self._uses[slot]}
+            self._uses.update(set(slots))
+            self._waiting.append((start, slots))
+        yield from _by_frame(ahead)
 
     def add(
-        self, index: int, features: np.ndarray
+        self, slot: Slot, features: np.ndarray
     ) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Take a frame's features, (D,); the windows that it completes."""
-        self._features[index] = features
-        while self._waiting and self._waiting[0][1][-1] <= index:
-            start, indices = self._waiting.popleft()
+        """Take a picture's features, (D,); the windows that it completes."""
+        self._features[slot] = features
+        while self._waiting and self._waiting[0][1][-1] in self._features:
+            start, slots = self._waiting.popleft()
             start_s = self.times_s[start]
             length_s = units.frames_to_s(self._plan.length_frames, self._plan.fps)
             end_s = min(start_s + length_s, self._plan.end_s)
-            yield start_s, end_s, np.stack([self._features[one] for one in indices])
-            self._forget(start)
+            yield start_s, end_s, np.stack([self._features[one] for one in slots])
+            self._forget(start, slots)
 
-    def _forget(self, start: int) -> None:
+    def _forget(self, start: int, slots: list[Slot]) -> None:
         """Drop what no window after the one at `start` needs."""
-        self._features = {k: v for k, v in self._features.items() if k > start}
+        self._uses.subtract(set(slots))
+        for slot in set(slots):
+            if not self._uses[slot]:
+                del self._features[slot], self._uses[slot]
         self.times_s = {k: v for k, v in self.times_s.items() if k >= start}
+
+
+def _by_frame(slots: Iterable[Slot]) -> list[Slot]:
+    return sorted(slots, key=lambda slot: slot.index)
+
+
+def _recipe(stream: str, reader: ClipReader) -> str:
+    """How frames become pictures, for the fingerprint."""
+    specs = parts.parse(stream)
+    recipes = [parts.module("streams", spec.name).RECIPE for spec in specs]
+    if reader.make.focused:
+        recipes.append(focus.RECIPE)
+    return "; ".join(recipes)
 
 
 def load_backbone(

@@ -32,6 +32,7 @@ class Predictor:
         self.threshold: float = results["threshold"]
         self.window_s: float = trained["window_s"]
         self.stride_s = config.stride_s or self.window_s / 2
+        self.focus_s = config.focus_s
         self._classifier = model.load_classifier(run.model_path)
         weights = trained["weights"]
         self._extractor = FeatureExtractor.of_space(
@@ -57,7 +58,10 @@ class Predictor:
         windows, probability = [], []
         batch: list[np.ndarray] = []
         for start_s, end_s, features in self._extractor.windows(
-            path, window_s=self.window_s, stride_s=self.stride_s
+            path,
+            window_s=self.window_s,
+            stride_s=self.stride_s,
+            focus_s=self.focus_s,
         ):
             if not np.isfinite(features).all():
                 raise VideoError("its features are not finite in float16")

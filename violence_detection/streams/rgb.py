@@ -1,21 +1,21 @@
 """The sampled frame itself, in colour, squeezed to a square by area."""
 
-from collections.abc import Callable
-
-import cv2
 import numpy as np
 
-RESIZE = "area, aspect ratio not kept"
+from violence_detection.streams._stream import SQUEEZED, Stream, squeeze
+
+RECIPE = SQUEEZED
 
 
-def build(*, frame_size: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from a decoded frame, uint8 (H, W, 3) BGR, to the picture that the
-    backbone sees, uint8 (frame_size, frame_size, 3) RGB."""
+def build(*, frame_size: int, focus: bool = False) -> Stream:
+    """Pictures in the frame's own colours, RGB.
 
-    def picture(frame: np.ndarray) -> np.ndarray:
-        small = cv2.resize(
-            frame, (frame_size, frame_size), interpolation=cv2.INTER_AREA
-        )
-        return np.ascontiguousarray(small[:, :, ::-1])
+    Args:
+        frame_size: S.
+        focus: Cut each frame to where the motion of the clip is.
+    """
 
-    return picture
+    def prepare(frame: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(squeeze(frame, frame_size)[:, :, ::-1])
+
+    return Stream(prepare, combine=lambda pictures: pictures[0], focus=focus)

@@ -1,0 +1,123 @@
+"""A video file, opened: its frames one after the other with their times, and what is wrong.
+
+Everything is decoded forwards: seeking frame by frame is slow, and misses on MPEG-TS and on
+variable frame rates. OpenCV hides damage, so the frames read are compared with the frames that
+the container declares.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from violence_detection import units
+from violence_detection.errors import VideoError
+
+# OpenCV prints each decoding error; stage one reports them itself.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+_set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
+(_set_log_level or cv2.utils.logging.setLogLevel)(0)
+
+MAX_PIXELS = 16384 * 8192
+FALLBACK_FPS = 25.0
+SHORT_TOLERANCE = 0.05
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator["Decoder"]:
+    """A decoder that is closed at the end; what OpenCV raises is a VideoError."""
+    _check_file(path)
+    # One thread a video: the parallelism is over videos.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    try:
+        yield Decoder(capture)
+    except (cv2.error, MemoryError) as error:
+        reason = str(error).strip().splitlines() or ["out of memory"]
+        raise VideoError(f"the decoder failed: {reason[0]}") from error
+    finally:
+        capture.release()
+
+
+class Decoder:
+    """An opened video; iterating grabs its frames as (index, time in seconds)."""
+
+    def __init__(self, capture: cv2.VideoCapture) -> None:
+        self._capture = capture
+        if not capture.isOpened():
+            raise VideoError("not a video that can be opened")
+        width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
+        height = self._number(cv2.CAP_PROP_FRAME_HEIGHT)
+        if width * height > MAX_PIXELS:
+            raise VideoError(
+                f"its frames are declared as {width:.0f}x{height:.0f}, over the limit"
+            )
+        fps = self._number(cv2.CAP_PROP_FPS)
+        self.fps = fps if 0 < fps <= 1000 else 0.0
+        self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))
+
+    def __iter__(self) -> Iterator[tuple[int, float]]:
+        index, before_s = 0, -math.inf
+        while self._capture.grab():
+            time_s = self._number(cv2.CAP_PROP_POS_MSEC) / 1000
+            if time_s <= before_s:  # no timestamps, or broken ones
+                time_s = before_s + units.frames_to_s(1, self.fps or FALLBACK_FPS)
+            yield index, time_s
+            index, before_s = index + 1, time_s
+
+    def retrieve(self) -> np.ndarray:
+        """The grabbed frame, uint8 (H, W, 3) BGR, upright."""
+        done, frame = self._capture.retrieve()
+        if not done or frame is None or not frame.size:
+            raise VideoError("a frame of it can be read but not decoded")
+        if frame.ndim == 2:
+            frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
+        return frame
+
+    def _number(self, what: int) -> float:
+        value = self._capture.get(what)
+        return value if math.isfinite(value) else 0.0
+
+
+def _check_file(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:  # OpenCV crashes on such a name
+        raise VideoError("its path is not UTF-8") from error
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError as error:
+        raise VideoError("no such file") from error
+    except OSError as error:
+        raise VideoError(f"it cannot be read: {error.strerror}") from error
+    if empty:
+        raise VideoError("the file is empty")
+
+
+def damage_of(times_s: list[float], declared: int, fps: float) -> str:
+    """What is wrong where clearly fewer frames are there than declared.
+
+    Containers without a frame count declare duration times rate, which is off for
+    variable rates: a video whose timestamps reach its declared end is not short.
+    """
+    sound = 1 - SHORT_TOLERANCE
+    ends_s = times_s[-1] + units.frames_to_s(1, fps)
+    if (
+        len(times_s) >= sound * declared - 1
+        or ends_s >= sound * units.frames_to_s(declared, fps) > 0
+    ):
+        return ""
+    return f"{len(times_s)} of {declared} declared frames can be decoded"
+
+
+def true_fps(times_s: list[float], declared_fps: float) -> float:
+    """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
+    span_s = times_s[-1] - times_s[0]
+    if span_s <= 0:
+        return declared_fps or FALLBACK_FPS
+    measured = (len(times_s) - 1) / span_s
+    return declared_fps if abs(declared_fps - measured) <= 0.05 * measured else measured

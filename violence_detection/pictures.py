@@ -1,0 +1,66 @@
+"""What a stream spec needs of a video's frames, and the pictures that it makes of them."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from violence_detection import parts
+from violence_detection.decoder import FALLBACK_FPS
+from violence_detection.focus import Region
+from violence_detection.streams._stream import Stream
+
+Needed = tuple[tuple[int, ...], ...]  # for each of K streams, frames
+Prepared = dict[int, np.ndarray]  # a frame as streams keep it, by their number
+
+
+class PictureMaker:
+    """The streams of a spec, K of them, side by side.
+
+    Attributes:
+        focused: Whether a stream is cut to where the motion is.
+        reach_s: Seconds to the frames furthest from the one that is looked at.
+    """
+
+    def __init__(self, stream: str, *, frame_size: int) -> None:
+        """
+        Args:
+            stream: Spec, one part or several joined by `+`.
+            frame_size: Side of a picture in pixels (S).
+
+        Raises:
+            ConfigError: If a stream is not there, or does not take its arguments.
+        """
+        self.streams: list[Stream] = [
+            parts.load("streams", str(spec), frame_size=frame_size)
+            for spec in parts.parse(stream)
+        ]
+        self.focused = any(stream.focus for stream in self.streams)
+        self.reach_s = max(stream.reach_s for stream in self.streams)
+
+    def needed(self, index: int, *, fps: float, last: int) -> Needed:
+        """The frames that the pictures at `index` are made of, none after `last`."""
+        return tuple(
+            stream.frames(index, fps=fps or FALLBACK_FPS, last=last)
+            for stream in self.streams
+        )
+
+    def prepared(
+        self, frame: np.ndarray, region: Region | None, numbers: Iterable[int]
+    ) -> Prepared:
+        """What some of the streams keep of a frame, uint8 (H, W, 3) BGR."""
+        cut = region.cut(frame) if region else frame
+        return {
+            number: self.streams[number].prepare(
+                cut if self.streams[number].focus else frame
+            )
+            for number in numbers
+        }
+
+    def combined(self, needed: Needed, frames: Mapping[int, Prepared]) -> np.ndarray:
+        """The picture of each stream, uint8 (K, S, S, 3)."""
+        return np.stack(
+            [
+                stream.combine([frames[index][number] for index in needed[number]])
+                for number, stream in enumerate(self.streams)
+            ]
+        )

@@ -1,0 +1,44 @@
+"""What the streams share: how a picture for the backbone is made of a video's frames."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+SQUEEZED = "area, aspect ratio not kept"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How the backbone sees the frame at a time t.
+
+    Attributes:
+        prepare: What is kept of each frame that the picture is made of: from uint8
+            (h, w, 3) BGR, cut to the focus, to an array.
+        combine: The picture, uint8 (S, S, 3), from those arrays, in the order of `offsets`.
+        offsets: The frames, in steps around the one at t.
+        step_s: Seconds in a step; it is one frame at least.
+        focus: Whether frames are first cut to where the motion is.
+    """
+
+    prepare: Callable[[np.ndarray], np.ndarray]
+    combine: Callable[[Sequence[np.ndarray]], np.ndarray]
+    offsets: tuple[int, ...] = (0,)
+    step_s: float = 0.0
+    focus: bool = False
+
+    @property
+    def reach_s(self) -> float:
+        """Seconds to the frames furthest from t."""
+        return max(map(abs, self.offsets)) * self.step_s
+
+    def frames(self, index: int, *, fps: float, last: int) -> tuple[int, ...]:
+        """The frames that the picture at `index` is made of, none before 0 or after `last`."""
+        step = max(1, round(self.step_s * fps))
+        return tuple(min(max(index + one * step, 0), last) for one in self.offsets)
+
+
+def squeeze(frame: np.ndarray, size: int) -> np.ndarray:
+    """A frame brought to (size, size) by area."""
+    return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
