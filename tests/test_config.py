@@ -161,6 +161,15 @@ def test_what_is_no_finite_number_is_in_no_range(value):
     assert told == f"`clip_norm` must be finite. Received: clip_norm={value}"
 
 
+def test_a_number_beyond_any_float_is_refused():
+    assert "must be of type float" in message_of(TrainConfig, clip_norm=10**400)
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\udcff"])
+def test_a_path_that_cannot_be_written_down_is_refused(path):
+    assert "must be a path in UTF-8" in message_of(TrainConfig, cache_dir=path)
+
+
 def test_a_learning_rate_of_nothing_is_refused():
     told = message_of(TrainConfig, learning_rate=0.0)
     assert told == "`learning_rate` must be > 0.0. Received: learning_rate=0.0"

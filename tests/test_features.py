@@ -462,6 +462,44 @@ def _interrupt_at(name: str):
     return writing
 
 
+def test_a_start_with_nothing_to_do_leaves_the_features_usable(extract, monkeypatch):
+    features_dir = extract().features
+    monkeypatch.setattr(FeatureCache, "has_array", _interrupted_check)
+    with pytest.raises(KeyboardInterrupt):
+        extract(verify=True)
+    assert len(usable_entries(FeatureCache.open(features_dir))) == 12
+
+
+def _interrupted_check(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir):
+    table = [
+        "path,label",
+        *(f"{k}/{n}.mp4,{k}" for k in ("fight", "noFight") for n in range(6)),
+    ]
+    (dataset_dir / "videos.csv").write_text("\n".join(table))
+    first = extract()
+    (dataset_dir / "fight").rename(dataset_dir.parent / "away")
+    assert counts(extract(max_failures=1.0))[2] == 6
+    assert len(list(first.features.rglob("*.npy"))) == 12
+
+
+def test_a_name_that_is_too_long_fails_its_video(extract, dataset_dir):
+    draw_video(dataset_dir / "fight" / ("n" * 248 + ".mp4"))
+    extraction = extract(max_failures=0.5)
+    assert counts(extraction) == (12, 0, 1)
+    assert "its name is too long" in extraction.failures[0][1]
+    (dataset_dir / "videos.csv").write_text(
+        "path,label\n"
+        + "".join(f"fight/{n}.mp4,a\n" for n in range(6))
+        + "b" * 300
+        + ".mp4,b\n"
+    )
+    assert counts(extract(max_failures=1.0))[2] == 1
+
+
 def test_why_an_extraction_was_stopped_is_told_to_training(extract, dataset_dir):
     features_dir = extract().features
     for number in range(3):

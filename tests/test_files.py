@@ -52,10 +52,28 @@ def test_the_name_appears_only_when_everything_is_written(tmp_path):
         file.write(b"half")
         assert not path.exists()
         (partial,) = path.parent.iterdir()
-        assert partial.name == f"file.npy.partial-{os.getpid()}"
+        assert f".partial-{os.getpid()}" in partial.name
         assert not partial.name.endswith(".npy")
     assert path.read_bytes() == b"half"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_name_as_long_as_may_be_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 251 + ".npy")
+    files.write_text(path, "x")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(ViolenceDetectionError, match="the name is too long"):
+        files.write_text(tmp_path / ("n" * 256), "x")
+
+
+@pytest.mark.parametrize("name", ["a", "a.b c", "ä" * 100, "-x"])
+def test_what_can_be_the_name_of_a_folder(name):
+    assert files.is_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0", "ä" * 101])
+def test_what_cannot_be_the_name_of_a_folder(name):
+    assert not files.is_name(name)
 
 
 def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path):

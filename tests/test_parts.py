@@ -156,3 +156,9 @@ def test_an_argument_may_be_of_several_types():
         parts.check_arguments("losses", f"focal(alpha={alpha})", known=known)
     with pytest.raises(ConfigError, match="must be float or a word or none"):
         parts.check_arguments("losses", "focal(alpha=[1])", known=known)
+
+
+@pytest.mark.parametrize("spec", ["linear(dropout={[1]})", "+".join(["a"] * 9999)])
+def test_a_spec_that_python_cannot_read_is_wrong_usage(spec):
+    with pytest.raises(ConfigError, match="must read name"):
+        parts.parse(spec)

@@ -13,6 +13,7 @@ from violence_detection import features, prediction
 from violence_detection.config import ExtractConfig, PredictConfig
 from violence_detection.errors import RunError, WeightsError
 from violence_detection.prediction import segments
+from violence_detection.runs import Run
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
 THRESHOLD = st.floats(0, 1)
@@ -39,6 +40,16 @@ def test_windows_that_overlap_are_one_segment_with_their_peak():
 def test_windows_that_touch_are_one_segment():
     assert len(segments(windows(0.9, 0.9, stride_s=2.0), 0.5)) == 1
     assert len(segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
+
+
+@pytest.mark.parametrize("fps", [10, 12, 23.976, 25, 29.97, 30, 50, 59.94])
+def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path):
+    run, _ = trained
+    video = draw_video(tmp_path / "a.mp4", frames=round(9 * fps), fps=fps)
+    predictor = prediction.Predictor(Run.open(run), PredictConfig(stride_s=1.0))
+    predictor.threshold = 0.0
+    answer = predictor.predict(video)
+    assert len(answer["windows"]) >= 8 and len(answer["segments"]) == 1
 
 
 def test_a_window_at_the_threshold_counts():

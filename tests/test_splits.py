@@ -209,6 +209,18 @@ def test_where_train_and_test_are_given_only_validation_is_drawn_from_train():
     assert all(len(found) == 1 for found in sides(train, assigned).values())
 
 
+def test_what_is_given_as_train_does_not_go_where_an_earlier_draw_had_it():
+    train = [dataclasses.replace(video, split="train") for video in TWO_CLASSES]
+    test = recordings(*[2] * 6, label="c", split="test")
+    kept = dict.fromkeys((video.key for video in TWO_CLASSES), "test")
+    leads = {video.group: "test" for video in TWO_CLASSES}
+    assigned = assign([*train, *test], kept=kept, leads=leads)
+    assert {assigned[video.key] for video in train} == {"train", "validation"}
+    kept = assigned | {TWO_CLASSES[0].key: "validation"}
+    again = assign([*train, *test], kept=kept)
+    assert {again[video.key] for video in train} == {"train", "validation"}
+
+
 def test_train_validation_and_test_given_are_all_kept_as_they_are():
     videos = [
         *recordings(3, 3, label="a", split="train"),

@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
-from violence_detection import model, training, training_run, training_state
+from violence_detection import files, model, training, training_run, training_state
 from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
-from violence_detection.errors import CacheError, ConfigError, RunError, TrainingError
+from violence_detection.errors import (
+    CacheError,
+    ConfigError,
+    RunError,
+    TrainingError,
+    ViolenceDetectionError,
+)
 from violence_detection.runs import Run
 
 COMMAND = [
@@ -150,11 +156,11 @@ def test_a_run_interrupted_before_its_features_were_made_is_found_again(
 
 def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
     run = Run.named(tmp_path, None)
-    with training_run.reserved(run, TrainConfig(), new=True) as first:
-        with training_run.reserved(run, TrainConfig(), new=True) as second:
+    with training_run.held(run, TrainConfig(), new=True) as first:
+        with training_run.held(run, TrainConfig(), new=True) as second:
             assert first.dir != second.dir
         named = TrainConfig(run=run.dir.name)
-        again = training_run.reserved(run, named, new=True)
+        again = training_run.held(run, named, new=True)
         with pytest.raises(ConfigError, match="another training has taken it"):
             again.__enter__()
 
@@ -386,6 +392,71 @@ def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
     with pytest.raises(TrainingError, match="state must be whole"):
         train_quickly(features_dir, tmp_path, resume=True)
     assert tree_of(tmp_path) == before
+
+
+def test_a_run_in_training_is_not_trained_by_another(
+    features_dir, tmp_path, monkeypatch
+):
+    asked = []
+
+    def another(self):
+        for flags in ({"resume": True}, {"force": True}):
+            with pytest.raises(ConfigError, match="another training works on it"):
+                train_quickly(features_dir, tmp_path, **flags)
+            asked.append(flags)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run_epochs", another)
+    with pytest.raises(KeyboardInterrupt):
+        train_quickly(features_dir, tmp_path)
+    assert len(asked) == 2
+    monkeypatch.undo()
+    assert train_quickly(features_dir, tmp_path, resume=True)["epochs_run"] == 3
+
+
+def test_a_full_disk_does_not_block_the_name_of_a_run(tmp_path, monkeypatch):
+    run = Run.named(tmp_path, "run")
+
+    def full(*_):
+        raise ViolenceDetectionError("Cannot write it: the disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write_json", full)
+        with pytest.raises(ViolenceDetectionError, match="the disk is full"):
+            run.reserve({}, or_next=False)
+    assert run.reserve({}, or_next=False).config() == {
+        "format_version": 1,
+        "settings": {},
+    }
+
+
+def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path):
+    train_quickly(features_dir, tmp_path, epochs=1)
+    (tmp_path / "run" / "training_config.json").write_text('{"settings": {"se')
+    train_quickly(features_dir, tmp_path, epochs=1, force=True)
+    assert Run.open(tmp_path / "run").finished
+
+
+def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatch):
+    _interrupt(features_dir, tmp_path, monkeypatch)
+    path = tmp_path / "run" / "training_config.json"
+    config = json.loads(path.read_text())
+    config["settings"]["redraw_splits"] = True
+    path.write_text(json.dumps(config))
+    asked = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
+    assert training_run.choose(asked, force=False)[1].redraw_splits is False
+
+
+@pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
+def test_a_resumed_run_keeps_its_smoothing(
+    features_dir, tmp_path, monkeypatch, spelling
+):
+    _interrupt(features_dir, tmp_path, monkeypatch, label_smoothing=0.1)
+    told = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
+    with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
+        asked = {spelling: told[spelling], "resume": True, "run": "run"}
+        config = TrainConfig.of({**asked, "checkpoint_dir": str(tmp_path)})
+        training_run.choose(config, force=False)
 
 
 def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_path):

@@ -1,6 +1,7 @@
 """Every layout gives labels, recordings and splits; what cannot be meant is said in full."""
 
 import dataclasses
+import logging
 import os
 import re
 from pathlib import Path
@@ -308,8 +309,8 @@ def test_a_table_that_cannot_be_meant_is_refused(tmp_path, lines, told):
     assert f"{tmp_path}/videos.csv ({told}" in message_of(tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
-    touch(tmp_path, "a/1.mp4", "b/1.mp4")
+def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch, caplog):
+    touch(tmp_path, "a/1.mp4", "b/1.mp4", "c/1.mp4")
     scandir = os.scandir
 
     def refuse(path):
@@ -318,9 +319,9 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert message_of(tmp_path) == (
-        f"Every folder must be readable. Received: {tmp_path}/b (Permission denied)"
-    )
+    logging.getLogger("violence_detection").propagate = True
+    assert read_folder(tmp_path).labels == ["a", "c"]
+    assert f"cannot be listed: 1 folder, e.g. {tmp_path}/b" in caplog.text
 
 
 def test_a_row_that_ends_before_its_path_is_said(tmp_path):
@@ -430,6 +431,14 @@ def test_a_pattern_wins_over_the_table(tmp_path):
     folder = read_folder(tmp_path, group_pattern=r"x(\d)")
     assert [video.group for video in folder.videos] == ["1", "2"]
     assert folder.notes == ()
+
+
+def test_where_a_pattern_does_not_match_the_table_has_its_say(tmp_path):
+    rows = ("x1.mp4,a,r", "x2.mp4,b,r", "y1.mp4,a,s", "y2.mp4,b,")
+    with_table(tmp_path, "path,label,group", *rows)
+    folder = read_folder(tmp_path, group_pattern=r"x(\d)")
+    assert [video.group for video in folder.videos] == ["1", "2", "s", "y2.mp4"]
+    assert folder.ungrouped == 1
 
 
 def test_a_pattern_that_is_no_expression_is_wrong_usage(tmp_path):

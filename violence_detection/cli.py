@@ -8,6 +8,7 @@ import click
 
 from violence_detection import __version__, config, units
 from violence_detection.door import (
+    ANY_PATH,
     PATH,
     Group,
     Shared,
@@ -153,7 +154,7 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
     epilog=example("violence-detection predict checkpoints/my_run camera_1.mp4")
 )
 @click.argument("run", type=PATH)
-@click.argument("videos", nargs=-1, required=True, type=PATH, metavar="VIDEO...")
+@click.argument("videos", nargs=-1, required=True, type=ANY_PATH, metavar="VIDEO...")
 @options_of(config.PredictConfig, writes=False)
 def predict(
     settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from violence_detection import parts
+from violence_detection import files, parts
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option, same_as
 
@@ -71,20 +71,13 @@ class FeatureConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.weights:
-            raise ConfigError(
-                "`weights` must be imagenet, random or a file. Received: nothing"
-            )
-        if self.weights not in ("imagenet", "random"):
-            object.__setattr__(self, "weights", str(Path(self.weights).absolute()))
+        _resolve_weights(self)
         if self.validation_fraction + self.test_fraction >= 1:
             raise ConfigError(
                 "`validation_fraction` + `test_fraction` must be < 1. Received: "
                 f"{self.validation_fraction} + {self.test_fraction}"
             )
-        if self.dataset_name is not None and (
-            self.dataset_name in ("", ".", "..") or "/" in self.dataset_name
-        ):
+        if self.dataset_name is not None and not files.is_name(self.dataset_name):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"
             )
@@ -210,6 +203,7 @@ class TrainConfig(FeatureConfig):
             )
         rule = next(s for s in self.settings() if s.name == "label_smoothing")
         object.__setattr__(self, "label_smoothing", rule.checked(smoothing))
+        object.__setattr__(self, "given", self.given | {"label_smoothing"})
         object.__setattr__(self, "loss", str(first._replace(arguments=arguments)))
 
     def _resolve_loss(self, wanted: str) -> None:
@@ -262,6 +256,10 @@ class PredictConfig(Config):
     )
     batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _resolve_weights(self)
+
 
 @dataclass(frozen=True)
 class DemoConfig(Config):
@@ -277,3 +275,13 @@ class DemoConfig(Config):
         super().__post_init__()
         if self.clips % 2:
             raise ConfigError(f"`clips` must be even. Received: clips={self.clips}")
+
+
+def _resolve_weights(config: FeatureConfig | PredictConfig) -> None:
+    """Make a path in `weights` absolute."""
+    if config.weights == "":
+        raise ConfigError(
+            "`weights` must be imagenet, random or a file. Received: nothing"
+        )
+    if config.weights not in (None, "imagenet", "random"):
+        object.__setattr__(config, "weights", str(Path(config.weights).absolute()))

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection import units
+from violence_detection import files, units
 from violence_detection.errors import VideoError
 
 # OpenCV prints each decoding error; stage one reports them itself.
@@ -83,10 +83,8 @@ class Decoder:
 
 
 def _check_file(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:  # OpenCV crashes on such a name
-        raise VideoError("its path is not UTF-8") from error
+    if not files.is_utf8(str(path)):  # OpenCV crashes on such a name
+        raise VideoError("its path is not UTF-8")
     try:
         with open(path, "rb") as file:
             empty = not file.read(1)

@@ -1,6 +1,7 @@
 """How a command starts and ends: flags, logging, signals, exit status."""
 
 import contextlib
+import errno
 import functools
 import json
 import logging
@@ -63,13 +64,21 @@ class _DoorMixin:
         except BrokenPipeError:  # `| head` has had enough
             _drop_stdout()
             return 1
+        except OSError as error:
+            if error.filename is None and error.errno == errno.ENOSPC:  # of --help
+                _drop_stdout()
+                return _say("Cannot write to stdout: the disk is full.", 1)
+            return self._unexpected(error)
         except MemoryError:
             return _say(
                 "The memory is full; a smaller --batch-size or fewer --workers help.", 1
             )
         except Exception as error:
-            what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            return _say(f"Unexpected {what} (--debug shows where)", 1)
+            return self._unexpected(error)
+
+    def _unexpected(self, error: Exception) -> int:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return _say(f"Unexpected {what} (--debug shows where)", 1)
 
 
 class Command(_DoorMixin, click.Command):
@@ -127,13 +136,23 @@ class _Path(click.ParamType):
 
     name = "path"
 
+    def __init__(self, *, kept: bool) -> None:
+        """
+        Args:
+            kept: Whether it is written into files, which are in UTF-8.
+        """
+        self._kept = kept
+
     def convert(self, value: str, param: Any, ctx: Any) -> str:
         if not value:
             self.fail("It must be a path. Received: nothing", param, ctx)
+        if self._kept and not files.is_utf8(value):
+            self.fail(f"It must be in UTF-8. Received: {value!r}", param, ctx)
         return value
 
 
-PATH = _Path()
+PATH = _Path(kept=True)
+ANY_PATH = _Path(kept=False)
 
 
 def options_of(settings: type[Config], *, writes: bool = True) -> Callable:

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from os import cpu_count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from violence_detection.units import counted
 from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
+
+_ABSENT = "no such file"
+_NAME_BYTES = 255
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,7 @@ class ExtractionJob:
         path = self.folder.root / video.path
         entry = Entry(path=video.key, label=video.label, group=video.group, split="")
         try:
+            _check_name(video.key)
             stat = path.stat()
             entry = dataclasses.replace(
                 entry,
@@ -193,7 +197,7 @@ class ExtractionJob:
         except VideoError as error:
             reason = str(error)
         except FileNotFoundError:
-            reason = "no such file"
+            reason = _ABSENT
         except OSError as error:
             reason = f"it cannot be read: {error.strerror}"
         return dataclasses.replace(entry, status="failed", error=reason), None
@@ -218,9 +222,9 @@ class ExtractionJob:
 
     def _fail(self, entry: Entry) -> None:
         log.warning(f"Cannot read {entry.path}: {entry.error}")
-        self.cache.array_path(entry.path).unlink(
-            missing_ok=True
-        )  # of what the file was before
+        if entry.error != _ABSENT:
+            with contextlib.suppress(OSError):  # of what the file was before
+                self.cache.array_path(entry.path).unlink(missing_ok=True)
         self._note(entry)
         self._check_failures()
 
@@ -260,6 +264,15 @@ class ExtractionJob:
             seconds=time.monotonic() - self.start_s,
             engine=self.extractor.space.engine,
             precision=self.extractor.space.precision,
+        )
+
+
+def _check_name(key: str) -> None:
+    name = f"{PurePosixPath(key).name}.npy"
+    if len(name.encode()) > _NAME_BYTES:
+        raise VideoError(
+            f"its name is too long for an array to be named after it ({len(name.encode())} of "
+            f"{_NAME_BYTES} bytes)"
         )
 
 

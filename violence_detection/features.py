@@ -57,18 +57,19 @@ def extract(
         files.sweep_temporary(cache.dir)
         settings = _settings(cache, video_dir, config, extractor, folder)
         unfinished = {"complete": False, "stopped": "interrupted"}
-        files.write_json(cache.extraction_path, settings | unfinished)
         job = ExtractionJob(folder, cache, extractor, config)
         job.recognise(cache.known(), again=force)
 
         # -- go, and whatever happens keep what is done
+        if job.todo:
+            files.write_json(cache.extraction_path, settings | unfinished)
         try:
             job.run()
             _check_any_usable(job)
         except BaseException as error:
             with contextlib.suppress(ViolenceDetectionError):
                 job.write_manifest(kept_splits.read())
-                if isinstance(error, ViolenceDetectionError):
+                if job.todo and isinstance(error, ViolenceDetectionError):
                     unfinished["stopped"] = str(error)
                     files.write_json(cache.extraction_path, settings | unfinished)
             raise

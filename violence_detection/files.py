@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,13 +23,17 @@ _QUOTED = re.compile(r'[",\r\n]|^ ')
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the name `path` only when everything is written and synced.
 
-    The temporary name is `<name>.partial-<pid>`, in the same folder, and is gone after an
+    The temporary name has `.partial-<pid>` in it, is in the same folder, and is gone after an
     error. A full disk or a folder that cannot be written to becomes one clear line.
 
     Raises:
         ViolenceDetectionError: If the system refuses to write.
     """
-    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
+    # Not longer than the name itself may be, which is 255 bytes.
+    digits = f"{zlib.crc32(os.fsencode(path.name)):08x}"
+    temporary = path.with_name(
+        f"{path.name[:20]}{TEMPORARY_MARK}{os.getpid()}-{digits}"
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -54,8 +59,24 @@ def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
         errno.EROFS: "the file system is read-only",
         errno.ENOTDIR: "a file stands where a folder must be",
         errno.EEXIST: "a file stands where a folder must be",
+        errno.ENAMETOOLONG: "the name is too long",
     }.get(error.errno or 0, error.strerror or str(error))
     return ViolenceDetectionError(f"Cannot write {path}: {reason}.")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a path, as Python has it, can be written into a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a folder that files with longer names lie in."""
+    plain = text not in ("", ".", "..") and not set(text) & set("/\\\0")
+    return plain and is_utf8(text) and len(text.encode()) <= 200
 
 
 def ensure_writable(folder: Path) -> None:

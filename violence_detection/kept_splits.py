@@ -43,7 +43,8 @@ class KeptSplits:
         if owner and taken and not force:
             raise ConfigError(
                 "--dataset-name must not be another folder's. Received: "
-                f"{self._dir.name}, which is {owner}'s (--force gives it to {video_dir})"
+                f"{self._dir.name}, which is {owner}'s (extract-features --force gives it to "
+                f"{video_dir})"
             )
         for name in _SETTINGS if drawn_with and not config.redraw_splits else ():
             asked = getattr(config, name)

@@ -61,7 +61,7 @@ def parse(spec: str) -> list[Spec]:
             _spec_of(node)
             for node in _summands(ast.parse(spec.strip(), mode="eval").body)
         ]
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ConfigError(
             f"A spec must read name(key=value, ...), several joined by +. Received: {spec}"
         ) from error

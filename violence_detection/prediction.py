@@ -16,6 +16,7 @@ from violence_detection.runs import Run
 log = logging.getLogger(__name__)
 
 _WINDOWS_AT_ONCE = 64
+_TOUCH_S = 0.002  # containers round times, to a millisecond at most
 
 
 class Predictor:
@@ -65,7 +66,8 @@ class Predictor:
         ):
             if not np.isfinite(features).all():
                 raise VideoError("its features are not finite in float16")
-            windows.append({"start_s": start_s, "end_s": end_s})
+            # Rounded now, so that windows which touch have one and the same time.
+            windows.append({"start_s": round(start_s, 3), "end_s": round(end_s, 3)})
             batch.append(features)
             if len(batch) == _WINDOWS_AT_ONCE:
                 probability.append(self._classify(batch))
@@ -79,7 +81,7 @@ class Predictor:
         answer = {
             "probability": float(1 - worst[0]),
             "label": self.classes[int(model.decisions(worst[None], self.threshold)[0])],
-            # Before anything is rounded, so that they agree with the label.
+            # Before probabilities are rounded, so that they agree with the label.
             "segments": _rounded(segments(windows, self.threshold)),
             "windows": _rounded(windows),
             **self.by_class(worst),
@@ -139,7 +141,7 @@ def segments(
     for window in windows:
         if window["probability"] < threshold:
             continue
-        if found and window["start_s"] <= found[-1]["end_s"]:
+        if found and window["start_s"] <= found[-1]["end_s"] + _TOUCH_S:
             found[-1]["end_s"] = max(found[-1]["end_s"], window["end_s"])
             found[-1]["peak"] = max(found[-1]["peak"], window["probability"])
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection import files
-from violence_detection.errors import ConfigError, RunError
+from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
@@ -78,7 +78,7 @@ class Run:
             stamp = time.strftime("%Y%m%d-%H%M%S")
             names = [stamp, *(f"{stamp}-{count}" for count in range(2, 1000))]
             name = next(name for name in names if not (checkpoint_dir / name).exists())
-        elif name in ("", ".", "..") or "/" in name or "\\" in name:
+        elif not files.is_name(name):
             raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
         return cls((checkpoint_dir / name).resolve())
 
@@ -101,14 +101,17 @@ class Run:
             try:
                 run.dir.mkdir(parents=True, exist_ok=True)
                 # Of several trainings, one makes this file.
-                with open(run.config_path, "x") as file:
-                    content = {"format_version": FORMAT_VERSION, "settings": settings}
-                    json.dump(content, file)
-                return run
+                run.config_path.touch(exist_ok=False)
             except FileExistsError:
                 continue
             except OSError as error:
                 raise files.write_error(run.dir, error) from error
+            try:
+                run.write_config({"settings": settings})
+            except ViolenceDetectionError:
+                run.config_path.unlink(missing_ok=True)
+                raise
+            return run
         raise ConfigError(
             f"--run must name a new run. Received: {self.dir} (another training has taken it)"
         )

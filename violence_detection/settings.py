@@ -1,5 +1,6 @@
 """What a setting is, and a config that is checked when it is made."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import parts
+from violence_detection import files, parts
 from violence_detection.errors import ConfigError
 
 
@@ -54,8 +55,10 @@ class Rule:
             raise ConfigError(
                 f"`{name}` must be one of {listed}. Received: {name}={value}"
             )
-        if self.path and not value:
-            raise ConfigError(f"`{name}` must be a path. Received: {name}={value!r}")
+        if self.path and (not value or "\0" in value or not files.is_utf8(value)):
+            raise ConfigError(
+                f"`{name}` must be a path in UTF-8. Received: {name}={value!r}"
+            )
         if self.path:
             return str(Path(value).absolute())
         return parts.check(self.shelf, value) if self.shelf else value
@@ -157,7 +160,8 @@ def _typed(setting: Setting, value: Any) -> Any:
     if value is None and setting.default is None:
         return None
     if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     if type(value) is not setting.type:
         raise ConfigError(
             f"`{setting.name}` must be of type {setting.type.__name__}. "

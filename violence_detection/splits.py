@@ -80,6 +80,10 @@ def assign(
     loose = [video for video in videos if not video.split]
     if not loose and "validation" not in given:
         loose = [video for video in videos if video.split == "train"]
+    fractions = _fractions(given, validation_fraction, test_fraction)
+    if loose and loose[0].split:  # given as train: never to a part that is given too
+        kept = {key: split for key, split in kept.items() if split in fractions}
+        leads = {group: split for group, split in leads.items() if split in fractions}
     movable = {video.key for video in loose}
     placed = {video.key: video.split for video in videos if video.key not in movable}
     follow = {
@@ -93,7 +97,6 @@ def assign(
     placed |= {v.key: follow[v.group] for v in loose if v.group in follow}
     rest = [video for video in loose if video.key not in placed]
     if rest:
-        fractions = _fractions(given, validation_fraction, test_fraction)
         drawn = _draw(rest, _so_far(videos, placed), fractions, seed)
         placed |= {video.key: drawn[video.group] for video in rest}
     return {video.key: placed[video.key] for video in videos}

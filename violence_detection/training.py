@@ -49,8 +49,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     if config.resume and run.finished:
         log.info(f"{run.dir} is finished; this is its result.")
         return {**run.results(), "run": str(run.dir)}
-    _check_parts(config)
-    _check_videos(config)
+    _check_before_hours_of_work(config)
 
     # -- on what: seed, precision, devices
     machine = runtime.start(
@@ -61,7 +60,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         deterministic=config.deterministic,
     )
 
-    with training_run.reserved(run, config, new=new) as run:
+    with training_run.held(run, config, new=new) as run:
         # -- from what: cached clips, extracted first where they are missing
         cache, failures = _features(config)
         entries = dataset.usable_entries(cache)
@@ -78,33 +77,32 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         else:
             training_run.start(run, config, cache, entries, classes, effective)
 
-    # -- the epochs
-    trainer.run_epochs()
+        # -- the epochs
+        trainer.run_epochs()
 
-    # -- what came of it
-    results = {
-        "run": str(run.dir),
-        **trainer.summary(),
-        **judge(run, clips, classes),
-        "effective": effective,
-        "videos": {split: len(part) for split, part in clips.items()},
-        "failures": failures,
-    }
-    run.write_results(results)
-    shutil.rmtree(run.state_dir, ignore_errors=True)
-    return results
+        # -- what came of it
+        results = {
+            "run": str(run.dir),
+            **trainer.summary(),
+            **judge(run, clips, classes),
+            "effective": effective,
+            "videos": {split: len(part) for split, part in clips.items()},
+            "failures": failures,
+        }
+        run.write_results(results)
+        shutil.rmtree(run.state_dir, ignore_errors=True)
+        return results
 
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train` would do; nothing is written."""
     run, config = training_run.choose(config, force=force)
-    _check_parts(config)
+    _check_before_hours_of_work(config)
     settings = config.as_dict()
     planned = {"dry_run": True, "run": str(run.dir)}
     if config.features is None:
         from violence_detection import features
 
-        _check_videos(config)
         planned |= features.plan(Path(config.dataset_path), extract_config(config))
     else:
         entries = dataset.usable_entries(FeatureCache.open(config.features))
@@ -192,23 +190,25 @@ def _scores(
 # -- what is needed
 
 
-def _check_parts(config: TrainConfig) -> None:
-    """What head and loss would refuse after an extraction is refused before it."""
-    runtime.import_tensorflow()
-    smoothing = {"label_smoothing": config.label_smoothing, "class_shares": [0.5, 0.5]}
-    parts.load("losses", config.loss, **smoothing)
-    parts.check_arguments(
-        "heads", config.head, known=("examples", "outputs", "use_cudnn")
-    )
-
-
-def _check_videos(config: TrainConfig) -> None:
-    """What would be refused of the videos' labels after an extraction is refused before it."""
+def _check_before_hours_of_work(config: TrainConfig) -> None:
+    """What would be refused after an extraction is refused before it: labels, head, loss."""
+    classes = 2
     if config.dataset_path is not None:
         folder = videos.read_folder(
             Path(config.dataset_path), group_pattern=config.group_pattern
         )
         videos.normal_class(folder.labels, config.normal_class)
+        classes = len(folder.labels)
+    runtime.import_tensorflow()
+    parts.check_arguments(
+        "heads", config.head, known=("examples", "outputs", "use_cudnn")
+    )
+    parts.load(
+        "losses",
+        config.loss,
+        label_smoothing=config.label_smoothing,
+        class_shares=[1 / classes] * classes,
+    )
 
 
 def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from violence_detection import files, runtime
 from violence_detection.cache import Entry, FeatureCache
@@ -28,6 +29,7 @@ _FREE_ON_RESUME = frozenset(
     "resume run checkpoint_dir dataset_path features cache_dir weights workers max_failures "
     "retry_failed".split()
 )
+_LOCK = ".lock"
 _VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 
 
@@ -85,6 +87,8 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
         recorded |= {"dataset_path": None, "features": None}
     free = {name: getattr(asked, name) for name in asked.given & _FREE_ON_RESUME}
     recorded |= free | {"resume": True, "run": run.dir.name}
+    if run.started:  # the split was drawn then
+        recorded["redraw_splits"] = False
     resumed = TrainConfig(**recorded)
     _check_sources(resumed)
     return resumed
@@ -115,11 +119,12 @@ def _is_occupied(run: Run) -> bool:
 
 
 @contextlib.contextmanager
-def reserved(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
-    """Hold the run's name while its features are made.
+def held(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
+    """Hold a run, so that no other training writes into it.
 
-    An error takes the name back; after an interruption --resume finds the settings. A run
-    that is replaced or resumed has its folder already, and keeps it as it is.
+    Until it is started, an error takes its name back; after an interruption --resume finds
+    its settings. A run that is replaced or resumed has its folder already, and keeps it as
+    it is.
 
     Args:
         new: Whether the run was not there when it was chosen.
@@ -127,13 +132,32 @@ def reserved(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
     if new:
         run = run.reserve(config.as_dict(), or_next=config.run is None)
     try:
-        yield run
+        with _locked(run):
+            yield run
     except Exception:
         if new and not run.started:
             shutil.rmtree(run.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # it holds other runs
                 run.dir.parent.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def _locked(run: Run) -> Iterator[None]:
+    lock = FileLock(run.dir / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f"A run must not be in training already. Received: {run.dir} (another training "
+            "works on it; --run names another)"
+        ) from error
+    except OSError as error:
+        raise files.write_error(run.dir, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def start(
@@ -145,8 +169,8 @@ def start(
     effective: dict[str, Any],
 ) -> None:
     """Write what the run is before anything else happens in it; a run replaced goes now."""
-    if run.started and not config.resume:
-        shutil.rmtree(run.dir)
+    if not config.resume:
+        _clear(run.dir)
     files.ensure_writable(run.dir)
     files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()
@@ -168,6 +192,15 @@ def start(
             "versions": runtime.versions(),
         }
     )
+
+
+def _clear(folder: Path) -> None:
+    """Remove what is in a run's folder but for the lock that is held."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
 
 
 def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> None:

@@ -6,6 +6,7 @@ Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`,
 
 import csv
 import dataclasses
+import logging
 import math
 import os
 import re
@@ -16,6 +17,9 @@ from pathlib import Path, PurePosixPath
 
 from violence_detection import files
 from violence_detection.errors import ConfigError, DatasetError
+from violence_detection.units import counted
+
+log = logging.getLogger(__name__)
 
 EXTENSIONS = frozenset(
     ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg "
@@ -98,6 +102,8 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         raise ConfigError(
             f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})"
         )
+    if not files.is_utf8(str(root.resolve())):
+        raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
     found, notes = walk(root)
     table = root / "videos.csv"
     if table.is_file():
@@ -158,15 +164,14 @@ def _is_normal(plain: str, others: Iterable[str]) -> bool:
 
 def walk(root: Path) -> tuple[list[str], list[str]]:
     """Relative paths of the videos below a folder, sorted in it, and notes on what was
-    passed over.
-
-    Raises:
-        DatasetError: If a folder cannot be listed.
-    """
+    passed over. A folder that cannot be listed is said in the log."""
     found: list[str] = []
     passed: Counter[str] = Counter()
     seen: set[str] = set()
-    walked = os.walk(root, followlinks=True, onerror=_refuse_unreadable)
+    unlisted: list[str] = []
+    walked = os.walk(
+        root, followlinks=True, onerror=lambda error: unlisted.append(error.filename)
+    )
     for folder, subfolders, names in walked:
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back up
@@ -180,29 +185,19 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                 passed["hidden files"] += 1
             elif Path(name).suffix.lower() not in EXTENSIONS:
                 passed["files that are no videos"] += 1
-            elif not _is_text(os.path.join(folder, name)):
+            elif not files.is_utf8(os.path.join(folder, name)):
                 passed["videos whose path is not UTF-8"] += 1
             else:
                 found.append(Path(folder, name).relative_to(root).as_posix())
     if (root / "videos.csv").is_file():
         passed["files that are no videos"] -= 1
+    if unlisted:
+        log.warning(
+            f"Not looked into, because they cannot be listed: "
+            f"{counted(len(unlisted), 'folder')}, e.g. {unlisted[0]}"
+        )
     notes = [f"Ignored: {count} {what}." for what, count in passed.items() if count > 0]
     return found, notes
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    raise DatasetError(
-        f"Every folder must be readable. Received: {error.filename} ({error.strerror})"
-    ) from error
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path can be written into the manifest."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 # -- videos.csv
@@ -260,7 +255,7 @@ def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     plain = PurePosixPath(path)
     if plain.is_absolute() and plain.is_relative_to(table.parent.absolute().as_posix()):
         plain = plain.relative_to(table.parent.absolute().as_posix())
-    if not path or plain.is_absolute() or ".." in plain.parts:
+    if not path or plain.is_absolute() or ".." in plain.parts or "\0" in path:
         raise fail("path must be of a file below the folder of videos.csv", path)
     label = row["label"].strip() if row.get("label") else ""
     if not label:
@@ -354,16 +349,17 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int
         raise ConfigError(
             f"--group-pattern must be a regular expression. Received: {pattern} ({error})"
         ) from error
-    grouped, alone = [], 0
+    grouped, matched, alone = [], 0, 0
     for video in videos:
         match = expression.search(video.path)
         name = match and match[1 if expression.groups else 0]
-        alone += not name
-        grouped.append(dataclasses.replace(video, group=name or video.path))
-    if alone == len(videos):
+        matched += bool(name)
+        alone += not name and video.group == video.path and video.start_s is None
+        grouped.append(dataclasses.replace(video, group=name or video.group))
+    if not matched:
         raise ConfigError(
             "--group-pattern must match the videos' paths. Received: "
-            f"{pattern} (matches none of {alone}, e.g. {videos[0].path})"
+            f"{pattern} (matches none of {len(videos)}, e.g. {videos[0].path})"
         )
     return grouped, alone
 
