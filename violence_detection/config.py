@@ -32,7 +32,12 @@ class FeatureConfig(Config):
         low=32,
         high=1024,
     )
-    engine: str = option("tensorflow", "What runs the backbone.", shelf="engines")
+    engine: str = option(
+        "tensorflow",
+        "What runs the backbone; `auto` takes the fastest that is here.",
+        shelf="engines",
+        words=("auto",),
+    )
     workers: int | None = option(
         None,
         "Videos decoded at the same time; default: the number of cores.",

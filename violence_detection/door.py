@@ -245,7 +245,7 @@ def _metavar(setting: Setting) -> str:
 def _help(setting: Setting) -> str:
     text = setting.rule.help
     if setting.rule.shelf:
-        text += f" One of {', '.join(parts.available(setting.rule.shelf))}."
+        text += f" One of {', '.join([*setting.rule.words, *parts.available(setting.rule.shelf)])}."
     if setting.default is None:
         return text
     default = setting.default

@@ -55,6 +55,7 @@ class FeatureExtractor:
         precision: str,
         batch_size: int,
         seed: int,
+        engine_dir: Path | None = None,
     ) -> Self:
         """Build the backbone with its weights on the engine.
 
@@ -67,6 +68,7 @@ class FeatureExtractor:
             precision: Keras dtype policy.
             batch_size: Frames encoded at a time.
             seed: Of random weights.
+            engine_dir: Where the engine may keep what it makes of the backbone.
 
         Raises:
             ConfigError: If a part is not there, or the backbone cannot take `frame_size`.
@@ -75,9 +77,11 @@ class FeatureExtractor:
         part = parts.module("backbones", backbone)
         size = frame_size or part.FRAME_SIZE
         reader = ClipReader(stream=stream, frames=frames, frame_size=size)
+        policy = parts.module("engines", engine).policy(precision)
         network, digest = load_backbone(
-            backbone, weights=weights, frame_size=size, precision=precision, seed=seed
+            backbone, weights=weights, frame_size=size, precision=policy, seed=seed
         )
+        kept = engine_dir and engine_dir / f"{backbone}-{size}px-{digest[:16]}"
         space = FeatureSpace(
             backbone=backbone,
             layer=part.LAYER,
@@ -90,7 +94,9 @@ class FeatureExtractor:
             engine=engine,
             precision=precision,
         )
-        encode = parts.load("engines", engine, backbone=network)
+        encode = parts.load(
+            "engines", engine, backbone=network, precision=precision, kept=kept
+        )
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
@@ -102,8 +108,15 @@ class FeatureExtractor:
         Raises:
             WeightsError: If `weights` are not those that the space was made with.
         """
-        precision = space.precision
-        if precision != "float32" and runtime.precision(True) != precision:
+        engine, precision = space.engine, space.precision
+        lacking = parts.module("engines", engine).missing()
+        if lacking:
+            log.warning(
+                f"Not here: {lacking}. The backbone runs on TensorFlow in float32, where answers "
+                "may differ a little."
+            )
+            engine, precision = "tensorflow", "float32"
+        elif precision not in ("float32", runtime.engine_precision(engine, True)):
             log.warning(
                 f"This machine has no {precision}; the backbone runs in float32."
             )
@@ -114,7 +127,7 @@ class FeatureExtractor:
             stream=space.stream,
             frames=space.frames,
             frame_size=space.frame_size,
-            engine=space.engine,
+            engine=engine,
             precision=precision,
             batch_size=batch_size,
             seed=seed,

@@ -148,14 +148,16 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
 
 
 def _extractor(config: ExtractConfig) -> FeatureExtractor:
+    engine = runtime.engine(config.engine)
     return FeatureExtractor.build(
         backbone=config.backbone,
         weights=config.weights,
         stream=config.stream,
         frames=config.frames,
         frame_size=config.frame_size,
-        engine=config.engine,
-        precision=runtime.precision(config.mixed_precision),
+        engine=engine,
+        precision=runtime.engine_precision(engine, config.mixed_precision),
+        engine_dir=Path(config.cache_dir) / ".engines",
         batch_size=config.batch_size,
         seed=config.seed,
     )

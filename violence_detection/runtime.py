@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from violence_detection import parts
 from violence_detection.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -117,14 +118,37 @@ def start(
     return Machine(strategy, policy, _xla(xla, deterministic, len(devices), gpus), gpus)
 
 
+def engine(asked: str) -> str:
+    """The engine's name: `asked`, or for `auto` the best that is installed.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    if asked != "auto":
+        lacking = parts.module("engines", asked).missing()
+        if lacking:
+            raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
+        return asked
+    gpus = _count_gpus()
+    found = {name: parts.module("engines", name) for name in parts.available("engines")}
+    there = [name for name, part in found.items() if not part.missing()]
+    best = max(there, key=lambda name: found[name].rank(gpus=gpus))
+    log.info(f"The engine is {best}.")
+    return best
+
+
+def engine_precision(name: str, mixed: bool) -> str:
+    """The dtype policy that an engine can have on this machine."""
+    on_gpu = parts.module("engines", name).ON_GPU
+    return precision(mixed, gpus=None if on_gpu else 0)
+
+
 def precision(mixed: bool, *, gpus: int | None = None) -> str:
     """The dtype policy for this machine; float32, and a line in the log, if none is better."""
-    import tensorflow as tf
-
     if not mixed:
         return "float32"
     if gpus is None:
-        gpus = len(tf.config.list_physical_devices("GPU"))
+        gpus = _count_gpus()
     if gpus:
         return "mixed_float16"
     if cpu_has_bfloat16():
@@ -133,6 +157,12 @@ def precision(mixed: bool, *, gpus: int | None = None) -> str:
         "Mixed precision is off: there is no GPU, and this CPU has no bfloat16."
     )
     return "float32"
+
+
+def _count_gpus() -> int:
+    import tensorflow as tf
+
+    return len(tf.config.list_physical_devices("GPU"))
 
 
 @contextlib.contextmanager

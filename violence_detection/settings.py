@@ -25,6 +25,9 @@ class Rule:
     above: float | None = None
     choices: tuple[str, ...] | None = None
     shelf: str | None = None
+    words: tuple[
+        str, ...
+    ] = ()  # that are no parts of the shelf, and mean something all the same
     path: bool = False
 
     def check(self, name: str, value: Any) -> Any:
@@ -61,7 +64,9 @@ class Rule:
             )
         if self.path:
             return str(Path(value).absolute())
-        return parts.check(self.shelf, value) if self.shelf else value
+        if self.shelf and value not in self.words:
+            return parts.check(self.shelf, value)
+        return value
 
 
 def option(default: Any, help: str, **rule: Any) -> Any:

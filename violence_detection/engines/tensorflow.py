@@ -1,14 +1,39 @@
 """TensorFlow on whatever device it finds; always there."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+ON_GPU = True
 
-def build(*, backbone: keras.Model) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from pictures, uint8 (N, S, S, 3) RGB, to features, float32 (N, D)."""
+
+def missing() -> str:
+    """What must be installed for it: nothing."""
+    return ""
+
+
+def rank(*, gpus: int) -> int:
+    """How good a choice it is on a machine with so many GPUs."""
+    return 1
+
+
+def policy(precision: str) -> str:
+    """The dtype policy that the backbone is built under."""
+    return precision
+
+
+def build(
+    *, backbone: keras.Model, precision: str, kept: Path | None
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function from pictures, uint8 (N, S, S, 3) RGB, to features, float32 (N, D).
+
+    Args:
+        backbone: From float32 (B, S, S, 3) to (B, D), built under `policy(precision)`.
+        precision, kept: Not used: there is nothing to convert.
+    """
     shape = backbone.input_shape
     signature = tf.TensorSpec((None, *shape[1:]), tf.uint8)
 

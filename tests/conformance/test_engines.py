@@ -1,0 +1,162 @@
+"""Every engine gives the features that the backbone gives, and says what it needs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from violence_detection import parts, runtime
+from violence_detection.config import ExtractConfig
+from violence_detection.errors import ConfigError
+from violence_detection.extractor import FeatureExtractor, load_backbone
+
+SHARED = Path(__file__).parents[3] / "shared"
+WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
+NAMES = parts.available("engines")
+each_engine = pytest.mark.parametrize("name", NAMES)
+SIZE = 64
+
+
+@pytest.fixture(autouse=True)
+def _only_what_is_installed(request):
+    name = (
+        request.node.callspec.params.get("name")
+        if hasattr(request.node, "callspec")
+        else None
+    )
+    if name and parts.module("engines", name).missing():
+        pytest.skip(f"needs {parts.module('engines', name).missing()}")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """A small drawn backbone."""
+    return load_backbone(
+        "mobilenet", weights="random", frame_size=SIZE, precision="float32", seed=1
+    )[0]
+
+
+def pictures(rng, count: int, size: int = SIZE) -> np.ndarray:
+    """Coarse patterns, which a backbone tells apart better than noise."""
+    coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3), np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    one, other = one.astype(np.float64), other.astype(np.float64)
+    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    return (one * other).sum(1) / norms
+
+
+def build(name: str, backbone, *, kept=None, precision="float32"):
+    return parts.load(
+        "engines", name, backbone=backbone, precision=precision, kept=kept
+    )
+
+
+@each_engine
+@pytest.mark.parametrize("count", [1, 5])
+def test_features_are_those_of_the_backbone(name, backbone, rng, count):
+    shown = pictures(rng, count)
+    features = build(name, backbone)(shown)
+    expected = np.array(backbone(shown.astype(np.float32), training=False))
+    assert (features.shape, features.dtype) == ((count, 1024), np.float32)
+    assert cosines(features, expected).min() >= 0.999
+
+
+@each_engine
+def test_each_picture_is_seen_alone_and_results_stay_what_they_are(name, backbone, rng):
+    encode, shown = build(name, backbone), pictures(rng, 4)
+    first = encode(shown)
+    kept = first.copy()
+    second = encode(shown[::-1].copy())
+    np.testing.assert_array_equal(first, kept)
+    np.testing.assert_allclose(second[::-1], first, atol=1e-4)
+
+
+@each_engine
+def test_what_is_kept_gives_the_same_features_and_damage_is_mended(
+    name, backbone, rng, tmp_path
+):
+    shown = pictures(rng, 2)
+    first = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")(shown)
+    written = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    assert not [path for path in written if ".partial-" in path.name]
+    again = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
+    np.testing.assert_array_equal(again(shown), first)
+    for path in written:  # a byte in each of them in turn
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x55
+        path.write_bytes(content)
+        mended = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
+        np.testing.assert_array_equal(mended(shown), first)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="needs ../shared")
+@pytest.mark.parametrize(
+    ("precision", "least"), [("float32", 0.999), ("mixed_bfloat16", 0.99)]
+)
+@each_engine
+def test_engines_agree_on_real_weights(name, rng, precision, least):
+    if precision != "float32" and not runtime.cpu_has_bfloat16():
+        pytest.skip("needs a CPU with bfloat16")
+    asked = {
+        "backbone": "mobilenetv2",
+        "weights": str(WEIGHTS),
+        "stream": "rgb",
+        "frames": 4,
+        "frame_size": None,
+        "batch_size": 8,
+        "seed": 0,
+    }
+    shown = pictures(rng, 8, 224)
+    exact = FeatureExtractor.build(**asked, engine="tensorflow", precision="float32")
+    other = FeatureExtractor.build(**asked, engine=name, precision=precision)
+    assert cosines(exact.encode(shown), other.encode(shown)).min() >= least
+    same = (name, precision) == ("tensorflow", "float32")
+    assert (exact.space.fingerprint == other.space.fingerprint) == same
+
+
+# -- the choice
+
+
+@each_engine
+def test_an_engine_says_what_it_needs(name):
+    part = parts.module("engines", name)
+    assert part.missing() == ""
+    assert part.ON_GPU in (True, False)
+    assert part.policy("float32") == "float32"
+
+
+def test_auto_takes_the_best_that_is_installed(monkeypatch):
+    fast = parts.module("engines", "openvino")
+    monkeypatch.setattr(fast, "missing", lambda: "")
+    assert runtime.engine("auto") == "openvino"
+    monkeypatch.setattr(runtime, "_count_gpus", lambda: 1)
+    assert runtime.engine("auto") == "tensorflow"
+    monkeypatch.setattr(runtime, "_count_gpus", lambda: 0)
+    monkeypatch.setattr(fast, "missing", lambda: "the extra `openvino`")
+    assert runtime.engine("auto") == "tensorflow"
+    assert runtime.engine("tensorflow") == "tensorflow"
+    with pytest.raises(ConfigError, match="--engine openvino must have the extra"):
+        runtime.engine("openvino")
+
+
+def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):
+    asked = {"backbone": "mobilenet", "weights": "random", "stream": "rgb", "frames": 2}
+    asked |= {"frame_size": 32, "precision": "float32", "batch_size": 2, "seed": 1}
+    if parts.module("engines", "openvino").missing():
+        pytest.skip("needs the extra `openvino`")
+    space = FeatureExtractor.build(**asked, engine="openvino").space
+    monkeypatch.setattr(
+        parts.module("engines", "openvino"), "missing", lambda: "the extra"
+    )
+    again = FeatureExtractor.of_space(space, weights="random", batch_size=2, seed=1)
+    assert (again.space.engine, again.space.precision) == ("tensorflow", "float32")
+
+
+def test_auto_is_an_engine_and_a_name_is_checked():
+    assert ExtractConfig(engine="auto").engine == "auto"
+    with pytest.raises(ConfigError, match="No part 'cuda' in engines/"):
+        ExtractConfig(engine="cuda")
