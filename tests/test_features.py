@@ -474,7 +474,75 @@ def _interrupted_check(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir):
+def test_a_renamed_video_is_recognised_by_its_bytes(extract, dataset_dir, decoded):
+    before = contents(extract().features)
+    decoded.clear()
+    (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")
+    (dataset_dir / "noFight" / "deep").mkdir()
+    (dataset_dir / "noFight" / "1.mp4").rename(
+        dataset_dir / "noFight" / "deep" / "1.mp4"
+    )
+    again = extract()
+    assert (counts(again), decoded) == ((0, 12, 0), [])
+    after = contents(again.features)
+    assert after["fight/renamed.mp4.npy"] == before["fight/0.mp4.npy"]
+    assert after["noFight/deep/1.mp4.npy"] == before["noFight/1.mp4.npy"]
+    usable_entries(FeatureCache.open(again.features))
+
+
+def test_two_videos_that_swap_their_names_keep_their_own_features(extract, dataset_dir):
+    before = contents(extract().features)
+    one, two = (dataset_dir / "fight" / name for name in ("0.mp4", "1.mp4"))
+    one.rename(dataset_dir / "x")
+    two.rename(one)
+    (dataset_dir / "x").rename(two)
+    again = extract()
+    assert again.extracted + again.reused == 12
+    after = contents(again.features)
+    assert after["fight/0.mp4.npy"] == before["fight/1.mp4.npy"]
+    assert after["fight/1.mp4.npy"] == before["fight/0.mp4.npy"]
+
+
+def test_a_dry_run_recognises_what_was_renamed_and_writes_nothing(
+    extract, dataset_dir, tmp_path
+):
+    features_dir = extract().features
+    (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")
+    before = mtimes(features_dir)
+    config = ExtractConfig.of({"cache_dir": str(tmp_path / "cache"), **SMALL})
+    planned = features.plan(dataset_dir, config)
+    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+    assert mtimes(features_dir) == before
+
+
+def test_a_part_is_not_taken_for_the_whole_nor_for_another_part(extract, tmp_path):
+    root = tmp_path / "parts"
+    draw_video(root / "long.mp4", frames=48)
+    draw_video(root / "other.mp4", frames=48, seed=9)
+    table = (
+        "path,label,start_s,end_s\nlong.mp4,a,0,1\nlong.mp4,b,1,2\nother.mp4,a,0,1\n"
+    )
+    (root / "videos.csv").write_text(table)
+    extract(root)
+    (root / "long.mp4").rename(root / "new.mp4")
+    table = table.replace("long.mp4,b,1,2", "long.mp4,b,2,3").replace("long", "new")
+    (root / "videos.csv").write_text(table)
+    again = extract(root)
+    assert counts(again) == (1, 2, 0)
+
+
+def test_a_video_that_comes_back_is_not_extracted_again(extract, dataset_dir, decoded):
+    before = contents(extract().features)
+    (dataset_dir / "fight" / "0.mp4").rename(dataset_dir.parent / "away.mp4")
+    assert counts(extract()) == (0, 11, 0)
+    decoded.clear()
+    (dataset_dir.parent / "away.mp4").rename(dataset_dir / "fight" / "0.mp4")
+    again = extract()
+    assert (counts(again), decoded) == ((0, 12, 0), [])
+    assert contents(again.features) == before
+
+
+def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir, decoded):
     table = [
         "path,label",
         *(f"{k}/{n}.mp4,{k}" for k in ("fight", "noFight") for n in range(6)),
@@ -484,6 +552,9 @@ def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir):
     (dataset_dir / "fight").rename(dataset_dir.parent / "away")
     assert counts(extract(max_failures=1.0))[2] == 6
     assert len(list(first.features.rglob("*.npy"))) == 12
+    (dataset_dir.parent / "away").rename(dataset_dir / "fight")
+    decoded.clear()
+    assert (counts(extract()), decoded) == ((0, 12, 0), [])
 
 
 def test_a_name_that_is_too_long_fails_its_video(extract, dataset_dir):

@@ -162,6 +162,7 @@ class FeatureCache:
     def __init__(self, folder: Path) -> None:
         self.dir = folder.resolve()
         self.manifest_path = self.dir / "manifest.csv"
+        self.former_path = self.dir / "manifest.former.csv"
         self.extraction_path = self.dir / "extraction.json"
         self._journal_path = self.dir / "manifest.journal.jsonl"
 
@@ -215,11 +216,16 @@ class FeatureCache:
         Raises:
             CacheError: If the file is damaged.
         """
-        if not self.manifest_path.is_file():
-            return []
-        return [
-            Entry.of(row) for row in files.read_own_csv(self.manifest_path, COLUMNS)
-        ]
+        return _read_entries(self.manifest_path)
+
+    def former(self) -> list[Entry]:
+        """Rows of videos that are gone, or are not there under this name, whose arrays are
+        still here: a video that is moved or comes back is recognised by its content.
+
+        Raises:
+            CacheError: If the file is damaged.
+        """
+        return _read_entries(self.former_path)
 
     def known(self) -> dict[str, Entry]:
         """What is known of each video: the manifest, and after it what a killed run noted."""
@@ -246,6 +252,20 @@ class FeatureCache:
     def write_manifest(self, entries: Iterable[Entry]) -> None:
         """Replace the manifest, and drop the journal that led to it."""
         rows = sorted(entries, key=lambda entry: entry.path)
+        usable = {entry.path for entry in rows if entry.usable}
+        earlier = {
+            entry.path: entry
+            for entry in (*self.former(), *self.entries())
+            if entry.usable
+        }
+        former = [
+            entry
+            for path, entry in earlier.items()
+            if path not in usable and self.array_path(path).is_file()
+        ]
+        # First, so that at a kill in between no row is in neither.
+        if former or self.former_path.is_file():
+            files.write_csv(self.former_path, COLUMNS, map(asdict, former))
         files.write_csv(self.manifest_path, COLUMNS, map(asdict, rows))
         self._journal_path.unlink(missing_ok=True)
 
@@ -298,6 +318,12 @@ class FeatureCache:
         except CacheError:
             return False
         return True
+
+
+def _read_entries(path: Path) -> list[Entry]:
+    if not path.is_file():
+        return []
+    return [Entry.of(row) for row in files.read_own_csv(path, COLUMNS)]
 
 
 def _array_bytes(shape: tuple[int, int]) -> int:

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import logging
+import re
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,7 @@ import numpy as np
 from violence_detection import files, progress
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
-from violence_detection.errors import DatasetError, VideoError
+from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import Clip
 from violence_detection.units import counted
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _ABSENT = "no such file"
 _NAME_BYTES = 255
+_PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class ExtractionJob:
         )
         self.entries: dict[str, Entry] = {}
         self.before: dict[str, Entry] = {}
+        self.moved: dict[str, Entry] = {}
         self.todo: list[Video] = []
         self.extracted = 0
         self.frames = 0
@@ -106,18 +109,28 @@ class ExtractionJob:
             known: What is known of each video.
             again: Do all of them again. What is known is kept until they are done.
         """
+        elsewhere = _ByContent((*self.cache.former(), *known.values()))
         for video in self.folder.videos:
             entry = self._reusable(video, known.get(video.key))
             if again and entry is not None:
                 self.before[video.key] = entry
                 entry = None
-            if entry is None:
-                self.todo.append(video)
-            else:
+            if entry is not None:
                 self.entries[video.key] = entry
+                continue
+            moved = None if again else elsewhere.find(self.folder.root, video)
+            if moved and self.cache.has_array(moved, self.shape, verify=True):
+                self.moved[video.key] = moved
+            else:
+                self.todo.append(video)
+        found = len(self.entries) + len(self.moved)
         log.info(
-            f"{counted(len(self.todo), 'video')} to extract, {len(self.entries)} known already"
+            f"{counted(len(self.todo), 'video')} to extract, {found} known already"
         )
+        if self.moved:
+            log.info(
+                f"Recognised under another name: {counted(len(self.moved), 'video')}."
+            )
 
     def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:
         if entry is None or (not entry.usable and self.config.retry_failed):
@@ -149,6 +162,7 @@ class ExtractionJob:
     def run(self) -> None:
         """Decode in threads, encode here, write and note each video as it is done."""
         self._check_failures()
+        self._take_over()
         if not self.todo:
             return
         with (
@@ -158,6 +172,32 @@ class ExtractionJob:
             for (entry, clip), features in self.extractor.encode_clips(decoded):
                 self._keep(entry, clip, features)
                 step()
+
+    def _take_over(self) -> None:
+        """Give the arrays of videos that were moved their new names."""
+        videos = {video.key: video for video in self.folder.videos}
+        for key, entry in self.moved.items():
+            video = videos[key]
+            try:
+                features = self.cache.read_array(entry, self.shape)
+                stat = (self.folder.root / video.path).stat()
+            except (
+                CacheError,
+                OSError,
+            ):  # another one took its place: two names were swapped
+                self.todo.append(video)
+                continue
+            digest = self.cache.write_array(key, features)
+            taken = dataclasses.replace(
+                entry, path=key, label=video.label, group=video.group, split=""
+            )
+            taken = dataclasses.replace(
+                taken,
+                array_digest=digest,
+                size=stat.st_size,
+                mtime=stat.st_mtime_ns,
+            )
+            self._note(taken)
 
     def _decoded(self, step) -> Iterator[tuple[tuple[Entry, Clip], np.ndarray]]:
         workers = self.config.workers or cpu_count() or 1
@@ -265,6 +305,33 @@ class ExtractionJob:
             engine=self.extractor.space.engine,
             precision=self.extractor.space.precision,
         )
+
+
+class _ByContent:
+    """What is known of videos, found by their bytes and which part of them it is."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries: dict[tuple[int, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry.usable:
+                self._entries[entry.size, _part_of(entry.path)].append(entry)
+
+    def find(self, root: Path, video: Video) -> Entry | None:
+        """An entry of the same bytes; a file is read only where the size is the same."""
+        part = video.key.removeprefix(video.path)
+        try:
+            same_size = self._entries.get(((root / video.path).stat().st_size, part))
+            digest = same_size and files.sha256_of_file(root / video.path)
+        except OSError:
+            return None
+        found = [entry for entry in same_size or () if entry.digest == digest]
+        return found[-1] if found else None
+
+
+def _part_of(key: str) -> str:
+    """`@start-end` at the end of the key of a part, else nothing."""
+    match = _PART.search(key)
+    return match[0] if match else ""
 
 
 def _check_name(key: str) -> None:

@@ -61,7 +61,7 @@ def extract(
         job.recognise(cache.known(), again=force)
 
         # -- go, and whatever happens keep what is done
-        if job.todo:
+        if job.todo or job.moved:
             files.write_json(cache.extraction_path, settings | unfinished)
         try:
             job.run()
@@ -111,7 +111,7 @@ def plan(
         "videos": len(folder.videos),
         "to_extract": len(job.todo) - len(absent),
         "not_there": len(absent),
-        "reused": len(job.entries) - failed,
+        "reused": len(job.entries) + len(job.moved) - failed,
         "failed": failed,
     }
 
