@@ -23,6 +23,7 @@ COMMANDS = cli.main.commands
 TINY = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4".split()
 SHORT = "--head linear --epochs 2 --batch-size 8".split()
 EXTRACT_KEYS = "features videos extracted reused failed failures frames seconds videos_per_s engine"
+CHECK_KEYS = "videos readable unreadable per_class leaks near_duplicates"
 TRAIN_KEYS = "run epochs_run best_epoch resumed_from_epoch validation test videos_per_s effective"
 EVALUATE_KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci precision recall f1 "
@@ -69,6 +70,7 @@ def way(tmp_path_factory):
     root = tmp_path_factory.mktemp("way")
     videos, places = draw_dataset(root / "videos"), ("--cache-dir", root / "cache")
     said = {"root": root, "videos": videos}
+    said["checked"] = answer("check", videos, status=3)
     said["extracted"] = answer("extract-features", videos, *places, *TINY)
     features = said["extracted"]["features"]
     runs = ("--checkpoint-dir", root / "runs", "--run", "first")
@@ -93,6 +95,8 @@ def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
 
 
 def test_the_whole_way_says_what_the_contract_says(way):
+    assert set(CHECK_KEYS.split()) <= set(way["checked"])
+    assert (way["checked"]["videos"], way["checked"]["readable"]) == (12, 12)
     assert set(EXTRACT_KEYS.split()) | {"precision"} <= set(way["extracted"])
     assert set(TRAIN_KEYS.split()) <= set(way["trained"])
     assert set(EVALUATE_KEYS.split()) <= set(way["evaluated"])
@@ -377,7 +381,7 @@ def test_every_command_takes_what_all_commands_take(name):
         "--debug",
         "--seed",
     } <= taken
-    if name != "predict":
+    if name not in ("check", "predict"):  # they write nothing
         assert {"--dry-run", "--force"} <= taken
 
 

@@ -1,7 +1,6 @@
 """The focus is where things move, as small as may be, and the whole picture where nothing does."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -67,6 +66,11 @@ def test_a_small_motion_has_the_smallest_square():
     assert found.top <= 100 <= found.top + 120
 
 
+def test_what_moves_is_in_the_middle():
+    found = region(clip((300, 160), (304, 160), (300, 160), side=8))
+    assert abs(found.left + 60 - 304) <= 10 and abs(found.top + 60 - 164) <= 10
+
+
 def test_where_nothing_moves_it_is_the_whole_picture():
     assert region(clip((10, 10), (10, 10), (10, 10))) is None
     assert region(clip((10, 10))) is None
@@ -74,8 +78,8 @@ def test_where_nothing_moves_it_is_the_whole_picture():
 
 
 def test_noise_is_no_motion(rng):
-    noise = rng.integers(0, 8, (6, 360, 640, 3)).astype(np.uint8)
-    assert region(list(90 + noise)) is None
+    noise = rng.integers(0, 24, (6, 90, 64, 3)).astype(np.uint8)
+    assert region(list(90 + noise)) is None  # a pixel is a column
 
 
 def test_a_frame_of_another_size_is_passed_over():
@@ -89,7 +93,7 @@ def test_a_frame_of_another_size_is_passed_over():
 
 
 @given(MAPS)
-def test_it_is_the_smallest_square_and_the_fullest_of_them(motion):
+def test_it_is_the_smallest_square_and_nearly_the_fullest_of_them(motion):
     found = region_of(motion, (*motion.shape, 3))  # a pixel is a column
     if not motion.sum() > 0:
         assert found is None
@@ -99,7 +103,7 @@ def test_it_is_the_smallest_square_and_the_fullest_of_them(motion):
     assert (found.width, found.height) == (min(side, columns), min(side, rows))
     assert 0 <= found.left <= columns - found.width
     assert 0 <= found.top <= rows - found.height
-    assert found.cut(motion.astype(np.float64)).sum() == pytest.approx(most)
+    assert found.cut(motion.astype(np.float64)).sum() >= 0.98 * most * (1 - 1e-9)
 
 
 @given(MAPS, st.integers(1, 2000), st.integers(1, 2000))
@@ -119,7 +123,7 @@ def test_a_mirrored_clip_has_the_mirrored_focus():
     frames = clip((500, 60), (520, 80), (540, 100), (560, 120))
     one, other = region(frames), region([frame[:, ::-1] for frame in frames])
     assert (one.width, one.height, one.top) == (other.width, other.height, other.top)
-    assert abs(one.left - (640 - other.left - other.width)) <= 30  # ties go left
+    assert abs(one.left - (640 - other.left - other.width)) <= 10  # a column
 
 
 def test_recent_motion_is_that_of_the_frames_that_are_left():

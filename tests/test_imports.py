@@ -16,7 +16,8 @@ ORDER = """
 errors units files parts settings config runs
 SHELVES
 runtime schedule metrics figures report progress
-videos splits decoder focus pictures frames windows cache kept_splits extractor extraction features
+videos splits decoder focus pictures frames windows inspection
+cache kept_splits extractor extraction features
 dataset model selection training_step training_state epochs training_run training
 evaluation prediction people drawing demo
 door cli

@@ -34,6 +34,40 @@ def main() -> None:
     """
 
 
+@main.command(epilog=example("violence-detection check my_videos"))
+@click.argument("video_dir", type=PATH)
+@options_of(config.CheckConfig, writes=False)
+def check(settings: config.CheckConfig, shared: Shared, video_dir: str) -> None:
+    """Say what is wrong with a folder of videos, before hours are spent on it.
+
+    Looks at a few frames of every video: unreadable, damaged, too short, frozen, black, the same
+    bytes twice, videos that look alike, and what is on two sides of a given split. Leaves with 3
+    where something was found."""
+    with working():
+        from violence_detection import inspection
+
+        result = inspection.check(Path(video_dir), settings)
+    lines = [
+        f"videos      {result['videos']}: {result['readable']} readable",
+        *[
+            f"class       {label}: {counts['readable']} of {counts['videos']} readable"
+            for label, counts in result["per_class"].items()
+        ],
+    ]
+    for kind in ("unreadable", "damaged", "short", "frozen", "black"):
+        lines += _listed(kind, [f"{r['path']}: {r['reason']}" for r in result[kind]])
+    lines += _listed("same bytes", [", ".join(paths) for paths in result["duplicates"]])
+    alike = [
+        f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)"
+        for pair in result["near_duplicates"]
+    ]
+    lines += _listed("look alike", alike)
+    lines += _listed("leak", result["leaks"])
+    if not result["findings"]:
+        lines.append("Nothing was found.")
+    finish(result, shared, lines, failed=result["findings"])
+
+
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
 
@@ -240,6 +274,13 @@ def _failure_lines(failures: list[dict[str, str]], most: int = 20) -> list[str]:
         lines.append(
             f"failed      and {len(failures) - most} more, all in manifest.csv"
         )
+    return lines
+
+
+def _listed(kind: str, items: list[str], most: int = 10) -> list[str]:
+    lines = [f"{kind:11s} {item}" for item in items[:most]]
+    if len(items) > most:
+        lines.append(f"{kind:11s} and {len(items) - most} more; --json lists them")
     return lines
 
 

@@ -267,6 +267,31 @@ class PredictConfig(Config):
 
 
 @dataclass(frozen=True)
+class CheckConfig(Config):
+    """Settings of `check`."""
+
+    frames: int = same_as(
+        FeatureConfig, "frames", "Frames that extraction will sample from a video (T)."
+    )
+    group_pattern: str | None = same_as(
+        FeatureConfig,
+        "group_pattern",
+        "Regular expression on a video's path; its first group (or match) names the recording.",
+    )
+    near_bits: float = option(
+        4.0,
+        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+        low=0.0,
+        high=32.0,
+    )
+    workers: int | None = same_as(
+        FeatureConfig,
+        "workers",
+        "Videos looked at at the same time; default: the number of cores.",
+    )
+
+
+@dataclass(frozen=True)
 class DemoConfig(Config):
     """Settings of `demo`."""
 

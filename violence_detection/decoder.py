@@ -77,6 +77,20 @@ class Decoder:
             frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
         return frame
 
+    def frame_near(self, index: int) -> np.ndarray | None:
+        """The frame at about `index`, reached by seeking; None where it cannot be.
+
+        Which frame exactly is not sure (MPEG-TS, variable rates): for a look, not for features.
+        """
+        if not self._capture.set(cv2.CAP_PROP_POS_FRAMES, index):
+            return None
+        if not self._capture.grab():
+            return None
+        try:
+            return self.retrieve()
+        except VideoError:
+            return None
+
     def _number(self, what: int) -> float:
         value = self._capture.get(what)
         return value if math.isfinite(value) else 0.0

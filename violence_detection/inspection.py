@@ -1,0 +1,349 @@
+"""What is wrong with a folder of videos, found before hours are spent on it.
+
+Of a short video every frame is read; of a long one a few, by seeking, and every frame only where
+that fails. So a verdict here is the one that extraction would give, for a small part of its cost.
+"""
+
+import contextlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from violence_detection import files, progress, splits, videos
+from violence_detection.config import CheckConfig
+from violence_detection.decoder import Decoder, damage_of, opened
+from violence_detection.errors import VideoError
+from violence_detection.frames import sample_indices
+from violence_detection.videos import Video, VideoFolder
+
+log = logging.getLogger(__name__)
+
+_SAMPLES = 8
+_SHORT_FRAMES = 900  # up to here every frame is read
+_TAIL = 0.97  # of a long video, that must be there
+_THUMB = (9, 8)  # columns, rows: 8 x 8 differences of neighbours
+_BLACK = 12.0  # grey levels
+_STILL = 0.5
+_PAIR_CELLS = 1 << 22
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a few frames of a file show.
+
+    Attributes:
+        frames: How many there are; as declared, for a long video.
+        duration_s: Seconds.
+        damage: What is wrong with the file, empty where nothing is.
+        thumbs: float32 (8, 8, 9), the frames in grey.
+    """
+
+    frames: int
+    duration_s: float
+    damage: str
+    thumbs: np.ndarray
+
+    @property
+    def is_black(self) -> bool:
+        return float(self.thumbs.max()) < _BLACK
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing changes, in more than one frame."""
+        changes = np.abs(np.diff(self.thumbs, axis=0)).max(axis=(1, 2))
+        return self.frames > 1 and bool((changes < _STILL).all())
+
+    @property
+    def hash(self) -> np.ndarray:
+        """The difference hash of each frame, uint64 (8,): of each of 8 x 8 places, whether it is
+        brighter than its neighbour on the right."""
+        bits = self.thumbs[:, :, :-1] > self.thumbs[:, :, 1:]
+        return np.packbits(bits.reshape(_SAMPLES, 64), axis=1).view(np.uint64)[:, 0]
+
+
+def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
+    """Look at every video of a folder, and at what they have in common.
+
+    Returns:
+        videos, readable, unreadable [{path, reason}], per_class {label: {videos, readable}},
+        damaged, short, frozen, black (lists of the same), duplicates (lists of paths of the
+        same bytes), near_duplicates (pairs of paths of different recordings, and bits by which
+        they differ), leaks (what is on more than one side of a given split), findings (how many
+        of all these).
+
+    Raises:
+        ConfigError: If the folder cannot be meant.
+        DatasetError: If there are no videos, no classes, or one class only.
+    """
+    folder = videos.read_folder(video_dir, group_pattern=config.group_pattern)
+    for note in folder.notes:
+        log.info(note)
+    looks, unreadable = _look_at_all(folder, config)
+    digests = _digests_of_equal_sizes(folder.root, looks)
+    duplicates = sorted(
+        sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1
+    )
+    near = [
+        pair
+        for pair in near_duplicates(looks, most_bits=config.near_bits)
+        if not _same_recording(folder.videos, pair["paths"])
+    ]
+    found = {
+        "damaged": _named(looks, lambda look: look.damage),
+        "short": _named(looks, lambda look: _shortness(look, config.frames)),
+        "frozen": _named(
+            looks, lambda look: look.is_frozen and "nothing changes in it"
+        ),
+        "black": _named(looks, lambda look: look.is_black and "all of it is black"),
+    }
+    readable = {video.key for video in folder.videos if video.path in looks}
+    beyond = _beyond_the_end(folder.videos, looks)
+    unreadable = sorted([*unreadable, *beyond], key=lambda row: row["path"])
+    readable -= {row["path"] for row in beyond}
+    leaks = _leaks(folder.videos, duplicates, near)
+    return {
+        "videos": len(folder.videos),
+        "readable": len(readable),
+        "unreadable": unreadable,
+        "per_class": _per_class(folder, readable),
+        **found,
+        "duplicates": duplicates,
+        "near_duplicates": near,
+        "leaks": leaks,
+        "grouping": folder.grouping,
+        "ungrouped": folder.ungrouped,
+        "findings": sum(
+            map(len, (unreadable, duplicates, near, leaks, *found.values()))
+        ),
+    }
+
+
+def look(path: Path) -> Look:
+    """Look at a file.
+
+    Raises:
+        VideoError: If it cannot be decoded.
+    """
+    with opened(path) as video:
+        found = _skim(video) if video.declared_frames > _SHORT_FRAMES else None
+    if found is None:
+        with opened(path) as video:
+            found = _read_all(video, path)
+    return found
+
+
+def near_duplicates(
+    looks: dict[str, Look], *, most_bits: float
+) -> list[dict[str, Any]]:
+    """Pairs of videos whose frames look alike, the likest first.
+
+    Args:
+        looks: By path.
+        most_bits: Of the 64 of a frame's hash, that may differ on average.
+
+    Returns:
+        paths (two) and bits of each pair.
+    """
+    paths = sorted(path for path, seen in looks.items() if not seen.is_black)
+    if len(paths) < 2:
+        return []
+    hashes = np.stack([looks[path].hash for path in paths])
+    found = []
+    block = max(1, _PAIR_CELLS // (len(paths) * _SAMPLES))
+    for start in range(0, len(paths), block):
+        differing = hashes[start : start + block, None] ^ hashes[None]
+        bits = np.bitwise_count(differing).mean(axis=2)
+        for row, column in np.argwhere(bits <= most_bits):
+            if start + row < column:
+                pair = [paths[start + row], paths[column]]
+                found.append(
+                    {"paths": pair, "bits": round(float(bits[row, column]), 2)}
+                )
+    return sorted(found, key=lambda pair: (pair["bits"], pair["paths"]))
+
+
+# -- looking
+
+
+def _look_at_all(
+    folder: VideoFolder, config: CheckConfig
+) -> tuple[dict[str, Look], list[dict[str, str]]]:
+    """A look at each file, and the rows of those that cannot be read."""
+    of_file = defaultdict(list)
+    for video in folder.videos:
+        of_file[video.path].append(video.key)
+    looks, unreadable = {}, []
+
+    def tried(path: str) -> tuple[str, Look | str]:
+        try:
+            return path, look(folder.root / path)
+        except VideoError as error:
+            return path, str(error)
+
+    with (
+        ThreadPoolExecutor(config.workers or cpu_count() or 1) as pool,
+        progress.track("Checking", len(of_file), "files") as step,
+    ):
+        for path, seen in pool.map(tried, of_file):
+            if isinstance(seen, Look):
+                looks[path] = seen
+            else:
+                unreadable += [{"path": key, "reason": seen} for key in of_file[path]]
+            step()
+    return looks, unreadable
+
+
+def _skim(video: Decoder) -> Look | None:
+    """A look by seeking; None where a place cannot be reached."""
+    declared = video.declared_frames
+    places = [*sample_indices(declared, _SAMPLES).tolist(), int(_TAIL * declared)]
+    thumbs = []
+    for index in places:
+        frame = video.frame_near(index)
+        if frame is None:
+            return None
+        thumbs.append(_thumb(frame))
+    duration_s = declared / video.fps if video.fps else 0.0
+    return Look(declared, duration_s, "", np.stack(thumbs[:_SAMPLES]))
+
+
+def _read_all(video: Decoder, path: Path) -> Look:
+    """A look at every frame."""
+    times_s, thumbs = [], {}
+    declared = video.declared_frames
+    wanted = set(sample_indices(declared, _SAMPLES).tolist()) if declared else set()
+    for index, time_s in video:
+        times_s.append(time_s)
+        if index in wanted:
+            thumbs[index] = _thumb(video.retrieve())
+    if not times_s:
+        raise VideoError("no frame of it can be decoded")
+    true = sample_indices(len(times_s), _SAMPLES).tolist()
+    if not set(true) <= thumbs.keys():
+        thumbs = {}
+        with opened(path) as again:
+            for index, _ in again:
+                if index in true:
+                    thumbs[index] = _thumb(again.retrieve())
+    if not set(true) <= thumbs.keys():
+        raise VideoError(
+            "frames that were there at first reading were not at the second"
+        )
+    damage = damage_of(times_s, declared, video.fps)
+    duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
+    return Look(
+        len(times_s), duration_s, damage, np.stack([thumbs[one] for one in true])
+    )
+
+
+def _thumb(frame: np.ndarray) -> np.ndarray:
+    small = cv2.resize(frame, _THUMB, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
+
+
+# -- findings
+
+
+def _named(looks: dict[str, Look], reason_of) -> list[dict[str, str]]:
+    """Paths and reasons of the videos that have one."""
+    rows = ((path, reason_of(seen)) for path, seen in sorted(looks.items()))
+    return [{"path": path, "reason": reason} for path, reason in rows if reason]
+
+
+def _shortness(seen: Look, frames: int) -> str:
+    if seen.frames >= frames / 2:
+        return ""
+    return f"{seen.frames} frames, and {frames} are sampled (--frames)"
+
+
+def _beyond_the_end(
+    listed: Sequence[Video], looks: dict[str, Look]
+) -> list[dict[str, str]]:
+    """Parts that begin after their file has ended."""
+    return [
+        {
+            "path": video.key,
+            "reason": f"it begins at {video.start_s:g} s, and the file ends at "
+            f"{looks[video.path].duration_s:.1f} s",
+        }
+        for video in listed
+        if video.start_s is not None
+        and video.path in looks
+        and video.start_s > looks[video.path].duration_s - 0.001
+    ]
+
+
+def _same_recording(listed: Sequence[Video], paths: Sequence[str]) -> bool:
+    """Whether it is said that these are cut from one recording: then they may look alike."""
+    groups = [{v.group for v in listed if v.path == path} for path in paths]
+    return bool(set.intersection(*groups))
+
+
+def _digests_of_equal_sizes(root: Path, looks: dict[str, Look]) -> dict[str, str]:
+    """SHA-256 by path, of the files that share their size with another: others are alone."""
+    by_size = defaultdict(list)
+    for path in looks:
+        with contextlib.suppress(OSError):
+            by_size[(root / path).stat().st_size].append(path)
+    return {
+        path: files.sha256_of_file(root / path)
+        for paths in by_size.values()
+        if len(paths) > 1
+        for path in paths
+    }
+
+
+def _grouped(digests: dict[str, str]) -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for path, digest in digests.items():
+        found[digest].append(path)
+    return found
+
+
+def _per_class(folder: VideoFolder, readable: set[str]) -> dict[str, dict[str, int]]:
+    total = Counter(video.label for video in folder.videos)
+    there = Counter(video.label for video in folder.videos if video.key in readable)
+    return {
+        label: {"videos": total[label], "readable": there[label]}
+        for label in sorted(total)
+    }
+
+
+def _leaks(
+    listed: Sequence[Video],
+    duplicates: Sequence[Sequence[str]],
+    near: Sequence[dict[str, Any]],
+) -> list[str]:
+    """What is on more than one side of the given split, in words."""
+    sides = defaultdict(set)
+    for video in listed:
+        if video.split:
+            sides[video.path].add(video.split)
+    rows = [{"group": video.group, "split": video.split} for video in listed]
+    found = [f"recording {group}" for group in splits.leaks(rows)]
+
+    def apart(paths: Sequence[str]) -> bool:
+        return len(set().union(*(sides[path] for path in paths))) > 1
+
+    found += [f"same bytes: {', '.join(paths)}" for paths in duplicates if apart(paths)]
+    known = {frozenset(pair) for paths in duplicates for pair in _pairs(paths)}
+    found += [
+        f"look alike: {', '.join(pair['paths'])}"
+        for pair in near
+        if apart(pair["paths"]) and frozenset(pair["paths"]) not in known
+    ]
+    return found
+
+
+def _pairs(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for number, one in enumerate(paths):
+        for other in paths[number + 1 :]:
+            yield one, other
