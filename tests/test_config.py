@@ -50,7 +50,7 @@ def test_the_defaults_are_those_of_the_contract():
         "weights": "imagenet",
         "frames": 20,
         "frame_size": None,
-        "stream": "rgb",
+        "stream": "motion(focus=true)",
         "cache_dir": "feature_cache",
         "checkpoint_dir": "checkpoints",
         "seed": 42,

@@ -33,12 +33,16 @@ from violence_detection.frames import ClipReader
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
-BUILD_ONCE = functools.cache(FeatureExtractor.build)
+_BUILT_ONCE = functools.cache(FeatureExtractor.build)
+
+
+def build_once(*, engine_dir, **settings) -> FeatureExtractor:
+    return _BUILT_ONCE(**settings)
 
 
 @pytest.fixture(autouse=True)
 def _build_each_backbone_once(monkeypatch):
-    monkeypatch.setattr(FeatureExtractor, "build", BUILD_ONCE)
+    monkeypatch.setattr(FeatureExtractor, "build", build_once)
 
 
 @pytest.fixture
@@ -152,7 +156,7 @@ def test_the_folder_is_named_by_dataset_and_space(extract, tmp_path):
     extraction = extract()
     dataset, space = extraction.features.relative_to(tmp_path.resolve() / "cache").parts
     assert dataset.startswith("videos-")
-    assert space.startswith("mobilenetv2-rgb-4f-")
+    assert space.startswith("mobilenetv2-motion-focus-true-4f-")
     assert extract(dataset_name="mine").features.parent.name == "mine"
 
 

@@ -24,7 +24,12 @@ class FeatureConfig(Config):
         "imagenet",
         "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file.",
     )
-    stream: str = option("rgb", "What the backbone sees of a clip.", shelf="streams")
+    stream: str = option(
+        "motion(focus=true)",
+        "What the backbone sees of a clip; several are joined by +, with (focus=true) each is cut "
+        "to where the motion is.",
+        shelf="streams",
+    )
     frames: int = option(20, "Frames sampled from a video (T).", low=1, high=1024)
     frame_size: int | None = option(
         None,

@@ -66,6 +66,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
             cache_dir=str(output / "feature_cache"),
             backbone=_BACKBONE,
             weights="random",
+            stream="rgb",
             frames=_FRAMES,
             frame_size=_FRAME_SIZE,
         ),

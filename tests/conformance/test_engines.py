@@ -1,5 +1,8 @@
 """Every engine gives the features that the backbone gives, and says what it needs."""
 
+import gc
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +77,7 @@ def test_each_picture_is_seen_alone_and_results_stay_what_they_are(name, backbon
     np.testing.assert_allclose(second[::-1], first, atol=1e-4)
 
 
+@pytest.mark.slow
 @each_engine
 def test_what_is_kept_gives_the_same_features_and_damage_is_mended(
     name, backbone, rng, tmp_path
@@ -90,6 +94,23 @@ def test_what_is_kept_gives_the_same_features_and_damage_is_mended(
         path.write_bytes(content)
         mended = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
         np.testing.assert_array_equal(mended(shown), first)
+
+
+@each_engine
+def test_a_signal_is_handled_after_engines_came_and_went(name, backbone, rng):
+    """Several OpenVINO cores would leave a stack for signal handlers that is gone."""
+    got, shown = [], pictures(rng, 1)
+    first, second = build(name, backbone), build(name, backbone)
+    first(shown)
+    second(shown)
+    del first
+    gc.collect()
+    del second
+    gc.collect()
+    before = signal.signal(signal.SIGUSR1, lambda *_: got.append(1))
+    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+    assert got == [1]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """OpenVINO on the CPU: there it is faster than TensorFlow, in bfloat16 several times."""
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -62,7 +63,7 @@ def _compiled(
 ):
     import openvino
 
-    core = openvino.Core()
+    core = _core()
     model = _Kept(kept).read(core) if kept is not None else None
     if model is None:
         model = openvino.convert_model(_as_function(backbone))
@@ -71,6 +72,21 @@ def _compiled(
     model.reshape(list(shape))  # every batch has this size
     hint = "bf16" if precision == "mixed_bfloat16" else "f32"
     return core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+
+
+@functools.cache
+def _core():
+    """One for the process, never let go.
+
+    Each sets up a stack for signal handlers and takes it away at its end: with several of them
+    that end in another order, the next signal (Ctrl-C too) would be a segmentation fault.
+    """
+    import openvino
+
+    core = openvino.Core()
+    # Read, not mapped: a file that changes under a mapping takes the process down.
+    core.set_property({"ENABLE_MMAP": False})
+    return core
 
 
 def _as_function(backbone: keras.Model):
