@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import features, runtime, videos
+from violence_detection import features, parts, runtime, videos
 from violence_detection.config import ExtractConfig
 from violence_detection.extractor import FeatureExtractor
 
@@ -27,26 +27,17 @@ def main() -> None:
     parser.add_argument("video_dir", type=Path)
     parser.add_argument("--backbone", default="mobilenetv2")
     parser.add_argument("--weights", default="random")
-    parser.add_argument("--stream", default="rgb")
+    parser.add_argument("--stream", default=ExtractConfig().stream)
     parser.add_argument(
         "--videos", type=int, default=60, help="for decoding and encoding alone"
     )
+    parser.add_argument("--engines", action="store_true", help="compare the engines")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)
     runtime.import_tensorflow()
 
     listed = videos.read_folder(arguments.video_dir).videos
-    extractor = FeatureExtractor.build(
-        backbone=arguments.backbone,
-        weights=arguments.weights,
-        stream=arguments.stream,
-        frames=20,
-        frame_size=None,
-        engine="tensorflow",
-        precision="float32",
-        batch_size=32,
-        seed=0,
-    )
+    extractor = build(arguments, engine="tensorflow", precision="float32")
     some = listed[:: max(1, len(listed) // arguments.videos)]
     decode = rate_of_decoding(
         extractor, [arguments.video_dir / one.path for one in some]
@@ -65,6 +56,42 @@ def main() -> None:
     ):
         print(f"{name:12s} {rate:7.2f} videos/s")
     print(f"whole over its ideal {whole / ideal:.2f}")
+    if arguments.engines:
+        print_engines(arguments)
+
+
+def build(
+    arguments: argparse.Namespace, *, engine: str, precision: str
+) -> FeatureExtractor:
+    return FeatureExtractor.build(
+        backbone=arguments.backbone,
+        weights=arguments.weights,
+        stream=arguments.stream,
+        frames=20,
+        frame_size=None,
+        engine=engine,
+        precision=precision,
+        batch_size=32,
+        seed=0,
+    )
+
+
+def print_engines(arguments: argparse.Namespace) -> None:
+    """Encoding alone on each engine that is here, in each precision that it has."""
+    base = 0.0
+    for engine in ("tensorflow", "openvino"):
+        if parts.module("engines", engine).missing():
+            continue
+        precisions = {
+            runtime.engine_precision(engine, mixed) for mixed in (False, True)
+        }
+        for precision in sorted(precisions):
+            extractor = build(arguments, engine=engine, precision=precision)
+            rate = rate_of_encoding(extractor, clips=10) * 20
+            base = base or rate
+            print(
+                f"{engine:11s} {precision:15s} {rate:7.1f} pictures/s {rate / base:6.2f}x"
+            )
 
 
 def rate_of_decoding(extractor: FeatureExtractor, paths: list[Path]) -> float:

@@ -96,6 +96,7 @@ def test_what_is_kept_gives_the_same_features_and_damage_is_mended(
         np.testing.assert_array_equal(mended(shown), first)
 
 
+@pytest.mark.slow
 @each_engine
 def test_a_signal_is_handled_after_engines_came_and_went(name, backbone, rng):
     """Several OpenVINO cores would leave a stack for signal handlers that is gone."""
