@@ -184,3 +184,13 @@ def read_history(run: Path) -> list[dict[str, str]]:
 
 def tree_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def frames_of(path: Path) -> list[np.ndarray]:
+    """Every frame, by OpenCV alone."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while True:
+        done, frame = capture.read()
+        if not done:
+            return frames
+        frames.append(frame)

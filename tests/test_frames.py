@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_video
+from conftest import draw_video, frames_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,16 +202,6 @@ def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, na
 
 
 # -- streams
-
-
-def frames_of(path: Path) -> list[np.ndarray]:
-    """Every frame, by OpenCV alone."""
-    capture, frames = cv2.VideoCapture(str(path)), []
-    while True:
-        done, frame = capture.read()
-        if not done:
-            return frames
-        frames.append(frame)
 
 
 def moving(path: Path) -> Path:

@@ -5,10 +5,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from conftest import draw_video
+from conftest import draw_video, frames_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,16 +33,6 @@ STREAMS = ["rgb", "motion", "rgb+motion", "rgb(focus=true)+motion(focus=true)"]
 def video(tmp_path_factory) -> Path:
     """40 frames at 12 a second."""
     return draw_video(tmp_path_factory.mktemp("video") / "a.mp4", frames=40)
-
-
-def frames_of(path: Path) -> list[np.ndarray]:
-    """Every frame, by OpenCV alone."""
-    capture, frames = cv2.VideoCapture(str(path)), []
-    while True:
-        done, frame = capture.read()
-        if not done:
-            return frames
-        frames.append(frame)
 
 
 def picture_of(make, frames, slot) -> np.ndarray:

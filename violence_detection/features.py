@@ -156,7 +156,9 @@ def _extractor(config: ExtractConfig) -> FeatureExtractor:
         frames=config.frames,
         frame_size=config.frame_size,
         engine=engine,
-        precision=runtime.engine_precision(engine, config.mixed_precision),
+        precision=runtime.engine_precision(
+            engine, config.mixed_precision, backbone=config.backbone
+        ),
         engine_dir=Path(config.cache_dir) / ".engines",
         batch_size=config.batch_size,
         seed=config.seed,

@@ -137,10 +137,25 @@ def engine(asked: str) -> str:
     return best
 
 
-def engine_precision(name: str, mixed: bool) -> str:
-    """The dtype policy that an engine can have on this machine."""
-    on_gpu = parts.module("engines", name).ON_GPU
-    return precision(mixed, gpus=None if on_gpu else 0)
+def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> str:
+    """The dtype policy of an engine on this machine.
+
+    Args:
+        name: Of the engine.
+        mixed: Whether a reduced one was asked for.
+        backbone: For which it is to be faster; None asks only what can be had.
+    """
+    part = parts.module("engines", name)
+    gpus = _count_gpus() if part.ON_GPU else 0
+    if mixed and backbone is not None:
+        depthwise = parts.module("backbones", backbone).DEPTHWISE
+        if not part.gains(depthwise=depthwise, gpus=gpus):
+            log.warning(
+                f"Mixed precision is off: on this CPU {name} runs {backbone} slower with it; "
+                "--engine openvino does not."
+            )
+            return "float32"
+    return precision(mixed, gpus=gpus)
 
 
 def precision(mixed: bool, *, gpus: int | None = None) -> str:

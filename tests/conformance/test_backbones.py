@@ -107,6 +107,17 @@ def plain_copy(name: str, network: keras.Model) -> keras.Model:
     return plain
 
 
+# -- what a part says of itself
+
+
+def test_a_backbone_knows_whether_it_has_depthwise_convolutions(each):
+    network, _ = built(each)
+    flat = network._flatten_layers(include_self=False, recursive=True)
+    kinds = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    has = any(isinstance(layer, kinds) for layer in flat)
+    assert parts.module("backbones", each).DEPTHWISE is has
+
+
 # -- golden
 
 

@@ -165,6 +165,25 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
         runtime.engine("openvino")
 
 
+@pytest.mark.parametrize(
+    ("engine", "backbone", "gpus", "got"),
+    [
+        ("tensorflow", "vgg19", 0, "mixed_bfloat16"),
+        ("tensorflow", "mobilenetv2", 0, "float32"),
+        ("tensorflow", "mobilenetv2", 1, "mixed_float16"),
+        ("openvino", "mobilenetv2", 0, "mixed_bfloat16"),
+        ("openvino", "vgg19", 1, "mixed_bfloat16"),
+    ],
+)
+def test_mixed_precision_is_off_where_it_is_slower(
+    monkeypatch, engine, backbone, gpus, got
+):
+    monkeypatch.setattr(runtime, "_count_gpus", lambda: gpus)
+    monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
+    assert runtime.engine_precision(engine, True, backbone=backbone) == got
+    assert runtime.engine_precision(engine, False, backbone=backbone) == "float32"
+
+
 def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):
     asked = {"backbone": "mobilenet", "weights": "random", "stream": "rgb", "frames": 2}
     asked |= {"frame_size": 32, "precision": "float32", "batch_size": 2, "seed": 1}

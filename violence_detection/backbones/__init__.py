@@ -1,1 +1,2 @@
-"""Networks that encode a frame. A part has DIM, FRAME_SIZE, LAYER and `build`."""
+"""Networks that encode a frame. A part has DIM, FRAME_SIZE, LAYER, DEPTHWISE
+(whether it has depthwise convolutions) and `build`."""

@@ -8,6 +8,7 @@ from violence_detection.backbones._applications import build_encoder
 DIM = 1280
 FRAME_SIZE = 224
 LAYER = "pool"
+DEPTHWISE = True
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)

@@ -8,6 +8,7 @@ from violence_detection.backbones._applications import build_encoder
 DIM = 2048
 FRAME_SIZE = 299
 LAYER = "pool"
+DEPTHWISE = False
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

@@ -8,6 +8,7 @@ from violence_detection.backbones._applications import build_encoder
 DIM = 4096
 FRAME_SIZE = 224
 LAYER = "fc2"
+DEPTHWISE = False
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

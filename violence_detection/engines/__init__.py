@@ -1,2 +1,2 @@
-"""What runs a backbone. A part has ON_GPU, `missing`, `rank`, `policy`, and `build`, which gives
-a function from pictures to features."""
+"""What runs a backbone. A part has ON_GPU, `missing`, `rank`, `gains`, `policy`, and `build`, which
+gives a function from pictures to features."""
