@@ -546,6 +546,21 @@ def test_a_video_that_comes_back_is_not_extracted_again(extract, dataset_dir, de
     assert contents(again.features) == before
 
 
+def test_what_a_killed_run_noted_is_known_when_its_video_comes_back(
+    extract, dataset_dir, monkeypatch, decoded
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureCache, "write_manifest", _interrupted_check)
+        with pytest.raises(KeyboardInterrupt):
+            extract()
+    video, away = dataset_dir / "fight" / "0.mp4", dataset_dir.parent / "away.mp4"
+    video.rename(away)
+    extract()
+    away.rename(video)
+    decoded.clear()
+    assert (counts(extract()), decoded) == ((0, 12, 0), [])
+
+
 def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir, decoded):
     table = [
         "path,label",

@@ -58,6 +58,17 @@ def test_the_name_appears_only_when_everything_is_written(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_only_what_dead_processes_left_is_swept_from_a_shared_folder(tmp_path):
+    for pid in (os.getpid(), 2**22 + 1):
+        (tmp_path / f"a.partial-{pid}-x").touch()
+        (tmp_path / f".partial-{pid}-a.xml").touch()
+    (tmp_path / "whole.xml").touch()
+    files.sweep_dead(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [f"a.partial-{os.getpid()}-x", f".partial-{os.getpid()}-a.xml", "whole.xml"]
+    )
+
+
 def test_a_name_as_long_as_may_be_can_be_written(tmp_path):
     path = tmp_path / ("n" * 251 + ".npy")
     files.write_text(path, "x")

@@ -252,6 +252,21 @@ def test_a_part_has_its_own_focus_and_its_neighbours_motion(tmp_path):
     np.testing.assert_array_equal(clip.pictures, pictures)
 
 
+def test_the_last_picture_of_a_part_sees_what_comes_after_it(tmp_path):
+    """At 5 frames a second a step is 0.2 s, more than 67 ms."""
+    path = draw_video(tmp_path / "a.avi", frames=20, fps=5.0, codec="MJPG")
+    reader = ClipReader(stream="motion", frames=3, frame_size=32)
+    whole = ClipReader(stream="motion", frames=20, frame_size=32).read(path)
+    part = reader.read(path, 0.0, 0.6)  # frames 0, 1, 2
+    np.testing.assert_array_equal(part.pictures[2], whole.pictures[2])
+
+
+def test_a_part_that_its_file_does_not_hold_is_damaged(video):
+    clip = reader(4).read(video, start_s=3.0, end_s=9.0)
+    assert clip.damage == "the file ends at 3.3 s, the part at 9 s"
+    assert reader(4).read(video, start_s=2.0, end_s=3.4).damage == ""
+
+
 @needs_ffmpeg
 def test_a_container_without_a_count_has_the_same_streams(tmp_path):
     path = moving(tmp_path / "a.avi")

@@ -133,7 +133,7 @@ def test_a_still_camera_with_something_small_that_moves_is_not_frozen(folder):
 
 
 def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
-    rows = ("calm/0.avi,calm,0,1", "calm/0.avi,calm,2,3", "calm/0.avi,fight,3,9")
+    rows = ("calm/0.avi,calm,0,1", "calm/0.avi,calm,2,9", "calm/0.avi,fight,3,9")
     more = ("fight/1.avi,fight,30,31", "fight/3.avi,fight,,")
     table = "\n".join(("path,label,start_s,end_s", *rows, *more)) + "\n"
     (folder / "videos.csv").write_text(table)
@@ -149,6 +149,12 @@ def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
         },
     ]
     assert (result["videos"], result["readable"]) == (5, 3)
+    assert result["damaged"] == [
+        {
+            "path": "calm/0.avi@2-9",
+            "reason": "the file ends at 3.0 s, the part at 9 s",
+        }
+    ]
 
 
 # -- videos together
@@ -228,13 +234,42 @@ def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(
     folder, monkeypatch
 ):
     looks = {f"{n}": look(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
-    whole = near_duplicates(looks, most_bits=4.0)
+    whole = near_duplicates(looks, {}, most_bits=4.0)
     monkeypatch.setattr(inspection, "_PAIR_CELLS", 1)
-    assert near_duplicates(looks, most_bits=4.0) == whole
+    assert near_duplicates(looks, {}, most_bits=4.0) == whole
     assert len(whole) == 9
 
 
+def test_parts_of_one_file_on_two_sides_are_a_leak(folder):
+    rows = (
+        "calm/0.avi,calm,train,a,0,2",
+        "calm/0.avi,fight,test,b,1,3",
+        "calm/2.avi,fight,train,c,,",
+    )
+    header = "path,label,split,group,start_s,end_s"
+    (folder / "videos.csv").write_text("\n".join((header, *rows)) + "\n")
+    assert found(folder)["leaks"] == ["same file: calm/0.avi"]
+
+
+def test_of_very_many_pairs_the_likest_are_kept(folder, monkeypatch):
+    monkeypatch.setattr(inspection, "_MOST_PAIRS", 5)
+    monkeypatch.setattr(inspection, "_PAIR_CELLS", 1)
+    looks = {f"{n:02d}": look(folder / "calm" / "0.avi") for n in range(20)}
+    pairs = near_duplicates(looks, {}, most_bits=4.0)
+    assert [pair["paths"] for pair in pairs] == [["00", f"0{n}"] for n in range(1, 6)]
+
+
 # -- how it looks
+
+
+@pytest.mark.parametrize("limit", [10, 900])
+def test_a_still_camera_with_one_short_event_is_not_frozen(folder, monkeypatch, limit):
+    monkeypatch.setattr(inspection, "_SHORT_FRAMES", limit)
+    still = patterns(61, count=1)[0]
+    event = still.copy()
+    event[20:70, 20:90] = 255
+    write(folder / "calm" / "event.avi", [still] * 45 + [event] * 10 + [still] * 45)
+    assert found(folder)["frozen"] == []
 
 
 def test_a_long_video_is_looked_at_by_seeking_and_shows_the_same(tmp_path, monkeypatch):
@@ -245,7 +280,7 @@ def test_a_long_video_is_looked_at_by_seeking_and_shows_the_same(tmp_path, monke
     skimmed = look(path)
     assert (skimmed.frames, skimmed.duration_s) == (80, 8.0)
     assert np.abs(skimmed.thumbs - read.thumbs).max() < 6
-    assert near_duplicates({"a": read, "b": skimmed}, most_bits=4.0)
+    assert near_duplicates({"a": read, "b": skimmed}, {}, most_bits=4.0)
 
 
 @pytest.mark.slow

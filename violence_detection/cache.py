@@ -229,15 +229,15 @@ class FeatureCache:
 
     def known(self) -> dict[str, Entry]:
         """What is known of each video: the manifest, and after it what a killed run noted."""
-        known = {entry.path: entry for entry in self.entries()}
-        if self._journal_path.is_file():
-            for line in self._journal_path.read_bytes().split(b"\n"):
-                try:
-                    entry = Entry.of(json.loads(line))
-                except (CacheError, ValueError):
-                    continue  # a line torn by the kill; its video is read again
-                known[entry.path] = entry
-        return known
+        return {entry.path: entry for entry in (*self.entries(), *self._journal())}
+
+    def _journal(self) -> Iterator[Entry]:
+        if not self._journal_path.is_file():
+            return
+        for line in self._journal_path.read_bytes().split(b"\n"):
+            # A line torn by the kill is passed over; its video is read again.
+            with contextlib.suppress(CacheError, ValueError):
+                yield Entry.of(json.loads(line))
 
     def note(self, entry: Entry) -> None:
         """Add a row to the journal, so that a kill loses nothing that is done."""
@@ -255,7 +255,7 @@ class FeatureCache:
         usable = {entry.path for entry in rows if entry.usable}
         earlier = {
             entry.path: entry
-            for entry in (*self.former(), *self.entries())
+            for entry in (*self.former(), *self.entries(), *self._journal())
             if entry.usable
         }
         former = [

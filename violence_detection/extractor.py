@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection import focus, parts, runtime, units, windows
-from violence_detection.cache import FeatureSpace
+from violence_detection.cache import RECIPE_VERSION, FeatureSpace
 from violence_detection.errors import VideoError, WeightsError
 from violence_detection.frames import ClipReader, sample_indices
 from violence_detection.windows import Slot, WindowPlan
@@ -81,7 +81,9 @@ class FeatureExtractor:
         network, digest = load_backbone(
             backbone, weights=weights, frame_size=size, precision=policy, seed=seed
         )
-        kept = engine_dir and engine_dir / f"{backbone}-{size}px-{digest[:16]}"
+        kept = engine_dir and engine_dir / (
+            f"{backbone}-{part.LAYER}-{size}px-{digest[:16]}-r{RECIPE_VERSION}"
+        )
         space = FeatureSpace(
             backbone=backbone,
             layer=part.LAYER,

@@ -109,6 +109,15 @@ def sweep_temporary(folder: Path) -> int:
     return len(leftovers)
 
 
+def sweep_dead(folder: Path) -> None:
+    """Remove what processes that are no more left half-written in `folder`; others may be
+    writing there now."""
+    for path in folder.glob(f"*{TEMPORARY_MARK}*"):
+        match = re.search(re.escape(TEMPORARY_MARK) + r"(\d+)", path.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     with writing(path) as file:
         file.write(text.encode())

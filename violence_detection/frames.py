@@ -10,6 +10,7 @@ import numpy as np
 from violence_detection import focus, units
 from violence_detection.decoder import (
     FALLBACK_FPS,
+    SHORT_TOLERANCE,
     Decoder,
     damage_of,
     opened,
@@ -130,7 +131,10 @@ class ClipReader:
         if frames is None or sampling != guess:
             # The count was not known before, or not true, or there was no room for frames.
             frames = self._collect(path, sampling, region)
-        damage = "" if start_s is not None else damage_of(times_s, declared, fps)
+        if start_s is None:
+            damage = damage_of(times_s, declared, fps)
+        else:
+            damage = _cut_short(times_s, start_s, end_s, fps)
         if damage and min(num_frames, self.count) < self.count / 2:
             raise VideoError(f"{damage}; {math.ceil(self.count / 2)} are needed")
         if not sampling.streams_of_frames().keys() <= frames.keys():
@@ -166,11 +170,14 @@ class ClipReader:
             the streams keep them; None where there is no guess or no room.
         """
         wanted = guess.streams_of_frames() if guess else {}
+        reach_s = self.make.reach_s
+        if reach_s:  # a step is whole frames, one at least
+            reach_s += units.frames_to_s(2, video.fps or FALLBACK_FPS)
         motion = focus.Motion() if self.make.focused else None
         times_s, held = [], {}
         inside = 0
         for index, time_s in video:
-            if end_s is not None and time_s >= end_s + self.make.reach_s:
+            if end_s is not None and time_s >= end_s + reach_s:
                 break
             times_s.append(time_s)
             frame = None
@@ -227,6 +234,14 @@ def _part(
             f"no frame lies between {start_s:g} and {end_s:g} s (it ends at {times_s[-1]:.1f} s)"
         )
     return inside[0], len(inside)
+
+
+def _cut_short(times_s: list[float], start_s: float, end_s: float, fps: float) -> str:
+    """What is wrong with a part whose file ends clearly before it does."""
+    ends_s = times_s[-1] + units.frames_to_s(1, fps or FALLBACK_FPS)
+    if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
+        return ""
+    return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
 def _duration_s(times_s: list[float], fps: float) -> float:

@@ -7,7 +7,7 @@ that fails. So a verdict here is the one that extraction would give, for a small
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
@@ -19,7 +19,7 @@ import numpy as np
 
 from violence_detection import files, progress, splits, videos
 from violence_detection.config import CheckConfig
-from violence_detection.decoder import Decoder, damage_of, opened
+from violence_detection.decoder import SHORT_TOLERANCE, Decoder, damage_of, opened
 from violence_detection.errors import VideoError
 from violence_detection.frames import sample_indices
 from violence_detection.videos import Video, VideoFolder
@@ -32,7 +32,9 @@ _TAIL = 0.97  # of a long video, that must be there
 _THUMB = (9, 8)  # columns, rows: 8 x 8 differences of neighbours
 _BLACK = 12.0  # grey levels
 _STILL = 0.5
-_PAIR_CELLS = 1 << 22
+_EVERY = 5  # of the frames of a short video, that are compared
+_PAIR_CELLS = 1 << 20
+_MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,19 @@ class Look:
         duration_s: Seconds.
         damage: What is wrong with the file, empty where nothing is.
         thumbs: float32 (8, 8, 9), the frames in grey.
+        change: The most that any place of it changes, in grey levels.
     """
 
     frames: int
     duration_s: float
     damage: str
     thumbs: np.ndarray
+    change: float
+
+    @property
+    def last_s(self) -> float:
+        """Where the last frame begins."""
+        return self.duration_s * (1 - 1 / self.frames)
 
     @property
     def is_black(self) -> bool:
@@ -58,8 +67,7 @@ class Look:
     @property
     def is_frozen(self) -> bool:
         """Whether nothing changes, in more than one frame."""
-        changes = np.abs(np.diff(self.thumbs, axis=0)).max(axis=(1, 2))
-        return self.frames > 1 and bool((changes < _STILL).all())
+        return self.frames > 1 and self.change < _STILL
 
     @property
     def hash(self) -> np.ndarray:
@@ -91,13 +99,15 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     duplicates = sorted(
         sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1
     )
-    near = [
-        pair
-        for pair in near_duplicates(looks, most_bits=config.near_bits)
-        if not _same_recording(folder.videos, pair["paths"])
-    ]
+    recordings = defaultdict(set)
+    for video in folder.videos:
+        recordings[video.path].add(video.group)
+    near = near_duplicates(looks, recordings, most_bits=config.near_bits)
     found = {
-        "damaged": _named(looks, lambda look: look.damage),
+        "damaged": [
+            *_named(looks, lambda look: look.damage),
+            *_cut_short(folder.videos, looks),
+        ],
         "short": _named(looks, lambda look: _shortness(look, config.frames)),
         "frozen": _named(
             looks, lambda look: look.is_frozen and "nothing changes in it"
@@ -134,19 +144,22 @@ def look(path: Path) -> Look:
     """
     with opened(path) as video:
         found = _skim(video) if video.declared_frames > _SHORT_FRAMES else None
-    if found is None:
+    if found is None or found.is_frozen:  # eight frames do not show that
         with opened(path) as video:
             found = _read_all(video, path)
     return found
 
 
 def near_duplicates(
-    looks: dict[str, Look], *, most_bits: float
+    looks: dict[str, Look], recordings: Mapping[str, set[str]], *, most_bits: float
 ) -> list[dict[str, Any]]:
-    """Pairs of videos whose frames look alike, the likest first.
+    """Pairs of videos of different recordings whose frames look alike, the likest first.
+
+    They are 10,000 at the most: of one camera without recordings every pair may look alike.
 
     Args:
         looks: By path.
+        recordings: By path; a video's own name where nothing else is known.
         most_bits: Of the 64 of a frame's hash, that may differ on average.
 
     Returns:
@@ -163,11 +176,15 @@ def near_duplicates(
         bits = np.bitwise_count(differing).mean(axis=2)
         for row, column in np.argwhere(bits <= most_bits):
             if start + row < column:
-                pair = [paths[start + row], paths[column]]
-                found.append(
-                    {"paths": pair, "bits": round(float(bits[row, column]), 2)}
-                )
-    return sorted(found, key=lambda pair: (pair["bits"], pair["paths"]))
+                one, other = paths[start + row], paths[column]
+                if not recordings.get(one, {one}) & recordings.get(other, {other}):
+                    found.append((round(float(bits[row, column]), 2), one, other))
+        if len(found) > 2 * _MOST_PAIRS:
+            found = sorted(found)[:_MOST_PAIRS]
+    return [
+        {"paths": [one, other], "bits": bits}
+        for bits, one, other in sorted(found)[:_MOST_PAIRS]
+    ]
 
 
 # -- looking
@@ -212,18 +229,23 @@ def _skim(video: Decoder) -> Look | None:
             return None
         thumbs.append(_thumb(frame))
     duration_s = declared / video.fps if video.fps else 0.0
-    return Look(declared, duration_s, "", np.stack(thumbs[:_SAMPLES]))
+    shown = np.stack(thumbs[:_SAMPLES])
+    return Look(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
 
 
 def _read_all(video: Decoder, path: Path) -> Look:
     """A look at every frame."""
     times_s, thumbs = [], {}
+    low, high = np.full(_THUMB[::-1], np.inf), np.full(_THUMB[::-1], -np.inf)
     declared = video.declared_frames
     wanted = set(sample_indices(declared, _SAMPLES).tolist()) if declared else set()
     for index, time_s in video:
         times_s.append(time_s)
-        if index in wanted:
-            thumbs[index] = _thumb(video.retrieve())
+        if index in wanted or index % _EVERY == 0:
+            thumb = _thumb(video.retrieve())
+            low, high = np.minimum(low, thumb), np.maximum(high, thumb)
+            if index in wanted:
+                thumbs[index] = thumb
     if not times_s:
         raise VideoError("no frame of it can be decoded")
     true = sample_indices(len(times_s), _SAMPLES).tolist()
@@ -239,9 +261,9 @@ def _read_all(video: Decoder, path: Path) -> Look:
         )
     damage = damage_of(times_s, declared, video.fps)
     duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
-    return Look(
-        len(times_s), duration_s, damage, np.stack([thumbs[one] for one in true])
-    )
+    shown = np.stack([thumbs[one] for one in true])
+    change = float((high - low).max()) if len(times_s) > 1 else 0.0
+    return Look(len(times_s), duration_s, damage, shown, change)
 
 
 def _thumb(frame: np.ndarray) -> np.ndarray:
@@ -277,14 +299,22 @@ def _beyond_the_end(
         for video in listed
         if video.start_s is not None
         and video.path in looks
-        and video.start_s > looks[video.path].duration_s - 0.001
+        and video.start_s > looks[video.path].last_s + 0.001
     ]
 
 
-def _same_recording(listed: Sequence[Video], paths: Sequence[str]) -> bool:
-    """Whether it is said that these are cut from one recording: then they may look alike."""
-    groups = [{v.group for v in listed if v.path == path} for path in paths]
-    return bool(set.intersection(*groups))
+def _cut_short(listed: Sequence[Video], looks: dict[str, Look]) -> list[dict[str, str]]:
+    """Parts whose file ends clearly before they do."""
+    rows = []
+    for video in listed:
+        if video.start_s is None or video.path not in looks:
+            continue
+        ends_s, allowed_s = looks[video.path].duration_s, video.end_s - video.start_s
+        begins = video.start_s <= looks[video.path].last_s + 0.001
+        if begins and ends_s < video.end_s - SHORT_TOLERANCE * allowed_s:
+            reason = f"the file ends at {ends_s:.1f} s, the part at {video.end_s:g} s"
+            rows.append({"path": video.key, "reason": reason})
+    return rows
 
 
 def _digests_of_equal_sizes(root: Path, looks: dict[str, Look]) -> dict[str, str]:
@@ -329,6 +359,7 @@ def _leaks(
             sides[video.path].add(video.split)
     rows = [{"group": video.group, "split": video.split} for video in listed]
     found = [f"recording {group}" for group in splits.leaks(rows)]
+    found += [f"same file: {path}" for path, on in sides.items() if len(on) > 1]
 
     def apart(paths: Sequence[str]) -> bool:
         return len(set().union(*(sides[path] for path in paths))) > 1

@@ -131,15 +131,15 @@ def held(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
     """
     if new:
         run = run.reserve(config.as_dict(), or_next=config.run is None)
-    try:
-        with _locked(run):
+    with _locked(run):  # what is removed is our own, and nobody else is in it
+        try:
             yield run
-    except Exception:
-        if new and not run.started:
-            shutil.rmtree(run.dir, ignore_errors=True)
-            with contextlib.suppress(OSError):  # it holds other runs
-                run.dir.parent.rmdir()
-        raise
+        except Exception:
+            if new and not run.started:
+                shutil.rmtree(run.dir, ignore_errors=True)
+                with contextlib.suppress(OSError):  # it holds other runs
+                    run.dir.parent.rmdir()
+            raise
 
 
 @contextlib.contextmanager

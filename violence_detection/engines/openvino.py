@@ -126,6 +126,7 @@ class _Kept:
         import openvino
 
         files.ensure_writable(self._path.parent)
+        files.sweep_dead(self._path.parent)
         temporary = self._path.with_name(
             f"{files.TEMPORARY_MARK}{os.getpid()}-{self._path.name}"
         )
