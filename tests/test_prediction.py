@@ -42,7 +42,16 @@ def test_windows_that_touch_are_one_segment():
     assert len(segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
 
 
-@pytest.mark.parametrize("fps", [10, 12, 23.976, 25, 29.97, 30, 50, 59.94])
+@pytest.mark.parametrize(
+    "fps",
+    [
+        29.97,
+        *[
+            pytest.param(rate, marks=pytest.mark.slow)
+            for rate in (10, 12, 23.976, 25, 30, 50, 59.94)
+        ],
+    ],
+)
 def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path):
     run, _ = trained
     video = draw_video(tmp_path / "a.mp4", frames=round(9 * fps), fps=fps)

@@ -58,7 +58,7 @@ def build(name: str, backbone, *, kept=None, precision="float32"):
 
 
 @each_engine
-@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_features_are_those_of_the_backbone(name, backbone, rng, count):
     shown = pictures(rng, count)
     features = build(name, backbone)(shown)
@@ -67,6 +67,7 @@ def test_features_are_those_of_the_backbone(name, backbone, rng, count):
     assert cosines(features, expected).min() >= 0.999
 
 
+@pytest.mark.slow
 @each_engine
 def test_each_picture_is_seen_alone_and_results_stay_what_they_are(name, backbone, rng):
     encode, shown = build(name, backbone), pictures(rng, 4)
