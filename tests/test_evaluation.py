@@ -301,3 +301,22 @@ def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
     assert evaluation.evaluate(run, EvaluateConfig())["grouped"] is False
+
+
+@pytest.mark.parametrize(
+    ("confusion", "names"),
+    [
+        ([[3, 1], [1, 3]], []),
+        ([[3, 0], [1, 0]], ["precision"]),
+        (
+            [[3, 1], [0, 0]],
+            ["recall", "f1", "average_precision", "recall_per_class.fight"],
+        ),
+        (
+            [[0, 0], [1, 3]],
+            ["average_precision", "false_alarm_rate", "recall_per_class.calm"],
+        ),
+    ],
+)
+def test_a_rate_with_nothing_to_rate_is_named(confusion, names):
+    assert evaluation.undefined_rates(confusion, ["calm", "fight"]) == names

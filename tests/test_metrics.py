@@ -292,22 +292,3 @@ def test_columns_of_two_lengths_are_an_error():
 def test_misuse_says_what_must_hold_and_what_came(call, message):
     with pytest.raises(ConfigError, match=message):
         call()
-
-
-@pytest.mark.parametrize(
-    ("confusion", "names"),
-    [
-        ([[3, 1], [1, 3]], []),
-        ([[3, 0], [1, 0]], ["precision"]),
-        (
-            [[3, 1], [0, 0]],
-            ["recall", "f1", "average_precision", "recall_per_class.fight"],
-        ),
-        (
-            [[0, 0], [1, 3]],
-            ["average_precision", "false_alarm_rate", "recall_per_class.calm"],
-        ),
-    ],
-)
-def test_a_rate_with_nothing_to_rate_is_named(confusion, names):
-    assert metrics.undefined_rates(confusion, ["calm", "fight"]) == names

@@ -126,6 +126,13 @@ def damage_of(times_s: list[float], declared: int, fps: float) -> str:
     return f"{len(times_s)} of {declared} declared frames can be decoded"
 
 
+def part_damage(ends_s: float, start_s: float, end_s: float) -> str:
+    """What is wrong with a part where its file ends clearly before it does."""
+    if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
+        return ""
+    return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
+
+
 def true_fps(times_s: list[float], declared_fps: float) -> float:
     """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
     span_s = times_s[-1] - times_s[0]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,11 +232,40 @@ def _scores(
     return {
         **metrics.binary_metrics(violent, score, threshold),
         **by_class,
-        "undefined": metrics.undefined_rates(by_class["confusion"], classes),
+        "undefined": undefined_rates(by_class["confusion"], classes),
         "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
         "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
         "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
     }
+
+
+def undefined_rates(
+    confusion: Sequence[Sequence[int]], classes: Sequence[str]
+) -> list[str]:
+    """Names of the rates that are 0.0 only because nothing stands in their denominator.
+
+    Args:
+        confusion: K lists of K counts, rows true and columns predicted.
+        classes: The K names, the normal class first.
+
+    Returns:
+        Of recall, precision, f1, average_precision and false_alarm_rate, and
+        `recall_per_class.<name>` for a class without videos.
+    """
+    totals = [sum(row) for row in confusion]
+    violent, normal = sum(totals[1:]), totals[0]
+    empty = {
+        "recall": not violent,
+        "precision": not sum(sum(row[1:]) for row in confusion),
+        "f1": not violent,
+        "average_precision": not (violent and normal),
+        "false_alarm_rate": not normal,
+    }
+    empty |= {
+        f"recall_per_class.{name}": not total
+        for name, total in zip(classes, totals, strict=True)
+    }
+    return [name for name, is_empty in empty.items() if is_empty]
 
 
 def _prediction_rows(

@@ -181,19 +181,16 @@ class ExtractionJob:
             try:
                 features = self.cache.read_array(entry, self.shape)
                 stat = (self.folder.root / video.path).stat()
-            except (
-                CacheError,
-                OSError,
-            ):  # another one took its place: two names were swapped
+            except (CacheError, OSError):
+                # Another one took its place: two names were swapped.
                 self.todo.append(video)
                 continue
-            digest = self.cache.write_array(key, features)
             taken = dataclasses.replace(
-                entry, path=key, label=video.label, group=video.group, split=""
-            )
-            taken = dataclasses.replace(
-                taken,
-                array_digest=digest,
+                entry,
+                path=key,
+                label=video.label,
+                group=video.group,
+                array_digest=self.cache.write_array(key, features),
                 size=stat.st_size,
                 mtime=stat.st_mtime_ns,
             )

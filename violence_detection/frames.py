@@ -10,10 +10,10 @@ import numpy as np
 from violence_detection import focus, units
 from violence_detection.decoder import (
     FALLBACK_FPS,
-    SHORT_TOLERANCE,
     Decoder,
     damage_of,
     opened,
+    part_damage,
     true_fps,
 )
 from violence_detection.errors import ConfigError, VideoError
@@ -105,8 +105,6 @@ class ClipReader:
         self.count = frames
         self.make = PictureMaker(stream, frame_size=frame_size)
 
-    # -- a clip
-
     def read(
         self, path: Path, start_s: float | None = None, end_s: float | None = None
     ) -> Clip:
@@ -134,7 +132,8 @@ class ClipReader:
         if start_s is None:
             damage = damage_of(times_s, declared, fps)
         else:
-            damage = _cut_short(times_s, start_s, end_s, fps)
+            ends_s = times_s[-1] + units.frames_to_s(1, fps or FALLBACK_FPS)
+            damage = part_damage(ends_s, start_s, end_s)
         if damage and min(num_frames, self.count) < self.count / 2:
             raise VideoError(f"{damage}; {math.ceil(self.count / 2)} are needed")
         if not sampling.streams_of_frames().keys() <= frames.keys():
@@ -234,14 +233,6 @@ def _part(
             f"no frame lies between {start_s:g} and {end_s:g} s (it ends at {times_s[-1]:.1f} s)"
         )
     return inside[0], len(inside)
-
-
-def _cut_short(times_s: list[float], start_s: float, end_s: float, fps: float) -> str:
-    """What is wrong with a part whose file ends clearly before it does."""
-    ends_s = times_s[-1] + units.frames_to_s(1, fps or FALLBACK_FPS)
-    if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
-        return ""
-    return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
 def _duration_s(times_s: list[float], fps: float) -> float:

@@ -1,7 +1,7 @@
 """What is wrong with a folder of videos, found before hours are spent on it.
 
-Of a short video every frame is read; of a long one a few, by seeking, and every frame only where
-that fails. So a verdict here is the one that extraction would give, for a small part of its cost.
+A short video is decoded to its end, as extraction would; of a long one a few frames are reached by
+seeking, and it is decoded only where that fails or nothing seems to change.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import numpy as np
 
 from violence_detection import files, progress, splits, videos
 from violence_detection.config import CheckConfig
-from violence_detection.decoder import SHORT_TOLERANCE, Decoder, damage_of, opened
+from violence_detection.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.errors import VideoError
 from violence_detection.frames import sample_indices
 from violence_detection.videos import Video, VideoFolder
@@ -234,7 +234,7 @@ def _skim(video: Decoder) -> Look | None:
 
 
 def _read_all(video: Decoder, path: Path) -> Look:
-    """A look at every frame."""
+    """A look by decoding to the end."""
     times_s, thumbs = [], {}
     low, high = np.full(_THUMB[::-1], np.inf), np.full(_THUMB[::-1], -np.inf)
     declared = video.declared_frames
@@ -309,10 +309,9 @@ def _cut_short(listed: Sequence[Video], looks: dict[str, Look]) -> list[dict[str
     for video in listed:
         if video.start_s is None or video.path not in looks:
             continue
-        ends_s, allowed_s = looks[video.path].duration_s, video.end_s - video.start_s
-        begins = video.start_s <= looks[video.path].last_s + 0.001
-        if begins and ends_s < video.end_s - SHORT_TOLERANCE * allowed_s:
-            reason = f"the file ends at {ends_s:.1f} s, the part at {video.end_s:g} s"
+        seen = looks[video.path]
+        reason = part_damage(seen.duration_s, video.start_s, video.end_s)
+        if reason and video.start_s <= seen.last_s + 0.001:
             rows.append({"path": video.key, "reason": reason})
     return rows
 

@@ -107,35 +107,6 @@ def class_metrics(
     }
 
 
-def undefined_rates(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str]
-) -> list[str]:
-    """Names of the rates that are 0.0 only because nothing stands in their denominator.
-
-    Args:
-        confusion: K lists of K counts, rows true and columns predicted.
-        classes: The K names, the normal class first.
-
-    Returns:
-        Of recall, precision, f1, average_precision and false_alarm_rate, and
-        `recall_per_class.<name>` for a class without videos.
-    """
-    totals = [sum(row) for row in confusion]
-    violent, normal = sum(totals[1:]), totals[0]
-    empty = {
-        "recall": not violent,
-        "precision": not sum(sum(row[1:]) for row in confusion),
-        "f1": not violent,
-        "average_precision": not (violent and normal),
-        "false_alarm_rate": not normal,
-    }
-    empty |= {
-        f"recall_per_class.{name}": not total
-        for name, total in zip(classes, totals, strict=True)
-    }
-    return [name for name, is_empty in empty.items() if is_empty]
-
-
 def choose_threshold(
     violent: np.ndarray, probability: np.ndarray, groups: Sequence[str] | np.ndarray
 ) -> tuple[float, str]:
