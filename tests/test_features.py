@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from violence_detection.errors import (
 )
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.features import Extraction
-from violence_detection.frames import ClipReader
+from violence_detection.isolation import Calls
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
@@ -59,13 +60,13 @@ def extract(tmp_path, dataset_dir):
 @pytest.fixture
 def decoded(monkeypatch) -> list[str]:
     """Names of the videos that were decoded."""
-    names, read = [], ClipReader.read
+    names, call = [], Calls.__call__
 
-    def noting(self, path, *part):
+    def noting(self, read, path, *part, **limits):
         names.append(f"{path.parent.name}/{path.name}")
-        return read(self, path, *part)
+        return call(self, read, path, *part, **limits)
 
-    monkeypatch.setattr(ClipReader, "read", noting)
+    monkeypatch.setattr(Calls, "__call__", noting)
     return names
 
 
@@ -163,8 +164,8 @@ def test_the_folder_is_named_by_dataset_and_space(extract, tmp_path):
 def test_the_json_has_the_keys_of_the_contract(extract):
     result = extract().as_dict()
     assert set(result) == set(
-        "features videos extracted reused failed failures frames seconds videos_per_s engine "
-        "precision".split()
+        "features videos extracted reused failed failures frames slowest seconds videos_per_s "
+        "engine precision".split()
     )
     assert (
         result["videos"]
@@ -425,6 +426,52 @@ def test_what_was_done_before_too_many_failed_is_kept(extract, dataset_dir, deco
     decoded.clear()
     assert counts(extract(max_failures=1.0, workers=1))[2] == 2
     assert 0 < len(decoded) < 12
+
+
+def test_the_slowest_videos_are_listed(extract):
+    slowest = extract().as_dict()["slowest"]
+    assert len(slowest) == 5
+    seconds = [row["seconds"] for row in slowest]
+    assert seconds == sorted(seconds, reverse=True)
+    assert all(row["path"].endswith(".mp4") for row in slowest)
+    assert extract().slowest == ()
+
+
+def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
+    call = Calls.__call__
+
+    def crashing(self, read, path, *part, **limits):
+        read, part = (os.abort, ()) if path.name == "3.mp4" else (read, (path, *part))
+        return call(self, read, *part, **limits)
+
+    monkeypatch.setattr(Calls, "__call__", crashing)
+    extraction = extract(max_failures=1.0)
+    assert counts(extraction) == (10, 0, 2)
+    reasons = {reason for _, reason in extraction.failures}
+    assert reasons == {"the decoder crashed (SIGABRT)"}
+
+
+def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
+    call = Calls.__call__
+
+    def hanging(self, read, path, *part, **limits):
+        read, part = (
+            (time.sleep, (99,)) if path.name == "3.mp4" else (read, (path, *part))
+        )
+        return call(self, read, *part, **limits)
+
+    monkeypatch.setattr(Calls, "__call__", hanging)
+    extraction = extract(max_failures=1.0, video_timeout=1.5)
+    assert counts(extraction) == (10, 0, 2)
+    reasons = {reason for _, reason in extraction.failures}
+    assert reasons == {"it took longer than 1.5 s (--video-timeout)"}
+
+
+def test_a_pipe_in_place_of_a_video_is_not_waited_for(extract, dataset_dir):
+    path = dataset_dir / "fight" / "0.mp4"
+    path.unlink()
+    os.mkfifo(path)
+    assert extract().failures == (("fight/0.mp4", "it is not a plain file"),)
 
 
 def test_an_interruption_keeps_what_is_done(extract, monkeypatch):

@@ -311,7 +311,7 @@ def test_what_is_no_video_is_named(tmp_path):
     (tmp_path / "folder.mp4").mkdir()
     assert message_of(tmp_path / "text.mp4") == "not a video that can be opened"
     assert message_of(tmp_path / "empty.mp4") == "the file is empty"
-    assert message_of(tmp_path / "folder.mp4") == "it cannot be read: Is a directory"
+    assert message_of(tmp_path / "folder.mp4") == "it is not a plain file"
     assert message_of(tmp_path / "none.mp4") == "no such file"
 
 

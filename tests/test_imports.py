@@ -15,9 +15,9 @@ PACKAGE_DIR = Path(violence_detection.__file__).parent
 ORDER = """
 errors units files parts settings config runs
 SHELVES
-runtime schedule metrics figures report progress
+runtime schedule metrics figures report progress isolation
 videos splits decoder focus pictures frames windows inspection
-cache kept_splits extractor extraction features
+cache kept_splits known extractor worker extraction features
 dataset model selection training_step training_state epochs training_run training
 evaluation prediction people drawing demo
 door cli

@@ -101,6 +101,7 @@ def extract_features(
         f"{result['reused']} reused, {result['failed']} failed",
         f"time        {units.format_duration(result['seconds'])}, "
         f"{result['videos_per_s']:.1f} videos/s",
+        *_slowest_lines(result["slowest"]),
         *_failure_lines(result["failures"]),
         f"next        violence-detection train --features {result['features']}",
     ]
@@ -263,6 +264,11 @@ def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
+
+
+def _slowest_lines(slowest: list[dict[str, Any]]) -> list[str]:
+    listed = ", ".join(f"{row['path']} {row['seconds']:.1f} s" for row in slowest)
+    return [f"slowest     {listed}"] if listed else []
 
 
 def _failure_lines(failures: list[dict[str, str]], most: int = 20) -> list[str]:

@@ -49,6 +49,13 @@ class FeatureConfig(Config):
         low=1,
         high=256,
     )
+    video_timeout: float = option(
+        600.0,
+        "Seconds that the decoding of a video may take; one that takes longer counts as "
+        "unreadable.",
+        above=0.0,
+        high=1e6,
+    )
     max_failures: float = option(
         0.2,
         "Stop when more than this share of a class cannot be read; 1 never stops.",
@@ -293,6 +300,11 @@ class CheckConfig(Config):
         FeatureConfig,
         "workers",
         "Videos looked at at the same time; default: the number of cores.",
+    )
+    video_timeout: float = same_as(
+        FeatureConfig,
+        "video_timeout",
+        "Seconds that looking at a video may take.",
     )
 
 

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 import cv2
 import numpy as np
@@ -100,6 +101,8 @@ def _check_file(path: Path) -> None:
     if not files.is_utf8(str(path)):  # OpenCV crashes on such a name
         raise VideoError("its path is not UTF-8")
     try:
+        if not S_ISREG(path.stat().st_mode):
+            raise VideoError("it is not a plain file")  # reading a pipe waits for ever
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError as error:

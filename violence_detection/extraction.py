@@ -3,39 +3,33 @@
 import contextlib
 import dataclasses
 import logging
-import re
 import time
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
-from os import cpu_count
-from pathlib import Path, PurePosixPath
-
-import numpy as np
+from pathlib import Path
 
 from violence_detection import files, progress
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
-from violence_detection.errors import CacheError, DatasetError, VideoError
+from violence_detection.errors import CacheError, DatasetError
 from violence_detection.extractor import FeatureExtractor
-from violence_detection.frames import Clip
+from violence_detection.known import ByContent
 from violence_detection.units import counted
 from violence_detection.videos import Video, VideoFolder
+from violence_detection.worker import ABSENT, Done, Worker
 
 log = logging.getLogger(__name__)
 
-_ABSENT = "no such file"
-_NAME_BYTES = 255
-_PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")
+_SLOWEST = 5  # that are listed
 
 
 @dataclass(frozen=True)
 class Extraction:
     """What an extraction did.
 
-    `videos` = `extracted` + `reused` + `failed`; `failures` are pairs of path and reason.
+    `videos` = `extracted` + `reused` + `failed`; `failures` are pairs of path and reason,
+    `slowest` of path and seconds.
     """
 
     features: Path
@@ -44,6 +38,7 @@ class Extraction:
     reused: int
     failures: tuple[tuple[str, str], ...]
     frames: int
+    slowest: tuple[tuple[str, float], ...]
     seconds: float
     engine: str
     precision: str
@@ -61,6 +56,10 @@ class Extraction:
             "failed": self.failed,
             "failures": [
                 {"path": path, "reason": reason} for path, reason in self.failures
+            ],
+            "slowest": [
+                {"path": path, "seconds": round(seconds, 3)}
+                for path, seconds in self.slowest
             ],
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
@@ -93,7 +92,7 @@ class ExtractionJob:
         self.moved: dict[str, Entry] = {}
         self.todo: list[Video] = []
         self.extracted = 0
-        self.frames = 0
+        self._took: list[tuple[float, str]] = []
         self.start_s = time.monotonic()
         self.shape = (extractor.space.frames, extractor.space.dim)
 
@@ -102,6 +101,11 @@ class ExtractionJob:
         failed = [entry for entry in self.entries.values() if not entry.usable]
         return sorted((entry.path, entry.error) for entry in failed)
 
+    @property
+    def slowest(self) -> list[tuple[float, str]]:
+        """Seconds and paths of the videos whose decoding took longest."""
+        return sorted(self._took, reverse=True)[:_SLOWEST]
+
     def recognise(self, known: Mapping[str, Entry], *, again: bool = False) -> None:
         """Sort the videos into those that are done and those to do.
 
@@ -109,7 +113,7 @@ class ExtractionJob:
             known: What is known of each video.
             again: Do all of them again. What is known is kept until they are done.
         """
-        elsewhere = _ByContent((*self.cache.former(), *known.values()))
+        elsewhere = ByContent((*self.cache.former(), *known.values()))
         for video in self.folder.videos:
             entry = self._reusable(video, known.get(video.key))
             if again and entry is not None:
@@ -160,18 +164,19 @@ class ExtractionJob:
         )
 
     def run(self) -> None:
-        """Decode in threads, encode here, write and note each video as it is done."""
+        """Do what is to do, and note each video as it is done."""
         self._check_failures()
         self._take_over()
         if not self.todo:
             return
-        with (
-            progress.track("Extracting", len(self.todo), "videos") as step,
-            contextlib.closing(self._decoded(step)) as decoded,
-        ):
-            for (entry, clip), features in self.extractor.encode_clips(decoded):
-                self._keep(entry, clip, features)
+        worker = Worker(self.folder.root, self.cache, self.extractor, self.config)
+        with progress.track("Extracting", len(self.todo), "videos") as step:
+
+            def note(done: Done) -> None:
+                self._finish(done)
                 step()
+
+            worker.work(self.todo, note)
 
     def _take_over(self) -> None:
         """Give the arrays of videos that were moved their new names."""
@@ -196,70 +201,17 @@ class ExtractionJob:
             )
             self._note(taken)
 
-    def _decoded(self, step) -> Iterator[tuple[tuple[Entry, Clip], np.ndarray]]:
-        workers = self.config.workers or cpu_count() or 1
-        with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-            # As many in flight as keep the encoder fed; memory does not grow with the list.
-            todo = iter(self.todo)
-            flying = [
-                pool.submit(self._decode, video) for video in islice(todo, 2 * workers)
-            ]
-            try:
-                while flying:
-                    entry, clip = flying.pop(0).result()
-                    flying.extend(
-                        pool.submit(self._decode, video) for video in islice(todo, 1)
-                    )
-                    if clip is None:
-                        self._fail(entry)
-                        step()
-                    else:
-                        yield (entry, clip), clip.pictures
-            finally:
-                _cancel(flying)
-
-    def _decode(self, video: Video) -> tuple[Entry, Clip | None]:
-        path = self.folder.root / video.path
-        entry = Entry(path=video.key, label=video.label, group=video.group, split="")
-        try:
-            _check_name(video.key)
-            stat = path.stat()
-            entry = dataclasses.replace(
-                entry,
-                size=stat.st_size,
-                mtime=stat.st_mtime_ns,
-                digest=files.sha256_of_file(path),
-            )
-            return entry, self.extractor.reader.read(path, video.start_s, video.end_s)
-        except VideoError as error:
-            reason = str(error)
-        except FileNotFoundError:
-            reason = _ABSENT
-        except OSError as error:
-            reason = f"it cannot be read: {error.strerror}"
-        return dataclasses.replace(entry, status="failed", error=reason), None
-
-    def _keep(self, entry: Entry, clip: Clip, features: np.ndarray) -> None:
-        if not np.isfinite(features).all():
-            error = "its features are not finite in float16"
-            self._fail(dataclasses.replace(entry, status="failed", error=error))
+    def _finish(self, done: Done) -> None:
+        entry = done.entry
+        self._took.append((done.decode_s, entry.path))
+        if len(self._took) > 2 * _SLOWEST:
+            self._took = self.slowest
+        if entry.usable:
+            self.extracted += 1
+            self._note(entry)
             return
-        entry = dataclasses.replace(
-            entry,
-            array_digest=self.cache.write_array(entry.path, features),
-            frames=clip.frames,
-            fps=round(clip.fps, 6),
-            duration_s=round(clip.duration_s, 6),
-            status="damaged" if clip.damage else "ok",
-            error=clip.damage,
-        )
-        self.extracted += 1
-        self.frames += len(features)
-        self._note(entry)
-
-    def _fail(self, entry: Entry) -> None:
         log.warning(f"Cannot read {entry.path}: {entry.error}")
-        if entry.error != _ABSENT:
+        if entry.error != ABSENT:
             with contextlib.suppress(OSError):  # of what the file was before
                 self.cache.array_path(entry.path).unlink(missing_ok=True)
         self._note(entry)
@@ -297,49 +249,9 @@ class ExtractionJob:
             extracted=self.extracted,
             reused=len(self.entries) - self.extracted - len(self.failures),
             failures=tuple(self.failures),
-            frames=self.frames,
+            frames=self.extracted * self.extractor.space.frames,
+            slowest=tuple((path, seconds) for seconds, path in self.slowest),
             seconds=time.monotonic() - self.start_s,
             engine=self.extractor.space.engine,
             precision=self.extractor.space.precision,
         )
-
-
-class _ByContent:
-    """What is known of videos, found by their bytes and which part of them it is."""
-
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._entries: dict[tuple[int, str], list[Entry]] = defaultdict(list)
-        for entry in entries:
-            if entry.usable:
-                self._entries[entry.size, _part_of(entry.path)].append(entry)
-
-    def find(self, root: Path, video: Video) -> Entry | None:
-        """An entry of the same bytes; a file is read only where the size is the same."""
-        part = video.key.removeprefix(video.path)
-        try:
-            same_size = self._entries.get(((root / video.path).stat().st_size, part))
-            digest = same_size and files.sha256_of_file(root / video.path)
-        except OSError:
-            return None
-        found = [entry for entry in same_size or () if entry.digest == digest]
-        return found[-1] if found else None
-
-
-def _part_of(key: str) -> str:
-    """`@start-end` at the end of the key of a part, else nothing."""
-    match = _PART.search(key)
-    return match[0] if match else ""
-
-
-def _check_name(key: str) -> None:
-    name = f"{PurePosixPath(key).name}.npy"
-    if len(name.encode()) > _NAME_BYTES:
-        raise VideoError(
-            f"its name is too long for an array to be named after it ({len(name.encode())} of "
-            f"{_NAME_BYTES} bytes)"
-        )
-
-
-def _cancel(futures: list[Future]) -> None:
-    for future in futures:
-        future.cancel()

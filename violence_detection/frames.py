@@ -1,9 +1,10 @@
 """From a video file to the pictures that the backbone sees."""
 
+import functools
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -104,6 +105,11 @@ class ClipReader:
         """
         self.count = frames
         self.make = PictureMaker(stream, frame_size=frame_size)
+        self._spec = (stream, frames, frame_size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A reader that a child process asks for is built there, once."""
+        return _reader, self._spec
 
     def read(
         self, path: Path, start_s: float | None = None, end_s: float | None = None
@@ -217,6 +223,11 @@ class ClipReader:
                 if index == last:
                     break
         return frames
+
+
+@functools.cache
+def _reader(stream: str, frames: int, frame_size: int) -> ClipReader:
+    return ClipReader(stream=stream, frames=frames, frame_size=frame_size)
 
 
 def _part(

@@ -22,6 +22,7 @@ from violence_detection.config import CheckConfig
 from violence_detection.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.errors import VideoError
 from violence_detection.frames import sample_indices
+from violence_detection.isolation import Calls
 from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
@@ -201,12 +202,13 @@ def _look_at_all(
 
     def tried(path: str) -> tuple[str, Look | str]:
         try:
-            return path, look(folder.root / path)
+            return path, call(look, folder.root / path, timeout_s=config.video_timeout)
         except VideoError as error:
             return path, str(error)
 
     with (
         ThreadPoolExecutor(config.workers or cpu_count() or 1) as pool,
+        Calls() as call,
         progress.track("Checking", len(of_file), "files") as step,
     ):
         for path, seen in pool.map(tried, of_file):

@@ -1,0 +1,233 @@
+"""Calls of native code that may crash, hang or take all the memory, each in a child process.
+
+Decoders are written in C and read files that anybody has made. A child serves one call after the
+other; what kills it costs that call alone. No child outlives the process that made it.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import queue
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Self
+
+from violence_detection.errors import VideoError, ViolenceDetectionError
+
+MEMORY_BYTES = 2 * 2**30  # of a child's own, over which it cannot get more
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from violence_detection import isolation; isolation.serve(*map(int, sys.argv[2:]))"
+)
+# One thread each: the parallelism is over children.
+_ONE_THREAD = ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+_idle: list["_Child"] = []
+
+
+class Calls:
+    """Calls in children, from as many threads as there are to be children.
+
+    Leaving the context ends those that are under way.
+    """
+
+    def __init__(self) -> None:
+        self._busy: set[_Child] = set()
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        with self._lock:
+            self._ended = True
+            for child in self._busy:
+                child.kill()
+        dismiss()
+
+    def __call__(
+        self, function: Callable, *arguments: Any, timeout_s: float | None = None
+    ) -> Any:
+        """What `function` returns, called in a child.
+
+        Args:
+            function: One that a child can import; what it takes, returns and raises is pickled.
+            timeout_s: Seconds that it may take; None does not end.
+
+        Raises:
+            VideoError: If the call took the child down, or longer than `timeout_s`.
+            ViolenceDetectionError: If children cannot be started.
+        """
+        child = self._taken()
+        try:
+            raised, answer = child.ask(function, arguments, timeout_s)
+        except BaseException:
+            child.kill()
+            raise
+        finally:
+            with self._lock:
+                self._busy.discard(child)
+        _idle.append(child)
+        if raised:
+            raise answer
+        return answer
+
+    def _taken(self) -> "_Child":
+        child = _idle_child() or _Child()
+        with self._lock:
+            self._busy.add(child)
+            if self._ended:  # while it was started
+                child.kill()
+        return child
+
+
+def _idle_child() -> "_Child | None":
+    with contextlib.suppress(IndexError):
+        while True:
+            child = _idle.pop()
+            if child.lives:
+                return child
+            child.kill()
+    return None
+
+
+@atexit.register
+def dismiss() -> None:
+    """End the children that wait for another call."""
+    with contextlib.suppress(IndexError):
+        while True:
+            _idle.pop().kill()
+
+
+class _Child:
+    """A process that serves calls."""
+
+    def __init__(self) -> None:
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        self._out = Connection(ours_out, readable=False)
+        self._in = Connection(ours_in, writable=False)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the child)
+        self._ready = False
+        self._ended_with = ""
+        self._killing = threading.Lock()
+        arguments = (json.dumps(sys.path), str(theirs_in), str(theirs_out))
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                pass_fds=(theirs_in, theirs_out),
+                env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
+                process_group=0,  # Ctrl-C is for the parent
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise _not_started(str(error)) from error
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(
+        self, function: Callable, arguments: tuple, timeout_s: float | None
+    ) -> tuple[bool, Any]:
+        """Whether the call raised, and what it raised or returned."""
+        try:
+            if not self._ready:
+                self._ready = self._in.recv()
+            self._out.send((function, arguments))
+            if not self._in.poll(timeout_s):
+                raise VideoError(
+                    f"it took longer than {timeout_s:g} s (--video-timeout)"
+                )
+            return self._in.recv()
+        except (EOFError, OSError) as error:
+            came = self.kill()
+            if self._ready:
+                raise VideoError(f"the decoder crashed ({came})") from error
+            raise _not_started(came) from error
+
+    def kill(self) -> str:
+        """End it, whatever it does; why it ended: the signal, or its last line and status."""
+        with self._killing:
+            self._process.kill()
+            with contextlib.suppress(
+                subprocess.TimeoutExpired
+            ):  # it hangs in the kernel
+                self._process.wait(timeout=5)
+            if not self._stderr.closed:
+                self._ended_with = self._last_words()
+                self._stderr.close()
+            return self._ended_with
+
+    def _last_words(self) -> str:
+        status = self._process.returncode or 0
+        if status < 0:
+            return signal.Signals(-status).name
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").split("\n")
+        said = next((line for line in reversed(lines) if line.strip()), "no word")
+        return f"{said.strip()[:200]}, exit status {status}"
+
+
+def _not_started(came: str) -> ViolenceDetectionError:
+    return ViolenceDetectionError(
+        f"Videos must be decoded in a process of its own. It did not start: {came}"
+    )
+
+
+# -- in the child
+
+
+def serve(requests: int, answers: int) -> None:
+    """Serve calls until the parent is gone.
+
+    Args:
+        requests, answers: Descriptors of the pipes.
+    """
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    asked, answered = (
+        Connection(requests, writable=False),
+        Connection(answers, readable=False),
+    )
+    calls: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
+    answered.send(True)
+    while True:
+        answered.send(_result(*calls.get()))
+
+
+def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
+    """Pass calls on; in a thread of its own, to notice the parent's end during one."""
+    while True:
+        try:
+            calls.put(asked.recv())
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
+    try:
+        return False, function(*arguments)
+    except MemoryError:
+        return True, VideoError(
+            f"it needs more than {MEMORY_BYTES / 2**30:g} GB of memory"
+        )
+    except Exception as error:
+        error.add_note(f"In the child:\n{traceback.format_exc()}")
+        return True, error

@@ -1,0 +1,167 @@
+"""From videos to arrays in the cache, on one machine: decoding in children beside encoding here."""
+
+import contextlib
+import dataclasses
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
+from typing import NamedTuple
+
+import numpy as np
+
+from violence_detection import files
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.config import ExtractConfig
+from violence_detection.errors import VideoError
+from violence_detection.extractor import FeatureExtractor
+from violence_detection.frames import Clip
+from violence_detection.isolation import Calls
+from violence_detection.videos import Video
+
+ABSENT = "no such file"
+_NAME_BYTES = 255
+
+
+class Done(NamedTuple):
+    """What came of a video.
+
+    Attributes:
+        entry: Its row of the manifest, without a split; of status `failed` where it has no
+            array.
+        decode_s: Seconds that its decoding took.
+    """
+
+    entry: Entry
+    decode_s: float
+
+
+class _Decoded(NamedTuple):
+    done: Done
+    clip: Clip | None
+
+
+class Worker:
+    """Turns videos of a folder into arrays of a cache."""
+
+    def __init__(
+        self,
+        root: Path,
+        cache: FeatureCache,
+        extractor: FeatureExtractor,
+        config: ExtractConfig,
+    ) -> None:
+        """
+        Args:
+            root: The folder of the videos.
+            cache: Where the arrays go.
+            extractor: Makes the features.
+            config: How many are decoded at a time, and for how long at the most.
+        """
+        self._root, self._cache, self._extractor = root, cache, extractor
+        self._decoders = config.workers or cpu_count() or 1
+        self._timeout_s = config.video_timeout
+
+    def work(self, videos: Iterable[Video], note: Callable[[Done], None]) -> None:
+        """Write the array of each video that has one.
+
+        Memory does not grow with the number of videos.
+
+        Args:
+            videos: Which ones.
+            note: Is told what came of each, as it is done; what it raises ends the work.
+        """
+        with contextlib.closing(self._decoded(iter(videos), note)) as decoded:
+            for one, features in self._extractor.encode_clips(decoded):
+                note(self._kept(one, features))
+
+    def _decoded(
+        self, videos: Iterator[Video], note: Callable[[Done], None]
+    ) -> Iterator[tuple[_Decoded, np.ndarray]]:
+        """The clips, in order; those that cannot be read are noted."""
+        flying: deque[Future[_Decoded]] = deque()
+        with (
+            ThreadPoolExecutor(self._decoders, thread_name_prefix="decode") as pool,
+            Calls() as call,
+        ):
+
+            def launch(count: int) -> None:
+                for video in itertools.islice(videos, count):
+                    flying.append(pool.submit(self._decode, video, call))
+
+            launch(2 * self._decoders)  # as many as keep the encoder fed
+            try:
+                while flying:
+                    one = flying.popleft().result()
+                    launch(1)
+                    if one.clip is None:
+                        note(one.done)
+                    else:
+                        yield one, one.clip.pictures
+            finally:
+                for future in flying:
+                    future.cancel()
+
+    def _decode(self, video: Video, call: Calls) -> _Decoded:
+        path = self._root / video.path
+        entry = Entry(path=video.key, label=video.label, group=video.group, split="")
+        start_s = time.monotonic()
+        clip = None
+        try:
+            _check_name(video.key)
+            stat = path.stat()
+            if not S_ISREG(stat.st_mode):  # reading a pipe waits for ever
+                raise VideoError("it is not a plain file")
+            entry = dataclasses.replace(
+                entry,
+                size=stat.st_size,
+                mtime=stat.st_mtime_ns,
+                digest=files.sha256_of_file(path),
+            )
+            clip = call(
+                self._extractor.reader.read,
+                path,
+                video.start_s,
+                video.end_s,
+                timeout_s=self._timeout_s,
+            )
+        except VideoError as error:
+            entry = _failed(entry, str(error))
+        except FileNotFoundError:
+            entry = _failed(entry, ABSENT)
+        except OSError as error:
+            entry = _failed(entry, f"it cannot be read: {error.strerror}")
+        return _Decoded(Done(entry, time.monotonic() - start_s), clip)
+
+    def _kept(self, one: _Decoded, features: np.ndarray) -> Done:
+        entry, clip = one.done.entry, one.clip
+        if not np.isfinite(features).all():
+            entry = _failed(entry, "its features are not finite in float16")
+        else:
+            entry = dataclasses.replace(
+                entry,
+                array_digest=self._cache.write_array(entry.path, features),
+                frames=clip.frames,
+                fps=round(clip.fps, 6),
+                duration_s=round(clip.duration_s, 6),
+                status="damaged" if clip.damage else "ok",
+                error=clip.damage,
+            )
+        return one.done._replace(entry=entry)
+
+
+def _failed(entry: Entry, reason: str) -> Entry:
+    return dataclasses.replace(entry, status="failed", error=reason)
+
+
+def _check_name(key: str) -> None:
+    name = f"{PurePosixPath(key).name}.npy"
+    if len(name.encode()) > _NAME_BYTES:
+        raise VideoError(
+            f"its name is too long for an array to be named after it ({len(name.encode())} of "
+            f"{_NAME_BYTES} bytes)"
+        )
