@@ -1,14 +1,14 @@
 """A video file, opened: its frames one after the other with their times, and what is wrong.
 
-Everything is decoded forwards: seeking frame by frame is slow, and misses on MPEG-TS and on
-variable frame rates. OpenCV hides damage, so the frames read are compared with the frames that
+OpenCV hides damage, so the frames read are compared with the frames that
 the container declares.
 """
 
 import contextlib
 import math
 import os
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from stat import S_ISREG
 
@@ -16,15 +16,24 @@ import cv2
 import numpy as np
 
 from violence_detection import files, units
-from violence_detection.errors import VideoError
+from violence_detection.errors import VideoError, ViolenceDetectionError
 
 # OpenCV prints each decoding error; stage one reports them itself.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 (_set_log_level or cv2.utils.logging.setLogLevel)(0)
 
-MAX_PIXELS = 16384 * 8192
+# Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
+if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
+    raise ViolenceDetectionError(
+        "OpenCV must be 4.10 to 4.12: later wheels give noise in place of interlaced videos. "
+        f"Received: {cv2.__version__} (pip install 'opencv-python-headless<4.13'; "
+        "opencv-python must not be installed beside it)"
+    )
+
+MAX_PIXELS = 8192 * 4320
 FALLBACK_FPS = 25.0
+_NO_TIME_S = -1e6  # OpenCV gives a time in the far past where there is none
 SHORT_TOLERANCE = 0.05
 
 
@@ -64,8 +73,9 @@ class Decoder:
         index, before_s = 0, -math.inf
         while self._capture.grab():
             time_s = self._number(cv2.CAP_PROP_POS_MSEC) / 1000
-            if time_s <= before_s:  # no timestamps, or broken ones
-                time_s = before_s + units.frames_to_s(1, self.fps or FALLBACK_FPS)
+            if time_s <= max(before_s, _NO_TIME_S):  # no timestamps, or broken ones
+                frame_s = units.frames_to_s(1, self.fps or FALLBACK_FPS)
+                time_s = before_s + frame_s if index else 0.0
             yield index, time_s
             index, before_s = index + 1, time_s
 
@@ -77,6 +87,16 @@ class Decoder:
         if frame.ndim == 2:
             frame = cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR)
         return frame
+
+    @property
+    def codec(self) -> str:
+        """Four characters, lower case."""
+        code = int(self._number(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        return code.to_bytes(4, "little").decode("latin-1").lower()
+
+    def seek(self, time_s: float) -> None:
+        """Go to about a time; iterating again goes on from there, and not always exactly."""
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, time_s * 1000)
 
     def frame_near(self, index: int) -> np.ndarray | None:
         """The frame at about `index`, reached by seeking; None where it cannot be.
@@ -97,6 +117,28 @@ class Decoder:
         return value if math.isfinite(value) else 0.0
 
 
+def packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The packets of a video, in the order of the file; nothing is decoded.
+
+    Returns:
+        When each is to be shown, in seconds, float64 (packets,), and whether it is a key
+        frame, bool (packets,).
+
+    Raises:
+        VideoError: If it cannot be read.
+    """
+    _check_file(path)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    times_ms, keys = array("d"), bytearray()
+    try:
+        while capture.grab():
+            times_ms.append(capture.get(cv2.CAP_PROP_POS_MSEC))
+            keys.append(capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0)
+    finally:
+        capture.release()
+    return np.array(times_ms) / 1000, np.frombuffer(keys, bool)
+
+
 def _check_file(path: Path) -> None:
     if not files.is_utf8(str(path)):  # OpenCV crashes on such a name
         raise VideoError("its path is not UTF-8")
@@ -113,7 +155,7 @@ def _check_file(path: Path) -> None:
         raise VideoError("the file is empty")
 
 
-def damage_of(times_s: list[float], declared: int, fps: float) -> str:
+def damage_of(times_s: Sequence[float], declared: int, fps: float) -> str:
     """What is wrong where clearly fewer frames are there than declared.
 
     Containers without a frame count declare duration times rate, which is off for
@@ -136,9 +178,9 @@ def part_damage(ends_s: float, start_s: float, end_s: float) -> str:
     return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
-def true_fps(times_s: list[float], declared_fps: float) -> float:
+def true_fps(times_s: Sequence[float], declared_fps: float) -> float:
     """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
-    span_s = times_s[-1] - times_s[0]
+    span_s = times_s[-1] - times_s[0] if len(times_s) else 0.0
     if span_s <= 0:
         return declared_fps or FALLBACK_FPS
     measured = (len(times_s) - 1) / span_s

@@ -2,13 +2,14 @@
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import focus, units
+from violence_detection import focus, seeking, units
 from violence_detection.decoder import (
     FALLBACK_FPS,
     Decoder,
@@ -21,6 +22,7 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.focus import Region
 from violence_detection.pictures import Needed, PictureMaker, Prepared
 
+_LONG_FRAMES = 900  # a shorter video is decoded from its start
 _HELD_BYTES = 128 * 2**20  # of a clip's frames, until it is known where to cut them
 
 
@@ -122,6 +124,9 @@ class ClipReader:
         """
         with opened(path) as video:
             declared, fps = video.declared_frames, video.fps
+            clip = self._read_by_seeking(path, fps, declared, start_s, end_s)
+            if clip is not None:
+                return clip
             guess = None
             if start_s is None and declared > 0:
                 guess = self._sampling(0, declared, fps=fps, last=declared - 1)
@@ -129,28 +134,76 @@ class ClipReader:
         if not times_s:
             raise VideoError("no frame of it can be decoded")
         first, num_frames = _part(times_s, start_s, end_s)
-        sampling = self._sampling(
-            first, num_frames, fps=true_fps(times_s, fps), last=len(times_s) - 1
-        )
+        sampling = self._sampling_of(times_s, first, num_frames, fps)
         if frames is None or sampling != guess:
             # The count was not known before, or not true, or there was no room for frames.
             frames = self._collect(path, sampling, region)
-        if start_s is None:
-            damage = damage_of(times_s, declared, fps)
-        else:
-            ends_s = times_s[-1] + units.frames_to_s(1, fps or FALLBACK_FPS)
-            damage = part_damage(ends_s, start_s, end_s)
-        if damage and min(num_frames, self.count) < self.count / 2:
-            raise VideoError(f"{damage}; {math.ceil(self.count / 2)} are needed")
         if not sampling.streams_of_frames().keys() <= frames.keys():
             raise VideoError(
                 "frames that were there at first reading were not at the second"
             )
+        damage = _damage(times_s, declared, fps, start_s, end_s)
+        times_s = times_s[first : first + num_frames]
+        return self._clip(sampling, frames, times_s, fps, damage)
+
+    def _clip(
+        self,
+        sampling: _Sampling,
+        frames: dict[int, Prepared],
+        times_s: Sequence[float],
+        fps: float,
+        damage: str,
+    ) -> Clip:
+        """Of the frames of a sampling and the times of all that are in the clip."""
+        if damage and min(len(times_s), self.count) < self.count / 2:
+            raise VideoError(f"{damage}; {math.ceil(self.count / 2)} are needed")
         pictures = np.stack(
             [self.make.combined(one, frames) for one in sampling.needed]
         )
-        duration_s = _duration_s(times_s[first : first + num_frames], fps)
-        return Clip(pictures, num_frames, fps, duration_s, damage)
+        return Clip(pictures, len(times_s), fps, _duration_s(times_s, fps), damage)
+
+    def _read_by_seeking(
+        self,
+        path: Path,
+        fps: float,
+        declared: int,
+        start_s: float | None,
+        end_s: float | None,
+    ) -> Clip | None:
+        """`read` of a long video, of which few frames are wanted; None where it has to be
+        decoded from its start.
+
+        The frames are the same. Damage between those that are wanted is not seen.
+        """
+        timeline = seeking.timeline(path) if declared > _LONG_FRAMES else None
+        if timeline is None:
+            return None
+        times_s = timeline.times_s
+        first, num_frames = _part(times_s, start_s, end_s)
+        sampling = self._sampling_of(times_s, first, num_frames, fps)
+        streams_of = sampling.streams_of_frames()
+        looked_at = range(0)
+        if self.make.focused:
+            looked_at = range(first, first + num_frames, focus.EVERY)
+        if not timeline.pays(streams_of.keys() | set(looked_at)):
+            return None
+        try:
+            region, frames = None, {}
+            if looked_at:
+                motion = focus.Motion()
+                with opened(path) as video:
+                    for _ in timeline.visit(video, looked_at):
+                        motion.add(video.retrieve())
+                region = motion.region()
+            with opened(path) as video:
+                for index in timeline.visit(video, sorted(streams_of)):
+                    frame = video.retrieve()
+                    frames[index] = self.make.prepared(frame, region, streams_of[index])
+        except seeking.Unreachable:
+            return None
+        damage = _damage(times_s, declared, fps, start_s, end_s)
+        times_s = times_s[first : first + num_frames]
+        return self._clip(sampling, frames, times_s, fps, damage)
 
     def _sampling(
         self, first: int, num_frames: int, *, fps: float, last: int
@@ -159,6 +212,15 @@ class ClipReader:
         indices = first + sample_indices(num_frames, self.count)
         return _Sampling(
             tuple(self.make.needed(int(index), fps=fps, last=last) for index in indices)
+        )
+
+    def _sampling_of(
+        self, times_s: Sequence[float], first: int, num_frames: int, fps: float
+    ) -> _Sampling:
+        """Of a clip in a video whose frames, as far as they matter, have these times."""
+        inside_s = times_s[first : first + num_frames]
+        return self._sampling(
+            first, num_frames, fps=true_fps(inside_s, fps), last=len(times_s) - 1
         )
 
     def _survey(
@@ -175,22 +237,22 @@ class ClipReader:
             the streams keep them; None where there is no guess or no room.
         """
         wanted = guess.streams_of_frames() if guess else {}
-        reach_s = self.make.reach_s
-        if reach_s:  # a step is whole frames, one at least
-            reach_s += units.frames_to_s(2, video.fps or FALLBACK_FPS)
         motion = focus.Motion() if self.make.focused else None
-        times_s, held = [], {}
-        inside = 0
+        times_s, inside_s, held = [], [], {}
+        beyond = 0
         for index, time_s in video:
-            if end_s is not None and time_s >= end_s + reach_s:
-                break
             times_s.append(time_s)
+            if end_s is not None and time_s >= end_s:
+                beyond += 1
+                if beyond >= self.make.reach(true_fps(inside_s, video.fps)):
+                    break
+                continue
             frame = None
             if start_s is None or start_s <= time_s < end_s:
-                if motion is not None and inside % focus.EVERY == 0:
+                if motion is not None and len(inside_s) % focus.EVERY == 0:
                     frame = video.retrieve()
                     motion.add(frame)
-                inside += 1
+                inside_s.append(time_s)
             if index in wanted:
                 frame = video.retrieve() if frame is None else frame
                 if motion is None:
@@ -230,21 +292,33 @@ def _reader(stream: str, frames: int, frame_size: int) -> ClipReader:
     return ClipReader(stream=stream, frames=frames, frame_size=frame_size)
 
 
+def _damage(
+    times_s: Sequence[float],
+    declared: int,
+    fps: float,
+    start_s: float | None,
+    end_s: float | None,
+) -> str:
+    """What is wrong with a file, or with a part of it."""
+    if start_s is None:
+        return damage_of(times_s, declared, fps)
+    ends_s = times_s[-1] + units.frames_to_s(1, fps or FALLBACK_FPS)
+    return part_damage(ends_s, start_s, end_s)
+
+
 def _part(
-    times_s: list[float], start_s: float | None, end_s: float | None
+    times_s: Sequence[float], start_s: float | None, end_s: float | None
 ) -> tuple[int, int]:
     """First frame and number of frames of the part."""
     if start_s is None:
         return 0, len(times_s)
-    inside = [
-        index for index, time_s in enumerate(times_s) if start_s <= time_s < end_s
-    ]
-    if not inside:
+    first, end = np.searchsorted(times_s, (start_s, end_s)).tolist()
+    if first == end:
         raise VideoError(
             f"no frame lies between {start_s:g} and {end_s:g} s (it ends at {times_s[-1]:.1f} s)"
         )
-    return inside[0], len(inside)
+    return first, end - first
 
 
-def _duration_s(times_s: list[float], fps: float) -> float:
+def _duration_s(times_s: Sequence[float], fps: float) -> float:
     return times_s[-1] - times_s[0] + units.frames_to_s(1, fps or FALLBACK_FPS)

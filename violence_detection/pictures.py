@@ -18,7 +18,6 @@ class PictureMaker:
 
     Attributes:
         focused: Whether a stream is cut to where the motion is.
-        reach_s: Seconds to the frames furthest from the one that is looked at.
     """
 
     def __init__(self, stream: str, *, frame_size: int) -> None:
@@ -35,7 +34,10 @@ class PictureMaker:
             for spec in parts.parse(stream)
         ]
         self.focused = any(stream.focus for stream in self.streams)
-        self.reach_s = max(stream.reach_s for stream in self.streams)
+
+    def reach(self, fps: float) -> int:
+        """Frames to the furthest that a picture is made of."""
+        return max(stream.reach(fps or FALLBACK_FPS) for stream in self.streams)
 
     def needed(self, index: int, *, fps: float, last: int) -> Needed:
         """The frames that the pictures at `index` are made of, none after `last`."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import time
 from collections import deque
@@ -120,7 +121,7 @@ class Worker:
                 entry,
                 size=stat.st_size,
                 mtime=stat.st_mtime_ns,
-                digest=files.sha256_of_file(path),
+                digest=_digest(path, stat.st_size, stat.st_mtime_ns),
             )
             clip = call(
                 self._extractor.reader.read,
@@ -152,6 +153,11 @@ class Worker:
                 error=clip.damage,
             )
         return one.done._replace(entry=entry)
+
+
+@functools.lru_cache(maxsize=64)  # a file may have many parts
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    return files.sha256_of_file(path)
 
 
 def _failed(entry: Entry, reason: str) -> Entry:

@@ -28,15 +28,17 @@ class Stream:
     step_s: float = 0.0
     focus: bool = False
 
-    @property
-    def reach_s(self) -> float:
-        """Seconds to the frames furthest from t."""
-        return max(map(abs, self.offsets)) * self.step_s
-
     def frames(self, index: int, *, fps: float, last: int) -> tuple[int, ...]:
         """The frames that the picture at `index` is made of, none before 0 or after `last`."""
-        step = max(1, round(self.step_s * fps))
+        step = self._step(fps)
         return tuple(min(max(index + one * step, 0), last) for one in self.offsets)
+
+    def reach(self, fps: float) -> int:
+        """Frames to the furthest that a picture is made of."""
+        return max(map(abs, self.offsets)) * self._step(fps)
+
+    def _step(self, fps: float) -> int:
+        return max(1, round(self.step_s * fps))
 
 
 def squeeze(frame: np.ndarray, size: int) -> np.ndarray:
