@@ -69,10 +69,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     tf.config.set_logical_device_configuration(cpu, two)
 
 
-@pytest.fixture(autouse=True)
-def keep_children(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def keep_children():
     """Children that decode serve the next test too: starting one takes a third of a second."""
-    monkeypatch.setattr(isolation, "dismiss", lambda: None)
+    dismiss = isolation.dismiss
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(isolation, "dismiss", lambda: None)
+        yield
+    dismiss()
 
 
 @pytest.fixture(autouse=True)
