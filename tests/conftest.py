@@ -126,7 +126,7 @@ def draw_features(
                 group=f"{labels[kind]} {split} {number // (2 * len(labels))}",
                 split=split,
                 digest=hashlib.sha256(features.tobytes()).hexdigest(),
-                array_digest=cache.write_array(key, features),
+                array_digest=cache.write_arrays(key, features[None])[0],
                 duration_s=2.0,
             )
             entries.append(entry)

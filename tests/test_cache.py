@@ -56,7 +56,11 @@ def kept(tmp_path, rng) -> tuple[FeatureCache, Entry, np.ndarray]:
     cache = FeatureCache(tmp_path)
     features = rng.normal(size=SHAPE).astype(np.float16)
     entry = Entry(
-        "a/1.mp4", "a", "r", "", array_digest=cache.write_array("a/1.mp4", features)
+        "a/1.mp4",
+        "a",
+        "r",
+        "",
+        array_digest=cache.write_arrays("a/1.mp4", features[None])[0],
     )
     return cache, entry, features
 
@@ -160,7 +164,7 @@ def test_an_altered_array_is_noticed(kept, alter):
         "The array of a/1.mp4 must be what extract-features wrote; it was altered: "
         f"{path}. Start extract-features --verify to make it again."
     )
-    assert not cache.has_array(entry, SHAPE, verify=True)
+    assert not cache.has_arrays(entry, SHAPE, verify=True)
 
 
 def test_an_array_of_another_shape_is_refused(kept):
@@ -168,14 +172,14 @@ def test_an_array_of_another_shape_is_refused(kept):
     assert message_of(cache.read_array, entry, (5, 6)) == (
         "The array of a/1.mp4 must be float16 (5, 6). Received: float16 (4, 6)"
     )
-    assert not cache.has_array(entry, (5, 6), verify=False)
+    assert not cache.has_arrays(entry, (5, 6), verify=False)
 
 
 def test_a_missing_array_is_noticed(kept):
     cache, entry, _ = kept
-    assert cache.has_array(entry, SHAPE, verify=False)
+    assert cache.has_arrays(entry, SHAPE, verify=False)
     cache.array_path(entry.path).unlink()
-    assert not cache.has_array(entry, SHAPE, verify=False)
+    assert not cache.has_arrays(entry, SHAPE, verify=False)
     assert message_of(cache.read_array, entry, SHAPE) == (
         "The array of a/1.mp4 cannot be read: No such file or directory."
     )
@@ -212,7 +216,7 @@ def test_the_manifest_has_the_columns_of_the_contract():
     contract = (
         "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"
     )
-    assert ",".join(COLUMNS) == f"{contract},status,error"
+    assert ",".join(COLUMNS) == f"{contract},status,error,views"
 
 
 def test_the_journal_goes_on_from_the_manifest(tmp_path):

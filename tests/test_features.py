@@ -437,6 +437,62 @@ def test_the_slowest_videos_are_listed(extract):
     assert extract().slowest == ()
 
 
+def test_views_are_kept_beside_the_array_which_stays_the_same(extract, tmp_path):
+    plain = extract()
+    before = contents(plain.features)
+    with_views = extract(cache_dir=str(tmp_path / "other"), views=3)
+    after = contents(with_views.features)
+    assert plain.features.name == with_views.features.name
+    assert {name: after[name] for name in before if name.endswith(".npy")} == {
+        name: content for name, content in before.items() if name.endswith(".npy")
+    }
+    cache = FeatureCache.open(with_views.features)
+    for entry in cache.entries():
+        arrays = cache.read_arrays(entry, (4, 1280))
+        assert arrays.shape == (4, 4, 1280)
+        assert len({array.tobytes() for array in arrays}) == 4
+    assert sum(name.endswith(".npy") for name in after) == 12 * 4
+
+
+def test_views_that_are_there_are_reused_and_those_that_lack_are_made(extract, decoded):
+    extract(views=1)
+    assert counts(extract(views=1)) == counts(extract()) == (0, 12, 0)
+    decoded.clear()
+    more = extract(views=2)
+    assert counts(more) == (12, 0, 0)
+    assert len(decoded) == 12
+    (more.features / "fight" / "0.mp4.view2.npy").write_bytes(b"torn")
+    assert counts(extract(views=1)) == (1, 11, 0)
+
+
+def test_views_of_a_video_that_changed_do_not_stay(extract, dataset_dir):
+    features_dir = extract(views=2).features
+    draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=50)
+    extract()
+    assert not (features_dir / "fight" / "0.mp4.view1.npy").exists()
+    spoil(dataset_dir / "fight" / "1.mp4")
+    extract()
+    assert not list((features_dir / "fight").glob("1.mp4*"))
+
+
+def test_views_follow_a_video_that_is_renamed(extract, dataset_dir, decoded):
+    before = contents(extract(views=2).features)
+    decoded.clear()
+    (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "new.mp4")
+    after = contents(extract(views=2).features)
+    assert decoded == []
+    for end in (".npy", ".view1.npy", ".view2.npy"):
+        assert after[f"fight/new.mp4{end}"] == before[f"fight/0.mp4{end}"]
+
+
+def test_a_manifest_from_before_views_is_read(extract):
+    cache = FeatureCache.open(extract().features)
+    lines = cache.manifest_path.read_text().splitlines()
+    cache.manifest_path.write_text("\n".join(line.rpartition(",")[0] for line in lines))
+    assert [entry.views for entry in cache.entries()] == [""] * 12
+    assert counts(extract()) == (0, 12, 0)
+
+
 def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
     call = Calls.__call__
 
@@ -493,7 +549,7 @@ def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
 def test_an_interrupted_force_forgets_nothing(extract, monkeypatch, decoded):
     before = contents(extract().features)
     with monkeypatch.context() as patch:
-        patch.setattr(FeatureCache, "write_array", _interrupt_at("3.mp4"))
+        patch.setattr(FeatureCache, "write_arrays", _interrupt_at("3.mp4"))
         with pytest.raises(KeyboardInterrupt):
             extract(force=True)
     decoded.clear()
@@ -503,7 +559,7 @@ def test_an_interrupted_force_forgets_nothing(extract, monkeypatch, decoded):
 
 
 def _interrupt_at(name: str):
-    write = FeatureCache.write_array
+    write = FeatureCache.write_arrays
 
     def writing(self, key, features):
         if key.endswith(name):
@@ -515,7 +571,7 @@ def _interrupt_at(name: str):
 
 def test_a_start_with_nothing_to_do_leaves_the_features_usable(extract, monkeypatch):
     features_dir = extract().features
-    monkeypatch.setattr(FeatureCache, "has_array", _interrupted_check)
+    monkeypatch.setattr(FeatureCache, "has_arrays", _interrupted_check)
     with pytest.raises(KeyboardInterrupt):
         extract(verify=True)
     assert len(usable_entries(FeatureCache.open(features_dir))) == 12

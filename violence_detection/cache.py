@@ -1,8 +1,10 @@
 """The feature cache: one folder a feature space, one array a video, and a manifest of both."""
 
 import contextlib
+import functools
 import hashlib
 import io
+import itertools
 import json
 import logging
 import re
@@ -16,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from violence_detection import files
 from violence_detection.errors import CacheError
+from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +88,8 @@ class Entry:
     """One row of the manifest.
 
     `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all
-    the same) or failed (no array, `error` says why).
+    the same) or failed (no array, `error` says why); `views` are the digests of the arrays of
+    further views, with spaces in between.
     """
 
     path: str
@@ -101,6 +105,12 @@ class Entry:
     duration_s: float = 0.0
     status: str = "ok"
     error: str = ""
+    views: str = ""
+
+    @property
+    def digests(self) -> list[str]:
+        """Of its arrays: as it is, and in each further view."""
+        return [self.array_digest, *self.views.split()]
 
     @property
     def usable(self) -> bool:
@@ -108,11 +118,12 @@ class Entry:
 
     @classmethod
     def of(cls, row: dict[str, str]) -> Self:
-        """From a row of the CSV.
+        """From a row of the CSV; one without `views`, as they were at first, has none.
 
         Raises:
             CacheError: If a cell is missing or is not of its type.
         """
+        row = {"views": "", **row}
         try:
             return cls(
                 **{field.name: field.type(row[field.name]) for field in fields(cls)}
@@ -182,8 +193,9 @@ class FeatureCache:
                 )
         return cache
 
-    def array_path(self, key: str) -> Path:
-        return self.dir / f"{key}.npy"
+    def array_path(self, key: str, view: int = 0) -> Path:
+        """Where the features of a video are; 0 is the video as it is."""
+        return self.dir / (f"{key}.view{view}.npy" if view else f"{key}.npy")
 
     def settings(self) -> dict[str, Any]:
         """What extraction.json holds.
@@ -271,28 +283,49 @@ class FeatureCache:
 
     # -- the arrays
 
-    def write_array(self, key: str, features: np.ndarray) -> str:
-        """Write float16 (T, D); the SHA-256 of the file."""
-        content = io.BytesIO()
-        np.save(content, features.astype(np.float16), allow_pickle=False)
-        with files.writing(self.array_path(key)) as file:
-            file.write(content.getvalue())
-        return hashlib.sha256(content.getvalue()).hexdigest()
+    def write_arrays(self, key: str, features: np.ndarray) -> list[str]:
+        """Write the views of a video, float16 (V, T, D); the SHA-256 of each file."""
+        digests = []
+        for view, array in enumerate(features):
+            content = io.BytesIO()
+            np.save(content, array.astype(np.float16), allow_pickle=False)
+            with files.writing(self.array_path(key, view)) as file:
+                file.write(content.getvalue())
+            digests.append(hashlib.sha256(content.getvalue()).hexdigest())
+        self.drop_arrays(key, len(features))
+        return digests
 
-    def read_array(self, entry: Entry, shape: tuple[int, int]) -> np.ndarray:
+    def drop_arrays(self, key: str, first: int = 0) -> None:
+        """Remove the arrays of a video, from view `first` on."""
+        if first == 0:
+            self.array_path(key).unlink(missing_ok=True)
+        for view in itertools.count(max(1, first)):
+            try:
+                self.array_path(key, view).unlink()
+            except OSError:  # none, or no name that it could have
+                return
+
+    def read_array(
+        self, entry: Entry, shape: tuple[int, int], view: int = 0
+    ) -> np.ndarray:
         """The float16 (T, D) features of a video; damage is noticed by digest.
 
         Raises:
             CacheError: If the array is missing or is not what extraction wrote.
         """
-        path = self.array_path(entry.path)
+        path = self.array_path(entry.path, view)
+        if view >= len(entry.digests):
+            raise CacheError(
+                f"There must be {counted(view, 'further view')} of {entry.path}. Received: "
+                f"{len(entry.digests) - 1} (extract-features --views {view})"
+            )
         try:
             content = path.read_bytes()
         except OSError as error:
             raise CacheError(
                 f"The array of {entry.path} cannot be read: {error.strerror}."
             ) from error
-        if hashlib.sha256(content).hexdigest() != entry.array_digest:
+        if hashlib.sha256(content).hexdigest() != entry.digests[view]:
             raise CacheError(
                 f"The array of {entry.path} must be what extract-features wrote; it was altered: "
                 f"{path}. Start extract-features --verify to make it again."
@@ -305,27 +338,38 @@ class FeatureCache:
             )
         return array
 
-    def has_array(self, entry: Entry, shape: tuple[int, int], *, verify: bool) -> bool:
-        """Whether the array is there at its size and, with `verify`, to the bit."""
-        if not verify:
-            try:
-                size = self.array_path(entry.path).stat().st_size
-            except OSError:
-                return False
-            return size == _array_bytes(shape)
-        try:
-            self.read_array(entry, shape)
-        except CacheError:
+    def read_arrays(self, entry: Entry, shape: tuple[int, int]) -> np.ndarray:
+        """Every view of a video, float16 (V, T, D); see `read_array`."""
+        views = range(len(entry.digests))
+        return np.stack([self.read_array(entry, shape, view) for view in views])
+
+    def has_arrays(
+        self, entry: Entry, shape: tuple[int, int], *, verify: bool, views: int = 0
+    ) -> bool:
+        """Whether the array and those of further views are there, each at its size or, with
+        `verify`, to the bit."""
+        if len(entry.digests) <= views:
             return False
-        return True
+        try:
+            if verify:
+                self.read_arrays(entry, shape)
+                return True
+            return all(
+                self.array_path(entry.path, view).stat().st_size == _array_bytes(shape)
+                for view in range(len(entry.digests))
+            )
+        except (CacheError, OSError):
+            return False
 
 
 def _read_entries(path: Path) -> list[Entry]:
     if not path.is_file():
         return []
-    return [Entry.of(row) for row in files.read_own_csv(path, COLUMNS)]
+    columns = [name for name in COLUMNS if name != "views"]
+    return [Entry.of(row) for row in files.read_own_csv(path, columns)]
 
 
+@functools.cache
 def _array_bytes(shape: tuple[int, int]) -> int:
     """Bytes of an .npy file with a float16 array of this shape."""
     content = io.BytesIO()

@@ -108,6 +108,13 @@ class ExtractConfig(FeatureConfig):
     mixed_precision: bool = option(
         False, "Encode in float16 (GPU) or bfloat16 (a CPU that has it)."
     )
+    views: int = option(
+        0,
+        "Further views to keep of each video, for augmentation: mirrored, slightly cropped, "
+        "brighter or darker.",
+        low=0,
+        high=99,
+    )
     verify: bool = option(
         False, "Read every video and array again and compare digests."
     )

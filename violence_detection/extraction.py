@@ -123,7 +123,7 @@ class ExtractionJob:
                 self.entries[video.key] = entry
                 continue
             moved = None if again else elsewhere.find(self.folder.root, video)
-            if moved and self.cache.has_array(moved, self.shape, verify=True):
+            if moved and self._has_arrays(moved, verify=True):
                 self.moved[video.key] = moved
             else:
                 self.todo.append(video)
@@ -151,9 +151,7 @@ class ExtractionJob:
                 return None
             if digest != entry.digest:
                 return None
-        if entry.usable and not self.cache.has_array(
-            entry, self.shape, verify=self.config.verify
-        ):
+        if entry.usable and not self._has_arrays(entry, verify=self.config.verify):
             return None
         return dataclasses.replace(
             entry,
@@ -161,6 +159,11 @@ class ExtractionJob:
             group=video.group,
             size=stat.st_size,
             mtime=stat.st_mtime_ns,
+        )
+
+    def _has_arrays(self, entry: Entry, *, verify: bool) -> bool:
+        return self.cache.has_arrays(
+            entry, self.shape, verify=verify, views=self.config.views
         )
 
     def run(self) -> None:
@@ -184,18 +187,20 @@ class ExtractionJob:
         for key, entry in self.moved.items():
             video = videos[key]
             try:
-                features = self.cache.read_array(entry, self.shape)
+                features = self.cache.read_arrays(entry, self.shape)
                 stat = (self.folder.root / video.path).stat()
             except (CacheError, OSError):
                 # Another one took its place: two names were swapped.
                 self.todo.append(video)
                 continue
+            digest, *of_views = self.cache.write_arrays(key, features)
             taken = dataclasses.replace(
                 entry,
                 path=key,
                 label=video.label,
                 group=video.group,
-                array_digest=self.cache.write_array(key, features),
+                array_digest=digest,
+                views=" ".join(of_views),
                 size=stat.st_size,
                 mtime=stat.st_mtime_ns,
             )
@@ -213,7 +218,7 @@ class ExtractionJob:
         log.warning(f"Cannot read {entry.path}: {entry.error}")
         if entry.error != ABSENT:
             with contextlib.suppress(OSError):  # of what the file was before
-                self.cache.array_path(entry.path).unlink(missing_ok=True)
+                self.cache.drop_arrays(entry.path)
         self._note(entry)
         self._check_failures()
 

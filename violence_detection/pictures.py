@@ -8,6 +8,7 @@ from violence_detection import parts
 from violence_detection.decoder import FALLBACK_FPS
 from violence_detection.focus import Region
 from violence_detection.streams._stream import Stream
+from violence_detection.views import AS_IT_IS, View
 
 Needed = tuple[tuple[int, ...], ...]  # for each of K streams, frames
 Prepared = dict[int, np.ndarray]  # a frame as streams keep it, by their number
@@ -47,13 +48,17 @@ class PictureMaker:
         )
 
     def prepared(
-        self, frame: np.ndarray, region: Region | None, numbers: Iterable[int]
+        self,
+        frame: np.ndarray,
+        region: Region | None,
+        numbers: Iterable[int],
+        view: View = AS_IT_IS,
     ) -> Prepared:
-        """What some of the streams keep of a frame, uint8 (H, W, 3) BGR."""
+        """What some of the streams keep of a frame, uint8 (H, W, 3) BGR, seen in a way."""
         cut = region.cut(frame) if region else frame
         return {
             number: self.streams[number].prepare(
-                cut if self.streams[number].focus else frame
+                view.of(cut if self.streams[number].focus else frame)
             )
             for number in numbers
         }

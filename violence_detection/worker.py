@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import files
+from violence_detection import files, views
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import VideoError
@@ -65,7 +65,7 @@ class Worker:
         """
         self._root, self._cache, self._extractor = root, cache, extractor
         self._decoders = config.workers or cpu_count() or 1
-        self._timeout_s = config.video_timeout
+        self._timeout_s, self._views = config.video_timeout, config.views
 
     def work(self, videos: Iterable[Video], note: Callable[[Done], None]) -> None:
         """Write the array of each video that has one.
@@ -102,7 +102,8 @@ class Worker:
                     if one.clip is None:
                         note(one.done)
                     else:
-                        yield one, one.clip.pictures
+                        pictures = one.clip.views
+                        yield one, pictures.reshape(-1, *pictures.shape[2:])
             finally:
                 for future in flying:
                     future.cancel()
@@ -113,7 +114,7 @@ class Worker:
         start_s = time.monotonic()
         clip = None
         try:
-            _check_name(video.key)
+            _check_name(video.key, self._views)
             stat = path.stat()
             if not S_ISREG(stat.st_mode):  # reading a pipe waits for ever
                 raise VideoError("it is not a plain file")
@@ -128,6 +129,7 @@ class Worker:
                 path,
                 video.start_s,
                 video.end_s,
+                views.drawn(self._views, entry.digest),
                 timeout_s=self._timeout_s,
             )
         except VideoError as error:
@@ -143,9 +145,12 @@ class Worker:
         if not np.isfinite(features).all():
             entry = _failed(entry, "its features are not finite in float16")
         else:
+            features = features.reshape(len(clip.views), -1, features.shape[-1])
+            digest, *of_views = self._cache.write_arrays(entry.path, features)
             entry = dataclasses.replace(
                 entry,
-                array_digest=self._cache.write_array(entry.path, features),
+                array_digest=digest,
+                views=" ".join(of_views),
                 frames=clip.frames,
                 fps=round(clip.fps, 6),
                 duration_s=round(clip.duration_s, 6),
@@ -164,8 +169,8 @@ def _failed(entry: Entry, reason: str) -> Entry:
     return dataclasses.replace(entry, status="failed", error=reason)
 
 
-def _check_name(key: str) -> None:
-    name = f"{PurePosixPath(key).name}.npy"
+def _check_name(key: str, views: int) -> None:
+    name = PurePosixPath(key).name + (f".view{views}.npy" if views else ".npy")
     if len(name.encode()) > _NAME_BYTES:
         raise VideoError(
             f"its name is too long for an array to be named after it ({len(name.encode())} of "
