@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from violence_detection import files, isolation, runtime
 from violence_detection.cache import Entry, FeatureCache, FeatureSpace
@@ -17,6 +18,8 @@ from violence_detection.config import TrainConfig
 from violence_detection.videos import SPLITS
 
 runtime.import_tensorflow()
+settings.register_profile("untimed", deadline=None)  # machines are noisy
+settings.load_profile("untimed")
 
 
 @pytest.fixture

@@ -900,3 +900,116 @@ def test_real_clips_give_features_that_differ(extract, tmp_path):
     ]
     assert all(0.1 < array.mean() < 1.5 and array.min() >= 0 for array in arrays)
     assert np.std([array.mean(0) for array in arrays], axis=0).mean() > 0.05
+
+
+# -- shards
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Everything that must be the same however the work was divided."""
+    return contents(folder) | {
+        "splits.csv": (folder.parent / "splits.csv").read_bytes()
+    }
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_shards_leave_what_one_extraction_does(extract, tmp_path, order):
+    expected = bytes_of(extract(cache_dir=str(tmp_path / "one")).features)
+    for number in order:
+        assert "splits.csv" not in {path.name for path in tmp_path.rglob("cache/*/*")}
+        part = extract(shard=f"{number}/3")
+        assert (part.extracted, part.reused, part.failed) == (part.videos, 0, 0)
+    assert bytes_of(part.features) == expected
+    assert len(usable_entries(FeatureCache.open(part.features))) == 12
+    assert not list(part.features.glob("*.jsonl"))
+    assert counts(extract()) == (0, 12, 0)
+
+
+def test_features_are_not_complete_before_the_last_shard(extract):
+    part = extract(shard="1/3")
+    assert 0 < part.videos < 12
+    with pytest.raises(CacheError, match="of other shards than 1-of-3 are not done"):
+        usable_entries(FeatureCache.open(part.features))
+    assert counts(extract(shard="1/3")) == (0, part.videos, 0)
+
+
+def test_an_extraction_takes_over_what_shards_have_done(extract):
+    part = extract(shard="2/3")
+    assert counts(extract()) == (12 - part.videos, part.videos, 0)
+
+
+def test_what_a_killed_shard_noted_is_known_to_all(extract, monkeypatch):
+    noted, note = [], FeatureCache.note
+
+    def interrupted(self, entry):
+        note(self, entry)
+        noted.append(entry.path)
+        if len(noted) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureCache, "note", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract(shard="1/2")
+    assert extract(shard="1/2").reused == 2
+    assert extract(shard="2/2").reused == 0
+    assert counts(extract()) == (0, 12, 0)
+
+
+def test_a_shard_at_work_keeps_what_it_noted_when_another_merges(extract, tmp_path):
+    """The other one rewrites the manifest while this one is under way."""
+    expected = bytes_of(extract(cache_dir=str(tmp_path / "one")).features)
+    results, note = {}, FeatureCache.note
+
+    def slow_note(self, entry):
+        note(self, entry)
+        if "1-of-2" in str(self._journal_path) and not results:
+            results[2] = extract(shard="2/2")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureCache, "note", slow_note)
+        one = extract(shard="1/2")
+    assert one.extracted + results[2].extracted == 12
+    assert bytes_of(one.features) == expected
+
+
+def test_a_video_that_cannot_be_read_is_its_shard_s(extract, dataset_dir, tmp_path):
+    spoil(dataset_dir / "fight" / "0.mp4")
+    (dataset_dir / "videos.csv").write_text(
+        "path,label\n"
+        + "".join(f"fight/{n}.mp4,fight\nnoFight/{n}.mp4,noFight\n" for n in range(6))
+        + "fight/gone.mp4,fight\n"
+    )
+    settings = {"max_failures": 1.0}
+    whole = extract(cache_dir=str(tmp_path / "one"), **settings)
+    parts = [extract(shard=f"{number}/2", **settings) for number in (1, 2)]
+    assert sum(part.failed for part in parts) == whole.failed == 2
+    assert bytes_of(parts[1].features) == bytes_of(whole.features)
+
+
+def test_too_many_shards_leave_some_without_a_video(extract):
+    for number in range(1, 41):
+        extract(shard=f"{number}/40")
+    assert counts(extract()) == (0, 12, 0)
+
+
+@pytest.mark.slow
+def test_two_shards_at_once_leave_what_one_extraction_does(dataset_dir, tmp_path):
+    def command(cache: str, *flags: str) -> list[str]:
+        small = ["--backbone", "mobilenetv2", "--weights", "random", "--frames", "4"]
+        code = "from violence_detection.cli import extract_features as e; e()"
+        places = [str(dataset_dir), "--cache-dir", str(tmp_path / cache)]
+        size = ["--frame-size", "32", "-q"]
+        return [sys.executable, "-c", code, *places, *small, *size, *flags]
+
+    running = [
+        subprocess.Popen(command("cache", "--shard", f"{number}/2"))
+        for number in (1, 2)
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    subprocess.run(command("one"), check=True)
+    one, cache = (
+        next((tmp_path / name).rglob("extraction.json")).parent
+        for name in ("one", "cache")
+    )
+    assert bytes_of(cache) == bytes_of(one)

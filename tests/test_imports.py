@@ -17,7 +17,7 @@ errors units files parts settings config runs
 SHELVES
 runtime schedule metrics figures report progress isolation
 videos splits decoder seeking focus views pictures frames windows inspection
-cache kept_splits known extractor worker extraction features
+cache shards kept_splits known extractor worker cluster extraction features
 dataset model selection training_step training_state epochs training_run training
 evaluation prediction people drawing demo
 door cli

@@ -6,21 +6,17 @@ import hashlib
 import io
 import itertools
 import json
-import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from violence_detection import files
 from violence_detection.errors import CacheError
 from violence_detection.units import counted
-
-log = logging.getLogger(__name__)
 
 RECIPE_VERSION = 1
 _DIGITS = 8
@@ -148,34 +144,20 @@ def dataset_name(root: Path, asked: str | None = None) -> str:
     return f"{real.name or 'root'}-{digits}"
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock; another extraction that holds it is waited for."""
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log.info(f"Another extraction works in {folder}; waiting for it.")
-            lock.acquire()
-    except OSError as error:
-        raise files.write_error(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 class FeatureCache:
     """The folder of one feature space of one dataset."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, journal: str = "") -> None:
+        """
+        Args:
+            folder: Where it is.
+            journal: Of the shard that notes what it does; empty where there are none.
+        """
         self.dir = folder.resolve()
         self.manifest_path = self.dir / "manifest.csv"
         self.former_path = self.dir / "manifest.former.csv"
         self.extraction_path = self.dir / "extraction.json"
-        self._journal_path = self.dir / "manifest.journal.jsonl"
+        self._journal_path = self.dir / _journal_name(journal)
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -240,16 +222,16 @@ class FeatureCache:
         return _read_entries(self.former_path)
 
     def known(self) -> dict[str, Entry]:
-        """What is known of each video: the manifest, and after it what a killed run noted."""
-        return {entry.path: entry for entry in (*self.entries(), *self._journal())}
+        """What is known of each video: the manifest, and after it what shards and killed runs
+        noted."""
+        return {entry.path: entry for entry in (*self.entries(), *self._noted())}
 
-    def _journal(self) -> Iterator[Entry]:
-        if not self._journal_path.is_file():
-            return
-        for line in self._journal_path.read_bytes().split(b"\n"):
-            # A line torn by the kill is passed over; its video is read again.
-            with contextlib.suppress(CacheError, ValueError):
-                yield Entry.of(json.loads(line))
+    def _noted(self) -> Iterator[Entry]:
+        for path in sorted(self.dir.glob(_journal_name("*", ""))):
+            for line in path.read_bytes().split(b"\n"):
+                # A line torn by the kill is passed over; its video is read again.
+                with contextlib.suppress(CacheError, ValueError):
+                    yield Entry.of(json.loads(line))
 
     def note(self, entry: Entry) -> None:
         """Add a row to the journal, so that a kill loses nothing that is done."""
@@ -261,13 +243,16 @@ class FeatureCache:
         except OSError as error:
             raise files.write_error(self._journal_path, error) from error
 
-    def write_manifest(self, entries: Iterable[Entry]) -> None:
-        """Replace the manifest, and drop the journal that led to it."""
+    def write_manifest(
+        self, entries: Iterable[Entry], busy: Collection[str] = ()
+    ) -> None:
+        """Replace the manifest, and drop the journals that led to it, but for those of `busy`
+        shards."""
         rows = sorted(entries, key=lambda entry: entry.path)
         usable = {entry.path for entry in rows if entry.usable}
         earlier = {
             entry.path: entry
-            for entry in (*self.former(), *self.entries(), *self._journal())
+            for entry in (*self.former(), *self.entries(), *self._noted())
             if entry.usable
         }
         former = [
@@ -279,7 +264,10 @@ class FeatureCache:
         if former or self.former_path.is_file():
             files.write_csv(self.former_path, COLUMNS, map(asdict, former))
         files.write_csv(self.manifest_path, COLUMNS, map(asdict, rows))
-        self._journal_path.unlink(missing_ok=True)
+        kept = {_journal_name(shard) for shard in busy}
+        for path in self.dir.glob(_journal_name("*", "")):
+            if path.name not in kept:
+                path.unlink(missing_ok=True)
 
     # -- the arrays
 
@@ -360,6 +348,10 @@ class FeatureCache:
             )
         except (CacheError, OSError):
             return False
+
+
+def _journal_name(shard: str, dot: str = ".") -> str:
+    return f"manifest.journal{shard and dot}{shard}.jsonl"
 
 
 def _read_entries(path: Path) -> list[Entry]:

@@ -115,9 +115,35 @@ class ExtractConfig(FeatureConfig):
         low=0,
         high=99,
     )
+    executor: str = option(
+        "local",
+        "Where the work is done: on this machine, or on a Ray cluster that shares the folders.",
+        choices=("local", "ray"),
+    )
+    address: str | None = option(
+        None, "Of the Ray cluster; default: one is started on this machine."
+    )
+    machines: int | None = option(
+        None,
+        "How often Ray runs the backbone; default: once on each machine of the cluster.",
+        low=1,
+        high=10_000,
+    )
+    shard: str | None = option(
+        None,
+        "Do part I of N of the videos (`I/N`), beside others that do the rest, on one cache.",
+    )
     verify: bool = option(
         False, "Read every video and array again and compare digests."
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("address", "machines"):
+            if self.executor != "ray" and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"`{name}` must come with executor=ray. Received: executor={self.executor}"
+                )
 
 
 @dataclass(frozen=True)

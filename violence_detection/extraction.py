@@ -5,17 +5,16 @@ import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from violence_detection import files, progress
+from violence_detection import cluster, files, isolation, progress
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import CacheError, DatasetError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.known import ByContent
-from violence_detection.units import counted
 from violence_detection.videos import Video, VideoFolder
 from violence_detection.worker import ABSENT, Done, Worker
 
@@ -127,14 +126,6 @@ class ExtractionJob:
                 self.moved[video.key] = moved
             else:
                 self.todo.append(video)
-        found = len(self.entries) + len(self.moved)
-        log.info(
-            f"{counted(len(self.todo), 'video')} to extract, {found} known already"
-        )
-        if self.moved:
-            log.info(
-                f"Recognised under another name: {counted(len(self.moved), 'video')}."
-            )
 
     def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:
         if entry is None or (not entry.usable and self.config.retry_failed):
@@ -142,7 +133,7 @@ class ExtractionJob:
         try:
             stat = (self.folder.root / video.path).stat()
         except OSError:
-            return None
+            return entry if entry.error == ABSENT else None
         unchanged = (entry.size, entry.mtime) == (stat.st_size, stat.st_mtime_ns)
         if not unchanged or self.config.verify:
             try:
@@ -172,14 +163,26 @@ class ExtractionJob:
         self._take_over()
         if not self.todo:
             return
-        worker = Worker(self.folder.root, self.cache, self.extractor, self.config)
         with progress.track("Extracting", len(self.todo), "videos") as step:
 
             def note(done: Done) -> None:
                 self._finish(done)
                 step()
 
-            worker.work(self.todo, note)
+            self._work(note)
+
+    def _work(self, note: Callable[[Done], None]) -> None:
+        root, config = self.folder.root, self.config
+        if config.executor == "ray":
+            space = self.extractor.space
+            cluster.work(
+                self.todo, note, root=root, cache=self.cache, space=space, config=config
+            )
+            return
+        try:
+            Worker(root, self.cache, self.extractor, config).work(self.todo, note)
+        finally:
+            isolation.dismiss()
 
     def _take_over(self) -> None:
         """Give the arrays of videos that were moved their new names."""
@@ -241,11 +244,15 @@ class ExtractionJob:
                     f"of {label}, e.g. {path} ({reason})"
                 )
 
-    def write_manifest(self, assigned: Mapping[str, str]) -> None:
-        self.cache.write_manifest(
+    def write_manifest(
+        self, assigned: Mapping[str, str], busy: Collection[str] = ()
+    ) -> None:
+        """Write what is known of each video, with its split; see FeatureCache."""
+        entries = [
             dataclasses.replace(entry, split=assigned.get(key, ""))
             for key, entry in {**self.before, **self.entries}.items()
-        )
+        ]
+        self.cache.write_manifest(entries, busy)
 
     def report(self) -> Extraction:
         return Extraction(

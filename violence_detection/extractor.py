@@ -12,6 +12,7 @@ import numpy as np
 
 from violence_detection import focus, parts, runtime, units, windows
 from violence_detection.cache import RECIPE_VERSION, FeatureSpace
+from violence_detection.config import ExtractConfig
 from violence_detection.errors import VideoError, WeightsError
 from violence_detection.frames import ClipReader, sample_indices
 from violence_detection.windows import Slot, WindowPlan
@@ -100,6 +101,29 @@ class FeatureExtractor:
             "engines", engine, backbone=network, precision=precision, kept=kept
         )
         return cls(space, reader, encode, batch_size=batch_size)
+
+    @classmethod
+    def of_config(cls, config: ExtractConfig) -> Self:
+        """The extractor that was asked for, on the engine and in the precision that are here.
+
+        Raises:
+            ConfigError, WeightsError: See `build`.
+        """
+        engine = runtime.engine(config.engine)
+        return cls.build(
+            backbone=config.backbone,
+            weights=config.weights,
+            stream=config.stream,
+            frames=config.frames,
+            frame_size=config.frame_size,
+            engine=engine,
+            precision=runtime.engine_precision(
+                engine, config.mixed_precision, backbone=config.backbone
+            ),
+            engine_dir=Path(config.cache_dir) / ".engines",
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
 
     @classmethod
     def of_space(

@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, runtime, splits, videos
-from violence_detection.cache import FeatureCache, alone, dataset_name
+from violence_detection import files, runtime, shards, splits, videos
+from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import (
     DatasetError,
@@ -17,6 +18,7 @@ from violence_detection.errors import (
 from violence_detection.extraction import Extraction, ExtractionJob
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.kept_splits import KeptSplits
+from violence_detection.shards import Shard
 from violence_detection.units import counted
 from violence_detection.videos import VideoFolder
 
@@ -39,45 +41,123 @@ def extract(
         WeightsError: If the backbone's weights cannot be had.
         ViolenceDetectionError: If the cache cannot be written.
     """
-    # -- from what: the videos, with label, recording and given split
-    folder = read_videos(video_dir, config)
-    dataset_dir = _dataset_dir(video_dir, config)
-    files.ensure_writable(dataset_dir)
-    kept_splits = KeptSplits(dataset_dir)
-    kept_splits.check(video_dir, config, force=force)
+    stage = _Stage(video_dir, config, force=force)
+    files.ensure_writable(stage.dataset_dir)
+    return stage.extract_all() if stage.shard is None else stage.extract_shard()
 
-    # -- with what: the backbone, which with its weights names the feature space
-    runtime.import_tensorflow()
-    extractor = _extractor(config)
-    cache = FeatureCache(dataset_dir / extractor.space.name)
-    log.info(f"Features go to {cache.dir}")
 
-    with alone(cache.dir):
-        # -- what is done already
-        files.sweep_temporary(cache.dir)
-        settings = _settings(cache, video_dir, config, extractor, folder)
-        unfinished = {"complete": False, "stopped": "interrupted"}
-        job = ExtractionJob(folder, cache, extractor, config)
-        job.recognise(cache.known(), again=force)
+class _Stage:
+    """An extraction: from what, with what, to where."""
 
-        # -- go, and whatever happens keep what is done
+    def __init__(self, video_dir: Path, config: ExtractConfig, *, force: bool) -> None:
+        self.config, self.force = config, force
+        self.shard = Shard.parse(config.shard) if config.shard else None
+
+        # -- from what: the videos, with label, recording and given split
+        self.folder = self.share = read_videos(video_dir, config)
+        if self.shard:
+            own = [video for video in self.folder.videos if self.shard.holds(video.key)]
+            self.share = dataclasses.replace(self.folder, videos=tuple(own))
+            log.info(f"Shard {self.shard} holds {counted(len(own), 'video')}.")
+        self.dataset_dir = Path(config.cache_dir) / dataset_name(
+            video_dir, config.dataset_name
+        )
+        self.kept_splits = KeptSplits(self.dataset_dir)
+        self.kept_splits.check(video_dir, config, force=force)
+
+        # -- with what: the backbone, which with its weights names the feature space
+        runtime.import_tensorflow()
+        self.extractor = FeatureExtractor.of_config(config)
+        self.cache = FeatureCache(
+            self.dataset_dir / self.extractor.space.name,
+            journal=str(self.shard or ""),
+        )
+        log.info(f"Features go to {self.cache.dir}")
+
+    def job(self) -> ExtractionJob:
+        """What is to do, and what is done already."""
+        job = ExtractionJob(self.share, self.cache, self.extractor, self.config)
+        job.recognise(self.cache.known(), again=self.force)
+        found = len(job.entries) + len(job.moved)
+        log.info(f"{counted(len(job.todo), 'video')} to extract, {found} known already")
+        if job.moved:
+            log.info(
+                f"Recognised under another name: {counted(len(job.moved), 'video')}."
+            )
+        return job
+
+    def extract_all(self) -> Extraction:
+        with shards.alone(self.cache.dir):
+            files.sweep_temporary(self.cache.dir)
+            job = self.job()
+            self._run(job)
+            self._finish(job)
+        return job.report()
+
+    def extract_shard(self) -> Extraction:
+        """Extract one shard, and finish the cache where it was the last."""
+        with shards.sharing(self.cache.dir, self.shard):
+            job = self.job()
+            self._run(job)
+        with shards.merging(self.cache.dir) as busy:
+            config = dataclasses.replace(self.config, verify=False, retry_failed=False)
+            whole = ExtractionJob(self.folder, self.cache, self.extractor, config)
+            whole.recognise(self.cache.known())
+            lacking = len(whole.todo) + len(whole.moved)
+            if not lacking:
+                self._finish(whole, busy)
+                return job.report()
+            whole.write_manifest(self.kept_splits.read(), busy)
+            stopped = f"{counted(lacking, 'video')} of other shards than {self.shard} are not done"
+            self._write_settings(complete=False, stopped=stopped)
+            log.info(f"The features are not complete yet: {stopped}.")
+        return job.report()
+
+    def _run(self, job: ExtractionJob) -> None:
+        """Go, and whatever happens keep what is done."""
         if job.todo or job.moved:
-            files.write_json(cache.extraction_path, settings | unfinished)
+            self._write_settings(complete=False, stopped="interrupted")
         try:
             job.run()
-            _check_any_usable(job)
+            if self.shard is None:
+                _check_any_usable(job)
         except BaseException as error:
             with contextlib.suppress(ViolenceDetectionError):
-                job.write_manifest(kept_splits.read())
+                if self.shard is None:
+                    job.write_manifest(self.kept_splits.read())
                 if job.todo and isinstance(error, ViolenceDetectionError):
-                    unfinished["stopped"] = str(error)
-                    files.write_json(cache.extraction_path, settings | unfinished)
+                    self._write_settings(complete=False, stopped=str(error))
             raise
 
-        # -- which side of the split each one is on
-        job.write_manifest(kept_splits.resolve(folder, job.entries, config))
-        files.write_json(cache.extraction_path, settings | {"complete": True})
-    return job.report()
+    def _finish(self, job: ExtractionJob, busy: Collection[str] = ()) -> None:
+        """Say which side of the split each video is on."""
+        _check_any_usable(job)
+        assigned = self.kept_splits.resolve(self.folder, job.entries, self.config)
+        job.write_manifest(assigned, busy)
+        self._write_settings(complete=True)
+
+    def _write_settings(self, **state: Any) -> None:
+        space = self.extractor.space
+        settings = {
+            "dataset": {
+                "name": self.dataset_dir.name,
+                "dir": str(self.folder.root.resolve()),
+            },
+            "grouping": self.folder.grouping,
+            "ungrouped": self.folder.ungrouped,
+            "classes": self.folder.labels,
+            "fingerprint": space.fingerprint,
+            "feature_space": dataclasses.asdict(space),
+            "weights": {
+                "source": self.config.weights,
+                "digest": space.weights_digest,
+                "seed": self.config.seed,
+            },
+            "settings": self.config.as_dict(),
+            "effective": {"engine": space.engine, "precision": space.precision},
+            "versions": runtime.versions(),
+        }
+        files.write_json(self.cache.extraction_path, settings | state)
 
 
 def _check_any_usable(job: ExtractionJob) -> None:
@@ -93,31 +173,22 @@ def plan(
     video_dir: Path, config: ExtractConfig, *, force: bool = False
 ) -> dict[str, Any]:
     """What `extract` would do; nothing is written."""
-    folder = read_videos(video_dir, config)
-    dataset_dir = _dataset_dir(video_dir, config)
-    KeptSplits(dataset_dir).check(video_dir, config, force=force)
-    runtime.import_tensorflow()
-    extractor = _extractor(config)
-    cache = FeatureCache(dataset_dir / extractor.space.name)
-    job = ExtractionJob(folder, cache, extractor, config)
-    job.recognise(cache.known(), again=force)
+    stage = _Stage(video_dir, config, force=force)
+    job = stage.job()
     failed = len(job.failures)
-    absent = [v.path for v in job.todo if not (folder.root / v.path).is_file()]
+    root = stage.folder.root
+    absent = [v.path for v in job.todo if not (root / v.path).is_file()]
     if absent:
         log.warning(f"Not there: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
     return {
         "dry_run": True,
-        "features": str(cache.dir),
-        "videos": len(folder.videos),
+        "features": str(stage.cache.dir),
+        "videos": len(stage.share.videos),
         "to_extract": len(job.todo) - len(absent),
         "not_there": len(absent),
         "reused": len(job.entries) + len(job.moved) - failed,
         "failed": failed,
     }
-
-
-def _dataset_dir(video_dir: Path, config: ExtractConfig) -> Path:
-    return Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
 
 
 def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
@@ -145,48 +216,3 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     for group in splits.leaks(given)[:5]:
         log.warning(f"The given split has recording {group} on more than one side.")
     return folder
-
-
-def _extractor(config: ExtractConfig) -> FeatureExtractor:
-    engine = runtime.engine(config.engine)
-    return FeatureExtractor.build(
-        backbone=config.backbone,
-        weights=config.weights,
-        stream=config.stream,
-        frames=config.frames,
-        frame_size=config.frame_size,
-        engine=engine,
-        precision=runtime.engine_precision(
-            engine, config.mixed_precision, backbone=config.backbone
-        ),
-        engine_dir=Path(config.cache_dir) / ".engines",
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
-
-
-def _settings(
-    cache: FeatureCache,
-    video_dir: Path,
-    config: ExtractConfig,
-    extractor: FeatureExtractor,
-    folder: VideoFolder,
-) -> dict[str, Any]:
-    """What extraction.json holds, but for whether it is complete."""
-    space = extractor.space
-    return {
-        "dataset": {"name": cache.dir.parent.name, "dir": str(video_dir.resolve())},
-        "grouping": folder.grouping,
-        "ungrouped": folder.ungrouped,
-        "classes": folder.labels,
-        "fingerprint": space.fingerprint,
-        "feature_space": dataclasses.asdict(space),
-        "weights": {
-            "source": config.weights,
-            "digest": space.weights_digest,
-            "seed": config.seed,
-        },
-        "settings": config.as_dict(),
-        "effective": {"engine": space.engine, "precision": space.precision},
-        "versions": runtime.versions(),
-    }

@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from violence_detection import files, progress, splits, videos
+from violence_detection import files, isolation, progress, splits, videos
 from violence_detection.config import CheckConfig
 from violence_detection.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.errors import VideoError
@@ -95,7 +95,10 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     folder = videos.read_folder(video_dir, group_pattern=config.group_pattern)
     for note in folder.notes:
         log.info(note)
-    looks, unreadable = _look_at_all(folder, config)
+    try:
+        looks, unreadable = _look_at_all(folder, config)
+    finally:
+        isolation.dismiss()
     digests = _digests_of_equal_sizes(folder.root, looks)
     duplicates = sorted(
         sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1

@@ -52,7 +52,6 @@ class Calls:
             self._ended = True
             for child in self._busy:
                 child.kill()
-        dismiss()
 
     def __call__(
         self, function: Callable, *arguments: Any, timeout_s: float | None = None
