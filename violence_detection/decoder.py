@@ -15,8 +15,9 @@ from stat import S_ISREG
 import cv2
 import numpy as np
 
-from violence_detection import files, units
+from violence_detection import files, pyav, units
 from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.pyav import PyAVDecoder
 
 # OpenCV prints each decoding error; stage one reports them itself.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -38,13 +39,21 @@ SHORT_TOLERANCE = 0.05
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator["Decoder"]:
-    """A decoder that is closed at the end; what OpenCV raises is a VideoError."""
+def opened(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
+    """A decoder that is closed at the end; what OpenCV raises is a VideoError.
+
+    Where OpenCV gives no frame of a file, it is PyAV's, if that is installed.
+    """
     _check_file(path)
     # One thread a video: the parallelism is over videos.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
-        yield Decoder(capture)
+        video = Decoder(capture)
+        if video.starts():
+            yield video
+        else:
+            with contextlib.closing(_by_pyav(path, video.codec)) as other:
+                yield other
     except (cv2.error, MemoryError) as error:
         reason = str(error).strip().splitlines() or ["out of memory"]
         raise VideoError(f"the decoder failed: {reason[0]}") from error
@@ -52,11 +61,24 @@ def opened(path: Path) -> Iterator["Decoder"]:
         capture.release()
 
 
+def _by_pyav(path: Path, codec: str) -> PyAVDecoder:
+    if install := pyav.missing():
+        named = f" ({codec})" if codec.isascii() and codec.isprintable() else ""
+        raise VideoError(
+            "it opens, but no frame of it can be decoded: this build of OpenCV may lack "
+            f"its codec{named}; {install} adds another decoder"
+        )
+    return PyAVDecoder(
+        path, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS
+    )
+
+
 class Decoder:
     """An opened video; iterating grabs its frames as (index, time in seconds)."""
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
+        self._is_grabbed = False
         if not capture.isOpened():
             raise VideoError("not a video that can be opened")
         width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
@@ -69,9 +91,15 @@ class Decoder:
         self.fps = fps if 0 < fps <= 1000 else 0.0
         self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))
 
+    def starts(self) -> bool:
+        """Whether there is a frame; it is grabbed, and iterating begins with it."""
+        self._is_grabbed = self._capture.grab()
+        return self._is_grabbed
+
     def __iter__(self) -> Iterator[tuple[int, float]]:
         index, before_s = 0, -math.inf
-        while self._capture.grab():
+        while self._is_grabbed or self._capture.grab():
+            self._is_grabbed = False
             time_s = self._number(cv2.CAP_PROP_POS_MSEC) / 1000
             if time_s <= max(before_s, _NO_TIME_S):  # no timestamps, or broken ones
                 frame_s = units.frames_to_s(1, self.fps or FALLBACK_FPS)
@@ -96,6 +124,7 @@ class Decoder:
 
     def seek(self, time_s: float) -> None:
         """Go to about a time; iterating again goes on from there, and not always exactly."""
+        self._is_grabbed = False
         self._capture.set(cv2.CAP_PROP_POS_MSEC, time_s * 1000)
 
     def frame_near(self, index: int) -> np.ndarray | None:
@@ -103,6 +132,7 @@ class Decoder:
 
         Which frame exactly is not sure (MPEG-TS, variable rates): for a look, not for features.
         """
+        self._is_grabbed = False
         if not self._capture.set(cv2.CAP_PROP_POS_FRAMES, index):
             return None
         if not self._capture.grab():
