@@ -81,6 +81,7 @@ class Decoder:
         self._is_grabbed = False
         if not capture.isOpened():
             raise VideoError("not a video that can be opened")
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # which 4.11 leaves out
         width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
         height = self._number(cv2.CAP_PROP_FRAME_HEIGHT)
         if width * height > MAX_PIXELS:
