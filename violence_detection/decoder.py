@@ -36,6 +36,7 @@ MAX_PIXELS = 8192 * 4320
 FALLBACK_FPS = 25.0
 _NO_TIME_S = -1e6  # OpenCV gives a time in the far past where there is none
 SHORT_TOLERANCE = 0.05
+_ATTEMPTS = 64  # packets in a row that cannot be decoded
 
 
 @contextlib.contextmanager
@@ -94,12 +95,12 @@ class Decoder:
 
     def starts(self) -> bool:
         """Whether there is a frame; it is grabbed, and iterating begins with it."""
-        self._is_grabbed = self._capture.grab()
+        self._is_grabbed = self._grab()
         return self._is_grabbed
 
     def __iter__(self) -> Iterator[tuple[int, float]]:
         index, before_s = 0, -math.inf
-        while self._is_grabbed or self._capture.grab():
+        while self._is_grabbed or self._grab():
             self._is_grabbed = False
             time_s = self._number(cv2.CAP_PROP_POS_MSEC) / 1000
             if time_s <= max(before_s, _NO_TIME_S):  # no timestamps, or broken ones
@@ -136,12 +137,17 @@ class Decoder:
         self._is_grabbed = False
         if not self._capture.set(cv2.CAP_PROP_POS_FRAMES, index):
             return None
-        if not self._capture.grab():
+        if not self._grab():
             return None
         try:
             return self.retrieve()
         except VideoError:
             return None
+
+    def _grab(self) -> bool:
+        """Grab the next frame; False at the end."""
+        # OpenCV's grab fails at a packet that cannot be decoded, not only at the end.
+        return any(self._capture.grab() for _ in range(_ATTEMPTS))
 
     def _number(self, what: int) -> float:
         value = self._capture.get(what)
