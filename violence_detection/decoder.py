@@ -24,6 +24,14 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 (_set_log_level or cv2.utils.logging.setLogLevel)(0)
 
+# FFmpeg reads playlists too, whatever their names: those open other files, or themselves until
+# it crashes. And it takes some noise for a video, in formats that have no signature.
+_FORMATS = (
+    "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
+    "mxf,nut,ogg,rm,vc1,wtv"
+)
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{_FORMATS}")
+
 # Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
     raise ViolenceDetectionError(
