@@ -17,24 +17,28 @@ def encode(
     codec: str = "libx264",
     pixels: str = "yuv420p",
     times: Iterable[int] | None = None,
+    sound: str | None = None,
     **options,
 ) -> Path:
     """A clip in which every frame looks different, and neighbours alike.
 
     Args:
         times: When each frame is shown, in units of 1 / fps s; default: one after the other.
+        sound: Codec of a tone beside it.
         options: Of the encoder, as FFmpeg names them (`_` for `-`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     width, height = size
     down, across = np.mgrid[:height, :width]
-    with av.open(str(path), "w") as container:
+    # Without bitexact, Matroska gets a random number.
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.time_base = Fraction(1, fps)
         stream.options = {
             name.replace("_", "-"): str(value) for name, value in options.items()
         }
+        track = container.add_stream(sound, rate=44100) if sound else None
         for index, time in zip(range(frames), times or range(frames), strict=False):
             grey = (across * 2 + down + 5 * index) % 256
             colours = np.stack([grey, np.roll(grey, index, 1), 255 - grey], 2)
@@ -42,4 +46,16 @@ def encode(
             frame.pts, frame.time_base = time, Fraction(1, fps)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+        if track:
+            # FLV and MPEG-PS declare the length of whichever is longer.
+            container.mux(track.encode(_tone(0.9 * frames / fps)))
+            container.mux(track.encode(None))
     return path
+
+
+def _tone(duration_s: float) -> av.AudioFrame:
+    times_s = np.arange(0, duration_s, 1 / 44100, dtype=np.float32)
+    wave = np.sin(2 * np.pi * 440 * times_s)[None] / 4
+    tone = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+    tone.sample_rate = 44100
+    return tone
