@@ -14,7 +14,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
 COMMANDS = [line for line in LINES if line.startswith("violence-detection ")]
-OTHER_TOOLS = {"--logdir", "--engines"}
+OTHER_TOOLS = {"--logdir"}
 
 
 def options(command: str) -> set[str]:
