@@ -1,0 +1,217 @@
+"""Tens of thousands of videos: how long a second start takes, and the memory of it.
+
+    python benchmarks/scale.py
+    python benchmarks/scale.py --videos 4000 --extract 2000
+
+Fabricates a dataset of small drawn videos and the cache that a finished extraction leaves of it,
+starts `features.extract` again in a fresh process, and takes off what a process needs that only
+imports TensorFlow and builds the backbone. With `--extract N`, N videos and a quarter of them are
+really extracted: the memory must be the same. Leaves with 1 where a limit is passed.
+"""
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from violence_detection import features, files, runtime, videos
+from violence_detection.cache import Entry, FeatureCache, dataset_name
+from violence_detection.config import ExtractConfig
+from violence_detection.extractor import FeatureExtractor
+
+LIMIT_S = 20.0
+LIMIT_BYTES = 2 * 2**30
+# The entry of a video in the manifest is a few kilobytes; its pictures would be 540.
+LIMIT_BYTES_OF_A_VIDEO = 16 * 2**10
+CLASSES = ("nonviolent", "violent")
+LINKS = 1000  # file systems limit the names that a file may have
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=int, default=31209)
+    parser.add_argument("--extract", type=int, default=0, metavar="N")
+    # What a fresh process of this benchmark does.
+    parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.step:
+        logging.disable(logging.WARNING)
+        STEPS[arguments.step](arguments.folder, arguments.videos)
+        print(json.dumps({"peak_bytes": peak_bytes()}))
+        return
+    passed = second_start(arguments.videos)
+    if arguments.extract:
+        passed &= memory_of_extractions(arguments.extract)
+    sys.exit(0 if passed else 1)
+
+
+def second_start(count: int) -> bool:
+    """Print what a second start on `count` videos takes; whether it is within the limits."""
+    with tempfile.TemporaryDirectory() as folder:
+        run("draw", folder, count)
+        run("fill", folder, count)
+        # The first start finds every array there, draws the split and ends the extraction.
+        first_s, _ = run("extract", folder, count)
+        base_s, base_bytes = run("build", folder, count)
+        total_s, peak = run("extract", folder, count)
+    print(f"{count} videos, of which every one is in the cache")
+    print(f"start that draws the split  {first_s:6.1f} s")
+    print(f"second start                {total_s:6.1f} s, {in_mb(peak)} at its peak")
+    print(f"import and backbone alone   {base_s:6.1f} s, {in_mb(base_bytes)}")
+    own_s, own_bytes = total_s - base_s, peak - base_bytes
+    print(
+        f"the second start's own      {own_s:6.1f} s (limit {LIMIT_S:.0f} s), "
+        f"{in_mb(own_bytes)} (limit {in_mb(LIMIT_BYTES)})"
+    )
+    return total_s < LIMIT_S and own_bytes < LIMIT_BYTES
+
+
+def memory_of_extractions(count: int) -> bool:
+    """Print the peaks of extracting `count` videos and a quarter; whether they are alike."""
+    peaks = {}
+    for number in (count // 4, count):
+        with tempfile.TemporaryDirectory() as folder:
+            run("draw", folder, number)
+            taken_s, peaks[number] = run("extract", folder, number)
+        print(
+            f"extraction of {number:6d} videos  {taken_s:6.1f} s, "
+            f"{in_mb(peaks[number])} at its peak"
+        )
+    few, many = peaks
+    growth_bytes = (peaks[many] - peaks[few]) / (many - few)
+    print(
+        f"growth                       {growth_bytes / 2**10:6.1f} KB a video "
+        f"(limit {LIMIT_BYTES_OF_A_VIDEO / 2**10:.0f} KB)"
+    )
+    return growth_bytes < LIMIT_BYTES_OF_A_VIDEO
+
+
+def run(step: str, folder: str, count: int) -> tuple[float, int]:
+    """Seconds and peak resident bytes of a fresh process that does a step."""
+    command = [sys.executable, __file__, "--step", step]
+    command += ["--folder", folder, "--videos", str(count)]
+    start_s = time.perf_counter()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - start_s, json.loads(done.stdout)["peak_bytes"]
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process since it was started.
+
+    Not `ru_maxrss`, which begins with what the parent had.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
+def in_mb(size_bytes: float) -> str:
+    return f"{size_bytes / 2**20:.0f} MB"
+
+
+# -- what a fresh process does
+
+
+def draw(folder: Path, count: int) -> None:
+    """`count` videos of 24 frames in two class folders; no two have the same bytes."""
+    for label in CLASSES:
+        (folder / "videos" / label).mkdir(parents=True)
+    drawn = folder / "drawn.mp4"
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(drawn), cv2.VideoWriter_fourcc(*"mp4v"), 25, (64, 64))
+    for _ in range(24):
+        coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        writer.write(cv2.resize(coarse, (64, 64)))
+    writer.release()
+    content = drawn.read_bytes()
+    for number in range(count):
+        # A box of the type `free` at the end is passed over by every reader.
+        box = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
+        path = folder / "videos" / CLASSES[number % 2] / f"{number:06d}.mp4"
+        path.write_bytes(content + box)
+
+
+def fill(folder: Path, count: int) -> None:
+    """Arrays of every video and their manifest, as after the last video of an extraction."""
+    config = config_of(folder)
+    space = build_extractor(config).space
+    video_dir = folder / "videos"
+    cache = FeatureCache(Path(config.cache_dir) / dataset_name(video_dir) / space.name)
+    rng = np.random.default_rng(0)
+    entries: list[Entry] = []
+    for number, video in enumerate(videos.read_folder(video_dir).videos):
+        if number % LINKS == 0:
+            written = video.key
+            digest = cache.write_array(written, rng.random((space.frames, space.dim)))
+        else:
+            array = cache.array_path(video.key)
+            array.parent.mkdir(parents=True, exist_ok=True)
+            array.hardlink_to(cache.array_path(written))
+        stat = (video_dir / video.path).stat()
+        entry = Entry(
+            path=video.key,
+            label=video.label,
+            group=video.group,
+            split="",
+            size=stat.st_size,
+            mtime=stat.st_mtime_ns,
+            digest=files.sha256_of_file(video_dir / video.path),
+            array_digest=digest,
+            frames=24,
+            fps=25.0,
+            duration_s=0.96,
+        )
+        entries.append(entry)
+    cache.write_manifest(entries)
+
+
+def build(folder: Path, count: int) -> None:
+    """What every start does before it looks at a video."""
+    build_extractor(config_of(folder))
+
+
+def extract(folder: Path, count: int) -> None:
+    done = features.extract(folder / "videos", config_of(folder))
+    if done.videos != count or done.failed:
+        sys.exit(f"All of {count} videos must be usable. Received: {done.as_dict()}")
+
+
+def config_of(folder: Path) -> ExtractConfig:
+    """Small pictures, so that real extractions are quick; the arrays have the usual size."""
+    return ExtractConfig(
+        cache_dir=str(folder / "cache"),
+        backbone="mobilenetv2",
+        weights="random",
+        frame_size=96,
+    )
+
+
+def build_extractor(config: ExtractConfig) -> FeatureExtractor:
+    runtime.import_tensorflow()
+    return FeatureExtractor.build(
+        backbone=config.backbone,
+        weights=config.weights,
+        stream=config.stream,
+        frames=config.frames,
+        frame_size=config.frame_size,
+        engine=config.engine,
+        precision="float32",
+        batch_size=config.batch_size,
+        seed=config.seed,
+    )
+
+
+STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}
+
+if __name__ == "__main__":
+    main()
