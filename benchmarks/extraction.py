@@ -201,12 +201,14 @@ class Benchmark:
             engine_dir=Path(self._config.cache_dir) / ".engines",
         )
         extractor.encode(self._pictures)  # the first call converts or traces
-        return lambda: (
-            len(self._pictures)
-            * machine.calls_per_s(
+
+        def measure() -> float:
+            batches_per_s = machine.calls_per_s(
                 lambda: extractor.encode(self._pictures), seconds=self._seconds
             )
-        )
+            return len(self._pictures) * batches_per_s
+
+        return measure
 
     def _whole(self) -> Rate:
         """Extraction into a cache of its own each round, as a person would start it."""
