@@ -63,8 +63,17 @@ def test_a_call_that_takes_too_long_is_ended(call):
 
 def test_a_call_that_takes_too_much_memory_is_ended(call):
     too_much = isolation.MEMORY_BYTES + 1
-    with pytest.raises(VideoError, match="it needs more than 2 GB of memory"):
+    with pytest.raises(VideoError, match="it needs more than 1.0 GB of memory"):
         call(bytearray, too_much)
+
+
+def test_children_with_another_limit_are_others(call):
+    child = call(os.getpid)
+    with Calls(memory_bytes=isolation.MEMORY_BYTES // 2) as smaller:
+        assert smaller(os.getpid) != child
+        with pytest.raises(VideoError, match="it needs more than 0.5 GB of memory"):
+            smaller(bytearray, isolation.MEMORY_BYTES * 3 // 4)
+    assert call(len, call(bytes, 1000)) == 1000
 
 
 def test_calls_of_several_threads_run_side_by_side(call):

@@ -44,6 +44,8 @@ MAX_PIXELS = 8192 * 4320
 FALLBACK_FPS = 25.0
 _NO_TIME_S = -1e6  # OpenCV gives a time in the far past where there is none
 SHORT_TOLERANCE = 0.05
+_SOUND_S = 0.15  # by which the sound may be longer than the picture
+_JUMP_S = 3600.0  # between two frames, that no camera leaves
 _ATTEMPTS = 64  # packets in a row that cannot be decoded
 
 
@@ -64,10 +66,15 @@ def opened(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
             with contextlib.closing(_by_pyav(path, video.codec)) as other:
                 yield other
     except (cv2.error, MemoryError) as error:
-        reason = str(error).strip().splitlines() or ["out of memory"]
-        raise VideoError(f"the decoder failed: {reason[0]}") from error
+        raise VideoError(f"the decoder failed: {_reason(error)}") from error
     finally:
         capture.release()
+
+
+def _reason(error: cv2.error | MemoryError) -> str:
+    """What OpenCV says, without where in its source it says so."""
+    first, *_ = str(error).strip().splitlines() or ["out of memory"]
+    return first.rpartition(" error: ")[2]
 
 
 def _by_pyav(path: Path, codec: str) -> PyAVDecoder:
@@ -201,16 +208,21 @@ def _check_file(path: Path) -> None:
 
 
 def damage_of(times_s: Sequence[float], declared: int, fps: float) -> str:
-    """What is wrong where clearly fewer frames are there than declared.
+    """What is wrong where clearly fewer frames are there than declared, or their times jump.
 
     Containers without a frame count declare duration times rate, which is off for
-    variable rates: a video whose timestamps reach its declared end is not short.
+    variable rates and where the sound is longer than the picture: a video whose timestamps
+    reach its declared end, or nearly, is not short.
     """
-    sound = 1 - SHORT_TOLERANCE
+    longest_s = float(np.diff(times_s).max(initial=0.0))
+    if longest_s > _JUMP_S:
+        return f"its timestamps jump by {longest_s:.0f} s"
+    declared_s = units.frames_to_s(declared, fps)
     ends_s = times_s[-1] + units.frames_to_s(1, fps)
     if (
-        len(times_s) >= sound * declared - 1
-        or ends_s >= sound * units.frames_to_s(declared, fps) > 0
+        len(times_s) >= (1 - SHORT_TOLERANCE) * declared - 1
+        or ends_s >= (1 - SHORT_TOLERANCE) * declared_s > 0
+        or ends_s >= declared_s - _SOUND_S > 0
     ):
         return ""
     return f"{len(times_s)} of {declared} declared frames can be decoded"

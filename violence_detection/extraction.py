@@ -92,6 +92,8 @@ class ExtractionJob:
         self.todo: list[Video] = []
         self.extracted = 0
         self._took: list[tuple[float, str]] = []
+        self._totals: Counter[str] = Counter()  # of each class
+        self._failed: Counter[str] = Counter()
         self.start_s = time.monotonic()
         self.shape = (extractor.space.frames, extractor.space.dim)
 
@@ -159,7 +161,11 @@ class ExtractionJob:
 
     def run(self) -> None:
         """Do what is to do, and note each video as it is done."""
-        self._check_failures()
+        self._totals = Counter(video.label for video in self.folder.videos)
+        known = [entry for entry in self.entries.values() if not entry.usable]
+        self._failed = Counter(entry.label for entry in known)
+        for label in self._failed:
+            self._check_failures(label)
         self._take_over()
         if not self.todo:
             return
@@ -223,26 +229,23 @@ class ExtractionJob:
             with contextlib.suppress(OSError):  # of what the file was before
                 self.cache.drop_arrays(entry.path)
         self._note(entry)
-        self._check_failures()
+        self._failed[entry.label] += 1
+        self._check_failures(entry.label)
 
     def _note(self, entry: Entry) -> None:
         self.entries[entry.path] = entry
         self.cache.note(entry)
 
-    def _check_failures(self) -> None:
+    def _check_failures(self, label: str) -> None:
         """Stop before hours are wasted on a class that cannot be read."""
-        totals = Counter(video.label for video in self.folder.videos)
-        failed = Counter(
-            entry.label for entry in self.entries.values() if not entry.usable
-        )
-        for label, count in failed.items():
-            if count > self.config.max_failures * totals[label]:
-                path, reason = self.failures[0]
-                raise DatasetError(
-                    f"At most {self.config.max_failures:.0%} of a class may be unreadable "
-                    f"(--max-failures; 1 never stops). Received: {count} of {totals[label]} videos "
-                    f"of {label}, e.g. {path} ({reason})"
-                )
+        count, total = self._failed[label], self._totals[label]
+        if count > self.config.max_failures * total:
+            path, reason = self.failures[0]
+            raise DatasetError(
+                f"At most {self.config.max_failures:.0%} of a class may be unreadable "
+                f"(--max-failures; 1 never stops). Received: {count} of {total} videos of {label}, "
+                f"e.g. {path} ({reason})"
+            )
 
     def write_manifest(
         self, assigned: Mapping[str, str], busy: Collection[str] = ()

@@ -166,6 +166,11 @@ class FeatureExtractor:
             )
         return extractor
 
+    @property
+    def pictures_of_a_clip(self) -> int:
+        """T times K."""
+        return self.space.frames * len(self.reader.make.streams)
+
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """Features of up to `batch_size` pictures.
 

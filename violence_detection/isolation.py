@@ -22,7 +22,7 @@ from typing import Any, Self
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
-MEMORY_BYTES = 2 * 2**30  # of a child's own, over which it cannot get more
+MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from violence_detection import isolation; isolation.serve(*map(int, sys.argv[2:]))"
@@ -39,7 +39,12 @@ class Calls:
     Leaving the context ends those that are under way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        """
+        Args:
+            memory_bytes: Of its own that each child may have.
+        """
+        self._memory_bytes = memory_bytes
         self._busy: set[_Child] = set()
         self._lock = threading.Lock()
         self._ended = False
@@ -81,7 +86,7 @@ class Calls:
         return answer
 
     def _taken(self) -> "_Child":
-        child = _idle_child() or _Child()
+        child = _idle_child(self._memory_bytes) or _Child(self._memory_bytes)
         with self._lock:
             self._busy.add(child)
             if self._ended:  # while it was started
@@ -89,11 +94,11 @@ class Calls:
         return child
 
 
-def _idle_child() -> "_Child | None":
+def _idle_child(memory_bytes: int) -> "_Child | None":
     with contextlib.suppress(IndexError):
         while True:
             child = _idle.pop()
-            if child.lives:
+            if child.lives and child.memory_bytes == memory_bytes:
                 return child
             child.kill()
     return None
@@ -110,7 +115,8 @@ def dismiss() -> None:
 class _Child:
     """A process that serves calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int) -> None:
+        self.memory_bytes = memory_bytes
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         self._out = Connection(ours_out, readable=False)
@@ -119,7 +125,8 @@ class _Child:
         self._ready = False
         self._ended_with = ""
         self._killing = threading.Lock()
-        arguments = (json.dumps(sys.path), str(theirs_in), str(theirs_out))
+        numbers = (theirs_in, theirs_out, memory_bytes)
+        arguments = (json.dumps(sys.path), *map(str, numbers))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, *arguments],
@@ -192,13 +199,14 @@ def _not_started(came: str) -> ViolenceDetectionError:
 # -- in the child
 
 
-def serve(requests: int, answers: int) -> None:
+def serve(requests: int, answers: int, memory_bytes: int) -> None:
     """Serve calls until the parent is gone.
 
     Args:
         requests, answers: Descriptors of the pipes.
+        memory_bytes: That may be used.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asked, answered = (
         Connection(requests, writable=False),
@@ -224,9 +232,8 @@ def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
     try:
         return False, function(*arguments)
     except MemoryError:
-        return True, VideoError(
-            f"it needs more than {MEMORY_BYTES / 2**30:g} GB of memory"
-        )
+        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+        return True, VideoError(f"it needs more than {limit / 2**30:.1f} GB of memory")
     except Exception as error:
         error.add_note(f"In the child:\n{traceback.format_exc()}")
         return True, error

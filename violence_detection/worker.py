@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import files, views
+from violence_detection import files, isolation, views
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import VideoError
@@ -66,6 +66,9 @@ class Worker:
         self._root, self._cache, self._extractor = root, cache, extractor
         self._decoders = config.workers or cpu_count() or 1
         self._timeout_s, self._views = config.video_timeout, config.views
+        # A child has each picture as a frame's part, in the clip, and pickled.
+        pictures = (1 + config.views) * extractor.pictures_of_a_clip
+        self._clip_bytes = pictures * 3 * extractor.space.frame_size**2
 
     def work(self, videos: Iterable[Video], note: Callable[[Done], None]) -> None:
         """Write the array of each video that has one.
@@ -87,7 +90,7 @@ class Worker:
         flying: deque[Future[_Decoded]] = deque()
         with (
             ThreadPoolExecutor(self._decoders, thread_name_prefix="decode") as pool,
-            Calls() as call,
+            Calls(isolation.MEMORY_BYTES + 3 * self._clip_bytes) as call,
         ):
 
             def launch(count: int) -> None:

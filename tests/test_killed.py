@@ -1,0 +1,108 @@
+"""An extraction that is killed at any moment, again and again, ends as one that was not."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import draw_video
+
+# The whole of stage one, but for the network: starting TensorFlow would take most of the time.
+_PROGRAM = """
+import sys
+import numpy as np
+from violence_detection import runtime
+runtime.import_tensorflow = lambda: None
+from violence_detection.cache import FeatureSpace
+from violence_detection.extractor import FeatureExtractor
+from violence_detection.frames import ClipReader
+
+def of_config(config):
+    space = FeatureSpace(
+        backbone="mobilenetv2", layer="mean", stream=config.stream, frames=8, frame_size=32,
+        resize="area", dim=6, weights_digest="0" * 64, engine="tensorflow", precision="float32",
+    )
+    reader = ClipReader(stream=config.stream, frames=8, frame_size=32)
+    return FeatureExtractor(space, reader, encode, batch_size=16)
+
+def encode(pictures):
+    values = pictures.astype(np.float32)
+    return np.concatenate([values.mean((1, 2)), values.std((1, 2))], 1)
+
+FeatureExtractor.of_config = of_config
+from violence_detection.cli import extract_features
+extract_features(sys.argv[1:])
+"""
+_MARK = "VIOLENCE_DETECTION_TEST"
+VIDEOS = 60
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("killed")
+    for number in range(VIDEOS):
+        label = ("fight", "noFight")[number % 2]
+        draw_video(root / label / f"{number}.mp4", frames=60, seed=number)
+    (root / "fight" / "broken.mp4").write_text("This is no video.")
+    return root
+
+
+def started(videos: Path, cache: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, videos, "--cache-dir", cache, "--views", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {_MARK: str(cache)},
+    )
+
+
+def alive(cache: Path) -> list[str]:
+    """Processes that were started for a cache, and their children."""
+    mark, found = f"{_MARK}={cache}\0".encode(), []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (path / "environ").read_bytes():
+                found.append(path.name)
+        except OSError:
+            continue
+    return found
+
+
+def left(cache: Path) -> dict[str, bytes]:
+    paths = [path for path in cache.rglob("*") if path.is_file()]
+    return {
+        path.relative_to(cache).as_posix(): path.read_bytes()
+        for path in paths
+        if path.name not in (".lock", "extraction.json", "splits.json")
+    }
+
+
+@pytest.mark.slow
+def test_twenty_kills_leave_no_trace(videos, tmp_path):
+    start_s = time.monotonic()
+    assert started(videos, tmp_path / "whole").wait() == 3  # one cannot be read
+    whole_s = time.monotonic() - start_s
+    expected = left(tmp_path / "whole")
+    assert sum(name.endswith(".npy") for name in expected) == 2 * VIDEOS
+
+    rng, interrupted = random.Random(5), 0
+    for number in range(5):
+        cache = tmp_path / str(number)
+        for _ in range(4):
+            process = started(videos, cache)
+            time.sleep(rng.uniform(0, whole_s))
+            interrupted += process.poll() is None
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        for _ in range(100):
+            if not alive(cache):
+                break
+            time.sleep(0.1)
+        assert not alive(cache)
+        assert started(videos, cache).wait() == 3
+        assert left(cache) == expected
+    assert interrupted >= 10
