@@ -152,7 +152,8 @@ def fill(folder: Path, count: int) -> None:
     for number, video in enumerate(videos.read_folder(video_dir).videos):
         if number % LINKS == 0:
             written = video.key
-            digest = cache.write_array(written, rng.random((space.frames, space.dim)))
+            features = rng.random((1, space.frames, space.dim))
+            (digest,) = cache.write_arrays(written, features)
         else:
             array = cache.array_path(video.key)
             array.parent.mkdir(parents=True, exist_ok=True)

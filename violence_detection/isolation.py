@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import json
 import os
+import pickle
 import queue
 import resource
 import signal
@@ -122,10 +123,13 @@ class _Child:
         self._out = Connection(ours_out, readable=False)
         self._in = Connection(ours_in, writable=False)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the child)
+        # Arrays come back in memory that both have: pipes are slow for megabytes.
+        self._arrays = os.memfd_create("arrays")
         self._ready = False
         self._ended_with = ""
         self._killing = threading.Lock()
-        numbers = (theirs_in, theirs_out, memory_bytes)
+        theirs = (theirs_in, theirs_out, self._arrays)
+        numbers = (*theirs, memory_bytes)
         arguments = (json.dumps(sys.path), *map(str, numbers))
         try:
             self._process = subprocess.Popen(
@@ -133,12 +137,13 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
-                pass_fds=(theirs_in, theirs_out),
+                pass_fds=theirs,
                 env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
                 process_group=0,  # Ctrl-C is for the parent
             )
         except OSError as error:
             self._stderr.close()
+            os.close(self._arrays)
             raise _not_started(str(error)) from error
         finally:
             os.close(theirs_in)
@@ -160,7 +165,7 @@ class _Child:
                 raise VideoError(
                     f"it took longer than {timeout_s:g} s (--video-timeout)"
                 )
-            return self._in.recv()
+            return _received(self._in, self._arrays)
         except (EOFError, OSError) as error:
             came = self.kill()
             if self._ready:
@@ -178,6 +183,7 @@ class _Child:
             if not self._stderr.closed:
                 self._ended_with = self._last_words()
                 self._stderr.close()
+                os.close(self._arrays)
             return self._ended_with
 
     def _last_words(self) -> str:
@@ -190,6 +196,30 @@ class _Child:
         return f"{said.strip()[:200]}, exit status {status}"
 
 
+def _received(pipe: Connection, arrays: int) -> Any:
+    """What `_send` has sent."""
+    pickled, sizes = pipe.recv()
+    buffers, offset = [bytearray(size) for size in sizes], 0
+    for buffer in buffers:
+        rest = memoryview(buffer)
+        while rest:
+            count = os.preadv(arrays, [rest], offset)
+            rest, offset = rest[count:], offset + count
+    return pickle.loads(pickled, buffers=buffers)
+
+
+def _send(pipe: Connection, arrays: int, answer: Any) -> None:
+    """Send an answer: the bytes of arrays through memory, the rest through a pipe."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(answer, protocol=5, buffer_callback=buffers.append)
+    views, offset = [buffer.raw() for buffer in buffers], 0
+    for rest in views:
+        while rest:
+            count = os.pwrite(arrays, rest, offset)
+            rest, offset = rest[count:], offset + count
+    pipe.send((pickled, [view.nbytes for view in views]))
+
+
 def _not_started(came: str) -> ViolenceDetectionError:
     return ViolenceDetectionError(
         f"Videos must be decoded in a process of its own. It did not start: {came}"
@@ -199,15 +229,16 @@ def _not_started(came: str) -> ViolenceDetectionError:
 # -- in the child
 
 
-def serve(requests: int, answers: int, memory_bytes: int) -> None:
+def serve(requests: int, answers: int, arrays: int, memory_bytes: int) -> None:
     """Serve calls until the parent is gone.
 
     Args:
-        requests, answers: Descriptors of the pipes.
+        requests, answers, arrays: Descriptors of the pipes, and of memory for arrays.
         memory_bytes: That may be used.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.nice(10)  # the encoder's threads wait for each other, not for decoders
     asked, answered = (
         Connection(requests, writable=False),
         Connection(answers, readable=False),
@@ -216,7 +247,7 @@ def serve(requests: int, answers: int, memory_bytes: int) -> None:
     threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
     answered.send(True)
     while True:
-        answered.send(_result(*calls.get()))
+        _send(answered, arrays, _result(*calls.get()))
 
 
 def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
