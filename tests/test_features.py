@@ -517,8 +517,16 @@ def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
         return call(self, read, *part, **limits)
 
     monkeypatch.setattr(Calls, "__call__", hanging)
-    extraction = extract(max_failures=1.0, video_timeout=1.5)
+    noted, note = [], FeatureCache.note
+    monkeypatch.setattr(
+        FeatureCache,
+        "note",
+        lambda self, entry: noted.append(entry.path) or note(self, entry),
+    )
+    # Batches of one video: with larger ones, the last waits for the hanging ones.
+    extraction = extract(max_failures=1.0, video_timeout=1.5, workers=3, batch_size=4)
     assert counts(extraction) == (10, 0, 2)
+    assert set(noted[-2:]) == {"fight/3.mp4", "noFight/3.mp4"}  # no other waited
     reasons = {reason for _, reason in extraction.failures}
     assert reasons == {"it took longer than 1.5 s (--video-timeout)"}
 

@@ -4,8 +4,8 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import queue
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
@@ -86,8 +86,10 @@ class Worker:
     def _decoded(
         self, videos: Iterator[Video], note: Callable[[Done], None]
     ) -> Iterator[tuple[_Decoded, np.ndarray]]:
-        """The clips, in order; those that cannot be read are noted."""
-        flying: deque[Future[_Decoded]] = deque()
+        """The clips, as they are decoded: a slow one holds no other up. Those that cannot be
+        read are noted."""
+        finished: queue.SimpleQueue[Future[_Decoded]] = queue.SimpleQueue()
+        flying: set[Future[_Decoded]] = set()
         with (
             ThreadPoolExecutor(self._decoders, thread_name_prefix="decode") as pool,
             Calls(isolation.MEMORY_BYTES + 3 * self._clip_bytes) as call,
@@ -95,12 +97,16 @@ class Worker:
 
             def launch(count: int) -> None:
                 for video in itertools.islice(videos, count):
-                    flying.append(pool.submit(self._decode, video, call))
+                    future = pool.submit(self._decode, video, call)
+                    flying.add(future)
+                    future.add_done_callback(finished.put)
 
             launch(2 * self._decoders)  # as many as keep the encoder fed
             try:
                 while flying:
-                    one = flying.popleft().result()
+                    future = finished.get()
+                    flying.remove(future)
+                    one = future.result()
                     launch(1)
                     if one.clip is None:
                         note(one.done)
