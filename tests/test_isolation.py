@@ -3,6 +3,7 @@
 import itertools
 import operator
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from violence_detection import isolation
@@ -74,6 +76,23 @@ def test_children_with_another_limit_are_others(call):
         with pytest.raises(VideoError, match="it needs more than 0.5 GB of memory"):
             smaller(bytearray, isolation.MEMORY_BYTES * 3 // 4)
     assert call(len, call(bytes, 1000)) == 1000
+
+
+@pytest.mark.parametrize("limit", [None, 1000])
+def test_arrays_come_back_as_they_are(limit):
+    """Also where a limit on the size of files leaves no room for them in memory."""
+    array = np.arange(24_000, dtype=np.int16).reshape(2, 3, -1)
+    with Calls(memory_bytes=isolation.MEMORY_BYTES - 1) as call:
+        if limit:
+            call(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
+        for _ in range(2):
+            came = call(tuple, [array, array[:, ::2], np.empty((0, 3)), "text"])
+            np.testing.assert_array_equal(came[0], array)
+            np.testing.assert_array_equal(came[1], array[:, ::2])
+            assert (came[2].shape, came[3]) == ((0, 3), "text")
+            came[0][:] = 0  # it is the caller's own
+    while limit and isolation._idle:
+        isolation._idle.pop().kill()
 
 
 def test_calls_of_several_threads_run_side_by_side(call):

@@ -213,11 +213,15 @@ def _send(pipe: Connection, arrays: int, answer: Any) -> None:
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(answer, protocol=5, buffer_callback=buffers.append)
     views, offset = [buffer.raw() for buffer in buffers], 0
-    for rest in views:
-        while rest:
-            count = os.pwrite(arrays, rest, offset)
-            rest, offset = rest[count:], offset + count
-    pipe.send((pickled, [view.nbytes for view in views]))
+    sizes = [view.nbytes for view in views]
+    try:
+        for rest in views:
+            while rest:
+                count = os.pwrite(arrays, rest, offset)
+                rest, offset = rest[count:], offset + count
+    except OSError:  # `ulimit -f` holds for memory too
+        pickled, sizes = pickle.dumps(answer, protocol=5), []
+    pipe.send((pickled, sizes))
 
 
 def _not_started(came: str) -> ViolenceDetectionError:
