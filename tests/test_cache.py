@@ -212,6 +212,29 @@ def test_a_journal_read_back_is_the_last_of_each_video(tmp_path_factory, entries
     assert cache.known() == {entry.path: entry for entry in entries}
 
 
+def test_the_newest_row_of_all_journals_is_known(tmp_path):
+    plain, shard = FeatureCache(tmp_path), FeatureCache(tmp_path, journal="1-of-2")
+    old = Entry("a/1.mp4", "a", "r", "", status="failed", error="it took longer")
+    new = Entry("a/1.mp4", "a", "r", "", array_digest="ab")
+    for first, second in ((plain, shard), (shard, plain)):
+        first.note(old)
+        second.note(new)
+        assert plain.known() == shard.known() == {new.path: new}
+        plain.write_manifest([])
+        assert not list(tmp_path.glob("*.jsonl"))
+
+
+def test_journals_of_shards_at_work_are_kept(tmp_path):
+    one, two = (FeatureCache(tmp_path, journal=f"{number}-of-2") for number in (1, 2))
+    entries = [Entry(f"a/{number}.mp4", "a", "r", "") for number in (1, 2)]
+    one.note(entries[0])
+    two.note(entries[1])
+    one.write_manifest(entries, busy={"2-of-2"})
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == [
+        "manifest.journal.2-of-2.jsonl"
+    ]
+
+
 def test_the_manifest_has_the_columns_of_the_contract():
     contract = (
         "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"

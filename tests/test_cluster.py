@@ -30,8 +30,9 @@ class FakeRay:
         class RayTaskError(RayError):
             cause = None
 
-    def __init__(self, fate=lambda given: None):
+    def __init__(self, fate=lambda given: None, starting="starts"):
         self.fate, self.machines, self.killed, self.given = fate, 0, 0, []
+        self.starting = starting
 
     def nodes(self):
         there = {"Alive": True, "Resources": {"CPU": 4.0}}
@@ -43,9 +44,14 @@ class FakeRay:
 
         class Machine:
             @classmethod
-            def remote(cls, *task):
+            def remote(cls):
                 ray.machines += 1
                 return cls()
+
+            class start:
+                @staticmethod
+                def remote(*task):
+                    return ray.starting, ray.machines
 
             class work:
                 @staticmethod
@@ -56,9 +62,14 @@ class FakeRay:
         return lambda _: Machine
 
     def wait(self, answers, timeout):
-        return answers[:1], answers[1:]
+        placed = [answer for answer in answers if answer != ("never", self.machines)]
+        return placed[:1], []
 
     def get(self, answer):
+        if isinstance(answer[0], str):
+            if answer[0] == "dies":
+                raise self.exceptions.RayError
+            return None
         self.fate(answer)
         return [Done(Entry(one.path, one.label, one.group, ""), 0.1) for one in answer]
 
@@ -68,7 +79,7 @@ class FakeRay:
 
 def work(ray, size=None, videos=VIDEOS) -> list[Entry]:
     done: list[Done] = []
-    crew = _Crew(ray, (), size)
+    crew = _Crew(ray, (Path("/nowhere"),), size)
     crew.work(deque(videos), done.append)
     return [one.entry for one in done]
 
@@ -122,6 +133,41 @@ def test_an_error_of_a_machine_ends_the_work():
     with pytest.raises(ViolenceDetectionError, match="the disk is full") as caught:
         work(ray)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_machine_that_is_never_placed_is_given_nothing():
+    ray = FakeRay(starting="never")  # the last one to be made
+    assert len(work(ray)) == 20
+
+
+def test_machines_that_die_on_the_way_end_the_work():
+    with pytest.raises(ViolenceDetectionError, match="Machines of the cluster must st"):
+        work(FakeRay(starting="dies"))
+
+
+@pytest.mark.parametrize(
+    "cpus, asked, expected",
+    [
+        ([4, 4], None, (2, 4)),
+        ([0, 5, 5], None, (2, 5)),
+        ([2, 8], None, (2, 2)),
+        ([2], 2, (2, 1)),
+        ([2], 3, (2, 1)),
+        ([5, 5], 3, (3, 2)),
+        ([5, 5], 4, (4, 2)),
+        ([1, 16], 3, (3, 5)),
+        ([16], 1, (1, 16)),
+    ],
+)
+def test_workers_fit_on_the_nodes(cpus, asked, expected):
+    count, share = cluster.fitting(cpus, asked)
+    assert (count, share) == expected
+    assert sum(node // share for node in cpus) >= count
+
+
+def test_a_cluster_without_a_cpu_is_refused():
+    with pytest.raises(ConfigError, match="must have a machine with a CPU"):
+        cluster.fitting([0, 0], None)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):

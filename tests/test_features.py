@@ -165,7 +165,7 @@ def test_the_json_has_the_keys_of_the_contract(extract):
     result = extract().as_dict()
     assert set(result) == set(
         "features videos extracted reused failed failures frames slowest seconds videos_per_s "
-        "engine precision".split()
+        "engine precision complete".split()
     )
     assert (
         result["videos"]
@@ -535,7 +535,8 @@ def test_a_pipe_in_place_of_a_video_is_not_waited_for(extract, dataset_dir):
     path = dataset_dir / "fight" / "0.mp4"
     path.unlink()
     os.mkfifo(path)
-    assert extract().failures == (("fight/0.mp4", "it is not a plain file"),)
+    for _ in range(2):
+        assert extract().failures == (("fight/0.mp4", "it is not a plain file"),)
 
 
 def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
@@ -993,6 +994,70 @@ def test_a_video_that_cannot_be_read_is_its_shard_s(extract, dataset_dir, tmp_pa
     parts = [extract(shard=f"{number}/2", **settings) for number in (1, 2)]
     assert sum(part.failed for part in parts) == whole.failed == 2
     assert bytes_of(parts[1].features) == bytes_of(whole.features)
+
+
+def write_table(root: Path, *more: str) -> None:
+    rows = [
+        f"{label}/{n}.mp4,{label}" for n in range(6) for label in ("fight", "noFight")
+    ]
+    (root / "videos.csv").write_text("\n".join(["path,label", *rows, *more]) + "\n")
+
+
+def test_shards_complete_with_what_is_no_file_at_all(extract, dataset_dir):
+    (dataset_dir / "folder.mp4").mkdir()
+    long = draw_video(dataset_dir / ("x" * 248 + ".mp4"), seed=70)
+    write_table(dataset_dir, "folder.mp4,fight", "gone.mp4,fight", f"{long.name},fight")
+    for _ in range(2):
+        parts = [extract(shard=f"{n}/2", max_failures=1.0) for n in (1, 2)]
+        assert sum(part.failed for part in parts) == 3
+        assert parts[1].complete
+    whole = extract(max_failures=1.0)
+    assert counts(whole) == (0, 12, 3)
+
+
+def test_failures_are_a_share_of_the_whole_class(extract, dataset_dir):
+    """Not of the few that a shard holds of it."""
+    spoil(dataset_dir / "fight" / "0.mp4")
+    failed = [extract(shard=f"{number}/4").failed for number in (1, 2, 3, 4)]
+    assert sum(failed) == 1
+    assert usable_entries(FeatureCache.open(extract().features))
+
+
+def test_shards_together_hold_to_max_failures(extract, dataset_dir):
+    spoil(dataset_dir / "fight" / "0.mp4")
+    spoil(dataset_dir / "fight" / "1.mp4")
+    settings = {"max_failures": 0.2}
+    with pytest.raises(DatasetError, match="Received: 2 of 6 videos of fight"):
+        for number in (1, 2, 3, 4, 5, 6):
+            extract(shard=f"{number}/6", **settings)
+
+
+def test_the_last_shard_sweeps_what_a_kill_left(extract):
+    folder = extract(shard="1/2").features
+    leftover = folder / "fight" / "9.mp4.npy.partial-01234567-99-abcd"
+    leftover.parent.mkdir(exist_ok=True)
+    leftover.touch()
+    assert not extract(shard="1/2").complete
+    assert leftover.exists()
+    assert extract(shard="2/2").complete
+    assert not leftover.exists()
+
+
+def test_a_copy_with_too_long_a_name_is_listed_each_time(extract, dataset_dir):
+    extract()
+    source = dataset_dir / "fight" / "0.mp4"
+    shutil.copy(source, source.with_name("x" * 250 + ".mp4"))
+    for _ in range(2):
+        extraction = extract()
+        assert counts(extraction) == (0, 12, 1)
+        assert "its name is too long" in extraction.failures[0][1]
+
+
+def test_a_missing_video_may_change_its_class(extract, dataset_dir):
+    write_table(dataset_dir, "gone.mp4,fight")
+    assert counts(extract(max_failures=1.0)) == (12, 0, 1)
+    write_table(dataset_dir, "gone.mp4,noFight")
+    assert counts(extract(max_failures=1.0)) == (0, 12, 1)
 
 
 def test_too_many_shards_leave_some_without_a_video(extract):

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,21 +53,23 @@ def test_the_name_appears_only_when_everything_is_written(tmp_path):
         file.write(b"half")
         assert not path.exists()
         (partial,) = path.parent.iterdir()
-        assert f".partial-{os.getpid()}" in partial.name
+        assert ".partial-" in partial.name and f"-{os.getpid()}-" in partial.name
         assert not partial.name.endswith(".npy")
     assert path.read_bytes() == b"half"
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_only_what_dead_processes_left_is_swept_from_a_shared_folder(tmp_path):
-    for pid in (os.getpid(), 2**22 + 1):
-        (tmp_path / f"a.partial-{pid}-x").touch()
-        (tmp_path / f".partial-{pid}-a.xml").touch()
+    mine = files.temporary_mark()
+    dead = mine.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")
+    elsewhere = re.sub(r"partial-\w+", "partial-01234567", dead)
+    for mark in (mine, dead, elsewhere):
+        (tmp_path / f"a{mark}").touch()
+        (tmp_path / f"{mark}-a.xml").touch()
     (tmp_path / "whole.xml").touch()
     files.sweep_dead(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [f"a.partial-{os.getpid()}-x", f".partial-{os.getpid()}-a.xml", "whole.xml"]
-    )
+    kept = [f"a{mine}", f"{mine}-a.xml", f"a{elsewhere}", f"{elsewhere}-a.xml"]
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "whole.xml"}
 
 
 def test_a_name_as_long_as_may_be_can_be_written(tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -54,6 +55,28 @@ def test_a_crash_is_an_error_and_the_next_call_has_another_child(call, number):
 def test_a_child_that_leaves_says_with_what(call):
     with pytest.raises(VideoError, match=r"crashed \(no word, exit status 7\)"):
         call(os._exit, 7)
+
+
+def test_a_function_that_the_child_does_not_have_is_named(call, monkeypatch):
+    module = types.ModuleType("nowhere")
+    exec("def function(): pass", module.__dict__)
+    monkeypatch.setitem(sys.modules, "nowhere", module)
+    with pytest.raises(VideoError, match="crashed .*No module named 'nowhere'"):
+        call(module.function)
+    assert call(operator.add, 1, 2) == 3
+
+
+def test_descriptors_that_run_out_are_no_fault_of_the_video(monkeypatch):
+    def refuse(*_):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(isolation, "_idle", [])
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    with (
+        Calls() as call,
+        pytest.raises(ViolenceDetectionError, match="did not start: .*Too many open"),
+    ):
+        call(os.getpid)
 
 
 def test_a_call_that_takes_too_long_is_ended(call):

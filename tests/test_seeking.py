@@ -34,6 +34,9 @@ FILES = {
 }
 UNTOLD = {
     "b-frames.avi": {**X264, "bf": 3},
+    "hevc.ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
+    "hevc.m2ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
+    "mpeg4.ts": {"codec": "mpeg4", "g": 24, "bf": 2},
     "mpeg2.ts": {"codec": "mpeg2video", "bf": 2},
     "vp8.webm": {"codec": "libvpx", "cpu_used": 8, "deadline": "realtime"},
 }

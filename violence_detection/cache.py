@@ -7,7 +7,8 @@ import io
 import itertools
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -226,17 +227,21 @@ class FeatureCache:
         noted."""
         return {entry.path: entry for entry in (*self.entries(), *self._noted())}
 
-    def _noted(self) -> Iterator[Entry]:
+    def _noted(self) -> list[Entry]:
+        """Rows of all journals, the oldest first."""
+        found = []
         for path in sorted(self.dir.glob(_journal_name("*", ""))):
             for line in path.read_bytes().split(b"\n"):
                 # A line torn by the kill is passed over; its video is read again.
                 with contextlib.suppress(CacheError, ValueError):
-                    yield Entry.of(json.loads(line))
+                    row = json.loads(line)
+                    found.append((float(row.pop("at", 0)), Entry.of(row)))
+        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
     def note(self, entry: Entry) -> None:
         """Add a row to the journal, so that a kill loses nothing that is done."""
         # The line break comes first: it ends a line that a kill has torn.
-        line = "\n" + json.dumps(asdict(entry))
+        line = "\n" + json.dumps(asdict(entry) | {"at": time.time()})
         try:
             with open(self._journal_path, "a", encoding="utf-8") as journal:
                 journal.write(line)

@@ -103,7 +103,9 @@ def extract_features(
         f"{result['videos_per_s']:.1f} videos/s",
         *_slowest_lines(result["slowest"]),
         *_failure_lines(result["failures"]),
-        f"next        violence-detection train --features {result['features']}",
+        f"next        violence-detection train --features {result['features']}"
+        if extraction.complete
+        else "next        the other shards, then training",
     ]
     finish(result, shared, lines, failed=extraction.failed)
 

@@ -269,7 +269,7 @@ def _film(
 
 def _write_clip(path: Path, frames: Iterator[np.ndarray], recording: Recording) -> None:
     # OpenCV takes the container from the suffix, so the mark goes before it.
-    mark = f"{files.TEMPORARY_MARK}{os.getpid()}"
+    mark = files.temporary_mark()
     temporary = path.with_name(f"{path.stem}{mark}{path.suffix}")
     height, width = recording.background.shape[:2]
     codec = cv2.VideoWriter.fourcc(*"mp4v")

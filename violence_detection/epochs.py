@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import time
 from typing import Any
 
@@ -278,7 +277,7 @@ class Trainer:
 def save_classifier(classifier: keras.Model, path) -> None:
     """Save under a temporary name, then rename: a kill leaves the model before."""
     # Not ending as the checkpoints do, which people list by their name.
-    temporary = path.with_name(f"{files.TEMPORARY_MARK}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{files.temporary_mark()}-{path.name}")
     try:
         classifier.save(temporary)
         files.replace(temporary, path)

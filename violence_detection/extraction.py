@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 
 from violence_detection import cluster, files, isolation, progress
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig
-from violence_detection.errors import CacheError, DatasetError
+from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.known import ByContent
 from violence_detection.videos import Video, VideoFolder
-from violence_detection.worker import ABSENT, Done, Worker
+from violence_detection.worker import ABSENT, Done, Worker, check_name, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Extraction:
     """What an extraction did.
 
     `videos` = `extracted` + `reused` + `failed`; `failures` are pairs of path and reason,
-    `slowest` of path and seconds.
+    `slowest` of path and seconds. It is `complete` where no shard lacks.
     """
 
     features: Path
@@ -38,6 +39,7 @@ class Extraction:
     failures: tuple[tuple[str, str], ...]
     frames: int
     slowest: tuple[tuple[str, float], ...]
+    complete: bool
     seconds: float
     engine: str
     precision: str
@@ -67,6 +69,7 @@ class Extraction:
             else 0.0,
             "engine": self.engine,
             "precision": self.precision,
+            "complete": self.complete,
         }
 
 
@@ -79,7 +82,17 @@ class ExtractionJob:
         cache: FeatureCache,
         extractor: FeatureExtractor,
         config: ExtractConfig,
+        *,
+        of: VideoFolder | None = None,
     ) -> None:
+        """
+        Args:
+            folder: The videos.
+            cache: Where their features go.
+            extractor: Makes them.
+            config: Everything that was asked for.
+            of: The whole, of which `folder` is a share; failures are a share of that.
+        """
         self.folder, self.cache, self.extractor, self.config = (
             folder,
             cache,
@@ -92,7 +105,7 @@ class ExtractionJob:
         self.todo: list[Video] = []
         self.extracted = 0
         self._took: list[tuple[float, str]] = []
-        self._totals: Counter[str] = Counter()  # of each class
+        self._totals = Counter(video.label for video in (of or folder).videos)
         self._failed: Counter[str] = Counter()
         self.start_s = time.monotonic()
         self.shape = (extractor.space.frames, extractor.space.dim)
@@ -123,7 +136,11 @@ class ExtractionJob:
             if entry is not None:
                 self.entries[video.key] = entry
                 continue
-            moved = None if again else elsewhere.find(self.folder.root, video)
+            moved = None
+            with contextlib.suppress(VideoError):
+                check_name(video.key, self.config.views)
+                if not again:
+                    moved = elsewhere.find(self.folder.root, video)
             if moved and self._has_arrays(moved, verify=True):
                 self.moved[video.key] = moved
             else:
@@ -132,27 +149,27 @@ class ExtractionJob:
     def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:
         if entry is None or (not entry.usable and self.config.retry_failed):
             return None
+        path = self.folder.root / video.path
+        entry = dataclasses.replace(entry, label=video.label, group=video.group)
         try:
-            stat = (self.folder.root / video.path).stat()
-        except OSError:
-            return entry if entry.error == ABSENT else None
+            stat = path.stat()
+        except OSError as error:
+            return entry if entry.error == reason_of(error) else None
         unchanged = (entry.size, entry.mtime) == (stat.st_size, stat.st_mtime_ns)
+        if not entry.digest:  # it could not be read, or is no file
+            return entry if unchanged and not entry.usable else None
+        if not S_ISREG(stat.st_mode):
+            return None
         if not unchanged or self.config.verify:
             try:
-                digest = files.sha256_of_file(self.folder.root / video.path)
+                digest = files.sha256_of_unchanged(path)
             except OSError:
                 return None
             if digest != entry.digest:
                 return None
         if entry.usable and not self._has_arrays(entry, verify=self.config.verify):
             return None
-        return dataclasses.replace(
-            entry,
-            label=video.label,
-            group=video.group,
-            size=stat.st_size,
-            mtime=stat.st_mtime_ns,
-        )
+        return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
 
     def _has_arrays(self, entry: Entry, *, verify: bool) -> bool:
         return self.cache.has_arrays(
@@ -161,11 +178,7 @@ class ExtractionJob:
 
     def run(self) -> None:
         """Do what is to do, and note each video as it is done."""
-        self._totals = Counter(video.label for video in self.folder.videos)
-        known = [entry for entry in self.entries.values() if not entry.usable]
-        self._failed = Counter(entry.label for entry in known)
-        for label in self._failed:
-            self._check_failures(label)
+        self.check_failures()
         self._take_over()
         if not self.todo:
             return
@@ -236,6 +249,17 @@ class ExtractionJob:
         self.entries[entry.path] = entry
         self.cache.note(entry)
 
+    def check_failures(self) -> None:
+        """Hold what is known already against --max-failures.
+
+        Raises:
+            DatasetError: If too many videos of a class have failed.
+        """
+        known = [entry for entry in self.entries.values() if not entry.usable]
+        self._failed = Counter(entry.label for entry in known)
+        for label in self._failed:
+            self._check_failures(label)
+
     def _check_failures(self, label: str) -> None:
         """Stop before hours are wasted on a class that cannot be read."""
         count, total = self._failed[label], self._totals[label]
@@ -257,8 +281,9 @@ class ExtractionJob:
         ]
         self.cache.write_manifest(entries, busy)
 
-    def report(self) -> Extraction:
+    def report(self, *, complete: bool = True) -> Extraction:
         return Extraction(
+            complete=complete,
             features=self.cache.dir,
             videos=len(self.entries),
             extracted=self.extracted,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, runtime, shards, splits, videos
+from violence_detection import cluster, files, runtime, shards, splits, videos
 from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import (
@@ -76,7 +76,9 @@ class _Stage:
 
     def job(self) -> ExtractionJob:
         """What is to do, and what is done already."""
-        job = ExtractionJob(self.share, self.cache, self.extractor, self.config)
+        job = ExtractionJob(
+            self.share, self.cache, self.extractor, self.config, of=self.folder
+        )
         job.recognise(self.cache.known(), again=self.force)
         found = len(job.entries) + len(job.moved)
         log.info(f"{counted(len(job.todo), 'video')} to extract, {found} known already")
@@ -105,13 +107,20 @@ class _Stage:
             whole.recognise(self.cache.known())
             lacking = len(whole.todo) + len(whole.moved)
             if not lacking:
+                try:
+                    whole.check_failures()
+                except DatasetError as error:
+                    self._write_settings(complete=False, stopped=str(error))
+                    raise
                 self._finish(whole, busy)
+                if not busy:
+                    files.sweep_temporary(self.cache.dir)
                 return job.report()
             whole.write_manifest(self.kept_splits.read(), busy)
             stopped = f"{counted(lacking, 'video')} of other shards than {self.shard} are not done"
             self._write_settings(complete=False, stopped=stopped)
             log.info(f"The features are not complete yet: {stopped}.")
-        return job.report()
+        return job.report(complete=False)
 
     def _run(self, job: ExtractionJob) -> None:
         """Go, and whatever happens keep what is done."""
@@ -174,6 +183,8 @@ def plan(
 ) -> dict[str, Any]:
     """What `extract` would do; nothing is written."""
     stage = _Stage(video_dir, config, force=force)
+    if config.executor == "ray":
+        cluster.check(config.address)
     job = stage.job()
     failed = len(job.failures)
     root = stage.folder.root

@@ -3,10 +3,12 @@
 import contextlib
 import csv
 import errno
+import functools
 import hashlib
 import json
 import os
 import re
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -23,17 +25,13 @@ _QUOTED = re.compile(r'[",\r\n]|^ ')
 def writing(path: Path) -> Iterator[BinaryIO]:
     """Open a file that takes the name `path` only when everything is written and synced.
 
-    The temporary name has `.partial-<pid>` in it, is in the same folder, and is gone after an
-    error. A full disk or a folder that cannot be written to becomes one clear line.
+    The temporary name has `.partial-` in it, is in the same folder, and is gone after an error.
+    A full disk or a folder that cannot be written to becomes one clear line.
 
     Raises:
         ViolenceDetectionError: If the system refuses to write.
     """
-    # Not longer than the name itself may be, which is 255 bytes.
-    digits = f"{zlib.crc32(os.fsencode(path.name)):08x}"
-    temporary = path.with_name(
-        f"{path.name[:20]}{TEMPORARY_MARK}{os.getpid()}-{digits}"
-    )
+    temporary = path.with_name(f"{path.name[:20]}{temporary_mark()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -46,6 +44,15 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_mark() -> str:
+    """A part of a name that no other process takes, on this machine or another."""
+    return f"{TEMPORARY_MARK}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _host() -> str:
+    return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
 
 
 def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
@@ -85,11 +92,11 @@ def ensure_writable(folder: Path) -> None:
     Raises:
         ViolenceDetectionError: If it cannot.
     """
-    probe = folder / f"probe{TEMPORARY_MARK}{os.getpid()}"
+    probe = folder / f"probe{temporary_mark()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x")
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
 
@@ -110,10 +117,10 @@ def sweep_temporary(folder: Path) -> int:
 
 
 def sweep_dead(folder: Path) -> None:
-    """Remove what processes that are no more left half-written in `folder`; others may be
-    writing there now."""
+    """Remove what processes of this machine that are no more left half-written in `folder`;
+    others may be writing there now."""
     for path in folder.glob(f"*{TEMPORARY_MARK}*"):
-        match = re.search(re.escape(TEMPORARY_MARK) + r"(\d+)", path.name)
+        match = re.search(rf"{re.escape(TEMPORARY_MARK)}{_host()}-(\d+)", path.name)
         if match and not Path(f"/proc/{match[1]}").exists():
             path.unlink(missing_ok=True)
 
@@ -212,6 +219,18 @@ def sha256_of_file(path: Path) -> str:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def sha256_of_unchanged(path: Path) -> str:
+    """The same, read once for a file that has many parts."""
+    stat = path.stat()
+    # The time of change is the system's own: no tool sets it back.
+    return _sha256_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
+    return sha256_of_file(path)
 
 
 def sha256_of_json(value: Any) -> str:

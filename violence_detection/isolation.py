@@ -24,6 +24,7 @@ from typing import Any, Self
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
 MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
+_DESCRIPTORS = 4096
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from violence_detection import isolation; isolation.serve(*map(int, sys.argv[2:]))"
@@ -45,6 +46,7 @@ class Calls:
         Args:
             memory_bytes: Of its own that each child may have.
         """
+        _allow_descriptors()
         self._memory_bytes = memory_bytes
         self._busy: set[_Child] = set()
         self._lock = threading.Lock()
@@ -57,7 +59,7 @@ class Calls:
         with self._lock:
             self._ended = True
             for child in self._busy:
-                child.kill()
+                child.end()
 
     def __call__(
         self, function: Callable, *arguments: Any, timeout_s: float | None = None
@@ -91,8 +93,15 @@ class Calls:
         with self._lock:
             self._busy.add(child)
             if self._ended:  # while it was started
-                child.kill()
+                child.end()
         return child
+
+
+def _allow_descriptors() -> None:
+    """A child takes five; many systems begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < min(hard, _DESCRIPTORS):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
 
 
 def _idle_child(memory_bytes: int) -> "_Child | None":
@@ -118,36 +127,40 @@ class _Child:
 
     def __init__(self, memory_bytes: int) -> None:
         self.memory_bytes = memory_bytes
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        self._out = Connection(ours_out, readable=False)
-        self._in = Connection(ours_in, writable=False)
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (as long as the child)
-        # Arrays come back in memory that both have: pipes are slow for megabytes.
-        self._arrays = os.memfd_create("arrays")
         self._ready = False
         self._ended_with = ""
         self._killing = threading.Lock()
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as passed_on:
+            try:
+                self._start(opened, passed_on)
+            except OSError as error:
+                raise _not_started(str(error)) from error
+            self._opened = opened.pop_all()
+
+    def _start(
+        self, opened: contextlib.ExitStack, passed_on: contextlib.ExitStack
+    ) -> None:
+        theirs_in, ours_out = os.pipe()
+        passed_on.callback(os.close, theirs_in)
+        self._out = opened.enter_context(Connection(ours_out, readable=False))
+        ours_in, theirs_out = os.pipe()
+        passed_on.callback(os.close, theirs_out)
+        self._in = opened.enter_context(Connection(ours_in, writable=False))
+        self._stderr = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        # Arrays come back in memory that both have: pipes are slow for megabytes.
+        self._arrays = os.memfd_create("arrays")
+        opened.callback(os.close, self._arrays)
         theirs = (theirs_in, theirs_out, self._arrays)
-        numbers = (*theirs, memory_bytes)
-        arguments = (json.dumps(sys.path), *map(str, numbers))
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._stderr,
-                pass_fds=theirs,
-                env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
-                process_group=0,  # Ctrl-C is for the parent
-            )
-        except OSError as error:
-            self._stderr.close()
-            os.close(self._arrays)
-            raise _not_started(str(error)) from error
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
+        arguments = (json.dumps(sys.path), *map(str, (*theirs, self.memory_bytes)))
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _START, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+            pass_fds=theirs,
+            env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
+            process_group=0,  # Ctrl-C is for the parent
+        )
 
     @property
     def lives(self) -> bool:
@@ -172,18 +185,21 @@ class _Child:
                 raise VideoError(f"the decoder crashed ({came})") from error
             raise _not_started(came) from error
 
+    def end(self) -> None:
+        """End it, whatever it does; whoever waits for its answer gets an error, and kills it."""
+        self._process.kill()
+
     def kill(self) -> str:
-        """End it, whatever it does; why it ended: the signal, or its last line and status."""
+        """End it, and close what it had; why it ended: the signal, or its last line and status."""
         with self._killing:
-            self._process.kill()
+            self.end()
             with contextlib.suppress(
                 subprocess.TimeoutExpired
             ):  # it hangs in the kernel
                 self._process.wait(timeout=5)
             if not self._stderr.closed:
                 self._ended_with = self._last_words()
-                self._stderr.close()
-                os.close(self._arrays)
+                self._opened.close()
             return self._ended_with
 
     def _last_words(self) -> str:
@@ -204,6 +220,8 @@ def _received(pipe: Connection, arrays: int) -> Any:
         rest = memoryview(buffer)
         while rest:
             count = os.preadv(arrays, [rest], offset)
+            if not count:
+                raise EOFError
             rest, offset = rest[count:], offset + count
     return pickle.loads(pickled, buffers=buffers)
 
@@ -261,6 +279,9 @@ def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
             calls.put(asked.recv())
         except (EOFError, OSError):
             os._exit(0)
+        except BaseException:  # the parent must not wait for an answer
+            traceback.print_exc()
+            os._exit(1)
 
 
 def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:

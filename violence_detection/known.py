@@ -26,7 +26,7 @@ class ByContent:
         part = video.key.removeprefix(video.path)
         try:
             same_size = self._entries.get(((root / video.path).stat().st_size, part))
-            digest = same_size and files.sha256_of_file(root / video.path)
+            digest = same_size and files.sha256_of_unchanged(root / video.path)
         except OSError:
             return None
         found = [entry for entry in same_size or () if entry.digest == digest]

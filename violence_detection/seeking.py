@@ -109,10 +109,24 @@ def timeline(path: Path) -> Timeline | None:
     return _timeline(path, stat.st_size, stat.st_mtime_ns)
 
 
+def _is_transport_stream(path: Path) -> bool:
+    """Whether packets of 188 bytes follow each other, each alone or behind a time of four."""
+    with open(path, "rb") as file:
+        start = file.read(400)
+    return any(
+        start[first : first + 2 * step : step] == b"GG"
+        for first, step in ((0, 188), (4, 192))
+    )
+
+
 @functools.lru_cache(maxsize=2)  # the parts of a long file follow each other
 def _timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
     with opened(path) as video:
         if video.codec not in _CODECS:
+            return None
+        # In MPEG-TS seeking leads to a byte, not to a key frame. A decoder of H.264 gives no
+        # frame before it is sure of it; others do.
+        if _is_transport_stream(path) and video.codec not in ("h264", "avc1"):
             return None
         first_s = [time_s for _, time_s in itertools.islice(video, _COMPARED)]
     times_s, is_key = packets(path)

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import queue
 import time
@@ -119,20 +118,15 @@ class Worker:
 
     def _decode(self, video: Video, call: Calls) -> _Decoded:
         path = self._root / video.path
-        entry = Entry(path=video.key, label=video.label, group=video.group, split="")
+        entry = unread(self._root, video)
         start_s = time.monotonic()
         clip = None
         try:
-            _check_name(video.key, self._views)
-            stat = path.stat()
-            if not S_ISREG(stat.st_mode):  # reading a pipe waits for ever
+            if not S_ISREG(path.stat().st_mode):  # reading a pipe waits for ever
                 raise VideoError("it is not a plain file")
-            entry = dataclasses.replace(
-                entry,
-                size=stat.st_size,
-                mtime=stat.st_mtime_ns,
-                digest=_digest(path, stat.st_size, stat.st_mtime_ns),
-            )
+            check_name(video.key, self._views)
+            digest = files.sha256_of_unchanged(path)
+            entry = dataclasses.replace(entry, digest=digest)
             clip = call(
                 self._extractor.reader.read,
                 path,
@@ -143,10 +137,8 @@ class Worker:
             )
         except VideoError as error:
             entry = _failed(entry, str(error))
-        except FileNotFoundError:
-            entry = _failed(entry, ABSENT)
         except OSError as error:
-            entry = _failed(entry, f"it cannot be read: {error.strerror}")
+            entry = _failed(entry, reason_of(error))
         return _Decoded(Done(entry, time.monotonic() - start_s), clip)
 
     def _kept(self, one: _Decoded, features: np.ndarray) -> Done:
@@ -169,16 +161,33 @@ class Worker:
         return one.done._replace(entry=entry)
 
 
-@functools.lru_cache(maxsize=64)  # a file may have many parts
-def _digest(path: Path, size: int, mtime_ns: int) -> str:
-    return files.sha256_of_file(path)
+def unread(root: Path, video: Video) -> Entry:
+    """The row of a video of which no more is known than its size and time, where it is there."""
+    entry = Entry(path=video.key, label=video.label, group=video.group, split="")
+    try:
+        stat = (root / video.path).stat()
+    except OSError:
+        return entry
+    return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
+
+
+def reason_of(error: OSError) -> str:
+    """Why a video has failed, where the system refuses it."""
+    if isinstance(error, FileNotFoundError):
+        return ABSENT
+    return f"it cannot be read: {error.strerror}"
 
 
 def _failed(entry: Entry, reason: str) -> Entry:
     return dataclasses.replace(entry, status="failed", error=reason)
 
 
-def _check_name(key: str, views: int) -> None:
+def check_name(key: str, views: int) -> None:
+    """A video's arrays are named after it.
+
+    Raises:
+        VideoError: If there is no room for the ending.
+    """
     name = PurePosixPath(key).name + (f".view{views}.npy" if views else ".npy")
     if len(name.encode()) > _NAME_BYTES:
         raise VideoError(

@@ -4,7 +4,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,9 +126,7 @@ class _Kept:
 
         files.ensure_writable(self._path.parent)
         files.sweep_dead(self._path.parent)
-        temporary = self._path.with_name(
-            f"{files.TEMPORARY_MARK}{os.getpid()}-{self._path.name}"
-        )
+        temporary = self._path.with_name(f"{files.temporary_mark()}-{self._path.name}")
         parts = (temporary, temporary.with_suffix(".bin"))
         try:
             openvino.save_model(model, temporary, compress_to_fp16=False)
