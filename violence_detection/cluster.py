@@ -256,7 +256,8 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
         if address:
             ray.init(address=address, **quiet)
         else:
-            ray.init(include_dashboard=False, **quiet)
+            # Without "local" Ray tries the last cluster that ran here, for minutes if it died.
+            ray.init(address="local", include_dashboard=False, **quiet)
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
         raise _not_there(address, error) from error
     with contextlib.suppress(ValueError):  # not in the main thread
