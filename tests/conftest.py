@@ -64,8 +64,11 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Two virtual CPUs, so that tests can train over replicas in this process."""
+    """Two virtual CPUs, so that tests can train over replicas in this process; and Ctrl-C is
+    heard, also where the tests were started in the background."""
     import tensorflow as tf
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     two = [tf.config.LogicalDeviceConfiguration()] * 2
     cpu = tf.config.list_physical_devices("CPU")[0]
