@@ -130,6 +130,7 @@ def test_a_body_stands_above_its_feet_and_mirrors_after_half_a_cycle():
     np.testing.assert_allclose(half_a_cycle_on[[1, 0, 3, 2, 4]], pose, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_frames(folder, tmp_path):
     drawn = []
     drawing.draw_clips(tmp_path, count=COUNT, seed=42, on_clip=drawn.append)

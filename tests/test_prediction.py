@@ -52,6 +52,7 @@ def test_windows_that_touch_are_one_segment():
         ],
     ],
 )
+@pytest.mark.slow
 def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path):
     run, _ = trained
     video = draw_video(tmp_path / "a.mp4", frames=round(9 * fps), fps=fps)

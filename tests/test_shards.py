@@ -84,7 +84,7 @@ def test_two_shards_work_at_the_same_time(tmp_path):
 def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
     with holder(tmp_path):
         event = entered(waiter(tmp_path))
-        time.sleep(0.7)
+        time.sleep(0.3)
         assert not event.is_set()
     assert event.wait(10)
 

@@ -107,6 +107,7 @@ def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
 # -- error
 
 
+@pytest.mark.slow
 def test_a_batch_need_not_divide_over_the_devices(features_dir, tmp_path):
     result = train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)
     assert result["effective"]["replicas"] == 2

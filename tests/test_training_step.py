@@ -148,6 +148,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_two_replicas_learn_what_one_device_learns(case):
     """Ten steps; every third batch is padded, with one replica's share nearly all padding."""
     policy, settings, weights = CASES[case]
