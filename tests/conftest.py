@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from violence_detection import files, isolation, runtime
+from violence_detection import files, isolation, progress, runtime
 from violence_detection.cache import Entry, FeatureCache, FeatureSpace
 from violence_detection.config import TrainConfig
 from violence_detection.videos import SPLITS
@@ -98,6 +98,7 @@ def leave_the_process_as_it_was():
     level, handlers, propagate = log.level, log.handlers, log.propagate
     yield
     keras.config.set_dtype_policy(policy)
+    progress.stop = progress.Stop()
     for number, handler in signals.items():
         signal.signal(number, handler)
     log.handlers, log.propagate = handlers, propagate
