@@ -10,6 +10,7 @@ really extracted: the memory must be the same. Leaves with 1 where a limit is pa
 """
 
 import argparse
+import dataclasses
 import json
 import logging
 import subprocess
@@ -25,6 +26,7 @@ from violence_detection import features, files, runtime, videos
 from violence_detection.cache import Entry, FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.worker import unread
 
 LIMIT_S = 20.0
 LIMIT_BYTES = 2 * 2**30
@@ -158,14 +160,8 @@ def fill(folder: Path, count: int) -> None:
             array = cache.array_path(video.key)
             array.parent.mkdir(parents=True, exist_ok=True)
             array.hardlink_to(cache.array_path(written))
-        stat = (video_dir / video.path).stat()
-        entry = Entry(
-            path=video.key,
-            label=video.label,
-            group=video.group,
-            split="",
-            size=stat.st_size,
-            mtime=stat.st_mtime_ns,
+        entry = dataclasses.replace(
+            unread(video_dir, video),
             digest=files.sha256_of_file(video_dir / video.path),
             array_digest=digest,
             frames=24,
@@ -199,17 +195,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
     runtime.import_tensorflow()
-    return FeatureExtractor.build(
-        backbone=config.backbone,
-        weights=config.weights,
-        stream=config.stream,
-        frames=config.frames,
-        frame_size=config.frame_size,
-        engine=config.engine,
-        precision="float32",
-        batch_size=config.batch_size,
-        seed=config.seed,
-    )
+    return FeatureExtractor.of_config(config)
 
 
 STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}

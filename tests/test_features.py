@@ -1032,6 +1032,16 @@ def test_shards_together_hold_to_max_failures(extract, dataset_dir):
             extract(shard=f"{number}/6", **settings)
 
 
+def test_shards_of_which_nothing_can_be_read_say_so(extract, dataset_dir):
+    for path in dataset_dir.rglob("*.mp4"):
+        spoil(path)
+    extract(shard="1/2", max_failures=1.0)
+    with pytest.raises(DatasetError, match="At least one video must be readable"):
+        extract(shard="2/2", max_failures=1.0)
+    settings = next(dataset_dir.parent.rglob("extraction.json")).read_text()
+    assert json.loads(settings)["stopped"].startswith("At least one video must be")
+
+
 def test_the_last_shard_sweeps_what_a_kill_left(extract):
     folder = extract(shard="1/2").features
     leftover = folder / "fight" / "9.mp4.npy.partial-01234567-99-abcd"

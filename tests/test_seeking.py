@@ -10,6 +10,7 @@ from encoding import encode
 
 from violence_detection import frames, seeking
 from violence_detection.decoder import opened
+from violence_detection.errors import VideoError
 from violence_detection.frames import ClipReader
 from violence_detection.seeking import Timeline
 
@@ -135,14 +136,17 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
         assert getattr(sought, field) == getattr(forwards, field)
 
 
-def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [seeking.Unreachable(), VideoError("a place in it cannot be reached")]
+)
+def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
     reader = ClipReader(stream="rgb", frames=3, frame_size=32)
     forwards = reader.read(made("b-frames.mp4"))
     monkeypatch.setattr(frames, "_LONG_FRAMES", 0)
     monkeypatch.setattr(seeking, "_CHEAPER", 99)
 
     def unreachable(*_):
-        raise seeking.Unreachable
+        raise error
         yield
 
     monkeypatch.setattr(Timeline, "visit", unreachable)

@@ -109,10 +109,10 @@ class _Stage:
             if not lacking:
                 try:
                     whole.check_failures()
+                    self._finish(whole, busy)
                 except DatasetError as error:
                     self._write_settings(complete=False, stopped=str(error))
                     raise
-                self._finish(whole, busy)
                 if not busy:
                     files.sweep_temporary(self.cache.dir)
                 return job.report()

@@ -271,7 +271,7 @@ class _Reading:
             with opened(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
                     frames[index] = self._seen(video.retrieve(), region, wanted[index])
-        except seeking.Unreachable:
+        except (seeking.Unreachable, VideoError):
             return None
         return self._combined(sampling, frames, timeline.times_s)
 
