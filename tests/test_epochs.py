@@ -10,8 +10,9 @@ from conftest import draw_features, train_quickly
 from violence_detection import dataset, model, runtime, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
-from violence_detection.epochs import HISTORY_COLUMNS, Trainer
+from violence_detection.epochs import Trainer
 from violence_detection.errors import TrainingError
+from violence_detection.recording import HISTORY_COLUMNS
 from violence_detection.runs import Run
 
 CLASSES = ["normal", "violent"]
@@ -79,11 +80,11 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
 
 
 def test_validation_loss_is_that_of_the_logits(trainer):
-    logits = trainer.classifier(trainer.validation.features.astype(np.float32))
-    goals = dataset.targets(trainer.validation.labels, 2)
+    logits = trainer.classifier(trainer.validation.clips.features.astype(np.float32))
+    goals = dataset.targets(trainer.validation.clips.labels, 2)
     expected = np.ravel(trainer.step.loss(goals, logits))
-    scores, losses = trainer._validate()
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    scores = trainer.validation.measure(trainer.classifier)
+    np.testing.assert_allclose(trainer.validation.losses, expected, rtol=1e-4)
     assert scores["val_loss"] == pytest.approx(expected.mean(), rel=1e-5)
 
 
@@ -157,7 +158,8 @@ def test_the_history_has_a_row_for_each_epoch(run_dir):
     assert [row["epoch"] for row in rows] == [
         str(1 + number) for number in range(len(rows))
     ]
-    assert tuple(rows[0]) == HISTORY_COLUMNS
+    recalls = ("val_recall_normal", "val_recall_violent")
+    assert tuple(rows[0]) == (*HISTORY_COLUMNS, *recalls)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
     assert len(rows) == run.results()["epochs_run"]
 
@@ -218,11 +220,10 @@ def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path, monkeypatch):
 
 
 def test_in_float16_an_epoch_of_overflows_is_one_too_many(trainer):
-    good, bad = {"finite": 1.0}, {"finite": 0.0}
-    trainer.step.scale = 1024.0
-    trainer._check_finite([good, bad, bad], epoch=1)
+    trainer.step.restore({"steps": 0, "scale": 1024.0, "sound_steps": 0})
+    trainer._check_finite(np.array([1.0, 0.0, 0.0]), epoch=1)
     with pytest.raises(TrainingError, match="2 batches of 2 that are not, in epoch 7"):
-        trainer._check_finite([bad, bad], epoch=7)
+        trainer._check_finite(np.array([0.0, 0.0]), epoch=7)
 
 
 def test_keras_is_not_left_in_another_precision():

@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
-from violence_detection.schedule import warmup_cosine
+from violence_detection.schedule import (
+    NAMES,
+    constant,
+    of_epochs,
+    one_cycle,
+    warmup_cosine,
+)
 
 STEPS = st.floats(0, 2000)
 
@@ -21,6 +28,39 @@ def test_schedule_matches_the_closed_form():
 def test_a_quarter_of_the_cosine_is_cos_of_45_degrees():
     rate = warmup_cosine(peak=2.0, warmup_steps=0, total_steps=400)
     assert rate(100) == pytest.approx(1 + 2**-0.5)
+
+
+def test_one_cycle_matches_the_closed_form():
+    rate = one_cycle(peak=1.0, warmup_steps=300, total_steps=1000)
+    for step, value in {
+        0: 0.04,
+        150: 0.52,
+        300: 1.0,
+        650: 0.500002,
+        1000: 4e-6,
+    }.items():
+        assert rate(step) == pytest.approx(value, rel=1e-6)
+
+
+def test_constant_stays_at_the_peak():
+    rate = constant(peak=2.0, warmup_steps=10, total_steps=100)
+    assert [rate(step) for step in (0, 5, 10, 50, 100)] == [0, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs", "top"),
+    [("warmup_cosine", 60, 5), ("warmup_cosine", 10, 2), ("one_cycle", 60, 18)],
+)
+def test_the_usual_warmup_ends_at_the_peak(name, epochs, top):
+    asked = {"peak": 1.0, "warmup_epochs": None, "steps_per_epoch": 7}
+    rate = of_epochs(name, epochs=epochs, **asked)
+    assert rate(7 * top) == pytest.approx(1.0)
+    assert max(rate(7 * top - 1), rate(7 * top + 1)) < 1.0
+
+
+def test_the_command_offers_every_schedule():
+    rules = {setting.name: setting.rule for setting in TrainConfig.settings()}
+    assert rules["schedule"].choices == NAMES
 
 
 # -- relation

@@ -79,7 +79,8 @@ def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
             clips, weights, classes=2, order=order, batch_size=batch_size
         )
         for batch in step.strategy.experimental_distribute_dataset(batches):
-            results.append(step(batch))
+            result = step(batch)
+            results.append({name: float(value) for name, value in result.items()})
     return results
 
 

@@ -177,10 +177,23 @@ class TrainConfig(FeatureConfig):
     batch_size: int = option(
         32, "Videos in a step, over all devices.", low=1, high=65_536
     )
+    gradient_accumulation: int = option(
+        1,
+        "Work each step's videos through in so many pieces and add up their gradients: the same "
+        "step in less memory.",
+        low=1,
+        high=1024,
+    )
     learning_rate: float = option(5e-4, "Highest learning rate.", above=0.0, high=10.0)
+    schedule: str = option(
+        "warmup_cosine",
+        "How the learning rate goes over the training.",
+        choices=("warmup_cosine", "one_cycle", "constant"),
+    )
     warmup_epochs: float | None = option(
         None,
-        "Epochs spent warming up; default: 5, or a fifth of --epochs if that is less.",
+        "Epochs spent warming up; default: 5, or a fifth of --epochs if that is less; of "
+        "one_cycle, three tenths.",
         low=0.0,
     )
     weight_decay: float = option(
@@ -188,6 +201,27 @@ class TrainConfig(FeatureConfig):
     )
     clip_norm: float = option(
         1.0, "Largest global norm of the gradients; 0 does not clip.", low=0.0
+    )
+    sam_rho: float = option(
+        0.0,
+        "Sharpness-aware minimisation: the distance uphill at which the gradient is taken, for "
+        "example 0.05; every step costs two. 0 is off.",
+        low=0.0,
+        high=10.0,
+    )
+    ema_decay: float = option(
+        0.0,
+        "Validate and keep an exponential average of the weights with this decay, for example "
+        "0.99; 0 is off.",
+        low=0.0,
+        high=0.99999,
+    )
+    swa_fraction: float = option(
+        0.0,
+        "Keep the mean of the weights over this last share of the epochs, for example 0.25; "
+        "nothing stops earlier then. 0 is off.",
+        low=0.0,
+        high=1.0,
     )
     head: str = option("bilstm_attention", "Classifier on the features.", shelf="heads")
     loss: str = option(
@@ -234,6 +268,16 @@ class TrainConfig(FeatureConfig):
             raise ConfigError(
                 "`warmup_epochs` must be < epochs. Received: "
                 f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
+            )
+        if self.ema_decay and self.swa_fraction:
+            raise ConfigError(
+                "One of `ema_decay` and `swa_fraction` must be 0: either average is the one that "
+                f"is kept. Received: ema_decay={self.ema_decay}, swa_fraction={self.swa_fraction}"
+            )
+        if self.gradient_accumulation > self.batch_size:
+            raise ConfigError(
+                "`gradient_accumulation` must be <= batch_size. Received: gradient_accumulation="
+                f"{self.gradient_accumulation}, batch_size={self.batch_size}"
             )
         self._resolve_smoothing()
         if self.use_focal_loss is not None:

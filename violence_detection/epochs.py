@@ -1,27 +1,33 @@
 """The epochs of a training: learn, validate, record, keep the best, and be ready to be killed."""
 
-import contextlib
 import logging
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from violence_detection import (
     dataset,
     files,
-    metrics,
     model,
     parts,
     progress,
     schedule,
     training_state,
 )
+from violence_detection.averaging import (
+    Average,
+    ExponentialAverage,
+    NoAverage,
+    StochasticAverage,
+)
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
+from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.selection import EpochSelection
@@ -30,20 +36,10 @@ from violence_detection.training_step import (
     separate_dropout,
     steps_per_epoch,
 )
+from violence_detection.validation import Validation
 
 log = logging.getLogger(__name__)
 
-HISTORY_COLUMNS = (
-    "epoch",
-    "loss",
-    "val_loss",
-    "val_accuracy",
-    "val_auc",
-    "learning_rate",
-    "gradient_norm",
-    "videos_per_s",
-)
-_WARMUP_EPOCHS, _WARMUP_SHARE = 5, 0.2
 _NO_DECAY = ("bias", "gamma", "beta")
 
 
@@ -58,14 +54,25 @@ class Trainer:
         *,
         clips: dict[str, Clips],
         classes: list[str],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
+        """
+        Args:
+            run: Filled.
+            config: Everything that was asked for.
+            machine: From `runtime.start`.
+            clips: Of train and validation.
+            classes: Names, the normal one first.
+            callbacks: Further ones. Their logs are a row of the history; epochs count from 0
+                as in Keras, and `stop_training` of the model ends the training.
+        """
         self.run, self.config, self.machine = run, config, machine
-        self.train, self.validation = clips["train"], clips["validation"]
+        self.train = clips["train"]
         self.classes = classes
         self.history: list[dict[str, Any]] = []
         self.resumed_from_epoch = 0
         self.selection = EpochSelection(
-            self.validation.groups, tolerant=config.monitor == "val_loss"
+            clips["validation"].groups, tolerant=config.monitor == "val_loss"
         )
         counts = np.bincount(self.train.labels, minlength=len(classes))
         self.weights = _video_weights(
@@ -74,6 +81,13 @@ class Trainer:
         shares = counts / counts.sum()
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
+        loss = parts.load(
+            "losses",
+            config.loss,
+            label_smoothing=config.label_smoothing,
+            class_shares=shares.tolist(),
+        )
+        self.validation = Validation(clips["validation"], classes=classes, loss=loss)
         # The same start whether or not a backbone was drawn before.
         keras.utils.set_random_seed(config.seed)
         with machine.strategy.scope():
@@ -89,19 +103,26 @@ class Trainer:
             optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
             optimizer.build(self.classifier.trainable_variables)
         separate_dropout(self.classifier, machine.strategy)
+        self.average = _average_of(self.classifier.trainable_variables, config)
         self.step = TrainingStep(
             self.classifier,
-            loss=parts.load(
-                "losses",
-                config.loss,
-                label_smoothing=config.label_smoothing,
-                class_shares=shares.tolist(),
-            ),
+            loss=loss,
             optimizer=optimizer,
             strategy=machine.strategy,
             schedule=self._schedule(),
             clip_norm=config.clip_norm,
             xla=machine.xla,
+            pieces=config.gradient_accumulation,
+            sam_rho=config.sam_rho,
+            average=self.average,
+        )
+        self._watch = keras.callbacks.CallbackList(
+            [
+                HistoryFile(run.history_path, self.history),
+                TensorBoard(run.tensorboard_dir),
+                *callbacks,
+            ],
+            model=self.classifier,
         )
 
     # -- the epochs
@@ -113,22 +134,16 @@ class Trainer:
             TrainingError: If the loss is not finite any more.
         """
         self._restore()
-        writer = tf.summary.create_file_writer(str(self.run.tensorboard_dir))
         left = self.config.epochs - len(self.history)
-        with (
-            contextlib.closing(writer),
-            progress.track("Training", left, "epochs") as tick,
-        ):
-            while (
-                len(self.history) < self.config.epochs and not self._out_of_patience()
-            ):
-                row, losses = self._epoch(len(self.history) + 1)
-                self.history.append(row)
-                files.write_csv(self.run.history_path, HISTORY_COLUMNS, self.history)
-                self._record(writer, row)
-                self._keep_models(row, losses)
-                self._save_state()
-                tick()
+        self.classifier.stop_training = False
+        self._watch.on_train_begin()
+        try:
+            with progress.track("Training", left, "epochs") as tick:
+                while not self._is_over():
+                    self._epoch(len(self.history) + 1)
+                    tick()
+        finally:
+            self._watch.on_train_end()
 
     def summary(self) -> dict[str, Any]:
         """How the epochs went."""
@@ -140,99 +155,90 @@ class Trainer:
             "videos_per_s": float(np.median(rates)) if rates else 0.0,
         }
 
-    def _epoch(self, epoch: int) -> tuple[dict[str, Any], np.ndarray]:
-        """A row of the history, and the loss of each validation video."""
+    def _epoch(self, epoch: int) -> None:
+        self._watch.on_epoch_begin(epoch - 1)
+        row = self._learn(epoch)
+        self.average.after_epoch(epoch)
+        with self.average.shown():
+            row |= self.validation.measure(self.classifier)
+            self.history.append(row)
+            log.debug(_told(row))
+            self._keep_models(row)
+            self._watch.on_epoch_end(epoch - 1, row)
+        self._save_state()
+
+    def _learn(self, epoch: int) -> dict[str, Any]:
+        """One pass over the training videos; the first part of its row of the history."""
         start_s = time.monotonic()
-        order = dataset.epoch_order(len(self.train), seed=self.config.seed, epoch=epoch)
         batches = dataset.batches(
             self.train,
             self.weights,
             classes=len(self.classes),
-            order=order,
+            order=dataset.epoch_order(
+                len(self.train), seed=self.config.seed, epoch=epoch
+            ),
             batch_size=self.config.batch_size,
-            replicas=self.machine.replicas,
+            replicas=self.machine.replicas * self.config.gradient_accumulation,
         )
         batches = self.machine.strategy.experimental_distribute_dataset(batches)
-        steps = [self.step(batch) for batch in batches]
+        steps = []
+        for batch in batches:
+            self._watch.on_train_batch_begin(self.step.steps)
+            steps.append(self.step(batch))
+            self._watch.on_train_batch_end(self.step.steps - 1, steps[-1])
+        steps = {name: np.array([step[name] for step in steps]) for name in steps[0]}
         rate = len(self.train) / (time.monotonic() - start_s)
-        self._check_finite(steps, epoch)
-        sound = [step for step in steps if step["finite"]] or steps
-        scores, losses = self._validate()
-        row = {
+        self._check_finite(steps["finite"], epoch)
+        sound = steps["finite"] > 0
+        return {
             "epoch": epoch,
-            "loss": float(np.mean([step["loss"] for step in sound])),
-            **scores,
+            "loss": float(steps["loss"][sound].mean()),
             "learning_rate": float(self.step.optimizer.learning_rate.numpy()),
-            "gradient_norm": float(np.mean([step["gradient_norm"] for step in sound])),
+            "gradient_norm": float(steps["gradient_norm"][sound].mean()),
             "videos_per_s": rate,
         }
-        log.debug(
-            " ".join(
-                f"{name}={value:.4g}"
-                for name, value in row.items()
-                if value is not None
-            )
-        )
-        return row, losses
 
-    def _check_finite(self, steps: list[dict[str, float]], epoch: int) -> None:
+    def _check_finite(self, finite: np.ndarray, epoch: int) -> None:
         """One bad batch is skipped; in float32 one is one too many, in float16 an epoch is."""
-        sound = sum(step["finite"] for step in steps)
-        if sound < (1 if self.step.scale > 1 else len(steps)):
+        sound = int(finite.sum())
+        if sound < (1 if self.step.scale > 1 else len(finite)):
             raise TrainingError(
                 "The loss and its gradients must stay finite. Received: "
-                f"{len(steps) - sound:.0f} batches of {len(steps)} that are not, in epoch {epoch}; "
+                f"{len(finite) - sound} batches of {len(finite)} that are not, in epoch {epoch}; "
                 "a lower --learning-rate helps"
             )
 
-    def _validate(self) -> tuple[dict[str, float | None], np.ndarray]:
-        probability = model.probabilities(self.classifier, self.validation.features)
-        if not np.isfinite(probability).all():
-            raise TrainingError(
-                "Predictions must be finite. Received: NaN on validation"
-            )
-        logits = np.log(np.clip(probability, 1e-12, 1))
-        if len(self.classes) == 2:
-            logits = logits[:, 1:] - logits[:, :1]
-        goals = dataset.targets(self.validation.labels, len(self.classes))
-        losses = np.array(self.step.loss(goals, logits.astype(np.float32)))
-        violent = self.validation.labels > 0
-        scores = {
-            "val_loss": float(losses.mean()),
-            "val_accuracy": float(
-                (probability.argmax(1) == self.validation.labels).mean()
-            ),
-            "val_auc": metrics.binary_metrics(violent, 1 - probability[:, 0], 0.5)[
-                "auc"
-            ],
-        }
-        return scores, losses
-
-    def _out_of_patience(self) -> bool:
+    def _is_over(self) -> bool:
+        if self.classifier.stop_training or len(self.history) >= self.config.epochs:
+            return True
+        # What is averaged over the last epochs needs them.
         patience = self.config.early_stopping_patience
-        return 0 < patience <= len(self.history) - self.selection.best_epoch
+        waited = len(self.history) - self.selection.best_epoch
+        return not self.config.swa_fraction and 0 < patience <= waited
 
     # -- what stays
 
-    def _record(self, writer: tf.summary.SummaryWriter, row: dict[str, Any]) -> None:
-        with writer.as_default(step=row["epoch"]):
-            for name in HISTORY_COLUMNS[1:]:
-                if row[name] is not None:
-                    tf.summary.scalar(name, row[name])
-        writer.flush()
-
-    def _keep_models(self, row: dict[str, Any], losses: np.ndarray) -> None:
+    def _keep_models(self, row: dict[str, Any]) -> None:
         epoch, monitor = row["epoch"], self.config.monitor
+        losses = self.validation.losses
         if monitor != "val_loss":
             losses = np.array([-(row[monitor] or 0.0)])
-        if self.selection.offer(epoch, losses):
+        keep = self.selection.offer(epoch, losses)
+        if isinstance(self.average, StochasticAverage) and self.average.has_begun:
+            self.selection.kept_epoch = epoch
+            keep = True
+        if keep:
             save_classifier(self.classifier, self.run.model_path)
         every = self.config.checkpoint_epochs
         if every and epoch % every == 0:
             save_classifier(self.classifier, self.run.checkpoint_path(epoch))
 
     def _variables(self) -> list[keras.Variable]:
-        return [*self.classifier.variables, *self.step.optimizer.variables]
+        return [
+            *self.classifier.variables,
+            *self.step.optimizer.variables,
+            *self.average.variables,
+        ]
 
     def _save_state(self) -> None:
         values = [variable.numpy() for variable in self._variables()]
@@ -258,20 +264,33 @@ class Trainer:
         separate_dropout(self.classifier, self.machine.strategy)
         self.step.restore(facts["step"])
         self.selection.restore(facts["selection"])
-        self.history = facts["history"]
+        self.history[:] = facts["history"]
         self.resumed_from_epoch = len(self.history)
         log.info(f"Going on after epoch {self.resumed_from_epoch}.")
 
-    def _schedule(self):
-        per_epoch = steps_per_epoch(len(self.train), self.config.batch_size)
-        warmup_epochs = self.config.warmup_epochs
-        if warmup_epochs is None:
-            warmup_epochs = min(_WARMUP_EPOCHS, _WARMUP_SHARE * self.config.epochs)
-        return schedule.warmup_cosine(
+    def _schedule(self) -> schedule.Schedule:
+        return schedule.of_epochs(
+            self.config.schedule,
             peak=self.config.learning_rate,
-            warmup_steps=warmup_epochs * per_epoch,
-            total_steps=self.config.epochs * per_epoch,
+            warmup_epochs=self.config.warmup_epochs,
+            epochs=self.config.epochs,
+            steps_per_epoch=steps_per_epoch(len(self.train), self.config.batch_size),
         )
+
+
+def _average_of(weights: list[keras.Variable], config: TrainConfig) -> Average:
+    if config.ema_decay:
+        return ExponentialAverage(weights, config.ema_decay)
+    if config.swa_fraction:
+        averaged = math.ceil(config.swa_fraction * config.epochs)
+        return StochasticAverage(weights, first_epoch=config.epochs - averaged + 1)
+    return NoAverage()
+
+
+def _told(row: dict[str, Any]) -> str:
+    return " ".join(
+        f"{name}={value:.4g}" for name, value in row.items() if value is not None
+    )
 
 
 def save_classifier(classifier: keras.Model, path) -> None:

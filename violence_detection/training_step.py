@@ -12,7 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-_FIRST_SCALE = 2.0**15
+from violence_detection.averaging import Average, NoAverage
+
+_FIRST_SCALE, _LARGEST_SCALE = 2.0**15, 2.0**24
 _GROWTH_STEPS = 2000
 
 
@@ -27,10 +29,18 @@ class TrainingStep:
         schedule: Learning rate at a step.
         clip_norm: Largest global norm of the gradients; 0 does not clip.
         xla: Compile each replica's forward and backward.
+        pieces: Each replica works its share through in so many parts, adding up their
+            gradients; it divides the share.
+        sam_rho: Distance at which the gradient is taken, uphill of the weights
+            (sharpness-aware minimisation); 0 takes it where they are.
+        average: Takes in the weights after each step that was applied.
 
     Attributes:
         steps: Steps done, those skipped for non-finite gradients included.
         scale: Loss scale in float16, else 1.
+
+    Reference:
+        Foret et al., 2020, https://arxiv.org/abs/2010.01412 (sharpness-aware minimisation)
     """
 
     def __init__(
@@ -43,81 +53,138 @@ class TrainingStep:
         schedule: Callable[[float], float],
         clip_norm: float,
         xla: bool,
+        pieces: int = 1,
+        sam_rho: float = 0.0,
+        average: Average | None = None,
     ) -> None:
         self.classifier, self.loss, self.optimizer = classifier, loss, optimizer
         self.strategy, self.schedule, self.clip_norm = strategy, schedule, clip_norm
+        self.pieces, self.sam_rho = pieces, sam_rho
+        self.average = average or NoAverage()
         self.steps = 0
         self._scaled = keras.config.dtype_policy().compute_dtype == "float16"
-        self.scale = _FIRST_SCALE if self._scaled else 1.0
-        self._sound_steps = 0
+        # In the graph: reading them back would make the devices wait at every step.
+        self._scale = tf.Variable(
+            _FIRST_SCALE if self._scaled else 1.0, trainable=False, dtype="float32"
+        )
+        self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
         self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
-        self._global_step = tf.function(self._reduce_and_apply)
+        self._global_step = tf.function(self._learn)
 
-    def __call__(self, batch: tuple) -> dict[str, float]:
+    def __call__(self, batch: tuple) -> dict[str, tf.Tensor]:
         """Learn from one batch of features (B, T, D), targets (B, K) and weights (B,).
 
         Returns:
-            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step).
+            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step),
+            float32 scalars that may still be in the making.
         """
         # The schedule at the middle of the step is 0 neither at the first nor at the last.
         self.optimizer.learning_rate.assign(self.schedule(self.steps + 0.5))
-        loss, norm, finite = self._global_step(
-            batch, tf.constant(self.scale, tf.float32)
-        )
         self.steps += 1
-        finite = bool(finite)
-        if self._scaled:
-            self._rescale(finite)
-        return {
-            "loss": float(loss),
-            "gradient_norm": float(norm),
-            "finite": float(finite),
-        }
+        return self._global_step(batch)
+
+    @property
+    def scale(self) -> float:
+        return float(self._scale.numpy())
 
     def state(self) -> dict[str, float]:
         """What a resumed training needs besides the variables."""
         return {
             "steps": self.steps,
             "scale": self.scale,
-            "sound_steps": self._sound_steps,
+            "sound_steps": int(self._sound_steps.numpy()),
         }
 
     def restore(self, state: dict[str, float]) -> None:
-        self.steps, self.scale = int(state["steps"]), float(state["scale"])
-        self._sound_steps = int(state["sound_steps"])
+        self.steps = int(state["steps"])
+        self._scale.assign(state["scale"])
+        self._sound_steps.assign(int(state["sound_steps"]))
 
-    def _rescale(self, finite: bool) -> None:
-        """Halve the loss scale after an overflow, double it after 2000 sound steps."""
-        self._sound_steps = self._sound_steps + 1 if finite else 0
-        if not finite:
-            self.scale = max(1.0, self.scale / 2)
-        elif self._sound_steps % _GROWTH_STEPS == 0:
-            self.scale = min(2.0**24, self.scale * 2)
+    # -- in the graph, over all replicas
 
-    def _reduce_and_apply(self, batch, scale):
-        losses, gradients = self.strategy.run(
-            self._forward_backward, args=(*batch, scale)
-        )
-        add = tf.distribute.ReduceOp.SUM
-        loss = self.strategy.reduce(add, losses, axis=None)
-        gradients = [
-            self.strategy.reduce(add, one, axis=None) / scale for one in gradients
-        ]
-        norm = tf.linalg.global_norm(gradients)
+    def _learn(self, batch):
+        loss, gradients, norm = self._reduced_gradients(batch)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
+        if self.sam_rho:
+            gradients, norm = self._gradients_uphill(batch, gradients, norm)
+            finite &= tf.math.is_finite(norm)
         if self.clip_norm:
             gradients, _ = tf.clip_by_global_norm(
                 gradients, self.clip_norm, use_norm=norm
             )
         # Outside of the replicas, apply() does not reduce a second time.
         tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(False))
-        return loss, norm, finite
+        if self._scaled:
+            self._rescale(finite)
+        return {
+            "loss": loss,
+            "gradient_norm": norm,
+            "finite": tf.cast(finite, tf.float32),
+        }
+
+    def _reduced_gradients(self, batch):
+        """Loss, gradients and their global norm over the whole batch."""
+        losses, gradients = self.strategy.run(
+            self._forward_backward, args=(*batch, self._scale.read_value())
+        )
+        add = tf.distribute.ReduceOp.SUM
+        loss = self.strategy.reduce(add, losses, axis=None)
+        gradients = [
+            self.strategy.reduce(add, one, axis=None) / self._scale for one in gradients
+        ]
+        return loss, gradients, tf.linalg.global_norm(gradients)
+
+    def _gradients_uphill(self, batch, gradients, norm):
+        """Gradients at the distance rho in the direction in which the loss grows fastest."""
+        weights = self.classifier.trainable_variables
+        kept = [tf.identity(weight.value) for weight in weights]
+        reach = tf.math.divide_no_nan(self.sam_rho, norm)
+        # A step that is not finite is skipped, and must not lead to weights that are not.
+        reach = tf.where(tf.math.is_finite(norm), reach, 0.0)
+        for weight, value, gradient in zip(weights, kept, gradients, strict=True):
+            gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+            weight.assign(value + tf.cast(reach * gradient, value.dtype))
+        _, gradients, norm = self._reduced_gradients(batch)
+        for weight, value in zip(weights, kept, strict=True):
+            weight.assign(value)
+        return gradients, norm
 
     def _apply(self, gradients):
         self.optimizer.apply(gradients, self.classifier.trainable_variables)
+        self.average.after_step()
         return tf.constant(True)
 
+    def _rescale(self, finite):
+        """Halve the loss scale after an overflow, double it after 2000 sound steps."""
+        sound = tf.where(finite, self._sound_steps + 1, 0)
+        grown = tf.where(sound % _GROWTH_STEPS == 0, self._scale * 2, self._scale)
+        scale = tf.where(finite, grown, self._scale / 2)
+        self._sound_steps.assign(sound)
+        self._scale.assign(tf.clip_by_value(scale, 1.0, _LARGEST_SCALE))
+
+    # -- in the graph, on one replica
+
     def _replica_gradients(self, features, targets, weights, scale):
+        """Loss and scaled gradients of a replica's share, one piece after the other."""
+        if self.pieces == 1:
+            return self._piece_gradients(features, targets, weights, scale)
+        pieces = [
+            tf.reshape(one, (self.pieces, -1, *one.shape[1:]))
+            for one in (features, targets, weights)
+        ]
+        loss = tf.zeros(())
+        gradients = [
+            tf.zeros(variable.shape) for variable in self.classifier.trainable_variables
+        ]
+        for piece in tf.range(self.pieces):
+            # Together they would take the memory of the whole share.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            more, added = self._piece_gradients(*[one[piece] for one in pieces], scale)
+            loss += more
+            gradients = [a + b for a, b in zip(gradients, added, strict=True)]
+        return loss, gradients
+
+    def _piece_gradients(self, features, targets, weights, scale):
         variables = [variable.value for variable in self.classifier.trainable_variables]
         with tf.GradientTape() as tape:
             logits = self.classifier(features, training=True)

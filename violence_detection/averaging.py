@@ -1,0 +1,139 @@
+"""Averages of the weights over a training, which often answer better than the last weights.
+
+The average is what is validated and kept; training itself goes on from the weights as they are.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Average(Protocol):
+    """What a training needs of an average.
+
+    Attributes:
+        variables: What a resumed training needs of it.
+    """
+
+    variables: list[tf.Variable]
+
+    def after_step(self) -> None:
+        """Take in the weights after a step, inside of its graph."""
+
+    def after_epoch(self, epoch: int) -> None:
+        """Take in the weights after an epoch, the first being 1."""
+
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        """Meanwhile the average stands in the place of the weights."""
+
+
+class NoAverage:
+    """The weights as they are."""
+
+    variables: list[tf.Variable] = []
+
+    def after_step(self) -> None:
+        pass
+
+    def after_epoch(self, epoch: int) -> None:
+        pass
+
+    def shown(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
+class _Shadowed:
+    """A float32 copy of each weight, and how many weights are in it."""
+
+    def __init__(self, weights: list[keras.Variable]) -> None:
+        # One copy, whatever the number of replicas.
+        self._weights = weights
+        self._shadows = [
+            tf.Variable(weight.numpy(), trainable=False, dtype="float32")
+            for weight in weights
+        ]
+        self._count = tf.Variable(0.0, trainable=False, dtype="float32")
+        self.variables = [self._count, *self._shadows]
+
+    def _move(self, share: tf.Tensor) -> None:
+        """Move the average by a share of the way to the weights."""
+        for shadow, weight in zip(self._shadows, self._weights, strict=True):
+            value = tf.cast(weight.value, tf.float32)
+            shadow.assign_add(share * (value - shadow))
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._count.numpy())
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Meanwhile the average stands in the place of the weights, where there is one."""
+        if not self.has_begun:
+            yield
+            return
+        kept = [weight.numpy() for weight in self._weights]
+        _assign(self._weights, [shadow.numpy() for shadow in self._shadows])
+        try:
+            yield
+        finally:
+            _assign(self._weights, kept)
+
+
+def _assign(weights: list[keras.Variable], values: list[np.ndarray]) -> None:
+    for weight, value in zip(weights, values, strict=True):
+        weight.assign(value)
+
+
+class ExponentialAverage(_Shadowed):
+    """``average = d * average + (1 - d) * weight`` after every step.
+
+    ``d = min(decay, (1 + n) / (10 + n))`` at step n, so that the first weights, which are
+    random, are soon forgotten.
+
+    Args:
+        weights: Of the classifier.
+        decay: In (0, 1).
+
+    Reference:
+        tf.train.ExponentialMovingAverage, for the first steps
+    """
+
+    def __init__(self, weights: list[keras.Variable], decay: float) -> None:
+        super().__init__(weights)
+        self._decay = decay
+
+    def after_step(self) -> None:
+        decay = tf.minimum(self._decay, (1 + self._count) / (10 + self._count))
+        self._move(1 - decay)
+        self._count.assign_add(1)
+
+    def after_epoch(self, epoch: int) -> None:
+        pass
+
+
+class StochasticAverage(_Shadowed):
+    """The plain mean of the weights after each of the last epochs.
+
+    Args:
+        weights: Of the classifier.
+        first_epoch: The first epoch that counts.
+
+    Reference:
+        Izmailov et al., 2018, https://arxiv.org/abs/1803.05407 (stochastic weight averaging)
+    """
+
+    def __init__(self, weights: list[keras.Variable], first_epoch: int) -> None:
+        super().__init__(weights)
+        self.first_epoch = first_epoch
+
+    def after_step(self) -> None:
+        pass
+
+    def after_epoch(self, epoch: int) -> None:
+        if epoch >= self.first_epoch:
+            self._count.assign_add(1)
+            self._move(1 / self._count)
