@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -167,9 +167,8 @@ class Trainer:
             self._watch.on_epoch_end(epoch - 1, row)
         self._save_state()
 
-    def _learn(self, epoch: int) -> dict[str, Any]:
-        """One pass over the training videos; the first part of its row of the history."""
-        start_s = time.monotonic()
+    def batches(self, epoch: int) -> Iterable[tuple]:
+        """What the step learns from in an epoch, dealt out to the replicas."""
         batches = dataset.batches(
             self.train,
             self.weights,
@@ -180,9 +179,13 @@ class Trainer:
             batch_size=self.config.batch_size,
             replicas=self.machine.replicas * self.config.gradient_accumulation,
         )
-        batches = self.machine.strategy.experimental_distribute_dataset(batches)
+        return self.machine.strategy.experimental_distribute_dataset(batches)
+
+    def _learn(self, epoch: int) -> dict[str, Any]:
+        """One pass over the training videos; the first part of its row of the history."""
+        start_s = time.monotonic()
         steps = []
-        for batch in batches:
+        for batch in self.batches(epoch):
             self._watch.on_train_batch_begin(self.step.steps)
             steps.append(self.step(batch))
             self._watch.on_train_batch_end(self.step.steps - 1, steps[-1])
