@@ -387,7 +387,10 @@ def test_every_command_takes_what_all_commands_take(name):
 
 def test_help_names_the_parts_and_the_defaults():
     text = " ".join(call("train", "--help").stdout.split())
-    assert "One of bilstm_attention, linear" in text
+    assert (
+        "One of bilstm_attention, gru_attention, linear, mean_pool, tcn, transformer"
+        in text
+    )
     assert "[default: 42]" in text
 
 

@@ -1,5 +1,8 @@
 """What every head on the shelf promises, and what their layers compute."""
 
+import inspect
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -8,21 +11,34 @@ import tensorflow as tf
 from violence_detection import model, parts, runtime
 from violence_detection.heads._layers import (
     AttentionPooling,
+    SinePositions,
     TemporalStatistics,
     standardise,
     statistics_of,
 )
 
 HEADS = parts.available("heads")
+ARGUMENTS = {
+    head: {
+        name: parameter.default
+        for name, parameter in inspect.signature(
+            parts.module("heads", head).build
+        ).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    for head in HEADS
+}
+SEQUENCE_HEADS = [head for head in HEADS if "change" in ARGUMENTS[head]]
+RECURRENT_HEADS = ["bilstm_attention", "gru_attention"]
 
 
-def build(head, *, frames=5, dim=6, outputs=1, policy="float32"):
+def build(head, *, frames=5, dim=6, outputs=1, policy="float32", use_cudnn=False):
     """A head on drawn examples, with no weight left at zero, and the examples."""
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with runtime.dtype_policy(policy):
         built = parts.load(
-            "heads", head, examples=examples, outputs=outputs, use_cudnn=False
+            "heads", head, examples=examples, outputs=outputs, use_cudnn=use_cudnn
         )
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
@@ -103,6 +119,94 @@ def test_a_feature_that_never_varies_is_not_blown_up(head):
     built = parts.load("heads", head, examples=examples, outputs=1, use_cudnn=False)
     examples[..., 0] = 3.01
     assert np.abs(built(examples.astype(np.float32))).max() < 100
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
+    built, clips = build(head, policy=policy)
+    traced = tf.function(lambda clips: built(clips, training=True))
+    graph = traced.get_concrete_function(
+        tf.TensorSpec(clips.shape)
+    ).graph.as_graph_def()
+    nodes = [*graph.node, *(one for f in graph.library.function for one in f.node_def)]
+    taken = [node.attr["T"].type for node in nodes if node.op == "Softmax"]
+    assert (len(taken) > 0) == (head in SEQUENCE_HEADS)
+    assert set(taken) <= {tf.float32.as_datatype_enum}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_but_the_mean_depends_on_the_order_of_the_frames(head):
+    built, clips = build(head)
+    moved = np.abs(built(clips[:, [3, 0, 4, 1, 2]]) - built(clips)).max()
+    assert moved < 1e-5 if head == "mean_pool" else moved > 1e-2
+
+
+@pytest.mark.parametrize("head", SEQUENCE_HEADS)
+def test_what_reads_the_frames_depends_on_their_order_by_itself(head):
+    """Not only the changes and the statistics that stand beside it."""
+    built, clips = build(f"{head}(change=false, statistics=false)")
+    assert np.abs(built(clips[:, ::-1]) - built(clips)).max() > 1e-2
+
+
+def trained_answer(head, **arguments) -> np.ndarray:
+    """Logits with dropout of a seeded head, with no weight left at zero."""
+    keras.utils.set_random_seed(4)
+    built, clips = build(str(parts.Spec(head, arguments)))
+    return built(clips, training=True).numpy()
+
+
+def another(value):
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else (value + 0.25) / 2
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_every_argument_of_a_head_changes_what_it_answers(head):
+    plain = trained_answer(head)
+    np.testing.assert_array_equal(trained_answer(head), plain)
+    for name, value in ARGUMENTS[head].items():
+        changed = trained_answer(head, **{name: another(value)})
+        assert np.abs(changed - plain).max() > 1e-3, name
+
+
+@pytest.mark.parametrize("use_cudnn", [True, False])
+@pytest.mark.parametrize("head", HEADS)
+def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, use_cudnn):
+    """What cuDNN asks of a recurrence is what Keras gives unless told otherwise."""
+    built, _ = build(head, use_cudnn=use_cudnn)
+    recurrences = [
+        one
+        for layer in built.layers
+        if isinstance(layer, keras.layers.Bidirectional)
+        for one in (layer.forward_layer, layer.backward_layer)
+    ]
+    assert len(recurrences) == (2 if head in RECURRENT_HEADS else 0)
+    for layer in recurrences:
+        assert layer.use_cudnn == ("auto" if use_cudnn else False)
+        assert layer.recurrent_dropout == 0 and getattr(layer, "reset_after", True)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@pytest.mark.parametrize("head", ["tcn(layers=4, kernel=4)", "transformer(heads=5)"])
+def test_sizes_that_do_not_divide_are_taken(head, frames):
+    """A kernel wider than the clip, and heads that do not share the projection evenly."""
+    built, clips = build(head, frames=frames)
+    assert np.isfinite(built(clips)).all()
+
+
+# -- positions, golden
+
+
+@pytest.mark.parametrize("size", [1, 6, 7])
+def test_positions_are_the_sines_of_their_formula(size):
+    added = SinePositions()(np.zeros((2, 5, size), np.float32)).numpy()
+    for step in range(5):
+        for place in range(size):
+            angle = step / 10_000 ** (2 * (place // 2) / size)
+            value = math.cos(angle) if place % 2 else math.sin(angle)
+            assert added[:, step, place] == pytest.approx(value, abs=1e-6)
 
 
 # -- attention, golden

@@ -95,6 +95,28 @@ class TemporalStatistics(keras.layers.Layer):
         return (input_shape[0], 3 * input_shape[-1])
 
 
+@keras.saving.register_keras_serializable(package=_PACKAGE)
+class SinePositions(keras.layers.Layer):
+    """Adds to each step a code of its place, which attention alone does not see.
+
+    ``code[t, 2i] = sin(t / 10000^(2i / D))``, ``code[t, 2i + 1] = cos(t / 10000^(2i / D))``.
+    (B, T, D) -> (B, T, D).
+
+    Reference:
+        Vaswani et al., 2017, https://arxiv.org/abs/1706.03762 (section 3.5)
+    """
+
+    def call(self, inputs):
+        _, frames, size = inputs.shape
+        exponent = np.arange(size) // 2 * 2 / size
+        angle = np.arange(frames)[:, None] / 10_000**exponent
+        code = np.where(np.arange(size) % 2, np.cos(angle), np.sin(angle))
+        return inputs + ops.convert_to_tensor(code, inputs.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
 def statistics_of(clips: np.ndarray) -> np.ndarray:
     """`TemporalStatistics` of float16 (N, T, D) as an array, float32 (N, 3 D)."""
     return ops.convert_to_numpy(
@@ -106,6 +128,14 @@ def changes_of(clips: np.ndarray) -> np.ndarray:
     """`TemporalChange` of float16 (N, T, D) as an array, float32 (N, T, D)."""
     return ops.convert_to_numpy(
         TemporalChange(dtype="float32")(clips.astype(np.float32))
+    )
+
+
+def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
+    """The last layer of a head, in float32."""
+    # Zeros: the first answers are 50%, whatever the seed.
+    return keras.layers.Dense(
+        outputs, dtype="float32", kernel_initializer="zeros", name=name
     )
 
 

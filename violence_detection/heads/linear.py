@@ -7,6 +7,7 @@ import numpy as np
 
 from violence_detection.heads._layers import (
     TemporalStatistics,
+    logits,
     standardise,
     statistics_of,
 )
@@ -32,7 +33,4 @@ def build(
     statistics = TemporalStatistics(dtype="float32", name="statistics")(features)
     hidden = standardise(statistics_of(examples), "standardise")(statistics)
     hidden = keras.layers.Dropout(dropout, name="dropout")(hidden)
-    dense = keras.layers.Dense(
-        outputs, dtype="float32", name="logits", kernel_initializer="zeros"
-    )
-    return keras.Model(features, dense(hidden), name="linear")
+    return keras.Model(features, logits(outputs)(hidden), name="linear")

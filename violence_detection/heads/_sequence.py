@@ -1,0 +1,91 @@
+"""What heads share that read a clip in its order: all that is before and after the reading."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from violence_detection.heads._layers import (
+    AttentionPooling,
+    TemporalChange,
+    TemporalStatistics,
+    changes_of,
+    logits,
+    standardise,
+    statistics_of,
+)
+
+
+def build(
+    name: str,
+    read: Callable[[keras.KerasTensor], keras.KerasTensor],
+    *,
+    examples: np.ndarray,
+    outputs: int,
+    projection: int,
+    attention: int,
+    feature_dropout: float,
+    dropout: float,
+    change: bool,
+    statistics: bool,
+) -> keras.Model:
+    """Standardised features, projected, read, pooled by attention; pooled statistics beside.
+
+    Args:
+        name: Of the model.
+        read: From what is projected (B, T, projection) to (B, T, any).
+        examples: Training clips to standardise by, float16 (N, T, D).
+        outputs: K.
+        projection: Size that the features are reduced to.
+        attention: Units behind the scores of the attention over time.
+        feature_dropout: Share of the features that are not read, for a whole clip at a time.
+        dropout: Before the logits.
+        change: Also read how much each feature changes from frame to frame.
+        statistics: Also give the logits the mean, deviation and mean absolute difference
+            over time of the features.
+
+    Returns:
+        From features (B, T, D) to float32 logits (B, outputs).
+    """
+    features = keras.Input(examples.shape[1:], dtype="float32", name="features")
+    hidden = standardise(examples, "standardise")(features)
+    if change:
+        changes = TemporalChange(dtype="float32", name="change")(features)
+        changes = standardise(changes_of(examples), "standardise_change")(changes)
+        hidden = keras.layers.Concatenate(dtype="float32", name="both")(
+            [hidden, changes]
+        )
+    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(
+        hidden
+    )
+    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(
+        hidden
+    )
+    hidden = read(hidden)
+    pooled = AttentionPooling(attention, name="attention")(hidden)
+    pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
+    answer = logits(outputs)(pooled)
+    if statistics:
+        pooled = TemporalStatistics(dtype="float32", name="statistics")(features)
+        pooled = standardise(statistics_of(examples), "standardise_statistics")(pooled)
+        pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)
+        more = logits(outputs, "logits_of_statistics")(pooled)
+        answer = keras.layers.Add(dtype="float32", name="sum")([answer, more])
+    return keras.Model(features, answer, name=name)
+
+
+def recurrence(
+    cell: type[keras.layers.RNN], name: str, *, layers: int, units: int, use_cudnn: bool
+) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units)."""
+
+    def read(hidden):
+        for number in range(1, layers + 1):
+            one_way = cell(
+                units, return_sequences=True, use_cudnn="auto" if use_cudnn else False
+            )
+            both_ways = keras.layers.Bidirectional(one_way, name=f"{name}_{number}")
+            hidden = both_ways(hidden)
+        return hidden
+
+    return read

@@ -1,0 +1,57 @@
+"""A projection, bidirectional GRUs and attention over time, beside pooled statistics."""
+
+from typing import Annotated
+
+import keras
+import numpy as np
+
+from violence_detection.heads import _sequence
+from violence_detection.parts import Range
+
+
+def build(
+    *,
+    examples: np.ndarray,
+    outputs: int,
+    use_cudnn: bool,
+    projection: Annotated[int, Range(1, 8192)] = 64,
+    layers: Annotated[int, Range(1, 8)] = 1,
+    units: Annotated[int, Range(1, 4096)] = 32,
+    feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5,
+    change: bool = True,
+    statistics: bool = True,
+) -> keras.Model:
+    """A model from features (B, T, D) to float32 logits (B, outputs).
+
+    Args:
+        examples: Training clips to standardise by, float16 (N, T, D).
+        outputs: K.
+        use_cudnn: Let a GPU use cuDNN's GRU, which XLA cannot compile.
+        projection: Size that the features are reduced to before the recurrence.
+        layers, units: Of the GRUs, in each direction.
+        feature_dropout: Share of the features that the recurrence does not see, for a
+            whole clip at a time.
+        dropout: Before the logits.
+        change: Also show the recurrence how much each feature changes from frame to frame.
+        statistics: Also give the logits the mean, deviation and mean absolute difference
+            over time of the features: on a few hundred videos the recurrence alone overfits.
+
+    Reference:
+        Cho et al., 2014, https://arxiv.org/abs/1406.1078 (the reset gate is applied after
+        the matrix product, as cuDNN has it)
+    """
+    return _sequence.build(
+        "gru_attention",
+        _sequence.recurrence(
+            keras.layers.GRU, "bigru", layers=layers, units=units, use_cudnn=use_cudnn
+        ),
+        examples=examples,
+        outputs=outputs,
+        projection=projection,
+        attention=units,
+        feature_dropout=feature_dropout,
+        dropout=dropout,
+        change=change,
+        statistics=statistics,
+    )

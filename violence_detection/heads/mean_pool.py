@@ -1,0 +1,48 @@
+"""The mean over time of a projection, into a dense layer: what the frames show, in any order."""
+
+from typing import Annotated
+
+import keras
+import numpy as np
+
+from violence_detection.heads._layers import logits, standardise
+from violence_detection.parts import Range
+
+
+def build(
+    *,
+    examples: np.ndarray,
+    outputs: int,
+    use_cudnn: bool,
+    projection: Annotated[int, Range(1, 8192)] = 64,
+    units: Annotated[int, Range(1, 8192)] = 64,
+    feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5,
+) -> keras.Model:
+    """A model from features (B, T, D) to float32 logits (B, outputs).
+
+    Nothing in it knows the order of the frames: what another head is better by, it has from
+    the order.
+
+    Args:
+        examples: Training clips to standardise by, float16 (N, T, D).
+        outputs: K.
+        use_cudnn: Not used: there is no recurrence.
+        projection: Size that the features of each frame are reduced to.
+        units: Of the dense layer behind the mean.
+        feature_dropout: Share of the features that are dropped, for a whole clip at a time.
+        dropout: Before the dense layer and before the logits.
+    """
+    features = keras.Input(examples.shape[1:], dtype="float32", name="features")
+    hidden = standardise(examples, "standardise")(features)
+    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(
+        hidden
+    )
+    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(
+        hidden
+    )
+    pooled = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(hidden)
+    pooled = keras.layers.Dropout(dropout, name="dropout_mean")(pooled)
+    pooled = keras.layers.Dense(units, activation="gelu", name="hidden")(pooled)
+    pooled = keras.layers.Dropout(dropout, name="dropout_hidden")(pooled)
+    return keras.Model(features, logits(outputs)(pooled), name="mean_pool")

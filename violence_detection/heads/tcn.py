@@ -1,0 +1,86 @@
+"""A projection, dilated convolutions over time and attention, beside pooled statistics."""
+
+from typing import Annotated
+
+import keras
+import numpy as np
+
+from violence_detection.heads import _sequence
+from violence_detection.parts import Range
+
+
+def build(
+    *,
+    examples: np.ndarray,
+    outputs: int,
+    use_cudnn: bool,
+    projection: Annotated[int, Range(1, 8192)] = 64,
+    layers: Annotated[int, Range(1, 10)] = 2,
+    kernel: Annotated[int, Range(2, 15)] = 3,
+    feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
+    block_dropout: Annotated[float, Range(0, 0.99)] = 0.1,
+    dropout: Annotated[float, Range(0, 0.99)] = 0.5,
+    change: bool = True,
+    statistics: bool = True,
+) -> keras.Model:
+    """A model from features (B, T, D) to float32 logits (B, outputs).
+
+    The convolutions see both ways, since a clip is whole, and are normalised over their
+    channels: statistics of a batch would differ between replicas.
+
+    Args:
+        examples: Training clips to standardise by, float16 (N, T, D).
+        outputs: K.
+        use_cudnn: Not used: there is no recurrence.
+        projection: Size that the features are reduced to, and channels of the convolutions.
+        layers: Blocks of two convolutions, dilated by 1, 2, 4, ... frames.
+        kernel: Frames that a convolution takes together.
+        feature_dropout: Share of the features that the convolutions do not see, for a whole
+            clip at a time.
+        block_dropout: Share of the channels dropped after each convolution, likewise.
+        dropout: Before the logits.
+        change: Also show the convolutions how much each feature changes from frame to frame.
+        statistics: Also give the logits the mean, deviation and mean absolute difference
+            over time of the features.
+
+    Reference:
+        Bai, Kolter and Koltun, 2018, https://arxiv.org/abs/1803.01271
+    """
+
+    def read(hidden):
+        for number in range(layers):
+            more = hidden
+            for half in (1, 2):
+                more = _convolution(
+                    more,
+                    kernel=kernel,
+                    dilation=2**number,
+                    dropout=block_dropout,
+                    name=f"block_{number + 1}_{half}",
+                )
+            hidden = keras.layers.Add(name=f"block_{number + 1}_sum")([hidden, more])
+        return hidden
+
+    return _sequence.build(
+        "tcn",
+        read,
+        examples=examples,
+        outputs=outputs,
+        projection=projection,
+        attention=projection,
+        feature_dropout=feature_dropout,
+        dropout=dropout,
+        change=change,
+        statistics=statistics,
+    )
+
+
+def _convolution(
+    hidden: keras.KerasTensor, *, kernel: int, dilation: int, dropout: float, name: str
+) -> keras.KerasTensor:
+    convolution = keras.layers.Conv1D(
+        hidden.shape[-1], kernel, dilation_rate=dilation, padding="same", name=name
+    )
+    hidden = keras.layers.LayerNormalization(name=f"{name}_norm")(convolution(hidden))
+    hidden = keras.layers.Activation("gelu", name=f"{name}_gelu")(hidden)
+    return keras.layers.SpatialDropout1D(dropout, name=f"{name}_dropout")(hidden)
