@@ -163,6 +163,7 @@ def another(value):
 
 
 @pytest.mark.parametrize("head", HEADS)
+@pytest.mark.slow
 def test_every_argument_of_a_head_changes_what_it_answers(head):
     plain = trained_answer(head)
     np.testing.assert_array_equal(trained_answer(head), plain)
