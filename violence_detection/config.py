@@ -71,13 +71,15 @@ class FeatureConfig(Config):
     )
     validation_fraction: float = option(
         0.15,
-        "Share of the videos for validation, where no split is given.",
+        "Share of the videos for validation, where no split is given; with train --features, "
+        "for that run alone.",
         low=0.0,
         high=0.9,
     )
     test_fraction: float = option(
         0.15,
-        "Share of the videos for the test, where no split is given.",
+        "Share of the videos for the test, where no split is given; with train --features, for "
+        "that run alone.",
         low=0.0,
         high=0.9,
     )
@@ -173,6 +175,23 @@ class TrainConfig(FeatureConfig):
         False,
         "Go on with --run (default: the newest run); one that is finished prints its result.",
     )
+    init_from: str | None = option(
+        None,
+        "Run whose classifier's weights the training begins with; of the same features and head.",
+        path=True,
+    )
+    seeds: int = option(
+        1,
+        "Members to train, with the seeds --seed, --seed + 1, ...; kept is the one with the "
+        "lowest validation loss.",
+        low=1,
+        high=100,
+    )
+    ensemble: bool = option(
+        False,
+        "With --seeds: keep all members as one model, which gives the mean of their "
+        "probabilities.",
+    )
     epochs: int = option(60, "Passes over the training videos.", low=1, high=100_000)
     batch_size: int = option(
         32, "Videos in a step, over all devices.", low=1, high=65_536
@@ -235,9 +254,19 @@ class TrainConfig(FeatureConfig):
                 "`warmup_epochs` must be < epochs. Received: "
                 f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}"
             )
+        self._check_members()
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
+
+    def _check_members(self) -> None:
+        if self.ensemble and self.seeds == 1:
+            raise ConfigError("`ensemble` must come with seeds >= 2. Received: seeds=1")
+        if self.seed + self.seeds > 2**31:
+            raise ConfigError(
+                "`seed` + `seeds` must be <= 2147483648. Received: "
+                f"{self.seed} + {self.seeds}"
+            )
 
     def _resolve_smoothing(self) -> None:
         """Put a `label_smoothing` in `loss` into the setting of that name."""

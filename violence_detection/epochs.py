@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -58,7 +59,15 @@ class Trainer:
         *,
         clips: dict[str, Clips],
         classes: list[str],
+        initial: keras.Model | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
+        """
+        Args:
+            initial: A classifier of the same shape whose weights the training begins with.
+            callbacks: Told of the end of each epoch, with its row of the history; one that
+                sets `model.stop_training` ends the training.
+        """
         self.run, self.config, self.machine = run, config, machine
         self.train, self.validation = clips["train"], clips["validation"]
         self.classes = classes
@@ -83,12 +92,18 @@ class Trainer:
                 classes=len(classes),
                 use_cudnn=machine.gpus > 0 and not machine.xla,
             )
+            if initial is not None:
+                self.classifier = model.begun_with(self.classifier, initial)
             optimizer = keras.optimizers.AdamW(
                 config.learning_rate, weight_decay=config.weight_decay
             )
             optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
             optimizer.build(self.classifier.trainable_variables)
         separate_dropout(self.classifier, machine.strategy)
+        self.classifier.stop_training = False
+        self.callbacks = keras.callbacks.CallbackList(
+            list(callbacks), model=self.classifier
+        )
         self.step = TrainingStep(
             self.classifier,
             loss=parts.load(
@@ -119,15 +134,14 @@ class Trainer:
             contextlib.closing(writer),
             progress.track("Training", left, "epochs") as tick,
         ):
-            while (
-                len(self.history) < self.config.epochs and not self._out_of_patience()
-            ):
+            while not self._over():
                 row, losses = self._epoch(len(self.history) + 1)
                 self.history.append(row)
                 files.write_csv(self.run.history_path, HISTORY_COLUMNS, self.history)
                 self._record(writer, row)
                 self._keep_models(row, losses)
                 self._save_state()
+                self.callbacks.on_epoch_end(row["epoch"] - 1, row)
                 tick()
 
     def summary(self) -> dict[str, Any]:
@@ -207,6 +221,10 @@ class Trainer:
             ],
         }
         return scores, losses
+
+    def _over(self) -> bool:
+        stopped = self._out_of_patience() or self.classifier.stop_training
+        return stopped or len(self.history) >= self.config.epochs
 
     def _out_of_patience(self) -> bool:
         patience = self.config.early_stopping_patience

@@ -67,6 +67,13 @@ class Run:
     def finished(self) -> bool:
         return self.results_path.is_file()
 
+    def own_splits(self) -> dict[str, str]:
+        """Split by path, where the run drew one for itself; nothing where it has the dataset's."""
+        if not self.config().get("own_split"):
+            return {}
+        rows = files.read_own_csv(self.videos_path, ("path", "split"))
+        return {row["path"]: row["split"] for row in rows}
+
     @classmethod
     def named(cls, checkpoint_dir: Path, name: str | None) -> Self:
         """The run `name` in `checkpoint_dir`, or one with a fresh name; nothing is made yet.
