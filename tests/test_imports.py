@@ -19,7 +19,7 @@ runtime schedule metrics figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
 dataset model origin selection training_step training_state epochs training_run
-lesson seeds training tuning
+lesson seeds training pruning trials tuning
 evaluation prediction people drawing demo
 door cli
 """.split()

@@ -167,7 +167,7 @@ class Run:
             (run.config_path, CONFIG_KEYS),
             (run.results_path, RESULTS_KEYS),
         ):
-            missing = keys - _read_json(path).keys()
+            missing = keys - read_json(path).keys()
             if missing:
                 raise RunError(
                     f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
@@ -176,10 +176,10 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        return _read_json(self.config_path)
+        return read_json(self.config_path)
 
     def results(self) -> dict[str, Any]:
-        return _read_json(self.results_path)
+        return read_json(self.results_path)
 
     def write_config(self, config: dict[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
@@ -196,7 +196,7 @@ def _check_share(path: Path, threshold: Any) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

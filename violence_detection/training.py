@@ -94,7 +94,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         entries = training_run.entries_of(run, config, cache)
         counts = Counter(entry.split for entry in entries)
         planned["classes"] = classes_of(entries, config.normal_class)
-        if origin:
+        if origin and not (config.resume and run.started):
             origin.check(cache, planned["classes"])
         planned["videos"] = dict(counts)
         settings = {

@@ -41,7 +41,7 @@ def build(members: Sequence[keras.Model]) -> keras.Model:
     features = keras.Input(members[0].input_shape[1:], dtype="float32", name="features")
     # Under names of their own: all members have that of their head.
     answers = [
-        keras.Model(member.inputs, member.outputs, name=f"member_{number}")(features)
+        keras.Model(member.input, member.output, name=f"member_{number}")(features)
         for number, member in enumerate(members, start=1)
     ]
     return keras.Model(
