@@ -131,7 +131,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         f"run         {result['run']}",
         *_member_lines(result),
         f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
-        f"{result['videos_per_s']:.0f} videos/s",
+        f"{result['videos_per_s']:.0f} videos/s{_of_whom(result)}",
         *[
             _score_line(split, result[split])
             for split in ("validation", "test")
@@ -301,6 +301,11 @@ def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
+
+
+def _of_whom(result: dict[str, Any]) -> str:
+    """Of which member the epochs are, where the kept model is all of them."""
+    return " (best member)" if result.get("kept", {}).get("ensemble") else ""
 
 
 def _member_lines(result: dict[str, Any]) -> list[str]:
