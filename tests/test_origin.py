@@ -1,6 +1,7 @@
 """A training begins with another run's weights and scale, or says why it cannot."""
 
 import json
+import logging
 from pathlib import Path
 
 import keras
@@ -8,13 +9,14 @@ import numpy as np
 import pytest
 from conftest import draw_features, train_quickly
 
-from violence_detection import model, training
-from violence_detection.config import TrainConfig
+from violence_detection import evaluation, model, training
+from violence_detection.config import EvaluateConfig, TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.files import sha256_of_file
 from violence_detection.runs import Run
 
+NONE = {"split_seed": 42, "init_from": None}
 NO_STEP = {"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1}
 
 
@@ -30,6 +32,10 @@ def scale(path: Path) -> list:
         for layer in layers
         if isinstance(layer, keras.layers.Normalization)
     ]
+
+
+def evaluate(run) -> dict:
+    return evaluation.evaluate(run, EvaluateConfig(bootstrap=100))
 
 
 def interrupted(self):
@@ -58,8 +64,30 @@ def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
     assert Run.open(run).config()["init_from"] == {
         "run": str(run_dir),
         "model_digest": digest,
+        "met": {"validation": 0, "test": 0},
     }
     assert not (Path(run) / "state").exists()
+
+
+def test_videos_that_the_source_learned_from_are_no_clean_test(
+    run_dir, features_dir, tmp_path, caplog, monkeypatch
+):
+    """A split of its own puts some of them into validation and test; that stays known."""
+    caplog.set_level(logging.WARNING, "violence_detection")
+    logging.getLogger("violence_detection").propagate = True
+    monkeypatch.setattr(evaluation, "_draw", lambda *_: {})
+    asked = {"init_from": str(run_dir), "split_seed": 5, "epochs": 1}
+    run = train_quickly(features_dir, tmp_path, **asked)["run"]
+    met = Run.open(run).config()["init_from"]["met"]
+    assert min(met.values()) > 0
+    assert f"learned from {met['test']} of the test videos" in caplog.text
+    assert evaluate(run)["clean"] is False
+    onward = train_quickly(
+        features_dir, tmp_path, run="c", init_from=run, split_seed=5, epochs=1
+    )["run"]
+    assert evaluate(onward)["clean"] is False
+    same = train_quickly(features_dir, tmp_path, run="b", **asked | NONE)["run"]
+    assert evaluate(same)["clean"] is True
 
 
 def test_the_optimiser_is_not_taken_over(run_dir, features_dir, tmp_path, monkeypatch):

@@ -241,7 +241,7 @@ PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main(
 )
 def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--json"]
-    asked += ["--head", "linear", "--epochs", 20, "--trials", 5, "--batch-size", 8]
+    asked += ["--head", "linear", "--epochs", 15, "--trials", 3, "--batch-size", 8]
     words = [*PROGRAM, "tune", *map(str, asked)]
     second = tmp_path / "tune" / "trials" / "0001"
     with subprocess.Popen(words, stdout=-3, stderr=-1, text=True) as process:
@@ -254,7 +254,7 @@ def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
     assert process.returncode == status, said
     done = subprocess.run([*words, "--resume"], capture_output=True, check=True)
     result = json.loads(done.stdout)
-    assert (result["trials"], result["retried"]) == (5, 1)
+    assert (result["trials"], result["retried"]) == (3, 1)
     failed = [row for row in trials_of(tmp_path) if row["state"] == "fail"]
     assert [row["number"] for row in failed] == ["1"]
 

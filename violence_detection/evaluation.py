@@ -177,9 +177,8 @@ def find_leaks(
     Names of recordings are compared within one dataset only; contents always.
     """
     learned = ("train",) if split == "validation" else ("train", "validation")
-    table = files.read_own_csv(run.videos_path, ("group", "split", "digest"))
-    rows = [row for row in table if row["split"] in learned]
-    groups = {row["group"] for row in rows} if same_dataset else set()
+    rows = [row for row in run.known_videos() if row["split"] in learned]
+    groups = {row["group"] for row in rows} - {""} if same_dataset else set()
     digests = {row["digest"] for row in rows}
     leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
     return sorted(

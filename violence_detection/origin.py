@@ -1,19 +1,23 @@
 """The run that another training begins with (`--init-from`): its weights, not its optimiser."""
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from violence_detection import files, model, parts
-from violence_detection.cache import FeatureCache
+from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.runs import Run
+from violence_detection.runs import VIDEO_COLUMNS, Run
 
 if TYPE_CHECKING:
     import keras
 
+log = logging.getLogger(__name__)
+
+_LEARNED = ["train", "validation"]
 _COPY = "initial_model.keras"
 
 
@@ -23,10 +27,16 @@ class Origin:
 
     A started run has a copy of it in its state, until it is finished: --resume needs the
     run that it came from no more.
+
+    Attributes:
+        videos: Rows of the videos that the weights have met, with the split of then.
+        dataset: Within which their recordings have their names; None if that is the run's own.
     """
 
     model_path: Path
     run: Run
+    videos: list[dict[str, str]]
+    dataset: dict[str, str] | None = None
 
     @classmethod
     def of(cls, config: TrainConfig, run: Run) -> Self | None:
@@ -46,7 +56,8 @@ class Origin:
                     f"A run that began with another's weights must have {_COPY} until it is "
                     f"finished. Received: {copy} (not there)"
                 )
-            return cls(copy, Run(Path(config.init_from)))
+            rows = files.read_own_csv(run.initial_videos_path, VIDEO_COLUMNS)
+            return cls(copy, Run(Path(config.init_from)), rows)
         source = Run.open(config.init_from)
         if source.dir == run.dir:
             raise ConfigError(
@@ -54,7 +65,8 @@ class Origin:
                 "replaced"
             )
         _check_head(source, config)
-        return cls(source.model_path, source)
+        dataset = source.config()["dataset"]
+        return cls(source.model_path, source, source.known_videos(), dataset)
 
     def check(self, cache: FeatureCache, classes: list[str]) -> None:
         """Whether the features and classes are those that the model knows.
@@ -84,15 +96,48 @@ class Origin:
     def load(self) -> "keras.Model":
         return model.load_classifier(self.model_path)
 
-    def keep(self, run: Run) -> None:
-        """Put the copy into the state of a run that starts."""
+    def keep(self, run: Run, cache: FeatureCache) -> None:
+        """Put the copy into the state of a run that starts, and its videos beside the run's."""
         with files.writing(run.state_dir / _COPY) as file:
             file.write(self.model_path.read_bytes())
+        files.write_csv(run.initial_videos_path, VIDEO_COLUMNS, self._videos_for(cache))
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, cache: FeatureCache, entries: list[Entry]) -> dict[str, Any]:
         """For the run's record."""
-        digest = files.sha256_of_file(self.model_path)
-        return {"run": str(self.run.dir), "model_digest": digest}
+        return {
+            "run": str(self.run.dir),
+            "model_digest": files.sha256_of_file(self.model_path),
+            "met": self.met(cache, entries),
+        }
+
+    def met(self, cache: FeatureCache, entries: list[Entry]) -> dict[str, int]:
+        """How many videos of validation and test the weights were made with: of the same
+        recording or content."""
+        counts = {}
+        for split, learned in (("validation", ["train"]), ("test", _LEARNED)):
+            rows = [row for row in self._videos_for(cache) if row["split"] in learned]
+            groups = {row["group"] for row in rows} - {""}
+            digests = {row["digest"] for row in rows}
+            counts[split] = sum(
+                entry.group in groups or entry.digest in digests
+                for entry in entries
+                if entry.split == split
+            )
+        return counts
+
+    def warn_of_met(self, cache: FeatureCache, entries: list[Entry]) -> None:
+        for split, count in self.met(cache, entries).items():
+            if count:
+                log.warning(
+                    f"The run of --init-from learned from {count} of the {split} videos or "
+                    "their recordings: what they give is better than what new ones will."
+                )
+
+    def _videos_for(self, cache: FeatureCache) -> list[dict[str, str]]:
+        """The videos; names of recordings mean something within one dataset only."""
+        if self.dataset in (None, cache.settings().get("dataset")):
+            return self.videos
+        return [row | {"group": ""} for row in self.videos]
 
 
 def _check_head(source: Run, config: TrainConfig) -> None:

@@ -1,5 +1,6 @@
 """A run: the folder that training leaves, and that everything after it starts from."""
 
+import itertools
 import json
 import math
 import time
@@ -14,6 +15,7 @@ FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
     "classes normal_class dataset features fingerprint feature_space weights window_s".split()
 )
+VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 RESULTS_KEYS = frozenset({"threshold"})
 
 
@@ -45,6 +47,11 @@ class Run:
         return self.dir / "training_videos.csv"
 
     @property
+    def initial_videos_path(self) -> Path:
+        """The videos of the run whose weights it began with, where it did."""
+        return self.dir / "initial_videos.csv"
+
+    @property
     def state_dir(self) -> Path:
         return self.dir / "state"
 
@@ -73,6 +80,14 @@ class Run:
             return {}
         rows = files.read_own_csv(self.videos_path, ("path", "split"))
         return {row["path"]: row["split"] for row in rows}
+
+    def known_videos(self) -> list[dict[str, str]]:
+        """The videos that its weights have met: its own, and those of the run it began with."""
+        paths = [self.videos_path]
+        if self.initial_videos_path.is_file():
+            paths.append(self.initial_videos_path)
+        rows = [files.read_own_csv(path, VIDEO_COLUMNS) for path in paths]
+        return list(itertools.chain(*rows))
 
     @classmethod
     def named(cls, checkpoint_dir: Path, name: str | None) -> Self:

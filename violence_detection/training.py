@@ -64,6 +64,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         classes = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
             origin.check(cache, classes)
+            origin.warn_of_met(cache, entries)
         clips = read_splits(cache, entries, classes)
         lesson = Lesson(machine, cache, entries, classes, clips, failures, origin)
 

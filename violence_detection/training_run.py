@@ -16,7 +16,7 @@ from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.origin import Origin
-from violence_detection.runs import Run
+from violence_detection.runs import VIDEO_COLUMNS, Run
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ _FREE_ON_RESUME = frozenset(
     "retry_failed".split()
 )
 _LOCK = ".lock"
-_VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 
 
 def choose(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
@@ -217,8 +216,8 @@ def start(
         _clear(run.dir)
     files.ensure_writable(run.dir)
     if origin:
-        origin.keep(run)
-    files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
+        origin.keep(run, cache)
+    files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()
     durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
     run.write_config(
@@ -234,7 +233,7 @@ def start(
             "weights": settings["weights"],
             "window_s": float(np.median(durations_s)),
             "own_split": has_own_split(config),
-            "init_from": origin and origin.as_dict(),
+            "init_from": origin and origin.as_dict(cache, entries),
             "videos_digest": files.sha256_of_json(_video_rows(entries)),
             "effective": effective,
             "versions": runtime.versions(),
@@ -272,6 +271,4 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> 
 
 
 def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
-    return [
-        {name: getattr(entry, name) for name in _VIDEO_COLUMNS} for entry in entries
-    ]
+    return [{name: getattr(entry, name) for name in VIDEO_COLUMNS} for entry in entries]

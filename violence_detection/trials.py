@@ -74,6 +74,8 @@ class Judges:
             self._origin.check(self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
         self._parts = folds_of(known, config.folds, seed=config.seed)
+        if self._origin:
+            self._origin.warn_of_met(self._cache, self._parts[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
         self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
         self.videos = len(known)
