@@ -323,10 +323,40 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, text, said):
     assert said in line
 
 
+# -- several trainings
+
+
+TUNE_KEYS = "study trials completed pruned failed best_trial best_value best_settings"
+
+
+def test_tune_leaves_a_config_that_train_takes(features_dir, tmp_path):
+    places = ("--features", features_dir, "--checkpoint-dir", tmp_path)
+    told = answer("tune", *places, *SHORT[:-2], "--trials", 1)
+    assert set(TUNE_KEYS.split()) <= set(told)
+    best = ("--config", told["best_config"], "--run", "best")
+    trained = answer("train", *places, *best)
+    assert trained["validation"]["loss"] == pytest.approx(told["best_value"])
+    said = call("tune", *places, *SHORT[:-2], "--trials", 1, "--resume").stdout
+    assert "note        It is the best of 1 trials" in said
+    assert said.splitlines()[-1].startswith("next        violence-detection train ")
+
+
+def test_for_people_members_are_summed_up(features_dir, tmp_path):
+    places = ("--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
+    said = call("train", *places, "--seeds", 2, "--run", "two").stdout
+    assert "kept        seed 4" in said and "lowest validation loss of 2" in said
+    assert re.search(r"members     test accuracy [\d.]+% \+- [\d.]+%, AUC ", said)
+    line = refusal("train", *places, "--ensemble", status=2)
+    assert "`ensemble` must come with seeds >= 2" in line
+
+
 # -- dry runs
 
 
-@pytest.mark.parametrize("words", ["train --features {F}", "evaluate {R}"])
+@pytest.mark.parametrize(
+    "words",
+    ["train --features {F}", "evaluate {R}", "tune --features {F} --head linear"],
+)
 def test_a_dry_run_writes_nothing(features_dir, run_dir, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     before = tree(run_dir), tree(features_dir), tree(tmp_path)

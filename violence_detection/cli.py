@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from violence_detection import __version__, config, units
+from violence_detection import __version__, config, search, units
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -129,8 +129,9 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         return finish(planned, shared, _table(planned))
     lines = [
         f"run         {result['run']}",
+        *_member_lines(result),
         f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
-        f"{result['videos_per_s']:.0f} videos/s",
+        f"{result['videos_per_s']:.0f} videos/s{_of_whom(result)}",
         *[
             _score_line(split, result[split])
             for split in ("validation", "test")
@@ -141,6 +142,40 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         f"next        violence-detection evaluate {result['run']}",
     ]
     finish(result, shared, lines, failed=len(result["failures"]))
+
+
+@main.command(
+    epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE")
+)
+@options_of(search.TuneConfig)
+def tune(settings: search.TuneConfig, shared: Shared) -> None:
+    """Search for settings of train that validate well; needs the extra `tune` (Optuna).
+
+    Leaves a study that --resume goes on with, a table of its trials, and the best settings as a
+    file for train --config. Settings of train that are given here are those of every trial. The
+    test videos have no part in it."""
+    with working():
+        from violence_detection import tuning
+
+        if shared.dry_run:
+            planned = tuning.plan(settings, force=shared.force)
+        else:
+            result = tuning.tune(settings, force=shared.force)
+    if shared.dry_run:
+        return finish(planned, shared, _table(planned))
+    lines = [
+        f"study       {result['study']}",
+        f"trials      {result['trials']}: {result['completed']} completed, "
+        f"{result['pruned']} pruned, {result['failed']} failed; "
+        f"{units.format_duration(result['seconds'])}",
+        f"best        {result['monitor']} {result['best_value']:.4f}, trial "
+        f"{result['best_trial']}",
+        *_table(result["best_settings"], "            "),
+        f"note        {result['note']}",
+        f"next        violence-detection train --features {result['features']} --config "
+        f"{result['best_config']}",
+    ]
+    finish(result, shared, lines)
 
 
 @main.command(
@@ -266,6 +301,30 @@ def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
+
+
+def _of_whom(result: dict[str, Any]) -> str:
+    """Of which member the epochs are, where the kept model is all of them."""
+    return " (best member)" if result.get("kept", {}).get("ensemble") else ""
+
+
+def _member_lines(result: dict[str, Any]) -> list[str]:
+    """What the members of a training with several seeds give, and which is kept."""
+    if "seeds" not in result:
+        return []
+    lines = [f"kept        {result['kept']['reason']}"]
+    if not result["kept"]["ensemble"]:
+        lines = [
+            f"kept        seed {result['kept']['seeds'][0]}: {result['kept']['reason']}"
+        ]
+    for split, scores in result["over_seeds"].items():
+        if scores:
+            accuracy, auc = scores["accuracy"], scores["auc"]
+            lines.append(
+                f"members     {split} accuracy {accuracy['mean']:.1%} +- {accuracy['sd']:.1%}, "
+                + (f"AUC {auc['mean']:.3f} +- {auc['sd']:.3f}" if auc else "AUC none")
+            )
+    return lines
 
 
 def _slowest_lines(slowest: list[dict[str, Any]]) -> list[str]:

@@ -54,6 +54,7 @@ class Trainer:
         *,
         clips: dict[str, Clips],
         classes: list[str],
+        initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         """
@@ -63,6 +64,7 @@ class Trainer:
             machine: From `runtime.start`.
             clips: Of train and validation.
             classes: Names, the normal one first.
+            initial: A classifier of the same shape whose weights the training begins with.
             callbacks: Further ones. Their logs are a row of the history; epochs count from 0
                 as in Keras, and `stop_training` of the model ends the training.
         """
@@ -97,6 +99,8 @@ class Trainer:
                 classes=len(classes),
                 use_cudnn=machine.gpus > 0 and not machine.xla,
             )
+            if initial is not None:
+                self.classifier = model.begun_with(self.classifier, initial)
             optimizer = keras.optimizers.AdamW(
                 config.learning_rate, weight_decay=config.weight_decay
             )

@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, figures, files, metrics, model, report, runtime
+from violence_detection import (
+    dataset,
+    figures,
+    files,
+    metrics,
+    model,
+    report,
+    runtime,
+    training_run,
+)
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
@@ -41,7 +50,7 @@ def evaluate(
     run = Run.open(run_dir)
     trained = run.config()
     cache = features_of(run, config.features)
-    entries = split_entries(cache, config.split)
+    entries = split_entries(run, cache, config.split)
     clips = dataset.read_clips(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
     identity = _identity(run, entries)
@@ -101,7 +110,7 @@ def plan(
     """What `evaluate` would do; nothing is written."""
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
-    entries = split_entries(cache, config.split)
+    entries = split_entries(run, cache, config.split)
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, _identity(run, entries), force=force)
     return {
@@ -141,13 +150,16 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     return cache
 
 
-def split_entries(cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split.
+def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
+    """The usable videos of a split: the run's own where it drew one of these, else the cache's.
 
     Raises:
         CacheError: If there is none.
     """
     entries = dataset.usable_entries(cache)
+    own = run.own_splits()
+    if own and _is_same_dataset(run, cache):
+        entries = training_run.with_splits(entries, own)
     chosen = [entry for entry in entries if entry.split == split]
     if not chosen:
         there = sorted({entry.split for entry in entries})
@@ -165,9 +177,8 @@ def find_leaks(
     Names of recordings are compared within one dataset only; contents always.
     """
     learned = ("train",) if split == "validation" else ("train", "validation")
-    table = files.read_own_csv(run.videos_path, ("group", "split", "digest"))
-    rows = [row for row in table if row["split"] in learned]
-    groups = {row["group"] for row in rows} if same_dataset else set()
+    rows = [row for row in run.known_videos() if row["split"] in learned]
+    groups = {row["group"] for row in rows} - {""} if same_dataset else set()
     digests = {row["digest"] for row in rows}
     leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
     return sorted(

@@ -1,8 +1,10 @@
 """The split of a dataset on disk: one for all its feature spaces, drawn once, then kept."""
 
+import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,11 @@ from violence_detection.config import FeatureConfig
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.shards import alone
 from violence_detection.units import counted
-from violence_detection.videos import VideoFolder
+from violence_detection.videos import SPLITS, Video, VideoFolder
 
 log = logging.getLogger(__name__)
 
-_SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
+SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
 
 
 class KeptSplits:
@@ -47,12 +49,13 @@ class KeptSplits:
                 f"{self._dir.name}, which is {owner}'s (extract-features --force gives it to "
                 f"{video_dir})"
             )
-        for name in _SETTINGS if drawn_with and not config.redraw_splits else ():
+        for name in SETTINGS if drawn_with and not config.redraw_splits else ():
             asked = getattr(config, name)
             if name in config.given and asked != drawn_with[name]:
                 raise ConfigError(
                     f"`{name}` must be what the split was drawn with, {drawn_with[name]}, "
-                    f"or --redraw-splits given. Received: {name}={asked}"
+                    "or --redraw-splits given (train --features draws for one run alone). "
+                    f"Received: {name}={asked}"
                 )
 
     def resolve(
@@ -68,7 +71,7 @@ class KeptSplits:
             rows = [] if config.redraw_splits else splits.read(self._path)
             before = {row["path"]: row["split"] for row in rows}
             gone = [row for row in rows if row["path"] not in present]
-            settings = {name: getattr(config, name) for name in _SETTINGS}
+            settings = {name: getattr(config, name) for name in SETTINGS}
             if before:
                 settings |= self._drawn_with() or {}
             draw = {
@@ -101,16 +104,59 @@ class KeptSplits:
             return None
         try:
             settings = json.loads(self._settings_path.read_text())
-            numbers = [settings[name] for name in _SETTINGS]
+            numbers = [settings[name] for name in SETTINGS]
             sound = all(type(number) in (int, float) for number in numbers)
         except (ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise CacheError(
-                f"splits.json must hold {', '.join(_SETTINGS)}. Received: {self._settings_path} "
+                f"splits.json must hold {', '.join(SETTINGS)}. Received: {self._settings_path} "
                 "(it was altered; put it back, or remove it and give --redraw-splits)"
             )
         return settings
+
+
+def drawn_for_one_run(
+    dataset_dir: Path, entries: Sequence[Entry], config: FeatureConfig
+) -> list[Entry]:
+    """The entries with a split drawn for one run; splits.csv stays as it is.
+
+    What the dataset gives (folders, videos.csv) stays given, everything else is drawn as if
+    for the first time.
+
+    Raises:
+        ConfigError: If every video has a given split, so that there is nothing to draw.
+    """
+    rows = splits.read(dataset_dir / "splits.csv")
+    given = {row["path"]: row["split"] for row in rows if row["source"] == splits.GIVEN}
+    if all(entry.path in given for entry in entries):
+        asked = min(config.given.intersection(SETTINGS), default=SETTINGS[0])
+        raise ConfigError(
+            f"`{asked}` must go with a split that is drawn. Received: {asked}="
+            f"{getattr(config, asked)}, and a dataset that gives each video's split"
+        )
+    videos = [
+        Video(entry.path, entry.label, entry.group, given.get(entry.path, ""))
+        for entry in entries
+    ]
+    assigned = splits.assign(
+        videos,
+        kept={},
+        leads={},
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.split_seed,
+    )
+    counts = Counter(assigned.values())
+    listed = ", ".join(f"{counts[split]} {split}" for split in SPLITS)
+    log.info(f"The split is this run's own: {listed}. The dataset's stays as it is.")
+    fixed = set(given.values()) & {"validation", "test"}
+    if fixed:
+        log.warning(
+            f"The dataset gives {' and '.join(sorted(fixed))} videos; a fraction does not "
+            "change that."
+        )
+    return [dataclasses.replace(one, split=assigned[one.path]) for one in entries]
 
 
 def _warn_of_moves(before: Mapping[str, str], assigned: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from violence_detection import parts
-from violence_detection.errors import RunError
+from violence_detection.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +39,54 @@ def build_classifier(
     )
 
 
+def begun_with(classifier: "keras.Model", source: "keras.Model") -> "keras.Model":
+    """A classifier like `classifier` with the weights of `source` of the same shape.
+
+    The constants that features are standardised by are the source's too, not those of the
+    videos at hand: the weights mean something for inputs on that scale only. Precision and
+    dropout are `classifier`'s.
+
+    Raises:
+        ConfigError: If the shapes are not the same.
+    """
+    import keras
+
+    _check_shapes(classifier, source)
+    constants = {
+        layer.name: layer.get_config()
+        for layer in source.layers
+        if isinstance(layer, keras.layers.Normalization)
+    }
+
+    def like(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = layer.get_config()
+        if layer.name in constants:
+            taken = constants[layer.name]
+            config |= {"mean": taken["mean"], "variance": taken["variance"]}
+        return type(layer).from_config(config)
+
+    begun = keras.models.clone_model(classifier, clone_function=like)
+    begun.set_weights(source.get_weights())
+    return begun
+
+
+def _check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
+    wanted, there = (
+        [tuple(weight.shape) for weight in one.weights] for one in (classifier, source)
+    )
+    if len(wanted) != len(there):
+        raise ConfigError(
+            f"`init_from` must be a run whose head has as many weights, {len(wanted)} arrays. "
+            f"Received: {len(there)}"
+        )
+    for weight, shape in zip(classifier.weights, there, strict=True):
+        if tuple(weight.shape) != shape:
+            raise ConfigError(
+                "`init_from` must be a run whose head has the same sizes, here "
+                f"{weight.path} {tuple(weight.shape)}. Received: {shape}"
+            )
+
+
 def load_classifier(path: Path) -> "keras.Model":
     """A saved classifier; code inside the file is refused.
 
@@ -47,7 +95,10 @@ def load_classifier(path: Path) -> "keras.Model":
     """
     import keras
 
-    from violence_detection.heads import _layers  # noqa: F401  (registers the layers)
+    from violence_detection.heads import (  # noqa: F401  (registers the layers)
+        _ensemble,
+        _layers,
+    )
 
     if not _is_whole(path):
         raise RunError(

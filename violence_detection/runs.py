@@ -1,5 +1,6 @@
 """A run: the folder that training leaves, and that everything after it starts from."""
 
+import itertools
 import json
 import math
 import time
@@ -14,6 +15,7 @@ FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
     "classes normal_class dataset features fingerprint feature_space weights window_s".split()
 )
+VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 RESULTS_KEYS = frozenset({"threshold"})
 
 
@@ -45,6 +47,11 @@ class Run:
         return self.dir / "training_videos.csv"
 
     @property
+    def initial_videos_path(self) -> Path:
+        """The videos of the run whose weights it began with, where it did."""
+        return self.dir / "initial_videos.csv"
+
+    @property
     def state_dir(self) -> Path:
         return self.dir / "state"
 
@@ -66,6 +73,21 @@ class Run:
     @property
     def finished(self) -> bool:
         return self.results_path.is_file()
+
+    def own_splits(self) -> dict[str, str]:
+        """Split by path, where the run drew one for itself; nothing where it has the dataset's."""
+        if not self.config().get("own_split"):
+            return {}
+        rows = files.read_own_csv(self.videos_path, ("path", "split"))
+        return {row["path"]: row["split"] for row in rows}
+
+    def known_videos(self) -> list[dict[str, str]]:
+        """The videos that its weights have met: its own, and those of the run it began with."""
+        paths = [self.videos_path]
+        if self.initial_videos_path.is_file():
+            paths.append(self.initial_videos_path)
+        rows = [files.read_own_csv(path, VIDEO_COLUMNS) for path in paths]
+        return list(itertools.chain(*rows))
 
     @classmethod
     def named(cls, checkpoint_dir: Path, name: str | None) -> Self:
@@ -160,7 +182,7 @@ class Run:
             (run.config_path, CONFIG_KEYS),
             (run.results_path, RESULTS_KEYS),
         ):
-            missing = keys - _read_json(path).keys()
+            missing = keys - read_json(path).keys()
             if missing:
                 raise RunError(
                     f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
@@ -169,10 +191,10 @@ class Run:
         return run
 
     def config(self) -> dict[str, Any]:
-        return _read_json(self.config_path)
+        return read_json(self.config_path)
 
     def results(self) -> dict[str, Any]:
-        return _read_json(self.results_path)
+        return read_json(self.results_path)
 
     def write_config(self, config: dict[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
@@ -189,7 +211,7 @@ def _check_share(path: Path, threshold: Any) -> None:
         )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

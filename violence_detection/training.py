@@ -1,20 +1,15 @@
 """Stage two: a classifier learns from cached features and leaves a run behind."""
 
 import logging
-import shutil
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from violence_detection import (
     dataset,
-    metrics,
-    model,
     parts,
     runtime,
+    seeds,
     training_run,
     videos,
 )
@@ -22,7 +17,8 @@ from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
-from violence_detection.runs import Run
+from violence_detection.lesson import Lesson
+from violence_detection.origin import Origin
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -50,6 +46,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         log.info(f"{run.dir} is finished; this is its result.")
         return {**run.results(), "run": str(run.dir)}
     _check_before_hours_of_work(config)
+    origin = Origin.of(config, run)
 
     # -- on what: seed, precision, devices
     machine = runtime.start(
@@ -63,34 +60,22 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     with training_run.held(run, config, new=new) as run:
         # -- from what: cached clips, extracted first where they are missing
         cache, failures = _features(config)
-        entries = dataset.usable_entries(cache)
+        entries = training_run.entries_of(run, config, cache)
         classes = classes_of(entries, config.normal_class)
+        if origin and not (config.resume and run.started):
+            origin.check(cache, classes)
+            origin.warn_of_met(cache, entries)
         clips = read_splits(cache, entries, classes)
+        lesson = Lesson(machine, cache, entries, classes, clips, failures, origin)
 
-        # -- the model, how it learns, and what the run is
-        from violence_detection.epochs import Trainer
-
-        effective = _effective(machine, cache)
-        trainer = Trainer(run, config, machine, clips=clips, classes=classes)
-        if config.resume and run.started:
-            training_run.check_same_features(run, cache, entries)
-        else:
-            training_run.start(run, config, cache, entries, classes, effective)
-
-        # -- the epochs
-        trainer.run_epochs()
-
-        # -- what came of it
+        # -- the epochs, and what came of them
+        if config.seeds == 1:
+            return lesson.learn(run, config)
         results = {
             "run": str(run.dir),
-            **trainer.summary(),
-            **judge(run, clips, classes),
-            "effective": effective,
-            "videos": {split: len(part) for split, part in clips.items()},
-            "failures": failures,
+            **seeds.train_members(lesson, run, config),
         }
-        run.write_results(results)
-        shutil.rmtree(run.state_dir, ignore_errors=True)
+        lesson.finish(run, results)
         return results
 
 
@@ -98,6 +83,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train` would do; nothing is written."""
     run, config = training_run.choose(config, force=force)
     _check_before_hours_of_work(config)
+    origin = Origin.of(config, run)
     settings = config.as_dict()
     planned = {"dry_run": True, "run": str(run.dir)}
     if config.features is None:
@@ -105,16 +91,25 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
         planned |= features.plan(Path(config.dataset_path), extract_config(config))
     else:
-        entries = dataset.usable_entries(FeatureCache.open(config.features))
+        cache = FeatureCache.open(config.features)
+        entries = training_run.entries_of(run, config, cache)
         counts = Counter(entry.split for entry in entries)
         planned["classes"] = classes_of(entries, config.normal_class)
+        if origin and not (config.resume and run.started):
+            origin.check(cache, planned["classes"])
         planned["videos"] = dict(counts)
         settings = {
             name: settings[name]
             for name in settings
-            if name not in training_run.STAGE_ONE
+            if name not in _idle_settings(config)
         }
     return planned | {"settings": settings}
+
+
+def _idle_settings(config: TrainConfig) -> frozenset[str]:
+    """Names that mean nothing with --features."""
+    own = training_run.OWN_SPLIT if training_run.has_own_split(config) else frozenset()
+    return training_run.STAGE_ONE - own
 
 
 def read_splits(
@@ -145,45 +140,6 @@ def read_splits(
         split: dataset.read_clips(cache, rows, classes)
         for split, rows in by_split.items()
         if rows
-    }
-
-
-def judge(run: Run, clips: Mapping[str, Clips], classes: list[str]) -> dict[str, Any]:
-    """Metrics of the best model on validation and, with the threshold chosen there, on the test."""
-    classifier = model.load_classifier(run.model_path)
-    predicted = {
-        split: model.probabilities(classifier, clips[split].features)
-        for split in ("validation", "test")
-        if split in clips
-    }
-    validation = clips["validation"]
-    violent = validation.labels > 0
-    threshold, reason = metrics.choose_threshold(
-        violent, 1 - predicted["validation"][:, 0], validation.groups
-    )
-    scores = {
-        split: _scores(clips[split].labels, probability, classes, threshold)
-        for split, probability in predicted.items()
-    }
-    return {
-        "validation": scores["validation"],
-        "test": scores.get("test"),
-        "threshold": threshold,
-        "threshold_reason": reason,
-    }
-
-
-def _scores(
-    labels: np.ndarray, probability: np.ndarray, classes: list[str], threshold: float
-) -> dict[str, float | None]:
-    correct = model.decisions(probability, threshold) == labels
-    binary = metrics.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
-    likelihood = probability[np.arange(len(labels)), labels]
-    loss = -np.log(np.clip(likelihood, 1e-12, 1)).mean()
-    return {
-        "accuracy": float(correct.mean()),
-        "auc": binary["auc"],
-        "loss": float(loss),
     }
 
 
@@ -255,12 +211,3 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
         )
     normal = videos.normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]
-
-
-def _effective(machine: runtime.Machine, cache: FeatureCache) -> dict[str, Any]:
-    return {
-        "replicas": machine.replicas,
-        "precision": machine.dtype_policy,
-        "xla": machine.xla,
-        "engine": cache.space().engine,
-    }

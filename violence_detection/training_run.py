@@ -4,18 +4,19 @@ import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from violence_detection import files, runtime
+from violence_detection import dataset, files, kept_splits, runtime
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.errors import ConfigError, RunError, TrainingError
-from violence_detection.runs import Run
+from violence_detection.origin import Origin
+from violence_detection.runs import VIDEO_COLUMNS, Run
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | 
     "extract_batch_size",
     "extract_mixed_precision",
 }
+# These draw a split for one run where the features are there already.
+OWN_SPLIT = frozenset(kept_splits.SETTINGS)
 # What may differ between a run and the command that resumes it: names, places, and what
 # the digests of the features and videos stand for.
 _FREE_ON_RESUME = frozenset(
@@ -30,7 +33,6 @@ _FREE_ON_RESUME = frozenset(
     "retry_failed".split()
 )
 _LOCK = ".lock"
-_VIDEO_COLUMNS = ("path", "label", "group", "split", "digest")
 
 
 def choose(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
@@ -87,11 +89,24 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
         recorded |= {"dataset_path": None, "features": None}
     free = {name: getattr(asked, name) for name in asked.given & _FREE_ON_RESUME}
     recorded |= free | {"resume": True, "run": run.dir.name}
+    given = asked.given & OWN_SPLIT | _drawn_otherwise(recorded)
     if run.started:  # the split was drawn then
         recorded["redraw_splits"] = False
-    resumed = TrainConfig(**recorded)
+    resumed = TrainConfig(**recorded, given=given)
     _check_sources(resumed)
     return resumed
+
+
+def _drawn_otherwise(recorded: dict[str, Any]) -> frozenset[str]:
+    """The settings of a run's own split: with features that are there, none is idle."""
+    if recorded.get("features") is None:
+        return frozenset()
+    return frozenset(
+        setting.name
+        for setting in TrainConfig.settings()
+        if setting.name in OWN_SPLIT
+        and recorded.get(setting.name, setting.default) != setting.default
+    )
 
 
 def _check_sources(config: TrainConfig) -> None:
@@ -107,7 +122,7 @@ def _check_sources(config: TrainConfig) -> None:
         log.warning(
             "--cache-dir has no effect: --features says where the features are."
         )
-    for name in sorted(STAGE_ONE & config.given - {"cache_dir"}):
+    for name in sorted(STAGE_ONE & config.given - {"cache_dir"} - OWN_SPLIT):
         raise ConfigError(
             f"`{name}` must go with --dataset-path: the features of --features are made "
             f"already. Received: {name}={getattr(config, name)}"
@@ -160,6 +175,33 @@ def _locked(run: Run) -> Iterator[None]:
         lock.release()
 
 
+def entries_of(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Entry]:
+    """The usable videos, each with its split: the dataset's, or the run's own.
+
+    Raises:
+        CacheError: If there are none.
+        ConfigError: If a split is to be drawn, and the dataset gives all of it.
+    """
+    entries = dataset.usable_entries(cache)
+    if config.resume and run.started:
+        return with_splits(entries, run.own_splits())
+    if has_own_split(config):
+        return kept_splits.drawn_for_one_run(cache.dir.parent, entries, config)
+    return entries
+
+
+def has_own_split(config: TrainConfig) -> bool:
+    return config.features is not None and bool(OWN_SPLIT & config.given)
+
+
+def with_splits(entries: list[Entry], splits: Mapping[str, str]) -> list[Entry]:
+    """The entries, those in `splits` (by path) with the split that they have there."""
+    return [
+        dataclasses.replace(entry, split=splits.get(entry.path, entry.split))
+        for entry in entries
+    ]
+
+
 def start(
     run: Run,
     config: TrainConfig,
@@ -167,12 +209,15 @@ def start(
     entries: list[Entry],
     classes: list[str],
     effective: dict[str, Any],
+    origin: Origin | None = None,
 ) -> None:
     """Write what the run is before anything else happens in it; a run replaced goes now."""
-    if not config.resume:
+    if not config.resume and run.dir.is_dir():
         _clear(run.dir)
     files.ensure_writable(run.dir)
-    files.write_csv(run.videos_path, _VIDEO_COLUMNS, _video_rows(entries))
+    if origin:
+        origin.keep(run, cache)
+    files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()
     durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
     run.write_config(
@@ -187,6 +232,8 @@ def start(
             "feature_space": dataclasses.asdict(space),
             "weights": settings["weights"],
             "window_s": float(np.median(durations_s)),
+            "own_split": has_own_split(config),
+            "init_from": origin and origin.as_dict(cache, entries),
             "videos_digest": files.sha256_of_json(_video_rows(entries)),
             "effective": effective,
             "versions": runtime.versions(),
@@ -224,6 +271,4 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> 
 
 
 def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
-    return [
-        {name: getattr(entry, name) for name in _VIDEO_COLUMNS} for entry in entries
-    ]
+    return [{name: getattr(entry, name) for name in VIDEO_COLUMNS} for entry in entries]

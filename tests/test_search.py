@@ -1,0 +1,139 @@
+"""What is tried: the default space, a file's, and what a trial makes of it."""
+
+import json
+
+import pytest
+
+from violence_detection import search
+from violence_detection.config import TrainConfig
+from violence_detection.errors import ConfigError
+from violence_detection.search import Interval, TuneConfig
+
+
+@pytest.fixture
+def space_of(tmp_path):
+    """The space of a file with this content, and of these flags."""
+
+    def space(content, **flags):
+        path = tmp_path / "space.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return search.space_of(TuneConfig.of({**flags, "space": str(path)}))
+
+    return space
+
+
+def default(**flags):
+    return search.space_of(TuneConfig.of(flags))
+
+
+# -- the default
+
+
+def test_the_default_space_is_what_the_head_and_loss_take():
+    names = {"learning_rate", "weight_decay", "batch_size", "label_smoothing"}
+    of_head = {"projection", "units", "feature_dropout", "dropout"}
+    assert set(default()) == names | {"loss.gamma"} | {f"head.{n}" for n in of_head}
+    linear = default(head="linear", loss="crossentropy")
+    assert set(linear) == names | {"head.dropout"}
+
+
+def test_what_is_given_is_not_tried():
+    space = default(batch_size=8, head="bilstm_attention(units=4)", loss="focal")
+    assert not {"batch_size", "head.units"} & set(space)
+    assert {"head.projection", "loss.gamma"} <= set(space)
+
+
+def test_weights_of_another_run_fix_the_sizes():
+    space = default(init_from="somewhere")
+    assert not {"head.units", "head.projection"} & set(space)
+    assert "head.dropout" in space
+
+
+# -- a file
+
+
+def test_a_file_says_what_is_tried(space_of):
+    space = space_of(
+        {
+            "learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
+            "head": ["linear", "bilstm_attention"],
+            "head.units": {"low": 8, "high": 32, "step": 8},
+            "use_class_weights": [True, False],
+        }
+    )
+    assert space == {
+        "learning_rate": Interval(1e-5, 1e-2, log=True),
+        "head": ("linear", "bilstm_attention"),
+        "head.units": Interval(8, 32, step=8, whole=True),
+        "use_class_weights": (True, False),
+    }
+    json.dumps(search.as_json(space))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("{", "--space must name a readable JSON file"),
+        ([], "must hold a JSON object"),
+        ({}, "must hold a JSON object"),
+        ({"learning_rat": [1]}, "learning_rat. Did you mean `learning_rate`"),
+        ({"seed": [1, 2]}, "settings that a trial can vary. Received: seed"),
+        ({"test_fraction": [0.0]}, "can vary. Received: test_fraction"),
+        ({"engine.x": [1]}, "can vary. Received: engine.x"),
+        ({"epochs": []}, "must be a list of values, or low and high"),
+        ({"epochs": 3}, "must be a list of values, or low and high"),
+        ({"epochs": {"low": 1}}, "must be a list of values, or low and high"),
+        ({"epochs": {"low": 1, "high": True}}, "must be a list of values"),
+        ({"epochs": [[1]]}, "must be a list of values"),
+        ({"epochs": {"low": 9, "high": 3}}, "low < high"),
+        ({"epochs": {"low": 1.5, "high": 3}}, "whole numbers"),
+        ({"weight_decay": {"low": 0, "high": 1, "log": True}}, "with log low > 0"),
+        ({"learning_rate": [0.1, -1.0]}, "must be > 0.0. Received: learning_rate=-1"),
+        ({"batch_size": {"low": 1, "high": 10**9}}, "`batch_size` must be <= 65536"),
+        ({"head": ["linear", "typo"]}, "No part 'typo' in heads/"),
+        ({"head": ["linear(dropout=2)"]}, "`dropout` of heads/linear must be"),
+        ({"head.dropout": [0.5, 1.5]}, "must be float in"),
+        ({"head.typo": [1]}, "that bilstm_attention takes. Received: head.typo"),
+        ({"loss.typo": [1]}, "takes. Received: loss.typo"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_before_the_first_trial(space_of, content, told):
+    with pytest.raises(ConfigError) as raised:
+        space_of(content)
+    assert told in str(raised.value)
+
+
+def test_a_setting_is_given_or_tried(space_of):
+    with pytest.raises(ConfigError, match="given or tried, not both.*batch_size=8"):
+        space_of({"batch_size": [8, 16]}, batch_size=8)
+
+
+# -- what a trial makes of it
+
+
+def test_arguments_go_to_the_head_that_was_chosen():
+    base = TuneConfig.of({"loss": "focal(alpha=0.3)"}).base()
+    chosen = {"head": "linear", "head.dropout": 0.2, "loss.gamma": 1.5, "epochs": 7}
+    settings = search.settings_with(base, chosen)
+    assert settings["head"] == "linear(dropout=0.2)"
+    assert settings["loss"] == "focal(alpha=0.3, gamma=1.5)"
+    assert TrainConfig(**settings).epochs == 7
+
+
+def test_an_argument_that_the_head_does_not_take_is_not_tried():
+    base = TuneConfig().base()
+    assert search.takes({}, base, "head.units")
+    assert not search.takes({"head": "linear"}, base, "head.units")
+    settings = search.settings_with(base, {"head": "linear", "head.units": 3})
+    assert settings["head"] == "linear"
+
+
+def test_every_setting_of_tune_is_its_own_or_one_of_train():
+    train = {setting.name for setting in TrainConfig.settings()}
+    names = {setting.name for setting in TuneConfig.settings()}
+    assert names - train == set(
+        "name trials space folds timeout prune keep_runs".split()
+    )
+    assert not names & {"backbone", "dataset_path", "run", "ensemble", "cache_dir"}
+    with pytest.raises(ConfigError, match="Unknown setting `backbone`"):
+        TuneConfig.of({"backbone": "vgg19"})

@@ -1,0 +1,337 @@
+"""A search goes on after a kill, leaves what train takes, and never sees the test."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import draw_features, train_quickly, tree_of
+
+from violence_detection import trials, tuning
+from violence_detection.cache import FeatureCache
+from violence_detection.config import TrainConfig
+from violence_detection.dataset import usable_entries
+from violence_detection.epochs import Trainer
+from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.runs import Run
+from violence_detection.search import TuneConfig
+
+optuna = pytest.importorskip("optuna")
+SPACE = {"learning_rate": {"low": 1e-3, "high": 0.3, "log": True}}
+KEYS = "study trials completed pruned failed best_trial best_value best_settings note"
+
+
+def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
+    quick = {"trials": 3, "epochs": 2, "head": "linear", "batch_size": 8}
+    if space:
+        path = Path(folder).with_name("space.json")
+        path.write_text(json.dumps(space))
+        quick["space"] = str(path)
+    places = {"features": str(features), "checkpoint_dir": str(folder)}
+    return tuning.tune(TuneConfig.of({**quick, **places, **settings}), force=force)
+
+
+def trials_of(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "tune" / "trials.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def chosen(folder: Path, *states) -> list[float]:
+    return [float(row["learning_rate"]) for row in trials_of(folder)
+            if row["state"] in states]  # fmt: skip
+
+
+def interrupted_at(trial: int, epoch: int = 1):
+    """A `_save_state` before which the program is interrupted in an epoch of a trial."""
+    save, begun = Trainer._save_state, []
+
+    def save_state(self):
+        if self.run not in begun:
+            begun.append(self.run)
+        if (len(begun), len(self.history)) == (trial, epoch):
+            raise KeyboardInterrupt
+        save(self)
+
+    return save_state
+
+
+@pytest.fixture(scope="module")
+def study(features_dir, tmp_path_factory):
+    """What a search says, and where it is."""
+    folder = tmp_path_factory.mktemp("study") / "checkpoints"
+    return tune(features_dir, folder, trials=4), folder
+
+
+# -- what it leaves
+
+
+def test_a_study_holds_its_trials_and_the_best_settings(study):
+    result, folder = study
+    assert set(KEYS.split()) <= set(result)
+    assert (result["trials"], result["completed"], result["failed"]) == (4, 4, 0)
+    assert "best of 4 trials" in result["note"]
+    rows = trials_of(folder)
+    best = min(rows, key=lambda row: float(row["value"]))
+    assert (int(best["number"]), float(best["value"])) == (
+        result["best_trial"],
+        result["best_value"],
+    )
+    assert result["best_settings"]["learning_rate"] == float(best["learning_rate"])
+    names = {path.name for path in (folder / "tune").iterdir()}
+    assert names - {".lock"} == {
+        "best.json", "study.db", "trials.csv", "tune_config.json"}  # fmt: skip
+
+
+def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
+    """A training with them validates as the trial did."""
+    result, _ = study
+    asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
+    config = TrainConfig.of(asked, Path(result["best_config"]))
+    assert (config.head, config.epochs, config.batch_size) == ("linear", 2, 8)
+    from violence_detection.training import train
+
+    assert train(config)["validation"]["loss"] == pytest.approx(result["best_value"])
+
+
+@pytest.mark.slow
+def test_runs_are_kept_where_wanted(features_dir, tmp_path):
+    result = tune(features_dir, tmp_path / "c", trials=1, keep_runs=True, folds=2)
+    runs = sorted((Path(result["study"]) / "trials" / "0000").iterdir())
+    assert [run.name for run in runs] == ["part_1_seed_42", "part_2_seed_42"]
+    losses = [Run.open(run).results()["validation"]["loss"] for run in runs]
+    assert sum(losses) / 2 == pytest.approx(result["best_value"])
+    assert Run.open(runs[0]).results()["test"] is None
+
+
+def test_a_plan_writes_nothing(features_dir, tmp_path):
+    asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
+    planned = tuning.plan(TuneConfig.of({**asked, "folds": 3, "seeds": 2}))
+    assert (planned["trainings_per_trial"], planned["videos"]) == (6, 24)
+    assert "learning_rate" in planned["space"] and tree_of(tmp_path) == []
+
+
+# -- relation
+
+
+@pytest.mark.slow
+def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
+    again = tune(features_dir, tmp_path / "c", trials=2)
+    assert again["completed"] == 2
+    assert chosen(tmp_path / "c", "complete") == chosen(study[1], "complete")[:2]
+    other = tune(features_dir, tmp_path / "d", trials=1, seed=1)
+    assert other["best_settings"]["learning_rate"] not in chosen(study[1], "complete")
+
+
+def test_the_test_videos_are_not_read(tmp_path, monkeypatch):
+    features = draw_features(tmp_path / "cache" / "space")
+    for path in features.rglob("test_*.npy"):
+        path.unlink()
+    assert tune(features, tmp_path / "c", trials=1, epochs=1, folds=2)["videos"] == 24
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("monitor", ["val_auc", "val_accuracy"])
+def test_what_is_monitored_is_maximised(features_dir, tmp_path, monitor):
+    result = tune(features_dir, tmp_path / "c", trials=2, monitor=monitor)
+    values = [float(row["value"]) for row in trials_of(tmp_path / "c")]
+    assert result["best_value"] == max(values)
+    assert all(0 <= value <= 1 for value in values)
+
+
+def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
+    entries = [
+        entry
+        for entry in usable_entries(FeatureCache.open(features_dir))
+        if entry.split != "test"
+    ]
+    parts = trials.folds_of(entries, 3, seed=0)
+    held = [e.path for part in parts for e in part if e.split == "validation"]
+    assert sorted(held) == sorted(entry.path for entry in entries)
+    for part in parts:
+        sides = {(entry.group, entry.split) for entry in part}
+        assert len(sides) == len({entry.group for entry in part})
+        for split in ("train", "validation"):
+            labels = {entry.label for entry in part if entry.split == split}
+            assert labels == {"normal", "violent"}
+
+
+@pytest.mark.parametrize("prune", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_trial_that_is_clearly_worse_is_pruned(
+    features_dir, tmp_path, monkeypatch, prune
+):
+    """A rate that moves nothing is worse than the median of those before."""
+    monkeypatch.setattr(tuning, "_WARMUP_EPOCHS", 0)
+    monkeypatch.setattr(tuning, "_FIRST_TRIALS", 1)
+    rates = iter([0.05, 1e-9])
+    monkeypatch.setattr(
+        tuning, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4}
+    )
+    result = tune(features_dir, tmp_path / "c", trials=2, prune=prune)
+    states = [row["state"] for row in trials_of(tmp_path / "c")]
+    assert states == ["complete", "pruned" if prune else "complete"]
+    assert (result["completed"], result["pruned"]) == ((1, 1) if prune else (2, 0))
+
+
+# -- going on
+
+
+def test_an_interrupted_trial_is_tried_again(
+    study, features_dir, tmp_path, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_state", interrupted_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            tune(features_dir, tmp_path / "c", trials=4)
+    assert len(trials_of(tmp_path / "c")) == 2
+    result = tune(features_dir, tmp_path / "c", trials=4, resume=True)
+    assert (result["trials"], result["retried"]) == (4, 1)
+    rates = chosen(tmp_path / "c", "complete")
+    assert len(rates) == 4 and rates[:3] == chosen(study[1], "complete")[:3]
+    assert chosen(tmp_path / "c", "fail") == rates[2:3]
+    assert not (tmp_path / "c" / "tune" / "trials").exists()
+
+
+def test_a_finished_study_says_its_result_again_and_takes_more_trials(
+    features_dir, tmp_path, monkeypatch
+):
+    first = tune(features_dir, tmp_path / "c", trials=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epochs", None)
+        again = tune(features_dir, tmp_path / "c", trials=1, resume=True)
+    assert again | {"seconds": 0} == first | {"seconds": 0}
+    more = tune(features_dir, tmp_path / "c", trials=2, resume=True)
+    assert more["trials"] == 2 and len(set(chosen(tmp_path / "c", "complete"))) == 2
+
+
+@pytest.mark.slow
+def test_no_trial_begins_after_the_timeout(features_dir, tmp_path):
+    tune(features_dir, tmp_path / "c", trials=1)
+    late = tune(features_dir, tmp_path / "c", trials=9, timeout=1e-9, resume=True)
+    assert late["trials"] == 1
+
+
+def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkeypatch):
+    run_epochs, broken = Trainer.run_epochs, []
+
+    def breaks_once(self):
+        if not broken:
+            broken.append(self)
+            raise TrainingError("The loss must stay finite. Received: NaN")
+        run_epochs(self)
+
+    monkeypatch.setattr(Trainer, "run_epochs", breaks_once)
+    result = tune(features_dir, tmp_path / "c", trials=2)
+    assert (result["trials"], result["completed"], result["failed"]) == (2, 1, 1)
+    assert "Received: NaN" in trials_of(tmp_path / "c")[0]["reason"]
+    broken.clear()
+    with pytest.raises(TrainingError, match="come to its end. Received: 1 failed"):
+        tune(features_dir, tmp_path / "d", trials=1)
+
+
+PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main()"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+)
+def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
+    asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--json"]
+    asked += ["--head", "linear", "--epochs", 15, "--trials", 3, "--batch-size", 8]
+    words = [*PROGRAM, "tune", *map(str, asked)]
+    second = tmp_path / "tune" / "trials" / "0001"
+    with subprocess.Popen(words, stdout=-3, stderr=-1, text=True) as process:
+        deadline_s = time.monotonic() + 120
+        while not list(second.glob("*/training_history.csv")):
+            assert process.poll() is None and time.monotonic() < deadline_s
+            time.sleep(0.005)
+        process.send_signal(sent)
+        said = process.communicate(timeout=30)[1]
+    assert process.returncode == status, said
+    done = subprocess.run([*words, "--resume"], capture_output=True, check=True)
+    result = json.loads(done.stdout)
+    assert (result["trials"], result["retried"]) == (3, 1)
+    failed = [row for row in trials_of(tmp_path) if row["state"] == "fail"]
+    assert [row["number"] for row in failed] == ["1"]
+
+
+# -- error
+
+
+def test_a_study_that_is_there_is_kept(study, features_dir, tmp_path):
+    with pytest.raises(ConfigError, match="--resume or --force be given"):
+        tune(features_dir, study[1])
+    (tmp_path / "c" / "tune").mkdir(parents=True)
+    (tmp_path / "c" / "tune" / "thesis.txt").write_text("years of work")
+    for flags in ({}, {"force": True}, {"resume": True}):
+        with pytest.raises(ConfigError, match="it is none"):
+            tune(features_dir, tmp_path / "c", **flags)
+
+
+@pytest.mark.slow
+def test_force_begins_anew(features_dir, tmp_path):
+    tune(features_dir, tmp_path / "c", trials=2)
+    assert tune(features_dir, tmp_path / "c", trials=1, force=True)["trials"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"epochs": 3}, "study's settings, epochs=2. Received: epochs=3"),
+        ({"space": {"weight_decay": [0.1, 0.2]}}, "go on with the study's space"),
+        ({"folds": 2}, "study's settings, folds=None. Received: folds=2"),
+    ],
+)
+def test_a_resumed_study_is_the_same(study, features_dir, asked, told):
+    with pytest.raises(ConfigError, match=told):
+        tune(features_dir, study[1], resume=True, **asked)
+
+
+def test_a_resumed_study_has_its_videos(study, tmp_path):
+    features = draw_features(tmp_path / "cache" / "space", seed=5)
+    with pytest.raises(ConfigError, match="another videos_digest"):
+        tune(features, study[1], resume=True)
+
+
+def test_a_study_is_searched_by_one(features_dir, tmp_path, monkeypatch):
+    def another(self):
+        with pytest.raises(ConfigError, match="another tune works on it"):
+            tune(features_dir, tmp_path / "c", resume=True)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run_epochs", another)
+    with pytest.raises(KeyboardInterrupt):
+        tune(features_dir, tmp_path / "c")
+
+
+def test_without_optuna_the_extra_is_named(features_dir, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ConfigError, match=r"pip install 'violence-detection\[tune\]'"):
+        tune(features_dir, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_more_folds_than_recordings_are_refused(features_dir, tmp_path):
+    with pytest.raises(ConfigError, match="Received: folds=9, and 6 of normal, 6 of"):
+        tune(features_dir, tmp_path / "c", folds=9)
+
+
+def test_features_must_be_given(tmp_path):
+    with pytest.raises(ConfigError, match="--features must be given"):
+        tuning.tune(TuneConfig(checkpoint_dir=str(tmp_path)))
+
+
+@pytest.mark.slow
+def test_trials_may_begin_with_a_run(run_dir, features_dir, tmp_path):
+    asked = {"init_from": str(run_dir), "epochs": 1, "trials": 1}
+    space = {"learning_rate": [1e-9]}
+    warm = tune(features_dir, tmp_path / "c", space=space, **asked)
+    assert warm["best_settings"]["init_from"] == str(run_dir)
+    loss = Run.open(run_dir).results()["validation"]["loss"]
+    assert warm["best_value"] == pytest.approx(loss, rel=1e-4)
+    cold = train_quickly(features_dir, tmp_path, epochs=1, learning_rate=1e-9)
+    assert cold["validation"]["loss"] != pytest.approx(loss, rel=1e-4)

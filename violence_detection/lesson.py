@@ -1,0 +1,147 @@
+"""What a classifier is taught with, and one training from the first epoch to its results."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from violence_detection import metrics, model, training_run
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.config import TrainConfig
+from violence_detection.dataset import Clips
+from violence_detection.origin import Origin
+from violence_detection.runs import Run
+from violence_detection.runtime import Machine
+
+if TYPE_CHECKING:
+    import keras
+
+    from violence_detection.epochs import Trainer
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What trainings that differ in their settings alone have in common.
+
+    Attributes:
+        machine: What they run on.
+        cache, entries: Where the videos come from, and which they are.
+        classes: Their names, the normal one first.
+        clips: By split.
+        failures: Videos that could not be read.
+        origin: What they begin with, if not with weights drawn at random.
+    """
+
+    machine: Machine
+    cache: FeatureCache
+    entries: list[Entry]
+    classes: list[str]
+    clips: Mapping[str, Clips]
+    failures: list[dict[str, str]]
+    origin: Origin | None = None
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        return {
+            "replicas": self.machine.replicas,
+            "precision": self.machine.dtype_policy,
+            "xla": self.machine.xla,
+            "engine": self.cache.space().engine,
+        }
+
+    def learn(self, run: Run, config: TrainConfig) -> dict[str, Any]:
+        """Train one classifier in a run of its own, or go on with it; the run's results."""
+        trainer = self.trainer(run, config)
+        self.begin(run, config)
+        trainer.run_epochs()
+        results = {"run": str(run.dir), **trainer.summary(), **self.judge(run)}
+        self.finish(run, results)
+        return results
+
+    def trainer(
+        self,
+        run: Run,
+        config: TrainConfig,
+        callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    ) -> "Trainer":
+        """What runs the epochs; nothing is written before they start."""
+        from violence_detection.epochs import Trainer
+
+        return Trainer(
+            run,
+            config,
+            self.machine,
+            clips=dict(self.clips),
+            classes=self.classes,
+            initial=self.origin.load() if self.origin else None,
+            callbacks=callbacks,
+        )
+
+    def begin(self, run: Run, config: TrainConfig) -> None:
+        """Write what a run is, or check that one that is resumed still learns from the same."""
+        if config.resume and run.started:
+            training_run.check_same_features(run, self.cache, self.entries)
+            return
+        training_run.start(
+            run,
+            config,
+            self.cache,
+            self.entries,
+            self.classes,
+            self.effective,
+            self.origin,
+        )
+
+    def finish(self, run: Run, results: dict[str, Any]) -> None:
+        """Leave the results, with what all trainings have in common; none is resumed then."""
+        results |= {
+            "effective": self.effective,
+            "videos": {split: len(part) for split, part in self.clips.items()},
+            "failures": self.failures,
+        }
+        run.write_results(results)
+        shutil.rmtree(run.state_dir, ignore_errors=True)
+
+    def judge(self, run: Run) -> dict[str, Any]:
+        """Metrics of a run's model on validation and, with the threshold chosen there, on the
+        test."""
+        classifier = model.load_classifier(run.model_path)
+        predicted = {
+            split: model.probabilities(classifier, self.clips[split].features)
+            for split in ("validation", "test")
+            if split in self.clips
+        }
+        validation = self.clips["validation"]
+        threshold, reason = metrics.choose_threshold(
+            validation.labels > 0, 1 - predicted["validation"][:, 0], validation.groups
+        )
+        scores = {
+            split: _scores(self.clips[split].labels, probability, threshold)
+            for split, probability in predicted.items()
+        }
+        return {
+            "validation": scores["validation"],
+            "test": scores.get("test"),
+            "threshold": threshold,
+            "threshold_reason": reason,
+        }
+
+
+def _scores(
+    labels: np.ndarray, probability: np.ndarray, threshold: float
+) -> dict[str, float | None]:
+    correct = model.decisions(probability, threshold) == labels
+    binary = metrics.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
+    return {
+        "accuracy": float(correct.mean()),
+        "auc": binary["auc"],
+        "loss": log_loss(labels, probability),
+    }
+
+
+def log_loss(labels: np.ndarray, probability: np.ndarray) -> float:
+    """Mean negative logarithm of the probability of the true class."""
+    likelihood = probability[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(likelihood, 1e-12, 1)).mean())

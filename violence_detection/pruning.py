@@ -1,0 +1,43 @@
+"""How good a trial is after each epoch, and whether it goes on."""
+
+from collections.abc import Callable
+
+import keras
+
+from violence_detection import model
+from violence_detection.dataset import Clips
+from violence_detection.lesson import log_loss
+
+
+class EpochScores(keras.callbacks.Callback):
+    """Reads what is monitored after each epoch, and ends a training that is not worth more.
+
+    Args:
+        monitor: `val_loss`, `val_auc` or `val_accuracy`.
+        validation: Videos that it is of.
+        report: Told the score of each epoch, from 1; whether to stop.
+
+    Attributes:
+        values: The scores so far; of `val_loss` the cross-entropy, which can be compared
+            between trainings with different losses. An AUC that is not defined is 0.5.
+        stopped: Whether `report` ended the training.
+    """
+
+    def __init__(
+        self, monitor: str, validation: Clips, report: Callable[[int, float], bool]
+    ) -> None:
+        super().__init__()
+        self._monitor, self._validation, self._report = monitor, validation, report
+        self.values: list[float] = []
+        self.stopped = False
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._monitor == "val_loss":
+            probability = model.probabilities(self.model, self._validation.features)
+            value = log_loss(self._validation.labels, probability)
+        else:
+            value = logs[self._monitor]
+            value = 0.5 if value is None else value
+        self.values.append(value)
+        if self._report(len(self.values), value):
+            self.stopped = self.model.stop_training = True

@@ -1,0 +1,316 @@
+"""What `tune` is asked for: its settings, and the space of settings that it searches."""
+
+import inspect
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from violence_detection import files, parts
+from violence_detection.config import ExtractConfig, TrainConfig
+from violence_detection.errors import ConfigError
+from violence_detection.settings import option, same_as
+
+# Of `train`, without a meaning here: stage one's, and what a run that is kept would have.
+_LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
+    "seed",
+    "batch_size",
+    "mixed_precision",
+    "validation_fraction",
+    "test_fraction",
+    "split_seed",
+} | set(
+    "dataset_path extract_batch_size extract_mixed_precision run checkpoint_epochs "
+    "ensemble use_focal_loss".split()
+)
+# Settings of the whole search, or of the machine; a space cannot have them.
+_FIXED = set(
+    "seed features checkpoint_dir resume monitor normal_class init_from mixed_precision xla "
+    "virtual_devices deterministic validation_fraction test_fraction split_seed "
+    "name trials space folds seeds timeout prune keep_runs".split()
+)
+_SHELVES = {"head": "heads", "loss": "losses"}
+# What a part is given besides what its spec says.
+_CONTEXT = {
+    "head": ("examples", "outputs", "use_cudnn"),
+    "loss": ("label_smoothing", "class_shares"),
+}
+_DEFAULT = {
+    "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
+    "weight_decay": {"low": 1e-4, "high": 0.3, "log": True},
+    "batch_size": [16, 32, 64],
+    "label_smoothing": {"low": 0.0, "high": 0.2},
+    "loss.gamma": {"low": 0.0, "high": 3.0},
+    "head.projection": [32, 64, 128],
+    "head.units": [16, 32, 64],
+    "head.feature_dropout": {"low": 0.2, "high": 0.8},
+    "head.dropout": {"low": 0.0, "high": 0.7},
+}
+_CHANGES_SIZES = {"head", "head.projection", "head.units"}
+
+
+@dataclass(frozen=True)
+class TuneConfig(TrainConfig):
+    """Settings of `tune`: its own, and those of `train` that every trial has."""
+
+    resume: bool = option(False, "Go on with the study --name.")
+    seeds: int = same_as(
+        TrainConfig, "seeds", "Train each trial with so many seeds, and take the mean."
+    )
+    monitor: str = same_as(
+        TrainConfig,
+        "monitor",
+        "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
+        "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
+        "train.",
+    )
+    name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
+    trials: int = option(30, "Trials in all, pruned ones too.", low=1, high=100_000)
+    space: str | None = option(
+        None,
+        'JSON file of what to try: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, '
+        '"head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: rate, '
+        "decay, batch, smoothing, and what --loss and --head take of gamma, sizes and dropouts, "
+        "each unless it is given.",
+        path=True,
+    )
+    folds: int | None = option(
+        None,
+        "Judge a trial by the mean over so many folds of the training and validation videos, "
+        "by recording; default: by the validation videos.",
+        low=2,
+        high=100,
+    )
+    timeout: float | None = option(
+        None, "Seconds after which no further trial begins.", above=0.0
+    )
+    prune: bool = option(
+        True, "End a trial that is worse than the median of those before it, by epoch."
+    )
+    keep_runs: bool = option(
+        False, "Keep the runs of all trials in the study's folder."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not files.is_name(self.name):
+            raise ConfigError(
+                f"`name` must be the name of a folder. Received: {self.name!r}"
+            )
+
+    @classmethod
+    def settings(cls):
+        """The settings, without those of `train` that mean nothing here."""
+        return (one for one in super().settings() if one.name not in _LEFT_OUT)
+
+    def base(self) -> dict[str, Any]:
+        """The settings of `train` that every trial has."""
+        own = {setting.name for setting in TrainConfig.settings()}
+        return {name: value for name, value in self.as_dict().items() if name in own}
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers from `low` to `high`, both included.
+
+    `log`: equally likely by their logarithm; `step`: of the numbers between which to try;
+    `whole`: whole numbers only.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+
+Space = dict[str, Interval | tuple]
+
+
+def space_of(config: TuneConfig) -> Space:
+    """What is tried: intervals, and tuples of values, by the name of a setting, or by
+    `head.<argument>` and `loss.<argument>`.
+
+    Raises:
+        ConfigError: If the file cannot be read, or names what cannot be tried.
+    """
+    asked = _read(Path(config.space)) if config.space else _default(config)
+    specs = {
+        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)]
+        for shelf in _SHELVES
+    }
+    space = {}
+    for name, values in asked.items():
+        if config.space and name in config.given:
+            raise ConfigError(
+                f"`{name}` must be given or tried, not both. Received: "
+                f"{name}={getattr(config, name)}, and {name} in --space"
+            )
+        space[name] = _axis(name, values, whole=_is_whole(name, specs))
+    for name, axis in space.items():
+        ends = (axis.low, axis.high) if isinstance(axis, Interval) else axis
+        for value in ends:
+            _check(config, name, value, specs)
+    return space
+
+
+def settings_with(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values that a trial chose; an argument that its head or loss does not
+    take has no effect."""
+    settings = dict(base) | {n: v for n, v in chosen.items() if "." not in n}
+    for shelf in _SHELVES:
+        spec, *_ = parts.parse(settings[shelf])
+        arguments = {
+            name.partition(".")[2]: value
+            for name, value in chosen.items()
+            if name.startswith(f"{shelf}.")
+        }
+        taken = {n: v for n, v in arguments.items() if n in _taken(shelf, spec.name)}
+        settings[shelf] = str(spec._replace(arguments=spec.arguments | taken))
+    return settings
+
+
+def takes(chosen: Mapping[str, Any], base: Mapping[str, Any], name: str) -> bool:
+    """Whether a value of `name` changes a trial that has chosen this so far."""
+    shelf, dot, argument = name.partition(".")
+    if not dot:
+        return True
+    spec, *_ = parts.parse(chosen.get(shelf, base[shelf]))
+    return argument in _taken(shelf, spec.name)
+
+
+def as_json(space: Space) -> dict[str, Any]:
+    """A space as it is written down."""
+    return {
+        name: vars(axis) if isinstance(axis, Interval) else list(axis)
+        for name, axis in space.items()
+    }
+
+
+def _default(config: TuneConfig) -> dict[str, Any]:
+    """The default space, without what is given and what head and loss do not take."""
+    given = set(config.given)
+    for shelf in _SHELVES:
+        spec, *_ = parts.parse(getattr(config, shelf))
+        if shelf in given:
+            given |= {f"{shelf}.{argument}" for argument in spec.arguments}
+    if config.init_from:
+        given |= _CHANGES_SIZES
+    base = config.base()
+    return {
+        name: values
+        for name, values in _DEFAULT.items()
+        if name not in given and takes({}, base, name)
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        asked = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--space must name a readable JSON file. Received: {path} ({error})"
+        ) from error
+    if not isinstance(asked, dict) or not asked:
+        raise ConfigError(
+            f"--space must hold a JSON object of settings to try. Received: {path}"
+        )
+    known = [one.name for one in TuneConfig.settings() if one.name not in _FIXED]
+    for name, values in asked.items():
+        shelf, dot, argument = name.partition(".")
+        if name in known or (dot and argument and shelf in _SHELVES):
+            if not values or not isinstance(values, list | dict):
+                raise _not_a_range(name, values)
+            continue
+        raise ConfigError(
+            f"--space must have settings that a trial can vary. Received: {name}."
+            f"{parts.nearest(name, known)}"
+        )
+    return asked
+
+
+def _axis(name: str, values: Any, *, whole: bool) -> Interval | tuple:
+    if isinstance(values, list):
+        if any(type(one) not in (str, int, float, bool) for one in values):
+            raise _not_a_range(name, values)
+        return tuple(values)
+    kinds = {
+        "low": (int, float),
+        "high": (int, float),
+        "log": (bool,),
+        "step": (int, float),
+    }
+    if not {"low", "high"} <= values.keys() <= kinds.keys() or any(
+        type(value) not in kinds[key] for key, value in values.items()
+    ):
+        raise _not_a_range(name, values)
+    axis = Interval(**values, whole=whole)
+    sound = axis.low < axis.high and (axis.step is None or axis.step > 0)
+    if axis.log:
+        sound = sound and axis.low > 0 and axis.step is None
+    if whole:
+        numbers = (axis.low, axis.high, axis.step or 1)
+        sound = sound and all(number == int(number) for number in numbers)
+    if not sound:
+        raise ConfigError(
+            f"`{name}` in --space must have low < high, with log low > 0 and no step, and whole "
+            f"numbers where the setting has them. Received: {values}"
+        )
+    return axis
+
+
+def _not_a_range(name: str, values: Any) -> ConfigError:
+    return ConfigError(
+        f"`{name}` in --space must be a list of values, or low and high with log or step. "
+        f"Received: {values!r}"
+    )
+
+
+def _check(
+    config: TuneConfig, name: str, value: Any, specs: Mapping[str, list[str]]
+) -> None:
+    """Whether a trial can have this value: checked before the first, not in the twentieth."""
+    shelf, dot, argument = name.partition(".")
+    if not dot:
+        base = config.base() | {name: value}
+        settings = TrainConfig(**base).as_dict()
+        if name in _SHELVES:
+            parts.check_arguments(_SHELVES[name], settings[name], known=_CONTEXT[name])
+        return
+    taking = [
+        spec._replace(arguments={argument: value})
+        for spec, *_ in map(parts.parse, specs[shelf])
+        if argument in _taken(shelf, spec.name)
+    ]
+    if not taking:
+        raise ConfigError(
+            f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
+        )
+    for spec in taking:
+        parts.check_arguments(_SHELVES[shelf], str(spec), known=_CONTEXT[shelf])
+
+
+def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:
+    shelf, dot, argument = name.partition(".")
+    if not dot:
+        return any(s.name == name and s.type is int for s in TrainConfig.settings())
+    for spec, *_ in map(parts.parse, specs[shelf]):
+        annotation = _taken(shelf, spec.name).get(argument)
+        if annotation is not None:
+            plain = getattr(annotation, "__origin__", annotation)
+            kinds = typing.get_args(plain) or (plain,)
+            return int in kinds and float not in kinds
+    return False
+
+
+def _taken(shelf: str, name: str) -> dict[str, Any]:
+    """Annotations of the arguments that a spec may give a part, by name."""
+    build = parts.module(_SHELVES[shelf], name).build
+    hints = typing.get_type_hints(build, include_extras=True)
+    return {
+        argument: hints[argument]
+        for argument in inspect.signature(build).parameters
+        if argument not in _CONTEXT[shelf]
+    }

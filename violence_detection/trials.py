@@ -1,0 +1,192 @@
+"""A trial of a search: what it chooses, and the trainings that it is judged by."""
+
+import contextlib
+import dataclasses
+import functools
+import itertools
+import shutil
+import statistics
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from violence_detection import files, search, training, training_run
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.config import TrainConfig
+from violence_detection.errors import ConfigError
+from violence_detection.lesson import Lesson
+from violence_detection.origin import Origin
+from violence_detection.runs import Run
+from violence_detection.runtime import Machine
+from violence_detection.search import Interval, Space, TuneConfig
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def suggest(
+    trial: "optuna.Trial", space: Space, base: dict[str, Any]
+) -> dict[str, Any]:
+    """What a trial chooses; an argument that its head or loss does not take, it does not.
+
+    Args:
+        base: Settings of every trial.
+    """
+    chosen: dict[str, Any] = {}
+    # Head and loss first: they decide which arguments there are.
+    for name in sorted(space, key=lambda name: "." in name):
+        if search.takes(chosen, base, name):
+            chosen[name] = _suggested(trial, name, space[name])
+    return chosen
+
+
+def _suggested(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
+    if not isinstance(axis, Interval):
+        return trial.suggest_categorical(name, axis)
+    if axis.whole:
+        low, high, step = int(axis.low), int(axis.high), int(axis.step or 1)
+        return trial.suggest_int(name, low, high, step=step, log=axis.log)
+    return trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
+
+
+class Judges:
+    """The trainings that a trial is judged by: each fold with each seed.
+
+    Args:
+        machine: None where nothing is to be trained.
+
+    Attributes:
+        identity: What the features and videos are.
+        videos: How many there are in all, test videos not counted.
+    """
+
+    def __init__(
+        self, config: TuneConfig, machine: Machine | None, folder: Path
+    ) -> None:
+        self._config, self._machine, self._folder = config, machine, folder
+        self._cache = FeatureCache.open(config.features)
+        self._origin = Origin.of(config, Run(folder))
+        entries = training_run.entries_of(Run(folder), config, self._cache)
+        self._classes = training.classes_of(entries, config.normal_class)
+        if self._origin:
+            self._origin.check(self._cache, self._classes)
+        known = [entry for entry in entries if entry.split != "test"]
+        self._parts = folds_of(known, config.folds, seed=config.seed)
+        if self._origin:
+            self._origin.warn_of_met(self._cache, self._parts[0])
+        self._seeds = range(config.seed, config.seed + config.seeds)
+        self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
+        self.videos = len(known)
+        rows = [
+            (one.path, one.label, one.group, one.split, one.digest) for one in known
+        ]
+        self.identity = {
+            "fingerprint": self._cache.space().fingerprint,
+            "videos_digest": files.sha256_of_json(rows),
+        }
+
+    def __len__(self) -> int:
+        return len(self._parts) * len(self._seeds)
+
+    def judge(self, trial: "optuna.Trial", chosen: dict[str, Any]) -> float | None:
+        """The mean of the scores; None for a trial that is pruned."""
+        trial_dir = self._folder / "trials" / f"{trial.number:04d}"
+        values: list[float] = []
+        try:
+            for part, seed in itertools.product(range(len(self._parts)), self._seeds):
+                run = Run(trial_dir / f"part_{part + 1}_seed_{seed}")
+                settings = self._settings(run, chosen, seed)
+                value = self._train(trial, run, settings, part, before=values)
+                if value is None:
+                    return None
+                values.append(value)
+            return statistics.fmean(values)
+        finally:
+            if not self._config.keep_runs:
+                shutil.rmtree(trial_dir, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    trial_dir.parent.rmdir()
+
+    def _train(
+        self,
+        trial: "optuna.Trial",
+        run: Run,
+        config: TrainConfig,
+        part: int,
+        *,
+        before: list[float],
+    ) -> float | None:
+        from violence_detection.pruning import EpochScores
+
+        def report(epoch: int, value: float) -> bool:
+            # The mean so far: at one step all trials have done the same trainings.
+            step = len(before) * config.epochs + epoch
+            trial.report(statistics.fmean([*before, value]), step)
+            return self._config.prune and trial.should_prune()
+
+        lesson = self._lesson(part)
+        scores = EpochScores(config.monitor, lesson.clips["validation"], report)
+        trainer = lesson.trainer(run, config, [scores])
+        lesson.begin(run, config)
+        trainer.run_epochs()
+        if scores.stopped:
+            return None
+        if self._config.keep_runs:
+            results = {"run": str(run.dir), **trainer.summary(), **lesson.judge(run)}
+            lesson.finish(run, results)
+        return scores.values[trainer.selection.kept_epoch - 1]
+
+    def _settings(self, run: Run, chosen: dict[str, Any], seed: int) -> TrainConfig:
+        settings = search.settings_with(self._config.base(), chosen) | {
+            "seed": seed,
+            "seeds": 1,
+            "run": run.dir.name,
+            "checkpoint_dir": str(run.dir.parent),
+            "checkpoint_epochs": 0,
+            "resume": False,
+        }
+        return TrainConfig(**settings, given=self._config.given | settings.keys())
+
+    def _read_lesson(self, part: int) -> Lesson:
+        entries = self._parts[part]
+        clips = training.read_splits(self._cache, entries, self._classes)
+        return Lesson(
+            self._machine, self._cache, entries, self._classes, clips, [], self._origin
+        )
+
+
+def folds_of(
+    entries: list[Entry], folds: int | None, *, seed: int
+) -> list[list[Entry]]:
+    """The entries once for each fold, each time with another part of them for validation.
+
+    All videos of a recording are in one fold, and each fold has about the same share of each
+    class. Without folds: the entries as they are.
+
+    Raises:
+        ConfigError: If a class has fewer recordings than there are folds.
+    """
+    if folds is None:
+        return [entries]
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    recordings = {(entry.label, entry.group) for entry in entries}
+    counts = Counter(label for label, _ in recordings)
+    if not counts or min(counts.values()) < folds:
+        listed = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items()))
+        raise ConfigError(
+            "`folds` must be at most the recordings of each class for training and "
+            f"validation. Received: folds={folds}, and {listed or 'none'}"
+        )
+    labels = np.array([entry.label for entry in entries])
+    groups = np.array([entry.group for entry in entries])
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    return [
+        [
+            dataclasses.replace(entry, split="validation" if row in held else "train")
+            for row, entry in enumerate(entries)
+        ]
+        for held in (set(rows) for _, rows in splitter.split(labels, labels, groups))
+    ]
