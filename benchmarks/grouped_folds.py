@@ -105,7 +105,7 @@ def linear_scores(
 
     from violence_detection.heads._layers import statistics_of
 
-    pooled = statistics_of(clips.features)
+    pooled = statistics_of(clips.features[:])
     fit = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=1000))
     fit.fit(pooled[train], clips.labels[train] > 0)
     return fit.predict_proba(pooled[test])[:, 1]
@@ -134,8 +134,8 @@ def classifier_scores(
         rows, kept={}, leads={}, validation_fraction=0.15, test_fraction=0.0, seed=seed
     )
     parts = {
-        split: subset(
-            clips, [row for row in train if assigned[clips.entries[row].path] == split]
+        split: clips.take(
+            [row for row in train if assigned[clips.entries[row].path] == split]
         )
         for split in ("train", "validation")
     }
@@ -153,14 +153,6 @@ def classifier_scores(
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = model.load_classifier(run.model_path)
         return 1 - model.probabilities(best, clips.features[test])[:, 0]
-
-
-def subset(clips: Clips, rows: list[int]) -> Clips:
-    return Clips(
-        clips.features[rows],
-        clips.labels[rows],
-        tuple(clips.entries[row] for row in rows),
-    )
 
 
 if __name__ == "__main__":

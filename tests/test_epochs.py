@@ -79,7 +79,7 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
 
 
 def test_validation_loss_is_that_of_the_logits(trainer):
-    logits = trainer.classifier(trainer.validation.features.astype(np.float32))
+    logits = trainer.classifier(trainer.validation.features[:].astype(np.float32))
     goals = dataset.targets(trainer.validation.labels, 2)
     expected = np.ravel(trainer.step.loss(goals, logits))
     scores, losses = trainer._validate()

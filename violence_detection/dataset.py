@@ -3,13 +3,15 @@
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from violence_detection import packed
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import CacheError
 from violence_detection.kept_splits import KeptSplits
+from violence_detection.packed import Rows
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,12 +22,13 @@ class Clips:
     """Features and labels of some videos.
 
     Attributes:
-        features: float16 (N, T, D).
+        features: float16 (N, T, D), indexed by numbers of rows or by slices; of a cache, they
+            are in memory only once they are asked for.
         labels: int64 (N,), index in the classes; 0 is the normal one.
         entries: The N rows of the manifest.
     """
 
-    features: np.ndarray
+    features: np.ndarray | Rows
     labels: np.ndarray
     entries: tuple[Entry, ...]
 
@@ -36,6 +39,16 @@ class Clips:
     def groups(self) -> np.ndarray:
         """The recording of each video, (N,)."""
         return np.array([entry.group for entry in self.entries], dtype=object)
+
+    def take(self, rows: Sequence[int]) -> Self:
+        """Some of them, in this order."""
+        rows = np.asarray(rows, np.int64)
+        return dataclasses.replace(
+            self,
+            features=Rows(self.features, rows),
+            labels=self.labels[rows],
+            entries=tuple(self.entries[row] for row in rows),
+        )
 
 
 def usable_entries(cache: FeatureCache) -> list[Entry]:
@@ -68,22 +81,18 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
 def read_clips(
     cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]
 ) -> Clips:
-    """Read the arrays of some videos, each checked against its digest.
+    """The features of some videos, each checked against its digest; see `packed`.
 
     Raises:
         CacheError: If an array is missing or altered, or a label is not in `classes`.
     """
-    space = cache.space()
-    shape = (space.frames, space.dim)
-    features = np.empty((len(entries), *shape), np.float16)
-    for row, entry in enumerate(entries):
+    for entry in entries:
         if entry.label not in classes:
             raise CacheError(
                 f"Labels must be among {', '.join(classes)}. Received: {entry.label} ({entry.path})"
             )
-        features[row] = cache.read_array(entry, shape)
     labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
-    return Clips(features, labels, tuple(entries))
+    return Clips(packed.read(cache, entries), labels, tuple(entries))
 
 
 def targets(labels: np.ndarray, classes: int) -> np.ndarray:

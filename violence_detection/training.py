@@ -125,27 +125,25 @@ def read_splits(
     Raises:
         CacheError: If train or validation has none, or train lacks a class.
     """
-    by_split = {
-        split: [e for e in entries if e.split == split] for split in videos.SPLITS
+    rows = {
+        split: [row for row, entry in enumerate(entries) if entry.split == split]
+        for split in videos.SPLITS
     }
     for split in ("train", "validation"):
-        if not by_split[split]:
-            counts = ", ".join(f"{len(rows)} {name}" for name, rows in by_split.items())
+        if not rows[split]:
+            counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
             raise CacheError(
                 f"There must be readable videos for {split}. Received: {counts}. More recordings, "
                 "or a split column in videos.csv, help."
             )
-    missing = set(classes) - {entry.label for entry in by_split["train"]}
+    missing = set(classes) - {entries[row].label for row in rows["train"]}
     if missing:
         raise CacheError(
             "The training videos must have every class. Received: none of "
             f"{', '.join(sorted(missing))}"
         )
-    return {
-        split: dataset.read_clips(cache, rows, classes)
-        for split, rows in by_split.items()
-        if rows
-    }
+    clips = dataset.read_clips(cache, entries, classes)
+    return {split: clips.take(part) for split, part in rows.items() if part}
 
 
 def judge(run: Run, clips: Mapping[str, Clips], classes: list[str]) -> dict[str, Any]:
