@@ -59,6 +59,28 @@ def test_weights_are_divided_by_the_real_videos_of_the_batch(clips):
     np.testing.assert_allclose(last, [5 / 2, 6 / 2, 0, 0])
 
 
+@pytest.mark.parametrize(
+    ("sampling", "drawn"),
+    [("natural", [90, 9, 1]), ("sqrt", [70, 22, 8]), ("balanced", [34, 33, 33])],
+)
+def test_sampling_draws_classes_in_proportion(sampling, drawn):
+    """The roots are 9.487, 3 and 1, which of 100 are 70.35, 22.24 and 7.41."""
+    labels = np.repeat([0, 1, 2], [90, 9, 1])
+    order = dataset.sampled_order(labels, sampling, seed=1, epoch=1)
+    assert np.bincount(labels[order]).tolist() == drawn
+
+
+def test_shares_of_what_is_drawn():
+    labels = np.repeat([0, 1], [64, 36])
+    for sampling, shares in {
+        "natural": [0.64, 0.36],
+        "sqrt": [8 / 14, 6 / 14],
+        "balanced": [0.5, 0.5],
+    }.items():
+        found = dataset.drawn_shares(labels, 2, sampling)
+        np.testing.assert_allclose(found, shares)
+
+
 # -- relation
 
 
@@ -92,6 +114,30 @@ def test_the_order_is_a_function_of_seed_and_epoch():
     assert not np.array_equal(order, dataset.epoch_order(50, seed=2, epoch=2))
 
 
+def test_natural_sampling_is_the_order_as_it_was():
+    order = dataset.sampled_order(np.arange(50) % 2, "natural", seed=1, epoch=2)
+    np.testing.assert_array_equal(order, dataset.epoch_order(50, seed=1, epoch=2))
+
+
+@pytest.mark.parametrize("sampling", ["sqrt", "balanced"])
+def test_what_is_sampled_is_a_function_of_seed_and_epoch(sampling):
+    labels = np.repeat([0, 1], [30, 20])
+    first, again, later, other = (
+        dataset.sampled_order(labels, sampling, seed=seed, epoch=epoch)
+        for seed, epoch in ((1, 2), (1, 2), (1, 3), (2, 2))
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, later) and not np.array_equal(first, other)
+    assert set(first[labels[first] == 0]) != set(later[labels[later] == 0])
+
+
+def test_sampled_classes_are_mixed_all_along_the_epoch():
+    labels = np.repeat([0, 1], [900, 100])
+    order = dataset.sampled_order(labels, "balanced", seed=0, epoch=1)
+    quarters = labels[order].reshape(4, 250).mean(1)
+    np.testing.assert_allclose(quarters, 0.5, atol=0.15)
+
+
 # -- property
 
 
@@ -99,6 +145,23 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 def test_an_epoch_sees_each_video_once(count, seed, epoch):
     order = dataset.epoch_order(count, seed=seed, epoch=epoch)
     assert sorted(order) == list(range(count))
+
+
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=5),
+    st.sampled_from(["natural", "sqrt", "balanced"]),
+    st.integers(0, 99),
+)
+def test_no_video_is_repeated_before_the_others_of_its_class(counts, sampling, epoch):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    order = dataset.sampled_order(labels, sampling, seed=3, epoch=epoch)
+    assert len(order) == len(labels)
+    exact = dataset.drawn_shares(labels, len(counts), sampling) * len(labels)
+    drawn = np.bincount(labels[order], minlength=len(counts))
+    assert (np.abs(drawn - exact) < 1).all()
+    times = np.bincount(order, minlength=len(labels))
+    for kind in range(len(counts)):
+        assert np.ptp(times[labels == kind]) <= 1
 
 
 @given(COUNT, BATCH)

@@ -108,6 +108,51 @@ def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
+def drawn_shares(labels: np.ndarray, classes: int, sampling: str) -> np.ndarray:
+    """Share of each class in what an epoch draws, float64 (K,): proportional to ``n_c`` for
+    natural sampling, to ``sqrt(n_c)`` for sqrt, and equal for balanced."""
+    counts = np.bincount(labels, minlength=classes)
+    wanted = {"natural": counts, "sqrt": np.sqrt(counts), "balanced": counts > 0}
+    return wanted[sampling] / wanted[sampling].sum()
+
+
+def sampled_order(
+    labels: np.ndarray, sampling: str, *, seed: int, epoch: int
+) -> np.ndarray:
+    """What an epoch draws, in its order, int64 (N,), as a function of these arguments alone.
+
+    Natural sampling is `epoch_order`. Otherwise the N draws are given to the classes by
+    `drawn_shares`, rounded by the largest remainders, and no video of a class comes once more
+    before the others of it have come as often.
+    """
+    if sampling == "natural":
+        return epoch_order(len(labels), seed=seed, epoch=epoch)
+    rng = np.random.default_rng((seed, epoch))
+    numbers = _apportioned(drawn_shares(labels, 0, sampling), len(labels))
+    drawn = [
+        _in_rounds(np.flatnonzero(labels == kind), number, rng)
+        for kind, number in enumerate(numbers)
+    ]
+    return rng.permutation(np.concatenate(drawn))
+
+
+def _apportioned(shares: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers nearest to ``shares * total`` that add up to `total`."""
+    exact = shares * total
+    numbers = exact.astype(np.int64)
+    remainders = np.argsort(numbers - exact, kind="stable")
+    numbers[remainders[: total - numbers.sum()]] += 1
+    return numbers
+
+
+def _in_rounds(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+    """The first `number` of endless permutations of `rows`."""
+    rounds = -(-number // len(rows)) if number else 0
+    return np.concatenate([rows[:0], *(rng.permutation(rows) for _ in range(rounds))])[
+        :number
+    ]
+
+
 def batch_indices(
     order: np.ndarray, batch_size: int, replicas: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
