@@ -36,9 +36,9 @@ def main() -> None:
     runtime.import_tensorflow()
     logging.disable(logging.WARNING)
 
-    clips, classes = read(arguments.features)
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     settings = {name: parsed(value) for name, value in settings.items()}
+    clips, classes = read(arguments.features, settings.get("augment", "none"))
     methods = {"linear": linear_scores}
     if not arguments.baseline_only:
         methods["classifier"] = lambda *fold: classifier_scores(
@@ -70,11 +70,14 @@ def parsed(value: str):
         return value
 
 
-def read(folder: str) -> tuple[Clips, list[str]]:
+def read(folder: str, augment: str) -> tuple[Clips, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
     classes = training.classes_of(entries)
-    return dataset.read_clips(cache, entries, classes), classes
+    clips = dataset.read_clips(cache, entries, classes)
+    if dataset.reads_views(augment):
+        clips = dataset.with_views(cache, clips)
+    return clips, classes
 
 
 def scores_of_seed(clips: Clips, seed: int, method) -> tuple[float, float, list[float]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from violence_detection import dataset, files
 from violence_detection.cache import FeatureCache
-from violence_detection.errors import CacheError
+from violence_detection.errors import CacheError, ConfigError
 
 CLASSES = ["normal", "violent"]
 COUNT, BATCH = st.integers(1, 60), st.integers(1, 20)
@@ -147,6 +147,116 @@ def test_an_epoch_sees_each_video_once(count, seed, epoch):
     assert sorted(order) == list(range(count))
 
 
+# -- relation, of augmentation
+
+MIXED = "jitter+mixup(alpha=1)+noise(scale=0.3)"
+
+
+def augmented(clips, augment, *, seed=1, epoch=1, replicas=1, batch_size=4):
+    """Features, targets and weights of the batches of an epoch."""
+    batches = dataset.batches(
+        clips,
+        np.arange(1, 1 + len(clips), dtype=np.float32),
+        classes=2,
+        order=np.arange(len(clips)),
+        batch_size=batch_size,
+        replicas=replicas,
+        augment=dataset.augmentation(augment, clips),
+        seed=seed,
+        epoch=epoch,
+    )
+    return list(batches.as_numpy_iterator())
+
+
+def assert_same_batches(some, others):
+    for one, other in zip(some, others, strict=True):
+        for mine, its in zip(one, other, strict=True):
+            np.testing.assert_array_equal(mine, its)
+
+
+def test_augmentation_is_a_function_of_seed_epoch_and_batch(clips):
+    first = augmented(clips, MIXED)
+    assert_same_batches(first, augmented(clips, MIXED))
+    for changed in ({"seed": 2}, {"epoch": 2}):
+        other = augmented(clips, MIXED, **changed)
+        assert not np.array_equal(first[0][0], other[0][0])
+    twice = dataclasses.replace(clips, features=clips.features[:][[0, 1, 2] * 2])
+    one, other = augmented(twice, "noise", batch_size=3)
+    assert not np.array_equal(one[0], other[0])
+
+
+@pytest.mark.parametrize("augment", ["reverse(p=1)", "cutmix(p=1)", MIXED])
+def test_rows_that_fill_a_batch_up_are_neither_changed_nor_mixed_in(clips, augment):
+    """6 videos in batches of 4 are 4 real ones, then 2 and two times row 0."""
+    _, plain = augmented(clips, "none", epoch=3)
+    _, changed = augmented(clips, augment, epoch=3)
+    assert not np.array_equal(changed[0][:2], plain[0][:2])
+    np.testing.assert_array_equal(changed[0][2:], plain[0][2:])
+    np.testing.assert_array_equal(changed[1][2:], plain[1][2:])
+    np.testing.assert_array_equal(changed[2][2:], [0, 0])
+
+
+def test_replicas_do_not_change_what_is_drawn(clips):
+    """3 replicas make batches of 6 rows of the same 4 videos."""
+    one, three = augmented(clips, MIXED), augmented(clips, MIXED, replicas=3)
+    for (features, *rest), (same, *others) in zip(one, three, strict=True):
+        real = np.count_nonzero(rest[1])
+        assert len(features) == 4 and len(same) == 6
+        np.testing.assert_array_equal(features[:real], same[:real])
+        for mine, its in zip(rest, others, strict=True):
+            np.testing.assert_array_equal(mine[:real], its[:real])
+
+
+def test_mixed_weights_are_divided_by_the_real_videos(clips):
+    _, (_, _, weights) = augmented(clips, "mixup(p=1)")
+    assert weights[:2].sum() == pytest.approx((5 + 6) / 2, rel=0.2)
+    assert weights[:2].min() >= 5 / 2 and weights[:2].max() <= 6 / 2
+
+
+def test_parts_work_in_the_order_of_the_spec(clips):
+    """Dropped frames are of the mixed clip, or clips are mixed of dropped frames."""
+    one = augmented(clips, "reverse(p=1)+jitter(frames=2)")
+    other = augmented(clips, "jitter(frames=2)+reverse(p=1)")
+    assert not np.array_equal(one[0][0], other[0][0])
+
+
+def test_without_augmentation_batches_are_the_features(clips):
+    assert dataset.augmentation("none", clips) is None
+    np.testing.assert_array_equal(augmented(clips, "none")[0][0], clips.features[:4])
+
+
+def with_cached_views(cache, views=2) -> dataset.Clips:
+    """Clips of a cache in which view v of a video is its own features plus v."""
+    rows = []
+    for entry in cache.entries():
+        own = cache.read_array(entry, (6, 8))
+        shifts = np.arange(1 + views, dtype=np.float16)[:, None, None]
+        digests = cache.write_arrays(entry.path, own + shifts)
+        rows.append(dataclasses.replace(entry, views=" ".join(digests[1:])))
+    cache.write_manifest(rows)
+    return dataset.with_views(cache, dataset.read_clips(cache, rows, CLASSES))
+
+
+def test_views_come_from_the_cache_and_follow_their_clips(cache):
+    clips = with_cached_views(cache).take([5, 0, 7])
+    for number, view in enumerate(clips.views, start=1):
+        np.testing.assert_allclose(view[:], clips.features[:] + number, atol=0.01)
+    ((features, *_),) = augmented(clips, "views(p=1)", batch_size=3)
+    shift = features - clips.features[:]
+    assert set(np.round(shift.mean((1, 2)))) <= {1, 2}
+
+
+def test_views_that_not_every_video_has_are_not_chosen(cache):
+    with_cached_views(cache)
+    first, *rest = cache.entries()
+    few = dataclasses.replace(first, views=first.views.split()[0])
+    clips = dataset.read_clips(cache, [few, *rest], CLASSES)
+    assert len(dataset.with_views(cache, clips).views) == 1
+
+
+# -- property
+
+
 @given(
     st.lists(st.integers(1, 40), min_size=2, max_size=5),
     st.sampled_from(["natural", "sqrt", "balanced"]),
@@ -229,3 +339,25 @@ def test_an_array_of_another_shape_is_refused(cache):
         CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"
     ):
         dataset.read_clips(cache, cache.entries(), CLASSES)
+
+
+def test_views_that_are_not_cached_are_named(cache, clips):
+    with pytest.raises(ConfigError, match="extract-features --views N keeps them"):
+        dataset.with_views(cache, clips)
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        (
+            "noise(scale=-1)",
+            r"`scale` of augmentations/noise must be float in \[0, 100",
+        ),
+        ("reverse+jitter(seconds=1)", "augmentations/jitter takes frames, p. Received"),
+        ("reverse+views", "`views` must come first.* Received: augment=reverse"),
+        ("views+views", "`views` must come first"),
+    ],
+)
+def test_augmentations_that_cannot_be_are_refused(augment, message):
+    with pytest.raises(ConfigError, match=message):
+        dataset.check_augmentation(augment)

@@ -208,6 +208,13 @@ class TrainConfig(FeatureConfig):
         "square root of its videos; or the same number of each class.",
         choices=("natural", "sqrt", "balanced"),
     )
+    augment: str = option(
+        "none",
+        "How the features of a training batch are changed, anew each time; several are joined by "
+        "+ and done in that order. `none` leaves them as they are.",
+        shelf="augmentations",
+        words=("none",),
+    )
     mixed_precision: bool = option(
         False, "Train in float16 (GPU) or bfloat16 (a CPU that has it)."
     )

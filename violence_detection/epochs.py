@@ -73,6 +73,7 @@ class Trainer:
         )
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
+        self.augment = dataset.augmentation(config.augment, self.train)
         # The same start whether or not a backbone was drawn before.
         keras.utils.set_random_seed(config.seed)
         with machine.strategy.scope():
@@ -155,6 +156,9 @@ class Trainer:
             order=order,
             batch_size=self.config.batch_size,
             replicas=self.machine.replicas,
+            augment=self.augment,
+            seed=self.config.seed,
+            epoch=epoch,
         )
         batches = self.machine.strategy.experimental_distribute_dataset(batches)
         steps = [self.step(batch) for batch in batches]

@@ -66,6 +66,8 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         entries = dataset.usable_entries(cache)
         classes = classes_of(entries, config.normal_class)
         clips = read_splits(cache, entries, classes)
+        if dataset.reads_views(config.augment):
+            clips["train"] = dataset.with_views(cache, clips["train"])
 
         # -- the model, how it learns, and what the run is
         from violence_detection.epochs import Trainer
@@ -107,6 +109,8 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     else:
         entries = dataset.usable_entries(FeatureCache.open(config.features))
         counts = Counter(entry.split for entry in entries)
+        if dataset.reads_views(config.augment):
+            dataset.view_count(entries)
         planned["classes"] = classes_of(entries, config.normal_class)
         planned["videos"] = dict(counts)
         settings = {
@@ -189,7 +193,8 @@ def _scores(
 
 
 def _check_before_hours_of_work(config: TrainConfig) -> None:
-    """What would be refused after an extraction is refused before it: labels, head, loss."""
+    """What would be refused after an extraction is refused before it: labels, head, loss,
+    augmentation."""
     classes = 2
     if config.dataset_path is not None:
         folder = videos.read_folder(
@@ -197,6 +202,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         )
         videos.normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
+    dataset.check_augmentation(config.augment)
     runtime.import_tensorflow()
     parts.check_arguments(
         "heads", config.head, known=("examples", "outputs", "use_cudnn")
@@ -235,6 +241,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         **shared,
         batch_size=config.extract_batch_size,
         mixed_precision=config.extract_mixed_precision,
+        views=1 if dataset.reads_views(config.augment) else 0,
         given=config.given,
     )
 
