@@ -35,11 +35,11 @@ def build(
     normal = np.float32([inverse((step + 0.5) / _STEPS) for step in range(_STEPS)])
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        features, noisy = batch.features.copy(), chosen(batch, p, rng)
-        shape = (np.count_nonzero(noisy), *features.shape[1:])
-        added = normal.take(rng.integers(_STEPS, size=shape, dtype=np.uint16))
-        added *= size
-        features[noisy] += added
+        noisy = chosen(batch, p, rng)[:, None, None]
+        steps = rng.integers(_STEPS, size=batch.features.shape, dtype=np.uint16)
+        features = normal.take(steps)
+        features *= noisy * size
+        features += batch.features
         return batch._replace(features=features)
 
     return augment
