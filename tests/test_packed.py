@@ -102,6 +102,21 @@ def test_another_manifest_is_packed_anew_and_the_former_file_goes(cache):
     assert path_of(cache) != before
 
 
+def test_each_view_has_a_file_and_those_of_another_manifest_go(cache):
+    rows = []
+    for entry in cache.entries():
+        own = cache.read_array(entry, SHAPE)
+        digests = cache.write_arrays(entry.path, np.stack([own, -own]))
+        rows.append(dataclasses.replace(entry, views=digests[1]))
+    cache.write_manifest(rows)
+    mirrored = packed.read(cache, rows, view=1)
+    np.testing.assert_array_equal(mirrored[:], -packed.read(cache, rows)[:])
+    assert len(list(cache.dir.glob("*.packed"))) == 2
+    cache.write_manifest(rows[1:])
+    packed.read(cache, rows[1:])
+    assert path_of(cache).name.startswith("features.view0.")
+
+
 def test_failed_videos_are_not_in_it(cache):
     first, *rest = cache.entries()
     cache.array_path(first.path).unlink()
@@ -189,6 +204,15 @@ def test_a_damaged_file_and_an_altered_array_are_refused(cache):
         packed.read(cache, cache.entries())
 
 
+def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
+    wrong = bytes(array_bytes(SHAPE))
+    monkeypatch.setattr(cache, "read_content", lambda *_: wrong)
+    with pytest.raises(
+        CacheError, match="must be what was written. Received: .*packed"
+    ):
+        packed.read(cache, cache.entries())
+
+
 def test_videos_that_left_the_manifest_meanwhile_are_noticed(cache):
     entries = cache.entries()
     cache.write_manifest(entries[1:])
@@ -197,7 +221,7 @@ def test_videos_that_left_the_manifest_meanwhile_are_noticed(cache):
 
 
 def test_what_a_killed_packing_left_is_cleared_away(cache):
-    leftover = cache.dir / "features.view0.packing"
+    leftover = cache.dir / "features.packing"
     leftover.write_bytes(b"torn")
     check(cache, packed.read(cache, cache.entries()))
     assert not leftover.exists()
@@ -243,9 +267,9 @@ def test_one_killed_while_packing_holds_up_nobody(cache):
     one = packing(cache, killed)
     one.communicate(timeout=60)
     assert one.returncode == -signal.SIGKILL
-    assert (cache.dir / "features.view0.packing").exists()
+    assert (cache.dir / "features.packing").exists()
     check(cache, packed.read(cache, cache.entries()))
-    assert not (cache.dir / "features.view0.packing").exists()
+    assert not (cache.dir / "features.packing").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_packed_elsewhere(cache, caplog):

@@ -89,18 +89,21 @@ class _Pack:
 
     def __init__(self, cache: FeatureCache, shape: tuple[int, int], view: int) -> None:
         self._cache, self._shape, self._view = cache, shape, view
-        # Videos with the same features share a row.
-        self._entries = {
-            entry.digests[view]: entry
-            for entry in cache.entries()
-            if entry.usable and len(entry.digests) > view
-        }
+        self._all = [entry for entry in cache.entries() if entry.usable]
+        self._entries = self._arrays(view)
         self.rows: Mapping[str, int] = {
             digest: row for row, digest in enumerate(self._entries)
         }
-        digits = files.sha256_of_json([shape, list(self._entries)])[:_DIGITS]
-        self._stem = f"features.view{view}"
-        self._path = cache.dir / f"{self._stem}.{digits}.packed"
+        self._path = self._path_of(view)
+
+    def _arrays(self, view: int) -> dict[str, Entry]:
+        """By digest: videos with the same features share a row."""
+        has_it = (entry for entry in self._all if len(entry.digests) > view)
+        return {entry.digests[view]: entry for entry in has_it}
+
+    def _path_of(self, view: int) -> Path:
+        digits = files.sha256_of_json([self._shape, list(self._arrays(view))])
+        return self._cache.dir / f"features.view{view}.{digits[:_DIGITS]}.packed"
 
     def array(self, rows: np.ndarray) -> np.ndarray:
         """Every row, mapped, float16 (M, T, D); those asked for are checked."""
@@ -167,7 +170,7 @@ class _Pack:
 
     def _write_to_cache(self) -> None:
         # Always the same name: whoever holds the lock clears away what a killed one left.
-        temporary = self._cache.dir / f"{self._stem}.packing"
+        temporary = self._cache.dir / "features.packing"
         try:
             with open(temporary, "wb") as file:
                 self._write(file)
@@ -175,8 +178,10 @@ class _Pack:
             os.replace(temporary, self._path)
         finally:
             temporary.unlink(missing_ok=True)
-        for path in self._cache.dir.glob(f"{self._stem}.*.packed"):
-            if path != self._path:  # of a manifest that was
+        views = range(max(len(entry.digests) for entry in self._all))
+        kept = {self._path_of(view) for view in views}
+        for path in self._cache.dir.glob("features.view*.packed"):
+            if path not in kept:  # of a manifest that was
                 path.unlink(missing_ok=True)
 
     def _temporary(self) -> np.ndarray:
