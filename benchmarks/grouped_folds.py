@@ -36,9 +36,9 @@ def main() -> None:
     runtime.import_tensorflow()
     logging.disable(logging.WARNING)
 
-    clips, classes = read(arguments.features)
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     settings = {name: parsed(value) for name, value in settings.items()}
+    clips, classes = read(arguments.features, settings.get("augment", "none"))
     methods = {"linear": linear_scores}
     if not arguments.baseline_only:
         methods["classifier"] = lambda *fold: classifier_scores(
@@ -70,11 +70,14 @@ def parsed(value: str):
         return value
 
 
-def read(folder: str) -> tuple[Clips, list[str]]:
+def read(folder: str, augment: str) -> tuple[Clips, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
     classes = training.classes_of(entries)
-    return dataset.read_clips(cache, entries, classes), classes
+    clips = dataset.read_clips(cache, entries, classes)
+    if dataset.reads_views(augment):
+        clips = dataset.with_views(cache, clips)
+    return clips, classes
 
 
 def scores_of_seed(clips: Clips, seed: int, method) -> tuple[float, float, list[float]]:
@@ -105,7 +108,7 @@ def linear_scores(
 
     from violence_detection.heads._layers import statistics_of
 
-    pooled = statistics_of(clips.features)
+    pooled = statistics_of(clips.features[:])
     fit = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=1000))
     fit.fit(pooled[train], clips.labels[train] > 0)
     return fit.predict_proba(pooled[test])[:, 1]
@@ -134,8 +137,8 @@ def classifier_scores(
         rows, kept={}, leads={}, validation_fraction=0.15, test_fraction=0.0, seed=seed
     )
     parts = {
-        split: subset(
-            clips, [row for row in train if assigned[clips.entries[row].path] == split]
+        split: clips.take(
+            [row for row in train if assigned[clips.entries[row].path] == split]
         )
         for split in ("train", "validation")
     }
@@ -153,14 +156,6 @@ def classifier_scores(
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = model.load_classifier(run.model_path)
         return 1 - model.probabilities(best, clips.features[test])[:, 0]
-
-
-def subset(clips: Clips, rows: list[int]) -> Clips:
-    return Clips(
-        clips.features[rows],
-        clips.labels[rows],
-        tuple(clips.entries[row] for row in rows),
-    )
 
 
 if __name__ == "__main__":

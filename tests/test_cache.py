@@ -187,7 +187,7 @@ def test_a_missing_array_is_noticed(kept):
 
 @given(st.integers(1, 2000), st.integers(1, 5000))
 def test_the_size_of_an_array_file_is_known_without_writing_it(frames, dim):
-    header_and_values = cache._array_bytes((frames, dim))
+    header_and_values = cache.array_bytes((frames, dim))
     assert (
         header_and_values % 64 == (2 * frames * dim) % 64
     )  # headers are padded to 64 bytes

@@ -34,6 +34,20 @@ def trainer_on(features, folder, classes=CLASSES, **settings) -> Trainer:
     return Trainer(Run(folder), config, machine, clips=clips, classes=classes)
 
 
+def skewed_features(folder, *, normal, violent):
+    """Features of which the training videos are so many of each class."""
+    cache = FeatureCache.open(draw_features(folder, counts=(2 * normal, 8, 0)))
+    rows = [
+        row
+        for row in cache.entries()
+        if row.split != "train"
+        or int(row.path.partition("_")[2].partition(".")[0])
+        < 2 * (violent if row.label == "violent" else normal)
+    ]
+    cache.write_manifest(rows)
+    return cache.dir
+
+
 @pytest.fixture
 def trainer(features_dir, tmp_path) -> Trainer:
     return trainer_on(features_dir, tmp_path)
@@ -70,6 +84,23 @@ def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
     np.testing.assert_allclose(plain.step.loss.alpha, [5 / 11, 6 / 11])
 
 
+@pytest.mark.parametrize(
+    ("sampling", "shares"),
+    [("natural", [9 / 13, 4 / 13]), ("sqrt", [3 / 5, 2 / 5]), ("balanced", [0.5, 0.5])],
+)
+def test_weights_and_alpha_correct_what_is_drawn_once(tmp_path, sampling, shares):
+    features = skewed_features(tmp_path / "space", normal=9, violent=4)
+    asked = {"loss": "focal(alpha=auto)", "sampling": sampling}
+    weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
+    plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
+    for label in (0, 1):
+        weight = weighted.weights[weighted.train.labels == label]
+        np.testing.assert_allclose(weight, 1 / (2 * shares[label]), rtol=1e-6)
+    assert (plain.weights == 1).all()
+    assert weighted.step.loss.alpha == [0.5, 0.5]
+    np.testing.assert_allclose(plain.step.loss.alpha, shares[::-1])
+
+
 def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
     """16 videos in batches of 8 are 2 steps an epoch."""
     asked = {"warmup_epochs": 3.0, "epochs": 13, "learning_rate": 1.0}
@@ -80,7 +111,7 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
 
 
 def test_validation_loss_is_that_of_the_logits(trainer):
-    logits = trainer.classifier(trainer.validation.clips.features.astype(np.float32))
+    logits = trainer.classifier(trainer.validation.clips.features[:].astype(np.float32))
     goals = dataset.targets(trainer.validation.clips.labels, 2)
     expected = np.ravel(trainer.step.loss(goals, logits))
     scores = trainer.validation.measure(trainer.classifier)
@@ -89,6 +120,22 @@ def test_validation_loss_is_that_of_the_logits(trainer):
 
 
 # -- relation
+
+
+def test_sampling_decides_what_an_epoch_learns_from(tmp_path, monkeypatch):
+    features = skewed_features(tmp_path / "space", normal=12, violent=2)
+    drawn, batches = [], dataset.batches
+    monkeypatch.setattr(
+        dataset,
+        "batches",
+        lambda clips, *rest, order, **more: (
+            drawn.append(clips.labels[order].mean())
+            or batches(clips, *rest, order=order, **more)
+        ),
+    )
+    for sampling in ("natural", "balanced"):
+        trainer_on(features, tmp_path, sampling=sampling).batches(1)
+    assert drawn == [2 / 14, 0.5]
 
 
 def test_only_kernels_decay(features_dir, tmp_path):

@@ -19,8 +19,8 @@ SHELVES
 runtime schedule metrics figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
-dataset model origin selection validation averaging training_step training_state recording
-epochs training_run lesson seeds training pruning trials tuning
+packed dataset model origin selection validation averaging training_step training_state
+recording epochs training_run lesson seeds training pruning trials tuning
 evaluation prediction people drawing demo
 door cli
 """.split()

@@ -11,7 +11,7 @@ from conftest import draw_features, read_history, train_quickly, tree_of
 from violence_detection import model, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
-from violence_detection.errors import CacheError
+from violence_detection.errors import CacheError, ConfigError
 from violence_detection.runs import Run
 
 KEYS = {"run", "epochs_run", "best_epoch", "resumed_from_epoch", "validation", "test"}
@@ -104,7 +104,79 @@ def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
 
 
+def test_augmentation_is_of_the_training_batches_alone(features_dir, tmp_path):
+    """Without learning, it changes the loss of the first epoch and nothing of validation."""
+    still = {"epochs": 1, "learning_rate": 1e-12, "head": "linear", "seed": 1}
+    plain = train_quickly(features_dir, tmp_path / "plain", **still)
+    mixed = train_quickly(
+        features_dir, tmp_path / "mixed", augment="mixup(alpha=5)", **still
+    )
+    (one,), (other,) = (read_history(Path(run["run"])) for run in (plain, mixed))
+    assert one["gradient_norm"] != other["gradient_norm"]
+    assert one["val_loss"] == other["val_loss"]
+
+
+def features_with_views(folder) -> Path:
+    cache = FeatureCache.open(draw_features(folder))
+    rows = []
+    for entry in cache.entries():
+        own = cache.read_array(entry, (6, 8))
+        digests = cache.write_arrays(entry.path, np.stack([own, own + np.float16(50)]))
+        rows.append(dataclasses.replace(entry, views=digests[1]))
+    cache.write_manifest(rows)
+    return cache.dir
+
+
+def test_cached_views_are_trained_on(tmp_path):
+    features = features_with_views(tmp_path / "space")
+    plain = train_quickly(features, tmp_path / "plain", epochs=1)
+    asked = {"epochs": 1, "augment": "views(p=0.5)"}
+    other = train_quickly(features, tmp_path / "other", **asked)
+    (one,), (another,) = (read_history(Path(run["run"])) for run in (plain, other))
+    assert one["gradient_norm"] != another["gradient_norm"]
+
+
+@pytest.mark.slow
+def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
+    asked = {"augment": "jitter+noise+mixup", "sampling": "balanced", "batch_size": 5}
+    one = train_quickly(features_dir, tmp_path / "one", **asked)
+    two = train_quickly(features_dir, tmp_path / "two", virtual_devices=2, **asked)
+    for row, other in zip(
+        read_history(Path(one["run"])), read_history(Path(two["run"])), strict=True
+    ):
+        for name in ("loss", "val_loss", "gradient_norm"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
+
+
 # -- error
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        ("views", "must have views to choose among.*extract-features --views N"),
+        ("jitter(frames=-1)", "`frames` of augmentations/jitter must be float in"),
+        ("noise+views", "`views` must come first"),
+    ],
+)
+@pytest.mark.parametrize("do", ["train", "plan"])
+def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
+    features_dir, tmp_path, augment, message, do
+):
+    places = {"features": str(features_dir), "checkpoint_dir": str(tmp_path / "runs")}
+    config = TrainConfig(run="run", augment=augment, **places)
+    with pytest.raises(ConfigError, match=message):
+        getattr(training, do)(config)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):
+    asked = {"dataset_path": str(tmp_path)}
+    plain, choosing = (
+        training.extract_config(TrainConfig(augment=augment, **asked))
+        for augment in ("noise", "views(p=0.3)+noise")
+    )
+    assert (plain.views, choosing.views) == (0, 1)
 
 
 @pytest.mark.slow

@@ -97,6 +97,21 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(
     )
 
 
+def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
+    features_dir, tmp_path, monkeypatch
+):
+    asked = {"epochs": 4, "checkpoint_epochs": 4, "sampling": "sqrt"}
+    asked |= {"augment": "jitter+frame_dropout+reverse+noise+mixup+cutmix"}
+    whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
+    _interrupt(features_dir, tmp_path / "broken", monkeypatch, epoch=3, **asked)
+    train_quickly(features_dir, tmp_path / "broken", **asked, resume=True)
+    for row, other in zip(
+        read_history(tmp_path / "broken" / "run"), read_history(whole), strict=True
+    ):
+        for name in ("loss", "val_loss", "gradient_norm"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-5)
+
+
 def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epochs", _never)
     before = tree_of(run_dir)

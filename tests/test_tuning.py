@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import draw_features, train_quickly, tree_of
 
-from violence_detection import trials, tuning
+from violence_detection import dataset, trials, tuning
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import usable_entries
@@ -126,11 +126,19 @@ def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
     assert other["best_settings"]["learning_rate"] not in chosen(study[1], "complete")
 
 
-def test_the_test_videos_are_not_read(tmp_path, monkeypatch):
-    features = draw_features(tmp_path / "cache" / "space")
-    for path in features.rglob("test_*.npy"):
-        path.unlink()
-    assert tune(features, tmp_path / "c", trials=1, epochs=1, folds=2)["videos"] == 24
+def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
+    read, read_clips = set(), dataset.read_clips
+    monkeypatch.setattr(
+        dataset,
+        "read_clips",
+        lambda cache, entries, classes: (
+            read.update(entry.path for entry in entries)
+            or read_clips(cache, entries, classes)
+        ),
+    )
+    result = tune(features_dir, tmp_path / "c", trials=1, epochs=1, folds=2)
+    assert result["videos"] == len(read) == 24
+    assert not [path for path in read if "/test_" in path]
 
 
 @pytest.mark.slow

@@ -306,6 +306,13 @@ class FeatureCache:
         Raises:
             CacheError: If the array is missing or is not what extraction wrote.
         """
+        content = io.BytesIO(self.read_content(entry, shape, view))
+        return np.load(content, allow_pickle=False)
+
+    def read_content(
+        self, entry: Entry, shape: tuple[int, int], view: int = 0
+    ) -> bytes:
+        """The whole `.npy` file behind `read_array`, `array_bytes(shape)` long."""
         path = self.array_path(entry.path, view)
         if view >= len(entry.digests):
             raise CacheError(
@@ -323,13 +330,13 @@ class FeatureCache:
                 f"The array of {entry.path} must be what extract-features wrote; it was altered: "
                 f"{path}. Start extract-features --verify to make it again."
             )
-        array = np.load(io.BytesIO(content), allow_pickle=False)
-        if array.shape != shape or array.dtype != np.float16:
+        if not content.startswith(array_header(shape)):
+            array = np.load(io.BytesIO(content), allow_pickle=False)
             raise CacheError(
                 f"The array of {entry.path} must be float16 {shape}. Received: "
                 f"{array.dtype} {array.shape}"
             )
-        return array
+        return content
 
     def read_arrays(self, entry: Entry, shape: tuple[int, int]) -> np.ndarray:
         """Every view of a video, float16 (V, T, D); see `read_array`."""
@@ -348,7 +355,7 @@ class FeatureCache:
                 self.read_arrays(entry, shape)
                 return True
             return all(
-                self.array_path(entry.path, view).stat().st_size == _array_bytes(shape)
+                self.array_path(entry.path, view).stat().st_size == array_bytes(shape)
                 for view in range(len(entry.digests))
             )
         except (CacheError, OSError):
@@ -367,10 +374,15 @@ def _read_entries(path: Path) -> list[Entry]:
 
 
 @functools.cache
-def _array_bytes(shape: tuple[int, int]) -> int:
-    """Bytes of an .npy file with a float16 array of this shape."""
+def array_header(shape: tuple[int, int]) -> bytes:
+    """What the .npy file of a float16 array of this shape begins with."""
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         content, {"descr": "<f2", "fortran_order": False, "shape": shape}
     )
-    return content.tell() + 2 * shape[0] * shape[1]
+    return content.getvalue()
+
+
+def array_bytes(shape: tuple[int, int]) -> int:
+    """Bytes of an .npy file with a float16 array of this shape."""
+    return len(array_header(shape)) + 2 * shape[0] * shape[1]

@@ -76,13 +76,13 @@ class Trainer:
         self.selection = EpochSelection(
             clips["validation"].groups, tolerant=config.monitor == "val_loss"
         )
-        counts = np.bincount(self.train.labels, minlength=len(classes))
+        shares = dataset.drawn_shares(self.train.labels, len(classes), config.sampling)
         self.weights = _video_weights(
-            self.train.labels, counts, config.use_class_weights
+            self.train.labels, shares, config.use_class_weights
         )
-        shares = counts / counts.sum()
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
+        self.augment = dataset.augmentation(config.augment, self.train)
         loss = parts.load(
             "losses",
             config.loss,
@@ -177,11 +177,17 @@ class Trainer:
             self.train,
             self.weights,
             classes=len(self.classes),
-            order=dataset.epoch_order(
-                len(self.train), seed=self.config.seed, epoch=epoch
+            order=dataset.sampled_order(
+                self.train.labels,
+                self.config.sampling,
+                seed=self.config.seed,
+                epoch=epoch,
             ),
             batch_size=self.config.batch_size,
             replicas=self.machine.replicas * self.config.gradient_accumulation,
+            augment=self.augment,
+            seed=self.config.seed,
+            epoch=epoch,
         )
         return self.machine.strategy.experimental_distribute_dataset(batches)
 
@@ -314,11 +320,11 @@ def save_classifier(classifier: keras.Model, path) -> None:
 
 
 def _video_weights(
-    labels: np.ndarray, counts: np.ndarray, balanced: bool
+    labels: np.ndarray, shares: np.ndarray, balanced: bool
 ) -> np.ndarray:
-    """Weight of each video, float32 (N,): N / (K n_c) with class weights, else 1."""
+    """Weight of each video, float32 (N,): with class weights 1 / (K s_c), where s_c is its
+    class's share of what is drawn, so that nothing is corrected twice; else 1."""
     if not balanced:
         return np.ones(len(labels), np.float32)
-    return (len(labels) / (len(counts) * np.maximum(counts, 1)))[labels].astype(
-        np.float32
-    )
+    inverse = 1 / (len(shares) * np.maximum(shares, 1 / len(labels)))
+    return inverse[labels].astype(np.float32)

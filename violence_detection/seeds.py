@@ -99,8 +99,7 @@ def _keep_all(lesson: Lesson, run: Run, members: list[Run]) -> None:
     for epoch in range(longest):
         there = [history[epoch] for history in histories if len(history) > epoch]
         values = {
-            name: [float(row[name]) for row in there if row[name]]
-            for name in columns
+            name: [float(row[name]) for row in there if row[name]] for name in columns
         }
         means = {
             name: statistics.fmean(found) for name, found in values.items() if found

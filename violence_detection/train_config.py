@@ -113,7 +113,20 @@ class TrainConfig(FeatureConfig):
         0.05, "Share of a label's weight spread over the classes.", low=0.0, high=0.5
     )
     use_class_weights: bool = option(
-        True, "Weigh classes by the inverse of their share."
+        True, "Weigh classes by the inverse of their share of what is drawn."
+    )
+    sampling: str = option(
+        "natural",
+        "Which videos an epoch draws: each once; or as many, of each class in proportion to the "
+        "square root of its videos; or the same number of each class.",
+        choices=("natural", "sqrt", "balanced"),
+    )
+    augment: str = option(
+        "none",
+        "How the features of a training batch are changed, anew each time; several are joined by "
+        "+ and done in that order. `none` leaves them as they are.",
+        shelf="augmentations",
+        words=("none",),
     )
     mixed_precision: bool = option(
         False, "Train in float16 (GPU) or bfloat16 (a CPU that has it)."

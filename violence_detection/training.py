@@ -65,7 +65,8 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         if origin and not (config.resume and run.started):
             origin.check(cache, classes)
             origin.warn_of_met(cache, entries)
-        clips = read_splits(cache, entries, classes)
+        views = dataset.reads_views(config.augment)
+        clips = read_splits(cache, entries, classes, views=views)
         lesson = Lesson(machine, cache, entries, classes, clips, failures, origin)
 
         # -- the epochs, and what came of them
@@ -94,6 +95,8 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         cache = FeatureCache.open(config.features)
         entries = training_run.entries_of(run, config, cache)
         counts = Counter(entry.split for entry in entries)
+        if dataset.reads_views(config.augment):
+            dataset.view_count(entries)
         planned["classes"] = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
             origin.check(cache, planned["classes"])
@@ -113,41 +116,48 @@ def _idle_settings(config: TrainConfig) -> frozenset[str]:
 
 
 def read_splits(
-    cache: FeatureCache, entries: list[Entry], classes: list[str]
+    cache: FeatureCache,
+    entries: list[Entry],
+    classes: list[str],
+    *,
+    views: bool = False,
 ) -> dict[str, Clips]:
-    """The clips of each split that has any.
+    """The clips of each split that has any, those of train with their further views on request.
 
     Raises:
         CacheError: If train or validation has none, or train lacks a class.
+        ConfigError: If there are no further views.
     """
-    by_split = {
-        split: [e for e in entries if e.split == split] for split in videos.SPLITS
+    rows = {
+        split: [row for row, entry in enumerate(entries) if entry.split == split]
+        for split in videos.SPLITS
     }
     for split in ("train", "validation"):
-        if not by_split[split]:
-            counts = ", ".join(f"{len(rows)} {name}" for name, rows in by_split.items())
+        if not rows[split]:
+            counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
             raise CacheError(
                 f"There must be readable videos for {split}. Received: {counts}. More recordings, "
                 "or a split column in videos.csv, help."
             )
-    missing = set(classes) - {entry.label for entry in by_split["train"]}
+    missing = set(classes) - {entries[row].label for row in rows["train"]}
     if missing:
         raise CacheError(
             "The training videos must have every class. Received: none of "
             f"{', '.join(sorted(missing))}"
         )
-    return {
-        split: dataset.read_clips(cache, rows, classes)
-        for split, rows in by_split.items()
-        if rows
-    }
+    clips = dataset.read_clips(cache, entries, classes)
+    found = {split: clips.take(part) for split, part in rows.items() if part}
+    if views:
+        found["train"] = dataset.with_views(cache, found["train"])
+    return found
 
 
 # -- what is needed
 
 
 def _check_before_hours_of_work(config: TrainConfig) -> None:
-    """What would be refused after an extraction is refused before it: labels, head, loss."""
+    """What would be refused after an extraction is refused before it: labels, head, loss,
+    augmentation."""
     classes = 2
     if config.dataset_path is not None:
         folder = videos.read_folder(
@@ -155,6 +165,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         )
         videos.normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
+    dataset.check_augmentation(config.augment)
     runtime.import_tensorflow()
     parts.check_arguments(
         "heads", config.head, known=("examples", "outputs", "use_cudnn")
@@ -193,6 +204,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         **shared,
         batch_size=config.extract_batch_size,
         mixed_precision=config.extract_mixed_precision,
+        views=1 if dataset.reads_views(config.augment) else 0,
         given=config.given,
     )
 

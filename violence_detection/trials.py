@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import files, search, training, training_run
+from violence_detection import dataset, files, search, training, training_run
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
@@ -151,7 +151,16 @@ class Judges:
 
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]
-        clips = training.read_splits(self._cache, entries, self._classes)
+        augments = {
+            self._config.augment,
+            *search.space_of(self._config).get("augment", ()),
+        }
+        clips = training.read_splits(
+            self._cache,
+            entries,
+            self._classes,
+            views=any(map(dataset.reads_views, augments)),
+        )
         return Lesson(
             self._machine, self._cache, entries, self._classes, clips, [], self._origin
         )

@@ -12,7 +12,9 @@ from violence_detection import model, parts, runtime
 from violence_detection.heads._layers import (
     AttentionPooling,
     SinePositions,
+    TemporalChange,
     TemporalStatistics,
+    changes_of,
     standardise,
     statistics_of,
 )
@@ -333,6 +335,16 @@ def test_statistics_are_those_of_numpy(rng, frames):
     in_keras = TemporalStatistics(dtype="float32")(clips.astype(np.float32))
     np.testing.assert_allclose(in_keras, expected, atol=2e-6)
     np.testing.assert_allclose(statistics_of(clips), expected, atol=2e-6)
+
+
+def test_many_clips_are_worked_through_in_blocks(rng):
+    clips = rng.normal(0, 1, (150, 4, 3)).astype(np.float16)
+    for made_of, layer in (
+        (statistics_of, TemporalStatistics),
+        (changes_of, TemporalChange),
+    ):
+        at_once = np.array(layer(dtype="float32")(clips.astype(np.float32)))
+        np.testing.assert_allclose(made_of(clips), at_once, rtol=1e-6)
 
 
 def test_statistics_of_a_ramp_are_known():

@@ -6,6 +6,7 @@ from keras import ops
 
 _PACKAGE = "violence_detection"
 _BLOCK = 4096
+_CLIPS = 64
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
@@ -119,16 +120,23 @@ class SinePositions(keras.layers.Layer):
 
 def statistics_of(clips: np.ndarray) -> np.ndarray:
     """`TemporalStatistics` of float16 (N, T, D) as an array, float32 (N, 3 D)."""
-    return ops.convert_to_numpy(
-        TemporalStatistics(dtype="float32")(clips.astype(np.float32))
-    )
+    return _in_blocks(TemporalStatistics(dtype="float32"), clips)
 
 
 def changes_of(clips: np.ndarray) -> np.ndarray:
     """`TemporalChange` of float16 (N, T, D) as an array, float32 (N, T, D)."""
-    return ops.convert_to_numpy(
-        TemporalChange(dtype="float32")(clips.astype(np.float32))
-    )
+    return _in_blocks(TemporalChange(dtype="float32"), clips)
+
+
+def _in_blocks(layer: keras.layers.Layer, clips: np.ndarray) -> np.ndarray:
+    """What a layer makes of float16 clips. Of all of them at once, TensorFlow would keep the
+    memory for good."""
+    shape = layer.compute_output_shape(clips.shape)
+    made = np.empty(shape, np.float32)
+    for start in range(0, len(clips), _CLIPS):
+        block = clips[start : start + _CLIPS].astype(np.float32)
+        made[start : start + _CLIPS] = ops.convert_to_numpy(layer(block))
+    return made
 
 
 def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
