@@ -19,7 +19,7 @@ runtime schedule metrics figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
 dataset model selection validation averaging training_step training_state recording profiling
-epochs training_run training
+epochs training_run guards training
 evaluation prediction people drawing demo
 door cli
 """.split()

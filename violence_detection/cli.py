@@ -137,6 +137,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
             if result[split]
         ],
         f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        *_guard_lines(result),
         *_failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",
     ]
@@ -266,6 +267,18 @@ def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
+
+
+def _guard_lines(result: dict[str, Any]) -> list[str]:
+    """What a training's guards found; a run of an older version has none."""
+    if "baseline" not in result:
+        return []
+    baseline = result["baseline"]
+    return [
+        f"{_score_line('baseline', baseline['validation'])} on validation, of a linear classifier: "
+        f"{baseline['compared']}",
+        *[f"warning     {line}" for line in result["warnings"]],
+    ]
 
 
 def _slowest_lines(slowest: list[dict[str, Any]]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from violence_detection import (
     dataset,
+    guards,
     metrics,
     model,
     parts,
@@ -84,7 +85,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         results = {
             "run": str(run.dir),
             **trainer.summary(),
-            **judge(run, clips, classes),
+            **judge(run, config, clips, classes),
             "effective": effective,
             "videos": {split: len(part) for split, part in clips.items()},
             "failures": failures,
@@ -148,8 +149,11 @@ def read_splits(
     }
 
 
-def judge(run: Run, clips: Mapping[str, Clips], classes: list[str]) -> dict[str, Any]:
-    """Metrics of the best model on validation and, with the threshold chosen there, on the test."""
+def judge(
+    run: Run, config: TrainConfig, clips: Mapping[str, Clips], classes: list[str]
+) -> dict[str, Any]:
+    """Metrics of the best model on validation and, with the threshold chosen there, on the test;
+    and what there is to warn of."""
     classifier = model.load_classifier(run.model_path)
     predicted = {
         split: model.probabilities(classifier, clips[split].features)
@@ -170,6 +174,14 @@ def judge(run: Run, clips: Mapping[str, Clips], classes: list[str]) -> dict[str,
         "test": scores.get("test"),
         "threshold": threshold,
         "threshold_reason": reason,
+        **guards.examine(
+            clips,
+            predicted,
+            classes=classes,
+            threshold=threshold,
+            recall_bar=config.recall_bar,
+            seed=config.seed,
+        ),
     }
 
 

@@ -188,8 +188,11 @@ def start(
             "weights": settings["weights"],
             "window_s": float(np.median(durations_s)),
             "videos_digest": files.sha256_of_json(_video_rows(entries)),
+            "split_digest": _split_digest(entries),
             "effective": effective,
             "versions": runtime.versions(),
+            "commit": runtime.commit(),
+            "machine": runtime.facts(),
         }
     )
 
@@ -227,3 +230,8 @@ def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
     return [
         {name: getattr(entry, name) for name in _VIDEO_COLUMNS} for entry in entries
     ]
+
+
+def _split_digest(entries: list[Entry]) -> str:
+    """Of which video is where: equal for runs on other features of the same split."""
+    return files.sha256_of_json(sorted([entry.path, entry.split] for entry in entries))
