@@ -1,10 +1,11 @@
 """A trace of the asked steps is left, or it is said why there is none."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import train_quickly
+from conftest import read_history, train_quickly
 
 from violence_detection.profiling import Profiler
 
@@ -27,6 +28,9 @@ def run_steps(profiler, last, first=1):
 def test_a_training_leaves_a_trace_of_the_asked_steps(features_dir, tmp_path):
     """Two steps an epoch; the mark of each step is in the trace."""
     result = train_quickly(features_dir, tmp_path, epochs=3, profile="3,5")
+    without = train_quickly(features_dir, tmp_path, epochs=3, run="without")
+    assert read_history(Path(result["run"])) == read_history(Path(without["run"]))
+    assert "profiled_steps" not in without
     assert result["profiled_steps"] == [3, 5]
     (trace,) = traces_in(tmp_path / "run" / "tensorboard")
     content = trace.read_bytes()

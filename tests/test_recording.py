@@ -161,3 +161,15 @@ def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeyp
     assert tensor_util.make_ndarray(again.tensor_proto) == pytest.approx(
         tensor_util.make_ndarray(once.tensor_proto)
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [{"virtual_devices": 2}, {"mixed_precision": True}])
+@pytest.mark.parametrize("average", [{}, {"swa_fraction": 0.5}, {"ema_decay": 0.9}])
+def test_attention_is_drawn_of_every_kind_of_training(
+    features_dir, tmp_path, asked, average
+):
+    head = "bilstm_attention(units=2, projection=2)"
+    train_quickly(features_dir, tmp_path, head=head, epochs=2, **asked, **average)
+    events = events_of(tmp_path / "run")
+    assert [event.step for event in events.Tensors("attention")] == [2]
