@@ -254,6 +254,22 @@ def test_virtual_devices_are_replicas(features_dir, tmp_path):
     }
 
 
+def test_what_the_guards_find_is_read_by_people_and_programs(tmp_path):
+    noise = draw_features(tmp_path / "space", shift=0.0)
+
+    def flags(name):
+        places = ("--features", noise, "--checkpoint-dir", tmp_path / "runs")
+        return ("train", *places, "--run", name, *SHORT, "--recall-bar", "1")
+
+    told = answer(*flags("json"))["warnings"]
+    lines = call(*flags("text")).stdout.splitlines()
+    assert told and [f"warning     {line}" for line in told] == [
+        line for line in lines if line.startswith("warning ")
+    ]
+    (line,) = [line for line in lines if line.startswith("baseline ")]
+    assert "on validation, of a linear classifier: " in line
+
+
 def test_a_shorthand_that_contradicts_the_loss_is_wrong_usage(features_dir):
     flags = ("--loss", "crossentropy", "--use-focal-loss")
     line = refusal("train", "--features", features_dir, *flags, status=2)

@@ -271,3 +271,14 @@ def test_a_dataset_name_is_the_name_of_a_folder(name):
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExtractConfig().seed = 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "10", "10-20", "10,20,30", "0,5", "5,5", "9,3", "1,2000", "-1,2", "a,b"],
+)
+def test_steps_to_trace_are_a_first_and_a_last(text):
+    assert message_of(TrainConfig, profile=text) == (
+        "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + 1000. "
+        f"Received: profile={text}"
+    )

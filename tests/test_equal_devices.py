@@ -218,11 +218,11 @@ def test_the_cases_cover_every_setting_of_the_step():
     compared |= {"head", "epochs", "learning_rate"}
     known = {setting.name for setting in TrainConfig.settings()}
     elsewhere = set(
-        # where things are, stage one, what is drawn, and what is kept
+        # where things are, stage one, what is drawn, what is kept, and what is told
         "seed dataset_path features normal_class extract_batch_size extract_mixed_precision "
         "checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
         "virtual_devices deterministic monitor early_stopping_patience checkpoint_epochs "
-        "init_from seeds ensemble".split()
+        "init_from seeds ensemble recall_bar profile".split()
     )
     stage_one = {setting.name for setting in FeatureConfig.settings()}
     assert known - elsewhere - stage_one == compared - {"precision", "labels"}

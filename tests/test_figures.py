@@ -25,6 +25,9 @@ DRAWN = {
         path, VIOLENT, PROBABILITY, 0.5
     ),
     "history": lambda path: figures.history(path, ROWS),
+    "attention": lambda path: figures.attention(
+        path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
+    ),
 }
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
@@ -38,6 +41,12 @@ BARE = {
     "histogram without videos": lambda path: figures.score_histogram(path, [], [], 0.5),
     "histogram of one class": lambda path: figures.score_histogram(
         path, ONE, ALIKE, 0.5
+    ),
+    "attention to one frame": lambda path: figures.attention(
+        path,
+        np.ones((1, 1)),
+        ["a clip of a very long name"],
+        ["0.50 violent of a long name"],
     ),
     "history without epochs": lambda path: figures.history(path, []),
     "history of one epoch": lambda path: figures.history(path, ROWS[:1]),
@@ -54,7 +63,8 @@ BARE = {
 def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
     DRAWN[name](path)
-    height, width = {"history": (960, 960)}.get(name, (720, 960))
+    sizes = {"history": (960, 960), "attention": (456, 960)}
+    height, width = sizes.get(name, (720, 960))
     assert imread(path).shape[:2] == (height, width)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -181,7 +181,7 @@ def test_weighted_auc_is_that_of_scikit_learn():
     expected = [
         roc_auc_score(violent, probability, sample_weight=row) for row in counts
     ]
-    found = metrics._weighted_auc(violent, probability)(counts)
+    found = metrics.weighted_auc(violent, probability)(counts)
     np.testing.assert_allclose(found, expected)
 
 

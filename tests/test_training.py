@@ -8,13 +8,22 @@ import numpy as np
 import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
-from violence_detection import model, training
+from violence_detection import model, runtime, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.runs import Run
 
-KEYS = {"run", "epochs_run", "best_epoch", "resumed_from_epoch", "validation", "test"}
+KEYS = {
+    "warnings",
+    "baseline",
+    "run",
+    "epochs_run",
+    "best_epoch",
+    "resumed_from_epoch",
+    "validation",
+    "test",
+}
 
 
 # -- what it leaves
@@ -42,6 +51,22 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
     assert config["feature_space"] == dataclasses.asdict(cache.space())
     assert (config["window_s"], config["classes"]) == (2.0, ["normal", "violent"])
     assert config["settings"]["learning_rate"] == 0.05
+
+
+def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
+    config = Run.open(run_dir).config()
+    assert config["commit"] == runtime.commit()
+    assert config["machine"] == runtime.facts()
+    assert config["versions"]["tensorflow"]
+
+
+def test_equal_splits_have_one_digest_whatever_the_features(tmp_path):
+    def digest(name, **drawn):
+        features = draw_features(tmp_path / name, **drawn)
+        result = train_quickly(features, tmp_path / "runs", run=name, epochs=1)
+        return Run.open(result["run"]).config()["split_digest"]
+
+    assert digest("a", seed=0) == digest("b", seed=1) != digest("c", counts=(15, 8, 8))
 
 
 def test_what_can_be_learned_is_learned(tmp_path):

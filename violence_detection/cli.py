@@ -138,6 +138,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
             if result[split]
         ],
         f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        *_guard_lines(result),
         *_failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",
     ]
@@ -325,6 +326,18 @@ def _member_lines(result: dict[str, Any]) -> list[str]:
                 + (f"AUC {auc['mean']:.3f} +- {auc['sd']:.3f}" if auc else "AUC none")
             )
     return lines
+
+
+def _guard_lines(result: dict[str, Any]) -> list[str]:
+    """What a training's guards found; a run of an older version has none."""
+    if "baseline" not in result:
+        return []
+    baseline = result["baseline"]
+    return [
+        f"{_score_line('baseline', baseline['validation'])} on validation, of a linear classifier: "
+        f"{baseline['compared']}",
+        *[f"warning     {line}" for line in result["warnings"]],
+    ]
 
 
 def _slowest_lines(slowest: list[dict[str, Any]]) -> list[str]:

@@ -237,6 +237,8 @@ def _metavar(setting: Setting) -> str:
     rule = setting.rule
     if rule.choices:
         return "|".join(rule.choices)
+    if rule.span:
+        return "FIRST,LAST"
     if rule.shelf:
         return "SPEC"
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]

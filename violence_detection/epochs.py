@@ -16,6 +16,7 @@ from violence_detection import (
     parts,
     progress,
     schedule,
+    settings,
     training_state,
 )
 from violence_detection.averaging import (
@@ -27,6 +28,7 @@ from violence_detection.averaging import (
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
+from violence_detection.profiling import Profiler
 from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
@@ -120,10 +122,20 @@ class Trainer:
             sam_rho=config.sam_rho,
             average=self.average,
         )
+        span = settings.span_of(config.profile) if config.profile else None
+        self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
         self._watch = keras.callbacks.CallbackList(
             [
                 HistoryFile(run.history_path, self.history),
-                TensorBoard(run.tensorboard_dir),
+                TensorBoard(
+                    run.tensorboard_dir,
+                    validation=self.validation,
+                    schedule=self.step.schedule,
+                    epochs=config.epochs,
+                    steps=config.epochs
+                    * steps_per_epoch(len(self.train), config.batch_size),
+                ),
+                *([self.profiler] if self.profiler else []),
                 *callbacks,
             ],
             model=self.classifier,
@@ -147,16 +159,21 @@ class Trainer:
                     self._epoch(len(self.history) + 1)
                     tick()
         finally:
-            self._watch.on_train_end()
+            with self.average.shown():
+                self._watch.on_train_end()
 
     def summary(self) -> dict[str, Any]:
         """How the epochs went."""
         rates = [row["videos_per_s"] for row in self.history]
+        traced = {}
+        if self.profiler:
+            traced["profiled_steps"] = self.profiler.traced
         return {
             "epochs_run": len(self.history),
             "best_epoch": self.selection.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
             "videos_per_s": float(np.median(rates)) if rates else 0.0,
+            **traced,
         }
 
     def _epoch(self, epoch: int) -> None:

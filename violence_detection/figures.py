@@ -1,14 +1,15 @@
 """Pictures of what a detector does, as PNG files that stay readable at 480 pixels.
 
-Every function draws one file, whole or not there. Where there is nothing to draw, as
-with videos of one class only, the picture says so. No pyplot: nothing is global, and
-no window system is needed.
+Every function draws one file, whole or not there, or into one that is open. Where there
+is nothing to draw, as with videos of one class only, the picture says so. No pyplot:
+nothing is global, and no window system is needed.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,12 +83,12 @@ def precision_recall(
 
 
 def confusion(
-    path: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str]
+    path: Path | BinaryIO, matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> None:
     """Counts of true against predicted classes, coloured by the share of each row.
 
     Args:
-        path: PNG file.
+        path: PNG file, or an open one.
         matrix: int (K, K), rows true and columns predicted.
         classes: The K names.
     """
@@ -103,6 +104,43 @@ def confusion(
         axes.text(column, row, text, **place)
     _name_ticks(axes, classes)
     axes.set(xlabel="Predicted", ylabel="True")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    _save(path, figure)
+
+
+def attention(
+    path: Path | BinaryIO,
+    weights: np.ndarray,
+    names: Sequence[str],
+    answers: Sequence[str],
+) -> None:
+    """Where in each clip a classifier looks: dark is much, white nothing.
+
+    Args:
+        path: PNG file, or an open one.
+        weights: float (N, T), rows sum to 1.
+        names: Of the N clips, on the left.
+        answers: Probability of violence of each, and what is true; on the right.
+    """
+    count, frames = weights.shape
+    figure, axes = _sheet((4.8, 1.6 + 0.34 * count))
+    # 1 is what every frame has where none stands out.
+    image = axes.imshow(weights * frames, cmap="Blues", vmin=0.0, aspect="auto")
+    bar = figure.colorbar(image, ax=axes, location="top", aspect=40, pad=0.02)
+    bar.set_label("Attention (1: even over the frames)", fontsize=10.5, color=_INK)
+    bar.ax.tick_params(colors=_FAINT, labelcolor=_INK, labelsize=9, length=2)
+    bar.outline.set_visible(False)
+    style = {"parse_math": False, "fontsize": 9}
+    axes.set_yticks(range(count), [_cut(name) for name in names], **style)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(count), [_cut(answer, 18) for answer in answers], **style)
+    right.spines[:].set_visible(False)
+    right.tick_params(length=0, labelcolor=_INK)
+    note = "On the right: probability of violence, and the truth"
+    axes.set_xlabel(f"Frame of the clip\n{note}", fontsize=10.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(lambda frame, _: f"{frame + 1:.0f}")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     _save(path, figure)
@@ -191,10 +229,7 @@ def _unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
 
 def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
     """Class names on both axes, cut where long, never read as formulas (`$`)."""
-    names = [
-        name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
-        for name in classes
-    ]
+    names = [_cut(name) for name in classes]
     many = len(names) > 3
     size = 11 if len(names) <= 6 else 8
     style = {"parse_math": False, "fontsize": size}
@@ -203,6 +238,10 @@ def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
     upright = {} if many else {"rotation": 90, "va": "center"}
     axes.set_yticks(range(len(names)), names, **style, **upright)
     axes.tick_params(length=0)
+
+
+def _cut(name: str, characters: int = _NAME_CHARACTERS) -> str:
+    return name if len(name) <= characters else name[: characters - 1] + "…"
 
 
 def _plot_columns(
@@ -245,9 +284,10 @@ def _save_message(path: Path, figure: Figure, text: str) -> None:
     _save(path, figure)
 
 
-def _save(path: Path, figure: Figure) -> None:
+def _save(path: Path | BinaryIO, figure: Figure) -> None:
+    whole = files.writing(path) if isinstance(path, Path) else nullcontext(path)
     # Without the software's name in it, equal data gives equal bytes.
-    with files.writing(path) as file, warnings.catch_warnings():
+    with whole as file, warnings.catch_warnings():
         # A class named in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, format="png", metadata={"Software": None})

@@ -1,5 +1,6 @@
 """What a classifier is taught with, and one training from the first epoch to its results."""
 
+import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import metrics, model, training_run
+from violence_detection import guards, metrics, model, training_run
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -56,7 +57,7 @@ class Lesson:
         trainer = self.trainer(run, config)
         self.begin(run, config)
         trainer.run_epochs()
-        results = {"run": str(run.dir), **trainer.summary(), **self.judge(run)}
+        results = {"run": str(run.dir), **trainer.summary(), **self.judge(run, config)}
         self.finish(run, results)
         return results
 
@@ -104,9 +105,15 @@ class Lesson:
         run.write_results(results)
         shutil.rmtree(run.state_dir, ignore_errors=True)
 
-    def judge(self, run: Run) -> dict[str, Any]:
+    @functools.cached_property
+    def baseline(self) -> tuple[dict[str, np.ndarray], int]:
+        """What a linear classifier answers, and from how many videos it learned."""
+        splits = [split for split in ("validation", "test") if split in self.clips]
+        return guards.linear_answers(self.clips, splits, len(self.classes))
+
+    def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Metrics of a run's model on validation and, with the threshold chosen there, on the
-        test."""
+        test; what a linear classifier gives, and what there is to warn of."""
         classifier = model.load_classifier(run.model_path)
         predicted = {
             split: model.probabilities(classifier, self.clips[split].features)
@@ -121,11 +128,23 @@ class Lesson:
             split: _scores(self.clips[split].labels, probability, threshold)
             for split, probability in predicted.items()
         }
+        linear, count = self.baseline
+        examined = guards.examine(
+            self.clips,
+            predicted,
+            linear,
+            classes=self.classes,
+            threshold=threshold,
+            recall_bar=config.recall_bar,
+            seed=config.seed,
+        )
+        examined["baseline"]["videos"] = count
         return {
             "validation": scores["validation"],
             "test": scores.get("test"),
             "threshold": threshold,
             "threshold_reason": reason,
+            **examined,
         }
 
 

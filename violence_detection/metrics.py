@@ -293,14 +293,14 @@ def auc_interval(
     _check_same_length(violent=violent, groups=groups)
     return bootstrap_over_recordings(
         groups,
-        _weighted_auc(violent, probability),
+        weighted_auc(violent, probability),
         resamples=resamples,
         seed=seed,
         level=level,
     )
 
 
-def _weighted_auc(
+def weighted_auc(
     violent: np.ndarray, probability: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A function of counts (R, N) that gives AUC (R,), NaN where a class is missing.

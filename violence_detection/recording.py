@@ -1,12 +1,21 @@
 """What is written down while a training goes on, as Keras callbacks."""
 
+import io
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from violence_detection import files
+from violence_detection import figures, files, metrics
+from violence_detection.dataset import Clips
+from violence_detection.heads._layers import AttentionPooling
+from violence_detection.schedule import Schedule
+from violence_detection.validation import Validation
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -18,6 +27,11 @@ HISTORY_COLUMNS = (
     "gradient_norm",
     "videos_per_s",
 )
+
+_CURVE_POINTS = 500
+_THRESHOLDS = 101  # of a precision-recall curve
+_PICTURES = 10  # of a kind in a training; no more is what TensorBoard shows, either
+_CLIPS = 8  # in a picture of the attention
 
 
 class HistoryFile(keras.callbacks.Callback):
@@ -38,23 +52,137 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Records the history as scalars that TensorBoard draws."""
+    """Records what TensorBoard draws: the history as scalars, precision-recall curves, and at
+    most every tenth epoch and after the last, what is confused and where attention lies.
 
-    def __init__(self, folder: Path) -> None:
+    A training that is resumed adds a file. Where it does an epoch again, TensorBoard shows
+    what came last.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        validation: Validation,
+        schedule: Schedule,
+        epochs: int,
+        steps: int,
+    ) -> None:
+        """
+        Args:
+            folder: Of the event files.
+            validation: As measured before each epoch's end.
+            schedule: The planned learning rate at a step.
+            epochs, steps: Of the training, if it is not stopped earlier.
+        """
         super().__init__()
-        self._folder = folder
+        self._folder, self._validation = folder, validation
+        self._schedule, self._steps = schedule, steps
+        self._picture_epochs = max(_PICTURES, math.ceil(epochs / _PICTURES))
+        self._shown = _evenly_of_each_class(validation.clips, _CLIPS)
+        self._not_drawn = 0  # the epoch just recorded, if without pictures
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs=None) -> None:
         self._writer = tf.summary.create_file_writer(str(self._folder))
+
+    def on_epoch_begin(self, epoch: int, logs=None) -> None:
+        self._not_drawn = 0
+        if epoch == 0:
+            self._draw_schedule()
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 if name != "epoch" and value is not None:
                     tf.summary.scalar(name, value)
+            self._draw_curves()
+        self._not_drawn = epoch + 1
+        if (epoch + 1) % self._picture_epochs == 0:
+            self._draw_pictures()
         self._writer.flush()
 
     def on_train_end(self, logs=None) -> None:
+        if self._not_drawn:
+            self._draw_pictures()
         if self._writer:
             self._writer.close()
+
+    def _draw_schedule(self) -> None:
+        """The rate that is planned, at the middles of steps, as it is set."""
+        points = min(self._steps, _CURVE_POINTS)
+        steps = np.linspace(0, self._steps - 1, points).round().astype(int)
+        with self._writer.as_default():
+            for step in steps.tolist():
+                rate = self._schedule(step + 0.5)
+                tf.summary.scalar("schedule/learning_rate", rate, step=step + 1)
+
+    def _draw_curves(self) -> None:
+        """Of each class but the normal one; where they are several, also of all together."""
+        labels, probability = (
+            self._validation.clips.labels,
+            self._validation.probability,
+        )
+        normal, *others = self._validation.classes
+        curves = {
+            name: (labels == number, probability[:, number])
+            for number, name in enumerate(others, 1)
+        }
+        if len(others) > 1:
+            curves[f"not {normal}"] = labels > 0, 1 - probability[:, 0]
+        for name, (truth, found) in curves.items():
+            curve = pr_curve.pb(name, truth, np.clip(found, 0, 1), _THRESHOLDS)
+            tf.summary.experimental.write_raw_pb(curve.SerializeToString())
+
+    def _draw_pictures(self) -> None:
+        classes, clips = self._validation.classes, self._validation.clips
+        answers = self._validation.probability.argmax(1)
+        confused = metrics.class_metrics(clips.labels, answers, classes)["confusion"]
+        names = [Path(clips.entries[row].path).stem for row in self._shown]
+        told = [
+            f"{1 - self._validation.probability[row, 0]:.2f} {classes[clips.labels[row]]}"
+            for row in self._shown
+        ]
+        weights = attention_of(self.model, clips.features[self._shown])
+        with self._writer.as_default(step=self._not_drawn):
+            _write_picture("confusion", figures.confusion, confused, classes)
+            for layer, rows in weights.items():
+                _write_picture(layer, figures.attention, rows, names, told)
+        self._not_drawn = 0
+
+
+def attention_of(
+    classifier: keras.Model, features: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Where a classifier looks.
+
+    Args:
+        classifier: Of any head.
+        features: float16 (N, T, D).
+
+    Returns:
+        Of each of its `AttentionPooling` layers, by name, the weights, float32 (N, T).
+    """
+    inputs = tf.constant(features, tf.float32)
+    found = {}
+    for layer in classifier.layers:
+        if isinstance(layer, AttentionPooling):
+            before = keras.Model(classifier.input, layer.input)
+            _, weights = layer(before(inputs, training=False), return_weights=True)
+            found[layer.name] = weights.numpy()
+    return found
+
+
+def _evenly_of_each_class(clips: Clips, most: int) -> np.ndarray:
+    """Rows of some clips, evenly spaced among those of each class, one of it at least."""
+    kinds = np.unique(clips.labels)
+    rows = [np.flatnonzero(clips.labels == kind) for kind in kinds]
+    return np.concatenate(
+        [one[:: math.ceil(len(one) / max(1, most // len(kinds)))] for one in rows]
+    )
+
+
+def _write_picture(name: str, draw: Callable, *what) -> None:
+    file = io.BytesIO()
+    draw(file, *what)
+    tf.summary.image(name, tf.io.decode_png(file.getvalue())[None])

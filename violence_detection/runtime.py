@@ -1,15 +1,18 @@
 """The machine: devices, precision, XLA and seeds, and what was got of what was asked for."""
 
 import contextlib
+import functools
 import importlib.metadata
 import logging
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from violence_detection import parts
 from violence_detection.errors import ConfigError
@@ -195,14 +198,17 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AMX or AVX512-BF16)."""
+    return any(flag in _cpu_info("flags").split() for flag in _BFLOAT16_FLAGS)
+
+
+def _cpu_info(name: str) -> str:
+    """What Linux says of the first processor; nothing where it does not."""
     try:
         with open("/proc/cpuinfo") as file:
-            flags = next(
-                (line.split() for line in file if line.startswith("flags")), []
-            )
+            lines = [line.partition(":") for line in file]
     except OSError:
-        return False
-    return any(flag in flags for flag in _BFLOAT16_FLAGS)
+        return ""
+    return next((value.strip() for key, _, value in lines if key.strip() == name), "")
 
 
 def versions() -> dict[str, str]:
@@ -212,6 +218,53 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+@functools.cache
+def commit() -> str:
+    """The commit of the checkout that this program runs from, `+changes` behind it if the
+    package is not as committed there; `unknown` where it is installed otherwise."""
+    package = Path(__file__).parent
+    head = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+    # It may stand, ignored, in somebody else's repository.
+    if len(head) != 2 or Path(head[0]).resolve() != package.parent.resolve():
+        return "unknown"
+    changed = _git(package, "status", "--porcelain", "--", ".")
+    return f"{head[1]}+changes" if changed else head[1]
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git says; nothing where there is no git, or no repository."""
+    surroundings = {
+        name: value for name, value in os.environ.items() if name[:4] != "GIT_"
+    }
+    try:
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *words],
+            cwd=folder,
+            env=surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def facts() -> dict[str, Any]:
+    """What the machine is: platform, cpu, cores, and the names of the gpus."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "gpus": [one.get("device_name", "unknown") for one in details],
+    }
 
 
 def _split_cpu(count: int) -> None:

@@ -57,7 +57,7 @@ def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, An
             _copy(path, run.dir / path.name)
     return {
         **{name: learned[best][name] for name in _OF_THE_KEPT},
-        **lesson.judge(run),
+        **lesson.judge(run, config),
         "seeds": [
             {"seed": config.seed + number, "run": member.dir.name}
             | {name: learned[number][name] for name in _OF_A_MEMBER}

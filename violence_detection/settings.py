@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ class Rule:
         str, ...
     ] = ()  # that are no parts of the shelf, and mean something all the same
     path: bool = False
+    span: int | None = None  # `FIRST,LAST`, at most so many apart
 
     def check(self, name: str, value: Any) -> Any:
         """`value`, once it is in range; a spec comes back in its canonical form, a path
@@ -58,6 +60,13 @@ class Rule:
             raise ConfigError(
                 f"`{name}` must be one of {listed}. Received: {name}={value}"
             )
+        if self.span:
+            first, last = span_of(value) or (0, 0)
+            if not 1 <= first < last <= first + self.span:
+                raise ConfigError(
+                    f"`{name}` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + {self.span}. "
+                    f"Received: {name}={value}"
+                )
         if self.path and (not value or "\0" in value or not files.is_utf8(value)):
             raise ConfigError(
                 f"`{name}` must be a path in UTF-8. Received: {name}={value!r}"
@@ -67,6 +76,12 @@ class Rule:
         if self.shelf and value not in self.words:
             return parts.check(self.shelf, value)
         return value
+
+
+def span_of(text: str) -> tuple[int, int] | None:
+    """`10,20` -> (10, 20); None for what is no two whole numbers."""
+    numbers = re.fullmatch(r"(\d{1,9}),(\d{1,9})", text, re.ASCII)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
 
 
 def option(default: Any, help: str, **rule: Any) -> Any:

@@ -153,6 +153,18 @@ class TrainConfig(FeatureConfig):
     checkpoint_epochs: int = option(
         10, "Keep checkpoint_epoch_*.keras every so many epochs; 0 keeps none.", low=0
     )
+    recall_bar: float = option(
+        0.5,
+        "Warn of a class of which a smaller share is found on validation; 0 never warns.",
+        low=0.0,
+        high=1.0,
+    )
+    profile: str | None = option(
+        None,
+        "Leave a trace of these steps, `FIRST,LAST` (for example 10,20), for TensorBoard's "
+        "profile plugin.",
+        span=1000,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -235,8 +235,11 @@ def start(
             "own_split": has_own_split(config),
             "init_from": origin and origin.as_dict(cache, entries),
             "videos_digest": files.sha256_of_json(_video_rows(entries)),
+            "split_digest": _split_digest(entries),
             "effective": effective,
             "versions": runtime.versions(),
+            "commit": runtime.commit(),
+            "machine": runtime.facts(),
         }
     )
 
@@ -272,3 +275,8 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> 
 
 def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
     return [{name: getattr(entry, name) for name in VIDEO_COLUMNS} for entry in entries]
+
+
+def _split_digest(entries: list[Entry]) -> str:
+    """Of which video is where: equal for runs on other features of the same split."""
+    return files.sha256_of_json(sorted([entry.path, entry.split] for entry in entries))

@@ -134,7 +134,11 @@ class Judges:
         if scores.stopped:
             return None
         if self._config.keep_runs:
-            results = {"run": str(run.dir), **trainer.summary(), **lesson.judge(run)}
+            results = {
+                "run": str(run.dir),
+                **trainer.summary(),
+                **lesson.judge(run, config),
+            }
             lesson.finish(run, results)
         return scores.values[trainer.selection.kept_epoch - 1]
 
