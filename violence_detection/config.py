@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from violence_detection import files, parts
+from violence_detection import files, hosts, parts
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option, same_as
 
@@ -157,6 +157,15 @@ class TrainConfig(FeatureConfig):
     normal_class: str | None = option(
         None, "Name of the class in which nothing happens."
     )
+    workers: str | None = option(
+        None,
+        "Machines that train together, `host:port,host:port,...`, the chief first; default: "
+        "those of TF_CONFIG, or of a SLURM step. Or a number: stage one's videos decoded at the "
+        "same time.",
+    )
+    rank: int | None = option(
+        None, "Which of --workers this machine is; 0 is the chief.", low=0
+    )
     extract_batch_size: int = same_as(
         ExtractConfig,
         "batch_size",
@@ -263,7 +272,10 @@ class TrainConfig(FeatureConfig):
     )
 
     def __post_init__(self) -> None:
+        if type(self.workers) is int:
+            object.__setattr__(self, "workers", str(self.workers))
         super().__post_init__()
+        self._check_workers()
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ConfigError(
                 "`warmup_epochs` must be < epochs. Received: "
@@ -282,6 +294,34 @@ class TrainConfig(FeatureConfig):
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
+
+    @property
+    def decoders(self) -> int | None:
+        """The number in `workers`: that of stage one."""
+        number = self.workers is not None and self.workers.lstrip("-").isdecimal()
+        return int(self.workers) if number else None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The machines in `workers`; none if it names none."""
+        if self.workers is None or self.decoders is not None:
+            return ()
+        return hosts.parse(self.workers)
+
+    def _check_workers(self) -> None:
+        decoders = next(s for s in FeatureConfig.settings() if s.name == "workers")
+        decoders.checked(self.decoders)
+        machines = self.hosts
+        if bool(machines) != (self.rank is not None):
+            raise ConfigError(
+                "`rank` must come with the machines in `workers`, and they with it. Received: "
+                f"workers={self.workers}, rank={self.rank}"
+            )
+        if machines and self.rank >= len(machines):
+            raise ConfigError(
+                f"`rank` must be < {len(machines)}, the number of machines in `workers`. "
+                f"Received: rank={self.rank}"
+            )
 
     def _resolve_smoothing(self) -> None:
         """Put a `label_smoothing` in `loss` into the setting of that name."""

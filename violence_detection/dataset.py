@@ -128,6 +128,7 @@ def batches(
     order: np.ndarray,
     batch_size: int,
     replicas: int = 1,
+    share: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
     """An epoch of training batches, gathered a batch at a time and prefetched.
 
@@ -138,10 +139,11 @@ def batches(
         order: From `epoch_order`.
         batch_size: Videos in a batch, over all replicas.
         replicas: B is `batch_size` rounded up to a multiple of these.
+        share: Which part of each batch to gather: its number, of how many equal ones, B / M.
 
     Returns:
-        Dataset of features float32 (B, T, D), targets float32 (B, 1 or K), and weights
-        float32 (B,) divided by the number of real videos in the batch.
+        Dataset of features float32 (B / M, T, D), targets float32 (B / M, 1 or K), and weights
+        float32 (B / M,) divided by the number of real videos in the whole batch.
     """
     import tensorflow as tf
 
@@ -152,7 +154,7 @@ def batches(
         return (
             clips.features[rows].astype(np.float32),
             goals[rows],
-            (weights[rows] * real / real.sum()),
+            weights[rows] * real,
         )
 
     def gather_in_graph(rows, real):
@@ -166,6 +168,9 @@ def batches(
     rows, real = map(
         np.stack, zip(*batch_indices(order, batch_size, replicas), strict=True)
     )
+    number, of = share
+    real = real / real.sum(1, keepdims=True)
+    rows, real = (np.split(one, of, axis=1)[number] for one in (rows, real))
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.OFF

@@ -22,6 +22,7 @@ from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
+from violence_detection.peers import Peers
 from violence_detection.runs import Run
 from violence_detection.units import counted
 
@@ -41,7 +42,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     Raises:
         ConfigError: If the settings do not go together.
         CacheError: If the features are missing, damaged, or lack a class or a split.
-        TrainingError: If the loss is not finite any more.
+        TrainingError: If the loss is not finite any more, or another machine does not come.
     """
     # -- where: the run's folder, or the one to go on with
     run, config = training_run.choose(config, force=force)
@@ -51,36 +52,57 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         return {**run.results(), "run": str(run.dir)}
     _check_before_hours_of_work(config)
 
-    # -- on what: seed, precision, devices
-    machine = runtime.start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
+    machines = training_run.machines(config)
+
+    with Peers(machines) as peers:
+        peers.check_same(**training_run.common(config))
+
+        # -- on what: seed, precision, devices
+        machine = runtime.start(
+            seed=config.seed,
+            mixed_precision=config.mixed_precision,
+            xla=config.xla,
+            virtual_devices=config.virtual_devices,
+            deterministic=config.deterministic,
+            hosts=machines,
+        )
+        # Of several machines, the chief's run is the one that there is.
+        if not peers.is_chief:
+            return _learn(run, config, machine, peers)
+        with training_run.held(run, config, new=new) as run:
+            return _learn(run, config, machine, peers)
+
+
+def _learn(
+    run: Run, config: TrainConfig, machine: runtime.Machine, peers: Peers
+) -> dict[str, Any]:
+    # -- from what: cached clips, extracted first where they are missing
+    cache, failures = _features(config)
+    entries = dataset.usable_entries(cache)
+    classes = classes_of(entries, config.normal_class)
+    clips = read_splits(cache, entries, classes)
+    effective = _effective(machine, cache)
+    peers.check_same(
+        **effective,
+        features=cache.space().fingerprint,
+        videos=training_run.videos_digest(entries),
     )
 
-    with training_run.held(run, config, new=new) as run:
-        # -- from what: cached clips, extracted first where they are missing
-        cache, failures = _features(config)
-        entries = dataset.usable_entries(cache)
-        classes = classes_of(entries, config.normal_class)
-        clips = read_splits(cache, entries, classes)
+    # -- the model, how it learns, and what the run is
+    from violence_detection.epochs import Trainer
 
-        # -- the model, how it learns, and what the run is
-        from violence_detection.epochs import Trainer
+    trainer = Trainer(run, config, machine, clips=clips, classes=classes, peers=peers)
+    if peers.is_chief and config.resume and run.started:
+        training_run.check_same_features(run, cache, entries)
+    elif peers.is_chief:
+        training_run.start(run, config, cache, entries, classes, effective)
 
-        effective = _effective(machine, cache)
-        trainer = Trainer(run, config, machine, clips=clips, classes=classes)
-        if config.resume and run.started:
-            training_run.check_same_features(run, cache, entries)
-        else:
-            training_run.start(run, config, cache, entries, classes, effective)
+    # -- the epochs
+    trainer.run_epochs()
 
-        # -- the epochs
-        trainer.run_epochs()
-
-        # -- what came of it
+    # -- what came of it
+    results = None
+    if peers.is_chief:
         results = {
             "run": str(run.dir),
             **trainer.summary(),
@@ -91,15 +113,19 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         }
         run.write_results(results)
         shutil.rmtree(run.state_dir, ignore_errors=True)
-        return results
+    return peers.of_chief(results)
 
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train` would do; nothing is written."""
     run, config = training_run.choose(config, force=force)
     _check_before_hours_of_work(config)
+    machines = training_run.machines(config)
     settings = config.as_dict()
     planned = {"dry_run": True, "run": str(run.dir)}
+    if machines:
+        planned["machines"] = list(machines.addresses)
+        planned["rank"] = machines.rank
     if config.features is None:
         from violence_detection import features
 
@@ -112,7 +138,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         settings = {
             name: settings[name]
             for name in settings
-            if name not in training_run.STAGE_ONE
+            if name not in training_run.stage_one(config)
         }
     return planned | {"settings": settings}
 
@@ -234,7 +260,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         for setting in FeatureConfig.settings()
     }
     return ExtractConfig(
-        **shared,
+        **shared | {"workers": config.decoders},
         batch_size=config.extract_batch_size,
         mixed_precision=config.extract_mixed_precision,
         given=config.given,
@@ -260,6 +286,7 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
 def _effective(machine: runtime.Machine, cache: FeatureCache) -> dict[str, Any]:
     return {
         "replicas": machine.replicas,
+        "workers": machine.share[1],
         "precision": machine.dtype_policy,
         "xla": machine.xla,
         "engine": cache.space().engine,

@@ -194,18 +194,20 @@ class TrainingStep:
         return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
 
 
-def separate_dropout(classifier: keras.Model, strategy: tf.distribute.Strategy) -> None:
+def separate_dropout(
+    classifier: keras.Model, strategy: tf.distribute.Strategy, first_replica: int = 0
+) -> None:
     """Let each replica draw dropout masks of its own; as built, all draw the same one.
 
     The seed of replica r is that of the first plus r, so the first one's is all that a
-    resumed training needs.
+    resumed training needs. `first_replica` is the number of this machine's first one.
     """
     for variable in classifier.variables:
         if "seed_generator" not in variable.path:
             continue
         first = variable.numpy()
         for replica, local in enumerate(
-            strategy.experimental_local_results(variable.value)
+            strategy.experimental_local_results(variable.value), first_replica
         ):
             local.assign(first + np.array([replica, 0], first.dtype))
 
