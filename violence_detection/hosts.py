@@ -87,12 +87,13 @@ def _of_tf_config(environment: Mapping[str, str]) -> Hosts | None:
         rank = index + (len(cluster.get("chief", [])) if kind == "worker" else 0)
         if kind not in ("chief", "worker") or not 0 <= index < len(cluster[kind]):
             raise ValueError(f"task {kind} {index}")
+        named = ",".join(addresses)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(
             "TF_CONFIG must name workers and the task that this is one of. Received: "
             f"{text[:200]} ({error})"
         ) from error
-    return Hosts(parse(",".join(addresses)), rank, "TF_CONFIG")
+    return Hosts(parse(named), rank, "TF_CONFIG")
 
 
 def _of_slurm(environment: Mapping[str, str]) -> Hosts | None:
@@ -101,7 +102,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Hosts | None:
     The tasks of a node follow each other, as SLURM numbers them by default. Ports come from
     the job's number, so that jobs which share a node keep apart.
     """
-    if int(environment.get("SLURM_STEP_NUM_TASKS") or 1) < 2:
+    if environment.get("SLURM_STEP_NUM_TASKS", "") in ("", "1"):
         return None
     try:
         nodes = _nodes(environment["SLURM_STEP_NODELIST"])

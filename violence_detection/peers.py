@@ -22,8 +22,8 @@ from violence_detection.hosts import Hosts
 
 log = logging.getLogger(__name__)
 
-_MEET_S = 300.0
-_BEAT_S, _SILENCE_S = 2.0, 10.0
+_MEET_S, _AGAIN_S = 300.0, 0.5
+_BEAT_S, _SILENCE_S = 2.0, 8.0  # TensorFlow itself aborts after 10 s, less clearly
 # For one that leaves by itself, for the reason of the others: an error of its own, a signal.
 _GRACE_S = 3.0
 _LONGEST_HELLO_BYTES = 200
@@ -118,6 +118,8 @@ class Peers:
                 try:
                     connection, _ = listening.accept()
                 except TimeoutError as error:
+                    for connection in came.values():
+                        connection.close()
                     lacking = set(range(1, len(self._hosts))) - came.keys()
                     raise TrainingError(
                         f"All {len(self._hosts)} machines must be there within {_MEET_S:.0f} s. "
@@ -149,13 +151,9 @@ class Peers:
 
     def _join_chief(self, until_s: float) -> dict[int, socket.socket]:
         address = self._hosts.addresses[0]
-        hello = {"rank": self._hosts.rank, "machines": len(self._hosts)}
         while True:
             try:
-                connection = socket.create_connection(_split(address), timeout=5)
-                connection.sendall(json.dumps(hello).encode() + b"\n")
-                connection.settimeout(_MEET_S)
-                refused = json.loads(_line(connection))["refused"]
+                connection, refused = self._ask(address)
                 break
             except (OSError, ValueError, TypeError, KeyError) as error:
                 if time.monotonic() > until_s:
@@ -163,13 +161,26 @@ class Peers:
                         f"The chief must be there within {_MEET_S:.0f} s. Received: {address} "
                         f"({error})"
                     ) from error
-            time.sleep(0.5)
+            time.sleep(_AGAIN_S)
         if refused:
+            connection.close()
             raise TrainingError(
                 f"The chief must wait for this machine. Received: rank {self._hosts.rank} of "
                 f"{len(self._hosts)} ({refused})"
             )
         return {0: connection}
+
+    def _ask(self, address: str) -> tuple[socket.socket, str]:
+        """A connection to the chief, once it has all machines or has refused this one."""
+        hello = {"rank": self._hosts.rank, "machines": len(self._hosts)}
+        connection = socket.create_connection(_split(address), timeout=5)
+        try:
+            connection.sendall(json.dumps(hello).encode() + b"\n")
+            connection.settimeout(_MEET_S)
+            return connection, json.loads(_line(connection))["refused"]
+        except BaseException:
+            connection.close()
+            raise
 
     # -- noticing
 
@@ -287,7 +298,7 @@ def _answer(connection: socket.socket, refused: str) -> None:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ViolenceDetectionError):
         return str(error)
-    return f"{type(error).__name__} {error}".strip()[:300]
+    return f"{type(error).__name__.lstrip('_')} {error}".strip()[:300]
 
 
 def _await_verdict(error: BaseException) -> None:

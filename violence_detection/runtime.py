@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -251,13 +252,17 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
         num_accelerators={"GPU": _count_gpus()},
         rpc_layer="grpc",
     )
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise TrainingError(
             "TensorFlow must listen to the other machines. Received: "
             f"{hosts.addresses[hosts.rank]} ({error.message})"
         ) from error
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, handler)  # TensorFlow puts its own there
+    return strategy
 
 
 def _over_devices(devices: list[str], gpus: int) -> "tf.distribute.Strategy":
