@@ -1,5 +1,6 @@
 """Two processes on loopback train as one device does, and none outlives the other."""
 
+import json
 import os
 import signal
 import socket
@@ -31,7 +32,7 @@ PLAIN = {
     "epochs": 16,
     "learning_rate": 0.01,
     "early_stopping_patience": 0,
-    "checkpoint_epochs": 0,
+    "checkpoint_epochs": 0,  # but for the machines, which leave the last weights
 }
 ALL_AT_ONCE = PLAIN | {
     "head": HEAD,
@@ -63,38 +64,37 @@ class Machines:
 
     def __init__(self, features: Path, folder: Path, settings: dict) -> None:
         self.run = Run(folder / "run")
-        epochs = settings["epochs"]
         places = {"features": features, "checkpoint_dir": folder, "run": "run"}
+        asked = settings | places | {"checkpoint_epochs": settings["epochs"]}
         self._flags = [
             str(word)
-            for name, value in {
-                **settings,
-                **places,
-                "checkpoint_epochs": epochs,
-            }.items()
+            for name, value in asked.items()
             for word in (f"--{name.replace('_', '-')}", value)
         ]
 
-    def start(self, *more: str) -> list[subprocess.Popen]:
+    def start(self, *more: str, by_variable: bool = False) -> None:
+        """Start both, told who they are by flags or by TF_CONFIG."""
         with (
             socket.create_server(("127.0.0.1", 0)) as one,
             socket.create_server(("127.0.0.1", 0)) as other,
         ):
             ports = [sock.getsockname()[1] for sock in (one, other)]
-        named = ",".join(f"127.0.0.1:{port}" for port in ports)
+        named = [f"127.0.0.1:{port}" for port in ports]
         self.processes = []
         for rank in range(2):
+            task = {"type": "worker", "index": rank}
+            config = {"cluster": {"worker": named}, "task": task}
+            words, variables = ["--workers", ",".join(named), "--rank", str(rank)], {}
+            if by_variable:
+                words, variables = [], {"TF_CONFIG": json.dumps(config)}
             with open(self._told(rank), "w") as told:
-                words = ["--workers", named, "--rank", str(rank), *more]
-                self.processes.append(
-                    subprocess.Popen(
-                        [*COMMAND, *self._flags, *words],
-                        stdout=subprocess.DEVNULL,
-                        stderr=told,
-                        env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"},
-                    )
+                process = subprocess.Popen(
+                    [*COMMAND, *self._flags, *words, *more],
+                    stdout=subprocess.DEVNULL,
+                    stderr=told,
+                    env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | variables,
                 )
-        return self.processes
+            self.processes.append(process)
 
     def wait(self) -> None:
         for rank, process in enumerate(self.processes):
@@ -174,7 +174,7 @@ def check_equal(machines: Machines, features, folder, settings) -> None:
 @pytest.mark.slow
 def test_two_machines_have_the_weights_of_one_device(machines, features, tmp_path):
     two = machines(ALL_AT_ONCE)
-    two.start()
+    two.start(by_variable=True)
     two.wait()
     check_equal(two, features, tmp_path, ALL_AT_ONCE)
     effective = two.run.results()["effective"]

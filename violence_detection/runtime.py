@@ -122,7 +122,7 @@ def start(
 
     Raises:
         ConfigError: If virtual devices are asked for and TensorFlow has already started
-            with another number of them.
+            with another number of them, or several machines after it has started.
         TrainingError: If TensorFlow cannot start to listen to the other machines.
     """
     import_tensorflow()
@@ -259,6 +259,11 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
         raise TrainingError(
             "TensorFlow must listen to the other machines. Received: "
             f"{hosts.addresses[hosts.rank]} ({error.message})"
+        ) from error
+    except RuntimeError as error:
+        raise ConfigError(
+            "Several machines must be what a process starts TensorFlow with. Received: one in "
+            f"which it has started ({error})"
         ) from error
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, handler)  # TensorFlow puts its own there

@@ -127,12 +127,21 @@ class TrainingStep:
         losses, gradients = self.strategy.run(
             self._forward_backward, args=(*batch, self._scale.read_value())
         )
-        add = tf.distribute.ReduceOp.SUM
-        loss = self.strategy.reduce(add, losses, axis=None)
-        gradients = [
-            self.strategy.reduce(add, one, axis=None) / self._scale for one in gradients
-        ]
+        loss, *gradients = self._sums([losses, *gradients])
+        gradients = [one / self._scale for one in gradients]
         return loss, gradients, tf.linalg.global_norm(gradients)
+
+    def _sums(self, values):
+        """Each value's sum over the replicas."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        # All in one operation: between machines, each waits for the network.
+        packed = self.strategy.run(_packed, args=values)
+        packed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
+        weights = self.classifier.trainable_variables
+        shapes = [(), *[tuple(weight.shape) for weight in weights]]
+        sums = tf.split(packed, [math.prod(shape) for shape in shapes])
+        return [tf.reshape(one, shape) for one, shape in zip(sums, shapes, strict=True)]
 
     def _gradients_uphill(self, batch, gradients, norm):
         """Gradients at the distance rho in the direction in which the loss grows fastest."""
@@ -192,6 +201,10 @@ class TrainingStep:
             scaled = loss * scale
         gradients = tape.gradient(scaled, variables)
         return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
+
+
+def _packed(*values: tf.Tensor) -> tf.Tensor:
+    return tf.concat([tf.reshape(value, (-1,)) for value in values], 0)
 
 
 def separate_dropout(
