@@ -248,6 +248,7 @@ def test_virtual_devices_are_replicas(features_dir, tmp_path):
     result = train(features_dir, tmp_path, "--virtual-devices", "2", "--xla")
     assert result["effective"] == {
         "replicas": 2,
+        "workers": 1,
         "precision": "float32",
         "xla": False,
         "engine": "tensorflow",

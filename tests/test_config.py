@@ -149,7 +149,7 @@ def test_out_of_range_says_what_must_hold_and_what_came(kind, setting):
 
 @each_setting
 def test_another_type_is_refused(kind, setting):
-    wrong = 1 if setting.type in (bool, str) else "1"
+    wrong = {str: 1.5, bool: 1}.get(setting.type, "1")
     told = message_of(kind, **{setting.name: wrong})
     assert told == (
         f"`{setting.name}` must be of type {setting.type.__name__}. "

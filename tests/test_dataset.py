@@ -27,11 +27,9 @@ def clips(cache) -> dataset.Clips:
     return dataset.read_clips(cache, rows, CLASSES)
 
 
-def epoch_of(clips, weights, *, batch_size, order=None):
+def epoch_of(clips, weights, *, order=None, **asked):
     order = np.arange(len(clips)) if order is None else order
-    batches = dataset.batches(
-        clips, weights, classes=2, order=order, batch_size=batch_size
-    )
+    batches = dataset.batches(clips, weights, classes=2, order=order, **asked)
     return list(batches.as_numpy_iterator())
 
 
@@ -105,6 +103,19 @@ def test_batches_have_static_shapes(clips):
         (4, 1),
         (4,),
     ]
+
+
+def test_shares_of_batches_make_up_the_whole_ones(clips):
+    """The last batch has one video and three fillers; its weight is that of the whole batch."""
+    weights, asked = np.arange(1, 7, dtype=np.float32), {"batch_size": 5, "replicas": 3}
+    whole = epoch_of(clips, weights, **asked)
+    shares = [
+        epoch_of(clips, weights, **asked, share=(number, 3)) for number in range(3)
+    ]
+    assert len(whole) == 2
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for arrays in zip(batch, *parts, strict=True):
+            np.testing.assert_array_equal(arrays[0], np.concatenate(arrays[1:]))
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():

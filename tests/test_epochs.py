@@ -5,20 +5,21 @@ import csv
 import keras
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly
+from conftest import draw_features, train_quickly, tree_of
 
 from violence_detection import dataset, model, runtime, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import TrainingError
+from violence_detection.peers import Peers
 from violence_detection.recording import HISTORY_COLUMNS
 from violence_detection.runs import Run
 
 CLASSES = ["normal", "violent"]
 
 
-def trainer_on(features, folder, classes=CLASSES, **settings) -> Trainer:
+def trainer_on(features, folder, classes=CLASSES, peers=None, **settings) -> Trainer:
     config = TrainConfig(
         **{"head": "linear", "batch_size": 8, "epochs": 10, **settings}
     )
@@ -31,7 +32,8 @@ def trainer_on(features, folder, classes=CLASSES, **settings) -> Trainer:
     )
     cache = FeatureCache.open(features)
     clips = training.read_splits(cache, dataset.usable_entries(cache), classes)
-    return Trainer(Run(folder), config, machine, clips=clips, classes=classes)
+    asked = {"clips": clips, "classes": classes, "peers": peers}
+    return Trainer(Run(folder), config, machine, **asked)
 
 
 def skewed_features(folder, *, normal, violent):
@@ -197,6 +199,29 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
     best = model.load_classifier(run.model_path).get_weights()
     for one, other in zip(best, kept.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+class Follower(Peers):
+    """A machine whose chief ends the training after three epochs."""
+
+    is_chief, turns = False, 0
+
+    def gather(self, value):
+        if value:  # what all must have in common
+            return [value]
+        self.turns += 1
+        return [self.turns > 3]
+
+
+def test_another_machine_learns_as_the_chief_says_and_writes_nothing(
+    features_dir, tmp_path
+):
+    trainer = trainer_on(features_dir, tmp_path, peers=Follower(None))
+    before = trainer.classifier.get_weights()
+    trainer.run_epochs()
+    assert (trainer.step.steps, len(trainer.history)) == (3 * 2, 3)
+    assert not np.array_equal(before[0], trainer.classifier.get_weights()[0])
+    assert tree_of(tmp_path) == []
 
 
 def test_the_history_has_a_row_for_each_epoch(run_dir):

@@ -13,10 +13,10 @@ import violence_detection
 PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
-errors units files parts settings feature_config train_config config
+errors units files parts hosts settings feature_config train_config config
 search runs
 SHELVES
-runtime schedule metrics figures report progress isolation
+runtime peers schedule metrics figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset model origin selection validation averaging training_step training_state

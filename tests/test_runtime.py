@@ -12,6 +12,7 @@ import pytest
 
 from violence_detection import runtime
 from violence_detection.errors import ConfigError
+from violence_detection.hosts import Hosts
 
 ASKED = {"seed": 1, "mixed_precision": False, "xla": False, "virtual_devices": None}
 
@@ -160,6 +161,12 @@ def test_devices_cannot_be_split_again():
         ConfigError, match="`virtual_devices` must be set before .* Received: 3"
     ):
         start(virtual_devices=3)
+
+
+def test_machines_cannot_be_joined_by_a_process_that_computes():
+    start()
+    with pytest.raises(ConfigError, match="what a process starts TensorFlow with"):
+        start(hosts=Hosts(("127.0.0.1:1", "127.0.0.1:2"), 1))
 
 
 @pytest.mark.slow

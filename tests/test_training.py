@@ -39,7 +39,8 @@ def test_a_run_holds_what_the_contract_says(run_dir):
     assert {"training_history.csv", "training_videos.csv", "tensorboard"} <= files
     results = json.loads((run_dir / "training_results.json").read_text())
     assert KEYS | {"videos_per_s", "effective"} <= set(results)
-    assert set(results["effective"]) == {"replicas", "precision", "xla", "engine"}
+    effective = {"replicas", "workers", "precision", "xla", "engine"}
+    assert set(results["effective"]) == effective
     for split in ("validation", "test"):
         assert set(results[split]) == {"accuracy", "auc", "loss"}
 

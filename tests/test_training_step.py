@@ -231,6 +231,14 @@ def test_replicas_draw_different_dropout_masks():
         assert not np.array_equal(first, second)
 
 
+def test_replicas_of_another_machine_draw_masks_of_their_own():
+    classifier = keras.Sequential([keras.Input(SHAPE), keras.layers.Dropout(0.5)])
+    (seed,) = [one for one in classifier.variables if "seed_generator" in one.path]
+    drawn = seed.numpy()
+    separate_dropout(classifier, strategy_over(1), first_replica=2)
+    np.testing.assert_array_equal(seed.numpy(), drawn + np.array([2, 0], drawn.dtype))
+
+
 def test_a_restored_step_goes_on_where_it_was():
     with runtime.dtype_policy("mixed_float16"):
         step, other = step_over(1), step_over(1)

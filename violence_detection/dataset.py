@@ -267,6 +267,7 @@ def batches(
     augment: Augmentation | None = None,
     seed: int = 0,
     epoch: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
     """An epoch of training batches, gathered a batch at a time and prefetched.
 
@@ -281,10 +282,11 @@ def batches(
             number of the batch, and sees the real videos only: neither a resumption nor the
             replicas change what it does.
         seed, epoch: Of what it draws.
+        share: Which part of each batch to gather: its number, of how many equal ones, B / M.
 
     Returns:
-        Dataset of features float32 (B, T, D), targets float32 (B, 1 or K), and weights
-        float32 (B,) divided by the number of real videos in the batch.
+        Dataset of features float32 (B / M, T, D), targets float32 (B / M, 1 or K), and weights
+        float32 (B / M,) divided by the number of real videos in the whole batch.
     """
     import tensorflow as tf
 
@@ -292,7 +294,7 @@ def batches(
     shape = clips.features.shape[1:]
 
     def gather(rows: np.ndarray, real: np.ndarray):
-        return clips.features[rows], goals[rows], weights[rows] * real / real.sum()
+        return clips.features[rows], goals[rows], weights[rows] * real
 
     def gather_in_graph(number, rows, real):
         kinds = (tf.float16, tf.float32, tf.float32)
@@ -324,6 +326,10 @@ def batches(
     rows, real = map(
         np.stack, zip(*batch_indices(order, batch_size, replicas), strict=True)
     )
+    real = real / real.sum(1, keepdims=True)
+    number, of = share
+    if augment is None:  # else the whole batch is needed: its clips are mixed
+        rows, real = (np.split(one, of, axis=1)[number] for one in (rows, real))
     width = rows.shape[1]
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
@@ -335,4 +341,6 @@ def batches(
         dataset = dataset.map(lambda which, batch: batch)
     else:
         dataset = dataset.map(augmented_in_graph, num_parallel_calls=_AUGMENTED_AT_ONCE)
+        mine = slice(number * width // of, (number + 1) * width // of)
+        dataset = dataset.map(lambda *batch: tuple(part[mine] for part in batch))
     return dataset.prefetch(4).with_options(options)

@@ -1,5 +1,6 @@
 """The epochs of a training: learn, validate, record, keep the best, and be ready to be killed."""
 
+import hashlib
 import logging
 import math
 import time
@@ -28,6 +29,7 @@ from violence_detection.averaging import (
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
+from violence_detection.peers import Peers
 from violence_detection.profiling import Profiler
 from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
@@ -58,6 +60,7 @@ class Trainer:
         classes: list[str],
         initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        peers: Peers | None = None,
     ) -> None:
         """
         Args:
@@ -69,7 +72,9 @@ class Trainer:
             initial: A classifier of the same shape whose weights the training begins with.
             callbacks: Further ones. Their logs are a row of the history; epochs count from 0
                 as in Keras, and `stop_training` of the model ends the training.
+            peers: The other machines. The chief alone validates, decides and writes.
         """
+        self.peers = peers or Peers(None)
         self.run, self.config, self.machine = run, config, machine
         self.train = clips["train"]
         self.classes = classes
@@ -108,7 +113,7 @@ class Trainer:
             )
             optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
             optimizer.build(self.classifier.trainable_variables)
-        separate_dropout(self.classifier, machine.strategy)
+        separate_dropout(self.classifier, machine.strategy, machine.first_replica)
         self.average = _average_of(self.classifier.trainable_variables, config)
         self.step = TrainingStep(
             self.classifier,
@@ -124,21 +129,21 @@ class Trainer:
         )
         span = settings.span_of(config.profile) if config.profile else None
         self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
+        recorders = [
+            HistoryFile(run.history_path, self.history),
+            TensorBoard(
+                run.tensorboard_dir,
+                validation=self.validation,
+                schedule=self.step.schedule,
+                epochs=config.epochs,
+                steps=config.epochs
+                * steps_per_epoch(len(self.train), config.batch_size),
+            ),
+            *([self.profiler] if self.profiler else []),
+            *callbacks,
+        ]
         self._watch = keras.callbacks.CallbackList(
-            [
-                HistoryFile(run.history_path, self.history),
-                TensorBoard(
-                    run.tensorboard_dir,
-                    validation=self.validation,
-                    schedule=self.step.schedule,
-                    epochs=config.epochs,
-                    steps=config.epochs
-                    * steps_per_epoch(len(self.train), config.batch_size),
-                ),
-                *([self.profiler] if self.profiler else []),
-                *callbacks,
-            ],
-            model=self.classifier,
+            recorders if self.peers.is_chief else [], model=self.classifier
         )
 
     # -- the epochs
@@ -150,13 +155,17 @@ class Trainer:
             TrainingError: If the loss is not finite any more.
         """
         self._restore()
+        self.peers.check_same(start=self._start_digest())
         left = self.config.epochs - len(self.history)
         self.classifier.stop_training = False
         self._watch.on_train_begin()
         try:
             with progress.track("Training", left, "epochs") as tick:
-                while not self._is_over():
+                over = self.peers.of_chief(self._is_over())
+                while not over:
                     self._epoch(len(self.history) + 1)
+                    # Nobody leaves at a tick before the chief has saved the epoch.
+                    over = self.peers.of_chief(self._is_over())
                     tick()
         finally:
             with self.average.shown():
@@ -180,6 +189,9 @@ class Trainer:
         self._watch.on_epoch_begin(epoch - 1)
         row = self._learn(epoch)
         self.average.after_epoch(epoch)
+        if not self.peers.is_chief:
+            self.history.append(row)
+            return
         with self.average.shown():
             row |= self.validation.measure(self.classifier)
             self.history.append(row)
@@ -202,11 +214,12 @@ class Trainer:
             ),
             batch_size=self.config.batch_size,
             replicas=self.machine.replicas * self.config.gradient_accumulation,
+            share=self.machine.share,
             augment=self.augment,
             seed=self.config.seed,
             epoch=epoch,
         )
-        return self.machine.strategy.experimental_distribute_dataset(batches)
+        return self.machine.distributed(batches)
 
     def _learn(self, epoch: int) -> dict[str, Any]:
         """One pass over the training videos; the first part of its row of the history."""
@@ -291,12 +304,20 @@ class Trainer:
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        separate_dropout(self.classifier, self.machine.strategy)
+        separate_dropout(
+            self.classifier, self.machine.strategy, self.machine.first_replica
+        )
         self.step.restore(facts["step"])
         self.selection.restore(facts["selection"])
         self.history[:] = facts["history"]
         self.resumed_from_epoch = len(self.history)
         log.info(f"Going on after epoch {self.resumed_from_epoch}.")
+
+    def _start_digest(self) -> str:
+        """Of the weights and how often they have learned, which no replica has of its own."""
+        weights = self.classifier.trainable_variables
+        values = [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in weights]
+        return files.sha256_of_json([self.step.state(), values])[:12]
 
     def _schedule(self) -> schedule.Schedule:
         return schedule.of_epochs(

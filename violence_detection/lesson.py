@@ -1,5 +1,6 @@
 """What a classifier is taught with, and one training from the first epoch to its results."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.origin import Origin
+from violence_detection.peers import Peers
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 
@@ -33,6 +35,7 @@ class Lesson:
         clips: By split.
         failures: Videos that could not be read.
         origin: What they begin with, if not with weights drawn at random.
+        peers: The other machines. The chief alone writes.
     """
 
     machine: Machine
@@ -42,24 +45,44 @@ class Lesson:
     clips: Mapping[str, Clips]
     failures: list[dict[str, str]]
     origin: Origin | None = None
+    peers: Peers = dataclasses.field(default_factory=lambda: Peers(None))
 
     @property
     def effective(self) -> dict[str, Any]:
         return {
             "replicas": self.machine.replicas,
+            "workers": self.machine.share[1],
             "precision": self.machine.dtype_policy,
             "xla": self.machine.xla,
             "engine": self.cache.space().engine,
         }
+
+    def check_same(self) -> None:
+        """Whether all machines learn from the same, in the same way.
+
+        Raises:
+            TrainingError: If one does not.
+        """
+        self.peers.check_same(
+            **self.effective,
+            features=self.cache.space().fingerprint,
+            videos=training_run.videos_digest(self.entries),
+        )
 
     def learn(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Train one classifier in a run of its own, or go on with it; the run's results."""
         trainer = self.trainer(run, config)
         self.begin(run, config)
         trainer.run_epochs()
-        results = {"run": str(run.dir), **trainer.summary(), **self.judge(run, config)}
-        self.finish(run, results)
-        return results
+        results = None
+        if self.peers.is_chief:
+            results = {
+                "run": str(run.dir),
+                **trainer.summary(),
+                **self.judge(run, config),
+            }
+            self.finish(run, results)
+        return self.peers.of_chief(results)
 
     def trainer(
         self,
@@ -78,10 +101,13 @@ class Lesson:
             classes=self.classes,
             initial=self.origin.load() if self.origin else None,
             callbacks=callbacks,
+            peers=self.peers,
         )
 
     def begin(self, run: Run, config: TrainConfig) -> None:
         """Write what a run is, or check that one that is resumed still learns from the same."""
+        if not self.peers.is_chief:
+            return
         if config.resume and run.started:
             training_run.check_same_features(run, self.cache, self.entries)
             return

@@ -3,19 +3,22 @@
 import contextlib
 import functools
 import importlib.metadata
+import itertools
 import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection import parts
-from violence_detection.errors import ConfigError
+from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.hosts import Hosts
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -34,17 +37,42 @@ class Machine:
         strategy: MirroredStrategy for several devices, the default strategy for one.
         dtype_policy: Keras' name of the precision.
         xla: Whether forward and backward are compiled.
-        gpus: Number of GPUs in use.
+        gpus: Number of GPUs in use, on this machine.
+        hosts: All machines that train together; None for this one alone.
     """
 
     strategy: "tf.distribute.Strategy"
     dtype_policy: str
     xla: bool
     gpus: int
+    hosts: Hosts | None = None
 
     @property
     def replicas(self) -> int:
+        """Devices, of all machines."""
         return self.strategy.num_replicas_in_sync
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which share of each batch is this machine's: its number, of how many."""
+        return (self.hosts.rank, len(self.hosts)) if self.hosts else (0, 1)
+
+    @property
+    def first_replica(self) -> int:
+        """The number, over all machines, of this one's first replica."""
+        number, machines = self.share
+        return number * self.replicas // machines
+
+    def distributed(self, batches: "tf.data.Dataset") -> Iterable:
+        """Batches over the replicas: one machine's whole ones, or its share of each."""
+        if self.hosts is None:
+            return self.strategy.experimental_distribute_dataset(batches)
+        # With a last batch, TensorFlow would ask all machines before each whether there is one.
+        steps = int(batches.cardinality())
+        rows = batches.element_spec[0].shape[0] * len(self.hosts) // self.replicas
+        endless = batches.rebatch(rows).repeat()
+        shares = self.strategy.distribute_datasets_from_function(lambda _: endless)
+        return itertools.islice(shares, steps)
 
 
 def import_tensorflow() -> None:
@@ -89,6 +117,7 @@ def start(
     xla: bool,
     virtual_devices: int | None,
     deterministic: bool,
+    hosts: Hosts | None = None,
 ) -> Machine:
     """Seed everything, set the precision, and find the devices.
 
@@ -96,7 +125,8 @@ def start(
 
     Raises:
         ConfigError: If virtual devices are asked for and TensorFlow has already started
-            with another number of them.
+            with another number of them, or several machines after it has started.
+        TrainingError: If TensorFlow cannot start to listen to the other machines.
     """
     import_tensorflow()
     import keras
@@ -107,18 +137,15 @@ def start(
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    gpus = 0 if virtual_devices else len(tf.config.list_logical_devices("GPU"))
-    devices = _devices(virtual_devices)
-    if len(devices) > 1:
-        strategy = tf.distribute.MirroredStrategy(
-            devices,
-            cross_device_ops=None if gpus else tf.distribute.ReductionToOneDevice(),
-        )
+    if hosts:
+        gpus, strategy = _count_gpus(), _over(hosts)
     else:
-        strategy = tf.distribute.get_strategy()
+        gpus = 0 if virtual_devices else len(tf.config.list_logical_devices("GPU"))
+        strategy = _over_devices(_devices(virtual_devices), gpus)
     policy = precision(mixed_precision, gpus=gpus)
     keras.config.set_dtype_policy(policy)
-    return Machine(strategy, policy, _xla(xla, deterministic, len(devices), gpus), gpus)
+    compiled = _xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
+    return Machine(strategy, policy, compiled, gpus, hosts)
 
 
 def engine(asked: str) -> str:
@@ -265,6 +292,44 @@ def facts() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "gpus": [one.get("device_name", "unknown") for one in details],
     }
+
+
+def _over(hosts: Hosts) -> "tf.distribute.Strategy":
+    """A strategy over machines; it must be there before anything else is computed."""
+    import tensorflow as tf
+
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": list(hosts.addresses)}),
+        task_type="worker",
+        task_id=hosts.rank,
+        num_accelerators={"GPU": _count_gpus()},
+        rpc_layer="grpc",
+    )
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.OpError as error:
+        raise TrainingError(
+            "TensorFlow must listen to the other machines. Received: "
+            f"{hosts.addresses[hosts.rank]} ({error.message})"
+        ) from error
+    except RuntimeError as error:
+        raise ConfigError(
+            "Several machines must be what a process starts TensorFlow with. Received: one in "
+            f"which it has started ({error})"
+        ) from error
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, handler)  # TensorFlow puts its own there
+    return strategy
+
+
+def _over_devices(devices: list[str], gpus: int) -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    if len(devices) < 2:
+        return tf.distribute.get_strategy()
+    operations = None if gpus else tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=operations)
 
 
 def _split_cpu(count: int) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from violence_detection import parts
+from violence_detection import hosts, parts
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
 from violence_detection.settings import option, same_as
@@ -18,6 +18,15 @@ class TrainConfig(FeatureConfig):
     features: str | None = option(None, "Folder that extract-features left.", path=True)
     normal_class: str | None = option(
         None, "Name of the class in which nothing happens."
+    )
+    workers: str | None = option(
+        None,
+        "Machines that train together, `host:port,host:port,...`, the chief first; default: "
+        "those of TF_CONFIG, or of a SLURM step. Or a number: stage one's videos decoded at the "
+        "same time.",
+    )
+    rank: int | None = option(
+        None, "Which of --workers this machine is; 0 is the chief.", low=0
     )
     extract_batch_size: int = same_as(
         ExtractConfig,
@@ -167,7 +176,10 @@ class TrainConfig(FeatureConfig):
     )
 
     def __post_init__(self) -> None:
+        if type(self.workers) is int:
+            object.__setattr__(self, "workers", str(self.workers))
         super().__post_init__()
+        self._check_workers()
         if self.warmup_epochs is not None and self.warmup_epochs >= self.epochs:
             raise ConfigError(
                 "`warmup_epochs` must be < epochs. Received: "
@@ -195,6 +207,34 @@ class TrainConfig(FeatureConfig):
             raise ConfigError(
                 "`seed` + `seeds` must be <= 2147483648. Received: "
                 f"{self.seed} + {self.seeds}"
+            )
+
+    @property
+    def decoders(self) -> int | None:
+        """The number in `workers`: that of stage one."""
+        number = self.workers is not None and self.workers.lstrip("-").isdecimal()
+        return int(self.workers) if number else None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The machines in `workers`; none if it names none."""
+        if self.workers is None or self.decoders is not None:
+            return ()
+        return hosts.parse(self.workers)
+
+    def _check_workers(self) -> None:
+        decoders = next(s for s in FeatureConfig.settings() if s.name == "workers")
+        decoders.checked(self.decoders)
+        machines = self.hosts
+        if bool(machines) != (self.rank is not None):
+            raise ConfigError(
+                "`rank` must come with the machines in `workers`, and they with it. Received: "
+                f"workers={self.workers}, rank={self.rank}"
+            )
+        if machines and self.rank >= len(machines):
+            raise ConfigError(
+                f"`rank` must be < {len(machines)}, the number of machines in `workers`. "
+                f"Received: rank={self.rank}"
             )
 
     def _resolve_smoothing(self) -> None:

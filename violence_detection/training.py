@@ -1,5 +1,6 @@
 """Stage two: a classifier learns from cached features and leaves a run behind."""
 
+import contextlib
 import logging
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
+from violence_detection.peers import Peers
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     Raises:
         ConfigError: If the settings do not go together.
         CacheError: If the features are missing, damaged, or lack a class or a split.
-        TrainingError: If the loss is not finite any more.
+        TrainingError: If the loss is not finite any more, or another machine does not come.
     """
     # -- where: the run's folder, or the one to go on with
     run, config = training_run.choose(config, force=force)
@@ -47,37 +49,46 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         return {**run.results(), "run": str(run.dir)}
     _check_before_hours_of_work(config)
     origin = Origin.of(config, run)
+    machines = training_run.machines(config)
 
-    # -- on what: seed, precision, devices
-    machine = runtime.start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
-    )
+    with Peers(machines) as peers:
+        peers.check_same(**training_run.common(config))
 
-    with training_run.held(run, config, new=new) as run:
-        # -- from what: cached clips, extracted first where they are missing
-        cache, failures = _features(config)
-        entries = training_run.entries_of(run, config, cache)
-        classes = classes_of(entries, config.normal_class)
-        if origin and not (config.resume and run.started):
-            origin.check(cache, classes)
-            origin.warn_of_met(cache, entries)
-        views = dataset.reads_views(config.augment)
-        clips = read_splits(cache, entries, classes, views=views)
-        lesson = Lesson(machine, cache, entries, classes, clips, failures, origin)
+        # -- on what: seed, precision, devices
+        machine = runtime.start(
+            seed=config.seed,
+            mixed_precision=config.mixed_precision,
+            xla=config.xla,
+            virtual_devices=config.virtual_devices,
+            deterministic=config.deterministic,
+            hosts=machines,
+        )
+        # Of several machines, the chief's run is the one that there is.
+        alone = training_run.held(run, config, new=new)
+        with alone if peers.is_chief else contextlib.nullcontext(run) as run:
+            # -- from what: cached clips, extracted first where they are missing
+            cache, failures = _features(config)
+            entries = training_run.entries_of(run, config, cache)
+            classes = classes_of(entries, config.normal_class)
+            if origin and not (config.resume and run.started):
+                origin.check(cache, classes)
+                origin.warn_of_met(cache, entries)
+            views = dataset.reads_views(config.augment)
+            clips = read_splits(cache, entries, classes, views=views)
+            lesson = Lesson(
+                machine, cache, entries, classes, clips, failures, origin, peers
+            )
+            lesson.check_same()
 
-        # -- the epochs, and what came of them
-        if config.seeds == 1:
-            return lesson.learn(run, config)
-        results = {
-            "run": str(run.dir),
-            **seeds.train_members(lesson, run, config),
-        }
-        lesson.finish(run, results)
-        return results
+            # -- the epochs, and what came of them
+            if config.seeds == 1:
+                return lesson.learn(run, config)
+            results = {
+                "run": str(run.dir),
+                **seeds.train_members(lesson, run, config),
+            }
+            lesson.finish(run, results)
+            return results
 
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
@@ -85,8 +96,12 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     run, config = training_run.choose(config, force=force)
     _check_before_hours_of_work(config)
     origin = Origin.of(config, run)
+    machines = training_run.machines(config)
     settings = config.as_dict()
     planned = {"dry_run": True, "run": str(run.dir)}
+    if machines:
+        planned["machines"] = list(machines.addresses)
+        planned["rank"] = machines.rank
     if config.features is None:
         from violence_detection import features
 
@@ -109,10 +124,10 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     return planned | {"settings": settings}
 
 
-def _idle_settings(config: TrainConfig) -> frozenset[str]:
+def _idle_settings(config: TrainConfig) -> set[str]:
     """Names that mean nothing with --features."""
     own = training_run.OWN_SPLIT if training_run.has_own_split(config) else frozenset()
-    return training_run.STAGE_ONE - own
+    return training_run.stage_one(config) - own
 
 
 def read_splits(
@@ -201,7 +216,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         for setting in FeatureConfig.settings()
     }
     return ExtractConfig(
-        **shared,
+        **shared | {"workers": config.decoders},
         batch_size=config.extract_batch_size,
         mixed_precision=config.extract_mixed_precision,
         views=1 if dataset.reads_views(config.augment) else 0,

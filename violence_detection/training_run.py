@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from violence_detection import dataset, files, kept_splits, runtime
+from violence_detection import dataset, files, hosts, kept_splits, runtime
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.errors import ConfigError, RunError, TrainingError
+from violence_detection.hosts import Hosts
 from violence_detection.origin import Origin
 from violence_detection.runs import VIDEO_COLUMNS, Run
 
@@ -26,10 +28,14 @@ STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | 
 }
 # These draw a split for one run where the features are there already.
 OWN_SPLIT = frozenset(kept_splits.SETTINGS)
+# What may differ between the machines of a training: who they are, and where they find it.
+_FREE_ON_RANK = frozenset(
+    "workers rank features checkpoint_dir cache_dir weights".split()
+)
 # What may differ between a run and the command that resumes it: names, places, and what
 # the digests of the features and videos stand for.
 _FREE_ON_RESUME = frozenset(
-    "resume run checkpoint_dir dataset_path features cache_dir weights workers max_failures "
+    "resume run checkpoint_dir dataset_path features cache_dir weights workers rank max_failures "
     "retry_failed".split()
 )
 _LOCK = ".lock"
@@ -122,11 +128,56 @@ def _check_sources(config: TrainConfig) -> None:
         log.warning(
             "--cache-dir has no effect: --features says where the features are."
         )
-    for name in sorted(STAGE_ONE & config.given - {"cache_dir"} - OWN_SPLIT):
+    for name in sorted(stage_one(config) & config.given - {"cache_dir"} - OWN_SPLIT):
         raise ConfigError(
             f"`{name}` must go with --dataset-path: the features of --features are made "
             f"already. Received: {name}={getattr(config, name)}"
         )
+
+
+def stage_one(config: TrainConfig) -> set[str]:
+    """Names of the settings that only stage one reads."""
+    return STAGE_ONE - {"workers"} if config.hosts else STAGE_ONE
+
+
+def machines(config: TrainConfig) -> Hosts | None:
+    """The machines that train together; None for this one alone.
+
+    Raises:
+        ConfigError: If they cannot, with these settings.
+    """
+    found = hosts.find(config.hosts, config.rank, os.environ)
+    if found is None:
+        return None
+    several = f"of {len(found)} machines ({found.source})"
+    if config.features is None:
+        raise ConfigError(
+            f"A training {several} must have --features, which extract-features has made. "
+            "Received: --dataset-path"
+        )
+    if config.run is None:
+        raise ConfigError(
+            f"A training {several} must have --run, the same on all. Received: none"
+        )
+    if config.virtual_devices:
+        raise ConfigError(
+            f"A training {several} must have no --virtual-devices: they are to try several "
+            f"devices out on one. Received: {config.virtual_devices}"
+        )
+    if config.seeds > 1:
+        raise ConfigError(
+            f"A training {several} must be a single one. Received: --seeds {config.seeds}"
+        )
+    return found
+
+
+def common(config: TrainConfig) -> dict[str, Any]:
+    """What the machines of a training must have in common before it starts."""
+    settings = config.as_dict().items()
+    return {name: value for name, value in settings if name not in _FREE_ON_RANK} | {
+        name.replace("-", "_") + "_version": version
+        for name, version in runtime.versions().items()
+    }
 
 
 def _is_occupied(run: Run) -> bool:
@@ -234,7 +285,7 @@ def start(
             "window_s": float(np.median(durations_s)),
             "own_split": has_own_split(config),
             "init_from": origin and origin.as_dict(cache, entries),
-            "videos_digest": files.sha256_of_json(_video_rows(entries)),
+            "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),
             "effective": effective,
             "versions": runtime.versions(),
@@ -266,11 +317,15 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> 
             "--resume must go on with features of the same space. Received: "
             f"{cache.dir.name}, not {Path(trained.get('features', '')).name}"
         )
-    if trained["videos_digest"] != files.sha256_of_json(_video_rows(entries)):
+    if trained["videos_digest"] != videos_digest(entries):
         raise TrainingError(
             "--resume must go on with the same videos, labels and split. Received: others than "
             f"{run.videos_path} lists; start a new run"
         )
+
+
+def videos_digest(entries: list[Entry]) -> str:
+    return files.sha256_of_json(_video_rows(entries))
 
 
 def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:

@@ -127,12 +127,21 @@ class TrainingStep:
         losses, gradients = self.strategy.run(
             self._forward_backward, args=(*batch, self._scale.read_value())
         )
-        add = tf.distribute.ReduceOp.SUM
-        loss = self.strategy.reduce(add, losses, axis=None)
-        gradients = [
-            self.strategy.reduce(add, one, axis=None) / self._scale for one in gradients
-        ]
+        loss, *gradients = self._sums([losses, *gradients])
+        gradients = [one / self._scale for one in gradients]
         return loss, gradients, tf.linalg.global_norm(gradients)
+
+    def _sums(self, values):
+        """Each value's sum over the replicas."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        # All in one operation: between machines, each waits for the network.
+        packed = self.strategy.run(_packed, args=values)
+        packed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
+        weights = self.classifier.trainable_variables
+        shapes = [(), *[tuple(weight.shape) for weight in weights]]
+        sums = tf.split(packed, [math.prod(shape) for shape in shapes])
+        return [tf.reshape(one, shape) for one, shape in zip(sums, shapes, strict=True)]
 
     def _gradients_uphill(self, batch, gradients, norm):
         """Gradients at the distance rho in the direction in which the loss grows fastest."""
@@ -194,18 +203,24 @@ class TrainingStep:
         return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
 
 
-def separate_dropout(classifier: keras.Model, strategy: tf.distribute.Strategy) -> None:
+def _packed(*values: tf.Tensor) -> tf.Tensor:
+    return tf.concat([tf.reshape(value, (-1,)) for value in values], 0)
+
+
+def separate_dropout(
+    classifier: keras.Model, strategy: tf.distribute.Strategy, first_replica: int = 0
+) -> None:
     """Let each replica draw dropout masks of its own; as built, all draw the same one.
 
     The seed of replica r is that of the first plus r, so the first one's is all that a
-    resumed training needs.
+    resumed training needs. `first_replica` is the number of this machine's first one.
     """
     for variable in classifier.variables:
         if "seed_generator" not in variable.path:
             continue
         first = variable.numpy()
         for replica, local in enumerate(
-            strategy.experimental_local_results(variable.value)
+            strategy.experimental_local_results(variable.value), first_replica
         ):
             local.assign(first + np.array([replica, 0], first.dtype))
 
