@@ -282,8 +282,8 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
 def _ending_after(seconds: int) -> Iterator[None]:
     """End the process with status 1 where a block does not end.
 
-    TensorFlow holds Python's lock while it joins, for as long as an hour where a machine has
-    died: no other thread of Python could end it.
+    TensorFlow holds Python's lock while it joins, for many minutes where a machine has died:
+    no other thread of Python could end it.
     """
     with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
