@@ -1,5 +1,6 @@
 """Machines meet, agree, and notice that one is gone; here, threads and processes on loopback."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -42,9 +43,11 @@ def quick(monkeypatch):
 
 def addresses(count: int) -> tuple[str, ...]:
     """Of loopback, with ports that are free."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = one.getsockname()[1]
-    return tuple(f"127.0.0.1:{port if rank == 0 else rank}" for rank in range(count))
+    with contextlib.ExitStack() as stack:
+        servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+        for server in servers:
+            stack.enter_context(server)
+        return tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in servers)
 
 
 def together(work, count=3) -> list:
@@ -175,11 +178,14 @@ def _connected(address: str) -> socket.socket:
             continue
 
 
-def test_a_port_that_is_taken_is_named():
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_port_that_is_taken_is_named(rank):
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
+        named = ["127.0.0.1:1", "127.0.0.1:1"]
+        named[rank] = f"127.0.0.1:{port}"
         with pytest.raises(TrainingError, match=f"must be free. Received: {port}"):
-            Peers(Hosts((f"127.0.0.1:{port}", "127.0.0.1:1"), 0)).__enter__()
+            Peers(Hosts(tuple(named), rank)).__enter__()
 
 
 def started(way="wait", count=3) -> list[subprocess.Popen]:

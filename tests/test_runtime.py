@@ -169,6 +169,21 @@ def test_machines_cannot_be_joined_by_a_process_that_computes():
         start(hosts=Hosts(("127.0.0.1:1", "127.0.0.1:2"), 1))
 
 
+def test_a_block_that_does_not_end_ends_the_process():
+    code = """
+import time
+from violence_detection import runtime
+with runtime._ending_after(1):
+    pass
+time.sleep(1.2)
+print("still here", flush=True)
+with runtime._ending_after(1):
+    time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "still here\n", "")
+
+
 @pytest.mark.slow
 def test_importing_tensorflow_prints_nothing():
     code = "from violence_detection import runtime; runtime.import_tensorflow()"

@@ -151,6 +151,7 @@ class Peers:
 
     def _join_chief(self, until_s: float) -> dict[int, socket.socket]:
         address = self._hosts.addresses[0]
+        _listening(_split(self._hosts.addresses[self._hosts.rank])[1]).close()
         while True:
             try:
                 connection, refused = self._ask(address)
@@ -268,7 +269,7 @@ def _listening(port: int) -> socket.socket:
         return socket.create_server(("", port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise TrainingError(
-            f"The chief's port must be free. Received: {port} ({error})"
+            f"The port of this machine must be free. Received: {port} ({error})"
         ) from error
 
 

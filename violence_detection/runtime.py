@@ -1,6 +1,7 @@
 """The machine: devices, precision, XLA and seeds, and what was got of what was asked for."""
 
 import contextlib
+import faulthandler
 import functools
 import importlib.metadata
 import itertools
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_JOIN_S = 60
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 _RECORDED = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-learn")
 
@@ -306,8 +308,14 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
         rpc_layer="grpc",
     )
     handler = signal.getsignal(signal.SIGTERM)
+    log.info(
+        f"TensorFlow joins the machines; where one fails, this ends in {_JOIN_S} s."
+    )
     try:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+        with _ending_after(_JOIN_S):
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(
+                cluster_resolver=resolver
+            )
     except tf.errors.OpError as error:
         raise TrainingError(
             "TensorFlow must listen to the other machines. Received: "
@@ -321,6 +329,21 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, handler)  # TensorFlow puts its own there
     return strategy
+
+
+@contextlib.contextmanager
+def _ending_after(seconds: int) -> Iterator[None]:
+    """End the process with status 1 where a block does not end.
+
+    TensorFlow holds Python's lock while it joins, for many minutes where a machine has died:
+    no other thread of Python could end it.
+    """
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 def _over_devices(devices: list[str], gpus: int) -> "tf.distribute.Strategy":
