@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import runtime
+from violence_detection import provenance
 
 _FLAGS = ("avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 _SIDE = 3072  # of the matrices: 36 MiB in float32, more than a core's cache
@@ -24,7 +24,7 @@ def describe() -> dict[str, Any]:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
         cpu.setdefault(name.strip(), value.strip())
-    versions = runtime.versions()
+    versions = provenance.versions()
     for name in ("openvino", "torch"):
         if importlib.util.find_spec(name):
             versions[name] = importlib.metadata.version(name)

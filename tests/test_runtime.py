@@ -1,8 +1,6 @@
 """What the machine gives of what was asked for."""
 
 import logging
-import platform
-import shutil
 import subprocess
 import sys
 
@@ -10,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection import runtime
+from violence_detection import provenance, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.hosts import Hosts
 
@@ -95,61 +93,8 @@ def test_what_could_not_be_had_is_said_once(monkeypatch, caplog):
 
 def test_versions_name_what_numbers_depend_on():
     assert {"python", "violence-detection", "tensorflow", "keras", "numpy"} <= set(
-        runtime.versions()
+        provenance.versions()
     )
-
-
-def checkout(folder, *, ignored=False):
-    """A repository with a package in it, and the commit that it is at."""
-    package = folder / "package"
-    package.mkdir(parents=True)
-    (package / "runtime.py").write_text("")
-    (folder / ".gitignore").write_text("package" if ignored else "")
-    for words in ("init -q", "add .", "commit -q -m first"):
-        name = ("-c", "user.name=a", "-c", "user.email=a@b")
-        subprocess.run(["git", *name, *words.split()], cwd=folder, check=True)
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True
-    )
-    return package, head.stdout.strip()
-
-
-def commit_of(package, monkeypatch) -> str:
-    monkeypatch.setattr(runtime, "__file__", str(package / "runtime.py"))
-    return runtime.commit.__wrapped__()
-
-
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-def test_the_commit_is_that_of_the_checkout_and_says_what_differs(
-    tmp_path, monkeypatch
-):
-    package, head = checkout(tmp_path / "a")
-    assert commit_of(package, monkeypatch) == head
-    (tmp_path / "a" / "notes.txt").write_text("beside the package")
-    assert commit_of(package, monkeypatch) == head
-    (package / "runtime.py").write_text("changed")
-    assert commit_of(package, monkeypatch) == f"{head}+changes"
-
-
-@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-def test_somebody_elses_repository_is_not_ours(tmp_path, monkeypatch):
-    inner = tmp_path / "theirs" / "venv"
-    package, _ = checkout(inner)
-    shutil.rmtree(inner / ".git")
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path / "theirs", check=True)
-    assert commit_of(package, monkeypatch) == "unknown"
-
-
-def test_without_git_the_commit_is_unknown(monkeypatch):
-    monkeypatch.setenv("PATH", "")
-    assert runtime.commit.__wrapped__() == "unknown"
-
-
-def test_facts_say_what_the_machine_is():
-    facts = runtime.facts()
-    assert facts["cpu"] and facts["platform"] and facts["cores"] >= 1
-    assert len(facts["gpus"]) == start().gpus
-    assert platform.node() not in (facts["cpu"], facts["platform"])
 
 
 # -- error

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
-from violence_detection import model, runtime, training
+from violence_detection import model, provenance, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import CacheError, ConfigError
@@ -56,8 +56,8 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
 
 def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
     config = Run.open(run_dir).config()
-    assert config["commit"] == runtime.commit()
-    assert config["machine"] == runtime.facts()
+    assert config["commit"] == provenance.commit()
+    assert config["machine"] == provenance.facts()
     assert config["versions"]["tensorflow"]
 
 

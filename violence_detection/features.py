@@ -8,7 +8,15 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from violence_detection import cluster, files, runtime, shards, splits, videos
+from violence_detection import (
+    cluster,
+    files,
+    provenance,
+    runtime,
+    shards,
+    splits,
+    videos,
+)
 from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import (
@@ -164,7 +172,7 @@ class _Stage:
             },
             "settings": self.config.as_dict(),
             "effective": {"engine": space.engine, "precision": space.precision},
-            "versions": runtime.versions(),
+            "versions": provenance.versions(),
         }
         files.write_json(self.cache.extraction_path, settings | state)
 

@@ -2,20 +2,15 @@
 
 import contextlib
 import faulthandler
-import functools
-import importlib.metadata
 import itertools
 import logging
 import os
-import platform
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from violence_detection import parts
 from violence_detection.errors import ConfigError, TrainingError
@@ -28,7 +23,6 @@ log = logging.getLogger(__name__)
 
 _JOIN_S = 60
 _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
-_RECORDED = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -227,10 +221,10 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AMX or AVX512-BF16)."""
-    return any(flag in _cpu_info("flags").split() for flag in _BFLOAT16_FLAGS)
+    return any(flag in cpu_info("flags").split() for flag in _BFLOAT16_FLAGS)
 
 
-def _cpu_info(name: str) -> str:
+def cpu_info(name: str) -> str:
     """What Linux says of the first processor; nothing where it does not."""
     try:
         with open("/proc/cpuinfo") as file:
@@ -238,62 +232,6 @@ def _cpu_info(name: str) -> str:
     except OSError:
         return ""
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("violence-detection", *_RECORDED):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
-
-
-@functools.cache
-def commit() -> str:
-    """The commit of the checkout that this program runs from, `+changes` behind it if the
-    package is not as committed there; `unknown` where it is installed otherwise."""
-    package = Path(__file__).parent
-    head = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
-    # It may stand, ignored, in somebody else's repository.
-    if len(head) != 2 or Path(head[0]).resolve() != package.parent.resolve():
-        return "unknown"
-    changed = _git(package, "status", "--porcelain", "--", ".")
-    return f"{head[1]}+changes" if changed else head[1]
-
-
-def _git(folder: Path, *words: str) -> str:
-    """What git says; nothing where there is no git, or no repository."""
-    surroundings = {
-        name: value for name, value in os.environ.items() if name[:4] != "GIT_"
-    }
-    try:
-        done = subprocess.run(
-            ["git", "--no-optional-locks", *words],
-            cwd=folder,
-            env=surroundings,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def facts() -> dict[str, Any]:
-    """What the machine is: platform, cpu, cores, and the names of the gpus."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    details = map(tf.config.experimental.get_device_details, gpus)
-    return {
-        "platform": platform.platform(),
-        "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "gpus": [one.get("device_name", "unknown") for one in details],
-    }
 
 
 def _over(hosts: Hosts) -> "tf.distribute.Strategy":

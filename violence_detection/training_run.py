@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from violence_detection import dataset, files, hosts, kept_splits, runtime
+from violence_detection import dataset, files, hosts, kept_splits, provenance
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.errors import ConfigError, RunError, TrainingError
@@ -176,7 +176,7 @@ def common(config: TrainConfig) -> dict[str, Any]:
     settings = config.as_dict().items()
     return {name: value for name, value in settings if name not in _FREE_ON_RANK} | {
         name.replace("-", "_") + "_version": version
-        for name, version in runtime.versions().items()
+        for name, version in provenance.versions().items()
     }
 
 
@@ -288,9 +288,9 @@ def start(
             "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),
             "effective": effective,
-            "versions": runtime.versions(),
-            "commit": runtime.commit(),
-            "machine": runtime.facts(),
+            "versions": provenance.versions(),
+            "commit": provenance.commit(),
+            "machine": provenance.facts(),
         }
     )
 

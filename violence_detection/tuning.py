@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from violence_detection import files, runtime, search
+from violence_detection import files, provenance, runtime, search
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import read_json
 from violence_detection.search import Space, TuneConfig
@@ -163,7 +163,7 @@ def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> No
             shutil.rmtree(path)
         elif path.name != _LOCK:
             path.unlink()
-    files.write_json(folder / _CONFIG, identity | {"versions": runtime.versions()})
+    files.write_json(folder / _CONFIG, identity | {"versions": provenance.versions()})
 
 
 def _check_same(folder: Path, identity: dict[str, Any]) -> None:
