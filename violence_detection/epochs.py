@@ -1,8 +1,8 @@
 """The epochs of a training: learn, validate, record, keep the best, and be ready to be killed."""
 
+import functools
 import hashlib
 import logging
-import math
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,19 +13,13 @@ import numpy as np
 from violence_detection import (
     dataset,
     files,
-    model,
+    learner,
     parts,
     progress,
-    schedule,
     settings,
     training_state,
 )
-from violence_detection.averaging import (
-    Average,
-    ExponentialAverage,
-    NoAverage,
-    StochasticAverage,
-)
+from violence_detection.averaging import StochasticAverage
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
@@ -35,16 +29,10 @@ from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.selection import EpochSelection
-from violence_detection.training_step import (
-    TrainingStep,
-    separate_dropout,
-    steps_per_epoch,
-)
+from violence_detection.training_step import separate_dropout, steps_per_epoch
 from violence_detection.validation import Validation
 
 log = logging.getLogger(__name__)
-
-_NO_DECAY = ("bias", "gamma", "beta")
 
 
 class Trainer:
@@ -97,36 +85,21 @@ class Trainer:
             class_shares=shares.tolist(),
         )
         self.validation = Validation(clips["validation"], classes=classes, loss=loss)
-        # The same start whether or not a backbone was drawn before.
-        keras.utils.set_random_seed(config.seed)
-        with machine.strategy.scope():
-            self.classifier = model.build_classifier(
-                head=config.head,
-                features=self.train.features,
-                classes=len(classes),
-                use_cudnn=machine.gpus > 0 and not machine.xla,
-            )
-            if initial is not None:
-                self.classifier = model.begun_with(self.classifier, initial)
-            optimizer = keras.optimizers.AdamW(
-                config.learning_rate, weight_decay=config.weight_decay
-            )
-            optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
-            optimizer.build(self.classifier.trainable_variables)
-        separate_dropout(self.classifier, machine.strategy, machine.first_replica)
-        self.average = _average_of(self.classifier.trainable_variables, config)
-        self.step = TrainingStep(
-            self.classifier,
+        build = functools.partial(
+            learner.build_step,
+            config,
+            machine,
+            train=self.train,
+            classes=len(classes),
             loss=loss,
-            optimizer=optimizer,
-            strategy=machine.strategy,
-            schedule=self._schedule(),
-            clip_norm=config.clip_norm,
-            xla=machine.xla,
-            pieces=config.gradient_accumulation,
-            sam_rho=config.sam_rho,
-            average=self.average,
+            initial=initial,
         )
+        self.xla = machine.xla
+        if machine.xla and machine.gpus:
+            batch = next(iter(self.batches(1)))
+            self.xla = self.peers.of_chief(learner.xla_is_faster(build, batch))
+        self.step = build(xla=self.xla)
+        self.classifier, self.average = self.step.classifier, self.step.average
         span = settings.span_of(config.profile) if config.profile else None
         self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
         recorders = [
@@ -170,6 +143,11 @@ class Trainer:
         finally:
             with self.average.shown():
                 self._watch.on_train_end()
+
+    @property
+    def effective(self) -> dict[str, Any]:
+        """What was got of what was asked for."""
+        return {"xla": self.xla}
 
     def summary(self) -> dict[str, Any]:
         """How the epochs went."""
@@ -318,24 +296,6 @@ class Trainer:
         weights = self.classifier.trainable_variables
         values = [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in weights]
         return files.sha256_of_json([self.step.state(), values])[:12]
-
-    def _schedule(self) -> schedule.Schedule:
-        return schedule.of_epochs(
-            self.config.schedule,
-            peak=self.config.learning_rate,
-            warmup_epochs=self.config.warmup_epochs,
-            epochs=self.config.epochs,
-            steps_per_epoch=steps_per_epoch(len(self.train), self.config.batch_size),
-        )
-
-
-def _average_of(weights: list[keras.Variable], config: TrainConfig) -> Average:
-    if config.ema_decay:
-        return ExponentialAverage(weights, config.ema_decay)
-    if config.swa_fraction:
-        averaged = math.ceil(config.swa_fraction * config.epochs)
-        return StochasticAverage(weights, first_epoch=config.epochs - averaged + 1)
-    return NoAverage()
 
 
 def _told(row: dict[str, Any]) -> str:

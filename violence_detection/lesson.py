@@ -49,6 +49,7 @@ class Lesson:
 
     @property
     def effective(self) -> dict[str, Any]:
+        """What was got of what was asked for; a trainer may know better."""
         return {
             "replicas": self.machine.replicas,
             "workers": self.machine.share[1],
@@ -72,7 +73,7 @@ class Lesson:
     def learn(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Train one classifier in a run of its own, or go on with it; the run's results."""
         trainer = self.trainer(run, config)
-        self.begin(run, config)
+        self.begin(run, config, trainer)
         trainer.run_epochs()
         results = None
         if self.peers.is_chief:
@@ -80,6 +81,7 @@ class Lesson:
                 "run": str(run.dir),
                 **trainer.summary(),
                 **self.judge(run, config),
+                "effective": self.effective | trainer.effective,
             }
             self.finish(run, results)
         return self.peers.of_chief(results)
@@ -104,7 +106,9 @@ class Lesson:
             peers=self.peers,
         )
 
-    def begin(self, run: Run, config: TrainConfig) -> None:
+    def begin(
+        self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None
+    ) -> None:
         """Write what a run is, or check that one that is resumed still learns from the same."""
         if not self.peers.is_chief:
             return
@@ -117,14 +121,14 @@ class Lesson:
             self.cache,
             self.entries,
             self.classes,
-            self.effective,
+            self.effective | (trainer.effective if trainer else {}),
             self.origin,
         )
 
     def finish(self, run: Run, results: dict[str, Any]) -> None:
         """Leave the results, with what all trainings have in common; none is resumed then."""
         results |= {
-            "effective": self.effective,
+            "effective": results.get("effective", self.effective),
             "videos": {split: len(part) for split, part in self.clips.items()},
             "failures": self.failures,
         }

@@ -129,7 +129,7 @@ class Judges:
         lesson = self._lesson(part)
         scores = EpochScores(config.monitor, lesson.clips["validation"], report)
         trainer = lesson.trainer(run, config, [scores])
-        lesson.begin(run, config)
+        lesson.begin(run, config, trainer)
         trainer.run_epochs()
         if scores.stopped:
             return None
