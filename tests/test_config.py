@@ -257,7 +257,7 @@ def test_an_unknown_part_and_an_unknown_choice_are_named():
         "No part 'vgg11' in backbones/. There are: densenet121, "
     )
     assert message_of(TrainConfig, monitor="loss") == (
-        "`monitor` must be one of val_loss, val_auc, val_accuracy. Received: monitor=loss"
+        "`monitor` must be one of val_loss, val_auc, val_accuracy, none. Received: monitor=loss"
     )
 
 

@@ -11,7 +11,7 @@ from violence_detection import dataset, model, runtime, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
-from violence_detection.errors import TrainingError
+from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.peers import Peers
 from violence_detection.recording import HISTORY_COLUMNS
 from violence_detection.runs import Run
@@ -181,6 +181,20 @@ def test_without_patience_all_epochs_are_run(features_dir, tmp_path):
     asked = {"epochs": 12, "learning_rate": 1e-12, "monitor": "val_auc"}
     patient = train_quickly(features_dir, tmp_path, early_stopping_patience=0, **asked)
     assert (patient["epochs_run"], patient["best_epoch"]) == (12, 1)
+
+
+def test_with_nothing_monitored_the_last_epoch_is_kept(features_dir, tmp_path):
+    """At this rate the first epoch has the lowest validation loss."""
+    asked = {"epochs": 4, "learning_rate": 3.0}
+    result = train_quickly(features_dir, tmp_path, monitor="none", **asked)
+    assert result["best_epoch"] == result["epochs_run"] == 4
+
+
+@pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
+def test_patience_is_refused_where_all_epochs_are_run(asked):
+    with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 where"):
+        TrainConfig.of({"early_stopping_patience": 5, **asked})
+    TrainConfig.of({"early_stopping_patience": 0, **asked})
 
 
 @pytest.mark.slow

@@ -232,20 +232,22 @@ class Trainer:
     def _is_over(self) -> bool:
         if self.classifier.stop_training or len(self.history) >= self.config.epochs:
             return True
-        # What is averaged over the last epochs needs them.
-        patience = self.config.early_stopping_patience
         waited = len(self.history) - self.selection.best_epoch
-        return not self.config.swa_fraction and 0 < patience <= waited
+        patience = self.config.early_stopping_patience
+        return self.config.stops_early and waited >= patience
 
     # -- what stays
 
     def _keep_models(self, row: dict[str, Any]) -> None:
         epoch, monitor = row["epoch"], self.config.monitor
         losses = self.validation.losses
-        if monitor != "val_loss":
+        if monitor in ("val_auc", "val_accuracy"):
             losses = np.array([-(row[monitor] or 0.0)])
         keep = self.selection.offer(epoch, losses)
-        if isinstance(self.average, StochasticAverage) and self.average.has_begun:
+        averaged = (
+            isinstance(self.average, StochasticAverage) and self.average.has_begun
+        )
+        if averaged or monitor == "none":
             self.selection.kept_epoch = epoch
             keep = True
         if keep:

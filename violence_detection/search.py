@@ -59,12 +59,12 @@ class TuneConfig(TrainConfig):
     seeds: int = same_as(
         TrainConfig, "seeds", "Train each trial with so many seeds, and take the mean."
     )
-    monitor: str = same_as(
-        TrainConfig,
-        "monitor",
+    monitor: str = option(
+        "val_loss",
         "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
         "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
         "train.",
+        choices=("val_loss", "val_auc", "val_accuracy"),
     )
     name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
     trials: int = option(30, "Trials in all, pruned ones too.", low=1, high=100_000)

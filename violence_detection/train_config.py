@@ -151,8 +151,9 @@ class TrainConfig(FeatureConfig):
     monitor: str = option(
         "val_loss",
         "What decides which epoch is kept: the last one whose val_loss is not clearly worse than "
-        "the best, by two standard errors over recordings; or the highest val_auc or val_accuracy.",
-        choices=("val_loss", "val_auc", "val_accuracy"),
+        "the best, by two standard errors over recordings; the highest val_auc or val_accuracy; or "
+        "nothing: with `none` all epochs are run and the last is kept.",
+        choices=("val_loss", "val_auc", "val_accuracy", "none"),
     )
     early_stopping_patience: int = option(
         15,
@@ -196,6 +197,8 @@ class TrainConfig(FeatureConfig):
                 f"{self.gradient_accumulation}, batch_size={self.batch_size}"
             )
         self._check_members()
+        if "early_stopping_patience" in self.given and self.early_stopping_patience:
+            self._check_can_stop()
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
@@ -207,6 +210,20 @@ class TrainConfig(FeatureConfig):
             raise ConfigError(
                 "`seed` + `seeds` must be <= 2147483648. Received: "
                 f"{self.seed} + {self.seeds}"
+            )
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether a training may end before its last epoch."""
+        runs_all = self.swa_fraction or self.monitor == "none"
+        return self.early_stopping_patience > 0 and not runs_all
+
+    def _check_can_stop(self) -> None:
+        if not self.stops_early:
+            raise ConfigError(
+                "`early_stopping_patience` must be 0 where all epochs are run. Received: "
+                f"early_stopping_patience={self.early_stopping_patience} with monitor="
+                f"{self.monitor}, swa_fraction={self.swa_fraction}"
             )
 
     @property
