@@ -149,6 +149,7 @@ def test_for_people_every_command_ends_with_what_to_do_next(way):
     assert "accuracy" in trained.stdout and trained.exit_code == 0
 
 
+@pytest.mark.slow
 def test_some_videos_that_fail_are_listed_and_the_status_is_3(way, tmp_path):
     torn = tmp_path / "torn.mp4"
     torn.write_text("no video")
@@ -244,6 +245,7 @@ def test_xla_is_what_was_got(features_dir, tmp_path):
     assert train(features_dir, tmp_path, "--xla")["effective"]["xla"] is True
 
 
+@pytest.mark.slow
 def test_virtual_devices_are_replicas(features_dir, tmp_path):
     result = train(features_dir, tmp_path, "--virtual-devices", "2", "--xla")
     assert result["effective"] == {
@@ -255,6 +257,7 @@ def test_virtual_devices_are_replicas(features_dir, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_what_the_guards_find_is_read_by_people_and_programs(tmp_path):
     noise = draw_features(tmp_path / "space", shift=0.0)
 
@@ -358,6 +361,7 @@ def test_tune_leaves_a_config_that_train_takes(features_dir, tmp_path):
     assert said.splitlines()[-1].startswith("next        violence-detection train ")
 
 
+@pytest.mark.slow
 def test_for_people_members_are_summed_up(features_dir, tmp_path):
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
     said = call("train", *places, "--seeds", 2, "--run", "two").stdout
@@ -669,6 +673,7 @@ def test_what_libraries_print_does_not_reach_stdout(monkeypatch):
     assert result.stdout == "" and "Downloading" in result.stderr
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_and_verbose_says_more(features_dir, tmp_path):
     places = ("train", "--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
     quiet = call(*places, "--run", "quiet", "--quiet")

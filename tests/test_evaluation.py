@@ -48,6 +48,7 @@ def predictions(run, split="test"):
 # -- what it leaves
 
 
+@pytest.mark.slow
 def test_the_result_has_the_keys_of_the_contract(run):
     result = evaluate(run)
     assert set(KEYS) <= set(result)
@@ -168,6 +169,7 @@ def test_an_evaluation_of_other_videos_needs_force(run, tmp_path):
     assert evaluate(run, features=other, force=True)["features"] == other
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path):
     evaluate(run)
     other = train_quickly(features_dir, tmp_path, seed=9, epochs=1)["run"]
@@ -297,6 +299,7 @@ def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
     assert "recall none, F1 none" in said and "violent none" in said
 
 
+@pytest.mark.slow
 def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]

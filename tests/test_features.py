@@ -760,8 +760,8 @@ def test_other_fractions_need_the_split_to_be_drawn_again(extract):
     with pytest.raises(ConfigError) as raised:
         extract(test_fraction=0.5)
     assert str(raised.value) == (
-        "`test_fraction` must be what the split was drawn with, 0.15, or --redraw-splits given. "
-        "Received: test_fraction=0.5"
+        "`test_fraction` must be what the split was drawn with, 0.15, or --redraw-splits given "
+        "(train --features draws for one run alone). Received: test_fraction=0.5"
     )
     drawn = extract(test_fraction=0.5, redraw_splits=True)
     assert list(split_of(drawn).values()).count("test") == 6

@@ -191,6 +191,7 @@ def test_a_training_that_learns_from_noise_says_so(tmp_path):
     assert result["baseline"]["videos"] == 16
 
 
+@pytest.mark.slow
 def test_a_training_that_learns_what_there_is_says_nothing(tmp_path):
     features = draw_features(tmp_path / "space", counts=(32, 24, 8), shift=3.0)
     result = train_quickly(features, tmp_path, epochs=10, learning_rate=0.05)

@@ -69,6 +69,7 @@ def test_without_a_gpu_or_xla_nothing_is_measured(tmp_path, monkeypatch, gpus, x
     assert bool(recurrence_of(trainer).use_cudnn) is (gpus > 0 and not xla)
 
 
+@pytest.mark.slow
 def test_measuring_leaves_no_trace_in_what_is_trained(tmp_path):
     measured = trainer_with(tmp_path / "a")
     plain = trainer_with(tmp_path / "b", gpus=0, xla=False)

@@ -58,6 +58,7 @@ def test_without_a_step_the_model_is_the_one_that_it_began_with(run_dir, tmp_pat
     assert scale(began) == scale(source) != []
 
 
+@pytest.mark.slow
 def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
     run = train_quickly(features_dir, tmp_path, init_from=str(run_dir), epochs=1)["run"]
     digest = sha256_of_file(run_dir / "best_model.keras")
@@ -69,6 +70,7 @@ def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
     assert not (Path(run) / "state").exists()
 
 
+@pytest.mark.slow
 def test_videos_that_the_source_learned_from_are_no_clean_test(
     run_dir, features_dir, tmp_path, caplog, monkeypatch
 ):
@@ -103,6 +105,7 @@ def test_the_optimiser_is_not_taken_over(run_dir, features_dir, tmp_path, monkey
     assert seen == [0]
 
 
+@pytest.mark.slow
 def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
     asked = {"init_from": str(run_dir), "head": "linear(dropout=0.4)"}
     run = train_quickly(features_dir, tmp_path, **asked, **NO_STEP)["run"]
@@ -110,6 +113,7 @@ def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
     assert loaded.get_layer("dropout").rate == 0.4
 
 
+@pytest.mark.slow
 def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path, monkeypatch):
     """It ends as one that was not interrupted, although the source is gone."""
     source = train_quickly(features_dir, tmp_path, run="source")["run"]
@@ -177,6 +181,7 @@ def test_what_does_not_fit_is_refused(run_dir, tmp_path, drawn, asked, told):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_head_of_other_sizes_is_refused(features_dir, tmp_path):
     small = "bilstm_attention(projection=4, units=2)"
     source = train_quickly(features_dir, tmp_path, run="a", head=small, epochs=1)["run"]

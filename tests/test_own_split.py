@@ -50,6 +50,7 @@ def evaluate(run, split) -> dict:
 # -- a final model
 
 
+@pytest.mark.slow
 def test_a_final_model_learns_from_all_videos(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     kept = write_splits(features).read_bytes()
@@ -62,6 +63,7 @@ def test_a_final_model_learns_from_all_videos(tmp_path):
     assert (features.parent / "splits.csv").read_bytes() == kept
 
 
+@pytest.mark.slow
 def test_recordings_stay_together(features_dir, tmp_path):
     run = train_quickly(features_dir, tmp_path, epochs=1, split_seed=5)["run"]
     group = {e.path: e.group for e in FeatureCache.open(features_dir).entries()}
@@ -69,6 +71,7 @@ def test_recordings_stay_together(features_dir, tmp_path):
     assert len(sides) == len(set(group.values()))
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_split(features_dir, tmp_path):
     one, two, again = (
         split_of(train_quickly(features_dir, tmp_path, epochs=1, run=n, split_seed=s)["run"])
@@ -78,6 +81,7 @@ def test_another_seed_is_another_split(features_dir, tmp_path):
     assert Counter(one.values()).keys() == {"train", "validation", "test"}
 
 
+@pytest.mark.slow
 def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
     """The draw is the one that extraction makes."""
     features = draw_features(tmp_path / "cache" / "space")
@@ -109,12 +113,14 @@ def test_evaluation_goes_by_the_run_s_split(features_dir, tmp_path):
         assert judged["accuracy"] == results[split]["accuracy"]
 
 
+@pytest.mark.slow
 def test_a_final_model_has_no_test(features_dir, tmp_path):
     run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
     with pytest.raises(CacheError, match="has train, validation"):
         evaluate(run, "test")
 
 
+@pytest.mark.slow
 def test_another_dataset_has_its_own_split(features_dir, tmp_path):
     """Paths that are the same there do not get this run's split."""
     run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
@@ -138,6 +144,7 @@ def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
     assert result["test"] is None and split_of(tmp_path / "run") == before
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_before_its_start_draws_it_too(
     features_dir, tmp_path, monkeypatch
 ):
@@ -153,6 +160,7 @@ def _interrupted(_):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_members_have_the_run_s_split(features_dir, tmp_path):
     run = Path(train_quickly(features_dir, tmp_path, epochs=1, seeds=2, **ALL)["run"])
     tables = [split_of(run / name) for name in (".", "seed_42", "seed_43")]
@@ -163,6 +171,7 @@ def test_members_have_the_run_s_split(features_dir, tmp_path):
 # -- what is given
 
 
+@pytest.mark.slow
 def test_a_given_split_stays(tmp_path, caplog):
     caplog.set_level(logging.WARNING, "violence_detection")
     logging.getLogger("violence_detection").propagate = True

@@ -143,6 +143,7 @@ def test_who_does_not_come_is_named(monkeypatch):
         assert re.search(f"within 0 s. Received: {named[0]}", str(one.exception(10)))
 
 
+@pytest.mark.slow
 def test_a_number_of_machines_that_differs_is_refused(monkeypatch):
     monkeypatch.setattr(peers, "_MEET_S", 1.0)
     named = addresses(3)
@@ -212,6 +213,7 @@ def started(way="wait", count=3) -> list[subprocess.Popen]:
     return processes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lost", "how"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)]
 )

@@ -25,6 +25,7 @@ def run_steps(profiler, last, first=1):
 # -- golden
 
 
+@pytest.mark.slow
 def test_a_training_leaves_a_trace_of_the_asked_steps(features_dir, tmp_path):
     """Two steps an epoch; the mark of each step is in the trace."""
     result = train_quickly(features_dir, tmp_path, epochs=3, profile="3,5")

@@ -150,6 +150,7 @@ def test_clips_of_every_class_are_shown(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch, epoch=3, epochs=4)
     train_quickly(features_dir, tmp_path, epochs=4, resume=True)

@@ -114,6 +114,7 @@ def test_machines_cannot_be_joined_by_a_process_that_computes():
         start(hosts=Hosts(("127.0.0.1:1", "127.0.0.1:2"), 1))
 
 
+@pytest.mark.slow
 def test_a_block_that_does_not_end_ends_the_process():
     code = """
 import time

@@ -103,6 +103,7 @@ def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_d
     assert ensemble["kept"]["seeds"] == [7, 8, 9] and ensemble["kept"]["ensemble"]
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
     judged = evaluation.evaluate(ensemble["run"], EvaluateConfig(bootstrap=100))
     assert judged["accuracy"] == ensemble["test"]["accuracy"]
@@ -122,6 +123,7 @@ def test_one_seed_leaves_what_it_always_left(run_dir):
 # -- going on
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(
     members, features_dir, tmp_path, monkeypatch
 ):
@@ -178,6 +180,7 @@ def test_a_kill_in_the_third_member_goes_on_there(features_dir, tmp_path):
 # -- error
 
 
+@pytest.mark.slow
 def test_force_loses_no_members_to_a_model_that_cannot_be_built(
     features_dir, tmp_path, monkeypatch
 ):

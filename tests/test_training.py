@@ -61,6 +61,7 @@ def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
     assert config["versions"]["tensorflow"]
 
 
+@pytest.mark.slow
 def test_equal_splits_have_one_digest_whatever_the_features(tmp_path):
     def digest(name, **drawn):
         features = draw_features(tmp_path / name, **drawn)
@@ -130,6 +131,7 @@ def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_augmentation_is_of_the_training_batches_alone(features_dir, tmp_path):
     """Without learning, it changes the loss of the first epoch and nothing of validation."""
     still = {"epochs": 1, "learning_rate": 1e-12, "head": "linear", "seed": 1}
@@ -153,6 +155,7 @@ def features_with_views(folder) -> Path:
     return cache.dir
 
 
+@pytest.mark.slow
 def test_cached_views_are_trained_on(tmp_path):
     features = features_with_views(tmp_path / "space")
     plain = train_quickly(features, tmp_path / "plain", epochs=1)

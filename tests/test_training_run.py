@@ -97,6 +97,7 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
     features_dir, tmp_path, monkeypatch
 ):
@@ -130,11 +131,13 @@ def test_resume_without_a_name_takes_the_newest_run(
     assert Path(training.train(config)["run"]).name == "newer"
 
 
+@pytest.mark.slow
 def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
     result = train_quickly(features_dir, tmp_path, epochs=1, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_state_starts_anew(
     features_dir, tmp_path, monkeypatch
 ):
@@ -156,6 +159,7 @@ def test_a_damaged_state_costs_an_epoch_but_not_the_run(
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == list("123")
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_before_its_features_were_made_is_found_again(
     features_dir, tmp_path, monkeypatch
 ):
@@ -180,6 +184,7 @@ def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
             again.__enter__()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", ["features", "checkpoint_dir"])
 def test_a_run_goes_on_where_it_and_its_features_are_now(tmp_path, monkeypatch, said):
     features = draw_features(tmp_path / "cache" / "space")
@@ -323,6 +328,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
         train_quickly(features, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch)
     training_state.save(tmp_path / "run" / "state", [np.zeros(3)], {})
@@ -370,6 +376,7 @@ def test_force_loses_no_run_before_the_new_one_can_start(
     assert (run_dir / "best_model.keras").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear(dropout=2)", "bilstm_attention(units=0)"])
 def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, head):
     train_quickly(features_dir, tmp_path, epochs=1)
@@ -397,6 +404,7 @@ def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monke
     assert tree_of(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
     features_dir, tmp_path, monkeypatch
 ):
@@ -445,6 +453,7 @@ def test_a_full_disk_does_not_block_the_name_of_a_run(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, epochs=1)
     (tmp_path / "run" / "training_config.json").write_text('{"settings": {"se')
@@ -462,6 +471,7 @@ def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatc
     assert training_run.choose(asked, force=False)[1].redraw_splits is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
 def test_a_resumed_run_keeps_its_smoothing(
     features_dir, tmp_path, monkeypatch, spelling
@@ -494,6 +504,7 @@ def test_a_run_whose_settings_were_altered_is_not_gone_on_with(
             train_quickly(features_dir, tmp_path, resume=True)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_feature_space(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
     _interrupt(features, tmp_path, monkeypatch)

@@ -126,6 +126,7 @@ def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
     assert other["best_settings"]["learning_rate"] not in chosen(study[1], "complete")
 
 
+@pytest.mark.slow
 def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
     read, read_clips = set(), dataset.read_clips
     monkeypatch.setattr(
@@ -187,6 +188,7 @@ def test_a_trial_that_is_clearly_worse_is_pruned(
 # -- going on
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_tried_again(
     study, features_dir, tmp_path, monkeypatch
 ):
@@ -203,6 +205,7 @@ def test_an_interrupted_trial_is_tried_again(
     assert not (tmp_path / "c" / "tune" / "trials").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_study_says_its_result_again_and_takes_more_trials(
     features_dir, tmp_path, monkeypatch
 ):

@@ -72,7 +72,7 @@ class TrainConfig(FeatureConfig):
         low=1,
         high=1024,
     )
-    learning_rate: float = option(5e-4, "Highest learning rate.", above=0.0, high=10.0)
+    learning_rate: float = option(2e-4, "Highest learning rate.", above=0.0, high=10.0)
     schedule: str = option(
         "warmup_cosine",
         "How the learning rate goes over the training.",
@@ -119,7 +119,7 @@ class TrainConfig(FeatureConfig):
         None, "Short for --loss focal; --no-use-focal-loss for crossentropy."
     )
     label_smoothing: float = option(
-        0.05, "Share of a label's weight spread over the classes.", low=0.0, high=0.5
+        0.0, "Share of a label's weight spread over the classes.", low=0.0, high=0.5
     )
     use_class_weights: bool = option(
         True, "Weigh classes by the inverse of their share of what is drawn."

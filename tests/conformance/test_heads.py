@@ -65,6 +65,7 @@ def test_a_head_goes_from_features_to_finite_float32_logits(head, frames, output
     assert np.isfinite(logits).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_reduced_precision_keeps_float32_logits_near_those_of_float32(head, policy):
@@ -75,6 +76,7 @@ def test_reduced_precision_keeps_float32_logits_near_those_of_float32(head, poli
     np.testing.assert_allclose(logits, exact(clips), atol=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
@@ -123,6 +125,7 @@ def test_a_feature_that_never_varies_is_not_blown_up(head):
     assert np.abs(built(examples.astype(np.float32))).max() < 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
