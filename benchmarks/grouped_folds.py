@@ -24,6 +24,7 @@ from violence_detection.dataset import Clips
 from violence_detection.runs import Run
 
 FOLDS = 5
+METHODS = ("linear", "last epoch", "chosen epoch")
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings"
     )
-    parser.add_argument("--baseline-only", action="store_true")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     arguments = parser.parse_args()
     runtime.import_tensorflow()
     logging.disable(logging.WARNING)
@@ -41,12 +42,14 @@ def main() -> None:
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     settings = {name: parsed(value) for name, value in settings.items()}
     clips, classes = read(arguments.features, settings.get("augment", "none"))
-    methods = {"linear": linear_scores}
-    if not arguments.baseline_only:
-        for name, last in (("last epoch", True), ("chosen epoch", False)):
-            methods[name] = functools.partial(
-                classifier_scores, classes=classes, settings=settings, last=last
-            )
+    learned = functools.partial(classifier_scores, classes=classes, settings=settings)
+    scores = (
+        linear_scores,
+        functools.partial(learned, last=True),
+        functools.partial(learned, last=False),
+    )
+    methods = dict(zip(METHODS, scores, strict=True))
+    methods = {name: methods[name] for name in arguments.methods}
     rows = {name: [] for name in methods}
     for seed in arguments.seeds:
         for name, method in methods.items():

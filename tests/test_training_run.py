@@ -235,11 +235,19 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "kills"), [(1, (5, 25)), (2, (15,))])
-def test_a_killed_training_ends_in_the_same_bits(
-    features_dir, tmp_path, devices, kills
-):
-    flags = ["--virtual-devices", devices] if devices > 1 else []
+@pytest.mark.parametrize(
+    ("flags", "kills"),
+    [
+        (
+            "--ema-decay 0.9 --sam-rho 0.05 --schedule one_cycle --sampling balanced "
+            "--augment mixup+jitter+noise --head linear(dropout=0.3)",
+            (5, 25),
+        ),
+        ("--virtual-devices 2 --swa-fraction 0.5 --gradient-accumulation 2", (45,)),
+    ],
+)
+def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, flags, kills):
+    flags = flags.split()
     with _start(features_dir, tmp_path / "whole", *flags) as whole:
         assert whole.wait() == 0, whole.communicate()
     run = tmp_path / "killed" / "run"
