@@ -9,27 +9,13 @@ import numpy as np
 from violence_detection import files
 from violence_detection.cache import Entry, FeatureCache, FeatureSpace
 
-VALIDATION = 64  # videos; the others are for training
+CLASSES = ("normal", "violent")
+_VALIDATION = 64  # videos; the others are for training
 
 
-def fill(folder: Path, features: np.ndarray, labels: np.ndarray) -> Path:
-    """Write a cache of features, float16 (N, T, D), and labels, (N,) of 0 and 1."""
-    cache, entries = FeatureCache(folder), []
-    for number, (array, label) in enumerate(zip(features, labels, strict=True)):
-        key = f"{number:06d}.mp4"
-        entries.append(
-            Entry(
-                path=key,
-                label=("no", "yes")[label],
-                group=str(number // 4),
-                split="validation" if number < VALIDATION else "train",
-                digest=hashlib.sha256(key.encode()).hexdigest(),
-                array_digest=cache.write_arrays(key, array[None])[0],
-                duration_s=2.0,
-            )
-        )
-    cache.write_manifest(entries)
-    frames, dim = features.shape[1:]
+def start(folder: Path, *, frames: int, dim: int) -> FeatureCache:
+    """A cache that says what its features are, without any."""
+    cache = FeatureCache(folder)
     space = FeatureSpace(
         backbone="efficientnetb0",
         layer="pool",
@@ -42,22 +28,44 @@ def fill(folder: Path, features: np.ndarray, labels: np.ndarray) -> Path:
         engine="tensorflow",
         precision="float32",
     )
+    folder.mkdir(parents=True)
     files.write_json(
         cache.extraction_path,
         {
             "complete": True,
             "dataset": {"name": "drawn", "dir": "/drawn"},
             "grouping": "table",
-            "classes": ["no", "yes"],
+            "classes": list(CLASSES),
             "fingerprint": space.fingerprint,
             "feature_space": dataclasses.asdict(space),
             "weights": {"source": "random", "digest": space.weights_digest, "seed": 0},
         },
     )
-    return folder
+    return cache
 
 
-def entries(cache: FeatureCache) -> list[Entry]:
-    from violence_detection import dataset
+def entry(number: int, *, label: int, split: str) -> Entry:
+    """A row of the manifest, without an array; four videos are of a recording."""
+    key = f"{number:06d}.mp4"
+    return Entry(
+        path=key,
+        label=CLASSES[label],
+        group=str(number // 4),
+        split=split,
+        digest=hashlib.sha256(key.encode()).hexdigest(),
+        array_digest="",
+        duration_s=2.0,
+    )
 
-    return dataset.usable_entries(cache)
+
+def fill(folder: Path, features: np.ndarray, labels: np.ndarray) -> FeatureCache:
+    """A cache of features, float16 (N, T, D), and labels, (N,) of 0 and 1."""
+    cache = start(folder, frames=features.shape[1], dim=features.shape[2])
+    entries = []
+    for number, (array, label) in enumerate(zip(features, labels, strict=True)):
+        split = "validation" if number < _VALIDATION else "train"
+        row = entry(number, label=label, split=split)
+        (digest,) = cache.write_arrays(row.path, array[None])
+        entries.append(dataclasses.replace(row, array_digest=digest))
+    cache.write_manifest(entries)
+    return cache

@@ -191,8 +191,7 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     """A trainer on a drawn cache, as the command makes it."""
     import drawn_cache
 
-    from violence_detection import runtime, training
-    from violence_detection.cache import FeatureCache
+    from violence_detection import dataset, runtime, training
     from violence_detection.config import TrainConfig
     from violence_detection.epochs import Trainer
     from violence_detection.runs import Run
@@ -206,13 +205,16 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     )
     if machine.xla != row.xla:
         sys.exit("XLA does not work here.")
-    cache = FeatureCache.open(
-        drawn_cache.fill(folder / "cache", *drawn(arguments.videos, row.dim))
-    )
-    clips = training.read_splits(cache, drawn_cache.entries(cache), ["no", "yes"])
+    cache = drawn_cache.fill(folder / "cache", *drawn(arguments.videos, row.dim))
+    entries = dataset.usable_entries(cache)
+    clips = training.read_splits(cache, entries, list(drawn_cache.CLASSES))
     config = TrainConfig(head=row.head, batch_size=row.batch_size)
     return Trainer(
-        Run(folder / "run"), config, machine, clips=clips, classes=["no", "yes"]
+        Run(folder / "run"),
+        config,
+        machine,
+        clips=clips,
+        classes=list(drawn_cache.CLASSES),
     )
 
 

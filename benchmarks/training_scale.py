@@ -1,0 +1,169 @@
+"""Training on a cache of many videos: its start, its memory, and an epoch.
+
+    python benchmarks/training_scale.py [--videos 31209] [--train 21845]
+
+Features are drawn, T = 20 and D = 1280, 1.6 GB for 31,209 videos. Each training is a process of
+its own: the first packs the features, the second finds them packed. Memory is what a process holds
+for itself (RssAnon), at its peak; pages of the mapped file, which the system takes back when it
+needs them, are not in it. Beside it stands that of a training on 320 videos.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import drawn_cache
+import numpy as np
+
+FRAMES, DIM = 20, 1280
+FEW = 320
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.step:
+        print(json.dumps(train(arguments)))
+        return
+    import machine
+
+    print(json.dumps(machine.describe()))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, videos in (("few", FEW), ("many", arguments.videos)):
+            share = arguments.train / arguments.videos
+            fill(Path(folder) / name, videos, int(videos * share))
+        for name, title in (
+            ("few", f"{FEW} videos"),
+            ("many", f"{arguments.videos:,} videos, packing"),
+            ("many", f"{arguments.videos:,} videos, packed"),
+            ("many", f"{arguments.videos:,} videos, packed, again"),
+        ):
+            done = in_own_process(Path(folder) / name)
+            print(
+                f"{title:32s} first step after {done['first_step_s']:5.1f} s, an epoch of "
+                f"{done['train_videos']:,} videos {done['epoch_s']:5.1f} s, memory "
+                f"{done['imported_mb']:.0f} MB with TensorFlow imported, {done['peak_mb']:.0f} MB "
+                f"at the peak"
+            )
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=int, default=31_209)
+    parser.add_argument("--train", type=int, default=21_845, help="of the videos")
+    parser.add_argument("--step", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def fill(folder: Path, videos: int, train: int) -> None:
+    """A cache whose arrays are all different; a tenth of those not trained on validate."""
+    from violence_detection.cache import FeatureCache, array_header
+
+    cache = drawn_cache.start(folder, frames=FRAMES, dim=DIM)
+    header, rng = array_header((FRAMES, DIM)), np.random.default_rng(0)
+    noise = rng.random((FRAMES, DIM), np.float32).astype("<f2")
+    entries = []
+    for number in range(videos):
+        split = "train" if number < train else "test"
+        if split == "test" and number % 10 == 0:
+            split = "validation"
+        if number == noise.size:  # all of its turns are taken
+            noise = -noise
+        content = header + np.roll(noise, number).tobytes()
+        entry = drawn_cache.entry(number, label=number % 2, split=split)
+        path = cache.array_path(entry.path)
+        path.write_bytes(content)  # a sync for each would take minutes
+        digest = hashlib.sha256(content).hexdigest()
+        entries.append(dataclasses.replace(entry, array_digest=digest))
+    FeatureCache(folder).write_manifest(entries)
+
+
+def in_own_process(folder: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, "--step", str(folder)]
+    started = {"STARTED_S": repr(time.time()), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **started}
+    )
+    if done.returncode:
+        sys.exit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# -- a process of its own
+
+
+def train(arguments: argparse.Namespace) -> dict[str, float]:
+    """One epoch, as the command trains."""
+    logging.disable(logging.WARNING)
+    from violence_detection import runtime, training
+    from violence_detection.config import TrainConfig
+    from violence_detection.training_step import TrainingStep
+
+    runtime.import_tensorflow()
+    memory = Memory()
+    imported = memory.now()
+    first: list[float] = []
+    step = TrainingStep.__call__
+
+    def timed(self, batch):
+        result = step(self, batch)
+        if not first:
+            float(result["loss"])
+            first.append(time.time() - float(os.environ["STARTED_S"]))
+        return result
+
+    TrainingStep.__call__ = timed
+    with memory, tempfile.TemporaryDirectory() as runs:
+        result = training.train(
+            TrainConfig(features=str(arguments.step), checkpoint_dir=runs, epochs=1)
+        )
+    count = result["videos"]["train"]
+    return {
+        "first_step_s": first[0],
+        "epoch_s": count / result["videos_per_s"],
+        "train_videos": count,
+        "imported_mb": imported / 2**20,
+        "peak_mb": memory.peak / 2**20,
+    }
+
+
+class Memory:
+    """Watches what this process holds for itself.
+
+    Attributes:
+        peak: Bytes, over the time that it is entered.
+    """
+
+    def __init__(self) -> None:
+        self.peak = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def now(self) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if "RssAnon" in line) * 1024
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self.peak = max(self.peak, self.now())
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+
+if __name__ == "__main__":
+    main()
