@@ -195,6 +195,7 @@ def test_patience_is_refused_where_all_epochs_are_run(asked):
     with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 where"):
         TrainConfig.of({"early_stopping_patience": 5, **asked})
     TrainConfig.of({"early_stopping_patience": 0, **asked})
+    assert TrainConfig.of(asked).early_stopping_patience == 0
 
 
 @pytest.mark.slow

@@ -127,6 +127,18 @@ def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_what_runs_all_epochs_may_be_fixed_or_searched(features_dir, tmp_path):
+    """Neither is refused for a patience that nobody asked for."""
+    searched = {"swa_fraction": [0.0, 0.5]}
+    for name, asked in (
+        ("fixed", {"swa_fraction": 0.5}),
+        ("searched", {"space": searched}),
+    ):
+        result = tune(features_dir, tmp_path / name, trials=2, **asked)
+        assert result["completed"] == 2
+
+
+@pytest.mark.slow
 def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
     read, read_clips = set(), dataset.read_clips
     monkeypatch.setattr(

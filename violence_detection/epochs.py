@@ -234,7 +234,7 @@ class Trainer:
             return True
         waited = len(self.history) - self.selection.best_epoch
         patience = self.config.early_stopping_patience
-        return self.config.stops_early and waited >= patience
+        return 0 < patience <= waited
 
     # -- what stays
 

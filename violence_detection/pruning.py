@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import keras
 
-from violence_detection import model
-from violence_detection.dataset import Clips
 from violence_detection.lesson import log_loss
+from violence_detection.validation import Validation
 
 
 class EpochScores(keras.callbacks.Callback):
@@ -14,27 +13,27 @@ class EpochScores(keras.callbacks.Callback):
 
     Args:
         monitor: `val_loss`, `val_auc` or `val_accuracy`.
-        validation: Videos that it is of.
         report: Told the score of each epoch, from 1; whether to stop.
 
     Attributes:
+        validation: Of the training, once that is built.
         values: The scores so far; of `val_loss` the cross-entropy, which can be compared
             between trainings with different losses. An AUC that is not defined is 0.5.
         stopped: Whether `report` ended the training.
     """
 
-    def __init__(
-        self, monitor: str, validation: Clips, report: Callable[[int, float], bool]
-    ) -> None:
+    validation: Validation
+
+    def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:
         super().__init__()
-        self._monitor, self._validation, self._report = monitor, validation, report
+        self._monitor, self._report = monitor, report
         self.values: list[float] = []
         self.stopped = False
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         if self._monitor == "val_loss":
-            probability = model.probabilities(self.model, self._validation.features)
-            value = log_loss(self._validation.labels, probability)
+            labels = self.validation.clips.labels
+            value = log_loss(labels, self.validation.probability)
         else:
             value = logs[self._monitor]
             value = 0.5 if value is None else value

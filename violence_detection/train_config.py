@@ -157,7 +157,8 @@ class TrainConfig(FeatureConfig):
     )
     early_stopping_patience: int = option(
         15,
-        "Epochs without a better one before training stops; 0 never stops.",
+        "Epochs without a better one before training stops; 0 never stops, as with "
+        "--swa-fraction and --monitor none.",
         low=0,
     )
     checkpoint_epochs: int = option(
@@ -197,8 +198,7 @@ class TrainConfig(FeatureConfig):
                 f"{self.gradient_accumulation}, batch_size={self.batch_size}"
             )
         self._check_members()
-        if "early_stopping_patience" in self.given and self.early_stopping_patience:
-            self._check_can_stop()
+        self._resolve_patience()
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
@@ -212,19 +212,17 @@ class TrainConfig(FeatureConfig):
                 f"{self.seed} + {self.seeds}"
             )
 
-    @property
-    def stops_early(self) -> bool:
-        """Whether a training may end before its last epoch."""
-        runs_all = self.swa_fraction or self.monitor == "none"
-        return self.early_stopping_patience > 0 and not runs_all
-
-    def _check_can_stop(self) -> None:
-        if not self.stops_early:
+    def _resolve_patience(self) -> None:
+        """Make it 0 where all epochs are run."""
+        if not self.swa_fraction and self.monitor != "none":
+            return
+        if "early_stopping_patience" in self.given and self.early_stopping_patience:
             raise ConfigError(
                 "`early_stopping_patience` must be 0 where all epochs are run. Received: "
                 f"early_stopping_patience={self.early_stopping_patience} with monitor="
                 f"{self.monitor}, swa_fraction={self.swa_fraction}"
             )
+        object.__setattr__(self, "early_stopping_patience", 0)
 
     @property
     def decoders(self) -> int | None:

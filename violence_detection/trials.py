@@ -127,8 +127,9 @@ class Judges:
             return self._config.prune and trial.should_prune()
 
         lesson = self._lesson(part)
-        scores = EpochScores(config.monitor, lesson.clips["validation"], report)
+        scores = EpochScores(config.monitor, report)
         trainer = lesson.trainer(run, config, [scores])
+        scores.validation = trainer.validation
         lesson.begin(run, config, trainer)
         trainer.run_epochs()
         if scores.stopped:
@@ -151,7 +152,8 @@ class Judges:
             "checkpoint_epochs": 0,
             "resume": False,
         }
-        return TrainConfig(**settings, given=self._config.given | settings.keys())
+        varied = {name.partition(".")[0] for name in chosen}
+        return TrainConfig(**settings, given=self._config.given | varied)
 
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]
