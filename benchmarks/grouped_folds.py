@@ -17,7 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import dataset, model, runtime, splits, training, videos
+from violence_detection import (
+    batching,
+    dataset,
+    model,
+    runtime,
+    splits,
+    training,
+    videos,
+)
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -81,7 +89,7 @@ def read(folder: str, augment: str) -> tuple[Clips, list[str]]:
     entries = dataset.usable_entries(cache)
     classes = training.classes_of(entries)
     clips = dataset.read_clips(cache, entries, classes)
-    if dataset.reads_views(augment):
+    if batching.reads_views(augment):
         clips = dataset.with_views(cache, clips)
     return clips, classes
 

@@ -65,7 +65,7 @@ def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
     members = []
     for _ in range(2):
         one = model.build_classifier(
-            head="linear", features=clips, classes=classes, use_cudnn=False
+            head="linear", features=clips, classes=classes, recurrence="loop"
         )
         for weight in one.trainable_variables:
             weight.assign(rng.normal(size=weight.shape))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_features
 
-from violence_detection import dataset, training
+from violence_detection import batching, dataset, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.epochs import Trainer
@@ -188,18 +188,19 @@ def test_a_poisoned_sample_on_either_replica_costs_one_step_and_no_weight(
     replica, sam_rho, features, tmp_path, monkeypatch
 ):
     """In float16; the same batch is poisoned for one device, which must do the same."""
-    poisoned = dataset.batches
+    poisoned = batching.batches
 
     def with_one(*arguments, **named):
         def poison(number, batch):
             clips, goals, weights = batch
             row = tf.one_hot(replica * BATCH // 2, tf.shape(clips)[0])[:, None, None]
-            bad = tf.where((number == 1) & (row > 0), float("inf"), clips)
+            infinite = tf.constant(np.inf, clips.dtype)
+            bad = tf.where((number % STEPS_PER_EPOCH == 1) & (row > 0), infinite, clips)
             return bad, goals, weights
 
         return poisoned(*arguments, **named).enumerate().map(poison)
 
-    monkeypatch.setattr(dataset, "batches", with_one)
+    monkeypatch.setattr(batching, "batches", with_one)
     asked = {"precision": "mixed_float16", "sam_rho": sam_rho, "ema_decay": 0.9}
     before, one, one_shown, alone = trained(1, features, tmp_path, **asked)
     _, two, two_shown, both = trained(2, features, tmp_path, **asked)

@@ -19,7 +19,7 @@ SHELVES
 runtime provenance peers schedule metrics figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
-packed dataset model origin selection validation averaging training_step learner
+packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 pruning trials tuning
 evaluation prediction people drawing demo

@@ -24,7 +24,7 @@ def clips(rng) -> np.ndarray:
 
 def linear(clips, classes=2) -> keras.Model:
     classifier = model.build_classifier(
-        head="linear", features=clips, classes=classes, use_cudnn=False
+        head="linear", features=clips, classes=classes, recurrence="loop"
     )
     for weight in classifier.trainable_variables:
         weight.assign(np.random.default_rng(1).normal(size=weight.shape))
@@ -128,5 +128,5 @@ def test_an_unknown_argument_of_a_head_is_named(clips):
         ConfigError, match="heads/linear takes .*dropout.*. Received: depth"
     ):
         model.build_classifier(
-            head="linear(depth=3)", features=clips, classes=2, use_cudnn=False
+            head="linear(depth=3)", features=clips, classes=2, recurrence="loop"
         )

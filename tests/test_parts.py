@@ -144,7 +144,7 @@ def test_the_nearest_word_is_offered_only_when_it_is_near():
     ],
 )
 def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, told):
-    known = ("examples", "outputs", "use_cudnn")
+    known = ("examples", "outputs", "recurrence")
     with pytest.raises(ConfigError) as caught:
         parts.check_arguments("heads", spec, known=known)
     assert told in str(caught.value)

@@ -1,19 +1,13 @@
 """One step over several devices is one step on one device, whatever the batch holds."""
 
-import math
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from violence_detection import dataset, model, parts, runtime
+from violence_detection import batching, model, parts, runtime
 from violence_detection.dataset import Clips
-from violence_detection.training_step import (
-    TrainingStep,
-    separate_dropout,
-    steps_per_epoch,
-)
+from violence_detection.training_step import TrainingStep, separate_dropout
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
 TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
@@ -70,18 +64,16 @@ def drawn_clips(count=VIDEOS) -> Clips:
 
 def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
     """Results of some steps over epochs of batches that do not divide evenly."""
-    results, epoch = [], 0
     weights = np.ones(len(clips), np.float32) if weights is None else weights
-    while len(results) < steps:
-        epoch += 1
-        order = dataset.epoch_order(len(clips), seed=0, epoch=epoch)
-        batches = dataset.batches(
-            clips, weights, classes=2, order=order, batch_size=batch_size
-        )
-        for batch in step.strategy.experimental_distribute_dataset(batches):
-            result = step(batch)
-            results.append({name: float(value) for name, value in result.items()})
-    return results
+    order = lambda epoch: batching.epoch_order(len(clips), seed=0, epoch=epoch)
+    batches = batching.batches(
+        clips, weights, classes=2, order=order, batch_size=batch_size
+    )
+    batches = iter(step.strategy.experimental_distribute_dataset(batches))
+    results = [step(next(batches)) for _ in range(steps)]
+    return [
+        {name: float(value) for name, value in result.items()} for result in results
+    ]
 
 
 def weights_of(step) -> np.ndarray:
@@ -129,13 +121,6 @@ def test_the_rate_of_a_step_is_that_of_its_middle():
     assert float(step.optimizer.learning_rate) == pytest.approx(0.0025)
 
 
-@pytest.mark.parametrize(
-    ("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)]
-)
-def test_an_epoch_has_a_step_for_the_videos_that_remain(videos, steps):
-    assert steps_per_epoch(videos, 8) == steps == math.ceil(videos / 8)
-
-
 # -- relation
 
 
@@ -174,7 +159,7 @@ def test_two_replicas_train_every_head_as_one_device_does(head):
 
     def build():
         built = model.build_classifier(
-            head=head, features=clips.features, classes=2, use_cudnn=False
+            head=head, features=clips.features, classes=2, recurrence="loop"
         )
         for layer in built.layers:
             if isinstance(layer, keras.layers.Dropout):
@@ -257,7 +242,7 @@ def test_a_restored_step_goes_on_where_it_was():
 def poisoned(row: int) -> Clips:
     """A batch of which row 0 is on replica 0, and row 4 on replica 1."""
     clips = drawn_clips(BATCH)
-    position = int(dataset.epoch_order(BATCH, seed=0, epoch=1)[row])
+    position = int(batching.epoch_order(BATCH, seed=0, epoch=1)[row])
     clips.features[position] = np.inf
     return clips
 

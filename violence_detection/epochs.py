@@ -4,14 +4,15 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from violence_detection import (
-    dataset,
+    batching,
     files,
     learner,
     parts,
@@ -29,7 +30,7 @@ from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.selection import EpochSelection
-from violence_detection.training_step import separate_dropout, steps_per_epoch
+from violence_detection.training_step import AT_ONCE, separate_dropout
 from violence_detection.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -71,13 +72,16 @@ class Trainer:
         self.selection = EpochSelection(
             clips["validation"].groups, tolerant=config.monitor == "val_loss"
         )
-        shares = dataset.drawn_shares(self.train.labels, len(classes), config.sampling)
+        shares = batching.drawn_shares(self.train.labels, len(classes), config.sampling)
         self.weights = _video_weights(
             self.train.labels, shares, config.use_class_weights
         )
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
-        self.augment = dataset.augmentation(config.augment, self.train)
+        self._steps_per_epoch = batching.steps_per_epoch(
+            len(self.train), config.batch_size
+        )
+        self.augment = batching.augmentation(config.augment, self.train)
         loss = parts.load(
             "losses",
             config.loss,
@@ -96,7 +100,7 @@ class Trainer:
         )
         self.xla = machine.xla
         if machine.xla and machine.gpus:
-            batch = next(iter(self.batches(1)))
+            batch = next(self.batches())
             self.xla = self.peers.of_chief(learner.xla_is_faster(build, batch))
         self.step = build(xla=self.xla)
         self.classifier, self.average = self.step.classifier, self.step.average
@@ -109,8 +113,7 @@ class Trainer:
                 validation=self.validation,
                 schedule=self.step.schedule,
                 epochs=config.epochs,
-                steps=config.epochs
-                * steps_per_epoch(len(self.train), config.batch_size),
+                steps=config.epochs * self._steps_per_epoch,
             ),
             *([self.profiler] if self.profiler else []),
             *callbacks,
@@ -130,13 +133,14 @@ class Trainer:
         self._restore()
         self.peers.check_same(start=self._start_digest())
         left = self.config.epochs - len(self.history)
+        batches = self.batches(first_epoch=len(self.history) + 1)
         self.classifier.stop_training = False
         self._watch.on_train_begin()
         try:
             with progress.track("Training", left, "epochs") as tick:
                 over = self.peers.of_chief(self._is_over())
                 while not over:
-                    self._epoch(len(self.history) + 1)
+                    self._epoch(len(self.history) + 1, batches)
                     # Nobody leaves at a tick before the chief has saved the epoch.
                     over = self.peers.of_chief(self._is_over())
                     tick()
@@ -163,9 +167,9 @@ class Trainer:
             **traced,
         }
 
-    def _epoch(self, epoch: int) -> None:
+    def _epoch(self, epoch: int, batches: Iterator[tuple]) -> None:
         self._watch.on_epoch_begin(epoch - 1)
-        row = self._learn(epoch)
+        row = self._learn(epoch, batches)
         self.average.after_epoch(epoch)
         if not self.peers.is_chief:
             self.history.append(row)
@@ -178,36 +182,44 @@ class Trainer:
             self._watch.on_epoch_end(epoch - 1, row)
         self._save_state()
 
-    def batches(self, epoch: int) -> Iterable[tuple]:
-        """What the step learns from in an epoch, dealt out to the replicas."""
-        batches = dataset.batches(
+    def batches(self, first_epoch: int = 1) -> Iterator[tuple]:
+        """What the step learns from, one epoch after the other, dealt out to the replicas."""
+        return iter(self.machine.distributed(self.dataset(first_epoch)))
+
+    def dataset(self, first_epoch: int = 1) -> tf.data.Dataset:
+        """What the step learns from; see `batching.batches`."""
+        return batching.batches(
             self.train,
             self.weights,
             classes=len(self.classes),
-            order=dataset.sampled_order(
+            order=lambda epoch: batching.sampled_order(
                 self.train.labels,
                 self.config.sampling,
                 seed=self.config.seed,
                 epoch=epoch,
             ),
             batch_size=self.config.batch_size,
+            first_epoch=first_epoch,
             replicas=self.machine.replicas * self.config.gradient_accumulation,
             share=self.machine.share,
             augment=self.augment,
             seed=self.config.seed,
-            epoch=epoch,
         )
-        return self.machine.distributed(batches)
 
-    def _learn(self, epoch: int) -> dict[str, Any]:
+    def _learn(self, epoch: int, batches: Iterator[tuple]) -> dict[str, Any]:
         """One pass over the training videos; the first part of its row of the history."""
         start_s = time.monotonic()
-        steps = []
-        for batch in self.batches(epoch):
+        at_once = 1 if self.profiler else AT_ONCE  # its span begins and ends at any
+        results, left = [], self._steps_per_epoch
+        while left:
             self._watch.on_train_batch_begin(self.step.steps)
-            steps.append(self.step(batch))
-            self._watch.on_train_batch_end(self.step.steps - 1, steps[-1])
-        steps = {name: np.array([step[name] for step in steps]) for name in steps[0]}
+            results.append(self.step.run(batches, min(left, at_once)))
+            self._watch.on_train_batch_end(self.step.steps - 1, results[-1])
+            left -= len(results[-1]["loss"])
+        steps = {
+            name: np.concatenate([result[name] for result in results])
+            for name in results[0]
+        }
         rate = len(self.train) / (time.monotonic() - start_s)
         self._check_finite(steps["finite"], epoch)
         sound = steps["finite"] > 0

@@ -15,14 +15,11 @@ from violence_detection.averaging import (
     NoAverage,
     StochasticAverage,
 )
+from violence_detection.batching import steps_per_epoch
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.runtime import Machine
-from violence_detection.training_step import (
-    TrainingStep,
-    separate_dropout,
-    steps_per_epoch,
-)
+from violence_detection.training_step import TrainingStep, separate_dropout
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +55,7 @@ def build_step(
             head=config.head,
             features=train.features,
             classes=classes,
-            use_cudnn=machine.gpus > 0 and not xla,
+            recurrence=_recurrence(gpus=machine.gpus, xla=xla),
         )
         if initial is not None:
             classifier = model.begun_with(classifier, initial)
@@ -108,6 +105,12 @@ def xla_is_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
         return True
     log.warning(f"XLA is off, because it is slower here: with it {told}.")
     return False
+
+
+def _recurrence(*, gpus: int, xla: bool) -> str:
+    if xla:
+        return "loop"  # unrolled, XLA compiles for much longer and gains nothing
+    return "cudnn" if gpus else "unrolled"
 
 
 def _uses_cudnn(classifier: keras.Model) -> bool:

@@ -18,7 +18,7 @@ _EXAMPLES = 2048
 
 
 def build_classifier(
-    *, head: str, features: np.ndarray, classes: int, use_cudnn: bool
+    *, head: str, features: np.ndarray, classes: int, recurrence: str
 ) -> "keras.Model":
     """A model from features (B, T, D) to float32 logits: (B, 1) for two classes, else (B, K).
 
@@ -27,7 +27,8 @@ def build_classifier(
         features: The training clips, float16 (N, T, D); the head standardises by up to 2048
             of them, evenly spaced.
         classes: K.
-        use_cudnn: Whether a GPU may use cuDNN's LSTM.
+        recurrence: How one is computed: `cudnn` (on a GPU, where XLA does not compile), `loop`, or
+            `unrolled`, which is faster than a loop on a CPU. The weights are the same.
     """
     step = -(-len(features) // _EXAMPLES)
     return parts.load(
@@ -35,7 +36,7 @@ def build_classifier(
         head,
         examples=features[::step],
         outputs=1 if classes == 2 else classes,
-        use_cudnn=use_cudnn,
+        recurrence=recurrence,
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Profiler(keras.callbacks.Callback):
             return
         is_last = batch + 1 == self._last
         if is_last:
-            float(logs["loss"])  # waits until the devices have done the step
+            np.asarray(logs["loss"])  # waits until the devices have done the step
         self._step.close()
         if is_last:
             self._stop()

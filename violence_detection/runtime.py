@@ -2,7 +2,6 @@
 
 import contextlib
 import faulthandler
-import itertools
 import logging
 import os
 import signal
@@ -60,15 +59,16 @@ class Machine:
         return number * self.replicas // machines
 
     def distributed(self, batches: "tf.data.Dataset") -> Iterable:
-        """Batches over the replicas: one machine's whole ones, or its share of each."""
+        """Endless batches over the replicas: one machine's whole ones, or its share of each.
+
+        With a last one, TensorFlow would ask all machines before each whether there is one.
+        """
         if self.hosts is None:
             return self.strategy.experimental_distribute_dataset(batches)
-        # With a last batch, TensorFlow would ask all machines before each whether there is one.
-        steps = int(batches.cardinality())
         rows = batches.element_spec[0].shape[0] * len(self.hosts) // self.replicas
-        endless = batches.rebatch(rows).repeat()
-        shares = self.strategy.distribute_datasets_from_function(lambda _: endless)
-        return itertools.islice(shares, steps)
+        return self.strategy.distribute_datasets_from_function(
+            lambda _: batches.rebatch(rows)
+        )
 
 
 def import_tensorflow() -> None:
@@ -141,6 +141,7 @@ def start(
     policy = precision(mixed_precision, gpus=gpus)
     keras.config.set_dtype_policy(policy)
     compiled = _xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
+    _use_float16_unheard()
     return Machine(strategy, policy, compiled, gpus, hosts)
 
 
@@ -314,6 +315,15 @@ def _devices(virtual_devices: int | None) -> list[str]:
 
     kind = "CPU" if virtual_devices else "GPU"
     return [device.name for device in tf.config.list_logical_devices(kind)]
+
+
+def _use_float16_unheard() -> None:
+    """Features are kept in float16; that oneDNN leaves it to Eigen, TensorFlow prints as an error
+    at its first use."""
+    import tensorflow as tf
+
+    with _stderr_aside():
+        tf.function(tf.identity)(tf.zeros((), tf.float16))
 
 
 def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:

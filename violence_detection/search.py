@@ -34,7 +34,7 @@ _FIXED = set(
 _SHELVES = {"head": "heads", "loss": "losses"}
 # What a part is given besides what its spec says.
 _CONTEXT = {
-    "head": ("examples", "outputs", "use_cudnn"),
+    "head": ("examples", "outputs", "recurrence"),
     "loss": ("label_smoothing", "class_shares"),
 }
 _DEFAULT = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import (
+    batching,
     dataset,
     parts,
     runtime,
@@ -73,7 +74,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
             if origin and not (config.resume and run.started):
                 origin.check(cache, classes)
                 origin.warn_of_met(cache, entries)
-            views = dataset.reads_views(config.augment)
+            views = batching.reads_views(config.augment)
             clips = read_splits(cache, entries, classes, views=views)
             lesson = Lesson(
                 machine, cache, entries, classes, clips, failures, origin, peers
@@ -110,7 +111,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         cache = FeatureCache.open(config.features)
         entries = training_run.entries_of(run, config, cache)
         counts = Counter(entry.split for entry in entries)
-        if dataset.reads_views(config.augment):
+        if batching.reads_views(config.augment):
             dataset.view_count(entries)
         planned["classes"] = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
@@ -180,10 +181,10 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         )
         videos.normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
-    dataset.check_augmentation(config.augment)
+    batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
     parts.check_arguments(
-        "heads", config.head, known=("examples", "outputs", "use_cudnn")
+        "heads", config.head, known=("examples", "outputs", "recurrence")
     )
     parts.load(
         "losses",
@@ -219,7 +220,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         **shared | {"workers": config.decoders},
         batch_size=config.extract_batch_size,
         mixed_precision=config.extract_mixed_precision,
-        views=1 if dataset.reads_views(config.augment) else 0,
+        views=1 if batching.reads_views(config.augment) else 0,
         given=config.given,
     )
 

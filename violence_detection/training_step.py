@@ -6,7 +6,7 @@ not of a replica's share. One device and many go the same way.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -14,6 +14,9 @@ import tensorflow as tf
 
 from violence_detection.averaging import Average, NoAverage
 
+AT_ONCE = 8  # steps
+
+_RESULTS = ("loss", "gradient_norm", "finite")
 _FIRST_SCALE, _LARGEST_SCALE = 2.0**15, 2.0**24
 _GROWTH_STEPS = 2000
 
@@ -69,19 +72,41 @@ class TrainingStep:
         )
         self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
         self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
-        self._global_step = tf.function(self._learn)
+        self._one_step = tf.function(self._learn)
+        self._some_steps = tf.function(self._learn_some)
 
     def __call__(self, batch: tuple) -> dict[str, tf.Tensor]:
-        """Learn from one batch of features (B, T, D), targets (B, K) and weights (B,).
+        """Learn from one batch of features (B, T, D), in float16 or float32, targets (B, K) and
+        weights (B,).
 
         Returns:
             loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step),
             float32 scalars that may still be in the making.
         """
+        (rate,) = self._next_rates(1)
+        self.optimizer.learning_rate.assign(rate)
+        return self._one_step(batch)
+
+    def run(self, batches: Iterator[tuple], steps: int) -> dict[str, tf.Tensor]:
+        """Learn from the next few batches without coming back to Python in between.
+
+        Args:
+            batches: Of a dataset, or one dealt out to the replicas.
+            steps: At most `AT_ONCE`.
+
+        Returns:
+            As a call, for each step, (steps,).
+        """
+        rates = np.zeros(AT_ONCE, np.float32)
+        rates[:steps] = self._next_rates(steps)
+        results = self._some_steps(batches, rates, np.int32(steps))
+        return {name: values[:steps] for name, values in results.items()}
+
+    def _next_rates(self, steps: int) -> list[float]:
         # The schedule at the middle of the step is 0 neither at the first nor at the last.
-        self.optimizer.learning_rate.assign(self.schedule(self.steps + 0.5))
-        self.steps += 1
-        return self._global_step(batch)
+        rates = [self.schedule(self.steps + step + 0.5) for step in range(steps)]
+        self.steps += steps
+        return rates
 
     @property
     def scale(self) -> float:
@@ -101,6 +126,20 @@ class TrainingStep:
         self._sound_steps.assign(int(state["sound_steps"]))
 
     # -- in the graph, over all replicas
+
+    def _learn_some(self, batches, rates, steps):
+        # Always of one length: another one would be traced anew.
+        results = {name: tf.TensorArray(tf.float32, AT_ONCE) for name in _RESULTS}
+        for number in tf.range(steps):
+            # Steps follow on each other: to begin several at once only costs.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            self.optimizer.learning_rate.assign(rates[number])
+            result = self._learn(next(batches))
+            results = {
+                name: array.write(number, result[name])
+                for name, array in results.items()
+            }
+        return {name: array.stack() for name, array in results.items()}
 
     def _learn(self, batch):
         loss, gradients, norm = self._reduced_gradients(batch)
@@ -194,6 +233,7 @@ class TrainingStep:
         return loss, gradients
 
     def _piece_gradients(self, features, targets, weights, scale):
+        features = tf.cast(features, tf.float32)
         variables = [variable.value for variable in self.classifier.trainable_variables]
         with tf.GradientTape() as tape:
             logits = self.classifier(features, training=True)
@@ -223,7 +263,3 @@ def separate_dropout(
             strategy.experimental_local_results(variable.value), first_replica
         ):
             local.assign(first + np.array([replica, 0], first.dtype))
-
-
-def steps_per_epoch(videos: int, batch_size: int) -> int:
-    return math.ceil(videos / batch_size)

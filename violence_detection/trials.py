@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import dataset, files, search, training, training_run
+from violence_detection import batching, files, search, training, training_run
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
@@ -165,7 +165,7 @@ class Judges:
             self._cache,
             entries,
             self._classes,
-            views=any(map(dataset.reads_views, augments)),
+            views=any(map(batching.reads_views, augments)),
         )
         return Lesson(
             self._machine, self._cache, entries, self._classes, clips, [], self._origin

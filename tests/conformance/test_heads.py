@@ -34,13 +34,13 @@ SEQUENCE_HEADS = [head for head in HEADS if "change" in ARGUMENTS[head]]
 RECURRENT_HEADS = ["bilstm_attention", "gru_attention"]
 
 
-def build(head, *, frames=5, dim=6, outputs=1, policy="float32", use_cudnn=False):
+def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loop"):
     """A head on drawn examples, with no weight left at zero, and the examples."""
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with runtime.dtype_policy(policy):
         built = parts.load(
-            "heads", head, examples=examples, outputs=outputs, use_cudnn=use_cudnn
+            "heads", head, examples=examples, outputs=outputs, recurrence=recurrence
         )
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
@@ -106,7 +106,7 @@ def test_every_weight_of_a_head_learns(head):
 def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""
     built, clips = build(head)
-    scaled = parts.load("heads", head, examples=8 * clips, outputs=1, use_cudnn=False)
+    scaled = parts.load("heads", head, examples=8 * clips, outputs=1, recurrence="loop")
     trained = [one.path for one in built.trainable_variables]
     for one, other in zip(
         scaled.trainable_variables, built.trainable_variables, strict=True
@@ -120,7 +120,7 @@ def test_a_head_standardises_by_its_examples(head):
 def test_a_feature_that_never_varies_is_not_blown_up(head):
     examples = np.random.default_rng(0).normal(size=(8, 5, 6)).astype(np.float16)
     examples[..., 0] = 3.0
-    built = parts.load("heads", head, examples=examples, outputs=1, use_cudnn=False)
+    built = parts.load("heads", head, examples=examples, outputs=1, recurrence="loop")
     examples[..., 0] = 3.01
     assert np.abs(built(examples.astype(np.float32))).max() < 100
 
@@ -177,11 +177,11 @@ def test_every_argument_of_a_head_changes_what_it_answers(head):
         assert np.abs(changed - plain).max() > 1e-3, name
 
 
-@pytest.mark.parametrize("use_cudnn", [True, False])
+@pytest.mark.parametrize("recurrence", ["cudnn", "loop", "unrolled"])
 @pytest.mark.parametrize("head", HEADS)
-def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, use_cudnn):
+def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
     """What cuDNN asks of a recurrence is what Keras gives unless told otherwise."""
-    built, _ = build(head, use_cudnn=use_cudnn)
+    built, _ = build(head, recurrence=recurrence)
     recurrences = [
         one
         for layer in built.layers
@@ -190,8 +190,21 @@ def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, use_cudnn):
     ]
     assert len(recurrences) == (2 if head in RECURRENT_HEADS else 0)
     for layer in recurrences:
-        assert layer.use_cudnn == ("auto" if use_cudnn else False)
+        assert layer.use_cudnn == ("auto" if recurrence == "cudnn" else False)
         assert layer.recurrent_dropout == 0 and getattr(layer, "reset_after", True)
+        assert layer.unroll is (recurrence == "unrolled")
+
+
+@pytest.mark.parametrize("head", RECURRENT_HEADS)
+def test_however_a_recurrence_is_computed_it_answers_the_same(head):
+    looped, examples = build(head, frames=20)
+    unrolled, _ = build(head, frames=20, recurrence="unrolled")
+    np.testing.assert_allclose(unrolled(examples), looped(examples), atol=1e-5)
+
+
+def test_long_clips_are_not_unrolled():
+    built, _ = build("bilstm_attention", frames=33, recurrence="unrolled")
+    assert not built.get_layer("bilstm_1").forward_layer.unroll
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])

@@ -15,6 +15,8 @@ from violence_detection.heads._layers import (
     statistics_of,
 )
 
+_UNROLLED_FRAMES = 32  # of more, the start takes seconds longer
+
 
 def build(
     name: str,
@@ -75,14 +77,23 @@ def build(
 
 
 def recurrence(
-    cell: type[keras.layers.RNN], name: str, *, layers: int, units: int, use_cudnn: bool
+    cell: type[keras.layers.RNN], name: str, *, layers: int, units: int, computed: str
 ) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
-    """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units)."""
+    """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units).
+
+    Args:
+        computed: `cudnn`, `unrolled` (frame after frame in the graph, where frames are few) or
+            `loop`.
+    """
 
     def read(hidden):
         for number in range(1, layers + 1):
+            few = hidden.shape[1] <= _UNROLLED_FRAMES
             one_way = cell(
-                units, return_sequences=True, use_cudnn="auto" if use_cudnn else False
+                units,
+                return_sequences=True,
+                use_cudnn="auto" if computed == "cudnn" else False,
+                unroll=computed == "unrolled" and few,
             )
             both_ways = keras.layers.Bidirectional(one_way, name=f"{name}_{number}")
             hidden = both_ways(hidden)

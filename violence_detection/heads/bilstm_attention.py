@@ -13,7 +13,7 @@ def build(
     *,
     examples: np.ndarray,
     outputs: int,
-    use_cudnn: bool,
+    recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 8)] = 1,
     units: Annotated[int, Range(1, 4096)] = 32,
@@ -27,7 +27,7 @@ def build(
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
         outputs: K.
-        use_cudnn: Let a GPU use cuDNN's LSTM, which XLA cannot compile.
+        recurrence: How it is computed, see `model.build_classifier`.
         projection: Size that the features are reduced to before the recurrence.
         layers, units: Of the LSTMs, in each direction.
         feature_dropout: Share of the features that the recurrence does not see, for a
@@ -40,7 +40,7 @@ def build(
     return _sequence.build(
         "bilstm_attention",
         _sequence.recurrence(
-            keras.layers.LSTM, "bilstm", layers=layers, units=units, use_cudnn=use_cudnn
+            keras.layers.LSTM, "bilstm", layers=layers, units=units, computed=recurrence
         ),
         examples=examples,
         outputs=outputs,

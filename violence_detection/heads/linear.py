@@ -18,7 +18,7 @@ def build(
     *,
     examples: np.ndarray,
     outputs: int,
-    use_cudnn: bool,
+    recurrence: str,
     dropout: Annotated[float, Range(0, 0.99)] = 0.0,
 ) -> keras.Model:
     """A model from features (B, T, D) to float32 logits (B, outputs).
@@ -26,7 +26,7 @@ def build(
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
         outputs: K.
-        use_cudnn: Not used: there is no recurrence.
+        recurrence: Not used: there is none.
         dropout: Share of the statistics that is dropped in training.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")

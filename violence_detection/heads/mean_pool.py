@@ -13,7 +13,7 @@ def build(
     *,
     examples: np.ndarray,
     outputs: int,
-    use_cudnn: bool,
+    recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     units: Annotated[int, Range(1, 8192)] = 64,
     feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
@@ -27,7 +27,7 @@ def build(
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
         outputs: K.
-        use_cudnn: Not used: there is no recurrence.
+        recurrence: Not used: there is none.
         projection: Size that the features of each frame are reduced to.
         units: Of the dense layer behind the mean.
         feature_dropout: Share of the features that are dropped, for a whole clip at a time.

@@ -13,7 +13,7 @@ def build(
     *,
     examples: np.ndarray,
     outputs: int,
-    use_cudnn: bool,
+    recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 10)] = 2,
     kernel: Annotated[int, Range(2, 15)] = 3,
@@ -31,7 +31,7 @@ def build(
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
         outputs: K.
-        use_cudnn: Not used: there is no recurrence.
+        recurrence: Not used: there is none.
         projection: Size that the features are reduced to, and channels of the convolutions.
         layers: Blocks of two convolutions, dilated by 1, 2, 4, ... frames.
         kernel: Frames that a convolution takes together.

@@ -15,7 +15,7 @@ def build(
     *,
     examples: np.ndarray,
     outputs: int,
-    use_cudnn: bool,
+    recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 12)] = 1,
     heads: Annotated[int, Range(1, 64)] = 4,
@@ -34,7 +34,7 @@ def build(
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
         outputs: K.
-        use_cudnn: Not used: there is no recurrence.
+        recurrence: Not used: there is none.
         projection: Size that the features are reduced to, which is the encoder's.
         layers: Blocks of self-attention and two dense layers.
         heads: Of the self-attention; each has projection / heads dimensions, rounded up.
