@@ -48,7 +48,7 @@ def main() -> None:
         ):
             done = in_own_process(Path(folder) / name)
             print(
-                f"{title:32s} first step after {done['first_step_s']:5.1f} s, an epoch of "
+                f"{title:32s} first steps after {done['first_step_s']:5.1f} s, an epoch of "
                 f"{done['train_videos']:,} videos {done['epoch_s']:5.1f} s, memory "
                 f"{done['imported_mb']:.0f} MB with TensorFlow imported, {done['peak_mb']:.0f} MB "
                 f"at the peak"
@@ -113,16 +113,16 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     memory = Memory()
     imported = memory.now()
     first: list[float] = []
-    step = TrainingStep.__call__
+    run = TrainingStep.run
 
-    def timed(self, batch):
-        result = step(self, batch)
+    def timed(self, batches, steps):
+        result = run(self, batches, steps)
         if not first:
-            float(result["loss"])
+            float(result["loss"][-1])
             first.append(time.time() - float(os.environ["STARTED_S"]))
         return result
 
-    TrainingStep.__call__ = timed
+    TrainingStep.run = timed
     with memory, tempfile.TemporaryDirectory() as runs:
         result = training.train(
             TrainConfig(features=str(arguments.step), checkpoint_dir=runs, epochs=1)

@@ -135,11 +135,18 @@ def linear_answers(
     share = min(1.0, most / len(train))
     rows = [np.flatnonzero(train.labels == number) for number in range(classes)]
     rows = np.concatenate([_evenly(one, share) for one in rows])
-    fit = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=1000))
+    pooled = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
+    start = 0
+    for block in _pooled(train, rows):
+        pooled[start : start + len(block)] = block
+        start += len(block)
+    # In place: copies of all that is pooled would be most of the memory of a training.
+    scaler = StandardScaler(copy=False)
+    fit = make_pipeline(scaler, LogisticRegression(C=1, max_iter=1000))
     with warnings.catch_warnings():
         # Where it has not converged after 1000 steps it is a baseline all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit.fit(np.concatenate(list(_pooled(train, rows))), train.labels[rows])
+        fit.fit(pooled, train.labels[rows])
     answers = {}
     for split in splits:
         blocks = _pooled(clips[split], np.arange(len(clips[split])))

@@ -132,7 +132,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def probabilities(
-    classifier: "keras.Model", features: np.ndarray, *, batch_size: int = 256
+    classifier: "keras.Model", features: np.ndarray, *, batch_size: int = 64
 ) -> np.ndarray:
     """Probability of each class.
 

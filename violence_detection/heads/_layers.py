@@ -1,11 +1,12 @@
 """Layers that heads share, registered so that a saved model names them and holds no code."""
 
+from collections.abc import Callable, Iterator
+
 import keras
 import numpy as np
 from keras import ops
 
 _PACKAGE = "violence_detection"
-_BLOCK = 4096
 _CLIPS = 64
 
 
@@ -120,23 +121,17 @@ class SinePositions(keras.layers.Layer):
 
 def statistics_of(clips: np.ndarray) -> np.ndarray:
     """`TemporalStatistics` of float16 (N, T, D) as an array, float32 (N, 3 D)."""
-    return _in_blocks(TemporalStatistics(dtype="float32"), clips)
+    return np.concatenate(list(_in_blocks(clips, TemporalStatistics(dtype="float32"))))
 
 
-def changes_of(clips: np.ndarray) -> np.ndarray:
-    """`TemporalChange` of float16 (N, T, D) as an array, float32 (N, T, D)."""
-    return _in_blocks(TemporalChange(dtype="float32"), clips)
-
-
-def _in_blocks(layer: keras.layers.Layer, clips: np.ndarray) -> np.ndarray:
-    """What a layer makes of float16 clips. Of all of them at once, TensorFlow would keep the
-    memory for good."""
-    shape = layer.compute_output_shape(clips.shape)
-    made = np.empty(shape, np.float32)
+def _in_blocks(
+    clips: np.ndarray, layer: keras.layers.Layer | None
+) -> Iterator[np.ndarray]:
+    """Clips, or what a layer makes of them, some at a time: in float32 all of them would take
+    hundreds of megabytes, of which TensorFlow would keep its part for good."""
     for start in range(0, len(clips), _CLIPS):
         block = clips[start : start + _CLIPS].astype(np.float32)
-        made[start : start + _CLIPS] = ops.convert_to_numpy(layer(block))
-    return made
+        yield block if layer is None else ops.convert_to_numpy(layer(block))
 
 
 def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
@@ -147,19 +142,28 @@ def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
     )
 
 
-def standardise(examples: np.ndarray, name: str) -> keras.layers.Layer:
+def standardise(
+    examples: np.ndarray, name: str, of: keras.layers.Layer | None = None
+) -> keras.layers.Layer:
     """A layer that brings each feature to mean 0 and variance 1 over `examples`.
 
     A feature that hardly varies is scaled by the average deviation, not blown up.
 
     Args:
-        examples: (..., D).
+        examples: float16 (N, T, D).
+        name: Of the layer.
+        of: Standardise what this layer makes of the examples, instead.
     """
-    flat = examples.reshape(-1, examples.shape[-1])
-    mean = flat.mean(0, dtype=np.float64)
-    # In blocks: a float64 copy of the features of VGG19's fc2 would be over 1 GB.
-    blocks = (flat[start : start + _BLOCK] for start in range(0, len(flat), _BLOCK))
-    variance = sum(np.square(block - mean).sum(0) for block in blocks) / len(flat)
+
+    def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        total = count = 0
+        for block in _in_blocks(examples, of):
+            flat = function(block.reshape(-1, block.shape[-1]))
+            total, count = total + flat.sum(0, dtype=np.float64), count + len(flat)
+        return total / count
+
+    mean = mean_of(lambda flat: flat)
+    variance = mean_of(lambda flat: np.square(flat - mean))
     floor = 1e-3 * variance.mean() + 1e-12
     return keras.layers.Normalization(
         mean=mean.astype(np.float32),

@@ -9,10 +9,8 @@ from violence_detection.heads._layers import (
     AttentionPooling,
     TemporalChange,
     TemporalStatistics,
-    changes_of,
     logits,
     standardise,
-    statistics_of,
 )
 
 _UNROLLED_FRAMES = 32  # of more, the start takes seconds longer
@@ -52,8 +50,9 @@ def build(
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
     hidden = standardise(examples, "standardise")(features)
     if change:
-        changes = TemporalChange(dtype="float32", name="change")(features)
-        changes = standardise(changes_of(examples), "standardise_change")(changes)
+        difference = TemporalChange(dtype="float32", name="change")
+        changes = difference(features)
+        changes = standardise(examples, "standardise_change", of=difference)(changes)
         hidden = keras.layers.Concatenate(dtype="float32", name="both")(
             [hidden, changes]
         )
@@ -68,8 +67,9 @@ def build(
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
     answer = logits(outputs)(pooled)
     if statistics:
-        pooled = TemporalStatistics(dtype="float32", name="statistics")(features)
-        pooled = standardise(statistics_of(examples), "standardise_statistics")(pooled)
+        pool = TemporalStatistics(dtype="float32", name="statistics")
+        pooled = pool(features)
+        pooled = standardise(examples, "standardise_statistics", of=pool)(pooled)
         pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)
         more = logits(outputs, "logits_of_statistics")(pooled)
         answer = keras.layers.Add(dtype="float32", name="sum")([answer, more])

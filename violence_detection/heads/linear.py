@@ -9,7 +9,6 @@ from violence_detection.heads._layers import (
     TemporalStatistics,
     logits,
     standardise,
-    statistics_of,
 )
 from violence_detection.parts import Range
 
@@ -30,7 +29,7 @@ def build(
         dropout: Share of the statistics that is dropped in training.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
-    statistics = TemporalStatistics(dtype="float32", name="statistics")(features)
-    hidden = standardise(statistics_of(examples), "standardise")(statistics)
+    pool = TemporalStatistics(dtype="float32", name="statistics")
+    hidden = standardise(examples, "standardise", of=pool)(pool(features))
     hidden = keras.layers.Dropout(dropout, name="dropout")(hidden)
     return keras.Model(features, logits(outputs)(hidden), name="linear")
