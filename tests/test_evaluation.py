@@ -91,6 +91,33 @@ def test_the_threshold_is_the_one_that_training_chose(run):
         assert row["predicted"] == ("violent" if violent else "normal")
 
 
+def test_the_temperature_divides_the_logits(run):
+    def logits():
+        answers = np.array([float(row["probability"]) for row in predictions(run)])
+        return np.log(answers / (1 - answers))
+
+    result = evaluate(run)
+    before = logits()
+    path = run / "training_results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"temperature": 2 * result["temperature"]}))
+    softer = evaluate(run)
+    np.testing.assert_allclose(logits(), before / 2, atol=1e-4)
+    assert softer["auc"] == result["auc"]
+    assert (
+        softer["calibration_error_as_trained"] == result["calibration_error_as_trained"]
+    )
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "1", None])
+def test_a_temperature_that_is_none_is_refused(run, temperature):
+    path = run / "training_results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"temperature": temperature}))
+    with pytest.raises(RunError, match="`temperature` in training_results.json must"):
+        evaluate(run)
+
+
 def test_a_plan_writes_nothing(run):
     planned = evaluation.plan(str(run), EvaluateConfig())
     assert (planned["dry_run"], planned["videos"]) == (True, 8)

@@ -15,6 +15,7 @@ ROWS = [
     {"epoch": 1.0, "loss": 0.7, "val_loss": 0.6, "val_accuracy": 0.6, "val_auc": 0.7},
     {"epoch": 2.0, "loss": 0.5, "val_loss": 0.5, "val_accuracy": 0.7, "val_auc": 0.8},
 ]
+BINS = (np.array([0.2, 0.9]), np.array([0.1, 1.0]), np.array([3, 5]))
 DRAWN = {
     "roc": lambda path: figures.roc(path, VIOLENT, PROBABILITY, 8 / 9),
     "precision_recall": lambda path: figures.precision_recall(
@@ -23,6 +24,9 @@ DRAWN = {
     "confusion": lambda path: figures.confusion(path, [[2, 1], [1, 2]], ["no", "yes"]),
     "score_histogram": lambda path: figures.score_histogram(
         path, VIOLENT, PROBABILITY, 0.5
+    ),
+    "reliability": lambda path: figures.reliability(
+        path, {"calibrated": BINS, "as trained": BINS}, 0.1
     ),
     "history": lambda path: figures.history(path, ROWS),
     "attention": lambda path: figures.attention(
@@ -39,6 +43,9 @@ BARE = {
         path, [[0, 0], [0, 0]], ["no", "yes"]
     ),
     "histogram without videos": lambda path: figures.score_histogram(path, [], [], 0.5),
+    "reliability without videos": lambda path: figures.reliability(
+        path, {"": (np.zeros(0), np.zeros(0), np.zeros(0))}, 0.0
+    ),
     "histogram of one class": lambda path: figures.score_histogram(
         path, ONE, ALIKE, 0.5
     ),

@@ -16,7 +16,7 @@ ORDER = """
 errors units files parts hosts settings feature_config train_config config
 search runs
 SHELVES
-runtime provenance peers schedule metrics figures report progress isolation
+runtime provenance peers schedule metrics calibration figures report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner

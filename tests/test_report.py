@@ -36,6 +36,7 @@ METRICS = {
     "threshold": 0.43,
     "threshold_reason": "best balanced accuracy on validation (80 videos)",
     "baseline_accuracy": 0.5,
+    "calibration_error": 0.04,
     "undefined": [],
 }
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"

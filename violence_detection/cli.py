@@ -216,6 +216,8 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
         f"false alarms {rate('false_alarm_rate')}",
         f"recall      {recalls}",
         f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        f"calibrated  error {result['calibration_error']:.3f}, temperature "
+        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
         _trust_line(result),
         f"report      {result['report']}",

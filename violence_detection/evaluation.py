@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from violence_detection import (
+    calibration,
     dataset,
     figures,
     files,
@@ -61,6 +62,8 @@ def evaluate(
     probability = model.probabilities(
         model.load_classifier(run.model_path), clips.features
     )
+    as_trained = probability
+    probability = calibration.tempered(as_trained, run.temperature)
     threshold = run.results()["threshold"]
     predicted = model.decisions(probability, threshold)
 
@@ -80,6 +83,9 @@ def evaluate(
         "clean": not leaks,
         "leaks": leaks,
         **scores,
+        **_calibration(clips.labels > 0, probability, as_trained),
+        "temperature": run.temperature,
+        "temperature_reason": run.results().get("temperature_reason", ""),
         "threshold": threshold,
         "threshold_reason": run.results().get("threshold_reason", ""),
         "classes": trained["classes"],
@@ -92,7 +98,7 @@ def evaluate(
     # -- what stays
     rows = _prediction_rows(entries, probability, predicted, trained["classes"])
     files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
-    drawn = _draw(folder, run, clips.labels > 0, 1 - probability[:, 0], result)
+    drawn = _draw(folder, run, clips.labels > 0, probability, as_trained, result)
     report.write_report(
         folder / "report.html",
         metrics=result,
@@ -250,6 +256,16 @@ def _scores(
     }
 
 
+def _calibration(
+    violent: np.ndarray, probability: np.ndarray, as_trained: np.ndarray
+) -> dict[str, float]:
+    error, before = (
+        calibration.expected_calibration_error(violent, 1 - one[:, 0])
+        for one in (probability, as_trained)
+    )
+    return {"calibration_error": error, "calibration_error_as_trained": before}
+
+
 def undefined_rates(
     confusion: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> list[str]:
@@ -302,12 +318,14 @@ def _draw(
     folder: Path,
     run: Run,
     violent: np.ndarray,
-    score: np.ndarray,
+    probability: np.ndarray,
+    as_trained: np.ndarray,
     result: dict[str, Any],
 ) -> dict[str, Path]:
     """The pictures of the report, by name."""
-    names = ("roc", "precision_recall", "confusion", "score_histogram", "history")
+    names = "roc precision_recall confusion score_histogram reliability history".split()
     paths = {name: folder / f"{name}.png" for name in names}
+    score = 1 - probability[:, 0]
     figures.roc(paths["roc"], violent, score, result["auc"])
     figures.precision_recall(
         paths["precision_recall"], violent, score, result["average_precision"]
@@ -315,6 +333,14 @@ def _draw(
     figures.confusion(paths["confusion"], result["confusion"], result["classes"])
     figures.score_histogram(
         paths["score_histogram"], violent, score, result["threshold"]
+    )
+    shown = {"": score}
+    if result["temperature"] != 1.0:
+        shown = {"calibrated": score, "as trained": 1 - as_trained[:, 0]}
+    figures.reliability(
+        paths["reliability"],
+        {name: calibration.reliability(violent, one) for name, one in shown.items()},
+        result["calibration_error"],
     )
     rows = [
         {name: float(value) for name, value in row.items() if value}

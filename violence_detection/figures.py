@@ -175,6 +175,35 @@ def score_histogram(
     _save(path, figure)
 
 
+def reliability(
+    path: Path,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    error: float,
+) -> None:
+    """Share of violent videos over the probability given to them; dashed, what it should be.
+
+    Args:
+        path: PNG file.
+        curves: By name, or one without: mean probability, share of violent videos and number
+            of videos in each bin; a dot is as large as the bin.
+        error: The expected calibration error of the first, written into the picture.
+    """
+    figure, axes = _sheet()
+    if not any(count.size for _, _, count in curves.values()):
+        return _save_message(path, figure, "No videos")
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    for (name, (mean, share, count)), colour in zip(
+        curves.items(), (_VIOLENT, _NORMAL), strict=False
+    ):
+        axes.plot(mean, share, color=colour, linewidth=1.5, label=name)
+        axes.scatter(mean, share, s=12 + 160 * count / count.sum(), color=colour)
+    axes.text(0.96, 0.06, f"error {error:.3f}", ha="right", color=_INK, fontsize=14)
+    _unit_axes(axes, "Probability of violence", "Violent (share of videos)")
+    if len(curves) > 1:
+        _legend(axes, columns=2)
+    _save(path, figure)
+
+
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Loss above, validation accuracy and AUC below, epoch by epoch.
 

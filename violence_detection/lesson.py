@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import guards, metrics, model, training_run
+from violence_detection import calibration, guards, metrics, model, training_run
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -142,8 +142,8 @@ class Lesson:
         return guards.linear_answers(self.clips, splits, len(self.classes))
 
     def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
-        """Metrics of a run's model on validation and, with the threshold chosen there, on the
-        test; what a linear classifier gives, and what there is to warn of."""
+        """Metrics of a run's model on validation and, with the temperature and the threshold
+        chosen there, on the test; what a linear classifier gives, and what there is to warn of."""
         classifier = model.load_classifier(run.model_path)
         predicted = {
             split: model.probabilities(classifier, self.clips[split].features)
@@ -151,6 +151,13 @@ class Lesson:
             if split in self.clips
         }
         validation = self.clips["validation"]
+        temperature, why = calibration.fit_temperature(
+            predicted["validation"], validation.labels, validation.groups
+        )
+        predicted = {
+            split: calibration.tempered(probability, temperature)
+            for split, probability in predicted.items()
+        }
         threshold, reason = metrics.choose_threshold(
             validation.labels > 0, 1 - predicted["validation"][:, 0], validation.groups
         )
@@ -174,6 +181,8 @@ class Lesson:
             "test": scores.get("test"),
             "threshold": threshold,
             "threshold_reason": reason,
+            "temperature": temperature,
+            "temperature_reason": why,
             **examined,
         }
 

@@ -130,16 +130,9 @@ def choose_threshold(
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = _checked(violent, probability)
-    groups = np.asarray(groups)
-    _check_same_length(violent=violent, groups=groups)
-    for name, members in (("violent", violent), ("normal", ~violent)):
-        videos, recordings = int(members.sum()), np.unique(groups[members]).size
-        if videos < MIN_VIDEOS or recordings < MIN_RECORDINGS:
-            return 0.5, (
-                f"0.5: validation has {counted(videos, f'{name} video')} of "
-                f"{counted(recordings, 'recording')}; a choice needs {MIN_VIDEOS} "
-                f"and {MIN_RECORDINGS}"
-            )
+    too_few = too_few_to_choose(violent, groups)
+    if too_few:
+        return 0.5, f"0.5: {too_few}"
     scores, balanced = _balanced_accuracy_of_cuts(violent, probability)
     if balanced.max(initial=0.0) <= 0.5 + _TIE:
         return (
@@ -148,6 +141,18 @@ def choose_threshold(
         )
     reason = f"best balanced accuracy on validation ({violent.size} videos)"
     return _middle_of_widest_plateau(scores, balanced), reason
+
+
+def too_few_to_choose(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:
+    """Why nothing can be chosen on these videos, bool (N,), of these recordings (N,); else ""."""
+    groups = np.asarray(groups)
+    _check_same_length(violent=violent, groups=groups)
+    for name, members in (("violent", violent), ("normal", ~violent)):
+        videos, recordings = int(members.sum()), np.unique(groups[members]).size
+        if videos < MIN_VIDEOS or recordings < MIN_RECORDINGS:
+            had = f"{counted(videos, f'{name} video')} of {counted(recordings, 'recording')}"
+            return f"validation has {had}; a choice needs {MIN_VIDEOS} and {MIN_RECORDINGS}"
+    return ""
 
 
 def wilson_interval(correct: int, total: int, level: float = 0.95) -> list[float]:

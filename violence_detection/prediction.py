@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import model, progress, runtime, videos
+from violence_detection import calibration, model, progress, runtime, videos
 from violence_detection.cache import FeatureSpace
 from violence_detection.config import PredictConfig
 from violence_detection.errors import VideoError
@@ -31,6 +31,7 @@ class Predictor:
         trained, results = run.config(), run.results()
         self.classes: list[str] = trained["classes"]
         self.threshold: float = results["threshold"]
+        self._temperature = run.temperature
         self.window_s: float = trained["window_s"]
         self.stride_s = config.stride_s or self.window_s / 2
         self.focus_s = config.focus_s
@@ -96,9 +97,10 @@ class Predictor:
         return {"probabilities": _rounded([named])[0]}
 
     def _classify(self, batch: list[np.ndarray]) -> np.ndarray:
-        return model.probabilities(
+        probability = model.probabilities(
             self._classifier, np.stack(batch), batch_size=_WINDOWS_AT_ONCE
         )
+        return calibration.tempered(probability, self._temperature)
 
 
 def predict(

@@ -22,12 +22,14 @@ _REQUIRED = (
     *("average_precision", "balanced_accuracy", "precision", "recall", "f1"),
     *("false_alarm_rate", "recall_per_class", "confusion", "classes", "normal_class"),
     *("threshold", "threshold_reason", "baseline_accuracy", "undefined"),
+    "calibration_error",
 )
 _CAPTIONS = {
     "roc": "ROC curve: violent videos found, at each price in false alarms.",
     "precision_recall": "Precision and recall: right alarms, the more is found.",
     "confusion": "Confusion matrix: what each class is taken for.",
     "score_histogram": "Probabilities given to normal and to violent videos.",
+    "reliability": "Of videos given about the same probability, how many are violent.",
     "history": "Training, epoch by epoch.",
 }
 
@@ -241,6 +243,8 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[Measure]:
     area = "violent above normal, of all pairs"
     yield row("ROC AUC", "auc", area, metrics["auc_ci"], bootstrap)
     yield row("Average precision", "average_precision", "area under precision-recall")
+    gap = "probabilities against what happened"
+    yield row("Calibration error", "calibration_error", gap)
     yield row("Precision", "precision", "alarms that are right")
     found = _wilson(counts["found"], counts["violent"])
     yield row("Recall", "recall", "violent videos found", found, wilson)

@@ -188,6 +188,7 @@ class Run:
                     f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
                 )
         _check_share(run.results_path, run.results()["threshold"])
+        _check_temperature(run.results_path, run.temperature)
         return run
 
     def config(self) -> dict[str, Any]:
@@ -195,6 +196,11 @@ class Run:
 
     def results(self) -> dict[str, Any]:
         return read_json(self.results_path)
+
+    @property
+    def temperature(self) -> float:
+        """What its logits are divided by; 1 for a run of before there was one."""
+        return self.results().get("temperature", 1.0)
 
     def write_config(self, config: dict[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
@@ -208,6 +214,14 @@ def _check_share(path: Path, threshold: Any) -> None:
     if not sound or not 0 <= threshold <= 1:
         raise RunError(
             f"`threshold` in {path.name} must be in [0, 1]. Received: {threshold} ({path})"
+        )
+
+
+def _check_temperature(path: Path, temperature: Any) -> None:
+    sound = type(temperature) in (int, float) and math.isfinite(temperature)
+    if not sound or temperature <= 0:
+        raise RunError(
+            f"`temperature` in {path.name} must be > 0. Received: {temperature} ({path})"
         )
 
 
