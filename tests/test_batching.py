@@ -135,6 +135,12 @@ def test_batches_have_static_shapes(clips):
     ]
 
 
+def test_a_batch_is_no_larger_than_what_there_is(clips):
+    asked = {"order": lambda epoch: np.arange(6), "batch_size": 4096, "replicas": 4}
+    batches = batching.batches(clips, np.ones(6, np.float32), classes=2, **asked)
+    assert batches.element_spec[0].shape == (8, 6, 8)
+
+
 def test_shares_of_batches_make_up_the_whole_ones(clips):
     """The last batch has one video and three fillers; its weight is that of the whole batch."""
     weights, asked = np.arange(1, 7, dtype=np.float32), {"batch_size": 5, "replicas": 3}

@@ -208,6 +208,12 @@ def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_pa
     assert (plain.views, choosing.views) == (0, 1)
 
 
+@pytest.mark.parametrize("head", ["bilstm_attention(units=2)", "tcn(layers=1)"])
+def test_clips_of_one_frame_can_be_learned_from(tmp_path, head):
+    features = draw_features(tmp_path / "space", shape=(1, 8))
+    assert train_quickly(features, tmp_path, head=head, epochs=1)["epochs_run"] == 1
+
+
 @pytest.mark.slow
 def test_a_batch_need_not_divide_over_the_devices(features_dir, tmp_path):
     result = train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)

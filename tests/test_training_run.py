@@ -121,6 +121,22 @@ def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypat
     assert tree_of(run_dir) == before
 
 
+def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
+    features_dir, tmp_path, monkeypatch
+):
+    _interrupt(features_dir, tmp_path, monkeypatch)
+    start, finished = training.runtime.start, []
+
+    def while_another_finishes(**asked):
+        if not finished:
+            finished.append(None)
+            finished.append(train_quickly(features_dir, tmp_path, resume=True))
+        return start(**asked)
+
+    monkeypatch.setattr(training.runtime, "start", while_another_finishes)
+    assert train_quickly(features_dir, tmp_path, resume=True) == finished[1]
+
+
 @pytest.mark.slow
 def test_resume_without_a_name_takes_the_newest_run(
     features_dir, tmp_path, monkeypatch
@@ -306,6 +322,26 @@ def test_force_replaces_a_run_and_what_was_in_it(features_dir, tmp_path):
     result = train_quickly(features_dir, tmp_path, epochs=1, force=True)
     assert result["epochs_run"] == 1
     assert not list((tmp_path / "run").glob("checkpoint_epoch_*"))
+
+
+@pytest.mark.parametrize("done", ["write_csv", "write_json"])
+def test_a_run_killed_while_it_is_replaced_is_the_new_one(
+    features_dir, tmp_path, monkeypatch, done
+):
+    """Neither can it not be gone on with, nor does it go on with what was there."""
+    _interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    write = getattr(files, done)
+
+    def killed(*asked):
+        write(*asked)
+        raise KeyboardInterrupt  # which cleans as little up as a kill does
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, done, killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, epochs=2, force=True)
+    result = train_quickly(features_dir, tmp_path, epochs=2, resume=True)
+    assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 2)
 
 
 def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):

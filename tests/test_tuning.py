@@ -255,6 +255,14 @@ def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkey
         tune(features_dir, tmp_path / "d", trials=1)
 
 
+def test_settings_that_do_not_go_together_are_a_failed_trial(features_dir, tmp_path):
+    space = {"ema_decay": [0.0, 0.9], "swa_fraction": [0.5]}
+    result = tune(features_dir, tmp_path / "c", space=space, trials=6)
+    assert result["completed"] and result["failed"]
+    failed = [row for row in trials_of(tmp_path / "c") if row["state"] == "fail"]
+    assert "`swa_fraction` must be 0" in failed[0]["reason"]
+
+
 PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main()"]
 
 

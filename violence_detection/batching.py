@@ -165,7 +165,7 @@ def batches(
         weights: float32 (N,), weight of each video.
         classes: K.
         order: What an epoch draws, N rows, see `sampled_order`.
-        batch_size: Videos in a batch, over all replicas.
+        batch_size: Videos in a batch, over all replicas; no more than there are.
         first_epoch: The one to begin with.
         replicas: B is `batch_size` rounded up to a multiple of these.
         augment: What is done to each batch. It draws as a function of seed, epoch and the
@@ -181,6 +181,8 @@ def batches(
     """
     import tensorflow as tf
 
+    # Of more, the rest would be rows that fill up: time and memory for nothing.
+    batch_size = min(batch_size, len(clips))
     width = -(-batch_size // replicas) * replicas
     number, of = share
     part = slice(number * width // of, (number + 1) * width // of)

@@ -22,6 +22,7 @@ from violence_detection.errors import CacheError
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
+from violence_detection.runs import Run
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     run, config = training_run.choose(config, force=force)
     new = not run.config_path.is_file()
     if config.resume and run.finished:
-        log.info(f"{run.dir} is finished; this is its result.")
-        return {**run.results(), "run": str(run.dir)}
+        return _results_of(run)
     _check_before_hours_of_work(config)
     origin = Origin.of(config, run)
     machines = training_run.machines(config)
@@ -67,6 +67,8 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         # Of several machines, the chief's run is the one that there is.
         alone = training_run.held(run, config, new=new)
         with alone if peers.is_chief else contextlib.nullcontext(run) as run:
+            if config.resume and run.finished:  # by another training, meanwhile
+                return _results_of(run)
             # -- from what: cached clips, extracted first where they are missing
             cache, failures = _features(config)
             entries = training_run.entries_of(run, config, cache)
@@ -90,6 +92,11 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
             }
             lesson.finish(run, results)
             return results
+
+
+def _results_of(run: Run) -> dict[str, Any]:
+    log.info(f"{run.dir} is finished; this is its result.")
+    return {**run.results(), "run": str(run.dir)}
 
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:

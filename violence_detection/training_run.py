@@ -263,8 +263,10 @@ def start(
     origin: Origin | None = None,
 ) -> None:
     """Write what the run is before anything else happens in it; a run replaced goes now."""
-    if not config.resume and run.dir.is_dir():
-        _clear(run.dir)
+    if run.dir.is_dir():
+        # Killed from here on, it is a run that has not started, and has its settings.
+        run.write_config({"settings": config.as_dict()})
+        _clear(run)
     files.ensure_writable(run.dir)
     if origin:
         origin.keep(run, cache)
@@ -295,12 +297,12 @@ def start(
     )
 
 
-def _clear(folder: Path) -> None:
-    """Remove what is in a run's folder but for the lock that is held."""
-    for path in folder.iterdir():
+def _clear(run: Run) -> None:
+    """Remove what is in a run's folder but for its settings and the lock that is held."""
+    for path in run.dir.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != _LOCK:
+        elif path.name not in (_LOCK, run.config_path.name):
             path.unlink()
 
 

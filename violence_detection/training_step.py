@@ -239,7 +239,10 @@ class TrainingStep:
             logits = self.classifier(features, training=True)
             loss = tf.reduce_sum(self.loss(targets, logits) * weights)
             scaled = loss * scale
-        gradients = tape.gradient(scaled, variables)
+        # Over one frame, attention has nothing to choose, and its weights no gradient.
+        gradients = tape.gradient(
+            scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from violence_detection import batching, files, search, training, training_run
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
-from violence_detection.errors import ConfigError
+from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
@@ -91,7 +91,11 @@ class Judges:
         return len(self._parts) * len(self._seeds)
 
     def judge(self, trial: "optuna.Trial", chosen: dict[str, Any]) -> float | None:
-        """The mean of the scores; None for a trial that is pruned."""
+        """The mean of the scores; None for a trial that is pruned.
+
+        Raises:
+            TrainingError: If a training breaks, or what was chosen does not go together.
+        """
         trial_dir = self._folder / "trials" / f"{trial.number:04d}"
         values: list[float] = []
         try:
@@ -153,7 +157,11 @@ class Judges:
             "resume": False,
         }
         varied = {name.partition(".")[0] for name in chosen}
-        return TrainConfig(**settings, given=self._config.given | varied)
+        try:
+            return TrainConfig(**settings, given=self._config.given | varied)
+        except ConfigError as error:
+            # Each value is sound by itself: this trial fails, not the search.
+            raise TrainingError(str(error)) from error
 
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]
