@@ -10,6 +10,7 @@ import numpy as np
 
 from violence_detection import (
     dataset,
+    delong,
     figures,
     files,
     metrics,
@@ -53,7 +54,7 @@ def evaluate(
     entries = split_entries(run, cache, config.split)
     clips = dataset.read_clips(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
-    identity = _identity(run, entries)
+    identity = identity_of(run, entries)
     _check_replaceable(folder, identity, force=force)
 
     # -- the answers
@@ -112,7 +113,7 @@ def plan(
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
     folder = run.evaluation_dir(config.split)
-    _check_replaceable(folder, _identity(run, entries), force=force)
+    _check_replaceable(folder, identity_of(run, entries), force=force)
     return {
         "dry_run": True,
         "run": str(run.dir),
@@ -202,7 +203,7 @@ def _is_grouped(cache: FeatureCache) -> bool:
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
-def _identity(run: Run, entries: list[Entry]) -> dict[str, str]:
+def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:
     """What an evaluation is of: digests of the model and of the videos with their labels."""
     rows = [(entry.path, entry.label, entry.digest) for entry in entries]
     return {
@@ -247,6 +248,7 @@ def _scores(
         "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
         "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
         "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
+        "auc_ci_delong": delong.interval(violent, score),
     }
 
 
@@ -290,7 +292,7 @@ def _prediction_rows(
             "path": entry.path,
             "label": entry.label,
             "group": entry.group,
-            "probability": round(float(1 - row[0]), 6),
+            "probability": float(1 - row[0]),
             "predicted": classes[answer],
             "correct": classes[answer] == entry.label,
         }
