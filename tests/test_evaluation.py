@@ -17,8 +17,8 @@ from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError, RunError
 
 KEYS = (
-    "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong precision "
-    "recall f1 recall_per_class threshold report average_precision confusion"
+    "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "
+    "precision recall f1 recall_per_class threshold report average_precision confusion"
 ).split()
 
 

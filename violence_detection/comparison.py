@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import delong, evaluation, files, metrics, paired
+from violence_detection import delong, evaluation, files, metrics, paired, report
 from violence_detection.cache import Entry
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
@@ -109,9 +109,10 @@ def compare(
 ) -> dict[str, Any]:
     """How much better RUN_B is than RUN_A on the same videos, and whether these can show it.
 
-    Differences are B - A. The intervals `ci` and `auc_ci` draw recordings; McNemar's test and
-    DeLong's take every video for independent of the others. The runs may be of different
-    feature spaces, and are evaluated first where no evaluation of theirs stands.
+    Differences are B - A. The intervals `ci` and `auc_ci` draw recordings, and `accuracy_p`
+    exchanges them; McNemar's test and DeLong's take every video for independent of the others.
+    The runs may be of different feature spaces, and are evaluated first where no evaluation of
+    theirs stands.
 
     Args:
         run_a, run_b: What two trainings left.
@@ -144,6 +145,7 @@ def compare(
         "split": config.split,
         "videos": len(entries),
         "recordings": len(set(groups)),
+        "few_recordings": len(set(groups)) < report.FEW_RECORDINGS,
         "grouped": grouped,
         "clean": clean,
         **paired.accuracy_difference(
@@ -154,9 +156,11 @@ def compare(
         ),
         **paired.discordance(answers_a.correct, answers_b.correct),
     }
-    sound = clean and result["recordings"] >= metrics.MIN_RECORDINGS
+    sound = clean and result["recordings"] >= paired.MIN_RECORDINGS
     result["better"] = {
-        "accuracy": paired.better(result["ci"]) if sound else "unknown",
+        "accuracy": paired.better(result["ci"], result["accuracy_p"])
+        if sound
+        else "unknown",
         "auc": paired.better(result["auc_ci"]) if sound else "unknown",
     }
     return result

@@ -1,6 +1,6 @@
 """Two detectors' answers on the same videos: differences with their intervals, and tests.
 
-Differences are B - A. Intervals over recordings hold whatever clips of one recording have in
+Differences are B - A. What draws or exchanges whole recordings holds whatever their clips have in
 common; McNemar's test, DeLong's and Cohen's g take every video for independent of the others.
 """
 
@@ -8,9 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import binomtest, permutation_test
 
 from violence_detection import delong, metrics
+
+# That each of five recordings favours one run happens to equal ones in 2 of 2^5 cases: over 5%.
+MIN_RECORDINGS = 6
+_LEVEL = 0.05
+_EXCHANGES = 9999  # drawn, where there are not fewer in all
 
 
 def accuracy_difference(
@@ -21,14 +26,20 @@ def accuracy_difference(
     resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Any]:
-    """The second accuracy less the first, with its interval.
+    """The second accuracy less the first, with its interval and how often chance does as much.
+
+    Where runs are equal, either might have given the other's answers to a whole recording: p is
+    the share of such exchanges after which they differ as much.
 
     Args:
         correct_a, correct_b: bool (N,), N >= 1.
         groups: The recording of each video (N,); they are drawn with replacement.
 
     Returns:
-        `accuracy_difference` in [-1, 1], and `ci`, its [low, high] at 95%.
+        `accuracy_difference` in [-1, 1]; `ci`, its [low, high] at 95%; `accuracy_p`, two-sided.
+
+    Reference:
+        Good, Permutation, Parametric and Bootstrap Tests of Hypotheses, 2005, 3.
     """
     gain = np.asarray(correct_b, float) - np.asarray(correct_a, float)
     interval = metrics.bootstrap_over_recordings(
@@ -37,7 +48,29 @@ def accuracy_difference(
         resamples=resamples,
         seed=seed,
     )
-    return {"accuracy_difference": float(gain.mean()), "ci": interval}
+    recording = np.unique(np.asarray(groups), return_inverse=True)[1]
+    return {
+        "accuracy_difference": float(gain.mean()),
+        "ci": interval,
+        "accuracy_p": _exchange_p(np.bincount(recording, gain), seed=seed),
+    }
+
+
+def _exchange_p(gains: np.ndarray, *, seed: int) -> float:
+    """Of what each recording gains, whole numbers (R,): the share of all 2^R changes of sign, or
+    of 9,999 drawn, that sum to as much."""
+    gains = gains[gains != 0]  # the others do not change
+    if gains.size < 2:
+        return 1.0
+    test = permutation_test(
+        (gains,),
+        lambda changed, axis: changed.sum(axis),
+        permutation_type="samples",
+        n_resamples=_EXCHANGES,
+        vectorized=True,
+        rng=np.random.default_rng(seed),
+    )
+    return float(test.pvalue)
 
 
 def auc_difference(
@@ -124,9 +157,12 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
     return {"agreement": counts, **found}
 
 
-def better(interval: Sequence[float] | None) -> str:
-    """`a` or `b` where an interval of B - A leaves 0 out, else `neither`; `unknown` without one."""
+def better(interval: Sequence[float] | None, p: float = 0.0) -> str:
+    """`a` or `b` where an interval of B - A leaves 0 out and `p` is below 0.05, else `neither`;
+    `unknown` without an interval."""
     if interval is None:
         return "unknown"
     low, high = interval
-    return "b" if low > 0 else "a" if high < 0 else "neither"
+    if p >= _LEVEL or low <= 0 <= high:
+        return "neither"
+    return "b" if low > 0 else "a"

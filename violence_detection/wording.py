@@ -71,13 +71,16 @@ def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return (
-            f"trust       NOT CLEAN: the run has learned from {len(result['leaks'])} of these, "
-            f"e.g. {result['leaks'][0]}"
-        )
+        return f"trust       NOT CLEAN: the run has learned from {_leaked(result['leaks'])}"
     if not result["grouped"]:
         return "trust       recordings are not all known: clips of one may be on both sides"
     return "trust       clean: no recording on both sides"
+
+
+def _leaked(leaks: list[str]) -> str:
+    return f"some of these ({leaks[0]}" + (
+        f" and {len(leaks) - 1} more)" if leaks[1:] else ")"
+    )
 
 
 def comparison_lines(result: dict[str, Any]) -> list[str]:
@@ -95,7 +98,8 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         "",
         f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  95% over {drawn}",
         f"{'accuracy':11s} {a['accuracy']:8.1%} {b['accuracy']:8.1%} "
-        f"{result['accuracy_difference']:+8.1%}  {_span(result['ci'], '+.1%')}",
+        f"{100 * result['accuracy_difference']:+8.1f}  "
+        f"{_span([100 * end for end in result['ci']], '+.1f')} points",
     ]
     if has_auc:
         lines.append(
@@ -108,6 +112,8 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         *lines,
         f"{'threshold':11s} {a['threshold']:8.3f} {b['threshold']:8.3f}",
         "",
+        f"chance      p = {_p(result['accuracy_p'])}: accuracies differ as much when A and B "
+        f"change places in whole {'recordings' if result['grouped'] else 'videos'}",
         f"right       both {counts['both_right']}, A alone {counts['only_a_right']}, "
         f"B alone {counts['only_b_right']}, neither {counts['both_wrong']}",
         f"effect      Cohen's g {result['cohens_g']:+.2f} ({low:+.2f} to {high:+.2f})",
@@ -142,11 +148,14 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
         leaks = result[name]["leaks"]
         if not result[name]["clean"]:
             yield (
-                f"trust       NOT CLEAN: {name.upper()} has learned from {len(leaks)} of these, "
-                f"e.g. {leaks[0]}"
+                f"trust       NOT CLEAN: {name.upper()} has learned from {_leaked(leaks)}"
             )
+    if result["split"] == "validation":
+        yield "trust       epochs and thresholds were chosen on these videos, which flatters both"
     if not result["grouped"]:
         yield "trust       recordings are not all known: the intervals may be too narrow"
+    elif result["few_recordings"]:
+        yield "trust       with so few recordings, intervals over them are a rough guess"
 
 
 def _verdict_lines(result: dict[str, Any]) -> list[str]:
