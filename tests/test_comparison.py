@@ -134,8 +134,7 @@ def test_a_run_beside_itself_differs_in_nothing(pair):
 
 def test_the_order_of_the_videos_does_not_matter(pair, tmp_path):
     """Manifests are written in order of the path; a person may have sorted this one."""
-    config = json.loads((pair[1] / "training_config.json").read_text())
-    features = shutil.copytree(config["features"], tmp_path / "space")
+    features = Path(features_for(pair[1], tmp_path / "space"))
     header, *rows = (features / "manifest.csv").read_text().splitlines()
     lines = [header, *reversed(rows)]
     (features / "manifest.csv").write_text("\n".join(lines) + "\n")
@@ -215,26 +214,47 @@ def test_of_few_recordings_nothing_is_said(pair):
     assert "by accuracy not to be said from 4 recordings" in said
 
 
+def features_for(run, folder, **settings):
+    """A copy of the features that a run was trained on, with other settings of the extraction."""
+    config = json.loads((run / "training_config.json").read_text())
+    copy = shutil.copytree(config["features"], folder)
+    change_json(copy / "extraction.json", **settings)
+    return str(copy)
+
+
 @pytest.mark.usefixtures("no_evaluation")
-def test_recordings_are_taken_from_the_features_that_know_them(pair):
-    paths = [run / "evaluation" / "test" / "metrics.json" for run in pair]
-    change_json(paths[0], grouped=False)
-    assert compare(pair)["grouped"] is True
-    change_json(paths[1], grouped=False)
-    assert compare(pair)["grouped"] is False
-    said = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+def test_recordings_are_taken_from_the_features_that_know_them(pair, tmp_path):
+    a, b = (
+        features_for(run, tmp_path / f"{run.name} space", grouping="none")
+        for run in pair
+    )
+    assert compare(pair, features_a=a)["grouped"] is True
+    assert compare(pair, features_a=a, features_b=b)["grouped"] is False
+    words = ["compare", *map(str, pair), "--features-a", a, "--features-b", b]
+    said = CliRunner().invoke(cli.main, words).stdout
     assert "95% over videos, as recordings are not known" in said
     assert "trust       recordings are not all known" in said
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_a_run_that_has_learned_from_the_videos_makes_it_unfair(pair):
-    path = pair[1] / "evaluation" / "test" / "metrics.json"
-    change_json(path, clean=False, leaks=["recording x", "recording y"])
-    assert compare(pair)["clean"] is False
-    said = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+def test_recordings_that_are_named_differently_are_warned_of(pair, tmp_path, caplog):
+    features = features_for(pair[1], tmp_path / "space")
+    change_entries(features, lambda row: {"group": row.path})
+    assert compare(pair, features_b=features)["recordings"] == 4
+    assert "name recordings differently; those of RUN_A are taken" in caplog.text
+
+
+@pytest.mark.usefixtures("no_evaluation")
+def test_a_run_that_has_learned_from_the_videos_makes_it_unfair(pair, tmp_path):
+    features = features_for(pair[1], tmp_path / "space")
+    learned = {"normal test 0": "normal train 0", "violent test 0": "normal train 1"}
+    change_entries(features, lambda row: {"group": learned.get(row.group, row.group)})
+    result = compare(pair, features_b=features)
+    assert (result["clean"], result["a"]["clean"]) == (False, True)
+    words = ["compare", *map(str, pair), "--features-b", features]
+    said = CliRunner().invoke(cli.main, words).stdout
     assert (
-        "NOT CLEAN: B has learned from some of these (recording x and 1 more)" in said
+        "CLEAN: B has learned from some of these (recording normal train 0 and" in said
     )
     assert "by accuracy not to be said: these videos are not new to both" in said
 

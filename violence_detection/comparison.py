@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection import delong, evaluation, files, metrics, paired, report
-from violence_detection.cache import Entry
+from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.runs import Run
@@ -17,7 +17,6 @@ from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_TAKEN = ("clean", "leaks", "grouped", "features")  # from metrics.json
 _NAMED = 3  # videos that an error names
 
 
@@ -26,19 +25,16 @@ class Answers:
     """What a run says of its N videos.
 
     Attributes:
-        metrics: Of its evaluation: `clean`, `leaks`, `grouped`, `features`.
         probability: Of violence, float64 (N,).
         correct: bool (N,), at the run's own threshold.
     """
 
-    metrics: dict[str, Any]
     probability: np.ndarray
     correct: np.ndarray
 
     def take(self, rows: Sequence[int]) -> Self:
         """Those of some videos, in this order."""
-        rows = np.asarray(rows, np.int64)
-        return type(self)(self.metrics, self.probability[rows], self.correct[rows])
+        return type(self)(self.probability[rows], self.correct[rows])
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,7 @@ class Side:
     """One of the two runs, the videos that it is judged on, and how."""
 
     run: Run
+    cache: FeatureCache
     entries: list[Entry]
     config: EvaluateConfig
 
@@ -59,11 +56,24 @@ class Side:
             bootstrap=config.bootstrap,
             seed=config.seed,
         )
-        return cls(run, evaluation.split_entries(run, cache, config.split), asked)
+        entries = evaluation.split_entries(run, cache, config.split)
+        return cls(run, cache, entries, asked)
 
     @property
     def threshold(self) -> float:
         return self.run.results()["threshold"]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the recording of every video is known."""
+        return evaluation.is_grouped(self.cache)
+
+    def leaks(self) -> list[str]:
+        """What of the videos the run has learned from."""
+        same_dataset = evaluation.is_same_dataset(self.run, self.cache)
+        return evaluation.find_leaks(
+            self.run, self.entries, self.config.split, same_dataset=same_dataset
+        )
 
     def standing(self) -> Answers | None:
         """The answers of the evaluation that is there, if it is whole and of the run's present
@@ -80,14 +90,13 @@ class Side:
             rows = {row["path"]: row for row in table}
             rows = [rows[entry.path] for entry in self.entries]
             probability = np.array([float(row["probability"]) for row in rows])
-            taken = {name: there[name] for name in _TAKEN}
         except (OSError, ValueError, KeyError, TypeError, ViolenceDetectionError):
             return None
         if not ((probability >= 0) & (probability <= 1)).all():
             return None
         labels = [entry.label for entry in self.entries]
         predicted = [row["predicted"] for row in rows]
-        return Answers(taken, probability, np.array(predicted) == np.array(labels))
+        return Answers(probability, np.array(predicted) == np.array(labels))
 
     def answers(self, *, force: bool) -> Answers:
         """The answers, of an evaluation that is made where none stands."""
@@ -136,12 +145,14 @@ def compare(
 
     normal = side_a.run.config()["normal_class"]
     violent = np.array([entry.label != normal for entry in entries])
-    groups, grouped = _recordings(side_a, side_b, answers_a, answers_b)
+    groups, grouped = _recordings(side_a, side_b)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    clean = answers_a.metrics["clean"] and answers_b.metrics["clean"]
+    a = _summary(side_a, answers_a, violent)
+    b = _summary(side_b, answers_b, violent)
+    clean = a["clean"] and b["clean"]
     result = {
-        "a": _summary(side_a, answers_a, violent),
-        "b": _summary(side_b, answers_b, violent),
+        "a": a,
+        "b": b,
         "split": config.split,
         "videos": len(entries),
         "recordings": len(set(groups)),
@@ -230,31 +241,30 @@ def _named(paths: set[str]) -> str:
     return first + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def _recordings(
-    side_a: Side, side_b: Side, answers_a: Answers, answers_b: Answers
-) -> tuple[list[str], bool]:
-    """The recording of each of A's videos, of whichever features know them, and whether any do."""
+def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
+    """The recording of each of A's videos, of features that know them, and whether any do."""
     groups_of = {entry.path: entry.group for entry in side_b.entries}
     of_a = [entry.group for entry in side_a.entries]
     of_b = [groups_of[entry.path] for entry in side_a.entries]
-    if answers_a.metrics["grouped"] and answers_b.metrics["grouped"] and of_a != of_b:
+    if side_a.grouped and side_b.grouped and of_a != of_b:
         log.warning(
             "The features of the two runs name recordings differently; those of RUN_A are taken."
         )
-    if answers_b.metrics["grouped"] and not answers_a.metrics["grouped"]:
+    if side_b.grouped and not side_a.grouped:
         return of_b, True
-    return of_a, bool(answers_a.metrics["grouped"])
+    return of_a, side_a.grouped
 
 
 def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any]:
     scores = metrics.binary_metrics(violent, answers.probability, side.threshold)
+    leaks = side.leaks()
     return {
         "run": str(side.run.dir),
-        "features": answers.metrics["features"],
+        "features": str(side.cache.dir),
         "accuracy": float(answers.correct.mean()),
         "auc": scores["auc"],
         "auc_ci_delong": delong.interval(violent, answers.probability),
         "threshold": side.threshold,
-        "clean": answers.metrics["clean"],
-        "leaks": answers.metrics["leaks"],
+        "clean": not leaks,
+        "leaks": leaks,
     }

@@ -67,7 +67,7 @@ def evaluate(
 
     # -- how good they are, and whether that can be believed
     leaks = find_leaks(
-        run, entries, config.split, same_dataset=_is_same_dataset(run, cache)
+        run, entries, config.split, same_dataset=is_same_dataset(run, cache)
     )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
@@ -77,7 +77,7 @@ def evaluate(
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": _is_grouped(cache),
+        "grouped": is_grouped(cache),
         "clean": not leaks,
         "leaks": leaks,
         **scores,
@@ -159,7 +159,7 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
     """
     entries = dataset.usable_entries(cache)
     own = run.own_splits()
-    if own and _is_same_dataset(run, cache):
+    if own and is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
     chosen = [entry for entry in entries if entry.split == split]
     if not chosen:
@@ -187,7 +187,7 @@ def find_leaks(
     )
 
 
-def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
+def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
     if cache.settings().get("dataset") == run.config()["dataset"]:
         return True
@@ -197,7 +197,7 @@ def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
-def _is_grouped(cache: FeatureCache) -> bool:
+def is_grouped(cache: FeatureCache) -> bool:
     """Whether the recording of every video is known."""
     settings = cache.settings()
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
