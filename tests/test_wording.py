@@ -16,11 +16,12 @@ RESULT = {
     "clean": True,
     "accuracy_difference": 0.05,
     "ci": [0.01, 0.1],
-    "accuracy_p": 0.02,
+    "accuracy_exchange_p": 0.02,
     "auc_difference": 0.0,
     "auc_ci": [-0.1, 0.1],
     "auc_ci_delong": [-0.1, 0.1],
     "auc_p": 0.9,
+    "auc_exchange_p": 0.8,
     "undefined": [],
     "agreement": dict.fromkeys(
         ("both_right", "only_a_right", "only_b_right", "both_wrong"), 24
@@ -41,7 +42,7 @@ def said(**changes) -> str:
     [
         ({}, "by accuracy B is better"),
         ({}, "by AUC      no difference that these 12 recordings can show"),
-        ({}, "accuracy       80.0%    85.0%     +5.0  +1.0 to +10.0 points"),
+        ({}, "accuracy       80.0%    85.0%     +5.0  0.020  +1.0 to +10.0 points"),
         ({"better": {"accuracy": "a", "auc": "a"}}, "by AUC      A is better"),
         ({"grouped": False}, "no difference that these 12 videos can show"),
         ({"few_recordings": True}, "trust       with so few recordings"),

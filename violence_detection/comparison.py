@@ -118,10 +118,10 @@ def compare(
 ) -> dict[str, Any]:
     """How much better RUN_B is than RUN_A on the same videos, and whether these can show it.
 
-    Differences are B - A. The intervals `ci` and `auc_ci` draw recordings, and `accuracy_p`
-    exchanges them; McNemar's test and DeLong's take every video for independent of the others.
-    The runs may be of different feature spaces, and are evaluated first where no evaluation of
-    theirs stands.
+    Differences are B - A. The intervals `ci` and `auc_ci` draw recordings, and both
+    `..._exchange_p` exchange them; McNemar's test and DeLong's take every video for independent
+    of the others. The runs may be of different feature spaces, and are evaluated first where no
+    evaluation of theirs stands.
 
     Args:
         run_a, run_b: What two trainings left.
@@ -167,13 +167,12 @@ def compare(
         ),
         **paired.discordance(answers_a.correct, answers_b.correct),
     }
-    sound = clean and result["recordings"] >= paired.MIN_RECORDINGS
-    result["better"] = {
-        "accuracy": paired.better(result["ci"], result["accuracy_p"])
-        if sound
-        else "unknown",
-        "auc": paired.better(result["auc_ci"]) if sound else "unknown",
-    }
+    result["better"] = {"accuracy": "unknown", "auc": "unknown"}
+    if clean and result["recordings"] >= paired.MIN_RECORDINGS:
+        result["better"] = {
+            "accuracy": paired.better(result["ci"], result["accuracy_exchange_p"]),
+            "auc": paired.better(result["auc_ci"], result["auc_exchange_p"]),
+        }
     return result
 
 

@@ -89,6 +89,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
     a, b, counts = result["a"], result["b"], result["agreement"]
     has_auc = a["auc"] is not None
     drawn = "recordings" if result["grouped"] else "videos, as recordings are not known"
+    exchanged = "recordings" if result["grouped"] else "videos"
     low, high = result["cohens_g_ci"]
     lines = [
         f"A           {a['run']}",
@@ -96,15 +97,16 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}, the same for both",
         "",
-        f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  95% over {drawn}",
+        f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>5s}  95% over {drawn}",
         f"{'accuracy':11s} {a['accuracy']:8.1%} {b['accuracy']:8.1%} "
-        f"{100 * result['accuracy_difference']:+8.1f}  "
+        f"{100 * result['accuracy_difference']:+8.1f}  {result['accuracy_exchange_p']:5.3f}  "
         f"{_span([100 * end for end in result['ci']], '+.1f')} points",
     ]
     if has_auc:
         lines.append(
             f"{'AUC':11s} {a['auc']:8.3f} {b['auc']:8.3f} "
-            f"{result['auc_difference']:+8.3f}  {_span(result['auc_ci'], '+.3f')}"
+            f"{result['auc_difference']:+8.3f}  {result['auc_exchange_p']:5.3f}  "
+            f"{_span(result['auc_ci'], '+.3f')}"
         )
     else:
         lines.append(f"{'AUC':11s} {_NONE}")
@@ -112,8 +114,8 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         *lines,
         f"{'threshold':11s} {a['threshold']:8.3f} {b['threshold']:8.3f}",
         "",
-        f"chance      p = {_p(result['accuracy_p'])}: accuracies differ as much when A and B "
-        f"change places in whole {'recordings' if result['grouped'] else 'videos'}",
+        "p           how often they differ as much when A and B change places in whole "
+        f"{exchanged}",
         f"right       both {counts['both_right']}, A alone {counts['only_a_right']}, "
         f"B alone {counts['only_b_right']}, neither {counts['both_wrong']}",
         f"effect      Cohen's g {result['cohens_g']:+.2f} ({low:+.2f} to {high:+.2f})",
