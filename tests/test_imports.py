@@ -16,14 +16,14 @@ ORDER = """
 errors units files parts hosts settings feature_config train_config config
 search runs
 SHELVES
-runtime provenance peers schedule metrics calibration figures report progress isolation
-videos splits pyav decoder seeking focus views pictures frames windows inspection
+runtime provenance peers schedule metrics calibration delong paired figures report progress
+isolation videos splits pyav decoder seeking focus views pictures frames windows inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 pruning trials tuning
-evaluation prediction people drawing demo
-door cli
+evaluation comparison prediction people drawing demo
+wording door cli
 """.split()
 FOUNDATIONS = ORDER[: ORDER.index("SHELVES")]
 SHELVES = sorted(folder.parent.name for folder in PACKAGE_DIR.glob("*/__init__.py"))

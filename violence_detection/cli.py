@@ -1,12 +1,11 @@
 """The commands, and how their results read. It imports neither TensorFlow nor NumPy."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
 import click
 
-from violence_detection import __version__, config, search, units
+from violence_detection import __version__, config, search, units, wording
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -195,34 +194,32 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, _table(planned))
-    rate = functools.partial(_rate, result)
-    recalls = ", ".join(
-        f"{name} {rate(f'recall_per_class.{name}', value)}"
-        for name, value in result["recall_per_class"].items()
-    )
-    auc = "none: one class only" if result["auc"] is None else f"{result['auc']:.3f}"
-    by_recording, by_video = (
-        f"{low:.1%} to {high:.1%}"
-        for low, high in (result["accuracy_ci"], result["accuracy_ci_wilson"])
-    )
-    lines = [
-        f"run         {result['run']}",
-        f"split       {result['split']}: {units.counted(result['videos'], 'video')} of "
-        f"{units.counted(result['recordings'], 'recording')}",
-        f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
-        f"{by_video} over videos)",
-        f"AUC         {auc}, average precision {rate('average_precision')}",
-        f"precision   {rate('precision')}, recall {rate('recall')}, F1 {rate('f1')}, "
-        f"false alarms {rate('false_alarm_rate')}",
-        f"recall      {recalls}",
-        f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
-        f"calibrated  error {result['calibration_error']:.3f}, temperature "
-        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
-        *_confusion_lines(result["classes"], result["confusion"]),
-        _trust_line(result),
-        f"report      {result['report']}",
-    ]
-    finish(result, shared, lines)
+    finish(result, shared, wording.evaluation_lines(result))
+
+
+@main.command(
+    epilog=example("violence-detection compare checkpoints/my_run checkpoints/another")
+)
+@click.argument("run_a", type=PATH)
+@click.argument("run_b", type=PATH)
+@options_of(config.CompareConfig)
+def compare(
+    settings: config.CompareConfig, shared: Shared, run_a: str, run_b: str
+) -> None:
+    """Say which of two runs is better on the same videos, and whether these can show it.
+
+    They may be of different features of one dataset. Either is evaluated first where it has not
+    been. Differences are B - A."""
+    with working():
+        from violence_detection import comparison
+
+        if shared.dry_run:
+            planned = comparison.plan(run_a, run_b, settings, force=shared.force)
+        else:
+            result = comparison.compare(run_a, run_b, settings, force=shared.force)
+    if shared.dry_run:
+        return finish(planned, shared, _table(planned))
+    finish(result, shared, wording.comparison_lines(result))
 
 
 @main.command(
@@ -294,13 +291,6 @@ def _table(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def _rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
-    """A rate as people read it: `none` where there was nothing to rate."""
-    if name in result["undefined"]:
-        return "none"
-    return f"{result[name] if value is None else value:.1%}"
-
-
 def _score_line(split: str, scores: dict[str, float]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
@@ -364,27 +354,6 @@ def _listed(kind: str, items: list[str], most: int = 10) -> list[str]:
     if len(items) > most:
         lines.append(f"{kind:11s} and {len(items) - most} more; --json lists them")
     return lines
-
-
-def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
-    return [
-        f"truly {name}: "
-        + ", ".join(
-            f"{n} called {called}" for n, called in zip(row, classes, strict=True)
-        )
-        for name, row in zip(classes, counts, strict=True)
-    ]
-
-
-def _trust_line(result: dict[str, Any]) -> str:
-    if not result["clean"]:
-        return (
-            f"trust       NOT CLEAN: the run has learned from {len(result['leaks'])} of these, "
-            f"e.g. {result['leaks'][0]}"
-        )
-    if not result["grouped"]:
-        return "trust       recordings are not all known: clips of one may be on both sides"
-    return "trust       clean: no recording on both sides"
 
 
 def _prediction_lines(row: dict[str, Any]) -> list[str]:

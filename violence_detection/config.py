@@ -15,6 +15,7 @@ from violence_detection.train_config import TrainConfig
 
 __all__ = [
     "CheckConfig",
+    "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
     "ExtractConfig",
@@ -38,6 +39,24 @@ class EvaluateConfig(Config):
     )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+    )
+
+
+@dataclass(frozen=True)
+class CompareConfig(Config):
+    """Settings of `compare`."""
+
+    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
+    features_a: str | None = option(
+        None,
+        "Folder of features for RUN_A; default: the one that it was trained on.",
+        path=True,
+    )
+    features_b: str | None = option(None, "The same for RUN_B.", path=True)
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind each interval.",
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from violence_detection import (
     calibration,
     dataset,
+    delong,
     figures,
     files,
     metrics,
@@ -54,7 +55,7 @@ def evaluate(
     entries = split_entries(run, cache, config.split)
     clips = dataset.read_clips(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
-    identity = _identity(run, entries)
+    identity = identity_of(run, entries)
     _check_replaceable(folder, identity, force=force)
 
     # -- the answers
@@ -69,7 +70,7 @@ def evaluate(
 
     # -- how good they are, and whether that can be believed
     leaks = find_leaks(
-        run, entries, config.split, same_dataset=_is_same_dataset(run, cache)
+        run, entries, config.split, same_dataset=is_same_dataset(run, cache)
     )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
@@ -79,7 +80,7 @@ def evaluate(
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": _is_grouped(cache),
+        "grouped": is_grouped(cache),
         "clean": not leaks,
         "leaks": leaks,
         **scores,
@@ -118,7 +119,7 @@ def plan(
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
     folder = run.evaluation_dir(config.split)
-    _check_replaceable(folder, _identity(run, entries), force=force)
+    _check_replaceable(folder, identity_of(run, entries), force=force)
     return {
         "dry_run": True,
         "run": str(run.dir),
@@ -164,7 +165,7 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
     """
     entries = dataset.usable_entries(cache)
     own = run.own_splits()
-    if own and _is_same_dataset(run, cache):
+    if own and is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
     chosen = [entry for entry in entries if entry.split == split]
     if not chosen:
@@ -192,7 +193,7 @@ def find_leaks(
     )
 
 
-def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
+def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
     if cache.settings().get("dataset") == run.config()["dataset"]:
         return True
@@ -202,13 +203,13 @@ def _is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
-def _is_grouped(cache: FeatureCache) -> bool:
+def is_grouped(cache: FeatureCache) -> bool:
     """Whether the recording of every video is known."""
     settings = cache.settings()
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
-def _identity(run: Run, entries: list[Entry]) -> dict[str, str]:
+def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:
     """What an evaluation is of: digests of the model and of the videos with their labels."""
     rows = [(entry.path, entry.label, entry.digest) for entry in entries]
     return {
@@ -253,6 +254,7 @@ def _scores(
         "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
         "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
         "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
+        "auc_ci_delong": delong.interval(violent, score),
     }
 
 
@@ -306,7 +308,7 @@ def _prediction_rows(
             "path": entry.path,
             "label": entry.label,
             "group": entry.group,
-            "probability": round(float(1 - row[0]), 6),
+            "probability": float(1 - row[0]),
             "predicted": classes[answer],
             "correct": classes[answer] == entry.label,
         }

@@ -48,7 +48,7 @@ def binary_metrics(
         Fawcett, An introduction to ROC analysis, 2006,
         https://doi.org/10.1016/j.patrec.2005.10.010
     """
-    violent, probability = _checked(violent, probability)
+    violent, probability = checked(violent, probability)
     _check_probability("threshold", threshold)
     alarm = probability >= threshold
     hits, false_alarms = int(np.sum(alarm & violent)), int(np.sum(alarm & ~violent))
@@ -129,7 +129,7 @@ def choose_threshold(
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
     """
-    violent, probability = _checked(violent, probability)
+    violent, probability = checked(violent, probability)
     too_few = too_few_to_choose(violent, groups)
     if too_few:
         return 0.5, f"0.5: {too_few}"
@@ -293,7 +293,7 @@ def auc_interval(
     Raises:
         ConfigError: If the lengths differ, or a value is out of range.
     """
-    violent, probability = _checked(violent, probability)
+    violent, probability = checked(violent, probability)
     groups = np.asarray(groups)
     _check_same_length(violent=violent, groups=groups)
     return bootstrap_over_recordings(
@@ -359,7 +359,7 @@ def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _checked(
+def checked(
     violent: np.ndarray, probability: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """`violent` as bool (N,) and `probability` as float64 (N,), once they are fit."""

@@ -19,6 +19,7 @@ _WORST = 10
 _REQUIRED = (
     *("run", "split", "videos", "recordings", "grouped", "clean", "leaks"),
     *("accuracy", "accuracy_ci", "accuracy_ci_wilson", "auc", "auc_ci"),
+    "auc_ci_delong",
     *("average_precision", "balanced_accuracy", "precision", "recall", "f1"),
     *("false_alarm_rate", "recall_per_class", "confusion", "classes", "normal_class"),
     *("threshold", "threshold_reason", "baseline_accuracy", "undefined"),
@@ -242,6 +243,7 @@ def _measures(metrics: Mapping[str, Any]) -> Iterator[Measure]:
     yield row("Balanced accuracy", "balanced_accuracy", "mean over the classes")
     area = "violent above normal, of all pairs"
     yield row("ROC AUC", "auc", area, metrics["auc_ci"], bootstrap)
+    yield row("ROC AUC", "auc", area, metrics["auc_ci_delong"], "DeLong")
     yield row("Average precision", "average_precision", "area under precision-recall")
     gap = "probabilities against what happened"
     yield row("Calibration error", "calibration_error", gap)
