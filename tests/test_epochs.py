@@ -1,7 +1,9 @@
 """The epochs: what is weighed, what decays, which is best, when it stops, and what stays."""
 
 import csv
+import gc
 import itertools
+import weakref
 
 import keras
 import numpy as np
@@ -225,6 +227,16 @@ class Follower(Peers):
             return [value]
         self.turns += 1
         return [self.turns > 3]
+
+
+def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
+    """A search has hundreds of them; TensorFlow keeps what datasets call for good."""
+    trainer = trainer_on(features_dir, tmp_path, epochs=1)
+    trainer.run_epochs()
+    kept = weakref.ref(trainer)
+    del trainer
+    gc.collect()
+    assert kept() is None
 
 
 def test_another_machine_learns_as_the_chief_says_and_writes_nothing(

@@ -188,15 +188,18 @@ class Trainer:
 
     def dataset(self, first_epoch: int = 1) -> tf.data.Dataset:
         """What the step learns from; see `batching.batches`."""
+        # TensorFlow keeps what a dataset calls until the process ends: self must not be in it.
+        labels, sampling, seed = (
+            self.train.labels,
+            self.config.sampling,
+            self.config.seed,
+        )
         return batching.batches(
             self.train,
             self.weights,
             classes=len(self.classes),
             order=lambda epoch: batching.sampled_order(
-                self.train.labels,
-                self.config.sampling,
-                seed=self.config.seed,
-                epoch=epoch,
+                labels, sampling, seed=seed, epoch=epoch
             ),
             batch_size=self.config.batch_size,
             first_epoch=first_epoch,
