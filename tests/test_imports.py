@@ -21,7 +21,7 @@ videos splits pyav decoder seeking focus views pictures frames windows inspectio
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
-pruning trials tuning
+folds pruning trials tuning
 evaluation prediction people drawing demo
 door cli
 """.split()
