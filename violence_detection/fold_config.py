@@ -1,4 +1,4 @@
-"""What `cross-validate` is asked for: its own settings, and those of `train` that every fold has."""
+"""What `cross-validate` is asked for: its settings, and those of `train` that every fold has."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,7 @@ class CrossValidateConfig(TrainConfig):
     """Settings of `cross-validate`."""
 
     name: str = option("cross_validation", "Name of the folder, in --checkpoint-dir.")
-    folds: int = option(
-        5, "Parts that the videos are divided into.", low=2, high=100
-    )
+    folds: int = option(5, "Parts that the videos are divided into.", low=2, high=100)
     repeats: int = option(
         1, "Draw the folds so many times, with --seed, --seed + 1, ...", low=1, high=100
     )
