@@ -139,7 +139,7 @@ def sights_of(
         ]
         if not all(there):
             gone = counted(len(there) - sum(there), "video")
-            return f"{gone} of {len(there)} are not in {root} as they were"
+            return f"not in {root} as before: {gone} of {len(there)}"
         chosen = [known[entry.path] for entry in entries]
         found = Sights.of([(root / one.path, one.start_s, one.end_s) for one in chosen])
     except ViolenceDetectionError as error:

@@ -241,8 +241,8 @@ class FoldResults:
             )
             if lacking:
                 lines.append(
-                    f"{counted(lacking, 'fold')} of {len(self._judged)} have no video of "
-                    f"{label!r}."
+                    f"No video of {label!r} is in {counted(lacking, 'fold')} of "
+                    f"{len(self._judged)}."
                 )
         return lines
 

@@ -72,7 +72,8 @@ class Sights:
     def load(cls, path: Path, count: int) -> Self | None:
         """What was saved of `count` videos; None where it is not there, or not whole."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            content = io.BytesIO(path.read_bytes())  # NumPy leaves a torn file open
+            with np.load(content, allow_pickle=False) as arrays:
                 found = cls(**arrays)
         except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
             return None
