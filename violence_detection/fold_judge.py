@@ -230,8 +230,7 @@ class Judge:
         """What cannot be built must fail before what is there is replaced."""
         first = self.folds[0]
         run = Run(self._folder / "training" / first.name)
-        config = dataclasses.replace(self._config.of_fold(0, run.dir), seeds=1)
-        self.lesson(first).trainer(run, config)
+        self.lesson(first).trainer(run, self._config.of_fold(0, run.dir))
 
 
 def _origin(

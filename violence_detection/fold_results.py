@@ -3,7 +3,7 @@ folds pooled."""
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,10 +151,10 @@ class FoldResults:
 
     def _scores(self, one: Judged, name: str) -> dict[str, float | None]:
         labels = self._labels[one.rows]
-        violence = 1 - one.answers[name][:, 0]
+        auc = metrics.weighted_auc(labels > 0, _violence(one.answers[name]))
         return {
             "accuracy": float((one.decided(name) == labels).mean()),
-            "auc": metrics.binary_metrics(labels > 0, violence, 0.5)["auc"],
+            "auc": _of_once(auc, len(labels)),
         }
 
     # -- figures
@@ -198,11 +198,10 @@ class FoldResults:
             folds = [one for one in self._judged if one.repeat == repeat]
             rows = np.concatenate([one.rows for one in folds])
             decided = np.concatenate([one.decided(name) for one in folds])
-            violence = 1 - np.concatenate([one.answers[name] for one in folds])[:, 0]
+            violence = np.concatenate([_violence(one.answers[name]) for one in folds])
             right[rows] += decided == self._labels[rows]
             answered[rows] += 1
-            area = metrics.weighted_auc(violent[rows], violence.clip(0, 1))
-            areas.append((rows, area))
+            areas.append((rows, metrics.weighted_auc(violent[rows], violence)))
 
         def accuracy(counts: np.ndarray) -> np.ndarray:
             return counts @ right / (counts @ answered)
@@ -210,13 +209,11 @@ class FoldResults:
         def auc(counts: np.ndarray) -> np.ndarray:
             return np.mean([area(counts[:, rows]) for rows, area in areas], axis=0)
 
-        once = np.ones((1, len(violent)), int)
         draw = {"resamples": _RESAMPLES, "seed": seed, "level": _LEVEL}
-        known = float(auc(once)[0])
         return {
-            "accuracy": float(accuracy(once)[0]),
+            "accuracy": _of_once(accuracy, len(violent)),
             "accuracy_ci": metrics.bootstrap_over_recordings(groups, accuracy, **draw),
-            "auc": None if math.isnan(known) else known,
+            "auc": _of_once(auc, len(violent)),
             "auc_ci": metrics.bootstrap_over_recordings(groups, auc, **draw),
         }
 
@@ -295,6 +292,17 @@ def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
         "sd": sd,
         "ci": [max(0.0, mean - half), min(1.0, mean + half)],
     }
+
+
+def _violence(answer: np.ndarray) -> np.ndarray:
+    """Probability of violence, (M,), of those of the classes, (M, K)."""
+    return np.clip(1 - answer[:, 0], 0.0, 1.0)
+
+
+def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:
+    """A statistic of counts where each video counts once; None where it is not defined."""
+    value = float(statistic(np.ones((1, count), int))[0])
+    return None if math.isnan(value) else value
 
 
 def _percent(interval: Sequence[float]) -> str:
