@@ -20,11 +20,10 @@ import numpy as np
 from violence_detection import (
     batching,
     dataset,
+    folds,
     model,
     runtime,
-    splits,
     training,
-    videos,
 )
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
@@ -98,13 +97,12 @@ def scores_of_seed(clips: Clips, seed: int, method) -> tuple[float, float, list[
     """Accuracy and AUC over all videos, each scored by the fold that did not see it, and the
     accuracy of each fold."""
     from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedGroupKFold
 
     violent = clips.labels > 0
     probability = np.zeros(len(clips))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     accuracies = []
-    for train, test in folds.split(clips.labels, clips.labels, clips.groups):
+    for test in folds.held_out(clips.labels, clips.groups, FOLDS, seed=seed):
+        train = np.setdiff1d(np.arange(len(clips)), test)
         probability[test] = method(clips, train, test, seed)
         accuracies.append(float(((probability[test] >= 0.5) == violent[test]).mean()))
     accuracy = float(((probability >= 0.5) == violent).mean())
@@ -166,19 +164,8 @@ def classifier_scores(
 
 def divided(clips: Clips, rows: np.ndarray, seed: int) -> dict[str, Clips]:
     """Some clips, with 15% of their recordings for validation."""
-    listed = [
-        videos.Video(
-            clips.entries[row].path, clips.entries[row].label, clips.entries[row].group
-        )
-        for row in rows
-    ]
-    assigned = splits.assign(
-        listed,
-        kept={},
-        leads={},
-        validation_fraction=0.15,
-        test_fraction=0.0,
-        seed=seed,
+    assigned = folds.divided(
+        [clips.entries[row] for row in rows], fraction=0.15, seed=seed
     )
     return {
         split: clips.take(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from violence_detection import config
 from violence_detection.config import Config, ExtractConfig, TrainConfig
 from violence_detection.errors import ConfigError
+from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.search import TuneConfig
 
 CONFIGS = (
@@ -20,6 +21,7 @@ CONFIGS = (
     config.PredictConfig,
     config.DemoConfig,
     TuneConfig,
+    CrossValidateConfig,
 )
 SETTINGS = [(kind, setting) for kind in CONFIGS for setting in kind.settings()]
 each_setting = pytest.mark.parametrize(

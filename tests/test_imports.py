@@ -14,16 +14,18 @@ PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
 errors units files parts hosts settings feature_config train_config config
-search runs
+fold_config search runs
 SHELVES
 runtime provenance peers schedule metrics calibration delong paired figures report progress
-isolation videos splits pyav decoder seeking focus views pictures frames windows inspection
+isolation
+videos splits pyav decoder seeking focus views pictures frames windows sights inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
-pruning trials tuning
+folds pruning trials tuning
+baselines fold_results fold_judge cross_validation
 evaluation comparison prediction people drawing demo
-wording door cli
+wording door fold_command cli
 """.split()
 FOUNDATIONS = ORDER[: ORDER.index("SHELVES")]
 SHELVES = sorted(folder.parent.name for folder in PACKAGE_DIR.glob("*/__init__.py"))

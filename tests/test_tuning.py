@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import draw_features, train_quickly, tree_of
 
-from violence_detection import dataset, trials, tuning
+from violence_detection import dataset, folds, tuning
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import usable_entries
@@ -169,7 +169,7 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
         for entry in usable_entries(FeatureCache.open(features_dir))
         if entry.split != "test"
     ]
-    parts = trials.folds_of(entries, 3, seed=0)
+    parts = folds.folds_of(entries, 3, seed=0)
     held = [e.path for part in parts for e in part if e.split == "validation"]
     assert sorted(held) == sorted(entry.path for entry in entries)
     for part in parts:

@@ -17,6 +17,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.errors import VideoError
+from violence_detection.fold_command import cross_validate
 from violence_detection.videos import EXTENSIONS
 
 
@@ -176,6 +177,9 @@ def tune(settings: search.TuneConfig, shared: Shared) -> None:
         f"{result['best_config']}",
     ]
     finish(result, shared, lines)
+
+
+main.add_command(cross_validate)
 
 
 @main.command(

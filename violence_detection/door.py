@@ -222,7 +222,8 @@ def _shared_flags(writes: bool) -> list[Callable]:
 def _flags(settings: type[Config]) -> Iterator[Callable]:
     for setting in settings.settings():
         name = setting.name.replace("_", "-")
-        flag = f"--{name}/--no-{name}" if setting.type is bool else f"--{name}"
+        off = setting.rule.off or f"no-{name}"
+        flag = f"--{name}/--{off}" if setting.type is bool else f"--{name}"
         kind = (
             {}
             if setting.type is bool

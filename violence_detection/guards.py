@@ -4,7 +4,7 @@ and whether a linear classifier on pooled features does better."""
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from violence_detection import metrics, model
 from violence_detection.dataset import Clips
 from violence_detection.selection import CLEARLY_ERRORS, standard_error
 from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
@@ -125,33 +128,39 @@ def linear_answers(
     Returns:
         float64 (N, K) of each split, and the number of videos that it learned from.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     train = clips["train"]
     most = min(_BASELINE_VIDEOS, _BASELINE_CELLS // (3 * train.features.shape[-1]))
     share = min(1.0, most / len(train))
     rows = [np.flatnonzero(train.labels == number) for number in range(classes)]
     rows = np.concatenate([_evenly(one, share) for one in rows])
-    pooled = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
+    features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0
-    for block in _pooled(train, rows):
-        pooled[start : start + len(block)] = block
+    for block in pooled(train, rows):
+        features[start : start + len(block)] = block
         start += len(block)
-    # In place: copies of all that is pooled would be most of the memory of a training.
-    scaler = StandardScaler(copy=False)
-    fit = make_pipeline(scaler, LogisticRegression(C=1, max_iter=1000))
+    fit = linear_fit(features, train.labels[rows])
+    answers = {}
+    for split in splits:
+        blocks = pooled(clips[split], np.arange(len(clips[split])))
+        answers[split] = np.concatenate([fit.predict_proba(one) for one in blocks])
+    return answers, len(rows)
+
+
+def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
+    """A logistic regression (C = 1) on features (N, F), which are standardised in place: a copy
+    of all that is pooled would be most of the memory of a training."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    fit = make_pipeline(
+        StandardScaler(copy=False), LogisticRegression(C=1, max_iter=1000)
+    )
     with warnings.catch_warnings():
         # Where it has not converged after 1000 steps it is a baseline all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        fit.fit(pooled, train.labels[rows])
-    answers = {}
-    for split in splits:
-        blocks = _pooled(clips[split], np.arange(len(clips[split])))
-        answers[split] = np.concatenate([fit.predict_proba(one) for one in blocks])
-    return answers, len(rows)
+        return fit.fit(features, labels)
 
 
 def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
@@ -209,7 +218,7 @@ def compare(
     return "no clear difference", False
 
 
-def _pooled(clips: Clips, rows: np.ndarray) -> Iterator[np.ndarray]:
+def pooled(clips: Clips, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Statistics over time of some clips, blocks of float32 (at most 256, 3 D)."""
     from violence_detection.heads._layers import statistics_of
 

@@ -31,6 +31,7 @@ class Rule:
     ] = ()  # that are no parts of the shelf, and mean something all the same
     path: bool = False
     span: int | None = None  # `FIRST,LAST`, at most so many apart
+    off: str | None = None  # what the flag that says no is called, if not --no-...
 
     def check(self, name: str, value: Any) -> Any:
         """`value`, once it is in range; a spec comes back in its canonical form, a path

@@ -1,19 +1,22 @@
 """A trial of a search: what it chooses, and the trainings that it is judged by."""
 
 import contextlib
-import dataclasses
 import functools
 import itertools
 import shutil
 import statistics
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from violence_detection import batching, files, search, training, training_run
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection import (
+    batching,
+    files,
+    folds,
+    search,
+    training,
+    training_run,
+)
+from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.lesson import Lesson
@@ -73,7 +76,7 @@ class Judges:
         if self._origin:
             self._origin.check(self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
-        self._parts = folds_of(known, config.folds, seed=config.seed)
+        self._parts = folds.folds_of(known, config.folds, seed=config.seed)
         if self._origin:
             self._origin.warn_of_met(self._cache, self._parts[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
@@ -178,38 +181,3 @@ class Judges:
         return Lesson(
             self._machine, self._cache, entries, self._classes, clips, [], self._origin
         )
-
-
-def folds_of(
-    entries: list[Entry], folds: int | None, *, seed: int
-) -> list[list[Entry]]:
-    """The entries once for each fold, each time with another part of them for validation.
-
-    All videos of a recording are in one fold, and each fold has about the same share of each
-    class. Without folds: the entries as they are.
-
-    Raises:
-        ConfigError: If a class has fewer recordings than there are folds.
-    """
-    if folds is None:
-        return [entries]
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    recordings = {(entry.label, entry.group) for entry in entries}
-    counts = Counter(label for label, _ in recordings)
-    if not counts or min(counts.values()) < folds:
-        listed = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items()))
-        raise ConfigError(
-            "`folds` must be at most the recordings of each class for training and "
-            f"validation. Received: folds={folds}, and {listed or 'none'}"
-        )
-    labels = np.array([entry.label for entry in entries])
-    groups = np.array([entry.group for entry in entries])
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    return [
-        [
-            dataclasses.replace(entry, split="validation" if row in held else "train")
-            for row, entry in enumerate(entries)
-        ]
-        for held in (set(rows) for _, rows in splitter.split(labels, labels, groups))
-    ]

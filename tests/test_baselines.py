@@ -1,0 +1,232 @@
+"""Baselines see what their names say, learn from the other folds, and do without the videos."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_features, draw_video
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from violence_detection import baselines, dataset, files, sights
+from violence_detection.baselines import Baselines
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.dataset import Clips
+from violence_detection.errors import VideoError
+from violence_detection.sights import Sights
+
+CLASSES = ["normal", "violent"]
+
+
+def clips_of(folder: Path) -> Clips:
+    cache = FeatureCache.open(folder)
+    return dataset.read_clips(cache, dataset.usable_entries(cache), CLASSES)
+
+
+def sights_with(count, *, pictures=None, energies=None) -> Sights:
+    return Sights(
+        np.full((count, 2), 64, np.int32),
+        np.zeros((count, 16, 16, 3), np.float32) if pictures is None else pictures,
+        np.zeros((count, 8), np.float32) if energies is None else energies,
+    )
+
+
+def entries_with(values, **settings) -> list[Entry]:
+    return [
+        Entry(f"{n}.mp4", "normal", "r", "", **settings | {"size": int(value)})
+        for n, value in enumerate(values)
+    ]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    """Fights are brighter and larger than the rest."""
+    root = tmp_path_factory.mktemp("videos")
+    for number in range(3):
+        draw_video(root / "fight" / f"{number}.mp4", size=(96, 64), frames=30)
+        draw_video(root / "normal" / f"{number}.mp4", size=(64, 48), seed=number)
+    return root
+
+
+@pytest.fixture
+def cache(tmp_path, videos) -> tuple[FeatureCache, list[Entry]]:
+    """A cache that names the folder of videos, and its rows."""
+    folder = draw_features(
+        tmp_path / "cache" / "drawn" / "space",
+        dataset={"name": "d", "dir": str(videos)},
+    )
+    paths = sorted(videos.rglob("*.mp4"))
+    entries = [
+        Entry(
+            path.relative_to(videos).as_posix(),
+            path.parent.name,
+            path.stem,
+            "",
+            size=path.stat().st_size,
+        )
+        for path in paths
+    ]
+    return FeatureCache.open(folder), entries
+
+
+# -- golden
+
+
+def test_linear_is_a_regression_on_three_statistics(features_dir):
+    """In NumPy and scikit-learn, as the contract says it."""
+    clips = clips_of(features_dir)
+    features = clips.features[:].astype(np.float64)
+    pooled = np.hstack(
+        [
+            features.mean(axis=1),
+            features.std(axis=1),
+            np.abs(np.diff(features, axis=1)).mean(axis=1),
+        ]
+    )
+    train, test = np.arange(20), np.arange(20, 32)
+    scaler = StandardScaler().fit(pooled[train])
+    fit = LogisticRegression(C=1, max_iter=1000)
+    fit.fit(scaler.transform(pooled[train]), clips.labels[train])
+    wanted = fit.predict_proba(scaler.transform(pooled[test]))
+    found = Baselines(clips, 2, "none").answers("linear", train, test, seed=0)
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_majority_is_the_commonest_class_of_the_other_folds(features_dir):
+    clips = clips_of(features_dir)
+    violent = np.flatnonzero(clips.labels == 1)
+    train = np.concatenate([violent, np.flatnonzero(clips.labels == 0)[:3]])
+    found = Baselines(clips, 2, "none").answers("majority", train, violent, seed=0)
+    np.testing.assert_array_equal(found, [[0, 1]] * len(violent))
+
+
+def test_metadata_is_what_the_container_says():
+    (row,) = baselines.metadata_of(entries_with([3000], duration_s=1.5, fps=25.0))
+    assert row.tolist() == [3000, 1.5, 25, 2000]
+    (row,) = baselines.metadata_of(entries_with([3000]))
+    assert np.isfinite(row).all()
+
+
+def test_energies_are_mean_deviation_and_maximum():
+    energies = np.array([[0, 1, 0, 1, 0, 1, 0, 1]], np.float32)
+    found = baselines.energies_of(sights_with(1, energies=energies))
+    np.testing.assert_allclose(found, [[0.5, 0.5, 1]])
+
+
+# -- relation: each baseline learns from what its name says, and from nothing else
+
+
+@pytest.mark.parametrize("name", ["metadata", "mean_picture", "motion_energy"])
+def test_a_baseline_finds_what_is_there_for_it_alone(tmp_path, name):
+    clips = clips_of(draw_features(tmp_path / "drawn" / "space", shift=0.0))
+    told = clips.labels.astype(np.float32)
+    seen = {
+        "mean_picture": {"pictures": np.ones((32, 16, 16, 3)) * told[:, None, None, None]},
+        "motion_energy": {"energies": np.ones((32, 8)) * told[:, None]},
+        "metadata": {},
+    }  # fmt: skip
+    if name == "metadata":
+        entries = entries_with(1000 + 1000 * told)
+        clips = Clips(clips.features, clips.labels, tuple(entries))
+    made = Baselines(clips, 2, sights_with(32, **seen[name]))
+    train, test = np.arange(0, 24), np.arange(24, 32)
+    answers = {
+        other: made.answers(other, train, test, seed=0).argmax(axis=1)
+        for other in ("metadata", "mean_picture", "motion_energy")
+    }
+    np.testing.assert_array_equal(answers.pop(name), clips.labels[test])
+    for other in answers.values():
+        assert (other != clips.labels[test]).any()
+
+
+def test_the_seed_decides_what_trees_answer(features_dir, rng):
+    clips = clips_of(features_dir)
+    clips = Clips(
+        clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32)))
+    )
+    made, train, test = Baselines(clips, 2, "none"), np.arange(24), np.arange(24, 32)
+    first, again, other = (
+        made.answers("metadata", train, test, seed=seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+# -- the videos
+
+
+def test_a_glance_has_size_picture_and_motion(videos, tmp_path):
+    size, picture, energies = sights.glance(videos / "fight" / "0.mp4")
+    assert size.tolist() == [96, 64]
+    assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
+    assert energies.shape == (8,) and energies.max() > 0
+    still = draw_video(tmp_path / "still.mp4", frames=1)
+    assert sights.glance(still)[2].max() == 0
+
+
+def test_sights_are_kept_where_the_run_is(cache, tmp_path, monkeypatch):
+    kept = tmp_path / "run" / "sights.npz"
+    found = baselines.sights_of(*cache, kept)
+    assert found.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
+    monkeypatch.setattr(Sights, "of", None)
+    again = baselines.sights_of(*cache, kept)
+    np.testing.assert_array_equal(again.pictures, found.pictures)
+
+
+def test_without_the_videos_it_is_said(features_dir):
+    clips = clips_of(features_dir)
+    made = Baselines(clips, 2, "they are gone")
+    assert made.names == ["linear", "metadata", "majority"]
+    assert made.notes == [
+        "The baselines mean_picture and motion_energy are left out, and metadata goes without "
+        "width and height: they are gone."
+    ]
+
+
+# -- hostile
+
+
+def test_videos_that_changed_are_not_looked_at(cache, videos, tmp_path):
+    opened, entries = cache
+    entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
+    told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
+    assert told == f"not in {videos} as before: 1 video of 6"
+
+
+def test_a_folder_that_is_gone_is_told(cache, tmp_path):
+    opened, entries = cache
+    settings = opened.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
+    files.write_json(opened.extraction_path, settings)
+    told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
+    assert told == "their folder /nowhere is not there"
+
+
+def test_a_video_that_cannot_be_read_any_more_is_told(cache, videos, tmp_path):
+    opened, entries = cache
+    spoilt = shutil.copytree(videos, tmp_path / "spoilt")
+    broken = spoilt / entries[0].path
+    broken.write_bytes(b"x" * entries[0].size)
+    settings = opened.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
+    files.write_json(opened.extraction_path, settings)
+    kept = tmp_path / "sights.npz"
+    told = baselines.sights_of(opened, entries, kept)
+    assert told.startswith("the videos cannot be read (") and not kept.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", b"no archive"])
+def test_torn_sights_are_none(tmp_path, content):
+    path = tmp_path / "sights.npz"
+    path.write_bytes(content)
+    assert Sights.load(path, 3) is None
+
+
+def test_sights_of_other_videos_are_none(tmp_path):
+    sights_with(3).save(tmp_path / "sights.npz")
+    assert Sights.load(tmp_path / "sights.npz", 3)
+    assert Sights.load(tmp_path / "sights.npz", 4) is None
+
+
+def test_a_glance_at_nothing_is_an_error(tmp_path):
+    with pytest.raises(VideoError, match="no such file"):
+        sights.glance(tmp_path / "none.mp4")

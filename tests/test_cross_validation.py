@@ -1,0 +1,477 @@
+"""Nothing is chosen on the fold that is judged, and what is killed ends as what was not."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import draw_features, tree_of
+
+from violence_detection import baselines, cli, cross_validation, files, fold_results
+from violence_detection.cross_validation import cross_validate
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.fold_config import CrossValidateConfig
+from violence_detection.fold_judge import Judge
+from violence_detection.fold_results import MODEL
+
+KEYS = "folds repeats grouped accuracy auc baselines"
+COLUMNS = (
+    "repeat fold grouped videos recordings accuracy auc epochs best_epoch threshold "
+    "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
+)
+CHECK_BUILDABLE = Judge.check_buildable
+QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "folds": 2}
+
+
+def config_of(features, folder, **settings) -> CrossValidateConfig:
+    places = {"features": str(features), "checkpoint_dir": str(folder), "name": "cv"}
+    return CrossValidateConfig.of({**QUICK, **places, **settings})
+
+
+def judge(features, folder, *, force=False, **settings) -> dict:
+    return cross_validate(config_of(features, folder, **settings), force=force)
+
+
+def table(folder: Path, name: str = "folds.csv") -> list[dict[str, str]]:
+    with open(folder / "cv" / name) as file:
+        return list(csv.DictReader(file))
+
+
+def left_in(folder: Path) -> dict[str, bytes]:
+    """What is there for people, byte for byte."""
+    names = ("folds.csv", "predictions.csv", "results.json")
+    return {name: (folder / "cv" / name).read_bytes() for name in names}
+
+
+def learn(self, fold):
+    """In the place of a training: an answer that is a function of the fold."""
+    lesson = self.lesson(fold)
+    assert len(lesson.clips["train"])
+    rng = np.random.default_rng([fold.repeat, fold.number, fold.grouped])
+    violence = rng.random(len(lesson.clips["test"]))
+    learned = {"epochs": 2, "best_epoch": 1, "threshold": 0.5, "effective": {}}
+    return learned, {MODEL: np.stack([1 - violence, violence], axis=1)}
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Folds that cost nothing; a list of those that were judged."""
+    judged = []
+
+    def noted(self, fold):
+        judged.append(fold.name)
+        return learn(self, fold)
+
+    monkeypatch.setattr(Judge, "_learn", noted)
+    monkeypatch.setattr(Judge, "check_buildable", lambda _: None)
+    monkeypatch.setattr(baselines, "_TREES", 2)
+    monkeypatch.setattr(fold_results, "_RESAMPLES", 50)
+    return judged
+
+
+@pytest.fixture(scope="module")
+def trained(features_dir, tmp_path_factory):
+    """What a cross-validation says, and where it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    return judge(features_dir, folder), folder
+
+
+# -- what it leaves
+
+
+def test_it_leaves_what_the_contract_says(trained):
+    result, folder = trained
+    assert set(KEYS.split()) <= set(result)
+    assert (result["folds"], result["repeats"], result["grouped"]) == (2, 1, True)
+    for name in ("accuracy", "auc"):
+        assert set(result[name]) == {"mean", "sd", "ci"}
+    for name in ("linear", "metadata", "majority"):
+        assert {"accuracy", "auc"} <= set(result["baselines"][name])
+    assert result == json.loads((folder / "cv" / "results.json").read_text())
+    assert result["complete"] and result["clean"] and result["warnings"][1:] == []
+    left = {path.name for path in (folder / "cv").iterdir()} - {".lock"}
+    assert left == set(
+        "folds.csv predictions.csv results.json cross_validation.json folds".split()
+    )
+
+
+def test_the_tables_say_what_the_result_says(trained):
+    result, folder = trained
+    rows = table(folder)
+    assert list(rows[0]) == COLUMNS.split()
+    assert [int(row["fold"]) for row in rows] == [1, 2]
+    accuracies = [float(row["accuracy"]) for row in rows]
+    assert result["accuracy"]["mean"] == pytest.approx(np.mean(accuracies))
+    assert result["accuracy"]["sd"] == pytest.approx(np.std(accuracies, ddof=1))
+    linear = [float(row["linear_auc"]) for row in rows]
+    assert result["baselines"]["linear"]["auc"] == pytest.approx(np.mean(linear))
+    predictions = table(folder, "predictions.csv")
+    assert len({row["path"] for row in predictions}) == len(predictions) == 32
+    right = [row["correct"] == "True" for row in predictions]
+    assert result["pooled"]["model"]["accuracy"] == pytest.approx(np.mean(right))
+
+
+def test_no_recording_is_in_two_folds(trained):
+    sides = {}
+    for row in table(trained[1], "predictions.csv"):
+        sides.setdefault(row["group"], set()).add(row["fold"])
+    assert all(len(folds) == 1 for folds in sides.values())
+
+
+def test_a_class_that_differs_is_found(trained):
+    """The drawn classes are one deviation apart in each of eight features."""
+    result, _ = trained
+    assert result["baselines"]["linear"]["accuracy"] > 0.9
+    assert result["baselines"]["majority"]["auc"] == 0.5
+    assert result["left_out"] == [
+        "The baselines mean_picture and motion_energy are left out, and metadata goes without "
+        "width and height: their folder /drawn is not there."
+    ]
+
+
+def test_a_plan_writes_nothing(features_dir, tmp_path):
+    asked = config_of(features_dir, tmp_path, both=True, repeats=2)
+    planned = cross_validation.plan(asked)
+    assert (planned["trainings"], planned["videos"]) == (8, 32)
+    assert tree_of(tmp_path) == []
+
+
+# -- nothing is chosen on the fold that is judged
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_what_validates_is_neither_learned_from_nor_judged(
+    features_dir, tmp_path, grouped
+):
+    made = Judge(config_of(features_dir, tmp_path, grouped=grouped), None, tmp_path)
+    for fold in made.folds:
+        clips = made.lesson(fold).clips
+        groups = {split: set(part.groups) for split, part in clips.items()}
+        paths = {split: {e.path for e in part.entries} for split, part in clips.items()}
+        assert not groups["validation"] & groups["train"] and groups["validation"]
+        assert not paths["test"] & (paths["train"] | paths["validation"])
+        if grouped:
+            assert not groups["test"] & (groups["train"] | groups["validation"])
+
+
+def test_without_a_monitor_all_other_folds_are_learned_from(features_dir, tmp_path):
+    made = Judge(config_of(features_dir, tmp_path, monitor="none"), None, tmp_path)
+    for fold in made.folds:
+        clips = made.lesson(fold).clips
+        assert len(clips["train"]) + len(clips["test"]) == 32
+        assert clips["validation"] is clips["train"]
+
+
+@pytest.mark.slow
+def test_without_a_monitor_the_last_epoch_is_kept(features_dir, tmp_path):
+    result = judge(features_dir, tmp_path, monitor="none", epochs=3)
+    for row in result["by_fold"]:
+        assert (row["epochs"], row["best_epoch"], row["threshold"]) == (3, 3, 0.5)
+
+
+def test_the_labels_of_the_judged_fold_do_not_matter(features_dir, tmp_path):
+    """A fold that is judged with its labels swapped is answered as before."""
+    made = Judge(config_of(features_dir, tmp_path), None, tmp_path)
+    fold = made.folds[0]
+    before = made._trivial().answers("linear", *sides_of(fold, made), seed=42)
+    made.clips.labels[fold.rows("test")] ^= 1
+    made._baselines = None
+    after = made._trivial().answers("linear", *sides_of(fold, made), seed=42)
+    np.testing.assert_array_equal(before, after)
+
+
+def sides_of(fold, made) -> tuple[np.ndarray, np.ndarray]:
+    test = fold.rows("test")
+    return np.setdiff1d(np.arange(len(made.clips)), test), test
+
+
+def test_weights_that_have_met_the_videos_are_refused(run_dir, features_dir, tmp_path):
+    with pytest.raises(ConfigError, match="has met 24 videos or their recordings"):
+        judge(features_dir, tmp_path, init_from=str(run_dir))
+
+
+# -- the two kinds of folds
+
+
+def test_both_kinds_are_told_apart_in_every_output(features_dir, tmp_path, untrained):
+    result = judge(features_dir, tmp_path, both=True)
+    kinds = ("grouped", "random")
+    assert untrained == [f"{k}_repeat_1_fold_{n}" for k in kinds for n in (1, 2)]
+    assert (result["grouped"], result["random"]["grouped"]) == (True, False)
+    assert result["clean"] and not result["random"]["clean"]
+    too_good = (
+        "random folds: clips of one recording are on both sides; the numbers are too "
+        "good"
+    )
+    assert result["random"]["note"] == too_good
+    assert f"R{too_good[1:]}." in result["warnings"]
+    for name in ("folds.csv", "predictions.csv"):
+        notes = {row["grouped"]: row["note"] for row in table(tmp_path, name)}
+        assert notes["False"] == too_good and notes["True"].startswith("grouped folds")
+    assert result["random"]["accuracy"] != result["accuracy"]
+
+
+def test_unknown_recordings_are_said_in_every_output(tmp_path, untrained):
+    features = draw_features(tmp_path / "drawn" / "space", grouping="none")
+    result = judge(features, tmp_path)
+    note = result["note"]
+    assert note.startswith("the recordings are not known: ")
+    assert not result["clean"] and not result["recordings_known"]
+    assert [line for line in result["warnings"] if line[1:].startswith(note[1:])]
+    for name in ("folds.csv", "predictions.csv"):
+        assert {row["note"] for row in table(tmp_path, name)} == {note}
+
+
+def test_repeats_draw_anew(features_dir, tmp_path, untrained):
+    result = judge(features_dir, tmp_path / "a", repeats=2)
+    assert (result["repeats"], len(table(tmp_path / "a", "predictions.csv"))) == (2, 64)
+    first, second = (held_in(tmp_path / "a", repeat, 1) for repeat in (1, 2))
+    assert first != second
+    # The second repeat is the first of the next seed.
+    judge(features_dir, tmp_path / "b", seed=43)
+    assert held_in(tmp_path / "b", 1, 1) == second
+
+
+def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
+    rows = table(folder, "predictions.csv")
+    wanted = (str(repeat), str(fold))
+    return {row["path"] for row in rows if (row["repeat"], row["fold"]) == wanted}
+
+
+# -- going on
+
+
+def test_it_goes_on_with_the_folds_that_are_missing(
+    features_dir, tmp_path, untrained, monkeypatch
+):
+    judge(features_dir, tmp_path / "whole", repeats=2)
+    del untrained[:]
+    write, left = cross_validation._write, [2]
+
+    def interrupted(*arguments, **settings):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return write(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cross_validation, "_write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            judge(features_dir, tmp_path / "cut", repeats=2)
+    so_far = json.loads((tmp_path / "cut" / "cv" / "results.json").read_text())
+    assert not so_far["complete"] and len(table(tmp_path / "cut")) == 2
+    judge(features_dir, tmp_path / "cut", repeats=2)
+    assert len(untrained) == 4  # the third was judged, and its tables are written now
+    for name in ("folds.csv", "predictions.csv"):
+        whole, cut = (left_in(tmp_path / kind)[name] for kind in ("whole", "cut"))
+        assert whole == cut
+
+
+def test_what_is_finished_says_its_result_again(features_dir, tmp_path, untrained):
+    first = judge(features_dir, tmp_path)
+    before = left_in(tmp_path)
+    assert judge(features_dir, tmp_path) == first
+    assert len(untrained) == 2 and left_in(tmp_path) == before
+
+
+def test_force_starts_anew(features_dir, tmp_path, untrained):
+    judge(features_dir, tmp_path)
+    result = judge(features_dir, tmp_path, force=True, repeats=2)
+    assert len(untrained) == 6 and result["repeats"] == 2
+
+
+def test_what_cannot_be_built_replaces_nothing(
+    features_dir, tmp_path, untrained, monkeypatch
+):
+    judge(features_dir, tmp_path)
+    before = tree_of(tmp_path)
+    monkeypatch.setattr(Judge, "check_buildable", CHECK_BUILDABLE)
+    with pytest.raises(ConfigError):
+        judge(features_dir, tmp_path, force=True, head="transformer(heads=0)")
+    assert tree_of(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"epochs": 3}, "epochs=2, or --force or another --name be given. Received: epochs=3"),
+        ({"folds": 3}, "folds=2.*Received: folds=3"),
+        ({"grouped": False}, "grouped=True.*Received: grouped=False"),
+        ({"seed": 1}, "seed=42.*Received: seed=1"),
+    ],
+)  # fmt: skip
+def test_other_settings_are_refused(features_dir, tmp_path, untrained, asked, told):
+    judge(features_dir, tmp_path)
+    with pytest.raises(ConfigError, match=told):
+        judge(features_dir, tmp_path, **asked)
+
+
+def test_other_features_are_refused(features_dir, tmp_path, untrained):
+    judge(features_dir, tmp_path)
+    other = draw_features(tmp_path / "drawn" / "space", seed=1)
+    with pytest.raises(ConfigError, match="Received: another videos_digest"):
+        judge(other, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_runs_with_one_seed_are_equal(trained, features_dir, tmp_path):
+    judge(features_dir, tmp_path)
+    found, wanted = left_in(tmp_path), left_in(trained[1])
+    for name in ("folds.csv", "predictions.csv"):
+        assert found[name] == wanted[name]
+
+
+@pytest.mark.slow
+def test_a_killed_one_ends_as_one_that_was_not(features_dir, tmp_path):
+    """SIGKILL as soon as a fold is there, and again."""
+    words = ["cross-validate", "--features", features_dir, "--name", "cv"]
+    words += "--head linear --epochs 2 --batch-size 8 --folds 3".split()
+    program = "from violence_detection.cli import main; main()"
+
+    def started(folder: Path) -> subprocess.Popen:
+        command = [sys.executable, "-c", program, *words, "--checkpoint-dir", folder]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+
+    assert started(tmp_path / "whole").wait() == 0
+    for wanted in (1, 2):
+        process = started(tmp_path / "cut")
+        while process.poll() is None and len(judged_in(tmp_path / "cut")) < wanted:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert started(tmp_path / "cut").wait() == 0
+    for name in ("folds.csv", "predictions.csv"):
+        assert left_in(tmp_path / "cut")[name] == left_in(tmp_path / "whole")[name]
+
+
+def judged_in(folder: Path) -> list[Path]:
+    return list((folder / "cv" / "folds").glob("*.json"))
+
+
+@pytest.mark.slow
+def test_members_are_trained_for_every_fold(features_dir, tmp_path):
+    result = judge(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
+    assert result["complete"] and len(result["by_fold"]) == 2
+    assert not (tmp_path / "cv" / "training").exists()
+
+
+# -- the door
+
+
+def call(*words):
+    return CliRunner().invoke(cli.main, ["cross-validate", *map(str, words)])
+
+
+def test_the_command_shows_tables_and_says_json(features_dir, tmp_path, untrained):
+    words = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--folds", 2]
+    shown = call(*words, "--both", "--name", "a")
+    assert shown.exit_code == 0, shown.output
+    for part in ("grouped accuracy", "random accuracy", "too good", "majority", "sd "):
+        assert part in shown.stdout
+    said = call(*words, "--random", "--name", "b", "--json")
+    result = json.loads(said.stdout)
+    assert set(KEYS.split()) <= set(result) and result["grouped"] is False
+    assert "Warning: Random folds" in said.stderr
+    planned = call(*words, "--name", "c", "--dry-run")
+    assert "trainings   2: 2 folds, 1 repeat" in planned.stdout
+    assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--fold", "3"], "No such option"),
+        (["--backbone", "vgg19"], "No such option"),
+        (["--both", "--random"], "--both must come without --random"),
+        (["--folds", "1"], "`folds` must be >= 2. Received: folds=1"),
+        (["--folds", "9"], "9, and 8 of normal, 8 of violent"),
+        (["--name", "a/b"], "`name` must be the name of a folder"),
+        (["--validation-fraction", "0"], "`validation_fraction` must be > 0"),
+        (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
+        (["--monitor", "none", "--seeds", "2"], "`seeds` must come with ensemble"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line(features_dir, tmp_path, words, told):
+    places = ["--features", features_dir, "--checkpoint-dir", tmp_path]
+    result = call(*places, *words)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert told in result.stderr
+    assert tree_of(tmp_path) == []
+
+
+def test_features_must_be_given(tmp_path):
+    result = call("--checkpoint-dir", tmp_path)
+    assert result.exit_code == 2 and "--features must be given" in result.stderr
+
+
+# -- hostile
+
+
+@pytest.mark.parametrize("content", ['{"repeat": 1', "[]", "{}"])
+def test_a_torn_fold_is_judged_again(features_dir, tmp_path, untrained, content):
+    judge(features_dir, tmp_path)
+    before = left_in(tmp_path)
+    torn, _ = sorted(judged_in(tmp_path))
+    torn.write_text(content)
+    judge(features_dir, tmp_path)
+    assert untrained[2:] == [torn.stem] and left_in(tmp_path) == before
+
+
+def test_torn_tables_are_written_again(features_dir, tmp_path, untrained):
+    judge(features_dir, tmp_path)
+    before = left_in(tmp_path)
+    for name, content in before.items():
+        (tmp_path / "cv" / name).write_bytes(content[: len(content) // 2])
+    judge(features_dir, tmp_path)
+    assert len(untrained) == 2 and left_in(tmp_path) == before
+
+
+def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv" / "mine.txt").write_text("mine")
+    for force in (False, True):
+        with pytest.raises(ConfigError, match="it is something else"):
+            judge(features_dir, tmp_path, force=force)
+    assert tree_of(tmp_path) == ["cv", "cv/mine.txt"]
+
+
+def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
+    folder = tmp_path / "cv"
+    files.ensure_writable(folder)
+    with (
+        cross_validation._held(folder),
+        pytest.raises(ConfigError, match="must not be at work already"),
+        cross_validation._held(folder),
+    ):
+        pass
+
+
+def test_one_class_in_one_recording_is_refused(tmp_path):
+    features = draw_features(tmp_path / "drawn" / "space", counts=(3, 0, 0))
+    with pytest.raises(ConfigError, match="recordings of each class.*1 of violent"):
+        judge(features, tmp_path)
+
+
+def test_one_class_alone_is_refused(tmp_path):
+    features = draw_features(tmp_path / "drawn" / "space", labels=("normal",))
+    with pytest.raises(CacheError, match="videos of two classes"):
+        judge(features, tmp_path)
+
+
+@pytest.mark.slow
+def test_several_classes_are_judged(tmp_path):
+    classes = ("normal", "kick", "punch")
+    features = draw_features(
+        tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9)
+    )
+    result = judge(features, tmp_path, epochs=1)
+    assert result["classes"] == list(classes)
+    assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None

@@ -1,0 +1,188 @@
+"""Scores over folds, their intervals, and what is warned of."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from violence_detection.cache import Entry
+from violence_detection.fold_results import FoldResults, Judged, over_folds
+
+CLASSES = ["normal", "violent"]
+
+
+def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged:
+    answers = {"model": violence, **others}
+    answers = {
+        name: np.stack([1 - np.array(one), one], axis=1)
+        for name, one in answers.items()
+    }
+    return Judged(
+        repeat=repeat,
+        fold=fold,
+        grouped=True,
+        rows=np.array(rows),
+        epochs=3,
+        best_epoch=2,
+        threshold=threshold,
+        answers=answers,
+        effective={},
+        left_out=[],
+    )
+
+
+def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
+    """Of videos of which two in a row are of one recording."""
+    entries = [
+        Entry(f"{n}.mp4", classes[k], f"rec{n // 2}", "", digest=(digests or {}).get(n, ""))
+        for n, k in enumerate(labels)
+    ]  # fmt: skip
+    return FoldResults(
+        folds,
+        entries=entries,
+        labels=np.array(labels),
+        classes=classes,
+        folds=2,
+        note="a note",
+    )
+
+
+# -- golden
+
+
+def test_the_interval_over_folds_is_the_closed_form():
+    """t(4) = 2.7764, sd = sqrt(0.0125), and sqrt(1 / 5 + 1 / 4) for what folds share."""
+    found = over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
+    half = 2.7764451051977987 * math.sqrt(0.0125) * math.sqrt(0.45)
+    assert found["mean"] == pytest.approx(0.75)
+    assert found["sd"] == pytest.approx(math.sqrt(0.0125))
+    assert found["ci"] == pytest.approx([0.75 - half, 0.75 + half])
+
+
+def test_pooled_scores_are_those_of_all_answers():
+    labels = [0, 1, 0, 1, 1, 0, 1, 0]
+    violence = np.array([0.2, 0.9, 0.6, 0.7, 0.4, 0.1, 0.8, 0.3])
+    folds = [
+        judged(1, [0, 1, 2, 3], violence[:4]),
+        judged(2, [4, 5, 6, 7], violence[4:]),
+    ]
+    found = results_of(folds, labels).pooled(seed=1)["model"]
+    assert found["accuracy"] == pytest.approx(6 / 8)
+    assert found["auc"] == pytest.approx(roc_auc_score(labels, violence))
+    low, high = found["accuracy_ci"]
+    assert 0 <= low < 6 / 8 < high <= 1
+
+
+def test_several_repeats_are_averaged():
+    labels = [0, 1, 0, 1]
+    right, wrong = [0.1, 0.9], [0.9, 0.1]
+    folds = [
+        judged(1, [0, 1], right),
+        judged(2, [2, 3], right),
+        judged(1, [0, 1], wrong, repeat=2),
+        judged(2, [2, 3], right, repeat=2),
+    ]
+    found = results_of(folds, labels).pooled(seed=1)["model"]
+    assert found["accuracy"] == pytest.approx(3 / 4)
+    assert found["auc"] == pytest.approx((1 + 0.5) / 2)
+
+
+def test_each_fold_goes_by_its_own_threshold():
+    folds = [
+        judged(1, [0, 1], [0.2, 0.35], threshold=0.3, linear=[0.2, 0.35]),
+        judged(2, [2, 3], [0.6, 0.9], threshold=0.8, linear=[0.6, 0.9]),
+    ]
+    results = results_of(folds, [0, 1, 0, 1])
+    first, second = results.fold_rows()
+    assert (first["accuracy"], second["accuracy"]) == (1, 1)
+    assert (first["linear_accuracy"], second["linear_accuracy"]) == (0.5, 0.5)
+    assert first["linear_auc"] == 1
+    assert results.summary()["baselines"]["linear"]["accuracy"] == 0.5
+
+
+# -- property
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.integers(2, 10))
+def test_an_interval_holds_the_mean_and_stays_a_share(values, folds):
+    found = over_folds(values, folds)
+    low, high = found["ci"]
+    assert 0 <= low <= found["mean"] + 1e-12 and found["mean"] - 1e-12 <= high <= 1
+
+
+def test_a_fold_comes_back_from_json_to_the_bit(rng):
+    import json
+
+    one = judged(1, [4, 2], rng.random(2), linear=rng.random(2))
+    again = Judged.of(json.loads(json.dumps(one.as_dict())))
+    for name, answer in one.answers.items():
+        np.testing.assert_array_equal(again.answers[name], answer)
+    assert again.as_dict() == one.as_dict()
+
+
+# -- what is warned of
+
+
+def test_metadata_that_comes_close_is_warned_of():
+    labels = [0, 1] * 8
+    good = [0.1, 0.9] * 4
+    poor = [0.9, 0.1] * 4
+
+    def told(metadata):
+        folds = [
+            judged(1, range(8), good, metadata=metadata),
+            judged(2, range(8, 16), good, metadata=metadata),
+        ]
+        results = results_of(folds, labels)
+        return results.warnings(results.pooled(seed=1))
+
+    (line,) = told(good)
+    assert "metadata comes close: 100.0% to 100.0% over recordings" in line
+    assert "the source of the videos and not the violence" in line
+    assert told(poor) == []
+
+
+def test_folds_without_a_class_are_told_and_have_no_area():
+    folds = [judged(1, [0, 2], [0.1, 0.2]), judged(2, [1, 3], [0.7, 0.8])]
+    results = results_of(folds, [0, 1, 0, 1])
+    assert [row["auc"] for row in results.fold_rows()] == [None, None]
+    assert results.summary()["auc"] == {"mean": None, "sd": 0.0, "ci": None}
+    assert results.warnings(results.pooled(seed=1)) == [
+        "No video of 'normal' is in 1 fold of 2.",
+        "No video of 'violent' is in 1 fold of 2.",
+    ]
+
+
+def test_copies_in_another_fold_are_counted():
+    folds = [judged(1, [0, 1], [0.1, 0.9]), judged(2, [2, 3], [0.1, 0.9])]
+    labels = [0, 1, 0, 1]
+    assert results_of(folds, labels).copies() == 0
+    assert results_of(folds, labels, digests={0: "a", 1: "a"}).copies() == 0
+    assert results_of(folds, labels, digests={0: "a", 2: "a", 3: "b"}).copies() == 2
+
+
+# -- hostile
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.pop("answers"),
+        lambda values: values.pop("threshold"),
+        lambda values: values["rows"].append(7),
+        lambda values: values.update(rows="x"),
+        lambda values: values.update(more=1),
+    ],
+)
+def test_what_is_no_fold_is_refused(spoil):
+    values = judged(1, [0, 1], [0.1, 0.9]).as_dict()
+    spoil(values)
+    with pytest.raises((TypeError, ValueError, KeyError)):
+        Judged.of(values)
+
+
+def test_one_value_has_no_interval():
+    assert over_folds([None, 0.5], 2) == {"mean": 0.5, "sd": 0.0, "ci": None}

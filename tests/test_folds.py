@@ -1,0 +1,171 @@
+"""Folds keep recordings together, have a share of every class, and are a function of the seed."""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from violence_detection import folds
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.errors import ConfigError
+
+# Videos of a recording, by class: a few recordings of every size and mixture.
+RECORDINGS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 6)).filter(any), min_size=2, max_size=14
+)
+SEEDS = st.integers(0, 2**31 - 1)
+
+
+def entries_of(recordings) -> list[Entry]:
+    """Normal and violent videos of each recording."""
+    return [
+        Entry(path=f"{label}/{number}_{one}.mp4", label=label, group=f"rec{number}", split="")
+        for number, counts in enumerate(recordings)
+        for label, count in zip(("normal", "violent"), counts, strict=True)
+        for one in range(count)
+    ]  # fmt: skip
+
+
+def columns(entries) -> tuple[np.ndarray, np.ndarray]:
+    return (
+        np.array([entry.label for entry in entries]),
+        np.array([entry.group for entry in entries]),
+    )
+
+
+def to_judge(entries, count, **settings) -> list[list[Entry]]:
+    usual = {"seed": 0, "grouped": True, "validation_fraction": 0.2}
+    return folds.to_judge(entries, count, **usual | settings)
+
+
+def sides(part) -> dict[str, set[str]]:
+    """Recordings by split."""
+    found = {"train": set(), "validation": set(), "test": set()}
+    for entry in part:
+        found[entry.split].add(entry.group)
+    return found
+
+
+# -- golden
+
+
+def test_folds_of_equal_recordings_are_equal():
+    """Ten recordings of two normal and one violent video: of five folds each has two."""
+    entries = entries_of([(2, 1)] * 10)
+    for rows in folds.held_out(*columns(entries), 5, seed=3):
+        held = Counter(entries[row].label for row in rows)
+        assert held == {"normal": 4, "violent": 2}
+
+
+def test_the_folds_are_those_of_scikit_learn():
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    labels, groups = columns(entries_of([(3, 1), (0, 2), (1, 1), (2, 0), (1, 4)] * 3))
+    kept = StratifiedGroupKFold(4, shuffle=True, random_state=11)
+    wanted = [rows.tolist() for _, rows in kept.split(labels, labels, groups)]
+    found = folds.held_out(labels, groups, 4, seed=11)
+    assert [rows.tolist() for rows in found] == wanted
+
+
+# -- property
+
+
+@given(RECORDINGS, st.integers(2, 5), SEEDS, st.sampled_from([0.0, 0.15, 0.5]))
+def test_no_recording_is_on_two_sides(recordings, count, seed, fraction):
+    entries = entries_of(recordings)
+    try:
+        parts = to_judge(entries, count, seed=seed, validation_fraction=fraction)
+    except ConfigError:
+        assume(False)
+    for part in parts:
+        found = sides(part)
+        assert found["test"] and found["train"]
+        assert not found["test"] & (found["train"] | found["validation"])
+        assert not found["train"] & found["validation"]
+        assert bool(found["validation"]) <= bool(fraction)
+        learned = {entry.label for entry in part if entry.split == "train"}
+        assert learned == {entry.label for entry in entries}
+    held = [entry.path for part in parts for entry in part if entry.split == "test"]
+    assert sorted(held) == sorted(entry.path for entry in entries)
+
+
+@settings(max_examples=20)
+@given(RECORDINGS, st.integers(2, 5), SEEDS, st.booleans())
+def test_the_seed_alone_decides(recordings, count, seed, grouped):
+    labels, groups = columns(entries_of(recordings))
+    drawn = []
+    for _ in range(2):
+        np.random.random(3)
+        try:
+            found = folds.held_out(labels, groups, count, seed=seed, grouped=grouped)
+        except ConfigError as error:
+            drawn.append(str(error))
+        else:
+            drawn.append([rows.tolist() for rows in found])
+    assert drawn[0] == drawn[1]
+
+
+@given(st.integers(10, 60), st.integers(10, 60), st.integers(2, 5), SEEDS)
+def test_random_folds_have_their_share_of_each_class(normal, violent, count, seed):
+    entries = entries_of([(normal, violent)])
+    for part in to_judge(entries, count, seed=seed, grouped=False):
+        held = Counter(entry.label for entry in part if entry.split == "test")
+        assert abs(held["normal"] - normal / count) <= 1
+        assert abs(held["violent"] - violent / count) <= 1
+
+
+# -- relation
+
+
+def test_another_seed_draws_other_folds():
+    labels, groups = columns(entries_of([(2, 1), (1, 2)] * 8))
+    drawn = [folds.held_out(labels, groups, 4, seed=seed) for seed in (0, 1)]
+    assert [rows.tolist() for rows in drawn[0]] != [rows.tolist() for rows in drawn[1]]
+
+
+def test_random_folds_have_recordings_on_both_sides():
+    part, *_ = to_judge(entries_of([(5, 5)] * 6), 3, grouped=False)
+    found = sides(part)
+    assert found["test"] & (found["train"] | found["validation"])
+
+
+def test_the_rest_is_what_it_was():
+    entries = entries_of([(2, 1)] * 10)
+    part, *_ = to_judge(entries, 5)
+    assert [dataclasses.replace(entry, split="") for entry in part] == entries
+
+
+def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch):
+    for grouping, ungrouped, known in (
+        ("videos.csv", 0, True),
+        ("videos.csv", 3, False),
+        ("none", 9, False),
+    ):
+        facts = {"grouping": grouping, "ungrouped": ungrouped}
+        monkeypatch.setattr(FeatureCache, "settings", lambda _, it=facts: it)
+        assert folds.know_recordings(FeatureCache(tmp_path)) is known
+
+
+# -- hostile
+
+
+def test_more_folds_than_recordings_are_refused():
+    with pytest.raises(ConfigError) as raised:
+        to_judge(entries_of([(3, 0)] * 9 + [(0, 3)] * 4), 5)
+    assert str(raised.value) == (
+        "`folds` must be at most the recordings of each class. Received: folds=5, and 9 of "
+        "normal, 4 of violent"
+    )
+
+
+def test_more_random_folds_than_videos_are_refused():
+    with pytest.raises(ConfigError, match="the videos of each class.*2 of violent"):
+        to_judge(entries_of([(9, 2)]), 3, grouped=False)
+
+
+def test_no_videos_are_refused():
+    with pytest.raises(ConfigError, match="and none"):
+        to_judge([], 2)

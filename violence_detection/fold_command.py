@@ -1,0 +1,150 @@
+"""The command `cross-validate`, and how its result reads."""
+
+from typing import Any
+
+import click
+
+from violence_detection import units
+from violence_detection.door import (
+    Command,
+    Shared,
+    example,
+    finish,
+    options_of,
+    working,
+)
+from violence_detection.fold_config import CrossValidateConfig
+
+
+@click.command(
+    cls=Command,
+    epilog=example(
+        "violence-detection cross-validate --features feature_cache/my_videos/SPACE --folds 5"
+    ),
+)
+@options_of(CrossValidateConfig)
+def cross_validate(settings: CrossValidateConfig, shared: Shared) -> None:
+    """Judge a training by folds: each video by a classifier that has not met its recording.
+
+    All options of train hold for every fold; nothing is chosen on the fold that is judged. Trivial
+    baselines are judged on the same folds. Leaves a table by fold, every answer, and the results;
+    starting it again continues with the folds that are missing."""
+    with working():
+        from violence_detection import cross_validation
+
+        if shared.dry_run:
+            result = cross_validation.plan(settings, force=shared.force)
+        else:
+            result = cross_validation.cross_validate(settings, force=shared.force)
+    finish(
+        result, shared, _plan_lines(result) if shared.dry_run else result_lines(result)
+    )
+
+
+def _plan_lines(planned: dict[str, Any]) -> list[str]:
+    return [
+        f"folder      {planned['cross_validation']}",
+        *[f"folds       {note}" for note in planned["protocols"]],
+        f"trainings   {planned['trainings']}: {planned['folds']} folds, "
+        f"{units.counted(planned['repeats'], 'repeat')}",
+        f"videos      {planned['videos']}",
+    ]
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """A table by fold for each kind of folds, and one of the model beside the baselines."""
+    protocols = [result, *([result["random"]] if "random" in result else [])]
+    lines = [
+        f"folder      {result['cross_validation']}",
+        f"videos      {result['videos']} of "
+        f"{units.counted(result['recordings'], 'recording')}",
+    ]
+    for one in protocols:
+        rows = [row for row in result["by_fold"] if row["grouped"] == one["grouped"]]
+        lines += ["", f"folds       {one['note']}", *_fold_lines(rows, one)]
+    lines += ["", *_comparison_lines(protocols), ""]
+    lines += [f"left out    {line}" for line in result["left_out"]]
+    lines += [f"warning     {line}" for line in result["warnings"]]
+    tables = (result["folds_csv"], result["predictions_csv"])
+    return [*lines, f"tables      {tables[0]}", f"            {tables[1]}"]
+
+
+def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
+    heads = "repeat fold videos recordings accuracy AUC epoch threshold".split()
+    table = [
+        [
+            str(row["repeat"]),
+            str(row["fold"]),
+            str(row["videos"]),
+            str(row["recordings"]),
+            f"{row['accuracy']:.1%}",
+            _area(row["auc"]),
+            str(row["best_epoch"]),
+            f"{row['threshold']:.3f}",
+        ]
+        for row in rows
+    ]
+    accuracy, auc = one["accuracy"], one["auc"]
+    table += [
+        ["mean", *[""] * 3, f"{accuracy['mean']:.1%}", _area(auc["mean"]), "", ""],
+        ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
+    ]
+    return [
+        *_aligned([heads, *table]),
+        f"            95% of the mean: accuracy {_range(accuracy['ci'], '.1%')}, AUC "
+        f"{_range(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
+    ]
+
+
+def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
+    """Model and baselines, the answers of all folds pooled, with intervals over recordings;
+    grouped and random folds side by side."""
+    kinds = ["grouped" if one["grouped"] else "random" for one in protocols]
+    heads = [
+        head
+        for kind in kinds
+        for head in (f"{kind} accuracy", "95%", f"{kind} AUC", "95%")
+    ]
+    rows = [
+        [name, *(cell for one in protocols for cell in _cells(one["pooled"][name]))]
+        for name in protocols[0]["pooled"]
+        if all(name in one["pooled"] for one in protocols)
+    ]
+    return [
+        "beside      the answers of all folds pooled, intervals over recordings"
+        + ("; those of random folds are too good" if "random" in kinds else ""),
+        *_aligned([["", *heads], *rows]),
+    ]
+
+
+def _cells(scores: dict[str, Any]) -> list[str]:
+    return [
+        f"{scores['accuracy']:.1%}",
+        _range(scores["accuracy_ci"], ".1%"),
+        _area(scores["auc"]),
+        _range(scores["auc_ci"], ".3f"),
+    ]
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """Rows of a table, each column as wide as it must be, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        "            "
+        + "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    ]
+
+
+def _range(interval: list[float] | None, form: str) -> str:
+    if interval is None:
+        return "none"
+    low, high = interval
+    return f"{low:{form}} to {high:{form}}"
+
+
+def _area(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"

@@ -1,0 +1,113 @@
+"""What `cross-validate` is asked for: its settings, and those of `train` that every fold has."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from violence_detection import files
+from violence_detection.config import ExtractConfig, TrainConfig
+from violence_detection.errors import ConfigError
+from violence_detection.settings import option, same_as
+
+# Of `train`, without a meaning here: stage one's, what a run that is kept would have, and what
+# would choose the test videos otherwise.
+_LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
+    "seed",
+    "batch_size",
+    "mixed_precision",
+    "validation_fraction",
+} | set(
+    "dataset_path extract_batch_size extract_mixed_precision run resume checkpoint_epochs workers "
+    "rank profile recall_bar".split()
+)
+
+
+@dataclass(frozen=True)
+class CrossValidateConfig(TrainConfig):
+    """Settings of `cross-validate`."""
+
+    name: str = option("cross_validation", "Name of the folder, in --checkpoint-dir.")
+    folds: int = option(5, "Parts that the videos are divided into.", low=2, high=100)
+    repeats: int = option(
+        1, "Draw the folds so many times, with --seed, --seed + 1, ...", low=1, high=100
+    )
+    grouped: bool = option(
+        True,
+        "Keep all videos of a recording in one fold; or draw each by itself, which papers do and "
+        "which gives numbers that are too good.",
+        off="random",
+    )
+    both: bool = option(
+        False, "Do both, grouped and random, and show them side by side."
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for the baselines of their mean picture "
+        "and motion; it decodes each once.",
+    )
+    validation_fraction: float = same_as(
+        ExtractConfig,
+        "validation_fraction",
+        "Share of the folds that are learned from, whole recordings, that decides epoch and "
+        "threshold; not with --monitor none.",
+    )
+    test_fraction: float = 0.0  # no setting: each fold is the test once
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not files.is_name(self.name):
+            raise ConfigError(
+                f"`name` must be the name of a folder. Received: {self.name!r}"
+            )
+        if self.both and "grouped" in self.given and not self.grouped:
+            raise ConfigError(
+                "--both must come without --random: it has random folds anyway. Received: both"
+            )
+        if self.seed + self.repeats + self.seeds > 2**31:
+            raise ConfigError(
+                "`seed` + `repeats` + `seeds` must be <= 2147483648. Received: "
+                f"{self.seed} + {self.repeats} + {self.seeds}"
+            )
+        self._check_validation()
+
+    def _check_validation(self) -> None:
+        """Whether there is what epoch, threshold and member are chosen on."""
+        if self.monitor != "none":
+            if not self.validation_fraction:
+                raise ConfigError(
+                    "`validation_fraction` must be > 0, or monitor none: something must decide "
+                    f"which epoch is kept. Received: 0.0 with monitor={self.monitor}"
+                )
+            return
+        if "validation_fraction" in self.given and self.validation_fraction:
+            raise ConfigError(
+                "`validation_fraction` must not be given with monitor none, which learns from "
+                f"all of the other folds. Received: {self.validation_fraction}"
+            )
+        if self.seeds > 1 and not self.ensemble:
+            raise ConfigError(
+                "`seeds` must come with ensemble where monitor is none: there are no videos to "
+                f"choose a member by. Received: seeds={self.seeds}"
+            )
+        object.__setattr__(self, "validation_fraction", 0.0)
+
+    @classmethod
+    def settings(cls):
+        """The settings, without those of `train` that mean nothing here."""
+        return (one for one in super().settings() if one.name not in _LEFT_OUT)
+
+    @property
+    def protocols(self) -> tuple[bool, ...]:
+        """Grouped (True) or random (False) folds, or both."""
+        return (True, False) if self.both else (self.grouped,)
+
+    def of_fold(self, repeat: int, folder: Path) -> TrainConfig:
+        """What one fold is trained with, in a run in `folder`."""
+        own = {setting.name for setting in TrainConfig.settings()}
+        base = {name: value for name, value in self.as_dict().items() if name in own}
+        base |= {
+            "seed": self.seed + repeat,
+            "checkpoint_dir": str(folder.parent),
+            "run": folder.name,
+            "checkpoint_epochs": 0,
+        }
+        return TrainConfig(**base, given=self.given)

@@ -1,0 +1,271 @@
+"""The folds of a cross-validation, each learned and answered; what is answered is kept."""
+
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from violence_detection import (
+    baselines,
+    batching,
+    dataset,
+    files,
+    folds,
+    metrics,
+    model,
+    seeds,
+    training,
+)
+from violence_detection.baselines import Baselines
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.dataset import Clips
+from violence_detection.errors import ConfigError
+from violence_detection.fold_config import CrossValidateConfig
+from violence_detection.fold_results import MODEL, Judged
+from violence_detection.lesson import Lesson
+from violence_detection.origin import Origin
+from violence_detection.runs import Run
+from violence_detection.runtime import Machine
+from violence_detection.units import counted
+
+log = logging.getLogger(__name__)
+
+_SIGHTS = "sights.npz"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold to judge.
+
+    Attributes:
+        grouped: Whether all videos of a recording are in one fold.
+        repeat, number: From 1.
+        entries: All videos, those of the fold with the split `test`.
+    """
+
+    grouped: bool
+    repeat: int
+    number: int
+    entries: list[Entry]
+
+    @property
+    def name(self) -> str:
+        kind = "grouped" if self.grouped else "random"
+        return f"{kind}_repeat_{self.repeat}_fold_{self.number}"
+
+    def rows(self, split: str) -> np.ndarray:
+        """Numbers of the videos of a split, int64."""
+        there = [row for row, one in enumerate(self.entries) if one.split == split]
+        return np.array(there, np.int64)
+
+
+class Judge:
+    """The folds, and what they are trained and judged with.
+
+    Args:
+        machine: None where nothing is to be trained.
+
+    Attributes:
+        folds: All of them, in their order.
+        identity: What they are of: settings, features and videos.
+        clips: All videos.
+        classes: Names, the normal one first.
+        is_known: Whether the recording of every video is known.
+    """
+
+    def __init__(
+        self, config: CrossValidateConfig, machine: Machine | None, folder: Path
+    ) -> None:
+        self._config, self._machine, self._folder = config, machine, folder
+        self._cache = FeatureCache.open(config.features)
+        entries = dataset.usable_entries(self._cache)
+        self.classes = training.classes_of(entries, config.normal_class)
+        self.is_known = folds.know_recordings(self._cache)
+        self._origin = _origin(config, self._cache, entries, self.classes)
+        self.folds = _drawn(config, entries)
+        self.clips = dataset.read_clips(self._cache, entries, self.classes)
+        if batching.reads_views(config.augment):
+            self.clips = dataset.with_views(self._cache, self.clips)
+        rows = [(one.path, one.label, one.group, one.digest) for one in entries]
+        self.identity = {
+            "settings": config.as_dict(),
+            "fingerprint": self._cache.space().fingerprint,
+            "videos_digest": files.sha256_of_json(rows),
+        }
+        self._baselines: Baselines | None = None
+
+    def note(self, grouped: bool) -> str:
+        """What the folds are, for every output."""
+        unknown = "" if self.is_known else "the recordings are not known"
+        if not grouped:
+            return (
+                "random folds: clips of one recording are on both sides; the numbers are too "
+                "good" + (unknown and f", and {unknown}")
+            )
+        if unknown:
+            return (
+                f"{unknown}: clips of one recording may be on both sides, and the numbers too "
+                "good"
+            )
+        return "grouped folds: all clips of a recording are on one side"
+
+    def _trivial(self) -> Baselines:
+        if self._baselines is None:
+            sights: Any = "--no-pictures was given"
+            if self._config.pictures:
+                sights = baselines.sights_of(
+                    self._cache, self.clips.entries, self._folder / _SIGHTS
+                )
+            self._baselines = Baselines(self.clips, len(self.classes), sights)
+            for line in self._baselines.notes:
+                log.warning(line)
+        return self._baselines
+
+    def path_of(self, fold: Fold) -> Path:
+        return self._folder / "folds" / f"{fold.name}.json"
+
+    def kept(self, fold: Fold) -> Judged | None:
+        """A fold that was judged before; None if it was not, or what is there is torn."""
+        path = self.path_of(fold)
+        try:
+            found = Judged.of(json.loads(path.read_text()))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            log.warning(f"{path} was altered; its fold is trained again.")
+            return None
+        if not np.array_equal(found.rows, fold.rows("test")):
+            log.warning(f"{path} is of other videos; its fold is trained again.")
+            return None
+        return found
+
+    def judge(self, fold: Fold) -> Judged:
+        """Learn from the other folds, and answer for this one."""
+        test = fold.rows("test")
+        learned, answers = self._learn(fold)
+        train = np.setdiff1d(np.arange(len(self.clips)), test)
+        seed = self._config.seed + fold.repeat - 1
+        trivial = self._trivial()
+        for name in trivial.names:
+            answers[name] = trivial.answers(name, train, test, seed=seed)
+        judged = Judged(
+            repeat=fold.repeat,
+            fold=fold.number,
+            grouped=fold.grouped,
+            rows=test,
+            answers=answers,
+            left_out=trivial.notes,
+            **learned,
+        )
+        files.write_text(self.path_of(fold), json.dumps(judged.as_dict()))
+        return judged
+
+    def _learn(self, fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """How the training went, as `Judged` has it; and the model's answers."""
+        import keras
+
+        run = Run(self._folder / "training" / fold.name)
+        config = self._config.of_fold(fold.repeat - 1, run.dir)
+        lesson = self.lesson(fold)
+        keras.backend.clear_session()
+        shutil.rmtree(run.dir.parent, ignore_errors=True)
+        files.ensure_writable(run.dir)
+        try:
+            if config.seeds > 1:
+                done = seeds.train_members(lesson, run, config)
+                effective = lesson.effective
+            else:
+                trainer = lesson.trainer(run, config)
+                trainer.run_epochs()
+                done = trainer.summary()
+                effective = lesson.effective | trainer.effective
+            classifier = model.load_classifier(run.model_path)
+            answer = model.probabilities(classifier, lesson.clips["test"].features)
+            threshold = self._threshold(classifier, lesson.clips["validation"])
+        finally:
+            shutil.rmtree(run.dir.parent, ignore_errors=True)
+        learned = {
+            "epochs": done["epochs_run"],
+            "best_epoch": done["best_epoch"],
+            "threshold": threshold,
+            "effective": effective,
+        }
+        return learned, {MODEL: answer}
+
+    def lesson(self, fold: Fold) -> Lesson:
+        """What a fold's classifier is taught with. Without videos for validation, those that
+        it learns from are looked at instead; nothing is chosen by them."""
+        clips = {
+            split: self.clips.take(fold.rows(split))
+            for split in ("train", "validation", "test")
+        }
+        if not len(clips["validation"]):
+            clips["validation"] = clips["train"]
+        return Lesson(
+            self._machine,
+            self._cache,
+            fold.entries,
+            self.classes,
+            clips,
+            [],
+            self._origin,
+        )
+
+    def _threshold(self, classifier: Any, validation: Clips) -> float:
+        if self._config.monitor == "none":
+            return 0.5
+        probability = model.probabilities(classifier, validation.features)
+        threshold, _ = metrics.choose_threshold(
+            validation.labels > 0, 1 - probability[:, 0], validation.groups
+        )
+        return threshold
+
+    def check_buildable(self) -> None:
+        """What cannot be built must fail before what is there is replaced."""
+        first = self.folds[0]
+        run = Run(self._folder / "training" / first.name)
+        self.lesson(first).trainer(run, self._config.of_fold(0, run.dir))
+
+
+def _origin(
+    config: CrossValidateConfig,
+    cache: FeatureCache,
+    entries: Sequence[Entry],
+    classes: list[str],
+) -> Origin | None:
+    """The run that each training begins with, once it has met none of the videos."""
+    origin = Origin.of(config, Run(Path(config.checkpoint_dir) / config.name))
+    if origin:
+        origin.check(cache, classes)
+        judged = [dataclasses.replace(entry, split="test") for entry in entries]
+        if met := origin.met(cache, judged)["test"]:
+            raise ConfigError(
+                "`init_from` must be a run that has not learned from the videos that are judged. "
+                f"Received: {config.init_from} (it has met {counted(met, 'video')} or their "
+                "recordings)"
+            )
+    return origin
+
+
+def _drawn(config: CrossValidateConfig, entries: list[Entry]) -> list[Fold]:
+    return [
+        Fold(grouped, repeat, number, part)
+        for grouped in config.protocols
+        for repeat in range(1, config.repeats + 1)
+        for number, part in enumerate(
+            folds.to_judge(
+                entries,
+                config.folds,
+                seed=config.seed + repeat - 1,
+                grouped=grouped,
+                validation_fraction=config.validation_fraction,
+            ),
+            1,
+        )
+    ]

@@ -1,0 +1,310 @@
+"""What came of the folds: scores of each, their mean with an interval, and the answers of all
+folds pooled."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from violence_detection import metrics, model
+from violence_detection.baselines import SOURCES
+from violence_detection.cache import Entry
+from violence_detection.units import counted
+
+MODEL = "model"
+_LEVEL = 0.95
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One fold, answered by those who have not learned from it.
+
+    Attributes:
+        repeat, fold: From 1.
+        grouped: Whether all videos of a recording are in one fold.
+        rows: int64 (M,), which videos these are.
+        epochs, best_epoch: How many were run, and which is kept.
+        threshold: Of the model; a baseline's is 0.5.
+        answers: Probabilities by `model` and the names of the baselines, float64 (M, K).
+        effective: What was got of what was asked for.
+        left_out: Why there are not more baselines.
+    """
+
+    repeat: int
+    fold: int
+    grouped: bool
+    rows: np.ndarray
+    epochs: int
+    best_epoch: int
+    threshold: float
+    answers: Mapping[str, np.ndarray]
+    effective: Mapping[str, Any]
+    left_out: Sequence[str]
+
+    def decided(self, name: str) -> np.ndarray:
+        """The class that `name` gives each video, int64 (M,)."""
+        threshold = self.threshold if name == MODEL else 0.5
+        return model.decisions(self.answers[name], threshold)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON, from which it comes back to the bit."""
+        answers = {name: answer.tolist() for name, answer in self.answers.items()}
+        return vars(self) | {"rows": self.rows.tolist(), "answers": answers}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Judged":
+        """From what `as_dict` gave.
+
+        Raises:
+            TypeError, ValueError, KeyError, AttributeError: If it is something else.
+        """
+        answers = {
+            name: np.array(answer, np.float64)
+            for name, answer in values["answers"].items()
+        }
+        rows = np.array(values["rows"], np.int64)
+        if any(len(answer) != len(rows) for answer in answers.values()):
+            raise ValueError("an answer for each video")
+        return cls(**{**values, "rows": rows, "answers": answers})
+
+
+class FoldResults:
+    """Tables and figures of the folds of one protocol, grouped or random."""
+
+    def __init__(
+        self,
+        judged: Sequence[Judged],
+        *,
+        entries: Sequence[Entry],
+        labels: np.ndarray,
+        classes: Sequence[str],
+        folds: int,
+        note: str,
+    ) -> None:
+        """
+        Args:
+            judged: So far; at least one.
+            entries: All N videos.
+            labels: Of them, int64 (N,).
+            classes: K names, the normal one first.
+            folds: Of a repeat.
+            note: What the folds are, for every output.
+        """
+        self._judged, self._entries, self._labels = judged, entries, labels
+        self._classes, self._folds, self._note = classes, folds, note
+        self._groups = np.array([entry.group for entry in entries], dtype=object)
+        # A baseline may be missing from folds that were judged while the videos were away.
+        self._names = [
+            name
+            for name in judged[0].answers
+            if all(name in one.answers for one in judged)
+        ]
+
+    # -- tables
+
+    def fold_rows(self) -> list[dict[str, Any]]:
+        """A row a fold: its size, scores, epochs and threshold, and each baseline's scores."""
+        rows = []
+        for one in self._judged:
+            row = {
+                "repeat": one.repeat,
+                "fold": one.fold,
+                "grouped": one.grouped,
+                "videos": len(one.rows),
+                "recordings": len(set(self._groups[one.rows])),
+                **self._scores(one, MODEL),
+                "epochs": one.epochs,
+                "best_epoch": one.best_epoch,
+                "threshold": one.threshold,
+            }
+            for name in self._names[1:]:
+                scores = self._scores(one, name)
+                row |= {f"{name}_{what}": value for what, value in scores.items()}
+            rows.append(row | {"note": self._note})
+        return rows
+
+    def prediction_rows(self) -> list[dict[str, Any]]:
+        """A row for each video and repeat: what the model answered that has not met it."""
+        return [
+            {
+                "repeat": one.repeat,
+                "fold": one.fold,
+                "grouped": one.grouped,
+                "path": self._entries[row].path,
+                "label": self._entries[row].label,
+                "group": self._entries[row].group,
+                "probability": round(float(1 - answer[0]), 6),
+                "predicted": self._classes[decided],
+                "correct": bool(decided == self._labels[row]),
+                "note": self._note,
+            }
+            for one in self._judged
+            for row, answer, decided in zip(
+                one.rows, one.answers[MODEL], one.decided(MODEL), strict=True
+            )
+        ]
+
+    def _scores(self, one: Judged, name: str) -> dict[str, float | None]:
+        labels = self._labels[one.rows]
+        auc = metrics.weighted_auc(labels > 0, _violence(one.answers[name]))
+        return {
+            "accuracy": float((one.decided(name) == labels).mean()),
+            "auc": _of_once(auc, len(labels)),
+        }
+
+    # -- figures
+
+    def summary(self) -> dict[str, Any]:
+        """`accuracy` and `auc` over folds, and those of the baselines."""
+        over = {}
+        for name in self._names:
+            scores = [self._scores(one, name) for one in self._judged]
+            over[name] = {
+                what: over_folds([score[what] for score in scores], self._folds)
+                for what in ("accuracy", "auc")
+            }
+        return over[MODEL] | {
+            "baselines": {
+                name: {
+                    "accuracy": found["accuracy"]["mean"],
+                    "auc": found["auc"]["mean"],
+                    "over_folds": found,
+                }
+                for name, found in over.items()
+                if name != MODEL
+            }
+        }
+
+    def pooled(self, *, seed: int) -> dict[str, dict[str, Any]]:
+        """Accuracy and AUC of the answers of all folds together, by name, with intervals by a
+        bootstrap over recordings; of several repeats, the mean.
+
+        The area compares answers of different models with each other, which may cost it a
+        little, and a constant answer more.
+        """
+        return {name: self._pooled(name, seed) for name in self._names}
+
+    def _pooled(self, name: str, seed: int) -> dict[str, Any]:
+        violent, groups = self._labels > 0, self._groups.astype(str)
+        right = np.zeros(len(violent))
+        answered = np.zeros(len(violent))
+        areas = []
+        for repeat in sorted({one.repeat for one in self._judged}):
+            folds = [one for one in self._judged if one.repeat == repeat]
+            rows = np.concatenate([one.rows for one in folds])
+            decided = np.concatenate([one.decided(name) for one in folds])
+            violence = np.concatenate([_violence(one.answers[name]) for one in folds])
+            right[rows] += decided == self._labels[rows]
+            answered[rows] += 1
+            areas.append((rows, metrics.weighted_auc(violent[rows], violence)))
+
+        def accuracy(counts: np.ndarray) -> np.ndarray:
+            return counts @ right / (counts @ answered)
+
+        def auc(counts: np.ndarray) -> np.ndarray:
+            return np.mean([area(counts[:, rows]) for rows, area in areas], axis=0)
+
+        draw = {"resamples": _RESAMPLES, "seed": seed, "level": _LEVEL}
+        return {
+            "accuracy": _of_once(accuracy, len(violent)),
+            "accuracy_ci": metrics.bootstrap_over_recordings(groups, accuracy, **draw),
+            "auc": _of_once(auc, len(violent)),
+            "auc_ci": metrics.bootstrap_over_recordings(groups, auc, **draw),
+        }
+
+    # -- what there is to warn of
+
+    def warnings(self, pooled: Mapping[str, Mapping[str, Any]]) -> list[str]:
+        """A line for each baseline of the source that comes close, and for each class that
+        folds lack."""
+        lines = []
+        ours = pooled[MODEL]["accuracy_ci"]
+        for name in SOURCES:
+            theirs = pooled.get(name, {}).get("accuracy_ci")
+            if theirs and theirs[1] >= ours[0]:
+                lines.append(
+                    f"The baseline {name} comes close: {_percent(theirs)} over recordings, the "
+                    f"model {_percent(ours)}. The model may have learned the source of the "
+                    "videos and not the violence."
+                )
+        for number, label in enumerate(self._classes):
+            lacking = sum(
+                not (self._labels[one.rows] == number).any() for one in self._judged
+            )
+            if lacking:
+                lines.append(
+                    f"No video of {label!r} is in {counted(lacking, 'fold')} of "
+                    f"{len(self._judged)}."
+                )
+        return lines
+
+    def copies(self) -> int:
+        """Videos whose bytes are also in another fold of a repeat."""
+        sides = defaultdict(lambda: defaultdict(set))
+        for one in self._judged:
+            for row in one.rows:
+                if digest := self._entries[row].digest:
+                    sides[digest][one.repeat].add(one.fold)
+        torn = {
+            digest
+            for digest, repeats in sides.items()
+            if any(len(found) > 1 for found in repeats.values())
+        }
+        return sum(entry.digest in torn for entry in self._entries)
+
+
+def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
+    """Mean, sample deviation, and a 95% t-interval of a score over folds.
+
+    ``mean -+ t(n - 1) sd sqrt(1 / n + 1 / (folds - 1))``, within [0, 1]. Folds share most of
+    what they learn from, so their scores are not independent: the second term under the root,
+    the share of test to training videos, makes up for it.
+
+    Args:
+        values: In [0, 1]; None where a fold does not define it.
+        folds: Of a repeat, >= 2.
+
+    Returns:
+        `mean`, None for no value; `sd`, 0.0 for fewer than two; `ci`, [low, high], None for
+        fewer than two.
+
+    Reference:
+        Nadeau and Bengio, Inference for the generalization error, 2003,
+        https://doi.org/10.1023/A:1024068626366
+    """
+    known = np.array([value for value in values if value is not None], np.float64)
+    if known.size < 2:
+        return {
+            "mean": float(known[0]) if known.size else None,
+            "sd": 0.0,
+            "ci": None,
+        }
+    mean, sd = float(known.mean()), float(known.std(ddof=1))
+    quantile = stats.t.ppf((1 + _LEVEL) / 2, known.size - 1)
+    half = float(quantile * sd * math.sqrt(1 / known.size + 1 / (folds - 1)))
+    return {
+        "mean": mean,
+        "sd": sd,
+        "ci": [max(0.0, mean - half), min(1.0, mean + half)],
+    }
+
+
+def _violence(answer: np.ndarray) -> np.ndarray:
+    """Probability of violence, (M,), of those of the classes, (M, K)."""
+    return np.clip(1 - answer[:, 0], 0.0, 1.0)
+
+
+def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:
+    """A statistic of counts where each video counts once; None where it is not defined."""
+    value = float(statistic(np.ones((1, count), int))[0])
+    return None if math.isnan(value) else value
+
+
+def _percent(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"
