@@ -85,7 +85,7 @@ def test_no_recording_is_on_two_sides(recordings, count, seed, fraction):
         assert found["test"] and found["train"]
         assert not found["test"] & (found["train"] | found["validation"])
         assert not found["train"] & found["validation"]
-        assert bool(found["validation"]) <= bool(fraction)
+        assert bool(found["validation"]) == bool(fraction)
         learned = {entry.label for entry in part if entry.split == "train"}
         assert learned == {entry.label for entry in entries}
     held = [entry.path for part in parts for entry in part if entry.split == "test"]
@@ -111,7 +111,8 @@ def test_the_seed_alone_decides(recordings, count, seed, grouped):
 @given(st.integers(10, 60), st.integers(10, 60), st.integers(2, 5), SEEDS)
 def test_random_folds_have_their_share_of_each_class(normal, violent, count, seed):
     entries = entries_of([(normal, violent)])
-    for part in to_judge(entries, count, seed=seed, grouped=False):
+    parts = to_judge(entries, count, seed=seed, grouped=False, validation_fraction=0.0)
+    for part in parts:
         held = Counter(entry.label for entry in part if entry.split == "test")
         assert abs(held["normal"] - normal / count) <= 1
         assert abs(held["violent"] - violent / count) <= 1
@@ -164,6 +165,15 @@ def test_more_folds_than_recordings_are_refused():
 def test_more_random_folds_than_videos_are_refused():
     with pytest.raises(ConfigError, match="the videos of each class.*2 of violent"):
         to_judge(entries_of([(9, 2)]), 3, grouped=False)
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_folds_without_recordings_to_validate_with_are_refused(grouped):
+    """Of two recordings of each class, one is held out: the other must be learned from."""
+    entries = entries_of([(4, 0), (4, 0), (0, 4), (0, 4)][:: 1 if grouped else 2])
+    with pytest.raises(ConfigError, match="recordings to spare for validation"):
+        to_judge(entries, 2, grouped=grouped)
+    assert to_judge(entries, 2, grouped=grouped, validation_fraction=0.0)
 
 
 def test_no_videos_are_refused():

@@ -108,7 +108,7 @@ def to_judge(
         validation_fraction: Share of the rest that validates; 0 leaves all of it to train.
 
     Raises:
-        ConfigError: If there cannot be so many.
+        ConfigError: If there cannot be so many, or nothing is left for validation.
     """
     parts = []
     for rows in held_out(*_columns(entries), folds, seed=seed, grouped=grouped):
@@ -120,6 +120,12 @@ def to_judge(
                 dataclasses.replace(entry, split=drawn.get(entry.path, entry.split))
                 for entry in part
             ]
+            if "validation" not in drawn.values():
+                raise ConfigError(
+                    "The folds that are learned from must have recordings to spare for "
+                    "validation. Received: none (more folds help, or --monitor none, which "
+                    "needs none)"
+                )
         parts.append(part)
     return parts
 
