@@ -1,5 +1,7 @@
 """One step over several devices is one step on one device, whatever the batch holds."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -222,6 +224,21 @@ def test_replicas_of_another_machine_draw_masks_of_their_own():
     drawn = seed.numpy()
     separate_dropout(classifier, strategy_over(1), first_replica=2)
     np.testing.assert_array_equal(seed.numpy(), drawn + np.array([2, 0], drawn.dtype))
+
+
+def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
+    """Keras' optimisers register gradients for good, and with them the graph that they are in."""
+
+    def graphs():
+        gc.collect()
+        names = [
+            one.name for one in gc.get_objects() if type(one).__name__ == "FuncGraph"
+        ]
+        return sum("_replica_gradients" in name for name in names)
+
+    before = graphs()
+    learn(step_over(1), drawn_clips(8), steps=1)
+    assert graphs() == before
 
 
 def test_a_restored_step_goes_on_where_it_was():

@@ -72,6 +72,8 @@ class TrainingStep:
         )
         self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
         self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
+        # In a graph of its own: Keras leaves in a registry, for good, the one that this is in.
+        self._applied = tf.function(self._apply)
         self._one_step = tf.function(self._learn)
         self._some_steps = tf.function(self._learn_some)
 
@@ -152,7 +154,7 @@ class TrainingStep:
                 gradients, self.clip_norm, use_norm=norm
             )
         # Outside of the replicas, apply() does not reduce a second time.
-        tf.cond(finite, lambda: self._apply(gradients), lambda: tf.constant(False))
+        tf.cond(finite, lambda: self._applied(gradients), lambda: tf.constant(False))
         if self._scaled:
             self._rescale(finite)
         return {
