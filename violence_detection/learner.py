@@ -55,7 +55,7 @@ def build_step(
             head=config.head,
             features=train.features,
             classes=classes,
-            recurrence=_recurrence(gpus=machine.gpus, xla=xla),
+            recurrence=_recurrence(machine, xla=xla),
         )
         if initial is not None:
             classifier = model.begun_with(classifier, initial)
@@ -107,10 +107,11 @@ def xla_is_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
     return False
 
 
-def _recurrence(*, gpus: int, xla: bool) -> str:
-    if xla:
-        return "loop"  # unrolled, XLA compiles for much longer and gains nothing
-    return "cudnn" if gpus else "unrolled"
+def _recurrence(machine: Machine, *, xla: bool) -> str:
+    # Unrolled, XLA compiles for much longer and gains nothing; each replica is traced anew.
+    if xla or (not machine.gpus and machine.replicas > 2):
+        return "loop"
+    return "cudnn" if machine.gpus else "unrolled"
 
 
 def _uses_cudnn(classifier: keras.Model) -> bool:
@@ -132,6 +133,6 @@ def _average_of(weights: list[keras.Variable], config: TrainConfig) -> Average:
     if config.ema_decay:
         return ExponentialAverage(weights, config.ema_decay)
     if config.swa_fraction:
-        averaged = math.ceil(config.swa_fraction * config.epochs)
+        averaged = math.ceil(round(config.swa_fraction * config.epochs, 6))
         return StochasticAverage(weights, first_epoch=config.epochs - averaged + 1)
     return NoAverage()

@@ -200,8 +200,11 @@ def test_however_a_recurrence_is_computed_it_answers_the_same(head):
     np.testing.assert_allclose(unrolled(examples), looped(examples), atol=1e-5)
 
 
-def test_long_clips_are_not_unrolled():
-    built, _ = build("bilstm_attention", frames=33, recurrence="unrolled")
+@pytest.mark.parametrize(
+    ("head", "frames"), [("bilstm_attention", 49), ("bilstm_attention(layers=3)", 17)]
+)
+def test_what_takes_many_steps_is_not_unrolled(head, frames):
+    built, _ = build(head, frames=frames, recurrence="unrolled")
     assert not built.get_layer("bilstm_1").forward_layer.unroll
 
 

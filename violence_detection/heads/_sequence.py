@@ -13,7 +13,7 @@ from violence_detection.heads._layers import (
     standardise,
 )
 
-_UNROLLED_FRAMES = 32  # of more, the start takes seconds longer
+_UNROLLED_STEPS = 48  # of more, the start takes seconds longer
 
 
 def build(
@@ -82,13 +82,13 @@ def recurrence(
     """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units).
 
     Args:
-        computed: `cudnn`, `unrolled` (frame after frame in the graph, where frames are few) or
+        computed: `cudnn`, `unrolled` (frame after frame in the graph, where they are few over all layers) or
             `loop`.
     """
 
     def read(hidden):
         for number in range(1, layers + 1):
-            few = hidden.shape[1] <= _UNROLLED_FRAMES
+            few = layers * hidden.shape[1] <= _UNROLLED_STEPS
             one_way = cell(
                 units,
                 return_sequences=True,
