@@ -82,8 +82,8 @@ def recurrence(
     """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units).
 
     Args:
-        computed: `cudnn`, `unrolled` (frame after frame in the graph, where they are few over all layers) or
-            `loop`.
+        computed: `cudnn`, `loop`, or `unrolled`: frame after frame in the graph, where they are
+            few over all layers.
     """
 
     def read(hidden):
