@@ -21,6 +21,7 @@ from violence_detection import (
     batching,
     dataset,
     folds,
+    guards,
     model,
     runtime,
     training,
@@ -114,15 +115,10 @@ def linear_scores(
 ) -> np.ndarray:
     """StandardScaler and LogisticRegression(C=1) on mean, deviation and mean absolute
     difference over time."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     from violence_detection.heads._layers import statistics_of
 
     pooled = statistics_of(clips.features[:])
-    fit = make_pipeline(StandardScaler(), LogisticRegression(C=1, max_iter=1000))
-    fit.fit(pooled[train], clips.labels[train] > 0)
+    fit = guards.linear_fit(pooled[train], clips.labels[train] > 0)
     return fit.predict_proba(pooled[test])[:, 1]
 
 
@@ -149,13 +145,7 @@ def classifier_scores(
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
-        machine = runtime.start(
-            seed=seed,
-            mixed_precision=config.mixed_precision,
-            xla=config.xla,
-            virtual_devices=None,
-            deterministic=False,
-        )
+        machine = runtime.start_training(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = model.load_classifier(run.model_path)

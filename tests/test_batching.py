@@ -346,3 +346,8 @@ def test_batches_are_full_and_hold_the_order(count, batch_size):
 def test_augmentations_that_cannot_be_are_refused(augment, message):
     with pytest.raises(ConfigError, match=message):
         batching.check_augmentation(augment)
+
+
+def test_views_that_are_not_cached_are_named(cache, clips):
+    with pytest.raises(ConfigError, match="extract-features --views N keeps them"):
+        dataset.with_views(cache, clips)

@@ -8,7 +8,7 @@ from conftest import draw_features
 
 from violence_detection import dataset, files
 from violence_detection.cache import FeatureCache
-from violence_detection.errors import CacheError, ConfigError
+from violence_detection.errors import CacheError
 
 CLASSES = ["normal", "violent"]
 
@@ -16,12 +16,6 @@ CLASSES = ["normal", "violent"]
 @pytest.fixture
 def cache(tmp_path) -> FeatureCache:
     return FeatureCache.open(draw_features(tmp_path / "space", counts=(6, 2, 2)))
-
-
-@pytest.fixture
-def clips(cache) -> dataset.Clips:
-    rows = [entry for entry in cache.entries() if entry.split == "train"]
-    return dataset.read_clips(cache, rows, CLASSES)
 
 
 # -- golden
@@ -92,8 +86,3 @@ def test_an_array_of_another_shape_is_refused(cache):
         CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"
     ):
         dataset.read_clips(cache, cache.entries(), CLASSES)
-
-
-def test_views_that_are_not_cached_are_named(cache, clips):
-    with pytest.raises(ConfigError, match="extract-features --views N keeps them"):
-        dataset.with_views(cache, clips)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from violence_detection import folds
+from violence_detection import dataset, folds
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import ConfigError
 
@@ -147,7 +147,7 @@ def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch)
     ):
         facts = {"grouping": grouping, "ungrouped": ungrouped}
         monkeypatch.setattr(FeatureCache, "settings", lambda _, it=facts: it)
-        assert folds.know_recordings(FeatureCache(tmp_path)) is known
+        assert dataset.knows_recordings(FeatureCache(tmp_path)) is known
 
 
 # -- hostile

@@ -16,7 +16,7 @@ ORDER = """
 errors units files parts hosts settings feature_config train_config config
 fold_config search runs
 SHELVES
-runtime provenance peers schedule metrics calibration delong paired figures report progress
+runtime locks provenance peers schedule metrics calibration delong paired figures report progress
 isolation
 videos splits pyav decoder seeking focus views pictures frames windows sights inspection
 cache shards kept_splits known extractor worker cluster extraction features

@@ -157,8 +157,8 @@ def batches(
     seed: int = 0,
     share: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
-    """One epoch of training batches after the other, without end: gathered a batch at a time,
-    and ready before they are asked for, the next epoch's first ones too.
+    """One epoch of training batches after the other, without end: gathered a few at a time, and
+    ready before they are asked for, the next epoch's first ones too.
 
     Args:
         clips: N videos.

@@ -8,7 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import delong, evaluation, files, metrics, paired, report
+from violence_detection import (
+    dataset,
+    delong,
+    evaluation,
+    files,
+    metrics,
+    paired,
+    report,
+)
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
@@ -66,7 +74,7 @@ class Side:
     @property
     def grouped(self) -> bool:
         """Whether the recording of every video is known."""
-        return evaluation.is_grouped(self.cache)
+        return dataset.knows_recordings(self.cache)
 
     def leaks(self) -> list[str]:
         """What of the videos the run has learned from."""
@@ -77,10 +85,10 @@ class Side:
 
     def standing(self) -> Answers | None:
         """The answers of the evaluation that is there, if it is whole and of the run's present
-        model, threshold and videos."""
+        model, threshold, temperature and videos."""
         folder = self.run.evaluation_dir(self.config.split)
         wanted = evaluation.identity_of(self.run, self.entries)
-        wanted["threshold"] = self.threshold
+        wanted |= {"threshold": self.threshold, "temperature": self.run.temperature}
         try:
             there = json.loads((folder / "metrics.json").read_text())
             if any(there[name] != value for name, value in wanted.items()):

@@ -4,17 +4,10 @@ baselines on the same ones."""
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from violence_detection import (
-    files,
-    provenance,
-    runtime,
-)
+from violence_detection import files, locks, provenance, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
@@ -52,13 +45,7 @@ def cross_validate(
     """
     # -- where, on what, from what
     folder = _choose(config)
-    machine = runtime.start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
-    )
+    machine = runtime.start_training(config)
     judge = Judge(config, machine, folder)
 
     # -- the folds
@@ -114,22 +101,14 @@ def _choose(config: CrossValidateConfig) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Let no other cross-validation work in the folder."""
     files.ensure_writable(folder)
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"A cross-validation must not be at work already. Received: {folder} (another works "
-            "in it; --name names another)"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return locks.held(
+        folder / _LOCK,
+        f"A cross-validation must not be at work already. Received: {folder} (another works "
+        "in it; --name names another)",
+    )
 
 
 def _begin(

@@ -78,6 +78,12 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
     return entries
 
 
+def knows_recordings(cache: FeatureCache) -> bool:
+    """Whether the recording of every video is known."""
+    settings = cache.settings()
+    return settings.get("grouping") != "none" and not settings.get("ungrouped")
+
+
 def read_clips(
     cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]
 ) -> Clips:

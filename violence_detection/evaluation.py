@@ -80,7 +80,7 @@ def evaluate(
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": is_grouped(cache),
+        "grouped": dataset.knows_recordings(cache),
         "clean": not leaks,
         "leaks": leaks,
         **scores,
@@ -201,12 +201,6 @@ def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
         row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
     }
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
-
-
-def is_grouped(cache: FeatureCache) -> bool:
-    """Whether the recording of every video is known."""
-    settings = cache.settings()
-    return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
 def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:

@@ -86,7 +86,7 @@ class Judge:
         self._cache = FeatureCache.open(config.features)
         entries = dataset.usable_entries(self._cache)
         self.classes = training.classes_of(entries, config.normal_class)
-        self.is_known = folds.know_recordings(self._cache)
+        self.is_known = dataset.knows_recordings(self._cache)
         self._origin = _origin(config, self._cache, entries, self.classes)
         self.folds = _drawn(config, entries)
         self.clips = dataset.read_clips(self._cache, entries, self.classes)

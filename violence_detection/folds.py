@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from violence_detection import splits
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import Entry
 from violence_detection.errors import ConfigError
 from violence_detection.videos import Video
 
@@ -140,12 +140,6 @@ def divided(entries: Sequence[Entry], *, fraction: float, seed: int) -> dict[str
         test_fraction=0.0,
         seed=seed,
     )
-
-
-def know_recordings(cache: FeatureCache) -> bool:
-    """Whether the recording of every video is known, so that folds can go by it."""
-    settings = cache.settings()
-    return settings["grouping"] != "none" and not settings.get("ungrouped")
 
 
 def _columns(entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from violence_detection import parts
+from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.hosts import Hosts
 
@@ -143,6 +144,18 @@ def start(
     compiled = _xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
     _use_float16_unheard()
     return Machine(strategy, policy, compiled, gpus, hosts)
+
+
+def start_training(config: TrainConfig, hosts: Hosts | None = None) -> Machine:
+    """`start`, as a training asks for it."""
+    return start(
+        seed=config.seed,
+        mixed_precision=config.mixed_precision,
+        xla=config.xla,
+        virtual_devices=config.virtual_devices,
+        deterministic=config.deterministic,
+        hosts=hosts,
+    )
 
 
 def engine(asked: str) -> str:

@@ -56,14 +56,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         peers.check_same(**training_run.common(config))
 
         # -- on what: seed, precision, devices
-        machine = runtime.start(
-            seed=config.seed,
-            mixed_precision=config.mixed_precision,
-            xla=config.xla,
-            virtual_devices=config.virtual_devices,
-            deterministic=config.deterministic,
-            hosts=machines,
-        )
+        machine = runtime.start_training(config, machines)
         # Of several machines, the chief's run is the one that there is.
         alone = training_run.held(run, config, new=new)
         with alone if peers.is_chief else contextlib.nullcontext(run) as run:

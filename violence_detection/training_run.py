@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from violence_detection import dataset, files, hosts, kept_splits, provenance
+from violence_detection import dataset, files, hosts, kept_splits, locks, provenance
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.errors import ConfigError, RunError, TrainingError
@@ -208,22 +207,12 @@ def held(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
             raise
 
 
-@contextlib.contextmanager
-def _locked(run: Run) -> Iterator[None]:
-    lock = FileLock(run.dir / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"A run must not be in training already. Received: {run.dir} (another training "
-            "works on it; --run names another)"
-        ) from error
-    except OSError as error:
-        raise files.write_error(run.dir, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+def _locked(run: Run) -> contextlib.AbstractContextManager[None]:
+    return locks.held(
+        run.dir / _LOCK,
+        f"A run must not be in training already. Received: {run.dir} (another training works on "
+        "it; --run names another)",
+    )
 
 
 def entries_of(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Entry]:

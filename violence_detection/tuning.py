@@ -5,13 +5,10 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
-from violence_detection import files, provenance, runtime, search
+from violence_detection import files, locks, provenance, runtime, search
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import read_json
 from violence_detection.search import Space, TuneConfig
@@ -57,13 +54,7 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     space = search.space_of(config)
 
     # -- on what, from what
-    machine = runtime.start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
-    )
+    machine = runtime.start_training(config)
     judges = Judges(config, machine, folder)
 
     # -- the trials
@@ -128,22 +119,14 @@ def _choose(config: TuneConfig, *, force: bool) -> Path:
     return folder
 
 
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Let no other search work on the study."""
     files.ensure_writable(folder)
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"A study must not be searched already. Received: {folder} (another tune works on "
-            "it; --name names another)"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    return locks.held(
+        folder / _LOCK,
+        f"A study must not be searched already. Received: {folder} (another tune works on "
+        "it; --name names another)",
+    )
 
 
 def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> None:
