@@ -164,6 +164,7 @@ def test_what_has_no_evaluation_is_evaluated_first(pair):
         lambda folder: change_json(folder / "metrics.json", model_digest="0"),
         lambda folder: change_json(folder / "metrics.json", videos_digest="0"),
         lambda folder: change_json(folder / "metrics.json", threshold=0.9),
+        lambda folder: change_json(folder / "metrics.json", temperature=3.0),
         lambda folder: cut(folder / "predictions.csv", lines=3),
         lambda folder: cut(folder / "predictions.csv", number="nan"),
         lambda folder: cut(folder / "predictions.csv", number="1.5"),
