@@ -14,6 +14,7 @@ from violence_detection import (
     delong,
     figures,
     files,
+    leaks,
     metrics,
     model,
     report,
@@ -69,8 +70,8 @@ def evaluate(
     predicted = model.decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
-    leaks = find_leaks(
-        run, entries, config.split, same_dataset=is_same_dataset(run, cache)
+    found = leaks.find_leaks(
+        run, entries, config.split, same_dataset=leaks.is_same_dataset(run, cache)
     )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
@@ -81,8 +82,8 @@ def evaluate(
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
         "grouped": dataset.knows_recordings(cache),
-        "clean": not leaks,
-        "leaks": leaks,
+        "clean": not found,
+        "leaks": found,
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
         "temperature": run.temperature,
@@ -165,7 +166,7 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
     """
     entries = dataset.usable_entries(cache)
     own = run.own_splits()
-    if own and is_same_dataset(run, cache):
+    if own and leaks.is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
     chosen = [entry for entry in entries if entry.split == split]
     if not chosen:
@@ -174,33 +175,6 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
             f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(there)})"
         )
     return chosen
-
-
-def find_leaks(
-    run: Run, entries: list[Entry], split: str, *, same_dataset: bool
-) -> list[str]:
-    """Recordings and identical files among `entries` that the run has learned or chosen from.
-
-    Names of recordings are compared within one dataset only; contents always.
-    """
-    learned = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in run.known_videos() if row["split"] in learned]
-    groups = {row["group"] for row in rows} - {""} if same_dataset else set()
-    digests = {row["digest"] for row in rows}
-    leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
-    return sorted(
-        leaks | {f"content of {e.path}" for e in entries if e.digest in digests}
-    )
-
-
-def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
-    """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
-    if cache.settings().get("dataset") == run.config()["dataset"]:
-        return True
-    learned = {
-        row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
-    }
-    return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
 def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:

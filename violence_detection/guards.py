@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import metrics, model
+from violence_detection import metrics, model, operating
 from violence_detection.dataset import Clips
 from violence_detection.selection import CLEARLY_ERRORS, standard_error
 from violence_detection.units import counted
@@ -58,7 +58,7 @@ def examine(
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
-    its_threshold, _ = metrics.choose_threshold(
+    its_threshold, _ = operating.choose_threshold(
         validation.labels > 0, 1 - linear["validation"][:, 0], validation.groups
     )
     for split, probability in linear.items():

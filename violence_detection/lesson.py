@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import calibration, guards, metrics, model, training_run
+from violence_detection import (
+    calibration,
+    guards,
+    metrics,
+    model,
+    operating,
+    training_run,
+)
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -158,7 +165,7 @@ class Lesson:
             split: calibration.tempered(probability, temperature)
             for split, probability in predicted.items()
         }
-        threshold, reason = metrics.choose_threshold(
+        threshold, reason = operating.choose_threshold(
             validation.labels > 0, 1 - predicted["validation"][:, 0], validation.groups
         )
         scores = {
