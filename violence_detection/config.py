@@ -3,6 +3,7 @@ the settings of both stages, which have files of their own."""
 
 from dataclasses import dataclass
 
+from violence_detection import points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -40,6 +41,52 @@ class EvaluateConfig(Config):
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    operating_point: str | None = option(
+        None,
+        "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
+        "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
+        "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
+        canonical=points.canonical,
+    )
+    set_threshold: bool = option(
+        False,
+        "Keep the threshold of --operating-point in the run: predict and all that comes after "
+        "take it.",
+    )
+    normal_footage: str | None = option(
+        None,
+        "Folder of long videos in which nothing happens; alarms per hour are counted in them, "
+        "with the sliding window of predict.",
+        path=True,
+    )
+    weights: str | None = option(
+        None,
+        "With --normal-footage: weights file of the backbone, where the run's own path is not "
+        "here.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        asked = self.operating_point or ""
+        if self.set_threshold and not asked:
+            raise ConfigError(
+                "`set_threshold` must come with operating_point. Received: none"
+            )
+        if asked and self.split == "validation":
+            raise ConfigError(
+                "`operating_point` must not be chosen on the videos that are judged. Received: "
+                "split=validation"
+            )
+        if asked.startswith(points.PER_HOUR) and self.normal_footage is None:
+            raise ConfigError(
+                f"`operating_point` {asked} must come with normal_footage. Received: none"
+            )
+        if self.weights is not None and self.normal_footage is None:
+            raise ConfigError(
+                "`weights` must come with normal_footage: nothing else is encoded. Received: "
+                f"weights={self.weights}"
+            )
 
 
 @dataclass(frozen=True)

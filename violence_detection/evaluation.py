@@ -19,11 +19,13 @@ from violence_detection import (
     model,
     report,
     runtime,
+    thresholds,
     training_run,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.footage import Footage
 from violence_detection.runs import Run
 
 log = logging.getLogger(__name__)
@@ -58,15 +60,16 @@ def evaluate(
     folder = run.evaluation_dir(config.split)
     identity = identity_of(run, entries)
     _check_replaceable(folder, identity, force=force)
+    judge = thresholds.Judge(run, _own_features(run, cache, config), config)
 
     # -- the answers
     runtime.import_tensorflow()
-    probability = model.probabilities(
-        model.load_classifier(run.model_path), clips.features
-    )
-    as_trained = probability
+    footage = judge.footage()
+    classifier = model.load_classifier(run.model_path)
+    as_trained = model.probabilities(classifier, clips.features)
     probability = calibration.tempered(as_trained, run.temperature)
-    threshold = run.results()["threshold"]
+    chosen = judge.choose(classifier, footage)
+    threshold = chosen["threshold"]
     predicted = model.decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
@@ -88,8 +91,8 @@ def evaluate(
         **_calibration(clips.labels > 0, probability, as_trained),
         "temperature": run.temperature,
         "temperature_reason": run.results().get("temperature_reason", ""),
-        "threshold": threshold,
-        "threshold_reason": run.results().get("threshold_reason", ""),
+        **chosen,
+        **_alarms(footage, threshold, config),
         "classes": trained["classes"],
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
@@ -109,6 +112,7 @@ def evaluate(
         run=trained,
     )
     files.write_json(folder / "metrics.json", result)
+    judge.keep(chosen)
     return result
 
 
@@ -121,6 +125,7 @@ def plan(
     entries = split_entries(run, cache, config.split)
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, identity_of(run, entries), force=force)
+    thresholds.Judge(run, _own_features(run, cache, config), config)
     return {
         "dry_run": True,
         "run": str(run.dir),
@@ -156,6 +161,15 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
             f"({'; '.join(differing)})"
         )
     return cache
+
+
+def _own_features(
+    run: Run, cache: FeatureCache, config: EvaluateConfig
+) -> FeatureCache:
+    """Features with the run's own videos: those at hand, or what it was trained on."""
+    if config.operating_point is None or leaks.is_same_dataset(run, cache):
+        return cache
+    return features_of(run)
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
@@ -224,6 +238,16 @@ def _scores(
         "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
         "auc_ci_delong": delong.interval(violent, score),
     }
+
+
+def _alarms(
+    footage: Footage | None, threshold: float, config: EvaluateConfig
+) -> dict[str, Any]:
+    """`normal_footage`, where some was given."""
+    if footage is None:
+        return {}
+    draw = {"resamples": config.bootstrap, "seed": config.seed}
+    return {"normal_footage": footage.told(threshold, **draw)}
 
 
 def _calibration(

@@ -32,6 +32,7 @@ def examine(
     classes: Sequence[str],
     threshold: float,
     recall_bar: float,
+    operating_point: str | None = None,
     seed: int = 42,
 ) -> dict[str, Any]:
     """Warn of what makes a classifier useless, in the log and in what comes back.
@@ -43,6 +44,8 @@ def examine(
         classes: Names, the normal one first.
         threshold: Of violence.
         recall_bar: Share of a class's validation videos that must be found.
+        operating_point: As for `operating.choose`; the linear classifier's threshold is put
+            by the same one.
         seed: Of the resamples behind the comparison with the baseline.
 
     Returns:
@@ -59,7 +62,10 @@ def examine(
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
     its_threshold, _ = operating.choose_threshold(
-        validation.labels > 0, 1 - linear["validation"][:, 0], validation.groups
+        validation.labels > 0,
+        1 - linear["validation"][:, 0],
+        validation.groups,
+        asked=operating_point,
     )
     for split, probability in linear.items():
         baseline[split] = _scores(clips[split].labels, probability, its_threshold)

@@ -165,9 +165,14 @@ class Lesson:
             split: calibration.tempered(probability, temperature)
             for split, probability in predicted.items()
         }
-        threshold, reason = operating.choose_threshold(
-            validation.labels > 0, 1 - predicted["validation"][:, 0], validation.groups
+        chosen = operating.choose(
+            config.operating_point,
+            validation.labels > 0,
+            1 - predicted["validation"][:, 0],
+            validation.groups,
+            seed=config.seed,
         )
+        threshold = chosen["threshold"]
         scores = {
             split: _scores(self.clips[split].labels, probability, threshold)
             for split, probability in predicted.items()
@@ -180,6 +185,7 @@ class Lesson:
             classes=self.classes,
             threshold=threshold,
             recall_bar=config.recall_bar,
+            operating_point=config.operating_point,
             seed=config.seed,
         )
         examined["baseline"]["videos"] = count
@@ -187,7 +193,8 @@ class Lesson:
             "validation": scores["validation"],
             "test": scores.get("test"),
             "threshold": threshold,
-            "threshold_reason": reason,
+            "threshold_reason": chosen["reason"],
+            "operating_point": chosen,
             "temperature": temperature,
             "temperature_reason": why,
             **examined,

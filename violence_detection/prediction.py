@@ -12,11 +12,11 @@ from violence_detection.config import PredictConfig
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.runs import Run
+from violence_detection.units import TOUCH_S
 
 log = logging.getLogger(__name__)
 
 _WINDOWS_AT_ONCE = 64
-_TOUCH_S = 0.002  # containers round times, to a millisecond at most
 
 
 class Predictor:
@@ -143,7 +143,7 @@ def segments(
     for window in windows:
         if window["probability"] < threshold:
             continue
-        if found and window["start_s"] <= found[-1]["end_s"] + _TOUCH_S:
+        if found and window["start_s"] <= found[-1]["end_s"] + TOUCH_S:
             found[-1]["end_s"] = max(found[-1]["end_s"], window["end_s"])
             found[-1]["peak"] = max(found[-1]["peak"], window["probability"])
         else:
