@@ -2,7 +2,7 @@
 
 import pytest
 
-from violence_detection import wording
+from violence_detection.commands.compare import comparison_lines
 
 SIDE = {"accuracy": 0.8, "auc": 0.9, "threshold": 0.5, "clean": True, "leaks": []}
 RESULT = {
@@ -34,7 +34,7 @@ RESULT = {
 
 
 def said(**changes) -> str:
-    return "\n".join(wording.comparison_lines(RESULT | changes))
+    return "\n".join(comparison_lines(RESULT | changes))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The commands, one a file: its flags, what it runs, and how its result reads."""

@@ -1,0 +1,101 @@
+"""What a run is worth on a split."""
+
+import functools
+from typing import Any
+
+import click
+
+from violence_detection import config, wording
+from violence_detection.door import (
+    PATH,
+    Command,
+    Shared,
+    example,
+    finish,
+    options_of,
+    working,
+)
+from violence_detection.units import counted
+
+
+@click.command(
+    cls=Command,
+    epilog=example("violence-detection evaluate checkpoints/my_run --split test"),
+)
+@click.argument("run", type=PATH)
+@options_of(config.EvaluateConfig)
+def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
+    """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
+    with working():
+        from violence_detection import evaluation
+
+        if shared.dry_run:
+            planned = evaluation.plan(run, settings, force=shared.force)
+        else:
+            result = evaluation.evaluate(run, settings, force=shared.force)
+    if shared.dry_run:
+        return finish(planned, shared, wording.table(planned))
+    finish(result, shared, evaluation_lines(result))
+
+
+def evaluation_lines(result: dict[str, Any]) -> list[str]:
+    """What `evaluate` found."""
+    of = functools.partial(wording.rate, result)
+    recalls = ", ".join(
+        f"{name} {of(f'recall_per_class.{name}', value)}"
+        for name, value in result["recall_per_class"].items()
+    )
+    by_recording, by_video = (
+        f"{low:.1%} to {high:.1%}"
+        for low, high in (result["accuracy_ci"], result["accuracy_ci_wilson"])
+    )
+    return [
+        f"run         {result['run']}",
+        f"split       {result['split']}: {counted(result['videos'], 'video')} of "
+        f"{counted(result['recordings'], 'recording')}",
+        f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
+        f"{by_video} over videos)",
+        f"AUC         {_auc(result)}, average precision {of('average_precision')}",
+        f"precision   {of('precision')}, recall {of('recall')}, F1 {of('f1')}, "
+        f"false alarms {of('false_alarm_rate')}",
+        f"recall      {recalls}",
+        f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        f"calibrated  error {result['calibration_error']:.3f}, temperature "
+        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
+        *_confusion_lines(result["classes"], result["confusion"]),
+        _trust_line(result),
+        f"report      {result['report']}",
+    ]
+
+
+def _auc(result: dict[str, Any]) -> str:
+    if result["auc"] is None:
+        return wording.NONE
+    intervals = {
+        "over recordings": result["auc_ci"],
+        "over videos": result["auc_ci_delong"],
+    }
+    told = ", ".join(
+        f"{interval[0]:.3f} to {interval[1]:.3f} {how}"
+        for how, interval in intervals.items()
+        if interval
+    )
+    return f"{result['auc']:.3f}" + (f" (95%: {told})" if told else "")
+
+
+def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
+    return [
+        f"truly {name}: "
+        + ", ".join(
+            f"{n} called {called}" for n, called in zip(row, classes, strict=True)
+        )
+        for name, row in zip(classes, counts, strict=True)
+    ]
+
+
+def _trust_line(result: dict[str, Any]) -> str:
+    if not result["clean"]:
+        return f"trust       NOT CLEAN: the run has learned from {wording.leaked(result['leaks'])}"
+    if not result["grouped"]:
+        return "trust       recordings are not all known: clips of one may be on both sides"
+    return "trust       clean: no recording on both sides"

@@ -1,0 +1,48 @@
+"""A search for settings of a training."""
+
+import click
+
+from violence_detection import search, units, wording
+from violence_detection.door import (
+    Command,
+    Shared,
+    example,
+    finish,
+    options_of,
+    working,
+)
+
+
+@click.command(
+    cls=Command,
+    epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
+)
+@options_of(search.TuneConfig)
+def tune(settings: search.TuneConfig, shared: Shared) -> None:
+    """Search for settings of train that validate well; needs the extra `tune` (Optuna).
+
+    Leaves a study that --resume goes on with, a table of its trials, and the best settings as a
+    file for train --config. Settings of train that are given here are those of every trial. The
+    test videos have no part in it."""
+    with working():
+        from violence_detection import tuning
+
+        if shared.dry_run:
+            planned = tuning.plan(settings, force=shared.force)
+        else:
+            result = tuning.tune(settings, force=shared.force)
+    if shared.dry_run:
+        return finish(planned, shared, wording.table(planned))
+    lines = [
+        f"study       {result['study']}",
+        f"trials      {result['trials']}: {result['completed']} completed, "
+        f"{result['pruned']} pruned, {result['failed']} failed; "
+        f"{units.format_duration(result['seconds'])}",
+        f"best        {result['monitor']} {result['best_value']:.4f}, trial "
+        f"{result['best_trial']}",
+        *wording.table(result["best_settings"], "            "),
+        f"note        {result['note']}",
+        f"next        violence-detection train --features {result['features']} --config "
+        f"{result['best_config']}",
+    ]
+    finish(result, shared, lines)
