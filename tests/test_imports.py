@@ -24,7 +24,7 @@ packed dataset batching model origin selection validation averaging training_ste
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 baselines fold_results fold_judge cross_validation
-evaluation comparison prediction people drawing demo
+evaluation comparison labelling prediction people drawing demo
 wording door
 COMMANDS
 cli

@@ -20,7 +20,7 @@ from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import Calls
 from violence_detection.runs import Run
-from violence_detection.videos import Video, VideoFolder
+from violence_detection.videos import Video
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,13 @@ class _Table:
 
 
 def label(
-    run_dir: str, video: str, name: str, config: LabelConfig, *, plan: bool = False
+    run_dir: str,
+    video: str,
+    name: str,
+    config: LabelConfig,
+    *,
+    plan: bool = False,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Write what a person says of a video into its dataset.
 
@@ -72,14 +78,17 @@ def label(
         name: The class that the person has seen.
         config: Which part, by whom.
         plan: Say what would be done; nothing is written.
+        force: Whether a label that somebody else has judged may be replaced.
 
     Returns:
-        `video` (its name in the dataset), `label`, `was` (the label before, or nothing), `group`,
-        `split` (where the dataset gives one), `by`, `at`, `videos_csv`, `created` (that table),
-        `copied`, and `overlaps`, rows of other labels that share a part with this one.
+        `video` (its name in the dataset), `label`, `was` (the label before, or nothing), `group`
+        (the recording, nothing where it is not known), `split` (where the dataset gives one),
+        `by`, `at`, `videos_csv`, `created` (that table), `copied`, and `overlaps`, rows of other
+        labels that share a part with this one.
 
     Raises:
-        ConfigError: If the label is no class of the run, or the part is none of the video.
+        ConfigError: If the label is no class of the run, the part is none of the video, or
+            somebody else has judged otherwise.
         DatasetError: If the dataset is not there, or cannot be read.
         VideoError: If the video cannot be read.
     """
@@ -95,7 +104,7 @@ def label(
     root = _dataset_dir(run, config)
     busy = f"One label must be given at a time. Received: {root} (another is being written)"
     with contextlib.nullcontext() if plan else locks.held(root / _LOCK, busy):
-        return _Judgement(run, root, config).of(video, name, plan=plan)
+        return _Judgement(run, root, config).of(video, name, plan=plan, force=force)
 
 
 def _dataset_dir(run: Run, config: LabelConfig) -> Path:
@@ -113,11 +122,10 @@ class _Judgement:
 
     def __init__(self, run: Run, root: Path, config: LabelConfig) -> None:
         self._root, self._config = root, config
-        folder = videos.read_folder(root)
-        self._table = _table_of(root, folder, _recordings_of(run))
+        self._table = _table_of(root, run)
         self._by = config.by or _login_name()
 
-    def of(self, text: str, name: str, *, plan: bool) -> dict[str, Any]:
+    def of(self, text: str, name: str, *, plan: bool, force: bool) -> dict[str, Any]:
         """Find the video, check it, and write."""
         source, row = self._located(text)
         part = self._part(row)
@@ -125,9 +133,12 @@ class _Judgement:
         target, copied = self._target(source, row)
         asked = Video(target, name, "", "", *part)
         row = self._row_of(asked)
+        if row and not force:
+            self._check_replaceable(row, name)
         was = row.cells["label"] if row else ""
         siblings = [one for one in self._table.rows if one.video.path == target]
         written = self._judged(row, siblings, asked)
+        known = written.get("group") or (target if asked.start_s is not None else "")
         if not plan:
             if copied:
                 _copy(source, self._root / target)
@@ -136,7 +147,7 @@ class _Judgement:
             "video": asked.key,
             "label": name,
             "was": was,
-            "group": written.get("group", "") or target,
+            "group": known,
             "split": written.get("split", ""),
             "by": self._by,
             "at": written["judged_at"],
@@ -144,6 +155,7 @@ class _Judgement:
             "created": self._table.is_new,
             "copied": copied,
             "overlaps": _overlaps(asked, siblings),
+            "dry_run": plan,
         }
 
     # -- which video
@@ -233,6 +245,14 @@ class _Judgement:
         rows = [row for row in self._table.rows if row.video.key == asked.key]
         return rows[0] if rows else None
 
+    def _check_replaceable(self, row: _Row, name: str) -> None:
+        judge = row.cells.get("judged_by", "")
+        if judge not in ("", self._by) and row.cells["label"] != name:
+            raise ConfigError(
+                "What somebody else has judged is replaced with --force only. Received: "
+                f"{row.video.key} ({row.cells['label']} by {judge})"
+            )
+
     # -- what is written
 
     def _judged(
@@ -246,11 +266,8 @@ class _Judgement:
             cells = {"path": asked.path, "split": near.get("split", "")}
             cells["group"] = self._config.group or near.get("group", "")
             if asked.start_s is not None:
-                # A part whose file has no recording named has the file for one.
-                cells |= {
-                    "start_s": f"{asked.start_s:.10g}",
-                    "end_s": f"{asked.end_s:.10g}",
-                }
+                cells["start_s"] = f"{asked.start_s:.10g}"
+                cells["end_s"] = f"{asked.end_s:.10g}"
         if row and self._config.group:
             cells["group"] = self._config.group
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -265,7 +282,9 @@ class _Judgement:
         else:
             table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
         order = (*videos.COLUMNS, *videos.JUDGED_COLUMNS)
-        needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
+        needed = [
+            name for name in order if any(one.cells.get(name) for one in table.rows)
+        ]
         table.columns += [name for name in needed if name not in table.columns]
         table.write()
 
@@ -280,33 +299,31 @@ class _Judgement:
             for name in ("label", *videos.JUDGED_COLUMNS)
         }
         line |= {name: after[name] for name in videos.JUDGED_COLUMNS}
-        files.write_csv(path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}])
+        files.write_csv(
+            path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}]
+        )
 
 
-def _table_of(root: Path, folder: VideoFolder, recordings: dict[str, str]) -> _Table:
-    """The dataset's videos.csv, or one that says what its folders say.
+def _table_of(root: Path, run: Run) -> _Table:
+    """The dataset's videos.csv, or one that says what its folders say, with the recordings as
+    the run knows them: a pattern may have told them.
 
-    Args:
-        root: The dataset's folder.
-        folder: The same, read.
-        recordings: By path, as the run knows them: a pattern may have told them.
+    Raises:
+        DatasetError: If it cannot be read.
     """
     path = root / videos.TABLE
     if path.is_file():
-        lines = files.read_csv_lines(path)
+        lines = videos.read_table(path)
         rows = [_Row(cells, videos.row_to_video(cells, n, path)) for n, cells in lines]
         return _Table(path, list(lines[0][1]), rows, is_new=False)
+    recordings = {row["path"]: row["group"] for row in run.known_videos()}
     rows = []
-    for video in folder.videos:
+    for video in videos.read_folder(root).videos:
         group = recordings.get(video.path, video.path)
         # Without a name: that of the video itself would read as a recording that is known.
         cells = {"group": "" if group == video.path else group, "split": video.split}
         rows.append(_Row({"path": video.path, "label": video.label, **cells}, video))
     return _Table(path, ["path", "label"], rows, is_new=True)
-
-
-def _recordings_of(run: Run) -> dict[str, str]:
-    return {row["path"]: row["group"] for row in run.known_videos()}
 
 
 def _ends_s(path: Path) -> float:

@@ -206,10 +206,12 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
 # -- videos.csv
 
 
-def _from_table(
-    table: Path, found: Sequence[str]
-) -> tuple[list[Video], int, list[str]]:
-    """The videos, how many of them have no recording named, and notes."""
+def read_table(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a videos.csv, each with its line; at least one.
+
+    Raises:
+        DatasetError: If it is no such table.
+    """
     try:
         rows = files.read_csv_lines(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -227,6 +229,14 @@ def _from_table(
                 "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
                 f"Received: {','.join(columns)}"
             )
+    return rows
+
+
+def _from_table(
+    table: Path, found: Sequence[str]
+) -> tuple[list[Video], int, list[str]]:
+    """The videos, how many of them have no recording named, and notes."""
+    rows = read_table(table)
     # A part of a longer file has a recording: the file.
     ungrouped = sum(
         not (row.get("group", "").strip() or row.get("start_s", "").strip())
@@ -240,7 +250,7 @@ def _from_table(
         notes.append(
             f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}."
         )
-    unknown = set(columns) - set(COLUMNS) - set(JUDGED_COLUMNS)
+    unknown = set(rows[0][1]) - set(COLUMNS) - set(JUDGED_COLUMNS)
     if unknown:
         notes.append(
             f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}."
