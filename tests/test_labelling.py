@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, draw_video, train_quickly
+from conftest import draw_video, train_quickly
 
 from violence_detection import cli, labelling, videos
 from violence_detection.cache import FeatureCache
