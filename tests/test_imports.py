@@ -23,7 +23,7 @@ cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
-baselines fold_results fold_judge cross_validation
+glances baselines fold_results fold_judge cross_validation
 evaluation comparison labelling prediction people drawing demo
 wording door
 COMMANDS
