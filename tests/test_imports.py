@@ -24,8 +24,8 @@ packed dataset batching model origin selection validation averaging training_ste
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 leaks
-baselines fold_results fold_judge cross_validation
-prediction footage thresholds evaluation comparison people drawing demo
+glances baselines fold_results fold_judge cross_validation
+prediction footage thresholds evaluation comparison labelling people drawing demo
 wording door
 COMMANDS
 cli

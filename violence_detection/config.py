@@ -3,7 +3,7 @@ the settings of both stages, which have files of their own."""
 
 from dataclasses import dataclass
 
-from violence_detection import points
+from violence_detection import files, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -21,6 +21,7 @@ __all__ = [
     "EvaluateConfig",
     "ExtractConfig",
     "FeatureConfig",
+    "LabelConfig",
     "PredictConfig",
     "TrainConfig",
 ]
@@ -105,6 +106,34 @@ class CompareConfig(Config):
         "bootstrap",
         "Resamples of the recordings behind each interval.",
     )
+
+
+@dataclass(frozen=True)
+class LabelConfig(Config):
+    """Settings of `label`."""
+
+    start_s: float | None = option(
+        None, "Where the part begins that was judged, in seconds.", low=0.0
+    )
+    end_s: float | None = option(None, "Where it ends.", above=0.0)
+    by: str | None = option(None, "Who judged; default: the login name.")
+    group: str | None = option(
+        None,
+        "Recording that the video was cut from; default: that of the other parts of its file.",
+    )
+    new_class: bool = option(False, "Allow a label that the run does not know.")
+    dataset_path: str | None = option(
+        None, "Folder of the dataset; default: where the run says.", path=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("by", "group"):
+            value = getattr(self, name)
+            if value is not None and (not value.strip() or not files.is_utf8(value)):
+                raise ConfigError(
+                    f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
+                )
 
 
 @dataclass(frozen=True)
