@@ -3,6 +3,7 @@ any video is."""
 
 import bisect
 import contextlib
+import inspect
 import itertools
 import math
 from collections.abc import Iterator
@@ -29,21 +30,35 @@ class Source(NamedTuple):
     end_s: float | None = None
 
 
-def check(spec: str) -> str:
-    """The canonical text of a condition: corruptions joined by `+`, done in this order.
+def written_out(condition: str) -> str:
+    """The text of a condition with every severity in it, also those that are defaults.
 
     Raises:
         ConfigError: If a part is not there, does not take an argument, or lacks an extra.
     """
-    corruption_of(spec)
-    return parts.check("corruptions", spec)
+    corruption_of(condition)
+    full = []
+    for spec in parts.parse(condition):
+        build = inspect.signature(parts.module("corruptions", spec.name).build)
+        defaults = {name: one.default for name, one in build.parameters.items()}
+        full.append(str(spec._replace(arguments=defaults | spec.arguments)))
+    return "+".join(full)
+
+
+def missing(condition: str) -> str:
+    """How to install what a condition needs; nothing where it is here."""
+    for spec in parts.parse(condition):
+        lacking = getattr(parts.module("corruptions", spec.name), "missing", str)()
+        if lacking:
+            return lacking
+    return ""
 
 
 def corruption_of(condition: str) -> Corruption:
     """What a condition does; the control does nothing.
 
     Raises:
-        ConfigError: See `check`.
+        ConfigError: See `written_out`.
     """
     specs = [] if condition == CONTROL else parts.parse(condition)
     steps = [parts.load("corruptions", str(spec)) for spec in specs]

@@ -10,6 +10,7 @@ from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
 from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.predict import predict
+from violence_detection.commands.robustness import robustness
 from violence_detection.commands.train import train
 from violence_detection.commands.tune import tune
 from violence_detection.door import Group
@@ -36,6 +37,7 @@ for command in (
     cross_validate,
     evaluate,
     compare,
+    robustness,
     predict,
     demo,
 ):
