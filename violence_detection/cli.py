@@ -5,6 +5,7 @@ import click
 from violence_detection import __version__
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
+from violence_detection.commands.cross_dataset import cross_dataset
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
@@ -35,6 +36,7 @@ for command in (
     train,
     tune,
     cross_validate,
+    cross_dataset,
     evaluate,
     compare,
     robustness,

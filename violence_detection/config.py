@@ -33,7 +33,9 @@ class EvaluateConfig(Config):
     """Settings of `evaluate`."""
 
     split: str = option(
-        "test", "Which part of the videos.", choices=("train", "validation", "test")
+        "test",
+        "Which part of the videos; `all` is for another dataset, which the run has not met.",
+        choices=("train", "validation", "test", "all"),
     )
     features: str | None = option(
         None,

@@ -10,6 +10,7 @@ import numpy as np
 
 from violence_detection import (
     calibration,
+    class_names,
     dataset,
     delong,
     figures,
@@ -90,6 +91,9 @@ def evaluate(
         "threshold": threshold,
         "threshold_reason": run.results().get("threshold_reason", ""),
         "classes": trained["classes"],
+        "class_mapping": class_names.changed(
+            trained["classes"], dataset.usable_entries(cache)
+        ),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -144,30 +148,26 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     cache = FeatureCache.open(asked or trained["features"])
     space = cache.space()
     if space.fingerprint != trained["fingerprint"]:
-        wanted = trained["feature_space"]
-        differing = [
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in vars(space).items()
-            if value != wanted.get(name)
-        ]
+        differing = space.differing(trained["feature_space"])
         raise CacheError(
-            f"Features must be of the run's feature space. Received: {cache.dir} "
-            f"({'; '.join(differing)})"
+            f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )
     return cache
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split: the run's own where it drew one of these, else the cache's.
+    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
+    run's own where it drew one of these, else the cache's.
 
     Raises:
-        CacheError: If there is none.
+        CacheError: If there is none, or a label is none of the run's classes.
     """
     entries = dataset.usable_entries(cache)
+    entries = class_names.renamed(entries, run.config()["classes"])
     own = run.own_splits()
     if own and is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
-    chosen = [entry for entry in entries if entry.split == split]
+    chosen = [entry for entry in entries if split in ("all", entry.split)]
     if not chosen:
         there = sorted({entry.split for entry in entries})
         raise CacheError(

@@ -18,7 +18,9 @@ NOTE = (
 PREDICTION_COLUMNS = "path label group condition probability predicted correct".split()
 _INTERVALS = ("accuracy_ci", "auc_ci", "difference_ci", "auc_difference_ci")
 
-Answers = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
+Answers = Mapping[
+    str, Mapping[str, np.ndarray]
+]  # by condition, then by video: float64 (K,)
 
 
 def scores(
@@ -102,7 +104,9 @@ class _Judge:
         auc = metrics.binary_metrics(violent, score, self._threshold)["auc"]
         worse = paired.accuracy_difference(right_before, right, groups, **self._draw)
         # Two intervals over recordings alone: what exchanges runs means nothing here.
-        areas = [metrics.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
+        areas = [
+            metrics.weighted_auc(violent, one) for one in (1 - before[:, 0], score)
+        ]
         every = np.ones((1, len(entries)), int)
         less = float((areas[1](every) - areas[0](every))[0])
         return {
@@ -158,7 +162,10 @@ def table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[st
         cells = dict(row)
         for name in _INTERVALS:
             low, high = cells.pop(name) or (None, None)
-            cells |= {name.replace("_ci", "_low"): low, name.replace("_ci", "_high"): high}
+            cells |= {
+                name.replace("_ci", "_low"): low,
+                name.replace("_ci", "_high"): high,
+            }
         flat.append(cells)
     return flat, list(flat[0])
 

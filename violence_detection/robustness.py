@@ -1,4 +1,4 @@
-"""What a run's answers are worth when the same videos are darker, blurred, compressed, cropped, ..."""
+"""What a run's answers are worth when the same videos are darker, blurred, compressed, ..."""
 
 import contextlib
 import json
@@ -216,9 +216,7 @@ def _answer(
 class _Answers:
     """Answers that are kept as they are given, a line each, so that a kill loses none."""
 
-    def __init__(
-        self, folder: Path, identity: dict[str, Any], *, force: bool
-    ) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], *, force: bool) -> None:
         """
         Args:
             identity: What they must be of.
@@ -229,7 +227,7 @@ class _Answers:
         """
         self._path = folder / _ANSWERS
         self._found: dict[tuple[str, str], list[float]] = {}
-        head, *lines = [] if force else self._lines()
+        head, *lines = ([] if force else self._lines()) or [None]
         if head and head != identity:
             raise ConfigError(
                 "Answers of other videos, another model or another seed are replaced with --force "

@@ -67,3 +67,9 @@ def span(interval: list[float] | None, form: str) -> str:
 def area(value: float | None) -> str:
     """An area under the curve; `none` where there is one class only."""
     return "none" if value is None else f"{value:.3f}"
+
+
+def mapping_lines(class_mapping: dict[str, str]) -> list[str]:
+    """What the videos' labels are called by the run, where that is something else."""
+    told = [f"{label} is taken for {name}" for label, name in class_mapping.items()]
+    return [f"classes     {', '.join(told)}"] if told else []

@@ -86,7 +86,14 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
     ]
     accuracy, auc = one["accuracy"], one["auc"]
     table += [
-        ["mean", *[""] * 3, f"{accuracy['mean']:.1%}", wording.area(auc["mean"]), "", ""],
+        [
+            "mean",
+            *[""] * 3,
+            f"{accuracy['mean']:.1%}",
+            wording.area(auc["mean"]),
+            "",
+            "",
+        ],
         ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
     ]
     return [

@@ -58,7 +58,9 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"note        {result['note']}",
         *[f"left out    {line}" for line in result["left_out"]],
         *_trust_lines(result),
-        *wording.failure_lines(_by_condition(result["failures"]), whole="robustness.json"),
+        *wording.failure_lines(
+            _by_condition(result["failures"]), whole="robustness.json"
+        ),
         f"table       {result['table']}",
         f"picture     {result['picture']}",
     ]
