@@ -16,16 +16,17 @@ ORDER = """
 errors units files parts hosts points settings feature_config train_config config
 fold_config search runs
 SHELVES
-runtime locks provenance peers schedule metrics operating alarms calibration delong paired
-figures report progress isolation
-videos splits pyav decoder seeking focus views pictures frames windows sights inspection
-cache shards kept_splits known extractor worker cluster extraction features
-packed dataset batching model origin selection validation averaging training_step learner
-training_state recording profiling epochs training_run guards lesson seeds training
+runtime locks provenance kept_folder peers schedule metrics operating alarms calibration delong
+paired figures report progress isolation
+videos splits pyav decoder seeking focus views pictures frames altering windows sights inspection
+cache shards kept_splits known extractor worker altered cluster extraction features
+packed dataset class_names batching model origin selection validation averaging training_step
+learner training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 leaks
 glances baselines fold_results fold_judge cross_validation
-prediction footage thresholds evaluation comparison labelling people drawing demo
+prediction footage thresholds evaluation comparison cross_dataset robust_scores robustness labelling
+people drawing demo
 wording door
 COMMANDS
 cli

@@ -10,6 +10,7 @@ import numpy as np
 
 from violence_detection import (
     calibration,
+    class_names,
     dataset,
     delong,
     figures,
@@ -94,6 +95,9 @@ def evaluate(
         **chosen,
         **_alarms(footage, threshold, config),
         "classes": trained["classes"],
+        "class_mapping": class_names.changed(
+            trained["classes"], dataset.usable_entries(cache)
+        ),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -150,15 +154,9 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     cache = FeatureCache.open(asked or trained["features"])
     space = cache.space()
     if space.fingerprint != trained["fingerprint"]:
-        wanted = trained["feature_space"]
-        differing = [
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in vars(space).items()
-            if value != wanted.get(name)
-        ]
+        differing = space.differing(trained["feature_space"])
         raise CacheError(
-            f"Features must be of the run's feature space. Received: {cache.dir} "
-            f"({'; '.join(differing)})"
+            f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )
     return cache
 
@@ -173,16 +171,18 @@ def _own_features(
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split: the run's own where it drew one of these, else the cache's.
+    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
+    run's own where it drew one of these, else the cache's.
 
     Raises:
-        CacheError: If there is none.
+        CacheError: If there is none, or a label is none of the run's classes.
     """
     entries = dataset.usable_entries(cache)
+    entries = class_names.renamed(entries, run.config()["classes"])
     own = run.own_splits()
     if own and leaks.is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
-    chosen = [entry for entry in entries if entry.split == split]
+    chosen = [entry for entry in entries if split in ("all", entry.split)]
     if not chosen:
         there = sorted({entry.split for entry in entries})
         raise CacheError(

@@ -6,6 +6,7 @@ other; what kills it costs that call alone. No child outlives the process that m
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
@@ -31,6 +33,8 @@ _START = (
 )
 # One thread each: the parallelism is over children.
 _ONE_THREAD = ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 _idle: list["_Child"] = []
 
@@ -95,6 +99,48 @@ class Calls:
             if self._ended:  # while it was started
                 child.end()
         return child
+
+
+def as_they_finish(
+    work: Callable[[_Item, Calls], _Result],
+    items: Iterable[_Item],
+    *,
+    children: int,
+    memory_bytes: int,
+) -> Iterator[_Result]:
+    """What comes of items, as it is done: a slow one holds no other up.
+
+    Args:
+        work: What is done with an item, in a thread; the calls are for it to use.
+        items: Taken as they are needed, twice as many as there are children ahead.
+        children: That work at the same time.
+        memory_bytes: Of its own that each may have.
+    """
+    finished: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
+    flying: set[Future[_Result]] = set()
+    waiting = iter(items)
+    with (
+        ThreadPoolExecutor(children, thread_name_prefix="decode") as pool,
+        Calls(memory_bytes) as call,
+    ):
+
+        def launch(count: int) -> None:
+            for item in itertools.islice(waiting, count):
+                future = pool.submit(work, item, call)
+                flying.add(future)
+                future.add_done_callback(finished.put)
+
+        launch(2 * children)  # as many as keep the encoder fed
+        try:
+            while flying:
+                future = finished.get()
+                flying.remove(future)
+                one = future.result()
+                launch(1)
+                yield one
+        finally:
+            for future in flying:
+                future.cancel()
 
 
 def _allow_descriptors() -> None:

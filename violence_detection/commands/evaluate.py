@@ -54,6 +54,7 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
+        *wording.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
         f"AUC         {_auc(result)}, average precision {of('average_precision')}",
