@@ -13,18 +13,19 @@ import violence_detection
 PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
-errors units files parts hosts settings feature_config train_config config
+errors units files parts hosts settings feature_config train_config predict_config config
 fold_config search runs
 SHELVES
 runtime locks provenance peers schedule metrics calibration delong paired figures report progress
 isolation
-videos splits pyav decoder seeking focus views pictures frames windows sights inspection
+videos splits pyav decoder seeking focus views pictures frames sights inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 baselines fold_results fold_judge cross_validation
-evaluation comparison prediction people drawing demo
+evaluation comparison
+held_frames windows sources footage assembly segments prediction people drawing demo
 wording door
 COMMANDS
 cli
