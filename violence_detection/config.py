@@ -12,6 +12,7 @@ from violence_detection.feature_config import (
     FeatureConfig,
     resolve_weights,
 )
+from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 
@@ -138,29 +139,6 @@ class LabelConfig(Config):
                 raise ConfigError(
                     f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
                 )
-
-
-@dataclass(frozen=True)
-class PredictConfig(Config):
-    """Settings of `predict`."""
-
-    weights: str | None = option(
-        None, "Weights file of the backbone, where the run's own path is not here."
-    )
-    stride_s: float | None = option(
-        None, "Seconds from one window to the next; default: half a window.", low=0.04
-    )
-    focus_s: float | None = option(
-        None,
-        "Seconds for which a focused stream looks at one place of a long video, so that windows "
-        "share pictures; default: the place is found anew for each window.",
-        low=0.1,
-    )
-    batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        resolve_weights(self)
 
 
 _COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets

@@ -26,7 +26,7 @@ from violence_detection import (
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.footage import Footage
+from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
 
 log = logging.getLogger(__name__)

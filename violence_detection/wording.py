@@ -57,12 +57,6 @@ def _over_recordings(interval: list[float] | None) -> str:
     return f" ({span(interval, '.1%')})" if interval else ""
 
 
-def span(interval: list[float] | None, form: str) -> str:
-    return (
-        " to ".join(f"{end:{form}}" for end in interval) if interval else "no interval"
-    )
-
-
 def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     """A rate as people read it: `none` where there was nothing to rate."""
     if name in result["undefined"]:
