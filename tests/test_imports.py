@@ -16,14 +16,15 @@ ORDER = """
 errors units files parts hosts settings feature_config train_config config
 fold_config search runs
 SHELVES
-runtime locks provenance peers schedule metrics calibration delong paired figures report progress
-isolation
+runtime locks provenance peers schedule metrics calibration delong paired figures pages findings
+report fold_report progress isolation
 videos splits pyav decoder seeking focus views pictures frames windows sights inspection
 cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
-training_state recording profiling epochs training_run guards lesson seeds training
+training_state recording profiling epochs training_run guards lesson model_card seeds training
 folds pruning trials tuning
 glances baselines fold_results fold_judge cross_validation
+mistakes blurring contact_sheet baseline_judge scrutiny
 evaluation comparison labelling prediction people drawing demo
 wording door
 COMMANDS

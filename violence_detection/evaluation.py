@@ -16,8 +16,10 @@ from violence_detection import (
     files,
     metrics,
     model,
+    model_card,
     report,
     runtime,
+    scrutiny,
     training_run,
 )
 from violence_detection.cache import Entry, FeatureCache
@@ -60,10 +62,8 @@ def evaluate(
 
     # -- the answers
     runtime.import_tensorflow()
-    probability = model.probabilities(
-        model.load_classifier(run.model_path), clips.features
-    )
-    as_trained = probability
+    classifier = model.load_classifier(run.model_path)
+    as_trained = model.probabilities(classifier, clips.features)
     probability = calibration.tempered(as_trained, run.temperature)
     threshold = run.results()["threshold"]
     predicted = model.decisions(probability, threshold)
@@ -75,6 +75,9 @@ def evaluate(
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
     )
+    examined = scrutiny.examine(
+        run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
+    )
     result = {
         "run": str(run.dir),
         "split": config.split,
@@ -85,6 +88,7 @@ def evaluate(
         "leaks": leaks,
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
+        **examined,
         "temperature": run.temperature,
         "temperature_reason": run.results().get("temperature_reason", ""),
         "threshold": threshold,
@@ -104,10 +108,19 @@ def evaluate(
         folder / "report.html",
         metrics=result,
         figures=drawn,
-        predictions=rows,
-        run=trained,
+        worst=scrutiny.worst(
+            cache,
+            clips,
+            rows,
+            classifier,
+            normal_class=trained["normal_class"],
+            config=config,
+        ),
+        run=scrutiny.settings_told(trained),
+        robustness=report.read_robustness(folder, identity),
     )
     files.write_json(folder / "metrics.json", result)
+    model_card.write(run)
     return result
 
 
