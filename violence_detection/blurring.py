@@ -17,10 +17,12 @@ import numpy as np
 
 BLOCKS = 48  # over the width of a picture
 _CHANGE = 6.0  # grey levels by which a block differs on average where something moves
-_DETECTOR_WIDTH = (
-    800  # smaller pictures are enlarged: detectors begin at about 20 pixels
-)
-_SMALLEST_PX, _LARGEST_SHARE = 20, 1 / 3  # of a face; of the picture's height
+# Smaller pictures are enlarged to this: detectors begin at about 20 pixels.
+_DETECTOR_SIDE = 800
+# From and to which share of a picture's height a face is taken for one, and how often it must be
+# found there: a wrong large one would cover all that there is to see.
+_SIZES = ((0.0, 1 / 3, 3), (1 / 3, 1.0, 6))
+_SMALLEST_PX = 20
 _MARGIN = 0.25  # of a face's size, on each side
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
@@ -80,7 +82,7 @@ def _drawn(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.nd
 def _faces(frame: np.ndarray) -> Iterator[Box]:
     """Faces from the front and from either side, widened."""
     height, width = frame.shape[:2]
-    scale = max(1.0, _DETECTOR_WIDTH / width)
+    scale = max(1.0, _DETECTOR_SIDE / max(height, width))
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     found = [*_found("frontalface_default", grey), *_found("profileface", grey)]
@@ -99,15 +101,20 @@ def _faces(frame: np.ndarray) -> Iterator[Box]:
 
 def _found(name: str, grey: np.ndarray) -> list[Box]:
     """Left, top, width and height."""
-    largest = max(_SMALLEST_PX, round(_LARGEST_SHARE * grey.shape[0]))
-    boxes = _cascade(name).detectMultiScale(
-        np.ascontiguousarray(grey),
-        scaleFactor=1.15,
-        minNeighbors=3,
-        minSize=(_SMALLEST_PX, _SMALLEST_PX),
-        maxSize=(largest, largest),
-    )
-    return [tuple(box) for box in np.reshape(boxes, (-1, 4)).tolist()]
+    grey, found = np.ascontiguousarray(grey), []
+    for low, high, times in _SIZES:
+        smallest, largest = (
+            max(_SMALLEST_PX, round(share * grey.shape[0])) for share in (low, high)
+        )
+        boxes = _cascade(name).detectMultiScale(
+            grey,
+            scaleFactor=1.15,
+            minNeighbors=times,
+            minSize=(smallest, smallest),
+            maxSize=(largest, largest),
+        )
+        found += [tuple(box) for box in np.reshape(boxes, (-1, 4)).tolist()]
+    return found
 
 
 @functools.cache

@@ -116,7 +116,8 @@ def _findings(result: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("good", "No recording was learned from and judged in one fold.")
     elif result["grouped"] and result["recordings_known"]:
         yield Finding("bad", "Some videos are in two folds. The numbers are too good.")
-    for line in result["warnings"]:
-        random = "random" in line and result["grouped"]
-        if not random:  # they stand beside, and are labelled
-            yield Finding("care" if result["grouped"] else "bad", line)
+    lines = list(result["warnings"])
+    for line in result.get("random", {}).get("warnings", ()):
+        lines.remove(line)  # those folds stand beside, and are labelled
+    for line in lines:
+        yield Finding("care" if result["grouped"] else "bad", line)

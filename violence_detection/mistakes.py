@@ -66,7 +66,7 @@ def breakdowns(
     for row, size, level in zip(
         seen.rows.tolist(),
         seen.sights.sizes.min(axis=1).tolist(),
-        seen.sights.brightness.tolist(),
+        seen.sights.brightness.round(2).tolist(),
         strict=True,
     ):
         heights[row], levels[row] = size, level
