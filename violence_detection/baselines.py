@@ -109,9 +109,7 @@ class Baselines:
 
 def _spread(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     """float (N, F), of a table (M, F) that is of some rows; NaN in the others."""
-    if len(rows) == count:
-        return table
-    whole = np.full((count, table.shape[1]), np.nan, np.float32)
+    whole = np.full((count, table.shape[1]), np.nan, np.result_type(table, np.float32))
     whole[rows] = table
     return whole
 
@@ -149,25 +147,28 @@ def sights_of(
     return found.left_out or found.sights
 
 
-def source_warnings(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
-    """A line for each baseline that knows the source of a video only and comes close: whose
+def close_sources(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
+    """Names of the baselines that know the source of a video only and come close: whose
     interval over recordings reaches that of the model.
 
     Args:
         pooled: `accuracy_ci` by name, of baselines and the model.
         model: The model's name in it.
     """
-    lines = []
-    ours = pooled[model]["accuracy_ci"]
-    for name in SOURCES:
-        theirs = pooled.get(name, {}).get("accuracy_ci")
-        if theirs and theirs[1] >= ours[0]:
-            lines.append(
-                f"The baseline {name} comes close: {_percent(theirs)} over recordings, the "
-                f"model {_percent(ours)}. The model may have learned the source of the "
-                "videos and not the violence."
-            )
-    return lines
+    there = [name for name in SOURCES if name in pooled]
+    low = pooled[model]["accuracy_ci"][0]
+    return [name for name in there if pooled[name]["accuracy_ci"][1] >= low]
+
+
+def source_warnings(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
+    """A line for each of `close_sources`."""
+    ours = _percent(pooled[model]["accuracy_ci"])
+    return [
+        f"The baseline {name} comes close: {_percent(pooled[name]['accuracy_ci'])} over "
+        f"recordings, the model {ours}. The model may have learned the source of the videos "
+        "and not the violence."
+        for name in close_sources(pooled, model)
+    ]
 
 
 def _percent(interval: Sequence[float]) -> str:

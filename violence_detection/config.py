@@ -44,6 +44,19 @@ class EvaluateConfig(Config):
         "Folder of features; default: the one that the run was trained on.",
         path=True,
     )
+    frames: bool = option(
+        True, "Show frames of the worst mistakes in the report: pictures of people."
+    )
+    blur_faces: bool = option(
+        False,
+        "Show what moves in them in coarse blocks, and cover the faces that are found. Somebody "
+        "who stands still, and whose face is not found, can be recognised: --no-frames is sure.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for errors by brightness and resolution "
+        "and for the baselines that see; it decodes each once, and keeps what it saw.",
+    )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, runtime
+from violence_detection import files, fold_report, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
@@ -141,6 +141,11 @@ def _write(
         "folds_csv": str(folder / "folds.csv"),
         "predictions_csv": str(folder / "predictions.csv"),
     }
+    if done:
+        value["report"] = str(folder / "report.html")
+        fold_report.write_report(
+            Path(value["report"]), result=value, settings=read_json(folder / _CONFIG)
+        )
     files.write_json(folder / "results.json", value)
     return value
 

@@ -18,8 +18,10 @@ from violence_detection import (
     leaks,
     metrics,
     model,
+    model_card,
     report,
     runtime,
+    scrutiny,
     thresholds,
     training_run,
 )
@@ -80,6 +82,9 @@ def evaluate(
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
     )
+    examined = scrutiny.examine(
+        run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
+    )
     result = {
         "run": str(run.dir),
         "split": config.split,
@@ -90,6 +95,7 @@ def evaluate(
         "leaks": found,
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
+        **examined,
         "temperature": run.temperature,
         "temperature_reason": run.results().get("temperature_reason", ""),
         **chosen,
@@ -112,11 +118,20 @@ def evaluate(
         folder / "report.html",
         metrics=result,
         figures=drawn,
-        predictions=rows,
-        run=trained,
+        worst=scrutiny.worst(
+            cache,
+            clips,
+            rows,
+            classifier,
+            normal_class=trained["normal_class"],
+            config=config,
+        ),
+        run=scrutiny.settings_told(trained),
+        robustness=report.read_robustness(folder, identity),
     )
     files.write_json(folder / "metrics.json", result)
     judge.keep(chosen)
+    model_card.write(run)
     return result
 
 

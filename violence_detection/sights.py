@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -39,6 +39,12 @@ class Sights:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of all videos of several, one after the other."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
 
     @property
     def brightness(self) -> np.ndarray:

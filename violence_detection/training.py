@@ -9,6 +9,7 @@ from typing import Any
 from violence_detection import (
     batching,
     dataset,
+    model_card,
     operating,
     parts,
     runtime,
@@ -83,12 +84,15 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
             # -- the epochs, and what came of them
             if config.seeds == 1:
-                return lesson.learn(run, config)
-            results = {
-                "run": str(run.dir),
-                **seeds.train_members(lesson, run, config),
-            }
-            lesson.finish(run, results)
+                results = lesson.learn(run, config)
+            else:
+                results = {
+                    "run": str(run.dir),
+                    **seeds.train_members(lesson, run, config),
+                }
+                lesson.finish(run, results)
+            if peers.is_chief:
+                model_card.write(run)
             return results
 
 

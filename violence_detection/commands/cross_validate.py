@@ -66,7 +66,12 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     lines += [f"left out    {line}" for line in result["left_out"]]
     lines += [f"warning     {line}" for line in result["warnings"]]
     tables = (result["folds_csv"], result["predictions_csv"])
-    return [*lines, f"tables      {tables[0]}", f"            {tables[1]}"]
+    return [
+        *lines,
+        f"tables      {tables[0]}",
+        f"            {tables[1]}",
+        f"report      {result['report']}",
+    ]
 
 
 def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
