@@ -168,7 +168,7 @@ class _Copying:
         rng = np.random.default_rng(self._seed)
         with contextlib.closing(self._frames(video)) as frames:
             footage = self._corrupt(Footage(frames, fps, lossless), rng)
-            return _save(self._copy, footage), footage.fps
+            return save(self._copy, footage), footage.fps
 
     def _frames(self, video: Decoder) -> Iterator[np.ndarray]:
         """Those of the source, with a margin around a part; their times are noted."""
@@ -209,7 +209,7 @@ class _Copying:
         )
 
 
-def _save(path: Path, footage: Footage) -> int:
+def save(path: Path, footage: Footage) -> int:
     """Write footage; the number of frames. Codecs want even sides: odd ones lose a row."""
     frames = iter(footage.frames)
     first = next(frames, None)
