@@ -19,8 +19,8 @@ from violence_detection.cross_validation import cross_validate
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
-from violence_detection.kept_folder import KeptFolder
 from violence_detection.fold_results import MODEL
+from violence_detection.kept_folder import KeptFolder
 
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS = (

@@ -16,12 +16,12 @@ ORDER = """
 errors units files parts hosts settings feature_config train_config config
 fold_config search runs
 SHELVES
-runtime locks provenance kept_folder peers schedule metrics calibration delong paired figures report progress
-isolation
+runtime locks provenance kept_folder peers schedule metrics calibration delong paired figures
+report progress isolation
 videos splits pyav decoder seeking focus views pictures frames altering windows sights inspection
 cache shards kept_splits known extractor worker altered cluster extraction features
-packed dataset class_names batching model origin selection validation averaging training_step learner
-training_state recording profiling epochs training_run guards lesson seeds training
+packed dataset class_names batching model origin selection validation averaging training_step
+learner training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 baselines fold_results fold_judge cross_validation
 evaluation comparison cross_dataset robust_scores robustness prediction people drawing demo

@@ -1,4 +1,4 @@
-"""A run is judged on altered videos by its own way from file to answer, and goes on after a stop."""
+"""A run is judged on altered videos by its own way from file to answer, and can be stopped."""
 
 import contextlib
 import csv
