@@ -10,6 +10,7 @@ from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
 from violence_detection.commands.extract_features import extract_features
+from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
 from violence_detection.commands.train import train
@@ -40,6 +41,7 @@ for command in (
     evaluate,
     compare,
     robustness,
+    label,
     predict,
     demo,
 ):

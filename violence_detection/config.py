@@ -4,7 +4,7 @@ the settings of both stages, which have files of their own."""
 import re
 from dataclasses import dataclass
 
-from violence_detection import parts
+from violence_detection import files, parts, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -12,6 +12,7 @@ from violence_detection.feature_config import (
     FeatureConfig,
     resolve_weights,
 )
+from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 
@@ -22,6 +23,7 @@ __all__ = [
     "EvaluateConfig",
     "ExtractConfig",
     "FeatureConfig",
+    "LabelConfig",
     "PredictConfig",
     "RobustnessConfig",
     "TrainConfig",
@@ -45,6 +47,52 @@ class EvaluateConfig(Config):
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    operating_point: str | None = option(
+        None,
+        "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
+        "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
+        "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
+        canonical=points.canonical,
+    )
+    set_threshold: bool = option(
+        False,
+        "Keep the threshold of --operating-point in the run: predict and all that comes after "
+        "take it.",
+    )
+    normal_footage: str | None = option(
+        None,
+        "Folder of long videos in which nothing happens; alarms per hour are counted in them, "
+        "with the sliding window of predict.",
+        path=True,
+    )
+    weights: str | None = option(
+        None,
+        "With --normal-footage: weights file of the backbone, where the run's own path is not "
+        "here.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        asked = self.operating_point or ""
+        if self.set_threshold and not asked:
+            raise ConfigError(
+                "`set_threshold` must come with operating_point. Received: none"
+            )
+        if asked and self.split == "validation":
+            raise ConfigError(
+                "`operating_point` must not be chosen on the videos that are judged. Received: "
+                "split=validation"
+            )
+        if asked.startswith(points.PER_HOUR) and self.normal_footage is None:
+            raise ConfigError(
+                f"`operating_point` {asked} must come with normal_footage. Received: none"
+            )
+        if self.weights is not None and self.normal_footage is None:
+            raise ConfigError(
+                "`weights` must come with normal_footage: nothing else is encoded. Received: "
+                f"weights={self.weights}"
+            )
 
 
 @dataclass(frozen=True)
@@ -66,26 +114,31 @@ class CompareConfig(Config):
 
 
 @dataclass(frozen=True)
-class PredictConfig(Config):
-    """Settings of `predict`."""
+class LabelConfig(Config):
+    """Settings of `label`."""
 
-    weights: str | None = option(
-        None, "Weights file of the backbone, where the run's own path is not here."
+    start_s: float | None = option(
+        None, "Where the part begins that was judged, in seconds.", low=0.0
     )
-    stride_s: float | None = option(
-        None, "Seconds from one window to the next; default: half a window.", low=0.04
-    )
-    focus_s: float | None = option(
+    end_s: float | None = option(None, "Where it ends.", above=0.0)
+    by: str | None = option(None, "Who judged; default: the login name.")
+    group: str | None = option(
         None,
-        "Seconds for which a focused stream looks at one place of a long video, so that windows "
-        "share pictures; default: the place is found anew for each window.",
-        low=0.1,
+        "Recording that the video was cut from; default: that of the other parts of its file.",
     )
-    batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+    new_class: bool = option(False, "Allow a label that the run does not know.")
+    dataset_path: str | None = option(
+        None, "Folder of the dataset; default: where the run says.", path=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        resolve_weights(self)
+        for name in ("by", "group"):
+            value = getattr(self, name)
+            if value is not None and (not value.strip() or not files.is_utf8(value)):
+                raise ConfigError(
+                    f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
+                )
 
 
 _COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets

@@ -78,9 +78,40 @@ class Calls:
             VideoError: If the call took the child down, or longer than `timeout_s`.
             ViolenceDetectionError: If children cannot be started.
         """
+        with self._child() as child:
+            raised, answer = child.ask(function, arguments, timeout_s)
+        if raised:
+            raise answer
+        return answer
+
+    def stream(
+        self, function: Callable, *arguments: Any, timeout_s: float | None = None
+    ) -> Iterator[Any]:
+        """What a generator yields that runs in a child.
+
+        Args:
+            function: A generator function that a child can import; what it takes, yields and
+                raises is pickled.
+            timeout_s: Seconds that each item may take; None does not end.
+
+        Raises:
+            VideoError, ViolenceDetectionError: As a call does.
+        """
+        with self._child() as child:
+            raised, item = child.ask(_begin, (function, arguments), timeout_s)
+            while not raised and item is not None:
+                raised, item = child.ask(_advance, (), timeout_s)
+                if not raised and item is not None:
+                    yield item[0]
+        if raised:
+            raise item
+
+    @contextlib.contextmanager
+    def _child(self) -> "Iterator[_Child]":
+        """A child that serves nobody else; after an error here it is ended."""
         child = self._taken()
         try:
-            raised, answer = child.ask(function, arguments, timeout_s)
+            yield child
         except BaseException:
             child.kill()
             raise
@@ -88,9 +119,6 @@ class Calls:
             with self._lock:
                 self._busy.discard(child)
         _idle.append(child)
-        if raised:
-            raise answer
-        return answer
 
     def _taken(self) -> "_Child":
         child = _idle_child(self._memory_bytes) or _Child(self._memory_bytes)
@@ -316,6 +344,21 @@ def serve(requests: int, answers: int, arrays: int, memory_bytes: int) -> None:
     answered.send(True)
     while True:
         _send(answered, arrays, _result(*calls.get()))
+
+
+_flow: list[Iterator[Any]] = []
+
+
+def _begin(function: Callable, arguments: tuple) -> bool:
+    _flow[:] = [iter(function(*arguments))]
+    return True
+
+
+def _advance() -> tuple[Any] | None:
+    """The next item of what was begun, in a tuple; None after the last."""
+    for item in _flow[0]:
+        return (item,)
+    return None
 
 
 def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:

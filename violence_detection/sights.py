@@ -2,19 +2,18 @@
 much moves in it."""
 
 import functools
-import io
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import numpy as np
 
-from violence_detection import files, isolation, progress
+from violence_detection import isolation, progress
 from violence_detection.decoder import opened
+from violence_detection.errors import VideoError
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import Calls
 
@@ -38,46 +37,39 @@ class Sights:
     pictures: np.ndarray
     energies: np.ndarray
 
-    @classmethod
-    def of(cls, videos: Sequence[tuple[Path, float | None, float | None]]) -> "Sights":
-        """Look at videos, or at parts of them, each as (path, start_s, end_s).
+    def __len__(self) -> int:
+        return len(self.sizes)
 
-        Raises:
-            VideoError: If one cannot be read.
-        """
-        seen = []
+    @property
+    def brightness(self) -> np.ndarray:
+        """Mean luma of each video, float64 (N,), of 0 to 255 (ITU-R BT.601)."""
+        colour = self.pictures.mean(axis=(1, 2), dtype=np.float64)
+        return 255 * colour @ np.array([0.299, 0.587, 0.114])
+
+
+def look_at(
+    videos: Sequence[tuple[Path, float | None, float | None]],
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray] | VideoError]:
+    """A glance at each of some videos, or parts of them, as (path, start_s, end_s); or why
+    there is none."""
+
+    def tried(one: tuple[Path, float | None, float | None]) -> Any:
         try:
-            with (
-                ThreadPoolExecutor(cpu_count() or 1) as pool,
-                Calls() as call,
-                progress.track("Glancing", len(videos), "videos") as step,
-            ):
-                looks = pool.map(
-                    lambda one: call(glance, *one, timeout_s=_TIMEOUT_S), videos
-                )
-                for sight in looks:
-                    seen.append(sight)
-                    step()
-        finally:
-            isolation.dismiss()
-        return cls(*map(np.stack, zip(*seen, strict=True)))
+            return call(glance, *one, timeout_s=_TIMEOUT_S)
+        except VideoError as error:
+            return error
 
-    def save(self, path: Path) -> None:
-        content = io.BytesIO()
-        np.savez(content, **vars(self))
-        with files.writing(path) as file:
-            file.write(content.getvalue())
-
-    @classmethod
-    def load(cls, path: Path, count: int) -> Self | None:
-        """What was saved of `count` videos; None where it is not there, or not whole."""
-        try:
-            content = io.BytesIO(path.read_bytes())  # NumPy leaves a torn file open
-            with np.load(content, allow_pickle=False) as arrays:
-                found = cls(**arrays)
-        except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile):
-            return None
-        return found if len(found.sizes) == count else None
+    try:
+        with (
+            ThreadPoolExecutor(cpu_count() or 1) as pool,
+            Calls() as call,
+            progress.track("Glancing", len(videos), "videos") as step,
+        ):
+            for seen in pool.map(tried, videos):
+                yield seen
+                step()
+    finally:
+        isolation.dismiss()
 
 
 def glance(

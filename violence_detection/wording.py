@@ -30,6 +30,33 @@ def failure_lines(
     return lines
 
 
+def threshold_lines(result: dict[str, Any]) -> list[str]:
+    """Where the threshold is, why, and what it gives where it was chosen; a run of an older
+    version knows no more than why."""
+    first = f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})"
+    point = result.get("operating_point")
+    if not point:
+        return [first]
+    if point["interval"]:
+        first = f"{first[:-1]}; 95%: {span(point['interval'], '.3f')})"
+    shown = {
+        "recall": "recall",
+        "false_positive_rate": "false positive rate",
+        "balanced_accuracy": "balanced accuracy",
+        "f1": "F1",
+    }
+    told = [
+        f"{word} {point['achieved'][name]:.1%}"
+        + _over_recordings(point["achieved_ci"][name])
+        for name, word in shown.items()
+    ]
+    return [first, f"            on {point['from']}: {', '.join(told)}"]
+
+
+def _over_recordings(interval: list[float] | None) -> str:
+    return f" ({span(interval, '.1%')})" if interval else ""
+
+
 def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     """A rate as people read it: `none` where there was nothing to rate."""
     if name in result["undefined"]:
