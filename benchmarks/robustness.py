@@ -28,7 +28,7 @@ from violence_detection import (
     progress,
     runtime,
 )
-from violence_detection.altered import Task, features_under, sources_of
+from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
@@ -95,7 +95,7 @@ def extract(
         SystemExit: If a video cannot be altered: a table is of all of them, or of none.
     """
     settings = cache.settings()
-    sources, failures = sources_of(cache, clips.entries)
+    sources, failures = excerpts_of(cache, clips.entries)
     tasks = [
         Task(key, source, condition)
         for key, source in sources.items()

@@ -6,7 +6,7 @@ from conftest import draw_video
 from encoding import encode
 
 from violence_detection import altering, parts
-from violence_detection.altering import CLEAN, CONTROL, Source
+from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.frames import ClipReader
 
@@ -16,7 +16,7 @@ STREAM = "rgb+motion(focus=true)"
 def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
     reader = ClipReader(stream=stream, frames=6, frame_size=32)
     copy = path.with_name("copy.avi")
-    clip = altering.read(reader, Source(path, *part), condition, copy, seed)
+    clip = altering.read(reader, Excerpt(path, *part), condition, copy, seed)
     assert not copy.exists()
     return clip
 
@@ -45,7 +45,7 @@ def test_so_is_a_part_with_what_streams_see_around_it(tmp_path, part):
 
 def test_so_is_a_part_that_is_reached_by_seeking(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
-    source = Source(path, 30.0, 31.0)
+    source = Excerpt(path, 30.0, 31.0)
     assert altering._reachable(source) is not None
     part = source[1:]
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
@@ -149,8 +149,8 @@ def test_a_copy_that_is_cut_short_is_not_taken_for_the_video(tmp_path, monkeypat
     path = draw_video(tmp_path / "a.mp4", frames=24)
     save = altering.save
 
-    def torn(copy, footage):
-        count = save(copy, footage)
+    def torn(copy, shot):
+        count = save(copy, shot)
         copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
         return count
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from conftest import draw_video, train_quickly
 
 from violence_detection import altered, cli, features, files, robustness
-from violence_detection.altering import CLEAN, CONTROL, Source
+from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import ExtractConfig, RobustnessConfig
 from violence_detection.corruptions import compress
@@ -187,21 +187,21 @@ def test_a_video_with_another_time_and_the_same_bytes_is_the_same(
     entry = entry_of(dataset_dir, "fight/0.mp4")
     os.utime(dataset_dir / "fight/0.mp4", ns=(1, 1))
     cache = FeatureCache.open(features_dir)
-    found, failures = altered.sources_of(cache, [entry], str(dataset_dir))
-    assert found == {"fight/0.mp4": Source(dataset_dir / "fight/0.mp4")}
+    found, failures = altered.excerpts_of(cache, [entry], str(dataset_dir))
+    assert found == {"fight/0.mp4": Excerpt(dataset_dir / "fight/0.mp4")}
     assert failures == []
 
 
 def test_a_folder_that_is_gone_says_which_flag_helps(features_dir):
     cache = FeatureCache.open(features_dir)
     with pytest.raises(CacheError, match=r"--video-dir says where.*Received: /drawn"):
-        altered.sources_of(cache, cache.entries())
+        altered.excerpts_of(cache, cache.entries())
 
 
 # -- what is kept
 
 
-TASK = Task("a.mp4", Source(None), "mirror")
+TASK = Task("a.mp4", Excerpt(None), "mirror")
 
 
 def test_answers_are_read_back_to_the_bit(tmp_path):

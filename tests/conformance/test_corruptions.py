@@ -7,7 +7,7 @@ from conftest import frames_of
 
 from violence_detection import altering, parts
 from violence_detection.corruptions import compress
-from violence_detection.corruptions._footage import Footage, lossless
+from violence_detection.corruptions._shot import Shot, lossless
 from violence_detection.errors import ConfigError
 
 NAMES = parts.available("corruptions")
@@ -23,16 +23,16 @@ def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
     return [np.roll(field, 3 * index, axis=1) for index in range(count)]
 
 
-def change(spec, frames, *, fps=25.0, seed=3) -> Footage:
-    """Footage under a corruption, its frames in a list."""
-    footage = Footage(iter(frames), fps, lossless)
-    after = parts.load("corruptions", spec)(footage, np.random.default_rng(seed))
+def change(spec, frames, *, fps=25.0, seed=3) -> Shot:
+    """Shot under a corruption, its frames in a list."""
+    shot = Shot(iter(frames), fps, lossless)
+    after = parts.load("corruptions", spec)(shot, np.random.default_rng(seed))
     return after._replace(frames=list(after.frames))
 
 
-def written(path, footage: Footage) -> list[np.ndarray]:
+def written(path, shot: Shot) -> list[np.ndarray]:
     """The frames that come back from the file."""
-    altering.save(path, footage)
+    altering.save(path, shot)
     return frames_of(path)
 
 
@@ -65,8 +65,8 @@ def test_frames_are_taken_one_after_the_other(name):
             taken.append(frame)
             yield frame
 
-    footage = Footage(noted(), 25.0, lossless)
-    after = parts.load("corruptions", name)(footage, np.random.default_rng(0))
+    shot = Shot(noted(), 25.0, lossless)
+    after = parts.load("corruptions", name)(shot, np.random.default_rng(0))
     next(iter(after.frames))
     assert len(taken) == 1
 
