@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection import altering, files, isolation, videos
-from violence_detection.altering import CLEAN, Source
+from violence_detection.altering import CLEAN, Excerpt
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.extractor import FeatureExtractor
@@ -29,7 +29,7 @@ class Task(NamedTuple):
     """
 
     key: str
-    source: Source
+    source: Excerpt
     condition: str
 
 
@@ -41,9 +41,9 @@ class Outcome(NamedTuple):
     reason: str = ""
 
 
-def sources_of(
+def excerpts_of(
     cache: FeatureCache, entries: Sequence[Entry], video_dir: str | None = None
-) -> tuple[dict[str, Source], list[dict[str, str]]]:
+) -> tuple[dict[str, Excerpt], list[dict[str, str]]]:
     """Where videos are of which there are features; and which are gone or have changed, and so
     are no longer those.
 
@@ -72,7 +72,7 @@ def sources_of(
         if reason:
             failures.append({"path": entry.path, "condition": CLEAN, "reason": reason})
         else:
-            found[entry.path] = Source(root / video.path, video.start_s, video.end_s)
+            found[entry.path] = Excerpt(root / video.path, video.start_s, video.end_s)
     return found, failures
 
 

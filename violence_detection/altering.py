@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection import files, parts, seeking, units
-from violence_detection.corruptions._footage import Corruption, Footage, lossless
+from violence_detection.corruptions._shot import Corruption, Shot, lossless
 from violence_detection.decoder import FALLBACK_FPS, Decoder, opened, true_fps
 from violence_detection.errors import VideoError
 from violence_detection.frames import Clip, ClipReader
@@ -22,7 +22,7 @@ CLEAN, CONTROL = "clean", "re-encoded"
 _MARGIN_S = 0.5  # around a part: streams look at frames outside of it
 
 
-class Source(NamedTuple):
+class Excerpt(NamedTuple):
     """A video, or the part of it from `start_s` to `end_s`."""
 
     path: Path
@@ -63,16 +63,16 @@ def corruption_of(condition: str) -> Corruption:
     specs = [] if condition == CONTROL else parts.parse(condition)
     steps = [parts.load("corruptions", str(spec)) for spec in specs]
 
-    def corrupt(footage: Footage, rng: np.random.Generator) -> Footage:
+    def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
         for step in steps:
-            footage = step(footage, rng)
-        return footage
+            shot = step(shot, rng)
+        return shot
 
     return corrupt
 
 
 def read(
-    reader: ClipReader, source: Source, condition: str, copy: Path, seed: int
+    reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int
 ) -> Clip:
     """The pictures of a video under a condition: those of an altered copy, which is removed.
 
@@ -113,7 +113,7 @@ class _Made(NamedTuple):
     frames: int
 
 
-def _made(source: Source, copy: Path, corrupt: Corruption, seed: int) -> _Made:
+def _made(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> _Made:
     """Write the copy."""
     indices = _reachable(source)
     if indices is not None:
@@ -122,7 +122,7 @@ def _made(source: Source, copy: Path, corrupt: Corruption, seed: int) -> _Made:
     return _Copying(source, copy, corrupt, seed, None).made()
 
 
-def _reachable(source: Source) -> range | None:
+def _reachable(source: Excerpt) -> range | None:
     """The frames of a part, where it is cheaper to seek them than to decode from the start."""
     if source.start_s is None:
         return None
@@ -139,7 +139,7 @@ class _Copying:
 
     def __init__(
         self,
-        source: Source,
+        source: Excerpt,
         copy: Path,
         corrupt: Corruption,
         seed: int,
@@ -167,8 +167,8 @@ class _Copying:
         self._times_s.clear()
         rng = np.random.default_rng(self._seed)
         with contextlib.closing(self._frames(video)) as frames:
-            footage = self._corrupt(Footage(frames, fps, lossless), rng)
-            return _save(self._copy, footage), footage.fps
+            shot = self._corrupt(Shot(frames, fps, lossless), rng)
+            return save(self._copy, shot), shot.fps
 
     def _frames(self, video: Decoder) -> Iterator[np.ndarray]:
         """Those of the source, with a margin around a part; their times are noted."""
@@ -209,14 +209,14 @@ class _Copying:
         )
 
 
-def _save(path: Path, footage: Footage) -> int:
-    """Write footage; the number of frames. Codecs want even sides: odd ones lose a row."""
-    frames = iter(footage.frames)
+def save(path: Path, shot: Shot) -> int:
+    """Write a shot; the number of frames. Codecs want even sides: odd ones lose a row."""
+    frames = iter(shot.frames)
     first = next(frames, None)
     if first is None:
         raise VideoError("no frame of it can be decoded")
     height, width = (side - side % 2 for side in first.shape[:2])
-    writer, count = footage.encoder(path, footage.fps, (width, height)), 0
+    writer, count = shot.encoder(path, shot.fps, (width, height)), 0
     try:
         for frame in itertools.chain([first], frames):
             writer.write(np.ascontiguousarray(frame[:height, :width]))

@@ -14,6 +14,7 @@ from violence_detection import (
     dataset,
     evaluation,
     files,
+    leaks,
     metrics,
     model,
     runtime,
@@ -221,7 +222,7 @@ def _cell(
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = metrics.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    leaks = evaluation.find_leaks(run, entries, split, same_dataset=other is one)
+    met = leaks.find_leaks(run, entries, split, same_dataset=other is one)
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
@@ -234,8 +235,8 @@ def _cell(
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,
         "class_mapping": class_names.changed(one.classes, other.entries),
-        "clean": not leaks,
-        "shared_videos": sum(leak.startswith("content of ") for leak in leaks),
+        "clean": not met,
+        "shared_videos": sum(leak.startswith("content of ") for leak in met),
     }
 
 

@@ -16,13 +16,14 @@ from violence_detection import (
     evaluation,
     figures,
     files,
+    leaks,
     locks,
     model,
     progress,
     robust_scores,
     runtime,
 )
-from violence_detection.altered import Task, features_under, sources_of
+from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.cache import FeatureSpace
 from violence_detection.config import RobustnessConfig
@@ -70,7 +71,7 @@ def robustness(
         kept = _Answers(study.folder, study.identity, force=force)
         tasks = [task for task in study.tasks() if not kept.has(task)]
         log.info(
-            f"{counted(len(study.sources), 'video')} under "
+            f"{counted(len(study.excerpts), 'video')} under "
             f"{counted(len(study.conditions), 'condition')}: {counted(len(tasks), 'answer')} to "
             "give"
         )
@@ -89,7 +90,7 @@ def plan(
         "dry_run": True,
         "run": str(study.run.dir),
         "split": config.split,
-        "videos": len(study.sources),
+        "videos": len(study.excerpts),
         "not_there": len(study.failures),
         "conditions": list(study.conditions),
         "left_out": study.left_out,
@@ -102,7 +103,7 @@ class _Study:
 
     Attributes:
         entries: Of the split.
-        sources: By key, those that are there as they were when their features were made.
+        excerpts: By key, those that are there as they were when their features were made.
         failures: The others, and why.
         conditions: By name, with every severity in it; the video itself and the control first.
         left_out: Conditions that need what is not installed.
@@ -116,10 +117,10 @@ class _Study:
         self.entries = evaluation.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
         self.conditions, self.left_out = _conditions(config)
-        self.sources, self.failures = sources_of(
+        self.excerpts, self.failures = excerpts_of(
             self.cache, self.entries, config.video_dir
         )
-        if not self.sources:
+        if not self.excerpts:
             raise VideoError(
                 f"At least one video must be there. Received: {self.failures[0]['path']} "
                 f"({self.failures[0]['reason']})"
@@ -130,7 +131,7 @@ class _Study:
 
     def tasks(self) -> Iterator[Task]:
         """All of them, those of a video one after the other."""
-        for key, source in self.sources.items():
+        for key, source in self.excerpts.items():
             for condition in self.conditions.values():
                 yield Task(key, source, condition)
 
@@ -289,7 +290,7 @@ def _write(
     config: RobustnessConfig,
 ) -> dict[str, Any]:
     """Leave the table, the answers, the picture and the result."""
-    keys = list(study.sources)
+    keys = list(study.excerpts)
     answers = {
         name: kept.of(condition, keys) for name, condition in study.conditions.items()
     }
@@ -309,11 +310,11 @@ def _write(
     )
     for row in (scores["clean"], scores["control"], *scores["conditions"]):
         row["condition"] = study.conditions[row["name"]]
-    leaks = evaluation.find_leaks(
+    found = leaks.find_leaks(
         study.run,
         study.entries,
         config.split,
-        same_dataset=evaluation.is_same_dataset(study.run, study.cache),
+        same_dataset=leaks.is_same_dataset(study.run, study.cache),
     )
     result = {
         "run": str(study.run.dir),
@@ -321,7 +322,7 @@ def _write(
         "videos": len(study.entries),
         "recordings": len({entry.group for entry in study.entries}),
         "grouped": dataset.knows_recordings(study.cache),
-        "leaks": leaks,
+        "leaks": found,
         **scores,
         "note": robust_scores.NOTE,
         "left_out": study.left_out,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 
-from violence_detection.corruptions._footage import Corruption, Footage, Writer
+from violence_detection.corruptions._shot import Corruption, Shot, Writer
 from violence_detection.errors import ConfigError
 from violence_detection.parts import Range
 
@@ -52,8 +52,8 @@ def build(
         rate = math.ceil(bits_per_pixel * size[0] * size[1] * fps)
         return _Encoding(path, fps, size, encoder=_ENCODERS[codec], bits_per_s=rate)
 
-    def corrupt(footage: Footage, _) -> Footage:
-        return footage._replace(encoder=encode)
+    def corrupt(shot: Shot, _) -> Shot:
+        return shot._replace(encoder=encode)
 
     return corrupt
 

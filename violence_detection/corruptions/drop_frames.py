@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from violence_detection.corruptions._footage import Corruption, Footage
+from violence_detection.corruptions._shot import Corruption, Shot
 from violence_detection.parts import Range
 
 
@@ -16,17 +16,17 @@ def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:
         fps: Frames a second that are left. 5 is what recorders that save disk are set to.
     """
 
-    def corrupt(footage: Footage, _: np.random.Generator) -> Footage:
-        share = fps / footage.fps
+    def corrupt(shot: Shot, _: np.random.Generator) -> Shot:
+        share = fps / shot.fps
         if share >= 1:
-            return footage
+            return shot
 
         def kept() -> Iterator[np.ndarray]:
-            for index, frame in enumerate(footage.frames):
+            for index, frame in enumerate(shot.frames):
                 if index == 0 or _number(index, share) > _number(index - 1, share):
                     yield frame
 
-        return footage._replace(frames=kept(), fps=fps)
+        return shot._replace(frames=kept(), fps=fps)
 
     return corrupt
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.corruptions._footage import Corruption, each_frame
+from violence_detection.corruptions._shot import Corruption, each_frame
 from violence_detection.parts import Range
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.corruptions._footage import Corruption, Footage
+from violence_detection.corruptions._shot import Corruption, Shot
 from violence_detection.parts import Range
 
 
@@ -17,7 +17,7 @@ def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
             ones above it are more than a camera's.
     """
 
-    def corrupt(footage: Footage, rng: np.random.Generator) -> Footage:
+    def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
         def noisy(frame: np.ndarray) -> np.ndarray:
             grain = rng.standard_normal(frame.shape, np.float32)
             grain *= np.float32(255 * sigma)
@@ -25,6 +25,6 @@ def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
                 frame, grain, dtype=cv2.CV_8U
             )  # rounds, and ends at 0 and 255
 
-        return footage._replace(frames=map(noisy, footage.frames))
+        return shot._replace(frames=map(noisy, shot.frames))
 
     return corrupt

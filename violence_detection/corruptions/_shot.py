@@ -25,7 +25,7 @@ class Writer(Protocol):
 Encoder = Callable[[Path, float, tuple[int, int]], Writer]
 
 
-class Footage(NamedTuple):
+class Shot(NamedTuple):
     """Frames, and what becomes of them.
 
     Attributes:
@@ -39,14 +39,14 @@ class Footage(NamedTuple):
     encoder: Encoder
 
 
-Corruption = Callable[[Footage, np.random.Generator], Footage]
+Corruption = Callable[[Shot, np.random.Generator], Shot]
 
 
 def each_frame(change: Callable[[np.ndarray], np.ndarray]) -> Corruption:
     """A corruption that changes frames by themselves, and draws nothing."""
 
-    def corrupt(footage: Footage, _: np.random.Generator) -> Footage:
-        return footage._replace(frames=map(change, footage.frames))
+    def corrupt(shot: Shot, _: np.random.Generator) -> Shot:
+        return shot._replace(frames=map(change, shot.frames))
 
     return corrupt
 
