@@ -18,13 +18,13 @@ fold_config search runs
 SHELVES
 runtime locks provenance peers schedule metrics operating alarms calibration delong paired
 figures report progress isolation
-videos splits pyav decoder seeking focus views pictures frames windows sights inspection
-cache shards kept_splits known extractor worker cluster extraction features
+videos splits pyav decoder seeking focus views pictures frames windows likeness sights
+inspection cache shards kept_splits known extractor worker cluster extraction features
 packed dataset batching model origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
-leaks
-baselines fold_results fold_judge cross_validation
+kept_sights grouping leaks
+baselines fold_results fold_judge fold_pool cross_validation
 prediction footage thresholds evaluation comparison people drawing demo
 wording door
 COMMANDS

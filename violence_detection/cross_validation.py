@@ -7,10 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, locks, provenance, runtime
+from violence_detection import files, leaks, locks, provenance, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_judge import Judge
+from violence_detection.fold_judge import TRAINING, Judge
+from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
 from violence_detection.runs import read_json
 from violence_detection.units import counted
@@ -18,7 +19,7 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 _CONFIG, _LOCK = "cross_validation.json", ".lock"
-_FREE = frozenset("name checkpoint_dir features".split())
+_FREE = frozenset("name checkpoint_dir features jobs".split())
 
 
 def cross_validate(
@@ -45,20 +46,22 @@ def cross_validate(
     """
     # -- where, on what, from what
     folder = _choose(config)
-    machine = runtime.start_training(config)
-    judge = Judge(config, machine, folder)
+    runtime.import_tensorflow()
+    judge = Judge(config, None, folder)
 
     # -- the folds
-    with _held(folder):
-        _begin(folder, config, judge, force=force)
-        judged = []
-        for number, fold in enumerate(judge.folds, 1):
-            one = judge.kept(fold)
-            if one is None:
-                log.info(f"Fold {number} of {len(judge.folds)}: {fold.name}")
-                one = judge.judge(fold)
-            judged.append(one)
-            done = number == len(judge.folds)
+    with _held(folder), FoldPool(config, judge, folder) as pool:
+        judge.check_operating_point()
+        _begin(folder, config, judge, pool, force=force)
+        found = {fold.name: judge.kept(fold) for fold in judge.folds}
+        missing = [fold for fold in judge.folds if found[fold.name] is None]
+        judged = [one for one in found.values() if one]
+        if judged:
+            results = _write(folder, config, judge, judged, done=not missing)
+        for fold, learned, answers in pool.learned(missing):
+            found[fold.name] = judge.completed(fold, learned, answers)
+            judged = [one for one in found.values() if one]
+            done = len(judged) == len(found)
             results = _write(folder, config, judge, judged, done=done)
         for line in results["warnings"]:
             log.warning(line)
@@ -69,7 +72,8 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `cross-validate` would do; nothing is written."""
     folder = _choose(config)
     runtime.import_tensorflow()
-    judge = Judge(config, None, folder)
+    judge = Judge(config, None, folder, looks=False)
+    judge.check_operating_point()
     if (folder / _CONFIG).is_file() and not force:
         _check_same(folder, judge.identity)
     return {
@@ -112,15 +116,23 @@ def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _begin(
-    folder: Path, config: CrossValidateConfig, judge: Judge, *, force: bool
+    folder: Path,
+    config: CrossValidateConfig,
+    judge: Judge,
+    pool: FoldPool,
+    *,
+    force: bool,
 ) -> None:
     """Write what is judged; or check that what is gone on with is the same."""
     is_there = (folder / _CONFIG).is_file()
     if is_there and not force:
         files.sweep_temporary(folder)
+        shutil.rmtree(
+            folder / TRAINING, ignore_errors=True
+        )  # of folds that were killed
         _check_same(folder, judge.identity)
         return
-    judge.check_buildable()
+    pool.check_buildable()
     for path in folder.iterdir() if is_there else ():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -136,11 +148,13 @@ def _begin(
 def _check_same(folder: Path, identity: dict[str, Any]) -> None:
     recorded = read_json(folder / _CONFIG)
     settings = recorded.get("settings") or {}
-    for name, value in identity["settings"].items():
-        if name not in _FREE and value != settings.get(name):
+    for setting in CrossValidateConfig.settings():
+        name, value = setting.name, identity["settings"][setting.name]
+        before = settings.get(name, setting.default)
+        if name not in _FREE and value != before:
             raise ConfigError(
                 f"{folder} must be gone on with by its own settings, {name}="
-                f"{settings.get(name)}, or --force or another --name be given. Received: "
+                f"{before}, or --force or another --name be given. Received: "
                 f"{name}={value}"
             )
     for name in ("fingerprint", "videos_digest"):
@@ -196,6 +210,7 @@ def _write(
         "videos": len(judge.clips),
         "recordings": len(set(judge.clips.groups)),
         "recordings_known": judge.is_known,
+        "grouped_by": judge.grouped_by,
         "classes": judge.classes,
         "features": str(Path(config.features)),
         "effective": judged[-1].effective,
@@ -211,14 +226,21 @@ def _judgement(
 ) -> dict[str, Any]:
     """Pooled answers, whether the folds are clean, and what there is to warn of."""
     pooled = results.pooled(seed=config.seed)
-    copies = results.copies()
+    entries = judge.clips.entries
+    found = leaks.across(entries, results.draws(), judge.alike)
     warnings = results.warnings(pooled)
-    if grouped and copies:
-        warnings.append(
-            f"{counted(copies, 'video')} have the bytes of another, in another fold: the numbers "
-            "are too good."
-        )
+    for paths, what in (
+        (found.identical, "have the bytes of another"),
+        (found.near_duplicates, "look like another of another recording"),
+    ):
+        if grouped and paths:
+            warnings.append(
+                f"{counted(len(paths), 'video')} {what}, in another fold: the numbers are too good."
+            )
+    if not found.searched:
+        log.info(f"Near-duplicates were not all looked for: {found.reason}.")
     if not grouped or not judge.is_known:
         warnings.append(f"{judge.note(grouped)[0].upper()}{judge.note(grouped)[1:]}.")
-    clean = grouped and judge.is_known and not copies
-    return {"pooled": pooled, "clean": clean, "warnings": warnings}
+    told = found.as_dict()
+    told["clean"] = grouped and judge.is_known and found.clean
+    return {"pooled": pooled, **told, "warnings": warnings}

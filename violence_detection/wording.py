@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from violence_detection.units import counted
+
 NONE = "none: one class only"
 
 
@@ -69,7 +71,15 @@ def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     return f"{result[name] if value is None else value:.1%}"
 
 
-def leaked(leaks: list[str]) -> str:
-    return f"some of these ({leaks[0]}" + (
-        f" and {len(leaks) - 1} more)" if leaks[1:] else ")"
-    )
+def leaked(result: dict[str, Any]) -> str:
+    """`2 recordings and 1 near-duplicate, e.g. recording A`."""
+    words = {
+        "recordings": "recording",
+        "identical": "identical file",
+        "near_duplicates": "near-duplicate",
+    }
+    counts = result["leak_counts"]
+    told = [counted(counts[name], word) for name, word in words.items() if counts[name]]
+    *before, last = told
+    listed = " and ".join(filter(None, (", ".join(before), last)))
+    return f"{listed}, e.g. {result['leaks'][0]}"
