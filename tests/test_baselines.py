@@ -28,6 +28,7 @@ def sights_with(count, *, pictures=None, energies=None) -> Sights:
         np.full((count, 2), 64, np.int32),
         np.zeros((count, 16, 16, 3), np.float32) if pictures is None else pictures,
         np.zeros((count, 8), np.float32) if energies is None else energies,
+        np.zeros((count, 8), np.uint64),
     )
 
 

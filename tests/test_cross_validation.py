@@ -448,7 +448,12 @@ def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
     folder = tmp_path / "cv"
     files.ensure_writable(folder)
     (folder / "cross_validation.json").write_text("{}")
-    kept = KeptFolder(folder, "cross_validation.json", "cross-validation")
+    kept = KeptFolder(
+        folder,
+        "cross_validation.json",
+        "cross-validation",
+        settings=CrossValidateConfig,
+    )
     with (
         kept.held(),
         pytest.raises(ConfigError, match="A cross-validation must not be at work"),

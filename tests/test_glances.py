@@ -20,7 +20,9 @@ def test_brightness_is_the_luma_of_the_picture():
     """White, black, pure green, by ITU-R BT.601."""
     pictures = np.zeros((3, 16, 16, 3), np.float32)
     pictures[0], pictures[2, ..., 1] = 1, 1
-    seen = sights.Sights(np.zeros((3, 2)), pictures, np.zeros((3, 8)))
+    seen = sights.Sights(
+        np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64)
+    )
     np.testing.assert_allclose(seen.brightness, [255, 0, 0.587 * 255], rtol=1e-5)
 
 

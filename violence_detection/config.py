@@ -60,6 +60,26 @@ class EvaluateConfig(Config):
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    group_pattern: str | None = same_as(
+        FeatureConfig,
+        "group_pattern",
+        "Regular expression on a video's path, whose first group (or match) names the recording, "
+        "in place of what the features say.",
+    )
+    group_near_duplicates: bool = option(
+        False,
+        "Take recordings of which videos look alike for one.",
+    )
+    near_bits: float = same_as(
+        CheckConfig,
+        "near_bits",
+        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for near-duplicates on both sides; it "
+        "decodes each once.",
+    )
     operating_point: str | None = option(
         None,
         "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
@@ -87,6 +107,10 @@ class EvaluateConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        if self.group_near_duplicates and not self.pictures:
+            raise ConfigError(
+                "`group_near_duplicates` must come with pictures. Received: pictures=False"
+            )
         asked = self.operating_point or ""
         if self.set_threshold and not asked:
             raise ConfigError(
@@ -123,6 +147,11 @@ class CompareConfig(Config):
         EvaluateConfig,
         "bootstrap",
         "Resamples of the recordings behind each interval.",
+    )
+    pictures: bool = same_as(
+        EvaluateConfig,
+        "pictures",
+        "Look at the videos, where they are still there, for near-duplicates on both sides.",
     )
 
 

@@ -366,27 +366,39 @@ def _located(path: str, depth: int) -> Video:
     return Video(path, label=names[depth], group=path, split=split)
 
 
-def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
-    """The videos with the recordings that `pattern` finds, and how many it does not match."""
+def named_by(pattern: str, paths: Sequence[str]) -> list[str | None]:
+    """The recording that a pattern finds in each path: its first group, or the match.
+
+    Raises:
+        ConfigError: If it is no regular expression, or matches none of them.
+    """
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise ConfigError(
             f"--group-pattern must be a regular expression. Received: {pattern} ({error})"
         ) from error
-    grouped, matched, alone = [], 0, 0
-    for video in videos:
-        match = expression.search(video.path)
-        name = match and match[1 if expression.groups else 0]
-        matched += bool(name)
-        alone += not name and video.group == video.path and video.start_s is None
-        grouped.append(dataclasses.replace(video, group=name or video.group))
-    if not matched:
+    matches = [expression.search(path) for path in paths]
+    names = [match and match[1 if expression.groups else 0] for match in matches]
+    if not any(names):
         raise ConfigError(
             "--group-pattern must match the videos' paths. Received: "
-            f"{pattern} (matches none of {len(videos)}, e.g. {videos[0].path})"
+            f"{pattern} (matches none of {len(paths)}, e.g. {paths[0]})"
         )
-    return grouped, alone
+    return [name or None for name in names]
+
+
+def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
+    """The videos with the recordings that `pattern` finds, and how many it does not match."""
+    names = named_by(pattern, [video.path for video in videos])
+    pairs = list(zip(videos, names, strict=True))
+    alone = sum(
+        not name and video.group == video.path and video.start_s is None
+        for video, name in pairs
+    )
+    return [
+        dataclasses.replace(video, group=name or video.group) for video, name in pairs
+    ], alone
 
 
 def _check_classes(folder: VideoFolder) -> None:
