@@ -50,8 +50,8 @@ def cross_validate(
     judge = Judge(config, None, folder)
 
     # -- the folds
+    judge.check_operating_point()
     with _held(folder), FoldPool(config, judge, folder) as pool:
-        judge.check_operating_point()
         _begin(folder, config, judge, pool, force=force)
         found = {fold.name: judge.kept(fold) for fold in judge.folds}
         missing = [fold for fold in judge.folds if found[fold.name] is None]
