@@ -13,10 +13,10 @@ from violence_detection import (
     delong,
     evaluation,
     files,
+    findings,
     leaks,
     metrics,
     paired,
-    report,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig

@@ -49,8 +49,8 @@ def cross_validate(
     judge = Judge(config, None, folder)
 
     # -- the folds
+    judge.check_operating_point()
     with kept.held(), FoldPool(config, judge, folder) as pool:
-        judge.check_operating_point()
         if force or not kept.begun:
             pool.check_buildable()
         kept.begin(judge.identity, force=force)

@@ -208,7 +208,8 @@ class Judge:
         trivial = self._trivial()
         answers = dict(answers)
         for name in trivial.names:
-            answers[name] = trivial.answers(name, train, test, seed=seed)
+            answer = trivial.answers(name, train, test, seed=seed)
+            answers[name] = np.asarray(answer, np.float64)  # as it is read again
         judged = Judged(
             repeat=fold.repeat,
             fold=fold.number,
