@@ -13,19 +13,23 @@ import violence_detection
 PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
-errors units files parts hosts settings feature_config train_config config
+errors units files parts hosts points settings feature_config train_config predict_config config
 fold_config search runs
 SHELVES
-runtime locks provenance peers schedule metrics calibration delong paired figures pages findings
-report fold_report progress isolation
-videos splits pyav decoder seeking focus views pictures frames windows sights inspection
-cache shards kept_splits known extractor worker cluster extraction features
-packed dataset batching model origin selection validation averaging training_step learner
-training_state recording profiling epochs training_run guards lesson model_card seeds training
+runtime locks provenance kept_folder peers schedule metrics operating alarms calibration delong
+paired figures pages findings report fold_report progress isolation
+videos splits pyav decoder seeking focus views pictures frames altering sights inspection
+cache shards kept_splits known extractor worker altered cluster extraction features
+packed dataset class_names batching model origin selection validation averaging training_step
+learner training_state recording profiling epochs training_run guards lesson model_card seeds
+training
 folds pruning trials tuning
+leaks
 glances baselines fold_results fold_judge cross_validation
+held_frames windows sources footage assembly segments prediction normal_footage
 mistakes blurring contact_sheet baseline_judge scrutiny
-evaluation comparison labelling prediction people drawing demo
+thresholds evaluation comparison cross_dataset robust_scores robustness labelling
+people drawing demo
 wording door
 COMMANDS
 cli

@@ -13,6 +13,7 @@ from violence_detection import (
     delong,
     evaluation,
     files,
+    leaks,
     metrics,
     paired,
     report,
@@ -78,8 +79,8 @@ class Side:
 
     def leaks(self) -> list[str]:
         """What of the videos the run has learned from."""
-        same_dataset = evaluation.is_same_dataset(self.run, self.cache)
-        return evaluation.find_leaks(
+        same_dataset = leaks.is_same_dataset(self.run, self.cache)
+        return leaks.find_leaks(
             self.run, self.entries, self.config.split, same_dataset=same_dataset
         )
 
@@ -264,7 +265,7 @@ def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
 
 def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any]:
     scores = metrics.binary_metrics(violent, answers.probability, side.threshold)
-    leaks = side.leaks()
+    found = side.leaks()
     return {
         "run": str(side.run.dir),
         "features": str(side.cache.dir),
@@ -272,6 +273,6 @@ def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any
         "auc": scores["auc"],
         "auc_ci_delong": delong.interval(violent, answers.probability),
         "threshold": side.threshold,
-        "clean": not leaks,
-        "leaks": leaks,
+        "clean": not found,
+        "leaks": found,
     }

@@ -1,9 +1,10 @@
 """Every setting once: its default, range and help. Flags, checks and JSON come from here, and from
 the settings of both stages, which have files of their own."""
 
+import re
 from dataclasses import dataclass
 
-from violence_detection import files
+from violence_detection import files, parts, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -11,6 +12,7 @@ from violence_detection.feature_config import (
     FeatureConfig,
     resolve_weights,
 )
+from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 
@@ -23,6 +25,7 @@ __all__ = [
     "FeatureConfig",
     "LabelConfig",
     "PredictConfig",
+    "RobustnessConfig",
     "TrainConfig",
 ]
 
@@ -32,7 +35,9 @@ class EvaluateConfig(Config):
     """Settings of `evaluate`."""
 
     split: str = option(
-        "test", "Which part of the videos.", choices=("train", "validation", "test")
+        "test",
+        "Which part of the videos; `all` is for another dataset, which the run has not met.",
+        choices=("train", "validation", "test", "all"),
     )
     features: str | None = option(
         None,
@@ -55,6 +60,52 @@ class EvaluateConfig(Config):
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    operating_point: str | None = option(
+        None,
+        "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
+        "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
+        "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
+        canonical=points.canonical,
+    )
+    set_threshold: bool = option(
+        False,
+        "Keep the threshold of --operating-point in the run: predict and all that comes after "
+        "take it.",
+    )
+    normal_footage: str | None = option(
+        None,
+        "Folder of long videos in which nothing happens; alarms per hour are counted in them, "
+        "with the sliding window of predict.",
+        path=True,
+    )
+    weights: str | None = option(
+        None,
+        "With --normal-footage: weights file of the backbone, where the run's own path is not "
+        "here.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        asked = self.operating_point or ""
+        if self.set_threshold and not asked:
+            raise ConfigError(
+                "`set_threshold` must come with operating_point. Received: none"
+            )
+        if asked and self.split == "validation":
+            raise ConfigError(
+                "`operating_point` must not be chosen on the videos that are judged. Received: "
+                "split=validation"
+            )
+        if asked.startswith(points.PER_HOUR) and self.normal_footage is None:
+            raise ConfigError(
+                f"`operating_point` {asked} must come with normal_footage. Received: none"
+            )
+        if self.weights is not None and self.normal_footage is None:
+            raise ConfigError(
+                "`weights` must come with normal_footage: nothing else is encoded. Received: "
+                f"weights={self.weights}"
+            )
 
 
 @dataclass(frozen=True)
@@ -103,27 +154,77 @@ class LabelConfig(Config):
                 )
 
 
-@dataclass(frozen=True)
-class PredictConfig(Config):
-    """Settings of `predict`."""
+_COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets
 
-    weights: str | None = option(
-        None, "Weights file of the backbone, where the run's own path is not here."
+
+@dataclass(frozen=True)
+class RobustnessConfig(Config):
+    """Settings of `robustness`."""
+
+    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
+    conditions: str = option(
+        "all",
+        "What is done to the videos, with commas in between, for example "
+        "`darken(gamma=3),drop_frames,darken+noise`; of those joined by +, each on what the one "
+        f"before has left. Parts: {', '.join(parts.available('corruptions'))}.",
     )
-    stride_s: float | None = option(
-        None, "Seconds from one window to the next; default: half a window.", low=0.04
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features that names the videos; default: the one that the run was trained on.",
     )
-    focus_s: float | None = option(
+    video_dir: str | None = option(
         None,
-        "Seconds for which a focused stream looks at one place of a long video, so that windows "
-        "share pictures; default: the place is found anew for each window.",
-        low=0.1,
+        "Folder of the videos; default: the one that the features were made of.",
+        path=True,
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
     )
     batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+    workers: int | None = same_as(
+        ExtractConfig,
+        "workers",
+        "Videos altered at the same time; default: the number of cores.",
+    )
+    video_timeout: float = same_as(
+        ExtractConfig,
+        "video_timeout",
+        "Seconds that it may take to alter and read a video once.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind each interval.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        asked = self.listed
+        twice = [spec for spec in asked if asked.count(spec) > 1]
+        if twice:
+            raise ConfigError(
+                f"`conditions` must name each once. Received: {twice[0]} "
+                f"{asked.count(twice[0])} times"
+            )
+        if self.conditions != "all":
+            object.__setattr__(self, "conditions", ",".join(asked))
+
+    @property
+    def listed(self) -> list[str]:
+        """The conditions, each a spec of corruptions.
+
+        Raises:
+            ConfigError: If one does not parse, or names what is not on the shelf.
+        """
+        if self.conditions == "all":
+            return parts.available("corruptions")
+        return [
+            parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)
+        ]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ ViolenceDetectionError            exit status 1
 ├── DatasetError                  a folder of videos that cannot be used
 ├── VideoError                    one video that cannot be read; stage one lists it and goes on
 ├── CacheError                    cached features that are missing, damaged or of another space
+├── EvidenceError                 a number that the videos at hand are too few to support
 ├── WeightsError                  weights that cannot be had or belong to another architecture
 ├── RunError                      a run folder that cannot be used
 └── TrainingError                 training that cannot go on
@@ -30,6 +31,10 @@ class VideoError(ViolenceDetectionError):
 
 
 class CacheError(ViolenceDetectionError):
+    pass
+
+
+class EvidenceError(ViolenceDetectionError):
     pass
 
 

@@ -204,6 +204,39 @@ def reliability(
     _save(path, figure)
 
 
+def robustness(path: Path, scores: Mapping[str, Any]) -> None:
+    """Accuracy under each condition with its interval; dashed, that of the videos as they are.
+
+    Args:
+        path: PNG file.
+        scores: `clean`, `control` and `conditions`, each row with name, videos, accuracy and
+            accuracy_ci; one without videos is left out.
+    """
+    rows = [row for row in scores["conditions"] if row["videos"]]
+    rows = sorted(rows, key=lambda row: row["accuracy"])
+    rows += [row for row in (scores["control"], scores["clean"]) if row["videos"]]
+    figure, axes = _sheet((4.8, 1.4 + 0.3 * len(rows)))
+    if not rows:
+        return _save_message(path, figure, "No videos")
+    clean = scores["clean"]["accuracy"]
+    axes.axvline(clean, color=_FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    for place, row in enumerate(rows):
+        plain = row in (scores["clean"], scores["control"])
+        colour = _NORMAL if plain else _VIOLENT
+        axes.plot(row["accuracy_ci"], [place, place], color=colour, linewidth=2)
+        axes.plot(row["accuracy"], place, "o", color=colour, markersize=6)
+        text = f"{row['accuracy']:.0%}"
+        axes.text(1.02, place, text, va="center", color=_INK, fontsize=10.5)
+    names = [_cut(row["name"], 28) for row in rows]
+    axes.set_yticks(range(len(rows)), names, parse_math=False, fontsize=10.5)
+    axes.set(xlabel="Accuracy, 95% over recordings", ylim=(-0.6, len(rows) - 0.4))
+    lowest = min(row["accuracy_ci"][0] for row in rows)
+    axes.set_xlim(max(0.0, 0.1 * int(10 * lowest - 0.5)), 1.0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.grid(False, axis="y")
+    _save(path, figure)
+
+
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Loss above, validation accuracy and AUC below, epoch by epoch.
 

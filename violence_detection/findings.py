@@ -50,7 +50,7 @@ def findings_of(metrics: Mapping[str, Any]) -> Iterator[Finding]:
     if metrics["split"] == "train":
         text = "It learned from these very videos. The test split is the one to read."
         yield Finding("bad", text)
-    elif metrics["split"] != "test":
+    elif metrics["split"] == "validation":
         text = "These videos also served to choose the model. The test split is fairer."
         yield Finding("care", text)
     if metrics["baseline_accuracy"] < 1.0:

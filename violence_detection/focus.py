@@ -37,6 +37,15 @@ class Region(NamedTuple):
         left = min(self.left, frame.shape[1] - 1)
         return frame[top : top + self.height, left : left + self.width]
 
+    def reduced(self, by: int) -> "Region":
+        """The same part of frames whose sides are divided by a number."""
+        return Region(
+            self.left // by,
+            self.top // by,
+            max(1, self.width // by),
+            max(1, self.height // by),
+        )
+
 
 def reduced(frame: np.ndarray) -> np.ndarray:
     """A frame, uint8 (H, W, 3) BGR, as grey levels on 64 columns, float32 (rows, 64)."""
@@ -76,23 +85,23 @@ class RecentMotion:
     """The changes of a video as far back as they are needed."""
 
     def __init__(self) -> None:
-        self._changes: deque[tuple[int, np.ndarray]] = deque()
-        self._before: tuple[int, np.ndarray] | None = None
+        self._changes: deque[tuple[float, float, np.ndarray]] = deque()
+        self._before: tuple[float, np.ndarray] | None = None
         self._shape: tuple[int, ...] = ()
 
-    def add(self, index: int, frame: np.ndarray) -> None:
+    def add(self, time_s: float, frame: np.ndarray) -> None:
         """Take the next frame that is looked at, uint8 (H, W, 3)."""
         small = reduced(frame)
         if self._before is not None and self._before[1].shape == small.shape:
             start, before = self._before
-            self._changes.append((start, change(before, small)))
-        self._before, self._shape = (index, small), frame.shape
+            self._changes.append((start, time_s, change(before, small)))
+        self._before, self._shape = (time_s, small), frame.shape
 
-    def region_since(self, first: int) -> Region | None:
-        """Where the motion is from frame `first` on; what is before it is dropped."""
-        while self._changes and self._changes[0][0] < first:
+    def region_in(self, start_s: float, end_s: float) -> Region | None:
+        """Where the motion is between two times; what is before the first is dropped."""
+        while self._changes and self._changes[0][0] < start_s:
             self._changes.popleft()
-        changes = [changed for _, changed in self._changes]
+        changes = [changed for _, after_s, changed in self._changes if after_s < end_s]
         return region_of(np.sum(changes, axis=0), self._shape) if changes else None
 
 

@@ -17,8 +17,8 @@ from violence_detection import (
     dataset,
     files,
     folds,
-    metrics,
     model,
+    operating,
     seeds,
     training,
 )
@@ -221,7 +221,7 @@ class Judge:
         if self._config.monitor == "none":
             return 0.5
         probability = model.probabilities(classifier, validation.features)
-        threshold, _ = metrics.choose_threshold(
+        threshold, _ = operating.choose_threshold(
             validation.labels > 0, 1 - probability[:, 0], validation.groups
         )
         return threshold

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import metrics, model
+from violence_detection import metrics, model, operating
 from violence_detection.dataset import Clips
 from violence_detection.selection import CLEARLY_ERRORS, standard_error
 from violence_detection.units import counted
@@ -32,6 +32,7 @@ def examine(
     classes: Sequence[str],
     threshold: float,
     recall_bar: float,
+    operating_point: str | None = None,
     seed: int = 42,
 ) -> dict[str, Any]:
     """Warn of what makes a classifier useless, in the log and in what comes back.
@@ -43,6 +44,8 @@ def examine(
         classes: Names, the normal one first.
         threshold: Of violence.
         recall_bar: Share of a class's validation videos that must be found.
+        operating_point: As for `operating.choose`; the linear classifier's threshold is put
+            by the same one.
         seed: Of the resamples behind the comparison with the baseline.
 
     Returns:
@@ -58,8 +61,11 @@ def examine(
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
-    its_threshold, _ = metrics.choose_threshold(
-        validation.labels > 0, 1 - linear["validation"][:, 0], validation.groups
+    its_threshold, _ = operating.choose_threshold(
+        validation.labels > 0,
+        1 - linear["validation"][:, 0],
+        validation.groups,
+        asked=operating_point,
     )
     for split, probability in linear.items():
         baseline[split] = _scores(clips[split].labels, probability, its_threshold)

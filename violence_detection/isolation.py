@@ -6,6 +6,7 @@ other; what kills it costs that call alone. No child outlives the process that m
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -17,9 +18,10 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
@@ -31,6 +33,8 @@ _START = (
 )
 # One thread each: the parallelism is over children.
 _ONE_THREAD = ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 _idle: list["_Child"] = []
 
@@ -74,9 +78,40 @@ class Calls:
             VideoError: If the call took the child down, or longer than `timeout_s`.
             ViolenceDetectionError: If children cannot be started.
         """
+        with self._child() as child:
+            raised, answer = child.ask(function, arguments, timeout_s)
+        if raised:
+            raise answer
+        return answer
+
+    def stream(
+        self, function: Callable, *arguments: Any, timeout_s: float | None = None
+    ) -> Iterator[Any]:
+        """What a generator yields that runs in a child.
+
+        Args:
+            function: A generator function that a child can import; what it takes, yields and
+                raises is pickled.
+            timeout_s: Seconds that each item may take; None does not end.
+
+        Raises:
+            VideoError, ViolenceDetectionError: As a call does.
+        """
+        with self._child() as child:
+            raised, item = child.ask(_begin, (function, arguments), timeout_s)
+            while not raised and item is not None:
+                raised, item = child.ask(_advance, (), timeout_s)
+                if not raised and item is not None:
+                    yield item[0]
+        if raised:
+            raise item
+
+    @contextlib.contextmanager
+    def _child(self) -> "Iterator[_Child]":
+        """A child that serves nobody else; after an error here it is ended."""
         child = self._taken()
         try:
-            raised, answer = child.ask(function, arguments, timeout_s)
+            yield child
         except BaseException:
             child.kill()
             raise
@@ -84,9 +119,6 @@ class Calls:
             with self._lock:
                 self._busy.discard(child)
         _idle.append(child)
-        if raised:
-            raise answer
-        return answer
 
     def _taken(self) -> "_Child":
         child = _idle_child(self._memory_bytes) or _Child(self._memory_bytes)
@@ -95,6 +127,48 @@ class Calls:
             if self._ended:  # while it was started
                 child.end()
         return child
+
+
+def as_they_finish(
+    work: Callable[[_Item, Calls], _Result],
+    items: Iterable[_Item],
+    *,
+    children: int,
+    memory_bytes: int,
+) -> Iterator[_Result]:
+    """What comes of items, as it is done: a slow one holds no other up.
+
+    Args:
+        work: What is done with an item, in a thread; the calls are for it to use.
+        items: Taken as they are needed, twice as many as there are children ahead.
+        children: That work at the same time.
+        memory_bytes: Of its own that each may have.
+    """
+    finished: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
+    flying: set[Future[_Result]] = set()
+    waiting = iter(items)
+    with (
+        ThreadPoolExecutor(children, thread_name_prefix="decode") as pool,
+        Calls(memory_bytes) as call,
+    ):
+
+        def launch(count: int) -> None:
+            for item in itertools.islice(waiting, count):
+                future = pool.submit(work, item, call)
+                flying.add(future)
+                future.add_done_callback(finished.put)
+
+        launch(2 * children)  # as many as keep the encoder fed
+        try:
+            while flying:
+                future = finished.get()
+                flying.remove(future)
+                one = future.result()
+                launch(1)
+                yield one
+        finally:
+            for future in flying:
+                future.cancel()
 
 
 def _allow_descriptors() -> None:
@@ -270,6 +344,21 @@ def serve(requests: int, answers: int, arrays: int, memory_bytes: int) -> None:
     answered.send(True)
     while True:
         _send(answered, arrays, _result(*calls.get()))
+
+
+_flow: list[Iterator[Any]] = []
+
+
+def _begin(function: Callable, arguments: tuple) -> bool:
+    _flow[:] = [iter(function(*arguments))]
+    return True
+
+
+def _advance() -> tuple[Any] | None:
+    """The next item of what was begun, in a tuple; None after the last."""
+    for item in _flow[0]:
+        return (item,)
+    return None
 
 
 def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:

@@ -10,6 +10,7 @@ from violence_detection import (
     batching,
     dataset,
     model_card,
+    operating,
     parts,
     runtime,
     seeds,
@@ -72,6 +73,10 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
                 origin.warn_of_met(cache, entries)
             views = batching.reads_views(config.augment)
             clips = read_splits(cache, entries, classes, views=views)
+            validation = clips["validation"]
+            operating.check_support(
+                config.operating_point, validation.labels > 0, validation.groups
+            )
             lesson = Lesson(
                 machine, cache, entries, classes, clips, failures, origin, peers
             )
@@ -120,6 +125,12 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         planned["classes"] = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
             origin.check(cache, planned["classes"])
+        held = [entry for entry in entries if entry.split == "validation"]
+        operating.check_support(
+            config.operating_point,
+            [entry.label != planned["classes"][0] for entry in held],
+            [entry.group for entry in held],
+        )
         planned["videos"] = dict(counts)
         settings = {
             name: settings[name]

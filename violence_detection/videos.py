@@ -139,8 +139,8 @@ def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
                 f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
             )
         return asked
-    plain = {label: _plain(label) for label in labels}
-    recognised = [label for label in labels if _is_normal(plain[label], plain.values())]
+    words = {label: plain(label) for label in labels}
+    recognised = [label for label in labels if _is_normal(words[label], words.values())]
     if len(recognised) != 1:
         raise ConfigError(
             "Exactly one class must be recognised as the normal one; name it with "
@@ -149,7 +149,8 @@ def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
     return recognised[0]
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
+    """A label as it is compared with others: case and punctuation do not count."""
     return re.sub(r"[\W_]+", "", label.casefold())
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import units
+from violence_detection import units, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -83,7 +83,7 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
             str(row["videos"]),
             str(row["recordings"]),
             f"{row['accuracy']:.1%}",
-            _area(row["auc"]),
+            wording.area(row["auc"]),
             str(row["best_epoch"]),
             f"{row['threshold']:.3f}",
         ]
@@ -91,13 +91,20 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
     ]
     accuracy, auc = one["accuracy"], one["auc"]
     table += [
-        ["mean", *[""] * 3, f"{accuracy['mean']:.1%}", _area(auc["mean"]), "", ""],
+        [
+            "mean",
+            *[""] * 3,
+            f"{accuracy['mean']:.1%}",
+            wording.area(auc["mean"]),
+            "",
+            "",
+        ],
         ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
     ]
     return [
-        *_aligned([heads, *table]),
-        f"            95% of the mean: accuracy {_range(accuracy['ci'], '.1%')}, AUC "
-        f"{_range(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
+        *wording.aligned([heads, *table]),
+        f"            95% of the mean: accuracy {wording.span(accuracy['ci'], '.1%')}, AUC "
+        f"{wording.span(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
     ]
 
 
@@ -118,38 +125,14 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     return [
         "beside      the answers of all folds pooled, intervals over recordings"
         + ("; those of random folds are too good" if "random" in kinds else ""),
-        *_aligned([["", *heads], *rows]),
+        *wording.aligned([["", *heads], *rows]),
     ]
 
 
 def _cells(scores: dict[str, Any]) -> list[str]:
     return [
         f"{scores['accuracy']:.1%}",
-        _range(scores["accuracy_ci"], ".1%"),
-        _area(scores["auc"]),
-        _range(scores["auc_ci"], ".3f"),
+        wording.span(scores["accuracy_ci"], ".1%"),
+        wording.area(scores["auc"]),
+        wording.span(scores["auc_ci"], ".3f"),
     ]
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    """Rows of a table, each column as wide as it must be, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "            "
-        + "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _range(interval: list[float] | None, form: str) -> str:
-    if interval is None:
-        return "none"
-    low, high = interval
-    return f"{low:{form}} to {high:{form}}"
-
-
-def _area(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

@@ -35,7 +35,8 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, wording.table(planned))
-    finish(result, shared, evaluation_lines(result))
+    unreadable = result.get("normal_footage", {}).get("unreadable", ())
+    finish(result, shared, evaluation_lines(result), failed=len(unreadable))
 
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
@@ -53,19 +54,42 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
+        *wording.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
         f"AUC         {_auc(result)}, average precision {of('average_precision')}",
         f"precision   {of('precision')}, recall {of('recall')}, F1 {of('f1')}, "
         f"false alarms {of('false_alarm_rate')}",
         f"recall      {recalls}",
-        f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        *wording.threshold_lines(result),
+        *_alarm_lines(result),
         f"calibrated  error {result['calibration_error']:.3f}, temperature "
         f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
         *_baseline_lines(result),
         _trust_line(result),
         f"report      {result['report']}",
+    ]
+
+
+def _alarm_lines(result: dict[str, Any]) -> list[str]:
+    """How often it cries wolf in normal footage, where some was given."""
+    footage = result.get("normal_footage")
+    if not footage:
+        return []
+    by_alarm, by_video = (
+        footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos")
+    )
+    over_videos = f", {wording.span(by_video, '.3g')} over videos" if by_video else ""
+    return [
+        f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
+        f"{wording.span(by_alarm, '.3g')} over alarms{over_videos}): "
+        f"{counted(footage['alarms'], 'alarm')} in {footage['hours']:.2f} h of "
+        f"{counted(footage['videos'], 'video')}",
+        *[
+            f"not read    {row['path']}: {row['reason']}"
+            for row in footage["unreadable"]
+        ],
     ]
 
 

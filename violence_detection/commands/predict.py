@@ -34,7 +34,8 @@ def predict(
     with working():
         from violence_detection import prediction
 
-        rows = prediction.predict(run, list(videos), settings)
+        result = prediction.predict(run, videos, settings, force=shared.force)
+    rows = result["videos"]
     failed = [row for row in rows if row["error"]]
     if len(failed) == len(rows):
         raise VideoError(
@@ -43,7 +44,7 @@ def predict(
             + (f" and {len(failed) - 1} more" if failed[1:] else "")
         )
     lines = [line for row in rows for line in _prediction_lines(row)]
-    finish({"videos": rows}, shared, lines, failed=len(failed))
+    finish(result, shared, lines, failed=len(failed))
 
 
 def _prediction_lines(row: dict[str, Any]) -> list[str]:
