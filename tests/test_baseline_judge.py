@@ -91,7 +91,7 @@ def test_of_many_videos_an_even_share_is_learned_from(run_dir, cache, monkeypatc
 def test_the_labels_are_those_that_the_run_learned(run_dir, cache):
     before = judge(run_dir, cache)
     rows = [
-        dataclasses.replace(one, label="normal") if one.split == "train" else one
+        dataclasses.replace(one, label="robbery") if one.split == "train" else one
         for one in cache.entries()
     ]
     cache.write_manifest(rows)

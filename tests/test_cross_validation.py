@@ -130,7 +130,7 @@ def test_it_leaves_what_the_contract_says(trained):
     assert result["complete"] and result["clean"]
     left = {path.name for path in (folder / "cv").iterdir()} - {".lock"}
     assert left == set(
-        "folds.csv predictions.csv results.json cross_validation.json folds".split()
+        "folds.csv predictions.csv results.json cross_validation.json folds report.html".split()
     )
 
 

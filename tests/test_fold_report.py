@@ -86,7 +86,7 @@ def page(tmp_path):
 def test_the_first_screen_has_model_baseline_and_random_folds(page):
     text = page()
     assert "Of 100 videos it is right for 88 95%: 83.1% – 93.1%" in text
-    assert "The best trivial answer is right for 85 Linear: logistic regression" in text
+    assert "The best baseline is right for 85 Linear: logistic regression" in text
     assert "Random folds would have said 95 Too good:" in text
     assert "These numbers can be relied on" in text
 

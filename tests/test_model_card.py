@@ -51,7 +51,7 @@ def test_an_evaluation_completes_it(run):
     low, high = found["accuracy_ci"]
     line = next(line for line in text.splitlines() if line.startswith("| accuracy |"))
     assert f"{found['accuracy']:.1%} | {low:.1%} – {high:.1%} over recordings" in line
-    assert "none of which it has learned from" in text
+    assert "On **test** of drawn: 8 videos of 4 recordings, none of which it" in text
     assert "| baseline `linear`: accuracy |" in text
 
 

@@ -2,6 +2,7 @@
 run is judged on."""
 
 import contextlib
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,13 +62,12 @@ def judge(
         those that know the source only and come close, and `warnings` of them.
     """
     try:
-        home, entries, labels, notes = _learned_from(run, cache, classes)
+        home, learned, notes = _learned_from(run, cache, classes)
     except ViolenceDetectionError as error:
         return _none(str(error))
-    if len(set(labels)) < len(classes):
+    if len(set(learned.labels)) < len(classes):
         return _none("the training videos are not there as the run learned from them")
-    learned = dataset.read_clips(home, entries, classes)
-    trivial = _baselines(home, learned, labels, cache, clips, classes, pictures)
+    trivial = _baselines(home, learned, cache, clips, classes, pictures)
     train = np.arange(len(learned))
     test = np.arange(len(learned), len(learned) + len(clips))
     draw = {"resamples": resamples, "seed": seed}
@@ -97,34 +97,31 @@ def _none(reason: str) -> dict[str, Any]:
 
 def _learned_from(
     run: Run, cache: FeatureCache, classes: Sequence[str]
-) -> tuple[FeatureCache, list[Entry], np.ndarray, list[str]]:
-    """Where a run's training videos have their features, some of their rows, evenly taken, and
-    the labels that the run learned them by; and a note on those that are not there any more."""
+) -> tuple[FeatureCache, Clips, list[str]]:
+    """Where a run's training videos have their features, some of them, evenly taken, with the
+    labels that the run learned them by; and a note on those that are not there any more."""
     rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)
     rows = [row for row in rows if row["split"] == "train"]
-    home, entries, there = cache, *_found(cache, rows)
+    home, there = cache, _found(cache, rows)
     if len(there) < len(rows) and (other := _home(run)):
-        home, entries, there = other, *_found(other, rows)
-    labels = np.array([classes.index(row["label"]) for row in there], np.int64)
+        home, there = other, _found(other, rows)
+    labels = np.array([classes.index(one.label) for one in there], np.int64)
     chosen = guards.evenly_of_each_class(labels, len(classes), _MOST)
     notes = []
     if len(there) < len(rows):
         gone = counted(len(rows) - len(there), "training video")
         notes.append(f"The baselines do without {gone}: not there as they were.")
-    return home, [entries[there[row]["path"]] for row in chosen], labels[chosen], notes
+    return home, dataset.read_clips(home, [there[n] for n in chosen], classes), notes
 
 
-def _found(
-    cache: FeatureCache, rows: Sequence[dict[str, str]]
-) -> tuple[dict[str, Entry], list[dict[str, str]]]:
-    """What a cache holds, by path, and those of some videos that are in it as they were."""
+def _found(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> list[Entry]:
+    """What a cache has of some videos that are in it as they were, labelled as they were."""
     entries = {entry.path: entry for entry in dataset.usable_entries(cache)}
-    there = [
-        row
+    return [
+        dataclasses.replace(entries[row["path"]], label=row["label"])
         for row in rows
         if row["path"] in entries and entries[row["path"]].digest == row["digest"]
     ]
-    return entries, there
 
 
 def _home(run: Run) -> FeatureCache | None:
@@ -139,7 +136,6 @@ def _home(run: Run) -> FeatureCache | None:
 def _baselines(
     home: FeatureCache,
     learned: Clips,
-    labels: np.ndarray,
     cache: FeatureCache,
     clips: Clips,
     classes: Sequence[str],
@@ -148,10 +144,10 @@ def _baselines(
     """Of the training videos and, behind them, those that are judged."""
     both = Clips(
         np.concatenate([learned.features[:], clips.features[:]]),
-        np.concatenate([labels, clips.labels]),
+        np.concatenate([learned.labels, clips.labels]),
         (*learned.entries, *clips.entries),
     )
-    looked_at = guards.evenly_of_each_class(labels, len(classes), _MOST_SEEN)
+    looked_at = guards.evenly_of_each_class(learned.labels, len(classes), _MOST_SEEN)
     seen = np.concatenate([looked_at, len(learned) + np.arange(len(clips))])
     found: Sights | str = NO_PICTURES
     if pictures:

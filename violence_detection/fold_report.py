@@ -77,7 +77,7 @@ def _cards(protocols: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         share = others[best]["accuracy"]
         yield {
             "kind": "misses",
-            "lead": "The best trivial answer is right for",
+            "lead": "The best baseline is right for",
             "number": pages.of_100(share),
             "share": share,
             "note": f"{best.replace('_', ' ').capitalize()}: {BASELINES.get(best, '')}.",

@@ -3,6 +3,7 @@ where it ends. It says what holds for that run, and nothing else."""
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from violence_detection import files, pages
@@ -89,17 +90,18 @@ def _learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
 def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
     """What metrics.json of each split holds, where it is of the present model."""
     digest = files.sha256_of_file(run.model_path)
-    for split in ("test", "validation", "train"):
+    for split in ("test", "all", "validation", "train"):
         path = run.evaluation_dir(split) / "metrics.json"
         try:
             found = json.loads(path.read_text())
             same = found["model_digest"] == digest and found["split"] == split
+            found["features"] = str(found["features"])
             rates = [found[name] for name in ("accuracy", "recall", "false_alarm_rate")]
             sound = all(type(rate) in (int, float) for rate in rates)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if same and sound:
-            yield found
+            yield found | {"dataset": _plain(Path(found["features"]).parent.name)}
 
 
 def _limits(
