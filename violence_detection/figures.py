@@ -224,9 +224,11 @@ def robustness(path: Path, scores: Mapping[str, Any]) -> None:
         plain = row in (scores["clean"], scores["control"])
         colour = _NORMAL if plain else _VIOLENT
         axes.plot(row["accuracy_ci"], [place, place], color=colour, linewidth=2)
-        axes.plot(row["accuracy"], place, "o", color=colour, markersize=6)
+        dot = {"color": colour, "markersize": 6, "clip_on": False}
+        axes.plot(row["accuracy"], place, "o", **dot)
+        beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
         text = f"{row['accuracy']:.0%}"
-        axes.text(1.02, place, text, va="center", color=_INK, fontsize=10.5)
+        axes.text(1.03, place, text, color=_INK, fontsize=10.5, **beside)
     names = [_cut(row["name"], 28) for row in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False, fontsize=10.5)
     axes.set(xlabel="Accuracy, 95% over recordings", ylim=(-0.6, len(rows) - 0.4))
