@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from violence_detection import features, prediction
 from violence_detection.config import ExtractConfig, PredictConfig
 from violence_detection.errors import RunError, WeightsError
-from violence_detection.prediction import segments
+from violence_detection.segments import segments
 from violence_detection.runs import Run
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
@@ -32,8 +32,8 @@ def windows(*probabilities, length_s=2.0, stride_s=1.0) -> list[dict[str, float]
 def test_windows_that_overlap_are_one_segment_with_their_peak():
     found = segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
     assert found == [
-        {"start_s": 1.0, "end_s": 4.0, "peak": 0.9},
-        {"start_s": 5.0, "end_s": 7.0, "peak": 0.7},
+        {"start_s": 1.0, "end_s": 4.0, "peak": 0.9, "peak_s": 3.0},
+        {"start_s": 5.0, "end_s": 7.0, "peak": 0.7, "peak_s": 6.0},
     ]
 
 
@@ -63,7 +63,8 @@ def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path
 
 
 def test_a_window_at_the_threshold_counts():
-    assert segments(windows(0.5), 0.5) == [{"start_s": 0.0, "end_s": 2.0, "peak": 0.5}]
+    (found,) = segments(windows(0.5), 0.5)
+    assert found == {"start_s": 0.0, "end_s": 2.0, "peak": 0.5, "peak_s": 1.0}
 
 
 # -- segments, relation
@@ -83,7 +84,8 @@ def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
 def test_later_windows_give_the_same_segments_later(probabilities, threshold):
     def moved(rows, by_s):
         return [
-            {**row, **{k: row[k] + by_s for k in ("start_s", "end_s")}} for row in rows
+            {**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}}
+            for row in rows
         ]
 
     here = windows(*probabilities)
@@ -149,7 +151,7 @@ def rows(trained):
     (root / "empty").mkdir()
     paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
     config = PredictConfig(batch_size=8)
-    return prediction.predict(run, [str(path) for path in paths], config)
+    return prediction.predict(run, [str(path) for path in paths], config)["videos"]
 
 
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
@@ -197,7 +199,7 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)
-    (row,) = prediction.predict(run, [str(root / "long.mp4")], config)
+    (row,) = prediction.predict(run, [str(root / "long.mp4")], config)["videos"]
     dense = {one["start_s"]: one["probability"] for one in row["windows"]}
     assert len(dense) == 15
     for one in rows[0]["windows"]:
