@@ -130,7 +130,9 @@ def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
     assert steps[-1] <= stride_s + 1e-6
 
 
-@pytest.mark.parametrize(("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)])
+@pytest.mark.parametrize(
+    ("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)]
+)
 def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, window_s):
     path = draw_video(tmp_path / "a.mp4", frames=round(7 * fps), fps=fps)
     seen, ending, _ = seen_in(
@@ -164,9 +166,7 @@ def test_frames_between_windows_are_not_encoded(video):
     assert (len(seen), pictures) == (3, 12)
 
 
-@pytest.mark.parametrize(
-    ("focus_s", "pictures"), [(None, 36), (30.0, 20), (2.5, 22)]
-)
+@pytest.mark.parametrize(("focus_s", "pictures"), [(None, 36), (30.0, 20), (2.5, 22)])
 def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
     """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
     reading = reading_of(stream="rgb(focus=true)", focus_s=focus_s)
@@ -183,7 +183,8 @@ def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
     clip = reading.reader.read(video)
     assert not rest
     np.testing.assert_array_equal(
-        one.features[0], MeanColour()(clip.pictures.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1)
+        one.features[0],
+        MeanColour()(clip.pictures.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1),
     )
     assert one.window[:2] == (0.0, pytest.approx(5.0))
     assert ending.frames == 60

@@ -20,12 +20,13 @@ runtime locks provenance peers schedule metrics calibration delong paired figure
 isolation
 videos splits pyav decoder seeking focus views pictures frames sights inspection
 cache shards kept_splits known extractor worker cluster extraction features
-packed dataset batching model origin selection validation averaging training_step learner
+packed dataset batching model attention origin selection validation averaging training_step learner
 training_state recording profiling epochs training_run guards lesson seeds training
 folds pruning trials tuning
 baselines fold_results fold_judge cross_validation
 evaluation comparison
-held_frames windows sources footage assembly segments prediction people drawing demo
+held_frames windows sources footage assembly segments subtitles encoders annotation outputs
+predictor prediction people drawing demo
 wording door
 COMMANDS
 cli

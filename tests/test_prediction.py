@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from violence_detection import features, prediction
 from violence_detection.config import ExtractConfig, PredictConfig
 from violence_detection.errors import RunError, WeightsError
-from violence_detection.segments import segments
 from violence_detection.runs import Run
+from violence_detection.segments import segments
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
 THRESHOLD = st.floats(0, 1)

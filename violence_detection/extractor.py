@@ -153,7 +153,9 @@ class FeatureExtractor:
                 "may differ a little."
             )
             engine, precision = "tensorflow", "float32"
-        elif precision not in ("float32", runtime.engine_precision(engine, True)):
+        elif precision != "float32" and precision != runtime.engine_precision(
+            engine, True
+        ):
             log.warning(
                 f"This machine has no {precision}; the backbone runs in float32."
             )

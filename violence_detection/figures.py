@@ -15,10 +15,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from violence_detection import files
+from violence_detection import files, units
 
 _SIZE_IN = (4.8, 3.6)
 _DPI = 200  # 960 pixels wide, for screens with two to a point
@@ -202,6 +202,71 @@ def reliability(
     if len(curves) > 1:
         _legend(axes, columns=2)
     _save(path, figure)
+
+
+def timeline(
+    path: Path,
+    windows: Sequence[Mapping[str, float]],
+    segments: Sequence[Mapping[str, float]],
+    *,
+    threshold: float,
+    title: str,
+) -> None:
+    """Probability over the time of a video, segments shaded; dashed, the threshold.
+
+    Args:
+        path: PNG file.
+        windows: start_s, end_s, probability; ascending.
+        segments: start_s, end_s.
+        threshold: On the probability.
+        title: Above it, cut at the front where it is long.
+    """
+    figure, axes = _sheet((9.6, 2.8))
+    if not windows:
+        return _save_message(path, figure, "No windows")
+    for one in segments:
+        span = (one["start_s"], one["end_s"])
+        axes.axvspan(*span, color=_VIOLENT, alpha=0.18, linewidth=0)
+    axes.axhline(threshold, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+    times_s, values = _steps(windows)
+    axes.fill_between(times_s, values, color=_NORMAL, alpha=0.15, linewidth=0)
+    axes.plot(times_s, values, color=_NORMAL, linewidth=1.5)
+    above = np.where(values >= threshold, values, np.nan)
+    axes.plot(times_s, above, color=_VIOLENT, linewidth=2)
+    ends_s = (windows[0]["start_s"], windows[-1]["end_s"])
+    _unit_axes(axes, "", "Probability\nof violence")
+    axes.set_xlim(ends_s)
+    _time_axis(axes, ends_s[1] - ends_s[0])
+    shown = title if len(title) <= 90 else f"…{title[-89:]}"
+    axes.set_title(shown, fontsize=10.5, color=_INK, loc="left", parse_math=False)
+    _save(path, figure)
+
+
+def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """The highest probability of the windows at each time, as corners of a line, float (P,); NaN
+    where no window is."""
+    edges = np.unique([one[end] for one in windows for end in ("start_s", "end_s")])
+    starts, ends, values = (
+        np.array([one[name] for one in windows])
+        for name in ("start_s", "end_s", "probability")
+    )
+    # Windows ascend in both ends, so those at a time are neighbours.
+    first = np.searchsorted(ends, edges[:-1], side="right")
+    last = np.searchsorted(starts, edges[:-1], side="right")
+    highest = np.array(
+        [
+            values[a:b].max() if a < b else np.nan
+            for a, b in zip(first, last, strict=True)
+        ]
+    )
+    return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
+
+
+def _time_axis(axes: Axes, duration_s: float) -> None:
+    """Ticks at whole seconds, minutes or hours, as `1:15`."""
+    steps = [step for step in _TICKS_S if duration_s / step <= 10] or [_TICKS_S[-1]]
+    axes.xaxis.set_major_locator(MultipleLocator(steps[0]))
+    axes.xaxis.set_major_formatter(lambda time_s, _: units.format_duration(time_s))
 
 
 def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
