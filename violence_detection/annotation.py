@@ -16,7 +16,8 @@ from violence_detection.windows import Frames
 
 _INK, _FAINT, _GROUND = (60, 49, 38), (133, 120, 107), (250, 248, 246)  # BGR
 _NORMAL, _VIOLENT = (168, 126, 47), (45, 80, 200)
-_LEAST_HEIGHT, _HEIGHT_SHARE = 36, 0.13
+_LEAST_HEIGHT, _HEIGHT_SHARE = 40, 0.16
+_MARGIN = 6
 _MOST_FPS = 60.0
 _LONGEST_STILL_S = 60.0  # for which a frame is shown; the rest of a gap is left out
 _TELL_FRAMES = 250
@@ -31,12 +32,14 @@ class Story:
         segments: start_s, end_s, peak.
         threshold: On the probability.
         fps: Of the frames that were read, 0.0 if not known.
+        duration_s: Of what was read; what comes after it is left out.
     """
 
     windows: Sequence[dict[str, Any]]
     segments: Sequence[dict[str, float]]
     threshold: float
     fps: float
+    duration_s: float = math.inf
 
     def probability_at(self, time_s: float) -> float:
         """Between the middles of windows, on a line."""
@@ -90,6 +93,8 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
             fps = min(story.fps or video.fps or FALLBACK_FPS, _MOST_FPS)
             writer = None
             for time_s, frame in paced(video, fps):
+                if time_s > story.duration_s:
+                    break
                 page = drawn(frame, time_s, story)
                 if writer is None:
                     writer = encoders.opened(
@@ -149,24 +154,22 @@ def drawn(frame: np.ndarray, time_s: float, story: Story) -> np.ndarray:
 def _draw_bar(
     strip: np.ndarray, story: Story, time_s: float, colour: tuple[int, int, int]
 ) -> None:
-    """The probability as a bar from the left, its threshold as a line, and both as numbers."""
+    """The probability as a bar from the left, its threshold as a line, and as a number."""
     height, width = strip.shape[:2]
     probability = story.probability_at(time_s)
-    top, bottom = round(0.12 * height), round(0.52 * height)
-    text = f"{probability:.2f}"
-    room = 4 * height // 4 + 8  # for the number
-    left, right = 6, max(7, width - room)
+    top, bottom = round(0.1 * height), round(0.45 * height)
+    scale = (bottom - top) / 24
+    letters = (cv2.FONT_HERSHEY_SIMPLEX, scale)
+    thick = max(1, round(scale * 1.6))
+    (room, _), _ = cv2.getTextSize("0.00", *letters, thick)
+    left, right = _MARGIN, max(_MARGIN + 1, width - room - 2 * _MARGIN)
     cv2.rectangle(strip, (left, top), (right, bottom), _FAINT, 1)
     end = left + round(probability * (right - left))
     cv2.rectangle(strip, (left, top), (end, bottom), colour, cv2.FILLED)
     mark = left + round(story.threshold * (right - left))
     cv2.line(strip, (mark, top - 3), (mark, bottom + 3), _INK, max(1, height // 24))
-    scale = (bottom - top) / 24
-    place = (right + 6, bottom - 1)
-    thick = max(1, round(scale * 1.6))
-    cv2.putText(
-        strip, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, thick, cv2.LINE_AA
-    )
+    place = (right + _MARGIN, bottom - 1)
+    cv2.putText(strip, f"{probability:.2f}", place, *letters, _INK, thick, cv2.LINE_AA)
 
 
 def _draw_attention(strip: np.ndarray, window: dict[str, Any], time_s: float) -> None:
@@ -174,7 +177,8 @@ def _draw_attention(strip: np.ndarray, window: dict[str, Any], time_s: float) ->
     marked."""
     weights = window.get("attention") or []
     height, width = strip.shape[:2]
-    top, bottom, left, right = round(0.62 * height), height - 4, 6, width - 6
+    top, bottom, left = round(0.55 * height), height - 4, _MARGIN
+    right = width - _MARGIN
     most = max(weights, default=0.0)
     for number, weight in enumerate(weights):
         ends = [

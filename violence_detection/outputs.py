@@ -160,7 +160,8 @@ class Outputs:
             {**window, "attention": list(weights)}
             for window, weights in zip(answer["windows"], attention, strict=True)
         ]
-        story = Story(windows, answer["segments"], threshold, answer["fps"])
+        told = (answer["fps"], answer["duration_s"])
+        story = Story(windows, answer["segments"], threshold, *told)
         return self._annotate(number, story)
 
     def _annotate(self, number: int, story: Story) -> str:

@@ -63,7 +63,14 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"{result['lower_threshold']:.3f}",
         f"engine      {result['engine']}",
     ]
-    return [*lines, *(f"written     {path}" for path in result["written"])]
+    return [*lines, *_written_lines(result["written"])]
+
+
+def _written_lines(paths: list[str], most: int = 6) -> list[str]:
+    lines = [f"written     {path}" for path in paths[:most]]
+    if len(paths) > most:
+        lines.append(f"written     and {len(paths) - most} more")
+    return lines
 
 
 def _video_lines(row: dict[str, Any], room: int) -> list[str]:
