@@ -89,3 +89,68 @@ def test_every_segment_has_its_peak_inside(answers, threshold, lower):
         assert one["peak"] >= threshold
         assert one["peak"] in answers
         assert one["start_s"] < one["peak_s"] < one["end_s"]
+
+
+# -- with one threshold
+
+
+def test_windows_that_overlap_are_one_segment_with_their_peak():
+    found = segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
+    assert found == [
+        {"start_s": 1.0, "end_s": 4.0, "peak": 0.9, "peak_s": 3.0},
+        {"start_s": 5.0, "end_s": 7.0, "peak": 0.7, "peak_s": 6.0},
+    ]
+
+
+def test_windows_that_touch_are_one_segment():
+    assert len(segments(windows(0.9, 0.9, stride_s=2.0), 0.5)) == 1
+    assert len(segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
+
+
+def test_a_window_at_the_threshold_counts():
+    (found,) = segments(windows(0.5), 0.5)
+    assert found == {"start_s": 0.0, "end_s": 2.0, "peak": 0.5, "peak_s": 1.0}
+
+
+@given(PROBABILITIES, UNIT, UNIT)
+def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
+    def seconds(threshold):
+        found = segments(windows(*probabilities), threshold)
+        return sum(each["end_s"] - each["start_s"] for each in found)
+
+    low, high = sorted((one, other))
+    assert seconds(high) <= seconds(low)
+
+
+@given(PROBABILITIES, UNIT)
+def test_later_windows_give_the_same_segments_later(probabilities, threshold):
+    def moved(rows, by_s):
+        return [
+            {**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}}
+            for row in rows
+        ]
+
+    here = windows(*probabilities)
+    assert segments(moved(here, 64.0), threshold) == moved(
+        segments(here, threshold), 64.0
+    )
+
+
+@given(PROBABILITIES, UNIT)
+def test_segments_are_apart_and_hold_exactly_the_violent_windows(
+    probabilities, threshold
+):
+    rows = windows(*probabilities)
+    found = segments(rows, threshold)
+    for one, after in zip(found, found[1:], strict=False):
+        assert one["end_s"] < after["start_s"]
+    for row in rows:
+        inside = [
+            s
+            for s in found
+            if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]
+        ]
+        if row["probability"] >= threshold:
+            assert inside and inside[0]["peak"] >= row["probability"]
+    peaks = sorted(each["peak"] for each in found)
+    assert set(peaks) <= set(probabilities) and all(peak >= threshold for peak in peaks)
