@@ -2,12 +2,12 @@
 
     python benchmarks/prediction.py VIDEO_DIR --weights PATH [--minutes 60] [--json FILE]
 
-A video of 640x360 at 25 frames a second is made of the real clips of VIDEO_DIR, over and over, in a
-temporary folder. For each stream a small head is trained on its first windows (what it answers
-does not matter here), and `violence-detection predict` is run as a user runs it, in a process of its
-own: seconds, times real time, and the most memory that the process and its children held together.
-Beside it: decoding the file and doing nothing (one thread), and for the first minute, each window cut
-out and read by itself, as it is without sharing.
+A video of 640x360 at 25 frames a second is made of the real clips of VIDEO_DIR, over and over, in
+a temporary folder. For each stream a head is trained on the same clips (what it answers does not
+matter here), and `violence-detection predict` is run as a user runs it, in a process of its own:
+seconds, times real time, and the most memory that the process and its children held together.
+Beside it: decoding the file and doing nothing else (one thread), and for the first minute, each
+window cut out and read by itself, as it is without sharing.
 """
 
 import argparse
@@ -143,15 +143,19 @@ def predict(run: Path, video: Path, *flags: str) -> dict:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Resident bytes of a process and all below it; shared pages count once in each."""
-    total, waiting = 0, [pid]
+    """Resident bytes of a process and all below it; shared libraries count once in each."""
+    total, waiting = 0, [(pid, b"")]
     while waiting:
-        one = waiting.pop()
+        one, parents_words = waiting.pop()
         try:
+            words = Path(f"/proc/{one}/cmdline").read_bytes()
             status = Path(f"/proc/{one}/status").read_text()
             for task in Path(f"/proc/{one}/task").iterdir():
-                waiting += map(int, (task / "children").read_text().split())
+                below = map(int, (task / "children").read_text().split())
+                waiting += [(child, words) for child in below]
         except OSError:  # it has just ended
+            continue
+        if words == parents_words:  # it is being started, in its parent's memory
             continue
         line = next((line for line in status.splitlines() if "VmRSS" in line), None)
         total += 1024 * int(line.split()[1]) if line else 0
