@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -33,6 +33,14 @@ _START = (
 _ONE_THREAD = ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 _idle: list["_Child"] = []
+
+
+class _Crash(VideoError):
+    """What took a child down: a signal, or its last words."""
+
+    def __init__(self, came: str) -> None:
+        super().__init__(f"the decoder crashed ({came})")
+        self.came = came
 
 
 class Calls:
@@ -97,6 +105,44 @@ class Calls:
         return child
 
 
+class Fresh:
+    """Calls in one child that is made for them, and ends with the context.
+
+    It has all the memory and all the cores that there are.
+    """
+
+    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            what: Runs there, for the line that says it crashed.
+            environment: Variables of the child, beside those of this process.
+        """
+        self._what = what
+        self._child = _Child(0, environment)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._child.kill()
+
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """What `function` returns; see `Calls`.
+
+        Raises:
+            ViolenceDetectionError: If the call took the child down.
+        """
+        try:
+            raised, answer = self._child.ask(function, arguments, None)
+        except _Crash as error:
+            raise ViolenceDetectionError(
+                f"{self._what} crashed ({error.came})."
+            ) from error
+        if raised:
+            raise answer
+        return answer
+
+
 def _allow_descriptors() -> None:
     """A child takes five; many systems begin with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -125,8 +171,18 @@ def dismiss() -> None:
 class _Child:
     """A process that serves calls."""
 
-    def __init__(self, memory_bytes: int) -> None:
+    def __init__(
+        self, memory_bytes: int, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """
+        Args:
+            memory_bytes: That it may have; 0 for as much as there is.
+            environment: Variables beside those of this process; None for one thread.
+        """
         self.memory_bytes = memory_bytes
+        if environment is None:
+            environment = dict.fromkeys(_ONE_THREAD, "1")
+        self._environment = os.environ | environment
         self._ready = False
         self._ended_with = ""
         self._killing = threading.Lock()
@@ -158,7 +214,7 @@ class _Child:
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
             pass_fds=theirs,
-            env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
+            env=self._environment,
             process_group=0,  # Ctrl-C is for the parent
         )
 
@@ -182,7 +238,7 @@ class _Child:
         except (EOFError, OSError) as error:
             came = self.kill()
             if self._ready:
-                raise VideoError(f"the decoder crashed ({came})") from error
+                raise _Crash(came) from error
             raise _not_started(came) from error
 
     def end(self) -> None:
@@ -256,11 +312,12 @@ def serve(requests: int, answers: int, arrays: int, memory_bytes: int) -> None:
 
     Args:
         requests, answers, arrays: Descriptors of the pipes, and of memory for arrays.
-        memory_bytes: That may be used.
+        memory_bytes: That may be used; 0 for as much as there is.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)  # the encoder's threads wait for each other, not for decoders
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+        os.nice(10)  # the encoder's threads wait for each other, not for decoders
     asked, answered = (
         Connection(requests, writable=False),
         Connection(answers, readable=False),

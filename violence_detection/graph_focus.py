@@ -1,0 +1,185 @@
+"""`focus` in a graph: where the motion of a clip is, and frames cut to that."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from violence_detection import focus, graph_resize
+from violence_detection.streams._stream import grey_in_graph
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Place(NamedTuple):
+    """Where to cut frames, as tensors.
+
+    Attributes:
+        top, left: In pixels, int32 ().
+        side: Which of the sizes that a region can have, int32 ().
+    """
+
+    top: "keras.KerasTensor"
+    left: "keras.KerasTensor"
+    side: "keras.KerasTensor"
+
+
+class GraphFocus:
+    """The focus for frames of one size.
+
+    Attributes:
+        size: Height and width of the frames.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.size = (height, width)
+        self._rows, self._columns = focus.reduced_size(height, width)
+        self._sides = list(focus.sides(self._rows, self._columns))
+
+    def place(self, frames: "keras.KerasTensor") -> Place:
+        """Where 80% of the motion is.
+
+        Args:
+            frames: float32 (n, H, W, 3) RGB, those that are looked at.
+        """
+        from keras import ops
+
+        small = grey_in_graph(
+            graph_resize.resized(frames, (self._rows, self._columns), "focus")
+        )
+        small = ops.squeeze(small, -1)
+        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - focus.NOISE)
+        return self._place_of(ops.sum(changes, axis=0))
+
+    def _place_of(self, motion: "keras.KerasTensor") -> Place:
+        """Of the motion on the reduced picture, (rows, columns)."""
+        from keras import ops
+
+        total = ops.sum(motion)
+        sums = ops.cumsum(ops.cumsum(ops.pad(motion, ((1, 0), (1, 0))), 0), 1)
+        found = self._whole()
+        # From the largest down: the smallest square that holds enough is what remains.
+        for number, side in reversed(list(enumerate(self._sides))):
+            held, at = self._fullest(sums, side)
+            fits = ops.logical_and(total > 0, held >= focus.SHARE * total)
+            if side == self._sides[-1]:  # it holds all; rounding has no say
+                fits = total > 0
+            here = self._in_pixels(at, side, number)
+            found = [
+                ops.where(fits, new, old) for new, old in zip(here, found, strict=True)
+            ]
+        return Place(*found)
+
+    def _fullest(self, sums: "keras.KerasTensor", side: int):
+        """The most that a square holds, and which: of those that hold nearly as much, the middle
+        one, as its number row by row."""
+        from keras import ops
+
+        high, wide = self._cut(side)
+        held = sums[high:, wide:] - sums[:-high, wide:]
+        held = held - sums[high:, :-wide] + sums[:-high, :-wide]
+        most = ops.max(held)
+        shape = (self._rows - high + 1, self._columns - wide + 1)
+        full = ops.cast(held >= focus.NEARLY * most, "float32")
+        count = ops.sum(full)
+        far = (1 - full) * 1e9
+        for places in np.indices(shape).astype(np.float32):
+            middle = ops.sum(full * places) / count
+            far = far + ops.square(middle - places)
+        return most, ops.argmin(ops.reshape(far, (-1,)), axis=0)
+
+    def _in_pixels(self, at: "keras.KerasTensor", side: int, number: int):
+        """Top, left and side, of a square's number."""
+        from keras import ops
+
+        high, wide = self._cut(side)
+        shape = (self._rows - high + 1, self._columns - wide + 1)
+        places = np.indices(shape).reshape(2, -1)
+        scales = (self.size[0] / self._rows, self.size[1] / self._columns)
+        pixels = [
+            (one * scale).astype(np.int32)
+            for one, scale in zip(places, scales, strict=True)
+        ]
+        return [*(ops.take(one, at) for one in pixels), np.int32(number)]
+
+    def _whole(self):
+        """The whole picture, as top, left and side."""
+        return [np.int32(0), np.int32(0), np.int32(len(self._sides))]
+
+    def _cut(self, side: int) -> tuple[int, int]:
+        return min(side, self._rows), min(side, self._columns)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Height and width in pixels of each size that a region can have."""
+        height, width = self.size
+        sizes = [
+            (
+                max(1, int(high * (height / self._rows))),
+                max(1, int(wide * (width / self._columns))),
+            )
+            for high, wide in map(self._cut, self._sides)
+        ]
+        return [*sizes, self.size]
+
+    def resized(
+        self, frames: "keras.KerasTensor", place: Place, to: int
+    ) -> "keras.KerasTensor":
+        """Frames cut to a place and brought to a square by area, rounded.
+
+        Args:
+            frames: float32 (n, H, W, C), whole numbers in [0, 255].
+            place: Where to cut them.
+            to: S.
+
+        Returns:
+            float32 (n, S, S, C), whole numbers.
+        """
+        from keras import ops
+
+        _, _, width, channels = frames.shape
+        sizes = self._sizes()
+        areas = [graph_resize.is_area(*size, (to, to)) for size in sizes]
+        rows, columns = (
+            _tables([size[axis] for size in sizes], areas, to) for axis in (0, 1)
+        )
+        nudges = np.float32([graph_resize.nudge(*size, (to, to)) for size in sizes])
+        low = 0.0
+        for indices, weights in rows:
+            taken = ops.take(frames, ops.take(indices, place.side, 0) + place.top, 1)
+            scale = ops.reshape(ops.take(weights, place.side, 0), (1, to, 1, 1))
+            low = low + taken * scale
+        matrix = 0.0
+        for indices, weights in columns:
+            at = ops.take(indices, place.side, 0) + place.left
+            here = ops.equal(
+                ops.reshape(at, (1, to)), np.arange(width, dtype=np.int32)[:, None]
+            )
+            matrix = matrix + ops.cast(here, "float32") * ops.take(
+                weights, place.side, 0
+            )
+        if channels == 1:
+            both = ops.expand_dims(ops.matmul(ops.squeeze(low, -1), matrix), -1)
+        else:
+            swapped = ops.matmul(ops.transpose(low, (0, 1, 3, 2)), matrix)
+            both = ops.transpose(swapped, (0, 1, 3, 2))
+        return ops.round(both + ops.take(nudges, place.side))
+
+
+def _tables(
+    lengths: list[int], areas: list[bool], to: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each tap, indices int32 and weights float32 (lengths, S)."""
+    pairs = list(zip(lengths, areas, strict=True))
+    count = max(
+        len(graph_resize.taps(length, to, area=area).indices) for length, area in pairs
+    )
+    found = [
+        graph_resize.taps(length, to, area=area, count=count) for length, area in pairs
+    ]
+    return [
+        (
+            np.stack([one.indices[tap] for one in found]).astype(np.int32),
+            np.stack([one.weights[tap] for one in found]).astype(np.float32),
+        )
+        for tap in range(count)
+    ]
