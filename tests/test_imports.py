@@ -25,6 +25,7 @@ training_state recording profiling epochs training_run guards lesson seeds train
 folds pruning trials tuning
 baselines fold_results fold_judge cross_validation
 evaluation comparison prediction people drawing demo
+compression portable graph_resize graph_focus end_to_end shown parity conversion subject export
 wording door
 COMMANDS
 cli

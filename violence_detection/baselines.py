@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection import guards, videos
+from violence_detection import dataset, guards
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.dataset import Clips
-from violence_detection.errors import ViolenceDetectionError
+from violence_detection.errors import DatasetError, ViolenceDetectionError
 from violence_detection.sights import Sights
-from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
@@ -128,31 +127,14 @@ def sights_of(
     """
     if found := Sights.load(kept, len(entries)):
         return found
-    root = Path(cache.settings()["dataset"]["dir"])
-    if not root.is_dir():
-        return f"their folder {root} is not there"
     try:
-        known = {video.key: video for video in videos.read_folder(root).videos}
-        there = [
-            entry.path in known and _size(root / known[entry.path].path) == entry.size
-            for entry in entries
-        ]
-        if not all(there):
-            gone = counted(len(there) - sum(there), "video")
-            return f"not in {root} as before: {gone} of {len(there)}"
-        chosen = [known[entry.path] for entry in entries]
-        found = Sights.of([(root / one.path, one.start_s, one.end_s) for one in chosen])
+        found = Sights.of(dataset.videos_behind(cache, entries))
+    except DatasetError as error:
+        return str(error)
     except ViolenceDetectionError as error:
         return f"the videos cannot be read ({str(error).rstrip('.')})"
     found.save(kept)
     return found
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
 
 
 def _forest_fit(

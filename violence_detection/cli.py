@@ -8,6 +8,7 @@ from violence_detection.commands.compare import compare
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
+from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.predict import predict
 from violence_detection.commands.train import train
@@ -37,6 +38,7 @@ for command in (
     evaluate,
     compare,
     predict,
+    export,
     demo,
 ):
     main.add_command(command)

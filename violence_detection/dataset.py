@@ -3,15 +3,22 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from violence_detection import packed
+from violence_detection import packed, videos
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.errors import CacheError, ConfigError
+from violence_detection.errors import (
+    CacheError,
+    ConfigError,
+    DatasetError,
+    ViolenceDetectionError,
+)
 from violence_detection.kept_splits import KeptSplits
 from violence_detection.packed import Rows
+from violence_detection.units import counted
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,45 @@ def knows_recordings(cache: FeatureCache) -> bool:
     """Whether the recording of every video is known."""
     settings = cache.settings()
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
+
+
+def videos_behind(
+    cache: FeatureCache, entries: Sequence[Entry], root: str | Path | None = None
+) -> list[tuple[Path, float | None, float | None]]:
+    """The file of each row, and the part of it.
+
+    Args:
+        cache: Which names the folder of the videos.
+        entries: Rows of its manifest.
+        root: The folder, where it has moved.
+
+    Raises:
+        DatasetError: If one is not there, or is not as it was by its size.
+    """
+    root = Path(root or cache.settings()["dataset"]["dir"])
+    if not root.is_dir():
+        raise DatasetError(f"their folder {root} is not there")
+    try:
+        known = {video.key: video for video in videos.read_folder(root).videos}
+    except ViolenceDetectionError as error:
+        reason = str(error).rstrip(".")
+        raise DatasetError(f"the videos cannot be read ({reason})") from error
+    there = [
+        entry.path in known and _size(root / known[entry.path].path) == entry.size
+        for entry in entries
+    ]
+    if not all(there):
+        gone = counted(len(there) - sum(there), "video")
+        raise DatasetError(f"not in {root} as before: {gone} of {len(there)}")
+    chosen = [known[entry.path] for entry in entries]
+    return [(root / one.path, one.start_s, one.end_s) for one in chosen]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def read_clips(

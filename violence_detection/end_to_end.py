@@ -38,6 +38,12 @@ class FrameInput:
         """(F, H, W, 3)."""
         return (self.frames, self.height, self.width, 3)
 
+    def told(self) -> str:
+        """Which frames are given, for a person."""
+        if self.frames == self.pictures:
+            return f"{self.frames} frames, the middle one of each of as many equal parts of a clip"
+        return f"every frame of a clip, {self.fps:g} a second"
+
     def needed(self, make: PictureMaker) -> list[list[tuple[int, ...]]]:
         """For each picture and stream, the frames that it is made of."""
         return [

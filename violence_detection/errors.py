@@ -7,7 +7,8 @@ ViolenceDetectionError            exit status 1
 ├── CacheError                    cached features that are missing, damaged or of another space
 ├── WeightsError                  weights that cannot be had or belong to another architecture
 ├── RunError                      a run folder that cannot be used
-└── TrainingError                 training that cannot go on
+├── TrainingError                 training that cannot go on
+└── ExportError                   a format that cannot say what the model says
 """
 
 
@@ -42,4 +43,8 @@ class RunError(ViolenceDetectionError):
 
 
 class TrainingError(ViolenceDetectionError):
+    pass
+
+
+class ExportError(ViolenceDetectionError):
     pass
