@@ -86,7 +86,10 @@ class GraphFocus:
         for places in np.indices(shape).astype(np.float32):
             middle = ops.sum(full * places) / count
             far = far + ops.square(middle - places)
-        return most, ops.argmin(ops.reshape(far, (-1,)), axis=0)
+        # Not argmin: that of Keras looks at the sign of zeros, bit by bit.
+        number = np.arange(far.shape[0] * far.shape[1], dtype=np.float32)
+        nearest = ops.where(far <= ops.min(far), number.reshape(far.shape), 1e9)
+        return most, ops.cast(ops.min(nearest), "int32")
 
     def _in_pixels(self, at: "keras.KerasTensor", side: int, number: int):
         """Top, left and side, of a square's number."""

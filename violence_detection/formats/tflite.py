@@ -1,5 +1,7 @@
 """TensorFlow Lite, for phones and small machines; LiteRT runs it."""
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,10 @@ TOLERANCES = {
     "int8": _format.COARSE,
 }
 UNROLLED = True
+# Of the operations with these names, convolutions and matrix products are computed in eight bits;
+# what finds the motion counts pixels, and a recurrence adds up its own errors.
+_COARSE = r"^(?!.*(lstm|gru)).*(backbone|classifier).*"
+_OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 
 
 def missing() -> str:
@@ -55,7 +61,10 @@ def write(
         if precision == "float16":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
-        path.write_bytes(converter.convert())
+        content = converter.convert()
+    if precision == "int8":
+        content = _in_int8(content, given.name, examples)
+    path.write_bytes(content)
 
 
 def load(path: Path) -> _format.Run:
@@ -66,3 +75,28 @@ def load(path: Path) -> _format.Run:
     run = interpreter.get_signature_runner(saved_model.SIGNATURE)
     (name,) = run.get_input_details()
     return lambda inputs: run(**{name: inputs})
+
+
+def _in_int8(content: bytes, name: str, examples: Sequence[np.ndarray]) -> bytes:
+    """The same file in eight bits, its ranges those of the examples.
+
+    TensorFlow's own converter would quantise everything, and dies of a recurrence.
+    """
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.calibrator import CalibrationMode
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        made = quantizer.Quantizer(content)
+        for operation in _OPERATIONS:
+            made.add_static_config(
+                regex=_COARSE,
+                operation_name=operation,
+                activation_num_bits=8,
+                weight_num_bits=8,
+            )
+        inputs = [{name: np.asarray(example)} for example in examples]
+        ranges = made.calibrate(
+            {saved_model.SIGNATURE: inputs},
+            mode=CalibrationMode.CALIBRATION_PROFILER_BASED,  # the other dies of empty tensors
+        )
+        return bytes(made.quantize(ranges).quantized_model)
