@@ -139,33 +139,40 @@ class GraphFocus:
         """
         from keras import ops
 
-        _, _, width, channels = frames.shape
+        frame_height, width, channels = frames.shape[1:]
         sizes = self._sizes()
         areas = [graph_resize.is_area(*size, (to, to)) for size in sizes]
         rows, columns = (
             _tables([size[axis] for size in sizes], areas, to) for axis in (0, 1)
         )
-        nudges = np.float32([graph_resize.nudge(*size, (to, to)) for size in sizes])
-        low = 0.0
-        for indices, weights in rows:
-            taken = ops.take(frames, ops.take(indices, place.side, 0) + place.top, 1)
-            scale = ops.reshape(ops.take(weights, place.side, 0), (1, to, 1, 1))
-            low = low + taken * scale
         matrix = 0.0
         for indices, weights in columns:
-            at = ops.take(indices, place.side, 0) + place.left
-            here = ops.equal(
-                ops.reshape(at, (1, to)), np.arange(width, dtype=np.int32)[:, None]
-            )
-            matrix = matrix + ops.cast(here, "float32") * ops.take(
-                weights, place.side, 0
-            )
-        if channels == 1:
-            both = ops.expand_dims(ops.matmul(ops.squeeze(low, -1), matrix), -1)
-        else:
-            swapped = ops.matmul(ops.transpose(low, (0, 1, 3, 2)), matrix)
-            both = ops.transpose(swapped, (0, 1, 3, 2))
-        return ops.round(both + ops.take(nudges, place.side))
+            at = ops.reshape(ops.take(indices, place.side, 0) + place.left, (1, to))
+            here = ops.equal(at, np.arange(width, dtype=np.int32)[:, None])
+            share = ops.take(weights, place.side, 0)
+            matrix = ops.cast(here, "float32") * share + matrix
+        lines = ops.reshape(frames, (-1, frame_height, 1, width))
+        if channels != 1:
+            lines = ops.transpose(frames, (0, 1, 3, 2))
+        wide = ops.matmul(lines, matrix)
+        kept = [
+            ops.take(wide, ops.take(indices, place.side, 0) + place.top, 1)
+            for indices, _ in rows
+        ]
+        shares = [
+            ops.reshape(ops.take(weights, place.side, 0), (to, 1, 1))
+            for _, weights in rows
+        ]
+        mean = 0.0
+        for row, share in zip(kept, shares, strict=True):
+            mean = row * share + mean
+        nudges = np.float32([graph_resize.nudge(*size, (to, to)) for size in sizes])
+        found = ops.where(
+            ops.take(np.array(areas), place.side),
+            ops.round(mean + ops.take(nudges, place.side)),
+            graph_resize.interpolated(kept, shares),
+        )
+        return ops.transpose(found, (0, 1, 3, 2))
 
 
 def _tables(

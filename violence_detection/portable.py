@@ -136,7 +136,6 @@ def _gelu(layer: Any, values: Any) -> Any:
     import keras
 
     linear = type(layer).from_config(layer.get_config() | {"activation": "linear"})
-    linear.build(layer.get_build_config()["input_shape"])
-    linear.set_weights(layer.get_weights())
     hidden = linear(values)
+    linear.set_weights(layer.get_weights())
     return 0.5 * hidden * (1 + keras.ops.erf(hidden * 0.5**0.5))

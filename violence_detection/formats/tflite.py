@@ -3,6 +3,7 @@
 import contextlib
 import io
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +86,8 @@ def _in_int8(content: bytes, name: str, examples: Sequence[np.ndarray]) -> bytes
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.calibrator import CalibrationMode
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that calibration takes memory
         made = quantizer.Quantizer(content)
         for operation in _OPERATIONS:
             made.add_static_config(
