@@ -25,6 +25,7 @@ from violence_detection.shown import Place
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0
+_MEASURED = 64  # videos that the usual size is taken from
 _CHILD_BYTES = 4 * MEMORY_BYTES  # it holds every frame of a clip
 
 
@@ -75,12 +76,15 @@ class Subject:
         _check_format(config)
         cache = evaluation.features_of(run, config.features)
         entries = evaluation.split_entries(run, cache, _SPLIT)
-        entries = entries[:: -(-len(entries) // config.clips)]
-        cached = dataset.read_clips(cache, entries, run.config()["classes"])
         places, source = _places(run, cache, entries, config)
         given = None
         if places and config.scope == "end-to-end":
             given = _given(run, entries, places, config)
+        entries, places = (
+            _some(entries, config.clips),
+            places and _some(places, config.clips),
+        )
+        cached = dataset.read_clips(cache, entries, run.config()["classes"])
         return cls(run, config, entries, cached, places, given, source)
 
     @property
@@ -161,6 +165,11 @@ class Subject:
         }
 
 
+def _some(items: list[Any], most: int) -> list[Any]:
+    """At most so many, evenly over all of them."""
+    return items[:: -(-len(items) // most)]
+
+
 def _check_format(config: ExportConfig) -> None:
     part = parts.module("formats", config.format)
     if lacking := part.missing():
@@ -209,7 +218,7 @@ def _given(
     space = FeatureSpace.of(run.config()["feature_space"])
     size = (config.height, config.width)
     if not config.height:
-        size = shown.usual_size(_sizes(places))
+        size = shown.usual_size(_sizes(_some(places, _MEASURED)))
     reader = ClipReader(
         stream=space.stream, frames=space.frames, frame_size=space.frame_size
     )
