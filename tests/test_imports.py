@@ -31,6 +31,7 @@ predictor prediction normal_footage
 mistakes blurring contact_sheet baseline_judge scrutiny
 thresholds evaluation comparison cross_dataset robust_scores robustness labelling
 people drawing demo
+compression portable graph_resize graph_focus end_to_end shown parity conversion subject export
 wording door
 COMMANDS
 cli

@@ -71,15 +71,20 @@ def of(
 
 
 def present(
-    cache: FeatureCache, entries: Sequence[Entry]
+    cache: FeatureCache, entries: Sequence[Entry], root: str | Path | None = None
 ) -> tuple[Path, list[Video | None], str]:
     """The videos behind some features, where they are still there as they were.
+
+    Args:
+        cache: Which names the folder of the videos.
+        entries: Rows of its manifest.
+        root: The folder, where it has moved.
 
     Returns:
         Their folder; each, or None for one that is gone or has another size; and what is to be
         said of those, nothing where there are none.
     """
-    root = Path(cache.settings()["dataset"]["dir"])
+    root = Path(root or cache.settings()["dataset"]["dir"])
     none: list[Video | None] = [None] * len(entries)
     if not root.is_dir():
         return root, none, f"their folder {root} is not there"

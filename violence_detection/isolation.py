@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -46,7 +46,7 @@ class Kind:
     Attributes:
         what: Crashes, if one does.
         error: Is raised then.
-        threads: Of its own that libraries may start; the parallelism is over children.
+        threads: That libraries may start in each, None for any; the parallelism is over children.
         niceness: How much they give way to others.
         memory_bytes: Of its own that each may have; 0 for any.
         environment: Variables that they have beside the parent's.
@@ -54,10 +54,17 @@ class Kind:
 
     what: str
     error: type[ViolenceDetectionError]
-    threads: int = 1
+    threads: int | None = 1
     niceness: int = 0
     memory_bytes: int = 0
     environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All variables of a child."""
+        limited = {} if self.threads is None else dict.fromkeys(_THREADS, self.threads)
+        limits = {name: str(threads) for name, threads in limited.items()}
+        return os.environ | limits | dict(self.environment)
 
 
 # The encoder's threads wait for each other, not for decoders.
@@ -167,6 +174,40 @@ class Calls:
         return child
 
 
+class Fresh:
+    """Calls in one child that is made for them, and ends with the context.
+
+    It has all the memory and all the cores that there are.
+    """
+
+    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            what: Runs there, for the line that says it crashed.
+            environment: Variables of the child, beside those of this process.
+        """
+        variables = tuple(environment.items())
+        kind = Kind(what, ViolenceDetectionError, threads=None, environment=variables)
+        self._child = _Child(kind)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._child.kill()
+
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """What `function` returns; see `Calls`.
+
+        Raises:
+            ViolenceDetectionError: If the call took the child down.
+        """
+        raised, answer = self._child.ask(function, arguments, None)
+        if raised:
+            raise answer
+        return answer
+
+
 def as_they_finish(
     work: Callable[[_Item, Calls], _Result],
     items: Iterable[_Item],
@@ -271,9 +312,7 @@ class _Child:
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
             pass_fds=theirs,
-            env=os.environ
-            | dict.fromkeys(_THREADS, str(self.kind.threads))
-            | dict(self.kind.environment),
+            env=self.kind.variables,
             process_group=0,  # Ctrl-C is for the parent
         )
 
