@@ -48,11 +48,14 @@ class Watched:
         hours: Of each, float64 (F,).
         starts: Of each, float64 (M, 2): an alarm begins at each of M windows where the
             threshold is above the first and at most the second number.
+        lasting: Of each, float64 (W, 2): the probability of each window, and the minutes to
+            the next.
     """
 
     names: Sequence[str]
     hours: np.ndarray
     starts: Sequence[np.ndarray]
+    lasting: Sequence[np.ndarray]
 
     @classmethod
     def of(cls, windows: dict[str, Sequence[dict[str, float]]]) -> "Watched":
@@ -62,6 +65,7 @@ class Watched:
             list(windows),
             np.array(seconds) / 3600,
             [alarm_starts(rows) for rows in windows.values()],
+            [_lasting(rows) for rows in windows.values()],
         )
 
     @property
@@ -72,16 +76,21 @@ class Watched:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
         return np.stack([_standing(one, thresholds) for one in self.starts])
 
+    def minutes(self, thresholds: np.ndarray) -> np.ndarray:
+        """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
+        return np.stack([_minutes(one, thresholds) for one in self.lasting])
+
     def told(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
-        """What a threshold gives: `videos`, `hours`, `alarms`, `alarms_per_hour` with
-        `alarms_per_hour_ci` (exact, alarms independent) and `alarms_per_hour_ci_videos` (videos
-        drawn with replacement; None for one video)."""
+        """What a threshold gives: `videos`, `hours`, `alarms`, `alarm_minutes`, and
+        `alarms_per_hour` with `alarms_per_hour_ci` (exact, alarms independent) and
+        `alarms_per_hour_ci_videos` (videos drawn with replacement; None for one video)."""
         counts = self.counts(np.array([threshold]))[:, 0]
         alarms, hours = int(counts.sum()), self.total_hours
         return {
             "videos": len(self.names),
             "hours": hours,
             "alarms": alarms,
+            "alarm_minutes": float(self.minutes(np.array([threshold])).sum()),
             "alarms_per_hour": alarms / hours,
             "alarms_per_hour_ci": poisson_interval(alarms, hours),
             "alarms_per_hour_ci_videos": self._over_videos(
@@ -109,14 +118,17 @@ class Watched:
         why it is that.
 
         A higher threshold may split an alarm in two, so that their number does not only fall;
-        all thresholds above the one chosen keep the rate.
+        all thresholds above the one chosen keep the rate. An alarm that lasts counts once a
+        minute here: at a threshold of 0 there is a single one, which never ends.
 
         Raises:
             EvidenceError: If there is none.
         """
         edges = self._edges()
         counts = sum(_standing(one, edges) for one in self.starts)
-        found = _lowest(edges, counts / self.total_hours, per_hour)
+        minutes = sum(_minutes(one, edges) for one in self.lasting)
+        burden = np.maximum(counts, minutes)
+        found = _lowest(edges, burden / self.total_hours, per_hour)
         if math.isnan(found):
             raise EvidenceError(
                 "Some threshold must keep the false alarms that were asked for. Received: normal "
@@ -133,19 +145,20 @@ class Watched:
         edges = self._edges()
         places = np.geomspace(1, edges.size, min(_TRIED, edges.size)).astype(int)
         edges = edges[np.unique(edges.size - places)]
-        counts = self.counts(edges)
+        counts, minutes = self.counts(edges), self.minutes(edges)
 
         def chosen(weights: np.ndarray) -> np.ndarray:
             hours = weights @ self.hours
-            rates = (weights @ counts) / hours[:, None]
+            burden = np.maximum(weights @ counts, weights @ minutes)
+            rates = burden / hours[:, None]
             return np.array([_lowest(edges, row, per_hour) for row in rates])
 
         return self._over_videos(chosen, resamples=resamples, seed=seed)
 
     def _edges(self) -> np.ndarray:
         """The probabilities at which the number of alarms may change, ascending, and 1."""
-        found = np.unique(np.concatenate([one.ravel() for one in self.starts]))
-        return np.union1d(found[found >= 0], [1.0])
+        found = np.concatenate([one[:, 0] for one in self.lasting])
+        return np.union1d(found, [1.0])
 
     def _over_videos(self, statistic, **draw: int) -> list[float] | None:
         if len(self.names) < 2:
@@ -178,6 +191,20 @@ def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
     )
     begins = before < probability
     return np.stack([before[begins], probability[begins]], axis=1)
+
+
+def _lasting(windows: Sequence[dict[str, float]]) -> np.ndarray:
+    """Probability of each window, and minutes to the next; the last lasts to its end."""
+    times = [window["start_s"] for window in windows] + [windows[-1]["end_s"]]
+    probability = [window["probability"] for window in windows]
+    return np.stack([np.array(probability, np.float64), np.diff(times) / 60], axis=1)
+
+
+def _minutes(lasting: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Minutes of windows at or above each threshold, float64 (U,)."""
+    order = np.argsort(lasting[:, 0], kind="stable")
+    left = np.append(np.cumsum(lasting[order[::-1], 1])[::-1], 0.0)
+    return left[np.searchsorted(lasting[order, 0], thresholds, side="left")]
 
 
 def _standing(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
