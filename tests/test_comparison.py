@@ -163,7 +163,6 @@ def test_what_has_no_evaluation_is_evaluated_first(pair):
         lambda folder: (folder / "metrics.json").write_text('{"clean": tr'),
         lambda folder: change_json(folder / "metrics.json", model_digest="0"),
         lambda folder: change_json(folder / "metrics.json", videos_digest="0"),
-        lambda folder: change_json(folder / "metrics.json", threshold=0.9),
         lambda folder: change_json(folder / "metrics.json", temperature=3.0),
         lambda folder: cut(folder / "predictions.csv", lines=3),
         lambda folder: cut(folder / "predictions.csv", number="nan"),
@@ -177,6 +176,31 @@ def test_an_evaluation_that_is_not_whole_or_of_something_else_does_not_stand(
     assert side.standing() is not None
     damage(pair[0] / "evaluation" / "test")
     assert side.standing() is None
+
+
+@pytest.mark.usefixtures("no_evaluation")
+def test_an_evaluation_at_another_threshold_is_taken_at_the_runs_own(pair):
+    """`evaluate --operating-point` leaves such a one; it is not replaced."""
+    expected = compare(pair)
+    folder = pair[0] / "evaluation" / "test"
+    change_json(folder / "metrics.json", threshold=0.0)
+    rows = rows_of(pair[0])
+    lines = [",".join(next(iter(rows.values())))]
+    lines += [
+        ",".join({**row, "predicted": "violent"}.values()) for row in rows.values()
+    ]
+    (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
+    assert compare(pair) == expected
+
+
+@pytest.mark.usefixtures("no_evaluation")
+def test_thresholds_of_different_points_are_told(pair):
+    path = pair[0] / "training_results.json"
+    point = json.loads(path.read_text())["operating_point"] | {"asked": "recall=0.9"}
+    change_json(path, operating_point=point)
+    assert compare(pair)["a"]["operating_point"] == "recall=0.9"
+    said = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+    assert "thresholds were put by recall=0.9 and by balanced_accuracy: AUC" in said
 
 
 def cut(path: Path, *, lines=None, number=None):
@@ -255,7 +279,8 @@ def test_a_run_that_has_learned_from_the_videos_makes_it_unfair(pair, tmp_path):
     words = ["compare", *map(str, pair), "--features-b", features]
     said = CliRunner().invoke(cli.main, words).stdout
     assert (
-        "CLEAN: B has learned from some of these (recording normal train 0 and" in said
+        "CLEAN: B has learned from some of these: 2 recordings, e.g. recording normal"
+        in said
     )
     assert "by accuracy not to be said: these videos are not new to both" in said
 

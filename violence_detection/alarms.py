@@ -1,5 +1,6 @@
 """How often a detector cries wolf in footage in which nothing happens: alarms per camera-hour."""
 
+import bisect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from scipy.stats import chi2
 
 from violence_detection import metrics
 from violence_detection.errors import EvidenceError
-from violence_detection.segments import LOWER_SHARE
+from violence_detection.segments import LOWER_SHARE, lower_of
 from violence_detection.units import TOUCH_S
 
 _UNSHOWN = 0.05
@@ -49,11 +50,13 @@ class Watched:
         hours: Of each, float64 (F,).
         starts: Of each, float64 (M, 2): there is an alarm for each of M where the threshold is
             above the first and at most the second number.
+        windows: Of each, float64 (W, 3): start and end in seconds, and probability.
     """
 
     names: Sequence[str]
     hours: np.ndarray
     starts: Sequence[np.ndarray]
+    windows: Sequence[np.ndarray]
 
     @classmethod
     def of(cls, windows: dict[str, Sequence[dict[str, float]]]) -> "Watched":
@@ -63,6 +66,7 @@ class Watched:
             list(windows),
             np.array(seconds) / 3600,
             [alarm_starts(rows) for rows in windows.values()],
+            [_table(rows) for rows in windows.values()],
         )
 
     @property
@@ -73,16 +77,21 @@ class Watched:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
         return np.stack([_standing(one, thresholds) for one in self.starts])
 
+    def minutes(self, thresholds: np.ndarray) -> np.ndarray:
+        """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
+        return np.stack([_minutes(one, thresholds) for one in self.windows])
+
     def told(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
-        """What a threshold gives: `videos`, `hours`, `alarms`, `alarms_per_hour` with
-        `alarms_per_hour_ci` (exact, alarms independent) and `alarms_per_hour_ci_videos` (videos
-        drawn with replacement; None for one video)."""
+        """What a threshold gives: `videos`, `hours`, `alarms`, `alarm_minutes`, and
+        `alarms_per_hour` with `alarms_per_hour_ci` (exact, alarms independent) and
+        `alarms_per_hour_ci_videos` (videos drawn with replacement; None for one video)."""
         counts = self.counts(np.array([threshold]))[:, 0]
         alarms, hours = int(counts.sum()), self.total_hours
         return {
             "videos": len(self.names),
             "hours": hours,
             "alarms": alarms,
+            "alarm_minutes": float(self.minutes(np.array([threshold])).sum()),
             "alarms_per_hour": alarms / hours,
             "alarms_per_hour_ci": poisson_interval(alarms, hours),
             "alarms_per_hour_ci_videos": self._over_videos(
@@ -110,14 +119,17 @@ class Watched:
         why it is that.
 
         A higher threshold may part an alarm in two, so that their number does not only fall;
-        all thresholds above the one chosen keep the rate.
+        all thresholds above the one chosen keep the rate. An alarm that lasts counts once a
+        minute here: at a threshold of 0 there is a single one, which never ends.
 
         Raises:
             EvidenceError: If there is none.
         """
         edges = self._edges()
         counts = sum(_standing(one, edges) for one in self.starts)
-        found = _lowest(edges, counts / self.total_hours, per_hour)
+        rates = counts / self.total_hours
+        rates[: self._quiet_from(edges, per_hour)] = math.inf
+        found = _lowest(edges, rates, per_hour)
         if math.isnan(found):
             raise EvidenceError(
                 "Some threshold must keep the false alarms that were asked for. Received: normal "
@@ -134,19 +146,32 @@ class Watched:
         edges = self._edges()
         places = np.geomspace(1, edges.size, min(_TRIED, edges.size)).astype(int)
         edges = edges[np.unique(edges.size - places)]
-        counts = self.counts(edges)
+        counts, minutes = self.counts(edges), self.minutes(edges)
 
         def chosen(weights: np.ndarray) -> np.ndarray:
             hours = weights @ self.hours
-            rates = (weights @ counts) / hours[:, None]
+            burden = np.maximum(weights @ counts, weights @ minutes)
+            rates = burden / hours[:, None]
             return np.array([_lowest(edges, row, per_hour) for row in rates])
 
         return self._over_videos(chosen, resamples=resamples, seed=seed)
 
     def _edges(self) -> np.ndarray:
-        """The probabilities at which the number of alarms may change, ascending, and 1."""
-        found = np.unique(np.concatenate([one.ravel() for one in self.starts]))
-        return np.union1d(found[found >= 0], [1.0])
+        """The thresholds at which alarms may change, ascending: where a window is at the upper or
+        the lower one; and 1."""
+        found = np.concatenate([one[:, 2] for one in self.windows])
+        found = np.concatenate([found, found / LOWER_SHARE])
+        return np.union1d(found[found < 1], [1.0])
+
+    def _quiet_from(self, edges: np.ndarray, per_hour: float) -> int:
+        """Place of the lowest of some thresholds, ascending, with so many minutes of alarm or fewer
+        in an hour: a higher threshold never has more."""
+
+        def is_quiet(place: int) -> bool:
+            minutes = self.minutes(edges[place : place + 1]).sum()
+            return minutes / self.total_hours <= per_hour + _TIE
+
+        return bisect.bisect_left(range(edges.size), True, key=is_quiet)
 
     def _over_videos(self, statistic, **draw: int) -> list[float] | None:
         if len(self.names) < 2:
@@ -218,6 +243,28 @@ class _Runs:
         """Of each run, where it was joined to a higher one (-1: never), and its peak."""
         peaks = np.flatnonzero(self._above == np.arange(len(self._above)))
         return [*self._joined, *((-1.0, self._probability[row]) for row in peaks)]
+
+
+def _table(windows: Sequence[dict[str, float]]) -> np.ndarray:
+    """Start, end and probability of windows, float64 (W, 3)."""
+    rows = [[one["start_s"], one["end_s"], one["probability"]] for one in windows]
+    return np.array(rows, np.float64)
+
+
+def _minutes(windows: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Minutes of all alarms at each threshold, float64 (U,)."""
+    return np.array([_minutes_at(windows, one) for one in thresholds.tolist()])
+
+
+def _minutes_at(windows: np.ndarray, threshold: float) -> float:
+    over = windows[windows[:, 2] >= lower_of(threshold)]
+    if not len(over):
+        return 0.0
+    begins = np.append(True, over[1:, 0] > over[:-1, 1] + TOUCH_S)
+    first = np.flatnonzero(begins)
+    peaks = np.maximum.reduceat(over[:, 2], first)
+    ends = over[np.append(first[1:], len(over)) - 1, 1]
+    return float((ends - over[first, 0])[peaks >= threshold].sum() / 60)
 
 
 def _standing(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -79,6 +79,11 @@ class Side:
         """Whether the recording of every video is known."""
         return dataset.knows_recordings(self.cache)
 
+    @property
+    def operating_point(self) -> str:
+        """What the threshold was to reach; a run of an older version does not say."""
+        return self.run.results().get("operating_point", {}).get("asked", "")
+
     def leaks(self) -> Leaks:
         """What of the videos the run has learned from."""
         return leaks.between(
@@ -92,10 +97,14 @@ class Side:
 
     def standing(self) -> Answers | None:
         """The answers of the evaluation that is there, if it is whole and of the run's present
-        model, threshold, temperature and videos."""
+        model, temperature and videos; of several classes, of its threshold too. With two, answers
+        at another threshold are those at the run's own all the same."""
         folder = self.run.evaluation_dir(self.config.split)
         wanted = evaluation.identity_of(self.run, self.entries)
-        wanted |= {"threshold": self.threshold, "temperature": self.run.temperature}
+        wanted |= {"temperature": self.run.temperature}
+        classes = self.run.config()["classes"]
+        if len(classes) > 2:
+            wanted |= {"threshold": self.threshold}
         try:
             there = json.loads((folder / "metrics.json").read_text())
             if any(there[name] != value for name, value in wanted.items()):
@@ -111,6 +120,9 @@ class Side:
             return None
         labels = [entry.label for entry in self.entries]
         predicted = [row["predicted"] for row in rows]
+        if there.get("threshold") != self.threshold:
+            alarms = probability >= self.threshold
+            predicted = [classes[int(alarm)] for alarm in alarms]
         return Answers(probability, np.array(predicted) == np.array(labels))
 
     def answers(self, *, force: bool) -> Answers:
@@ -278,5 +290,6 @@ def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any
         "auc": scores["auc"],
         "auc_ci_delong": delong.interval(violent, answers.probability),
         "threshold": side.threshold,
+        "operating_point": side.operating_point,
         **side.leaks().as_dict(),
     }

@@ -107,7 +107,7 @@ def choose(
     if by_likeness is not None:
         if not by_likeness.searched:
             raise EvidenceError(
-                "--group-near-duplicates must have all videos to look at. Received: not "
+                "--group-near-duplicates must have all videos to look at. Received: "
                 f"{by_likeness.reason}"
             )
         groups = _joined(groups, by_likeness.pairs)

@@ -107,6 +107,12 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
                 f"trust       NOT CLEAN: {name.upper()} has learned from some of these: "
                 f"{wording.leaked(result[name])}"
             )
+    points = [result[name]["operating_point"] for name in "ab"]
+    if all(points) and points[0] != points[1]:
+        yield (
+            f"trust       thresholds were put by {points[0]} and by {points[1]}: AUC compares the "
+            "two, accuracy does not"
+        )
     if result["split"] == "validation":
         yield "trust       epochs and thresholds were chosen on these videos, which flatters both"
     if not result["grouped"]:
