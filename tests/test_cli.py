@@ -116,6 +116,17 @@ def test_the_whole_way_says_what_the_contract_says(way):
     )
 
 
+def test_an_evaluation_looks_at_the_videos(way):
+    judged = way["evaluated"]
+    assert {"recording", "resolution", "brightness"} <= judged["errors_by"].keys()
+    assert {"metadata", "mean_picture", "motion_energy"} <= judged["baselines"].keys()
+    assert judged["baselines_left_out"] == judged["errors_left_out"] == []
+    page = Path(judged["report"]).read_text()
+    wrong = 1 - judged["accuracy"] > 0
+    assert ("data:image/jpeg;base64," in page) is wrong
+    assert (Path(way["trained"]["run"]) / "MODEL_CARD.md").is_file()
+
+
 def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):
     with open(Path(way["evaluated"]["report"]).with_name("predictions.csv")) as file:
         evaluated = {
