@@ -71,7 +71,8 @@ def test_with_the_videos_the_background_is_judged_too(run_dir, cache, monkeypatc
         violent = np.array([one.label == "violent" for one in entries], np.float32)
         pictures = np.tile(violent[:, None, None, None], (1, 16, 16, 3))
         sizes = np.full((len(entries), 2), 64, np.int32)
-        return Sights(sizes, pictures, np.zeros((len(entries), 8), np.float32))
+        hashes = np.zeros((len(entries), 8), np.uint64)
+        return Sights(sizes, pictures, np.zeros((len(entries), 8), np.float32), hashes)
 
     monkeypatch.setattr(baseline_judge.baselines, "sights_of", sights)
     found = judge(run_dir, cache, pictures=True)

@@ -28,6 +28,7 @@ def sights_with(count, *, pictures=None, energies=None) -> Sights:
         np.full((count, 2), 64, np.int32),
         np.zeros((count, 16, 16, 3), np.float32) if pictures is None else pictures,
         np.zeros((count, 8), np.float32) if energies is None else energies,
+        np.zeros((count, 8), np.uint64),
     )
 
 
@@ -125,10 +126,11 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
 
 
 def test_a_glance_has_size_picture_and_motion(seen_videos, tmp_path):
-    size, picture, energies = sights.glance(seen_videos / "fight" / "0.mp4")
+    size, picture, energies, hashes = sights.glance(seen_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0
+    assert (hashes.shape, hashes.dtype) == ((8,), np.uint64)
     still = draw_video(tmp_path / "still.mp4", frames=1)
     assert sights.glance(still)[2].max() == 0
 

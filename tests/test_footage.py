@@ -1,8 +1,12 @@
 """One pass over a video gives every window the pictures of its own frames, each encoded once."""
 
+import functools
 import os
 import signal
+import socket
 import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +320,61 @@ def test_a_file_that_declares_too_much_is_one_window_all_the_same(tmp_path):
     seen, ending, _ = seen_in(reading_of(window_s=2.0).chunks(of(str(path))))
     assert len(seen) == 1
     assert seen[0].window.end_s == ending.duration_s < 2.0
+
+
+# -- streams
+
+
+@pytest.fixture(scope="module")
+def server(video):
+    """The address of the folder of the video, on this machine alone."""
+    (video.parent / "mine.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{video}\n#EXT-X-ENDLIST\n"
+    )
+    handler = functools.partial(Quiet, directory=str(video.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
+def test_a_stream_has_the_windows_of_its_file(video, server, stream):
+    reading = reading_of(stream=stream, max_duration_s=60.0)
+    live, ending, _ = seen_in(reading.chunks(of(f"{server}/a.mp4")))
+    by_path, *_ = seen_in(reading.chunks(of(str(video))))
+    assert ending.duration_s == pytest.approx(5.0)
+    assert spans(live) == spans(by_path)
+    for one, other in zip(live, by_path, strict=True):
+        np.testing.assert_array_equal(one.features, other.features)
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "mine.m3u8"])
+def test_a_stream_that_is_not_there_or_leads_to_a_file_is_refused(server, name):
+    with pytest.raises(VideoError, match="^it cannot be opened"):
+        list(reading_of().chunks(of(f"{server}/{name}")))
+
+
+def test_a_server_that_is_silent_is_given_up():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        host = f"u:secret@127.0.0.1:{silent.getsockname()[1]}"
+        start_s = time.monotonic()
+        with pytest.raises(VideoError, match="--open-timeout-s is 0.5") as caught:
+            list(reading_of(open_timeout_s=0.5).chunks(of(f"rtsp://{host}/1")))
+        assert time.monotonic() - start_s < 20
+        assert "secret" not in str(caught.value)
+
+
+def test_a_camera_that_is_not_there_is_told_of():
+    with pytest.raises(VideoError, match="^it cannot be opened"):
+        list(reading_of(max_duration_s=1.0).chunks(of("97")))
 
 
 # -- in children

@@ -20,7 +20,9 @@ def test_brightness_is_the_luma_of_the_picture():
     """White, black, pure green, by ITU-R BT.601."""
     pictures = np.zeros((3, 16, 16, 3), np.float32)
     pictures[0], pictures[2, ..., 1] = 1, 1
-    seen = sights.Sights(np.zeros((3, 2)), pictures, np.zeros((3, 8)))
+    seen = sights.Sights(
+        np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64)
+    )
     np.testing.assert_allclose(seen.brightness, [255, 0, 0.587 * 255], rtol=1e-5)
 
 
@@ -96,3 +98,18 @@ def test_a_glance_at_nothing_is_an_error(tmp_path):
     )
     assert seen[0][2].max() == 0  # one frame does not move
     assert isinstance(seen[1], VideoError)
+
+
+def test_an_interruption_keeps_what_was_seen(seen_cache, kept, monkeypatch):
+    look_at = sights.look_at
+
+    def interrupted(paths):
+        yield from look_at(paths[:2])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sights, "look_at", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            glances.of(*seen_cache, kept)
+    monkeypatch.setattr(sights, "look_at", lambda paths: iter([VideoError("x")] * 4))
+    assert glances.of(*seen_cache, kept).rows.tolist() == [0, 1]

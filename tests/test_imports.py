@@ -17,19 +17,21 @@ errors units files parts hosts points settings feature_config train_config predi
 fold_config search runs
 SHELVES
 runtime locks provenance kept_folder peers schedule metrics operating alarms calibration delong
-paired figures pages findings report fold_report progress isolation
-videos splits pyav decoder seeking focus views pictures frames altering sights inspection
-cache shards kept_splits known extractor worker altered cluster extraction features
-packed dataset class_names batching model origin selection validation averaging training_step
-learner training_state recording profiling epochs training_run guards lesson model_card seeds
-training
+paired canvas figures pages findings report fold_report progress child isolation
+normal videos splits pyav decoder seeking focus views pictures frames altering likeness sights
+inspection cache shards kept_splits known extractor worker altered cluster extraction features
+packed dataset class_names batching model attention origin selection validation averaging
+training_step learner training_state recording profiling epochs training_run guards lesson
+model_card seeds training
 folds pruning trials tuning
-leaks
-glances baselines fold_results fold_judge cross_validation
-held_frames windows sources footage assembly segments prediction normal_footage
+glances grouping leaks
+baselines fold_results fold_judge fold_pool cross_validation
+held_frames windows sources footage assembly segments subtitles encoders annotation outputs
+predictor prediction normal_footage
 mistakes blurring contact_sheet baseline_judge scrutiny
 thresholds evaluation comparison cross_dataset robust_scores robustness labelling
 people drawing demo
+compression portable graph_resize graph_focus end_to_end shown parity conversion subject export
 wording door
 COMMANDS
 cli

@@ -22,7 +22,12 @@ def entries_of(groups, durations=None) -> list[Entry]:
 def glances_of(sizes, levels, rows=None, left_out="") -> Glances:
     pictures = np.zeros((len(sizes), 16, 16, 3), np.float32)
     pictures[:] = np.array(levels, np.float32)[:, None, None, None] / 255
-    seen = Sights(np.array(sizes, np.int32), pictures, np.zeros((len(sizes), 8)))
+    seen = Sights(
+        np.array(sizes, np.int32),
+        pictures,
+        np.zeros((len(sizes), 8)),
+        np.zeros((len(sizes), 8), np.uint64),
+    )
     rows = np.arange(len(sizes)) if rows is None else np.array(rows)
     return Glances(rows, seen, left_out)
 

@@ -339,10 +339,9 @@ class FeatureCache:
                 f"{path}. Start extract-features --verify to make it again."
             )
         if not content.startswith(array_header(shape)):
-            array = np.load(io.BytesIO(content), allow_pickle=False)
             raise CacheError(
                 f"The array of {entry.path} must be float16 {shape}. Received: "
-                f"{array.dtype} {array.shape}"
+                f"{_told(content)}"
             )
         return content
 
@@ -368,6 +367,15 @@ class FeatureCache:
             )
         except (CacheError, OSError):
             return False
+
+
+def _told(content: bytes) -> str:
+    """What an array is that is not as it should be; one that is pickled could be anything."""
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        return str(error)
+    return f"{array.dtype} {array.shape}"
 
 
 def _journal_name(shard: str, dot: str = ".") -> str:

@@ -3,9 +3,9 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from violence_detection import videos
 from violence_detection.cache import Entry
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.normal import normal_class, plain
 
 
 def mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
@@ -22,8 +22,8 @@ def mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
         CacheError: If a label is none of the classes.
     """
     labels = sorted(set(labels))
-    called = {videos.plain(name): name for name in classes}
-    found = {label: called.get(videos.plain(label)) for label in labels}
+    called = {plain(name): name for name in classes}
+    found = {label: called.get(plain(label)) for label in labels}
     if not all(found.values()) and len(classes) == 2 and len(labels) == 2:
         found = _of_two(classes, labels)
     over = [label for label in labels if not found[label]]
@@ -37,7 +37,7 @@ def mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
 
 def _of_two(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | None]:
     try:
-        normal = videos.normal_class(labels)
+        normal = normal_class(labels)
     except ConfigError:
         return dict.fromkeys(labels)
     return {label: classes[0] if label == normal else classes[1] for label in labels}

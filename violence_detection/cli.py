@@ -9,6 +9,7 @@ from violence_detection.commands.cross_dataset import cross_dataset
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
+from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
 from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
@@ -43,6 +44,7 @@ for command in (
     robustness,
     label,
     predict,
+    export,
     demo,
 ):
     main.add_command(command)

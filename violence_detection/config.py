@@ -21,6 +21,7 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "ExtractConfig",
     "FeatureConfig",
     "LabelConfig",
@@ -60,6 +61,26 @@ class EvaluateConfig(Config):
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    group_pattern: str | None = same_as(
+        FeatureConfig,
+        "group_pattern",
+        "Regular expression on a video's path, whose first group (or match) names the recording, "
+        "in place of what the features say.",
+    )
+    group_near_duplicates: bool = option(
+        False,
+        "Take recordings of which videos look alike for one.",
+    )
+    near_bits: float = same_as(
+        CheckConfig,
+        "near_bits",
+        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for near-duplicates on both sides; it "
+        "decodes each once.",
+    )
     operating_point: str | None = option(
         None,
         "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
@@ -87,6 +108,10 @@ class EvaluateConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        if self.group_near_duplicates and not self.pictures:
+            raise ConfigError(
+                "`group_near_duplicates` must come with pictures. Received: pictures=False"
+            )
         asked = self.operating_point or ""
         if self.set_threshold and not asked:
             raise ConfigError(
@@ -123,6 +148,11 @@ class CompareConfig(Config):
         EvaluateConfig,
         "bootstrap",
         "Resamples of the recordings behind each interval.",
+    )
+    pictures: bool = same_as(
+        EvaluateConfig,
+        "pictures",
+        "Look at the videos, where they are still there, for near-duplicates on both sides.",
     )
 
 
@@ -225,6 +255,91 @@ class RobustnessConfig(Config):
         return [
             parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)
         ]
+
+
+@dataclass(frozen=True)
+class ExportConfig(Config):
+    """Settings of `export`."""
+
+    format: str = option("saved_model", "What is written.", shelf="formats")
+    scope: str = option(
+        "end-to-end",
+        "What is in it: everything from uint8 frames to a probability, or the classifier alone, "
+        "on features.",
+        choices=("end-to-end", "classifier"),
+    )
+    output: str | None = option(
+        None, "Folder for exports; default: `export` in the run's.", path=True
+    )
+    precision: str = option(
+        "float32",
+        "Of the weights and, with int8, of what is computed; tflite alone has others than "
+        "float32.",
+        choices=("float32", "float16", "int8"),
+    )
+    prune: float = option(
+        0.0,
+        "Share of the weights of every layer, the smallest, that becomes 0.",
+        low=0.0,
+        high=0.95,
+    )
+    cluster: int | None = option(
+        None, "Values that the weights of a layer may have.", low=2, high=256
+    )
+    height: int | None = option(
+        None,
+        "Of the frames that will be given; default: the validation videos' commonest, brought "
+        "to a width of 640 at most.",
+        low=16,
+        high=4320,
+    )
+    width: int | None = option(None, "The same for the width.", low=16, high=7680)
+    fps: float | None = option(
+        None,
+        "Frames per second that will be given, where a stream looks at more than the sampled "
+        "ones; default: the validation videos' commonest.",
+        above=0.0,
+        high=240.0,
+    )
+    clips: int = option(
+        200, "Validation videos to check the file on, at most.", low=1, high=100_000
+    )
+    videos: str | None = option(
+        None,
+        "Folder of the videos, where it is not where it was at extraction.",
+        path=True,
+    )
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features; default: the one that the run was trained on.",
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind the interval of what int8, --prune and --cluster "
+        "cost.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        if (self.height is None) != (self.width is None):
+            raise ConfigError(
+                "`height` and `width` must be given together. Received: "
+                f"height={self.height}, width={self.width}"
+            )
+        for name in ("height", "fps"):
+            if self.scope == "classifier" and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"`{name}` must come with scope=end-to-end: a classifier takes features. "
+                    f"Received: scope={self.scope}"
+                )
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,12 @@ def plan(
 
 def _folder(config: CrossDatasetConfig) -> KeptFolder:
     folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    return KeptFolder(folder, "cross_dataset.json", "matrix of datasets")
+    return KeptFolder(
+        folder,
+        "cross_dataset.json",
+        "matrix of datasets",
+        settings=CrossDatasetConfig,
+    )
 
 
 # -- the datasets

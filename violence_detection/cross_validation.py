@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, fold_report, runtime
+from violence_detection import files, fold_report, leaks, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
+from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
 from violence_detection.kept_folder import KeptFolder
 from violence_detection.runs import read_json
@@ -44,22 +45,25 @@ def cross_validate(
     # -- where, on what, from what
     kept = _choose(config)
     folder = kept.dir
-    machine = runtime.start_training(config)
-    judge = Judge(config, machine, folder)
+    runtime.import_tensorflow()
+    judge = Judge(config, None, folder)
 
     # -- the folds
-    with kept.held():
+    judge.check_operating_point()
+    with kept.held(), FoldPool(config, judge, folder) as pool:
         if force or not kept.begun:
-            judge.check_buildable()
+            pool.check_buildable()
         kept.begin(judge.identity, force=force)
-        judged = []
-        for number, fold in enumerate(judge.folds, 1):
-            one = judge.kept(fold)
-            if one is None:
-                log.info(f"Fold {number} of {len(judge.folds)}: {fold.name}")
-                one = judge.judge(fold)
-            judged.append(one)
-            done = number == len(judge.folds)
+        judge.sweep()
+        found = {fold.name: judge.kept(fold) for fold in judge.folds}
+        missing = [fold for fold in judge.folds if found[fold.name] is None]
+        judged = [one for one in found.values() if one]
+        if judged:
+            results = _write(folder, config, judge, judged, done=not missing)
+        for fold, learned, answers in pool.learned(missing):
+            found[fold.name] = judge.completed(fold, learned, answers)
+            judged = [one for one in found.values() if one]
+            done = len(judged) == len(found)
             results = _write(folder, config, judge, judged, done=done)
         for line in results["warnings"]:
             log.warning(line)
@@ -70,7 +74,8 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `cross-validate` would do; nothing is written."""
     kept = _choose(config)
     runtime.import_tensorflow()
-    judge = Judge(config, None, kept.dir)
+    judge = Judge(config, None, kept.dir, looks=False)
+    judge.check_operating_point()
     if kept.begun and not force:
         kept.check_same(judge.identity)
     return {
@@ -90,7 +95,7 @@ def _choose(config: CrossValidateConfig) -> KeptFolder:
     if config.features is None:
         raise ConfigError("--features must be given. Received: none")
     folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    return KeptFolder(folder, _RECORD, "cross-validation")
+    return KeptFolder(folder, _RECORD, "cross-validation", settings=CrossValidateConfig)
 
 
 def _write(
@@ -138,6 +143,7 @@ def _write(
         "videos": len(judge.clips),
         "recordings": len(set(judge.clips.groups)),
         "recordings_known": judge.is_known,
+        "grouped_by": judge.grouped_by,
         "classes": judge.classes,
         "features": str(Path(config.features)),
         "effective": judged[-1].effective,
@@ -158,14 +164,21 @@ def _judgement(
 ) -> dict[str, Any]:
     """Pooled answers, whether the folds are clean, and what there is to warn of."""
     pooled = results.pooled(seed=config.seed)
-    copies = results.copies()
+    entries = judge.clips.entries
+    found = leaks.across(entries, results.draws(), judge.alike)
     warnings = results.warnings(pooled)
-    if grouped and copies:
-        warnings.append(
-            f"{counted(copies, 'video')} have the bytes of another, in another fold: the numbers "
-            "are too good."
-        )
+    for paths, what in (
+        (found.identical, "have the bytes of another"),
+        (found.near_duplicates, "look like another of another recording"),
+    ):
+        if grouped and paths:
+            warnings.append(
+                f"{counted(len(paths), 'video')} {what}, in another fold: the numbers are too good."
+            )
+    if not found.searched:
+        log.info(f"Near-duplicates were not all looked for: {found.reason}.")
     if not grouped or not judge.is_known:
         warnings.append(f"{judge.note(grouped)[0].upper()}{judge.note(grouped)[1:]}.")
-    clean = grouped and judge.is_known and not copies
-    return {"pooled": pooled, "clean": clean, "warnings": warnings}
+    told = found.as_dict()
+    told["clean"] = grouped and judge.is_known and found.clean
+    return {"pooled": pooled, **told, "warnings": warnings}

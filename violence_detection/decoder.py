@@ -27,11 +27,11 @@ _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 
 # FFmpeg reads playlists too, whatever their names: those open other files, or themselves until
 # it crashes. And it takes some noise for a video, in formats that have no signature.
-_FORMATS = (
+FORMATS = (
     "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
     "mxf,nut,ogg,rm,vc1,wtv"
 )
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{_FORMATS}")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{FORMATS}")
 
 # Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
@@ -52,7 +52,7 @@ _ATTEMPTS = 64  # packets in a row that cannot be decoded
 # A stream may be a playlist; what it opens is on the network, never a file.
 _STREAM_OPTIONS = "|".join(
     [
-        f"format_whitelist;{_FORMATS},hls,mpjpeg,rtsp,sdp",
+        f"format_whitelist;{FORMATS},hls,mpjpeg,rtsp,sdp",
         "protocol_whitelist;http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy",
         "rtsp_transport;tcp",
     ]

@@ -15,6 +15,7 @@ from violence_detection import (
     delong,
     figures,
     files,
+    grouping,
     leaks,
     metrics,
     model,
@@ -24,10 +25,12 @@ from violence_detection import (
     scrutiny,
     thresholds,
     training_run,
+    videos,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.grouping import Grouping
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
 
@@ -58,7 +61,8 @@ def evaluate(
     run = Run.open(run_dir)
     trained = run.config()
     cache = features_of(run, config.features)
-    entries = split_entries(run, cache, config.split)
+    recordings = _recordings(cache, config)
+    entries = recordings.of(split_entries(run, cache, config.split))
     clips = dataset.read_clips(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
     identity = identity_of(run, entries)
@@ -76,8 +80,14 @@ def evaluate(
     predicted = model.decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
-    found = leaks.find_leaks(
-        run, entries, config.split, same_dataset=leaks.is_same_dataset(run, cache)
+    found = leaks.between(
+        run,
+        cache,
+        entries,
+        config.split,
+        groups=recordings.groups,
+        pictures=config.pictures,
+        most_bits=config.near_bits,
     )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
@@ -90,9 +100,9 @@ def evaluate(
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": dataset.knows_recordings(cache),
-        "clean": not found,
-        "leaks": found,
+        "grouped": recordings.known,
+        "grouped_by": recordings.source,
+        **found.as_dict(),
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
         **examined,
@@ -142,6 +152,8 @@ def plan(
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
+    if config.group_pattern is not None:
+        videos.named_by(config.group_pattern, [entry.path for entry in entries])
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, identity_of(run, entries), force=force)
     thresholds.Judge(run, _own_features(run, cache, config), config)
@@ -183,6 +195,18 @@ def _own_features(
     if config.operating_point is None or leaks.is_same_dataset(run, cache):
         return cache
     return features_of(run)
+
+
+def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
+    """Of all videos of the cache, as they are asked for."""
+    entries, found = dataset.usable_entries(cache), None
+    if config.group_near_duplicates:
+        found, _ = grouping.look(
+            cache, entries, pictures=True, most_bits=config.near_bits
+        )
+    return grouping.choose(
+        cache, entries, pattern=config.group_pattern, by_likeness=found
+    )
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
@@ -272,7 +296,11 @@ def _calibration(
         calibration.expected_calibration_error(violent, 1 - one[:, 0])
         for one in (probability, as_trained)
     )
-    return {"calibration_error": error, "calibration_error_as_trained": before}
+    return {
+        "calibration_error": error,
+        "calibration_error_as_trained": before,
+        "brier_score": calibration.brier_score(violent, 1 - probability[:, 0]),
+    }
 
 
 def undefined_rates(

@@ -18,11 +18,6 @@ from violence_detection.units import counted
 from violence_detection.videos import Video
 
 FILE = "sights.npz"
-_NOTHING = Sights(
-    np.zeros((0, 2), np.int32),
-    np.zeros((0, sights.SIDE, sights.SIDE, 3), np.float32),
-    np.zeros((0, sights.MOMENTS), np.float32),
-)
 
 
 @dataclass(frozen=True)
@@ -60,13 +55,15 @@ def of(
     keys = [_key(entry) for entry in entries]
     before = _load(path)
     lacking = [row for row, key in enumerate(keys) if key not in before]
-    seen, reason = _look(cache, [entries[row] for row in lacking])
-    found = before | {keys[lacking[number]]: one for number, one in seen.items()}
-    if seen:
-        with contextlib.suppress(
-            ViolenceDetectionError
-        ):  # they are looked at again, then
-            _save(path, found)
+    found, seen = dict(before), {}
+    try:
+        reason = _look(cache, [entries[row] for row in lacking], seen)
+    finally:  # what was seen is kept, also where an interruption ends it
+        found |= {keys[lacking[number]]: one for number, one in seen.items()}
+        if seen:
+            # Where it cannot be, they are looked at again.
+            with contextlib.suppress(ViolenceDetectionError):
+                _save(path, found)
     rows = [row for row, key in enumerate(keys) if key in found]
     return Glances(
         np.array(rows, np.int64), _stacked([found[keys[row]] for row in rows]), reason
@@ -74,15 +71,20 @@ def of(
 
 
 def present(
-    cache: FeatureCache, entries: Sequence[Entry]
+    cache: FeatureCache, entries: Sequence[Entry], root: str | Path | None = None
 ) -> tuple[Path, list[Video | None], str]:
     """The videos behind some features, where they are still there as they were.
+
+    Args:
+        cache: Which names the folder of the videos.
+        entries: Rows of its manifest.
+        root: The folder, where it has moved.
 
     Returns:
         Their folder; each, or None for one that is gone or has another size; and what is to be
         said of those, nothing where there are none.
     """
-    root = Path(cache.settings()["dataset"]["dir"])
+    root = Path(root or cache.settings()["dataset"]["dir"])
     none: list[Video | None] = [None] * len(entries)
     if not root.is_dir():
         return root, none, f"their folder {root} is not there"
@@ -106,22 +108,23 @@ def present(
 
 
 def _look(
-    cache: FeatureCache, entries: Sequence[Entry]
-) -> tuple[dict[int, tuple[np.ndarray, ...]], str]:
-    """What is seen of some videos, by row, and why not of all."""
+    cache: FeatureCache,
+    entries: Sequence[Entry],
+    seen: dict[int, tuple[np.ndarray, ...]],
+) -> str:
+    """Put what is seen of some videos, by row, into `seen`; why it is not of all."""
     if not entries:
-        return {}, ""
+        return ""
     root, there, reason = present(cache, entries)
     rows = [row for row, video in enumerate(there) if video]
     chosen = [there[row] for row in rows]
     paths = [(root / one.path, one.start_s, one.end_s) for one in chosen]
-    seen = {}
     for row, sight in zip(rows, sights.look_at(paths) if paths else (), strict=True):
         if isinstance(sight, VideoError):
             reason = f"the videos cannot be read ({there[row].key}: {sight})"
         else:
             seen[row] = sight
-    return seen, reason
+    return reason
 
 
 def _key(entry: Entry) -> str:
@@ -138,7 +141,7 @@ def _size(path: Path) -> int:
 
 
 def _stacked(seen: Sequence[tuple[np.ndarray, ...]]) -> Sights:
-    return Sights(*map(np.stack, zip(*seen, strict=True))) if seen else _NOTHING
+    return Sights(*map(np.stack, zip(*seen, strict=True))) if seen else Sights.none()
 
 
 def _save(path: Path, found: dict[str, tuple[np.ndarray, ...]]) -> None:
@@ -159,7 +162,7 @@ def _load(path: Path) -> dict[str, tuple[np.ndarray, ...]]:
         rows = zip(*columns, strict=True)
         sound = all(
             column.shape[1:] == empty.shape[1:]
-            for column, empty in zip(columns, vars(_NOTHING).values(), strict=True)
+            for column, empty in zip(columns, vars(Sights.none()).values(), strict=True)
         )
         return dict(zip(keys, rows, strict=True)) if sound else {}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):

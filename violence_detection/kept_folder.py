@@ -9,9 +9,12 @@ from typing import Any
 from violence_detection import files, locks, provenance
 from violence_detection.errors import ConfigError
 from violence_detection.runs import read_json
+from violence_detection.settings import Config
 
 _LOCK = ".lock"
-_FREE = frozenset("name checkpoint_dir features".split())  # names and places
+_FREE = frozenset(
+    "name checkpoint_dir features jobs".split()
+)  # names, places, and how fast
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class KeptFolder:
     Attributes:
         record: Name of that file.
         what: What the folder holds, for messages: "cross-validation".
+        settings: Of the command; one that the record does not know had its default.
     """
 
     dir: Path
     record: str
     what: str
+    settings: type[Config]
 
     def __post_init__(self) -> None:
         """
@@ -86,12 +91,14 @@ class KeptFolder:
             ConfigError: If what is there is of other settings, features or videos.
         """
         recorded = read_json(self.dir / self.record)
-        settings = recorded.get("settings") or {}
+        defaults = {one.name: one.default for one in self.settings.settings()}
+        settings = defaults | (recorded.get("settings") or {})
         for name, value in identity["settings"].items():
-            if name not in _FREE and value != settings.get(name):
+            before = settings.get(name)
+            if name not in _FREE and value != before:
                 raise ConfigError(
                     f"{self.dir} must be gone on with by its own settings, {name}="
-                    f"{settings.get(name)}, or --force or another --name be given. Received: "
+                    f"{before}, or --force or another --name be given. Received: "
                     f"{name}={value}"
                 )
         for name in identity.keys() - {"settings"}:

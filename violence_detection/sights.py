@@ -1,5 +1,5 @@
 """What a glance at a video shows, and no person would call seeing: its size, its mean picture, how
-much moves in it."""
+much moves in it, and what it could be known again by."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -11,14 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import isolation, progress
+from violence_detection import isolation, likeness, progress
 from violence_detection.decoder import opened
 from violence_detection.errors import VideoError
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import Calls
 
 SIDE = 16  # of the mean picture, in pixels
-MOMENTS = 8
+MOMENTS = likeness.MOMENTS
+_DULL = 12 / 255
 _TIMEOUT_S = 600.0
 
 
@@ -31,11 +32,13 @@ class Sights:
         pictures: float32 (N, 16, 16, 3) in [0, 1], the mean of 8 pictures, squeezed.
         energies: float32 (N, 8) in [0, 1], at 8 moments how much of the picture changes within
             0.13 s.
+        hashes: uint64 (N, 8), of the 8 pictures; see `likeness`.
     """
 
     sizes: np.ndarray
     pictures: np.ndarray
     energies: np.ndarray
+    hashes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -46,6 +49,21 @@ class Sights:
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return cls(*map(np.concatenate, columns))
 
+    @classmethod
+    def none(cls) -> Self:
+        """Of no video."""
+        return cls(
+            np.zeros((0, 2), np.int32),
+            np.zeros((0, SIDE, SIDE, 3), np.float32),
+            np.zeros((0, MOMENTS), np.float32),
+            np.zeros((0, MOMENTS), np.uint64),
+        )
+
+    @property
+    def is_dull(self) -> np.ndarray:
+        """Whether there is nothing in a picture to know it by, bool (N,)."""
+        return np.ptp(self.pictures, axis=(1, 2, 3)) < _DULL
+
     @property
     def brightness(self) -> np.ndarray:
         """Mean luma of each video, float64 (N,), of 0 to 255 (ITU-R BT.601)."""
@@ -55,7 +73,7 @@ class Sights:
 
 def look_at(
     videos: Sequence[tuple[Path, float | None, float | None]],
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray] | VideoError]:
+) -> Iterator[tuple[np.ndarray, ...] | VideoError]:
     """A glance at each of some videos, or parts of them, as (path, start_s, end_s); or why
     there is none."""
 
@@ -80,8 +98,8 @@ def look_at(
 
 def glance(
     path: Path, start_s: float | None = None, end_s: float | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Size, mean picture and energies of one video; see `Sights`.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Size, mean picture, energies and hashes of one video; see `Sights`.
 
     Raises:
         VideoError: If it cannot be read.
@@ -89,12 +107,14 @@ def glance(
     with opened(path) as video:
         next(iter(video))
         height, width, _ = video.retrieve().shape
-    pictures = _reader().read(path, start_s, end_s).pictures.astype(np.float32) / 255
-    rgb, motion = pictures[:, 0], pictures[:, 1]
+    seen = _reader().read(path, start_s, end_s).pictures
+    thumbs = [likeness.thumb_of(picture[..., ::-1]) for picture in seen[:, 0]]
+    rgb, motion = (seen[:, kind].astype(np.float32) / 255 for kind in (0, 1))
     return (
         np.array([width, height], np.int32),
         rgb.mean(axis=0),
         motion.mean(axis=(1, 2, 3)),
+        likeness.hash_of(np.stack(thumbs)),
     )
 
 

@@ -22,6 +22,7 @@ from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.lesson import Lesson
+from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
@@ -194,7 +195,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         folder = videos.read_folder(
             Path(config.dataset_path), group_pattern=config.group_pattern
         )
-        videos.normal_class(folder.labels, config.normal_class)
+        normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
@@ -252,5 +253,5 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
         raise CacheError(
             f"There must be readable videos of two classes. Received: {', '.join(labels)}"
         )
-    normal = videos.normal_class(labels, asked)
+    normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]

@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -38,14 +38,6 @@ _SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-_NORMAL_WORDS = frozenset(
-    "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "
-    "background noevent".split()
-)
-_VIOLENT_STEMS = (
-    "violen fight aggress assault attack abus abnormal anomal crime incident threat event"
-).split()
-_NEGATED = re.compile(r"(?:non|not|no)(.+)")
 
 
 @dataclass(frozen=True)
@@ -122,48 +114,6 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     folder = VideoFolder(root, videos, grouping, ungrouped, tuple(notes + more))
     _check_classes(folder)
     return folder
-
-
-def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
-    """The class in which nothing happens: `asked`, else recognised by its name.
-
-    Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
-
-    Raises:
-        ConfigError: If `asked` is not a label, or not exactly one label is recognised.
-    """
-    labels = sorted(set(labels))
-    if asked is not None:
-        if asked not in labels:
-            raise ConfigError(
-                f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
-            )
-        return asked
-    words = {label: plain(label) for label in labels}
-    recognised = [label for label in labels if _is_normal(words[label], words.values())]
-    if len(recognised) != 1:
-        raise ConfigError(
-            "Exactly one class must be recognised as the normal one; name it with "
-            f"--normal-class. Received: {', '.join(labels)}"
-        )
-    return recognised[0]
-
-
-def plain(label: str) -> str:
-    """A label as it is compared with others: case and punctuation do not count."""
-    return re.sub(r"[\W_]+", "", label.casefold())
-
-
-def _is_normal(plain: str, others: Iterable[str]) -> bool:
-    if plain in _NORMAL_WORDS:
-        return True
-    negated = _NEGATED.fullmatch(plain)
-    if not negated:
-        return False
-    rest = negated[1]
-    if rest in _NORMAL_WORDS:
-        return False
-    return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
 
 
 def walk(root: Path) -> tuple[list[str], list[str]]:
@@ -366,27 +316,39 @@ def _located(path: str, depth: int) -> Video:
     return Video(path, label=names[depth], group=path, split=split)
 
 
-def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
-    """The videos with the recordings that `pattern` finds, and how many it does not match."""
+def named_by(pattern: str, paths: Sequence[str]) -> list[str | None]:
+    """The recording that a pattern finds in each path: its first group, or the match.
+
+    Raises:
+        ConfigError: If it is no regular expression, or matches none of them.
+    """
     try:
         expression = re.compile(pattern)
     except re.error as error:
         raise ConfigError(
             f"--group-pattern must be a regular expression. Received: {pattern} ({error})"
         ) from error
-    grouped, matched, alone = [], 0, 0
-    for video in videos:
-        match = expression.search(video.path)
-        name = match and match[1 if expression.groups else 0]
-        matched += bool(name)
-        alone += not name and video.group == video.path and video.start_s is None
-        grouped.append(dataclasses.replace(video, group=name or video.group))
-    if not matched:
+    matches = [expression.search(path) for path in paths]
+    names = [match and match[1 if expression.groups else 0] for match in matches]
+    if not any(names):
         raise ConfigError(
             "--group-pattern must match the videos' paths. Received: "
-            f"{pattern} (matches none of {len(videos)}, e.g. {videos[0].path})"
+            f"{pattern} (matches none of {len(paths)}, e.g. {paths[0]})"
         )
-    return grouped, alone
+    return [name or None for name in names]
+
+
+def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
+    """The videos with the recordings that `pattern` finds, and how many it does not match."""
+    names = named_by(pattern, [video.path for video in videos])
+    pairs = list(zip(videos, names, strict=True))
+    alone = sum(
+        not name and video.group == video.path and video.start_s is None
+        for video, name in pairs
+    )
+    return [
+        dataclasses.replace(video, group=name or video.group) for video, name in pairs
+    ], alone
 
 
 def _check_classes(folder: VideoFolder) -> None:

@@ -199,14 +199,14 @@ class _Section:
             self._held.expect(look)
             self._moment += 1
         done = []
-        while self._fits() and self._is_there(index):
+        while self._fits(_TOUCH) and self._is_there(index):
             done.append(self._next())
         self._forget(index)
         return done
 
     def end(self) -> list[Window]:
         done = []
-        while self._fits():
+        while self._fits(0.5):
             done.append(self._next())
         if self._covered_s < self._duration_s - self._frame_s / 2:
             done.append(self._last())
@@ -242,10 +242,10 @@ class _Section:
 
     # -- windows
 
-    def _fits(self) -> bool:
-        """Whether the next window ends before what was read does."""
+    def _fits(self, slack_frames: float) -> bool:
+        """Whether the next window ends before what was read does, or little later."""
         end_s = self._window * self._plan.stride_s + self._plan.window_s
-        return end_s <= self._duration_s + self._frame_s / 2
+        return end_s <= self._duration_s + slack_frames * self._frame_s
 
     def _is_there(self, read_to: int) -> bool:
         """Whether all frames are that the next window needs."""
@@ -259,6 +259,9 @@ class _Section:
         start_s = self._window * self._plan.stride_s
         self._window += 1
         self._covered_s = start_s + self._plan.window_s
+        touch_s = _TOUCH * self._frame_s
+        if self._covered_s > self._duration_s + touch_s:  # it is the last one
+            self._covered_s = self._duration_s
         return self._made_of(start_s, self._covered_s)
 
     def _last(self) -> Window:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from violence_detection.units import counted
+
 NONE = "none: one class only"
 
 
@@ -64,12 +66,6 @@ def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     return f"{result[name] if value is None else value:.1%}"
 
 
-def leaked(leaks: list[str]) -> str:
-    return f"some of these ({leaks[0]}" + (
-        f" and {len(leaks) - 1} more)" if leaks[1:] else ")"
-    )
-
-
 def aligned(rows: list[list[str]]) -> list[str]:
     """Rows of a table, each column as wide as it must be, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -100,3 +96,17 @@ def mapping_lines(class_mapping: dict[str, str]) -> list[str]:
     """What the videos' labels are called by the run, where that is something else."""
     told = [f"{label} is taken for {name}" for label, name in class_mapping.items()]
     return [f"classes     {', '.join(told)}"] if told else []
+
+
+def leaked(result: dict[str, Any]) -> str:
+    """`2 recordings and 1 near-duplicate, e.g. recording A`."""
+    words = {
+        "recordings": "recording",
+        "identical": "identical file",
+        "near_duplicates": "near-duplicate",
+    }
+    counts = result["leak_counts"]
+    told = [counted(counts[name], word) for name, word in words.items() if counts[name]]
+    *before, last = told
+    listed = " and ".join(filter(None, (", ".join(before), last)))
+    return f"{listed}, e.g. {result['leaks'][0]}"

@@ -62,7 +62,8 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     for one in protocols:
         rows = [row for row in result["by_fold"] if row["grouped"] == one["grouped"]]
         lines += ["", f"folds       {one['note']}", *_fold_lines(rows, one)]
-    lines += ["", *_comparison_lines(protocols), ""]
+    lines += ["", *_comparison_lines(protocols), "", *map(_rates_line, protocols)]
+    lines += [*map(_trust_line, protocols), ""]
     lines += [f"left out    {line}" for line in result["left_out"]]
     lines += [f"warning     {line}" for line in result["warnings"]]
     tables = (result["folds_csv"], result["predictions_csv"])
@@ -111,7 +112,7 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
 def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     """Model and baselines, the answers of all folds pooled, with intervals over recordings;
     grouped and random folds side by side."""
-    kinds = ["grouped" if one["grouped"] else "random" for one in protocols]
+    kinds = [_kind(one) for one in protocols]
     heads = [
         head
         for kind in kinds
@@ -127,6 +128,39 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
         + ("; those of random folds are too good" if "random" in kinds else ""),
         *wording.aligned([["", *heads], *rows]),
     ]
+
+
+def _kind(one: dict[str, Any]) -> str:
+    return "grouped" if one["grouped"] else "random"
+
+
+def _rates_line(one: dict[str, Any]) -> str:
+    """What the model finds and at what price, each fold at its own threshold."""
+    found = one["pooled"]["model"]
+    recall, price = (
+        f"{'none' if found[name] is None else format(found[name], '.1%')} "
+        f"({wording.span(found[f'{name}_ci'], '.1%')})"
+        for name in ("recall", "false_positive_rate")
+    )
+    return (
+        f"{_kind(one):11s} recall {recall}, false positive rate {price}, calibration error "
+        f"{found['calibration_error']:.3f}, Brier score {found['brier_score']:.3f}"
+    )
+
+
+def _trust_line(one: dict[str, Any]) -> str:
+    """What is in several folds, or what was not looked for."""
+    if any(one["leak_counts"].values()):
+        return f"trust       NOT CLEAN: in several {_kind(one)} folds are {wording.leaked(one)}"
+    looked = (
+        "no recording, identical file or near-duplicate"
+        if one["near_duplicates_searched"]
+        else "no recording or identical file"
+    )
+    line = f"trust       {looked} is in several {_kind(one)} folds"
+    if not one["near_duplicates_searched"]:
+        line += f"; near-duplicates were not all looked for: {one['near_duplicates_reason']}"
+    return line
 
 
 def _cells(scores: dict[str, Any]) -> list[str]:

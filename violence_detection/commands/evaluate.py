@@ -63,7 +63,8 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"recall      {recalls}",
         *wording.threshold_lines(result),
         *_alarm_lines(result),
-        f"calibrated  error {result['calibration_error']:.3f}, temperature "
+        f"calibrated  error {result['calibration_error']:.3f}, Brier score "
+        f"{result['brier_score']:.3f}, temperature "
         f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
         *_baseline_lines(result),
@@ -132,7 +133,12 @@ def _baseline_lines(result: dict[str, Any]) -> list[str]:
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: the run has learned from {wording.leaked(result['leaks'])}"
+        return f"trust       NOT CLEAN: on both sides are {wording.leaked(result)}"
     if not result["grouped"]:
         return "trust       recordings are not all known: clips of one may be on both sides"
-    return "trust       clean: no recording on both sides"
+    if not result["near_duplicates_searched"]:
+        return (
+            "trust       no recording or identical file on both sides; near-duplicates were not "
+            f"looked for: {result['near_duplicates_reason']}"
+        )
+    return "trust       clean: no recording, identical file or near-duplicate on both sides"
