@@ -16,8 +16,8 @@ ORDER = """
 errors units files parts hosts points settings feature_config train_config predict_config config
 fold_config search runs
 SHELVES
-runtime locks provenance kept_folder peers schedule metrics operating alarms calibration delong
-paired canvas figures pages findings report fold_report progress child isolation
+runtime locks provenance kept_folder peers schedule metrics operating segments alarms calibration
+delong paired canvas figures pages findings report fold_report progress child isolation
 normal videos splits pyav decoder seeking focus views pictures frames altering likeness sights
 inspection cache shards kept_splits known extractor worker altered cluster extraction features
 packed dataset class_names batching model attention origin selection validation averaging
@@ -26,7 +26,7 @@ model_card seeds training
 folds pruning trials tuning
 glances grouping leaks
 baselines fold_results fold_judge fold_pool cross_validation
-held_frames windows sources footage assembly segments subtitles encoders annotation outputs
+held_frames windows sources footage assembly subtitles encoders annotation outputs
 predictor prediction normal_footage
 mistakes blurring contact_sheet baseline_judge scrutiny
 thresholds evaluation comparison cross_dataset robust_scores robustness labelling

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from violence_detection.units import TOUCH_S
 
-_LOWER_SHARE = 0.75  # of the threshold, where no lower one is given
+LOWER_SHARE = 0.75  # of the threshold, where no lower one is given
 
 
 def lower_of(threshold: float) -> float:
     """The lower threshold that goes with an upper one where none is given."""
-    return _LOWER_SHARE * threshold
+    return LOWER_SHARE * threshold
 
 
 def segments(
