@@ -107,13 +107,25 @@ def test_the_whole_way_says_what_the_contract_says(way):
         0,
     )
     assert way["trained"]["epochs_run"] == 2
-    assert way["evaluated"]["clean"] is True
+    counts = way["evaluated"]["leak_counts"]  # clips drawn by one hand look alike
+    assert (counts["recordings"], counts["identical"]) == (0, 0)
     for name in ("features", "run"):
         assert Path({**extracted, **way["trained"]}[name]).is_absolute()
     assert Path(way["evaluated"]["report"]).is_file()
     assert {"path", "probability", "label", "windows", "segments", "error"} <= set(
         way["predicted"]["videos"][0]
     )
+
+
+def test_an_evaluation_looks_at_the_videos(way):
+    judged = way["evaluated"]
+    assert {"recording", "resolution", "brightness"} <= judged["errors_by"].keys()
+    assert {"metadata", "mean_picture", "motion_energy"} <= judged["baselines"].keys()
+    assert judged["baselines_left_out"] == judged["errors_left_out"] == []
+    page = Path(judged["report"]).read_text()
+    wrong = 1 - judged["accuracy"] > 0
+    assert ("data:image/jpeg;base64," in page) is wrong
+    assert (Path(way["trained"]["run"]) / "MODEL_CARD.md").is_file()
 
 
 def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):

@@ -258,7 +258,7 @@ def test_baselines_stand_beside_the_model(page):
 
 def test_errors_by_recording_list_those_with_some(page):
     text = words(page())
-    assert "rec&lt;1&gt; 20 3 2 25.0% 11.2% – 46.9%" in text
+    assert "rec&lt;1&gt; 25.0% 11.2% – 46.9% 20 3 2" in text
     assert "1 of 2 without an error." in text
 
 

@@ -2,9 +2,9 @@
 and whatever moves is shown in coarse blocks.
 
 On surveillance footage a face is often smaller than any detector finds. So the two go together:
-what is guaranteed is that a place which changes between the pictures shown has no detail finer
-than 1/48 of the picture's width. A person who does not move and whose face is not found is not
-covered.
+what is guaranteed is that a place which differs between the pictures shown by more than 6 grey
+levels on average has no detail finer than 1/48 of the picture's width. A person who does not move,
+or is as dark as what is behind, and whose face is not found, is not covered.
 """
 
 import functools

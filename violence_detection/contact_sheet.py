@@ -35,7 +35,7 @@ _LONG_FRAMES = 900  # in a longer video, frames are reached by seeking
 _TILE_PX = (192, 144)  # that a frame must fit into
 _GAP_PX = 4
 _QUALITY = 70  # of JPEG: a strip of eight frames has about 60 kB
-_TIMEOUT_S = 120.0
+_TIMEOUT_S = 600.0
 
 
 def of(
