@@ -1,6 +1,5 @@
 """Baselines see what their names say, learn from the other folds, and do without the videos."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from conftest import draw_features, draw_video
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from violence_detection import baselines, dataset, files, sights
+from violence_detection import baselines, dataset, sights
 from violence_detection.baselines import Baselines
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.dataset import Clips
@@ -29,6 +28,7 @@ def sights_with(count, *, pictures=None, energies=None) -> Sights:
         np.full((count, 2), 64, np.int32),
         np.zeros((count, 16, 16, 3), np.float32) if pictures is None else pictures,
         np.zeros((count, 8), np.float32) if energies is None else energies,
+        np.zeros((count, 8), np.uint64),
     )
 
 
@@ -37,37 +37,6 @@ def entries_with(values, **settings) -> list[Entry]:
         Entry(f"{n}.mp4", "normal", "r", "", **settings | {"size": int(value)})
         for n, value in enumerate(values)
     ]
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory) -> Path:
-    """Fights are brighter and larger than the rest."""
-    root = tmp_path_factory.mktemp("videos")
-    for number in range(3):
-        draw_video(root / "fight" / f"{number}.mp4", size=(96, 64), frames=30)
-        draw_video(root / "normal" / f"{number}.mp4", size=(64, 48), seed=number)
-    return root
-
-
-@pytest.fixture
-def cache(tmp_path, videos) -> tuple[FeatureCache, list[Entry]]:
-    """A cache that names the folder of videos, and its rows."""
-    folder = draw_features(
-        tmp_path / "cache" / "drawn" / "space",
-        dataset={"name": "d", "dir": str(videos)},
-    )
-    paths = sorted(videos.rglob("*.mp4"))
-    entries = [
-        Entry(
-            path.relative_to(videos).as_posix(),
-            path.parent.name,
-            path.stem,
-            "",
-            size=path.stat().st_size,
-        )
-        for path in paths
-    ]
-    return FeatureCache.open(folder), entries
 
 
 # -- golden
@@ -156,22 +125,14 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
 # -- the videos
 
 
-def test_a_glance_has_size_picture_and_motion(videos, tmp_path):
-    size, picture, energies = sights.glance(videos / "fight" / "0.mp4")
+def test_a_glance_has_size_picture_and_motion(seen_videos, tmp_path):
+    size, picture, energies, hashes = sights.glance(seen_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0
+    assert (hashes.shape, hashes.dtype) == ((8,), np.uint64)
     still = draw_video(tmp_path / "still.mp4", frames=1)
     assert sights.glance(still)[2].max() == 0
-
-
-def test_sights_are_kept_where_the_run_is(cache, tmp_path, monkeypatch):
-    kept = tmp_path / "run" / "sights.npz"
-    found = baselines.sights_of(*cache, kept)
-    assert found.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
-    monkeypatch.setattr(Sights, "of", None)
-    again = baselines.sights_of(*cache, kept)
-    np.testing.assert_array_equal(again.pictures, found.pictures)
 
 
 def test_without_the_videos_it_is_said(features_dir):
@@ -184,47 +145,41 @@ def test_without_the_videos_it_is_said(features_dir):
     ]
 
 
+def test_videos_that_were_not_seen_are_not_learned_from(features_dir, rng):
+    clips = clips_of(features_dir)
+    test, seen = np.array([3, 30]), np.array([*range(3, 31, 3), *range(2, 32, 4)])
+    seen, train = np.unique(seen), np.setdiff1d(np.arange(32), test)
+    pictures = rng.uniform(size=(32, 16, 16, 3)).astype(np.float32)
+    some = sights_with(len(seen), pictures=pictures[seen])
+    made = Baselines(clips, 2, some, seen)
+    whole = Baselines(clips, 2, sights_with(32, pictures=pictures))
+    np.testing.assert_array_equal(
+        made.answers("mean_picture", train, test, seed=1),
+        whole.answers("mean_picture", np.intersect1d(train, seen), test, seed=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "warned"), [([0.5, 0.6], 0), ([0.5, 0.8], 1), ([0.5, 0.9], 1)]
+)
+def test_a_baseline_of_the_source_that_comes_close_is_warned_of(theirs, warned):
+    pooled = {"model": {"accuracy_ci": [0.8, 0.9]}, "linear": {"accuracy_ci": [0, 1]}}
+    pooled["metadata"] = {"accuracy_ci": theirs}
+    lines = baselines.source_warnings(pooled, "model")
+    assert len(lines) == warned
+    assert all("may have learned the source" in line for line in lines)
+
+
 # -- hostile
 
 
-def test_videos_that_changed_are_not_looked_at(cache, videos, tmp_path):
-    opened, entries = cache
+def test_sights_of_some_videos_are_none_for_baselines(
+    seen_cache, seen_videos, tmp_path
+):
+    opened, entries = seen_cache
     entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
     told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
-    assert told == f"not in {videos} as before: 1 video of 6"
-
-
-def test_a_folder_that_is_gone_is_told(cache, tmp_path):
-    opened, entries = cache
-    settings = opened.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
-    files.write_json(opened.extraction_path, settings)
-    told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
-    assert told == "their folder /nowhere is not there"
-
-
-def test_a_video_that_cannot_be_read_any_more_is_told(cache, videos, tmp_path):
-    opened, entries = cache
-    spoilt = shutil.copytree(videos, tmp_path / "spoilt")
-    broken = spoilt / entries[0].path
-    broken.write_bytes(b"x" * entries[0].size)
-    settings = opened.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
-    files.write_json(opened.extraction_path, settings)
-    kept = tmp_path / "sights.npz"
-    told = baselines.sights_of(opened, entries, kept)
-    assert told.startswith("the videos cannot be read (") and not kept.exists()
-
-
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", b"no archive"])
-def test_torn_sights_are_none(tmp_path, content):
-    path = tmp_path / "sights.npz"
-    path.write_bytes(content)
-    assert Sights.load(path, 3) is None
-
-
-def test_sights_of_other_videos_are_none(tmp_path):
-    sights_with(3).save(tmp_path / "sights.npz")
-    assert Sights.load(tmp_path / "sights.npz", 3)
-    assert Sights.load(tmp_path / "sights.npz", 4) is None
+    assert told == f"not in {seen_videos} as before: 1 video of 6"
 
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):

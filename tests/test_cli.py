@@ -518,7 +518,13 @@ def test_the_commands_are_installed(name):
             "train --features x --epochs 3 --warmup-epochs 3",
             "`warmup_epochs` must be < epochs",
         ),
-        ("evaluate x --split all", "`split` must be one of train, validation, test"),
+        (
+            "evaluate x --split al",
+            "`split` must be one of train, validation, test, all",
+        ),
+        ("robustness x --conditions dark", "No part 'dark' in corruptions/. There are"),
+        ("robustness x --conditions blur,blur", "must name each once. Received: blur"),
+        ("cross-dataset", "Missing argument 'FEATURES...'"),
         ("evaluate", "Missing argument 'RUN'"),
         ("predict x", "Missing argument 'VIDEO...'"),
         (

@@ -1,29 +1,43 @@
 """Nothing is chosen on the fold that is judged, and what is killed ends as what was not."""
 
 import csv
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import draw_features, tree_of
 
-from violence_detection import baselines, cli, cross_validation, files, fold_results
+from violence_detection import (
+    baselines,
+    cli,
+    cross_validation,
+    files,
+    fold_pool,
+    fold_results,
+    videos,
+)
+from violence_detection.cache import FeatureCache
 from violence_detection.cross_validation import cross_validate
-from violence_detection.errors import CacheError, ConfigError
+from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
+from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import MODEL
+from violence_detection.kept_folder import KeptFolder
 
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS = (
-    "repeat fold grouped videos recordings accuracy auc epochs best_epoch threshold "
+    "repeat fold grouped videos recordings accuracy auc epochs best_epoch threshold temperature "
     "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
 )
 CHECK_BUILDABLE = Judge.check_buildable
@@ -56,8 +70,26 @@ def learn(self, fold):
     assert len(lesson.clips["train"])
     rng = np.random.default_rng([fold.repeat, fold.number, fold.grouped])
     violence = rng.random(len(lesson.clips["test"]))
-    learned = {"epochs": 2, "best_epoch": 1, "threshold": 0.5, "effective": {}}
+    learned = {"epochs": 2, "best_epoch": 1, "threshold": 0.5, "temperature": 1.0}
+    learned["effective"] = {}
     return learned, {MODEL: np.stack([1 - violence, violence], axis=1)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    """A process of its own takes seconds to start; those tests that need one start a command."""
+
+    def learned(self, folds):
+        for fold in folds:
+            yield fold, *fold_pool._judge(*self._arguments).learn(fold)
+
+    def check_buildable(self):
+        fold_pool.check_buildable(*self._arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FoldPool, "learned", learned)
+        patch.setattr(FoldPool, "check_buildable", check_buildable)
+        yield
 
 
 @pytest.fixture
@@ -69,7 +101,7 @@ def untrained(monkeypatch):
         judged.append(fold.name)
         return learn(self, fold)
 
-    monkeypatch.setattr(Judge, "_learn", noted)
+    monkeypatch.setattr(Judge, "learn", noted)
     monkeypatch.setattr(Judge, "check_buildable", lambda _: None)
     monkeypatch.setattr(baselines, "_TREES", 2)
     monkeypatch.setattr(fold_results, "_RESAMPLES", 50)
@@ -98,7 +130,7 @@ def test_it_leaves_what_the_contract_says(trained):
     assert result["complete"] and result["clean"]
     left = {path.name for path in (folder / "cv").iterdir()} - {".lock"}
     assert left == set(
-        "folds.csv predictions.csv results.json cross_validation.json folds".split()
+        "folds.csv predictions.csv results.json cross_validation.json folds report.html".split()
     )
 
 
@@ -132,7 +164,7 @@ def test_a_class_that_differs_is_found(trained):
     assert result["baselines"]["majority"]["auc"] == 0.5
     assert result["left_out"] == [
         "The baselines mean_picture and motion_energy are left out, and metadata goes without "
-        "width and height: their folder /drawn is not there."
+        "width and height: 32 videos of 32: their folder /drawn is not there."
     ]
 
 
@@ -328,28 +360,94 @@ def test_two_runs_with_one_seed_are_equal(trained, features_dir, tmp_path):
         assert found[name] == wanted[name]
 
 
-@pytest.mark.slow
-def test_a_killed_one_ends_as_one_that_was_not(features_dir, tmp_path):
-    """SIGKILL as soon as a fold is there, and again."""
-    words = ["cross-validate", "--features", features_dir, "--name", "cv"]
+def started(features, folder: Path, jobs: int) -> subprocess.Popen:
+    words = ["cross-validate", "--features", features, "--name", "cv", "--jobs", jobs]
     words += "--head linear --epochs 2 --batch-size 8 --folds 3".split()
+    words += ["--checkpoint-dir", folder]
     program = "from violence_detection.cli import main; main()"
+    command = [sys.executable, "-c", program, *map(str, words)]
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, stdout=nowhere, stderr=subprocess.PIPE, text=True, process_group=0
+    )
 
-    def started(folder: Path) -> subprocess.Popen:
-        command = [sys.executable, "-c", program, *words, "--checkpoint-dir", folder]
-        nowhere = subprocess.DEVNULL
-        return subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
 
-    assert started(tmp_path / "whole").wait() == 0
-    for wanted in (1, 2):
-        process = started(tmp_path / "cut")
-        while process.poll() is None and len(judged_in(tmp_path / "cut")) < wanted:
-            time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert started(tmp_path / "cut").wait() == 0
+def ended(process: subprocess.Popen) -> tuple[int, str]:
+    said = process.communicate()[1]
+    return process.returncode, said
+
+
+def wait_for(process: subprocess.Popen, happens) -> None:
+    while process.poll() is None and not happens():
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def whole(features_dir, tmp_path_factory) -> Path:
+    """Folds learned one after the other, without a kill."""
+    folder = tmp_path_factory.mktemp("whole")
+    status, said = ended(started(features_dir, folder, 1))
+    assert status == 0, said
+    return folder
+
+
+def check_same(folder: Path, wanted: Path) -> None:
     for name in ("folds.csv", "predictions.csv"):
-        assert left_in(tmp_path / "cut")[name] == left_in(tmp_path / "whole")[name]
+        assert left_in(folder)[name] == left_in(wanted)[name]
+    for path in judged_in(wanted):
+        assert path.read_bytes() == (folder / "cv" / "folds" / path.name).read_bytes()
+
+
+@pytest.mark.slow
+def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
+    whole, features_dir, tmp_path
+):
+    """SIGKILL as soon as a fold is there; no process is left that writes."""
+    process = started(features_dir, tmp_path, 2)
+    wait_for(process, lambda: judged_in(tmp_path))
+    children = children_of(process.pid)
+    os.kill(process.pid, signal.SIGKILL)
+    ended(process)
+    time.sleep(1)
+    assert children and not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    status, said = ended(started(features_dir, tmp_path, 2))
+    assert status == 0, said
+    check_same(tmp_path, whole)
+    assert not (tmp_path / "cv" / "training").exists()
+
+
+@pytest.mark.slow
+def test_a_fold_whose_process_is_killed_is_learned_again(whole, features_dir, tmp_path):
+    process = started(features_dir, tmp_path, 1)
+    wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
+    for pid in children_of(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    status, said = ended(process)
+    assert status == 0, said
+    assert "its process crashed (SIGKILL); it is learned again." in said
+    check_same(tmp_path, whole)
+
+
+@pytest.mark.slow
+def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(
+    whole, features_dir, tmp_path
+):
+    process = started(features_dir, tmp_path, 2)
+    wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
+    os.kill(process.pid, signal.SIGINT)
+    status, said = ended(process)
+    assert status == 130, said
+    assert "start the same command again to go on" in said
+    assert ended(started(features_dir, tmp_path, 2))[0] == 0
+    check_same(tmp_path, whole)
+
+
+def children_of(pid: int) -> list[int]:
+    return [
+        int(child)
+        for path in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in path.read_text().split()
+    ]
 
 
 def judged_in(folder: Path) -> list[Path]:
@@ -361,6 +459,176 @@ def test_members_are_trained_for_every_fold(features_dir, tmp_path):
     result = judge(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
     assert result["complete"] and len(result["by_fold"]) == 2
     assert not (tmp_path / "cv" / "training").exists()
+
+
+# -- what is on both sides
+
+
+def test_a_pattern_groups_the_videos_at_hand(features_dir, tmp_path, untrained):
+    """Recordings by the last digit, instead of those of the features."""
+    result = judge(features_dir, tmp_path, group_pattern=r"(\d)\.mp4$")
+    rows = table(tmp_path, "predictions.csv")
+    assert {row["group"] for row in rows} == set("0123456789")
+    assert result["recordings"] == 10 and result["grouped_by"] == "--group-pattern"
+    sides = {}
+    for row in rows:
+        sides.setdefault(row["group"], set()).add(row["fold"])
+    assert all(len(folds) == 1 for folds in sides.values())
+    assert result["clean"] and not any(result["leak_counts"].values())
+
+
+def test_a_pattern_makes_unknown_recordings_known(tmp_path, untrained):
+    features = draw_features(tmp_path / "drawn" / "space", grouping="none")
+    assert judge(features, tmp_path, group_pattern=r"_(\d+)")["recordings_known"]
+    partly = judge(features, tmp_path, group_pattern=r"train_(\d+)", name="partly")
+    assert not partly["recordings_known"] and not partly["clean"]
+
+
+def test_random_folds_count_the_recordings_on_both_sides(
+    features_dir, tmp_path, untrained
+):
+    result = judge(features_dir, tmp_path, grouped=False)
+    rows = table(tmp_path, "predictions.csv")
+    sides = {}
+    for row in rows:
+        sides.setdefault(row["group"], set()).add(row["fold"])
+    torn = sum(len(folds) > 1 for folds in sides.values())
+    assert result["leak_counts"]["recordings"] == torn > 0
+    assert result["leaks"][0].startswith("recording ") and not result["clean"]
+
+
+@pytest.fixture
+def filmed(tmp_path) -> Path:
+    """Features of clips that are there: 0 and 1 of a class are the same, at another size."""
+    root, rng = tmp_path / "videos", np.random.default_rng(0)
+    for label in ("fight", "noFight"):
+        for number in range(8):
+            if number != 1:
+                scene = rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+            draw_scene(root / label / f"{number}.mp4", scene, side=64 + 16 * number)
+    features = draw_features(
+        tmp_path / "cache" / "drawn" / "space",
+        dataset={"name": "drawn", "dir": str(root)},
+        labels=("noFight", "fight"),
+        counts=(16, 0, 0),
+    )
+    cache = FeatureCache.open(features)
+    rows = []
+    for entry, path in zip(cache.entries(), sorted(root.rglob("*.mp4")), strict=True):
+        key = path.relative_to(root).as_posix()
+        array = cache.read_array(entry, (6, 8))
+        digest = cache.write_arrays(key, array[None])[0]
+        size = path.stat().st_size
+        rows.append(
+            dataclasses.replace(
+                entry,
+                path=key,
+                label=path.parent.name,
+                group=key,
+                size=size,
+                digest=files.sha256_of_file(path),
+                array_digest=digest,
+            )  # fmt: skip
+        )
+    cache.write_manifest(rows)
+    return features
+
+
+def draw_scene(path: Path, scene: np.ndarray, side: int) -> None:
+    """A still of coloured squares, for a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = (side, side * 3 // 4)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 12, size)
+    for _ in range(12):
+        writer.write(cv2.resize(scene, size, interpolation=cv2.INTER_CUBIC))
+    writer.release()
+
+
+def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrained):
+    result = judge(filmed, tmp_path, seed=apart(filmed, tmp_path))
+    assert result["near_duplicates_searched"] and not result["clean"]
+    assert result["leak_counts"]["near_duplicates"] in (2, 4)
+    assert "look like another of another recording" in " ".join(result["warnings"])
+    shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
+                 "--name", "shown", "--seed", apart(filmed, tmp_path))  # fmt: skip
+    assert "NOT CLEAN: in several grouped folds are" in shown.stdout
+    assert "near-duplicates, e.g. look-alike of" in shown.stdout
+
+
+def apart(features, folder) -> int:
+    """A seed that draws 0 and 1 of a class into two folds."""
+    for seed in range(20):
+        made = Judge(config_of(features, folder, seed=seed), None, folder, looks=False)
+        first = {entry.path: entry.split for entry in made.folds[0].entries}
+        if (first["fight/0.mp4"] == "test") != (first["fight/1.mp4"] == "test"):
+            return seed
+    raise AssertionError
+
+
+def test_what_looks_alike_is_kept_together_on_request(filmed, tmp_path, untrained):
+    result = judge(filmed, tmp_path, group_near_duplicates=True)
+    sides = {row["path"]: row["fold"] for row in table(tmp_path, "predictions.csv")}
+    for label in ("fight", "noFight"):
+        assert sides[f"{label}/0.mp4"] == sides[f"{label}/1.mp4"]
+    assert (result["recordings"], result["grouped_by"]) == (14, "likeness")
+    assert result["leak_counts"]["near_duplicates"] == 0
+
+
+def test_what_was_looked_at_once_is_not_looked_at_again(
+    filmed, tmp_path, untrained, monkeypatch
+):
+    first = judge(filmed, tmp_path, name="a")
+    shutil.rmtree(tmp_path / "videos")
+    monkeypatch.setattr(videos, "read_folder", None)
+    again = judge(filmed, tmp_path, name="b")
+    for name in ("leak_counts", "near_duplicates_searched", "baselines"):
+        assert again[name] == first[name]
+
+
+def test_videos_that_are_gone_cannot_be_grouped_by_likeness(features_dir, tmp_path):
+    with pytest.raises(EvidenceError, match="all videos to look at. Received: not 32"):
+        judge(features_dir, tmp_path, group_near_duplicates=True)
+    result = judge_untrained(features_dir, tmp_path)
+    assert not result["near_duplicates_searched"]
+    assert "their folder /drawn is not there" in result["near_duplicates_reason"]
+
+
+def judge_untrained(features, folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Judge, "learn", learn)
+        patch.setattr(Judge, "check_buildable", lambda _: None)
+        return judge(features, folder)
+
+
+# -- operating points
+
+
+def test_a_point_that_no_fold_can_support_is_refused_before_anything(
+    features_dir, tmp_path
+):
+    told = "recall=0.9 must have more to be chosen on.*grouped_repeat_1_fold_1"
+    with pytest.raises(EvidenceError, match=told):
+        judge(features_dir, tmp_path, operating_point="recall=0.9")
+    assert tree_of(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
+    """160 videos of 40 recordings in each fold's validation, none of which is judged."""
+    features = draw_features(
+        tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5
+    )
+    asked = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
+    found = {
+        point: judge(features, tmp_path / point, operating_point=point, **asked)
+        for point in ("recall=0.7", "recall=0.95")
+    }
+    low, high = ([row["threshold"] for row in one["by_fold"]] for one in found.values())
+    assert all(b < a for a, b in zip(low, high, strict=True))
+    recalls = [one["pooled"]["model"]["recall"] for one in found.values()]
+    assert recalls == [pytest.approx(0.7, abs=0.1), pytest.approx(0.95, abs=0.05)]
+    for row in found["recall=0.7"]["by_fold"]:
+        assert row["temperature"] != 1.0
 
 
 # -- the door
@@ -397,6 +665,13 @@ def test_the_command_shows_tables_and_says_json(features_dir, tmp_path, untraine
         (["--validation-fraction", "0"], "`validation_fraction` must be > 0"),
         (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
         (["--monitor", "none", "--seeds", "2"], "`seeds` must come with ensemble"),
+        (["--monitor", "none", "--operating-point", "best_f1"], "no videos to choose"),
+        (["--operating-point", "false_alarms_per_hour=1"], "chosen by evaluate with"),
+        (["--operating-point", "recall=2"], "recall must be a number > 0 and < 1"),
+        (["--group-near-duplicates", "--no-pictures"], "must come with pictures"),
+        (["--group-pattern", "("], "must be a regular expression"),
+        (["--group-pattern", "nothing"], "must match the videos' paths"),
+        (["--jobs", "0"], "`jobs` must be >= 1. Received: jobs=0"),
     ],
 )  # fmt: skip
 def test_wrong_usage_is_one_line(features_dir, tmp_path, words, told):
@@ -446,10 +721,17 @@ def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
 def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
     folder = tmp_path / "cv"
     files.ensure_writable(folder)
+    (folder / "cross_validation.json").write_text("{}")
+    kept = KeptFolder(
+        folder,
+        "cross_validation.json",
+        "cross-validation",
+        settings=CrossValidateConfig,
+    )
     with (
-        cross_validation._held(folder),
-        pytest.raises(ConfigError, match="must not be at work already"),
-        cross_validation._held(folder),
+        kept.held(),
+        pytest.raises(ConfigError, match="A cross-validation must not be at work"),
+        kept.held(),
     ):
         pass
 

@@ -28,6 +28,7 @@ def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged
         epochs=3,
         best_epoch=2,
         threshold=threshold,
+        temperature=1.0,
         answers=answers,
         effective={},
         left_out=[],
@@ -156,12 +157,28 @@ def test_folds_without_a_class_are_told_and_have_no_area():
     ]
 
 
-def test_copies_in_another_fold_are_counted():
-    folds = [judged(1, [0, 1], [0.1, 0.9]), judged(2, [2, 3], [0.1, 0.9])]
-    labels = [0, 1, 0, 1]
-    assert results_of(folds, labels).copies() == 0
-    assert results_of(folds, labels, digests={0: "a", 1: "a"}).copies() == 0
-    assert results_of(folds, labels, digests={0: "a", 2: "a", 3: "b"}).copies() == 2
+def test_draws_say_the_fold_of_each_video():
+    folds = [
+        judged(1, [0, 2], [0.1, 0.2]),
+        judged(2, [1], [0.7]),
+        judged(2, [3], [0.7], repeat=2),
+    ]
+    draws = results_of(folds, [0, 1, 0, 1]).draws()
+    assert [one.tolist() for one in draws] == [[1, 2, 1, -1], [-1, -1, -1, 2]]
+
+
+def test_pooled_rates_and_brier_score_are_counted_by_hand():
+    """Two folds, each at its own threshold."""
+    folds = [
+        judged(1, [0, 1], [0.2, 0.4], threshold=0.3),
+        judged(2, [2, 3], [0.6, 0.9], threshold=0.5),
+    ]
+    found = results_of(folds, [0, 1, 0, 1]).pooled(seed=1)["model"]
+    assert (found["recall"], found["false_positive_rate"]) == (1.0, 0.5)
+    squares = 0.2**2 + 0.6**2 + 0.6**2 + 0.1**2
+    assert found["brier_score"] == pytest.approx(squares / 4)
+    errors = 0.2 + 0.6 + 0.6 + 0.1  # each in a bin of its own
+    assert found["calibration_error"] == pytest.approx(errors / 4)
 
 
 # -- hostile

@@ -105,6 +105,19 @@ def reliability(
     return mean, share, count[there]
 
 
+def brier_score(violent: np.ndarray, probability: np.ndarray) -> float:
+    """Mean of ``(probability - violent)^2``, in [0, 1]; 0.25 for always saying a half, 0.0 for no
+    videos.
+
+    Args:
+        violent, probability: As in `reliability`.
+
+    Reference:
+        Brier, Verification of forecasts expressed in terms of probability, 1950
+    """
+    return float(((probability - violent) ** 2).mean()) if len(violent) else 0.0
+
+
 def expected_calibration_error(
     violent: np.ndarray, probability: np.ndarray, bins: int = BINS
 ) -> float:

@@ -13,13 +13,15 @@ from violence_detection import (
     delong,
     evaluation,
     files,
+    findings,
+    leaks,
     metrics,
     paired,
-    report,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
+from violence_detection.leaks import Leaks
 from violence_detection.runs import Run
 from violence_detection.units import counted
 
@@ -63,6 +65,7 @@ class Side:
             features=features,
             bootstrap=config.bootstrap,
             seed=config.seed,
+            pictures=config.pictures,
         )
         entries = evaluation.split_entries(run, cache, config.split)
         return cls(run, cache, entries, asked)
@@ -76,11 +79,15 @@ class Side:
         """Whether the recording of every video is known."""
         return dataset.knows_recordings(self.cache)
 
-    def leaks(self) -> list[str]:
+    def leaks(self) -> Leaks:
         """What of the videos the run has learned from."""
-        same_dataset = evaluation.is_same_dataset(self.run, self.cache)
-        return evaluation.find_leaks(
-            self.run, self.entries, self.config.split, same_dataset=same_dataset
+        return leaks.between(
+            self.run,
+            self.cache,
+            self.entries,
+            self.config.split,
+            pictures=self.config.pictures,
+            most_bits=self.config.near_bits,
         )
 
     def standing(self) -> Answers | None:
@@ -164,7 +171,7 @@ def compare(
         "split": config.split,
         "videos": len(entries),
         "recordings": len(set(groups)),
-        "few_recordings": len(set(groups)) < report.FEW_RECORDINGS,
+        "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
         "grouped": grouped,
         "clean": clean,
         **paired.accuracy_difference(
@@ -264,7 +271,6 @@ def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
 
 def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any]:
     scores = metrics.binary_metrics(violent, answers.probability, side.threshold)
-    leaks = side.leaks()
     return {
         "run": str(side.run.dir),
         "features": str(side.cache.dir),
@@ -272,6 +278,5 @@ def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any
         "auc": scores["auc"],
         "auc_ci_delong": delong.interval(violent, answers.probability),
         "threshold": side.threshold,
-        "clean": not leaks,
-        "leaks": leaks,
+        **side.leaks().as_dict(),
     }

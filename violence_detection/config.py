@@ -1,13 +1,16 @@
 """Every setting once: its default, range and help. Flags, checks and JSON come from here, and from
 the settings of both stages, which have files of their own."""
 
+import re
 from dataclasses import dataclass
 
+from violence_detection import files, parts, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
     ExtractConfig,
     FeatureConfig,
+    resolve_weights,
 )
 from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
@@ -18,9 +21,12 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "ExtractConfig",
     "FeatureConfig",
+    "LabelConfig",
     "PredictConfig",
+    "RobustnessConfig",
     "TrainConfig",
 ]
 
@@ -30,16 +36,101 @@ class EvaluateConfig(Config):
     """Settings of `evaluate`."""
 
     split: str = option(
-        "test", "Which part of the videos.", choices=("train", "validation", "test")
+        "test",
+        "Which part of the videos; `all` is for another dataset, which the run has not met.",
+        choices=("train", "validation", "test", "all"),
     )
     features: str | None = option(
         None,
         "Folder of features; default: the one that the run was trained on.",
         path=True,
     )
+    frames: bool = option(
+        True, "Show frames of the worst mistakes in the report: pictures of people."
+    )
+    blur_faces: bool = option(
+        False,
+        "Show what moves in them in coarse blocks, and cover the faces that are found. Somebody "
+        "who stands still, and whose face is not found, can be recognised: --no-frames is sure.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for errors by brightness and resolution "
+        "and for the baselines that see; it decodes each once, and keeps what it saw.",
+    )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
     )
+    group_pattern: str | None = same_as(
+        FeatureConfig,
+        "group_pattern",
+        "Regular expression on a video's path, whose first group (or match) names the recording, "
+        "in place of what the features say.",
+    )
+    group_near_duplicates: bool = option(
+        False,
+        "Take recordings of which videos look alike for one.",
+    )
+    near_bits: float = same_as(
+        CheckConfig,
+        "near_bits",
+        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for near-duplicates on both sides; it "
+        "decodes each once.",
+    )
+    operating_point: str | None = option(
+        None,
+        "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
+        "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
+        "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
+        canonical=points.canonical,
+    )
+    set_threshold: bool = option(
+        False,
+        "Keep the threshold of --operating-point in the run: predict and all that comes after "
+        "take it.",
+    )
+    normal_footage: str | None = option(
+        None,
+        "Folder of long videos in which nothing happens; alarms per hour are counted in them, "
+        "with the sliding window of predict.",
+        path=True,
+    )
+    weights: str | None = option(
+        None,
+        "With --normal-footage: weights file of the backbone, where the run's own path is not "
+        "here.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        if self.group_near_duplicates and not self.pictures:
+            raise ConfigError(
+                "`group_near_duplicates` must come with pictures. Received: pictures=False"
+            )
+        asked = self.operating_point or ""
+        if self.set_threshold and not asked:
+            raise ConfigError(
+                "`set_threshold` must come with operating_point. Received: none"
+            )
+        if asked and self.split == "validation":
+            raise ConfigError(
+                "`operating_point` must not be chosen on the videos that are judged. Received: "
+                "split=validation"
+            )
+        if asked.startswith(points.PER_HOUR) and self.normal_footage is None:
+            raise ConfigError(
+                f"`operating_point` {asked} must come with normal_footage. Received: none"
+            )
+        if self.weights is not None and self.normal_footage is None:
+            raise ConfigError(
+                "`weights` must come with normal_footage: nothing else is encoded. Received: "
+                f"weights={self.weights}"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,6 +149,197 @@ class CompareConfig(Config):
         "bootstrap",
         "Resamples of the recordings behind each interval.",
     )
+    pictures: bool = same_as(
+        EvaluateConfig,
+        "pictures",
+        "Look at the videos, where they are still there, for near-duplicates on both sides.",
+    )
+
+
+@dataclass(frozen=True)
+class LabelConfig(Config):
+    """Settings of `label`."""
+
+    start_s: float | None = option(
+        None, "Where the part begins that was judged, in seconds.", low=0.0
+    )
+    end_s: float | None = option(None, "Where it ends.", above=0.0)
+    by: str | None = option(None, "Who judged; default: the login name.")
+    group: str | None = option(
+        None,
+        "Recording that the video was cut from; default: that of the other parts of its file.",
+    )
+    new_class: bool = option(False, "Allow a label that the run does not know.")
+    dataset_path: str | None = option(
+        None, "Folder of the dataset; default: where the run says.", path=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("by", "group"):
+            value = getattr(self, name)
+            if value is not None and (not value.strip() or not files.is_utf8(value)):
+                raise ConfigError(
+                    f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
+                )
+
+
+_COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets
+
+
+@dataclass(frozen=True)
+class RobustnessConfig(Config):
+    """Settings of `robustness`."""
+
+    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
+    conditions: str = option(
+        "all",
+        "What is done to the videos, with commas in between, for example "
+        "`darken(gamma=3),drop_frames,darken+noise`; of those joined by +, each on what the one "
+        f"before has left. Parts: {', '.join(parts.available('corruptions'))}.",
+    )
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features that names the videos; default: the one that the run was trained on.",
+    )
+    video_dir: str | None = option(
+        None,
+        "Folder of the videos; default: the one that the features were made of.",
+        path=True,
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
+    )
+    batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+    workers: int | None = same_as(
+        ExtractConfig,
+        "workers",
+        "Videos altered at the same time; default: the number of cores.",
+    )
+    video_timeout: float = same_as(
+        ExtractConfig,
+        "video_timeout",
+        "Seconds that it may take to alter and read a video once.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind each interval.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        asked = self.listed
+        twice = [spec for spec in asked if asked.count(spec) > 1]
+        if twice:
+            raise ConfigError(
+                f"`conditions` must name each once. Received: {twice[0]} "
+                f"{asked.count(twice[0])} times"
+            )
+        if self.conditions != "all":
+            object.__setattr__(self, "conditions", ",".join(asked))
+
+    @property
+    def listed(self) -> list[str]:
+        """The conditions, each a spec of corruptions.
+
+        Raises:
+            ConfigError: If one does not parse, or names what is not on the shelf.
+        """
+        if self.conditions == "all":
+            return parts.available("corruptions")
+        return [
+            parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)
+        ]
+
+
+@dataclass(frozen=True)
+class ExportConfig(Config):
+    """Settings of `export`."""
+
+    format: str = option("saved_model", "What is written.", shelf="formats")
+    scope: str = option(
+        "end-to-end",
+        "What is in it: everything from uint8 frames to a probability, or the classifier alone, "
+        "on features.",
+        choices=("end-to-end", "classifier"),
+    )
+    output: str | None = option(
+        None, "Folder for exports; default: `export` in the run's.", path=True
+    )
+    precision: str = option(
+        "float32",
+        "Of the weights and, with int8, of what is computed; tflite alone has others than "
+        "float32.",
+        choices=("float32", "float16", "int8"),
+    )
+    prune: float = option(
+        0.0,
+        "Share of the weights of every layer, the smallest, that becomes 0.",
+        low=0.0,
+        high=0.95,
+    )
+    cluster: int | None = option(
+        None, "Values that the weights of a layer may have.", low=2, high=256
+    )
+    height: int | None = option(
+        None,
+        "Of the frames that will be given; default: the validation videos' commonest, brought "
+        "to a width of 640 at most.",
+        low=16,
+        high=4320,
+    )
+    width: int | None = option(None, "The same for the width.", low=16, high=7680)
+    fps: float | None = option(
+        None,
+        "Frames per second that will be given, where a stream looks at more than the sampled "
+        "ones; default: the validation videos' commonest.",
+        above=0.0,
+        high=240.0,
+    )
+    clips: int = option(
+        200, "Validation videos to check the file on, at most.", low=1, high=100_000
+    )
+    videos: str | None = option(
+        None,
+        "Folder of the videos, where it is not where it was at extraction.",
+        path=True,
+    )
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features; default: the one that the run was trained on.",
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind the interval of what int8, --prune and --cluster "
+        "cost.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        if (self.height is None) != (self.width is None):
+            raise ConfigError(
+                "`height` and `width` must be given together. Received: "
+                f"height={self.height}, width={self.width}"
+            )
+        for name in ("height", "fps"):
+            if self.scope == "classifier" and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"`{name}` must come with scope=end-to-end: a classifier takes features. "
+                    f"Received: scope={self.scope}"
+                )
 
 
 @dataclass(frozen=True)

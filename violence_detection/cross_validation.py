@@ -1,24 +1,23 @@
 """Every video answered once by a classifier that has not met it: k folds, repeated, with trivial
 baselines on the same ones."""
 
-import contextlib
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, locks, provenance, runtime
+from violence_detection import files, fold_report, leaks, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
+from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
+from violence_detection.kept_folder import KeptFolder
 from violence_detection.runs import read_json
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_CONFIG, _LOCK = "cross_validation.json", ".lock"
-_FREE = frozenset("name checkpoint_dir features".split())
+_RECORD = "cross_validation.json"
 
 
 def cross_validate(
@@ -44,21 +43,27 @@ def cross_validate(
         TrainingError: If the loss is not finite any more.
     """
     # -- where, on what, from what
-    folder = _choose(config)
-    machine = runtime.start_training(config)
-    judge = Judge(config, machine, folder)
+    kept = _choose(config)
+    folder = kept.dir
+    runtime.import_tensorflow()
+    judge = Judge(config, None, folder)
 
     # -- the folds
-    with _held(folder):
-        _begin(folder, config, judge, force=force)
-        judged = []
-        for number, fold in enumerate(judge.folds, 1):
-            one = judge.kept(fold)
-            if one is None:
-                log.info(f"Fold {number} of {len(judge.folds)}: {fold.name}")
-                one = judge.judge(fold)
-            judged.append(one)
-            done = number == len(judge.folds)
+    judge.check_operating_point()
+    with kept.held(), FoldPool(config, judge, folder) as pool:
+        if force or not kept.begun:
+            pool.check_buildable()
+        kept.begin(judge.identity, force=force)
+        judge.sweep()
+        found = {fold.name: judge.kept(fold) for fold in judge.folds}
+        missing = [fold for fold in judge.folds if found[fold.name] is None]
+        judged = [one for one in found.values() if one]
+        if judged:
+            results = _write(folder, config, judge, judged, done=not missing)
+        for fold, learned, answers in pool.learned(missing):
+            found[fold.name] = judge.completed(fold, learned, answers)
+            judged = [one for one in found.values() if one]
+            done = len(judged) == len(found)
             results = _write(folder, config, judge, judged, done=done)
         for line in results["warnings"]:
             log.warning(line)
@@ -67,14 +72,15 @@ def cross_validate(
 
 def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `cross-validate` would do; nothing is written."""
-    folder = _choose(config)
+    kept = _choose(config)
     runtime.import_tensorflow()
-    judge = Judge(config, None, folder)
-    if (folder / _CONFIG).is_file() and not force:
-        _check_same(folder, judge.identity)
+    judge = Judge(config, None, kept.dir, looks=False)
+    judge.check_operating_point()
+    if kept.begun and not force:
+        kept.check_same(judge.identity)
     return {
         "dry_run": True,
-        "cross_validation": str(folder),
+        "cross_validation": str(kept.dir),
         "folds": config.folds,
         "repeats": config.repeats,
         "protocols": [judge.note(grouped) for grouped in config.protocols],
@@ -84,71 +90,12 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     }
 
 
-# -- the folder
-
-
-def _choose(config: CrossValidateConfig) -> Path:
+def _choose(config: CrossValidateConfig) -> KeptFolder:
     """The folder to fill, or to go on with."""
     if config.features is None:
         raise ConfigError("--features must be given. Received: none")
     folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if occupied and not (folder / _CONFIG).is_file():
-        raise ConfigError(
-            "--name must be new, or that of a cross-validation. Received: "
-            f"{folder} (it is something else)"
-        )
-    return folder
-
-
-def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Let no other cross-validation work in the folder."""
-    files.ensure_writable(folder)
-    return locks.held(
-        folder / _LOCK,
-        f"A cross-validation must not be at work already. Received: {folder} (another works "
-        "in it; --name names another)",
-    )
-
-
-def _begin(
-    folder: Path, config: CrossValidateConfig, judge: Judge, *, force: bool
-) -> None:
-    """Write what is judged; or check that what is gone on with is the same."""
-    is_there = (folder / _CONFIG).is_file()
-    if is_there and not force:
-        files.sweep_temporary(folder)
-        _check_same(folder, judge.identity)
-        return
-    judge.check_buildable()
-    for path in folder.iterdir() if is_there else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
-            path.unlink()
-    files.write_json(
-        folder / _CONFIG,
-        judge.identity
-        | {"versions": provenance.versions(), "commit": provenance.commit()},
-    )
-
-
-def _check_same(folder: Path, identity: dict[str, Any]) -> None:
-    recorded = read_json(folder / _CONFIG)
-    settings = recorded.get("settings") or {}
-    for name, value in identity["settings"].items():
-        if name not in _FREE and value != settings.get(name):
-            raise ConfigError(
-                f"{folder} must be gone on with by its own settings, {name}="
-                f"{settings.get(name)}, or --force or another --name be given. Received: "
-                f"{name}={value}"
-            )
-    for name in ("fingerprint", "videos_digest"):
-        if recorded.get(name) != identity[name]:
-            raise ConfigError(
-                f"{folder} must be gone on with by the same features, videos, labels and "
-                f"recordings, or --force or another --name be given. Received: another {name}"
-            )
+    return KeptFolder(folder, _RECORD, "cross-validation", settings=CrossValidateConfig)
 
 
 def _write(
@@ -196,12 +143,18 @@ def _write(
         "videos": len(judge.clips),
         "recordings": len(set(judge.clips.groups)),
         "recordings_known": judge.is_known,
+        "grouped_by": judge.grouped_by,
         "classes": judge.classes,
         "features": str(Path(config.features)),
         "effective": judged[-1].effective,
         "folds_csv": str(folder / "folds.csv"),
         "predictions_csv": str(folder / "predictions.csv"),
     }
+    if done:
+        value["report"] = str(folder / "report.html")
+        fold_report.write_report(
+            Path(value["report"]), result=value, settings=read_json(folder / _RECORD)
+        )
     files.write_json(folder / "results.json", value)
     return value
 
@@ -211,14 +164,21 @@ def _judgement(
 ) -> dict[str, Any]:
     """Pooled answers, whether the folds are clean, and what there is to warn of."""
     pooled = results.pooled(seed=config.seed)
-    copies = results.copies()
+    entries = judge.clips.entries
+    found = leaks.across(entries, results.draws(), judge.alike)
     warnings = results.warnings(pooled)
-    if grouped and copies:
-        warnings.append(
-            f"{counted(copies, 'video')} have the bytes of another, in another fold: the numbers "
-            "are too good."
-        )
+    for paths, what in (
+        (found.identical, "have the bytes of another"),
+        (found.near_duplicates, "look like another of another recording"),
+    ):
+        if grouped and paths:
+            warnings.append(
+                f"{counted(len(paths), 'video')} {what}, in another fold: the numbers are too good."
+            )
+    if not found.searched:
+        log.info(f"Near-duplicates were not all looked for: {found.reason}.")
     if not grouped or not judge.is_known:
         warnings.append(f"{judge.note(grouped)[0].upper()}{judge.note(grouped)[1:]}.")
-    clean = grouped and judge.is_known and not copies
-    return {"pooled": pooled, "clean": clean, "warnings": warnings}
+    told = found.as_dict()
+    told["clean"] = grouped and judge.is_known and found.clean
+    return {"pooled": pooled, **told, "warnings": warnings}

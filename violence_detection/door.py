@@ -240,7 +240,7 @@ def _metavar(setting: Setting) -> str:
         return "|".join(rule.choices)
     if rule.span:
         return "FIRST,LAST"
-    if rule.shelf:
+    if rule.shelf or rule.canonical:
         return "SPEC"
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]
 

@@ -5,9 +5,11 @@ ViolenceDetectionError            exit status 1
 ├── DatasetError                  a folder of videos that cannot be used
 ├── VideoError                    one video that cannot be read; stage one lists it and goes on
 ├── CacheError                    cached features that are missing, damaged or of another space
+├── EvidenceError                 a number that the videos at hand are too few to support
 ├── WeightsError                  weights that cannot be had or belong to another architecture
 ├── RunError                      a run folder that cannot be used
-└── TrainingError                 training that cannot go on
+├── TrainingError                 training that cannot go on
+└── ExportError                   a format that cannot say what the model says
 """
 
 
@@ -33,6 +35,10 @@ class CacheError(ViolenceDetectionError):
     pass
 
 
+class EvidenceError(ViolenceDetectionError):
+    pass
+
+
 class WeightsError(ViolenceDetectionError):
     pass
 
@@ -42,4 +48,8 @@ class RunError(ViolenceDetectionError):
 
 
 class TrainingError(ViolenceDetectionError):
+    pass
+
+
+class ExportError(ViolenceDetectionError):
     pass

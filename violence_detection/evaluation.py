@@ -10,19 +10,28 @@ import numpy as np
 
 from violence_detection import (
     calibration,
+    class_names,
     dataset,
     delong,
     figures,
     files,
+    grouping,
+    leaks,
     metrics,
     model,
+    model_card,
     report,
     runtime,
+    scrutiny,
+    thresholds,
     training_run,
+    videos,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.grouping import Grouping
+from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
 
 log = logging.getLogger(__name__)
@@ -52,44 +61,59 @@ def evaluate(
     run = Run.open(run_dir)
     trained = run.config()
     cache = features_of(run, config.features)
-    entries = split_entries(run, cache, config.split)
+    recordings = _recordings(cache, config)
+    entries = recordings.of(split_entries(run, cache, config.split))
     clips = dataset.read_clips(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
     identity = identity_of(run, entries)
     _check_replaceable(folder, identity, force=force)
+    judge = thresholds.Judge(run, _own_features(run, cache, config), config)
 
     # -- the answers
     runtime.import_tensorflow()
-    probability = model.probabilities(
-        model.load_classifier(run.model_path), clips.features
-    )
-    as_trained = probability
+    footage = judge.footage()
+    classifier = model.load_classifier(run.model_path)
+    as_trained = model.probabilities(classifier, clips.features)
     probability = calibration.tempered(as_trained, run.temperature)
-    threshold = run.results()["threshold"]
+    chosen = judge.choose(classifier, footage)
+    threshold = chosen["threshold"]
     predicted = model.decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
-    leaks = find_leaks(
-        run, entries, config.split, same_dataset=is_same_dataset(run, cache)
+    found = leaks.between(
+        run,
+        cache,
+        entries,
+        config.split,
+        groups=recordings.groups,
+        pictures=config.pictures,
+        most_bits=config.near_bits,
     )
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
+    )
+    examined = scrutiny.examine(
+        run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
     )
     result = {
         "run": str(run.dir),
         "split": config.split,
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": dataset.knows_recordings(cache),
-        "clean": not leaks,
-        "leaks": leaks,
+        "grouped": recordings.known,
+        "grouped_by": recordings.source,
+        **found.as_dict(),
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
+        **examined,
         "temperature": run.temperature,
         "temperature_reason": run.results().get("temperature_reason", ""),
-        "threshold": threshold,
-        "threshold_reason": run.results().get("threshold_reason", ""),
+        **chosen,
+        **_alarms(footage, threshold, config),
         "classes": trained["classes"],
+        "class_mapping": class_names.changed(
+            trained["classes"], dataset.usable_entries(cache)
+        ),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -104,10 +128,20 @@ def evaluate(
         folder / "report.html",
         metrics=result,
         figures=drawn,
-        predictions=rows,
-        run=trained,
+        worst=scrutiny.worst(
+            cache,
+            clips,
+            rows,
+            classifier,
+            normal_class=trained["normal_class"],
+            config=config,
+        ),
+        run=scrutiny.settings_told(trained),
+        robustness=report.read_robustness(folder, identity),
     )
     files.write_json(folder / "metrics.json", result)
+    judge.keep(chosen)
+    model_card.write(run)
     return result
 
 
@@ -118,8 +152,11 @@ def plan(
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
+    if config.group_pattern is not None:
+        videos.named_by(config.group_pattern, [entry.path for entry in entries])
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, identity_of(run, entries), force=force)
+    thresholds.Judge(run, _own_features(run, cache, config), config)
     return {
         "dry_run": True,
         "run": str(run.dir),
@@ -144,63 +181,53 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     cache = FeatureCache.open(asked or trained["features"])
     space = cache.space()
     if space.fingerprint != trained["fingerprint"]:
-        wanted = trained["feature_space"]
-        differing = [
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in vars(space).items()
-            if value != wanted.get(name)
-        ]
+        differing = space.differing(trained["feature_space"])
         raise CacheError(
-            f"Features must be of the run's feature space. Received: {cache.dir} "
-            f"({'; '.join(differing)})"
+            f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )
     return cache
 
 
+def _own_features(
+    run: Run, cache: FeatureCache, config: EvaluateConfig
+) -> FeatureCache:
+    """Features with the run's own videos: those at hand, or what it was trained on."""
+    if config.operating_point is None or leaks.is_same_dataset(run, cache):
+        return cache
+    return features_of(run)
+
+
+def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
+    """Of all videos of the cache, as they are asked for."""
+    entries, found = dataset.usable_entries(cache), None
+    if config.group_near_duplicates:
+        found, _ = grouping.look(
+            cache, entries, pictures=True, most_bits=config.near_bits
+        )
+    return grouping.choose(
+        cache, entries, pattern=config.group_pattern, by_likeness=found
+    )
+
+
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split: the run's own where it drew one of these, else the cache's.
+    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
+    run's own where it drew one of these, else the cache's.
 
     Raises:
-        CacheError: If there is none.
+        CacheError: If there is none, or a label is none of the run's classes.
     """
     entries = dataset.usable_entries(cache)
+    entries = class_names.renamed(entries, run.config()["classes"])
     own = run.own_splits()
-    if own and is_same_dataset(run, cache):
+    if own and leaks.is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
-    chosen = [entry for entry in entries if entry.split == split]
+    chosen = [entry for entry in entries if split in ("all", entry.split)]
     if not chosen:
         there = sorted({entry.split for entry in entries})
         raise CacheError(
             f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(there)})"
         )
     return chosen
-
-
-def find_leaks(
-    run: Run, entries: list[Entry], split: str, *, same_dataset: bool
-) -> list[str]:
-    """Recordings and identical files among `entries` that the run has learned or chosen from.
-
-    Names of recordings are compared within one dataset only; contents always.
-    """
-    learned = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in run.known_videos() if row["split"] in learned]
-    groups = {row["group"] for row in rows} - {""} if same_dataset else set()
-    digests = {row["digest"] for row in rows}
-    leaks = {f"recording {entry.group}" for entry in entries if entry.group in groups}
-    return sorted(
-        leaks | {f"content of {e.path}" for e in entries if e.digest in digests}
-    )
-
-
-def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
-    """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
-    if cache.settings().get("dataset") == run.config()["dataset"]:
-        return True
-    learned = {
-        row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
-    }
-    return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
 def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:
@@ -252,6 +279,16 @@ def _scores(
     }
 
 
+def _alarms(
+    footage: Footage | None, threshold: float, config: EvaluateConfig
+) -> dict[str, Any]:
+    """`normal_footage`, where some was given."""
+    if footage is None:
+        return {}
+    draw = {"resamples": config.bootstrap, "seed": config.seed}
+    return {"normal_footage": footage.told(threshold, **draw)}
+
+
 def _calibration(
     violent: np.ndarray, probability: np.ndarray, as_trained: np.ndarray
 ) -> dict[str, float]:
@@ -259,7 +296,11 @@ def _calibration(
         calibration.expected_calibration_error(violent, 1 - one[:, 0])
         for one in (probability, as_trained)
     )
-    return {"calibration_error": error, "calibration_error_as_trained": before}
+    return {
+        "calibration_error": error,
+        "calibration_error_as_trained": before,
+        "brier_score": calibration.brier_score(violent, 1 - probability[:, 0]),
+    }
 
 
 def undefined_rates(

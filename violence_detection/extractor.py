@@ -171,12 +171,7 @@ class FeatureExtractor:
             batch_size=batch_size,
             seed=seed,
         )
-        if extractor.space.weights_digest != space.weights_digest:
-            raise WeightsError(
-                "The backbone's weights must be those that the features were made with "
-                f"({space.weights_digest[:8]}). Received: {weights} "
-                f"({extractor.space.weights_digest[:8]})"
-            )
+        check_weights(space, extractor.space.weights_digest, weights)
         return extractor
 
     @property
@@ -266,3 +261,16 @@ def load_backbone(
     if weights == "random":
         network = _applications.calibrate(network, seed=seed)
     return network, digest.hexdigest()
+
+
+def check_weights(space: FeatureSpace, digest: str, weights: str) -> None:
+    """Whether weights of a digest are those of a space.
+
+    Raises:
+        WeightsError: If they are not.
+    """
+    if digest != space.weights_digest:
+        raise WeightsError(
+            "The backbone's weights must be those that the features were made with "
+            f"({space.weights_digest[:8]}). Received: {weights} ({digest[:8]})"
+        )

@@ -15,12 +15,12 @@ RECIPE = (
     "focus: the smallest square with 80% of changes over 24, on 64 columns, centred"
 )
 _COLUMNS = 64
-_NOISE = (
+NOISE = (
     24.0  # grey levels of change that do not count: noise, and what is not worth a look
 )
-_SHARE = 0.8  # of the motion, that the region holds
+SHARE = 0.8  # of the motion, that the region holds
 _SMALLEST, _STEP = 12, 2  # columns
-_NEARLY = 0.98  # of what the fullest square holds
+NEARLY = 0.98  # of what the fullest square holds
 
 
 class Region(NamedTuple):
@@ -47,17 +47,26 @@ class Region(NamedTuple):
         )
 
 
+def reduced_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that frames are looked at on."""
+    return max(1, _COLUMNS * height // width), _COLUMNS
+
+
+def sides(rows: int, columns: int) -> range:
+    """Sides of the squares that a region can be; the last holds everything."""
+    return range(_SMALLEST, max(rows, columns) + _STEP, _STEP)
+
+
 def reduced(frame: np.ndarray) -> np.ndarray:
     """A frame, uint8 (H, W, 3) BGR, as grey levels on 64 columns, float32 (rows, 64)."""
-    height, width = frame.shape[:2]
-    rows = max(1, _COLUMNS * height // width)
-    small = cv2.resize(frame, (_COLUMNS, rows), interpolation=cv2.INTER_AREA)
+    rows, columns = reduced_size(*frame.shape[:2])
+    small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How much more two reduced frames differ than noise does, float32 (rows, 64)."""
-    return np.maximum(np.abs(after - before) - _NOISE, 0)
+    return np.maximum(np.abs(after - before) - NOISE, 0)
 
 
 class Motion:
@@ -123,7 +132,7 @@ def region_of(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
         return None
     rows, columns = motion.shape
     sums = np.pad(motion.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    for side in range(_SMALLEST, max(rows, columns) + _STEP, _STEP):
+    for side in sides(rows, columns):
         high, wide = min(side, rows), min(side, columns)
         held = (
             sums[high:, wide:]
@@ -131,9 +140,9 @@ def region_of(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
             - sums[high:, :-wide]
             + sums[:-high, :-wide]
         )
-        if held.max() >= _SHARE * total:
+        if held.max() >= SHARE * total:
             break
-    fullest = np.argwhere(held >= _NEARLY * held.max())
+    fullest = np.argwhere(held >= NEARLY * held.max())
     top, left = fullest[np.square(fullest - fullest.mean(0)).sum(1).argmin()]
     down, across = shape[0] / rows, shape[1] / columns
     return Region(

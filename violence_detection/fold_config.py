@@ -1,10 +1,17 @@
-"""What `cross-validate` is asked for: its settings, and those of `train` that every fold has."""
+"""What `cross-validate` and `cross-dataset` are asked for: their settings, and those of `train`
+that every training of theirs has."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from violence_detection import files
-from violence_detection.config import ExtractConfig, TrainConfig
+from violence_detection.config import (
+    CheckConfig,
+    ExtractConfig,
+    FeatureConfig,
+    TrainConfig,
+)
 from violence_detection.errors import ConfigError
 from violence_detection.settings import option, same_as
 
@@ -15,6 +22,7 @@ _LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
     "batch_size",
     "mixed_precision",
     "validation_fraction",
+    "group_pattern",
 } | set(
     "dataset_path extract_batch_size extract_mixed_precision run resume checkpoint_epochs workers "
     "rank profile recall_bar".split()
@@ -26,6 +34,13 @@ class CrossValidateConfig(TrainConfig):
     """Settings of `cross-validate`."""
 
     name: str = option("cross_validation", "Name of the folder, in --checkpoint-dir.")
+    jobs: int | None = option(
+        None,
+        "Folds learned at the same time, in a process each; default: as many as there are cores "
+        "and memory for (1.5 GB each), with a GPU one. It changes no number.",
+        low=1,
+        high=256,
+    )
     folds: int = option(5, "Parts that the videos are divided into.", low=2, high=100)
     repeats: int = option(
         1, "Draw the folds so many times, with --seed, --seed + 1, ...", low=1, high=100
@@ -39,10 +54,25 @@ class CrossValidateConfig(TrainConfig):
     both: bool = option(
         False, "Do both, grouped and random, and show them side by side."
     )
+    group_pattern: str | None = same_as(
+        FeatureConfig,
+        "group_pattern",
+        "Regular expression on a video's path, whose first group (or match) names the recording, "
+        "in place of what the features say.",
+    )
+    group_near_duplicates: bool = option(
+        False,
+        "Take recordings of which videos look alike for one.",
+    )
+    near_bits: float = same_as(
+        CheckConfig,
+        "near_bits",
+        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+    )
     pictures: bool = option(
         True,
-        "Look at the videos, where they are still there, for the baselines of their mean picture "
-        "and motion; it decodes each once.",
+        "Look at the videos, where they are still there, for near-duplicates and for the baselines "
+        "of their mean picture and motion; it decodes each once.",
     )
     validation_fraction: float = same_as(
         ExtractConfig,
@@ -54,9 +84,10 @@ class CrossValidateConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not files.is_name(self.name):
+        _check_name(self.name)
+        if self.group_near_duplicates and not self.pictures:
             raise ConfigError(
-                f"`name` must be the name of a folder. Received: {self.name!r}"
+                "`group_near_duplicates` must come with pictures. Received: pictures=False"
             )
         if self.both and "grouped" in self.given and not self.grouped:
             raise ConfigError(
@@ -83,6 +114,11 @@ class CrossValidateConfig(TrainConfig):
                 "`validation_fraction` must not be given with monitor none, which learns from "
                 f"all of the other folds. Received: {self.validation_fraction}"
             )
+        if self.operating_point is not None:
+            raise ConfigError(
+                "`operating_point` must not be given with monitor none: there are no videos to "
+                f"choose it on. Received: {self.operating_point}"
+            )
         if self.seeds > 1 and not self.ensemble:
             raise ConfigError(
                 "`seeds` must come with ensemble where monitor is none: there are no videos to "
@@ -102,12 +138,45 @@ class CrossValidateConfig(TrainConfig):
 
     def of_fold(self, repeat: int, folder: Path) -> TrainConfig:
         """What one fold is trained with, in a run in `folder`."""
-        own = {setting.name for setting in TrainConfig.settings()}
-        base = {name: value for name, value in self.as_dict().items() if name in own}
-        base |= {
-            "seed": self.seed + repeat,
-            "checkpoint_dir": str(folder.parent),
-            "run": folder.name,
-            "checkpoint_epochs": 0,
-        }
-        return TrainConfig(**base, given=self.given)
+        return _training(self, folder, seed=self.seed + repeat, group_pattern=None)
+
+
+@dataclass(frozen=True)
+class CrossDatasetConfig(TrainConfig):
+    """Settings of `cross-dataset`."""
+
+    name: str = option("cross_dataset", "Name of the folder, in --checkpoint-dir.")
+    bootstrap: int = option(
+        2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_name(self.name)
+
+    @classmethod
+    def settings(cls):
+        """The settings, without those of `train` that mean nothing here."""
+        left_out = _LEFT_OUT | {"features"}
+        return (one for one in super().settings() if one.name not in left_out)
+
+    def of_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
+        """What the training on one dataset is, in a run in `folder`."""
+        return _training(self, folder, features=str(features), resume=resume)
+
+
+def _check_name(name: str) -> None:
+    if not files.is_name(name):
+        raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
+
+
+def _training(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
+    """The settings of a training in a run in `folder`, with those that are `changed`."""
+    own = {setting.name for setting in TrainConfig.settings()}
+    base = {name: value for name, value in config.as_dict().items() if name in own}
+    base |= {
+        "checkpoint_dir": str(folder.parent),
+        "run": folder.name,
+        "checkpoint_epochs": 0,
+    }
+    return TrainConfig(**base | changed, given=config.given & own)

@@ -1,5 +1,6 @@
 """The folds of a cross-validation, each learned and answered; what is answered is kept."""
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -12,22 +13,24 @@ from typing import Any
 import numpy as np
 
 from violence_detection import (
-    baselines,
     batching,
+    calibration,
     dataset,
     files,
     folds,
-    metrics,
+    grouping,
     model,
+    operating,
     seeds,
     training,
 )
 from violence_detection.baselines import Baselines
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.dataset import Clips
-from violence_detection.errors import ConfigError
+from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
+from violence_detection.grouping import Alike
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
@@ -36,7 +39,7 @@ from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_SIGHTS = "sights.npz"
+_TRAINING = "training"  # folder of the folds in hand
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,10 @@ class Judge:
     """The folds, and what they are trained and judged with.
 
     Args:
-        machine: None where nothing is to be trained.
+        machine: That folds are learned on; None where they are learned elsewhere.
+        entries: All videos with their recordings; None takes those of the features, as the
+            settings group them.
+        looks: Whether videos may be looked at.
 
     Attributes:
         folds: All of them, in their order.
@@ -80,13 +86,21 @@ class Judge:
     """
 
     def __init__(
-        self, config: CrossValidateConfig, machine: Machine | None, folder: Path
+        self,
+        config: CrossValidateConfig,
+        machine: Machine | None,
+        folder: Path,
+        entries: list[Entry] | None = None,
+        *,
+        looks: bool = True,
     ) -> None:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
-        entries = dataset.usable_entries(self._cache)
+        self.is_known, self.grouped_by = dataset.knows_recordings(self._cache), ""
+        self.alike, self._seen = Alike.nowhere("nothing is looked at"), None
+        if entries is None:
+            entries = self._grouped(dataset.usable_entries(self._cache), looks)
         self.classes = training.classes_of(entries, config.normal_class)
-        self.is_known = dataset.knows_recordings(self._cache)
         self._origin = _origin(config, self._cache, entries, self.classes)
         self.folds = _drawn(config, entries)
         self.clips = dataset.read_clips(self._cache, entries, self.classes)
@@ -100,6 +114,42 @@ class Judge:
         }
         self._baselines: Baselines | None = None
 
+    def _grouped(self, entries: list[Entry], looks: bool) -> list[Entry]:
+        """The videos with the recordings that are asked for, once all are looked at."""
+        config = self._config
+        if looks:
+            self.alike, self._seen = grouping.look(
+                self._cache,
+                entries,
+                pictures=config.pictures,
+                most_bits=config.near_bits,
+            )
+        joined = config.group_near_duplicates and looks
+        found = grouping.choose(
+            self._cache,
+            entries,
+            pattern=config.group_pattern,
+            by_likeness=self.alike if joined else None,
+        )
+        self.is_known, self.grouped_by = found.known, found.source
+        return found.of(entries)
+
+    def check_operating_point(self) -> None:
+        """
+        Raises:
+            EvidenceError: If the validation videos of a fold cannot support it.
+        """
+        for fold in self.folds:
+            rows = fold.rows("validation")
+            try:
+                operating.check_support(
+                    self._config.operating_point,
+                    self.clips.labels[rows] > 0,
+                    self.clips.groups[rows],
+                )
+            except EvidenceError as error:
+                raise EvidenceError(f"{error} ({fold.name})") from error
+
     def note(self, grouped: bool) -> str:
         """What the folds are, for every output."""
         unknown = "" if self.is_known else "the recordings are not known"
@@ -107,6 +157,11 @@ class Judge:
             return (
                 "random folds: clips of one recording are on both sides; the numbers are too "
                 "good" + (unknown and f", and {unknown}")
+            )
+        if unknown and self._config.group_near_duplicates:
+            return (
+                "folds grouped by likeness: videos that look alike are on one side; the "
+                "recordings are not known, and clips of one that do not look alike may be on both"
             )
         if unknown:
             return (
@@ -117,11 +172,9 @@ class Judge:
 
     def _trivial(self) -> Baselines:
         if self._baselines is None:
-            sights: Any = "--no-pictures was given"
-            if self._config.pictures:
-                sights = baselines.sights_of(
-                    self._cache, self.clips.entries, self._folder / _SIGHTS
-                )
+            sights: Any = self.alike.reason
+            if self._seen and not self._seen.left_out:
+                sights = self._seen.sights
             self._baselines = Baselines(self.clips, len(self.classes), sights)
             for line in self._baselines.notes:
                 log.warning(line)
@@ -145,15 +198,18 @@ class Judge:
             return None
         return found
 
-    def judge(self, fold: Fold) -> Judged:
-        """Learn from the other folds, and answer for this one."""
+    def completed(
+        self, fold: Fold, learned: dict[str, Any], answers: dict[str, np.ndarray]
+    ) -> Judged:
+        """What was learned, with the baselines; it is kept from now on."""
         test = fold.rows("test")
-        learned, answers = self._learn(fold)
         train = np.setdiff1d(np.arange(len(self.clips)), test)
         seed = self._config.seed + fold.repeat - 1
         trivial = self._trivial()
+        answers = dict(answers)
         for name in trivial.names:
-            answers[name] = trivial.answers(name, train, test, seed=seed)
+            answer = trivial.answers(name, train, test, seed=seed)
+            answers[name] = np.asarray(answer, np.float64)  # as it is read again
         judged = Judged(
             repeat=fold.repeat,
             fold=fold.number,
@@ -166,15 +222,15 @@ class Judge:
         files.write_text(self.path_of(fold), json.dumps(judged.as_dict()))
         return judged
 
-    def _learn(self, fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    def learn(self, fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """How the training went, as `Judged` has it; and the model's answers."""
         import keras
 
-        run = Run(self._folder / "training" / fold.name)
+        run = Run(self._folder / _TRAINING / fold.name)
         config = self._config.of_fold(fold.repeat - 1, run.dir)
         lesson = self.lesson(fold)
         keras.backend.clear_session()
-        shutil.rmtree(run.dir.parent, ignore_errors=True)
+        shutil.rmtree(run.dir, ignore_errors=True)
         files.ensure_writable(run.dir)
         try:
             if config.seeds > 1:
@@ -187,16 +243,21 @@ class Judge:
                 effective = lesson.effective | trainer.effective
             classifier = model.load_classifier(run.model_path)
             answer = model.probabilities(classifier, lesson.clips["test"].features)
-            threshold = self._threshold(classifier, lesson.clips["validation"])
+            temperature, threshold = self._chosen(
+                classifier, lesson.clips["validation"]
+            )
         finally:
-            shutil.rmtree(run.dir.parent, ignore_errors=True)
+            shutil.rmtree(run.dir, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another fold is in training there
+                run.dir.parent.rmdir()
         learned = {
             "epochs": done["epochs_run"],
             "best_epoch": done["best_epoch"],
+            "temperature": temperature,
             "threshold": threshold,
             "effective": effective,
         }
-        return learned, {MODEL: answer}
+        return learned, {MODEL: calibration.tempered(answer, temperature)}
 
     def lesson(self, fold: Fold) -> Lesson:
         """What a fold's classifier is taught with. Without videos for validation, those that
@@ -217,19 +278,31 @@ class Judge:
             self._origin,
         )
 
-    def _threshold(self, classifier: Any, validation: Clips) -> float:
+    def _chosen(self, classifier: Any, validation: Clips) -> tuple[float, float]:
+        """Temperature and threshold, as a training chooses them on its validation videos."""
         if self._config.monitor == "none":
-            return 0.5
+            return 1.0, 0.5
         probability = model.probabilities(classifier, validation.features)
-        threshold, _ = metrics.choose_threshold(
-            validation.labels > 0, 1 - probability[:, 0], validation.groups
+        temperature, _ = calibration.fit_temperature(
+            probability, validation.labels, validation.groups
         )
-        return threshold
+        probability = calibration.tempered(probability, temperature)
+        threshold, _ = operating.choose_threshold(
+            validation.labels > 0,
+            1 - probability[:, 0],
+            validation.groups,
+            asked=self._config.operating_point,
+        )
+        return temperature, threshold
+
+    def sweep(self) -> None:
+        """Remove what folds have left that were killed in training."""
+        shutil.rmtree(self._folder / _TRAINING, ignore_errors=True)
 
     def check_buildable(self) -> None:
         """What cannot be built must fail before what is there is replaced."""
         first = self.folds[0]
-        run = Run(self._folder / "training" / first.name)
+        run = Run(self._folder / _TRAINING / first.name)
         self.lesson(first).trainer(run, self._config.of_fold(0, run.dir))
 
 

@@ -2,7 +2,6 @@
 folds pooled."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import metrics, model
-from violence_detection.baselines import SOURCES
+from violence_detection import baselines, calibration, metrics, model
 from violence_detection.cache import Entry
 from violence_detection.units import counted
 
@@ -30,6 +28,7 @@ class Judged:
         rows: int64 (M,), which videos these are.
         epochs, best_epoch: How many were run, and which is kept.
         threshold: Of the model; a baseline's is 0.5.
+        temperature: That the model's logits were divided by.
         answers: Probabilities by `model` and the names of the baselines, float64 (M, K).
         effective: What was got of what was asked for.
         left_out: Why there are not more baselines.
@@ -43,6 +42,7 @@ class Judged:
     best_epoch: int
     threshold: float
     answers: Mapping[str, np.ndarray]
+    temperature: float
     effective: Mapping[str, Any]
     left_out: Sequence[str]
 
@@ -121,6 +121,7 @@ class FoldResults:
                 "epochs": one.epochs,
                 "best_epoch": one.best_epoch,
                 "threshold": one.threshold,
+                "temperature": one.temperature,
             }
             for name in self._names[1:]:
                 scores = self._scores(one, name)
@@ -181,57 +182,47 @@ class FoldResults:
         }
 
     def pooled(self, *, seed: int) -> dict[str, dict[str, Any]]:
-        """Accuracy and AUC of the answers of all folds together, by name, with intervals by a
-        bootstrap over recordings; of several repeats, the mean.
+        """What the answers of all folds together come to, by name: accuracy, auc, recall,
+        false_positive_rate and brier_score, each with its interval by a bootstrap over
+        recordings, and calibration_error; of several repeats, the mean.
 
-        The area compares answers of different models with each other, which may cost it a
-        little, and a constant answer more.
+        Rates are at the threshold of each fold. The area compares answers of different models
+        with each other, which may cost it a little, and a constant answer more.
         """
         return {name: self._pooled(name, seed) for name in self._names}
 
     def _pooled(self, name: str, seed: int) -> dict[str, Any]:
         violent, groups = self._labels > 0, self._groups.astype(str)
-        right = np.zeros(len(violent))
-        answered = np.zeros(len(violent))
-        areas = []
+        sums = _Sums(violent)
         for repeat in sorted({one.repeat for one in self._judged}):
             folds = [one for one in self._judged if one.repeat == repeat]
             rows = np.concatenate([one.rows for one in folds])
             decided = np.concatenate([one.decided(name) for one in folds])
             violence = np.concatenate([_violence(one.answers[name]) for one in folds])
-            right[rows] += decided == self._labels[rows]
-            answered[rows] += 1
-            areas.append((rows, metrics.weighted_auc(violent[rows], violence)))
-
-        def accuracy(counts: np.ndarray) -> np.ndarray:
-            return counts @ right / (counts @ answered)
-
-        def auc(counts: np.ndarray) -> np.ndarray:
-            return np.mean([area(counts[:, rows]) for rows, area in areas], axis=0)
-
+            sums.add(rows, decided, violence, decided == self._labels[rows])
         draw = {"resamples": _RESAMPLES, "seed": seed, "level": _LEVEL}
-        return {
-            "accuracy": _of_once(accuracy, len(violent)),
-            "accuracy_ci": metrics.bootstrap_over_recordings(groups, accuracy, **draw),
-            "auc": _of_once(auc, len(violent)),
-            "auc_ci": metrics.bootstrap_over_recordings(groups, auc, **draw),
-        }
+        found: dict[str, Any] = {}
+        for what, statistic in sums.statistics().items():
+            found[what] = _of_once(statistic, len(violent))
+            found[f"{what}_ci"] = metrics.bootstrap_over_recordings(
+                groups, statistic, **draw
+            )
+        return found | {"calibration_error": sums.calibration_error}
+
+    def draws(self) -> list[np.ndarray]:
+        """For each repeat the fold of each video, int64 (N,); -1 where it is not judged yet."""
+        found = {}
+        for one in self._judged:
+            folds = found.setdefault(one.repeat, np.full(len(self._labels), -1))
+            folds[one.rows] = one.fold
+        return list(found.values())
 
     # -- what there is to warn of
 
     def warnings(self, pooled: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """A line for each baseline of the source that comes close, and for each class that
         folds lack."""
-        lines = []
-        ours = pooled[MODEL]["accuracy_ci"]
-        for name in SOURCES:
-            theirs = pooled.get(name, {}).get("accuracy_ci")
-            if theirs and theirs[1] >= ours[0]:
-                lines.append(
-                    f"The baseline {name} comes close: {_percent(theirs)} over recordings, the "
-                    f"model {_percent(ours)}. The model may have learned the source of the "
-                    "videos and not the violence."
-                )
+        lines = baselines.source_warnings(pooled, MODEL)
         for number, label in enumerate(self._classes):
             lacking = sum(
                 not (self._labels[one.rows] == number).any() for one in self._judged
@@ -243,19 +234,65 @@ class FoldResults:
                 )
         return lines
 
-    def copies(self) -> int:
-        """Videos whose bytes are also in another fold of a repeat."""
-        sides = defaultdict(lambda: defaultdict(set))
-        for one in self._judged:
-            for row in one.rows:
-                if digest := self._entries[row].digest:
-                    sides[digest][one.repeat].add(one.fold)
-        torn = {
-            digest
-            for digest, repeats in sides.items()
-            if any(len(found) > 1 for found in repeats.values())
+
+class _Sums:
+    """Answers of several draws of folds, added up by video."""
+
+    def __init__(self, violent: np.ndarray) -> None:
+        """
+        Args:
+            violent: bool (N,).
+        """
+        self._violent = violent
+        zeros = [np.zeros(len(violent)) for _ in range(4)]
+        self._answered, self._right, self._alarms, self._squares = zeros
+        self._areas: list[tuple[np.ndarray, Callable]] = []
+        self._errors: list[float] = []
+
+    def add(
+        self,
+        rows: np.ndarray,
+        decided: np.ndarray,
+        violence: np.ndarray,
+        right: np.ndarray,
+    ) -> None:
+        """One draw: what each of M videos was decided to be, how likely violence, and
+        whether that is right; (M,) each."""
+        violent = self._violent[rows]
+        self._answered[rows] += 1
+        self._right[rows] += right
+        self._alarms[rows] += decided > 0
+        self._squares[rows] += (violence - violent) ** 2
+        self._areas.append((rows, metrics.weighted_auc(violent, violence)))
+        self._errors.append(calibration.expected_calibration_error(violent, violence))
+
+    @property
+    def calibration_error(self) -> float:
+        return float(np.mean(self._errors))
+
+    def statistics(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        """Functions of counts (R, N) that give (R,), NaN where they are not defined."""
+        violent, normal = self._violent, ~self._violent
+
+        def share(of: np.ndarray, among: np.ndarray) -> Callable:
+            return lambda counts: _ratio(
+                counts @ (of * among), counts @ (self._answered * among)
+            )
+
+        everything = np.ones(len(violent))
+        return {
+            "accuracy": share(self._right, everything),
+            "auc": lambda counts: np.mean(
+                [area(counts[:, rows]) for rows, area in self._areas], axis=0
+            ),
+            "recall": share(self._alarms, violent),
+            "false_positive_rate": share(self._alarms, normal),
+            "brier_score": share(self._squares, everything),
         }
-        return sum(entry.digest in torn for entry in self._entries)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
@@ -303,8 +340,3 @@ def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float
     """A statistic of counts where each video counts once; None where it is not defined."""
     value = float(statistic(np.ones((1, count), int))[0])
     return None if math.isnan(value) else value
-
-
-def _percent(interval: Sequence[float]) -> str:
-    low, high = interval
-    return f"{low:.1%} to {high:.1%}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import metrics, model
+from violence_detection import metrics, model, operating
 from violence_detection.dataset import Clips
 from violence_detection.selection import CLEARLY_ERRORS, standard_error
 from violence_detection.units import counted
@@ -32,6 +32,7 @@ def examine(
     classes: Sequence[str],
     threshold: float,
     recall_bar: float,
+    operating_point: str | None = None,
     seed: int = 42,
 ) -> dict[str, Any]:
     """Warn of what makes a classifier useless, in the log and in what comes back.
@@ -43,6 +44,8 @@ def examine(
         classes: Names, the normal one first.
         threshold: Of violence.
         recall_bar: Share of a class's validation videos that must be found.
+        operating_point: As for `operating.choose`; the linear classifier's threshold is put
+            by the same one.
         seed: Of the resamples behind the comparison with the baseline.
 
     Returns:
@@ -58,8 +61,11 @@ def examine(
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
-    its_threshold, _ = metrics.choose_threshold(
-        validation.labels > 0, 1 - linear["validation"][:, 0], validation.groups
+    its_threshold, _ = operating.choose_threshold(
+        validation.labels > 0,
+        1 - linear["validation"][:, 0],
+        validation.groups,
+        asked=operating_point,
     )
     for split, probability in linear.items():
         baseline[split] = _scores(clips[split].labels, probability, its_threshold)
@@ -130,9 +136,7 @@ def linear_answers(
     """
     train = clips["train"]
     most = min(_BASELINE_VIDEOS, _BASELINE_CELLS // (3 * train.features.shape[-1]))
-    share = min(1.0, most / len(train))
-    rows = [np.flatnonzero(train.labels == number) for number in range(classes)]
-    rows = np.concatenate([_evenly(one, share) for one in rows])
+    rows = evenly_of_each_class(train.labels, classes, most)
     features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0
     for block in pooled(train, rows):
@@ -163,8 +167,18 @@ def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
         return fit.fit(features, labels)
 
 
+def evenly_of_each_class(labels: np.ndarray, classes: int, most: int) -> np.ndarray:
+    """About `most` rows, or all where there are fewer, int64: the same share of each of K
+    classes, evenly spaced, at least one."""
+    share = min(1.0, most / max(1, len(labels)))
+    rows = [np.flatnonzero(labels == number) for number in range(classes)]
+    return np.concatenate([_evenly(one, share) for one in rows])
+
+
 def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
     """A share of some rows, evenly spaced, at least one."""
+    if not len(rows):
+        return rows
     count = max(1, int(share * len(rows)))
     return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 

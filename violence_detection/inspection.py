@@ -14,10 +14,9 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from violence_detection import files, isolation, progress, splits, videos
+from violence_detection import files, isolation, likeness, progress, splits, videos
 from violence_detection.config import CheckConfig
 from violence_detection.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.errors import VideoError
@@ -27,14 +26,12 @@ from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
 
-_SAMPLES = 8
+_SAMPLES = likeness.MOMENTS
 _SHORT_FRAMES = 900  # up to here every frame is read
 _TAIL = 0.97  # of a long video, that must be there
-_THUMB = (9, 8)  # columns, rows: 8 x 8 differences of neighbours
 _BLACK = 12.0  # grey levels
 _STILL = 0.5
 _EVERY = 5  # of the frames of a short video, that are compared
-_PAIR_CELLS = 1 << 20
 _MOST_PAIRS = 10_000
 
 
@@ -72,10 +69,8 @@ class Look:
 
     @property
     def hash(self) -> np.ndarray:
-        """The difference hash of each frame, uint64 (8,): of each of 8 x 8 places, whether it is
-        brighter than its neighbour on the right."""
-        bits = self.thumbs[:, :, :-1] > self.thumbs[:, :, 1:]
-        return np.packbits(bits.reshape(_SAMPLES, 64), axis=1).view(np.uint64)[:, 0]
+        """Of each frame, uint64 (8,); see `likeness`."""
+        return likeness.hash_of(self.thumbs)
 
 
 def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
@@ -174,15 +169,11 @@ def near_duplicates(
         return []
     hashes = np.stack([looks[path].hash for path in paths])
     found = []
-    block = max(1, _PAIR_CELLS // (len(paths) * _SAMPLES))
-    for start in range(0, len(paths), block):
-        differing = hashes[start : start + block, None] ^ hashes[None]
-        bits = np.bitwise_count(differing).mean(axis=2)
-        for row, column in np.argwhere(bits <= most_bits):
-            if start + row < column:
-                one, other = paths[start + row], paths[column]
-                if not recordings.get(one, {one}) & recordings.get(other, {other}):
-                    found.append((round(float(bits[row, column]), 2), one, other))
+    for row, column, bits in likeness.alike(hashes, hashes, most_bits):
+        one, other = paths[row], paths[column]
+        apart = not recordings.get(one, {one}) & recordings.get(other, {other})
+        if row < column and apart:
+            found.append((round(bits, 2), one, other))
         if len(found) > 2 * _MOST_PAIRS:
             found = sorted(found)[:_MOST_PAIRS]
     return [
@@ -232,7 +223,7 @@ def _skim(video: Decoder) -> Look | None:
         frame = video.frame_near(index)
         if frame is None:
             return None
-        thumbs.append(_thumb(frame))
+        thumbs.append(likeness.thumb_of(frame))
     duration_s = declared / video.fps if video.fps else 0.0
     shown = np.stack(thumbs[:_SAMPLES])
     return Look(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
@@ -241,13 +232,13 @@ def _skim(video: Decoder) -> Look | None:
 def _read_all(video: Decoder, path: Path) -> Look:
     """A look by decoding to the end."""
     times_s, thumbs = [], {}
-    low, high = np.full(_THUMB[::-1], np.inf), np.full(_THUMB[::-1], -np.inf)
+    low, high = np.inf, -np.inf
     declared = video.declared_frames
     wanted = set(sample_indices(declared, _SAMPLES).tolist()) if declared else set()
     for index, time_s in video:
         times_s.append(time_s)
         if index in wanted or index % _EVERY == 0:
-            thumb = _thumb(video.retrieve())
+            thumb = likeness.thumb_of(video.retrieve())
             low, high = np.minimum(low, thumb), np.maximum(high, thumb)
             if index in wanted:
                 thumbs[index] = thumb
@@ -259,7 +250,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
         with opened(path) as again:
             for index, _ in again:
                 if index in true:
-                    thumbs[index] = _thumb(again.retrieve())
+                    thumbs[index] = likeness.thumb_of(again.retrieve())
     if not set(true) <= thumbs.keys():
         raise VideoError(
             "frames that were there at first reading were not at the second"
@@ -269,11 +260,6 @@ def _read_all(video: Decoder, path: Path) -> Look:
     shown = np.stack([thumbs[one] for one in true])
     change = float((high - low).max()) if len(times_s) > 1 else 0.0
     return Look(len(times_s), duration_s, damage, shown, change)
-
-
-def _thumb(frame: np.ndarray) -> np.ndarray:
-    small = cv2.resize(frame, _THUMB, interpolation=cv2.INTER_AREA)
-    return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
 # -- findings

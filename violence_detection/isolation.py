@@ -1,4 +1,5 @@
-"""Calls of native code that may crash, hang or take all the memory, each in a child process.
+"""Calls in child processes: of native code that may crash, hang or take all the memory, and of work
+that goes on side by side.
 
 Decoders are written in C and read files that anybody has made. A child serves one call after the
 other; what kills it costs that call alone. No child outlives the process that made it.
@@ -6,9 +7,10 @@ other; what kills it costs that call alone. No child outlives the process that m
 
 import atexit
 import contextlib
+import dataclasses
+import itertools
 import json
 import os
-import pickle
 import queue
 import resource
 import signal
@@ -16,21 +18,59 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from violence_detection.child import advance, begin, received
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
 MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
 _DESCRIPTORS = 4096
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from violence_detection import isolation; isolation.serve(*map(int, sys.argv[2:]))"
+    "from violence_detection import child; child.serve(*map(int, sys.argv[2:]))"
 )
-# One thread each: the parallelism is over children.
-_ONE_THREAD = ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+_THREADS = (
+    "OPENCV_FOR_THREADS_NUM OPENBLAS_NUM_THREADS OMP_NUM_THREADS TF_NUM_INTRAOP_THREADS "
+    "TF_NUM_INTEROP_THREADS"
+).split()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What children are for.
+
+    Attributes:
+        what: Crashes, if one does.
+        error: Is raised then.
+        threads: That libraries may start in each, None for any; the parallelism is over children.
+        niceness: How much they give way to others.
+        memory_bytes: Of its own that each may have; 0 for any.
+        environment: Variables that they have beside the parent's.
+    """
+
+    what: str
+    error: type[ViolenceDetectionError]
+    threads: int | None = 1
+    niceness: int = 0
+    memory_bytes: int = 0
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All variables of a child."""
+        limited = {} if self.threads is None else dict.fromkeys(_THREADS, self.threads)
+        limits = {name: str(threads) for name, threads in limited.items()}
+        return os.environ | limits | dict(self.environment)
+
+
+# The encoder's threads wait for each other, not for decoders.
+DECODER = Kind("the decoder", VideoError, niceness=10, memory_bytes=MEMORY_BYTES)
+
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 _idle: list["_Child"] = []
 
@@ -41,16 +81,24 @@ class Calls:
     Leaving the context ends those that are under way.
     """
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+    def __init__(self, memory_bytes: int | None = None, kind: Kind = DECODER) -> None:
         """
         Args:
-            memory_bytes: Of its own that each child may have.
+            memory_bytes: Of its own that each child may have, if not what the kind says.
+            kind: Of the children.
         """
         _allow_descriptors()
-        self._memory_bytes = memory_bytes
+        if memory_bytes is not None:
+            kind = dataclasses.replace(kind, memory_bytes=memory_bytes)
+        self._kind = kind
         self._busy: set[_Child] = set()
         self._lock = threading.Lock()
         self._ended = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the context was left."""
+        return self._ended
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +119,8 @@ class Calls:
             timeout_s: Seconds that it may take; None does not end.
 
         Raises:
-            VideoError: If the call took the child down, or longer than `timeout_s`.
+            ViolenceDetectionError: The kind's own, if the call took the child down or longer
+                than `timeout_s`.
             ViolenceDetectionError: If children cannot be started.
         """
         with self._child() as child:
@@ -94,9 +143,9 @@ class Calls:
             VideoError, ViolenceDetectionError: As a call does.
         """
         with self._child() as child:
-            raised, item = child.ask(_begin, (function, arguments), timeout_s)
+            raised, item = child.ask(begin, (function, arguments), timeout_s)
             while not raised and item is not None:
-                raised, item = child.ask(_advance, (), timeout_s)
+                raised, item = child.ask(advance, (), timeout_s)
                 if not raised and item is not None:
                     yield item[0]
         if raised:
@@ -117,12 +166,88 @@ class Calls:
         _idle.append(child)
 
     def _taken(self) -> "_Child":
-        child = _idle_child(self._memory_bytes) or _Child(self._memory_bytes)
+        child = _idle_child(self._kind) or _Child(self._kind)
         with self._lock:
             self._busy.add(child)
             if self._ended:  # while it was started
                 child.end()
         return child
+
+
+class Fresh:
+    """Calls in one child that is made for them, and ends with the context.
+
+    It has all the memory and all the cores that there are.
+    """
+
+    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            what: Runs there, for the line that says it crashed.
+            environment: Variables of the child, beside those of this process.
+        """
+        variables = tuple(environment.items())
+        kind = Kind(what, ViolenceDetectionError, threads=None, environment=variables)
+        self._child = _Child(kind)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._child.kill()
+
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """What `function` returns; see `Calls`.
+
+        Raises:
+            ViolenceDetectionError: If the call took the child down.
+        """
+        raised, answer = self._child.ask(function, arguments, None)
+        if raised:
+            raise answer
+        return answer
+
+
+def as_they_finish(
+    work: Callable[[_Item, Calls], _Result],
+    items: Iterable[_Item],
+    *,
+    children: int,
+    memory_bytes: int,
+) -> Iterator[_Result]:
+    """What comes of items, as it is done: a slow one holds no other up.
+
+    Args:
+        work: What is done with an item, in a thread; the calls are for it to use.
+        items: Taken as they are needed, twice as many as there are children ahead.
+        children: That work at the same time.
+        memory_bytes: Of its own that each may have.
+    """
+    finished: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
+    flying: set[Future[_Result]] = set()
+    waiting = iter(items)
+    with (
+        ThreadPoolExecutor(children, thread_name_prefix="decode") as pool,
+        Calls(memory_bytes) as call,
+    ):
+
+        def launch(count: int) -> None:
+            for item in itertools.islice(waiting, count):
+                future = pool.submit(work, item, call)
+                flying.add(future)
+                future.add_done_callback(finished.put)
+
+        launch(2 * children)  # as many as keep the encoder fed
+        try:
+            while flying:
+                future = finished.get()
+                flying.remove(future)
+                one = future.result()
+                launch(1)
+                yield one
+        finally:
+            for future in flying:
+                future.cancel()
 
 
 def _allow_descriptors() -> None:
@@ -132,11 +257,11 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
 
 
-def _idle_child(memory_bytes: int) -> "_Child | None":
+def _idle_child(kind: Kind) -> "_Child | None":
     with contextlib.suppress(IndexError):
         while True:
             child = _idle.pop()
-            if child.lives and child.memory_bytes == memory_bytes:
+            if child.lives and child.kind == kind:
                 return child
             child.kill()
     return None
@@ -153,8 +278,8 @@ def dismiss() -> None:
 class _Child:
     """A process that serves calls."""
 
-    def __init__(self, memory_bytes: int) -> None:
-        self.memory_bytes = memory_bytes
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
         self._ready = False
         self._ended_with = ""
         self._killing = threading.Lock()
@@ -162,7 +287,7 @@ class _Child:
             try:
                 self._start(opened, passed_on)
             except OSError as error:
-                raise _not_started(str(error)) from error
+                raise _not_started(kind, str(error)) from error
             self._opened = opened.pop_all()
 
     def _start(
@@ -179,14 +304,15 @@ class _Child:
         self._arrays = os.memfd_create("arrays")
         opened.callback(os.close, self._arrays)
         theirs = (theirs_in, theirs_out, self._arrays)
-        arguments = (json.dumps(sys.path), *map(str, (*theirs, self.memory_bytes)))
+        limits = (self.kind.memory_bytes, self.kind.niceness)
+        arguments = (json.dumps(sys.path), *map(str, (*theirs, *limits)))
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
             pass_fds=theirs,
-            env=os.environ | dict.fromkeys(_ONE_THREAD, "1"),
+            env=self.kind.variables,
             process_group=0,  # Ctrl-C is for the parent
         )
 
@@ -203,15 +329,15 @@ class _Child:
                 self._ready = self._in.recv()
             self._out.send((function, arguments))
             if not self._in.poll(timeout_s):
-                raise VideoError(
+                raise self.kind.error(
                     f"it took longer than {timeout_s:g} s (--video-timeout)"
                 )
-            return _received(self._in, self._arrays)
+            return received(self._in, self._arrays)
         except (EOFError, OSError) as error:
             came = self.kill()
             if self._ready:
-                raise VideoError(f"the decoder crashed ({came})") from error
-            raise _not_started(came) from error
+                raise self.kind.error(f"{self.kind.what} crashed ({came})") from error
+            raise _not_started(self.kind, came) from error
 
     def end(self) -> None:
         """End it, whatever it does; whoever waits for its answer gets an error, and kills it."""
@@ -240,99 +366,7 @@ class _Child:
         return f"{said.strip()[:200]}, exit status {status}"
 
 
-def _received(pipe: Connection, arrays: int) -> Any:
-    """What `_send` has sent."""
-    pickled, sizes = pipe.recv()
-    buffers, offset = [bytearray(size) for size in sizes], 0
-    for buffer in buffers:
-        rest = memoryview(buffer)
-        while rest:
-            count = os.preadv(arrays, [rest], offset)
-            if not count:
-                raise EOFError
-            rest, offset = rest[count:], offset + count
-    return pickle.loads(pickled, buffers=buffers)
-
-
-def _send(pipe: Connection, arrays: int, answer: Any) -> None:
-    """Send an answer: the bytes of arrays through memory, the rest through a pipe."""
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(answer, protocol=5, buffer_callback=buffers.append)
-    views, offset = [buffer.raw() for buffer in buffers], 0
-    sizes = [view.nbytes for view in views]
-    try:
-        for rest in views:
-            while rest:
-                count = os.pwrite(arrays, rest, offset)
-                rest, offset = rest[count:], offset + count
-    except OSError:  # `ulimit -f` holds for memory too
-        pickled, sizes = pickle.dumps(answer, protocol=5), []
-    pipe.send((pickled, sizes))
-
-
-def _not_started(came: str) -> ViolenceDetectionError:
+def _not_started(kind: Kind, came: str) -> ViolenceDetectionError:
     return ViolenceDetectionError(
-        f"Videos must be decoded in a process of its own. It did not start: {came}"
+        f"{kind.what.capitalize()} must have a process of its own. It did not start: {came}"
     )
-
-
-# -- in the child
-
-
-def serve(requests: int, answers: int, arrays: int, memory_bytes: int) -> None:
-    """Serve calls until the parent is gone.
-
-    Args:
-        requests, answers, arrays: Descriptors of the pipes, and of memory for arrays.
-        memory_bytes: That may be used.
-    """
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(10)  # the encoder's threads wait for each other, not for decoders
-    asked, answered = (
-        Connection(requests, writable=False),
-        Connection(answers, readable=False),
-    )
-    calls: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
-    answered.send(True)
-    while True:
-        _send(answered, arrays, _result(*calls.get()))
-
-
-_flow: list[Iterator[Any]] = []
-
-
-def _begin(function: Callable, arguments: tuple) -> bool:
-    _flow[:] = [iter(function(*arguments))]
-    return True
-
-
-def _advance() -> tuple[Any] | None:
-    """The next item of what was begun, in a tuple; None after the last."""
-    for item in _flow[0]:
-        return (item,)
-    return None
-
-
-def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
-    """Pass calls on; in a thread of its own, to notice the parent's end during one."""
-    while True:
-        try:
-            calls.put(asked.recv())
-        except (EOFError, OSError):
-            os._exit(0)
-        except BaseException:  # the parent must not wait for an answer
-            traceback.print_exc()
-            os._exit(1)
-
-
-def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
-    try:
-        return False, function(*arguments)
-    except MemoryError:
-        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        return True, VideoError(f"it needs more than {limit / 2**30:.1f} GB of memory")
-    except Exception as error:
-        error.add_note(f"In the child:\n{traceback.format_exc()}")
-        return True, error

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import calibration, guards, metrics, model, training_run
+from violence_detection import (
+    calibration,
+    guards,
+    metrics,
+    model,
+    operating,
+    training_run,
+)
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
@@ -158,9 +165,14 @@ class Lesson:
             split: calibration.tempered(probability, temperature)
             for split, probability in predicted.items()
         }
-        threshold, reason = metrics.choose_threshold(
-            validation.labels > 0, 1 - predicted["validation"][:, 0], validation.groups
+        chosen = operating.choose(
+            config.operating_point,
+            validation.labels > 0,
+            1 - predicted["validation"][:, 0],
+            validation.groups,
+            seed=config.seed,
         )
+        threshold = chosen["threshold"]
         scores = {
             split: _scores(self.clips[split].labels, probability, threshold)
             for split, probability in predicted.items()
@@ -173,6 +185,7 @@ class Lesson:
             classes=self.classes,
             threshold=threshold,
             recall_bar=config.recall_bar,
+            operating_point=config.operating_point,
             seed=config.seed,
         )
         examined["baseline"]["videos"] = count
@@ -180,7 +193,8 @@ class Lesson:
             "validation": scores["validation"],
             "test": scores.get("test"),
             "threshold": threshold,
-            "threshold_reason": reason,
+            "threshold_reason": chosen["reason"],
+            "operating_point": chosen,
             "temperature": temperature,
             "temperature_reason": why,
             **examined,

@@ -93,9 +93,15 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
         def step() -> None:
             bar.advance(task)
             done = bar.tasks[0].completed
-            bar.update(task, rate=f"{done / (time.monotonic() - start_s):.1f} {unit}/s")
+            rate = done / (time.monotonic() - start_s)
+            bar.update(task, rate=_rate(rate, unit))
 
         yield step
+
+
+def _rate(per_s: float, unit: str) -> str:
+    """`2.5 videos/s`, `40 s each`."""
+    return f"{per_s:.1f} {unit}/s" if per_s >= 0.1 else f"{1 / per_s:.0f} s each"
 
 
 class _Lines:
@@ -112,5 +118,5 @@ class _Lines:
             rate = self._done / (now_s - self._start_s)
             left = units.format_duration((self._total - self._done) / rate)
             log.info(
-                f"{self._what}: {self._done}/{self._total}, {rate:.1f} {self._unit}/s, {left} left"
+                f"{self._what}: {self._done}/{self._total}, {_rate(rate, self._unit)}, {left} left"
             )

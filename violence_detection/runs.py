@@ -59,6 +59,11 @@ class Run:
     def tensorboard_dir(self) -> Path:
         return self.dir / "tensorboard"
 
+    @property
+    def footage_dir(self) -> Path:
+        """What it sees in normal footage, video by video."""
+        return self.dir / "footage"
+
     def evaluation_dir(self, split: str) -> Path:
         return self.dir / "evaluation" / split
 
@@ -78,8 +83,12 @@ class Run:
         """Split by path, where the run drew one for itself; nothing where it has the dataset's."""
         if not self.config().get("own_split"):
             return {}
-        rows = files.read_own_csv(self.videos_path, ("path", "split"))
+        rows = self.own_videos()
         return {row["path"]: row["split"] for row in rows}
+
+    def own_videos(self) -> list[dict[str, str]]:
+        """The videos that it was trained, validated and tested on."""
+        return files.read_own_csv(self.videos_path, VIDEO_COLUMNS)
 
     def known_videos(self) -> list[dict[str, str]]:
         """The videos that its weights have met: its own, and those of the run it began with."""

@@ -23,7 +23,7 @@ _LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
     "split_seed",
 } | set(
     "dataset_path extract_batch_size extract_mixed_precision run checkpoint_epochs "
-    "ensemble use_focal_loss workers rank profile recall_bar".split()
+    "ensemble use_focal_loss workers rank profile recall_bar operating_point".split()
 )
 # Settings of the whole search, or of the machine; a space cannot have them.
 _FIXED = set(

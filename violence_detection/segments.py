@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-_TOUCH_S = 0.002  # times are rounded, to a millisecond at most
-_LOWER_SHARE = 0.75  # of the threshold, where no lower one is given
+from violence_detection.units import TOUCH_S
+
+LOWER_SHARE = 0.75  # of the threshold, where no lower one is given
 
 
 def lower_of(threshold: float) -> float:
     """The lower threshold that goes with an upper one where none is given."""
-    return _LOWER_SHARE * threshold
+    return LOWER_SHARE * threshold
 
 
 def segments(
@@ -38,11 +39,11 @@ def segments(
     """
     lower = threshold if lower is None else min(lower, threshold)
     strong = [
-        one for one in _joined(windows, lower, _TOUCH_S) if one["peak"] >= threshold
+        one for one in _joined(windows, lower, TOUCH_S) if one["peak"] >= threshold
     ]
     closed: list[dict[str, float]] = []
     for one in strong:
-        _join(closed, one, close_gaps_s + _TOUCH_S)
+        _join(closed, one, close_gaps_s + TOUCH_S)
     return [
         one for one in closed if one["end_s"] - one["start_s"] >= min_duration_s - 1e-9
     ]

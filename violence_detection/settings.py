@@ -7,7 +7,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -31,6 +31,9 @@ class Rule:
     ] = ()  # that are no parts of the shelf, and mean something all the same
     path: bool = False
     span: int | None = None  # `FIRST,LAST`, at most so many apart
+    canonical: Callable[[str], str] | None = (
+        None  # to the one way to write it, or an error
+    )
     off: str | None = None  # what the flag that says no is called, if not --no-...
 
     def check(self, name: str, value: Any) -> Any:
@@ -68,6 +71,8 @@ class Rule:
                     f"`{name}` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + {self.span}. "
                     f"Received: {name}={value}"
                 )
+        if self.canonical:
+            return self.canonical(value)
         if self.path and (not value or "\0" in value or not files.is_utf8(value)):
             raise ConfigError(
                 f"`{name}` must be a path in UTF-8. Received: {name}={value!r}"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from violence_detection import hosts, parts
+from violence_detection import hosts, parts, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
 from violence_detection.settings import option, same_as
@@ -164,6 +164,13 @@ class TrainConfig(FeatureConfig):
     checkpoint_epochs: int = option(
         10, "Keep checkpoint_epoch_*.keras every so many epochs; 0 keeps none.", low=0
     )
+    operating_point: str | None = option(
+        None,
+        "What the threshold is to reach on validation: balanced_accuracy or best_f1 (the best), "
+        "recall=SHARE or false_positive_rate=SHARE; what the videos cannot support is refused. "
+        "Default: balanced_accuracy or, where validation is too small, a threshold of 0.5.",
+        canonical=points.canonical,
+    )
     recall_bar: float = option(
         0.5,
         "Warn of a class of which a smaller share is found on validation; 0 never warns.",
@@ -197,11 +204,19 @@ class TrainConfig(FeatureConfig):
                 "`gradient_accumulation` must be <= batch_size. Received: gradient_accumulation="
                 f"{self.gradient_accumulation}, batch_size={self.batch_size}"
             )
+        self._check_operating_point()
         self._check_members()
         self._resolve_patience()
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
+
+    def _check_operating_point(self) -> None:
+        if (self.operating_point or "").startswith(points.PER_HOUR):
+            raise ConfigError(
+                "`operating_point` of alarms per hour must be chosen by evaluate with "
+                f"--normal-footage. Received: {self.operating_point}"
+            )
 
     def _check_members(self) -> None:
         if self.ensemble and self.seeds == 1:

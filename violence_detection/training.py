@@ -9,6 +9,8 @@ from typing import Any
 from violence_detection import (
     batching,
     dataset,
+    model_card,
+    operating,
     parts,
     runtime,
     seeds,
@@ -20,6 +22,7 @@ from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.lesson import Lesson
+from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
@@ -71,6 +74,10 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
                 origin.warn_of_met(cache, entries)
             views = batching.reads_views(config.augment)
             clips = read_splits(cache, entries, classes, views=views)
+            validation = clips["validation"]
+            operating.check_support(
+                config.operating_point, validation.labels > 0, validation.groups
+            )
             lesson = Lesson(
                 machine, cache, entries, classes, clips, failures, origin, peers
             )
@@ -78,12 +85,15 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
             # -- the epochs, and what came of them
             if config.seeds == 1:
-                return lesson.learn(run, config)
-            results = {
-                "run": str(run.dir),
-                **seeds.train_members(lesson, run, config),
-            }
-            lesson.finish(run, results)
+                results = lesson.learn(run, config)
+            else:
+                results = {
+                    "run": str(run.dir),
+                    **seeds.train_members(lesson, run, config),
+                }
+                lesson.finish(run, results)
+            if peers.is_chief:
+                model_card.write(run)
             return results
 
 
@@ -116,6 +126,12 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         planned["classes"] = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
             origin.check(cache, planned["classes"])
+        held = [entry for entry in entries if entry.split == "validation"]
+        operating.check_support(
+            config.operating_point,
+            [entry.label != planned["classes"][0] for entry in held],
+            [entry.group for entry in held],
+        )
         planned["videos"] = dict(counts)
         settings = {
             name: settings[name]
@@ -179,7 +195,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         folder = videos.read_folder(
             Path(config.dataset_path), group_pattern=config.group_pattern
         )
-        videos.normal_class(folder.labels, config.normal_class)
+        normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
@@ -237,5 +253,5 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
         raise CacheError(
             f"There must be readable videos of two classes. Received: {', '.join(labels)}"
         )
-    normal = videos.normal_class(labels, asked)
+    normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]

@@ -1,5 +1,7 @@
 """Conversions between frames and seconds, and how people read numbers."""
 
+TOUCH_S = 0.002  # windows this close touch: times are rounded, to a millisecond at most
+
 
 def frames_to_s(frames: float, fps: float) -> float:
     """Seconds that `frames` last at `fps`; 0.0 where the rate is not known (fps <= 0)."""

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from violence_detection.units import counted
+
 NONE = "none: one class only"
 
 
@@ -17,16 +19,44 @@ def table(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def failure_lines(failures: list[dict[str, str]], most: int = 20) -> list[str]:
+def failure_lines(
+    failures: list[dict[str, str]], most: int = 20, whole: str = "manifest.csv"
+) -> list[str]:
+    """The first of them, and where the whole list is."""
     lines = [
         f"failed      {failure['path']}: {failure['reason']}"
         for failure in failures[:most]
     ]
     if len(failures) > most:
-        lines.append(
-            f"failed      and {len(failures) - most} more, all in manifest.csv"
-        )
+        lines.append(f"failed      and {len(failures) - most} more, all in {whole}")
     return lines
+
+
+def threshold_lines(result: dict[str, Any]) -> list[str]:
+    """Where the threshold is, why, and what it gives where it was chosen; a run of an older
+    version knows no more than why."""
+    first = f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})"
+    point = result.get("operating_point")
+    if not point:
+        return [first]
+    if point["interval"]:
+        first = f"{first[:-1]}; 95%: {span(point['interval'], '.3f')})"
+    shown = {
+        "recall": "recall",
+        "false_positive_rate": "false positive rate",
+        "balanced_accuracy": "balanced accuracy",
+        "f1": "F1",
+    }
+    told = [
+        f"{word} {point['achieved'][name]:.1%}"
+        + _over_recordings(point["achieved_ci"][name])
+        for name, word in shown.items()
+    ]
+    return [first, f"            on {point['from']}: {', '.join(told)}"]
+
+
+def _over_recordings(interval: list[float] | None) -> str:
+    return f" ({span(interval, '.1%')})" if interval else ""
 
 
 def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
@@ -36,7 +66,47 @@ def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     return f"{result[name] if value is None else value:.1%}"
 
 
-def leaked(leaks: list[str]) -> str:
-    return f"some of these ({leaks[0]}" + (
-        f" and {len(leaks) - 1} more)" if leaks[1:] else ")"
-    )
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of a table, each column as wide as it must be, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "            "
+        + "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def span(interval: list[float] | None, form: str) -> str:
+    """`71.0% to 84.0%`; `none` where there is no interval."""
+    if interval is None:
+        return "none"
+    low, high = interval
+    return f"{low:{form}} to {high:{form}}"
+
+
+def area(value: float | None) -> str:
+    """An area under the curve; `none` where there is one class only."""
+    return "none" if value is None else f"{value:.3f}"
+
+
+def mapping_lines(class_mapping: dict[str, str]) -> list[str]:
+    """What the videos' labels are called by the run, where that is something else."""
+    told = [f"{label} is taken for {name}" for label, name in class_mapping.items()]
+    return [f"classes     {', '.join(told)}"] if told else []
+
+
+def leaked(result: dict[str, Any]) -> str:
+    """`2 recordings and 1 near-duplicate, e.g. recording A`."""
+    words = {
+        "recordings": "recording",
+        "identical": "identical file",
+        "near_duplicates": "near-duplicate",
+    }
+    counts = result["leak_counts"]
+    told = [counted(counts[name], word) for name, word in words.items() if counts[name]]
+    *before, last = told
+    listed = " and ".join(filter(None, (", ".join(before), last)))
+    return f"{listed}, e.g. {result['leaks'][0]}"

@@ -61,13 +61,13 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>5s}  95% over {drawn}",
         f"{'accuracy':11s} {a['accuracy']:8.1%} {b['accuracy']:8.1%} "
         f"{100 * result['accuracy_difference']:+8.1f}  {result['accuracy_exchange_p']:5.3f}  "
-        f"{_span([100 * end for end in result['ci']], '+.1f')} points",
+        f"{wording.span([100 * end for end in result['ci']], '+.1f')} points",
     ]
     if has_auc:
         lines.append(
             f"{'AUC':11s} {a['auc']:8.3f} {b['auc']:8.3f} "
             f"{result['auc_difference']:+8.3f}  {result['auc_exchange_p']:5.3f}  "
-            f"{_span(result['auc_ci'], '+.3f')}"
+            f"{wording.span(result['auc_ci'], '+.3f')}"
         )
     else:
         lines.append(f"{'AUC':11s} {wording.NONE}")
@@ -92,13 +92,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
 def _delong_line(result: dict[str, Any]) -> str:
     if "auc_p" in result["undefined"]:
         return "DeLong      none: there is no variance to judge by"
-    return f"DeLong      p = {_p(result['auc_p'])}, {_span(result['auc_ci_delong'], '+.3f')}"
-
-
-def _span(interval: list[float] | None, form: str) -> str:
-    return (
-        " to ".join(f"{end:{form}}" for end in interval) if interval else "no interval"
-    )
+    return f"DeLong      p = {_p(result['auc_p'])}, {wording.span(result['auc_ci_delong'], '+.3f')}"
 
 
 def _p(value: float) -> str:
@@ -108,10 +102,10 @@ def _p(value: float) -> str:
 
 def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
     for name in "ab":
-        leaks = result[name]["leaks"]
         if not result[name]["clean"]:
             yield (
-                f"trust       NOT CLEAN: {name.upper()} has learned from {wording.leaked(leaks)}"
+                f"trust       NOT CLEAN: {name.upper()} has learned from some of these: "
+                f"{wording.leaked(result[name])}"
             )
     if result["split"] == "validation":
         yield "trust       epochs and thresholds were chosen on these videos, which flatters both"

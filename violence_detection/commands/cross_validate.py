@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import units
+from violence_detection import units, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -62,11 +62,17 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     for one in protocols:
         rows = [row for row in result["by_fold"] if row["grouped"] == one["grouped"]]
         lines += ["", f"folds       {one['note']}", *_fold_lines(rows, one)]
-    lines += ["", *_comparison_lines(protocols), ""]
+    lines += ["", *_comparison_lines(protocols), "", *map(_rates_line, protocols)]
+    lines += [*map(_trust_line, protocols), ""]
     lines += [f"left out    {line}" for line in result["left_out"]]
     lines += [f"warning     {line}" for line in result["warnings"]]
     tables = (result["folds_csv"], result["predictions_csv"])
-    return [*lines, f"tables      {tables[0]}", f"            {tables[1]}"]
+    return [
+        *lines,
+        f"tables      {tables[0]}",
+        f"            {tables[1]}",
+        f"report      {result['report']}",
+    ]
 
 
 def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
@@ -78,7 +84,7 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
             str(row["videos"]),
             str(row["recordings"]),
             f"{row['accuracy']:.1%}",
-            _area(row["auc"]),
+            wording.area(row["auc"]),
             str(row["best_epoch"]),
             f"{row['threshold']:.3f}",
         ]
@@ -86,20 +92,27 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
     ]
     accuracy, auc = one["accuracy"], one["auc"]
     table += [
-        ["mean", *[""] * 3, f"{accuracy['mean']:.1%}", _area(auc["mean"]), "", ""],
+        [
+            "mean",
+            *[""] * 3,
+            f"{accuracy['mean']:.1%}",
+            wording.area(auc["mean"]),
+            "",
+            "",
+        ],
         ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
     ]
     return [
-        *_aligned([heads, *table]),
-        f"            95% of the mean: accuracy {_range(accuracy['ci'], '.1%')}, AUC "
-        f"{_range(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
+        *wording.aligned([heads, *table]),
+        f"            95% of the mean: accuracy {wording.span(accuracy['ci'], '.1%')}, AUC "
+        f"{wording.span(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
     ]
 
 
 def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     """Model and baselines, the answers of all folds pooled, with intervals over recordings;
     grouped and random folds side by side."""
-    kinds = ["grouped" if one["grouped"] else "random" for one in protocols]
+    kinds = [_kind(one) for one in protocols]
     heads = [
         head
         for kind in kinds
@@ -113,38 +126,47 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     return [
         "beside      the answers of all folds pooled, intervals over recordings"
         + ("; those of random folds are too good" if "random" in kinds else ""),
-        *_aligned([["", *heads], *rows]),
+        *wording.aligned([["", *heads], *rows]),
     ]
+
+
+def _kind(one: dict[str, Any]) -> str:
+    return "grouped" if one["grouped"] else "random"
+
+
+def _rates_line(one: dict[str, Any]) -> str:
+    """What the model finds and at what price, each fold at its own threshold."""
+    found = one["pooled"]["model"]
+    recall, price = (
+        f"{'none' if found[name] is None else format(found[name], '.1%')} "
+        f"({wording.span(found[f'{name}_ci'], '.1%')})"
+        for name in ("recall", "false_positive_rate")
+    )
+    return (
+        f"{_kind(one):11s} recall {recall}, false positive rate {price}, calibration error "
+        f"{found['calibration_error']:.3f}, Brier score {found['brier_score']:.3f}"
+    )
+
+
+def _trust_line(one: dict[str, Any]) -> str:
+    """What is in several folds, or what was not looked for."""
+    if any(one["leak_counts"].values()):
+        return f"trust       NOT CLEAN: in several {_kind(one)} folds are {wording.leaked(one)}"
+    looked = (
+        "no recording, identical file or near-duplicate"
+        if one["near_duplicates_searched"]
+        else "no recording or identical file"
+    )
+    line = f"trust       {looked} is in several {_kind(one)} folds"
+    if not one["near_duplicates_searched"]:
+        line += f"; near-duplicates were not all looked for: {one['near_duplicates_reason']}"
+    return line
 
 
 def _cells(scores: dict[str, Any]) -> list[str]:
     return [
         f"{scores['accuracy']:.1%}",
-        _range(scores["accuracy_ci"], ".1%"),
-        _area(scores["auc"]),
-        _range(scores["auc_ci"], ".3f"),
+        wording.span(scores["accuracy_ci"], ".1%"),
+        wording.area(scores["auc"]),
+        wording.span(scores["auc_ci"], ".3f"),
     ]
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    """Rows of a table, each column as wide as it must be, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "            "
-        + "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _range(interval: list[float] | None, form: str) -> str:
-    if interval is None:
-        return "none"
-    low, high = interval
-    return f"{low:{form}} to {high:{form}}"
-
-
-def _area(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

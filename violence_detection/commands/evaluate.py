@@ -35,7 +35,8 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, wording.table(planned))
-    finish(result, shared, evaluation_lines(result))
+    unreadable = result.get("normal_footage", {}).get("unreadable", ())
+    finish(result, shared, evaluation_lines(result), failed=len(unreadable))
 
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
@@ -53,18 +54,43 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
+        *wording.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
         f"AUC         {_auc(result)}, average precision {of('average_precision')}",
         f"precision   {of('precision')}, recall {of('recall')}, F1 {of('f1')}, "
         f"false alarms {of('false_alarm_rate')}",
         f"recall      {recalls}",
-        f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
-        f"calibrated  error {result['calibration_error']:.3f}, temperature "
+        *wording.threshold_lines(result),
+        *_alarm_lines(result),
+        f"calibrated  error {result['calibration_error']:.3f}, Brier score "
+        f"{result['brier_score']:.3f}, temperature "
         f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
+        *_baseline_lines(result),
         _trust_line(result),
         f"report      {result['report']}",
+    ]
+
+
+def _alarm_lines(result: dict[str, Any]) -> list[str]:
+    """How often it cries wolf in normal footage, where some was given."""
+    footage = result.get("normal_footage")
+    if not footage:
+        return []
+    by_alarm, by_video = (
+        footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos")
+    )
+    over_videos = f", {wording.span(by_video, '.3g')} over videos" if by_video else ""
+    return [
+        f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
+        f"{wording.span(by_alarm, '.3g')} over alarms{over_videos}): "
+        f"{counted(footage['alarms'], 'alarm')} in {footage['hours']:.2f} h of "
+        f"{counted(footage['videos'], 'video')}",
+        *[
+            f"not read    {row['path']}: {row['reason']}"
+            for row in footage["unreadable"]
+        ],
     ]
 
 
@@ -93,9 +119,26 @@ def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
     ]
 
 
+def _baseline_lines(result: dict[str, Any]) -> list[str]:
+    """Trivial answers to the same videos, and those that come too close."""
+    told = ", ".join(
+        f"{name} {scores['accuracy']:.1%}"
+        for name, scores in result["baselines"].items()
+    )
+    return [
+        *([f"beside      {told}"] if told else []),
+        *[f"warning     {line}" for line in result["warnings"]],
+    ]
+
+
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: the run has learned from {wording.leaked(result['leaks'])}"
+        return f"trust       NOT CLEAN: on both sides are {wording.leaked(result)}"
     if not result["grouped"]:
         return "trust       recordings are not all known: clips of one may be on both sides"
-    return "trust       clean: no recording on both sides"
+    if not result["near_duplicates_searched"]:
+        return (
+            "trust       no recording or identical file on both sides; near-duplicates were not "
+            f"looked for: {result['near_duplicates_reason']}"
+        )
+    return "trust       clean: no recording, identical file or near-duplicate on both sides"

@@ -43,7 +43,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
             for split in ("validation", "test")
             if result[split]
         ],
-        f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})",
+        *wording.threshold_lines(result),
         *_guard_lines(result),
         *wording.failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",

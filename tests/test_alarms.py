@@ -1,0 +1,85 @@
+"""Alarms are the segments that `predict` shows, counted at every threshold at once."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection.alarms import Watched, hours_needed, poisson_interval
+from violence_detection.errors import EvidenceError
+from violence_detection.segments import lower_of, segments
+
+PROBABILITIES = st.lists(
+    st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=40
+)
+
+
+def windows_of(probabilities, *, stride_s=1.0, window_s=2.0) -> list[dict[str, float]]:
+    return [
+        {"start_s": k * stride_s, "end_s": k * stride_s + window_s, "probability": p}
+        for k, p in enumerate(probabilities)
+    ]
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [
+        (0, 0.0, 3.6889),
+        (1, 0.0253, 5.5716),
+        (5, 1.6235, 11.6683),
+        (10, 4.7954, 18.3904),
+    ],
+)
+def test_the_interval_of_a_count_is_garwoods(count, low, high):
+    """Exact limits of a Poisson mean at 95%, as in Johnson and Kotz, 1969, and many tables."""
+    assert poisson_interval(count, 1.0) == pytest.approx([low, high], abs=2e-4)
+
+
+def test_one_alarm_a_day_takes_three_days_without_any():
+    assert hours_needed(1 / 24) == pytest.approx(71.9, abs=0.05)
+
+
+def test_an_alarm_that_wavers_is_one():
+    """0.9, 0.7, 0.9: at 0.9 the lower threshold is 0.675, so nothing parts it; 0.6 does."""
+    assert counted(windows_of([0.9, 0.7, 0.9], window_s=1.0), 0.9) == 1
+    assert counted(windows_of([0.9, 0.6, 0.9], window_s=1.0), 0.9) == 2
+
+
+def counted(windows, threshold) -> int:
+    return int(Watched.of({"a": windows}).counts(np.array([threshold])).sum())
+
+
+# -- property
+
+
+@given(PROBABILITIES, st.sampled_from([0.5, 1.0, 2.0, 3.0]), st.integers(0, 40))
+def test_alarms_are_counted_as_predict_shows_them(probabilities, stride_s, step):
+    windows, threshold = windows_of(probabilities, stride_s=stride_s), step / 40
+    shown = segments(windows, threshold, lower=lower_of(threshold))
+    if threshold:  # 0 is below everything
+        assert counted(windows, threshold) == len(shown)
+
+
+@given(PROBABILITIES)
+def test_the_rate_that_is_asked_for_is_kept_at_and_above_the_threshold(probabilities):
+    watched = Watched.of({"a": windows_of(probabilities, stride_s=60.0)})
+    per_hour = 2 / watched.total_hours
+    try:
+        threshold, _ = watched.choose(per_hour)
+    except EvidenceError:
+        assert watched.counts(np.array([1.0])).sum() > 2
+        return
+    above = np.linspace(threshold, 1.0, 50)
+    assert watched.counts(above).sum(axis=0).max() <= 2
+
+
+# -- errors
+
+
+def test_too_few_hours_are_refused_with_what_it_would_take():
+    watched = Watched.of({"a": windows_of([0.1] * 10)})
+    with pytest.raises(EvidenceError, match=r"must have 6\.0 hours .* Received: 0\.00"):
+        watched.check_support(0.5)

@@ -1,0 +1,140 @@
+"""Which recording a video is of: as extraction noted it, by a pattern on its path, or with all that
+look alike."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from violence_detection import dataset, glances, likeness, videos
+from violence_detection.cache import Entry, FeatureCache
+from violence_detection.errors import EvidenceError
+from violence_detection.glances import Glances
+from violence_detection.known import part_of
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Videos that look alike, as far as they could be looked at.
+
+    Attributes:
+        pairs: By two paths, the smaller first: bits that they are apart.
+        searched: Whether all of them were looked at.
+        reason: Why not.
+    """
+
+    pairs: Mapping[tuple[str, str], float]
+    searched: bool
+    reason: str
+
+    @classmethod
+    def nowhere(cls, reason: str) -> "Alike":
+        """Where nothing was looked at."""
+        return cls({}, False, reason)
+
+
+def alike(entries: Sequence[Entry], seen: Glances, most_bits: float) -> Alike:
+    """The pairs among some videos that look alike.
+
+    Args:
+        entries: N videos.
+        seen: Of them.
+        most_bits: Of 64, that may differ.
+    """
+    rows = np.flatnonzero(~seen.sights.is_dull)
+    paths = [entries[seen.rows[row]].path for row in rows]
+    hashes = seen.sights.hashes[rows]
+    pairs = {
+        tuple(sorted((paths[one], paths[other]))): round(bits, 2)
+        for one, other, bits in likeness.alike(hashes, hashes, most_bits)
+        if one < other
+    }
+    return Alike(pairs, not seen.left_out, seen.left_out)
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """The recordings of a dataset's videos, as they are taken.
+
+    Attributes:
+        groups: By path.
+        known: Whether the recording of every video is.
+        source: Where they come from, in words; empty where extraction noted them.
+    """
+
+    groups: Mapping[str, str]
+    known: bool
+    source: str
+
+    def of(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The same videos, with these recordings."""
+        return [
+            dataclasses.replace(entry, group=self.groups.get(entry.path, entry.group))
+            for entry in entries
+        ]
+
+
+def choose(
+    cache: FeatureCache,
+    entries: Sequence[Entry],
+    *,
+    pattern: str | None,
+    by_likeness: Alike | None,
+) -> Grouping:
+    """The recordings as they are asked for.
+
+    Args:
+        cache: Of which the videos are.
+        entries: All of its videos.
+        pattern: Regular expression on the path; None keeps what extraction noted.
+        by_likeness: Join the recordings of what looks alike, too.
+
+    Raises:
+        ConfigError: If the pattern is none, or matches nothing.
+        EvidenceError: If some of the videos could not be looked at.
+    """
+    groups = {entry.path: entry.group for entry in entries}
+    known, source = dataset.knows_recordings(cache), ""
+    if pattern is not None:
+        paths = [entry.path.removesuffix(part_of(entry.path)) for entry in entries]
+        names = videos.named_by(pattern, paths)
+        known, source = all(names), "--group-pattern"
+        for entry, name in zip(entries, names, strict=True):
+            groups[entry.path] = name or entry.group
+    if by_likeness is not None:
+        if not by_likeness.searched:
+            raise EvidenceError(
+                "--group-near-duplicates must have all videos to look at. Received: not "
+                f"{by_likeness.reason}"
+            )
+        groups = _joined(groups, by_likeness.pairs)
+        source = " and ".join(filter(None, (source, "likeness")))
+    return Grouping(groups, known, source)
+
+
+def look(
+    cache: FeatureCache, entries: Sequence[Entry], *, pictures: bool, most_bits: float
+) -> tuple[Alike, Glances | None]:
+    """What looks alike among all videos of a cache, and what was seen of them."""
+    if not pictures:
+        return Alike.nowhere("--no-pictures was given"), None
+    seen = glances.of(cache, entries)
+    return alike(entries, seen, most_bits), seen
+
+
+def _joined(
+    groups: Mapping[str, str], pairs: Mapping[tuple[str, str], float]
+) -> dict[str, str]:
+    """Recordings joined where a video of the one looks like one of the other; a joined one has
+    the first name of its own."""
+    names = sorted(set(groups.values()))
+    place = {name: number for number, name in enumerate(names)}
+    links = [(place[groups[one]], place[groups[other]]) for one, other in pairs]
+    rows, columns = np.array(links, int).reshape(-1, 2).T
+    graph = coo_matrix((np.ones(len(rows)), (rows, columns)), (len(names),) * 2)
+    _, component = connected_components(graph, directed=False)
+    _, first = np.unique(component, return_index=True)
+    return {path: names[first[component[place[name]]]] for path, name in groups.items()}
