@@ -1,8 +1,6 @@
 """One pass over a video gives every window the pictures of its own frames, each encoded once."""
 
 import functools
-import os
-import signal
 import socket
 import threading
 import time
@@ -421,16 +419,13 @@ def test_leaving_early_leaves_nothing_behind(video):
     assert threading.active_count() == before
 
 
-def test_a_child_that_crashes_costs_its_video_alone(video, monkeypatch):
-    monkeypatch.setattr(Reading, "chunks", _crash)
-    with feeding(reading_of(), [of(str(video))], workers=1, timeout_s=60) as fed:
+def test_a_child_that_crashes_costs_its_video_alone(monkeypatch):
+    monkeypatch.setattr(Reading, "chunks", exec)
+    crash = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with feeding(crash, [{}], workers=1, timeout_s=60) as fed:
         ((_, error),) = fed
     assert isinstance(error, VideoError)
     assert str(error) == "the decoder crashed (SIGKILL)"
-
-
-def _crash(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

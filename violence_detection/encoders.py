@@ -117,7 +117,7 @@ class _Ffmpeg:
         said = self._said.read().decode(errors="replace").strip().splitlines()
         self._said.close()
         if status:
-            reason = said[-1] if said else "no word"
+            reason = said[-1] if said else f"it ended with status {status}"
             if "No space left" in " ".join(said):
                 reason = "the disk is full"
             raise ViolenceDetectionError(

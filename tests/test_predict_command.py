@@ -1,0 +1,131 @@
+"""How `predict` is asked, what it refuses before it starts, and how its answer reads."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from violence_detection.cli import main
+from violence_detection.commands.predict import _clock, _lines
+
+SEGMENT = {"start_s": 61.5, "end_s": 63.5, "peak": 0.91, "peak_s": 62.5}
+WINDOW = {"start_s": 0.0, "end_s": 2.0, "probability": 0.5}
+ROW = {
+    "path": "a.mp4",
+    "probability": 0.91,
+    "label": "fight",
+    "windows": [WINDOW],
+    "segments": [SEGMENT],
+    "error": None,
+}
+RESULT = {
+    "videos": [
+        ROW,
+        {
+            **ROW,
+            "path": "b.mp4",
+            "probability": 0.2,
+            "label": "noFight",
+            "segments": [],
+        },
+        {
+            "path": "c.mp4",
+            "label": "",
+            "windows": [],
+            "segments": [],
+            "error": "no such file",
+        },
+    ],
+    "engine": "openvino mixed_bfloat16",
+    "threshold": 0.5,
+    "lower_threshold": 0.375,
+    "written": [],
+}
+
+
+def call(*words, stdin=""):
+    return CliRunner().invoke(main, ["predict", *map(str, words)], input=stdin)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("a.mp4", "b.mkv"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_answer_is_a_table_for_people():
+    assert _lines(RESULT)[:6] == [
+        "0.910  fight    a.mp4",
+        "0.910               0:01:01.5 to 0:01:03.5, peak at 0:01:02.5",
+        "0.200  noFight  b.mp4",
+        "       unread   c.mp4: no such file",
+        "",
+        "threshold   0.500; segments go on down to 0.375",
+    ]
+
+
+def test_many_files_that_were_written_are_counted():
+    lines = _lines({**RESULT, "written": [f"{n}.vtt" for n in range(9)]})
+    assert lines[-1] == "written     and 3 more"
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"),
+    [
+        (0.0, "0:00:00.0"),
+        (59.96, "0:01:00.0"),
+        (3599.99, "1:00:00.0"),
+        (75.25, "0:01:15.2"),
+    ],
+)
+def test_times_are_those_of_a_player(time_s, text):
+    assert _clock(time_s) == text
+
+
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
+    asked = (
+        "*.mp4",
+        "-",
+        "rtsp://me:secret@cam/1",
+        "--max-duration-s",
+        5,
+        "--csv",
+        "t/t.csv",
+    )
+    said = call(run_dir, *asked, "--dry-run", "--json", stdin="b.mkv\n")
+    assert said.exit_code == 0, said.stderr
+    planned = json.loads(said.stdout)
+    assert planned["videos"] == ["a.mp4", "b.mkv", "rtsp://me:***@cam/1"]
+    assert planned["writes"] == [str(folder / "t" / "t.csv")]
+    assert "secret" not in said.output
+    assert sorted(path.name for path in folder.iterdir()) == ["a.mp4", "b.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("rtsp://me:secret@cam/1",), "--max-duration-s must say how long"),
+        (("a.mp4", "--csv", "b.mkv"), "--force replaces a file"),
+        (("a.mp4", "b.mkv", "--timeline", "t.png"), "must be a folder"),
+        (("a.mp4", "--annotate", ".", "--force"), "must not replace a video"),
+        (
+            ("a.mp4", "--lower-threshold", 0.9, "--threshold", 0.5),
+            "must be <= `threshold`",
+        ),
+        (("a.mp4", "--focus-s", 100), "`focus_s` must be <= 30"),
+        (("-",), "must be a video to look at"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_wrong_usage_is_one_line_before_anything_is_read(
+    folder, run_dir, words, line, dry_run
+):
+    said = call(run_dir, *words, *dry_run)
+    assert said.exit_code == 2
+    assert said.stdout == ""
+    assert line in said.stderr
+    assert len(said.stderr.splitlines()) == 1
+    assert "secret" not in said.stderr
+    assert (folder / "b.mkv").read_bytes() == b"x"
