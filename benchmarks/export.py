@@ -2,8 +2,8 @@
 
     python benchmarks/export.py RUN [--scope end-to-end] [--threads 1 2]
 
-Every format is exported and checked as the command does it. Then each file, in a process of its own,
-answers one clip after the other; the median is told. `keras` is `model.predict` on the same clip,
+Every format is exported and checked as the command does it. Then each file, in a process of its
+own, answers one clip after the other; the median is told. `keras` is `model.predict` on the same clip,
 which the others are held against. All formats take turns, so that a machine that changes its speed
 changes it for all.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import machine
 import numpy as np
 
-from violence_detection import conversion, export, files, parts, shown
+from violence_detection import conversion, export, files, shown
 from violence_detection.config import ExportConfig
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.isolation import Fresh
@@ -44,8 +44,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         rows = [
-            exported(arguments, name, precision, folder)
-            for name, precision in VARIANTS
+            exported(arguments, name, precision, folder) for name, precision in VARIANTS
         ]
         rows = [row for row in rows if row]
         inputs = one_clip(arguments)
@@ -102,11 +101,7 @@ def one_clip(arguments: argparse.Namespace) -> np.ndarray:
 
 def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> None:
     """Add to each row the median of its rounds, in milliseconds."""
-    limits = (
-        "TF_NUM_INTRAOP_THREADS",
-        "OMP_NUM_THREADS",
-        "VIOLENCE_DETECTION_EXPORT_THREADS",
-    )
+    limits = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     environment = {"CUDA_VISIBLE_DEVICES": "-1"} | dict.fromkeys(limits, str(threads))
     taken: dict[str, list[float]] = {row["path"]: [] for row in rows}
     for number in range(1, ROUNDS + 1):
