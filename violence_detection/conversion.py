@@ -211,11 +211,11 @@ def _described(name: str, tensor: "keras.KerasTensor") -> dict[str, Any]:
 # -- away
 
 
-def load(name: str, path: Path) -> None:
+def load(name: str, path: Path, threads: int = 1) -> None:
     """Open a file with the runtime of its format."""
     if name in ("keras", "saved_model"):
         runtime.import_tensorflow()
-    _shared["away"] = parts.module("formats", name).load(path)
+    _shared["away"] = parts.module("formats", name).load(path, threads)
 
 
 def run(inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -147,10 +147,10 @@ def _pictures(
                 "scope=end-to-end"
             )
 
-        def squeezed(kept, number=number, focused=stream.focus):
+        def squeezed(kept, focused=stream.focus):
             if focused:
                 return cut.resized(kept, place, size)
-            return graph_resize.resized(kept, (size, size), f"stream_{number}")
+            return graph_resize.resized(kept, (size, size))
 
         of_pictures = [picture[number] for picture in needed]
         used = sorted({index for these in of_pictures for index in these})

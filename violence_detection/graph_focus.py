@@ -1,5 +1,6 @@
 """`focus` in a graph: where the motion of a clip is, and frames cut to that."""
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -44,9 +45,7 @@ class GraphFocus:
         """
         from keras import ops
 
-        small = grey_in_graph(
-            graph_resize.resized(frames, (self._rows, self._columns), "focus")
-        )
+        small = grey_in_graph(graph_resize.resized(frames, (self._rows, self._columns)))
         small = ops.squeeze(small, -1)
         changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - focus.NOISE)
         return self._place_of(ops.sum(changes, axis=0))
@@ -139,57 +138,37 @@ class GraphFocus:
         """
         from keras import ops
 
-        frame_height, width, channels = frames.shape[1:]
+        square = (to, to)
         sizes = self._sizes()
-        areas = [graph_resize.is_area(*size, (to, to)) for size in sizes]
+        ways = [graph_resize.way(*size, square) for size in sizes]
         rows, columns = (
-            _tables([size[axis] for size in sizes], areas, to) for axis in (0, 1)
+            _tables([size[axis] for size in sizes], ways, to) for axis in (0, 1)
         )
-        matrix = 0.0
-        for indices, weights in columns:
-            at = ops.reshape(ops.take(indices, place.side, 0) + place.left, (1, to))
-            here = ops.equal(at, np.arange(width, dtype=np.int32)[:, None])
-            share = ops.take(weights, place.side, 0)
-            matrix = ops.cast(here, "float32") * share + matrix
-        lines = ops.reshape(frames, (-1, frame_height, 1, width))
-        if channels != 1:
-            lines = ops.transpose(frames, (0, 1, 3, 2))
-        wide = ops.matmul(lines, matrix)
-        kept = [
-            ops.take(wide, ops.take(indices, place.side, 0) + place.top, 1)
-            for indices, _ in rows
-        ]
-        shares = [
-            ops.reshape(ops.take(weights, place.side, 0), (to, 1, 1))
-            for _, weights in rows
-        ]
-        mean = 0.0
-        for row, share in zip(kept, shares, strict=True):
-            mean = row * share + mean
-        nudges = np.float32([graph_resize.nudge(*size, (to, to)) for size in sizes])
-        found = ops.where(
-            ops.take(np.array(areas), place.side),
-            ops.round(mean + ops.take(nudges, place.side)),
-            graph_resize.interpolated(kept, shares),
+        chosen = functools.partial(ops.take, indices=place.side, axis=0)
+        wide = graph_resize.summed(
+            frames,
+            [chosen(table) + place.left for table in columns.indices],
+            [chosen(table) for table in columns.weights],
+            axis=2,
         )
-        return ops.transpose(found, (0, 1, 3, 2))
+        at = [chosen(table) + place.top for table in rows.indices]
+        shares = [chosen(table) for table in rows.weights]
+        finish = np.float32([graph_resize.finish(*size, square) for size in sizes])
+        scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
+        mean = ops.round(graph_resize.summed(wide, at, shares, axis=1) * scale + nudge)
+        between = graph_resize.interpolated(
+            [ops.take(wide, one, 1) for one in at[:2]],
+            [ops.reshape(one, (to, 1, 1)) for one in shares[:2]],
+        )
+        is_between = np.array([way == graph_resize.BETWEEN for way in ways])
+        return ops.where(chosen(is_between), between, mean)
 
 
-def _tables(
-    lengths: list[int], areas: list[bool], to: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """For each tap, indices int32 and weights float32 (lengths, S)."""
-    pairs = list(zip(lengths, areas, strict=True))
-    count = max(
-        len(graph_resize.taps(length, to, area=area).indices) for length, area in pairs
+def _tables(lengths: list[int], ways: list[int], to: int) -> graph_resize.Taps:
+    """The taps of each length, indices and weights (K, lengths, S)."""
+    pairs = list(zip(lengths, ways, strict=True))
+    most = max(len(graph_resize.taps(length, to, way).indices) for length, way in pairs)
+    found = [graph_resize.taps(length, to, way, max(2, most)) for length, way in pairs]
+    return graph_resize.Taps(
+        *(np.stack(one, axis=1) for one in zip(*found, strict=True))
     )
-    found = [
-        graph_resize.taps(length, to, area=area, count=count) for length, area in pairs
-    ]
-    return [
-        (
-            np.stack([one.indices[tap] for one in found]).astype(np.int32),
-            np.stack([one.weights[tap] for one in found]).astype(np.float32),
-        )
-        for tap in range(count)
-    ]

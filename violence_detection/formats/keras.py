@@ -34,8 +34,11 @@ def write(
     model.save(path)
 
 
-def load(path: Path) -> _format.Run:
-    """A function from one array to a dict of arrays: `predict`, as most people call it."""
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays: `predict`, as most people call it.
+
+    The threads are those that TensorFlow was started with.
+    """
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)

@@ -56,12 +56,12 @@ def write(
     onnx.save_model(graph, path)
 
 
-def load(path: Path) -> _format.Run:
-    """A function from one array to a dict of arrays, on one thread."""
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(
         path, options, providers=["CPUExecutionProvider"]
     )

@@ -44,11 +44,11 @@ def write(
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-def load(path: Path) -> _format.Run:
-    """A function from one array to a dict of arrays, in float32 on one thread."""
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays, in float32."""
     import openvino
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 
     def run(inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -46,8 +46,11 @@ def write(
     archive.write_out(str(path), verbose=False)
 
 
-def load(path: Path) -> _format.Run:
-    """A function from one array to a dict of arrays."""
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays.
+
+    The threads are those that TensorFlow was started with.
+    """
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))

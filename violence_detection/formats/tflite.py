@@ -68,11 +68,11 @@ def write(
     path.write_bytes(content)
 
 
-def load(path: Path) -> _format.Run:
-    """A function from one array to a dict of arrays, on one thread."""
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     run = interpreter.get_signature_runner(saved_model.SIGNATURE)
     (name,) = run.get_input_details()
     return lambda inputs: run(**{name: inputs})

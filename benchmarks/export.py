@@ -1,0 +1,142 @@
+"""Latency, size and parity of a run's exports on real clips, in one table.
+
+    python benchmarks/export.py RUN [--scope end-to-end] [--threads 1 2]
+
+Every format is exported and checked as the command does it. Then each file, in a process of its
+own, answers one clip after the other; the median is told. `keras` is `model.predict` on the same clip,
+which the others are held against. All formats take turns, so that a machine that changes its speed
+changes it for all.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+
+from violence_detection import conversion, export, files, shown
+from violence_detection.config import ExportConfig
+from violence_detection.errors import ViolenceDetectionError
+from violence_detection.isolation import Fresh
+from violence_detection.subject import Subject
+
+ROUNDS = 3
+VARIANTS = [
+    ("keras", "float32"),
+    ("saved_model", "float32"),
+    ("tflite", "float32"),
+    ("tflite", "float16"),
+    ("tflite", "int8"),
+    ("onnx", "float32"),
+    ("openvino", "float32"),
+]
+
+
+def main() -> None:
+    arguments = parse()
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            exported(arguments, name, precision, folder) for name, precision in VARIANTS
+        ]
+        rows = [row for row in rows if row]
+        inputs = one_clip(arguments)
+        for threads in arguments.threads:
+            measure(rows, inputs, threads)
+    result = {"machine": machine.describe(), "scope": arguments.scope, "rows": rows}
+    print_table(result, arguments.threads)
+    if arguments.json:
+        files.write_json(arguments.json, result)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run")
+    parser.add_argument(
+        "--scope", default="end-to-end", choices=("end-to-end", "classifier")
+    )
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--clips", type=int, default=200, help="to check each file on")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
+    return parser.parse_args()
+
+
+def exported(
+    arguments: argparse.Namespace, name: str, precision: str, folder: str
+) -> dict[str, Any] | None:
+    """What the command says; None where it refuses."""
+    print(f"exporting {name} {precision}", file=sys.stderr)
+    config = ExportConfig(
+        format=name,
+        precision=precision,
+        scope=arguments.scope,
+        clips=arguments.clips,
+        output=folder,
+    )
+    try:
+        return export.export(arguments.run, config)
+    except ViolenceDetectionError as error:
+        print(f"{name} {precision}: {error}")
+        return None
+
+
+def one_clip(arguments: argparse.Namespace) -> np.ndarray:
+    """The first validation clip, as a file is given it."""
+    subject = Subject.of(
+        arguments.run, ExportConfig(format="keras", scope=arguments.scope)
+    )
+    if subject.given:
+        return shown.frames_of(*subject.places[0], subject.given.shape[:3])[None]
+    return np.float32(subject.cached.features[:1])
+
+
+def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> None:
+    """Add to each row the median of its rounds, in milliseconds."""
+    limits = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+    environment = {"CUDA_VISIBLE_DEVICES": "-1"} | dict.fromkeys(limits, str(threads))
+    taken: dict[str, list[float]] = {row["path"]: [] for row in rows}
+    for number in range(1, ROUNDS + 1):
+        for row in rows:
+            print(f"{threads} threads, round {number}: {row['path']}", file=sys.stderr)
+            with Fresh("The runtime", environment) as child:
+                child(conversion.load, row["format"], Path(row["path"]), threads)
+                taken[row["path"]].append(child(conversion.latency_ms, inputs))
+    for row in rows:
+        row[f"ms_{threads}_threads"] = statistics.median(taken[row["path"]])
+
+
+def print_table(result: dict[str, Any], threads: list[int]) -> None:
+    print(json.dumps(result["machine"]))
+    columns = [f"ms_{count}_threads" for count in threads]
+    heads = "format", "MB", "max diff", "decisions", *columns, "x keras"
+    print("  ".join(f"{head:>14s}" for head in heads))
+    keras = {
+        name: row[name]
+        for row in result["rows"]
+        if row["format"] == "keras"
+        for name in columns
+    }
+    for row in result["rows"]:
+        cells = [
+            f"{row['format']} {row['precision']}"[:14],
+            f"{row['bytes'] / 1e6:.2f}",
+            f"{row['max_abs_difference']:.1e}",
+            f"{row['equal_decisions']:.1%}",
+            *(f"{row[name]:.2f}" for name in columns),
+        ]
+        with contextlib.suppress(KeyError, ValueError):
+            cells.append(f"{max(keras[name] / row[name] for name in columns):.1f}")
+        print("  ".join(f"{cell:>14s}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
