@@ -211,3 +211,35 @@ def frames_of(path: Path) -> list[np.ndarray]:
         if not done:
             return frames
         frames.append(frame)
+
+
+@pytest.fixture(scope="session")
+def seen_videos(tmp_path_factory) -> Path:
+    """Fights are brighter and larger than the rest; not to be written to."""
+    root = tmp_path_factory.mktemp("videos")
+    for number in range(3):
+        draw_video(root / "fight" / f"{number}.mp4", size=(96, 64), frames=30)
+        draw_video(root / "normal" / f"{number}.mp4", size=(64, 48), seed=number)
+    return root
+
+
+@pytest.fixture
+def seen_cache(tmp_path, seen_videos) -> tuple[FeatureCache, list[Entry]]:
+    """A cache that names the folder of videos, and its rows."""
+    folder = draw_features(
+        tmp_path / "cache" / "drawn" / "space",
+        dataset={"name": "d", "dir": str(seen_videos)},
+    )
+    paths = sorted(seen_videos.rglob("*.mp4"))
+    entries = [
+        Entry(
+            path.relative_to(seen_videos).as_posix(),
+            path.parent.name,
+            path.stem,
+            "",
+            size=path.stat().st_size,
+            digest=files.sha256_of_file(path) + path.parent.name + path.stem,
+        )
+        for path in paths
+    ]
+    return FeatureCache.open(folder), entries

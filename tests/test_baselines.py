@@ -39,16 +39,6 @@ def entries_with(values, **settings) -> list[Entry]:
     ]
 
 
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory) -> Path:
-    """Fights are brighter and larger than the rest."""
-    root = tmp_path_factory.mktemp("videos")
-    for number in range(3):
-        draw_video(root / "fight" / f"{number}.mp4", size=(96, 64), frames=30)
-        draw_video(root / "normal" / f"{number}.mp4", size=(64, 48), seed=number)
-    return root
-
-
 # -- golden
 
 
@@ -135,8 +125,8 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
 # -- the videos
 
 
-def test_a_glance_has_size_picture_and_motion(videos, tmp_path):
-    size, picture, energies, hashes = sights.glance(videos / "fight" / "0.mp4")
+def test_a_glance_has_size_picture_and_motion(seen_videos, tmp_path):
+    size, picture, energies, hashes = sights.glance(seen_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0
@@ -155,7 +145,41 @@ def test_without_the_videos_it_is_said(features_dir):
     ]
 
 
+def test_videos_that_were_not_seen_are_not_learned_from(features_dir, rng):
+    clips = clips_of(features_dir)
+    test, seen = np.array([3, 30]), np.array([*range(3, 31, 3), *range(2, 32, 4)])
+    seen, train = np.unique(seen), np.setdiff1d(np.arange(32), test)
+    pictures = rng.uniform(size=(32, 16, 16, 3)).astype(np.float32)
+    some = sights_with(len(seen), pictures=pictures[seen])
+    made = Baselines(clips, 2, some, seen)
+    whole = Baselines(clips, 2, sights_with(32, pictures=pictures))
+    np.testing.assert_array_equal(
+        made.answers("mean_picture", train, test, seed=1),
+        whole.answers("mean_picture", np.intersect1d(train, seen), test, seed=1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("theirs", "warned"), [([0.5, 0.6], 0), ([0.5, 0.8], 1), ([0.5, 0.9], 1)]
+)
+def test_a_baseline_of_the_source_that_comes_close_is_warned_of(theirs, warned):
+    pooled = {"model": {"accuracy_ci": [0.8, 0.9]}, "linear": {"accuracy_ci": [0, 1]}}
+    pooled["metadata"] = {"accuracy_ci": theirs}
+    lines = baselines.source_warnings(pooled, "model")
+    assert len(lines) == warned
+    assert all("may have learned the source" in line for line in lines)
+
+
 # -- hostile
+
+
+def test_sights_of_some_videos_are_none_for_baselines(
+    seen_cache, seen_videos, tmp_path
+):
+    opened, entries = seen_cache
+    entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
+    told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
+    assert told == f"not in {seen_videos} as before: 1 video of 6"
 
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):

@@ -175,6 +175,19 @@ def test_an_array_of_another_shape_is_refused(kept):
     assert not cache.has_arrays(entry, (5, 6), verify=False)
 
 
+def test_a_pickled_array_is_not_opened(kept, tmp_path):
+    """Its digest is right: who wrote it wrote the manifest too."""
+    cache, entry, _ = kept
+    path = cache.array_path(entry.path)
+    np.save(path, np.array([{"any": "code"}], dtype=object), allow_pickle=True)
+    digest = files.sha256_of_file(path)
+    entry = dataclasses.replace(entry, array_digest=digest)
+    assert message_of(cache.read_array, entry, SHAPE) == (
+        "The array of a/1.mp4 must be float16 (4, 6). Received: Object arrays cannot be loaded "
+        "when allow_pickle=False"
+    )
+
+
 def test_a_missing_array_is_noticed(kept):
     cache, entry, _ = kept
     assert cache.has_arrays(entry, SHAPE, verify=False)

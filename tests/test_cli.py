@@ -432,7 +432,7 @@ def test_every_command_takes_what_all_commands_take(name):
         "--debug",
         "--seed",
     } <= taken
-    if name not in ("check", "predict"):  # they write nothing
+    if name != "check":  # it writes nothing
         assert {"--dry-run", "--force"} <= taken
 
 
@@ -518,7 +518,13 @@ def test_the_commands_are_installed(name):
             "train --features x --epochs 3 --warmup-epochs 3",
             "`warmup_epochs` must be < epochs",
         ),
-        ("evaluate x --split all", "`split` must be one of train, validation, test"),
+        (
+            "evaluate x --split al",
+            "`split` must be one of train, validation, test, all",
+        ),
+        ("robustness x --conditions dark", "No part 'dark' in corruptions/. There are"),
+        ("robustness x --conditions blur,blur", "must name each once. Received: blur"),
+        ("cross-dataset", "Missing argument 'FEATURES...'"),
         ("evaluate", "Missing argument 'RUN'"),
         ("predict x", "Missing argument 'VIDEO...'"),
         (

@@ -33,6 +33,7 @@ from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import MODEL
+from violence_detection.kept_folder import KeptFolder
 
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS = (
@@ -129,7 +130,7 @@ def test_it_leaves_what_the_contract_says(trained):
     assert result["complete"] and result["clean"]
     left = {path.name for path in (folder / "cv").iterdir()} - {".lock"}
     assert left == set(
-        "folds.csv predictions.csv results.json cross_validation.json folds".split()
+        "folds.csv predictions.csv results.json cross_validation.json folds report.html".split()
     )
 
 
@@ -733,10 +734,17 @@ def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
 def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
     folder = tmp_path / "cv"
     files.ensure_writable(folder)
+    (folder / "cross_validation.json").write_text("{}")
+    kept = KeptFolder(
+        folder,
+        "cross_validation.json",
+        "cross-validation",
+        settings=CrossValidateConfig,
+    )
     with (
-        cross_validation._held(folder),
-        pytest.raises(ConfigError, match="must not be at work already"),
-        cross_validation._held(folder),
+        kept.held(),
+        pytest.raises(ConfigError, match="A cross-validation must not be at work"),
+        kept.held(),
     ):
         pass
 

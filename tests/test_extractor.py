@@ -1,19 +1,16 @@
 """Sharing batches and frames changes the cost, never the features."""
 
 import dataclasses
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from conftest import draw_video
 from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.cache import FeatureSpace
-from violence_detection.errors import ConfigError, VideoError, WeightsError
+from violence_detection.errors import ConfigError, WeightsError
 from violence_detection.extractor import FeatureExtractor
-from violence_detection.frames import ClipReader, sample_indices
+from violence_detection.frames import ClipReader
 
 SIZE, DIM, FPS = 32, 3, 12.0
 SMALL = {
@@ -50,23 +47,6 @@ def mean_colour_extractor(
     return FeatureExtractor(space, reader, MeanColour(), batch_size=batch_size)
 
 
-def features_of_every_frame(path: Path) -> np.ndarray:
-    """Mean colour of each frame, float16 (frames, 3): the oracle, by OpenCV alone."""
-    capture, rows = cv2.VideoCapture(str(path)), []
-    while True:
-        done, frame = capture.read()
-        if not done:
-            return np.float16(rows)
-        small = cv2.resize(frame, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        rows.append(small[:, :, ::-1].mean((0, 1), dtype=np.float32))
-
-
-@pytest.fixture(scope="module")
-def video(tmp_path_factory) -> Path:
-    """60 frames at 12 a second."""
-    return draw_video(tmp_path_factory.mktemp("video") / "a.mp4", frames=60, fps=FPS)
-
-
 # -- batches
 
 CLIPS = st.lists(st.integers(1, 9), max_size=8)
@@ -94,112 +74,6 @@ def test_features_beyond_float16_become_infinite_without_a_warning():
     assert features.shape == (2, DIM)
     assert features.dtype == np.float16
     assert np.isinf(features).all()
-
-
-# -- windows
-
-
-@pytest.mark.parametrize(
-    ("window_s", "stride_s", "frames", "batch_size"),
-    [(2, 1, 4, 8), (1, 0.25, 7, 5), (0.5, 0.75, 3, 64), (1, 0.1, 20, 3), (2, 2, 1, 1)],
-)
-def test_windows_have_the_features_of_their_own_frames(
-    video, window_s, stride_s, frames, batch_size
-):
-    rows, length = features_of_every_frame(video), round(window_s * FPS)
-    extractor = mean_colour_extractor(frames, batch_size)
-    windows = list(extractor.windows(video, window_s=window_s, stride_s=stride_s))
-    for start_s, end_s, features in windows:
-        start = round(start_s * FPS)
-        np.testing.assert_array_equal(
-            features, rows[start + sample_indices(length, frames)]
-        )
-        assert end_s - start_s == pytest.approx(length / FPS)
-
-
-@pytest.mark.parametrize("stride_s", [0.1, 0.5, 1.0, 1.3])
-def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
-    extractor = mean_colour_extractor()
-    spans = [
-        (a, b) for a, b, _ in extractor.windows(video, window_s=1.0, stride_s=stride_s)
-    ]
-    assert spans[0][0] == 0.0
-    assert spans[-1][1] == pytest.approx(60 / FPS)
-    for (start_s, _), (next_s, _) in zip(spans, spans[1:], strict=False):
-        assert 0 < next_s - start_s <= round(stride_s * FPS) / FPS + 1e-6
-
-
-def test_frames_that_windows_share_are_encoded_once(video):
-    extractor = mean_colour_extractor(frames=12, batch_size=1)
-    windows = list(extractor.windows(video, window_s=1.0, stride_s=1 / FPS))
-    assert len(windows) == 49
-    assert len(extractor._encode.sizes) == 60
-
-
-@pytest.mark.parametrize(
-    ("focus_s", "pictures"), [(None, 4 * 9), (60.0, 20), (2.5, 22)]
-)
-def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
-    """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
-    extractor = mean_colour_extractor(4, batch_size=1, stream="rgb(focus=true)")
-    asked = {"window_s": 1.0, "stride_s": 0.5, "focus_s": focus_s}
-    assert len(list(extractor.windows(video, **asked))) == 9
-    assert len(extractor._encode.sizes) == pictures
-
-
-def test_a_focused_window_is_the_clip_that_is_cut_out_there(video, tmp_path):
-    extractor = mean_colour_extractor(4, stream="rgb(focus=true)+motion(focus=true)")
-    found = list(extractor.windows(video, window_s=1.0, stride_s=1.0))
-    for start_s, end_s, features in found[1:-1]:  # motion looks past a window's ends
-        clip = extractor.reader.read(video, start_s - 1e-3, end_s - 1e-3)
-        ((_, expected),) = extractor.encode_clips([(None, clip.pictures)])
-        assert features.shape == (4, 2 * DIM)
-        np.testing.assert_array_equal(features, expected)
-
-
-@pytest.mark.parametrize("stream", ["rgb", "motion+rgb(focus=true)"])
-@pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
-def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
-    extractor = mean_colour_extractor(stream=stream)
-    ((start_s, end_s, features),) = extractor.windows(
-        video, window_s=window_s, stride_s=1.0
-    )
-    ((_, expected),) = extractor.encode_clips(
-        [(None, extractor.reader.read(video).pictures)]
-    )
-    np.testing.assert_array_equal(features, expected)
-    assert (start_s, end_s) == (0.0, pytest.approx(5.0))
-
-
-def test_a_one_frame_video_has_one_window(tmp_path):
-    path = draw_video(tmp_path / "a.mp4", frames=1)
-    ((_, end_s, features),) = mean_colour_extractor().windows(
-        path, window_s=2.0, stride_s=1.0
-    )
-    assert features.shape == (4, DIM)
-    assert end_s == pytest.approx(1 / FPS)
-
-
-def test_a_truncated_video_has_windows_as_far_as_it_goes(tmp_path):
-    path = draw_video(tmp_path / "a.avi", frames=60, codec="MJPG")
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * 0.7)])
-    left = len(features_of_every_frame(path))
-    assert 24 < left < 55
-    *_, (_, end_s, _) = mean_colour_extractor().windows(
-        path, window_s=1.0, stride_s=0.5
-    )
-    assert (left - 12) / FPS < end_s <= left / FPS + 1e-6
-
-
-def test_no_window_of_what_is_no_video(tmp_path):
-    (tmp_path / "a.mp4").write_text("text")
-    with pytest.raises(VideoError, match="^not a video that can be opened$"):
-        list(
-            mean_colour_extractor().windows(
-                tmp_path / "a.mp4", window_s=1.0, stride_s=1.0
-            )
-        )
 
 
 # -- building

@@ -33,6 +33,14 @@ DRAWN = {
         path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
     ),
 }
+UNDER = {"videos": 6, "accuracy": 0.5, "accuracy_ci": [0.2, 0.9]}
+UNTRIED = {"name": "noise", "videos": 0, "accuracy": 0.0, "accuracy_ci": None}
+ROBUSTNESS = {
+    "clean": {"name": "clean", **UNDER},
+    "control": {"name": "re-encoded", **UNDER},
+    "conditions": [{"name": "darken(gamma=$x_2$)", **UNDER}, UNTRIED],
+}
+DRAWN["robustness"] = lambda path: figures.robustness(path, ROBUSTNESS)
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
     "roc of one class": lambda path: figures.roc(path, ONE, ALIKE, None),
@@ -55,6 +63,9 @@ BARE = {
         ["a clip of a very long name"],
         ["0.50 violent of a long name"],
     ),
+    "robustness without videos": lambda path: figures.robustness(
+        path, {"clean": UNTRIED, "control": UNTRIED, "conditions": []}
+    ),
     "history without epochs": lambda path: figures.history(path, []),
     "history of one epoch": lambda path: figures.history(path, ROWS[:1]),
     "history without validation": lambda path: figures.history(
@@ -71,6 +82,7 @@ def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
     DRAWN[name](path)
     sizes = {"history": (960, 960), "attention": (456, 960)}
+    sizes["robustness"] = (460, 960)
     height, width = sizes.get(name, (720, 960))
     assert imread(path).shape[:2] == (height, width)
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -132,8 +132,10 @@ def test_recent_motion_is_that_of_the_frames_that_are_left():
     for number, frame in enumerate(frames):
         recent.add(focus.EVERY * number, frame)
     for first in (0, 3, 8):
-        assert recent.region_since(focus.EVERY * first) == region(frames[first:])
-    assert recent.region_since(99) is None
+        for end in (12, 11):
+            found = recent.region_in(focus.EVERY * first, focus.EVERY * end)
+            assert found == region(frames[first:end])
+    assert recent.region_in(99, 200) is None
 
 
 def test_a_cut_is_never_empty():

@@ -13,19 +13,25 @@ import violence_detection
 PACKAGE_DIR = Path(violence_detection.__file__).parent
 # A module may import those in the lines above its own, and those before it in its line.
 ORDER = """
-errors units files parts hosts points settings feature_config train_config config
+errors units files parts hosts points settings feature_config train_config predict_config config
 fold_config search runs
 SHELVES
-runtime locks provenance peers schedule metrics operating alarms calibration delong paired
-figures report progress isolation
-videos splits pyav decoder seeking focus views pictures frames windows likeness sights
-inspection cache shards kept_splits known extractor worker cluster extraction features
-packed dataset batching model origin selection validation averaging training_step learner
-training_state recording profiling epochs training_run guards lesson seeds training
+runtime locks provenance kept_folder peers schedule metrics operating segments alarms calibration
+delong paired canvas figures pages findings report fold_report progress child isolation
+normal videos splits pyav decoder seeking focus views pictures frames altering likeness sights
+inspection cache shards kept_splits known extractor worker altered cluster extraction features
+packed dataset class_names batching model attention origin selection validation averaging
+training_step learner training_state recording profiling epochs training_run guards lesson
+model_card seeds training
 folds pruning trials tuning
-kept_sights grouping leaks
+glances grouping leaks
 baselines fold_results fold_judge fold_pool cross_validation
-prediction footage thresholds evaluation comparison people drawing demo
+held_frames windows sources footage assembly subtitles encoders annotation outputs
+predictor prediction normal_footage
+mistakes blurring contact_sheet baseline_judge scrutiny
+thresholds evaluation comparison cross_dataset robust_scores robustness labelling
+people drawing demo
+compression portable graph_resize graph_focus end_to_end shown parity conversion subject export
 wording door
 COMMANDS
 cli

@@ -1,5 +1,7 @@
 """Logits, probabilities and decisions, and a classifier that comes back as it was saved."""
 
+import re
+import time
 import zipfile
 
 import keras
@@ -121,6 +123,47 @@ def test_code_inside_a_model_is_refused(tmp_path):
     unsafe.save(tmp_path / "best_model.keras")
     with pytest.raises(RunError, match="must be one that train saved"):
         model.load_classifier(tmp_path / "best_model.keras")
+
+
+def rewritten(path, change) -> None:
+    """A saved model with its description changed, and zipped as small as it goes."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["config.json"] = change(content["config.json"])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, one in content.items():
+            archive.writestr(name, one)
+
+
+def test_a_description_that_would_fill_the_memory_is_not_unpacked(clips, tmp_path):
+    path = tmp_path / "best_model.keras"
+    save_classifier(linear(clips), path)
+    rewritten(path, lambda config: config + b" " * (32 << 20))
+    assert path.stat().st_size < 1 << 20
+    start_s = time.monotonic()
+    with pytest.raises(RunError, match="must be one that train saved"):
+        model.load_classifier(path)
+    assert time.monotonic() - start_s < 2
+
+
+def test_weights_that_are_no_numbers_are_refused(clips, tmp_path):
+    path = tmp_path / "best_model.keras"
+    classifier = linear(clips)
+    kernel = classifier.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    save_classifier(classifier, path)
+    with pytest.raises(RunError, match="weights must be finite. Received: .*NaN"):
+        model.load_classifier(path)
+
+
+def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
+    path = tmp_path / "best_model.keras"
+    save_classifier(linear(clips), path)
+    rewritten(
+        path, lambda config: re.sub(rb'"mean": \[+[-0-9.e]+', b'"mean": [NaN', config)
+    )
+    with pytest.raises(RunError, match="weights must be finite|train saved"):
+        model.load_classifier(path)
 
 
 def test_an_unknown_argument_of_a_head_is_named(clips):

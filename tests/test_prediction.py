@@ -1,119 +1,21 @@
-"""Windows become segments, and a run says what it sees in videos of any length."""
+"""A run says what it sees in videos of any length, from the command line and from Python."""
 
+import dataclasses
+import io
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
-from conftest import draw_video, train_quickly
-from hypothesis import given
-from hypothesis import strategies as st
+from conftest import draw_video, frames_of, train_quickly
 
+import violence_detection
 from violence_detection import features, prediction
 from violence_detection.config import ExtractConfig, PredictConfig
-from violence_detection.errors import RunError, WeightsError
-from violence_detection.prediction import segments
-from violence_detection.runs import Run
-
-PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
-THRESHOLD = st.floats(0, 1)
-
-
-def windows(*probabilities, length_s=2.0, stride_s=1.0) -> list[dict[str, float]]:
-    return [
-        {"start_s": n * stride_s, "end_s": n * stride_s + length_s, "probability": one}
-        for n, one in enumerate(probabilities)
-    ]
-
-
-# -- segments, golden
-
-
-def test_windows_that_overlap_are_one_segment_with_their_peak():
-    found = segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
-    assert found == [
-        {"start_s": 1.0, "end_s": 4.0, "peak": 0.9},
-        {"start_s": 5.0, "end_s": 7.0, "peak": 0.7},
-    ]
-
-
-def test_windows_that_touch_are_one_segment():
-    assert len(segments(windows(0.9, 0.9, stride_s=2.0), 0.5)) == 1
-    assert len(segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
-
-
-@pytest.mark.parametrize(
-    "fps",
-    [
-        29.97,
-        *[
-            pytest.param(rate, marks=pytest.mark.slow)
-            for rate in (10, 12, 23.976, 25, 30, 50, 59.94)
-        ],
-    ],
-)
-@pytest.mark.slow
-def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path):
-    run, _ = trained
-    video = draw_video(tmp_path / "a.mp4", frames=round(9 * fps), fps=fps)
-    predictor = prediction.Predictor(Run.open(run), PredictConfig(stride_s=1.0))
-    predictor.threshold = 0.0
-    answer = predictor.predict(video)
-    assert len(answer["windows"]) >= 8 and len(answer["segments"]) == 1
-
-
-def test_a_window_at_the_threshold_counts():
-    assert segments(windows(0.5), 0.5) == [{"start_s": 0.0, "end_s": 2.0, "peak": 0.5}]
-
-
-# -- segments, relation
-
-
-@given(PROBABILITIES, THRESHOLD, THRESHOLD)
-def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
-    def seconds(threshold):
-        found = segments(windows(*probabilities), threshold)
-        return sum(each["end_s"] - each["start_s"] for each in found)
-
-    low, high = sorted((one, other))
-    assert seconds(high) <= seconds(low)
-
-
-@given(PROBABILITIES, THRESHOLD)
-def test_later_windows_give_the_same_segments_later(probabilities, threshold):
-    def moved(rows, by_s):
-        return [
-            {**row, **{k: row[k] + by_s for k in ("start_s", "end_s")}} for row in rows
-        ]
-
-    here = windows(*probabilities)
-    assert segments(moved(here, 64.0), threshold) == moved(
-        segments(here, threshold), 64.0
-    )
-
-
-# -- segments, property
-
-
-@given(PROBABILITIES, THRESHOLD)
-def test_segments_are_apart_and_hold_exactly_the_violent_windows(
-    probabilities, threshold
-):
-    rows = windows(*probabilities)
-    found = segments(rows, threshold)
-    for one, after in zip(found, found[1:], strict=False):
-        assert one["end_s"] < after["start_s"]
-    for row in rows:
-        inside = [
-            s
-            for s in found
-            if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]
-        ]
-        if row["probability"] >= threshold:
-            assert inside and inside[0]["peak"] >= row["probability"]
-    peaks = sorted(each["peak"] for each in found)
-    assert set(peaks) <= set(probabilities) and all(peak >= threshold for peak in peaks)
-
+from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
+from violence_detection.predictor import Predictor
+from violence_detection.views import AS_IT_IS, SHIFTED
 
 # -- a run looks at videos
 
@@ -149,7 +51,7 @@ def rows(trained):
     (root / "empty").mkdir()
     paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
     config = PredictConfig(batch_size=8)
-    return prediction.predict(run, [str(path) for path in paths], config)
+    return prediction.predict(run, [str(path) for path in paths], config)["videos"]
 
 
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
@@ -197,11 +99,156 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)
-    (row,) = prediction.predict(run, [str(root / "long.mp4")], config)
+    (row,) = prediction.predict(run, [str(root / "long.mp4")], config)["videos"]
     dense = {one["start_s"]: one["probability"] for one in row["windows"]}
     assert len(dense) == 15
     for one in rows[0]["windows"]:
         assert dense[one["start_s"]] == pytest.approx(one["probability"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "fps",
+    [
+        29.97,
+        *[
+            pytest.param(rate, marks=pytest.mark.slow)
+            for rate in (10, 12, 23.976, 25, 30, 50, 59.94)
+        ],
+    ],
+)
+@pytest.mark.slow
+def test_windows_that_touch_are_one_segment_at_every_rate(trained, fps, tmp_path):
+    run, _ = trained
+    video = draw_video(tmp_path / "a.mp4", frames=round(9 * fps), fps=fps)
+    predictor = Predictor.load(run, stride_s=1.0)
+    predictor.threshold = 0.0
+    answer = predictor.predict(video)
+    assert len(answer["windows"]) >= 8 and len(answer["segments"]) == 1
+
+
+# -- from Python
+
+
+@pytest.fixture(scope="module")
+def predictor(trained) -> Predictor:
+    return Predictor.load(trained[0], batch_size=8)
+
+
+@pytest.mark.parametrize("name", ["long.mp4", "videos/fight/1.mp4"])
+def test_frames_that_are_decoded_by_hand_give_the_answer_of_the_path(
+    predictor, trained, rows, name
+):
+    path = trained[1] / name
+    frames = np.array(frames_of(path))[..., ::-1]
+    by_path, by_hand = predictor(path), predictor(frames, fps=12.0)
+    assert by_hand["label"] == by_path["label"]
+    assert len(by_hand["windows"]) == len(by_path["windows"])
+    for one, other in zip(by_hand["windows"], by_path["windows"], strict=True):
+        assert one == pytest.approx(other, abs=2e-3)
+        assert one["probability"] == pytest.approx(other["probability"], abs=2e-6)
+
+
+def test_a_predictor_and_the_command_say_the_same(predictor, trained, rows):
+    answer = predictor.predict(str(trained[1] / "long.mp4"))
+    assert answer == {key: rows[0][key] for key in answer}
+    assert list(predictor.windows(trained[1] / "long.mp4")) == answer["windows"]
+
+
+def test_frames_at_another_rate_are_looked_at_at_the_same_moments(predictor, trained):
+    """Every frame twice, at twice the rate."""
+    frames = np.array(frames_of(trained[1] / "long.mp4"))[..., ::-1]
+    once, twice = (
+        predictor(frames, fps=12.0),
+        predictor(np.repeat(frames, 2, 0), fps=24),
+    )
+    assert len(once["windows"]) == len(twice["windows"])
+    assert twice["duration_s"] == pytest.approx(once["duration_s"], abs=0.05)
+
+
+def test_windows_come_one_by_one_and_can_be_left(predictor, trained):
+    found = predictor.windows(trained[1] / "long.mp4")
+    assert next(found)["start_s"] == 0.0
+    found.close()
+
+
+def test_what_cannot_be_read_is_an_error(predictor, trained):
+    with pytest.raises(VideoError, match="no such file"):
+        predictor(trained[1] / "gone.mp4")
+    with pytest.raises(ConfigError, match="must say how long"):
+        predictor("rtsp://u:secret@nowhere/1")
+    with pytest.raises(ConfigError, match="`fps`"):
+        predictor(np.zeros((5, 32, 32, 3), np.uint8))
+
+
+def test_the_package_has_the_predictor_and_nothing_that_is_not_there():
+    assert violence_detection.Predictor is Predictor
+    with pytest.raises(AttributeError, match="no attribute 'Predictr'"):
+        _ = violence_detection.Predictr
+
+
+# -- settings
+
+
+def test_views_are_averaged(trained, predictor, rows, monkeypatch):
+    path = trained[1] / "long.mp4"
+    averaged = Predictor.load(trained[0], batch_size=8, tta=True)(path)
+    seen = []
+    for view in (AS_IT_IS, *SHIFTED):
+        one = Predictor.load(trained[0], batch_size=8)
+        one._reading = dataclasses.replace(one._reading, views=(view,))
+        seen.append([window["probability"] for window in one.windows(path)])
+    np.testing.assert_allclose(
+        [window["probability"] for window in averaged["windows"]],
+        np.mean(seen, axis=0),
+        atol=2e-5,
+    )
+    assert np.ptp(seen, axis=0).max() > 1e-5
+
+
+def test_a_threshold_that_is_given_decides_labels_and_segments(trained, rows):
+    path = trained[1] / "long.mp4"
+    all_of_it = Predictor.load(trained[0], threshold=0.0)(path)
+    assert (all_of_it["label"], len(all_of_it["segments"])) == ("fight", 1)
+    nothing = Predictor.load(trained[0], threshold=1.0)(path)
+    assert (nothing["label"], nothing["segments"]) == ("noFight", [])
+
+
+def test_a_lower_threshold_is_not_above_the_upper_one(trained):
+    with pytest.raises(ConfigError, match="`lower_threshold` must be <= `threshold`"):
+        PredictConfig(threshold=0.3, lower_threshold=0.4)
+    with pytest.raises(ConfigError, match="must be <= the run's threshold"):
+        Predictor.load(trained[0], lower_threshold=1.0)
+
+
+def test_the_engine_that_answered_is_told(trained, predictor):
+    assert predictor.engine == "tensorflow float32"
+
+
+# -- what is written
+
+
+def test_all_files_are_written_and_nothing_of_attention_is_printed(trained, tmp_path):
+    run, root = trained
+    places = {name: str(tmp_path / name) for name in ("subtitles", "annotate")}
+    config = PredictConfig(csv=str(tmp_path / "t.csv"), **places)
+    words = [str(root / "long.mp4"), str(root / "text.mp4")]
+    planned = prediction.plan(run, words, config)
+    assert planned["videos"] == words
+    assert not tmp_path.joinpath("annotate").exists()
+    result = prediction.predict(run, words, config)
+    assert "attention" not in json.dumps(result)
+    assert set(result["written"]) == {
+        path for path in planned["writes"] if "text" not in path
+    }
+    with pytest.raises(ConfigError, match="--force replaces a file"):
+        prediction.predict(run, words, config)
+    assert prediction.predict(run, words, config, force=True)["written"]
+
+
+def test_an_empty_list_is_refused(trained, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    with pytest.raises(ConfigError, match="an empty list"):
+        prediction.predict(trained[0], ["-"], PredictConfig())
 
 
 # -- error

@@ -1,13 +1,15 @@
 """The page: plain words that agree with the numbers, and nothing from outside."""
 
 import base64
+import html
+import json
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import report
+from violence_detection import pages, report
 from violence_detection.errors import ConfigError
 
 METRICS = {
@@ -39,7 +41,42 @@ METRICS = {
     "baseline_accuracy": 0.5,
     "calibration_error": 0.04,
     "undefined": [],
+    "baselines": {
+        "metadata": {
+            "accuracy": 0.57,
+            "accuracy_ci": [0.5, 0.64],
+            "auc": 0.6,
+            "auc_ci": [0.5, 0.7],
+        }
+    },
+    "close_baselines": [],
+    "baselines_left_out": ["The baseline mean_picture is left out: <gone>."],
+    "baseline_videos": 300,
+    "errors_by": {
+        "recording": [
+            {
+                "name": "rec<1>",
+                "videos": 20,
+                "errors": 5,
+                "error_rate": 0.25,
+                "ci": [0.112, 0.469],
+                "misses": 3,
+                "false_alarms": 2,
+            },
+            {
+                "name": "rec2",
+                "videos": 80,
+                "errors": 0,
+                "error_rate": 0.0,
+                "ci": [0.0, 0.046],
+                "misses": 0,
+                "false_alarms": 0,
+            },
+        ]
+    },
+    "errors_left_out": [],
 }
+JPEG = "data:image/jpeg;base64,/9j/"
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
 
 
@@ -48,27 +85,46 @@ def prediction(path, label, probability, predicted):
     return {**row, "predicted": predicted, "correct": label == predicted}
 
 
-PREDICTIONS = [
-    prediction("a<script>.mp4", "<fight>", 0.02, "calm"),
-    prediction("b.mp4", "<fight>", 0.40, "calm"),
-    prediction("c.mp4", "calm", 0.70, "<fight>"),
-    prediction("d.mp4", "calm", "0.99", "<fight>"),
-    prediction("right.mp4", "calm", 0.01, "calm"),
-]
+def mistake(*of, frames=None, why="--no-frames was given", attention=None):
+    shown = {"frames": frames, "why": "" if frames else why, "attention": attention}
+    return prediction(*of) | shown
+
+
+WORST = {
+    "misses": [
+        mistake("a<script>.mp4", "<fight>", 0.02, "calm"),
+        mistake("b.mp4", "<fight>", 0.40, "calm"),
+    ],
+    "false_alarms": [mistake("d.mp4", "calm", "0.99", "<fight>")],
+    "blurred": False,
+}
+ROBUSTNESS = {
+    "clean": {
+        "name": "clean",
+        "accuracy": 0.85,
+        "accuracy_ci": [0.78, 0.91],
+        "auc": 0.9,
+    },
+    "conditions": [
+        {"name": "dark<er>", "accuracy": 0.7, "accuracy_ci": [0.6, 0.8], "auc": None}
+    ],
+    "mean_accuracy": 0.7,
+}
 
 
 @pytest.fixture
 def page(tmp_path):
     """Writes a page and gives its text; keywords change the metrics."""
 
-    def write(figures=None, predictions=PREDICTIONS, run=None, **changes):
+    def write(figures=None, worst=WORST, run=None, robustness=None, **changes):
         path = tmp_path / "report.html"
         report.write_report(
             path,
             metrics={**METRICS, **changes},
             figures=figures or {},
-            predictions=predictions,
+            worst=worst,
             run=run or {},
+            robustness=robustness,
         )
         return path.read_text(encoding="utf-8")
 
@@ -97,7 +153,7 @@ def test_the_first_screen_says_it_in_videos_of_100(page):
 
 def test_a_share_short_of_all_is_never_written_as_all():
     shares = {0.0: 0, 0.001: 1, 0.345: 34, 0.5: 50, 0.999: 99, 1.0: 100}
-    assert {share: report.of_100(share) for share in shares} == shares
+    assert {share: pages.of_100(share) for share in shares} == shares
 
 
 @pytest.mark.parametrize(
@@ -110,6 +166,12 @@ def test_a_share_short_of_all_is_never_written_as_all():
         ({"split": "validation"}, "Read these numbers with care", "test split is"),
         ({"recordings": 4}, "Read these numbers with care", "That is few"),
         ({"accuracy_ci": [0.5, 0.9]}, "Read these numbers with care", "wide range"),
+        ({"close_baselines": ["metadata"]}, "with care", "length and format (57 of 10"),
+        (
+            {"clean": False, "leak_counts": {"recordings": 2, "near_duplicates": 1}},
+            "Do not rely",
+            "On both sides: 2 recordings, 1 look-alike.",
+        ),
     ],
 )
 def test_what_spoils_the_numbers_is_said_and_changes_the_verdict(
@@ -156,20 +218,95 @@ def test_an_empty_split_still_has_a_page(page):
     empty = {"confusion": [[0, 0], [0, 0]], "videos": 0, "recordings": 0, "auc": None}
     intervals = {"accuracy_ci": [0.0, 0.0], "accuracy_ci_wilson": [0.0, 0.0]}
     changes = {**dict.fromkeys(rates, 0.0), **empty, **intervals, "auc_ci": None}
-    assert "There is no harmless video" in words(page(predictions=[], **changes))
+    none = {"misses": [], "false_alarms": [], "blurred": False}
+    assert "There is no harmless video" in words(page(worst=none, **changes))
 
 
-def test_the_surest_mistakes_come_first(page):
-    text = words(page())
+def test_mistakes_stand_with_what_there_is_of_them(page):
+    shown = mistake(
+        "c.mp4", "calm", 0.7, "<fight>", frames=JPEG, attention=[0.1, 0.2, 0.7]
+    )
+    text = page(worst={**WORST, "false_alarms": [shown]})
     misses, alarms = text.split("Harmless videos that it flagged most surely")
     assert misses.index("0.020") < misses.index("0.400")
-    assert alarms.index("d.mp4") < alarms.index("c.mp4")
-    assert "right.mp4" not in text
+    assert "No frames: --no-frames was given." in words(text)
+    assert f'src="{JPEG}"' in alarms
+    heights = re.findall(r'<rect [^>]*height="([\d.]+)"', alarms)
+    assert [float(height) for height in heights] == [0.143, 0.286, 1.0]
+    assert "People can be recognised here" in text
+
+
+def test_a_page_of_blurred_people_says_what_that_is_worth(page):
+    text = words(page(worst=WORST | {"blurred": True}))
+    assert "Somebody who stands still, and whose face was not found, may be" in text
+    assert "People can be recognised here" not in text
+
+
+def test_a_head_without_attention_says_so(page):
+    assert "This classifier has no attention over time to show." in words(page())
+
+
+def test_baselines_stand_beside_the_model(page):
+    text = words(page())
+    model, metadata = text.index("at its own threshold 85.0%"), text.index("57.0%")
+    assert model < metadata
+    assert "left out: &lt;gone&gt;." in text
+    assert "It does clearly better than a guess from the file's size" in html.unescape(
+        text
+    )
+
+
+def test_errors_by_recording_list_those_with_some(page):
+    text = words(page())
+    assert "rec&lt;1&gt; 20 3 2 25.0% 11.2% – 46.9%" in text
+    assert "1 of 2 without an error." in text
+
+
+def test_an_operating_point_and_footage_are_shown_where_they_are(page):
+    point = {
+        "asked": "recall=0.9",
+        "threshold": 0.43,
+        "interval": [0.3, 0.5],
+        "achieved": {"recall": 0.91, "false_positive_rate": 0.2},
+        "achieved_ci": {"recall": [0.8, 1.0], "false_positive_rate": None},
+        "from": "validation",
+    }
+    footage = {"hours": 12.5, "alarms_per_hour": 0.48, "alarms_per_hour_ci": [0.2, 1]}
+    text = words(page(operating_point=point, normal_footage=footage))
+    assert "Asked for: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
+    assert "recall 0.910 0.800 – 1.000 false positive rate 0.200" in text
+    assert (
+        "12.5 hours of footage in which nothing happens it cried wolf 0.48 times"
+        in text
+    )
+    assert "Operating point" not in words(page(operating_point=None))
+
+
+def test_robustness_is_shown_where_it_is(page):
+    text = words(page(robustness=ROBUSTNESS))
+    assert "as they are 85.0% 78.0% – 91.0%" in text
+    assert "dark&lt;er&gt; 70.0% 60.0% – 80.0% –" in text
+    assert "Worse pictures" not in page()
+
+
+def test_robustness_of_other_videos_or_torn_is_not_read(tmp_path):
+    identity = {"model_digest": "a", "videos_digest": "b"}
+    path = tmp_path / "robustness.json"
+    assert report.read_robustness(tmp_path, identity) is None
+    for content, is_read in (
+        (ROBUSTNESS, True),
+        (ROBUSTNESS | identity, True),
+        (ROBUSTNESS | {"model_digest": "other"}, False),
+        (ROBUSTNESS | {"conditions": [{"name": "dark"}]}, False),
+        ([], False),
+    ):
+        path.write_text(json.dumps(content))
+        assert (report.read_robustness(tmp_path, identity) is not None) is is_read
 
 
 def test_settings_become_tables(page):
     run = {"dataset": "shop", "model": {"head": {"units": 64}, "xla": False, "w": None}}
-    assert list(report.flattened(run["model"])) == [
+    assert list(pages.flattened(run["model"])) == [
         ("head.units", "64"),
         ("xla", "no"),
         ("w", "–"),
@@ -208,8 +345,8 @@ def test_nothing_is_fetched_and_nothing_runs(page, tmp_path):
 
 
 def test_names_cannot_break_the_page(page):
-    text = page(run={"<b>": {"<i>": "<u>"}}, threshold_reason="<s>")
-    for tag in ("<script>", "<fight>", "<b>&", "<i>", "<u>", "<s>"):
+    text = page(run={"<b>": {"<q>": "<u>"}}, threshold_reason="<s>")
+    for tag in ("<script>", "<fight>", "<b>&", "<q>", "<u>", "<s>"):
         assert tag not in text
     assert "a&lt;script&gt;.mp4" in text
     assert "night &amp; day" in text
@@ -217,8 +354,8 @@ def test_names_cannot_break_the_page(page):
 
 @given(st.floats(0.0, 1.0))
 def test_videos_of_100_round_within_one(share):
-    assert 0 <= report.of_100(share) <= 100
-    assert abs(report.of_100(share) - 100 * share) <= 1.0
+    assert 0 <= pages.of_100(share) <= 100
+    assert abs(pages.of_100(share) - 100 * share) <= 1.0
 
 
 # -- error
@@ -230,7 +367,7 @@ def test_metrics_without_a_key_are_an_error(tmp_path):
             tmp_path / "report.html",
             metrics={"run": "r"},
             figures={},
-            predictions=[],
+            worst={},
             run={},
         )
 

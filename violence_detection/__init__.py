@@ -1,3 +1,18 @@
-"""Violence detection in two stages: features of videos once, then classifiers in minutes."""
+"""Train a violence detector on your own videos: features once, classifiers in minutes."""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["Predictor", "__version__"]
+
+if TYPE_CHECKING:
+    from violence_detection.predictor import Predictor
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the package starts nothing: the commands' help needs no TensorFlow.
+    if name == "Predictor":
+        from violence_detection.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """How often a detector cries wolf in footage in which nothing happens: alarms per camera-hour."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from scipy.stats import chi2
 
 from violence_detection import metrics
 from violence_detection.errors import EvidenceError
+from violence_detection.segments import LOWER_SHARE
 from violence_detection.units import TOUCH_S
 
 _UNSHOWN = 0.05
@@ -46,10 +47,10 @@ class Watched:
     Attributes:
         names: Of F videos.
         hours: Of each, float64 (F,).
-        starts: Of each, float64 (M, 2): an alarm begins at each of M windows where the
-            threshold is above the first and at most the second number.
-        lasting: Of each, float64 (W, 2): the probability of each window, and the minutes to
-            the next.
+        starts: Of each, float64 (M, 2): there is an alarm for each of M where the threshold is
+            above the first and at most the second number.
+        lasting: Of each, float64 (W, 2): the probability of each window, and its minutes that
+            are not the next one's.
     """
 
     names: Sequence[str]
@@ -77,7 +78,7 @@ class Watched:
         return np.stack([_standing(one, thresholds) for one in self.starts])
 
     def minutes(self, thresholds: np.ndarray) -> np.ndarray:
-        """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
+        """Minutes of windows at or above each of U thresholds in each video, float64 (F, U)."""
         return np.stack([_minutes(one, thresholds) for one in self.lasting])
 
     def told(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
@@ -117,7 +118,7 @@ class Watched:
         """The lowest threshold from which on there are no more alarms than that in an hour, and
         why it is that.
 
-        A higher threshold may split an alarm in two, so that their number does not only fall;
+        A higher threshold may part an alarm in two, so that their number does not only fall;
         all thresholds above the one chosen keep the rate. An alarm that lasts counts once a
         minute here: at a threshold of 0 there is a single one, which never ends.
 
@@ -157,8 +158,9 @@ class Watched:
 
     def _edges(self) -> np.ndarray:
         """The probabilities at which the number of alarms may change, ascending, and 1."""
-        found = np.concatenate([one[:, 0] for one in self.lasting])
-        return np.union1d(found, [1.0])
+        found = [one.ravel() for one in self.starts]
+        found = np.concatenate([*found, *(one[:, 0] for one in self.lasting)])
+        return np.union1d(found[(found >= 0) & (found <= 1)], [1.0])
 
     def _over_videos(self, statistic, **draw: int) -> list[float] | None:
         if len(self.names) < 2:
@@ -167,37 +169,79 @@ class Watched:
 
 
 def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
-    """Where alarms begin, at any threshold.
+    """At which thresholds there is which alarm, an alarm being one of `segments`.
 
-    A window begins an alarm where it reaches the threshold and none of the earlier ones that it
-    touches does: at thresholds above the highest of those, and at most its own probability.
+    Taken from the highest window down, a window that touches none that is taken already begins
+    a run, and one that touches two joins them: from there on down, the run with the lower
+    peak is a part of the other. So a run is an alarm of its own at thresholds up to its peak
+    whose lower threshold is above the probability at which it was joined.
 
     Args:
         windows: start_s, end_s, probability; both times ascending.
 
     Returns:
         float64 (M, 2), the lower and the upper end of those thresholds.
+
+    Reference:
+        Edelsbrunner, Letscher and Zomorodian, Topological Persistence and Simplification, 2002
+        (of superlevel sets)
     """
     starts, ends, probability = (
         np.array([window[name] for window in windows], np.float64)
         for name in ("start_s", "end_s", "probability")
     )
-    first = np.searchsorted(ends + TOUCH_S, starts, side="left")
-    before = np.array(
-        [
-            probability[begin:row].max(initial=-1.0)
-            for row, begin in enumerate(first.tolist())
-        ]
-    )
-    begins = before < probability
-    return np.stack([before[begins], probability[begins]], axis=1)
+    first = np.searchsorted(ends + TOUCH_S, starts, side="left").tolist()
+    last = np.searchsorted(starts, ends + TOUCH_S, side="right").tolist()
+    runs = _Runs(probability)
+    for row in np.argsort(-probability, kind="stable").tolist():
+        runs.take(row, range(row - 1, first[row] - 1, -1), range(row + 1, last[row]))
+    found = np.array(runs.ended()).reshape(-1, 2)
+    found[:, 0] = np.where(found[:, 0] < 0, -1.0, found[:, 0] / LOWER_SHARE)
+    return found[found[:, 0] < found[:, 1]]
+
+
+class _Runs:
+    """Runs of windows that touch, while windows are taken from the highest down."""
+
+    def __init__(self, probability: np.ndarray) -> None:
+        self._probability = probability
+        self._above = np.full(len(probability), -1)  # -1: not taken; itself: a peak
+        self._joined: list[tuple[float, float]] = []
+
+    def take(self, row: int, before: Iterable[int], after: Iterable[int]) -> None:
+        """Take a window; those that it touches are given from the nearest on."""
+        self._above[row] = row
+        for side in (before, after):
+            near = next((one for one in side if self._above[one] >= 0), None)
+            if near is not None:
+                self._join(self._peak(row), self._peak(near), self._probability[row])
+
+    def _join(self, one: int, other: int, at: float) -> None:
+        if one != other:
+            low, high = sorted((one, other), key=lambda row: self._probability[row])
+            self._above[low] = high
+            self._joined.append((at, self._probability[low]))
+
+    def _peak(self, row: int) -> int:
+        while self._above[row] != row:
+            self._above[row] = self._above[self._above[row]]
+            row = self._above[row]
+        return int(row)
+
+    def ended(self) -> list[tuple[float, float]]:
+        """Of each run, where it was joined to a higher one (-1: never), and its peak."""
+        peaks = np.flatnonzero(self._above == np.arange(len(self._above)))
+        return [*self._joined, *((-1.0, self._probability[row]) for row in peaks)]
 
 
 def _lasting(windows: Sequence[dict[str, float]]) -> np.ndarray:
-    """Probability of each window, and minutes to the next; the last lasts to its end."""
-    times = [window["start_s"] for window in windows] + [windows[-1]["end_s"]]
-    probability = [window["probability"] for window in windows]
-    return np.stack([np.array(probability, np.float64), np.diff(times) / 60], axis=1)
+    """Probability of each window, and its minutes that are not the next one's."""
+    starts, ends, probability = (
+        np.array([window[name] for window in windows], np.float64)
+        for name in ("start_s", "end_s", "probability")
+    )
+    following = np.append(starts[1:], np.inf)
+    return np.stack([probability, (np.minimum(ends, following) - starts) / 60], axis=1)
 
 
 def _minutes(lasting: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -6,13 +6,14 @@ its videos come from, and not what violence looks like.
 """
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import guards
-from violence_detection.cache import Entry
+from violence_detection import glances, guards
+from violence_detection.cache import Entry, FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.sights import Sights
 
@@ -41,12 +42,19 @@ class Baselines:
         notes: What is left out, and why.
     """
 
-    def __init__(self, clips: Clips, classes: int, sights: Sights | str) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        classes: int,
+        sights: Sights | str,
+        seen: np.ndarray | None = None,
+    ) -> None:
         """
         Args:
-            clips: All videos.
+            clips: All N videos.
             classes: K.
             sights: Of the videos, or why there are none.
+            seen: int64 (M,), the rows that `sights` are of, if not of all.
         """
         self._labels, self._classes = clips.labels, classes
         self._tables = {
@@ -60,12 +68,15 @@ class Baselines:
                 f"without width and height: {sights}."
             )
         else:
+            rows = np.arange(len(clips)) if seen is None else seen
             self._tables["metadata"] = np.hstack(
-                [self._tables["metadata"], sights.sizes]
+                [self._tables["metadata"], _spread(sights.sizes, rows, len(clips))]
             )
-            pictures = sights.pictures.reshape(len(clips), -1)
-            self._tables["mean_picture"] = pictures
-            self._tables["motion_energy"] = energies_of(sights)
+            for name, table in (
+                ("mean_picture", sights.pictures.reshape(len(rows), -1)),
+                ("motion_energy", energies_of(sights)),
+            ):
+                self._tables[name] = _spread(table, rows, len(clips))
         self.names = [*self._tables, "majority"]
 
     def answers(
@@ -75,13 +86,15 @@ class Baselines:
 
         Args:
             name: Of `names`.
-            train: Rows to learn from; every class is among them.
+            train: Rows to learn from; every class is among those that were seen.
             test: M rows to answer for.
             seed: Of what it draws.
 
         Returns:
             float64 (M, K), rows sum to 1.
         """
+        if name != "majority":
+            train = train[np.isfinite(self._tables[name][train]).all(axis=1)]
         labels = self._labels[train]
         if name == "majority":
             commonest = np.bincount(labels, minlength=self._classes).argmax()
@@ -92,6 +105,13 @@ class Baselines:
         else:
             fit = guards.linear_fit(table[train], labels)
         return fit.predict_proba(table[test])
+
+
+def _spread(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """float (N, F), of a table (M, F) that is of some rows; NaN in the others."""
+    whole = np.full((count, table.shape[1]), np.nan, np.result_type(table, np.float32))
+    whole[rows] = table
+    return whole
 
 
 def metadata_of(entries: Sequence[Entry]) -> np.ndarray:
@@ -110,6 +130,50 @@ def energies_of(sights: Sights) -> np.ndarray:
     return np.stack(
         [energies.mean(axis=1), energies.std(axis=1), energies.max(axis=1)], axis=1
     )
+
+
+def sights_of(
+    cache: FeatureCache, entries: Sequence[Entry], kept: Path | None = None
+) -> Sights | str:
+    """Glances at the videos behind some features, made once and then kept; or why there are
+    not of all.
+
+    Args:
+        cache: Which names the videos' folder.
+        entries: Rows of its manifest.
+        kept: The file; see `glances.of`.
+    """
+    found = glances.of(cache, entries, kept)
+    return found.left_out or found.sights
+
+
+def close_sources(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
+    """Names of the baselines that know the source of a video only and come close: whose
+    interval over recordings reaches that of the model.
+
+    Args:
+        pooled: `accuracy_ci` by name, of baselines and the model.
+        model: The model's name in it.
+    """
+    there = [name for name in SOURCES if name in pooled]
+    low = pooled[model]["accuracy_ci"][0]
+    return [name for name in there if pooled[name]["accuracy_ci"][1] >= low]
+
+
+def source_warnings(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
+    """A line for each of `close_sources`."""
+    ours = _percent(pooled[model]["accuracy_ci"])
+    return [
+        f"The baseline {name} comes close: {_percent(pooled[name]['accuracy_ci'])} over "
+        f"recordings, the model {ours}. The model may have learned the source of the videos "
+        "and not the violence."
+        for name in close_sources(pooled, model)
+    ]
+
+
+def _percent(interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{low:.1%} to {high:.1%}"
 
 
 def _forest_fit(

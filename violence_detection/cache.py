@@ -8,7 +8,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -64,6 +64,14 @@ class FeatureSpace:
         """Readable and unique: `mobilenetv2-rgb-20f-1a2b3c4d`."""
         stream = re.sub(r"[^a-z0-9]+", "-", self.stream.lower()).strip("-")
         return f"{self.backbone}-{stream}-{self.frames}f-{self.fingerprint[:_DIGITS]}"
+
+    def differing(self, wanted: Mapping[str, Any]) -> str:
+        """What differs from another, as `asdict` gives it: `frames 20, not 16; ...`."""
+        return "; ".join(
+            f"{name} {value}, not {wanted.get(name)}"
+            for name, value in asdict(self).items()
+            if value != wanted.get(name)
+        )
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Self:
@@ -331,10 +339,9 @@ class FeatureCache:
                 f"{path}. Start extract-features --verify to make it again."
             )
         if not content.startswith(array_header(shape)):
-            array = np.load(io.BytesIO(content), allow_pickle=False)
             raise CacheError(
                 f"The array of {entry.path} must be float16 {shape}. Received: "
-                f"{array.dtype} {array.shape}"
+                f"{_told(content)}"
             )
         return content
 
@@ -360,6 +367,15 @@ class FeatureCache:
             )
         except (CacheError, OSError):
             return False
+
+
+def _told(content: bytes) -> str:
+    """What an array is that is not as it should be; one that is pickled could be anything."""
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        return str(error)
+    return f"{array.dtype} {array.shape}"
 
 
 def _journal_name(shard: str, dot: str = ".") -> str:

@@ -5,11 +5,15 @@ import click
 from violence_detection import __version__
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
+from violence_detection.commands.cross_dataset import cross_dataset
 from violence_detection.commands.cross_validate import cross_validate
 from violence_detection.commands.demo import demo
 from violence_detection.commands.evaluate import evaluate
+from violence_detection.commands.export import export
 from violence_detection.commands.extract_features import extract_features
+from violence_detection.commands.label import label
 from violence_detection.commands.predict import predict
+from violence_detection.commands.robustness import robustness
 from violence_detection.commands.train import train
 from violence_detection.commands.tune import tune
 from violence_detection.door import Group
@@ -34,9 +38,13 @@ for command in (
     train,
     tune,
     cross_validate,
+    cross_dataset,
     evaluate,
     compare,
+    robustness,
+    label,
     predict,
+    export,
     demo,
 ):
     main.add_command(command)

@@ -13,10 +13,10 @@ from violence_detection import (
     delong,
     evaluation,
     files,
+    findings,
     leaks,
     metrics,
     paired,
-    report,
 )
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
@@ -183,7 +183,7 @@ def compare(
         "split": config.split,
         "videos": len(entries),
         "recordings": len(set(groups)),
-        "few_recordings": len(set(groups)) < report.FEW_RECORDINGS,
+        "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
         "grouped": grouped,
         "clean": clean,
         **paired.accuracy_difference(

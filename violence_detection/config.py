@@ -1,9 +1,10 @@
 """Every setting once: its default, range and help. Flags, checks and JSON come from here, and from
 the settings of both stages, which have files of their own."""
 
+import re
 from dataclasses import dataclass
 
-from violence_detection import points
+from violence_detection import files, parts, points
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -11,6 +12,7 @@ from violence_detection.feature_config import (
     FeatureConfig,
     resolve_weights,
 )
+from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 
@@ -19,9 +21,12 @@ __all__ = [
     "CompareConfig",
     "DemoConfig",
     "EvaluateConfig",
+    "ExportConfig",
     "ExtractConfig",
     "FeatureConfig",
+    "LabelConfig",
     "PredictConfig",
+    "RobustnessConfig",
     "TrainConfig",
 ]
 
@@ -31,12 +36,27 @@ class EvaluateConfig(Config):
     """Settings of `evaluate`."""
 
     split: str = option(
-        "test", "Which part of the videos.", choices=("train", "validation", "test")
+        "test",
+        "Which part of the videos; `all` is for another dataset, which the run has not met.",
+        choices=("train", "validation", "test", "all"),
     )
     features: str | None = option(
         None,
         "Folder of features; default: the one that the run was trained on.",
         path=True,
+    )
+    frames: bool = option(
+        True, "Show frames of the worst mistakes in the report: pictures of people."
+    )
+    blur_faces: bool = option(
+        False,
+        "Show what moves in them in coarse blocks, and cover the faces that are found. Somebody "
+        "who stands still, and whose face is not found, can be recognised: --no-frames is sure.",
+    )
+    pictures: bool = option(
+        True,
+        "Look at the videos, where they are still there, for errors by brightness and resolution "
+        "and for the baselines that see; it decodes each once, and keeps what it saw.",
     )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
@@ -137,26 +157,189 @@ class CompareConfig(Config):
 
 
 @dataclass(frozen=True)
-class PredictConfig(Config):
-    """Settings of `predict`."""
+class LabelConfig(Config):
+    """Settings of `label`."""
 
-    weights: str | None = option(
-        None, "Weights file of the backbone, where the run's own path is not here."
+    start_s: float | None = option(
+        None, "Where the part begins that was judged, in seconds.", low=0.0
     )
-    stride_s: float | None = option(
-        None, "Seconds from one window to the next; default: half a window.", low=0.04
-    )
-    focus_s: float | None = option(
+    end_s: float | None = option(None, "Where it ends.", above=0.0)
+    by: str | None = option(None, "Who judged; default: the login name.")
+    group: str | None = option(
         None,
-        "Seconds for which a focused stream looks at one place of a long video, so that windows "
-        "share pictures; default: the place is found anew for each window.",
-        low=0.1,
+        "Recording that the video was cut from; default: that of the other parts of its file.",
+    )
+    new_class: bool = option(False, "Allow a label that the run does not know.")
+    dataset_path: str | None = option(
+        None, "Folder of the dataset; default: where the run says.", path=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("by", "group"):
+            value = getattr(self, name)
+            if value is not None and (not value.strip() or not files.is_utf8(value)):
+                raise ConfigError(
+                    f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
+                )
+
+
+_COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets
+
+
+@dataclass(frozen=True)
+class RobustnessConfig(Config):
+    """Settings of `robustness`."""
+
+    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
+    conditions: str = option(
+        "all",
+        "What is done to the videos, with commas in between, for example "
+        "`darken(gamma=3),drop_frames,darken+noise`; of those joined by +, each on what the one "
+        f"before has left. Parts: {', '.join(parts.available('corruptions'))}.",
+    )
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features that names the videos; default: the one that the run was trained on.",
+    )
+    video_dir: str | None = option(
+        None,
+        "Folder of the videos; default: the one that the features were made of.",
+        path=True,
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
     )
     batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+    workers: int | None = same_as(
+        ExtractConfig,
+        "workers",
+        "Videos altered at the same time; default: the number of cores.",
+    )
+    video_timeout: float = same_as(
+        ExtractConfig,
+        "video_timeout",
+        "Seconds that it may take to alter and read a video once.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind each interval.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
+        asked = self.listed
+        twice = [spec for spec in asked if asked.count(spec) > 1]
+        if twice:
+            raise ConfigError(
+                f"`conditions` must name each once. Received: {twice[0]} "
+                f"{asked.count(twice[0])} times"
+            )
+        if self.conditions != "all":
+            object.__setattr__(self, "conditions", ",".join(asked))
+
+    @property
+    def listed(self) -> list[str]:
+        """The conditions, each a spec of corruptions.
+
+        Raises:
+            ConfigError: If one does not parse, or names what is not on the shelf.
+        """
+        if self.conditions == "all":
+            return parts.available("corruptions")
+        return [
+            parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)
+        ]
+
+
+@dataclass(frozen=True)
+class ExportConfig(Config):
+    """Settings of `export`."""
+
+    format: str = option("saved_model", "What is written.", shelf="formats")
+    scope: str = option(
+        "end-to-end",
+        "What is in it: everything from uint8 frames to a probability, or the classifier alone, "
+        "on features.",
+        choices=("end-to-end", "classifier"),
+    )
+    output: str | None = option(
+        None, "Folder for exports; default: `export` in the run's.", path=True
+    )
+    precision: str = option(
+        "float32",
+        "Of the weights and, with int8, of what is computed; tflite alone has others than "
+        "float32.",
+        choices=("float32", "float16", "int8"),
+    )
+    prune: float = option(
+        0.0,
+        "Share of the weights of every layer, the smallest, that becomes 0.",
+        low=0.0,
+        high=0.95,
+    )
+    cluster: int | None = option(
+        None, "Values that the weights of a layer may have.", low=2, high=256
+    )
+    height: int | None = option(
+        None,
+        "Of the frames that will be given; default: the validation videos' commonest, brought "
+        "to a width of 640 at most.",
+        low=16,
+        high=4320,
+    )
+    width: int | None = option(None, "The same for the width.", low=16, high=7680)
+    fps: float | None = option(
+        None,
+        "Frames per second that will be given, where a stream looks at more than the sampled "
+        "ones; default: the validation videos' commonest.",
+        above=0.0,
+        high=240.0,
+    )
+    clips: int = option(
+        200, "Validation videos to check the file on, at most.", low=1, high=100_000
+    )
+    videos: str | None = option(
+        None,
+        "Folder of the videos, where it is not where it was at extraction.",
+        path=True,
+    )
+    features: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features; default: the one that the run was trained on.",
+    )
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "Weights file of the backbone, where the run's own path is not here.",
+    )
+    bootstrap: int = same_as(
+        EvaluateConfig,
+        "bootstrap",
+        "Resamples of the recordings behind the interval of what int8, --prune and --cluster "
+        "cost.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        resolve_weights(self)
+        if (self.height is None) != (self.width is None):
+            raise ConfigError(
+                "`height` and `width` must be given together. Received: "
+                f"height={self.height}, width={self.width}"
+            )
+        for name in ("height", "fps"):
+            if self.scope == "classifier" and getattr(self, name) is not None:
+                raise ConfigError(
+                    f"`{name}` must come with scope=end-to-end: a classifier takes features. "
+                    f"Received: scope={self.scope}"
+                )
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,23 @@
 """Every video answered once by a classifier that has not met it: k folds, repeated, with trivial
 baselines on the same ones."""
 
-import contextlib
 import logging
-import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, leaks, locks, provenance, runtime
+from violence_detection import files, fold_report, leaks, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_judge import TRAINING, Judge
+from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
+from violence_detection.kept_folder import KeptFolder
 from violence_detection.runs import read_json
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_CONFIG, _LOCK = "cross_validation.json", ".lock"
-_FREE = frozenset("name checkpoint_dir features jobs".split())
+_RECORD = "cross_validation.json"
 
 
 def cross_validate(
@@ -45,14 +43,18 @@ def cross_validate(
         TrainingError: If the loss is not finite any more.
     """
     # -- where, on what, from what
-    folder = _choose(config)
+    kept = _choose(config)
+    folder = kept.dir
     runtime.import_tensorflow()
     judge = Judge(config, None, folder)
 
     # -- the folds
     judge.check_operating_point()
-    with _held(folder), FoldPool(config, judge, folder) as pool:
-        _begin(folder, config, judge, pool, force=force)
+    with kept.held(), FoldPool(config, judge, folder) as pool:
+        if force or not kept.begun:
+            pool.check_buildable()
+        kept.begin(judge.identity, force=force)
+        judge.sweep()
         found = {fold.name: judge.kept(fold) for fold in judge.folds}
         missing = [fold for fold in judge.folds if found[fold.name] is None]
         judged = [one for one in found.values() if one]
@@ -70,15 +72,15 @@ def cross_validate(
 
 def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `cross-validate` would do; nothing is written."""
-    folder = _choose(config)
+    kept = _choose(config)
     runtime.import_tensorflow()
-    judge = Judge(config, None, folder, looks=False)
+    judge = Judge(config, None, kept.dir, looks=False)
     judge.check_operating_point()
-    if (folder / _CONFIG).is_file() and not force:
-        _check_same(folder, judge.identity)
+    if kept.begun and not force:
+        kept.check_same(judge.identity)
     return {
         "dry_run": True,
-        "cross_validation": str(folder),
+        "cross_validation": str(kept.dir),
         "folds": config.folds,
         "repeats": config.repeats,
         "protocols": [judge.note(grouped) for grouped in config.protocols],
@@ -88,81 +90,12 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     }
 
 
-# -- the folder
-
-
-def _choose(config: CrossValidateConfig) -> Path:
+def _choose(config: CrossValidateConfig) -> KeptFolder:
     """The folder to fill, or to go on with."""
     if config.features is None:
         raise ConfigError("--features must be given. Received: none")
     folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if occupied and not (folder / _CONFIG).is_file():
-        raise ConfigError(
-            "--name must be new, or that of a cross-validation. Received: "
-            f"{folder} (it is something else)"
-        )
-    return folder
-
-
-def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Let no other cross-validation work in the folder."""
-    files.ensure_writable(folder)
-    return locks.held(
-        folder / _LOCK,
-        f"A cross-validation must not be at work already. Received: {folder} (another works "
-        "in it; --name names another)",
-    )
-
-
-def _begin(
-    folder: Path,
-    config: CrossValidateConfig,
-    judge: Judge,
-    pool: FoldPool,
-    *,
-    force: bool,
-) -> None:
-    """Write what is judged; or check that what is gone on with is the same."""
-    is_there = (folder / _CONFIG).is_file()
-    if is_there and not force:
-        files.sweep_temporary(folder)
-        shutil.rmtree(
-            folder / TRAINING, ignore_errors=True
-        )  # of folds that were killed
-        _check_same(folder, judge.identity)
-        return
-    pool.check_buildable()
-    for path in folder.iterdir() if is_there else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != _LOCK:
-            path.unlink()
-    files.write_json(
-        folder / _CONFIG,
-        judge.identity
-        | {"versions": provenance.versions(), "commit": provenance.commit()},
-    )
-
-
-def _check_same(folder: Path, identity: dict[str, Any]) -> None:
-    recorded = read_json(folder / _CONFIG)
-    settings = recorded.get("settings") or {}
-    for setting in CrossValidateConfig.settings():
-        name, value = setting.name, identity["settings"][setting.name]
-        before = settings.get(name, setting.default)
-        if name not in _FREE and value != before:
-            raise ConfigError(
-                f"{folder} must be gone on with by its own settings, {name}="
-                f"{before}, or --force or another --name be given. Received: "
-                f"{name}={value}"
-            )
-    for name in ("fingerprint", "videos_digest"):
-        if recorded.get(name) != identity[name]:
-            raise ConfigError(
-                f"{folder} must be gone on with by the same features, videos, labels and "
-                f"recordings, or --force or another --name be given. Received: another {name}"
-            )
+    return KeptFolder(folder, _RECORD, "cross-validation", settings=CrossValidateConfig)
 
 
 def _write(
@@ -217,6 +150,11 @@ def _write(
         "folds_csv": str(folder / "folds.csv"),
         "predictions_csv": str(folder / "predictions.csv"),
     }
+    if done:
+        value["report"] = str(folder / "report.html")
+        fold_report.write_report(
+            Path(value["report"]), result=value, settings=read_json(folder / _RECORD)
+        )
     files.write_json(folder / "results.json", value)
     return value
 

@@ -7,6 +7,7 @@ the container declares.
 import contextlib
 import math
 import os
+import time
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,11 +27,11 @@ _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 
 # FFmpeg reads playlists too, whatever their names: those open other files, or themselves until
 # it crashes. And it takes some noise for a video, in formats that have no signature.
-_FORMATS = (
+FORMATS = (
     "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
     "mxf,nut,ogg,rm,vc1,wtv"
 )
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{_FORMATS}")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{FORMATS}")
 
 # Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
@@ -47,6 +48,15 @@ SHORT_TOLERANCE = 0.05
 _SOUND_S = 0.15  # by which the sound may be longer than the picture
 _JUMP_S = 3600.0  # between two frames, that no camera leaves
 _ATTEMPTS = 64  # packets in a row that cannot be decoded
+
+# A stream may be a playlist; what it opens is on the network, never a file.
+_STREAM_OPTIONS = "|".join(
+    [
+        f"format_whitelist;{FORMATS},hls,mpjpeg,rtsp,sdp",
+        "protocol_whitelist;http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy",
+        "rtsp_transport;tcp",
+    ]
+)
 
 
 @contextlib.contextmanager
@@ -69,6 +79,58 @@ def opened(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
         raise VideoError(f"the decoder failed: {_reason(error)}") from error
     finally:
         capture.release()
+
+
+@contextlib.contextmanager
+def opened_live(target: str | int, *, timeout_s: float) -> Iterator["Decoder"]:
+    """A decoder of a stream (its URL) or of a camera (its number), closed at the end.
+
+    Args:
+        target: What is opened; no error repeats it, as it may hold a password.
+        timeout_s: Seconds after which a stream that cannot be opened, or sends nothing more, is
+            given up.
+
+    Raises:
+        VideoError: If it cannot be opened, or sends no frame.
+    """
+    start_s = time.monotonic()
+    with _set("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAM_OPTIONS):
+        if isinstance(target, int):
+            capture = cv2.VideoCapture(target)
+        else:
+            timeout_ms = round(timeout_s * 1000)
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms]
+            limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
+            capture = cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
+    try:
+        if not capture.isOpened():
+            passed_s = time.monotonic() - start_s
+            raise VideoError(
+                f"it cannot be opened (tried for {passed_s:.0f} s; --open-timeout-s is "
+                f"{timeout_s:g})"
+            )
+        video = Decoder(capture)
+        if not video.starts():
+            raise VideoError("it opens, but no frame of it can be decoded")
+        yield video
+    except (cv2.error, MemoryError) as error:
+        raise VideoError(f"the decoder failed: {_reason(error)}") from error
+    finally:
+        capture.release()
+
+
+@contextlib.contextmanager
+def _set(name: str, value: str) -> Iterator[None]:
+    """An environment variable with another value for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _reason(error: cv2.error | MemoryError) -> str:
@@ -214,18 +276,30 @@ def damage_of(times_s: Sequence[float], declared: int, fps: float) -> str:
     variable rates and where the sound is longer than the picture: a video whose timestamps
     reach its declared end, or nearly, is not short.
     """
-    longest_s = float(np.diff(times_s).max(initial=0.0))
+    return damage_at_end(
+        len(times_s),
+        float(times_s[-1]),
+        longest_s=float(np.diff(times_s).max(initial=0.0)),
+        declared=declared,
+        fps=fps,
+    )
+
+
+def damage_at_end(
+    frames: int, last_s: float, *, longest_s: float, declared: int, fps: float
+) -> str:
+    """The same, of the time of the last frame and the longest between two."""
     if longest_s > _JUMP_S:
         return f"its timestamps jump by {longest_s:.0f} s"
     declared_s = units.frames_to_s(declared, fps)
-    ends_s = times_s[-1] + units.frames_to_s(1, fps)
+    ends_s = last_s + units.frames_to_s(1, fps)
     if (
-        len(times_s) >= (1 - SHORT_TOLERANCE) * declared - 1
+        frames >= (1 - SHORT_TOLERANCE) * declared - 1
         or ends_s >= (1 - SHORT_TOLERANCE) * declared_s > 0
         or ends_s >= declared_s - _SOUND_S > 0
     ):
         return ""
-    return f"{len(times_s)} of {declared} declared frames can be decoded"
+    return f"{frames} of {declared} declared frames can be decoded"
 
 
 def part_damage(ends_s: float, start_s: float, end_s: float) -> str:

@@ -97,7 +97,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
         "report": judged["report"],
         "clips": str(clips),
         "features": str(extraction.features),
-        "prediction": predicted[0],
+        "prediction": predicted["videos"][0],
     }
 
 

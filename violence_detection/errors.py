@@ -8,7 +8,8 @@ ViolenceDetectionError            exit status 1
 ├── EvidenceError                 a number that the videos at hand are too few to support
 ├── WeightsError                  weights that cannot be had or belong to another architecture
 ├── RunError                      a run folder that cannot be used
-└── TrainingError                 training that cannot go on
+├── TrainingError                 training that cannot go on
+└── ExportError                   a format that cannot say what the model says
 """
 
 
@@ -47,4 +48,8 @@ class RunError(ViolenceDetectionError):
 
 
 class TrainingError(ViolenceDetectionError):
+    pass
+
+
+class ExportError(ViolenceDetectionError):
     pass

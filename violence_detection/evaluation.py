@@ -10,6 +10,7 @@ import numpy as np
 
 from violence_detection import (
     calibration,
+    class_names,
     dataset,
     delong,
     figures,
@@ -18,8 +19,10 @@ from violence_detection import (
     leaks,
     metrics,
     model,
+    model_card,
     report,
     runtime,
+    scrutiny,
     thresholds,
     training_run,
     videos,
@@ -27,8 +30,8 @@ from violence_detection import (
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.footage import Footage
 from violence_detection.grouping import Grouping
+from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,9 @@ def evaluate(
     scores = _scores(
         clips, probability, predicted, trained["classes"], threshold, config
     )
+    examined = scrutiny.examine(
+        run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
+    )
     result = {
         "run": str(run.dir),
         "split": config.split,
@@ -99,11 +105,15 @@ def evaluate(
         **found.as_dict(),
         **scores,
         **_calibration(clips.labels > 0, probability, as_trained),
+        **examined,
         "temperature": run.temperature,
         "temperature_reason": run.results().get("temperature_reason", ""),
         **chosen,
         **_alarms(footage, threshold, config),
         "classes": trained["classes"],
+        "class_mapping": class_names.changed(
+            trained["classes"], dataset.usable_entries(cache)
+        ),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -118,11 +128,20 @@ def evaluate(
         folder / "report.html",
         metrics=result,
         figures=drawn,
-        predictions=rows,
-        run=trained,
+        worst=scrutiny.worst(
+            cache,
+            clips,
+            rows,
+            classifier,
+            normal_class=trained["normal_class"],
+            config=config,
+        ),
+        run=scrutiny.settings_told(trained),
+        robustness=report.read_robustness(folder, identity),
     )
     files.write_json(folder / "metrics.json", result)
     judge.keep(chosen)
+    model_card.write(run)
     return result
 
 
@@ -162,15 +181,9 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     cache = FeatureCache.open(asked or trained["features"])
     space = cache.space()
     if space.fingerprint != trained["fingerprint"]:
-        wanted = trained["feature_space"]
-        differing = [
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in vars(space).items()
-            if value != wanted.get(name)
-        ]
+        differing = space.differing(trained["feature_space"])
         raise CacheError(
-            f"Features must be of the run's feature space. Received: {cache.dir} "
-            f"({'; '.join(differing)})"
+            f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )
     return cache
 
@@ -197,16 +210,18 @@ def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split: the run's own where it drew one of these, else the cache's.
+    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
+    run's own where it drew one of these, else the cache's.
 
     Raises:
-        CacheError: If there is none.
+        CacheError: If there is none, or a label is none of the run's classes.
     """
     entries = dataset.usable_entries(cache)
+    entries = class_names.renamed(entries, run.config()["classes"])
     own = run.own_splits()
     if own and leaks.is_same_dataset(run, cache):
         entries = training_run.with_splits(entries, own)
-    chosen = [entry for entry in entries if entry.split == split]
+    chosen = [entry for entry in entries if split in ("all", entry.split)]
     if not chosen:
         there = sorted({entry.split for entry in entries})
         raise CacheError(

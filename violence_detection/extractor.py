@@ -1,21 +1,19 @@
 """From a video to its features: one object that extraction and prediction share."""
 
 import hashlib
-import itertools
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import focus, parts, runtime, units, windows
+from violence_detection import focus, parts, runtime
 from violence_detection.cache import RECIPE_VERSION, FeatureSpace
 from violence_detection.config import ExtractConfig
-from violence_detection.errors import VideoError, WeightsError
-from violence_detection.frames import ClipReader, sample_indices
-from violence_detection.windows import Slot, WindowPlan
+from violence_detection.errors import WeightsError
+from violence_detection.frames import ClipReader
 
 log = logging.getLogger(__name__)
 
@@ -127,14 +125,27 @@ class FeatureExtractor:
 
     @classmethod
     def of_space(
-        cls, space: FeatureSpace, *, weights: str, batch_size: int, seed: int
+        cls,
+        space: FeatureSpace,
+        *,
+        weights: str,
+        batch_size: int,
+        seed: int,
+        engine: str | None = None,
     ) -> Self:
-        """The extractor of a known feature space.
+        """The extractor of a known feature space, on its own engine or another one.
+
+        Args:
+            engine: Another one, in float32 if it is not the space's; None for the space's.
 
         Raises:
+            ConfigError: If the engine that is asked for is not here.
             WeightsError: If `weights` are not those that the space was made with.
         """
-        engine, precision = space.engine, space.precision
+        asked, precision = engine and runtime.engine(engine), space.precision
+        engine = asked or space.engine
+        if engine != space.engine:
+            precision = "float32"
         lacking = parts.module("engines", engine).missing()
         if lacking:
             log.warning(
@@ -142,7 +153,9 @@ class FeatureExtractor:
                 "may differ a little."
             )
             engine, precision = "tensorflow", "float32"
-        elif precision not in ("float32", runtime.engine_precision(engine, True)):
+        elif precision != "float32" and precision != runtime.engine_precision(
+            engine, True
+        ):
             log.warning(
                 f"This machine has no {precision}; the backbone runs in float32."
             )
@@ -158,12 +171,7 @@ class FeatureExtractor:
             batch_size=batch_size,
             seed=seed,
         )
-        if extractor.space.weights_digest != space.weights_digest:
-            raise WeightsError(
-                "The backbone's weights must be those that the features were made with "
-                f"({space.weights_digest[:8]}). Received: {weights} "
-                f"({extractor.space.weights_digest[:8]})"
-            )
+        check_weights(space, extractor.space.weights_digest, weights)
         return extractor
 
     @property
@@ -219,123 +227,6 @@ class FeatureExtractor:
             features.extend(self.encode(np.stack(pictures)))
             yield from finished()
 
-    def windows(
-        self,
-        path: Path,
-        *,
-        window_s: float,
-        stride_s: float,
-        focus_s: float | None = None,
-    ) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Features of each window of a video of any length, in bounded memory.
-
-        Pictures that windows share are encoded once.
-
-        Args:
-            path: The video.
-            window_s, stride_s: Length of a window, and from one to the next.
-            focus_s: Seconds for which a focused stream looks at one place, so that windows
-                share pictures; None finds the place anew for each window.
-
-        Yields:
-            start_s, end_s, features float16 (T, D).
-
-        Raises:
-            VideoError: If no window can be decoded.
-        """
-        plan = windows.plan_windows(path, window_s=window_s, stride_s=stride_s)
-        if plan.damage:
-            log.warning(f"{path}: {plan.damage}")
-        if plan.is_one_clip:  # read as extraction reads it
-            clip = self.reader.read(path)
-            for _, rows in self.encode_clips([(None, clip.pictures)]):
-                yield 0.0, clip.duration_s, rows
-            return
-        regions = itertools.repeat(None)
-        if self.reader.make.focused:
-            regions = windows.regions(path, plan.focus_spans(focus_s))
-        assembler = _Assembler(plan, self.space.frames, regions)
-        encoded = self.encode_clips(self._pictures(path, plan, assembler))
-        for slot, rows in encoded:
-            yield from assembler.add(slot, rows[0])
-        if assembler.waits:
-            raise VideoError(
-                "frames that were there at first reading were not at the second"
-            )
-
-    def _pictures(
-        self, path: Path, plan: WindowPlan, assembler: "_Assembler"
-    ) -> Iterator[tuple[Slot, np.ndarray]]:
-        """The pictures that windows need, (1, K, S, S, 3) each."""
-        wanted = assembler.wanted()
-        for index, time_s, done in windows.pictures(
-            path, plan, self.reader.make, wanted
-        ):
-            assembler.times_s[index] = time_s
-            for slot, pictures in done:
-                yield slot, pictures[None]
-
-
-class _Assembler:
-    """Joins the features of pictures into windows, and keeps what later windows need.
-
-    Attributes:
-        times_s: Time of each frame, from the first that is still needed.
-    """
-
-    def __init__(
-        self, plan: WindowPlan, count: int, regions: Iterator[focus.Region | None]
-    ) -> None:
-        self.times_s: dict[int, float] = {}
-        self._plan, self._count, self._regions = plan, count, regions
-        self._features: dict[Slot, np.ndarray] = {}
-        self._uses: Counter[Slot] = Counter()
-        self._waiting: deque[tuple[int, list[Slot]]] = deque()
-
-    @property
-    def waits(self) -> bool:
-        """Whether windows are not complete."""
-        return bool(self._waiting)
-
-    def wanted(self) -> Iterator[Slot]:
-        """Pictures that windows need, by ascending frame; their windows are noted on the way."""
-        ahead: set[Slot] = set()
-        # A span that is held may be the last of several windows: `regions` has one for each.
-        for start, region in zip(self._plan.starts(), self._regions, strict=False):
-            indices = start + sample_indices(self._plan.length_frames, self._count)
-            slots = [Slot(index, region) for index in indices.tolist()]
-            yield from _by_frame(slot for slot in ahead if slot.index < start)
-            ahead = {slot for slot in ahead if slot.index >= start}
-            ahead |= {slot for slot in slots if not self._uses[slot]}
-            self._uses.update(set(slots))
-            self._waiting.append((start, slots))
-        yield from _by_frame(ahead)
-
-    def add(
-        self, slot: Slot, features: np.ndarray
-    ) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Take a picture's features, (D,); the windows that it completes."""
-        self._features[slot] = features
-        while self._waiting and self._waiting[0][1][-1] in self._features:
-            start, slots = self._waiting.popleft()
-            start_s = self.times_s[start]
-            length_s = units.frames_to_s(self._plan.length_frames, self._plan.fps)
-            end_s = min(start_s + length_s, self._plan.end_s)
-            yield start_s, end_s, np.stack([self._features[one] for one in slots])
-            self._forget(start, slots)
-
-    def _forget(self, start: int, slots: list[Slot]) -> None:
-        """Drop what no window after the one at `start` needs."""
-        self._uses.subtract(set(slots))
-        for slot in set(slots):
-            if not self._uses[slot]:
-                del self._features[slot], self._uses[slot]
-        self.times_s = {k: v for k, v in self.times_s.items() if k >= start}
-
-
-def _by_frame(slots: Iterable[Slot]) -> list[Slot]:
-    return sorted(slots, key=lambda slot: slot.index)
-
 
 def _recipe(stream: str, reader: ClipReader) -> str:
     """How frames become pictures, for the fingerprint."""
@@ -370,3 +261,16 @@ def load_backbone(
     if weights == "random":
         network = _applications.calibrate(network, seed=seed)
     return network, digest.hexdigest()
+
+
+def check_weights(space: FeatureSpace, digest: str, weights: str) -> None:
+    """Whether weights of a digest are those of a space.
+
+    Raises:
+        WeightsError: If they are not.
+    """
+    if digest != space.weights_digest:
+        raise WeightsError(
+            "The backbone's weights must be those that the features were made with "
+            f"({space.weights_digest[:8]}). Received: {weights} ({digest[:8]})"
+        )

@@ -15,12 +15,12 @@ RECIPE = (
     "focus: the smallest square with 80% of changes over 24, on 64 columns, centred"
 )
 _COLUMNS = 64
-_NOISE = (
+NOISE = (
     24.0  # grey levels of change that do not count: noise, and what is not worth a look
 )
-_SHARE = 0.8  # of the motion, that the region holds
+SHARE = 0.8  # of the motion, that the region holds
 _SMALLEST, _STEP = 12, 2  # columns
-_NEARLY = 0.98  # of what the fullest square holds
+NEARLY = 0.98  # of what the fullest square holds
 
 
 class Region(NamedTuple):
@@ -37,18 +37,36 @@ class Region(NamedTuple):
         left = min(self.left, frame.shape[1] - 1)
         return frame[top : top + self.height, left : left + self.width]
 
+    def reduced(self, by: int) -> "Region":
+        """The same part of frames whose sides are divided by a number."""
+        return Region(
+            self.left // by,
+            self.top // by,
+            max(1, self.width // by),
+            max(1, self.height // by),
+        )
+
+
+def reduced_size(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns that frames are looked at on."""
+    return max(1, _COLUMNS * height // width), _COLUMNS
+
+
+def sides(rows: int, columns: int) -> range:
+    """Sides of the squares that a region can be; the last holds everything."""
+    return range(_SMALLEST, max(rows, columns) + _STEP, _STEP)
+
 
 def reduced(frame: np.ndarray) -> np.ndarray:
     """A frame, uint8 (H, W, 3) BGR, as grey levels on 64 columns, float32 (rows, 64)."""
-    height, width = frame.shape[:2]
-    rows = max(1, _COLUMNS * height // width)
-    small = cv2.resize(frame, (_COLUMNS, rows), interpolation=cv2.INTER_AREA)
+    rows, columns = reduced_size(*frame.shape[:2])
+    small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
 def change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How much more two reduced frames differ than noise does, float32 (rows, 64)."""
-    return np.maximum(np.abs(after - before) - _NOISE, 0)
+    return np.maximum(np.abs(after - before) - NOISE, 0)
 
 
 class Motion:
@@ -76,23 +94,23 @@ class RecentMotion:
     """The changes of a video as far back as they are needed."""
 
     def __init__(self) -> None:
-        self._changes: deque[tuple[int, np.ndarray]] = deque()
-        self._before: tuple[int, np.ndarray] | None = None
+        self._changes: deque[tuple[float, float, np.ndarray]] = deque()
+        self._before: tuple[float, np.ndarray] | None = None
         self._shape: tuple[int, ...] = ()
 
-    def add(self, index: int, frame: np.ndarray) -> None:
+    def add(self, time_s: float, frame: np.ndarray) -> None:
         """Take the next frame that is looked at, uint8 (H, W, 3)."""
         small = reduced(frame)
         if self._before is not None and self._before[1].shape == small.shape:
             start, before = self._before
-            self._changes.append((start, change(before, small)))
-        self._before, self._shape = (index, small), frame.shape
+            self._changes.append((start, time_s, change(before, small)))
+        self._before, self._shape = (time_s, small), frame.shape
 
-    def region_since(self, first: int) -> Region | None:
-        """Where the motion is from frame `first` on; what is before it is dropped."""
-        while self._changes and self._changes[0][0] < first:
+    def region_in(self, start_s: float, end_s: float) -> Region | None:
+        """Where the motion is between two times; what is before the first is dropped."""
+        while self._changes and self._changes[0][0] < start_s:
             self._changes.popleft()
-        changes = [changed for _, changed in self._changes]
+        changes = [changed for _, after_s, changed in self._changes if after_s < end_s]
         return region_of(np.sum(changes, axis=0), self._shape) if changes else None
 
 
@@ -114,7 +132,7 @@ def region_of(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
         return None
     rows, columns = motion.shape
     sums = np.pad(motion.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    for side in range(_SMALLEST, max(rows, columns) + _STEP, _STEP):
+    for side in sides(rows, columns):
         high, wide = min(side, rows), min(side, columns)
         held = (
             sums[high:, wide:]
@@ -122,9 +140,9 @@ def region_of(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
             - sums[high:, :-wide]
             + sums[:-high, :-wide]
         )
-        if held.max() >= _SHARE * total:
+        if held.max() >= SHARE * total:
             break
-    fullest = np.argwhere(held >= _NEARLY * held.max())
+    fullest = np.argwhere(held >= NEARLY * held.max())
     top, left = fullest[np.square(fullest - fullest.mean(0)).sum(1).argmin()]
     down, across = shape[0] / rows, shape[1] / columns
     return Region(

@@ -1,7 +1,9 @@
-"""What `cross-validate` is asked for: its settings, and those of `train` that every fold has."""
+"""What `cross-validate` and `cross-dataset` are asked for: their settings, and those of `train`
+that every training of theirs has."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from violence_detection import files
 from violence_detection.config import (
@@ -82,10 +84,7 @@ class CrossValidateConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not files.is_name(self.name):
-            raise ConfigError(
-                f"`name` must be the name of a folder. Received: {self.name!r}"
-            )
+        _check_name(self.name)
         if self.group_near_duplicates and not self.pictures:
             raise ConfigError(
                 "`group_near_duplicates` must come with pictures. Received: pictures=False"
@@ -139,13 +138,45 @@ class CrossValidateConfig(TrainConfig):
 
     def of_fold(self, repeat: int, folder: Path) -> TrainConfig:
         """What one fold is trained with, in a run in `folder`."""
-        own = {setting.name for setting in TrainConfig.settings()}
-        base = {name: value for name, value in self.as_dict().items() if name in own}
-        base |= {
-            "seed": self.seed + repeat,
-            "checkpoint_dir": str(folder.parent),
-            "run": folder.name,
-            "checkpoint_epochs": 0,
-            "group_pattern": None,
-        }
-        return TrainConfig(**base, given=self.given)
+        return _training(self, folder, seed=self.seed + repeat, group_pattern=None)
+
+
+@dataclass(frozen=True)
+class CrossDatasetConfig(TrainConfig):
+    """Settings of `cross-dataset`."""
+
+    name: str = option("cross_dataset", "Name of the folder, in --checkpoint-dir.")
+    bootstrap: int = option(
+        2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_name(self.name)
+
+    @classmethod
+    def settings(cls):
+        """The settings, without those of `train` that mean nothing here."""
+        left_out = _LEFT_OUT | {"features"}
+        return (one for one in super().settings() if one.name not in left_out)
+
+    def of_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
+        """What the training on one dataset is, in a run in `folder`."""
+        return _training(self, folder, features=str(features), resume=resume)
+
+
+def _check_name(name: str) -> None:
+    if not files.is_name(name):
+        raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
+
+
+def _training(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
+    """The settings of a training in a run in `folder`, with those that are `changed`."""
+    own = {setting.name for setting in TrainConfig.settings()}
+    base = {name: value for name, value in config.as_dict().items() if name in own}
+    base |= {
+        "checkpoint_dir": str(folder.parent),
+        "run": folder.name,
+        "checkpoint_epochs": 0,
+    }
+    return TrainConfig(**base | changed, given=config.given & own)

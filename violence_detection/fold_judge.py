@@ -39,7 +39,7 @@ from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-TRAINING = "training"  # folder of the folds in hand
+_TRAINING = "training"  # folder of the folds in hand
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Judge:
     def _trivial(self) -> Baselines:
         if self._baselines is None:
             sights: Any = self.alike.reason
-            if self._seen and not self._seen.lacking:
+            if self._seen and not self._seen.left_out:
                 sights = self._seen.sights
             self._baselines = Baselines(self.clips, len(self.classes), sights)
             for line in self._baselines.notes:
@@ -226,7 +226,7 @@ class Judge:
         """How the training went, as `Judged` has it; and the model's answers."""
         import keras
 
-        run = Run(self._folder / TRAINING / fold.name)
+        run = Run(self._folder / _TRAINING / fold.name)
         config = self._config.of_fold(fold.repeat - 1, run.dir)
         lesson = self.lesson(fold)
         keras.backend.clear_session()
@@ -295,10 +295,14 @@ class Judge:
         )
         return temperature, threshold
 
+    def sweep(self) -> None:
+        """Remove what folds have left that were killed in training."""
+        shutil.rmtree(self._folder / _TRAINING, ignore_errors=True)
+
     def check_buildable(self) -> None:
         """What cannot be built must fail before what is there is replaced."""
         first = self.folds[0]
-        run = Run(self._folder / TRAINING / first.name)
+        run = Run(self._folder / _TRAINING / first.name)
         self.lesson(first).trainer(run, self._config.of_fold(0, run.dir))
 
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import calibration, metrics, model
-from violence_detection.baselines import SOURCES
+from violence_detection import baselines, calibration, metrics, model
 from violence_detection.cache import Entry
 from violence_detection.units import counted
 
@@ -223,16 +222,7 @@ class FoldResults:
     def warnings(self, pooled: Mapping[str, Mapping[str, Any]]) -> list[str]:
         """A line for each baseline of the source that comes close, and for each class that
         folds lack."""
-        lines = []
-        ours = pooled[MODEL]["accuracy_ci"]
-        for name in SOURCES:
-            theirs = pooled.get(name, {}).get("accuracy_ci")
-            if theirs and theirs[1] >= ours[0]:
-                lines.append(
-                    f"The baseline {name} comes close: {_percent(theirs)} over recordings, the "
-                    f"model {_percent(ours)}. The model may have learned the source of the "
-                    "videos and not the violence."
-                )
+        lines = baselines.source_warnings(pooled, MODEL)
         for number, label in enumerate(self._classes):
             lacking = sum(
                 not (self._labels[one.rows] == number).any() for one in self._judged
@@ -350,8 +340,3 @@ def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float
     """A statistic of counts where each video counts once; None where it is not defined."""
     value = float(statistic(np.ones((1, count), int))[0])
     return None if math.isnan(value) else value
-
-
-def _percent(interval: Sequence[float]) -> str:
-    low, high = interval
-    return f"{low:.1%} to {high:.1%}"

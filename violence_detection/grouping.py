@@ -2,7 +2,6 @@
 look alike."""
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +9,11 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from violence_detection import dataset, kept_sights, likeness, videos
+from violence_detection import dataset, glances, likeness, videos
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import EvidenceError
-from violence_detection.kept_sights import Seen
-
-# What `videos.Video.key` adds to the path of a part.
-_PART = re.compile(r"(?<=\w)@[\d.e+-]+-[\d.e+-]+$")
+from violence_detection.glances import Glances
+from violence_detection.known import part_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class Alike:
         return cls({}, False, reason)
 
 
-def alike(entries: Sequence[Entry], seen: Seen, most_bits: float) -> Alike:
+def alike(entries: Sequence[Entry], seen: Glances, most_bits: float) -> Alike:
     """The pairs among some videos that look alike.
 
     Args:
@@ -55,7 +52,7 @@ def alike(entries: Sequence[Entry], seen: Seen, most_bits: float) -> Alike:
         for one, other, bits in likeness.alike(hashes, hashes, most_bits)
         if one < other
     }
-    return Alike(pairs, not seen.lacking, seen.lacking)
+    return Alike(pairs, not seen.left_out, seen.left_out)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def choose(
     groups = {entry.path: entry.group for entry in entries}
     known, source = dataset.knows_recordings(cache), ""
     if pattern is not None:
-        paths = [_PART.sub("", entry.path) for entry in entries]
+        paths = [entry.path.removesuffix(part_of(entry.path)) for entry in entries]
         names = videos.named_by(pattern, paths)
         known, source = all(names), "--group-pattern"
         for entry, name in zip(entries, names, strict=True):
@@ -120,11 +117,11 @@ def choose(
 
 def look(
     cache: FeatureCache, entries: Sequence[Entry], *, pictures: bool, most_bits: float
-) -> tuple[Alike, Seen | None]:
+) -> tuple[Alike, Glances | None]:
     """What looks alike among all videos of a cache, and what was seen of them."""
     if not pictures:
         return Alike.nowhere("--no-pictures was given"), None
-    seen = kept_sights.look(cache, entries)
+    seen = glances.of(cache, entries)
     return alike(entries, seen, most_bits), seen
 
 

@@ -136,9 +136,7 @@ def linear_answers(
     """
     train = clips["train"]
     most = min(_BASELINE_VIDEOS, _BASELINE_CELLS // (3 * train.features.shape[-1]))
-    share = min(1.0, most / len(train))
-    rows = [np.flatnonzero(train.labels == number) for number in range(classes)]
-    rows = np.concatenate([_evenly(one, share) for one in rows])
+    rows = evenly_of_each_class(train.labels, classes, most)
     features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0
     for block in pooled(train, rows):
@@ -169,8 +167,18 @@ def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
         return fit.fit(features, labels)
 
 
+def evenly_of_each_class(labels: np.ndarray, classes: int, most: int) -> np.ndarray:
+    """About `most` rows, or all where there are fewer, int64: the same share of each of K
+    classes, evenly spaced, at least one."""
+    share = min(1.0, most / max(1, len(labels)))
+    rows = [np.flatnonzero(labels == number) for number in range(classes)]
+    return np.concatenate([_evenly(one, share) for one in rows])
+
+
 def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
     """A share of some rows, evenly spaced, at least one."""
+    if not len(rows):
+        return rows
     count = max(1, int(share * len(rows)))
     return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 

@@ -8,9 +8,9 @@ other; what kills it costs that call alone. No child outlives the process that m
 import atexit
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
-import pickle
 import queue
 import resource
 import signal
@@ -18,19 +18,20 @@ import subprocess
 import sys
 import tempfile
 import threading
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
+from violence_detection.child import advance, begin, received
 from violence_detection.errors import VideoError, ViolenceDetectionError
 
 MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
 _DESCRIPTORS = 4096
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from violence_detection import isolation; isolation.serve(*map(int, sys.argv[2:]))"
+    "from violence_detection import child; child.serve(*map(int, sys.argv[2:]))"
 )
 _THREADS = (
     "OPENCV_FOR_THREADS_NUM OPENBLAS_NUM_THREADS OMP_NUM_THREADS TF_NUM_INTRAOP_THREADS "
@@ -45,7 +46,7 @@ class Kind:
     Attributes:
         what: Crashes, if one does.
         error: Is raised then.
-        threads: Of its own that libraries may start; the parallelism is over children.
+        threads: That libraries may start in each, None for any; the parallelism is over children.
         niceness: How much they give way to others.
         memory_bytes: Of its own that each may have; 0 for any.
         environment: Variables that they have beside the parent's.
@@ -53,14 +54,23 @@ class Kind:
 
     what: str
     error: type[ViolenceDetectionError]
-    threads: int = 1
+    threads: int | None = 1
     niceness: int = 0
     memory_bytes: int = 0
     environment: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """All variables of a child."""
+        limited = {} if self.threads is None else dict.fromkeys(_THREADS, self.threads)
+        limits = {name: str(threads) for name, threads in limited.items()}
+        return os.environ | limits | dict(self.environment)
+
 
 # The encoder's threads wait for each other, not for decoders.
 DECODER = Kind("the decoder", VideoError, niceness=10, memory_bytes=MEMORY_BYTES)
+
+_Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
 _idle: list["_Child"] = []
 
@@ -113,9 +123,40 @@ class Calls:
                 than `timeout_s`.
             ViolenceDetectionError: If children cannot be started.
         """
+        with self._child() as child:
+            raised, answer = child.ask(function, arguments, timeout_s)
+        if raised:
+            raise answer
+        return answer
+
+    def stream(
+        self, function: Callable, *arguments: Any, timeout_s: float | None = None
+    ) -> Iterator[Any]:
+        """What a generator yields that runs in a child.
+
+        Args:
+            function: A generator function that a child can import; what it takes, yields and
+                raises is pickled.
+            timeout_s: Seconds that each item may take; None does not end.
+
+        Raises:
+            VideoError, ViolenceDetectionError: As a call does.
+        """
+        with self._child() as child:
+            raised, item = child.ask(begin, (function, arguments), timeout_s)
+            while not raised and item is not None:
+                raised, item = child.ask(advance, (), timeout_s)
+                if not raised and item is not None:
+                    yield item[0]
+        if raised:
+            raise item
+
+    @contextlib.contextmanager
+    def _child(self) -> "Iterator[_Child]":
+        """A child that serves nobody else; after an error here it is ended."""
         child = self._taken()
         try:
-            raised, answer = child.ask(function, arguments, timeout_s)
+            yield child
         except BaseException:
             child.kill()
             raise
@@ -123,9 +164,6 @@ class Calls:
             with self._lock:
                 self._busy.discard(child)
         _idle.append(child)
-        if raised:
-            raise answer
-        return answer
 
     def _taken(self) -> "_Child":
         child = _idle_child(self._kind) or _Child(self._kind)
@@ -134,6 +172,82 @@ class Calls:
             if self._ended:  # while it was started
                 child.end()
         return child
+
+
+class Fresh:
+    """Calls in one child that is made for them, and ends with the context.
+
+    It has all the memory and all the cores that there are.
+    """
+
+    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+        """
+        Args:
+            what: Runs there, for the line that says it crashed.
+            environment: Variables of the child, beside those of this process.
+        """
+        variables = tuple(environment.items())
+        kind = Kind(what, ViolenceDetectionError, threads=None, environment=variables)
+        self._child = _Child(kind)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._child.kill()
+
+    def __call__(self, function: Callable, *arguments: Any) -> Any:
+        """What `function` returns; see `Calls`.
+
+        Raises:
+            ViolenceDetectionError: If the call took the child down.
+        """
+        raised, answer = self._child.ask(function, arguments, None)
+        if raised:
+            raise answer
+        return answer
+
+
+def as_they_finish(
+    work: Callable[[_Item, Calls], _Result],
+    items: Iterable[_Item],
+    *,
+    children: int,
+    memory_bytes: int,
+) -> Iterator[_Result]:
+    """What comes of items, as it is done: a slow one holds no other up.
+
+    Args:
+        work: What is done with an item, in a thread; the calls are for it to use.
+        items: Taken as they are needed, twice as many as there are children ahead.
+        children: That work at the same time.
+        memory_bytes: Of its own that each may have.
+    """
+    finished: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
+    flying: set[Future[_Result]] = set()
+    waiting = iter(items)
+    with (
+        ThreadPoolExecutor(children, thread_name_prefix="decode") as pool,
+        Calls(memory_bytes) as call,
+    ):
+
+        def launch(count: int) -> None:
+            for item in itertools.islice(waiting, count):
+                future = pool.submit(work, item, call)
+                flying.add(future)
+                future.add_done_callback(finished.put)
+
+        launch(2 * children)  # as many as keep the encoder fed
+        try:
+            while flying:
+                future = finished.get()
+                flying.remove(future)
+                one = future.result()
+                launch(1)
+                yield one
+        finally:
+            for future in flying:
+                future.cancel()
 
 
 def _allow_descriptors() -> None:
@@ -198,9 +312,7 @@ class _Child:
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
             pass_fds=theirs,
-            env=os.environ
-            | dict.fromkeys(_THREADS, str(self.kind.threads))
-            | dict(self.kind.environment),
+            env=self.kind.variables,
             process_group=0,  # Ctrl-C is for the parent
         )
 
@@ -220,7 +332,7 @@ class _Child:
                 raise self.kind.error(
                     f"it took longer than {timeout_s:g} s (--video-timeout)"
                 )
-            return _received(self._in, self._arrays)
+            return received(self._in, self._arrays)
         except (EOFError, OSError) as error:
             came = self.kill()
             if self._ready:
@@ -254,89 +366,7 @@ class _Child:
         return f"{said.strip()[:200]}, exit status {status}"
 
 
-def _received(pipe: Connection, arrays: int) -> Any:
-    """What `_send` has sent."""
-    pickled, sizes = pipe.recv()
-    buffers, offset = [bytearray(size) for size in sizes], 0
-    for buffer in buffers:
-        rest = memoryview(buffer)
-        while rest:
-            count = os.preadv(arrays, [rest], offset)
-            if not count:
-                raise EOFError
-            rest, offset = rest[count:], offset + count
-    return pickle.loads(pickled, buffers=buffers)
-
-
-def _send(pipe: Connection, arrays: int, answer: Any) -> None:
-    """Send an answer: the bytes of arrays through memory, the rest through a pipe."""
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = pickle.dumps(answer, protocol=5, buffer_callback=buffers.append)
-    views, offset = [buffer.raw() for buffer in buffers], 0
-    sizes = [view.nbytes for view in views]
-    try:
-        for rest in views:
-            while rest:
-                count = os.pwrite(arrays, rest, offset)
-                rest, offset = rest[count:], offset + count
-    except OSError:  # `ulimit -f` holds for memory too
-        pickled, sizes = pickle.dumps(answer, protocol=5), []
-    pipe.send((pickled, sizes))
-
-
 def _not_started(kind: Kind, came: str) -> ViolenceDetectionError:
     return ViolenceDetectionError(
         f"{kind.what.capitalize()} must have a process of its own. It did not start: {came}"
     )
-
-
-# -- in the child
-
-
-def serve(
-    requests: int, answers: int, arrays: int, memory_bytes: int, niceness: int
-) -> None:
-    """Serve calls until the parent is gone.
-
-    Args:
-        requests, answers, arrays: Descriptors of the pipes, and of memory for arrays.
-        memory_bytes, niceness: As in `Kind`.
-    """
-    if memory_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(niceness)
-    asked, answered = (
-        Connection(requests, writable=False),
-        Connection(answers, readable=False),
-    )
-    calls: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
-    answered.send(True)
-    while True:
-        _send(answered, arrays, _result(*calls.get()))
-
-
-def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
-    """Pass calls on; in a thread of its own, to notice the parent's end during one."""
-    while True:
-        try:
-            calls.put(asked.recv())
-        except (EOFError, OSError):
-            os._exit(0)
-        except BaseException:  # the parent must not wait for an answer
-            traceback.print_exc()
-            os._exit(1)
-
-
-def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
-    try:
-        return False, function(*arguments)
-    except MemoryError as error:
-        limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-        if limit == resource.RLIM_INFINITY:
-            return True, error
-        return True, VideoError(f"it needs more than {limit / 2**30:.1f} GB of memory")
-    except Exception as error:
-        error.add_note(f"In the child:\n{traceback.format_exc()}")
-        return True, error

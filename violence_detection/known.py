@@ -19,7 +19,7 @@ class ByContent:
         self._entries: dict[tuple[int, str], list[Entry]] = defaultdict(list)
         for entry in entries:
             if entry.usable:
-                self._entries[entry.size, _part_of(entry.path)].append(entry)
+                self._entries[entry.size, part_of(entry.path)].append(entry)
 
     def find(self, root: Path, video: Video) -> Entry | None:
         """An entry of the same bytes; a file is read only where the size is the same."""
@@ -33,7 +33,7 @@ class ByContent:
         return found[-1] if found else None
 
 
-def _part_of(key: str) -> str:
+def part_of(key: str) -> str:
     """`@start-end` at the end of the key of a part, else nothing."""
     match = _PART.search(key)
     return match[0] if match else ""

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, kept_sights, likeness
+from violence_detection import dataset, files, glances, likeness
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.errors import CacheError
+from violence_detection.glances import Glances
 from violence_detection.grouping import Alike
-from violence_detection.kept_sights import Seen
 from violence_detection.runs import Run
 
 
@@ -172,15 +172,15 @@ def _lookalikes(
     could be looked at."""
     wanted = {(row["path"], row["digest"]) for row in rows}
     theirs, their_cache = _learned(run, cache, wanted)
-    here, there = kept_sights.look(cache, entries), None
+    here, there = glances.of(cache, entries), None
     if theirs:
-        there = kept_sights.look(their_cache, theirs)
-    reasons = [here.lacking] if here.lacking else []
+        there = glances.of(their_cache, theirs)
+    reasons = [here.left_out] if here.left_out else []
     if len(theirs) < len(wanted):
         gone = len(wanted) - len(theirs)
         reasons.append(f"{gone} of {len(wanted)} videos learned from have no features")
-    if there and there.lacking:
-        reasons.append(f"of those learned from, {there.lacking}")
+    if there and there.left_out:
+        reasons.append(f"of those learned from, {there.left_out}")
     found: dict[str, tuple[float, str]] = {}
     if there:
         paths, hashes = _hashes(entries, here)
@@ -206,6 +206,6 @@ def _learned(
     return [one for one in known if (one.path, one.digest) in wanted], cache
 
 
-def _hashes(entries: Sequence[Entry], seen: Seen) -> tuple[list[str], np.ndarray]:
+def _hashes(entries: Sequence[Entry], seen: Glances) -> tuple[list[str], np.ndarray]:
     rows = np.flatnonzero(~seen.sights.is_dull)
     return [entries[seen.rows[row]].path for row in rows], seen.sights.hashes[rows]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import keras
 
 _EXAMPLES = 2048
+_DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3 MB
+_RATIO = 50  # of what a file holds to its size; ours hold what they weigh
 
 
 def build_classifier(
@@ -106,7 +108,7 @@ def load_classifier(path: Path) -> "keras.Model":
             f"The model must be one that train saved. Received: {path} (damaged, or none)"
         )
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, JSON, h5py and Keras all have their own
         reason = (
             str(error).strip().splitlines()[0][:200]
@@ -116,16 +118,43 @@ def load_classifier(path: Path) -> "keras.Model":
         raise RunError(
             f"The model must be one that train saved. Received: {path} ({reason})"
         ) from error
+    if not _is_finite(loaded):
+        raise RunError(
+            f"The model's weights must be finite. Received: {path} (it holds NaN or infinity)"
+        )
+    return loaded
+
+
+def _is_finite(loaded: "keras.Model") -> bool:
+    """Whether every weight is a number, and every constant that features are standardised by."""
+    import keras
+
+    constants = [
+        constant
+        for layer in loaded._flatten_layers()
+        if isinstance(layer, keras.layers.Normalization)
+        for constant in (layer.mean, layer.variance)
+    ]
+    return all(
+        np.isfinite(np.array(one, np.float64)).all()
+        for one in [*loaded.weights, *constants]
+    )
 
 
 def _is_whole(path: Path) -> bool:
     """Whether every part of a saved model has its checksum.
 
     Keras seeks in the weights, and zipfile (of Python 3.13) does not check what was not read
-    from its start to its end.
+    from its start to its end. What would fill the memory is not unpacked: a description of many
+    megabytes, or far more than the file weighs.
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            sizes = {one.filename: one.file_size for one in archive.infolist()}
+            if sizes.get("config.json", 0) > _DESCRIPTION_BYTES:
+                return False
+            if sum(sizes.values()) > _RATIO * path.stat().st_size:
+                return False
             return archive.testzip() is None
     except Exception:  # a torn archive: BadZipFile, zlib.error, EOFError, and others
         return False

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from violence_detection import figures, files, metrics
+from violence_detection.attention import attention_of
 from violence_detection.dataset import Clips
-from violence_detection.heads._layers import AttentionPooling
 from violence_detection.schedule import Schedule
 from violence_detection.validation import Validation
 
@@ -149,28 +149,6 @@ class TensorBoard(keras.callbacks.Callback):
             for layer, rows in weights.items():
                 _write_picture(layer, figures.attention, rows, names, told)
         self._not_drawn = 0
-
-
-def attention_of(
-    classifier: keras.Model, features: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Where a classifier looks.
-
-    Args:
-        classifier: Of any head.
-        features: float16 (N, T, D).
-
-    Returns:
-        Of each of its `AttentionPooling` layers, by name, the weights, float32 (N, T).
-    """
-    inputs = tf.constant(features, tf.float32)
-    found = {}
-    for layer in classifier.layers:
-        if isinstance(layer, AttentionPooling):
-            before = keras.Model(classifier.input, layer.input)
-            _, weights = layer(before(inputs, training=False), return_weights=True)
-            found[layer.name] = weights.numpy()
-    return found
 
 
 def _evenly_of_each_class(clips: Clips, most: int) -> np.ndarray:

@@ -2,35 +2,24 @@
 much moves in it, and what it could be known again by."""
 
 import functools
-import io
-import logging
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import files, isolation, likeness, progress
+from violence_detection import isolation, likeness, progress
 from violence_detection.decoder import opened
-from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.errors import VideoError
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import Calls
-
-log = logging.getLogger(__name__)
 
 SIDE = 16  # of the mean picture, in pixels
 MOMENTS = likeness.MOMENTS
 _DULL = 12 / 255
-_ARRAYS = {
-    "sizes": ((0, 2), np.int32),
-    "pictures": ((0, SIDE, SIDE, 3), np.float32),
-    "energies": ((0, MOMENTS), np.float32),
-    "hashes": ((0, MOMENTS), np.uint64),
-}
 _TIMEOUT_S = 600.0
 
 
@@ -51,89 +40,60 @@ class Sights:
     energies: np.ndarray
     hashes: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Of all videos of several, one after the other."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
+
+    @classmethod
+    def none(cls) -> Self:
+        """Of no video."""
+        return cls(
+            np.zeros((0, 2), np.int32),
+            np.zeros((0, SIDE, SIDE, 3), np.float32),
+            np.zeros((0, MOMENTS), np.float32),
+            np.zeros((0, MOMENTS), np.uint64),
+        )
+
     @property
     def is_dull(self) -> np.ndarray:
         """Whether there is nothing in a picture to know it by, bool (N,)."""
         return np.ptp(self.pictures, axis=(1, 2, 3)) < _DULL
 
+    @property
+    def brightness(self) -> np.ndarray:
+        """Mean luma of each video, float64 (N,), of 0 to 255 (ITU-R BT.601)."""
+        colour = self.pictures.mean(axis=(1, 2), dtype=np.float64)
+        return 255 * colour @ np.array([0.299, 0.587, 0.114])
 
-class Album:
-    """Sights of videos, kept in a file under a key each."""
 
-    def __init__(self, path: Path, kept: dict[str, tuple[np.ndarray, ...]]) -> None:
-        self._path, self._kept = path, kept
+def look_at(
+    videos: Sequence[tuple[Path, float | None, float | None]],
+) -> Iterator[tuple[np.ndarray, ...] | VideoError]:
+    """A glance at each of some videos, or parts of them, as (path, start_s, end_s); or why
+    there is none."""
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._kept
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """What was kept; nothing where the file is not there, or not whole."""
+    def tried(one: tuple[Path, float | None, float | None]) -> Any:
         try:
-            content = io.BytesIO(path.read_bytes())  # NumPy leaves a torn file open
-            with np.load(content, allow_pickle=False) as arrays:
-                columns = [arrays[name] for name in ("keys", *_ARRAYS)]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return cls(path, {})
-        keys, *columns = columns
-        return cls(
-            path, dict(zip(keys.tolist(), zip(*columns, strict=True), strict=True))
-        )
+            return call(glance, *one, timeout_s=_TIMEOUT_S)
+        except VideoError as error:
+            return error
 
-    def add(self, videos: Mapping[str, tuple[Path, float | None, float | None]]) -> str:
-        """Look at videos, or at parts of them, each (path, start_s, end_s) under its key.
-
-        What was seen is kept, also where an interruption ends it.
-
-        Returns:
-            Why one cannot be read; empty where all can.
-        """
-        if not videos:
-            return ""
-        before, reason = len(self._kept), ""
-        try:
-            with (
-                ThreadPoolExecutor(cpu_count() or 1) as pool,
-                Calls() as call,
-                progress.track("Glancing", len(videos), "videos") as step,
-            ):
-                looks = pool.map(lambda one: _tried(call, one), videos.values())
-                for key, sight in zip(videos, looks, strict=True):
-                    if isinstance(sight, str):
-                        reason = sight
-                    else:
-                        self._kept[key] = sight
-                    step()
-        finally:
-            isolation.dismiss()
-            if len(self._kept) > before:
-                self._save()
-        return reason
-
-    def sights(self, keys: Sequence[str]) -> Sights:
-        """Those under some keys, in this order."""
-        if not keys:
-            return Sights(*(np.zeros(shape, kind) for shape, kind in _ARRAYS.values()))
-        columns = zip(*(self._kept[key] for key in keys), strict=True)
-        return Sights(*map(np.stack, columns))
-
-    def _save(self) -> None:
-        content = io.BytesIO()
-        keys = list(self._kept)
-        np.savez(content, keys=np.array(keys), **vars(self.sights(keys)))
-        try:
-            with files.writing(self._path) as file:
-                file.write(content.getvalue())
-        except ViolenceDetectionError as error:  # the videos are looked at again then
-            log.info(f"What was seen is not kept: {error}")
-
-
-def _tried(call: Calls, video: tuple) -> tuple[np.ndarray, ...] | str:
-    """A glance, or why there is none."""
     try:
-        return call(glance, *video, timeout_s=_TIMEOUT_S)
-    except VideoError as error:
-        return f"{video[0].name} cannot be read ({str(error).rstrip('.')})"
+        with (
+            ThreadPoolExecutor(cpu_count() or 1) as pool,
+            Calls() as call,
+            progress.track("Glancing", len(videos), "videos") as step,
+        ):
+            for seen in pool.map(tried, videos):
+                yield seen
+                step()
+    finally:
+        isolation.dismiss()
 
 
 def glance(

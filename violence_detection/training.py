@@ -9,6 +9,7 @@ from typing import Any
 from violence_detection import (
     batching,
     dataset,
+    model_card,
     operating,
     parts,
     runtime,
@@ -21,6 +22,7 @@ from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.lesson import Lesson
+from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
@@ -83,12 +85,15 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
 
             # -- the epochs, and what came of them
             if config.seeds == 1:
-                return lesson.learn(run, config)
-            results = {
-                "run": str(run.dir),
-                **seeds.train_members(lesson, run, config),
-            }
-            lesson.finish(run, results)
+                results = lesson.learn(run, config)
+            else:
+                results = {
+                    "run": str(run.dir),
+                    **seeds.train_members(lesson, run, config),
+                }
+                lesson.finish(run, results)
+            if peers.is_chief:
+                model_card.write(run)
             return results
 
 
@@ -190,7 +195,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         folder = videos.read_folder(
             Path(config.dataset_path), group_pattern=config.group_pattern
         )
-        videos.normal_class(folder.labels, config.normal_class)
+        normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
@@ -248,5 +253,5 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
         raise CacheError(
             f"There must be readable videos of two classes. Received: {', '.join(labels)}"
         )
-    normal = videos.normal_class(labels, asked)
+    normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]

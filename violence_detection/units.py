@@ -1,8 +1,6 @@
 """Conversions between frames and seconds, and how people read numbers."""
 
-TOUCH_S = (
-    0.002  # windows this close touch: containers round times, to a millisecond at most
-)
+TOUCH_S = 0.002  # windows this close touch: times are rounded, to a millisecond at most
 
 
 def frames_to_s(frames: float, fps: float) -> float:

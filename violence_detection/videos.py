@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -25,6 +25,9 @@ EXTENSIONS = frozenset(
     ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg "
     ".mts .mxf .ogv .ts .vob .webm .wmv".split()
 )
+TABLE = "videos.csv"
+COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
+JUDGED_COLUMNS = ("judged_by", "judged_at")  # who gave the label, and when
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {
     "train": "train",
@@ -35,14 +38,6 @@ _SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-_NORMAL_WORDS = frozenset(
-    "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "
-    "background noevent".split()
-)
-_VIOLENT_STEMS = (
-    "violen fight aggress assault attack abus abnormal anomal crime incident threat event"
-).split()
-_NEGATED = re.compile(r"(?:non|not|no)(.+)")
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     if not files.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
     found, notes = walk(root)
-    table = root / "videos.csv"
+    table = root / TABLE
     if table.is_file():
         videos, ungrouped, more = _from_table(table, found)
     else:
@@ -119,47 +114,6 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     folder = VideoFolder(root, videos, grouping, ungrouped, tuple(notes + more))
     _check_classes(folder)
     return folder
-
-
-def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
-    """The class in which nothing happens: `asked`, else recognised by its name.
-
-    Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
-
-    Raises:
-        ConfigError: If `asked` is not a label, or not exactly one label is recognised.
-    """
-    labels = sorted(set(labels))
-    if asked is not None:
-        if asked not in labels:
-            raise ConfigError(
-                f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
-            )
-        return asked
-    plain = {label: _plain(label) for label in labels}
-    recognised = [label for label in labels if _is_normal(plain[label], plain.values())]
-    if len(recognised) != 1:
-        raise ConfigError(
-            "Exactly one class must be recognised as the normal one; name it with "
-            f"--normal-class. Received: {', '.join(labels)}"
-        )
-    return recognised[0]
-
-
-def _plain(label: str) -> str:
-    return re.sub(r"[\W_]+", "", label.casefold())
-
-
-def _is_normal(plain: str, others: Iterable[str]) -> bool:
-    if plain in _NORMAL_WORDS:
-        return True
-    negated = _NEGATED.fullmatch(plain)
-    if not negated:
-        return False
-    rest = negated[1]
-    if rest in _NORMAL_WORDS:
-        return False
-    return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
 
 
 def walk(root: Path) -> tuple[list[str], list[str]]:
@@ -189,7 +143,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                 passed["videos whose path is not UTF-8"] += 1
             else:
                 found.append(Path(folder, name).relative_to(root).as_posix())
-    if (root / "videos.csv").is_file():
+    if (root / TABLE).is_file():
         passed["files that are no videos"] -= 1
     if unlisted:
         log.warning(
@@ -203,10 +157,12 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
 # -- videos.csv
 
 
-def _from_table(
-    table: Path, found: Sequence[str]
-) -> tuple[list[Video], int, list[str]]:
-    """The videos, how many of them have no recording named, and notes."""
+def read_table(table: Path) -> list[tuple[int, dict[str, str]]]:
+    """Rows of a videos.csv, each with its line; at least one.
+
+    Raises:
+        DatasetError: If it is no such table.
+    """
     try:
         rows = files.read_csv_lines(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -218,18 +174,26 @@ def _from_table(
             f"videos.csv must have a row for each video. Received: {table} (no rows)"
         )
     columns = rows[0][1]
-    for column in ("path", "label"):
+    for column in COLUMNS[:2]:
         if column not in columns:
             raise DatasetError(
                 "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
                 f"Received: {','.join(columns)}"
             )
+    return rows
+
+
+def _from_table(
+    table: Path, found: Sequence[str]
+) -> tuple[list[Video], int, list[str]]:
+    """The videos, how many of them have no recording named, and notes."""
+    rows = read_table(table)
     # A part of a longer file has a recording: the file.
     ungrouped = sum(
         not (row.get("group", "").strip() or row.get("start_s", "").strip())
         for _, row in rows
     )
-    videos = [_row_to_video(row, number, table) for number, row in rows]
+    videos = [row_to_video(row, number, table) for number, row in rows]
     _check_unique(videos, table)
     notes = []
     outside = set(found) - {video.path for video in videos}
@@ -237,7 +201,7 @@ def _from_table(
         notes.append(
             f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}."
         )
-    unknown = set(columns) - {"path", "label", "split", "group", "start_s", "end_s"}
+    unknown = set(rows[0][1]) - set(COLUMNS) - set(JUDGED_COLUMNS)
     if unknown:
         notes.append(
             f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}."
@@ -245,7 +209,18 @@ def _from_table(
     return videos, ungrouped, notes
 
 
-def _row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
+def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
+    """What a row of a videos.csv names.
+
+    Args:
+        row: Its cells, by column.
+        number: The line that it ends on.
+        table: The file.
+
+    Raises:
+        DatasetError: If a cell is not what it must be.
+    """
+
     def fail(must: str, came: str) -> DatasetError:
         return DatasetError(
             f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}"

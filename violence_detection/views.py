@@ -39,6 +39,12 @@ class View:
 
 
 AS_IT_IS = View()
+# What is averaged over beside it: mirrored, and cropped to either side.
+SHIFTED = (
+    View(mirror=True),
+    View(share=0.9),
+    View(mirror=True, share=0.9, left=1.0, top=1.0),
+)
 
 
 def drawn(count: int, digest: str) -> tuple[View, ...]:

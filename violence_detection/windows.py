@@ -1,208 +1,295 @@
-"""The windows of a long video: where they start, and the pictures that they need, in order.
+"""The windows of a video of any length, made in one pass over its frames and in bounded memory.
 
-Windows are counted in frames. Everything is decoded forwards and in bounded memory.
+Windows look at moments of one grid, a T-th of a window apart, so that those that overlap share
+their pictures.
 """
 
+import math
+import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from violence_detection import focus, units
-from violence_detection.decoder import Decoder, damage_of, opened, true_fps
-from violence_detection.errors import VideoError
-from violence_detection.focus import RecentMotion, Region
-from violence_detection.pictures import Needed, PictureMaker, Prepared
+from violence_detection import units
+from violence_detection.decoder import FALLBACK_FPS, true_fps
+from violence_detection.focus import EVERY, RecentMotion, Region
+from violence_detection.frames import sample_indices
+from violence_detection.held_frames import HeldFrames, Look, Pictures
+from violence_detection.pictures import PictureMaker
+from violence_detection.views import AS_IT_IS, View
 
-_SHORT_CLIP_WINDOWS = 1.5
+_RATE_FRAMES = 64  # that tell the rate
+_FEW_FRAMES = 9  # that do not
+_FASTEST_FPS = 240.0  # what declares more is not believed
+_TOUCH = 0.01  # of a frame, by which times may be rounded
+
+
+class Frames(Protocol):
+    """What is read: the times of frames, each of which can be had while it is the last one."""
+
+    def __iter__(self) -> Iterator[tuple[int, float]]: ...
+
+    def retrieve(self) -> np.ndarray:
+        """The frame, uint8 (H, W, 3) BGR."""
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Which frames the windows of a video have.
+    """Where the windows of a video are.
 
     Attributes:
-        length_frames, stride_frames: Of the windows.
-        num_frames: Frames that can be decoded.
-        fps: Frames per second, a guess where the file has none.
-        end_s: Where the video ends, in seconds.
-        damage: What is wrong with the file, empty where nothing is.
+        window_s, stride_s: Length of a window, and from the start of one to the next.
+        count: Moments that a window looks at (T).
+        focus_s: Seconds for which a focused stream looks at one place; None finds the place
+            anew for each window.
     """
 
-    length_frames: int
-    stride_frames: int
-    num_frames: int
-    fps: float
-    end_s: float
-    damage: str = ""
+    window_s: float
+    stride_s: float
+    count: int
+    focus_s: float | None = None
 
     @property
-    def is_one_clip(self) -> bool:
-        """Whether the video is one window."""
-        return self.length_frames == self.num_frames
+    def step_s(self) -> float:
+        """From one moment to the next."""
+        return self.window_s / self.count
 
-    def starts(self) -> Iterator[int]:
-        """First frame of each window, ascending; the last window ends where the video does."""
-        start = 0
-        last = self.num_frames - self.length_frames
-        while start < last:
-            yield start
-            start += self.stride_frames
-        yield max(0, last)
+    def first_moment(self, start_s: float) -> int:
+        """The moment of the grid that a window begins with, up to half a step beside its own."""
+        return math.floor(start_s / self.step_s + 0.5)
 
-    def focus_spans(self, focus_s: float | None) -> Iterator[tuple[int, int]]:
-        """For each window, the first frame of the part whose motion tells where to look, and
-        the frame after its last: the window itself, or the `focus_s` around its middle."""
-        held = self.length_frames
-        if focus_s is not None:
-            held = max(1, round(focus_s * self.fps))
-        for start in self.starts():
-            if focus_s is not None:
-                middle = start + self.length_frames // 2
-                start = held * (middle // held)
-            yield start, min(start + held, self.num_frames)
+    def moment_s(self, moment: int) -> float:
+        """When a moment is: in the middle of its step."""
+        return (moment + 0.5) * self.step_s
+
+    def span_s(self, start_s: float) -> tuple[float, float]:
+        """The part of the video whose motion tells a window where to look: itself, or the
+        `focus_s` around its middle."""
+        if self.focus_s is None:
+            return start_s, start_s + self.window_s
+        held = math.floor((start_s + self.window_s / 2) / self.focus_s)
+        return held * self.focus_s, (held + 1) * self.focus_s
 
 
-def plan_windows(path: Path, *, window_s: float, stride_s: float) -> WindowPlan:
-    """The windows of a video.
+class Window(NamedTuple):
+    """A window, as the backbone sees it.
 
-    A video of up to 1.5 windows is one window: it is what training calls a clip.
-
-    Raises:
-        VideoError: If it cannot be opened, or no frame of it can be decoded.
+    Attributes:
+        start_s, end_s: Seconds.
+        pictures: int64 (V, T, K), for each view, moment and stream the number of its picture.
+        needed_from: The first picture that this window or later ones may need.
     """
-    with opened(path) as video:
-        # Counted, not believed: a joined or damaged file declares more or less than it has.
-        times_s = [time_s for _, time_s in video]
-        declared, declared_fps = video.declared_frames, video.fps
-    if not times_s:
-        raise VideoError("no frame of it can be decoded")
-    fps, num_frames = true_fps(times_s, declared_fps), len(times_s)
-    length = max(1, round(window_s * fps))
-    if num_frames <= _SHORT_CLIP_WINDOWS * length:
-        length = num_frames
-    return WindowPlan(
-        length,
-        max(1, round(stride_s * fps)),
-        num_frames,
-        fps,
-        end_s=times_s[-1] + units.frames_to_s(1, fps),
-        damage=damage_of(times_s, declared, declared_fps),
-    )
+
+    start_s: float
+    end_s: float
+    pictures: np.ndarray
+    needed_from: int
 
 
-def regions(path: Path, spans: Iterable[tuple[int, int]]) -> Iterator[Region | None]:
-    """Where the motion is in each of several parts of a video.
+class WindowReader:
+    """Reads one video.
 
-    Args:
-        path: The video.
-        spans: First frame of each part and the frame after its last, both ascending.
+    Attributes:
+        frames: Read so far.
+        longest_s: The longest time between two frames.
+        last_s: Time of the last frame.
     """
-    with opened(path) as video:
-        frames, motion = iter(video), RecentMotion()
-        region, before, read_to = None, None, 0
-        for span in spans:
-            if span != before:
-                before, (first, end) = span, span
-                while read_to < end and next(frames, None):
-                    if read_to % focus.EVERY == 0:
-                        motion.add(read_to, video.retrieve())
-                    read_to += 1
-                region = motion.region_since(first)
-            yield region
-
-
-class Slot(NamedTuple):
-    """A picture of a video: of which frame, and cut to what (None: nothing)."""
-
-    index: int
-    region: Region | None
-
-
-def pictures(
-    path: Path, plan: WindowPlan, make: PictureMaker, wanted: Iterator[Slot]
-) -> Iterator[tuple[int, float, list[tuple[Slot, np.ndarray]]]]:
-    """Every frame of a video in one pass, with the pictures that it completes.
-
-    Args:
-        path: The video.
-        plan: Of the video.
-        make: Makes the pictures.
-        wanted: Which ones, by ascending frame.
-
-    Yields:
-        Index, time in seconds, and slots with their pictures uint8 (K, S, S, 3), which come
-        in the order of `wanted`.
-    """
-    pending = _PendingPictures(make, plan, wanted)
-    with opened(path) as video:
-        for index, time_s in video:
-            yield index, time_s, pending.take(index, video)
-
-
-class _PendingPictures:
-    """The pictures that are being made, and the frames that they are made of."""
 
     def __init__(
-        self, make: PictureMaker, plan: WindowPlan, wanted: Iterator[Slot]
+        self,
+        make: PictureMaker,
+        plan: WindowPlan,
+        *,
+        fps: float,
+        views: Sequence[View] = (AS_IT_IS,),
     ) -> None:
-        self._make = make
-        self._coming = ((slot, self._needed(slot, plan)) for slot in wanted)
-        self._following = next(self._coming, None)
-        self._pending: deque[tuple[Slot, Needed]] = deque()
-        self._frames: dict[Region | None, dict[int, Prepared]] = {}
+        """
+        Args:
+            make: Makes the pictures.
+            plan: Where windows are.
+            fps: Frames per second, as the video declares or shows them; 0.0 if not known.
+            views: In which every picture is made.
+        """
+        self.frames, self.longest_s, self.last_s = 0, 0.0, 0.0
+        self._plan, self._fps = plan, fps
+        self._made = Pictures(make, tuple(views))
+        self._section: _Section | None = None
 
-    def _needed(self, slot: Slot, plan: WindowPlan) -> Needed:
-        return self._make.needed(slot.index, fps=plan.fps, last=plan.num_frames - 1)
+    @property
+    def end_s(self) -> float:
+        """Where the last frame ends."""
+        return self._section.end_s if self._section else 0.0
 
-    def take(self, index: int, video: Decoder) -> list[tuple[Slot, np.ndarray]]:
-        """Take the next frame; the pictures that it completes."""
-        while self._following and _first(self._following[1]) <= index:
-            self._pending.append(self._following)
-            self._following = next(self._coming, None)
-        self._prepare(index, video)
+    def pictures(self) -> list[np.ndarray]:
+        """The pictures that were made since this was last asked, uint8 (S, S, 3) each."""
+        return self._made.taken()
+
+    def take(self, time_s: float, video: Frames) -> list[Window]:
+        """Take the next frame; the windows that it completes.
+
+        A gap that is longer than a window parts the video: no window lies over it.
+        """
         done = []
-        while self._pending and _last(self._pending[0][1]) <= index:
-            slot, needed = self._pending.popleft()
-            done.append((slot, self._make.combined(needed, self._frames[slot.region])))
-        self._forget()
+        gap_s = time_s - self.last_s if self.frames else 0.0
+        if self._section is None or gap_s > self._plan.window_s:
+            done += self.end()
+            fps = self._section.rate if self._section else self._fps
+            self._section = _Section(self._made, self._plan, fps=fps, start_s=time_s)
+        self.longest_s = max(self.longest_s, gap_s)
+        self.frames, self.last_s = self.frames + 1, time_s
+        return done + self._section.take(time_s, video)
+
+    def end(self) -> list[Window]:
+        """The windows that were not complete before the end; the last one ends where the video
+        does."""
+        return self._section.end() if self._section else []
+
+
+class _Section:
+    """A part of a video without a gap. Frames are counted, and times are, from its start."""
+
+    def __init__(
+        self, made: Pictures, plan: WindowPlan, *, fps: float, start_s: float
+    ) -> None:
+        self._made, self._make, self._plan = made, made.make, plan
+        self._fps, self._start_s = fps if fps <= _FASTEST_FPS else 0.0, start_s
+        self._count, self._at_s = 0, 0.0
+        self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._held = HeldFrames(
+            made, held_s=plan.window_s + (plan.focus_s or 0.0), step_s=plan.step_s
+        )
+        self._motion = RecentMotion()
+        self._looked: tuple[tuple[float, float], Region | None] | None = None
+        self._looks: dict[int, Look] = {}  # by moment
+        self._moment = 0  # the next one without a frame
+        self._window = 0  # the next one to be made
+        self._covered_s = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, lately."""
+        if len(self._recent) < _FEW_FRAMES:
+            return self._fps or FALLBACK_FPS
+        return min(true_fps(self._recent, self._fps), _FASTEST_FPS)
+
+    @property
+    def end_s(self) -> float:
+        """Where the last frame ends, from the start of the video."""
+        return self._start_s + self._duration_s
+
+    @property
+    def _frame_s(self) -> float:
+        return units.frames_to_s(1, self.rate)
+
+    @property
+    def _duration_s(self) -> float:
+        return self._at_s + self._frame_s
+
+    def take(self, time_s: float, video: Frames) -> list[Window]:
+        index, self._at_s = self._count, time_s - self._start_s
+        self._count += 1
+        self._recent.append(self._at_s)
+        self._hold(index, video)
+        while self._is_due():
+            needed = self._make.needed(index, fps=self.rate, last=sys.maxsize)
+            self._looks[self._moment] = look = Look(index, needed)
+            self._held.expect(look)
+            self._moment += 1
+        done = []
+        while self._fits(_TOUCH) and self._is_there(index):
+            done.append(self._next())
+        self._forget(index)
         return done
 
-    def _prepare(self, index: int, video: Decoder) -> None:
-        """Keep a frame for every pending picture that is made of it."""
-        wanted: dict[Region | None, set[int]] = {}
-        for slot, needed in self._pending:
-            for number, indices in enumerate(needed):
-                if index in indices:
-                    wanted.setdefault(slot.region, set()).add(number)
-        if wanted:
+    def end(self) -> list[Window]:
+        done = []
+        while self._fits(0.5):
+            done.append(self._next())
+        if self._covered_s < self._duration_s - self._frame_s / 2:
+            done.append(self._last())
+        return done
+
+    # -- frames
+
+    def _hold(self, index: int, video: Frames) -> None:
+        """Keep a frame, if a picture may be made of it; look for motion in it."""
+        reach = self._make.reach(self.rate)
+        looked_at = self._make.focused and index % EVERY == 0
+        if reach or looked_at or self._is_due():
             frame = video.retrieve()
-            for region, numbers in wanted.items():
-                prepared = self._make.prepared(frame, region, numbers)
-                self._frames.setdefault(region, {})[index] = prepared
+            if looked_at:
+                self._motion.add(self._at_s, frame)
+            if reach or self._is_due():
+                self._held.add(index, frame, rate=self.rate)
 
-    def _forget(self) -> None:
-        """Drop the frames that no pending picture is made of."""
-        first: dict[Region | None, int] = {}
-        for slot, needed in self._pending:
-            first[slot.region] = min(first.get(slot.region, slot.index), _first(needed))
-        self._frames = {
-            region: {
-                index: frame
-                for index, frame in frames.items()
-                if index >= first[region]
-            }
-            for region, frames in self._frames.items()
-            if region in first
-        }
+    def _is_due(self) -> bool:
+        """Whether the frame at hand is that of the next moment."""
+        soon_s = self._at_s + (1 - _TOUCH) * self._frame_s
+        return self._plan.moment_s(self._moment) < soon_s
 
+    def _forget(self, index: int) -> None:
+        """Drop what neither the next windows nor the last one can need."""
+        first = self._plan.first_moment(self._window * self._plan.stride_s)
+        first = min(first, self._moment - self._plan.count - 1)
+        while self._looks and (moment := next(iter(self._looks))) < first:
+            self._held.release(self._looks.pop(moment))
+        oldest = next(iter(self._looks.values())).index if self._looks else index
+        reach = self._make.reach(self.rate)
+        self._held.forget(before=index - 2 * reach, pictures_before=oldest)
 
-def _first(needed: Needed) -> int:
-    return min(map(min, needed))
+    # -- windows
 
+    def _fits(self, slack_frames: float) -> bool:
+        """Whether the next window ends before what was read does, or little later."""
+        end_s = self._window * self._plan.stride_s + self._plan.window_s
+        return end_s <= self._duration_s + slack_frames * self._frame_s
 
-def _last(needed: Needed) -> int:
-    return max(map(max, needed))
+    def _is_there(self, read_to: int) -> bool:
+        """Whether all frames are that the next window needs."""
+        start_s = self._window * self._plan.stride_s
+        last = self._plan.first_moment(start_s) + self._plan.count - 1
+        if self._make.focused and self._plan.span_s(start_s)[1] > self._duration_s:
+            return False
+        return last < self._moment and self._looks[last].last <= read_to
+
+    def _next(self) -> Window:
+        start_s = self._window * self._plan.stride_s
+        self._window += 1
+        self._covered_s = start_s + self._plan.window_s
+        touch_s = _TOUCH * self._frame_s
+        if self._covered_s > self._duration_s + touch_s:  # it is the last one
+            self._covered_s = self._duration_s
+        return self._made_of(start_s, self._covered_s)
+
+    def _last(self) -> Window:
+        """The one that ends where the section does; it is shorter where the section is."""
+        return self._made_of(
+            max(0.0, self._duration_s - self._plan.window_s), self._duration_s
+        )
+
+    def _made_of(self, start_s: float, end_s: float) -> Window:
+        count = self._plan.count
+        # The last moment may lie at the end itself, where no frame is.
+        first = min(self._plan.first_moment(start_s), self._moment - count)
+        moments = max(0, first) + sample_indices(min(count, self._moment), count)
+        looks = [self._looks[moment] for moment in moments.tolist()]
+        region = None
+        if self._make.focused:
+            region = self._region_in(self._plan.span_s(start_s))
+        pictures = self._held.numbers(looks, region)
+        return Window(
+            self._start_s + start_s,
+            self._start_s + end_s,
+            pictures,
+            self._held.needed_from(),
+        )
+
+    def _region_in(self, span_s: tuple[float, float]) -> Region | None:
+        if not self._looked or self._looked[0] != span_s:
+            touch_s = _TOUCH * self._frame_s
+            found = self._motion.region_in(*(one - touch_s for one in span_s))
+            self._looked = span_s, found
+        return self._looked[1]

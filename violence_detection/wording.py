@@ -19,15 +19,16 @@ def table(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
-def failure_lines(failures: list[dict[str, str]], most: int = 20) -> list[str]:
+def failure_lines(
+    failures: list[dict[str, str]], most: int = 20, whole: str = "manifest.csv"
+) -> list[str]:
+    """The first of them, and where the whole list is."""
     lines = [
         f"failed      {failure['path']}: {failure['reason']}"
         for failure in failures[:most]
     ]
     if len(failures) > most:
-        lines.append(
-            f"failed      and {len(failures) - most} more, all in manifest.csv"
-        )
+        lines.append(f"failed      and {len(failures) - most} more, all in {whole}")
     return lines
 
 
@@ -58,17 +59,43 @@ def _over_recordings(interval: list[float] | None) -> str:
     return f" ({span(interval, '.1%')})" if interval else ""
 
 
-def span(interval: list[float] | None, form: str) -> str:
-    return (
-        " to ".join(f"{end:{form}}" for end in interval) if interval else "no interval"
-    )
-
-
 def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     """A rate as people read it: `none` where there was nothing to rate."""
     if name in result["undefined"]:
         return "none"
     return f"{result[name] if value is None else value:.1%}"
+
+
+def aligned(rows: list[list[str]]) -> list[str]:
+    """Rows of a table, each column as wide as it must be, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "            "
+        + "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def span(interval: list[float] | None, form: str) -> str:
+    """`71.0% to 84.0%`; `none` where there is no interval."""
+    if interval is None:
+        return "none"
+    low, high = interval
+    return f"{low:{form}} to {high:{form}}"
+
+
+def area(value: float | None) -> str:
+    """An area under the curve; `none` where there is one class only."""
+    return "none" if value is None else f"{value:.3f}"
+
+
+def mapping_lines(class_mapping: dict[str, str]) -> list[str]:
+    """What the videos' labels are called by the run, where that is something else."""
+    told = [f"{label} is taken for {name}" for label, name in class_mapping.items()]
+    return [f"classes     {', '.join(told)}"] if told else []
 
 
 def leaked(result: dict[str, Any]) -> str:

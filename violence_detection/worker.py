@@ -2,11 +2,8 @@
 
 import contextlib
 import dataclasses
-import itertools
-import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
@@ -87,34 +84,19 @@ class Worker:
     ) -> Iterator[tuple[_Decoded, np.ndarray]]:
         """The clips, as they are decoded: a slow one holds no other up. Those that cannot be
         read are noted."""
-        finished: queue.SimpleQueue[Future[_Decoded]] = queue.SimpleQueue()
-        flying: set[Future[_Decoded]] = set()
-        with (
-            ThreadPoolExecutor(self._decoders, thread_name_prefix="decode") as pool,
-            Calls(isolation.MEMORY_BYTES + 3 * self._clip_bytes) as call,
-        ):
-
-            def launch(count: int) -> None:
-                for video in itertools.islice(videos, count):
-                    future = pool.submit(self._decode, video, call)
-                    flying.add(future)
-                    future.add_done_callback(finished.put)
-
-            launch(2 * self._decoders)  # as many as keep the encoder fed
-            try:
-                while flying:
-                    future = finished.get()
-                    flying.remove(future)
-                    one = future.result()
-                    launch(1)
-                    if one.clip is None:
-                        note(one.done)
-                    else:
-                        pictures = one.clip.views
-                        yield one, pictures.reshape(-1, *pictures.shape[2:])
-            finally:
-                for future in flying:
-                    future.cancel()
+        decoded = isolation.as_they_finish(
+            self._decode,
+            videos,
+            children=self._decoders,
+            memory_bytes=isolation.MEMORY_BYTES + 3 * self._clip_bytes,
+        )
+        with contextlib.closing(decoded):
+            for one in decoded:
+                if one.clip is None:
+                    note(one.done)
+                else:
+                    pictures = one.clip.views
+                    yield one, pictures.reshape(-1, *pictures.shape[2:])
 
     def _decode(self, video: Video, call: Calls) -> _Decoded:
         path = self._root / video.path

@@ -48,7 +48,7 @@ def said(**changes) -> str:
         ({"few_recordings": True}, "trust       with so few recordings"),
         ({"split": "validation"}, "trust       epochs and thresholds were chosen on"),
         ({"undefined": ["auc_p"]}, "DeLong      none: there is no variance"),
-        ({"auc_ci": None}, "no interval"),
+        ({"auc_ci": None}, "0.800  none"),
     ],
 )
 def test_a_comparison_says_what_it_shows(changes, line):

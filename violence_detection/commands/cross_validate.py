@@ -67,7 +67,12 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     lines += [f"left out    {line}" for line in result["left_out"]]
     lines += [f"warning     {line}" for line in result["warnings"]]
     tables = (result["folds_csv"], result["predictions_csv"])
-    return [*lines, f"tables      {tables[0]}", f"            {tables[1]}"]
+    return [
+        *lines,
+        f"tables      {tables[0]}",
+        f"            {tables[1]}",
+        f"report      {result['report']}",
+    ]
 
 
 def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
@@ -79,7 +84,7 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
             str(row["videos"]),
             str(row["recordings"]),
             f"{row['accuracy']:.1%}",
-            _area(row["auc"]),
+            wording.area(row["auc"]),
             str(row["best_epoch"]),
             f"{row['threshold']:.3f}",
         ]
@@ -87,13 +92,20 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
     ]
     accuracy, auc = one["accuracy"], one["auc"]
     table += [
-        ["mean", *[""] * 3, f"{accuracy['mean']:.1%}", _area(auc["mean"]), "", ""],
+        [
+            "mean",
+            *[""] * 3,
+            f"{accuracy['mean']:.1%}",
+            wording.area(auc["mean"]),
+            "",
+            "",
+        ],
         ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
     ]
     return [
-        *_aligned([heads, *table]),
-        f"            95% of the mean: accuracy {_range(accuracy['ci'], '.1%')}, AUC "
-        f"{_range(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
+        *wording.aligned([heads, *table]),
+        f"            95% of the mean: accuracy {wording.span(accuracy['ci'], '.1%')}, AUC "
+        f"{wording.span(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
     ]
 
 
@@ -114,7 +126,7 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     return [
         "beside      the answers of all folds pooled, intervals over recordings"
         + ("; those of random folds are too good" if "random" in kinds else ""),
-        *_aligned([["", *heads], *rows]),
+        *wording.aligned([["", *heads], *rows]),
     ]
 
 
@@ -127,7 +139,7 @@ def _rates_line(one: dict[str, Any]) -> str:
     found = one["pooled"]["model"]
     recall, price = (
         f"{'none' if found[name] is None else format(found[name], '.1%')} "
-        f"({_range(found[f'{name}_ci'], '.1%')})"
+        f"({wording.span(found[f'{name}_ci'], '.1%')})"
         for name in ("recall", "false_positive_rate")
     )
     return (
@@ -154,31 +166,7 @@ def _trust_line(one: dict[str, Any]) -> str:
 def _cells(scores: dict[str, Any]) -> list[str]:
     return [
         f"{scores['accuracy']:.1%}",
-        _range(scores["accuracy_ci"], ".1%"),
-        _area(scores["auc"]),
-        _range(scores["auc_ci"], ".3f"),
+        wording.span(scores["accuracy_ci"], ".1%"),
+        wording.area(scores["auc"]),
+        wording.span(scores["auc_ci"], ".3f"),
     ]
-
-
-def _aligned(table: list[list[str]]) -> list[str]:
-    """Rows of a table, each column as wide as it must be, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return [
-        "            "
-        + "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in table
-    ]
-
-
-def _range(interval: list[float] | None, form: str) -> str:
-    if interval is None:
-        return "none"
-    low, high = interval
-    return f"{low:{form}} to {high:{form}}"
-
-
-def _area(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

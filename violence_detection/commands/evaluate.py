@@ -54,6 +54,7 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
+        *wording.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
         f"AUC         {_auc(result)}, average precision {of('average_precision')}",
@@ -66,6 +67,7 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"{result['brier_score']:.3f}, temperature "
         f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
+        *_baseline_lines(result),
         _trust_line(result),
         f"report      {result['report']}",
     ]
@@ -114,6 +116,18 @@ def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
             f"{n} called {called}" for n, called in zip(row, classes, strict=True)
         )
         for name, row in zip(classes, counts, strict=True)
+    ]
+
+
+def _baseline_lines(result: dict[str, Any]) -> list[str]:
+    """Trivial answers to the same videos, and those that come too close."""
+    told = ", ".join(
+        f"{name} {scores['accuracy']:.1%}"
+        for name, scores in result["baselines"].items()
+    )
+    return [
+        *([f"beside      {told}"] if told else []),
+        *[f"warning     {line}" for line in result["warnings"]],
     ]
 
 

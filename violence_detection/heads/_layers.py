@@ -113,7 +113,8 @@ class SinePositions(keras.layers.Layer):
         exponent = np.arange(size) // 2 * 2 / size
         angle = np.arange(frames)[:, None] / 10_000**exponent
         code = np.where(np.arange(size) % 2, np.cos(angle), np.sin(angle))
-        return inputs + ops.convert_to_tensor(code, inputs.dtype)
+        # An array and no tensor: it is a constant of whatever graph the layer is called in.
+        return inputs + code.astype(keras.backend.standardize_dtype(inputs.dtype))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from violence_detection.streams._stream import SQUEEZED, Stream, squeeze
+from violence_detection.streams._stream import (
+    SQUEEZED,
+    InGraph,
+    Stream,
+    grey_in_graph,
+    squeeze,
+)
 
 STEP_S = 0.067  # two frames at 30 a second
 GAIN = 3
@@ -32,4 +38,23 @@ def build(*, frame_size: int, focus: bool = False) -> Stream:
         changes = [cv2.multiply(cv2.absdiff(x, y), GAIN) for x, y in pairs]
         return cv2.merge(changes)
 
-    return Stream(prepare, combine, offsets=(-1, 0, 1), step_s=STEP_S, focus=focus)
+    return Stream(
+        prepare,
+        combine,
+        offsets=(-1, 0, 1),
+        step_s=STEP_S,
+        focus=focus,
+        in_graph=InGraph(
+            prepare=lambda frames, squeezed: squeezed(grey_in_graph(frames)),
+            combine=_combined_in_graph,
+        ),
+    )
+
+
+def _combined_in_graph(greys):
+    from keras import ops
+
+    a, b, c = greys
+    pairs = ((b, a), (c, a), (c, b))
+    changes = ops.concatenate([ops.abs(x - y) for x, y in pairs], axis=-1)
+    return ops.minimum(GAIN * changes, 255.0)

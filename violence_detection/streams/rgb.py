@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from violence_detection.streams._stream import SQUEEZED, Stream, squeeze
+from violence_detection.streams._stream import SQUEEZED, InGraph, Stream, squeeze
 
 RECIPE = SQUEEZED
 
@@ -18,4 +18,12 @@ def build(*, frame_size: int, focus: bool = False) -> Stream:
     def prepare(frame: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(squeeze(frame, frame_size)[:, :, ::-1])
 
-    return Stream(prepare, combine=lambda pictures: pictures[0], focus=focus)
+    return Stream(
+        prepare,
+        combine=lambda pictures: pictures[0],
+        focus=focus,
+        in_graph=InGraph(
+            prepare=lambda frames, squeezed: squeezed(frames),
+            combine=lambda pictures: pictures[0],
+        ),
+    )

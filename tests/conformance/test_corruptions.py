@@ -1,0 +1,253 @@
+"""What every corruption promises, and what each of them is in closed form."""
+
+import cv2
+import numpy as np
+import pytest
+from conftest import frames_of
+
+from violence_detection import altering, parts
+from violence_detection.corruptions import compress
+from violence_detection.corruptions._shot import Shot, lossless
+from violence_detection.errors import ConfigError
+
+NAMES = parts.available("corruptions")
+each_part = pytest.mark.parametrize("name", NAMES)
+ENCODING = ("compress",)  # change nothing but how the file is written
+
+
+def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
+    """Smooth pictures in which everything moves, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    field = cv2.GaussianBlur(rng.uniform(0, 255, (*size, 3)), (0, 0), 4)
+    field = cv2.normalize(field, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    return [np.roll(field, 3 * index, axis=1) for index in range(count)]
+
+
+def change(spec, frames, *, fps=25.0, seed=3) -> Shot:
+    """Shot under a corruption, its frames in a list."""
+    shot = Shot(iter(frames), fps, lossless)
+    after = parts.load("corruptions", spec)(shot, np.random.default_rng(seed))
+    return after._replace(frames=list(after.frames))
+
+
+def written(path, shot: Shot) -> list[np.ndarray]:
+    """The frames that come back from the file."""
+    altering.save(path, shot)
+    return frames_of(path)
+
+
+# -- property: what every corruption promises
+
+
+@each_part
+@pytest.mark.parametrize("size", [(96, 128), (7, 301), (721, 405)])
+def test_frames_of_any_shape_stay_frames(name, size):
+    for frame in change(name, drawn(3, size=size)).frames:
+        assert (frame.dtype, frame.ndim, frame.shape[2]) == (np.uint8, 3, 3)
+        assert min(frame.shape[:2]) >= 2
+
+
+@each_part
+def test_the_frames_given_are_left_as_they_were(name):
+    frames = drawn(6)
+    kept = [frame.copy() for frame in frames]
+    change(name, frames)
+    np.testing.assert_array_equal(frames, kept)
+
+
+@each_part
+def test_frames_are_taken_one_after_the_other(name):
+    """What comes first is there before the second half of the video was asked for."""
+    taken = []
+
+    def noted():
+        for frame in drawn(30):
+            taken.append(frame)
+            yield frame
+
+    shot = Shot(noted(), 25.0, lossless)
+    after = parts.load("corruptions", name)(shot, np.random.default_rng(0))
+    next(iter(after.frames))
+    assert len(taken) == 1
+
+
+@each_part
+def test_the_same_seed_gives_the_same_bytes(name):
+    one, again = (change(name, drawn(6)).frames for _ in range(2))
+    np.testing.assert_array_equal(one, again)
+
+
+@each_part
+@pytest.mark.parametrize("fps", [4.0, 10.0, 23.976, 29.97, 60.0])
+def test_it_lasts_as_long_to_within_a_frame(name, fps):
+    after = change(name, drawn(41), fps=fps)
+    lasts_s = len(after.frames) / after.fps
+    assert 41 / fps - 1e-9 <= lasts_s <= 41 / fps + 1 / after.fps
+
+
+@each_part
+def test_something_changes(name, tmp_path):
+    frames = drawn(12)
+    seen = written(tmp_path / "a.avi", change(name, frames))
+    same = len(seen) == len(frames) and np.array_equal(seen, frames)
+    assert not same
+
+
+@each_part
+def test_what_is_written_is_what_was_done(name, tmp_path):
+    after = change(name, drawn(12))
+    seen = written(tmp_path / "a.avi", after)
+    assert len(seen) == len(after.frames)
+    if name not in ENCODING:
+        height, width = seen[0].shape[:2]  # odd sides lose a row
+        whole = [frame[:height, :width] for frame in after.frames]
+        np.testing.assert_array_equal(seen, whole)
+
+
+@each_part
+def test_a_severity_that_is_not_there_is_refused(name):
+    with pytest.raises(ConfigError, match="Received: severity"):
+        parts.load("corruptions", f"{name}(severity=3)")
+
+
+@pytest.mark.parametrize(
+    "spec", ["darken(gamma=0)", "noise(sigma=2)", "jpeg(quality=0)", "crop(share=2)"]
+)
+def test_a_severity_out_of_range_is_refused(spec):
+    with pytest.raises(ConfigError, match=r"must be (int|float) in \["):
+        parts.load("corruptions", spec)
+
+
+# -- golden
+
+
+def test_darkness_is_the_power_law():
+    """255 (128 / 255) ** 2.5 = 45.52."""
+    grey = np.full((2, 2, 3), (0, 128, 255), np.uint8)
+    (dark,) = change("darken(gamma=2.5)", [grey]).frames
+    assert dark[0, 0].tolist() == [0, 46, 255]
+    (same,) = change("darken(gamma=1)", [grey]).frames
+    np.testing.assert_array_equal(same, grey)
+
+
+def test_a_point_is_blurred_to_a_normal_curve():
+    """At a side of 224 sigma is in pixels: the second moment of a blurred line is sigma ** 2."""
+    line = np.zeros((224, 224, 3), np.uint8)
+    line[:, 112] = 255
+    (blurred,) = change("blur(sigma=4)", [line]).frames
+    profile = blurred[100, :, 0].astype(float)
+    places = np.arange(224) - 112
+    variance = (profile * places**2).sum() / profile.sum()
+    assert variance == pytest.approx(16, rel=0.1)
+
+
+def test_the_blur_grows_with_the_picture():
+    """The same scene in twice as many pixels is blurred to the same scene."""
+    small = drawn(1, size=(112, 160))[0]
+    large = cv2.resize(small, (320, 224), interpolation=cv2.INTER_CUBIC)
+    one, two = (change("blur(sigma=6)", [frame]).frames[0] for frame in (small, large))
+    two = cv2.resize(two, (160, 112), interpolation=cv2.INTER_AREA)
+    assert np.abs(one.astype(int) - two).mean() < 1.5
+
+
+def test_noise_has_the_deviation_that_was_asked_for_and_no_mean():
+    grey = [np.full((100, 100, 3), 128, np.uint8)] * 4
+    noisy = np.stack(change("noise(sigma=0.1)", grey).frames).astype(float) - 128
+    assert noisy.std() == pytest.approx(25.5, rel=0.02)
+    assert noisy.mean() == pytest.approx(0, abs=0.5)
+    between = np.corrcoef(noisy[0].ravel(), noisy[1].ravel())[0, 1]
+    assert abs(between) < 0.03  # each frame has its own
+
+
+def test_noise_ends_at_black_and_white():
+    ends = [np.full((40, 40, 3), level, np.uint8) for level in (0, 255)]
+    black, white = change("noise(sigma=0.2)", ends).frames
+    assert black.min() == 0 and black.max() < 255
+    assert white.max() == 255 and white.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("rate", "kept"),
+    [
+        (25.0, [0, 5, 10, 15, 20]),
+        (12.0, [0, 3, 5, 8, 10, 12, 15, 17, 20, 22, 24]),
+        (5.0, list(range(25))),
+        (2.0, list(range(25))),
+    ],
+)
+def test_of_each_fifth_of_a_second_the_first_frame_is_kept(rate, kept):
+    frames = [np.full((2, 2, 3), index, np.uint8) for index in range(25)]
+    after = change("drop_frames(fps=5)", frames, fps=rate)
+    assert [int(frame[0, 0, 0]) for frame in after.frames] == kept
+    assert after.fps == min(rate, 5.0)
+
+
+def test_the_middle_is_left():
+    frame = np.arange(100 * 200 * 3).reshape(100, 200, 3).astype(np.uint8)
+    (cut,) = change("crop(share=0.5)", [frame]).frames
+    np.testing.assert_array_equal(cut, frame[25:75, 50:150])
+
+
+def test_mirrored_twice_is_as_it_was():
+    frames = drawn(3)
+    once = change("mirror", frames).frames
+    np.testing.assert_array_equal(once[0], frames[0][:, ::-1])
+    np.testing.assert_array_equal(change("mirror", once).frames, frames)
+
+
+@pytest.mark.parametrize(
+    ("size", "smaller"),
+    [((360, 640), (90, 160)), ((640, 360), (160, 90)), ((80, 300), (80, 300))],
+)
+def test_the_shorter_side_has_the_pixels_that_were_asked_for(size, smaller):
+    (frame,) = change("downscale(side=90)", [np.zeros((*size, 3), np.uint8)]).frames
+    assert frame.shape[:2] == smaller
+
+
+def psnr(one, other) -> float:
+    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
+    return 10 * np.log10(255**2 / error)
+
+
+def test_a_lower_quality_is_further_from_the_frames():
+    frames = drawn(2)
+    near = [psnr(change(f"jpeg(quality={q})", frames).frames, frames) for q in (90, 10)]
+    assert near[0] > near[1] + 5
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+def test_a_compressed_file_has_the_bits_that_were_asked_for(codec, tmp_path):
+    """96 frames of 160x120 at 0.1 bits a pixel; the first one, a key frame, costs more."""
+    frames = drawn(96, size=(120, 160))
+    sizes, near = {}, {}
+    for bits in (0.1, 0.4):
+        spec = f"compress(bits_per_pixel={bits}, codec={codec})"
+        path = tmp_path / f"{bits}.avi"
+        seen = written(path, change(spec, frames))
+        sizes[bits] = 8 * path.stat().st_size / (96 * 120 * 160)
+        near[bits] = psnr(seen, frames)
+    assert sizes[0.1] < 0.25
+    assert sizes[0.1] < sizes[0.4] <= 0.6
+    assert near[0.1] < near[0.4]
+
+
+def test_compression_gives_the_same_bytes_again(tmp_path):
+    paths = [tmp_path / f"{number}.avi" for number in range(2)]
+    for path in paths:
+        written(path, change("compress", drawn(12)))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+# -- error
+
+
+def test_without_pyav_compression_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
+    assert compress.missing() == "pip install 'violence-detection[pyav]'"
+    with pytest.raises(ConfigError, match=r"must have PyAV \(pip install .*pyav"):
+        parts.load("corruptions", "compress")
+
+
+def test_a_codec_that_is_not_there_is_refused():
+    with pytest.raises(ConfigError, match="must be h264 or mpeg4. Received: codec=vp8"):
+        parts.load("corruptions", "compress(codec=vp8)")

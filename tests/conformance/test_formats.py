@@ -1,0 +1,154 @@
+"""What every export format promises: the same answers, in a file that its own software opens."""
+
+import keras
+import numpy as np
+import pytest
+
+from violence_detection import model, parts, portable
+from violence_detection.portable import PROBABILITIES, PROBABILITY
+
+FORMATS = parts.available("formats")
+HEADS = parts.available("heads")
+FRAMES, DIM, TEMPERATURE = 4, 6, 1.7
+each_format = pytest.mark.parametrize("name", FORMATS)
+
+
+def head(name: str, outputs: int = 1) -> tuple[keras.Model, np.ndarray]:
+    """A classifier with no weight left at zero, and clips for it."""
+    rng = np.random.default_rng(0)
+    clips = rng.normal(1, 2, (6, FRAMES, DIM)).astype(np.float32)
+    built = parts.load(
+        "heads",
+        name,
+        examples=clips.astype(np.float16),
+        outputs=outputs,
+        recurrence="loop",
+    )
+    for weight in built.trainable_variables:
+        weight.assign(rng.normal(0, 0.3, weight.shape))
+    return built, clips
+
+
+def tempered_by_hand(logits: np.ndarray) -> np.ndarray:
+    """float64 (N, K): exp(z / T) over its sum."""
+    logits = logits.astype(np.float64) / TEMPERATURE
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+
+def answers(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -> dict:
+    """By name, of a file that was written and opened again, a clip at a time."""
+    part = parts.module("formats", name)
+    if part.missing():
+        pytest.skip(f"needs {part.missing()}")
+    made = portable.classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
+    written = {"precision": "float32", "examples": [clips[:1]]} | asked
+    part.write(made, folder / part.FILE, **written)
+    run = part.load(folder / part.FILE)
+    rows = [run(clip[None]) for clip in clips]
+    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+
+
+def relative(folder) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@each_format
+def test_a_file_answers_what_the_temperature_makes_of_the_logits(name, tmp_path):
+    built, clips = head("mean_pool")
+    expected = tempered_by_hand(np.array(built(clips)))
+    found = answers(name, built, clips, tmp_path)
+    assert list(found) == [PROBABILITY]
+    assert found[PROBABILITY].dtype == np.float32
+    np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=1e-6)
+
+
+@each_format
+def test_several_classes_are_all_answered(name, tmp_path):
+    built, clips = head("linear", outputs=3)
+    expected = tempered_by_hand(np.array(built(clips)))
+    found = answers(name, built, clips, tmp_path)
+    assert set(found) == {PROBABILITY, PROBABILITIES}
+    np.testing.assert_allclose(found[PROBABILITIES], expected, atol=1e-6)
+    np.testing.assert_allclose(found[PROBABILITY], 1 - expected[:, :1], atol=1e-6)
+
+
+@pytest.mark.slow
+@each_format
+@pytest.mark.parametrize("of", ["bilstm_attention", "gru_attention", "transformer"])
+def test_heads_with_time_in_them_can_be_written(name, of, tmp_path):
+    built, clips = head(of)
+    expected = tempered_by_hand(np.array(built(clips)))
+    found = answers(name, built, clips, tmp_path)
+    np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=2e-6)
+
+
+@each_format
+def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
+    part = parts.module("formats", name)
+    assert "float32" in part.TOLERANCES and part.UNROLLED in (True, False)
+    for tolerance in part.TOLERANCES.values():
+        assert 0 < tolerance.difference <= 1 and 0 <= tolerance.agreement <= 1
+    assert part.TOLERANCES["float32"].difference <= 1e-3
+
+
+@pytest.mark.parametrize(
+    "name", [one for one in FORMATS if one not in ("keras", "saved_model")]
+)
+def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
+    from violence_detection.formats import _format
+
+    monkeypatch.setattr(_format.importlib.util, "find_spec", lambda _: None)
+    assert f"violence-detection[{name}]" in parts.module("formats", name).missing()
+
+
+# -- tflite in fewer bits
+
+
+@pytest.mark.parametrize(("precision", "within"), [("float16", 2e-3), ("int8", 0.1)])
+def test_fewer_bits_move_answers_a_little(precision, within, tmp_path):
+    built, clips = head("mean_pool")
+    expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
+    asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
+    found = answers("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
+    assert 0 < np.abs(found - expected).max() < within
+
+
+# -- the portable model itself
+
+
+@pytest.mark.parametrize("of", HEADS)
+def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
+    built, clips = head(of)
+    made = portable.classifier(built, temperature=TEMPERATURE, unrolled=False)
+    assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
+    expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
+    np.testing.assert_allclose(made(clips)[PROBABILITY], expected, atol=1e-6)
+
+
+def test_a_model_of_reduced_precision_is_rebuilt_in_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    built, clips = head("bilstm_attention")
+    made = portable.in_float32(built, unrolled=True)
+    for layer in made.layers:
+        assert layer.compute_dtype == "float32"
+    for before, after in zip(built.get_weights(), made.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    keras.config.set_dtype_policy("float32")
+    plain, _ = head("bilstm_attention")
+    np.testing.assert_allclose(made(clips), plain(clips), atol=1e-5)
+
+
+def test_an_ensemble_answers_the_mean_of_its_members():
+    from violence_detection.heads import _ensemble
+
+    members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
+    made = portable.classifier(
+        _ensemble.build(members), temperature=1.0, unrolled=False
+    )
+    each = [
+        model.logits_to_probabilities(np.array(member(clips)))[:, 1:]
+        for member in members
+    ]
+    np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)

@@ -1,0 +1,213 @@
+"""An annotated video shows what was seen, when it was seen, and is heard as before."""
+
+import itertools
+import resource
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_video, frames_of
+
+from violence_detection import annotation, encoders
+from violence_detection.annotation import Story, annotate, drawn, paced
+from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.isolation import Calls
+
+av = pytest.importorskip("av")
+WINDOWS = [
+    {"start_s": 0.0, "end_s": 2.0, "probability": 0.2, "attention": [0.1, 0.9]},
+    {"start_s": 1.0, "end_s": 3.0, "probability": 0.8, "attention": [0.5, 0.5]},
+]
+SEGMENTS = [{"start_s": 1.0, "end_s": 3.0, "peak": 0.8}]
+STORY = Story(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
+VIOLENT = np.array(annotation._VIOLENT)
+
+
+class Timed:
+    """Frames that are their own number, at given times."""
+
+    def __init__(self, times_s):
+        self.times_s = times_s
+
+    def __iter__(self):
+        for index, time_s in enumerate(self.times_s):
+            self.index = index
+            yield index, time_s
+
+    def retrieve(self):
+        return self.index
+
+
+def with_sound(path: Path, *, seconds: float, codec="aac", fps=12) -> Path:
+    """A drawn video of 64x48 with a tone."""
+    with av.open(str(path), "w") as file:
+        picture = file.add_stream("mpeg4", rate=fps)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = file.add_stream(codec, rate=44100)
+        for index in range(round(seconds * fps)):
+            frame = np.full((48, 64, 3), 40 + 2 * index, np.uint8)
+            file.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        file.mux(picture.encode())
+        tone = np.sin(np.arange(round(seconds * 44100)) * 0.05).astype(np.float32)
+        for start in range(0, len(tone), 1024):
+            part = tone[None, start : start + 1024]
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.rate, frame.pts = 44100, start
+            file.mux(sound.encode(frame))
+        file.mux(sound.encode())
+    return path
+
+
+# -- golden
+
+
+def test_a_story_is_told_between_the_middles_of_windows():
+    assert [
+        STORY.probability_at(t) for t in (0.0, 1.0, 1.5, 2.0, 9.0)
+    ] == pytest.approx([0.2, 0.2, 0.5, 0.8, 0.8])
+    assert [STORY.is_violent_at(t) for t in (0.9, 1.0, 2.99, 3.0)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert [STORY.window_at(t)["probability"] for t in (0.0, 1.4, 1.6, 5.0)] == [
+        0.2,
+        0.2,
+        0.8,
+        0.8,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times_s", "fps", "shown"),
+    [
+        ([0.0, 0.1, 0.2, 0.3], 10, [0, 1, 2, 3]),
+        ([0.0, 0.1, 0.2, 0.3], 5, [1, 3]),
+        ([0.0, 0.1, 0.2, 0.3], 20, [0, 0, 1, 1, 2, 2, 3]),
+        ([5.0, 5.1, 5.4], 10, [0, 1, 1, 1, 2]),
+        ([0.0], 10, [0]),
+        ([], 10, []),
+    ],
+)
+def test_frames_keep_their_pace(times_s, fps, shown):
+    found = [frame for _, frame in paced(Timed(times_s), fps)]
+    if fps == 5:  # which of two frames at the same distance is shown does not matter
+        assert len(found) == len(shown)
+    else:
+        assert found == shown
+
+
+def test_a_gap_of_hours_is_not_written():
+    assert len(list(paced(Timed([0.0, 0.1, 10_000.0, 10_000.1]), 10))) < 700
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 49), (1280, 720), (3, 2)])
+def test_the_strip_stands_below_the_picture_on_even_sides(size):
+    frame = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    page = drawn(frame, 0.5, STORY)
+    assert page.shape[0] % 2 == page.shape[1] % 2 == 0
+    np.testing.assert_array_equal(page[: size[1], : size[0]], frame)
+
+
+def test_a_segment_has_a_frame_and_a_bar_of_its_colour():
+    frame = np.zeros((480, 640, 3), np.uint8)
+    calm, violent = (drawn(frame, time_s, STORY) for time_s in (0.5, 2.0))
+    for row, column in ((0, 320), (479, 320), (200, 0), (200, 639)):
+        assert (calm[row, column] == 0).all()
+        assert (violent[row, column] == VIOLENT).all()
+    is_violent = (violent[480:] == VIOLENT).all(-1)
+    bar = is_violent.any(0).sum()
+    room = 640 - 2 * 6
+    assert 0.6 * room < bar < 0.8 * room
+    assert not (calm[480:] == VIOLENT).all(-1).any()
+
+
+# -- files
+
+
+@pytest.mark.parametrize("name", ["pyav", "opencv"])
+def test_an_annotated_video_plays_as_long_as_the_original(tmp_path, name):
+    path = draw_video(tmp_path / "a.mp4", frames=36, size=(65, 49))
+    output = tmp_path / "out.mp4"
+    *_, written = annotate(path, output, STORY, name)
+    assert written == 36
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.mp4", "out.mp4"]
+    frames = frames_of(output)
+    assert len(frames) == 36
+    original = frames_of(path)
+    for one, before in itertools.islice(zip(frames, original, strict=True), 0, 11, 5):
+        difference = np.abs(one[6:43, 6:59].astype(int) - before[6:43, 6:59])
+        assert difference.mean() < 12
+    with av.open(str(output)) as file:
+        codec = file.streams.video[0].codec_context.name
+    assert codec == ("h264" if name == "pyav" else "libvpx-vp9") or "vp9" in codec
+
+
+@pytest.mark.parametrize(
+    ("ending", "codec", "heard"),
+    [("mp4", "aac", "aac"), ("mp4", "libmp3lame", "mp3"), ("ts", "aac", "aac")],
+)
+def test_the_sound_is_kept(tmp_path, ending, codec, heard):
+    path = with_sound(tmp_path / f"a.{ending}", seconds=3, codec=codec)
+    list(annotate(path, tmp_path / "out.mp4", STORY, "pyav"))
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        (sound,) = file.streams.audio
+        assert heard in sound.codec_context.name
+        samples = sum(frame.samples for frame in file.decode(sound))
+    assert samples / 44100 == pytest.approx(3.0, abs=0.15)
+
+
+def test_what_was_not_looked_at_is_left_out(tmp_path):
+    path = draw_video(tmp_path / "a.mp4", frames=36)
+    story = Story(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
+    *_, written = annotate(path, tmp_path / "out.mp4", story, "pyav")
+    assert written == pytest.approx(12, abs=1)
+
+
+# -- error
+
+
+def test_a_video_that_is_gone_leaves_nothing(tmp_path):
+    with pytest.raises(VideoError, match="no such file"):
+        list(annotate(tmp_path / "gone.mp4", tmp_path / "out.mp4", STORY, "pyav"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["pyav", "opencv"])
+def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path, name):
+    """The limit on the size of files stands for a full disk."""
+    path = tmp_path / "a.mp4"
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 12, (320, 240))
+    for _ in range(36):
+        writer.write(rng.integers(0, 256, (240, 320, 3), np.uint8))
+    writer.release()
+    with (
+        Calls(memory_bytes=3 * 2**30) as call,
+        pytest.raises(ViolenceDetectionError, match="limit is reached|disk is full"),
+    ):
+        list(call.stream(_limited, path, tmp_path / "out.mp4", name))
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+def _limited(path, output, name):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        yield from annotate(path, output, STORY, name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_the_encoder_is_the_best_that_is_here(monkeypatch):
+    monkeypatch.setattr(encoders, "_ffmpeg_codec", lambda: "libx264")
+    monkeypatch.setattr(encoders.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert encoders.best() == ("ffmpeg", "")
+    monkeypatch.setattr(encoders, "_ffmpeg_codec", lambda: "")
+    assert encoders.best() == ("pyav", "")
+    monkeypatch.setattr(encoders.pyav, "missing", lambda: "pip install it")
+    name, lacking = encoders.best()
+    assert name == "opencv"
+    assert "no H.264 and no sound" in lacking

@@ -1,0 +1,201 @@
+"""A matrix of trainings and datasets: each cell is what evaluate would say."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from click.testing import CliRunner
+from conftest import draw_features, tree_of
+
+from violence_detection import cli, cross_dataset, evaluation
+from violence_detection.cache import FeatureCache
+from violence_detection.config import EvaluateConfig
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.fold_config import CrossDatasetConfig
+
+QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "bootstrap": 100}
+
+
+def draw(folder, name, **settings):
+    told = {"dataset": {"name": name, "dir": f"/{name}"}}
+    return draw_features(folder / name / "space", **told, **settings)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Two datasets whose classes have other names, and that share a video."""
+    folder = tmp_path_factory.mktemp("datasets")
+    one = draw(folder, "north", seed=1)
+    other = draw(
+        folder, "south", seed=2, labels=("noFight", "fight"), counts=(12, 8, 8)
+    )
+    caches = [FeatureCache.open(path) for path in (one, other)]
+    rows = caches[1].entries()
+    trained = next(row for row in caches[0].entries() if row.split == "train")
+    copies = [row for row in rows if row.path == "fight/test_1.mp4"]
+    object.__setattr__(copies[0], "digest", trained.digest)
+    caches[1].write_manifest(rows)
+    return str(one), str(other)
+
+
+def matrix(drawn, folder, *, force=False, **settings):
+    asked = {**QUICK, "checkpoint_dir": str(folder), **settings}
+    config = CrossDatasetConfig(**asked, given=frozenset(asked))
+    return cross_dataset.cross_dataset(list(drawn), config, force=force)
+
+
+@pytest.fixture(scope="module")
+def made(drawn, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("matrix")
+    return matrix(drawn, folder), folder
+
+
+def cell(result, trained_on, judged_on):
+    return next(
+        one
+        for one in result["cells"]
+        if (one["trained_on"], one["judged_on"]) == (trained_on, judged_on)
+    )
+
+
+def test_others_are_judged_whole_and_its_own_by_its_test_videos(made):
+    result, _ = made
+    assert [
+        (one["trained_on"], one["judged_on"], one["split"], one["videos"])
+        for one in result["cells"]
+    ] == [
+        ("north", "north", "test", 8),
+        ("north", "south", "all", 28),
+        ("south", "north", "all", 32),
+        ("south", "south", "test", 8),
+    ]
+
+
+def test_a_cell_is_what_evaluate_says(made, drawn):
+    result, _ = made
+    run = result["runs"][0]
+    config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "_draw", lambda *_: {})
+        told = evaluation.evaluate(run, config)
+    found = cell(result, "north", "south")
+    same = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold"
+    for name in same.split():
+        assert found[name] == told[name], name
+    assert found["class_mapping"] == told["class_mapping"]
+
+
+def test_classes_of_other_names_are_matched_and_said(made):
+    found = cell(made[0], "south", "north")
+    assert found["class_mapping"] == {"normal": "noFight", "violent": "fight"}
+    assert cell(made[0], "north", "north")["class_mapping"] == {}
+
+
+def test_a_video_that_is_in_both_is_counted_and_said(made):
+    result, _ = made
+    found = cell(result, "north", "south")
+    assert (found["clean"], found["shared_videos"]) == (False, 1)
+    assert cell(result, "south", "north")["clean"] is True  # it is south's test video
+    assert "1 video of north and south have the same bytes" in result["warnings"][0]
+
+
+def test_the_table_and_the_result_are_on_disk(made):
+    result, folder = made
+    kept = folder / "cross_dataset"
+    assert json.loads((kept / "results.json").read_text()) == result
+    with open(kept / "matrix.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["accuracy"]) for row in rows] == [
+        one["accuracy"] for one in result["cells"]
+    ]
+
+
+def test_started_again_nothing_is_trained_again(made, drawn, tmp_path):
+    result, folder = made
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    models = list(folder.rglob("best_model.keras"))
+    before = [path.stat().st_mtime_ns for path in models]
+    again = matrix(drawn, folder)
+    assert [path.stat().st_mtime_ns for path in models] == before
+    assert again["cells"] == result["cells"]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_missing_is_made(made, drawn, tmp_path):
+    result, folder = made
+    folder = shutil.copytree(folder, tmp_path / "copy")
+    shutil.rmtree(folder / "cross_dataset" / "runs" / "south")
+    assert matrix(drawn, folder)["cells"] == result["cells"]
+
+
+def test_other_settings_are_not_mixed_in(made, drawn, tmp_path):
+    folder = shutil.copytree(made[1], tmp_path / "copy")
+    with pytest.raises(ConfigError, match="its own settings, epochs=2.*epochs=3"):
+        matrix(drawn, folder, epochs=3)
+
+
+def test_other_videos_are_not_mixed_in(made, drawn, tmp_path):
+    folder = shutil.copytree(made[1], tmp_path / "copy")
+    others = draw(tmp_path, "south", seed=5, labels=("noFight", "fight"))
+    with pytest.raises(ConfigError, match="Received: another videos_digest"):
+        matrix((drawn[0], str(others)), folder)
+
+
+def test_for_people_it_is_a_matrix(made, drawn):
+    folder = made[1]
+    words = ["--checkpoint-dir", str(folder)]
+    for name, value in QUICK.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    done = CliRunner().invoke(cli.main, ["cross-dataset", *drawn, *words])
+    assert done.exit_code == 0, done.stderr
+    assert "accuracy    of trainings on (down), judged on (across)" in done.stdout
+    assert "NOT CLEAN" in done.stdout
+    assert "fight is taken for violent, noFight is taken for normal" in done.stdout
+
+
+# -- error
+
+
+def test_a_plan_writes_nothing(drawn, tmp_path):
+    config = CrossDatasetConfig(checkpoint_dir=str(tmp_path))
+    planned = cross_dataset.plan(list(drawn), config)
+    assert (planned["trainings"], planned["datasets"]) == (
+        2,
+        {"north": 32, "south": 28},
+    )
+    assert tree_of(tmp_path) == []
+
+
+def test_one_dataset_or_the_same_twice_is_refused(drawn, tmp_path):
+    with pytest.raises(ConfigError, match="two or more.*Received: 1 dataset"):
+        matrix(drawn[:1], tmp_path)
+    with pytest.raises(ConfigError, match="different datasets. Received: north twice"):
+        matrix((drawn[0], drawn[0]), tmp_path)
+
+
+def test_another_feature_space_is_refused_with_what_differs(drawn, tmp_path):
+    other = draw(tmp_path, "east", shape=(7, 8))
+    with pytest.raises(CacheError, match=r"one feature space.*east.*frames 7, not 6"):
+        matrix((drawn[0], str(other)), tmp_path / "runs")
+
+
+def test_classes_that_cannot_be_matched_are_refused_before_any_training(
+    drawn, tmp_path
+):
+    other = draw(tmp_path, "east", labels=("normal", "kick", "punch"))
+    with pytest.raises(CacheError, match="Received: kick, punch"):
+        matrix((drawn[0], str(other)), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_dataset_without_test_videos_has_no_cell_of_its_own(drawn, tmp_path):
+    other = draw(tmp_path, "east", counts=(12, 8, 0), seed=4)
+    result = matrix((drawn[0], str(other)), tmp_path / "runs")
+    assert cell(result, "east", "east") == {
+        "trained_on": "east",
+        "judged_on": "east",
+        "split": "test",
+        "videos": 0,
+    }

@@ -1,0 +1,456 @@
+"""One pass over a video gives every window the pictures of its own frames, each encoded once."""
+
+import functools
+import os
+import signal
+import socket
+import threading
+import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_video, frames_of
+
+from violence_detection import footage, isolation, windows
+from violence_detection.assembly import Assembly
+from violence_detection.errors import ConfigError, VideoError
+from violence_detection.focus import Motion
+from violence_detection.footage import Chunk, Ending, Reading, feeding
+from violence_detection.frames import ClipReader
+from violence_detection.pictures import PictureMaker
+from violence_detection.sources import of
+from violence_detection.views import AS_IT_IS, View
+from violence_detection.windows import WindowPlan
+
+SIZE, FPS = 32, 12.0
+STREAMS = ["rgb", "motion", "rgb+motion(focus=true)", "rgb(focus=true)+motion"]
+
+
+class MeanColour:
+    """An encoder whose features are known: the mean of each channel. Counts its pictures."""
+
+    def __init__(self) -> None:
+        self.pictures = 0
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        self.pictures += len(pictures)
+        return pictures.mean((1, 2), dtype=np.float32).astype(np.float16)
+
+
+def reading_of(
+    *, window_s=1.0, stride_s=0.5, frames=4, stream="rgb", focus_s=None, **settings
+) -> Reading:
+    reader = ClipReader(stream=stream, frames=frames, frame_size=SIZE)
+    return Reading(reader, WindowPlan(window_s, stride_s, frames, focus_s), **settings)
+
+
+def seen_in(chunks, batch_size=8):
+    """Windows with their features, the ending, and how many pictures were encoded."""
+    encode = MeanColour()
+    assembly, seen, ending = Assembly(encode, batch_size=batch_size), [], None
+    for chunk in chunks:
+        if isinstance(chunk, Ending):
+            ending = chunk
+        else:
+            seen += assembly.add("video", chunk)
+    return [*seen, *assembly.flush()], ending, encode.pictures
+
+
+def spans(seen):
+    return [(one.window.start_s, one.window.end_s) for one in seen]
+
+
+def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
+    """Features of a window from frames that are all there: the oracle."""
+    plan, make = reading.plan, reading.reader.make
+    first = int(np.floor(start_s / plan.step_s + 0.5))
+    moments_s = (first + np.arange(plan.count) + 0.5) * plan.step_s
+    indices = np.floor(moments_s * fps + 0.01).astype(int).clip(0, len(frames) - 1)
+    motion, region = Motion(), None
+    if make.focused:
+        for index in range(0, len(frames), 2):
+            if start_s <= index / fps + 1e-6 < start_s + plan.window_s:
+                motion.add(frames[index])
+        region = motion.region()
+    pictures = [picture_of(make, frames, one, region, fps) for one in indices]
+    return MeanColour()(np.concatenate(pictures)).reshape(plan.count, -1)
+
+
+def picture_of(make: PictureMaker, frames, index, region, fps) -> np.ndarray:
+    needed = make.needed(int(index), fps=fps, last=len(frames) - 1)
+    every = range(len(make.streams))
+    prepared = {
+        one: make.prepared(frames[one], region, every)
+        for one in {index for frames in needed for index in frames}
+    }
+    return make.combined(needed, prepared)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    """60 frames at 12 a second."""
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    return draw_video(path, frames=60, fps=FPS, size=(160, 120), seed=3)
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("window_s", "stride_s", "frames", "batch_size"),
+    [(2, 1, 4, 8), (1, 0.25, 7, 5), (0.5, 0.75, 3, 64), (1, 0.1, 20, 3), (2, 2, 1, 1)],
+)
+@pytest.mark.parametrize("stream", STREAMS)
+def test_windows_have_the_features_of_their_own_frames(
+    video, window_s, stride_s, frames, batch_size, stream
+):
+    reading = reading_of(
+        window_s=window_s, stride_s=stride_s, frames=frames, stream=stream
+    )
+    seen, ending, _ = seen_in(reading.chunks(of(str(video))), batch_size)
+    assert ending == Ending(60, pytest.approx(5.0), "")
+    assert len(seen) >= 3
+    all_frames = frames_of(video)
+    for one in seen:
+        start_s = one.window.start_s
+        np.testing.assert_array_equal(
+            one.features[0],
+            expected(all_frames, start_s, fps=FPS, reading=reading),
+        )
+
+
+@pytest.mark.parametrize("stride_s", [0.1, 0.5, 1.0, 1.3])
+def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
+    seen, *_ = seen_in(reading_of(stride_s=stride_s).chunks(of(str(video))))
+    found = spans(seen)
+    assert found[0][0] == 0.0
+    assert found[-1][1] == pytest.approx(5.0)
+    np.testing.assert_allclose([end - start for start, end in found], 1.0, atol=1e-6)
+    steps = np.diff([start for start, _ in found])
+    assert (steps > 0).all()
+    np.testing.assert_allclose(steps[:-1], stride_s)
+    assert steps[-1] <= stride_s + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)]
+)
+def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, window_s):
+    path = draw_video(tmp_path / "a.mp4", frames=round(7 * fps), fps=fps)
+    seen, ending, _ = seen_in(
+        reading_of(window_s=window_s, stride_s=1.0, frames=5).chunks(of(str(path)))
+    )
+    duration_s = round(7 * fps) / fps
+    assert ending.duration_s == pytest.approx(duration_s, abs=2e-3)
+    starts = [start for start, _ in spans(seen)]
+    whole = np.arange(0, duration_s - window_s + 1e-9)
+    np.testing.assert_allclose(starts[: len(whole)], whole, atol=1e-6)
+
+
+# -- relation
+
+
+def test_frames_that_windows_share_are_encoded_once(video):
+    reading = reading_of(frames=12, stride_s=1 / FPS)
+    seen, _, pictures = seen_in(reading.chunks(of(str(video))))
+    assert len(seen) == 49
+    assert pictures == 60
+
+
+def test_a_stride_that_is_no_multiple_of_a_step_shares_pictures_too(video):
+    seen, _, pictures = seen_in(reading_of(stride_s=0.3).chunks(of(str(video))))
+    assert len(seen) == 15
+    assert pictures == 20
+
+
+def test_frames_between_windows_are_not_encoded(video):
+    seen, _, pictures = seen_in(reading_of(stride_s=2.0).chunks(of(str(video))))
+    assert (len(seen), pictures) == (3, 12)
+
+
+@pytest.mark.parametrize(("focus_s", "pictures"), [(None, 36), (30.0, 20), (2.5, 22)])
+def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
+    """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
+    reading = reading_of(stream="rgb(focus=true)", focus_s=focus_s)
+    seen, _, encoded = seen_in(reading.chunks(of(str(video))))
+    assert len(seen) == 9
+    assert encoded == pictures
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
+def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
+    reading = reading_of(window_s=window_s, stream=stream)
+    ((one), *rest), ending, _ = seen_in(reading.chunks(of(str(video))))
+    clip = reading.reader.read(video)
+    assert not rest
+    np.testing.assert_array_equal(
+        one.features[0],
+        MeanColour()(clip.pictures.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1),
+    )
+    assert one.window[:2] == (0.0, pytest.approx(5.0))
+    assert ending.frames == 60
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("window_s", [1.0, 4.0])
+def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
+    reading = reading_of(window_s=window_s, stream=stream)
+    frames = np.array(frames_of(video))[..., ::-1]
+    by_path, *_ = seen_in(reading.chunks(of(str(video))))
+    in_memory, ending, _ = seen_in(reading.chunks_of(frames, FPS))
+    assert ending.duration_s == pytest.approx(5.0)
+    np.testing.assert_allclose(spans(in_memory), spans(by_path), atol=1e-3)
+    for one, other in zip(in_memory, by_path, strict=True):
+        np.testing.assert_array_equal(one.features, other.features)
+
+
+def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
+    reading = reading_of(views=(AS_IT_IS, View(mirror=True)))
+    *chunks, _ = reading.chunks(of(str(video)))
+    pictures = np.concatenate([chunk.pictures for chunk in chunks])
+    found = [window for chunk in chunks for window in chunk.windows]
+    assert len(found) == 9
+    for window in found:
+        plain, mirrored = (pictures[numbers[:, 0]] for numbers in window.pictures)
+        difference = np.abs(mirrored.astype(int) - plain[:, :, ::-1])
+        assert difference.max() <= 1  # rounding
+
+
+def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
+    from violence_detection import held_frames
+
+    reading = reading_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
+    whole, *_ = seen_in(reading.chunks(of(str(video))))
+    monkeypatch.setattr(held_frames, "_BYTES", 4 * 160 * 120 * 3)
+    small, *_ = seen_in(reading.chunks(of(str(video))))
+    assert spans(small) == spans(whole)
+    for one, other in zip(small, whole, strict=True):
+        difference = np.abs(np.float32(one.features) - np.float32(other.features))
+        assert 0 < difference.max() < 25  # grey levels
+
+
+# -- property
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_is_held_does_not_grow_with_the_video(video, stream):
+    """In the second half of a video no more frames, looks and pictures than in the first."""
+    reading = reading_of(stream=stream, frames=6, stride_s=0.4)
+    frames, held = np.array(frames_of(video) * 3), []
+    reader = windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    array = footage._ArrayVideo(frames, FPS)
+    for _, time_s in array:
+        reader.take(time_s, array)
+        reader.pictures()
+        section = reader._section
+        state = section._held
+        held.append(
+            len(state._frames)
+            + len(state._numbers)
+            + len(state._plain)
+            + len(section._looks)
+            + len(section._motion._changes)
+        )
+    assert max(held[90:]) <= max(held[:90]) < 70
+
+
+def test_a_gap_longer_than_a_window_parts_the_video(video):
+    """5 s, a gap of 1,000 s, and 5 s: no window lies in the gap."""
+    reading = reading_of()
+    array = footage._ArrayVideo(np.array(frames_of(video) * 2), FPS)
+    reader = windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    found = []
+    for index, time_s in array:
+        found += reader.take(time_s + (1000.0 if index >= 60 else 0.0), array)
+    found += reader.end()
+    starts = [one.start_s for one in found]
+    np.testing.assert_allclose(
+        starts, [*np.arange(9) / 2, *(1005 + np.arange(9) / 2)], atol=1e-6
+    )
+    assert reader.longest_s == pytest.approx(1000 + 1 / FPS)
+
+
+@pytest.mark.parametrize("most_s", [0.4, 1.2, 3.2])
+def test_no_more_is_read_than_asked_for(video, most_s):
+    seen, ending, _ = seen_in(reading_of(max_duration_s=most_s).chunks(of(str(video))))
+    assert ending.duration_s == pytest.approx(np.ceil(most_s * FPS) / FPS, abs=1e-3)
+    assert seen[-1].window.end_s == pytest.approx(ending.duration_s)
+    assert ending.damage == ""
+
+
+def test_a_one_frame_video_has_one_window(tmp_path):
+    path = draw_video(tmp_path / "a.mp4", frames=1)
+    (one,), ending, _ = seen_in(reading_of(window_s=2.0).chunks(of(str(path))))
+    assert one.features.shape == (1, 4, 3)
+    assert one.window.end_s == pytest.approx(1 / FPS)
+    assert ending.frames == 1
+
+
+def test_a_truncated_video_has_windows_as_far_as_it_goes_and_says_so(tmp_path):
+    path = draw_video(tmp_path / "a.avi", frames=60, codec="MJPG")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * 0.7)])
+    left = len(frames_of(path))
+    assert 24 < left < 55
+    seen, ending, _ = seen_in(reading_of().chunks(of(str(path))))
+    assert seen[-1].window.end_s == pytest.approx(left / FPS)
+    assert ending.damage == f"{left} of 60 declared frames can be decoded"
+
+
+def test_windows_reach_the_end_of_a_file_that_declares_too_little(tmp_path):
+    """Two AVI files, one behind the other: the header tells of the first alone."""
+    single = draw_video(tmp_path / "a.avi", frames=12, fps=10, codec="MJPG")
+    joined = tmp_path / "joined.avi"
+    joined.write_bytes(single.read_bytes() * 2)
+    count = len(frames_of(joined))
+    assert count > 20
+    seen, ending, _ = seen_in(reading_of().chunks(of(str(joined))))
+    assert ending.frames == count
+    assert seen[-1].window.end_s == pytest.approx(count / 10, abs=0.01)
+    assert len(seen) > 1
+
+
+def test_a_file_that_declares_too_much_is_one_window_all_the_same(tmp_path):
+    path = draw_video(tmp_path / "a.avi", frames=60, codec="MJPG")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 4])
+    seen, ending, _ = seen_in(reading_of(window_s=2.0).chunks(of(str(path))))
+    assert len(seen) == 1
+    assert seen[0].window.end_s == ending.duration_s < 2.0
+
+
+# -- streams
+
+
+@pytest.fixture(scope="module")
+def server(video):
+    """The address of the folder of the video, on this machine alone."""
+    (video.parent / "mine.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{video}\n#EXT-X-ENDLIST\n"
+    )
+    handler = functools.partial(Quiet, directory=str(video.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
+def test_a_stream_has_the_windows_of_its_file(video, server, stream):
+    reading = reading_of(stream=stream, max_duration_s=60.0)
+    live, ending, _ = seen_in(reading.chunks(of(f"{server}/a.mp4")))
+    by_path, *_ = seen_in(reading.chunks(of(str(video))))
+    assert ending.duration_s == pytest.approx(5.0)
+    assert spans(live) == spans(by_path)
+    for one, other in zip(live, by_path, strict=True):
+        np.testing.assert_array_equal(one.features, other.features)
+
+
+@pytest.mark.parametrize("name", ["gone.mp4", "mine.m3u8"])
+def test_a_stream_that_is_not_there_or_leads_to_a_file_is_refused(server, name):
+    with pytest.raises(VideoError, match="^it cannot be opened"):
+        list(reading_of().chunks(of(f"{server}/{name}")))
+
+
+def test_a_server_that_is_silent_is_given_up():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        host = f"u:secret@127.0.0.1:{silent.getsockname()[1]}"
+        start_s = time.monotonic()
+        with pytest.raises(VideoError, match="--open-timeout-s is 0.5") as caught:
+            list(reading_of(open_timeout_s=0.5).chunks(of(f"rtsp://{host}/1")))
+        assert time.monotonic() - start_s < 20
+        assert "secret" not in str(caught.value)
+
+
+def test_a_camera_that_is_not_there_is_told_of():
+    with pytest.raises(VideoError, match="^it cannot be opened"):
+        list(reading_of(max_duration_s=1.0).chunks(of("97")))
+
+
+# -- in children
+
+
+def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
+    paths = [
+        draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n)
+        for n in range(5)
+    ]
+    reading, encode = reading_of(), MeanColour()
+    assembly, seen = Assembly(encode, batch_size=64), []
+    with feeding(
+        reading, [of(str(path)) for path in paths], workers=2, timeout_s=60
+    ) as fed:
+        for number, item in fed:
+            if isinstance(item, Chunk):
+                seen += assembly.add(number, item)
+    seen += assembly.flush()
+    for number, path in enumerate(paths):
+        alone, *_ = seen_in(reading.chunks(of(str(path))))
+        mine = [one for one in seen if one.video == number]
+        assert spans(mine) == spans(alone)
+        for one, other in zip(mine, alone, strict=True):
+            np.testing.assert_array_equal(one.features, other.features)
+
+
+def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, video):
+    (tmp_path / "text.mp4").write_text("text")
+    sources = [of(str(tmp_path / "text.mp4")), of(str(video)), of(str(tmp_path / "no"))]
+    with feeding(reading_of(), sources, workers=2, timeout_s=60) as fed:
+        last = dict(fed)
+    assert str(last[0]) == "not a video that can be opened"
+    assert str(last[2]) == "no such file"
+    assert isinstance(last[1], Ending)
+
+
+def test_leaving_early_leaves_nothing_behind(video):
+    before = threading.active_count()
+    sources = [of(str(video))] * 8
+    reading = reading_of(frames=60, stride_s=0.05)
+    with feeding(reading, sources, workers=2, timeout_s=60) as fed:
+        next(fed)
+    assert threading.active_count() == before
+
+
+def test_a_child_that_crashes_costs_its_video_alone(video, monkeypatch):
+    monkeypatch.setattr(Reading, "chunks", _crash)
+    with feeding(reading_of(), [of(str(video))], workers=1, timeout_s=60) as fed:
+        ((_, error),) = fed
+    assert isinstance(error, VideoError)
+    assert str(error) == "the decoder crashed (SIGKILL)"
+
+
+def _crash(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("frames", "fps", "line"),
+    [
+        (np.zeros((3, 4, 4), np.uint8), 5.0, "uint8 of shape"),
+        (np.zeros((3, 4, 4, 3)), 5.0, r"Received: float64 \(3, 4, 4, 3\)"),
+        (np.zeros((0, 4, 4, 3), np.uint8), 5.0, "one or more"),
+        (np.zeros((1, 4, 4, 3), np.uint8), None, "Received: fps=None"),
+        (np.zeros((1, 4, 4, 3), np.uint8), 0.0, "Received: fps=0.0"),
+    ],
+)
+def test_frames_must_be_what_they_must_be(frames, fps, line):
+    with pytest.raises(ConfigError, match=line):
+        footage.check_frames(frames, fps)
+
+
+def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():
+    with isolation.Calls() as call:
+        assert list(call.stream(range, 3)) == [0, 1, 2]
+        with pytest.raises(VideoError, match="no such file"):
+            list(call.stream(Reading.chunks, reading_of(), of("/nowhere.mp4")))
+        assert list(call.stream(range, 2)) == [0, 1]

@@ -1,0 +1,128 @@
+"""The resize and the focus in a graph are OpenCV's, and ours, to a grey level."""
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import focus, graph_resize
+from violence_detection.graph_focus import GraphFocus
+
+LENGTH = st.integers(1, 400)
+
+
+def texture(rng, shape) -> np.ndarray:
+    """Smooth enough to be a picture, rough enough to tell a resize by."""
+    noise = rng.integers(0, 256, shape, np.uint8)
+    return cv2.GaussianBlur(noise, (5, 5), 1)
+
+
+def by_graph(frames: np.ndarray, to: tuple[int, int]) -> np.ndarray:
+    given = keras.Input(batch_shape=(None, *frames.shape[1:]), dtype="float32")
+    built = keras.Model(given, graph_resize.resized(given, to, "test"))
+    return np.array(built(frames.astype(np.float32)))
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    "size", [(36, 64), (50, 81), (64, 64), (32, 32), (20, 24), (48, 20), (32, 90)]
+)
+def test_a_resize_is_that_of_opencv(rng, size):
+    frames = np.stack([texture(rng, (*size, 3)) for _ in range(2)])
+    expected = [cv2.resize(f, (32, 32), interpolation=cv2.INTER_AREA) for f in frames]
+    found = by_graph(frames, (32, 32))
+    off = np.abs(found - np.float32(expected))
+    assert off.max() <= 1
+    # By area, a half can fall the other way; what lies between pixels is the same.
+    assert np.mean(off > 0) <= (0.01 if min(size) >= 32 else 0)
+
+
+def test_halves_of_both_sides_are_rounded_up():
+    frames = np.zeros((1, 4, 4, 1), np.uint8)
+    frames[0, ::2, ::2] = 2  # a quarter of it: 0.5
+    expected = cv2.resize(frames[0], (2, 2), interpolation=cv2.INTER_AREA)
+    assert expected.max() == 1
+    np.testing.assert_array_equal(by_graph(frames, (2, 2))[0, ..., 0], expected)
+
+
+# -- relation and property
+
+
+@given(LENGTH, LENGTH, st.booleans())
+def test_every_row_is_a_mean_of_rows_that_are_there(length, to, area):
+    if area and to > length:
+        length, to = to, length
+    found = graph_resize.taps(length, to, area=area)
+    assert found.indices.min() >= 0 and found.indices.max() < length
+    whole = 1 if area else graph_resize.ONE
+    np.testing.assert_allclose(found.weights.sum(0), whole, atol=1e-6 if area else 1)
+    assert (found.weights >= 0).all()
+
+
+@given(st.integers(1, 60), st.integers(1, 8))
+def test_rows_that_go_evenly_are_plain_means(to, times):
+    matrix = graph_resize.taps(to * times, to, area=True).matrix(to * times)
+    expected = np.kron(np.eye(to), np.full((1, times), 1 / times))
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
+
+
+# -- focus
+
+
+def moving(rng, *, height: int, width: int, count: int = 9) -> np.ndarray:
+    """Frames of noise that stands still, in which a bright square moves."""
+    frames = np.stack([texture(rng, (height, width, 3))] * count)
+    top, left = rng.integers(0, height // 2), rng.integers(0, width // 2)
+    for number, frame in enumerate(frames):
+        at = left + 3 * number
+        frame[top : top + height // 5, at : at + width // 6] = 255
+    return frames
+
+
+def cut_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
+    motion = focus.Motion()
+    for frame in frames:
+        motion.add(frame[..., ::-1])
+    region = motion.region()
+    cut = [region.cut(frame) if region else frame for frame in frames]
+    return np.stack(
+        [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in cut]
+    )
+
+
+@pytest.fixture(scope="module")
+def cutter():
+    """A graph that looks at frames of 96 x 128 and cuts them to 16 x 16."""
+    given = keras.Input(batch_shape=(9, 96, 128, 3), dtype="float32")
+    found = GraphFocus(96, 128)
+    place = found.place(given)
+    return keras.Model(given, [found.resized(given, place, 16), place.top, place.left])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_focus_of_a_graph_is_that_of_extraction(cutter, seed):
+    frames = moving(np.random.default_rng(seed), height=96, width=128)
+    found = np.array(cutter(frames.astype(np.float32))[0])
+    off = np.abs(found - cut_by_opencv(frames, 16))
+    assert off.max() <= 1 and np.mean(off > 0) < 0.01
+
+
+def test_where_nothing_moves_the_whole_picture_is_seen(cutter, rng):
+    frames = np.stack([texture(rng, (96, 128, 3))] * 9)
+    found, top, left = map(np.array, cutter(frames.astype(np.float32)))
+    assert (int(top), int(left)) == (0, 0)
+    assert np.abs(found - cut_by_opencv(frames, 16)).max() <= 1
+
+
+def test_a_square_further_right_is_cut_further_right(cutter, rng):
+    frames = np.full((9, 96, 128, 3), 40, np.float32)
+    for number in range(9):
+        frames[number, 30:50, 10 + number : 26 + number] = 250
+    moved = np.roll(frames, 64, axis=2)
+    first, second = (cutter(one) for one in (frames, moved))
+    assert int(second[2]) - int(first[2]) == 64
+    np.testing.assert_array_equal(first[0], second[0])

@@ -1,0 +1,164 @@
+"""What is written of a prediction is whole, of its own name, and replaces nothing unasked."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+from conftest import draw_video, tree_of
+
+from violence_detection.config import PredictConfig
+from violence_detection.errors import ConfigError
+from violence_detection.outputs import Outputs
+from violence_detection.sources import of
+
+SEGMENT = {"start_s": 0.5, "end_s": 1.5, "peak": 0.7, "peak_s": 1.0}
+ANSWER = {
+    "probability": 0.7,
+    "label": "fight",
+    "windows": [
+        {"start_s": 0.0, "end_s": 1.0, "probability": 0.2},
+        {"start_s": 0.5, "end_s": 1.5, "probability": 0.7},
+    ],
+    "segments": [SEGMENT],
+    "duration_s": 1.5,
+    "fps": 12.0,
+    "damage": "",
+}
+NAMED = {"threshold": 0.5, "violent": "fight"}
+
+
+def outputs(tmp_path, *words, **settings) -> Outputs:
+    places = {name: str(tmp_path / place) for name, place in settings.items()}
+    return Outputs(PredictConfig(**places), [of(str(word)) for word in words])
+
+
+def test_a_table_has_a_row_for_each_window_and_each_failure(tmp_path):
+    one = outputs(tmp_path, "a.mp4", "b.mp4", csv="t.csv")
+    many = {"normal": 0.3, "fight": 0.5, "fall": 0.2}
+    answers = [{**row, "probabilities": many} for row in ANSWER["windows"]]
+    one.write_table(
+        [
+            {
+                **ANSWER,
+                "path": "a,b.mp4",
+                "windows": answers,
+                "probabilities": many,
+                "error": None,
+            },
+            {"path": "b.mp4", "windows": [], "segments": [], "error": "no such file"},
+        ]
+    )
+    with open(tmp_path / "t.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ["a,b.mp4", "a,b.mp4", "b.mp4"]
+    assert [row["segment"] for row in rows] == ["", "1", ""]
+    assert [row["probability"] for row in rows] == ["0.2", "0.7", ""]
+    assert rows[1]["probability_fall"] == "0.2"
+    assert rows[2]["error"] == "no such file"
+
+
+def test_everything_is_written_beside_each_other(tmp_path):
+    videos = [
+        draw_video(tmp_path / f"{name}/cam.mp4", frames=18, seed=seed)
+        for seed, name in enumerate("ab")
+    ]
+    one = outputs(
+        tmp_path,
+        *videos,
+        subtitles="out",
+        timeline="out",
+        annotate="out",
+        csv="out/t.csv",
+    )
+    one.check(force=False)
+    for number in (0, 1):
+        assert one.write(number, ANSWER, [[0.5, 0.5]] * 2, **NAMED) == ""
+    one.write_table([{**ANSWER, "path": str(path), "error": None} for path in videos])
+    endings = ("mp4", "png", "srt", "vtt")
+    expected = [f"cam{number}.{one}" for number in ("-2", "") for one in endings]
+    assert tree_of(tmp_path / "out") == sorted([*expected, "t.csv"])
+    assert sorted(map(str, one.paths)) == [
+        str(tmp_path / "out" / name) for name in sorted([*expected, "t.csv"])
+    ]
+
+
+def test_one_file_is_of_one_video(tmp_path):
+    one = outputs(tmp_path, "a.mp4", timeline="t.PNG", annotate="x.mp4")
+    assert one.paths == [tmp_path / "t.PNG", tmp_path / "x.mp4"]
+    with pytest.raises(ConfigError, match="`timeline` must be a folder .* for 2$"):
+        outputs(tmp_path, "a.mp4", "b.mp4", timeline="t.png")
+
+
+def test_nothing_is_replaced_unasked(tmp_path):
+    one = outputs(tmp_path, "a.mp4", csv="t.csv", subtitles="out")
+    (tmp_path / "t.csv").write_text("mine")
+    with pytest.raises(
+        ConfigError, match=r"--force replaces a file. Received: .*t.csv"
+    ):
+        one.check(force=False)
+    one.check(force=True)
+    assert (tmp_path / "t.csv").read_text() == "mine"
+
+
+def test_a_video_is_never_replaced(tmp_path):
+    video = draw_video(tmp_path / "a.mp4")
+    (tmp_path / "link.mp4").symlink_to(video)
+    content = video.read_bytes()
+    for place in ("a.mp4", "link.mp4", "."):
+        one = outputs(tmp_path, video, annotate=place)
+        with pytest.raises(ConfigError, match="must not replace a video"):
+            one.check(force=True)
+    assert video.read_bytes() == content
+
+
+def test_streams_are_not_annotated_and_passwords_not_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"Received: rtsp://u:\*\*\*@cam/1$"):
+        outputs(tmp_path, "rtsp://u:secret@cam/1", annotate="out")
+
+
+def test_names_that_are_not_utf8_are_refused_where_they_would_be_written(tmp_path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    assert outputs(tmp_path, name).paths == []
+    with pytest.raises(ConfigError, match="must be UTF-8"):
+        outputs(tmp_path, name, csv="t.csv")
+
+
+def test_a_video_that_goes_away_is_told_of_and_keeps_its_numbers(tmp_path):
+    video = draw_video(tmp_path / "a.mp4")
+    one = outputs(tmp_path, video, annotate="out", subtitles="out")
+    one.check(force=False)
+    video.unlink()
+    error = one.write(0, ANSWER, [[0.5, 0.5]] * 2, **NAMED)
+    assert error == "it could not be annotated: no such file"
+    assert tree_of(tmp_path / "out") == ["a.srt", "a.vtt"]
+
+
+def test_a_timeline_of_any_length_is_drawn(tmp_path):
+    from violence_detection import figures
+
+    for count in (1, 7, 3600):
+        values = np.random.default_rng(0).random(count)
+        windows = [
+            {"start_s": float(n), "end_s": n + 2.0, "probability": float(value)}
+            for n, value in enumerate(values)
+        ]
+        path = tmp_path / f"{count}.png"
+        figures.timeline(path, windows, [], threshold=0.5, title="$x$" * 60)
+        assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_timeline_shows_the_most_violent_window_at_each_time():
+    from violence_detection import figures
+
+    windows = [
+        {"start_s": 0.0, "end_s": 2.0, "probability": 0.3},
+        {"start_s": 1.0, "end_s": 3.0, "probability": 0.8},
+        {"start_s": 2.0, "end_s": 4.0, "probability": 0.1},
+        {"start_s": 9.0, "end_s": 11.0, "probability": 0.5},
+    ]
+    times_s, values = figures._steps(windows)
+    for time_s, value in ((0.5, 0.3), (1.5, 0.8), (2.5, 0.8), (3.5, 0.1), (10.0, 0.5)):
+        inside = np.searchsorted(times_s, time_s)
+        assert values[inside] == values[inside - 1] == value
+    assert np.isnan(values[np.searchsorted(times_s, 6.0)])

@@ -1,0 +1,133 @@
+"""A word of the command line stands for videos, and no password is ever shown."""
+
+import io
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection import sources
+from violence_detection.errors import ConfigError
+from violence_detection.sources import Source, listed, masked, of, stems
+
+NOTHING = io.StringIO()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in (
+        "a.mp4",
+        "b/c.MKV",
+        "b/d.avi",
+        "b/notes.txt",
+        ".hidden.mp4",
+        "[1].mp4",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*words, stdin=NOTHING):
+    return [one.name for one in listed(words, stdin)]
+
+
+def test_words_stand_for_files_folders_and_patterns_in_their_order(folder):
+    assert names("b", "a.mp4") == ["b/c.MKV", "b/d.avi", "a.mp4"]
+    assert names("*.mp4") == ["[1].mp4", "a.mp4"]
+    assert names("**/*.avi") == ["b/d.avi"]
+    assert names("**") == ["[1].mp4", "a.mp4", "b/c.MKV", "b/d.avi"]
+    assert names("b/*") == ["b/c.MKV", "b/d.avi"]
+
+
+def test_a_file_whose_name_reads_like_a_pattern_is_that_file(folder):
+    assert names("[1].mp4") == ["[1].mp4"]
+
+
+def test_what_is_not_there_stays_to_be_told_of(folder):
+    assert names("gone.mp4", "x*.mp4") == ["gone.mp4", "x*.mp4"]
+
+
+def test_a_dash_is_a_list_on_stdin(folder):
+    stdin = io.StringIO("a.mp4\n\nb\r\n-\nrtsp://u:secret@camera/1\n")
+    found = names("-", stdin=stdin)
+    assert found == ["a.mp4", "b/c.MKV", "b/d.avi", "rtsp://u:***@camera/1"]
+
+
+@pytest.mark.parametrize(
+    ("word", "target", "live"),
+    [
+        ("0", 0, True),
+        ("/dev/video12", 12, True),
+        ("rtsp://camera/1", "rtsp://camera/1", True),
+        ("https://example.org/a.mp4", "https://example.org/a.mp4", True),
+        ("file:///a.mp4", "file:///a.mp4", False),
+        ("a:b.mp4", "a:b.mp4", False),
+        ("0.mp4", "0.mp4", False),
+    ],
+)
+def test_streams_and_cameras_are_told_from_files(word, target, live):
+    found = of(word)
+    assert (found.target, found.is_live) == (target, live)
+
+
+def test_a_file_that_is_called_0_is_a_file(folder):
+    (folder / "0").write_bytes(b"x")
+    assert not of("0").is_live
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("rtsp://me:pa:ss@cam/1", "rtsp://me:***@cam/1"),
+        ("rtsp://me:p@ss@cam/1", "rtsp://me:***@cam/1"),
+        (
+            "http://c/v.mp4?user=a&password=b&x=1",
+            "http://c/v.mp4?user=a&password=***&x=1",
+        ),
+        ("http://c/v?token=abc", "http://c/v?token=***"),
+        ("http://c/v?api_key=abc#t", "http://c/v?api_key=***#t"),
+        ("rtsp://cam/1", "rtsp://cam/1"),
+        ("a:b@c.mp4", "a:b@c.mp4"),
+    ],
+)
+def test_passwords_are_masked(word, shown):
+    assert masked(word) == shown
+    assert repr(of(word)) == f"Source({shown!r})"
+
+
+@given(st.text("abc123!$%", min_size=4), st.sampled_from(["rtsp", "http", "rtmp"]))
+def test_no_password_is_shown_anywhere(password, scheme):
+    word = f"{scheme}://someone:{password}@host/stream"
+    source = of(word)
+    rest = f"{scheme}://someone:***@host/stream"
+    assert source.name == rest
+    assert password not in repr(source).replace(rest, "")
+    assert password not in stems([source])[0].replace("host_stream", "")
+
+
+def test_files_that_are_written_have_names_of_their_own(folder):
+    given_ = [
+        *map(
+            of,
+            ("x/a.mp4", "y/a.avi", "z/A.mp4", "0", "rtsp://u:p@cam.local:554/live/1"),
+        )
+    ]
+    assert stems(given_) == ["a", "a-2", "A-3", "camera_0", "cam.local_1"]
+
+
+def test_a_stream_must_have_an_end():
+    endless = [of("a.mp4"), of("rtsp://u:secret@cam/1")]
+    with pytest.raises(ConfigError, match=r"no end. Received: rtsp://u:\*\*\*@cam/1$"):
+        sources.check_ends(endless, None)
+    sources.check_ends(endless, 10.0)
+    sources.check_ends([of("a.mp4"), of("http://host/a.mp4")], None)
+
+
+def test_a_path_that_is_not_utf8_cannot_be_written():
+    name = os.fsdecode(b"caf\xe9.mp4")
+    with pytest.raises(ConfigError, match="must be UTF-8"):
+        sources.check_writable_names([Source(name, name)])

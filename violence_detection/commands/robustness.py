@@ -1,0 +1,102 @@
+"""What a run is worth when its videos are darker, blurred, compressed, ..."""
+
+from typing import Any
+
+import click
+
+from violence_detection import config, wording
+from violence_detection.door import (
+    PATH,
+    Command,
+    Shared,
+    example,
+    finish,
+    options_of,
+    working,
+)
+from violence_detection.units import counted
+
+
+@click.command(
+    cls=Command,
+    epilog=example("violence-detection robustness checkpoints/my_run --split test"),
+)
+@click.argument("run", type=PATH)
+@options_of(config.RobustnessConfig)
+def robustness(settings: config.RobustnessConfig, shared: Shared, run: str) -> None:
+    """Judge a run on the same videos darkened, blurred, compressed, with fewer frames, ...
+
+    Copies are altered, written, and read by the run's own decoder and backbone; each is removed
+    once it is read. Starting it again continues with the answers that are missing. Leaves with 3
+    where a video could not be altered or read."""
+    with working():
+        from violence_detection import robustness as stage
+
+        if shared.dry_run:
+            planned = stage.plan(run, settings, force=shared.force)
+        else:
+            result = stage.robustness(run, settings, force=shared.force)
+    if shared.dry_run:
+        return finish(planned, shared, wording.table(planned))
+    finish(result, shared, result_lines(result), failed=len(result["failures"]))
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """A table, a row for each condition, those that cost most first."""
+    rows = sorted(result["conditions"], key=lambda row: row["accuracy_difference"])
+    rows = [result["clean"], result["control"], *rows]
+    heads = "condition accuracy 95% AUC 95% difference 95% videos".split()
+    low, high = result["mean_accuracy_ci"] or (0.0, 0.0)
+    return [
+        f"run         {result['run']}",
+        f"split       {result['split']}: {counted(result['videos'], 'video')} of "
+        f"{counted(result['recordings'], 'recording')}",
+        *wording.aligned([heads, *map(_cells, rows)]),
+        f"mean        accuracy {result['mean_accuracy']:.1%} ({low:.1%} to {high:.1%}) over "
+        f"{counted(len(result['conditions']), 'condition')}, "
+        f"{counted(result['mean_videos'], 'video')} under each",
+        f"note        {result['note']}",
+        *[f"left out    {line}" for line in result["left_out"]],
+        *_trust_lines(result),
+        *wording.failure_lines(
+            _by_condition(result["failures"]), whole="robustness.json"
+        ),
+        f"table       {result['table']}",
+        f"picture     {result['picture']}",
+    ]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    if not row["videos"]:
+        return [row["name"], *["none"] * 6, "0"]
+    low, high = (100 * end for end in row["difference_ci"])
+    return [
+        row["name"],
+        f"{row['accuracy']:.1%}",
+        wording.span(row["accuracy_ci"], ".1%"),
+        wording.area(row["auc"]),
+        wording.span(row["auc_ci"], ".3f"),
+        f"{100 * row['accuracy_difference']:+.1f}",
+        f"{low:+.1f} to {high:+.1f}",
+        str(row["videos"]),
+    ]
+
+
+def _trust_lines(result: dict[str, Any]) -> list[str]:
+    if result["leaks"]:
+        found = wording.leaked(result["leaks"])
+        return [f"trust       NOT CLEAN: the run has learned from {found}"]
+    if result["split"] == "validation":
+        return ["trust       epoch and threshold were chosen on these videos"]
+    if not result["grouped"]:
+        return [
+            "trust       recordings are not all known: the intervals may be too narrow"
+        ]
+    return []
+
+
+def _by_condition(failures: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [
+        {"path": f"{row['path']} ({row['condition']})", "reason": row["reason"]}
+        for row in failures
+    ]

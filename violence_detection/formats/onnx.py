@@ -1,0 +1,85 @@
+"""ONNX, for onnxruntime and what else reads it."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from violence_detection.formats import _format
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+
+FILE = "model.onnx"
+TOLERANCES = {"float32": _format.EXACT}
+UNROLLED = False
+_OPSET = 18
+
+
+def missing() -> str:
+    """What must be installed for it; nothing where it is."""
+    return _format.lacking("onnx", "onnx", "tf2onnx", "onnxruntime")
+
+
+def write(
+    model: "keras.Model", path: Path, *, precision: str, examples: Sequence[np.ndarray]
+) -> None:
+    """Write a model; inputs and outputs have the names that they have in Keras.
+
+    Args:
+        model: From one array to a dict of arrays.
+        path: The file.
+        precision, examples: Not used: there is one precision.
+    """
+    import onnx
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of NumPy 2, about what it still uses
+        import tf2onnx
+
+        names = list(model.output)
+        given = model.input
+        signature = tf.TensorSpec(given.shape, given.dtype, given.name)
+        function = tf.function(
+            lambda inputs: [model(inputs, training=False)[name] for name in names],
+            input_signature=[signature],
+        )
+        graph, _ = tf2onnx.convert.from_function(
+            function, input_signature=[signature], opset=_OPSET
+        )
+    _name_outputs(graph.graph, names)
+    onnx.checker.check_model(graph)
+    onnx.save_model(graph, path)
+
+
+def load(path: Path) -> _format.Run:
+    """A function from one array to a dict of arrays, on one thread."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        path, options, providers=["CPUExecutionProvider"]
+    )
+    given = session.get_inputs()[0].name
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(
+        zip(names, session.run(names, {given: inputs}), strict=True)
+    )
+
+
+def _name_outputs(graph: "onnx.GraphProto", names: Sequence[str]) -> None:
+    """Give the outputs, which are called Identity, the names that they should have."""
+    renamed = {
+        output.name: name for output, name in zip(graph.output, names, strict=True)
+    }
+    for output in graph.output:
+        output.name = renamed[output.name]
+    for node in graph.node:
+        for places in (node.input, node.output):
+            for number, name in enumerate(places):
+                places[number] = renamed.get(name, name)

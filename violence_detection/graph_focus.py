@@ -1,0 +1,195 @@
+"""`focus` in a graph: where the motion of a clip is, and frames cut to that."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from violence_detection import focus, graph_resize
+from violence_detection.streams._stream import grey_in_graph
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Place(NamedTuple):
+    """Where to cut frames, as tensors.
+
+    Attributes:
+        top, left: In pixels, int32 ().
+        side: Which of the sizes that a region can have, int32 ().
+    """
+
+    top: "keras.KerasTensor"
+    left: "keras.KerasTensor"
+    side: "keras.KerasTensor"
+
+
+class GraphFocus:
+    """The focus for frames of one size.
+
+    Attributes:
+        size: Height and width of the frames.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.size = (height, width)
+        self._rows, self._columns = focus.reduced_size(height, width)
+        self._sides = list(focus.sides(self._rows, self._columns))
+
+    def place(self, frames: "keras.KerasTensor") -> Place:
+        """Where 80% of the motion is.
+
+        Args:
+            frames: float32 (n, H, W, 3) RGB, those that are looked at.
+        """
+        from keras import ops
+
+        small = grey_in_graph(
+            graph_resize.resized(frames, (self._rows, self._columns), "focus")
+        )
+        small = ops.squeeze(small, -1)
+        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - focus.NOISE)
+        return self._place_of(ops.sum(changes, axis=0))
+
+    def _place_of(self, motion: "keras.KerasTensor") -> Place:
+        """Of the motion on the reduced picture, (rows, columns)."""
+        from keras import ops
+
+        total = ops.sum(motion)
+        sums = ops.cumsum(ops.cumsum(ops.pad(motion, ((1, 0), (1, 0))), 0), 1)
+        found = self._whole()
+        # From the largest down: the smallest square that holds enough is what remains.
+        for number, side in reversed(list(enumerate(self._sides))):
+            held, at = self._fullest(sums, side)
+            fits = ops.logical_and(total > 0, held >= focus.SHARE * total)
+            if side == self._sides[-1]:  # it holds all; rounding has no say
+                fits = total > 0
+            here = self._in_pixels(at, side, number)
+            found = [
+                ops.where(fits, new, old) for new, old in zip(here, found, strict=True)
+            ]
+        return Place(*found)
+
+    def _fullest(self, sums: "keras.KerasTensor", side: int):
+        """The most that a square holds, and which: of those that hold nearly as much, the middle
+        one, as its number row by row."""
+        from keras import ops
+
+        high, wide = self._cut(side)
+        held = sums[high:, wide:] - sums[:-high, wide:]
+        held = held - sums[high:, :-wide] + sums[:-high, :-wide]
+        most = ops.max(held)
+        shape = (self._rows - high + 1, self._columns - wide + 1)
+        full = ops.cast(held >= focus.NEARLY * most, "float32")
+        count = ops.sum(full)
+        far = (1 - full) * 1e9
+        for places in np.indices(shape).astype(np.float32):
+            middle = ops.sum(full * places) / count
+            far = far + ops.square(middle - places)
+        # Not argmin: that of Keras looks at the sign of zeros, bit by bit.
+        number = np.arange(far.shape[0] * far.shape[1], dtype=np.float32)
+        nearest = ops.where(far <= ops.min(far), number.reshape(far.shape), 1e9)
+        return most, ops.cast(ops.min(nearest), "int32")
+
+    def _in_pixels(self, at: "keras.KerasTensor", side: int, number: int):
+        """Top, left and side, of a square's number."""
+        from keras import ops
+
+        high, wide = self._cut(side)
+        shape = (self._rows - high + 1, self._columns - wide + 1)
+        places = np.indices(shape).reshape(2, -1)
+        scales = (self.size[0] / self._rows, self.size[1] / self._columns)
+        pixels = [
+            (one * scale).astype(np.int32)
+            for one, scale in zip(places, scales, strict=True)
+        ]
+        return [*(ops.take(one, at) for one in pixels), np.int32(number)]
+
+    def _whole(self):
+        """The whole picture, as top, left and side."""
+        return [np.int32(0), np.int32(0), np.int32(len(self._sides))]
+
+    def _cut(self, side: int) -> tuple[int, int]:
+        return min(side, self._rows), min(side, self._columns)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Height and width in pixels of each size that a region can have."""
+        height, width = self.size
+        sizes = [
+            (
+                max(1, int(high * (height / self._rows))),
+                max(1, int(wide * (width / self._columns))),
+            )
+            for high, wide in map(self._cut, self._sides)
+        ]
+        return [*sizes, self.size]
+
+    def resized(
+        self, frames: "keras.KerasTensor", place: Place, to: int
+    ) -> "keras.KerasTensor":
+        """Frames cut to a place and brought to a square by area, rounded.
+
+        Args:
+            frames: float32 (n, H, W, C), whole numbers in [0, 255].
+            place: Where to cut them.
+            to: S.
+
+        Returns:
+            float32 (n, S, S, C), whole numbers.
+        """
+        from keras import ops
+
+        frame_height, width, channels = frames.shape[1:]
+        sizes = self._sizes()
+        areas = [graph_resize.is_area(*size, (to, to)) for size in sizes]
+        rows, columns = (
+            _tables([size[axis] for size in sizes], areas, to) for axis in (0, 1)
+        )
+        matrix = 0.0
+        for indices, weights in columns:
+            at = ops.reshape(ops.take(indices, place.side, 0) + place.left, (1, to))
+            here = ops.equal(at, np.arange(width, dtype=np.int32)[:, None])
+            share = ops.take(weights, place.side, 0)
+            matrix = ops.cast(here, "float32") * share + matrix
+        lines = ops.reshape(frames, (-1, frame_height, 1, width))
+        if channels != 1:
+            lines = ops.transpose(frames, (0, 1, 3, 2))
+        wide = ops.matmul(lines, matrix)
+        kept = [
+            ops.take(wide, ops.take(indices, place.side, 0) + place.top, 1)
+            for indices, _ in rows
+        ]
+        shares = [
+            ops.reshape(ops.take(weights, place.side, 0), (to, 1, 1))
+            for _, weights in rows
+        ]
+        mean = 0.0
+        for row, share in zip(kept, shares, strict=True):
+            mean = row * share + mean
+        nudges = np.float32([graph_resize.nudge(*size, (to, to)) for size in sizes])
+        found = ops.where(
+            ops.take(np.array(areas), place.side),
+            ops.round(mean + ops.take(nudges, place.side)),
+            graph_resize.interpolated(kept, shares),
+        )
+        return ops.transpose(found, (0, 1, 3, 2))
+
+
+def _tables(
+    lengths: list[int], areas: list[bool], to: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each tap, indices int32 and weights float32 (lengths, S)."""
+    pairs = list(zip(lengths, areas, strict=True))
+    count = max(
+        len(graph_resize.taps(length, to, area=area).indices) for length, area in pairs
+    )
+    found = [
+        graph_resize.taps(length, to, area=area, count=count) for length, area in pairs
+    ]
+    return [
+        (
+            np.stack([one.indices[tap] for one in found]).astype(np.int32),
+            np.stack([one.weights[tap] for one in found]).astype(np.float32),
+        )
+        for tap in range(count)
+    ]

@@ -1,0 +1,117 @@
+"""Real clips, as an exported model is given them: frames of a fixed number and size."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from violence_detection.cache import Entry
+from violence_detection.decoder import FALLBACK_FPS, opened
+from violence_detection.end_to_end import FrameInput, needs_all_frames
+from violence_detection.errors import VideoError
+from violence_detection.frames import sample_indices
+from violence_detection.pictures import PictureMaker
+
+_WIDEST = 640
+
+Place = tuple[Path, float | None, float | None]  # a file, and the part of it
+
+
+def frames_of(
+    path: Path,
+    start_s: float | None,
+    end_s: float | None,
+    shape: tuple[int, int, int],
+) -> np.ndarray:
+    """The frames of a video, or of a part of it, at the middles of equal parts.
+
+    Args:
+        path: The video.
+        start_s, end_s: Of the part.
+        shape: (F, H, W): their number and size.
+
+    Returns:
+        uint8 (F, H, W, 3) RGB; frames of another size are brought to it by area.
+
+    Raises:
+        VideoError: If it cannot be decoded.
+    """
+    count, height, width = shape
+    with opened(path) as video:
+        inside = [
+            index
+            for index, time_s in video
+            if start_s is None or start_s <= time_s < end_s
+        ]
+    if not inside:
+        raise VideoError("no frame of it can be decoded")
+    wanted = [inside[place] for place in sample_indices(len(inside), count)]
+    found: dict[int, np.ndarray] = {}
+    with opened(path) as video:
+        for index, _ in video:
+            if index in wanted:
+                found[index] = _sized(video.retrieve(), height, width)
+            if index >= wanted[-1]:
+                break
+    return np.stack([found[index] for index in wanted])
+
+
+def _sized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    if frame.shape[:2] != (height, width):
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+    return frame[:, :, ::-1]
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of a video's frames.
+
+    Raises:
+        VideoError: If it cannot be decoded.
+    """
+    with opened(path) as video:
+        if next(iter(video), None) is None:
+            raise VideoError("no frame of it can be decoded")
+        height, width, _ = video.retrieve().shape
+    return height, width
+
+
+def usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The commonest of (height, width), brought to a width of 640 at most."""
+    (height, width), _ = Counter(sizes).most_common(1)[0]
+    if width <= _WIDEST:
+        return height, width
+    return max(1, round(height * _WIDEST / width)), _WIDEST
+
+
+def input_of(
+    make: PictureMaker,
+    entries: Sequence[Entry],
+    *,
+    pictures: int,
+    size: tuple[int, int],
+    window_s: float,
+    fps: float | None,
+) -> FrameInput:
+    """What a model of these streams must be given.
+
+    A stream of the sampled frames alone needs no others: F is T. Else it is every frame of a
+    window.
+
+    Args:
+        make: The streams.
+        entries: Videos with their rates.
+        pictures: T.
+        size: Height and width.
+        window_s: Seconds of a clip.
+        fps: Frames per second; None for the commonest of `entries`.
+    """
+    rates = Counter(entry.fps for entry in entries if entry.fps > 0)
+    rate = fps or (rates.most_common(1)[0][0] if rates else FALLBACK_FPS)
+    count = pictures
+    if needs_all_frames(make):
+        count = max(1, round(window_s * rate))
+    return FrameInput(
+        frames=count, height=size[0], width=size[1], fps=rate, pictures=pictures
+    )
