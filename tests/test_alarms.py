@@ -79,6 +79,8 @@ def test_a_point_counted_by_hand():
     assert told["alarms_per_hour"] == pytest.approx(1)
     assert told["alarm_minutes"] == pytest.approx(2 / 60)
     assert told["alarms_per_hour_ci_videos"] is None  # one video says nothing of others
+    quiet = watched(probability, probability).told(0.9, resamples=10, seed=0)
+    assert (quiet["alarms"], quiet["alarms_per_hour_ci_videos"]) == (0, None)
 
 
 def test_an_alarm_that_wavers_is_one():

@@ -408,8 +408,10 @@ def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
     children = children_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     ended(process)
-    time.sleep(1)
-    assert children and not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    deadline_s = time.monotonic() + 30
+    while any(map(runs, children)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert children and not any(map(runs, children))
     status, said = ended(started(features_dir, tmp_path, 2))
     assert status == 0, said
     check_same(tmp_path, whole)
@@ -440,6 +442,16 @@ def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(
     assert "start the same command again to go on" in said
     assert ended(started(features_dir, tmp_path, 2))[0] == 0
     check_same(tmp_path, whole)
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and not only its entry that nobody has asked for."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
+    except OSError:
+        return False
 
 
 def children_of(pid: int) -> list[int]:
@@ -614,7 +626,7 @@ def test_a_point_that_no_fold_can_support_is_refused_before_anything(
 
 @pytest.mark.slow
 def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
-    """160 videos of 40 recordings in each fold's validation, none of which is judged."""
+    """About 120 videos in each fold's validation, none of which is judged."""
     features = draw_features(
         tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5
     )
@@ -626,7 +638,8 @@ def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
     low, high = ([row["threshold"] for row in one["by_fold"]] for one in found.values())
     assert all(b < a for a, b in zip(low, high, strict=True))
     recalls = [one["pooled"]["model"]["recall"] for one in found.values()]
-    assert recalls == [pytest.approx(0.7, abs=0.1), pytest.approx(0.95, abs=0.05)]
+    # Chosen on 60 violent videos each: a standard error of 0.06 on those, and as much here.
+    assert recalls == [pytest.approx(0.7, abs=0.15), pytest.approx(0.95, abs=0.1)]
     for row in found["recall=0.7"]["by_fold"]:
         assert row["temperature"] != 1.0
 

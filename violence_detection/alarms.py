@@ -84,7 +84,8 @@ class Watched:
     def told(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
         """What a threshold gives: `videos`, `hours`, `alarms`, `alarm_minutes`, and
         `alarms_per_hour` with `alarms_per_hour_ci` (exact, alarms independent) and
-        `alarms_per_hour_ci_videos` (videos drawn with replacement; None for one video)."""
+        `alarms_per_hour_ci_videos` (videos drawn with replacement; None for one video, and
+        without an alarm, of which every draw would have none)."""
         counts = self.counts(np.array([threshold]))[:, 0]
         alarms, hours = int(counts.sum()), self.total_hours
         return {
@@ -98,7 +99,9 @@ class Watched:
                 lambda weights: (weights @ counts) / (weights @ self.hours),
                 resamples=resamples,
                 seed=seed,
-            ),
+            )
+            if alarms
+            else None,
         }
 
     def check_support(self, per_hour: float) -> None:

@@ -15,7 +15,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
-from violence_detection.units import counted
+from violence_detection.units import counted, format_duration
 
 
 @click.command(
@@ -85,7 +85,7 @@ def _alarm_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
         f"{wording.span(by_alarm, '.3g')} over alarms{over_videos}): "
-        f"{counted(footage['alarms'], 'alarm')} in {footage['hours']:.2f} h of "
+        f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
         f"{counted(footage['videos'], 'video')}",
         *[
             f"not read    {row['path']}: {row['reason']}"
