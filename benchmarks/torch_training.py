@@ -21,7 +21,7 @@ class Head(nn.Module):
 
     def __init__(self, dim: int, *, projection: int, layers: int, units: int) -> None:
         super().__init__()
-        for name, size in (("x", dim), ("change", dim), ("statistics", 3 * dim)):
+        for name, size in (("x", dim), ("change", dim), ("statistics", 4 * dim)):
             self.register_buffer(f"{name}_mean", torch.full((size,), 0.5))
             self.register_buffer(f"{name}_deviation", torch.full((size,), 0.3))
         self.projection = nn.Linear(2 * dim, projection)
@@ -31,13 +31,16 @@ class Head(nn.Module):
         self.hidden = nn.Linear(2 * units, units)
         self.score = nn.Linear(units, 1, bias=False)
         self.logits = nn.Linear(2 * units, 1)
-        self.logits_of_statistics = nn.Linear(3 * dim, 1)
+        self.logits_of_statistics = nn.Linear(4 * dim, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        change = (x[:, 1:] - x[:, :-1]).abs()
+        difference = x[:, 1:] - x[:, :-1]
+        second = (difference[:, 1:] - difference[:, :-1]).abs()
+        change = difference.abs()
         mean = x.mean(1)
         deviation = ((x - mean[:, None]).square().mean(1) + 1e-12).sqrt()
-        statistics = torch.cat([mean, deviation, change.mean(1)], -1)
+        changes = [change.mean(1), second.mean(1)]
+        statistics = torch.cat([mean, deviation, *changes], -1)
         change = torch.cat([change[:, :1], change], 1)
         both = torch.cat([self._standard(x, "x"), self._standard(change, "change")], -1)
         # SpatialDropout1D: of whole features, for a clip at a time.

@@ -365,6 +365,29 @@ def test_statistics_of_a_ramp_are_known():
     np.testing.assert_allclose(statistics_of(ramp), [[2.0, np.sqrt(2), 1.0]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_the_second_difference_is_that_of_numpy(rng, frames):
+    clips = rng.normal(size=(4, frames, 3)).astype(np.float32)
+    pooled = TemporalStatistics(second_difference=True)(clips)
+    second = np.abs(np.diff(clips.astype(np.float64), n=2, axis=1)).sum(1)
+    np.testing.assert_allclose(pooled[:, 9:], second / max(1, frames - 2), atol=2e-6)
+    np.testing.assert_array_equal(pooled[:, :9], TemporalStatistics()(clips))
+
+
+def test_the_second_difference_tells_jerky_from_steady():
+    steady, jerky = np.arange(5.0), np.array([0.0, 1, 0, 1, 0])
+    clips = np.stack([steady, jerky])[..., None].astype(np.float32)
+    pooled = np.array(TemporalStatistics(second_difference=True)(clips))
+    np.testing.assert_allclose(pooled[:, 2:], [[1, 0], [1, 2]], atol=1e-6)
+
+
+def test_statistics_saved_before_there_was_a_second_difference_have_none():
+    config = TemporalStatistics(name="statistics").get_config()
+    del config["second_difference"]
+    before = TemporalStatistics.from_config(config)
+    assert before(np.ones((2, 4, 3), np.float32)).shape == (2, 9)
+
+
 def test_the_statistics_of_a_still_clip_have_a_finite_gradient():
     still = tf.ones((1, 4, 2))
     with tf.GradientTape() as tape:

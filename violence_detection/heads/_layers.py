@@ -80,7 +80,17 @@ class TemporalChange(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class TemporalStatistics(keras.layers.Layer):
-    """Mean, deviation and mean absolute difference over time: (B, T, D) -> float32 (B, 3 D)."""
+    """Mean, deviation and mean absolute difference over time: (B, T, D) -> float32 (B, 3 D).
+
+    Args:
+        second_difference: Also the mean of ``|x[t + 1] - 2 x[t] + x[t - 1]|``, which tells
+            jerky motion from steady; then (B, 4 D). A difference of fewer frames than it
+            takes is 0.
+    """
+
+    def __init__(self, second_difference: bool = False, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.second_difference = second_difference
 
     def call(self, inputs):
         inputs = ops.cast(inputs, "float32")
@@ -88,13 +98,18 @@ class TemporalStatistics(keras.layers.Layer):
         deviation = ops.sqrt(
             ops.mean(ops.square(inputs - mean[:, None]), axis=1) + 1e-12
         )
-        change = ops.zeros_like(mean)
-        if inputs.shape[1] != 1:
-            change = ops.mean(ops.abs(inputs[:, 1:] - inputs[:, :-1]), axis=1)
-        return ops.concatenate([mean, deviation, change], axis=-1)
+        pooled = [mean, deviation]
+        for _ in range(2 if self.second_difference else 1):
+            few = inputs.shape[1] < 2
+            inputs = ops.zeros_like(inputs) if few else inputs[:, 1:] - inputs[:, :-1]
+            pooled.append(ops.mean(ops.abs(inputs), axis=1))
+        return ops.concatenate(pooled, axis=-1)
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], 3 * input_shape[-1])
+        return (input_shape[0], (3 + self.second_difference) * input_shape[-1])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "second_difference": self.second_difference}
 
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)

@@ -41,8 +41,8 @@ def build(
         feature_dropout: Share of the features that are not read, for a whole clip at a time.
         dropout: Before the logits.
         change: Also read how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute difference
-            over time of the features.
+        statistics: Also give the logits the mean, deviation and mean absolute first and
+            second difference over time of the features.
 
     Returns:
         From features (B, T, D) to float32 logits (B, outputs).
@@ -67,7 +67,9 @@ def build(
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
     answer = logits(outputs)(pooled)
     if statistics:
-        pool = TemporalStatistics(dtype="float32", name="statistics")
+        pool = TemporalStatistics(
+            second_difference=True, dtype="float32", name="statistics"
+        )
         pooled = pool(features)
         pooled = standardise(examples, "standardise_statistics", of=pool)(pooled)
         pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)

@@ -34,8 +34,9 @@ def build(
             whole clip at a time.
         dropout: Before the logits.
         change: Also show the recurrence how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute difference
-            over time of the features: on a few hundred videos the recurrence alone overfits.
+        statistics: Also give the logits the mean, deviation and mean absolute first and
+            second difference over time of the features: on a few hundred videos the
+            recurrence alone overfits.
     """
     return _sequence.build(
         "bilstm_attention",

@@ -40,8 +40,8 @@ def build(
         block_dropout: Share of the channels dropped after each convolution, likewise.
         dropout: Before the logits.
         change: Also show the convolutions how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute difference
-            over time of the features.
+        statistics: Also give the logits the mean, deviation and mean absolute first and
+            second difference over time of the features.
 
     Reference:
         Bai, Kolter and Koltun, 2018, https://arxiv.org/abs/1803.01271

@@ -44,8 +44,8 @@ def build(
         block_dropout: Of what each half of a block adds.
         dropout: Before the logits.
         change: Also show the encoder how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute difference
-            over time of the features.
+        statistics: Also give the logits the mean, deviation and mean absolute first and
+            second difference over time of the features.
 
     Reference:
         Vaswani et al., 2017, https://arxiv.org/abs/1706.03762
