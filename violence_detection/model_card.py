@@ -27,14 +27,17 @@ def write(run: Run) -> None:
 
 def _told(run: Run) -> dict[str, Any]:
     """What the template names."""
-    config, results = run.config(), run.results()
+    # A run of an older version lacks what was not there yet.
+    config = {"own_split": False, "init_from": None} | run.config()
+    settings = dict.fromkeys(("head", "seed", "loss")) | config.get("settings", {})
+    results = {"threshold_reason": ""} | run.results()
     videos = files.read_own_csv(run.videos_path, ("path", "label", "group", "split"))
     evaluations = list(_evaluations(run))
     return {
         "name": _plain(run.dir.name),
         "classes": [_plain(name) for name in config["classes"]],
         "config": config,
-        "settings": config.get("settings", {}),
+        "settings": settings,
         "space": config["feature_space"],
         "results": results,
         "temperature": run.temperature,
@@ -84,7 +87,10 @@ def _learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     told = f"{epochs} were run, number {results.get('best_epoch', 0)} is kept"
     if settings.get("monitor") == "none":
         return f"{told}: the last, so no video chose it"
-    return f"{told}, by the loss on validation"
+    measure = {"val_auc": "AUC", "val_accuracy": "accuracy"}
+    return (
+        f"{told}, by the {measure.get(settings.get('monitor'), 'loss')} on validation"
+    )
 
 
 def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
@@ -101,6 +107,7 @@ def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if same and sound:
+            found = {"baselines": {}} | found
             yield found | {"dataset": _plain(Path(found["features"]).parent.name)}
 
 
