@@ -224,7 +224,7 @@ def test_the_cases_cover_every_setting_of_the_step():
         "seed dataset_path features normal_class extract_batch_size extract_mixed_precision "
         "checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
         "virtual_devices deterministic monitor early_stopping_patience checkpoint_epochs "
-        "init_from seeds ensemble recall_bar profile "
+        "init_from seeds ensemble recall_bar profile operating_point "
         # compared in test_several_machines.py
         "rank".split()
     )
