@@ -598,7 +598,7 @@ def test_what_was_looked_at_once_is_not_looked_at_again(
 
 
 def test_videos_that_are_gone_cannot_be_grouped_by_likeness(features_dir, tmp_path):
-    with pytest.raises(EvidenceError, match="videos to look at. Received: not their"):
+    with pytest.raises(EvidenceError, match="videos to look at. Received: their"):
         judge(features_dir, tmp_path, group_near_duplicates=True)
     result = judge_untrained(features_dir, tmp_path)
     assert not result["near_duplicates_searched"]

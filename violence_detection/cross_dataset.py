@@ -227,7 +227,9 @@ def _cell(
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = metrics.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    met = leaks.find_leaks(run, entries, split, same_dataset=other is one)
+    met = leaks.between(
+        run, other.cache, entries, split, same_dataset=other is one, pictures=False
+    )
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
@@ -240,8 +242,8 @@ def _cell(
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,
         "class_mapping": class_names.changed(one.classes, other.entries),
-        "clean": not met,
-        "shared_videos": sum(leak.startswith("content of ") for leak in met),
+        "clean": met.clean,
+        "shared_videos": len(met.identical),
     }
 
 

@@ -72,6 +72,7 @@ def between(
     entries: Sequence[Entry],
     split: str,
     *,
+    same_dataset: bool | None = None,
     groups: Mapping[str, str] | None = None,
     pictures: bool = True,
     most_bits: float = 4.0,
@@ -85,6 +86,7 @@ def between(
         cache: Features of the videos.
         entries: The videos.
         split: Which of the run's they are; validation is compared with train alone.
+        same_dataset: Whether names of recordings mean the same; None finds out.
         groups: Recordings by path, where they are not those of the run and of `entries`.
         pictures: Whether videos are looked at, where they are still there.
         most_bits: Of 64, by which those that look alike may differ.
@@ -93,7 +95,7 @@ def between(
     rows = [row for row in run.known_videos() if row["split"] in learned]
     groups = groups or {}
     names, mine = set(), {}
-    if is_same_dataset(run, cache):
+    if is_same_dataset(run, cache) if same_dataset is None else same_dataset:
         names = {groups.get(row["path"], row["group"]) for row in rows} - {""}
         mine = {entry.path: groups.get(entry.path, entry.group) for entry in entries}
     digests = {row["digest"] for row in rows}

@@ -310,19 +310,17 @@ def _write(
     )
     for row in (scores["clean"], scores["control"], *scores["conditions"]):
         row["condition"] = study.conditions[row["name"]]
-    found = leaks.find_leaks(
-        study.run,
-        study.entries,
-        config.split,
-        same_dataset=leaks.is_same_dataset(study.run, study.cache),
-    )
+    found = leaks.between(
+        study.run, study.cache, study.entries, config.split, pictures=False
+    ).as_dict()
     result = {
         "run": str(study.run.dir),
         "split": config.split,
         "videos": len(study.entries),
         "recordings": len({entry.group for entry in study.entries}),
         "grouped": dataset.knows_recordings(study.cache),
-        "leaks": found,
+        "leaks": found["leaks"],
+        "leak_counts": found["leak_counts"],
         **scores,
         "note": robust_scores.NOTE,
         "left_out": study.left_out,

@@ -107,7 +107,7 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
                 f"trust       NOT CLEAN: {name.upper()} has learned from some of these: "
                 f"{wording.leaked(result[name])}"
             )
-    points = [result[name]["operating_point"] for name in "ab"]
+    points = [result[name].get("operating_point") for name in "ab"]
     if all(points) and points[0] != points[1]:
         yield (
             f"trust       thresholds were put by {points[0]} and by {points[1]}: AUC compares the "

@@ -84,7 +84,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _trust_lines(result: dict[str, Any]) -> list[str]:
     if result["leaks"]:
-        found = wording.leaked(result["leaks"])
+        found = wording.leaked(result)
         return [f"trust       NOT CLEAN: the run has learned from {found}"]
     if result["split"] == "validation":
         return ["trust       epoch and threshold were chosen on these videos"]
