@@ -3,9 +3,9 @@
     python benchmarks/export.py RUN [--scope end-to-end] [--threads 1 2]
 
 Every format is exported and checked as the command does it. Then each file, in a process of its
-own, answers one clip after the other; the median is told. `keras` is `model.predict` on the same clip,
-which the others are held against. All formats take turns, so that a machine that changes its speed
-changes it for all.
+own, answers one clip again and again; the median is told. `keras` is `model.predict` on the same
+clip, which the others are held against. All formats take turns, so that a machine that changes its
+speed changes it for all.
 """
 
 import argparse
