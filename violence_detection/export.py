@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import conversion, files, parity, portable, progress
+from violence_detection import conversion, files, parity, progress
 from violence_detection.config import ExportConfig
 from violence_detection.errors import (
     ConfigError,
@@ -21,6 +21,7 @@ from violence_detection.errors import (
     ExportError,
     VideoError,
 )
+from violence_detection.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.isolation import Fresh
 from violence_detection.subject import Clip, Subject
 
@@ -80,9 +81,10 @@ def export(
         found = answers.compared(subject)
         tolerance = subject.format.TOLERANCES[config.precision]
         if past := parity.beyond(found, answers.away, tolerance):
+            nearer = "" if config.precision == "float32" else " (float32 is nearer)"
             raise ExportError(
-                f"An exported model must answer as the run does. Received: {past}; nothing was "
-                "kept"
+                f"An exported model must answer as the run does. Received: {past}{nearer}; "
+                "nothing was kept"
             )
         result = {
             "format": config.format,
@@ -287,7 +289,7 @@ class _Answers:
 
 def _by_class(answers: dict[str, np.ndarray]) -> np.ndarray:
     """float64 (1, K) of what a file gives by name."""
-    if portable.PROBABILITIES in answers:
-        return answers[portable.PROBABILITIES].astype(np.float64)
-    violent = answers[portable.PROBABILITY].astype(np.float64)
+    if PROBABILITIES in answers:
+        return answers[PROBABILITIES].astype(np.float64)
+    violent = answers[PROBABILITY].astype(np.float64)
     return np.concatenate([1 - violent, violent], axis=1)

@@ -143,7 +143,9 @@ def summed(
     shape = (-1, 1, 1) if axis == 1 else (-1, 1)
     total = None
     for index, weight in zip(indices, weights, strict=True):
-        part = ops.take(frames, index, axis) * ops.reshape(weight, shape)
+        # Absolute, which it is: OpenVINO would make one operation of a product and a sum, which
+        # rounds once where OpenCV rounds twice.
+        part = ops.abs(ops.take(frames, index, axis) * ops.reshape(weight, shape))
         total = part if total is None else total + part
     return total
 

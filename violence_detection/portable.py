@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import runtime
+from violence_detection.formats._format import PROBABILITIES, PROBABILITY
 
 if TYPE_CHECKING:
     import keras
 
-PROBABILITY, PROBABILITIES = "probability", "probabilities"
 _OWN = "violence_detection"
 _UNROLLED_STEPS = 64  # of more, converters take minutes
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from violence_detection import model, parts, portable
-from violence_detection.portable import PROBABILITIES, PROBABILITY
+from violence_detection.formats._format import PROBABILITIES, PROBABILITY
 
 FORMATS = parts.available("formats")
 HEADS = parts.available("heads")
@@ -106,13 +106,34 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
 # -- tflite in fewer bits
 
 
-@pytest.mark.parametrize(("precision", "within"), [("float16", 2e-3), ("int8", 0.1)])
-def test_fewer_bits_move_answers_a_little(precision, within, tmp_path):
-    built, clips = head("mean_pool")
-    expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
+@pytest.mark.parametrize(
+    ("precision", "outputs", "within"),
+    [("float16", 1, 2e-3), ("int8", 1, 0.1), ("int8", 3, 0.1)],
+)
+def test_fewer_bits_move_answers_a_little(precision, outputs, within, tmp_path):
+    built, clips = head("mean_pool", outputs=outputs)
+    expected = tempered_by_hand(np.array(built(clips)))
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    found = answers("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
-    assert 0 < np.abs(found - expected).max() < within
+    found = answers("tflite", built, clips, tmp_path, **asked)
+    off = np.abs(found[PROBABILITY] - (1 - expected[:, :1]))
+    assert 0 < off.max() < within
+    if outputs > 1:
+        np.testing.assert_allclose(found[PROBABILITIES].sum(1), 1, atol=1e-5)
+
+
+def test_what_eight_bits_move_all_answers_by_is_taken_back():
+    import tensorflow as tf
+
+    from violence_detection.formats import tflite
+
+    given = keras.Input((1,), name="given")
+    plain = keras.layers.Activation("sigmoid")(given)
+    model = keras.Model(given, {PROBABILITY: plain})
+    moved = tflite._shifted(model, np.float32([0.0, 0.75]))
+    logit = np.float32([[-3.0], [0.0], [2.0]])
+    np.testing.assert_allclose(
+        moved(logit)[PROBABILITY], tf.sigmoid(logit + 0.75), atol=1e-6
+    )
 
 
 # -- the portable model itself

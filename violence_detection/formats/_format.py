@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+PROBABILITY, PROBABILITIES = "probability", "probabilities"  # what a model gives
+
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 

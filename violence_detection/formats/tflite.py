@@ -14,6 +14,7 @@ from violence_detection.formats import _format, saved_model
 
 if TYPE_CHECKING:
     import keras
+    from ai_edge_litert.interpreter import Interpreter
 
 FILE = "model.tflite"
 TOLERANCES = {
@@ -23,8 +24,9 @@ TOLERANCES = {
 }
 UNROLLED = True
 # Of the operations with these names, convolutions and matrix products are computed in eight bits;
-# what finds the motion counts pixels, and a recurrence adds up its own errors.
-_COARSE = r"^(?!.*(lstm|gru)).*(backbone|classifier).*"
+# what finds the motion counts pixels, a recurrence adds up its own errors, and of the logits eight
+# bits would be the steps of the answer.
+_COARSE = r"^(?!.*(lstm|gru|logits)).*(backbone|classifier).*"
 _OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 
 
@@ -44,6 +46,31 @@ def write(
         precision: float16 keeps weights so.
         examples: Inputs that int8 finds its ranges by.
     """
+    content = _converted(model, precision)
+    if precision == "int8":
+        coarse = _in_int8(content, examples)
+        shift = np.mean(
+            _log_odds(content, examples) - _log_odds(coarse, examples), axis=0
+        )
+        content = _in_int8(_converted(_shifted(model, shift), precision), examples)
+    path.write_bytes(content)
+
+
+def load(path: Path, threads: int = 1) -> _format.Run:
+    """A function from one array to a dict of arrays."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    return _runner(Interpreter(model_path=str(path), num_threads=threads))
+
+
+def _runner(interpreter: "Interpreter") -> _format.Run:
+    run = interpreter.get_signature_runner(saved_model.SIGNATURE)
+    (name,) = run.get_input_details()
+    return lambda inputs: run(**{name: inputs})
+
+
+def _converted(model: "keras.Model", precision: str) -> bytes:
+    """The file's content, of a model that takes one clip; int8 is made of float32."""
     import keras
     import tensorflow as tf
 
@@ -62,30 +89,20 @@ def write(
         if precision == "float16":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
-        content = converter.convert()
-    if precision == "int8":
-        content = _in_int8(content, given.name, examples)
-    path.write_bytes(content)
+        return converter.convert()
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
-    """A function from one array to a dict of arrays."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
-    run = interpreter.get_signature_runner(saved_model.SIGNATURE)
-    (name,) = run.get_input_details()
-    return lambda inputs: run(**{name: inputs})
-
-
-def _in_int8(content: bytes, name: str, examples: Sequence[np.ndarray]) -> bytes:
+def _in_int8(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
     """The same file in eight bits, its ranges those of the examples.
 
     TensorFlow's own converter would quantise everything, and dies of a recurrence.
     """
+    from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.calibrator import CalibrationMode
 
+    signature = Interpreter(model_content=content).get_signature_list()
+    (name,) = signature[saved_model.SIGNATURE]["inputs"]
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that calibration takes memory
         made = quantizer.Quantizer(content)
@@ -102,3 +119,52 @@ def _in_int8(content: bytes, name: str, examples: Sequence[np.ndarray]) -> bytes
             mode=CalibrationMode.CALIBRATION_PROFILER_BASED,  # the other dies of empty tensors
         )
         return bytes(made.quantize(ranges).quantized_model)
+
+
+def _log_odds(content: bytes, examples: Sequence[np.ndarray]) -> np.ndarray:
+    """Logarithms of each class's answers, less the first one's, float64 (N, K)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = _runner(Interpreter(model_content=content))
+    rows = []
+    for example in examples:
+        answers = run(np.asarray(example))
+        violent = answers[_format.PROBABILITY]
+        both = np.concatenate([1 - violent, violent], axis=1)
+        rows.append(answers.get(_format.PROBABILITIES, both))
+    logs = np.log(np.clip(np.concatenate(rows).astype(np.float64), 1e-6, 1))
+    return logs - logs[:, :1]
+
+
+def _shifted(model: "keras.Model", shift: np.ndarray) -> "keras.Model":
+    """A model of which each class's logarithm is moved by a number.
+
+    Eight bits move all answers one way: what a head takes from how much features change from
+    frame to frame, their noise adds to.
+
+    Args:
+        model: From one array to probabilities by name.
+        shift: (K,).
+
+    Reference:
+        Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction,
+        2019, https://arxiv.org/abs/1906.04721 (section 4.2; here it is done at the end)
+    """
+    import keras
+
+    factors = np.exp(shift).astype(np.float32)
+    answers = model.output
+    if _format.PROBABILITIES in answers:
+        moved = answers[_format.PROBABILITIES] * factors
+        moved = moved / keras.ops.sum(moved, axis=-1, keepdims=True)
+        shifted = {
+            _format.PROBABILITY: 1 - moved[:, :1],
+            _format.PROBABILITIES: moved,
+        }
+    else:
+        violent = answers[_format.PROBABILITY] * float(factors[1])
+        shifted = {
+            _format.PROBABILITY: violent
+            / (violent + (1 - answers[_format.PROBABILITY]))
+        }
+    return keras.Model(model.input, shifted, name=model.name)
