@@ -13,8 +13,9 @@ import pytest
 from hypothesis import settings
 
 from violence_detection import files, isolation, progress, runtime
-from violence_detection.cache import Entry, FeatureCache, FeatureSpace
+from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.videos import SPLITS
 
 runtime.import_tensorflow()

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.cache import FeatureSpace
 from violence_detection.errors import ConfigError, WeightsError
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.frames import ClipReader
 
 SIZE, DIM, FPS = 32, 3, 12.0

@@ -19,7 +19,8 @@ SHELVES
 runtime locks provenance kept_folder peers schedule metrics operating segments alarms calibration
 delong paired canvas figures pages findings report fold_report progress child isolation
 normal videos splits pyav decoder seeking focus views pictures frames altering likeness sights
-inspection cache shards kept_splits known extractor worker altered cluster extraction features
+inspection feature_space cache shards kept_splits known extractor worker altered cluster extraction
+features
 packed dataset class_names batching model attention origin selection validation averaging
 training_step learner training_state recording profiling epochs training_run guards lesson
 model_card seeds training

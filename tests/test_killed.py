@@ -17,7 +17,7 @@ import sys
 import numpy as np
 from violence_detection import runtime
 runtime.import_tensorflow = lambda: None
-from violence_detection.cache import FeatureSpace
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import ClipReader
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import calibration, model, parts, portable, runtime
-from violence_detection.cache import FeatureSpace
 from violence_detection.compression import compress
 from violence_detection.errors import ExportError
 from violence_detection.extractor import check_weights, load_backbone
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.pictures import PictureMaker
 from violence_detection.runs import Run
 

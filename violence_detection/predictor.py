@@ -21,10 +21,10 @@ from violence_detection import (
 )
 from violence_detection.assembly import Assembly, Seen
 from violence_detection.attention import attention_of
-from violence_detection.cache import FeatureSpace
 from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.footage import Chunk, Ending, Reading
 from violence_detection.runs import Run
 from violence_detection.sources import Source
