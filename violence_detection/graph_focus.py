@@ -81,10 +81,10 @@ class GraphFocus:
         shape = (self._rows - high + 1, self._columns - wide + 1)
         full = ops.cast(held >= focus.NEARLY * most, "float32")
         count = ops.sum(full)
-        far = (1 - full) * 1e9
+        far = (1 - full) * 1e12
         for places in np.indices(shape).astype(np.float32):
-            middle = ops.sum(full * places) / count
-            far = far + ops.square(middle - places)
+            # From the middle, times their number: in whole numbers what is equally far is equal.
+            far = far + ops.square(count * places - ops.sum(full * places))
         # Not argmin: that of Keras looks at the sign of zeros, bit by bit.
         number = np.arange(far.shape[0] * far.shape[1], dtype=np.float32)
         nearest = ops.where(far <= ops.min(far), number.reshape(far.shape), 1e9)
