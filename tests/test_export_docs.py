@@ -64,6 +64,6 @@ def test_an_example_gives_the_runs_answer(name, run, tmp_path):
 
     (row,) = prediction.predict(
         str(run), [str(folder / "video.mp4")], PredictConfig(batch_size=8)
-    )
+    )["videos"]
     found = float(printed(EXAMPLES[name], folder))
     assert found == pytest.approx(row["probability"], abs=2e-3)
