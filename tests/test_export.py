@@ -139,7 +139,7 @@ def test_a_pruned_classifier_says_what_that_costs(run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["tflite", "onnx", "openvino"])
+@pytest.mark.parametrize("name", ["tflite", "openvino"])
 def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, name):
     found = exported(trained, tmp_path, format=name)
     assert found["max_abs_difference"] <= 1e-3

@@ -148,17 +148,17 @@ class GraphFocus:
         wide = graph_resize.summed(
             frames,
             [chosen(table) + place.left for table in columns.indices],
-            [chosen(table) for table in columns.weights],
+            [ops.reshape(chosen(table), (to, 1)) for table in columns.weights],
             axis=2,
         )
         at = [chosen(table) + place.top for table in rows.indices]
-        shares = [chosen(table) for table in rows.weights]
+        shares = [ops.reshape(chosen(table), (to, 1, 1)) for table in rows.weights]
         finish = np.float32([graph_resize.finish(*size, square) for size in sizes])
         scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
         mean = ops.round(graph_resize.summed(wide, at, shares, axis=1) * scale + nudge)
         between = graph_resize.interpolated(
             [ops.take(wide, one, 1) for one in at[:2]],
-            [ops.reshape(one, (to, 1, 1)) for one in shares[:2]],
+            shares,
         )
         is_between = np.array([way == graph_resize.BETWEEN for way in ways])
         return ops.where(chosen(is_between), between, mean)

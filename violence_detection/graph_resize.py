@@ -116,12 +116,15 @@ def resized(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTen
     height, width = frames.shape[1:3]
     how = way(height, width, to)
     rows, columns = taps(height, to[0], how), taps(width, to[1], how)
-    wide = summed(frames, *columns, axis=2)
+    # In NumPy: a tensor that is made here would be an input of an exported graph.
+    shares = rows.weights[..., None, None]
+    wide = summed(frames, columns.indices, columns.weights[..., None], axis=2)
     if how == BETWEEN:
         kept = [ops.take(wide, indices, 1) for indices in rows.indices]
-        return interpolated(kept, [one.reshape(-1, 1, 1) for one in rows.weights])
+        return interpolated(kept, list(shares))
     scale, nudge = finish(height, width, to)
-    return ops.round(summed(wide, *rows, axis=1) * np.float32(scale) + nudge)
+    mean = summed(wide, rows.indices, shares, axis=1)
+    return ops.round(mean * np.float32(scale) + nudge)
 
 
 def summed(
@@ -135,17 +138,17 @@ def summed(
 
     Args:
         frames: float32 (n, H, W, C).
-        indices, weights: K of (S,).
+        indices: K of (S,).
+        weights: K of what fits beside them, (S, 1, 1) or (S, 1).
         axis: Along which S takes the place of the size.
     """
     from keras import ops
 
-    shape = (-1, 1, 1) if axis == 1 else (-1, 1)
     total = None
     for index, weight in zip(indices, weights, strict=True):
         # Absolute, which it is: OpenVINO would make one operation of a product and a sum, which
         # rounds once where OpenCV rounds twice.
-        part = ops.abs(ops.take(frames, index, axis) * ops.reshape(weight, shape))
+        part = ops.abs(ops.take(frames, index, axis) * weight)
         total = part if total is None else total + part
     return total
 

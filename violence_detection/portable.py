@@ -99,6 +99,7 @@ def taken_apart(model: "keras.Model", inputs: "keras.KerasTensor") -> Any:
 def _called(layer: Any, *arguments: Any, **words: Any) -> Any:
     import keras
 
+    arguments = tuple(map(_constant, arguments))
     layers = keras.layers
     dropouts = (layers.Dropout, layers.SpatialDropout1D, layers.SpatialDropout2D)
     if isinstance(layer, dropouts):
@@ -115,6 +116,12 @@ def _called(layer: Any, *arguments: Any, **words: Any) -> Any:
     if getattr(layer, "activation", None) is keras.activations.gelu:
         return _gelu(layer, arguments[0])
     return layer(*arguments, **words)
+
+
+def _constant(value: Any) -> Any:
+    """An argument; a tensor with numbers in it, which would become an input of an exported graph,
+    as an array."""
+    return value.numpy() if hasattr(value, "numpy") else value
 
 
 def _standardised(layer: Any, values: Any) -> Any:

@@ -172,3 +172,35 @@ def test_an_ensemble_answers_the_mean_of_its_members():
         for member in members
     ]
     np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)
+
+
+def lifted(model: keras.Model) -> list[str]:
+    """What a graph of the model takes beside its input and its weights."""
+    import tensorflow as tf
+
+    signature = [tf.TensorSpec(model.input_shape, model.input.dtype)]
+    graph = tf.function(lambda x: model(x, training=False), input_signature=signature)
+    captured = graph.get_concrete_function().captured_inputs
+    return [one.name for one in captured if one.dtype != tf.resource]
+
+
+@pytest.mark.parametrize("of", ["transformer", "bilstm_attention"])
+def test_constants_of_a_head_are_in_its_graph(of):
+    built, _ = head(of)
+    assert not lifted(portable.classifier(built, temperature=1.7, unrolled=False))
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet", "resnet50", "efficientnetb0"])
+def test_constants_of_a_backbone_are_in_its_graph(backbone):
+    from violence_detection.end_to_end import _encoder
+
+    part = parts.module("backbones", backbone)
+    assert not lifted(_encoder(part.build(frame_size=32, weights=None)))
+
+
+@pytest.mark.parametrize("size", [(48, 64), (20, 24), (33, 50)])
+def test_constants_of_a_resize_are_in_its_graph(size):
+    from violence_detection import graph_resize
+
+    frames = keras.Input(batch_shape=(2, *size, 3), dtype="float32")
+    assert not lifted(keras.Model(frames, graph_resize.resized(frames, (32, 32))))

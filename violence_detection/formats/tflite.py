@@ -23,10 +23,10 @@ TOLERANCES = {
     "int8": _format.COARSE,
 }
 UNROLLED = True
-# Of the operations with these names, convolutions and matrix products are computed in eight bits;
-# what finds the motion counts pixels, a recurrence adds up its own errors, and of the logits eight
-# bits would be the steps of the answer.
-_COARSE = r"^(?!.*(lstm|gru|logits)).*(backbone|classifier).*"
+# Convolutions and matrix products with these names are computed in eight bits: nearly all of the
+# work and of the weights. What finds the motion counts pixels, a recurrence adds up its own errors,
+# and of what is near the logits eight bits would be the steps of the answer.
+_COARSE = r".*(backbone|projection).*"
 _OPERATIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 
 
