@@ -1,7 +1,7 @@
 """ONNX, for onnxruntime and what else reads it."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,7 @@ def write(
         graph, _ = tf2onnx.convert.from_function(
             function, input_signature=[signature], opset=_OPSET
         )
+    _fill_constants(graph.graph, function)
     _name_outputs(graph.graph, names)
     onnx.checker.check_model(graph)
     onnx.save_model(graph, path)
@@ -70,6 +71,19 @@ def load(path: Path, threads: int = 1) -> _format.Run:
     return lambda inputs: dict(
         zip(names, session.run(names, {given: inputs}), strict=True)
     )
+
+
+def _fill_constants(graph: "onnx.GraphProto", function: Callable) -> None:
+    """Put the constants into the file that tf2onnx (1.17) has made inputs of."""
+    import tensorflow as tf
+    from onnx import numpy_helper
+
+    nodes = function.get_concrete_function().graph.as_graph_def().node
+    constants = {f"{node.name}:0": node for node in nodes if node.op == "Const"}
+    for asked in [one for one in graph.input if one.name in constants]:
+        value = tf.make_ndarray(constants[asked.name].attr["value"].tensor)
+        graph.initializer.append(numpy_helper.from_array(value, asked.name))
+        graph.input.remove(asked)
 
 
 def _name_outputs(graph: "onnx.GraphProto", names: Sequence[str]) -> None:
