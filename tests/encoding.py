@@ -1,6 +1,8 @@
 """Videos as cameras and phones write them, encoded by PyAV: B-frames, long groups, any rate."""
 
-from collections.abc import Iterable
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -31,7 +33,11 @@ def encode(
     width, height = size
     down, across = np.mgrid[:height, :width]
     # Without bitexact, Matroska gets a random number.
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+    options_of_file = {"fflags": "+bitexact"}
+    with (
+        _same_priority(),
+        av.open(str(path), "w", options=options_of_file) as container,
+    ):
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.time_base = Fraction(1, fps)
@@ -51,6 +57,17 @@ def encode(
             container.mux(track.encode(_tone(0.9 * frames / fps)))
             container.mux(track.encode(None))
     return path
+
+
+@contextlib.contextmanager
+def _same_priority() -> Iterator[None]:
+    """SVT-AV1 makes a thread of root's real-time, and all that it starts: whatever waits actively
+    then, as BLAS does, stops the machine."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, policy, priority)
 
 
 def _tone(duration_s: float) -> av.AudioFrame:

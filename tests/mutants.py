@@ -170,7 +170,7 @@ KINDS: dict[str, Callable] = {
 
 
 def draw_sources(folder: Path) -> dict[str, bytes]:
-    """A clip of each kind of file, by name; to the bit the same each time."""
+    """A clip of each kind of file, by name; nearly always the same to the bit."""
     for name, codec in _BY_OPENCV.items():
         draw_video(folder / name, frames=FRAMES, fps=FPS, codec=codec)
     for name, settings in _BY_PYAV.items():

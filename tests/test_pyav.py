@@ -1,6 +1,7 @@
 """PyAV gives the frames and times that OpenCV gives, and reads what OpenCV cannot."""
 
 import importlib.metadata
+import os
 import struct
 import sys
 from pathlib import Path
@@ -202,6 +203,10 @@ def test_a_codec_that_opencv_lacks_is_read(av1, tmp_path):
     _, drawn = read(by_pyav(encode(tmp_path / "same.mp4", frames=40, crf=10)))
     apart = np.abs(np.subtract(frames, drawn, dtype=float)).mean((1, 2, 3))
     assert apart.max() < 10
+
+
+def test_drawing_it_leaves_this_process_its_priority(av1):
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_a_clip_and_a_part_of_it_are_made_of_it(av1):
