@@ -64,6 +64,19 @@ def dataset_dir(tmp_path: Path) -> Path:
     return root
 
 
+LONG = (
+    "test_demo test_backbones test_equal_devices test_cross_validation test_training_run "
+    "test_export_docs test_tuning test_features test_export test_cli test_cluster "
+    "test_several_machines test_training_step test_seeds"
+).split()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first: at the end no process waits for another's."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Two virtual CPUs, so that tests can train over replicas in this process; and Ctrl-C is
     heard, also where the tests were started in the background."""

@@ -430,7 +430,7 @@ def test_a_fold_whose_process_is_killed_is_learned_again(whole, features_dir, tm
     check_same(tmp_path, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(
     whole, features_dir, tmp_path
 ):

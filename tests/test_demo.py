@@ -14,7 +14,7 @@ from violence_detection.errors import ConfigError
 @pytest.mark.slow
 def test_the_demo_learns_motion_that_the_mean_picture_does_not_tell(tmp_path):
     ran = CliRunner().invoke(
-        main, ["demo", "--output", str(tmp_path / "demo"), "--json"]
+        main, ["demo", "--output", str(tmp_path / "demo"), "--clips", "200", "--json"]
     )
     assert ran.exit_code == 0
     result = json.loads(ran.stdout)

@@ -57,7 +57,7 @@ def sources(tmp_path_factory) -> dict[str, bytes]:
 
 @pytest.fixture(
     scope="module",
-    params=[FEW, pytest.param(ALL, marks=pytest.mark.slow)],
+    params=[FEW, pytest.param(ALL, marks=pytest.mark.thorough)],
     ids=["few", "all"],
 )
 def extracted(request, sources, tmp_path_factory) -> Extracted:

@@ -164,9 +164,26 @@ def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeyp
     )
 
 
+_REPLICAS, _MIXED = {"virtual_devices": 2}, {"mixed_precision": True}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("asked", [{"virtual_devices": 2}, {"mixed_precision": True}])
-@pytest.mark.parametrize("average", [{}, {"swa_fraction": 0.5}, {"ema_decay": 0.9}])
+@pytest.mark.parametrize(
+    ("asked", "average"),
+    [
+        (_REPLICAS, {"swa_fraction": 0.5}),
+        (_MIXED, {"ema_decay": 0.9}),
+        *(
+            pytest.param(asked, average, marks=pytest.mark.thorough)
+            for asked, average in (
+                (_REPLICAS, {}),
+                (_REPLICAS, {"ema_decay": 0.9}),
+                (_MIXED, {}),
+                (_MIXED, {"swa_fraction": 0.5}),
+            )
+        ),
+    ],
+)
 def test_attention_is_drawn_of_every_kind_of_training(
     features_dir, tmp_path, asked, average
 ):

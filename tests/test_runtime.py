@@ -135,3 +135,16 @@ def test_importing_tensorflow_prints_nothing():
     code = "from violence_detection import runtime; runtime.import_tensorflow()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.slow
+def test_importing_tensorflow_leaves_out_what_is_not_used_and_can_be_had_later():
+    code = """
+import sys
+from violence_detection import runtime
+runtime.import_tensorflow()
+assert not {"sklearn", "matplotlib"} & set(sys.modules)
+import matplotlib.figure, sklearn.linear_model
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

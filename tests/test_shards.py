@@ -47,13 +47,14 @@ def test_other_specs_are_refused(spec):
         Shard.parse(spec)
 
 
-def entered(context) -> threading.Event:
-    """Enter a context in another thread, and leave it; set when it was entered."""
+def been_in(context) -> threading.Event:
+    """Enter a context in another thread, and leave it; set when it was left."""
     event = threading.Event()
 
     def enter():
         with context:
-            event.set()
+            pass
+        event.set()
 
     threading.Thread(target=enter, daemon=True).start()
     return event
@@ -64,7 +65,7 @@ ONE, TWO = Shard(1, 2), Shard(2, 2)
 
 def test_two_shards_work_at_the_same_time(tmp_path):
     with shards.sharing(tmp_path, ONE):
-        assert entered(shards.sharing(tmp_path, TWO)).wait(10)
+        assert been_in(shards.sharing(tmp_path, TWO)).wait(10)
         with shards.merging(tmp_path) as busy:
             assert busy == {"1-of-2"}
     with shards.merging(tmp_path) as busy:
@@ -83,7 +84,7 @@ def test_two_shards_work_at_the_same_time(tmp_path):
 )
 def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
     with holder(tmp_path):
-        event = entered(waiter(tmp_path))
+        event = been_in(waiter(tmp_path))
         time.sleep(0.3)
         assert not event.is_set()
     assert event.wait(10)

@@ -259,7 +259,11 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
             "--augment mixup+jitter+noise --head linear(dropout=0.3)",
             (5, 25),
         ),
-        ("--virtual-devices 2 --swa-fraction 0.5 --gradient-accumulation 2", (45,)),
+        pytest.param(
+            "--virtual-devices 2 --swa-fraction 0.5 --gradient-accumulation 2",
+            (45,),
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, flags, kills):

@@ -268,7 +268,11 @@ PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sent", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+    ("sent", "status"),
+    [
+        (signal.SIGKILL, -signal.SIGKILL),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
+    ],
 )
 def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--json"]

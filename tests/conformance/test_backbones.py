@@ -16,7 +16,16 @@ from violence_detection.extractor import load_backbone
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 NAMES = parts.available("backbones")
-QUICK = ("mobilenet",)  # which the quick tests build; others, and any new one, are slow
+QUICK = ("mobilenet",)  # which the quick tests build
+# Which are built by all tests but the quick ones, as is any new one; of others a relative is.
+THOROUGH = (
+    "densenet121",
+    "efficientnetv2b0",
+    "inceptionv3",
+    "vgg16",
+    "vgg19",
+    "xception",
+)
 
 
 def caffe(pictures: np.ndarray) -> np.ndarray:
@@ -52,11 +61,15 @@ PLAIN = {
 }
 
 
+def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    if name in QUICK:
+        return ()
+    return (pytest.mark.thorough if name in THOROUGH else pytest.mark.slow,)
+
+
 @pytest.fixture(
     scope="module",  # all tests of one backbone, then all of the next: it is built once
-    params=[
-        pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in NAMES
-    ],
+    params=[pytest.param(name, marks=marks_of(name)) for name in NAMES],
 )
 def each(request) -> str:
     """The name of each backbone on the shelf."""
@@ -143,9 +156,7 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network = parts.module("backbones", each).build(
-        frame_size=size_of(each), weights=None
-    )
+    network, _ = built(each)
     pictures = pictures_of(size_of(each))
     plain = plain_copy(each, network)
     expected = np.array(plain(PLAIN[each][1](pictures), training=False))
