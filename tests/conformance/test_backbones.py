@@ -156,7 +156,9 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network, _ = built(each)
+    network = parts.module("backbones", each).build(
+        frame_size=size_of(each), weights=None
+    )
     pictures = pictures_of(size_of(each))
     plain = plain_copy(each, network)
     expected = np.array(plain(PLAIN[each][1](pictures), training=False))
