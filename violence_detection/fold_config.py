@@ -7,9 +7,8 @@ from typing import Any
 
 from violence_detection import files
 from violence_detection.config import (
-    CheckConfig,
+    EvaluateConfig,
     ExtractConfig,
-    FeatureConfig,
     TrainConfig,
 )
 from violence_detection.errors import ConfigError
@@ -54,21 +53,9 @@ class CrossValidateConfig(TrainConfig):
     both: bool = option(
         False, "Do both, grouped and random, and show them side by side."
     )
-    group_pattern: str | None = same_as(
-        FeatureConfig,
-        "group_pattern",
-        "Regular expression on a video's path, whose first group (or match) names the recording, "
-        "in place of what the features say.",
-    )
-    group_near_duplicates: bool = option(
-        False,
-        "Take recordings of which videos look alike for one.",
-    )
-    near_bits: float = same_as(
-        CheckConfig,
-        "near_bits",
-        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
-    )
+    group_pattern: str | None = same_as(EvaluateConfig, "group_pattern")
+    group_near_duplicates: bool = same_as(EvaluateConfig, "group_near_duplicates")
+    near_bits: float = same_as(EvaluateConfig, "near_bits")
     pictures: bool = option(
         True,
         "Look at the videos, where they are still there, for near-duplicates and for the baselines "

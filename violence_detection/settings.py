@@ -95,10 +95,12 @@ def option(default: Any, help: str, **rule: Any) -> Any:
     return dataclasses.field(default=default, metadata={"rule": Rule(help, **rule)})
 
 
-def same_as(config: type, name: str, help: str) -> Any:
-    """A field with the default and range of another config's, and a help of its own."""
+def same_as(config: type, name: str, help: str | None = None) -> Any:
+    """A field with the default and range of another config's; its help too, where none is given."""
     field = _fields(config)[name]
-    rule = dataclasses.replace(field.metadata["rule"], help=help)
+    rule = field.metadata["rule"]
+    if help is not None:
+        rule = dataclasses.replace(rule, help=help)
     return dataclasses.field(default=field.default, metadata={"rule": rule})
 
 
