@@ -136,8 +136,7 @@ def _pictures(
     if make.focused:
         cut = GraphFocus(given.height, given.width)
         every = range(0, given.frames, focus.EVERY)
-        looked_at = ops.cast(_taken(frames, list(every)), "float32")
-        place = cut.place(looked_at)
+        place = cut.place(_taken(frames, list(every)))
     streams = []
     for number, stream in enumerate(make.streams):
         if stream.in_graph is None:
@@ -159,7 +158,7 @@ def _pictures(
             if used == list(range(given.frames))
             else ops.take(frames, np.array(used, np.int32), 0)
         )
-        kept = stream.in_graph.prepare(ops.cast(taken, "float32"), squeezed)
+        kept = stream.in_graph.prepare(taken, squeezed)
         at_offsets = [
             _taken(kept, [used.index(these[offset]) for these in of_pictures])
             for offset in range(len(stream.offsets))

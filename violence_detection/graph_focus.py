@@ -41,7 +41,7 @@ class GraphFocus:
         """Where 80% of the motion is.
 
         Args:
-            frames: float32 (n, H, W, 3) RGB, those that are looked at.
+            frames: uint8 (n, H, W, 3) RGB, those that are looked at.
         """
         from keras import ops
 
@@ -129,7 +129,7 @@ class GraphFocus:
         """Frames cut to a place and brought to a square by area, rounded.
 
         Args:
-            frames: float32 (n, H, W, C), whole numbers in [0, 255].
+            frames: uint8 or float32 (n, H, W, C), whole numbers in [0, 255].
             place: Where to cut them.
             to: S.
 
@@ -145,23 +145,24 @@ class GraphFocus:
             _tables([size[axis] for size in sizes], ways, to) for axis in (0, 1)
         )
         chosen = functools.partial(ops.take, indices=place.side, axis=0)
-        wide = graph_resize.summed(
+        channels = frames.shape[3]
+        lines = graph_resize.across(
             frames,
             [chosen(table) + place.left for table in columns.indices],
-            [ops.reshape(chosen(table), (to, 1)) for table in columns.weights],
-            axis=2,
+            [chosen(np.repeat(table, channels, -1)) for table in columns.weights],
         )
         at = [chosen(table) + place.top for table in rows.indices]
-        shares = [ops.reshape(chosen(table), (to, 1, 1)) for table in rows.weights]
+        shares = [ops.reshape(chosen(table), (to, 1)) for table in rows.weights]
         finish = np.float32([graph_resize.finish(*size, square) for size in sizes])
         scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
-        mean = ops.round(graph_resize.summed(wide, at, shares, axis=1) * scale + nudge)
+        mean = ops.round(graph_resize.down(lines, at, shares) * scale + nudge)
         between = graph_resize.interpolated(
-            [ops.take(wide, one, 1) for one in at[:2]],
+            [ops.take(lines, one, 1) for one in at[:2]],
             shares,
         )
         is_between = np.array([way == graph_resize.BETWEEN for way in ways])
-        return ops.where(chosen(is_between), between, mean)
+        squeezed = ops.where(chosen(is_between), between, mean)
+        return ops.reshape(squeezed, (-1, to, to, channels))
 
 
 def _tables(lengths: list[int], ways: list[int], to: int) -> graph_resize.Taps:

@@ -51,8 +51,8 @@ class InGraph:
     """`prepare` and `combine` on Keras' tensors; float32, whole numbers in [0, 255].
 
     Attributes:
-        prepare: From frames (n, H, W, 3) RGB, and a function that brings frames of any channels
-            to (n, S, S, C), to what is kept of them.
+        prepare: From frames uint8 (n, H, W, 3) RGB, and a function that brings frames of any
+            channels to (n, S, S, C), to what is kept of them.
         combine: The pictures (T, S, S, 3), from what is kept at each of the offsets.
     """
 
@@ -66,7 +66,8 @@ def squeeze(frame: np.ndarray, size: int) -> np.ndarray:
 
 
 def grey_in_graph(frames):
-    """RGB float32 (n, H, W, 3), whole numbers, to grey levels as OpenCV has them, (n, H, W, 1)."""
+    """RGB (n, H, W, 3), whole numbers, to grey levels as OpenCV has them, float32 (n, H, W, 1)."""
     from keras import ops
 
+    frames = ops.cast(frames, "float32")
     return ops.floor((ops.matmul(frames, _GREY) + 2.0**14) * 2.0**-15)
