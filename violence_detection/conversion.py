@@ -171,7 +171,7 @@ def write(path: Path, examples: Sequence[Path]) -> dict[str, Any]:
 
     Args:
         path: Of the file, or the folder.
-        examples: Arrays in files, that int8 is calibrated on.
+        examples: Arrays in files, that fewer bits are calibrated on.
 
     Returns:
         Names, shapes and types of what goes in and comes out.

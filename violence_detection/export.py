@@ -181,7 +181,7 @@ def _written(home: Fresh, subject: Subject, path: Path) -> dict[str, Any]:
     log.info(f"Converting to {subject.config.format}")
     with tempfile.TemporaryDirectory() as scratch:
         examples = []
-        if subject.config.precision == "int8":
+        if subject.config.precision != "float32":
             for clip in _readable(subject, home, _EXAMPLES):
                 examples.append(Path(scratch, f"{len(examples)}.npy"))
                 np.save(examples[-1], clip.inputs)

@@ -1,5 +1,7 @@
 """What every export format promises: the same answers, in a file that its own software opens."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -118,6 +120,55 @@ def test_fewer_bits_move_answers_a_little(precision, outputs, within, tmp_path):
     assert 0 < off.max() < within
     if outputs > 1:
         np.testing.assert_allclose(found[PROBABILITIES].sum(1), 1, atol=1e-5)
+
+
+def drawn_network() -> keras.Model:
+    """Named as a backbone and what follows it are: two convolutions, one by depth, and two
+    matrices, of which one is tiny."""
+    frames = keras.Input((8, 8, 4), name="frames")
+    hidden = frames
+    for number, filters in enumerate((4, 16), 1):
+        hidden = keras.layers.Conv2D(filters, 3, name=f"backbone_{number}")(hidden)
+    hidden = keras.layers.DepthwiseConv2D(3, name="backbone_3")(hidden)
+    hidden = keras.layers.GlobalAveragePooling2D()(hidden)
+    hidden = keras.layers.Dense(16, name="projection")(hidden)
+    answer = keras.layers.Dense(1, activation="sigmoid", name="logits")(hidden)
+    return keras.Model(frames, {PROBABILITY: answer})
+
+
+def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_float():
+    from violence_detection.formats import tflite
+
+    operations = tflite._operations(tflite._converted(drawn_network()))
+    named = {
+        re.search(r"backbone_\d|projection|logits", one.name): one for one in operations
+    }
+    named = {found[0]: one for found, one in named.items() if found and one.weights}
+    assert {name: (one.weights, one.products) for name, one in named.items()} == {
+        "backbone_1": (36 * 4, 36 * 4 * 36),
+        "backbone_2": (36 * 16, 36 * 16 * 16),
+        "backbone_3": (9 * 16, 9 * 16 * 4),
+        "projection": (16 * 16, 16 * 16),
+        "logits": (16, 16),
+    }
+    # The first is more than a quarter of the products; a third of it would be less.
+    every = list(named.values())
+    assert tflite._coarse(every) == every[:-1]
+    later = [every[0]._replace(products=every[0].products // 3), *every[1:]]
+    assert tflite._coarse(later) == later[1:-1]
+
+
+def test_float16_keeps_large_matrices_so_and_computes_in_float32():
+    from ai_edge_litert import schema_py_generated as schema
+
+    from violence_detection.formats import tflite
+
+    made = tflite._in_float16(tflite._converted(drawn_network()), ())
+    (graph,) = schema.ModelT.InitFromPackedBuf(made, 0).subgraphs
+    halved = [one for one in graph.tensors if one.type == schema.TensorType.FLOAT16]
+    assert sorted(int(np.prod(one.shape)) for one in halved) == [144, 256, 576]
+    computed = {graph.tensors[one.outputs[0]].type for one in graph.operators}
+    assert computed == {schema.TensorType.FLOAT32}
 
 
 def test_what_eight_bits_move_all_answers_by_is_taken_back():
