@@ -143,6 +143,15 @@ def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
             assert ours[name] == pytest.approx(theirs[name], rel=0.02)
 
 
+# Without alpha=auto, which corrects for the classes where their weights do not.
+PLAIN = {"labels": "uneven", "loss": "focal(alpha=none)"}
+
+
+@pytest.fixture(scope="module")
+def plain(features, tmp_path_factory):
+    return trained(1, features, tmp_path_factory.mktemp("plain"), **PLAIN)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
@@ -164,11 +173,9 @@ def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
     ],
     ids=str,
 )
-def test_what_is_asked_for_changes_what_is_learned(asked, features, tmp_path):
-    # Without alpha=auto, which corrects for the classes where their weights do not.
-    plain = {"labels": "uneven", "loss": "focal(alpha=none)"}
-    _, weights, shown, _ = trained(1, features, tmp_path, **plain)
-    _, others, others_shown, _ = trained(1, features, tmp_path, **plain | asked)
+def test_what_is_asked_for_changes_what_is_learned(asked, plain, features, tmp_path):
+    _, weights, shown, _ = plain
+    _, others, others_shown, _ = trained(1, features, tmp_path, **PLAIN | asked)
     assert moved(shown, others_shown) > 1e-4
     if asked.keys() & {"ema_decay", "swa_fraction"}:  # only what is shown
         np.testing.assert_array_equal(weights, others)

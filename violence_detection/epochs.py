@@ -144,6 +144,9 @@ class Trainer:
                     # Nobody leaves at a tick before the chief has saved the epoch.
                     over = self.peers.of_chief(self._is_over())
                     tick()
+            if self.peers.is_chief and self._keeps_the_last():
+                with self.average.shown():
+                    save_classifier(self.classifier, self.run.model_path)
         finally:
             with self.average.shown():
                 self._watch.on_train_end()
@@ -253,19 +256,20 @@ class Trainer:
 
     # -- what stays
 
+    def _keeps_the_last(self) -> bool:
+        """Whether the last epoch is kept, which is saved once it is known to be that."""
+        averages = isinstance(self.average, StochasticAverage)
+        return self.config.monitor == "none" or (averages and self.average.has_begun)
+
     def _keep_models(self, row: dict[str, Any]) -> None:
         epoch, monitor = row["epoch"], self.config.monitor
         losses = self.validation.losses
         if monitor in ("val_auc", "val_accuracy"):
             losses = np.array([-(row[monitor] or 0.0)])
-        keep = self.selection.offer(epoch, losses)
-        averaged = (
-            isinstance(self.average, StochasticAverage) and self.average.has_begun
-        )
-        if averaged or monitor == "none":
+        better = self.selection.offer(epoch, losses)
+        if self._keeps_the_last():
             self.selection.kept_epoch = epoch
-            keep = True
-        if keep:
+        elif better:
             save_classifier(self.classifier, self.run.model_path)
         every = self.config.checkpoint_epochs
         if every and epoch % every == 0:
