@@ -190,3 +190,39 @@ def test_dark_is_dark_and_light_is_light(seen):
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     red = int(colour.removeprefix("rgb(").split(",")[0])
     assert (red < 60) is dark
+
+
+# -- annotated videos
+
+
+@pytest.mark.parametrize("encoder", ["pyav", "opencv"])
+def test_an_annotated_video_plays(encoder, browser, tmp_path):
+    """H.264 with sound where PyAV is installed, else VP9 without."""
+    pytest.importorskip("av")
+    from test_annotation import STORY, annotate, with_sound
+
+    source = with_sound(tmp_path / "a.mp4", seconds=3)
+    *_, frames = annotate(source, tmp_path / "out.mp4", STORY, encoder)
+    assert frames == 36
+    page = browser.new_page()
+    (tmp_path / "page.html").write_text('<video muted src="out.mp4"></video>')
+    page.goto((tmp_path / "page.html").as_uri())
+    played = page.evaluate(
+        """async () => {
+          const video = document.querySelector('video');
+          const ended = new Promise((done, failed) => {
+            video.onended = done;
+            video.onerror = () => failed(video.error.message);
+          });
+          await video.play();
+          await ended;
+          return {width: video.videoWidth, height: video.videoHeight, at: video.currentTime,
+                  seen: video.getVideoPlaybackQuality().totalVideoFrames,
+                  heard: video.webkitAudioDecodedByteCount > 0};
+        }"""
+    )
+    page.close()
+    assert played["at"] == pytest.approx(3.0, abs=0.2)
+    assert (played["width"], played["height"] > 48) == (64, True)
+    assert played["seen"] > 1
+    assert played["heard"] == (encoder == "pyav")
