@@ -165,6 +165,17 @@ def test_a_folder_is_made_and_the_probe_leaves_nothing(tmp_path):
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
+def test_where_nothing_can_be_written_the_probe_leaves_nothing(tmp_path, monkeypatch):
+    def full(path, _):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ViolenceDetectionError, match="the disk is full"):
+        files.ensure_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_keeps_the_letters_of_every_language(tmp_path):
     files.write_json(tmp_path / "x.json", {"Straße": "暴力"})
     text = (tmp_path / "x.json").read_text(encoding="utf-8")
