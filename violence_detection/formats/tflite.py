@@ -130,18 +130,18 @@ def _operations(content: bytes) -> list[_Operation]:
         if not name.startswith("_")
     }
     read = schema.ModelT.InitFromPackedBuf(content, 0)
-    (graph,) = read.subgraphs
     found = []
-    for one in graph.operators:
-        kind = kinds[read.operatorCodes[one.opcodeIndex].builtinCode]
-        given = graph.tensors[one.outputs[0]]
-        weights = products = 0
-        if kind in _MULTIPLYING:
-            shape = graph.tensors[one.inputs[1]].shape
-            weights = int(np.prod(shape))
-            channels = shape[-1] if kind == "DEPTHWISE_CONV_2D" else shape[0]
-            products = int(np.prod(given.shape)) * weights // int(channels)
-        found.append(_Operation(kind, given.name.decode(), weights, products))
+    for graph in read.subgraphs:
+        for one in graph.operators:
+            kind = kinds[read.operatorCodes[one.opcodeIndex].builtinCode]
+            made = graph.tensors[one.outputs[0]]
+            weights = products = 0
+            if kind in _MULTIPLYING:
+                shape = graph.tensors[one.inputs[1]].shape
+                weights = int(np.prod(shape))
+                channels = shape[-1] if kind == "DEPTHWISE_CONV_2D" else shape[0]
+                products = int(np.prod(made.shape)) * weights // int(channels)
+            found.append(_Operation(kind, made.name.decode(), weights, products))
     return found
 
 
