@@ -357,3 +357,10 @@ def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
 )
 def test_a_rate_with_nothing_to_rate_is_named(confusion, names):
     assert evaluation.undefined_rates(confusion, ["calm", "fight"]) == names
+
+
+def test_settings_of_which_one_would_do_nothing_are_refused():
+    with pytest.raises(ConfigError, match="`blur_faces` must come with frames"):
+        EvaluateConfig(blur_faces=True, frames=False)
+    with pytest.raises(ConfigError, match="must come with pictures"):
+        EvaluateConfig(group_near_duplicates=True, pictures=False)

@@ -55,8 +55,9 @@ class EvaluateConfig(Config):
     )
     pictures: bool = option(
         True,
-        "Look at the videos, where they are still there, for errors by brightness and resolution "
-        "and for the baselines that see; it decodes each once, and keeps what it saw.",
+        "Look at the videos, where they are still there, for near-duplicates on both sides, for "
+        "errors by brightness and resolution, and for the baselines that see; it decodes each "
+        "once, and keeps what it saw.",
     )
     bootstrap: int = option(
         2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
@@ -75,11 +76,6 @@ class EvaluateConfig(Config):
         CheckConfig,
         "near_bits",
         "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
-    )
-    pictures: bool = option(
-        True,
-        "Look at the videos, where they are still there, for near-duplicates on both sides; it "
-        "decodes each once.",
     )
     operating_point: str | None = option(
         None,
@@ -107,6 +103,10 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.blur_faces and not self.frames:
+            raise ConfigError(
+                "`blur_faces` must come with frames. Received: frames=False"
+            )
         resolve_weights(self)
         if self.group_near_duplicates and not self.pictures:
             raise ConfigError(
