@@ -32,7 +32,7 @@ _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 _ALONE = _ON_CPU | dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
-_EXAMPLES = 24  # clips that int8 is calibrated on
+_EXAMPLES = 24  # clips that fewer bits are calibrated on
 
 
 def export(
@@ -185,6 +185,11 @@ def _written(home: Fresh, subject: Subject, path: Path) -> dict[str, Any]:
             for clip in _readable(subject, home, _EXAMPLES):
                 examples.append(Path(scratch, f"{len(examples)}.npy"))
                 np.save(examples[-1], clip.inputs)
+            if not examples:
+                raise DatasetError(
+                    "At least one validation video must be readable. Received: "
+                    f"{subject.places[0][0]}"
+                )
         return home(conversion.write, path, examples)
 
 

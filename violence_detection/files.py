@@ -96,6 +96,7 @@ def ensure_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x")
+        probe.unlink(missing_ok=True)
     except OSError as error:
         raise write_error(folder, error) from error
     finally:

@@ -122,6 +122,16 @@ def test_fewer_bits_move_answers_a_little(precision, outputs, within, tmp_path):
         np.testing.assert_allclose(found[PROBABILITIES].sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+@pytest.mark.parametrize("of", HEADS)
+def test_every_head_can_be_written_in_fewer_bits(of, precision, tmp_path):
+    built, clips = head(of)
+    asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
+    found = answers("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
+    expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
 def drawn_network() -> keras.Model:
     """Named as a backbone and what follows it are: two convolutions, one by depth, and two
     matrices, of which one is tiny."""
@@ -139,7 +149,8 @@ def drawn_network() -> keras.Model:
 def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_float():
     from violence_detection.formats import tflite
 
-    operations = tflite._operations(tflite._converted(drawn_network()))
+    operations, weights = tflite._operations(tflite._converted(drawn_network()))
+    assert weights == 36 * 4 + 36 * 16 + 9 * 16 + 16 * 16 + 16
     named = {
         re.search(r"backbone_\d|projection|logits", one.name): one for one in operations
     }

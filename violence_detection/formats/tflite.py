@@ -34,7 +34,7 @@ _MULTIPLYING = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _FINE_SHARE = 0.25
 # Matrices of at least this share of all weights are kept in sixteen bits: many small ones save
 # little, and depthwise kernels of nine numbers average no rounding away.
-_LARGE_SHARE = 0.02
+_LARGE_SHARE = 0.025
 
 
 def missing() -> str:
@@ -120,8 +120,9 @@ class _Operation(NamedTuple):
         return f"^{re.escape(self.name)};$"
 
 
-def _operations(content: bytes) -> list[_Operation]:
-    """Those of a file, in the order of computation."""
+def _operations(content: bytes) -> tuple[list[_Operation], int]:
+    """Those of a file, in the order of computation, and how many weights they have together: the
+    steps of a recurrence share theirs."""
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = {
@@ -130,7 +131,7 @@ def _operations(content: bytes) -> list[_Operation]:
         if not name.startswith("_")
     }
     read = schema.ModelT.InitFromPackedBuf(content, 0)
-    found = []
+    found, matrices = [], {}
     for graph in read.subgraphs:
         for one in graph.operators:
             kind = kinds[read.operatorCodes[one.opcodeIndex].builtinCode]
@@ -138,11 +139,13 @@ def _operations(content: bytes) -> list[_Operation]:
             weights = products = 0
             if kind in _MULTIPLYING:
                 shape = graph.tensors[one.inputs[1]].shape
-                weights = int(np.prod(shape))
+                matrices[graph.tensors[one.inputs[1]].buffer] = weights = int(
+                    np.prod(shape)
+                )
                 channels = shape[-1] if kind == "DEPTHWISE_CONV_2D" else shape[0]
                 products = int(np.prod(made.shape)) * weights // int(channels)
             found.append(_Operation(kind, made.name.decode(), weights, products))
-    return found
+    return found, sum(matrices.values())
 
 
 def _in_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
@@ -159,18 +162,24 @@ def _in_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
         compute_precision=qtyping.ComputePrecision.FLOAT,
         explicit_dequantize=True,
     )
-    operations = _operations(content)
-    least = _LARGE_SHARE * sum(one.weights for one in operations)
+    operations, weights = _operations(content)
+    large = [
+        one
+        for one in operations
+        if one.kind != "DEPTHWISE_CONV_2D"
+        and one.weights >= max(1, _LARGE_SHARE * weights)
+    ]
+    if not large:
+        return content
     with _quietly():
         made = _quantizer(content)
-        for one in operations:
-            if one.kind != "DEPTHWISE_CONV_2D" and one.weights >= max(1, least):
-                made.update_quantization_recipe(
-                    regex=one.scope,
-                    operation_name=one.kind,
-                    algorithm_key="float_casting",
-                    op_config=kept_so,
-                )
+        for one in large:
+            made.update_quantization_recipe(
+                regex=one.scope,
+                operation_name=one.kind,
+                algorithm_key="float_casting",
+                op_config=kept_so,
+            )
         return bytes(made.quantize().quantized_model)
 
 
@@ -184,9 +193,12 @@ def _in_int8(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
 
     signature = Interpreter(model_content=content).get_signature_list()
     (name,) = signature[saved_model.SIGNATURE]["inputs"]
+    coarse = _coarse(_operations(content)[0])
+    if not coarse:
+        return content
     with _quietly():
         made = _quantizer(content)
-        for one in _coarse(_operations(content)):
+        for one in coarse:
             made.add_static_config(
                 regex=one.scope,
                 operation_name=one.kind,
