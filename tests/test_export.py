@@ -22,6 +22,7 @@ from violence_detection.errors import (
 )
 from violence_detection.formats._format import Tolerance
 from violence_detection.pictures import PictureMaker
+from violence_detection.subject import Subject
 
 KEYS = set(
     "format scope path bytes videos_checked max_abs_difference latency_ms".split()
@@ -223,6 +224,21 @@ def test_calls_in_a_fresh_process_share_what_the_first_made():
         with pytest.raises(ValueError, match="invalid literal"):
             child(int, "x")
         assert child(int, "7") == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float16", "int8"])
+def test_where_no_clip_can_be_read_fewer_bits_say_so(
+    precision, trained, tmp_path, monkeypatch
+):
+    def torn(*_):
+        raise VideoError("torn")
+
+    monkeypatch.setattr(Subject, "clip", torn)
+    asked = {"format": "tflite", "precision": precision}
+    with pytest.raises(DatasetError, match=r"must be readable. Received: .*\.mp4"):
+        exported(trained, tmp_path / "out", **asked)
+    assert not list(tmp_path.rglob("*.tflite"))
 
 
 def test_what_a_converter_cannot_do_names_what_works():

@@ -135,8 +135,8 @@ def across(
 ) -> "keras.KerasTensor":
     """Weighted sums of columns, product after product.
 
-    Channels lie side by side as one line of numbers: runtimes multiply those several times as
-    fast as pixels of three, and take bytes faster than float32.
+    Channels lie side by side as one line of numbers: runtimes multiply those faster than pixels
+    of three, and take bytes faster than float32 (docs/stack.md).
 
     Args:
         frames: uint8 or float32 (n, H, W, C), whole numbers.

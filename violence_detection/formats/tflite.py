@@ -5,9 +5,9 @@ import io
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from violence_detection.formats import _format, saved_model
 if TYPE_CHECKING:
     import keras
     from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer.quantizer import Quantizer
 
 FILE = "model.tflite"
 TOLERANCES = {
@@ -138,10 +139,9 @@ def _operations(content: bytes) -> tuple[list[_Operation], int]:
             made = graph.tensors[one.outputs[0]]
             weights = products = 0
             if kind in _MULTIPLYING:
-                shape = graph.tensors[one.inputs[1]].shape
-                matrices[graph.tensors[one.inputs[1]].buffer] = weights = int(
-                    np.prod(shape)
-                )
+                matrix = graph.tensors[one.inputs[1]]
+                shape, weights = matrix.shape, int(np.prod(matrix.shape))
+                matrices[matrix.buffer] = weights
                 channels = shape[-1] if kind == "DEPTHWISE_CONV_2D" else shape[0]
                 products = int(np.prod(made.shape)) * weights // int(channels)
             found.append(_Operation(kind, made.name.decode(), weights, products))
@@ -153,7 +153,7 @@ def _in_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
 
     TensorFlow's own converter would round all weights, which moves answers ten times as far.
     """
-    from ai_edge_quantizer import qtyping
+    from ai_edge_quantizer import qtyping, quantizer
 
     kept_so = qtyping.OpQuantizationConfig(
         weight_tensor_config=qtyping.TensorQuantizationConfig(
@@ -169,17 +169,14 @@ def _in_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
         if one.kind != "DEPTHWISE_CONV_2D"
         and one.weights >= max(1, _LARGE_SHARE * weights)
     ]
-    if not large:
-        return content
     with _quietly():
-        made = _quantizer(content)
-        for one in large:
-            made.update_quantization_recipe(
-                regex=one.scope,
-                operation_name=one.kind,
-                algorithm_key="float_casting",
-                op_config=kept_so,
-            )
+        made = _quantizer(
+            content,
+            large,
+            quantizer.Quantizer.update_quantization_recipe,
+            algorithm_key="float_casting",
+            op_config=kept_so,
+        )
         return bytes(made.quantize().quantized_model)
 
 
@@ -189,22 +186,20 @@ def _in_int8(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
     TensorFlow's own converter would quantise everything, and dies of a recurrence.
     """
     from ai_edge_litert.interpreter import Interpreter
+    from ai_edge_quantizer import quantizer
     from ai_edge_quantizer.calibrator import CalibrationMode
 
     signature = Interpreter(model_content=content).get_signature_list()
     (name,) = signature[saved_model.SIGNATURE]["inputs"]
-    coarse = _coarse(_operations(content)[0])
-    if not coarse:
-        return content
+    operations, _ = _operations(content)
     with _quietly():
-        made = _quantizer(content)
-        for one in coarse:
-            made.add_static_config(
-                regex=one.scope,
-                operation_name=one.kind,
-                activation_num_bits=8,
-                weight_num_bits=8,
-            )
+        made = _quantizer(
+            content,
+            _coarse(operations),
+            quantizer.Quantizer.add_static_config,
+            activation_num_bits=8,
+            weight_num_bits=8,
+        )
         inputs = [{name: np.asarray(example)} for example in examples]
         ranges = made.calibrate(
             {saved_model.SIGNATURE: inputs},
@@ -225,10 +220,25 @@ def _coarse(operations: Sequence[_Operation]) -> list[_Operation]:
     return chosen
 
 
-def _quantizer(content: bytes):
+def _quantizer(
+    content: bytes,
+    operations: Sequence[_Operation],
+    add: Callable[..., None],
+    **how: Any,
+) -> "Quantizer":
+    """What quantises some operations of a file, each added by a method of its.
+
+    Raises:
+        ValueError: If there are none: the file would be that of float32, under another name.
+    """
     from ai_edge_quantizer import quantizer
 
-    return quantizer.Quantizer(content)
+    if not operations:
+        raise ValueError("nothing in it would be kept in fewer bits")
+    made = quantizer.Quantizer(content)
+    for one in operations:
+        add(made, regex=one.scope, operation_name=one.kind, **how)
+    return made
 
 
 @contextlib.contextmanager
