@@ -731,6 +731,18 @@ def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
     assert tree_of(tmp_path) == ["cv", "cv/mine.txt"]
 
 
+def test_what_was_stopped_before_it_began_can_be_started_again(
+    features_dir, tmp_path, untrained
+):
+    (tmp_path / "cv").mkdir()
+    (tmp_path / "cv" / ".lock").touch()
+    (tmp_path / "cv" / f"cross_v{files.temporary_mark()}").write_text("{")
+    judge(features_dir, tmp_path)
+    left = {path.name for path in (tmp_path / "cv").iterdir()}
+    assert len(untrained) == 2 and "cross_validation.json" in left
+    assert not any(files.TEMPORARY_MARK in name for name in left)
+
+
 def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
     folder = tmp_path / "cv"
     files.ensure_writable(folder)

@@ -176,6 +176,17 @@ def test_where_nothing_can_be_written_the_probe_leaves_nothing(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_is_occupied_by_what_counts(tmp_path):
+    folder = tmp_path / "x"
+    assert not files.is_occupied(folder, but_for=".lock")
+    folder.mkdir()
+    (folder / ".lock").touch()
+    (folder / f"a{files.temporary_mark()}").touch()
+    assert not files.is_occupied(folder, but_for=".lock")
+    assert files.is_occupied(folder, but_for=".other")
+    assert files.is_occupied(folder / ".lock", but_for=".lock")  # not a folder
+
+
 def test_json_keeps_the_letters_of_every_language(tmp_path):
     files.write_json(tmp_path / "x.json", {"Straße": "暴力"})
     text = (tmp_path / "x.json").read_text(encoding="utf-8")

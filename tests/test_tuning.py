@@ -308,6 +308,16 @@ def test_a_study_that_is_there_is_kept(study, features_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_search_that_was_stopped_before_it_began_can_be_started_again(
+    features_dir, tmp_path
+):
+    folder = tmp_path / "c" / "tune"
+    folder.mkdir(parents=True)
+    (folder / ".lock").touch()
+    assert tune(features_dir, tmp_path / "c", trials=1)["trials"] == 1
+
+
+@pytest.mark.slow
 def test_force_begins_anew(features_dir, tmp_path):
     tune(features_dir, tmp_path / "c", trials=2)
     assert tune(features_dir, tmp_path / "c", trials=1, force=True)["trials"] == 1

@@ -104,6 +104,20 @@ def ensure_writable(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
+def is_occupied(folder: Path, *, but_for: str) -> bool:
+    """Whether something is at `folder` that a command which was stopped before it began does not
+    leave there: a folder with its lock, and files half-written, is as good as new.
+
+    Args:
+        folder: Or what is in its place.
+        but_for: Name of the lock.
+    """
+    if not folder.is_dir():
+        return folder.exists()
+    names = (path.name for path in folder.iterdir())
+    return any(one != but_for and TEMPORARY_MARK not in one for one in names)
+
+
 def replace(temporary: Path, path: Path) -> None:
     """Give a file that is written its name, once it is on the disk."""
     with open(temporary, "rb+") as file:

@@ -37,10 +37,7 @@ class KeptFolder:
         Raises:
             ConfigError: If something else is there.
         """
-        occupied = self.dir.exists() and (
-            not self.dir.is_dir() or any(self.dir.iterdir())
-        )
-        if occupied and not self.begun:
+        if files.is_occupied(self.dir, but_for=_LOCK) and not self.begun:
             raise ConfigError(
                 f"--name must be new, or that of a {self.what}. Received: {self.dir} (it is "
                 "something else)"
@@ -70,8 +67,8 @@ class KeptFolder:
         Raises:
             ConfigError: If it is not the same.
         """
+        files.sweep_temporary(self.dir)
         if self.begun and not force:
-            files.sweep_temporary(self.dir)
             self.check_same(identity)
             return
         for path in self.dir.iterdir() if self.begun else ():

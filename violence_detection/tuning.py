@@ -102,8 +102,7 @@ def _choose(config: TuneConfig, *, force: bool) -> Path:
     if config.features is None:
         raise ConfigError("--features must be given. Received: none")
     folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    occupied = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-    if not occupied:
+    if not files.is_occupied(folder, but_for=_LOCK):
         if config.resume:
             log.warning(f"There is no study to go on with at {folder}; it starts anew.")
         return folder
@@ -137,8 +136,8 @@ def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> No
         "space": search.as_json(space),
         **judges.identity,
     }
+    files.sweep_temporary(folder)
     if is_there and config.resume:
-        files.sweep_temporary(folder)
         _check_same(folder, identity)
         return
     for path in folder.iterdir() if is_there else ():
