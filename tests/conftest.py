@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from violence_detection import files, isolation, progress, runtime
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import TrainConfig
+from violence_detection.config import ExtractConfig, TrainConfig
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.videos import SPLITS
 
@@ -50,6 +50,14 @@ def draw_video(
         writer.write(frame)
     writer.release()
     return path
+
+
+def draw_two_classes(folder: Path, *, each: int = 6) -> Path:
+    """Clips of one second, in class folders."""
+    for label, seed in (("fight", 0), ("noFight", 50)):
+        for number in range(each):
+            draw_video(folder / label / f"{number}.mp4", seed=seed + number)
+    return folder
 
 
 @pytest.fixture
@@ -196,6 +204,18 @@ def train_quickly(
     places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
     asked = {"run": "run", **quick, **places, **settings}
     return train(TrainConfig(**asked, given=frozenset(asked)), force=force)
+
+
+def train_on_videos(
+    videos: Path, folder: Path, *, epochs: int = 1, **extraction
+) -> Path:
+    """Extract small features of videos into a folder and train on them; the run."""
+    from violence_detection import features
+
+    small = {"frames": 4, "frame_size": 32, "batch_size": 8, "weights": "random"}
+    asked = {"cache_dir": str(folder / "cache"), **small, **extraction}
+    found = features.extract(videos, ExtractConfig(**asked))
+    return Path(train_quickly(found.features, folder / "runs", epochs=epochs)["run"])
 
 
 @pytest.fixture(scope="session")

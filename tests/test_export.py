@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_video, train_quickly, tree_of
+from conftest import draw_two_classes, draw_video, train_on_videos, tree_of
 
-from violence_detection import conversion, export, features, isolation, parity, shown
-from violence_detection.config import ExportConfig, ExtractConfig
+from violence_detection import conversion, export, isolation, parity, shown
+from violence_detection.config import ExportConfig
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
@@ -34,22 +34,8 @@ STREAM = "rgb(focus=true)+motion"
 def trained(tmp_path_factory) -> Path:
     """A run on drawn videos of two classes, seen in two streams, one of them focused."""
     root = tmp_path_factory.mktemp("export")
-    for label, bright in (("fight", 0), ("noFight", 1)):
-        for number in range(6):
-            draw_video(
-                root / "videos" / label / f"{number}.mp4", seed=number + 50 * bright
-            )
-    config = ExtractConfig(
-        cache_dir=str(root / "cache"),
-        backbone="mobilenet",
-        weights="random",
-        stream=STREAM,
-        frames=4,
-        frame_size=32,
-        batch_size=8,
-    )
-    extraction = features.extract(root / "videos", config)
-    return Path(train_quickly(extraction.features, root / "runs", epochs=2)["run"])
+    videos = draw_two_classes(root / "videos")
+    return train_on_videos(videos, root, epochs=2, backbone="mobilenet", stream=STREAM)
 
 
 def exported(run: Path, output: Path, **asked) -> dict:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import draw_video, train_quickly
+from conftest import draw_two_classes, train_on_videos
 
-from violence_detection import export, features, parts, prediction
-from violence_detection.config import ExportConfig, ExtractConfig, PredictConfig
+from violence_detection import export, parts, prediction
+from violence_detection.config import ExportConfig, PredictConfig
 
 TEXT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
@@ -20,20 +20,8 @@ FORMATS = parts.available("formats")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("documented")
-    for label in ("fight", "noFight"):
-        for number in range(4):
-            draw_video(root / "videos" / label / f"{number}.mp4", seed=number)
-    config = ExtractConfig(
-        cache_dir=str(root / "cache"),
-        backbone="mobilenet",
-        weights="random",
-        stream="rgb",
-        frames=3,
-        frame_size=32,
-        batch_size=8,
-    )
-    found = features.extract(root / "videos", config)
-    return Path(train_quickly(found.features, root / "runs", epochs=1)["run"])
+    videos = draw_two_classes(root / "videos", each=4)
+    return train_on_videos(videos, root, backbone="mobilenet", stream="rgb", frames=3)
 
 
 def exported(run: Path, name: str, output: Path) -> Path:

@@ -9,11 +9,11 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of, train_quickly
+from conftest import draw_two_classes, draw_video, frames_of, train_on_videos
 
 import violence_detection
-from violence_detection import features, prediction
-from violence_detection.config import ExtractConfig, PredictConfig
+from violence_detection import prediction
+from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
 from violence_detection.predictor import Predictor
 from violence_detection.views import AS_IT_IS, SHIFTED
@@ -25,21 +25,8 @@ from violence_detection.views import AS_IT_IS, SHIFTED
 def trained(tmp_path_factory):
     """Videos of two classes, one second each, and a run that was trained on them."""
     root = tmp_path_factory.mktemp("predict")
-    for label, bright in (("fight", 0), ("noFight", 1)):
-        for number in range(6):
-            draw_video(
-                root / "videos" / label / f"{number}.mp4", seed=number + 50 * bright
-            )
-    config = ExtractConfig(
-        cache_dir=str(root / "cache"),
-        backbone="mobilenetv2",
-        weights="random",
-        frames=4,
-        frame_size=32,
-        batch_size=8,
-    )
-    extraction = features.extract(root / "videos", config)
-    return train_quickly(extraction.features, root / "runs", epochs=1)["run"], root
+    videos = draw_two_classes(root / "videos")
+    return str(train_on_videos(videos, root, backbone="mobilenetv2")), root
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_video, train_quickly
+from conftest import draw_video, train_on_videos
 
-from violence_detection import altered, cli, features, files, robustness
+from violence_detection import altered, cli, files, robustness
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import ExtractConfig, RobustnessConfig
+from violence_detection.config import RobustnessConfig
 from violence_detection.corruptions import compress
 from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.robustness import Task, _Answers
@@ -43,16 +43,7 @@ def trained(tmp_path_factory):
         table = csv.DictWriter(file, ["path", "label", "group", "start_s", "end_s"])
         table.writeheader()
         table.writerows(rows)
-    config = ExtractConfig(
-        cache_dir=str(root / "cache"),
-        backbone="mobilenetv2",
-        weights="random",
-        frames=4,
-        frame_size=32,
-        batch_size=8,
-    )
-    extraction = features.extract(root / "videos", config)
-    run = train_quickly(extraction.features, root / "runs", epochs=2)["run"]
+    run = train_on_videos(root / "videos", root, epochs=2, backbone="mobilenetv2")
     return run, root
 
 

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, draw_video, train_quickly
+from conftest import (
+    draw_features,
+    draw_two_classes,
+    draw_video,
+    train_on_videos,
+    train_quickly,
+)
 
-from violence_detection import cli, evaluation, features, normal_footage, thresholds
+from violence_detection import cli, evaluation, normal_footage, thresholds
 from violence_detection.cache import FeatureCache
-from violence_detection.config import EvaluateConfig, ExtractConfig, PredictConfig
+from violence_detection.config import EvaluateConfig, PredictConfig
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -208,16 +214,8 @@ def test_three_classes_are_judged_as_violence(tmp_path):
 def looking(tmp_path_factory) -> tuple[Path, Path]:
     """A run that can look at videos, and footage: two videos of 12 s and a text file."""
     root = tmp_path_factory.mktemp("looking")
-    for label, bright in (("fight", 0), ("noFight", 1)):
-        for number in range(6):
-            path = root / "videos" / label / f"{number}.mp4"
-            draw_video(path, seed=number + 50 * bright)
-    config = ExtractConfig(
-        cache_dir=str(root / "cache"), backbone="mobilenetv2", weights="random",
-        frames=4, frame_size=32, batch_size=8,
-    )  # fmt: skip
-    space = features.extract(root / "videos", config).features
-    run = Path(train_quickly(space, root / "runs", epochs=1)["run"])
+    videos = draw_two_classes(root / "videos")
+    run = train_on_videos(videos, root, backbone="mobilenetv2")
     for number in range(2):
         draw_video(root / "footage" / f"{number}.mp4", frames=144, seed=number)
     (root / "footage" / "text.mp4").write_text("no video")
