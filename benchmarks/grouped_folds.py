@@ -1,6 +1,6 @@
 """Accuracy on real clips: recording-grouped 5-fold, the classifier beside a linear baseline.
 
-    python benchmarks/grouped_folds.py FEATURES_DIR --seeds 10 11 12
+    python benchmarks/grouped_folds.py FEATURES_DIR
 
 FEATURES_DIR is what extract-features left. Settings are chosen on fold seeds 0 to 2 and
 reported on 10 and later. `last epoch` learns from all of the training folds, as the linear baseline
@@ -41,7 +41,7 @@ METHODS = ("linear", "last epoch", "chosen epoch")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings"
     )

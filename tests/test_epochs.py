@@ -1,6 +1,7 @@
 """The epochs: what is weighed, what decays, which is best, when it stops, and what stays."""
 
 import csv
+import dataclasses
 import gc
 import itertools
 import weakref
@@ -20,9 +21,12 @@ from violence_detection.recording import HISTORY_COLUMNS
 from violence_detection.runs import Run
 
 CLASSES = ["normal", "violent"]
+CLASSES_ALONE = {"recording_weights": "natural"}
 
 
-def trainer_on(features, folder, classes=CLASSES, peers=None, **settings) -> Trainer:
+def trainer_on(
+    features, folder, classes=CLASSES, peers=None, callbacks=(), **settings
+) -> Trainer:
     config = TrainConfig(
         **{"head": "linear", "batch_size": 8, "epochs": 10, **settings}
     )
@@ -36,6 +40,7 @@ def trainer_on(features, folder, classes=CLASSES, peers=None, **settings) -> Tra
     cache = FeatureCache.open(features)
     clips = training.read_splits(cache, dataset.usable_entries(cache), classes)
     asked = {"clips": clips, "classes": classes, "peers": peers}
+    asked["callbacks"] = callbacks
     return Trainer(Run(folder), config, machine, **asked)
 
 
@@ -51,6 +56,34 @@ def skewed_features(folder, *, normal, violent):
     ]
     cache.write_manifest(rows)
     return cache.dir
+
+
+def regrouped(folder, **sizes):
+    """Features of as many training videos of each class, in recordings of these sizes."""
+    numbers = {label: sum(counts) for label, counts in sizes.items()}
+    cache = FeatureCache.open(skewed_features(folder / "space", **numbers))
+    names = {
+        label: iter(np.repeat([f"{label} {i}" for i in range(len(counts))], counts))
+        for label, counts in sizes.items()
+    }
+    rows = [
+        dataclasses.replace(row, group=str(next(names[row.label])))
+        if row.split == "train"
+        else row
+        for row in cache.entries()
+    ]
+    cache.write_manifest(rows)
+    return cache.dir
+
+
+def mixed(features, *groups):
+    """Make one recording of several."""
+    cache = FeatureCache.open(features)
+    rows = [
+        dataclasses.replace(row, group=groups[0]) if row.group in groups else row
+        for row in cache.entries()
+    ]
+    cache.write_manifest(rows)
 
 
 @pytest.fixture
@@ -70,7 +103,7 @@ def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
     """12 videos: 4, 4 and 4 of three classes; then 2 violent ones fewer: N / (K n_c)."""
     labels = ("normal", "violent", "violent2")
     features = draw_features(tmp_path / "space", counts=(11, 6, 0), labels=labels)
-    trainer = trainer_on(features, tmp_path, list(labels))
+    trainer = trainer_on(features, tmp_path, list(labels), **CLASSES_ALONE)
     weight = {
         label: trainer.weights[trainer.train.labels == label] for label in range(3)
     }
@@ -81,7 +114,7 @@ def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
 
 def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
     features = draw_features(tmp_path / "space", counts=(11, 4, 0))
-    asked = {"loss": "focal(alpha=auto)"}
+    asked = {"loss": "focal(alpha=auto)", **CLASSES_ALONE}
     weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
     plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
     assert (plain.weights == 1).all()
@@ -95,7 +128,7 @@ def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
 )
 def test_weights_and_alpha_correct_what_is_drawn_once(tmp_path, sampling, shares):
     features = skewed_features(tmp_path / "space", normal=9, violent=4)
-    asked = {"loss": "focal(alpha=auto)", "sampling": sampling}
+    asked = {"loss": "focal(alpha=auto)", "sampling": sampling, **CLASSES_ALONE}
     weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
     plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
     for label in (0, 1):
@@ -104,6 +137,40 @@ def test_weights_and_alpha_correct_what_is_drawn_once(tmp_path, sampling, shares
     assert (plain.weights == 1).all()
     assert weighted.step.loss.alpha == [0.5, 0.5]
     np.testing.assert_allclose(plain.step.loss.alpha, shares[::-1])
+
+
+@pytest.mark.parametrize(
+    ("counted", "of_one", "of_two", "of_four"),
+    [
+        ("natural", 1, 1, 1),
+        ("sqrt", 1, 2**-0.5, 0.5),
+        ("balanced", 1, 1 / 2, 1 / 4),
+    ],
+)
+def test_a_recording_weighs_as_asked(tmp_path, counted, of_one, of_two, of_four):
+    """Of the normal class recordings of 4, 2 and 1 videos; the violent ones are alone."""
+    features = regrouped(tmp_path, normal=[4, 2, 1], violent=[1] * 7)
+    asked = {"recording_weights": counted, "use_class_weights": False}
+    trainer = trainer_on(features, tmp_path, **asked)
+    expected = np.repeat([of_four, of_two, of_one], [4, 2, 1])
+    normal = trainer.train.labels == 0
+    np.testing.assert_allclose(
+        trainer.weights[normal], expected / expected.mean(), rtol=1e-6
+    )
+    np.testing.assert_array_equal(trainer.weights[~normal], 1)
+
+
+@pytest.mark.parametrize("counted", ["natural", "sqrt", "balanced"])
+def test_the_weights_of_recordings_leave_the_classes_as_they_are(tmp_path, counted):
+    """A recording of both classes counts by all of its videos; class weights stay exact."""
+    features = skewed_features(tmp_path / "space", normal=9, violent=4)
+    mixed(features, "normal train 0", "violent train 0")
+    trainer = trainer_on(features, tmp_path, recording_weights=counted)
+    total = np.bincount(trainer.train.labels, trainer.weights)
+    np.testing.assert_allclose(total, 13 / 2, rtol=1e-6)
+    of_four = trainer.weights[trainer.train.groups == "normal train 0"]
+    assert (len(of_four), len(set(of_four))) == (4, 2)
+    assert trainer.step.loss.alpha == [0.5, 0.5]
 
 
 def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
@@ -141,11 +208,12 @@ def test_sampling_decides_what_an_epoch_learns_from(tmp_path, sampling, share):
     assert np.mean(np.concatenate(drawn)) == share
 
 
-def test_only_kernels_decay(features_dir, tmp_path):
+@pytest.mark.parametrize("head", ["bilstm_attention", "transformer"])
+def test_neither_biases_nor_norms_decay(features_dir, tmp_path, head):
     trainer = trainer_on(
         features_dir,
         tmp_path,
-        head="bilstm_attention",
+        head=head,
         weight_decay=0.5,
         learning_rate=1.0,
     )
@@ -158,6 +226,8 @@ def test_only_kernels_decay(features_dir, tmp_path):
     decayed = {one.path for one in variables if np.max(one) < 0.9}
     assert decayed == {one.path for one in variables if len(one.shape) > 1}
     assert 0 < len(decayed) < len(variables)
+    normed = [one for one in variables if one.name in ("gamma", "beta")]
+    assert bool(normed) is (head == "transformer")
 
 
 def test_training_stops_when_validation_gets_no_better(tmp_path):
@@ -191,12 +261,73 @@ def test_with_nothing_monitored_the_last_epoch_is_kept(features_dir, tmp_path):
     assert result["best_epoch"] == result["epochs_run"] == 4
 
 
+def test_callbacks_of_keras_work(features_dir, tmp_path):
+    """Steps come eight at a time, and numbers are what they log."""
+    steps, logged = [], []
+    watching = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda step, logs: steps.append((step, logs)),
+        on_epoch_end=lambda epoch, logs: logged.append((epoch, logs)),
+    )
+    saved = str(tmp_path / "{epoch:02d}-{val_loss:.3f}.keras")
+    callbacks = [
+        watching,
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.ModelCheckpoint(saved),
+        keras.callbacks.EarlyStopping("val_loss", patience=3),
+        keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+    ]
+    trainer = trainer_on(
+        features_dir, tmp_path / "run", callbacks=callbacks, epochs=2, batch_size=1
+    )
+    trainer.run_epochs()
+    assert [step for step, _ in steps] == [7, 15, 23, 31] == [*range(7, 32, 8)]
+    assert all(type(value) is float for _, logs in steps for value in logs.values())
+    assert [epoch for epoch, _ in logged] == [0, 1]
+    for (_, logs), row in zip(logged, trainer.history, strict=True):
+        assert logs == {name: row[name] for name in row if name != "epoch"}
+    assert len(list(tmp_path.glob("0*.keras"))) == 2
+
+
+def test_a_callback_ends_the_training(features_dir, tmp_path):
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    trainer = trainer_on(features_dir, tmp_path, callbacks=[Enough()])
+    trainer.run_epochs()
+    assert len(trainer.history) == 2
+
+
 @pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
 def test_patience_is_refused_where_all_epochs_are_run(asked):
     with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 where"):
         TrainConfig.of({"early_stopping_patience": 5, **asked})
     TrainConfig.of({"early_stopping_patience": 0, **asked})
     assert TrainConfig.of(asked).early_stopping_patience == 0
+
+
+def test_what_an_average_would_ignore_is_refused():
+    with pytest.raises(ConfigError, match="`monitor` must be none with swa_fraction"):
+        TrainConfig.of({"monitor": "val_auc", "swa_fraction": 0.5})
+    TrainConfig.of({"monitor": "none", "swa_fraction": 0.5})
+
+
+def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
+    features = draw_features(tmp_path / "space")
+    cache = FeatureCache.open(features)
+    rows = [
+        row
+        for row in cache.entries()
+        if row.split != "validation" or row.label == "normal"
+    ]
+    cache.write_manifest(rows)
+    asked = {"monitor": "val_auc"}
+    with pytest.raises(ConfigError, match="with normal validation videos only"):
+        train_quickly(features, tmp_path / "runs", **asked)
+    assert not (tmp_path / "runs" / "run").exists()
+    config = TrainConfig.of({"features": str(features), **asked})
+    with pytest.raises(ConfigError, match="with normal validation videos only"):
+        training.plan(config)
 
 
 @pytest.mark.slow
@@ -275,7 +406,8 @@ def test_tensorboard_reads_what_was_recorded(run_dir):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(Run.open(run_dir).tensorboard_dir)).Reload()
-    assert set(HISTORY_COLUMNS[1:]) <= set(events.Tags()["tensors"])
+    recalls = {"val_recall_normal", "val_recall_violent"}
+    assert {*HISTORY_COLUMNS[1:], *recalls} <= set(events.Tags()["tensors"])
 
 
 # -- error

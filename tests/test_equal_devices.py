@@ -19,11 +19,19 @@ from violence_detection.runtime import Machine
 
 STEPS, VIDEOS, BATCH = 20, 26, 8  # 4 steps an epoch, the last with 2 videos
 STEPS_PER_EPOCH = 4
-RECURRENT = "bilstm_attention(projection=6, units=5, feature_dropout=0.0, dropout=0.0)"
+NO_DROPOUT = "feature_dropout=0.0, dropout=0.0"
+RECURRENT = f"bilstm_attention(projection=6, units=5, {NO_DROPOUT})"
 ROUNDING = {"float32": 1e-5, "mixed_float16": 6e-3, "mixed_bfloat16": 5e-2}
 CASES = {
     "defaults": {},
     "recurrent": {"head": RECURRENT},
+    "mean pool": {"head": f"mean_pool(projection=6, units=5, {NO_DROPOUT})"},
+    "gru": {"head": f"gru_attention(projection=6, units=5, {NO_DROPOUT})"},
+    "tcn": {"head": f"tcn(projection=6, layers=1, block_dropout=0.0, {NO_DROPOUT})"},
+    "transformer": {
+        "head": "transformer(projection=6, heads=2, units=8, block_dropout=0.0, "
+        f"{NO_DROPOUT})"
+    },
     "float16": {"precision": "mixed_float16", "head": RECURRENT},
     "bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
     "clipped": {"clip_norm": 0.01},
@@ -32,6 +40,8 @@ CASES = {
     "no class weights": {"labels": "uneven", "use_class_weights": False},
     "sampling by the square root": {"labels": "uneven", "sampling": "sqrt"},
     "balanced sampling": {"labels": "uneven", "sampling": "balanced"},
+    "recordings as they are": {"recording_weights": "natural"},
+    "recordings alike": {"labels": "uneven", "recording_weights": "balanced"},
     "mixup": {"augment": "mixup", "batch_size": 7},
     "other augmentations": {"augment": "jitter+frame_dropout+reverse+noise+cutmix"},
     "accumulation": {"gradient_accumulation": 2},
@@ -92,7 +102,7 @@ def trained(
 ):
     """Weights before and after, as averaged, and what the epochs told."""
     asked = {
-        "head": "linear",  # every head is compared in test_training_step.py
+        "head": "linear",
         "batch_size": BATCH,
         "epochs": STEPS // STEPS_PER_EPOCH,
         "learning_rate": 0.01,
@@ -163,6 +173,8 @@ def plain(features, tmp_path_factory):
         {"sam_rho": 0.05},
         {"sampling": "sqrt"},
         {"sampling": "balanced"},
+        {"recording_weights": "natural"},
+        {"recording_weights": "balanced"},
         {"augment": "mixup"},
         {"weight_decay": 0.5},
         {"schedule": "constant"},

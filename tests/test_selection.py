@@ -1,9 +1,16 @@
 """Which epoch is kept, when a few recordings decide."""
 
+import json
+
 import numpy as np
 import pytest
 
-from violence_detection.selection import EpochSelection, standard_error
+from violence_detection.errors import ConfigError
+from violence_detection.selection import (
+    EpochSelection,
+    check_monitor,
+    standard_error,
+)
 
 
 def offered(groups, epochs, *, tolerant=True) -> EpochSelection:
@@ -56,3 +63,28 @@ def test_a_restored_selection_goes_on_as_before(rng):
     for number in range(9, 20):
         resumed.offer(number + 1, epochs[number])
     assert resumed.kept_epoch == whole.kept_epoch
+    assert resumed.best_epoch == whole.best_epoch
+
+
+def test_losses_that_stay_as_they_were_are_no_better_after_a_restore(rng):
+    """As validation gives them, in float32."""
+    for _ in range(50):
+        losses = rng.random(17).astype(np.float32)
+        groups = np.arange(17)
+        selection = EpochSelection(groups, tolerant=True)
+        selection.offer(1, losses)
+        resumed = EpochSelection(groups, tolerant=True)
+        resumed.restore(json.loads(json.dumps(selection.state())))
+        resumed.offer(2, losses)
+        assert resumed.best_epoch == 1
+
+
+# -- error
+
+
+@pytest.mark.parametrize(("label", "side"), [(0, "normal"), (2, "violent")])
+def test_an_area_under_the_curve_needs_both_sides(label, side):
+    with pytest.raises(ConfigError, match=f"`monitor` must be .* with {side} val"):
+        check_monitor("val_auc", [label, label])
+    check_monitor("val_loss", [label, label])
+    check_monitor("val_auc", [0, label + 1])

@@ -1,5 +1,6 @@
 """One step over several devices is one step on one device, whatever the batch holds."""
 
+import contextlib
 import gc
 
 import keras
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from violence_detection import batching, model, parts, runtime
+from violence_detection import batching, parts, runtime
 from violence_detection.dataset import Clips
 from violence_detection.training_step import TrainingStep, separate_dropout
 
@@ -155,27 +156,6 @@ def test_two_replicas_learn_what_one_device_learns(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", parts.available("heads"))
-def test_two_replicas_train_every_head_as_one_device_does(head):
-    clips = drawn_clips()
-
-    def build():
-        built = model.build_classifier(
-            head=head, features=clips.features, classes=2, recurrence="loop"
-        )
-        for layer in built.layers:
-            if isinstance(layer, keras.layers.Dropout):
-                layer.rate = 0.0
-        return built
-
-    one, two = step_over(1, build=build), step_over(2, build=build)
-    before = weights_of(one)
-    for step in (one, two):
-        learn(step, clips)
-    assert_equal(one, two, before, 1e-4)
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_padding_does_not_change_what_is_learned(replicas):
     padded, exact = step_over(replicas), step_over(1)
@@ -192,6 +172,26 @@ def test_xla_learns_the_same():
     for step in (plain, compiled):
         learn(step, drawn_clips())
     assert_equal(plain, compiled, before, 1e-5)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+def test_xla_compiles_the_forward_pass(xla):
+    """Which cannot be where Python is called in it."""
+
+    @keras.saving.register_keras_serializable("test")
+    class CallsPython(keras.layers.Layer):
+        def call(self, features):
+            one = tf.numpy_function(lambda: np.float32(1), [], tf.float32)
+            return features * tf.ensure_shape(one, ())
+
+    def build():
+        return keras.Sequential([*small_model().layers, CallsPython()])
+
+    step = step_over(1, build=build, xla=xla)
+    assert step.xla is xla
+    refused = pytest.raises(tf.errors.InvalidArgumentError, match="compil")
+    with refused if xla else contextlib.nullcontext():
+        learn(step, drawn_clips(8), steps=1)
 
 
 def test_doubling_all_weights_doubles_the_loss_and_the_gradient():

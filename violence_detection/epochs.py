@@ -29,7 +29,7 @@ from violence_detection.profiling import Profiler
 from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
-from violence_detection.selection import EpochSelection
+from violence_detection.selection import EpochSelection, check_monitor
 from violence_detection.training_step import AT_ONCE, separate_dropout
 from violence_detection.validation import Validation
 
@@ -59,8 +59,11 @@ class Trainer:
             clips: Of train and validation.
             classes: Names, the normal one first.
             initial: A classifier of the same shape whose weights the training begins with.
-            callbacks: Further ones. Their logs are a row of the history; epochs count from 0
-                as in Keras, and `stop_training` of the model ends the training.
+            callbacks: Further ones, as for `fit`: epochs and steps count from 0, their logs are
+                numbers, and `stop_training` of the model ends the training. Steps are run several
+                at a time: `on_train_batch_begin` and `on_train_batch_end` come once for the first
+                and the last of them, the latter with their means. The model has no optimiser: the
+                learning rate is the schedule's.
             peers: The other machines. The chief alone validates, decides and writes.
         """
         self.peers = peers or Peers(None)
@@ -69,13 +72,14 @@ class Trainer:
         self.classes = classes
         self.history: list[dict[str, Any]] = []
         self.resumed_from_epoch = 0
+        check_monitor(config.monitor, clips["validation"].labels)
         self.selection = EpochSelection(
             clips["validation"].groups, tolerant=config.monitor == "val_loss"
         )
         shares = batching.drawn_shares(self.train.labels, len(classes), config.sampling)
-        self.weights = _video_weights(
+        self.weights = _class_weights(
             self.train.labels, shares, config.use_class_weights
-        )
+        ) * _recording_weights(self.train, config.recording_weights)
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
         self._steps_per_epoch = batching.steps_per_epoch(
@@ -98,11 +102,11 @@ class Trainer:
             loss=loss,
             initial=initial,
         )
-        self.xla = machine.xla
+        xla = machine.xla
         if machine.xla and machine.gpus:
             batch = next(self.batches())
-            self.xla = self.peers.of_chief(learner.xla_is_faster(build, batch))
-        self.step = build(xla=self.xla)
+            xla = self.peers.of_chief(learner.xla_is_faster(build, batch))
+        self.step = build(xla=xla)
         self.classifier, self.average = self.step.classifier, self.step.average
         span = settings.span_of(config.profile) if config.profile else None
         self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
@@ -154,7 +158,7 @@ class Trainer:
     @property
     def effective(self) -> dict[str, Any]:
         """What was got of what was asked for."""
-        return {"xla": self.xla}
+        return {"xla": self.step.xla}
 
     def summary(self) -> dict[str, Any]:
         """How the epochs went."""
@@ -182,7 +186,8 @@ class Trainer:
             self.history.append(row)
             log.debug(_told(row))
             self._keep_models(row)
-            self._watch.on_epoch_end(epoch - 1, row)
+            logs = {name: value for name, value in row.items() if name != "epoch"}
+            self._watch.on_epoch_end(epoch - 1, logs)
         self._save_state()
 
     def batches(self, first_epoch: int = 1) -> Iterator[tuple]:
@@ -220,7 +225,8 @@ class Trainer:
         while left:
             self._watch.on_train_batch_begin(self.step.steps)
             results.append(self.step.run(batches, min(left, at_once)))
-            self._watch.on_train_batch_end(self.step.steps - 1, results[-1])
+            means = {name: float(np.mean(one)) for name, one in results[-1].items()}
+            self._watch.on_train_batch_end(self.step.steps - 1, means)
             left -= len(results[-1]["loss"])
         steps = {
             name: np.concatenate([result[name] for result in results])
@@ -265,7 +271,7 @@ class Trainer:
         epoch, monitor = row["epoch"], self.config.monitor
         losses = self.validation.losses
         if monitor in ("val_auc", "val_accuracy"):
-            losses = np.array([-(row[monitor] or 0.0)])
+            losses = np.array([-row[monitor]])
         better = self.selection.offer(epoch, losses)
         if self._keeps_the_last():
             self.selection.kept_epoch = epoch
@@ -338,12 +344,26 @@ def save_classifier(classifier: keras.Model, path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _video_weights(
+def _class_weights(
     labels: np.ndarray, shares: np.ndarray, balanced: bool
 ) -> np.ndarray:
-    """Weight of each video, float32 (N,): with class weights 1 / (K s_c), where s_c is its
-    class's share of what is drawn, so that nothing is corrected twice; else 1."""
+    """Weight of each video for its class, float32 (N,): with class weights 1 / (K s_c), where
+    s_c is its class's share of what is drawn, so that nothing is corrected twice; else 1."""
     if not balanced:
         return np.ones(len(labels), np.float32)
     inverse = 1 / (len(shares) * np.maximum(shares, 1 / len(labels)))
     return inverse[labels].astype(np.float32)
+
+
+def _recording_weights(clips: Clips, counted: str) -> np.ndarray:
+    """Weight of each video for its recording, float32 (N,): in proportion to n^-1/2 for sqrt and
+    to n^-1 for balanced, where n is the number of its recording's videos, else 1; its mean over
+    each class is 1, so that classes count as they did."""
+    power = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}[counted]
+    _, recording, counts = np.unique(
+        clips.groups, return_inverse=True, return_counts=True
+    )
+    weights = counts[recording] ** power
+    numbers = np.bincount(clips.labels)
+    means = np.bincount(clips.labels, weights) / np.maximum(numbers, 1)
+    return (weights / means[clips.labels]).astype(np.float32)

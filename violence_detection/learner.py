@@ -133,6 +133,6 @@ def _average_of(weights: list[keras.Variable], config: TrainConfig) -> Average:
     if config.ema_decay:
         return ExponentialAverage(weights, config.ema_decay)
     if config.swa_fraction:
-        averaged = math.ceil(round(config.swa_fraction * config.epochs, 6))
+        averaged = max(1, math.ceil(round(config.swa_fraction * config.epochs, 6)))
         return StochasticAverage(weights, first_epoch=config.epochs - averaged + 1)
     return NoAverage()

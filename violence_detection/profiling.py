@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 log = logging.getLogger(__name__)
@@ -43,11 +42,8 @@ class Profiler(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         if not self._is_on:
             return
-        is_last = batch + 1 == self._last
-        if is_last:
-            np.asarray(logs["loss"])  # waits until the devices have done the step
-        self._step.close()
-        if is_last:
+        self._step.close()  # `logs` has numbers: the devices have done the step
+        if batch + 1 == self._last:
             self._stop()
 
     def on_train_end(self, logs=None) -> None:

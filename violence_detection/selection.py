@@ -7,11 +7,29 @@ error is small, and this is the usual choice of the best epoch. docs/experiments
 it gave on real clips.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from violence_detection.errors import ConfigError
+
 CLEARLY_ERRORS = 2.0
+
+
+def check_monitor(monitor: str, labels: Iterable[int]) -> None:
+    """Whether validation videos with these labels can tell one epoch from another.
+
+    Raises:
+        ConfigError: If an area under the curve is asked for, and they are of one side only.
+    """
+    violent = {label > 0 for label in labels}
+    if monitor == "val_auc" and len(violent) == 1:
+        sides = "violent" if True in violent else "normal"
+        raise ConfigError(
+            "`monitor` must be val_loss, val_accuracy or none where validation has no videos of "
+            f"violence or none without. Received: val_auc, with {sides} validation videos only"
+        )
 
 
 class EpochSelection:
@@ -42,6 +60,7 @@ class EpochSelection:
             losses: Of each validation video, (N,), or one of all of them, (1,); smaller is
                 better.
         """
+        losses = losses.astype(np.float64)  # as a state that was saved is read
         better = self._best is None or losses.mean() < self._best.mean()
         if better:
             self._best = losses

@@ -130,6 +130,13 @@ class TrainConfig(FeatureConfig):
         "square root of its videos; or the same number of each class.",
         choices=("natural", "sqrt", "balanced"),
     )
+    recording_weights: str = option(
+        "sqrt",
+        "How much each video of a recording of n weighs within its class: as any other; in "
+        "proportion to 1/sqrt(n), so that a long recording counts for more, but not n times; or to "
+        "1/n, so that recordings count alike.",
+        choices=("natural", "sqrt", "balanced"),
+    )
     augment: str = option(
         "none",
         "How the features of a training batch are changed, anew each time; several are joined by "
@@ -152,7 +159,7 @@ class TrainConfig(FeatureConfig):
         "val_loss",
         "What decides which epoch is kept: the last one whose val_loss is not clearly worse than "
         "the best, by two standard errors over recordings; the highest val_auc or val_accuracy; or "
-        "nothing: with `none` all epochs are run and the last is kept.",
+        "nothing: with `none`, as with --swa-fraction, all epochs are run and the last is kept.",
         choices=("val_loss", "val_auc", "val_accuracy", "none"),
     )
     early_stopping_patience: int = option(
@@ -206,6 +213,7 @@ class TrainConfig(FeatureConfig):
             )
         self._check_operating_point()
         self._check_members()
+        self._check_monitor()
         self._resolve_patience()
         self._resolve_smoothing()
         if self.use_focal_loss is not None:
@@ -225,6 +233,13 @@ class TrainConfig(FeatureConfig):
             raise ConfigError(
                 "`seed` + `seeds` must be <= 2147483648. Received: "
                 f"{self.seed} + {self.seeds}"
+            )
+
+    def _check_monitor(self) -> None:
+        if self.swa_fraction and "monitor" in self.given and self.monitor != "none":
+            raise ConfigError(
+                "`monitor` must be none with swa_fraction: the mean of the last epochs is what "
+                f"is kept. Received: monitor={self.monitor}, swa_fraction={self.swa_fraction}"
             )
 
     def _resolve_patience(self) -> None:

@@ -39,6 +39,7 @@ class TrainingStep:
         average: Takes in the weights after each step that was applied.
 
     Attributes:
+        xla: Whether the forward and backward pass are compiled.
         steps: Steps done, those skipped for non-finite gradients included.
         scale: Loss scale in float16, else 1.
 
@@ -71,6 +72,7 @@ class TrainingStep:
             _FIRST_SCALE if self._scaled else 1.0, trainable=False, dtype="float32"
         )
         self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
+        self.xla = xla
         self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
         # In a graph of its own: Keras leaves in a registry, for good, the one that this is in.
         self._applied = tf.function(self._apply)
