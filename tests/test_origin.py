@@ -222,6 +222,16 @@ def test_a_dry_run_checks_it_too(run_dir, tmp_path):
         training.plan(config)
 
 
+def test_a_dry_run_knows_the_sizes(features_dir, tmp_path):
+    small = "mean_pool(projection=4, units=2)"
+    began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
+    asked = {"features": str(features_dir), "init_from": began, "run": "new"}
+    places = {"checkpoint_dir": str(tmp_path)}
+    assert training.plan(TrainConfig(**asked, **places, head=small))["dry_run"]
+    with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
+        training.plan(TrainConfig(**asked, **places, head="mean_pool(units=3)"))
+
+
 def test_an_ensemble_is_not_begun_with(run_dir, features_dir, tmp_path):
     results = json.loads((run_dir / "training_results.json").read_text())
     source = tmp_path / "source"

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from violence_detection import provenance, runtime
 from violence_detection.errors import ConfigError
@@ -36,6 +37,26 @@ def test_precision_is_the_best_that_the_machine_has(
 ):
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: bfloat16)
     assert runtime.precision(mixed, gpus=gpus) == policy
+
+
+def test_what_is_asked_for_is_set(monkeypatch):
+    """The policy that layers are made with, and the determinism of operations."""
+    monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
+    asked = []
+    monkeypatch.setattr(
+        tf.config.experimental, "enable_op_determinism", lambda: asked.append(True)
+    )
+    before = keras.config.dtype_policy().name
+    try:
+        machine = start(mixed_precision=True)
+        assert machine.dtype_policy == keras.config.dtype_policy().name
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        assert start().dtype_policy == keras.config.dtype_policy().name == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert not asked
+    start(deterministic=True)
+    assert asked == [True]
 
 
 def test_every_device_is_a_replica():

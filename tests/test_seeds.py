@@ -67,6 +67,19 @@ def test_members_differ(members):
     assert len(set(tables)) == 1
 
 
+def test_what_was_got_is_what_all_members_got(features_dir, tmp_path, monkeypatch):
+    """Whether XLA is faster is measured by each."""
+    got = property(lambda self: {"xla": self.config.seed == 7})
+    monkeypatch.setattr(Trainer, "effective", got)
+    asked = ASKED | {"seeds": 2, "epochs": 1}
+    result = train_quickly(features_dir, tmp_path, **asked)
+    run = Run.open(result["run"])
+    assert result["effective"]["xla"] is run.results()["effective"]["xla"] is False
+    members = [Run.open(run.dir / name).results() for name in SEEDS[:2]]
+    assert [one["effective"]["xla"] for one in members] == [True, False]
+    assert members[0]["effective"].keys() == result["effective"].keys()
+
+
 def test_the_member_with_the_lowest_validation_loss_is_kept(members):
     run = Path(members["run"])
     rows = members["seeds"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,29 @@ def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
     with pytest.raises(ConfigError, match=message):
         getattr(training, do)(config)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "told"),
+    [
+        ({"recording_weights": "sqrt"}, {"grouping": "none"}, True),
+        (
+            {"recording_weights": "balanced"},
+            {"grouping": "table", "ungrouped": 3},
+            True,
+        ),
+        ({"recording_weights": "balanced"}, {"grouping": "table"}, False),
+        ({"recording_weights": "natural"}, {"grouping": "none"}, False),
+        ({}, {"grouping": "none"}, False),
+    ],
+)
+def test_weights_of_recordings_that_are_not_known_are_warned_of(
+    tmp_path, caplog, asked, settings, told
+):
+    features = draw_features(tmp_path / "space", **settings)
+    with caplog.at_level(logging.WARNING):
+        train_quickly(features, tmp_path, epochs=1, **asked)
+    assert ("--recording-weights" in caplog.text) is told
 
 
 def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):

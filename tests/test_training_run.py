@@ -366,6 +366,15 @@ def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
 
+@pytest.mark.parametrize("asked", [{"max_failures": 0.5}, {"retry_failed": True}])
+def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
+    features_dir, tmp_path, monkeypatch, asked
+):
+    _interrupt(features_dir, tmp_path, monkeypatch)
+    with pytest.raises(ConfigError, match=f"`{next(iter(asked))}` must go with --data"):
+        train_quickly(features_dir, tmp_path, resume=True, **asked)
+
+
 def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
     _interrupt(features, tmp_path, monkeypatch)

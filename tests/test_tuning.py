@@ -263,6 +263,43 @@ def test_settings_that_do_not_go_together_are_a_failed_trial(features_dir, tmp_p
     assert "`swa_fraction` must be 0" in failed[0]["reason"]
 
 
+def test_a_head_of_other_sizes_than_the_run_it_begins_with_is_a_failed_trial(
+    features_dir, tmp_path
+):
+    head = "mean_pool(projection=4)"
+    small = "mean_pool(projection=4, units=2)"
+    began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
+    asked = {"init_from": began, "head": head, "epochs": 1, "trials": 6}
+    space = {"head.units": [2, 3]}
+    result = tune(features_dir, tmp_path / "c", space=space, **asked)
+    assert result["completed"] and result["failed"]
+    failed = [row for row in trials_of(tmp_path / "c") if row["state"] == "fail"]
+    assert "`init_from` must be a run whose head" in failed[0]["reason"]
+
+
+def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
+    for asked in ({"loss": "focal(alpha=7)"}, {"augment": "jitter(frames=-1)"}):
+        with pytest.raises(ConfigError, match="Received: "):
+            tune(features_dir, tmp_path / "c", **asked)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_study_of_before_a_setting_was_there_goes_on(features_dir, tmp_path):
+    tune(features_dir, tmp_path / "c", trials=1)
+    path = tmp_path / "c" / "tune" / "tune_config.json"
+    recorded = json.loads(path.read_text())
+    del recorded["settings"]["recording_weights"]
+    path.write_text(json.dumps(recorded))
+    result = tune(features_dir, tmp_path / "c", trials=2, resume=True)
+    assert result["trials"] == 2
+
+
+def test_with_an_average_what_is_monitored_judges_the_trials(features_dir, tmp_path):
+    asked = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1}
+    result = tune(features_dir, tmp_path / "c", **asked)
+    assert 0 <= result["best_value"] <= 1
+
+
 PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main()"]
 
 

@@ -235,7 +235,7 @@ class Judge:
         try:
             if config.seeds > 1:
                 done = seeds.train_members(lesson, run, config)
-                effective = lesson.effective
+                effective = done["effective"]
             else:
                 trainer = lesson.trainer(run, config)
                 trainer.run_epochs()

@@ -133,9 +133,8 @@ class Lesson:
         )
 
     def finish(self, run: Run, results: dict[str, Any]) -> None:
-        """Leave the results, with what all trainings have in common; none is resumed then."""
+        """Leave the results, with what they are of; none is resumed then."""
         results |= {
-            "effective": results.get("effective", self.effective),
             "videos": {split: len(part) for split, part in self.clips.items()},
             "failures": self.failures,
         }

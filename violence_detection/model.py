@@ -54,7 +54,7 @@ def begun_with(classifier: "keras.Model", source: "keras.Model") -> "keras.Model
     """
     import keras
 
-    _check_shapes(classifier, source)
+    check_shapes(classifier, source)
     constants = {
         layer.name: layer.get_config()
         for layer in source.layers
@@ -73,7 +73,12 @@ def begun_with(classifier: "keras.Model", source: "keras.Model") -> "keras.Model
     return begun
 
 
-def _check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
+def check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
+    """Whether the weights of `source` have the shapes of those of `classifier`.
+
+    Raises:
+        ConfigError: If they have not.
+    """
     wanted, there = (
         [tuple(weight.shape) for weight in one.weights] for one in (classifier, source)
     )

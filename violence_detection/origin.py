@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from violence_detection import files, model, parts
 from violence_detection.cache import Entry, FeatureCache
 from violence_detection.config import TrainConfig
@@ -92,6 +94,23 @@ class Origin:
                 f"`init_from` must be a run with the classes {', '.join(classes)}, the normal "
                 f"one first. Received: {', '.join(trained['classes'])} ({self.run.dir})"
             )
+
+    def check_sizes(
+        self, config: TrainConfig, cache: FeatureCache, classes: list[str]
+    ) -> None:
+        """Whether the head that is asked for has the weights of the model.
+
+        Raises:
+            ConfigError: If it does not.
+        """
+        space = cache.space()
+        asked = model.build_classifier(
+            head=config.head,
+            features=np.zeros((2, space.frames, space.dim), np.float16),
+            classes=len(classes),
+            recurrence="loop",
+        )
+        model.check_shapes(asked, self.load())
 
     def load(self) -> "keras.Model":
         return model.load_classifier(self.model_path)

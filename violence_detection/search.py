@@ -63,7 +63,7 @@ class TuneConfig(TrainConfig):
         "val_loss",
         "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
         "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
-        "train.",
+        "train, but with --swa-fraction.",
         choices=("val_loss", "val_auc", "val_accuracy"),
     )
     name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
@@ -92,6 +92,9 @@ class TuneConfig(TrainConfig):
     keep_runs: bool = option(
         False, "Keep the runs of all trials in the study's folder."
     )
+
+    def _check_monitor(self) -> None:
+        """It judges the trials, also where it chooses no epoch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -272,12 +275,11 @@ def _check(
     config: TuneConfig, name: str, value: Any, specs: Mapping[str, list[str]]
 ) -> None:
     """Whether a trial can have this value: checked before the first, not in the twentieth."""
+    from violence_detection.training import check_parts
+
     shelf, dot, argument = name.partition(".")
     if not dot:
-        base = config.base() | {name: value}
-        settings = TrainConfig(**base).as_dict()
-        if name in _SHELVES:
-            parts.check_arguments(_SHELVES[name], settings[name], known=_CONTEXT[name])
+        check_parts(TrainConfig(**config.base() | {name: value}))
         return
     taking = [
         spec._replace(arguments={argument: value})
@@ -289,7 +291,7 @@ def _check(
             f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
         )
     for spec in taking:
-        parts.check_arguments(_SHELVES[shelf], str(spec), known=_CONTEXT[shelf])
+        check_parts(TrainConfig(**config.base() | {shelf: str(spec)}))
 
 
 def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:

@@ -14,6 +14,7 @@ from violence_detection.runs import Run
 log = logging.getLogger(__name__)
 
 _OF_A_MEMBER = "epochs_run best_epoch validation test threshold".split()
+_TRACED = "profiled_steps"
 _OF_THE_KEPT = "epochs_run best_epoch resumed_from_epoch videos_per_s".split()
 
 
@@ -32,13 +33,15 @@ def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, An
     Returns:
         Of the kept model (of an ensemble: of its member with the lowest validation loss)
         epochs_run, best_epoch, resumed_from_epoch and videos_per_s; of the kept model
-        validation, test, threshold and threshold_reason; `seeds`, a row a member;
-        `over_seeds`, mean and deviation over the members; and `kept`.
+        validation, test, threshold and threshold_reason; `effective`, what all members got;
+        `seeds`, a row a member; `over_seeds`, mean and deviation over the members; and `kept`.
     """
+    first = None
     if not (config.resume and run.started):
         # What cannot be built must fail before a run is replaced.
-        lesson.trainer(*_member(run, config, config.seed))
-    lesson.begin(run, config)
+        first = lesson.trainer(*_member(run, config, config.seed))
+    lesson.begin(run, config, first)
+    del first  # the members' own are to have its memory
     learned = []
     for number in range(config.seeds):
         seed = config.seed + number
@@ -58,9 +61,11 @@ def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, An
     return {
         **{name: learned[best][name] for name in _OF_THE_KEPT},
         **lesson.judge(run, config),
+        "effective": _effective([one["effective"] for one in learned]),
         "seeds": [
             {"seed": config.seed + number, "run": member.dir.name}
             | {name: learned[number][name] for name in _OF_A_MEMBER}
+            | {name: learned[number][name] for name in (_TRACED,) if config.profile}
             for number, member in enumerate(members)
         ],
         "over_seeds": {
@@ -69,6 +74,11 @@ def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, An
         },
         "kept": _kept(config, best),
     }
+
+
+def _effective(members: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of several trainings on one machine: only whether XLA is faster is measured by each."""
+    return members[0] | {"xla": all(member["xla"] for member in members)}
 
 
 def _member(run: Run, config: TrainConfig, seed: int) -> tuple[Run, TrainConfig]:

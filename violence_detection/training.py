@@ -26,6 +26,7 @@ from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
+from violence_detection.selection import check_monitor
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
             if origin and not (config.resume and run.started):
                 origin.check(cache, classes)
                 origin.warn_of_met(cache, entries)
+            _warn_of_idle(config, cache)
             views = batching.reads_views(config.augment)
             clips = read_splits(cache, entries, classes, views=views)
             validation = clips["validation"]
@@ -126,11 +128,12 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         planned["classes"] = classes_of(entries, config.normal_class)
         if origin and not (config.resume and run.started):
             origin.check(cache, planned["classes"])
+            origin.check_sizes(config, cache, planned["classes"])
         held = [entry for entry in entries if entry.split == "validation"]
+        violent = [entry.label != planned["classes"][0] for entry in held]
+        check_monitor(config.monitor, violent)
         operating.check_support(
-            config.operating_point,
-            [entry.label != planned["classes"][0] for entry in held],
-            [entry.group for entry in held],
+            config.operating_point, violent, [entry.group for entry in held]
         )
         planned["videos"] = dict(counts)
         settings = {
@@ -197,6 +200,15 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         )
         normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
+    check_parts(config, classes)
+
+
+def check_parts(config: TrainConfig, classes: int = 2) -> None:
+    """Whether head, loss and augmentation take their arguments.
+
+    Raises:
+        ConfigError: If one does not.
+    """
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
     parts.check_arguments(
@@ -208,6 +220,17 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
         label_smoothing=config.label_smoothing,
         class_shares=[1 / classes] * classes,
     )
+
+
+def _warn_of_idle(config: TrainConfig, cache: FeatureCache) -> None:
+    weighed = config.recording_weights
+    if "recording_weights" not in config.given or weighed == "natural":
+        return
+    if not dataset.knows_recordings(cache):
+        log.warning(
+            f"--recording-weights {weighed} does little here: each video whose recording is not "
+            "known counts as one of its own."
+        )
 
 
 def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:

@@ -94,7 +94,7 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
         recorded |= {"dataset_path": None, "features": None}
     free = {name: getattr(asked, name) for name in asked.given & _FREE_ON_RESUME}
     recorded |= free | {"resume": True, "run": run.dir.name}
-    given = asked.given & OWN_SPLIT | _drawn_otherwise(recorded)
+    given = asked.given & (OWN_SPLIT | _FREE_ON_RESUME) | _drawn_otherwise(recorded)
     if run.started:  # the split was drawn then
         recorded["redraw_splits"] = False
     resumed = TrainConfig(**recorded, given=given)

@@ -5,6 +5,7 @@ import functools
 import itertools
 import shutil
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from violence_detection.origin import Origin
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.search import Interval, Space, TuneConfig
+from violence_detection.selection import check_monitor
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +56,20 @@ def _suggested(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
     return trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
 
 
+def _most_epochs(config: TuneConfig) -> int:
+    axis = search.space_of(config).get("epochs", (config.epochs,))
+    return int(axis.high if isinstance(axis, Interval) else max(axis))
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    """What does not go together, each value sound by itself, ends the trial and not the search."""
+    try:
+        yield
+    except ConfigError as error:
+        raise TrainingError(str(error)) from error
+
+
 class Judges:
     """The trainings that a trial is judged by: each fold with each seed.
 
@@ -77,10 +93,14 @@ class Judges:
             self._origin.check(self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
         self._parts = folds.folds_of(known, config.folds, seed=config.seed)
+        for part in self._parts:
+            held = [entry.label for entry in part if entry.split == "validation"]
+            check_monitor(config.monitor, map(self._classes.index, held))
         if self._origin:
             self._origin.warn_of_met(self._cache, self._parts[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
         self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
+        self._longest = _most_epochs(config)
         self.videos = len(known)
         rows = [
             (one.path, one.label, one.group, one.split, one.digest) for one in known
@@ -128,14 +148,15 @@ class Judges:
         from violence_detection.pruning import EpochScores
 
         def report(epoch: int, value: float) -> bool:
-            # The mean so far: at one step all trials have done the same trainings.
-            step = len(before) * config.epochs + epoch
+            # The mean so far: at one step all trials are at the same epoch of the same training.
+            step = len(before) * self._longest + epoch
             trial.report(statistics.fmean([*before, value]), step)
             return self._config.prune and trial.should_prune()
 
         lesson = self._lesson(part)
         scores = EpochScores(config.monitor, report)
-        trainer = lesson.trainer(run, config, [scores])
+        with _failing():
+            trainer = lesson.trainer(run, config, [scores])
         scores.validation = trainer.validation
         lesson.begin(run, config, trainer)
         trainer.run_epochs()
@@ -146,6 +167,7 @@ class Judges:
                 "run": str(run.dir),
                 **trainer.summary(),
                 **lesson.judge(run, config),
+                "effective": lesson.effective | trainer.effective,
             }
             lesson.finish(run, results)
         return scores.values[trainer.selection.kept_epoch - 1]
@@ -160,11 +182,10 @@ class Judges:
             "resume": False,
         }
         varied = {name.partition(".")[0] for name in chosen}
-        try:
-            return TrainConfig(**settings, given=self._config.given | varied)
-        except ConfigError as error:
-            # Each value is sound by itself: this trial fails, not the search.
-            raise TrainingError(str(error)) from error
+        # What is monitored judges the trial here, also where it chooses no epoch.
+        given = (self._config.given | varied) - {"monitor"}
+        with _failing():
+            return TrainConfig(**settings, given=given)
 
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import files, locks, provenance, runtime, search
+from violence_detection import files, locks, provenance, runtime, search, training
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import read_json
 from violence_detection.search import Space, TuneConfig
@@ -52,6 +52,7 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     optuna = _optuna()
     runtime.import_tensorflow()
     space = search.space_of(config)
+    training.check_parts(config)
 
     # -- on what, from what
     machine = runtime.start_training(config)
@@ -82,6 +83,7 @@ def plan(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     _optuna()
     runtime.import_tensorflow()
     space = search.space_of(config)
+    training.check_parts(config)
     judges = Judges(config, None, folder)
     return {
         "dry_run": True,
@@ -150,11 +152,12 @@ def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> No
 
 def _check_same(folder: Path, identity: dict[str, Any]) -> None:
     recorded = read_json(folder / _CONFIG)
-    settings = recorded.get("settings") or {}
+    # A setting that did not exist then is as it is where nobody asks for it.
+    settings = TuneConfig().as_dict() | (recorded.get("settings") or {})
     for name, value in identity["settings"].items():
-        if name not in _FREE_ON_RESUME and value != settings.get(name):
+        if name not in _FREE_ON_RESUME and value != settings[name]:
             raise ConfigError(
-                f"--resume must go on with the study's settings, {name}={settings.get(name)}. "
+                f"--resume must go on with the study's settings, {name}={settings[name]}. "
                 f"Received: {name}={value}"
             )
     if recorded.get("space") != identity["space"]:
