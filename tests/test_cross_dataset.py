@@ -174,6 +174,20 @@ def test_one_dataset_or_the_same_twice_is_refused(drawn, tmp_path):
         matrix((drawn[0], drawn[0]), tmp_path)
 
 
+def test_a_curve_that_one_cannot_have_is_refused_before_any_training(drawn, tmp_path):
+    south = draw(tmp_path, "south")
+    cache = FeatureCache.open(south)
+    rows = [
+        row
+        for row in cache.entries()
+        if row.split != "validation" or row.label == "violent"
+    ]
+    cache.write_manifest(rows)
+    with pytest.raises(ConfigError, match="val_auc must have .* violent ones only"):
+        matrix((drawn[0], south), tmp_path / "runs", monitor="val_auc")
+    assert not (tmp_path / "runs").exists()
+
+
 def test_another_feature_space_is_refused_with_what_differs(drawn, tmp_path):
     other = draw(tmp_path, "east", shape=(7, 8))
     with pytest.raises(CacheError, match=r"one feature space.*east.*frames 7, not 6"):

@@ -612,7 +612,20 @@ def judge_untrained(features, folder):
         return judge(features, folder)
 
 
-# -- operating points
+# -- what validation can say
+
+
+def test_a_curve_that_no_fold_can_have_is_refused_before_anything(tmp_path):
+    """Of two violent recordings one is judged, and the other is learned from."""
+    features = draw_features(tmp_path / "cache" / "drawn" / "space", counts=(40, 0, 0))
+    cache = FeatureCache.open(features)
+    few = {"violent train 0", "violent train 1"}
+    rows = [row for row in cache.entries() if row.label == "normal" or row.group in few]
+    cache.write_manifest(rows)
+    told = "val_auc must have .* normal ones only .grouped_repeat_1_fold_"
+    with pytest.raises(ConfigError, match=told):
+        judge(features, tmp_path / "runs", monitor="val_auc", folds=2)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_point_that_no_fold_can_support_is_refused_before_anything(

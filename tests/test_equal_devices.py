@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_features
 
-from violence_detection import batching, dataset, training
+from violence_detection import batching, dataset, parts, training
 from violence_detection.cache import FeatureCache
 from violence_detection.config import FeatureConfig, TrainConfig
 from violence_detection.epochs import Trainer
@@ -69,6 +69,13 @@ CASES = {
         "labels": "uneven",
     },
 }
+
+
+def test_the_cases_cover_every_head():
+    heads = [
+        case["head"].partition("(")[0] for case in CASES.values() if "head" in case
+    ]
+    assert {"linear", *heads} == set(parts.available("heads"))
 
 
 @pytest.fixture(scope="module")

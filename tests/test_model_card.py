@@ -43,6 +43,19 @@ def test_training_leaves_a_card(run_dir):
     assert f"accuracy {results['test']['accuracy']:.1%}" in text
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({}, "by the loss on validation"),
+        ({"monitor": "val_auc"}, "by the AUC on validation"),
+        ({"monitor": "none"}, "the last, so no video chose it"),
+        ({"swa_fraction": 0.25}, "the last, with the mean of the weights"),
+    ],
+)
+def test_it_says_what_chose_the_epoch(run, card, settings, told):
+    assert told in card(settings={**run.config()["settings"], **settings})
+
+
 def test_an_evaluation_completes_it(run):
     config = EvaluateConfig(bootstrap=100, frames=False)
     found = evaluation.evaluate(str(run.dir), config)

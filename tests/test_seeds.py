@@ -80,6 +80,12 @@ def test_what_was_got_is_what_all_members_got(features_dir, tmp_path, monkeypatc
     assert members[0]["effective"].keys() == result["effective"].keys()
 
 
+def test_each_member_has_a_trace(features_dir, tmp_path):
+    asked = ASKED | {"seeds": 2, "epochs": 2, "profile": "1,2"}
+    rows = train_quickly(features_dir, tmp_path, **asked)["seeds"]
+    assert [row["profiled_steps"] for row in rows] == [[1, 2], [1, 2]]
+
+
 def test_the_member_with_the_lowest_validation_loss_is_kept(members):
     run = Path(members["run"])
     rows = members["seeds"]

@@ -366,6 +366,22 @@ def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
 
+def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(
+    features_dir, tmp_path, monkeypatch
+):
+    natural = {"recording_weights": "natural"}
+    whole = train_quickly(features_dir, tmp_path / "whole", epochs=4, **natural)["run"]
+    _interrupt(features_dir, tmp_path, monkeypatch, epochs=4, **natural)
+    run = Run(tmp_path / "run")
+    recorded = run.config()
+    del recorded["settings"]["recording_weights"]
+    run.write_config(recorded)
+    with pytest.raises(ConfigError, match="weights=natural. Received: .*weights=sqrt"):
+        train_quickly(features_dir, tmp_path, recording_weights="sqrt", resume=True)
+    result = train_quickly(features_dir, tmp_path, epochs=4, resume=True)
+    assert read_history(Path(result["run"])) == read_history(Path(whole))
+
+
 @pytest.mark.parametrize("asked", [{"max_failures": 0.5}, {"retry_failed": True}])
 def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
     features_dir, tmp_path, monkeypatch, asked

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import draw_features, train_quickly, tree_of
 
-from violence_detection import dataset, folds, tuning
+from violence_detection import dataset, folds, training, tuning
 from violence_detection.cache import FeatureCache
 from violence_detection.config import TrainConfig
 from violence_detection.dataset import usable_entries
@@ -27,6 +27,7 @@ KEYS = "study trials completed pruned failed best_trial best_value best_settings
 
 def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
     quick = {"trials": 3, "epochs": 2, "head": "linear", "batch_size": 8}
+    quick = {name: value for name, value in quick.items() if name not in (space or ())}
     if space:
         path = Path(folder).with_name("space.json")
         path.write_text(json.dumps(space))
@@ -284,20 +285,73 @@ def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_study_of_before_a_setting_was_there_goes_on(features_dir, tmp_path):
-    tune(features_dir, tmp_path / "c", trials=1)
+def test_a_study_of_before_a_setting_was_there_goes_on_as_it_was(
+    features_dir, tmp_path
+):
+    tune(features_dir, tmp_path / "c", trials=1, recording_weights="natural")
     path = tmp_path / "c" / "tune" / "tune_config.json"
     recorded = json.loads(path.read_text())
     del recorded["settings"]["recording_weights"]
     path.write_text(json.dumps(recorded))
-    result = tune(features_dir, tmp_path / "c", trials=2, resume=True)
-    assert result["trials"] == 2
+    with pytest.raises(ConfigError, match="weights=natural. Received: .*weights=sqrt"):
+        tune(features_dir, tmp_path / "c", trials=2, resume=True)
+    asked = {"recording_weights": "natural", "trials": 2, "resume": True}
+    assert tune(features_dir, tmp_path / "c", **asked)["trials"] == 2
+
+
+def test_losses_are_checked_for_the_classes_that_there_are(tmp_path):
+    labels = ("normal", "fight", "robbery")
+    features = draw_features(tmp_path / "space", counts=(24, 12, 0), labels=labels)
+    for asked in (
+        {"loss": "focal(alpha=0.3)"},
+        {"space": {"loss.alpha": {"low": 0.1, "high": 0.9}}},
+    ):
+        with pytest.raises(ConfigError, match="alpha=0.[13] with 3 classes"):
+            tune(features, tmp_path / "c", **asked)
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_head_of_other_sizes_in_all_trials_leaves_no_study(features_dir, tmp_path):
+    began = train_quickly(features_dir, tmp_path, head="mean_pool(units=2)", epochs=1)[
+        "run"
+    ]
+    asked = {"init_from": began, "head": "mean_pool(units=3)"}
+    with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
+        tune(features_dir, tmp_path / "c", **asked)
+    assert not (tmp_path / "c").exists()
 
 
 def test_with_an_average_what_is_monitored_judges_the_trials(features_dir, tmp_path):
-    asked = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1}
+    """And the best settings are a file for train all the same."""
+    asked = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1, "keep_runs": True}
     result = tune(features_dir, tmp_path / "c", **asked)
-    assert 0 <= result["best_value"] <= 1
+    run = tmp_path / "c" / "tune" / "trials" / "0000" / "part_1_seed_42"
+    kept = Run.open(run).results()
+    assert result["best_value"] == pytest.approx(kept["validation"]["auc"])
+    assert kept["effective"] == train_with(result, features_dir, tmp_path)["effective"]
+
+
+def train_with(result, features, folder) -> dict:
+    """What a training with the best settings of a search gives."""
+    settings = json.loads(Path(result["best_config"]).read_text())
+    places = {"features": str(features), "checkpoint_dir": str(folder)}
+    return training.train(TrainConfig.of({**settings, **places, "run": "best"}))
+
+
+@pytest.mark.slow
+def test_trials_of_other_lengths_are_compared_at_the_same_epochs(
+    features_dir, tmp_path
+):
+    """The second fold begins after the most epochs that the first can have."""
+    space = {"epochs": [1, 3]}
+    asked = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
+    tune(features_dir, tmp_path / "c", space=space, **asked)
+    storage = f"sqlite:///{tmp_path / 'c' / 'tune' / 'study.db'}"
+    found = optuna.load_study(study_name="tune", storage=storage).trials
+    steps = {
+        trial.params["epochs"]: sorted(trial.intermediate_values) for trial in found
+    }
+    assert steps == {1: [1, 4], 3: [1, 2, 3, 4, 5, 6]}
 
 
 PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main()"]

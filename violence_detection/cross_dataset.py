@@ -25,6 +25,7 @@ from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
 from violence_detection.runs import Run
+from violence_detection.selection import check_monitor
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,9 @@ def _datasets(features: Sequence[str], config: CrossDatasetConfig) -> list[Datas
         )
     for one, other in itertools.permutations(found, 2):
         class_names.mapping(one.classes, other.classes)
+    for one in found:
+        held = [row.label for row in one.entries if row.split == "validation"]
+        check_monitor(config.monitor, map(one.classes.index, held))
     return found
 
 

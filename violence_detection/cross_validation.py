@@ -49,7 +49,7 @@ def cross_validate(
     judge = Judge(config, None, folder)
 
     # -- the folds
-    judge.check_operating_point()
+    judge.check_validation()
     with kept.held(), FoldPool(config, judge, folder) as pool:
         if force or not kept.begun:
             pool.check_buildable()
@@ -75,7 +75,7 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     kept = _choose(config)
     runtime.import_tensorflow()
     judge = Judge(config, None, kept.dir, looks=False)
-    judge.check_operating_point()
+    judge.check_validation()
     if kept.begun and not force:
         kept.check_same(judge.identity)
     return {

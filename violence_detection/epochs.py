@@ -4,7 +4,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -186,8 +186,10 @@ class Trainer:
             self.history.append(row)
             log.debug(_told(row))
             self._keep_models(row)
-            logs = {name: value for name, value in row.items() if name != "epoch"}
-            self._watch.on_epoch_end(epoch - 1, logs)
+            told = {name for name, value in row.items() if value is not None} - {
+                "epoch"
+            }
+            self._watch.on_epoch_end(epoch - 1, {name: row[name] for name in told})
         self._save_state()
 
     def batches(self, first_epoch: int = 1) -> Iterator[tuple]:
@@ -225,8 +227,7 @@ class Trainer:
         while left:
             self._watch.on_train_batch_begin(self.step.steps)
             results.append(self.step.run(batches, min(left, at_once)))
-            means = {name: float(np.mean(one)) for name, one in results[-1].items()}
-            self._watch.on_train_batch_end(self.step.steps - 1, means)
+            self._watch.on_train_batch_end(self.step.steps - 1, _means(results[-1]))
             left -= len(results[-1]["loss"])
         steps = {
             name: np.concatenate([result[name] for result in results])
@@ -234,12 +235,12 @@ class Trainer:
         }
         rate = len(self.train) / (time.monotonic() - start_s)
         self._check_finite(steps["finite"], epoch)
-        sound = steps["finite"] > 0
+        means = _means(steps)
         return {
             "epoch": epoch,
-            "loss": float(steps["loss"][sound].mean()),
+            "loss": means["loss"],
             "learning_rate": float(self.step.optimizer.learning_rate.numpy()),
-            "gradient_norm": float(steps["gradient_norm"][sound].mean()),
+            "gradient_norm": means["gradient_norm"],
             "videos_per_s": rate,
         }
 
@@ -323,6 +324,13 @@ class Trainer:
         weights = self.classifier.trainable_variables
         values = [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in weights]
         return files.sha256_of_json([self.step.state(), values])[:12]
+
+
+def _means(steps: Mapping[str, Any]) -> dict[str, float]:
+    """Loss and gradient norm over some steps but for those that were skipped, if not all were."""
+    finite, names = np.asarray(steps["finite"]) > 0, ("loss", "gradient_norm")
+    sound = finite if finite.any() else ~finite
+    return {name: float(np.asarray(steps[name])[sound].mean()) for name in names}
 
 
 def _told(row: dict[str, Any]) -> str:

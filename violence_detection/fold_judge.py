@@ -35,6 +35,7 @@ from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
+from violence_detection.selection import check_monitor
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -134,21 +135,24 @@ class Judge:
         self.is_known, self.grouped_by = found.known, found.source
         return found.of(entries)
 
-    def check_operating_point(self) -> None:
-        """
+    def check_validation(self) -> None:
+        """Whether the validation videos of every fold can say what they are asked.
+
         Raises:
-            EvidenceError: If the validation videos of a fold cannot support it.
+            ConfigError: If those of one cannot tell one epoch from another.
+            EvidenceError: If those of one cannot support the operating point.
         """
         for fold in self.folds:
             rows = fold.rows("validation")
             try:
+                check_monitor(self._config.monitor, self.clips.labels[rows])
                 operating.check_support(
                     self._config.operating_point,
                     self.clips.labels[rows] > 0,
                     self.clips.groups[rows],
                 )
-            except EvidenceError as error:
-                raise EvidenceError(f"{error} ({fold.name})") from error
+            except (ConfigError, EvidenceError) as error:
+                raise type(error)(f"{error} ({fold.name})") from error
 
     def note(self, grouped: bool) -> str:
         """What the folds are, for every output."""

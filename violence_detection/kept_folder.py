@@ -88,8 +88,7 @@ class KeptFolder:
             ConfigError: If what is there is of other settings, features or videos.
         """
         recorded = read_json(self.dir / self.record)
-        defaults = {one.name: one.default for one in self.settings.settings()}
-        settings = defaults | (recorded.get("settings") or {})
+        settings = self.settings.recorded(recorded.get("settings") or {})
         for name, value in identity["settings"].items():
             before = settings.get(name)
             if name not in _FREE and value != before:

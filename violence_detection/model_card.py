@@ -87,6 +87,8 @@ def _learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     told = f"{epochs} were run, number {results.get('best_epoch', 0)} is kept"
     if settings.get("monitor") == "none":
         return f"{told}: the last, so no video chose it"
+    if settings.get("swa_fraction"):
+        return f"{told}: the last, with the mean of the weights over the last epochs"
     measure = {"val_auc": "AUC", "val_accuracy": "accuracy"}
     return (
         f"{told}, by the {measure.get(settings.get('monitor'), 'loss')} on validation"

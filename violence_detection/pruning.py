@@ -18,7 +18,7 @@ class EpochScores(keras.callbacks.Callback):
     Attributes:
         validation: Of the training, once that is built.
         values: The scores so far; of `val_loss` the cross-entropy, which can be compared
-            between trainings with different losses. An AUC that is not defined is 0.5.
+            between trainings with different losses.
         stopped: Whether `report` ended the training.
     """
 
@@ -36,7 +36,6 @@ class EpochScores(keras.callbacks.Callback):
             value = log_loss(labels, self.validation.probability)
         else:
             value = logs[self._monitor]
-            value = 0.5 if value is None else value
         self.values.append(value)
         if self._report(len(self.values), value):
             self.stopped = self.model.stop_training = True

@@ -94,8 +94,7 @@ class TensorBoard(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
-                if value is not None:
-                    tf.summary.scalar(name, value)
+                tf.summary.scalar(name, value)
             self._draw_curves()
         self._not_drawn = epoch + 1
         if (epoch + 1) % self._picture_epochs == 0:

@@ -132,9 +132,13 @@ class Interval:
 Space = dict[str, Interval | tuple]
 
 
-def space_of(config: TuneConfig) -> Space:
+def space_of(config: TuneConfig, classes: int = 2) -> Space:
     """What is tried: intervals, and tuples of values, by the name of a setting, or by
     `head.<argument>` and `loss.<argument>`.
+
+    Args:
+        config: What is asked for.
+        classes: K.
 
     Raises:
         ConfigError: If the file cannot be read, or names what cannot be tried.
@@ -155,8 +159,16 @@ def space_of(config: TuneConfig) -> Space:
     for name, axis in space.items():
         ends = (axis.low, axis.high) if isinstance(axis, Interval) else axis
         for value in ends:
-            _check(config, name, value, specs)
+            _check(config, name, value, specs, classes)
     return space
+
+
+def keeps_sizes(space: Space) -> bool:
+    """Whether the heads of all trials have weights of the same sizes."""
+    return not any(
+        name == "head" or (name.startswith("head.") and not name.endswith("dropout"))
+        for name in space
+    )
 
 
 def settings_with(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,14 +284,18 @@ def _not_a_range(name: str, values: Any) -> ConfigError:
 
 
 def _check(
-    config: TuneConfig, name: str, value: Any, specs: Mapping[str, list[str]]
+    config: TuneConfig,
+    name: str,
+    value: Any,
+    specs: Mapping[str, list[str]],
+    classes: int,
 ) -> None:
     """Whether a trial can have this value: checked before the first, not in the twentieth."""
     from violence_detection.training import check_parts
 
     shelf, dot, argument = name.partition(".")
     if not dot:
-        check_parts(TrainConfig(**config.base() | {name: value}))
+        check_parts(TrainConfig(**config.base() | {name: value}), classes)
         return
     taking = [
         spec._replace(arguments={argument: value})
@@ -291,7 +307,7 @@ def _check(
             f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
         )
     for spec in taking:
-        check_parts(TrainConfig(**config.base() | {shelf: str(spec)}))
+        check_parts(TrainConfig(**config.base() | {shelf: str(spec)}), classes)
 
 
 def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:

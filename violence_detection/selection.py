@@ -27,8 +27,8 @@ def check_monitor(monitor: str, labels: Iterable[int]) -> None:
     if monitor == "val_auc" and len(violent) == 1:
         sides = "violent" if True in violent else "normal"
         raise ConfigError(
-            "`monitor` must be val_loss, val_accuracy or none where validation has no videos of "
-            f"violence or none without. Received: val_auc, with {sides} validation videos only"
+            "`monitor` val_auc must have validation videos with violence and without. Received: "
+            f"{sides} ones only"
         )
 
 

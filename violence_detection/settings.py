@@ -15,6 +15,8 @@ from typing import Any, Self
 from violence_detection import files, parts
 from violence_detection.errors import ConfigError
 
+_AS_NOW = object()
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -35,6 +37,9 @@ class Rule:
         None  # to the one way to write it, or an error
     )
     off: str | None = None  # what the flag that says no is called, if not --no-...
+    formerly: Any = (
+        _AS_NOW  # how it was before it could be asked for, if not the default
+    )
 
     def check(self, name: str, value: Any) -> Any:
         """`value`, once it is in range; a spec comes back in its canonical form, a path
@@ -113,6 +118,11 @@ class Setting:
     default: Any
     rule: Rule
 
+    @property
+    def formerly(self) -> Any:
+        """What it was in runs of before it was there."""
+        return self.default if self.rule.formerly is _AS_NOW else self.rule.formerly
+
     def checked(self, value: Any) -> Any:
         """`value` as the setting keeps it, once it is of its type and keeps its rule.
 
@@ -148,6 +158,11 @@ class Config:
                 yield Setting(
                     name, _plain_type(field.type), field.default, field.metadata["rule"]
                 )
+
+    @classmethod
+    def recorded(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that were written down, with those that there were none of then, as it was."""
+        return {one.name: one.formerly for one in cls.settings()} | dict(settings)
 
     @classmethod
     def of(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:

@@ -136,6 +136,7 @@ class TrainConfig(FeatureConfig):
         "proportion to 1/sqrt(n), so that a long recording counts for more, but not n times; or to "
         "1/n, so that recordings count alike.",
         choices=("natural", "sqrt", "balanced"),
+        formerly="natural",
     )
     augment: str = option(
         "none",
@@ -238,7 +239,7 @@ class TrainConfig(FeatureConfig):
     def _check_monitor(self) -> None:
         if self.swa_fraction and "monitor" in self.given and self.monitor != "none":
             raise ConfigError(
-                "`monitor` must be none with swa_fraction: the mean of the last epochs is what "
+                "`monitor` must be left out with swa_fraction: the mean of the last epochs is what "
                 f"is kept. Received: monitor={self.monitor}, swa_fraction={self.swa_fraction}"
             )
 

@@ -228,8 +228,8 @@ def _warn_of_idle(config: TrainConfig, cache: FeatureCache) -> None:
         return
     if not dataset.knows_recordings(cache):
         log.warning(
-            f"--recording-weights {weighed} does little here: each video whose recording is not "
-            "known counts as one of its own."
+            f"--recording-weights {weighed}: a video whose recording is not known counts as one "
+            "of its own."
         )
 
 

@@ -84,10 +84,11 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
             f"{run.config_path.name} must hold the settings of a training. Received: "
             f"{run.config_path}"
         )
+    recorded = TrainConfig.recorded(recorded)
     for name in sorted(asked.given - _FREE_ON_RESUME):
-        if getattr(asked, name) != recorded.get(name):
+        if getattr(asked, name) != recorded[name]:
             raise ConfigError(
-                f"--resume must go on with the run's settings, {name}={recorded.get(name)}. "
+                f"--resume must go on with the run's settings, {name}={recorded[name]}. "
                 f"Received: {name}={getattr(asked, name)}"
             )
     if asked.given & {"dataset_path", "features"}:

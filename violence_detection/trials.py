@@ -56,8 +56,8 @@ def _suggested(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
     return trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
 
 
-def _most_epochs(config: TuneConfig) -> int:
-    axis = search.space_of(config).get("epochs", (config.epochs,))
+def _most_epochs(config: TuneConfig, space: Space) -> int:
+    axis = space.get("epochs", (config.epochs,))
     return int(axis.high if isinstance(axis, Interval) else max(axis))
 
 
@@ -77,6 +77,7 @@ class Judges:
         machine: None where nothing is to be trained.
 
     Attributes:
+        space: What is tried.
         identity: What the features and videos are.
         videos: How many there are in all, test videos not counted.
     """
@@ -89,8 +90,12 @@ class Judges:
         self._origin = Origin.of(config, Run(folder))
         entries = training_run.entries_of(Run(folder), config, self._cache)
         self._classes = training.classes_of(entries, config.normal_class)
+        training.check_parts(config, len(self._classes))
+        self.space = search.space_of(config, len(self._classes))
         if self._origin:
             self._origin.check(self._cache, self._classes)
+            if search.keeps_sizes(self.space):
+                self._origin.check_sizes(config, self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
         self._parts = folds.folds_of(known, config.folds, seed=config.seed)
         for part in self._parts:
@@ -100,7 +105,7 @@ class Judges:
             self._origin.warn_of_met(self._cache, self._parts[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
         self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
-        self._longest = _most_epochs(config)
+        self._longest = _most_epochs(config, self.space)
         self.videos = len(known)
         rows = [
             (one.path, one.label, one.group, one.split, one.digest) for one in known
@@ -189,10 +194,7 @@ class Judges:
 
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]
-        augments = {
-            self._config.augment,
-            *search.space_of(self._config).get("augment", ()),
-        }
+        augments = {self._config.augment, *self.space.get("augment", ())}
         clips = training.read_splits(
             self._cache,
             entries,

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import files, locks, provenance, runtime, search, training
+from violence_detection import files, locks, provenance, runtime, search
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import read_json
 from violence_detection.search import Space, TuneConfig
@@ -47,21 +47,19 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
         CacheError: If the features are missing, damaged, or lack a class or a split.
         TrainingError: If no trial came to its end.
     """
-    # -- where, and over what
+    # -- where
     folder = _choose(config, force=force)
     optuna = _optuna()
     runtime.import_tensorflow()
-    space = search.space_of(config)
-    training.check_parts(config)
 
-    # -- on what, from what
+    # -- on what, from what, over what
     machine = runtime.start_training(config)
     judges = Judges(config, machine, folder)
 
     # -- the trials
     start_s = time.monotonic()
     with _held(folder):
-        _begin(folder, config, space, judges)
+        _begin(folder, config, judges)
         study = _study(optuna, folder, config)
         retried = _fail_killed(optuna, study)
         while _counts(study)["done"] < config.trials:
@@ -69,8 +67,8 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
                 log.info(f"--timeout {config.timeout:g} is over; no further trial.")
                 break
             trial = study.ask()
-            _try(optuna, study, trial, config, space, judges)
-            _record(folder, study, config, space)
+            _try(optuna, study, trial, config, judges)
+            _record(folder, study, config, judges.space)
         return _result(folder, study, config, judges) | {
             "retried": retried,
             "seconds": time.monotonic() - start_s,
@@ -82,8 +80,6 @@ def plan(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     folder = _choose(config, force=force)
     _optuna()
     runtime.import_tensorflow()
-    space = search.space_of(config)
-    training.check_parts(config)
     judges = Judges(config, None, folder)
     return {
         "dry_run": True,
@@ -91,7 +87,7 @@ def plan(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
         "trials": config.trials,
         "trainings_per_trial": len(judges),
         "videos": judges.videos,
-        "space": search.as_json(space),
+        "space": search.as_json(judges.space),
         "settings": config.as_dict(),
     }
 
@@ -130,12 +126,12 @@ def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> None:
+def _begin(folder: Path, config: TuneConfig, judges: Judges) -> None:
     """Write what the study is; or check that one that is resumed is the same."""
     is_there = (folder / _CONFIG).is_file()
     identity = {
         "settings": config.as_dict(),
-        "space": search.as_json(space),
+        "space": search.as_json(judges.space),
         **judges.identity,
     }
     files.sweep_temporary(folder)
@@ -152,8 +148,7 @@ def _begin(folder: Path, config: TuneConfig, space: Space, judges: Judges) -> No
 
 def _check_same(folder: Path, identity: dict[str, Any]) -> None:
     recorded = read_json(folder / _CONFIG)
-    # A setting that did not exist then is as it is where nobody asks for it.
-    settings = TuneConfig().as_dict() | (recorded.get("settings") or {})
+    settings = TuneConfig.recorded(recorded.get("settings") or {})
     for name, value in identity["settings"].items():
         if name not in _FREE_ON_RESUME and value != settings[name]:
             raise ConfigError(
@@ -220,12 +215,11 @@ def _try(
     study: "optuna.Study",
     trial: "optuna.Trial",
     config: TuneConfig,
-    space: Space,
     judges: Judges,
 ) -> None:
     """Train and judge what `trial` suggests, and tell the study."""
     states = optuna.trial.TrialState
-    chosen = suggest(trial, space, config.base())
+    chosen = suggest(trial, judges.space, config.base())
     try:
         value = judges.judge(trial, chosen)
     except TrainingError as error:
@@ -294,7 +288,9 @@ def _best_settings(study: "optuna.Study", config: TuneConfig) -> dict[str, Any]:
     settings = search.settings_with(base, chosen)
     varied = {name.partition(".")[0] for name in chosen}
     left_out = {"features", "checkpoint_dir", "resume", "seeds"}
-    names = (varied | config.given - left_out) & base.keys()
+    if settings["swa_fraction"]:
+        left_out.add("monitor")  # which judged the trials, and chooses no epoch
+    names = (varied | config.given & base.keys()) - left_out
     return {name: settings[name] for name in sorted(names)}
 
 
