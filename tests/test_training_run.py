@@ -377,7 +377,9 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(
     del recorded["settings"]["recording_weights"]
     run.write_config(recorded)
     with pytest.raises(ConfigError, match="weights=natural. Received: .*weights=sqrt"):
-        train_quickly(features_dir, tmp_path, recording_weights="sqrt", resume=True)
+        train_quickly(
+            features_dir, tmp_path, epochs=4, recording_weights="sqrt", resume=True
+        )
     result = train_quickly(features_dir, tmp_path, epochs=4, resume=True)
     assert read_history(Path(result["run"])) == read_history(Path(whole))
 
