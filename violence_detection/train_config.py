@@ -134,7 +134,7 @@ class TrainConfig(FeatureConfig):
         "sqrt",
         "How much each video of a recording of n weighs within its class: as any other; in "
         "proportion to 1/sqrt(n), so that a long recording counts for more, but not n times; or to "
-        "1/n, so that recordings count alike.",
+        "1/n, so that recordings of one class count alike.",
         choices=("natural", "sqrt", "balanced"),
         formerly="natural",
     )
