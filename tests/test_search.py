@@ -92,12 +92,6 @@ def test_a_file_says_what_is_tried(space_of):
         ({"batch_size": {"low": 1, "high": 10**9}}, "`batch_size` must be <= 65536"),
         ({"head": ["linear", "typo"]}, "No part 'typo' in heads/"),
         ({"head": ["linear(dropout=2)"]}, "`dropout` of heads/linear must be"),
-        (
-            {"augment": ["none", "jitter(frames=-1)"]},
-            "`frames` of augmentations/jitter",
-        ),
-        ({"loss": ["crossentropy", "focal(alpha=7)"]}, "`alpha` of focal must be"),
-        ({"loss.alpha": {"low": 0.1, "high": 3.0}}, "`alpha` of focal must be"),
         ({"head.dropout": [0.5, 1.5]}, "must be float in"),
         ({"head.typo": [1]}, "that bilstm_attention takes. Received: head.typo"),
         ({"loss.typo": [1]}, "takes. Received: loss.typo"),

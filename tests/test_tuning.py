@@ -279,8 +279,14 @@ def test_a_head_of_other_sizes_than_the_run_it_begins_with_is_a_failed_trial(
 
 
 def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
-    for asked in ({"loss": "focal(alpha=7)"}, {"augment": "jitter(frames=-1)"}):
-        with pytest.raises(ConfigError, match="Received: "):
+    for asked in (
+        {"loss": "focal(alpha=7)"},
+        {"augment": "jitter(frames=-1)"},
+        {"space": {"augment": ["none", "jitter(frames=-1)"]}},
+        {"space": {"loss": ["crossentropy", "focal(alpha=7)"]}},
+        {"space": {"loss.alpha": {"low": 0.1, "high": 7.0}}},
+    ):
+        with pytest.raises(ConfigError, match="Received: (frames=-1|alpha=7)"):
             tune(features_dir, tmp_path / "c", **asked)
     assert not (tmp_path / "c").exists()
 

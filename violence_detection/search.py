@@ -3,7 +3,7 @@
 import inspect
 import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,23 +132,15 @@ class Interval:
 Space = dict[str, Interval | tuple]
 
 
-def space_of(config: TuneConfig, classes: int = 2) -> Space:
+def space_of(config: TuneConfig) -> Space:
     """What is tried: intervals, and tuples of values, by the name of a setting, or by
     `head.<argument>` and `loss.<argument>`.
-
-    Args:
-        config: What is asked for.
-        classes: K.
 
     Raises:
         ConfigError: If the file cannot be read, or names what cannot be tried.
     """
     asked = _read(Path(config.space)) if config.space else _default(config)
-    specs = {
-        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)]
-        for shelf in _SHELVES
-    }
-    space = {}
+    specs, space = _specs(config, asked), {}
     for name, values in asked.items():
         if config.space and name in config.given:
             raise ConfigError(
@@ -156,11 +148,24 @@ def space_of(config: TuneConfig, classes: int = 2) -> Space:
                 f"{name}={getattr(config, name)}, and {name} in --space"
             )
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
+    for settings in with_each(config, space):
+        for name, shelf in _SHELVES.items():
+            parts.check_arguments(shelf, getattr(settings, name), known=_CONTEXT[name])
+    return space
+
+
+def with_each(config: TuneConfig, space: Space) -> Iterator[TrainConfig]:
+    """Settings of a training with each value of a space by itself, of an interval with its ends:
+    what is wrong with one is said before the first trial, not in the twentieth.
+
+    Raises:
+        ConfigError: If a setting cannot have one, or no part takes an argument.
+    """
+    specs = _specs(config, space)
     for name, axis in space.items():
         ends = (axis.low, axis.high) if isinstance(axis, Interval) else axis
         for value in ends:
-            _check(config, name, value, specs, classes)
-    return space
+            yield from _settings(config, name, value, specs)
 
 
 def keeps_sizes(space: Space) -> bool:
@@ -218,6 +223,14 @@ def _default(config: TuneConfig) -> dict[str, Any]:
         name: values
         for name, values in _DEFAULT.items()
         if name not in given and takes({}, base, name)
+    }
+
+
+def _specs(config: TuneConfig, asked: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """The specs of each shelf that trials may have."""
+    return {
+        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)]
+        for shelf in _SHELVES
     }
 
 
@@ -283,19 +296,13 @@ def _not_a_range(name: str, values: Any) -> ConfigError:
     )
 
 
-def _check(
-    config: TuneConfig,
-    name: str,
-    value: Any,
-    specs: Mapping[str, list[str]],
-    classes: int,
-) -> None:
-    """Whether a trial can have this value: checked before the first, not in the twentieth."""
-    from violence_detection.training import check_parts
-
+def _settings(
+    config: TuneConfig, name: str, value: Any, specs: Mapping[str, Sequence[str]]
+) -> Iterator[TrainConfig]:
+    """Settings of a training with this value; of an argument, with each part that takes it."""
     shelf, dot, argument = name.partition(".")
     if not dot:
-        check_parts(TrainConfig(**config.base() | {name: value}), classes)
+        yield TrainConfig(**config.base() | {name: value})
         return
     taking = [
         spec._replace(arguments={argument: value})
@@ -307,7 +314,7 @@ def _check(
             f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
         )
     for spec in taking:
-        check_parts(TrainConfig(**config.base() | {shelf: str(spec)}), classes)
+        yield TrainConfig(**config.base() | {shelf: str(spec)})
 
 
 def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:

@@ -90,8 +90,9 @@ class Judges:
         self._origin = Origin.of(config, Run(folder))
         entries = training_run.entries_of(Run(folder), config, self._cache)
         self._classes = training.classes_of(entries, config.normal_class)
-        training.check_parts(config, len(self._classes))
-        self.space = search.space_of(config, len(self._classes))
+        self.space = search.space_of(config)
+        for settings in (config, *search.with_each(config, self.space)):
+            training.check_parts(settings, len(self._classes))
         if self._origin:
             self._origin.check(self._cache, self._classes)
             if search.keeps_sizes(self.space):
