@@ -112,9 +112,7 @@ def print_header(title: str) -> None:
     print(f"\n{title:54s}  frames        s  frames/s  ratio exact")
 
 
-def print_row(
-    name: str, frames: int, seconds: float, base_s: float, exact: str = ""
-) -> None:
+def print_row(name: str, frames: int, seconds: float, base_s: float, exact: str = "") -> None:
     print(
         f"{name:54s} {frames:7d} {seconds:8.2f} {frames / seconds:9.1f} "
         f"{base_s / seconds:6.2f} {exact}",
@@ -156,9 +154,7 @@ def seek_by_packets(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
             yield video.retrieve()
 
 
-def by_pyav(
-    path: Path, wanted: list[int] | None, threads: int = 1
-) -> Iterator[np.ndarray]:
+def by_pyav(path: Path, wanted: list[int] | None, threads: int = 1) -> Iterator[np.ndarray]:
     convert = converter()
     with av.open(str(path)) as container:
         stream = pyav_stream(container, threads)

@@ -43,9 +43,7 @@ def main() -> None:
     arguments = parse()
     logging.disable(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [
-            exported(arguments, name, precision, folder) for name, precision in VARIANTS
-        ]
+        rows = [exported(arguments, name, precision, folder) for name, precision in VARIANTS]
         rows = [row for row in rows if row]
         inputs = one_clip(arguments)
         for threads in arguments.threads:
@@ -61,9 +59,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run")
-    parser.add_argument(
-        "--scope", default="end-to-end", choices=("end-to-end", "classifier")
-    )
+    parser.add_argument("--scope", default="end-to-end", choices=("end-to-end", "classifier"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--clips", type=int, default=200, help="to check each file on")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
@@ -91,9 +87,7 @@ def exported(
 
 def one_clip(arguments: argparse.Namespace) -> np.ndarray:
     """The first validation clip, as a file is given it."""
-    subject = Subject.of(
-        arguments.run, ExportConfig(format="keras", scope=arguments.scope)
-    )
+    subject = Subject.of(arguments.run, ExportConfig(format="keras", scope=arguments.scope))
     if subject.given:
         return shown.frames_of(*subject.places[0], subject.given.shape[:3])[None]
     return np.float32(subject.cached.features[:1])
@@ -120,10 +114,7 @@ def print_table(result: dict[str, Any], threads: list[int]) -> None:
     heads = "format", "MB", "max diff", "decisions", *columns, "x keras"
     print("  ".join(f"{head:>14s}" for head in heads))
     keras = {
-        name: row[name]
-        for row in result["rows"]
-        if row["format"] == "keras"
-        for name in columns
+        name: row[name] for row in result["rows"] if row["format"] == "keras" for name in columns
     }
     for row in result["rows"]:
         cells = [

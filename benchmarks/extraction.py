@@ -70,12 +70,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--stream", default=default.stream)
     parser.add_argument("--engine", default=default.engine, help="of the whole")
     parser.add_argument("--mixed-precision", action="store_true", help="of the whole")
-    parser.add_argument(
-        "--videos", type=int, default=60, help="taken evenly of the folder"
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=5.0, help="for each rate of encoding"
-    )
+    parser.add_argument("--videos", type=int, default=60, help="taken evenly of the folder")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each rate of encoding")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
     return parser.parse_args()
 
@@ -116,9 +112,7 @@ class Benchmark:
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self._seconds = arguments.seconds
         self._video_dir = folder / "videos"
-        self._videos = link_videos(
-            arguments.video_dir, self._video_dir, arguments.videos
-        )
+        self._videos = link_videos(arguments.video_dir, self._video_dir, arguments.videos)
         self._config = ExtractConfig(
             cache_dir=str(folder / "cache"),
             backbone=arguments.backbone,
@@ -350,8 +344,7 @@ def ideal_shares(rates: list[Rate]) -> list[float]:
     encode = next(
         rate
         for rate in rates
-        if (rate.what, rate.by, rate.precision)
-        == ("encode only", whole.by, whole.precision)
+        if (rate.what, rate.by, rate.precision) == ("encode only", whole.by, whole.precision)
     )
     rounds = zip(whole.per_s, decode.per_s, encode.per_s, strict=True)
     return [one * (1 / decoding + 1 / encoding) for one, decoding, encoding in rounds]

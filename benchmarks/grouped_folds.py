@@ -42,9 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features")
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings"
-    )
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     arguments = parser.parse_args()
     runtime.import_tensorflow()
@@ -83,22 +81,15 @@ def main() -> None:
         )
     first, *others = methods
     for name in others:
-        print(
-            f"{name} less {first}: {difference(clips, answers[first], answers[name])}"
-        )
+        print(f"{name} less {first}: {difference(clips, answers[first], answers[name])}")
 
 
 def difference(clips: Clips, before: list[np.ndarray], after: list[np.ndarray]) -> str:
     """Of the same seeds' probabilities."""
     violent = clips.labels > 0
-    right = [
-        np.mean([(one >= 0.5) == violent for one in each], axis=0)
-        for each in (before, after)
-    ]
+    right = [np.mean([(one >= 0.5) == violent for one in each], axis=0) for each in (before, after)]
     accuracy = paired.accuracy_difference(*right, clips.groups)
-    areas = [
-        [metrics.weighted_auc(violent, one) for one in each] for each in (before, after)
-    ]
+    areas = [[metrics.weighted_auc(violent, one) for one in each] for each in (before, after)]
 
     def gain(counts: np.ndarray) -> np.ndarray:
         old, new = (np.mean([area(counts) for area in each], axis=0) for each in areas)
@@ -151,9 +142,7 @@ def scores_of_seed(
     return (accuracy, auc, accuracies), probability
 
 
-def linear_scores(
-    clips: Clips, train: np.ndarray, test: np.ndarray, seed: int
-) -> np.ndarray:
+def linear_scores(clips: Clips, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """StandardScaler and LogisticRegression(C=1) on mean, deviation and mean absolute
     difference over time."""
     from violence_detection.heads._layers import statistics_of
@@ -195,13 +184,9 @@ def classifier_scores(
 
 def divided(clips: Clips, rows: np.ndarray, seed: int) -> dict[str, Clips]:
     """Some clips, with 15% of their recordings for validation."""
-    assigned = folds.divided(
-        [clips.entries[row] for row in rows], fraction=0.15, seed=seed
-    )
+    assigned = folds.divided([clips.entries[row] for row in rows], fraction=0.15, seed=seed)
     return {
-        split: clips.take(
-            [row for row in rows if assigned[clips.entries[row].path] == split]
-        )
+        split: clips.take([row for row in rows if assigned[clips.entries[row].path] == split])
         for split in ("train", "validation")
     }
 

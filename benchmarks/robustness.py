@@ -60,10 +60,7 @@ def main() -> None:
     extract(cache, clips, written, Path(arguments.kept), arguments.workers)
     layers = {CLEAN: np.asarray(clips.features[:])} | {
         name: np.stack(
-            [
-                np.load(kept_at(Path(arguments.kept), full, entry.path))
-                for entry in clips.entries
-            ]
+            [np.load(kept_at(Path(arguments.kept), full, entry.path)) for entry in clips.entries]
         )
         for name, full in written.items()
     }
@@ -147,9 +144,7 @@ def answered(
     )
     found = np.zeros((len(names), count))
     for test in folds.held_out(clips.labels, clips.groups, FOLDS, seed=seed):
-        train = np.setdiff1d(
-            np.arange(count), test
-        )  # of the first layer, which is clean
+        train = np.setdiff1d(np.arange(count), test)  # of the first layer, which is clean
         rows = np.concatenate([test + count * number for number in range(len(names))])
         scores = classifier_scores(
             every,
@@ -169,21 +164,12 @@ def print_table(
 ) -> None:
     """Means over seeds; intervals over recordings, of the first seed."""
     violent = clips.labels > 0
-    right = {
-        name: np.array([(one[name] >= 0.5) == violent for one in answers])
-        for name in written
-    }
-    print(
-        f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings"
-    )
+    right = {name: np.array([(one[name] >= 0.5) == violent for one in answers]) for name in written}
+    print(f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings")
     for name, full in written.items():
         accuracy = right[name].mean(axis=1)
-        auc = [
-            metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers
-        ]
-        found = paired.accuracy_difference(
-            right[CLEAN][0], right[name][0], clips.groups
-        )
+        auc = [metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
+        found = paired.accuracy_difference(right[CLEAN][0], right[name][0], clips.groups)
         low, high = (100 * end for end in found["ci"])
         less = 100 * (accuracy - right[CLEAN].mean(axis=1)).mean()
         print(

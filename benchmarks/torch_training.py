@@ -25,9 +25,7 @@ class Head(nn.Module):
             self.register_buffer(f"{name}_mean", torch.full((size,), 0.5))
             self.register_buffer(f"{name}_deviation", torch.full((size,), 0.3))
         self.projection = nn.Linear(2 * dim, projection)
-        self.lstm = nn.LSTM(
-            projection, units, layers, batch_first=True, bidirectional=True
-        )
+        self.lstm = nn.LSTM(projection, units, layers, batch_first=True, bidirectional=True)
         self.hidden = nn.Linear(2 * units, units)
         self.score = nn.Linear(units, 1, bias=False)
         self.logits = nn.Linear(2 * units, 1)

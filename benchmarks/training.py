@@ -256,9 +256,7 @@ def title(row: Row) -> str:
 
 
 def print_table(table: dict[Row, list[dict[str, float]]]) -> None:
-    print(
-        f"{'videos/s, T = 20':82s} {'from the cache':>16s} {'ms a step':>10s} ", end=""
-    )
+    print(f"{'videos/s, T = 20':82s} {'from the cache':>16s} {'ms a step':>10s} ", end="")
     print(f"{'constant batch':>16s} {'ratio':>6s}")
     for row, rounds in table.items():
         cache = [one["cache"] for one in rounds]

@@ -91,9 +91,7 @@ def fill(folder: Path, videos: int, train: int) -> None:
 def in_own_process(folder: Path) -> dict[str, float]:
     command = [sys.executable, __file__, "--step", str(folder)]
     started = {"STARTED_S": repr(time.time()), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **started}
-    )
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **started})
     if done.returncode:
         sys.exit(done.stderr[-2000:])
     return json.loads(done.stdout.splitlines()[-1])

@@ -81,9 +81,7 @@ def print_table(clips: Clips, answers: list[dict[str, np.ndarray]]) -> None:
     for name in answers[0]:
         right = np.array([(one[name] >= 0.5) == violent for one in answers])
         usual = np.array([(one[AS_IT_IS] >= 0.5) == violent for one in answers])
-        auc = [
-            metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers
-        ]
+        auc = [metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
         ends = paired.accuracy_difference(usual[0], right[0], clips.groups)["ci"]
         low, high = (100 * end for end in ends)
         accuracy = right.mean(axis=1)

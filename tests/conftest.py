@@ -66,9 +66,7 @@ def dataset_dir(tmp_path: Path) -> Path:
     root = tmp_path / "videos"
     for label, offset in (("fight", 0), ("noFight", 100)):
         for number in range(6):
-            draw_video(
-                root / label / f"{number}.mp4", frames=10 + number, seed=offset + number
-            )
+            draw_video(root / label / f"{number}.mp4", frames=10 + number, seed=offset + number)
     return root
 
 
@@ -114,9 +112,7 @@ def leave_the_process_as_it_was():
 
     log = logging.getLogger("violence_detection")
     policy = keras.config.dtype_policy()
-    signals = {
-        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     level, handlers, propagate = log.level, log.handlers, log.propagate
     yield
     keras.config.set_dtype_policy(policy)
@@ -194,9 +190,7 @@ def features_dir(tmp_path_factory) -> Path:
     return draw_features(tmp_path_factory.mktemp("cache") / "drawn" / "space")
 
 
-def train_quickly(
-    features: Path, checkpoint_dir: Path, *, force=False, **settings
-) -> dict:
+def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
     """Train the linear head for a few epochs; what the command's JSON holds."""
     from violence_detection.training import train
 
@@ -206,9 +200,7 @@ def train_quickly(
     return train(TrainConfig(**asked, given=frozenset(asked)), force=force)
 
 
-def train_on_videos(
-    videos: Path, folder: Path, *, epochs: int = 1, **extraction
-) -> Path:
+def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:
     """Extract small features of videos into a folder and train on them; the run."""
     from violence_detection import features
 
@@ -222,9 +214,7 @@ def train_on_videos(
 def run_dir(features_dir, tmp_path_factory) -> Path:
     """A run that was trained on `features_dir`; not to be written to."""
     settings = {"epochs": 8, "learning_rate": 0.05, "checkpoint_epochs": 4}
-    return Path(
-        train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"]
-    )
+    return Path(train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"])
 
 
 def read_history(run: Path) -> list[dict[str, str]]:

@@ -41,9 +41,7 @@ def encode(
         stream = container.add_stream(codec, rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.time_base = Fraction(1, fps)
-        stream.options = {
-            name.replace("_", "-"): str(value) for name, value in options.items()
-        }
+        stream.options = {name.replace("_", "-"): str(value) for name, value in options.items()}
         track = container.add_stream(sound, rate=44100) if sound else None
         for index, time in zip(range(frames), times or range(frames), strict=False):
             grey = (across * 2 + down + 5 * index) % 256

@@ -54,9 +54,7 @@ def mutant(sources: Mapping[str, bytes], *, seed: int, number: int) -> Mutant:
 
 
 def _other_suffix(suffix: str, sources: Mapping[str, bytes], rng) -> str:
-    return rng.choice(
-        sorted({PurePosixPath(name).suffix for name in sources} - {suffix})
-    )
+    return rng.choice(sorted({PurePosixPath(name).suffix for name in sources} - {suffix}))
 
 
 # -- kinds: uint8 (n,) of the source and of another file, and a generator, to uint8
@@ -124,9 +122,7 @@ def _piece_doubled(content, other, rng):
 def _spliced(content, other, rng):
     """Of the same codec or of another."""
     at = rng.uniform(0.1, 0.9)
-    return np.concatenate(
-        [content[: int(at * len(content))], other[int(at * len(other)) :]]
-    )
+    return np.concatenate([content[: int(at * len(content))], other[int(at * len(other)) :]])
 
 
 def _wrong_header(content, other, rng):

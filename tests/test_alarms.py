@@ -13,9 +13,7 @@ from violence_detection.errors import EvidenceError
 from violence_detection.segments import LOWER_SHARE, lower_of, segments
 
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
-PROBABILITIES = st.lists(
-    st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25
-)
+PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)
 STRIDE = st.sampled_from([0.5, 1.0, 2.0, 2.5])
 
 
@@ -27,9 +25,7 @@ def windows(probabilities, stride_s=1.0) -> list[dict[str, float]]:
 
 
 def watched(*videos, stride_s=1.0) -> Watched:
-    return Watched.of(
-        {f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)}
-    )
+    return Watched.of({f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)})
 
 
 def quiet_hours(hours: float, alarm=0.9) -> Watched:
@@ -87,8 +83,7 @@ def test_an_alarm_that_wavers_is_one():
     """At 0.9 the lower threshold is 0.675: 0.7 does not part an alarm, 0.6 does."""
     apart = {"stride_s": 2.0}
     counts = [
-        watched([0.9, between, 0.9], **apart).counts(np.array([0.9]))
-        for between in (0.7, 0.6)
+        watched([0.9, between, 0.9], **apart).counts(np.array([0.9])) for between in (0.7, 0.6)
     ]
     assert np.ravel(counts).tolist() == [1, 2]
 
@@ -152,9 +147,7 @@ def test_no_threshold_above_the_one_chosen_has_too_many(videos, rate):
     edges = np.unique(edges[edges <= 1.0])
 
     def burden(at) -> np.ndarray:
-        counts, minutes = (
-            of(np.array(at)).sum(axis=0) for of in (found.counts, found.minutes)
-        )
+        counts, minutes = (of(np.array(at)).sum(axis=0) for of in (found.counts, found.minutes))
         return np.maximum(counts, minutes) / found.total_hours
 
     assert (burden([threshold, *edges[edges > threshold]]) <= rate + 1e-6).all()

@@ -82,9 +82,7 @@ def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
 def test_an_altered_part_is_that_part(tmp_path, name):
     """Behind the square, frame i has brightness 20 + 4 i: what is seen says when it was."""
     path = draw_video(tmp_path / "a.mp4", frames=50, fps=20.0, size=(160, 120))
-    clean, altered = (
-        read(path, one, part=(1.0, 2.0), stream="rgb") for one in (CLEAN, name)
-    )
+    clean, altered = (read(path, one, part=(1.0, 2.0), stream="rgb") for one in (CLEAN, name))
     assert altered.duration_s == pytest.approx(1.0, abs=0.2)
     if name == "darken":
         return
@@ -95,9 +93,7 @@ def test_an_altered_part_is_that_part(tmp_path, name):
 def test_several_are_done_one_after_the_other(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=20, fps=20.0)
     twice = read(path, "mirror+mirror", stream="rgb")
-    np.testing.assert_array_equal(
-        twice.pictures, read(path, CLEAN, stream="rgb").pictures
-    )
+    np.testing.assert_array_equal(twice.pictures, read(path, CLEAN, stream="rgb").pictures)
     both = read(path, "drop_frames+mirror", stream="rgb")
     alone = read(path, "drop_frames", stream="rgb")
     assert both.frames == alone.frames == 5

@@ -27,9 +27,7 @@ VIOLENT = np.array(annotation._VIOLENT)
 
 FFMPEG = pytest.param(
     "ffmpeg",
-    marks=pytest.mark.skipif(
-        not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"
-    ),
+    marks=pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"),
 )
 
 
@@ -72,9 +70,9 @@ def with_sound(path: Path, *, seconds: float, codec="aac", fps=12) -> Path:
 
 
 def test_a_story_is_told_between_the_middles_of_windows():
-    assert [
-        STORY.probability_at(t) for t in (0.0, 1.0, 1.5, 2.0, 9.0)
-    ] == pytest.approx([0.2, 0.2, 0.5, 0.8, 0.8])
+    assert [STORY.probability_at(t) for t in (0.0, 1.0, 1.5, 2.0, 9.0)] == pytest.approx(
+        [0.2, 0.2, 0.5, 0.8, 0.8]
+    )
     assert [STORY.is_violent_at(t) for t in (0.9, 1.0, 2.99, 3.0)] == [
         False,
         True,

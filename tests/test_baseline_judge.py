@@ -109,8 +109,7 @@ def test_on_another_dataset_they_learn_where_the_run_did(features_dir, tmp_path)
     found = judge(run, cache)
     assert found["baselines"] == {}
     assert found["baselines_left_out"] == [
-        "There are no baselines: the training videos are not there as the run learned from "
-        "them."
+        "There are no baselines: the training videos are not there as the run learned from them."
     ]
 
 
@@ -126,9 +125,7 @@ def test_pictures_that_are_not_wanted_or_not_there_are_told(run_dir, cache):
 
 def test_training_videos_that_changed_are_done_without(run_dir, cache, tmp_path):
     changed = [
-        dataclasses.replace(one, digest="other")
-        if one.path.endswith("train_0.mp4")
-        else one
+        dataclasses.replace(one, digest="other") if one.path.endswith("train_0.mp4") else one
         for one in cache.entries()
     ]
     cache.write_manifest(changed)

@@ -111,13 +111,9 @@ def test_a_baseline_finds_what_is_there_for_it_alone(tmp_path, name):
 
 def test_the_seed_decides_what_trees_answer(features_dir, rng):
     clips = clips_of(features_dir)
-    clips = Clips(
-        clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32)))
-    )
+    clips = Clips(clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32))))
     made, train, test = Baselines(clips, 2, "none"), np.arange(24), np.arange(24, 32)
-    first, again, other = (
-        made.answers("metadata", train, test, seed=seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (made.answers("metadata", train, test, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -159,9 +155,7 @@ def test_videos_that_were_not_seen_are_not_learned_from(features_dir, rng):
     )
 
 
-@pytest.mark.parametrize(
-    ("theirs", "warned"), [([0.5, 0.6], 0), ([0.5, 0.8], 1), ([0.5, 0.9], 1)]
-)
+@pytest.mark.parametrize(("theirs", "warned"), [([0.5, 0.6], 0), ([0.5, 0.8], 1), ([0.5, 0.9], 1)])
 def test_a_baseline_of_the_source_that_comes_close_is_warned_of(theirs, warned):
     pooled = {"model": {"accuracy_ci": [0.8, 0.9]}, "linear": {"accuracy_ci": [0, 1]}}
     pooled["metadata"] = {"accuracy_ci": theirs}
@@ -173,9 +167,7 @@ def test_a_baseline_of_the_source_that_comes_close_is_warned_of(theirs, warned):
 # -- hostile
 
 
-def test_sights_of_some_videos_are_none_for_baselines(
-    seen_cache, seen_videos, tmp_path
-):
+def test_sights_of_some_videos_are_none_for_baselines(seen_cache, seen_videos, tmp_path):
     opened, entries = seen_cache
     entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
     told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")

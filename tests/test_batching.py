@@ -68,9 +68,7 @@ def test_sampling_draws_classes_in_proportion(sampling, drawn):
     assert np.bincount(labels[order]).tolist() == drawn
 
 
-@pytest.mark.parametrize(
-    ("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)]
-)
+@pytest.mark.parametrize(("videos", "steps"), [(1, 1), (8, 1), (9, 2), (16, 2), (17, 3)])
 def test_an_epoch_has_a_step_for_the_videos_that_remain(videos, steps):
     assert batching.steps_per_epoch(videos, 8) == steps
 
@@ -91,9 +89,7 @@ def test_shares_of_what_is_drawn():
 
 def test_a_batch_holds_the_arrays_of_the_cache_in_the_asked_order(cache, clips):
     order = np.array([5, 0, 3, 1, 2, 4])
-    features, goals, _ = epoch_of(
-        clips, np.ones(6, np.float32), batch_size=2, order=order
-    )[0]
+    features, goals, _ = epoch_of(clips, np.ones(6, np.float32), batch_size=2, order=order)[0]
     for row, number in enumerate(order[:2]):
         entry = clips.entries[number]
         np.testing.assert_array_equal(features[row], cache.read_array(entry, (6, 8)))
@@ -113,9 +109,7 @@ def test_epochs_follow_each_other_in_one_stream(clips, augment):
     weights = np.ones(6, np.float32)
     whole = batching.batches(clips, weights, **asked).take(6)
     resumed = batching.batches(clips, weights, **asked, first_epoch=2).take(4)
-    assert_same_batches(
-        list(whole.as_numpy_iterator())[2:], list(resumed.as_numpy_iterator())
-    )
+    assert_same_batches(list(whole.as_numpy_iterator())[2:], list(resumed.as_numpy_iterator()))
     firsts = [batch[0] for batch in list(whole.as_numpy_iterator())[::2]]
     assert not np.array_equal(firsts[0], firsts[1])
 
@@ -145,9 +139,7 @@ def test_shares_of_batches_make_up_the_whole_ones(clips):
     """The last batch has one video and three fillers; its weight is that of the whole batch."""
     weights, asked = np.arange(1, 7, dtype=np.float32), {"batch_size": 5, "replicas": 3}
     whole = epoch_of(clips, weights, **asked)
-    shares = [
-        epoch_of(clips, weights, **asked, share=(number, 3)) for number in range(3)
-    ]
+    shares = [epoch_of(clips, weights, **asked, share=(number, 3)) for number in range(3)]
     assert len(whole) == 2
     for batch, *parts in zip(whole, *shares, strict=True):
         for arrays in zip(batch, *parts, strict=True):

@@ -41,9 +41,7 @@ def test_flops_of_each_kind_of_layer_are_the_closed_form(flops):
             layers.SeparableConv2D(5, 3, strides=2, padding="same"),  # 4 4, 3 3 4 + 4 5
         ]
     )
-    outputs = layers.DepthwiseConv2D(2, depth_multiplier=3)(
-        inner(inputs)
-    )  # 3 3, 2 2 15
+    outputs = layers.DepthwiseConv2D(2, depth_multiplier=3)(inner(inputs))  # 3 3, 2 2 15
     outputs = layers.Dense(7)(layers.Flatten()(outputs))  # 135 7
     expected = 64 * 108 + 16 * (36 + 20) + 9 * 60 + 945
     assert flops.count_flops(keras.Model(inputs, outputs)) == 2 * expected

@@ -96,9 +96,7 @@ def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
     frames = [np.full((HEIGHT, WIDTH, 3), shade, np.uint8) for shade in range(5)]
     for frame in frames:
         frame[20, 10] = 255
-    monkeypatch.setattr(
-        blurring, "_faces", lambda one: found.get(int(one[0, 0, 0]), [])
-    )
+    monkeypatch.setattr(blurring, "_faces", lambda one: found.get(int(one[0, 0, 0]), []))
     covered = [bool(one[20, 10, 0] < 255) for one in blurring.covered(frames)]
     assert covered == [True, True, True, False, False]
 

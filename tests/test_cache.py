@@ -82,9 +82,7 @@ def test_the_fingerprint_covers_what_the_contract_lists_and_nothing_else():
     )
 
 
-@pytest.mark.parametrize(
-    "name", [field.name for field in dataclasses.fields(FeatureSpace)]
-)
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(FeatureSpace)])
 def test_the_fingerprint_changes_with_each_field(name):
     value = getattr(SPACE, name)
     other = dataclasses.replace(SPACE, **{name: value + type(value)(1)})
@@ -122,9 +120,7 @@ def test_a_dataset_is_named_after_its_folder_and_its_real_path(tmp_path):
 
 def test_the_extension_of_a_video_is_kept_in_its_array(tmp_path):
     folder = FeatureCache(tmp_path)
-    assert (
-        folder.array_path("violent/fi001.mp4") == tmp_path / "violent" / "fi001.mp4.npy"
-    )
+    assert folder.array_path("violent/fi001.mp4") == tmp_path / "violent" / "fi001.mp4.npy"
 
 
 # -- arrays
@@ -196,9 +192,7 @@ def test_a_missing_array_is_noticed(kept):
 @given(st.integers(1, 2000), st.integers(1, 5000))
 def test_the_size_of_an_array_file_is_known_without_writing_it(frames, dim):
     header_and_values = cache.array_bytes((frames, dim))
-    assert (
-        header_and_values % 64 == (2 * frames * dim) % 64
-    )  # headers are padded to 64 bytes
+    assert header_and_values % 64 == (2 * frames * dim) % 64  # headers are padded to 64 bytes
     assert header_and_values == 128 + 2 * frames * dim
 
 
@@ -238,15 +232,11 @@ def test_journals_of_shards_at_work_are_kept(tmp_path):
     one.note(entries[0])
     two.note(entries[1])
     one.write_manifest(entries, busy={"2-of-2"})
-    assert [path.name for path in tmp_path.glob("*.jsonl")] == [
-        "manifest.journal.2-of-2.jsonl"
-    ]
+    assert [path.name for path in tmp_path.glob("*.jsonl")] == ["manifest.journal.2-of-2.jsonl"]
 
 
 def test_the_manifest_has_the_columns_of_the_contract():
-    contract = (
-        "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"
-    )
+    contract = "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"
     assert ",".join(COLUMNS) == f"{contract},status,error,views"
 
 
@@ -289,9 +279,7 @@ def test_notes_after_a_torn_line_are_not_lost(tmp_path):
 
 def test_a_damaged_manifest_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("path,label\n1.mp4,a\n")
-    with pytest.raises(
-        ViolenceDetectionError, match="manifest.csv must have the columns"
-    ):
+    with pytest.raises(ViolenceDetectionError, match="manifest.csv must have the columns"):
         FeatureCache(tmp_path).entries()
 
 
@@ -312,9 +300,7 @@ def test_a_cache_opens_with_its_space(tmp_path):
     FeatureCache(tmp_path).write_manifest([])
     opened = FeatureCache.open(str(tmp_path))
     assert opened.space() == SPACE
-    assert opened.settings() == json.loads(
-        Path(tmp_path, "extraction.json").read_text()
-    )
+    assert opened.settings() == json.loads(Path(tmp_path, "extraction.json").read_text())
 
 
 @pytest.mark.parametrize(

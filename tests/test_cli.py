@@ -84,11 +84,7 @@ def way(tmp_path_factory):
 
 def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
     with open(features / "manifest.csv") as file:
-        return [
-            videos / row["path"]
-            for row in csv.DictReader(file)
-            if row["split"] == split
-        ]
+        return [videos / row["path"] for row in csv.DictReader(file) if row["split"] == split]
 
 
 # -- the whole way
@@ -130,12 +126,8 @@ def test_an_evaluation_looks_at_the_videos(way):
 
 def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):
     with open(Path(way["evaluated"]["report"]).with_name("predictions.csv")) as file:
-        evaluated = {
-            row["path"]: float(row["probability"]) for row in csv.DictReader(file)
-        }
-    predicted = {
-        row["path"]: row["probability"] for row in way["predicted"]["videos"][1:]
-    }
+        evaluated = {row["path"]: float(row["probability"]) for row in csv.DictReader(file)}
+    predicted = {row["path"]: row["probability"] for row in way["predicted"]["videos"][1:]}
     assert len(evaluated) == way["evaluated"]["videos"] == len(predicted)
     for path, probability in predicted.items():
         key = str(Path(path).relative_to(way["videos"]))
@@ -143,17 +135,13 @@ def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):
 
 
 def test_extraction_again_reuses_everything(way):
-    again = answer(
-        "extract-features", way["videos"], "--cache-dir", way["root"] / "cache", *TINY
-    )
+    again = answer("extract-features", way["videos"], "--cache-dir", way["root"] / "cache", *TINY)
     assert (again["extracted"], again["reused"]) == (0, 12)
     assert again["features"] == way["extracted"]["features"]
 
 
 def test_for_people_every_command_ends_with_what_to_do_next(way):
-    trained = call(
-        "train", "--resume", "--checkpoint-dir", way["root"] / "runs", "--run", "first"
-    )
+    trained = call("train", "--resume", "--checkpoint-dir", way["root"] / "runs", "--run", "first")
     assert (
         trained.stdout.splitlines()[-1]
         == f"next        violence-detection evaluate {way['trained']['run']}"
@@ -202,9 +190,7 @@ def test_the_succeeded_systems_command_runs_as_it_stands(way, tmp_path):
         "train --dataset-path {D} --epochs 150 --batch-size 64 --learning-rate 0.0005 "
         "--mixed-precision --cache-dir {C} --checkpoint-dir {K} --early-stopping-patience 15"
     )
-    words = documented.format(
-        D=way["videos"], C=way["root"] / "cache", K=tmp_path
-    ).split()
+    words = documented.format(D=way["videos"], C=way["root"] / "cache", K=tmp_path).split()
     result = answer(*words, *TINY)
     assert 1 <= result["best_epoch"] <= result["epochs_run"] <= 150
     assert result["effective"]["precision"] in (
@@ -241,9 +227,7 @@ def settings_of(folder):
         ("--resume", "resume", True),
     ],
 )
-def test_every_documented_flag_trains_and_is_recorded(
-    features_dir, tmp_path, flag, name, value
-):
+def test_every_documented_flag_trains_and_is_recorded(features_dir, tmp_path, flag, name, value):
     result = train(features_dir, tmp_path, *flag.split())
     assert result["epochs_run"] == 2
     if value is not None:
@@ -289,10 +273,7 @@ def test_what_the_guards_find_is_read_by_people_and_programs(tmp_path):
 def test_a_shorthand_that_contradicts_the_loss_is_wrong_usage(features_dir):
     flags = ("--loss", "crossentropy", "--use-focal-loss")
     line = refusal("train", "--features", features_dir, *flags, status=2)
-    assert (
-        line
-        == "Error: --use-focal-loss and --loss must agree. Received: --loss crossentropy"
-    )
+    assert line == "Error: --use-focal-loss and --loss must agree. Received: --loss crossentropy"
 
 
 @pytest.mark.slow
@@ -330,10 +311,7 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
     values = {"mixed-precision": True}
     assert planned(features_dir, tmp_path, values)["mixed_precision"] is True
     assert (
-        planned(features_dir, tmp_path, values, "--no-mixed-precision")[
-            "mixed_precision"
-        ]
-        is False
+        planned(features_dir, tmp_path, values, "--no-mixed-precision")["mixed_precision"] is False
     )
 
 
@@ -349,9 +327,7 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
 )
 def test_a_wrong_file_is_one_clear_line(tmp_path, text, said):
     (tmp_path / "settings.json").write_text(text)
-    line = refusal(
-        "train", "--features", "x", "--config", tmp_path / "settings.json", status=2
-    )
+    line = refusal("train", "--features", "x", "--config", tmp_path / "settings.json", status=2)
     assert said in line
 
 
@@ -450,10 +426,7 @@ def test_every_command_takes_what_all_commands_take(name):
 
 def test_help_names_the_parts_and_the_defaults():
     text = " ".join(call("train", "--help").stdout.split())
-    assert (
-        "One of bilstm_attention, gru_attention, linear, mean_pool, tcn, transformer"
-        in text
-    )
+    assert "One of bilstm_attention, gru_attention, linear, mean_pool, tcn, transformer" in text
     assert "[default: 42]" in text
 
 
@@ -476,9 +449,7 @@ def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
     took_s = []
     for _ in range(3):
         start_s = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True
-        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         took_s.append(time.monotonic() - start_s)
         assert done.stdout.splitlines()[-1] == "[]", done.stderr
     assert min(took_s) < 1.0
@@ -666,10 +637,7 @@ def test_a_signal_that_a_library_swallowed_ends_the_next_loop(monkeypatch):
 
 
 def test_a_command_does_not_inherit_an_earlier_signal(monkeypatch, run_dir):
-    assert (
-        ending_in(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT)).exit_code
-        == 130
-    )
+    assert ending_in(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT)).exit_code == 130
     assert call("evaluate", run_dir, "--dry-run").exit_code == 0
     with progress.track("Training", 1, "epochs") as step:
         step()

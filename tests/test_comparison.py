@@ -100,13 +100,10 @@ def test_figures_are_those_of_the_predictions_counted_by_hand(pair):
     result = compare(pair)
     a, b = (rows_of(run) for run in pair)
     right_a, right_b = (
-        [rows[path]["label"] == rows[path]["predicted"] for path in a]
-        for rows in (a, b)
+        [rows[path]["label"] == rows[path]["predicted"] for path in a] for rows in (a, b)
     )
     assert result["a"]["accuracy"] == np.mean(right_a)
-    assert result["accuracy_difference"] == pytest.approx(
-        np.mean(right_b) - np.mean(right_a)
-    )
+    assert result["accuracy_difference"] == pytest.approx(np.mean(right_b) - np.mean(right_a))
     only_b = sum(y and not x for x, y in zip(right_a, right_b, strict=True))
     assert result["agreement"]["only_b_right"] == only_b
     assert sum(result["agreement"].values()) == 8
@@ -169,9 +166,7 @@ def test_what_has_no_evaluation_is_evaluated_first(pair):
         lambda folder: cut(folder / "predictions.csv", number="1.5"),
     ],
 )
-def test_an_evaluation_that_is_not_whole_or_of_something_else_does_not_stand(
-    pair, damage
-):
+def test_an_evaluation_that_is_not_whole_or_of_something_else_does_not_stand(pair, damage):
     side = comparison.Side.of(str(pair[0]), None, CompareConfig())
     assert side.standing() is not None
     damage(pair[0] / "evaluation" / "test")
@@ -186,9 +181,7 @@ def test_an_evaluation_at_another_threshold_is_taken_at_the_runs_own(pair):
     change_json(folder / "metrics.json", threshold=0.0)
     rows = rows_of(pair[0])
     lines = [",".join(next(iter(rows.values())))]
-    lines += [
-        ",".join({**row, "predicted": "violent"}.values()) for row in rows.values()
-    ]
+    lines += [",".join({**row, "predicted": "violent"}.values()) for row in rows.values()]
     (folder / "predictions.csv").write_text("\n".join(lines) + "\n")
     assert compare(pair) == expected
 
@@ -249,10 +242,7 @@ def features_for(run, folder, **settings):
 
 @pytest.mark.usefixtures("no_evaluation")
 def test_recordings_are_taken_from_the_features_that_know_them(pair, tmp_path):
-    a, b = (
-        features_for(run, tmp_path / f"{run.name} space", grouping="none")
-        for run in pair
-    )
+    a, b = (features_for(run, tmp_path / f"{run.name} space", grouping="none") for run in pair)
     assert compare(pair, features_a=a)["grouped"] is True
     assert compare(pair, features_a=a, features_b=b)["grouped"] is False
     words = ["compare", *map(str, pair), "--features-a", a, "--features-b", b]
@@ -278,10 +268,7 @@ def test_a_run_that_has_learned_from_the_videos_makes_it_unfair(pair, tmp_path):
     assert (result["clean"], result["a"]["clean"]) == (False, True)
     words = ["compare", *map(str, pair), "--features-b", features]
     said = CliRunner().invoke(cli.main, words).stdout
-    assert (
-        "CLEAN: B has learned from some of these: 2 recordings, e.g. recording normal"
-        in said
-    )
+    assert "CLEAN: B has learned from some of these: 2 recordings, e.g. recording normal" in said
     assert "by accuracy not to be said: these videos are not new to both" in said
 
 
@@ -289,9 +276,7 @@ def test_one_class_only_has_no_area(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     run = train_quickly(features, tmp_path, **SHORT)["run"]
     cache = FeatureCache.open(features)
-    rows = [
-        row for row in cache.entries() if (row.split, row.label) != ("test", "violent")
-    ]
+    rows = [row for row in cache.entries() if (row.split, row.label) != ("test", "violent")]
     cache.write_manifest(rows)
     result = compare([run, run])
     assert (result["a"]["auc"], result["auc_difference"], result["auc_p"]) == (
@@ -337,9 +322,7 @@ def test_content_that_one_does_not_know_is_not_held_against_it(pair):
 
 def test_of_many_videos_three_are_named(pair):
     a = comparison.Side.of(str(pair[0]), None, CompareConfig()).entries
-    with pytest.raises(
-        ConfigError, match=r"7 of the 8 .* \(\S+, \S+, \S+ and 4 more\)$"
-    ):
+    with pytest.raises(ConfigError, match=r"7 of the 8 .* \(\S+, \S+, \S+ and 4 more\)$"):
         comparison.check_same_videos(a, a[:1])
 
 
@@ -351,9 +334,7 @@ def test_runs_of_other_features_of_other_videos_are_refused(pair, tmp_path):
 
 def test_another_normal_class_is_refused(pair):
     change_json(pair[1] / "training_config.json", normal_class="violent")
-    with pytest.raises(
-        ConfigError, match="same normal class. Received: normal and viol"
-    ):
+    with pytest.raises(ConfigError, match="same normal class. Received: normal and viol"):
         compare(pair)
 
 

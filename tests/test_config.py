@@ -124,9 +124,7 @@ def test_every_default_keeps_its_own_rule(kind, setting):
     if setting.default is not None:
         kept = setting.rule.check(setting.name, setting.default)
         assert kept == (
-            str(Path(setting.default).absolute())
-            if setting.rule.path
-            else setting.default
+            str(Path(setting.default).absolute()) if setting.rule.path else setting.default
         )
 
 
@@ -188,9 +186,7 @@ def test_smoothing_may_be_said_in_the_loss():
     config = TrainConfig(loss="focal(label_smoothing=0.2, gamma=1)")
     assert (config.loss, config.label_smoothing) == ("focal(gamma=1)", 0.2)
     said_twice = {"loss": "crossentropy(label_smoothing=0.2)", "label_smoothing": 0.1}
-    assert "--label-smoothing and --loss must agree" in message_of(
-        TrainConfig, **said_twice
-    )
+    assert "--label-smoothing and --loss must agree" in message_of(TrainConfig, **said_twice)
     assert "`label_smoothing` must be <= 0.5" in message_of(
         TrainConfig, loss="focal(label_smoothing=3)"
     )
@@ -212,16 +208,12 @@ def test_a_whole_number_will_do_for_a_fraction():
 
 
 def test_an_unknown_setting_is_answered_with_the_nearest():
-    assert message_of(TrainConfig, epoch=3) == (
-        "Unknown setting `epoch`. Did you mean `epochs`?"
-    )
+    assert message_of(TrainConfig, epoch=3) == ("Unknown setting `epoch`. Did you mean `epochs`?")
     assert message_of(TrainConfig, zzz=3) == "Unknown setting `zzz`."
 
 
 def test_what_is_told_aside_cannot_be_set():
-    assert message_of(TrainConfig, given=["seed"]).startswith(
-        "Unknown setting `given`."
-    )
+    assert message_of(TrainConfig, given=["seed"]).startswith("Unknown setting `given`.")
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,7 @@ def clips(seen_cache, seen_videos, rng):
     """The videos that are there, each with features, and their real digests."""
     _, entries = seen_cache
     entries = [
-        dataclasses.replace(
-            entry, digest=files.sha256_of_file(seen_videos / entry.path)
-        )
+        dataclasses.replace(entry, digest=files.sha256_of_file(seen_videos / entry.path))
         for entry in entries
     ]
     labels = np.array([LABELS.index(entry.label) for entry in entries])
@@ -117,9 +115,7 @@ def test_a_head_without_attention_has_none_to_show(seen_cache, clips):
 def test_blurred_frames_are_those_of_blurring(tmp_path, monkeypatch):
     path = draw_video(tmp_path / "a.mp4", frames=24)
     plain = contact_sheet.strip(path, None, None, False)
-    monkeypatch.setattr(
-        blurring, "covered", lambda frames: [np.zeros_like(one) for one in frames]
-    )
+    monkeypatch.setattr(blurring, "covered", lambda frames: [np.zeros_like(one) for one in frames])
     assert contact_sheet.strip(path, None, None, False) == plain
     dark = contact_sheet.strip(path, None, None, True)
     assert cv2.imdecode(np.frombuffer(dark, np.uint8), 0)[:, :190].max() <= 2
@@ -128,9 +124,7 @@ def test_blurred_frames_are_those_of_blurring(tmp_path, monkeypatch):
 # -- what cannot be shown
 
 
-def test_a_video_that_is_gone_or_changed_is_said(
-    seen_cache, seen_videos, clips, tmp_path
-):
+def test_a_video_that_is_gone_or_changed_is_said(seen_cache, seen_videos, clips, tmp_path):
     cache, _ = seen_cache
     root = shutil.copytree(seen_videos, tmp_path / "other")
     (root / "fight/0.mp4").unlink()

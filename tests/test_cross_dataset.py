@@ -27,9 +27,7 @@ def drawn(tmp_path_factory):
     """Two datasets whose classes have other names, and that share a video."""
     folder = tmp_path_factory.mktemp("datasets")
     one = draw(folder, "north", seed=1)
-    other = draw(
-        folder, "south", seed=2, labels=("noFight", "fight"), counts=(12, 8, 8)
-    )
+    other = draw(folder, "south", seed=2, labels=("noFight", "fight"), counts=(12, 8, 8))
     caches = [FeatureCache.open(path) for path in (one, other)]
     rows = caches[1].entries()
     trained = next(row for row in caches[0].entries() if row.split == "train")
@@ -106,9 +104,7 @@ def test_the_table_and_the_result_are_on_disk(made):
     assert json.loads((kept / "results.json").read_text()) == result
     with open(kept / "matrix.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["accuracy"]) for row in rows] == [
-        one["accuracy"] for one in result["cells"]
-    ]
+    assert [float(row["accuracy"]) for row in rows] == [one["accuracy"] for one in result["cells"]]
 
 
 def test_started_again_nothing_is_trained_again(made, drawn, tmp_path):
@@ -177,11 +173,7 @@ def test_one_dataset_or_the_same_twice_is_refused(drawn, tmp_path):
 def test_a_curve_that_one_cannot_have_is_refused_before_any_training(drawn, tmp_path):
     south = draw(tmp_path, "south")
     cache = FeatureCache.open(south)
-    rows = [
-        row
-        for row in cache.entries()
-        if row.split != "validation" or row.label == "violent"
-    ]
+    rows = [row for row in cache.entries() if row.split != "validation" or row.label == "violent"]
     cache.write_manifest(rows)
     with pytest.raises(ConfigError, match="val_auc must have .* violent ones only"):
         matrix((drawn[0], south), tmp_path / "runs", monitor="val_auc")
@@ -194,9 +186,7 @@ def test_another_feature_space_is_refused_with_what_differs(drawn, tmp_path):
         matrix((drawn[0], str(other)), tmp_path / "runs")
 
 
-def test_classes_that_cannot_be_matched_are_refused_before_any_training(
-    drawn, tmp_path
-):
+def test_classes_that_cannot_be_matched_are_refused_before_any_training(drawn, tmp_path):
     other = draw(tmp_path, "east", labels=("normal", "kick", "punch"))
     with pytest.raises(CacheError, match="Received: kick, punch"):
         matrix((drawn[0], str(other)), tmp_path / "runs")

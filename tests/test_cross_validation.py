@@ -179,9 +179,7 @@ def test_a_plan_writes_nothing(features_dir, tmp_path):
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_what_validates_is_neither_learned_from_nor_judged(
-    features_dir, tmp_path, grouped
-):
+def test_what_validates_is_neither_learned_from_nor_judged(features_dir, tmp_path, grouped):
     made = Judge(config_of(features_dir, tmp_path, grouped=grouped), None, tmp_path)
     for fold in made.folds:
         clips = made.lesson(fold).clips
@@ -238,10 +236,7 @@ def test_both_kinds_are_told_apart_in_every_output(features_dir, tmp_path, untra
     assert untrained == [f"{k}_repeat_1_fold_{n}" for k in kinds for n in (1, 2)]
     assert (result["grouped"], result["random"]["grouped"]) == (True, False)
     assert result["clean"] and not result["random"]["clean"]
-    too_good = (
-        "random folds: clips of one recording are on both sides; the numbers are too "
-        "good"
-    )
+    too_good = "random folds: clips of one recording are on both sides; the numbers are too good"
     assert result["random"]["note"] == too_good
     assert f"R{too_good[1:]}." in result["warnings"]
     for name in ("folds.csv", "predictions.csv"):
@@ -280,9 +275,7 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
 # -- going on
 
 
-def test_it_goes_on_with_the_folds_that_are_missing(
-    features_dir, tmp_path, untrained, monkeypatch
-):
+def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untrained, monkeypatch):
     judge(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
     write, left = cross_validation._write, [2]
@@ -319,9 +312,7 @@ def test_force_starts_anew(features_dir, tmp_path, untrained):
     assert len(untrained) == 6 and result["repeats"] == 2
 
 
-def test_what_cannot_be_built_replaces_nothing(
-    features_dir, tmp_path, untrained, monkeypatch
-):
+def test_what_cannot_be_built_replaces_nothing(features_dir, tmp_path, untrained, monkeypatch):
     judge(features_dir, tmp_path)
     before = tree_of(tmp_path)
     monkeypatch.setattr(Judge, "check_buildable", CHECK_BUILDABLE)
@@ -431,9 +422,7 @@ def test_a_fold_whose_process_is_killed_is_learned_again(whole, features_dir, tm
 
 
 @pytest.mark.thorough
-def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(
-    whole, features_dir, tmp_path
-):
+def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(whole, features_dir, tmp_path):
     process = started(features_dir, tmp_path, 2)
     wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
     os.kill(process.pid, signal.SIGINT)
@@ -447,9 +436,7 @@ def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(
 def runs(pid: int) -> bool:
     """Whether a process is there, and not only its entry that nobody has asked for."""
     try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
@@ -496,9 +483,7 @@ def test_a_pattern_makes_unknown_recordings_known(tmp_path, untrained):
     assert not partly["recordings_known"] and not partly["clean"]
 
 
-def test_random_folds_count_the_recordings_on_both_sides(
-    features_dir, tmp_path, untrained
-):
+def test_random_folds_count_the_recordings_on_both_sides(features_dir, tmp_path, untrained):
     result = judge(features_dir, tmp_path, grouped=False)
     rows = table(tmp_path, "predictions.csv")
     sides = {}
@@ -586,9 +571,7 @@ def test_what_looks_alike_is_kept_together_on_request(filmed, tmp_path, untraine
     assert result["leak_counts"]["near_duplicates"] == 0
 
 
-def test_what_was_looked_at_once_is_not_looked_at_again(
-    filmed, tmp_path, untrained, monkeypatch
-):
+def test_what_was_looked_at_once_is_not_looked_at_again(filmed, tmp_path, untrained, monkeypatch):
     first = judge(filmed, tmp_path, name="a")
     shutil.rmtree(tmp_path / "videos")
     monkeypatch.setattr(videos, "read_folder", None)
@@ -628,9 +611,7 @@ def test_a_curve_that_no_fold_can_have_is_refused_before_anything(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_point_that_no_fold_can_support_is_refused_before_anything(
-    features_dir, tmp_path
-):
+def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_dir, tmp_path):
     told = "recall=0.9 must have more to be chosen on.*grouped_repeat_1_fold_1"
     with pytest.raises(EvidenceError, match=told):
         judge(features_dir, tmp_path, operating_point="recall=0.9")
@@ -640,9 +621,7 @@ def test_a_point_that_no_fold_can_support_is_refused_before_anything(
 @pytest.mark.slow
 def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
     """About 120 videos in each fold's validation, none of which is judged."""
-    features = draw_features(
-        tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5
-    )
+    features = draw_features(tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5)
     asked = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
     found = {
         point: judge(features, tmp_path / point, operating_point=point, **asked)
@@ -744,9 +723,7 @@ def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
     assert tree_of(tmp_path) == ["cv", "cv/mine.txt"]
 
 
-def test_what_was_stopped_before_it_began_can_be_started_again(
-    features_dir, tmp_path, untrained
-):
+def test_what_was_stopped_before_it_began_can_be_started_again(features_dir, tmp_path, untrained):
     (tmp_path / "cv").mkdir()
     (tmp_path / "cv" / ".lock").touch()
     (tmp_path / "cv" / f"cross_v{files.temporary_mark()}").write_text("{")
@@ -789,9 +766,7 @@ def test_one_class_alone_is_refused(tmp_path):
 @pytest.mark.slow
 def test_several_classes_are_judged(tmp_path):
     classes = ("normal", "kick", "punch")
-    features = draw_features(
-        tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9)
-    )
+    features = draw_features(tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9))
     result = judge(features, tmp_path, epochs=1)
     assert result["classes"] == list(classes)
     assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None

@@ -24,9 +24,7 @@ def cache(tmp_path) -> FeatureCache:
 def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
     labels = np.array([0, 1, 1])
     np.testing.assert_array_equal(dataset.targets(labels, 2), [[0], [1], [1]])
-    np.testing.assert_array_equal(
-        dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
-    )
+    np.testing.assert_array_equal(dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
     assert dataset.targets(labels, 2).dtype == np.float32
 
 
@@ -65,16 +63,12 @@ def test_an_altered_array_is_refused_by_its_digest(cache):
 def test_a_missing_array_is_named(cache):
     entry = cache.entries()[0]
     cache.array_path(entry.path).unlink()
-    with pytest.raises(
-        CacheError, match=f"array of {entry.path} cannot be read: No such file"
-    ):
+    with pytest.raises(CacheError, match=f"array of {entry.path} cannot be read: No such file"):
         dataset.read_clips(cache, [entry], CLASSES)
 
 
 def test_a_label_that_the_run_does_not_know_is_named(cache):
-    with pytest.raises(
-        CacheError, match="must be among normal, calm. Received: violent"
-    ):
+    with pytest.raises(CacheError, match="must be among normal, calm. Received: violent"):
         dataset.read_clips(cache, cache.entries(), ["normal", "calm"])
 
 
@@ -82,7 +76,5 @@ def test_an_array_of_another_shape_is_refused(cache):
     settings = cache.settings()
     settings["feature_space"]["frames"] = 7
     files.write_json(cache.extraction_path, settings)
-    with pytest.raises(
-        CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"
-    ):
+    with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):
         dataset.read_clips(cache, cache.entries(), CLASSES)

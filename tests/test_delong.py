@@ -45,8 +45,7 @@ def by_definition(violent, first, second):
         for score in (first, second)
     ]
     of_violent, of_normal = (
-        np.cov([one.mean(axis) for one in wins]) / wins[0].shape[1 - axis]
-        for axis in (1, 0)
+        np.cov([one.mean(axis) for one in wins]) / wins[0].shape[1 - axis] for axis in (1, 0)
     )
     contrast = np.array([-1, 1])
     variance = contrast @ (of_violent + of_normal) @ contrast

@@ -47,14 +47,9 @@ def mean_change(frames):
 
 
 def test_two_sweeps_of_four_frames_go_up_and_down():
-    orders = {
-        tuple(drawing.fight_order(4, 2, np.random.default_rng(seed)))
-        for seed in range(64)
-    }
+    orders = {tuple(drawing.fight_order(4, 2, np.random.default_rng(seed))) for seed in range(64)}
     up_and_down = (0, 2, 3, 1), (1, 3, 2, 0)
-    assert orders == {
-        tuple(np.roll(order, shift)) for order in up_and_down for shift in range(4)
-    }
+    assert orders == {tuple(np.roll(order, shift)) for order in up_and_down for shift in range(4)}
 
 
 def test_the_folder_holds_what_the_table_says(folder):
@@ -109,9 +104,7 @@ def test_a_walk_and_its_fight_have_the_same_mean_picture(folder):
 
 
 def test_a_fight_moves_faster_than_its_walk(folder):
-    changes = [
-        [mean_change(walk), mean_change(fight)] for walk, fight in pairs_of(folder)
-    ]
+    changes = [[mean_change(walk), mean_change(fight)] for walk, fight in pairs_of(folder)]
     assert all(fight > 1.2 * walk for walk, fight in changes)
 
 

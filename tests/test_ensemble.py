@@ -36,9 +36,7 @@ def test_it_is_the_mean_of_the_probabilities(logits):
 def test_rare_events_keep_their_probability():
     """Of e^-40 and e^-41 the mean is not 0."""
     mean = mean_of(np.array([[[-40.0]], [[-41.0]]], np.float32))
-    assert mean.item() == pytest.approx(
-        np.log((np.exp(-40) + np.exp(-41)) / 2), rel=1e-6
-    )
+    assert mean.item() == pytest.approx(np.log((np.exp(-40) + np.exp(-41)) / 2), rel=1e-6)
 
 
 # -- relation

@@ -24,12 +24,8 @@ CLASSES = ["normal", "violent"]
 CLASSES_ALONE = {"recording_weights": "natural"}
 
 
-def trainer_on(
-    features, folder, classes=CLASSES, peers=None, callbacks=(), **settings
-) -> Trainer:
-    config = TrainConfig(
-        **{"head": "linear", "batch_size": 8, "epochs": 10, **settings}
-    )
+def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **settings) -> Trainer:
+    config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
     machine = runtime.start(
         seed=0,
         mixed_precision=False,
@@ -67,9 +63,7 @@ def regrouped(folder, **sizes):
         for label, counts in sizes.items()
     }
     rows = [
-        dataclasses.replace(row, group=str(next(names[row.label])))
-        if row.split == "train"
-        else row
+        dataclasses.replace(row, group=str(next(names[row.label]))) if row.split == "train" else row
         for row in cache.entries()
     ]
     cache.write_manifest(rows)
@@ -104,9 +98,7 @@ def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
     labels = ("normal", "violent", "violent2")
     features = draw_features(tmp_path / "space", counts=(11, 6, 0), labels=labels)
     trainer = trainer_on(features, tmp_path, list(labels), **CLASSES_ALONE)
-    weight = {
-        label: trainer.weights[trainer.train.labels == label] for label in range(3)
-    }
+    weight = {label: trainer.weights[trainer.train.labels == label] for label in range(3)}
     np.testing.assert_allclose(weight[0], 11 / (3 * 4))
     np.testing.assert_allclose(weight[2], 11 / (3 * 3))
     assert trainer.weights.mean() == pytest.approx(1.0)
@@ -154,9 +146,7 @@ def test_a_recording_weighs_as_asked(tmp_path, counted, of_one, of_two, of_four)
     trainer = trainer_on(features, tmp_path, **asked)
     expected = np.repeat([of_four, of_two, of_one], [4, 2, 1])
     normal = trainer.train.labels == 0
-    np.testing.assert_allclose(
-        trainer.weights[normal], expected / expected.mean(), rtol=1e-6
-    )
+    np.testing.assert_allclose(trainer.weights[normal], expected / expected.mean(), rtol=1e-6)
     np.testing.assert_array_equal(trainer.weights[~normal], 1)
 
 
@@ -177,9 +167,7 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
     """16 videos in batches of 8 are 2 steps an epoch."""
     asked = {"warmup_epochs": 3.0, "epochs": 13, "learning_rate": 1.0}
     rate = trainer_on(features_dir, tmp_path, **asked).step.schedule
-    assert [rate(step) for step in (0, 3, 6, 16, 26)] == pytest.approx(
-        [0, 0.5, 1, 0.5, 0]
-    )
+    assert [rate(step) for step in (0, 3, 6, 16, 26)] == pytest.approx([0, 0.5, 1, 0.5, 0])
 
 
 def test_validation_loss_is_that_of_the_logits(trainer):
@@ -194,9 +182,7 @@ def test_validation_loss_is_that_of_the_logits(trainer):
 # -- relation
 
 
-@pytest.mark.parametrize(
-    ("sampling", "share"), [("natural", 2 / 14), ("balanced", 0.5)]
-)
+@pytest.mark.parametrize(("sampling", "share"), [("natural", 2 / 14), ("balanced", 0.5)])
 def test_sampling_decides_what_an_epoch_learns_from(tmp_path, sampling, share):
     features = skewed_features(tmp_path / "space", normal=12, violent=2)
     trainer = trainer_on(features, tmp_path, sampling=sampling)
@@ -236,9 +222,7 @@ def test_training_stops_when_validation_gets_no_better(tmp_path):
     cache = FeatureCache.open(features)
     swap = dict(zip(CLASSES, reversed(CLASSES), strict=True))
     rows = [
-        row
-        if row.split == "train"
-        else type(row)(**{**vars(row), "label": swap[row.label]})
+        row if row.split == "train" else type(row)(**{**vars(row), "label": swap[row.label]})
         for row in cache.entries()
     ]
     cache.write_manifest(rows)
@@ -315,11 +299,7 @@ def test_what_an_average_would_ignore_is_refused():
 def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
     features = draw_features(tmp_path / "space")
     cache = FeatureCache.open(features)
-    rows = [
-        row
-        for row in cache.entries()
-        if row.split != "validation" or row.label == "normal"
-    ]
+    rows = [row for row in cache.entries() if row.split != "validation" or row.label == "normal"]
     cache.write_manifest(rows)
     asked = {"monitor": "val_auc"}
     with pytest.raises(ConfigError, match="val_auc must have .* normal ones only"):
@@ -335,9 +315,7 @@ def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
 def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monitor):
     """With a rate this high the last epoch is not always the best one."""
     asked = {"epochs": 8, "learning_rate": 3.0, "early_stopping_patience": 0}
-    result = train_quickly(
-        features_dir, tmp_path, checkpoint_epochs=1, monitor=monitor, **asked
-    )
+    result = train_quickly(features_dir, tmp_path, checkpoint_epochs=1, monitor=monitor, **asked)
     run = Run.open(result["run"])
     scores = [float(row[monitor]) for row in rows_of(run)]
     if monitor != "val_loss":
@@ -370,9 +348,7 @@ def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
     assert kept() is None
 
 
-def test_another_machine_learns_as_the_chief_says_and_writes_nothing(
-    features_dir, tmp_path
-):
+def test_another_machine_learns_as_the_chief_says_and_writes_nothing(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, peers=Follower(None))
     before = trainer.classifier.get_weights()
     trainer.run_epochs()
@@ -384,9 +360,7 @@ def test_another_machine_learns_as_the_chief_says_and_writes_nothing(
 def test_the_history_has_a_row_for_each_epoch(run_dir):
     run = Run.open(run_dir)
     rows = rows_of(run)
-    assert [row["epoch"] for row in rows] == [
-        str(1 + number) for number in range(len(rows))
-    ]
+    assert [row["epoch"] for row in rows] == [str(1 + number) for number in range(len(rows))]
     recalls = ("val_recall_normal", "val_recall_violent")
     assert tuple(rows[0]) == (*HISTORY_COLUMNS, *recalls)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
@@ -435,9 +409,7 @@ def test_features_that_are_not_finite_stop_the_training(tmp_path):
 
 def test_predictions_that_are_not_finite_stop_the_training(tmp_path):
     features = poisoned_features(tmp_path / "space", "validation")
-    with pytest.raises(
-        TrainingError, match="Predictions must be finite. Received: NaN"
-    ):
+    with pytest.raises(TrainingError, match="Predictions must be finite. Received: NaN"):
         train_quickly(features, tmp_path)
 
 

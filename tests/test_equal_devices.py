@@ -29,8 +29,7 @@ CASES = {
     "gru": {"head": f"gru_attention(projection=6, units=5, {NO_DROPOUT})"},
     "tcn": {"head": f"tcn(projection=6, layers=1, block_dropout=0.0, {NO_DROPOUT})"},
     "transformer": {
-        "head": "transformer(projection=6, heads=2, units=8, block_dropout=0.0, "
-        f"{NO_DROPOUT})"
+        "head": f"transformer(projection=6, heads=2, units=8, block_dropout=0.0, {NO_DROPOUT})"
     },
     "float16": {"precision": "mixed_float16", "head": RECURRENT},
     "bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
@@ -72,9 +71,7 @@ CASES = {
 
 
 def test_the_cases_cover_every_head():
-    heads = [
-        case["head"].partition("(")[0] for case in CASES.values() if "head" in case
-    ]
+    heads = [case["head"].partition("(")[0] for case in CASES.values() if "head" in case]
     assert {"linear", *heads} == set(parts.available("heads"))
 
 
@@ -104,9 +101,7 @@ def machine_of(replicas, precision) -> Machine:
     return Machine(strategy, precision, xla=False, gpus=0)
 
 
-def trained(
-    replicas, features, folder, *, precision="float32", labels="even", **settings
-):
+def trained(replicas, features, folder, *, precision="float32", labels="even", **settings):
     """Weights before and after, as averaged, and what the epochs told."""
     asked = {
         "head": "linear",

@@ -111,9 +111,7 @@ def test_the_temperature_divides_the_logits(run):
     softer = evaluate(run)
     np.testing.assert_allclose(logits(), before / 2, atol=1e-4)
     assert softer["auc"] == result["auc"]
-    assert (
-        softer["calibration_error_as_trained"] == result["calibration_error_as_trained"]
-    )
+    assert softer["calibration_error_as_trained"] == result["calibration_error_as_trained"]
 
 
 @pytest.mark.parametrize("temperature", [0, -1, "1", None])
@@ -150,24 +148,18 @@ def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path):
     features = draw_features(tmp_path / "space")
     cache = FeatureCache.open(features)
     rows = [
-        dataclasses.replace(row, group="normal train 0")
-        if row.path.endswith("test_0.mp4")
-        else row
+        dataclasses.replace(row, group="normal train 0") if row.path.endswith("test_0.mp4") else row
         for row in cache.entries()
     ]
     cache.write_manifest(rows)
-    assert evaluate(run, features=str(features))["leaks"] == [
-        "recording normal train 0"
-    ]
+    assert evaluate(run, features=str(features))["leaks"] == ["recording normal train 0"]
 
 
 def test_recordings_of_another_dataset_are_others_whatever_their_names(run, tmp_path):
     dataset = {"name": "other", "dir": "/other"}
     features = draw_features(tmp_path / "space", seed=1, dataset=dataset)
     cache = FeatureCache.open(features)
-    cache.write_manifest(
-        [dataclasses.replace(row, group="same") for row in cache.entries()]
-    )
+    cache.write_manifest([dataclasses.replace(row, group="same") for row in cache.entries()])
     assert evaluate(run, features=str(features))["clean"] is True
 
 
@@ -175,9 +167,7 @@ def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path):
     learned = FeatureCache.open(features_dir).entries()
     train = next(row for row in learned if row.split == "train")
     dataset = {"name": "other", "dir": "/other"}
-    cache = FeatureCache.open(
-        draw_features(tmp_path / "space", seed=1, dataset=dataset)
-    )
+    cache = FeatureCache.open(draw_features(tmp_path / "space", seed=1, dataset=dataset))
     rows = cache.entries()
     rows[0] = dataclasses.replace(rows[0], split="test", digest=train.digest)
     cache.write_manifest(rows)
@@ -196,9 +186,7 @@ def test_the_same_evaluation_can_be_made_again(run):
 def test_an_evaluation_of_other_videos_needs_force(run, tmp_path):
     evaluate(run)
     other = str(draw_features(tmp_path / "space", seed=1))
-    with pytest.raises(
-        ConfigError, match="other videos or another model .* --force only"
-    ):
+    with pytest.raises(ConfigError, match="other videos or another model .* --force only"):
         evaluate(run, features=other)
     assert evaluate(run, features=other, force=True)["features"] == other
 
@@ -208,9 +196,7 @@ def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path)
     evaluate(run)
     other = train_quickly(features_dir, tmp_path, seed=9, epochs=1)["run"]
     shutil.copy(f"{other}/best_model.keras", run / "best_model.keras")
-    with pytest.raises(
-        ConfigError, match="replaced with --force only. Received: .*test"
-    ):
+    with pytest.raises(ConfigError, match="replaced with --force only. Received: .*test"):
         evaluate(run)
 
 
@@ -221,9 +207,7 @@ def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path)
     ("changed", "differs"),
     [({"shape": (7, 8)}, "frames 7, not 6"), ({"shape": (6, 9)}, "dim 9, not 8")],
 )
-def test_another_feature_space_is_refused_with_what_differs(
-    run, tmp_path, changed, differs
-):
+def test_another_feature_space_is_refused_with_what_differs(run, tmp_path, changed, differs):
     features = draw_features(tmp_path / "space", **changed)
     with pytest.raises(CacheError, match=rf"of the run's feature space.*\({differs}\)"):
         evaluate(run, features=str(features))
@@ -234,9 +218,7 @@ def test_an_altered_array_is_refused(run, tmp_path):
     features = draw_features(tmp_path / "space")
     path = features / "normal" / "test_0.mp4.npy"
     path.write_bytes(path.read_bytes()[:-2] + b"\0\0")
-    with pytest.raises(
-        CacheError, match="array of normal/test_0.mp4 .* it was altered"
-    ):
+    with pytest.raises(CacheError, match="array of normal/test_0.mp4 .* it was altered"):
         evaluate(run, features=str(features))
 
 
@@ -250,9 +232,7 @@ def test_features_that_are_gone_are_refused(run, tmp_path):
     config = json.loads((run / "training_config.json").read_text())
     config["features"] = str(tmp_path / "gone")
     (run / "training_config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        CacheError, match="--features says where they are now. Received: .*gone"
-    ):
+    with pytest.raises(CacheError, match="--features says where they are now. Received: .*gone"):
         evaluate(run)
 
 
@@ -271,26 +251,20 @@ def test_an_unfinished_run_is_refused(run, name, must):
 
 def test_a_damaged_model_is_refused(run):
     (run / "best_model.keras").write_bytes(b"torn")
-    with pytest.raises(
-        RunError, match="must be one that train saved. Received: .*best_model"
-    ):
+    with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
         evaluate(run)
     assert not (run / "evaluation").exists()
 
 
 def test_a_run_of_a_newer_version_is_refused(run):
     path = run / "training_config.json"
-    path.write_text(
-        path.read_text().replace('"format_version": 1', '"format_version": 99')
-    )
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
     with pytest.raises(RunError, match="format must be <= 1. Received: 99"):
         evaluate(run)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(
-        RunError, match="folder that train left. Received: .* \\(not there\\)"
-    ):
+    with pytest.raises(RunError, match="folder that train left. Received: .* \\(not there\\)"):
         evaluate(tmp_path / "gone")
 
 
@@ -299,9 +273,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 
 def test_three_classes_are_judged_each_and_as_violence(tmp_path):
     labels = ("normal", "fight", "robbery")
-    features = draw_features(
-        tmp_path / "space", counts=(24, 12, 12), labels=labels, shift=2.0
-    )
+    features = draw_features(tmp_path / "space", counts=(24, 12, 12), labels=labels, shift=2.0)
     asked = {"epochs": 8, "learning_rate": 0.05}
     run = Path(train_quickly(features, tmp_path / "runs", **asked)["run"])
     result, rows = evaluate(run), predictions(run)
@@ -317,18 +289,12 @@ def test_three_classes_are_judged_each_and_as_violence(tmp_path):
 def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     cache = FeatureCache.open(features)
-    rows = [
-        entry
-        for entry in cache.entries()
-        if (entry.split, entry.label) != ("test", "violent")
-    ]
+    rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
     run = train_quickly(features, tmp_path / "runs")["run"]
     cache.write_manifest(rows)
     result = evaluation.evaluate(run, EvaluateConfig())
     assert (result["auc"], result["recall"]) == (None, 0.0)
-    assert {"recall", "average_precision", "recall_per_class.violent"} <= set(
-        result["undefined"]
-    )
+    assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
     said = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
     assert "recall none, F1 none" in said and "violent none" in said
 

@@ -24,9 +24,7 @@ from violence_detection.formats._format import Tolerance
 from violence_detection.pictures import PictureMaker
 from violence_detection.subject import Subject
 
-KEYS = set(
-    "format scope path bytes videos_checked max_abs_difference latency_ms".split()
-)
+KEYS = set("format scope path bytes videos_checked max_abs_difference latency_ms".split())
 STREAM = "rgb(focus=true)+motion"
 
 
@@ -68,9 +66,7 @@ def test_an_export_leaves_a_file_and_what_is_to_know_of_it(classifier):
     assert path.stat().st_size == classifier["bytes"]
     assert json.loads((path.parent / "parity.json").read_text()) == classifier
     about = json.loads((path.parent / "model.json").read_text())
-    assert about["inputs"] == [
-        {"name": "features", "shape": [None, 6, 8], "dtype": "float32"}
-    ]
+    assert about["inputs"] == [{"name": "features", "shape": [None, 6, 8], "dtype": "float32"}]
     assert about["outputs"][0]["name"] == "probability"
     assert about["classes"] == ["normal", "violent"]
 
@@ -117,9 +113,7 @@ def test_a_pruned_classifier_says_what_that_costs(run_dir, tmp_path):
     found = exported(run_dir, tmp_path, **asked)
     assert Path(found["path"]).parent.name == "classifier-keras-pruned0.9-clustered2"
     cost = found["cost"]
-    assert cost["auc_difference"] == pytest.approx(
-        found["auc_after"] - found["auc_before"]
-    )
+    assert cost["auc_difference"] == pytest.approx(found["auc_after"] - found["auc_before"])
     low, high = cost["auc_ci"]
     assert low <= cost["auc_difference"] <= high
     assert found["max_abs_difference"] <= 1e-6  # from the pruned one
@@ -132,10 +126,7 @@ def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, n
     assert found["max_abs_difference"] <= 1e-3
     assert found["features"] == "frames" and found["videos_checked"] > 0
     about = json.loads((Path(found["path"]).parent / "model.json").read_text())
-    assert (
-        about["inputs"][0] | {"name": "frames", "dtype": "uint8"}
-        == (about["inputs"][0])
-    )
+    assert about["inputs"][0] | {"name": "frames", "dtype": "uint8"} == (about["inputs"][0])
     assert about["frames"]["count"] == about["inputs"][0]["shape"][1] == 12
 
 
@@ -195,9 +186,7 @@ def test_a_run_of_a_newer_version_says_so(run_dir, tmp_path):
 
 def test_a_converter_that_crashes_is_one_line():
     with (
-        pytest.raises(
-            ViolenceDetectionError, match=r"The converter crashed \(SIGABRT\)"
-        ),
+        pytest.raises(ViolenceDetectionError, match=r"The converter crashed \(SIGABRT\)"),
         isolation.Fresh("The converter", {}) as child,
     ):
         child(os.abort)
@@ -214,9 +203,7 @@ def test_calls_in_a_fresh_process_share_what_the_first_made():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_where_no_clip_can_be_read_fewer_bits_say_so(
-    precision, trained, tmp_path, monkeypatch
-):
+def test_where_no_clip_can_be_read_fewer_bits_say_so(precision, trained, tmp_path, monkeypatch):
     def torn(*_):
         raise VideoError("torn")
 
@@ -260,9 +247,7 @@ def test_the_usual_size_is_the_commonest_and_no_wider_than_640():
     assert shown.usual_size([(1080, 1920)]) == (360, 640)
 
 
-@pytest.mark.parametrize(
-    ("stream", "count"), [("rgb", 4), ("motion", 50), ("rgb(focus=true)", 50)]
-)
+@pytest.mark.parametrize(("stream", "count"), [("rgb", 4), ("motion", 50), ("rgb(focus=true)", 50)])
 def test_a_stream_of_sampled_frames_needs_no_others(stream, count):
     make = PictureMaker(stream, frame_size=32)
     asked = {"pictures": 4, "size": (48, 64), "window_s": 2.0, "fps": 25.0}

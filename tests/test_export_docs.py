@@ -64,6 +64,4 @@ def test_an_example_gives_the_runs_answer(name, run, shown, tmp_path):
         clip = folder / "clip.npy"
         folder = exported(run, name, tmp_path)
         shutil.copy(clip, folder)
-    assert float(printed(EXAMPLES[name], folder)) == pytest.approx(
-        probability, abs=2e-3
-    )
+    assert float(printed(EXAMPLES[name], folder)) == pytest.approx(probability, abs=2e-3)

@@ -60,9 +60,7 @@ def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch
     found = list(extractor.encode_clips(enumerate(clips)))
     assert [item for item, _ in found] == list(range(len(clips)))
     for (_, features), clip in zip(found, clips, strict=True):
-        np.testing.assert_array_equal(
-            features, np.float16(clip.mean((1, 2, 3), dtype=np.float32))
-        )
+        np.testing.assert_array_equal(features, np.float16(clip.mean((1, 2, 3), dtype=np.float32)))
     assert set(extractor._encode.sizes) <= {batch_size}
     assert len(extractor._encode.sizes) == -(-sum(lengths) // batch_size)
 
@@ -110,9 +108,7 @@ def test_the_batch_size_and_the_neighbours_do_not_change_features(small, rng):
 
 
 def test_an_extractor_is_built_again_from_its_space(small, rng):
-    again = FeatureExtractor.of_space(
-        small.space, weights="random", batch_size=8, seed=42
-    )
+    again = FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=42)
     pictures = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(again.encode(pictures), small.encode(pictures))
 
@@ -138,7 +134,5 @@ def test_another_precision_is_another_space_with_near_features(small, rng):
 
 
 def test_a_size_that_the_backbone_cannot_take_is_wrong_usage():
-    with pytest.raises(
-        ConfigError, match="^`frame_size` must suit Xception. Received: 32 "
-    ):
+    with pytest.raises(ConfigError, match="^`frame_size` must suit Xception. Received: 32 "):
         FeatureExtractor.build(**SMALL | {"backbone": "xception"})

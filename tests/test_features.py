@@ -71,9 +71,7 @@ def decoded(monkeypatch) -> list[str]:
 
 
 def manifest(extraction: Extraction) -> dict[str, Entry]:
-    return {
-        entry.path: entry for entry in FeatureCache.open(extraction.features).entries()
-    }
+    return {entry.path: entry for entry in FeatureCache.open(extraction.features).entries()}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -121,9 +119,7 @@ def test_the_rows_say_what_was_read(extract):
     with open(extraction.features / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    first = {
-        name: rows[0][name] for name in ("path", "label", "group", "status", "error")
-    }
+    first = {name: rows[0][name] for name in ("path", "label", "group", "status", "error")}
     path = "fight/0.mp4"
     assert first == {
         "path": path,
@@ -167,11 +163,7 @@ def test_the_json_has_the_keys_of_the_contract(extract):
         "features videos extracted reused failed failures frames slowest seconds videos_per_s "
         "engine precision complete".split()
     )
-    assert (
-        result["videos"]
-        == result["extracted"] + result["reused"] + result["failed"]
-        == 12
-    )
+    assert result["videos"] == result["extracted"] + result["reused"] + result["failed"] == 12
     assert result["frames"] == 48
     assert Path(result["features"]).is_absolute()
 
@@ -200,9 +192,7 @@ def test_a_second_start_reuses_everything(extract, decoded):
     assert mtimes(second.features) == when
 
 
-def test_only_what_is_changed_or_added_is_extracted_again(
-    extract, dataset_dir, decoded
-):
+def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, decoded):
     when = mtimes(extract().features)
     decoded.clear()
     draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=55)
@@ -213,11 +203,7 @@ def test_only_what_is_changed_or_added_is_extracted_again(
     assert counts(again) == (2, 10, 0)
     assert "noFight/5.mp4" not in manifest(again)
     assert manifest(again)["fight/0.mp4"].frames == 30
-    changed = {
-        path
-        for path, mtime in mtimes(again.features).items()
-        if when.get(path) != mtime
-    }
+    changed = {path for path, mtime in mtimes(again.features).items() if when.get(path) != mtime}
     assert {Path(path).name for path in changed} == {"0.mp4.npy", "new.mp4.npy"}
 
 
@@ -248,9 +234,7 @@ def test_an_altered_array_is_made_again_with_verify(extract):
     assert contents(again.features) == before
 
 
-def test_a_video_changed_under_the_same_size_and_time_is_noticed_by_verify(
-    extract, dataset_dir
-):
+def test_a_video_changed_under_the_same_size_and_time_is_noticed_by_verify(extract, dataset_dir):
     extract()
     path = dataset_dir / "fight" / "0.mp4"
     stat, content = path.stat(), path.read_bytes()
@@ -305,9 +289,7 @@ def test_two_datasets_of_one_name_live_in_one_cache(extract, dataset_dir, tmp_pa
     draw_video(other / "fight" / "0.mp4", frames=25, seed=77)
     first, second = extract(), extract(other)
     assert first.features.parent != second.features.parent
-    assert (
-        manifest(first)["fight/0.mp4"].digest != manifest(second)["fight/0.mp4"].digest
-    )
+    assert manifest(first)["fight/0.mp4"].digest != manifest(second)["fight/0.mp4"].digest
     assert counts(extract()) == counts(extract(other)) == (0, 12, 0)
 
 
@@ -347,9 +329,7 @@ def test_a_failed_video_has_a_reason_and_no_array(extract, dataset_dir):
     ]
 
 
-def test_a_failed_video_is_listed_again_and_tried_only_when_asked(
-    extract, dataset_dir, decoded
-):
+def test_a_failed_video_is_listed_again_and_tried_only_when_asked(extract, dataset_dir, decoded):
     spoil(dataset_dir / "fight" / "0.mp4")
     first = extract()
     decoded.clear()
@@ -374,9 +354,7 @@ def test_a_video_that_is_spoiled_loses_its_array(extract, dataset_dir):
 
 
 def test_a_row_without_a_file_fails(extract, dataset_dir):
-    lines = [f"fight/{n}.mp4,fight" for n in range(6)] + [
-        f"noFight/{n}.mp4,no" for n in range(6)
-    ]
+    lines = [f"fight/{n}.mp4,fight" for n in range(6)] + [f"noFight/{n}.mp4,no" for n in range(6)]
     (dataset_dir / "videos.csv").write_text("\n".join(["path,label", *lines]))
     (dataset_dir / "fight" / "3.mp4").unlink()
     assert extract().failures == (("fight/3.mp4", "no such file"),)
@@ -511,9 +489,7 @@ def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
     call = Calls.__call__
 
     def hanging(self, read, path, *part, **limits):
-        read, part = (
-            (time.sleep, (99,)) if path.name == "3.mp4" else (read, (path, *part))
-        )
+        read, part = (time.sleep, (99,)) if path.name == "3.mp4" else (read, (path, *part))
         return call(self, read, *part, **limits)
 
     monkeypatch.setattr(Calls, "__call__", hanging)
@@ -595,9 +571,7 @@ def test_a_renamed_video_is_recognised_by_its_bytes(extract, dataset_dir, decode
     decoded.clear()
     (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")
     (dataset_dir / "noFight" / "deep").mkdir()
-    (dataset_dir / "noFight" / "1.mp4").rename(
-        dataset_dir / "noFight" / "deep" / "1.mp4"
-    )
+    (dataset_dir / "noFight" / "1.mp4").rename(dataset_dir / "noFight" / "deep" / "1.mp4")
     again = extract()
     assert (counts(again), decoded) == ((0, 12, 0), [])
     after = contents(again.features)
@@ -619,9 +593,7 @@ def test_two_videos_that_swap_their_names_keep_their_own_features(extract, datas
     assert after["fight/1.mp4.npy"] == before["fight/0.mp4.npy"]
 
 
-def test_a_dry_run_recognises_what_was_renamed_and_writes_nothing(
-    extract, dataset_dir, tmp_path
-):
+def test_a_dry_run_recognises_what_was_renamed_and_writes_nothing(extract, dataset_dir, tmp_path):
     features_dir = extract().features
     (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")
     before = mtimes(features_dir)
@@ -635,9 +607,7 @@ def test_a_part_is_not_taken_for_the_whole_nor_for_another_part(extract, tmp_pat
     root = tmp_path / "parts"
     draw_video(root / "long.mp4", frames=48)
     draw_video(root / "other.mp4", frames=48, seed=9)
-    table = (
-        "path,label,start_s,end_s\nlong.mp4,a,0,1\nlong.mp4,b,1,2\nother.mp4,a,0,1\n"
-    )
+    table = "path,label,start_s,end_s\nlong.mp4,a,0,1\nlong.mp4,b,1,2\nother.mp4,a,0,1\n"
     (root / "videos.csv").write_text(table)
     extract(root)
     (root / "long.mp4").rename(root / "new.mp4")
@@ -694,10 +664,7 @@ def test_a_name_that_is_too_long_fails_its_video(extract, dataset_dir):
     assert counts(extraction) == (12, 0, 1)
     assert "its name is too long" in extraction.failures[0][1]
     (dataset_dir / "videos.csv").write_text(
-        "path,label\n"
-        + "".join(f"fight/{n}.mp4,a\n" for n in range(6))
-        + "b" * 300
-        + ".mp4,b\n"
+        "path,label\n" + "".join(f"fight/{n}.mp4,a\n" for n in range(6)) + "b" * 300 + ".mp4,b\n"
     )
     assert counts(extract(max_failures=1.0))[2] == 1
 
@@ -719,9 +686,7 @@ def test_the_manifest_has_no_recording_on_two_sides(extract, dataset_dir):
     for label in ("fight", "noFight"):
         for number in range(6, 18):
             draw_video(dataset_dir / label / f"{number}.mp4", seed=number)
-    extraction = extract(
-        group_pattern=r"(\w+/\d)\d?\."
-    )  # 1, 10, 11, ... are one recording
+    extraction = extract(group_pattern=r"(\w+/\d)\d?\.")  # 1, 10, 11, ... are one recording
     sides, classes = {}, set()
     for entry in manifest(extraction).values():
         sides.setdefault(entry.group, set()).add(entry.split)
@@ -818,14 +783,10 @@ def test_another_extraction_is_waited_for(extract):
 
 def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run the command line in a process of its own, after `program`."""
-    program += (
-        "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
-    )
+    program += "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
     command = [sys.executable, "-c", program, "extract-features", *arguments, *flags]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
 
 
 KILLED_AFTER_FIVE = """
@@ -842,12 +803,8 @@ FeatureCache.note = killing
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(
-    extract, dataset_dir, tmp_path
-):
-    killed = in_child(
-        KILLED_AFTER_FIVE, dataset_dir, "--cache-dir", tmp_path / "killed"
-    )
+def test_a_kill_in_the_middle_loses_nothing_and_changes_nothing(extract, dataset_dir, tmp_path):
+    killed = in_child(KILLED_AFTER_FIVE, dataset_dir, "--cache-dir", tmp_path / "killed")
     assert killed.returncode == -9
     continued = extract(cache_dir=str(tmp_path / "killed"))
     assert counts(continued) == (7, 5, 0)
@@ -862,12 +819,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_starting_again_goes_on(
-    extract, dataset_dir, tmp_path
-):
-    full = in_child(
-        FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q"
-    )
+def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir, tmp_path):
+    full = in_child(FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q")
     assert full.returncode == 1
     assert full.stdout == ""
     line = full.stderr.splitlines()[-1]
@@ -880,9 +833,7 @@ def test_a_full_disk_is_one_line_and_starting_again_goes_on(
 # -- the backbone's weights
 
 
-def test_weights_that_are_not_there_are_said_before_anything_is_read(
-    extract, tmp_path, decoded
-):
+def test_weights_that_are_not_there_are_said_before_anything_is_read(extract, tmp_path, decoded):
     with pytest.raises(WeightsError) as raised:
         extract(weights=str(tmp_path / "none.h5"))
     assert str(raised.value) == (
@@ -904,9 +855,7 @@ def test_real_clips_give_features_that_differ(extract, tmp_path):
     weights = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
     extraction = extract(root, weights=str(weights), frame_size=224)
     assert counts(extraction) == (6, 0, 0)
-    arrays = [
-        np.load(path).astype(float) for path in extraction.features.rglob("*.npy")
-    ]
+    arrays = [np.load(path).astype(float) for path in extraction.features.rglob("*.npy")]
     assert all(0.1 < array.mean() < 1.5 and array.min() >= 0 for array in arrays)
     assert np.std([array.mean(0) for array in arrays], axis=0).mean() > 0.05
 
@@ -916,9 +865,7 @@ def test_real_clips_give_features_that_differ(extract, tmp_path):
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """Everything that must be the same however the work was divided."""
-    return contents(folder) | {
-        "splits.csv": (folder.parent / "splits.csv").read_bytes()
-    }
+    return contents(folder) | {"splits.csv": (folder.parent / "splits.csv").read_bytes()}
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
@@ -997,9 +944,7 @@ def test_a_video_that_cannot_be_read_is_its_shard_s(extract, dataset_dir, tmp_pa
 
 
 def write_table(root: Path, *more: str) -> None:
-    rows = [
-        f"{label}/{n}.mp4,{label}" for n in range(6) for label in ("fight", "noFight")
-    ]
+    rows = [f"{label}/{n}.mp4,{label}" for n in range(6) for label in ("fight", "noFight")]
     (root / "videos.csv").write_text("\n".join(["path,label", *rows, *more]) + "\n")
 
 
@@ -1085,14 +1030,10 @@ def test_two_shards_at_once_leave_what_one_extraction_does(dataset_dir, tmp_path
         size = ["--frame-size", "32", "-q"]
         return [sys.executable, "-c", code, *places, *small, *size, *flags]
 
-    running = [
-        subprocess.Popen(command("cache", "--shard", f"{number}/2"))
-        for number in (1, 2)
-    ]
+    running = [subprocess.Popen(command("cache", "--shard", f"{number}/2")) for number in (1, 2)]
     assert [process.wait() for process in running] == [0, 0]
     subprocess.run(command("one"), check=True)
     one, cache = (
-        next((tmp_path / name).rglob("extraction.json")).parent
-        for name in ("one", "cache")
+        next((tmp_path / name).rglob("extraction.json")).parent for name in ("one", "cache")
     )
     assert bytes_of(cache) == bytes_of(one)

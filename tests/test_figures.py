@@ -18,13 +18,9 @@ ROWS = [
 BINS = (np.array([0.2, 0.9]), np.array([0.1, 1.0]), np.array([3, 5]))
 DRAWN = {
     "roc": lambda path: figures.roc(path, VIOLENT, PROBABILITY, 8 / 9),
-    "precision_recall": lambda path: figures.precision_recall(
-        path, VIOLENT, PROBABILITY, 0.9
-    ),
+    "precision_recall": lambda path: figures.precision_recall(path, VIOLENT, PROBABILITY, 0.9),
     "confusion": lambda path: figures.confusion(path, [[2, 1], [1, 2]], ["no", "yes"]),
-    "score_histogram": lambda path: figures.score_histogram(
-        path, VIOLENT, PROBABILITY, 0.5
-    ),
+    "score_histogram": lambda path: figures.score_histogram(path, VIOLENT, PROBABILITY, 0.5),
     "reliability": lambda path: figures.reliability(
         path, {"calibrated": BINS, "as trained": BINS}, 0.1
     ),
@@ -44,9 +40,7 @@ DRAWN["robustness"] = lambda path: figures.robustness(path, ROBUSTNESS)
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
     "roc of one class": lambda path: figures.roc(path, ONE, ALIKE, None),
-    "precision_recall of one class": lambda path: figures.precision_recall(
-        path, ONE, ALIKE, 0.0
-    ),
+    "precision_recall of one class": lambda path: figures.precision_recall(path, ONE, ALIKE, 0.0),
     "confusion without videos": lambda path: figures.confusion(
         path, [[0, 0], [0, 0]], ["no", "yes"]
     ),
@@ -54,9 +48,7 @@ BARE = {
     "reliability without videos": lambda path: figures.reliability(
         path, {"": (np.zeros(0), np.zeros(0), np.zeros(0))}, 0.0
     ),
-    "histogram of one class": lambda path: figures.score_histogram(
-        path, ONE, ALIKE, 0.5
-    ),
+    "histogram of one class": lambda path: figures.score_histogram(path, ONE, ALIKE, 0.5),
     "attention to one frame": lambda path: figures.attention(
         path,
         np.ones((1, 1)),
@@ -131,9 +123,7 @@ def test_where_there_is_little_to_draw_there_is_still_a_picture(name, tmp_path):
 @given(names=st.lists(st.text(max_size=20), min_size=2, max_size=5))
 def test_classes_may_have_any_name(names, tmp_path):
     counts = np.arange(len(names) ** 2).reshape(len(names), -1)
-    figures.confusion(
-        tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)]
-    )
+    figures.confusion(tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)])
 
 
 # -- error

@@ -41,9 +41,7 @@ def test_a_file_longer_than_a_piece_is_digested_whole(tmp_path):
 
 
 def test_the_digest_of_json_does_not_depend_on_the_order_of_keys():
-    assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json(
-        {"b": 2, "a": 1}
-    )
+    assert files.sha256_of_json({"a": 1, "b": 2}) == files.sha256_of_json({"b": 2, "a": 1})
     assert files.sha256_of_json({"a": 1}) != files.sha256_of_json({"a": 2})
 
 
@@ -195,9 +193,7 @@ def test_json_keeps_the_letters_of_every_language(tmp_path):
 
 
 def test_a_byte_order_mark_and_spaces_in_the_header_are_dropped(tmp_path):
-    (tmp_path / "x.csv").write_bytes(
-        b"\xef\xbb\xbfpath, label\r\na.mp4, fight\r\n\r\n,\r\n"
-    )
+    (tmp_path / "x.csv").write_bytes(b"\xef\xbb\xbfpath, label\r\na.mp4, fight\r\n\r\n,\r\n")
     assert files.read_csv(tmp_path / "x.csv") == [{"path": "a.mp4", "label": "fight"}]
 
 
@@ -215,9 +211,7 @@ def test_a_table_read_back_is_what_was_written(tmp_path_factory, rows):
     assert files.read_csv(path) == written
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"x,y\n1,2\n", b"\xff\xfe\x00", b"path,split\na\n"]
-)
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\xff\xfe\x00", b"path,split\na\n"])
 def test_a_table_of_ours_that_was_altered_is_one_line(tmp_path, content):
     (tmp_path / "splits.csv").write_bytes(content)
     with pytest.raises(ViolenceDetectionError, match="splits.csv must"):

@@ -16,10 +16,7 @@ CLASSES = ["normal", "violent"]
 
 def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged:
     answers = {"model": violence, **others}
-    answers = {
-        name: np.stack([1 - np.array(one), one], axis=1)
-        for name, one in answers.items()
-    }
+    answers = {name: np.stack([1 - np.array(one), one], axis=1) for name, one in answers.items()}
     return Judged(
         repeat=repeat,
         fold=fold,

@@ -104,9 +104,7 @@ def video(tmp_path_factory) -> Path:
 def test_windows_have_the_features_of_their_own_frames(
     video, window_s, stride_s, frames, batch_size, stream
 ):
-    reading = reading_of(
-        window_s=window_s, stride_s=stride_s, frames=frames, stream=stream
-    )
+    reading = reading_of(window_s=window_s, stride_s=stride_s, frames=frames, stream=stream)
     seen, ending, _ = seen_in(reading.chunks(of(str(video))), batch_size)
     assert ending == Ending(60, pytest.approx(5.0), "")
     assert len(seen) >= 3
@@ -132,9 +130,7 @@ def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
     assert steps[-1] <= stride_s + 1e-6
 
 
-@pytest.mark.parametrize(
-    ("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)]
-)
+@pytest.mark.parametrize(("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)])
 def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, window_s):
     path = draw_video(tmp_path / "a.mp4", frames=round(7 * fps), fps=fps)
     seen, ending, _ = seen_in(
@@ -265,9 +261,7 @@ def test_a_gap_longer_than_a_window_parts_the_video(video):
         found += reader.take(time_s + (1000.0 if index >= 60 else 0.0), array)
     found += reader.end()
     starts = [one.start_s for one in found]
-    np.testing.assert_allclose(
-        starts, [*np.arange(9) / 2, *(1005 + np.arange(9) / 2)], atol=1e-6
-    )
+    np.testing.assert_allclose(starts, [*np.arange(9) / 2, *(1005 + np.arange(9) / 2)], atol=1e-6)
     assert reader.longest_s == pytest.approx(1000 + 1 / FPS)
 
 
@@ -379,15 +373,10 @@ def test_a_camera_that_is_not_there_is_told_of():
 
 
 def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
-    paths = [
-        draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n)
-        for n in range(5)
-    ]
+    paths = [draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n) for n in range(5)]
     reading, encode = reading_of(), MeanColour()
     assembly, seen = Assembly(encode, batch_size=64), []
-    with feeding(
-        reading, [of(str(path)) for path in paths], workers=2, timeout_s=60
-    ) as fed:
+    with feeding(reading, [of(str(path)) for path in paths], workers=2, timeout_s=60) as fed:
         for number, item in fed:
             if isinstance(item, Chunk):
                 seen += assembly.add(number, item)

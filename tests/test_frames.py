@@ -18,9 +18,7 @@ from violence_detection.frames import Clip, ClipReader, sample_indices
 from violence_detection.pictures import PictureMaker
 
 NUM_FRAMES, COUNT = st.integers(1, 10**7), st.integers(1, 1024)
-needs_ffmpeg = pytest.mark.skipif(
-    not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"
-)
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
 
 
 def ffmpeg(*arguments: object) -> Path:
@@ -99,9 +97,7 @@ def test_samples_are_in_order_in_range_and_evenly_apart(num_frames, count):
 @pytest.mark.parametrize(("name", "value"), [("num_frames", 0), ("count", -1)])
 def test_fewer_than_one_is_refused(name, value):
     asked = {"num_frames": 5, "count": 5, name: value}
-    with pytest.raises(
-        ConfigError, match=f"`{name}` must be >= 1. Received: {name}={value}$"
-    ):
+    with pytest.raises(ConfigError, match=f"`{name}` must be >= 1. Received: {name}={value}$"):
         sample_indices(**asked)
 
 
@@ -119,9 +115,7 @@ def test_exactly_the_sampled_frames_are_read(video, count):
 def test_pictures_are_uint8_rgb_of_the_size_asked_for(tmp_path):
     blue = np.zeros((48, 64, 3), np.uint8)
     blue[..., 0] = 200  # OpenCV's order is BGR
-    writer = cv2.VideoWriter(
-        str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48)
-    )
+    writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     writer.write(blue)
     writer.release()
     pictures = reader(2, frame_size=40).read(tmp_path / "a.avi").pictures
@@ -139,9 +133,7 @@ def test_a_video_shorter_than_the_clip_repeats_frames(tmp_path, frames):
 
 @pytest.mark.parametrize("size", [(63, 47), (17, 199), (640, 2)])
 def test_odd_sizes_are_read(tmp_path, size):
-    clip = reader().read(
-        draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG")
-    )
+    clip = reader().read(draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG"))
     assert clip.pictures.shape == (4, 1, 32, 32, 3)
     assert clip.frames == 5
 
@@ -159,14 +151,10 @@ def test_a_rotated_video_comes_upright(tmp_path):
     upright = np.zeros((48, 64, 3), np.uint8)
     upright[:24] = 255  # white above
     cv2.imwrite(str(tmp_path / "a.png"), upright)
-    plain = ffmpeg(
-        "-loop", 1, "-i", tmp_path / "a.png", "-frames:v", 5, tmp_path / "a.mp4"
-    )
+    plain = ffmpeg("-loop", 1, "-i", tmp_path / "a.png", "-frames:v", 5, tmp_path / "a.mp4")
     rotate = ("-c", "copy", "-metadata:s:v", "rotate=180")
     turned = ffmpeg("-i", plain, *rotate, tmp_path / "turned.mp4")
-    above, below = (
-        reader().read(path).pictures[0, 0, :16].mean() for path in (plain, turned)
-    )
+    above, below = (reader().read(path).pictures[0, 0, :16].mean() for path in (plain, turned))
     assert above > 240
     assert below < 15
 
@@ -196,9 +184,7 @@ def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, na
     clip = reader(5).read(made)
     assert clip.frames == 40
     assert clip.damage == ""
-    assert (
-        np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
-    )
+    assert np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
 
 
 # -- streams
@@ -230,9 +216,7 @@ def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40)
     ["motion", "rgb(focus=true)", "rgb+motion(focus=true)", "motion(focus=true)+rgb"],
 )
 @pytest.mark.parametrize("held", [True, False])
-def test_streams_make_their_pictures_of_the_right_frames(
-    tmp_path, monkeypatch, stream, held
-):
+def test_streams_make_their_pictures_of_the_right_frames(tmp_path, monkeypatch, stream, held):
     """With or without room for the frames until it is known where to cut them."""
     if not held:
         monkeypatch.setattr("violence_detection.frames._HELD_BYTES", 0)
@@ -273,9 +257,7 @@ def test_a_container_without_a_count_has_the_same_streams(tmp_path):
     copied = ffmpeg("-i", path, "-c", "copy", tmp_path / "a.nut")
     for stream in ("motion", "motion(focus=true)"):
         reader = ClipReader(stream=stream, frames=5, frame_size=32)
-        np.testing.assert_array_equal(
-            reader.read(copied).pictures, reader.read(path).pictures
-        )
+        np.testing.assert_array_equal(reader.read(copied).pictures, reader.read(path).pictures)
 
 
 # -- parts of a recording
@@ -289,9 +271,7 @@ def test_a_part_is_sampled_from_its_own_frames(video):
 
 def test_the_parts_of_a_video_make_the_whole(video):
     bounds = [0, 0.7, 1.9, 3.0, 99]
-    parts = [
-        reader().read(video, a, b) for a, b in zip(bounds, bounds[1:], strict=False)
-    ]
+    parts = [reader().read(video, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
     assert sum(part.frames for part in parts) == 40
     assert sum(part.duration_s for part in parts) == pytest.approx(40 / 12)
 
@@ -322,10 +302,7 @@ def cut(path: Path, share: float) -> Path:
 
 
 def test_a_truncated_mp4_cannot_be_opened(tmp_path):
-    assert (
-        message_of(cut(draw_video(tmp_path / "a.mp4"), 0.5))
-        == "not a video that can be opened"
-    )
+    assert message_of(cut(draw_video(tmp_path / "a.mp4"), 0.5)) == "not a video that can be opened"
 
 
 def test_a_truncated_avi_is_sampled_from_what_is_left_and_marked(tmp_path):
@@ -341,10 +318,7 @@ def test_a_video_with_too_few_sound_frames_is_refused(tmp_path):
     left = reader(1).read(path).frames
     with pytest.raises(VideoError) as raised:
         reader(20).read(path)
-    assert (
-        str(raised.value)
-        == f"{left} of 40 declared frames can be decoded; 10 are needed"
-    )
+    assert str(raised.value) == f"{left} of 40 declared frames can be decoded; 10 are needed"
 
 
 @needs_ffmpeg

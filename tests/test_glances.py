@@ -20,9 +20,7 @@ def test_brightness_is_the_luma_of_the_picture():
     """White, black, pure green, by ITU-R BT.601."""
     pictures = np.zeros((3, 16, 16, 3), np.float32)
     pictures[0], pictures[2, ..., 1] = 1, 1
-    seen = sights.Sights(
-        np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64)
-    )
+    seen = sights.Sights(np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64))
     np.testing.assert_allclose(seen.brightness, [255, 0, 0.587 * 255], rtol=1e-5)
 
 
@@ -38,9 +36,7 @@ def test_only_new_videos_are_looked_at(seen_cache, kept, monkeypatch):
     cache, entries = seen_cache
     glances.of(cache, entries[:4], kept)
     looked, look_at = [], sights.look_at
-    monkeypatch.setattr(
-        sights, "look_at", lambda paths: looked.extend(paths) or look_at(paths)
-    )
+    monkeypatch.setattr(sights, "look_at", lambda paths: looked.extend(paths) or look_at(paths))
     assert len(glances.of(cache, entries, kept).rows) == 6
     assert [path.name for path, *_ in looked] == ["1.mp4", "2.mp4"]
 
@@ -70,9 +66,7 @@ def test_what_was_seen_is_known_when_the_videos_are_gone(seen_cache, kept):
     assert len(found.rows) == len(found.sights) == 5
 
 
-def test_a_video_that_cannot_be_read_any_more_is_told(
-    seen_cache, seen_videos, tmp_path, kept
-):
+def test_a_video_that_cannot_be_read_any_more_is_told(seen_cache, seen_videos, tmp_path, kept):
     cache, entries = seen_cache
     spoilt = shutil.copytree(seen_videos, tmp_path / "spoilt")
     (spoilt / entries[0].path).write_bytes(b"x" * entries[0].size)
@@ -93,9 +87,7 @@ def test_a_torn_file_is_made_anew(seen_cache, kept, content):
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):
     draw_video(tmp_path / "there.mp4", frames=1)
-    seen = list(
-        sights.look_at([(tmp_path / name, None, None) for name in ("there.mp4", "no")])
-    )
+    seen = list(sights.look_at([(tmp_path / name, None, None) for name in ("there.mp4", "no")]))
     assert seen[0][2].max() == 0  # one frame does not move
     assert isinstance(seen[1], VideoError)
 

@@ -89,9 +89,7 @@ def cut_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
         motion.add(frame[..., ::-1])
     region = motion.region()
     cut = [region.cut(frame) if region else frame for frame in frames]
-    return np.stack(
-        [cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in cut]
-    )
+    return np.stack([cv2.resize(one, (size, size), interpolation=cv2.INTER_AREA) for one in cut])
 
 
 @pytest.fixture(scope="module")

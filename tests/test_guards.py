@@ -79,18 +79,13 @@ def test_a_class_of_which_little_is_found_is_warned_of(bar, lines):
     """8 of the 20 violent videos are found."""
     decided = TRUTH * (np.arange(40) < 16)
     found = guards.low_recalls(TRUTH, decided, CLASSES, bar)
-    told = (
-        "Of 'violent', 40% is found on validation (8 of 20 videos), under --recall-bar "
-        f"{bar:g}."
-    )
+    told = f"Of 'violent', 40% is found on validation (8 of 20 videos), under --recall-bar {bar:g}."
     assert found == [told] * lines
 
 
 def test_a_class_without_videos_is_named():
     found = guards.low_recalls(TRUTH, TRUTH, [*CLASSES, "robbery"], 0.5)
-    assert found == [
-        "There is no validation video of 'robbery': what is found of it is not known."
-    ]
+    assert found == ["There is no validation video of 'robbery': what is found of it is not known."]
 
 
 def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
@@ -101,9 +96,7 @@ def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
     mean, deviation = pooled.mean(0), pooled.std(0)
     fit = LogisticRegression(C=1, max_iter=1000)
     fit.fit((pooled - mean) / deviation, TRUTH)
-    expected = fit.predict_proba(
-        (statistics_of(validation.features) - mean) / deviation
-    )
+    expected = fit.predict_proba((statistics_of(validation.features) - mean) / deviation)
     np.testing.assert_allclose(answers["validation"], expected, atol=1e-3)
     assert count == 40
 
@@ -165,9 +158,7 @@ def test_three_classes_are_compared_by_what_they_are_called():
     labels = np.arange(60) % 3
     right = np.eye(3)[labels] * 0.8 + 0.1
     mixed = np.where(labels[:, None] > 0, right[:, [0, 2, 1]], right)
-    compared = guards.compare(
-        clips_of(labels), mixed, right, thresholds=(0.5, 0.5), seed=1
-    )
+    compared = guards.compare(clips_of(labels), mixed, right, thresholds=(0.5, 0.5), seed=1)
     assert compared == ("the baseline is clearly better", True)
 
 

@@ -107,9 +107,7 @@ def test_a_number_of_workers_stays_that_of_stage_one():
 def test_what_machines_do_not_share_is_named():
     same = [{"a": 1, "b": 2}, {"a": 1, "b": 2}]
     assert hosts.differing(same) == ""
-    assert hosts.differing([*same, {"a": 1}]) == (
-        "b = 2 (rank 0), 2 (rank 1), None (rank 2)"
-    )
+    assert hosts.differing([*same, {"a": 1}]) == ("b = 2 (rank 0), 2 (rank 1), None (rank 2)")
 
 
 def test_machines_may_find_things_in_other_places():

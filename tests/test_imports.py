@@ -130,9 +130,7 @@ def test_every_module_says_what_it_is(module):
 def imported_by(statement: str) -> set[str]:
     """Top-level modules that are loaded after a statement in a fresh interpreter."""
     program = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 

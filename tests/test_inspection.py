@@ -14,9 +14,7 @@ from violence_detection import inspection, likeness
 from violence_detection.config import CheckConfig
 from violence_detection.inspection import check, look, near_duplicates
 
-needs_ffmpeg = pytest.mark.skipif(
-    not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"
-)
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
 
 
 def write(path: Path, frames) -> Path:
@@ -36,9 +34,7 @@ def patterns(seed: int, count: int = 30, size=(96, 128)) -> list[np.ndarray]:
     ends = rng.integers(30, 226, (2, 8, 9, 3)).astype(np.float32)
     shares = np.linspace(0, 1, count)
     coarse = [((1 - s) * ends[0] + s * ends[1]).astype(np.uint8) for s in shares]
-    return [
-        cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in coarse
-    ]
+    return [cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in coarse]
 
 
 @pytest.fixture
@@ -96,9 +92,7 @@ def test_what_cannot_be_read_is_listed_with_its_reason(folder):
 
 
 @pytest.mark.parametrize("limit", [10, 900])
-def test_a_truncated_video_is_damaged_whether_it_is_skimmed_or_read(
-    folder, monkeypatch, limit
-):
+def test_a_truncated_video_is_damaged_whether_it_is_skimmed_or_read(folder, monkeypatch, limit):
     monkeypatch.setattr(inspection, "_SHORT_FRAMES", limit)
     path = folder / "calm" / "0.avi"
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
@@ -163,9 +157,7 @@ def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
 def test_the_same_bytes_and_what_looks_alike_are_found(folder):
     shutil.copy(folder / "calm" / "0.avi", folder / "fight" / "copy.avi")
     noise = np.random.default_rng(1).integers(0, 9, (30, 96, 128, 3))
-    louder = [
-        cv2.add(f, n.astype(np.uint8)) for f, n in zip(patterns(1), noise, strict=True)
-    ]
+    louder = [cv2.add(f, n.astype(np.uint8)) for f, n in zip(patterns(1), noise, strict=True)]
     write(folder / "calm" / "alike.avi", louder)
     result = found(folder)
     assert result["duplicates"] == [["calm/0.avi", "fight/copy.avi"]]
@@ -175,9 +167,7 @@ def test_the_same_bytes_and_what_looks_alike_are_found(folder):
         ["calm/alike.avi", "fight/1.avi"],
     ]
     assert result["leaks"] == []
-    assert [
-        pair["bits"] for pair in found(folder, near_bits=0.0)["near_duplicates"]
-    ] == [0.0]
+    assert [pair["bits"] for pair in found(folder, near_bits=0.0)["near_duplicates"]] == [0.0]
 
 
 @needs_ffmpeg
@@ -220,9 +210,7 @@ def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
         "fight/copy.avi": ("test", "f"),
     }
     rows = [f"{p},{p.split('/')[0]},{s},{g}" for p, (s, g) in sides.items()]
-    (folder / "videos.csv").write_text(
-        "\n".join(("path,label,split,group", *rows)) + "\n"
-    )
+    (folder / "videos.csv").write_text("\n".join(("path,label,split,group", *rows)) + "\n")
     assert found(folder)["leaks"] == [
         "recording r",
         "same bytes: calm/0.avi, fight/copy.avi",
@@ -230,9 +218,7 @@ def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
     ]
 
 
-def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(
-    folder, monkeypatch
-):
+def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(folder, monkeypatch):
     looks = {f"{n}": look(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
     whole = near_duplicates(looks, {}, most_bits=4.0)
     monkeypatch.setattr(likeness, "_CELLS", 1)

@@ -151,9 +151,7 @@ def test_leaving_ends_what_is_under_way():
 def test_what_cannot_start_is_no_fault_of_the_video(call, monkeypatch):
     monkeypatch.setattr(isolation, "_idle", [])
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(
-        ViolenceDetectionError, match="did not start: no word, exit"
-    ) as e:
+    with pytest.raises(ViolenceDetectionError, match="did not start: no word, exit") as e:
         call(os.getpid)
     assert not isinstance(e.value, VideoError)
     monkeypatch.setattr(sys, "executable", "/nowhere")
@@ -174,9 +172,7 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize(
-    "doing", ["time.sleep, 60", "sum, __import__('itertools').count()"]
-)
+@pytest.mark.parametrize("doing", ["time.sleep, 60", "sum, __import__('itertools').count()"])
 def test_no_child_outlives_its_parent(number, doing):
     parent = subprocess.Popen(
         [sys.executable, "-c", _PARENT.format(call=doing)], stdout=subprocess.PIPE
@@ -191,9 +187,7 @@ def test_no_child_outlives_its_parent(number, doing):
 
 def _runs(pid: int) -> bool:
     try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

@@ -45,9 +45,7 @@ def resolve(tmp_path, caplog):
             )
             for video in videos
         }
-        return KeptSplits(tmp_path / "cache").resolve(
-            folder, entries, ExtractConfig.of(settings)
-        )
+        return KeptSplits(tmp_path / "cache").resolve(folder, entries, ExtractConfig.of(settings))
 
     return run
 
@@ -117,9 +115,7 @@ def test_a_name_is_one_folder_s_until_that_is_gone(resolve, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     check(tmp_path / "cache", tmp_path / "videos")
-    with pytest.raises(
-        ConfigError, match="--dataset-name must not be another folder's"
-    ):
+    with pytest.raises(ConfigError, match="--dataset-name must not be another folder's"):
         check(tmp_path / "cache", other)
     check(tmp_path / "cache", other, force=True)
     (tmp_path / "videos").rename(tmp_path / "moved")

@@ -39,9 +39,7 @@ def judge(root, run_dir):
     def give(video, name="normal", *, plan=False, force=False, **settings):
         settings = {"by": "ann", "dataset_path": str(root), **settings}
         config = LabelConfig(**settings)
-        return labelling.label(
-            str(run_dir), str(video), name, config, plan=plan, force=force
-        )
+        return labelling.label(str(run_dir), str(video), name, config, plan=plan, force=force)
 
     return give
 
@@ -149,9 +147,7 @@ def test_parts_of_a_file_are_one_recording(root, judge, clip):
 
 def test_a_part_of_a_video_of_the_dataset_follows_its_recording_and_split(root, judge):
     lines = ["path,label,split,group", "violent/0.mp4,violent,test,r1"]
-    (root / "videos.csv").write_text(
-        "\n".join([*lines, "normal/0.mp4,normal,train,r2"])
-    )
+    (root / "videos.csv").write_text("\n".join([*lines, "normal/0.mp4,normal,train,r2"]))
     result = judge("violent/0.mp4", start_s=0.2, end_s=0.8)
     assert listed(root)["violent/0.mp4@0.2-0.8"] == ("normal", "r1", "test")
     assert result["overlaps"] == ["violent/0.mp4 (violent)"]
@@ -208,9 +204,7 @@ def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
     assert rows["violent/3.mp4"].label == "normal"
     assert rows["judged/cam.mp4@1-3"].group == "judged/cam.mp4"
     second = Path(train_quickly(features, tmp_path / "runs", run="b", epochs=1)["run"])
-    learned = {
-        row["path"]: row["label"] for row in table(second, "training_videos.csv")
-    }
+    learned = {row["path"]: row["label"] for row in table(second, "training_videos.csv")}
     assert learned["violent/3.mp4"] == "normal"
     assert learned["judged/cam.mp4@1-3"] == "violent"
 

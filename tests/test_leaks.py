@@ -67,9 +67,7 @@ def filmed(tmp_path_factory) -> tuple[Path, Path]:
         if twin is not None:
             shutil.copyfile(twin, path)
         done.append(
-            dataclasses.replace(
-                entry, size=path.stat().st_size, digest=files.sha256_of_file(path)
-            )
+            dataclasses.replace(entry, size=path.stat().st_size, digest=files.sha256_of_file(path))
         )
     cache.write_manifest(done)
     return space, Path(train_quickly(space, root / "runs", epochs=1)["run"])
@@ -81,9 +79,7 @@ def run(filmed, tmp_path) -> Path:
 
 
 def evaluate(run, **settings):
-    return evaluation.evaluate(
-        str(run), EvaluateConfig(bootstrap=100, **settings), force=True
-    )
+    return evaluation.evaluate(str(run), EvaluateConfig(bootstrap=100, **settings), force=True)
 
 
 def counts_of(result) -> tuple[int, ...]:
@@ -103,8 +99,7 @@ def test_each_kind_is_counted_once(run):
     assert result["near_duplicates_searched"]
     shown = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
     assert (
-        "NOT CLEAN: on both sides are 1 identical file and 1 near-duplicate, e.g. content"
-        in shown
+        "NOT CLEAN: on both sides are 1 identical file and 1 near-duplicate, e.g. content" in shown
     )
 
 
@@ -135,9 +130,7 @@ def test_look_alikes_in_another_dataset_are_found(filmed, run, tmp_path):
     for number in range(3):
         scene(other / "violent" / f"{number}.mp4", 5000 + number)
     dataset = {"name": "other", "dir": str(other)}
-    space = draw_features(
-        tmp_path / "cache" / "o" / "space", dataset=dataset, counts=(0, 0, 4)
-    )
+    space = draw_features(tmp_path / "cache" / "o" / "space", dataset=dataset, counts=(0, 0, 4))
     cache = FeatureCache.open(space)
     rows = []
     for entry, path in zip(cache.entries(), sorted(other.rglob("*.mp4")), strict=True):
@@ -181,9 +174,7 @@ def test_recordings_joined_by_likeness_are_on_both_sides(run):
 def test_compare_is_not_clean_either(run):
     from violence_detection import comparison
 
-    result = comparison.compare(
-        str(run), str(run), CompareConfig(bootstrap=100), force=True
-    )
+    result = comparison.compare(str(run), str(run), CompareConfig(bootstrap=100), force=True)
     assert not result["clean"] and counts_of(result["a"]) == (0, 1, 1)
 
 
@@ -290,9 +281,7 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
         changed = [cv2.convertScaleAbs(one, alpha=1.1, beta=20) for one in frames]
         changed = changed[len(changed) // 5 :]
         copy = tmp_path / "copy.mp4"
-        writer = cv2.VideoWriter(
-            str(copy), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 240)
-        )
+        writer = cv2.VideoWriter(str(copy), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 240))
         for one in changed:
             writer.write(one)
         writer.release()

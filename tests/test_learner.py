@@ -19,9 +19,7 @@ from violence_detection.runtime import Machine
 SMALL = "bilstm_attention(projection=4, units=3)"
 
 
-def trainer_with(
-    tmp_path, *, head=SMALL, gpus=1, xla=True, strategy=None, **settings
-) -> Trainer:
+def trainer_with(tmp_path, *, head=SMALL, gpus=1, xla=True, strategy=None, **settings) -> Trainer:
     """As on a machine with a GPU, whose layers may use cuDNN."""
     features = draw_features(tmp_path / "cache" / "space", counts=(8, 4, 0))
     cache = FeatureCache.open(features)
@@ -49,9 +47,7 @@ def recurrence_of(trainer) -> keras.layers.LSTM:
 
 
 @pytest.mark.parametrize("xla_s", [0.001, 0.003])
-def test_what_is_faster_is_taken_and_the_loser_is_told(
-    tmp_path, monkeypatch, caplog, xla_s
-):
+def test_what_is_faster_is_taken_and_the_loser_is_told(tmp_path, monkeypatch, caplog, xla_s):
     seconds = iter([xla_s, 0.002])  # with XLA, with cuDNN
     monkeypatch.setattr(learner, "_seconds_a_step", lambda *_: next(seconds))
     with caplog.at_level(logging.INFO):
@@ -80,9 +76,7 @@ def test_without_a_gpu_or_xla_nothing_is_measured(tmp_path, monkeypatch, gpus, x
 def test_measuring_leaves_no_trace_in_what_is_trained(tmp_path):
     measured = trainer_with(tmp_path / "a")
     plain = trainer_with(tmp_path / "b", gpus=0, xla=False)
-    pairs = zip(
-        measured.classifier.get_weights(), plain.classifier.get_weights(), strict=True
-    )
+    pairs = zip(measured.classifier.get_weights(), plain.classifier.get_weights(), strict=True)
     assert all((one == other).all() for one, other in pairs)
     assert measured.step.steps == 0
 

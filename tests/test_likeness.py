@@ -41,9 +41,7 @@ def test_a_hash_is_of_neighbours_brightness():
 @pytest.mark.parametrize("change", [lambda x: x * 0.5 + 40, lambda x: x + 10])
 def test_light_does_not_change_a_hash(rng, change):
     thumbs = rng.uniform(0, 200, (8, 8, 9)).astype(np.float32)
-    np.testing.assert_array_equal(
-        likeness.hash_of(change(thumbs)), likeness.hash_of(thumbs)
-    )
+    np.testing.assert_array_equal(likeness.hash_of(change(thumbs)), likeness.hash_of(thumbs))
 
 
 def test_blocks_change_nothing(rng, monkeypatch):

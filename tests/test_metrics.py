@@ -18,9 +18,7 @@ FAWCETT_PROBABILITY = np.array(
     + [0.4, 0.39, 0.38, 0.37, 0.36, 0.35, 0.34, 0.33, 0.30, 0.1]
 )
 # Ties are likely, since few scores are possible.
-VIDEOS = st.lists(
-    st.tuples(st.booleans(), st.integers(0, 12).map(lambda k: k / 12)), max_size=60
-)
+VIDEOS = st.lists(st.tuples(st.booleans(), st.integers(0, 12).map(lambda k: k / 12)), max_size=60)
 
 
 def columns(videos):
@@ -131,9 +129,7 @@ def test_weighted_auc_is_that_of_scikit_learn():
     rng = np.random.default_rng(2)
     violent, probability = rng.random(50) < 0.4, rng.integers(0, 8, 50) / 7
     counts = rng.integers(0, 4, (20, 50))
-    expected = [
-        roc_auc_score(violent, probability, sample_weight=row) for row in counts
-    ]
+    expected = [roc_auc_score(violent, probability, sample_weight=row) for row in counts]
     found = metrics.weighted_auc(violent, probability)(counts)
     np.testing.assert_allclose(found, expected)
 

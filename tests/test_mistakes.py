@@ -88,9 +88,7 @@ def test_the_worst_are_the_surest():
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans())))
 def test_every_error_is_counted_once(videos):
     groups, violent, alarm = (
-        (list(column) for column in zip(*videos, strict=True))
-        if (videos)
-        else ([], [], [])
+        (list(column) for column in zip(*videos, strict=True)) if (videos) else ([], [], [])
     )
     found = broken_down(entries_of(groups), violent, alarm)["errors_by"]
     for rows in found.values():

@@ -76,9 +76,7 @@ def test_the_size_of_the_batches_does_not_change_probabilities(clips):
 def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
     violent = np.linspace(0, 1, 21)
     probability = np.stack([1 - violent, violent], axis=1)
-    low, high = (
-        model.decisions(probability, value).sum() for value in sorted((one, other))
-    )
+    low, high = (model.decisions(probability, value).sum() for value in sorted((one, other)))
     assert high <= low
 
 
@@ -100,9 +98,7 @@ def test_probabilities_are_a_distribution_at_any_logits(logits):
 def test_a_damaged_model_is_refused(tmp_path, content):
     path = tmp_path / "best_model.keras"
     path.write_bytes(content)
-    with pytest.raises(
-        RunError, match="must be one that train saved. Received: .*best_model"
-    ):
+    with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
         model.load_classifier(path)
 
 
@@ -159,17 +155,11 @@ def test_weights_that_are_no_numbers_are_refused(clips, tmp_path):
 def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
     path = tmp_path / "best_model.keras"
     save_classifier(linear(clips), path)
-    rewritten(
-        path, lambda config: re.sub(rb'"mean": \[+[-0-9.e]+', b'"mean": [NaN', config)
-    )
+    rewritten(path, lambda config: re.sub(rb'"mean": \[+[-0-9.e]+', b'"mean": [NaN', config))
     with pytest.raises(RunError, match="weights must be finite|train saved"):
         model.load_classifier(path)
 
 
 def test_an_unknown_argument_of_a_head_is_named(clips):
-    with pytest.raises(
-        ConfigError, match="heads/linear takes .*dropout.*. Received: depth"
-    ):
-        model.build_classifier(
-            head="linear(depth=3)", features=clips, classes=2, recurrence="loop"
-        )
+    with pytest.raises(ConfigError, match="heads/linear takes .*dropout.*. Received: depth"):
+        model.build_classifier(head="linear(depth=3)", features=clips, classes=2, recurrence="loop")

@@ -116,9 +116,7 @@ def test_recordings_that_are_not_known_are_said(tmp_path):
 
 
 def test_warnings_of_the_training_are_quoted(card):
-    assert "\n> It misses <everything>.\n" in card(
-        {"warnings": ["It misses <everything>."]}
-    )
+    assert "\n> It misses <everything>.\n" in card({"warnings": ["It misses <everything>."]})
     assert "\n> " not in card({"warnings": []})
 
 

@@ -63,14 +63,10 @@ def sources(tmp_path_factory) -> dict[str, bytes]:
 def extracted(request, sources, tmp_path_factory) -> Extracted:
     root = tmp_path_factory.mktemp("mutants")
     found = {}
-    for number, mutant in enumerate(
-        mutants.mutants(sources, seed=SEED, count=request.param)
-    ):
+    for number, mutant in enumerate(mutants.mutants(sources, seed=SEED, count=request.param)):
         found[f"{('fight', 'noFight')[number % 2]}/{mutant.name}"] = mutant
     sound = {f"noFight/sound_{name}": content for name, content in sources.items()}
-    for key, content in (
-        sound.items() | {k: m.content for k, m in found.items()}.items()
-    ):
+    for key, content in sound.items() | {k: m.content for k, m in found.items()}.items():
         (root / key).parent.mkdir(exist_ok=True)
         (root / key).write_bytes(content)
     start_s = time.monotonic()
@@ -191,8 +187,7 @@ def test_a_seed_always_draws_the_same(sources):
 PLAYLISTS = {
     "of files": "ffconcat version 1.0\nfile h264.ts\nfile h264.ts\n",
     "of itself": "ffconcat version 1.0\nfile list.mp4\n",
-    "that has an end": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nh264.ts\n"
-    "#EXT-X-ENDLIST\n",
+    "that has an end": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nh264.ts\n#EXT-X-ENDLIST\n",
     "that goes on": "#EXTM3U\n#EXT-X-TARGETDURATION:99\n#EXTINF:1,\nh264.ts\n",
 }
 
@@ -259,9 +254,7 @@ ENORMOUS = {
 
 
 @pytest.mark.parametrize("name", ENORMOUS)
-def test_a_size_that_the_container_declares_costs_nothing(
-    name, sources, tmp_path, read_measured
-):
+def test_a_size_that_the_container_declares_costs_nothing(name, sources, tmp_path, read_measured):
     """The codec knows it better."""
     source, craft, side = ENORMOUS[name]
     (tmp_path / name).write_bytes(craft(sources[source], side, side))
@@ -270,9 +263,7 @@ def test_a_size_that_the_container_declares_costs_nothing(
     assert peak < 64
 
 
-def test_a_size_over_the_limit_is_refused_before_frames_are_made(
-    sources, tmp_path, read_measured
-):
+def test_a_size_over_the_limit_is_refused_before_frames_are_made(sources, tmp_path, read_measured):
     content = mutants.with_size_in_asf(sources["wmv.asf"], 16384, 8192)
     (tmp_path / "a.asf").write_bytes(content)
     reason, peak = read_measured(tmp_path / "a.asf")

@@ -58,9 +58,7 @@ def test_what_is_achieved_is_counted_by_hand():
     assert all(low <= rates[name] <= high for name, (low, high) in intervals.items())
 
 
-@pytest.mark.parametrize(
-    ("share", "needed"), [(0.9, 29), (0.95, 59), (0.99, 299), (0.5, 5)]
-)
+@pytest.mark.parametrize(("share", "needed"), [(0.9, 29), (0.95, 59), (0.99, 299), (0.5, 5)])
 def test_videos_needed_are_those_of_the_rule_of_three(share, needed):
     """59 and 299: the sizes of acceptance sampling without a failure, 95% / 95% and 95% / 99%."""
     assert operating.videos_needed(share) == needed
@@ -201,9 +199,7 @@ def test_a_resample_is_chosen_on_as_if_its_videos_were_there_so_often():
 def test_no_other_threshold_reaches_the_point_at_a_better_price(steps, asked):
     violent = np.repeat([True, False], 40)
     probability = np.array(steps) / 20
-    threshold, reason = operating.choose_threshold(
-        violent, probability, np.arange(80), asked=asked
-    )
+    threshold, reason = operating.choose_threshold(violent, probability, np.arange(80), asked=asked)
     if reason.startswith("0.5: "):
         return
     tried = np.array([threshold, *np.linspace(0, 1.0, 81)])
@@ -255,9 +251,7 @@ def test_a_point_that_the_videos_cannot_support_is_refused(asked, told):
 def test_a_point_that_is_asked_for_does_not_become_one_half(asked):
     violent = np.repeat([True, False], 10)
     columns = violent, np.linspace(1, 0, 20), np.arange(20)
-    told = (
-        f"{asked} must have more to be chosen on. Received: validation has 10 violent"
-    )
+    told = f"{asked} must have more to be chosen on. Received: validation has 10 violent"
     with pytest.raises(EvidenceError, match=told):
         operating.choose(asked, *columns)
     found = operating.choose(None, *columns, resamples=20)

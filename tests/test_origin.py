@@ -84,9 +84,9 @@ def test_videos_that_the_source_learned_from_are_no_clean_test(
     assert min(met.values()) > 0
     assert f"learned from {met['test']} of the test videos" in caplog.text
     assert evaluate(run)["clean"] is False
-    onward = train_quickly(
-        features_dir, tmp_path, run="c", init_from=run, split_seed=5, epochs=1
-    )["run"]
+    onward = train_quickly(features_dir, tmp_path, run="c", init_from=run, split_seed=5, epochs=1)[
+        "run"
+    ]
     assert evaluate(onward)["clean"] is False
     same = train_quickly(features_dir, tmp_path, run="b", **asked | NONE)["run"]
     assert evaluate(same)["clean"] is True
@@ -192,9 +192,7 @@ def test_a_head_of_other_sizes_is_refused(features_dir, tmp_path):
         train_quickly(features_dir, tmp_path, head=wide, init_from=source)
 
 
-def test_a_source_that_is_no_run_or_the_run_itself_is_refused(
-    run_dir, features_dir, tmp_path
-):
+def test_a_source_that_is_no_run_or_the_run_itself_is_refused(run_dir, features_dir, tmp_path):
     with pytest.raises(RunError, match="RUN must be a folder that train left"):
         train_quickly(features_dir, tmp_path, init_from=str(tmp_path / "typo"))
     before = sha256_of_file(run_dir / "best_model.keras")
@@ -215,9 +213,7 @@ def test_a_copy_that_is_gone_is_said(run_dir, features_dir, tmp_path, monkeypatc
 
 def test_a_dry_run_checks_it_too(run_dir, tmp_path):
     features = draw_features(tmp_path / "space", shape=(6, 9))
-    config = TrainConfig(
-        features=str(features), init_from=str(run_dir), head="linear", run="new"
-    )
+    config = TrainConfig(features=str(features), init_from=str(run_dir), head="linear", run="new")
     with pytest.raises(ConfigError, match="features of the same space"):
         training.plan(config)
 

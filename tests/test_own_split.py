@@ -145,9 +145,7 @@ def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_interrupted_before_its_start_draws_it_too(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_run_interrupted_before_its_start_draws_it_too(features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training, "_features", _interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -187,17 +185,13 @@ def test_a_given_split_stays(tmp_path, caplog):
 def test_where_all_is_given_there_is_nothing_to_draw(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     write_splits(features, splits.GIVEN)
-    with pytest.raises(
-        ConfigError, match="test_fraction=0.0, and a dataset that gives"
-    ):
+    with pytest.raises(ConfigError, match="test_fraction=0.0, and a dataset that gives"):
         train_quickly(features, tmp_path / "runs", test_fraction=0.0)
     assert not (tmp_path / "runs").exists()
 
 
 def test_the_dataset_s_split_is_not_redrawn_through_features(features_dir, tmp_path):
-    with pytest.raises(
-        ConfigError, match="`redraw_splits` must go with --dataset-path"
-    ):
+    with pytest.raises(ConfigError, match="`redraw_splits` must go with --dataset-path"):
         train_quickly(features_dir, tmp_path, redraw_splits=True, **ALL)
 
 

@@ -207,9 +207,7 @@ def test_a_damaged_file_and_an_altered_array_are_refused(cache):
 def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
     wrong = bytes(array_bytes(SHAPE))
     monkeypatch.setattr(cache, "read_content", lambda *_: wrong)
-    with pytest.raises(
-        CacheError, match="must be what was written. Received: .*packed"
-    ):
+    with pytest.raises(CacheError, match="must be what was written. Received: .*packed"):
         packed.read(cache, cache.entries())
 
 
@@ -273,9 +271,7 @@ def test_one_killed_while_packing_holds_up_nobody(cache):
 
 
 def test_a_folder_that_cannot_be_written_is_packed_elsewhere(cache, caplog):
-    (
-        cache.dir / ".packed.lock"
-    ).mkdir()  # a file cannot be opened there, not even by root
+    (cache.dir / ".packed.lock").mkdir()  # a file cannot be opened there, not even by root
     before = sorted(cache.dir.iterdir())
     check(cache, packed.read(cache, cache.entries()))
     assert "The features are packed in " + tempfile.gettempdir() in caplog.text
@@ -317,7 +313,5 @@ def test_a_full_disk_is_one_clear_line(cache):
     _, errors = packing(cache, limited).communicate(timeout=60)
     last = errors.strip().splitlines()[-1]
     assert last.startswith(ViolenceDetectionError.__module__)
-    assert last.endswith(
-        f"Cannot write {tempfile.gettempdir()}: the file-size limit is reached."
-    )
+    assert last.endswith(f"Cannot write {tempfile.gettempdir()}: the file-size limit is reached.")
     assert not list(cache.dir.glob("*.pack*ing"))

@@ -63,9 +63,7 @@ def test_the_interval_of_independent_videos_is_that_of_the_normal_law():
     a, b = answers(50, 90, both=260)
     found = paired.accuracy_difference(a, b, names(400), resamples=4000)
     error = np.std(b.astype(float) - a) / 20
-    assert found["ci"] == pytest.approx(
-        [0.1 - 1.96 * error, 0.1 + 1.96 * error], abs=4e-3
-    )
+    assert found["ci"] == pytest.approx([0.1 - 1.96 * error, 0.1 + 1.96 * error], abs=4e-3)
 
 
 # -- relation
@@ -181,10 +179,7 @@ def test_equal_runs_are_seldom_told_apart_however_alike_the_clips_of_a_recording
     for _ in range(200):
         violent = rng.permutation(12)[groups] % 2 > 0
         truth = 1.5 * violent + rng.normal(0, 0.7, 12)[groups] + rng.normal(0, 0.5, 96)
-        a, b = (
-            truth + rng.normal(0, 0.7, 12)[groups] + rng.normal(0, 0.5, 96)
-            for _ in range(2)
-        )
+        a, b = (truth + rng.normal(0, 0.7, 12)[groups] + rng.normal(0, 0.5, 96) for _ in range(2))
         a, b = (1 / (1 + np.exp(-one)) for one in (a, b))
         found = paired.auc_difference(violent, a, b, groups, resamples=300)
         who = paired.better(found["auc_ci"], found["auc_exchange_p"])

@@ -14,9 +14,7 @@ WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda word: not keyword.iskeyword(word)
 )
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-TEXTS = (
-    WORDS | st.text(max_size=8) | st.sampled_from(["none", "True", "if", "None", "ſ"])
-)
+TEXTS = WORDS | st.text(max_size=8) | st.sampled_from(["none", "True", "if", "None", "ſ"])
 VALUES = st.none() | st.booleans() | NUMBERS | TEXTS
 SPECS = st.builds(Spec, WORDS, st.dictionaries(WORDS, VALUES, max_size=3))
 
@@ -73,9 +71,7 @@ def test_a_printed_spec_reads_back_equal(specs):
 def test_the_canonical_text_does_not_depend_on_order_or_spaces():
     asked = "focal( gamma=2.0,alpha = auto )"
     assert parts.check("losses", asked) == "focal(alpha=auto, gamma=2.0)"
-    assert parts.check("losses", parts.check("losses", asked)) == parts.check(
-        "losses", asked
-    )
+    assert parts.check("losses", parts.check("losses", asked)) == parts.check("losses", asked)
 
 
 def test_the_folder_is_the_registry():
@@ -98,10 +94,7 @@ def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
 def test_a_part_that_is_not_there_is_answered_with_those_that_are():
     with pytest.raises(ConfigError) as raised:
         parts.load("losses", "focl(gamma=2.0)")
-    assert (
-        str(raised.value)
-        == "No part 'focl' in losses/. There are: crossentropy, focal."
-    )
+    assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
 
 
 def test_private_files_and_paths_are_no_parts():
@@ -117,9 +110,7 @@ def test_an_argument_that_a_part_does_not_take_is_named():
 
 
 def test_one_part_is_loaded_at_a_time():
-    with pytest.raises(
-        ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"
-    ):
+    with pytest.raises(ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"):
         parts.load("streams", "rgb+rgb", frame_size=32)
 
 

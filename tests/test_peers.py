@@ -136,9 +136,7 @@ def test_who_does_not_come_is_named(monkeypatch):
     monkeypatch.setattr(peers, "_MEET_S", 0.5)
     named = addresses(3)
     with ThreadPoolExecutor(2) as pool:
-        chief, one = (
-            pool.submit(Peers(Hosts(named, rank)).__enter__) for rank in (0, 1)
-        )
+        chief, one = (pool.submit(Peers(Hosts(named, rank)).__enter__) for rank in (0, 1))
         assert re.search("within 0 s. Received: no rank 2$", str(chief.exception(10)))
         assert re.search(f"within 0 s. Received: {named[0]}", str(one.exception(10)))
 
@@ -225,10 +223,7 @@ def test_all_leave_where_one_is_gone(lost, how):
         if rank != lost:
             _, error = process.communicate(timeout=15)
             assert process.returncode == 1
-            assert (
-                error.startswith("Error: All machines must stay")
-                and error.count("\n") == 1
-            )
+            assert error.startswith("Error: All machines must stay") and error.count("\n") == 1
             told += error
     processes[lost].kill()
     processes[lost].communicate()

@@ -119,9 +119,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
     ],
 )
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
-def test_wrong_usage_is_one_line_before_anything_is_read(
-    folder, run_dir, words, line, dry_run
-):
+def test_wrong_usage_is_one_line_before_anything_is_read(folder, run_dir, words, line, dry_run):
     said = call(run_dir, *words, *dry_run)
     assert said.exit_code == 2
     assert said.stdout == ""

@@ -228,9 +228,7 @@ def test_all_files_are_written_and_nothing_of_attention_is_printed(trained, tmp_
     assert not tmp_path.joinpath("annotate").exists()
     result = prediction.predict(run, words, config)
     assert "attention" not in json.dumps(result)
-    assert set(result["written"]) == {
-        path for path in planned["writes"] if "text" not in path
-    }
+    assert set(result["written"]) == {path for path in planned["writes"] if "text" not in path}
     with pytest.raises(ConfigError, match="--force replaces a file"):
         prediction.predict(run, words, config)
     assert prediction.predict(run, words, config, force=True)["written"]
@@ -250,9 +248,7 @@ def test_other_weights_than_those_of_the_features_are_refused(trained, tmp_path)
     config = json.loads((run / "training_config.json").read_text())
     config["weights"]["seed"] += 1
     (run / "training_config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        WeightsError, match="must be those that the features were made with"
-    ):
+    with pytest.raises(WeightsError, match="must be those that the features were made with"):
         prediction.predict(str(run), ["a.mp4"], PredictConfig())
 
 

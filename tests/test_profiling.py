@@ -85,9 +85,7 @@ def test_a_profiler_that_is_in_use_does_not_stop_the_training(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("error", [tf.errors.PermissionDeniedError])
-def test_a_trace_that_cannot_be_written_does_not_either(
-    tmp_path, caplog, monkeypatch, error
-):
+def test_a_trace_that_cannot_be_written_does_not_either(tmp_path, caplog, monkeypatch, error):
     stop = tf.profiler.experimental.stop
 
     def fail():

@@ -19,9 +19,7 @@ def checkout(folder, *, ignored=False):
     for words in ("init -q", "add .", "commit -q -m first"):
         name = ("-c", "user.name=a", "-c", "user.email=a@b")
         subprocess.run(["git", *name, *words.split()], cwd=folder, check=True)
-    head = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True
-    )
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
     return package, head.stdout.strip()
 
 
@@ -31,9 +29,7 @@ def commit_of(package, monkeypatch) -> str:
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-def test_the_commit_is_that_of_the_checkout_and_says_what_differs(
-    tmp_path, monkeypatch
-):
+def test_the_commit_is_that_of_the_checkout_and_says_what_differs(tmp_path, monkeypatch):
     package, head = checkout(tmp_path / "a")
     assert commit_of(package, monkeypatch) == head
     (tmp_path / "a" / "notes.txt").write_text("beside the package")

@@ -49,9 +49,7 @@ def test_every_backbone_is_in_the_table():
 
 
 def test_scripts_and_links_of_the_readme_are_there():
-    for path in re.findall(r"scripts/\w+", README) + re.findall(
-        r"\]\((\w[\w/.]+)\)", README
-    ):
+    for path in re.findall(r"scripts/\w+", README) + re.findall(r"\]\((\w[\w/.]+)\)", README):
         if not path.startswith("http"):
             assert (ROOT / path).exists(), path
 

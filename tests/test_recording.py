@@ -116,9 +116,7 @@ def test_attention_is_what_the_pooling_weighs(features_dir, tmp_path):
     before, after = model.layers[model.layers.index(pooling) - 1], pooling
     seen = keras.Model(model.input, [before.output, after.output])
     hidden, pooled = seen(clips.astype(np.float32), training=False)
-    np.testing.assert_allclose(
-        np.einsum("bt,btd->bd", weights, hidden), pooled, atol=1e-5
-    )
+    np.testing.assert_allclose(np.einsum("bt,btd->bd", weights, hidden), pooled, atol=1e-5)
 
 
 # -- relation
@@ -142,9 +140,7 @@ def test_clips_of_every_class_are_shown(tmp_path):
     rows = recording._evenly_of_each_class(clips, 8)
     assert sorted(clips.labels[rows]) == list(range(12))
     two = dataset.Clips(clips.features, clips.labels % 2, clips.entries)
-    assert np.bincount(
-        two.labels[recording._evenly_of_each_class(two, 8)]
-    ).tolist() == [
+    assert np.bincount(two.labels[recording._evenly_of_each_class(two, 8)]).tolist() == [
         4,
         4,
     ]
@@ -184,9 +180,7 @@ _REPLICAS, _MIXED = {"virtual_devices": 2}, {"mixed_precision": True}
         ),
     ],
 )
-def test_attention_is_drawn_of_every_kind_of_training(
-    features_dir, tmp_path, asked, average
-):
+def test_attention_is_drawn_of_every_kind_of_training(features_dir, tmp_path, asked, average):
     head = "bilstm_attention(units=2, projection=2)"
     train_quickly(features_dir, tmp_path, head=head, epochs=2, **asked, **average)
     events = events_of(tmp_path / "run")

@@ -105,9 +105,7 @@ ROBUSTNESS = {
         "accuracy_ci": [0.78, 0.91],
         "auc": 0.9,
     },
-    "conditions": [
-        {"name": "dark<er>", "accuracy": 0.7, "accuracy_ci": [0.6, 0.8], "auc": None}
-    ],
+    "conditions": [{"name": "dark<er>", "accuracy": 0.7, "accuracy_ci": [0.6, 0.8], "auc": None}],
     "mean_accuracy": 0.7,
 }
 
@@ -174,9 +172,7 @@ def test_a_share_short_of_all_is_never_written_as_all():
         ),
     ],
 )
-def test_what_spoils_the_numbers_is_said_and_changes_the_verdict(
-    page, changes, verdict, reason
-):
+def test_what_spoils_the_numbers_is_said_and_changes_the_verdict(page, changes, verdict, reason):
     text = words(page(**changes))
     assert verdict in text
     assert reason in text
@@ -190,9 +186,7 @@ def test_leaks_are_listed(page):
 def test_a_split_of_one_class_makes_no_claim_on_the_other(page):
     changes = {"confusion": [[40, 10], [0, 0]], "recall": 0.0, "baseline_accuracy": 1.0}
     changes["undefined"] = ["recall", "f1", "recall_per_class.<fight>"]
-    text = words(
-        page(**changes, auc=None, auc_ci=None, auc_ci_delong=None, accuracy=0.8)
-    )
+    text = words(page(**changes, auc=None, auc_ci=None, auc_ci_delong=None, accuracy=0.8))
     assert "violent videos found –" in text
     assert re.search(r"&lt;fight&gt; 0 0 0 –", text)
     assert "There is no violent video in this split" in text
@@ -223,9 +217,7 @@ def test_an_empty_split_still_has_a_page(page):
 
 
 def test_mistakes_stand_with_what_there_is_of_them(page):
-    shown = mistake(
-        "c.mp4", "calm", 0.7, "<fight>", frames=JPEG, attention=[0.1, 0.2, 0.7]
-    )
+    shown = mistake("c.mp4", "calm", 0.7, "<fight>", frames=JPEG, attention=[0.1, 0.2, 0.7])
     text = page(worst={**WORST, "false_alarms": [shown]})
     misses, alarms = text.split("Harmless videos that it flagged most surely")
     assert misses.index("0.020") < misses.index("0.400")
@@ -251,9 +243,7 @@ def test_baselines_stand_beside_the_model(page):
     model, metadata = text.index("at its own threshold 85.0%"), text.index("57.0%")
     assert model < metadata
     assert "left out: &lt;gone&gt;." in text
-    assert "It does clearly better than a guess from the file's size" in html.unescape(
-        text
-    )
+    assert "It does clearly better than a guess from the file's size" in html.unescape(text)
 
 
 def test_errors_by_recording_list_those_with_some(page):
@@ -275,10 +265,7 @@ def test_an_operating_point_and_footage_are_shown_where_they_are(page):
     text = words(page(operating_point=point, normal_footage=footage))
     assert "Asked for: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
     assert "recall 0.910 0.800 – 1.000 false positive rate 0.200" in text
-    assert (
-        "12.5 hours of footage in which nothing happens it cried wolf 0.48 times"
-        in text
-    )
+    assert "12.5 hours of footage in which nothing happens it cried wolf 0.48 times" in text
     assert "Operating point" not in words(page(operating_point=None))
 
 

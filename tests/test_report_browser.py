@@ -127,9 +127,7 @@ def seen(request, browser, pages):
     """A page that is open, and what it asked for and complained of on the way."""
     name, size, scheme = request.param
     width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme
-    )
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     page, asked, said = context.new_page(), [], []
     page.on("request", lambda one: asked.append(one.url))
     page.on("console", lambda one: said.append(one.text))

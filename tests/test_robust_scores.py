@@ -103,9 +103,7 @@ def test_the_table_has_two_columns_for_an_interval():
 
 def test_every_answer_has_a_row():
     answers = {CLEAN: given(RIGHT), "blur": given(1 - RIGHT, without=(3,))}
-    rows = list(
-        robust_scores.prediction_rows(answers, ENTRIES, classes=CLASSES, threshold=0.5)
-    )
+    rows = list(robust_scores.prediction_rows(answers, ENTRIES, classes=CLASSES, threshold=0.5))
     assert len(rows) == 15
     right = {(row["condition"], row["correct"]) for row in rows}
     assert right == {(CLEAN, True), ("blur", False)}

@@ -71,9 +71,7 @@ def test_clean_and_control_are_what_the_features_say(run):
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 * 5
     answers = {(row["path"], row["condition"]): row["probability"] for row in rows}
-    done = CliRunner().invoke(
-        cli.main, ["evaluate", str(run), "--split", "all", "--json"]
-    )
+    done = CliRunner().invoke(cli.main, ["evaluate", str(run), "--split", "all", "--json"])
     assert done.exit_code == 0, done.stderr
     with open(folder / "predictions.csv") as file:
         for row in csv.DictReader(file):
@@ -119,9 +117,7 @@ def test_after_a_stop_only_what_is_missing_is_answered(run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_videos_that_are_gone_or_others_are_listed_and_the_status_is_3(
-    run, trained, tmp_path
-):
+def test_videos_that_are_gone_or_others_are_listed_and_the_status_is_3(run, trained, tmp_path):
     videos = shutil.copytree(trained[1] / "videos", tmp_path / "videos")
     (videos / "fight" / "0.mp4").unlink()
     draw_video(videos / "noFight" / "1.mp4", seed=3, frames=30)
@@ -172,9 +168,7 @@ def entry_of(root, path):
     )
 
 
-def test_a_video_with_another_time_and_the_same_bytes_is_the_same(
-    dataset_dir, features_dir
-):
+def test_a_video_with_another_time_and_the_same_bytes_is_the_same(dataset_dir, features_dir):
     entry = entry_of(dataset_dir, "fight/0.mp4")
     os.utime(dataset_dir / "fight/0.mp4", ns=(1, 1))
     cache = FeatureCache.open(features_dir)
@@ -200,9 +194,7 @@ def test_answers_are_read_back_to_the_bit(tmp_path):
     _Answers(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
     kept = _Answers(tmp_path, {"seed": 1}, force=False)
     assert kept.has(TASK) and not kept.has(TASK._replace(condition="noise"))
-    np.testing.assert_array_equal(
-        kept.of("mirror", ["a.mp4", "b.mp4"])["a.mp4"], answer
-    )
+    np.testing.assert_array_equal(kept.of("mirror", ["a.mp4", "b.mp4"])["a.mp4"], answer)
 
 
 @pytest.mark.parametrize("torn", ['\n{"path": "b.m', "\n[1, 2]", "\n\0\0", "\nnull"])

@@ -85,9 +85,7 @@ def test_the_newest_run_is_the_one_whose_settings_were_written_last(tmp_path):
 def test_a_run_has_the_name_of_a_folder(tmp_path, name):
     with pytest.raises(ConfigError) as raised:
         Run.named(tmp_path, name)
-    assert (
-        str(raised.value) == f"`run` must be the name of a folder. Received: {name!r}"
-    )
+    assert str(raised.value) == f"`run` must be the name of a folder. Received: {name!r}"
 
 
 def test_a_folder_that_is_not_there_is_no_run(tmp_path):
@@ -115,9 +113,7 @@ def test_a_folder_that_is_no_run_is_not_told_to_resume(tmp_path):
 @pytest.mark.parametrize("threshold", ["0.5", None, 1.5, float("nan"), True])
 def test_a_threshold_that_is_no_share_is_refused(run, threshold):
     run.results_path.write_text(json.dumps({"threshold": threshold}))
-    assert "`threshold` in training_results.json must be in [0, 1]" in message_of(
-        run.dir
-    )
+    assert "`threshold` in training_results.json must be in [0, 1]" in message_of(run.dir)
 
 
 def test_a_run_of_a_newer_version_is_refused(run):

@@ -32,9 +32,7 @@ def start(**settings) -> runtime.Machine:
         (True, 0, False, "float32"),
     ],
 )
-def test_precision_is_the_best_that_the_machine_has(
-    mixed, gpus, bfloat16, policy, monkeypatch
-):
+def test_precision_is_the_best_that_the_machine_has(mixed, gpus, bfloat16, policy, monkeypatch):
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: bfloat16)
     assert runtime.precision(mixed, gpus=gpus) == policy
 
@@ -43,9 +41,7 @@ def test_what_is_asked_for_is_set(monkeypatch):
     """The policy that layers are made with, and the determinism of operations."""
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
     asked = []
-    monkeypatch.setattr(
-        tf.config.experimental, "enable_op_determinism", lambda: asked.append(True)
-    )
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
     before = keras.config.dtype_policy().name
     try:
         machine = start(mixed_precision=True)
@@ -123,9 +119,7 @@ def test_versions_name_what_numbers_depend_on():
 
 def test_devices_cannot_be_split_again():
     start(virtual_devices=2)
-    with pytest.raises(
-        ConfigError, match="`virtual_devices` must be set before .* Received: 3"
-    ):
+    with pytest.raises(ConfigError, match="`virtual_devices` must be set before .* Received: 3"):
         start(virtual_devices=3)
 
 

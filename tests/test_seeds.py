@@ -110,9 +110,7 @@ def test_mean_and_deviation_are_over_the_members(members):
 def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_dir):
     run, clips = Path(ensemble["run"]), clips_of(features_dir, "test")
     apart = [
-        model.probabilities(
-            model.load_classifier(run / name / "best_model.keras"), clips
-        )
+        model.probabilities(model.load_classifier(run / name / "best_model.keras"), clips)
         for name in SEEDS
     ]
     together = model.load_classifier(run / "best_model.keras")
@@ -127,9 +125,7 @@ def test_an_ensemble_is_a_run_like_any_other(ensemble):
     judged = evaluation.evaluate(ensemble["run"], EvaluateConfig(bootstrap=100))
     assert judged["accuracy"] == ensemble["test"]["accuracy"]
     assert judged["auc"] == pytest.approx(ensemble["test"]["auc"])
-    member = evaluation.evaluate(
-        f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100)
-    )
+    member = evaluation.evaluate(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
     assert member["auc"] == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
 
 
@@ -143,9 +139,7 @@ def test_one_seed_leaves_what_it_always_left(run_dir):
 
 
 @pytest.mark.slow
-def test_what_is_finished_is_not_trained_again(
-    members, features_dir, tmp_path, monkeypatch
-):
+def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, monkeypatch):
     """Interrupted in the second epoch of the second member, it goes on right there."""
     save, seeds = Trainer._save_state, []
 

@@ -64,9 +64,7 @@ def test_frames_are_those_of_decoding_from_the_start(made, name):
     choices = [sorted(rng.sample(range(90), 3)) for _ in range(8)]
     for wanted in [[0], [89], [88, 89], [50, 51, 52], list(range(90)), *choices]:
         with opened(path) as video:
-            seen = [
-                (index, video.retrieve()) for index in timeline.visit(video, wanted)
-            ]
+            seen = [(index, video.retrieve()) for index in timeline.visit(video, wanted)]
         assert [index for index, _ in seen] == wanted
         for index, frame in seen:
             np.testing.assert_array_equal(frame, expected[index])
@@ -150,6 +148,4 @@ def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
         yield
 
     monkeypatch.setattr(Timeline, "visit", unreachable)
-    np.testing.assert_array_equal(
-        reader.read(made("b-frames.mp4")).pictures, forwards.pictures
-    )
+    np.testing.assert_array_equal(reader.read(made("b-frames.mp4")).pictures, forwards.pictures)

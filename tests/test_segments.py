@@ -73,9 +73,7 @@ def test_a_lower_threshold_only_widens_what_is_there(answers, threshold, one, ot
 def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
     apart = segments(windows(*answers), threshold)
     closed = segments(windows(*answers), threshold, close_gaps_s=gap_s)
-    between = [
-        b[0] - a[1] for a, b in zip(spans(apart), spans(apart)[1:], strict=False)
-    ]
+    between = [b[0] - a[1] for a, b in zip(spans(apart), spans(apart)[1:], strict=False)]
     small = sum(gap for gap in between if gap <= gap_s + 2e-3)
     assert seconds(closed) == pytest.approx(seconds(apart) + small)
 
@@ -125,31 +123,20 @@ def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
 @given(PROBABILITIES, UNIT)
 def test_later_windows_give_the_same_segments_later(probabilities, threshold):
     def moved(rows, by_s):
-        return [
-            {**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}}
-            for row in rows
-        ]
+        return [{**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}} for row in rows]
 
     here = windows(*probabilities)
-    assert segments(moved(here, 64.0), threshold) == moved(
-        segments(here, threshold), 64.0
-    )
+    assert segments(moved(here, 64.0), threshold) == moved(segments(here, threshold), 64.0)
 
 
 @given(PROBABILITIES, UNIT)
-def test_segments_are_apart_and_hold_exactly_the_violent_windows(
-    probabilities, threshold
-):
+def test_segments_are_apart_and_hold_exactly_the_violent_windows(probabilities, threshold):
     rows = windows(*probabilities)
     found = segments(rows, threshold)
     for one, after in zip(found, found[1:], strict=False):
         assert one["end_s"] < after["start_s"]
     for row in rows:
-        inside = [
-            s
-            for s in found
-            if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]
-        ]
+        inside = [s for s in found if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]]
         if row["probability"] >= threshold:
             assert inside and inside[0]["peak"] >= row["probability"]
     peaks = sorted(each["peak"] for each in found)

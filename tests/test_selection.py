@@ -29,9 +29,7 @@ def test_standard_error_of_single_videos_is_the_textbook_one(rng):
 def test_copies_of_a_video_in_its_recording_say_nothing_new(rng):
     values = rng.normal(size=20)
     once = standard_error(values, np.arange(20))
-    assert standard_error(
-        np.repeat(values, 5), np.repeat(np.arange(20), 5)
-    ) == pytest.approx(once)
+    assert standard_error(np.repeat(values, 5), np.repeat(np.arange(20), 5)) == pytest.approx(once)
 
 
 def test_an_epoch_worse_in_every_recording_is_not_kept():

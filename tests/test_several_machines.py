@@ -184,9 +184,7 @@ def test_two_machines_have_the_weights_of_one_device(machines, features, tmp_pat
 
 
 @pytest.mark.slow
-def test_where_one_is_killed_the_other_leaves_and_all_go_on(
-    machines, features, tmp_path
-):
+def test_where_one_is_killed_the_other_leaves_and_all_go_on(machines, features, tmp_path):
     two = machines(PLAIN)
     two.start()
     assert "rank 1 is gone" in two.kill(1, after_epochs=3)

@@ -39,9 +39,7 @@ def test_a_shard_is_told_by_its_number():
     assert str(Shard(2, 8)) == "2-of-8"
 
 
-@pytest.mark.parametrize(
-    "spec", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", " 1/2"]
-)
+@pytest.mark.parametrize("spec", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", " 1/2"])
 def test_other_specs_are_refused(spec):
     with pytest.raises(ConfigError, match="`shard` must be I/N with 1 <= I <= N"):
         Shard.parse(spec)

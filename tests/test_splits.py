@@ -21,9 +21,7 @@ def recordings(*sizes: int, label: str = "a", split: str = "") -> list[Video]:
     ]
 
 
-def assign(
-    videos, *, kept=None, leads=None, validation=0.15, test=0.15, seed=42
-) -> dict[str, str]:
+def assign(videos, *, kept=None, leads=None, validation=0.15, test=0.15, seed=42) -> dict[str, str]:
     return splits.assign(
         videos,
         leads=leads or {},
@@ -82,9 +80,7 @@ def test_no_recording_is_ever_on_two_sides(videos, validation, test, seed):
 @given(DATASETS.filter(lambda videos: all(n >= 3 for n in groups_a_class(videos))))
 def test_each_part_has_both_classes_where_each_has_three_recordings(videos):
     assigned = assign(videos)
-    assert {(assigned[v.key], v.label) for v in videos} == {
-        (s, c) for s in SPLITS for c in "ab"
-    }
+    assert {(assigned[v.key], v.label) for v in videos} == {(s, c) for s in SPLITS for c in "ab"}
 
 
 def groups_a_class(videos) -> list[int]:
@@ -133,9 +129,7 @@ def test_a_fraction_of_zero_draws_no_such_part(validation, test, wanted):
 
 
 def test_a_recording_with_both_classes_stays_whole():
-    videos = [
-        dataclasses.replace(v, group=f"r{n // 4}") for n, v in enumerate(TWO_CLASSES)
-    ]
+    videos = [dataclasses.replace(v, group=f"r{n // 4}") for n, v in enumerate(TWO_CLASSES)]
     assert all(len(found) == 1 for found in sides(videos, assign(videos)).values())
 
 
@@ -150,9 +144,7 @@ def test_two_recordings_train_first_and_validate_next():
 def test_a_new_video_follows_its_recording():
     first = assign(TWO_CLASSES)
     new = dataclasses.replace(TWO_CLASSES[0], path="new.mp4")
-    assert (
-        assign([*TWO_CLASSES, new], kept=first)["new.mp4"] == first[TWO_CLASSES[0].key]
-    )
+    assert assign([*TWO_CLASSES, new], kept=first)["new.mp4"] == first[TWO_CLASSES[0].key]
 
 
 def test_a_new_video_follows_a_recording_of_which_all_videos_are_gone():
@@ -192,9 +184,7 @@ def test_a_given_split_is_honoured():
 
 def test_a_given_split_beats_what_was_drawn_before():
     videos = recordings(1, 1, 1, split="test")
-    assert set(
-        assign(videos, kept=dict.fromkeys(assign(videos), "train")).values()
-    ) == {"test"}
+    assert set(assign(videos, kept=dict.fromkeys(assign(videos), "train")).values()) == {"test"}
 
 
 def test_where_train_and_test_are_given_only_validation_is_drawn_from_train():
@@ -260,9 +250,7 @@ def test_the_file_read_back_is_what_was_assigned(tmp_path):
     rows = splits.read(tmp_path / "splits.csv")
     assert {row["path"]: row["split"] for row in rows} == assigned
     text = (tmp_path / "splits.csv").read_text()
-    assert text.startswith(
-        'path,label,group,split,source\n"a, ""b""\n.mp4",a,x y,test,given'
-    )
+    assert text.startswith('path,label,group,split,source\n"a, ""b""\n.mp4",a,x y,test,given')
     assert rows[1]["path"] == "a0-0.mp4"
 
 
@@ -281,9 +269,7 @@ def test_rows_of_videos_that_are_gone_are_kept(tmp_path):
 def test_a_file_with_another_word_for_a_split_is_refused(tmp_path):
     path = tmp_path / "splits.csv"
     path.write_text("path,label,group,split,source\na.mp4,a,a,vali,drawn\n")
-    with pytest.raises(
-        CacheError, match=r"must be one of train.*Received: vali \(a\.mp4"
-    ):
+    with pytest.raises(CacheError, match=r"must be one of train.*Received: vali \(a\.mp4"):
         splits.read(path)
 
 
@@ -300,6 +286,4 @@ def test_what_the_parts_lack_is_said():
 
 def test_leaks_are_recordings_in_two_splits():
     rows = [("a", "train"), ("a", "test"), ("b", "train"), ("b", ""), ("c", "test")]
-    assert splits.leaks({"group": group, "split": split} for group, split in rows) == [
-        "a"
-    ]
+    assert splits.leaks({"group": group, "split": split} for group, split in rows) == ["a"]

@@ -72,9 +72,7 @@ def test_a_training_says_its_point(trained):
 
 def test_a_training_takes_the_point_that_it_is_asked_for(trained, tmp_path):
     found = {
-        asked: train_quickly(
-            trained[0], tmp_path, run=asked[-2:], operating_point=asked, **SHORT
-        )
+        asked: train_quickly(trained[0], tmp_path, run=asked[-2:], operating_point=asked, **SHORT)
         for asked in ("recall=0.95", "recall=0.5")
     }
     for asked, results in found.items():
@@ -119,9 +117,7 @@ def test_the_videos_that_are_judged_have_no_say(trained, run, tmp_path):
     cache = FeatureCache.open(copy)
     other = {"normal": "violent", "violent": "normal"}
     rows = [
-        dataclasses.replace(entry, label=other[entry.label])
-        if entry.split == "test"
-        else entry
+        dataclasses.replace(entry, label=other[entry.label]) if entry.split == "test" else entry
         for entry in cache.entries()
     ]
     cache.write_manifest(rows)
@@ -233,9 +229,7 @@ def test_footage_is_scored_as_predict_scores_it(looking):
     told = found.told(0.5, resamples=100, seed=0)
     predictor = Predictor(Run(run), PredictConfig())
     predictor.threshold = 0.5
-    segments = [
-        predictor.predict(folder / name)["segments"] for name in ("0.mp4", "1.mp4")
-    ]
+    segments = [predictor.predict(folder / name)["segments"] for name in ("0.mp4", "1.mp4")]
     assert told["alarms"] == sum(map(len, segments))
     assert told["hours"] == pytest.approx(24 / 3600, rel=0.01)
     assert [row["path"] for row in told["unreadable"]] == ["text.mp4"]
@@ -247,9 +241,7 @@ def test_what_was_scored_once_is_not_scored_again(looking, monkeypatch):
     kept = sorted((looking[0] / "footage").iterdir())
     for path in (looking[1] / "text.mp4",):  # was not scored, and would be tried again
         path.unlink()
-    assert watched(looking).told(0.5, resamples=100, seed=0) == first | {
-        "unreadable": []
-    }
+    assert watched(looking).told(0.5, resamples=100, seed=0) == first | {"unreadable": []}
     kept[0].write_text(json.dumps({"windows": []}))
     with pytest.raises(TypeError):
         watched(looking)
@@ -292,12 +284,8 @@ def test_footage_that_is_none_is_refused(looking, tmp_path):
 
 def test_the_runs_own_point_is_not_chosen_again(trained, monkeypatch):
     monkeypatch.setattr(thresholds, "validation_entries", None)
-    judge = thresholds.Judge(
-        Run(trained[1]), FeatureCache.open(trained[0]), EvaluateConfig()
-    )
-    assert (
-        judge.choose(None, None)["threshold"] == Run(trained[1]).results()["threshold"]
-    )
+    judge = thresholds.Judge(Run(trained[1]), FeatureCache.open(trained[0]), EvaluateConfig())
+    assert judge.choose(None, None)["threshold"] == Run(trained[1]).results()["threshold"]
 
 
 def test_evidence_is_told_before_anything_is_read(run, monkeypatch):

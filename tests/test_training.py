@@ -84,9 +84,7 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
     rows = [row for row in cache.entries() if row.split == "test"]
     clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
-    logits = model.load_classifier(run_dir / "best_model.keras")(
-        clips.astype(np.float32)
-    )
+    logits = model.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
     violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
     truth = np.array([row.label == "violent" for row in rows])
     assert results["test"]["accuracy"] == np.mean(violent == truth)
@@ -100,9 +98,7 @@ def test_without_test_videos_the_test_is_null(tmp_path):
 @pytest.mark.slow
 def test_three_classes_are_trained_and_named_normal_first(tmp_path):
     labels = ("robbery", "noFight", "fight")
-    features = draw_features(
-        tmp_path / "space", counts=(18, 9, 9), labels=labels, shift=3.0
-    )
+    features = draw_features(tmp_path / "space", counts=(18, 9, 9), labels=labels, shift=3.0)
     result = train_quickly(features, tmp_path, epochs=12, learning_rate=0.05)
     assert Run.open(result["run"]).config()["classes"] == [
         "noFight",
@@ -137,9 +133,7 @@ def test_augmentation_is_of_the_training_batches_alone(features_dir, tmp_path):
     """Without learning, it changes the loss of the first epoch and nothing of validation."""
     still = {"epochs": 1, "learning_rate": 1e-12, "head": "linear", "seed": 1}
     plain = train_quickly(features_dir, tmp_path / "plain", **still)
-    mixed = train_quickly(
-        features_dir, tmp_path / "mixed", augment="mixup(alpha=5)", **still
-    )
+    mixed = train_quickly(features_dir, tmp_path / "mixed", augment="mixup(alpha=5)", **still)
     (one,), (other,) = (read_history(Path(run["run"])) for run in (plain, mixed))
     assert one["gradient_norm"] != other["gradient_norm"]
     assert one["val_loss"] == other["val_loss"]
@@ -267,23 +261,17 @@ def test_each_split_must_have_its_videos(tmp_path, counts, must):
 
 def test_one_class_is_not_enough(tmp_path):
     features = draw_features(tmp_path / "space", labels=("violent",))
-    with pytest.raises(
-        CacheError, match="readable videos of two classes. Received: violent"
-    ):
+    with pytest.raises(CacheError, match="readable videos of two classes. Received: violent"):
         train_quickly(features, tmp_path)
 
 
 def test_a_folder_that_is_no_cache_is_refused(tmp_path):
-    with pytest.raises(
-        CacheError, match="Features must be a folder that extract-features left"
-    ):
+    with pytest.raises(CacheError, match="Features must be a folder that extract-features left"):
         train_quickly(tmp_path, tmp_path / "runs")
 
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
-    config = TrainConfig(
-        features=str(features_dir), checkpoint_dir=str(tmp_path / "runs")
-    )
+    config = TrainConfig(features=str(features_dir), checkpoint_dir=str(tmp_path / "runs"))
     planned = training.plan(config)
     assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
     assert planned["dry_run"] is True and tree_of(tmp_path) == []

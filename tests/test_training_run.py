@@ -32,9 +32,7 @@ COMMAND = [
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate(
-        [np.ravel(one) for one in model.load_classifier(path).get_weights()]
-    )
+    return np.concatenate([np.ravel(one) for one in model.load_classifier(path).get_weights()])
 
 
 def _interrupted_at(epoch):
@@ -58,10 +56,7 @@ def _never(*_, **__):
 
 @pytest.mark.slow
 def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
-    runs = {
-        train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"]
-        for _ in range(2)
-    }
+    runs = {train_quickly(features_dir, tmp_path, epochs=1, run=None)["run"] for _ in range(2)}
     assert len(runs) == 2
 
 
@@ -76,9 +71,7 @@ def _interrupt(features, folder, monkeypatch, *, epoch=2, **asked):
             train_quickly(features, folder, **asked)
 
 
-def test_an_interrupted_training_ends_as_the_uninterrupted_one(
-    features_dir, tmp_path, monkeypatch
-):
+def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path, monkeypatch):
     asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
     with monkeypatch.context() as patch:
@@ -92,9 +85,7 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(
     np.testing.assert_allclose(
         weights(tmp_path / "broken" / "run" / last), weights(whole / last), atol=1e-6
     )
-    assert [row["epoch"] for row in read_history(tmp_path / "broken" / "run")] == list(
-        "123456"
-    )
+    assert [row["epoch"] for row in read_history(tmp_path / "broken" / "run")] == list("123456")
 
 
 @pytest.mark.slow
@@ -138,9 +129,7 @@ def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
 
 
 @pytest.mark.slow
-def test_resume_without_a_name_takes_the_newest_run(
-    features_dir, tmp_path, monkeypatch
-):
+def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
     _interrupt(features_dir, tmp_path, monkeypatch, run="newer")
     config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
@@ -154,9 +143,7 @@ def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_killed_before_its_first_state_starts_anew(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch, epoch=1)
     result = train_quickly(features_dir, tmp_path, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 3)
@@ -164,9 +151,7 @@ def test_a_run_killed_before_its_first_state_starts_anew(
 
 
 @pytest.mark.slow
-def test_a_damaged_state_costs_an_epoch_but_not_the_run(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_damaged_state_costs_an_epoch_but_not_the_run(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
     state = tmp_path / "run" / "state" / "training_state.bin"
     state.write_bytes(state.read_bytes()[:-7])
@@ -244,9 +229,7 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
     deadline_s = time.monotonic() + 60
     path = run / "training_history.csv"
     while not (path.is_file() and path.read_text().count("\n") > epochs):
-        assert process.poll() is None and time.monotonic() < deadline_s, (
-            process.communicate()
-        )
+        assert process.poll() is None and time.monotonic() < deadline_s, process.communicate()
         time.sleep(0.005)
 
 
@@ -280,9 +263,7 @@ def test_a_killed_training_ends_in_the_same_bits(features_dir, tmp_path, flags, 
         result = json.loads(last.communicate()[0])
     assert result["epochs_run"] == 60 and result["resumed_from_epoch"] >= kills[-1] - 1
     for name in ("checkpoint_epoch_0060.keras", "best_model.keras"):
-        np.testing.assert_array_equal(
-            weights(run / name), weights(tmp_path / "whole/run" / name)
-        )
+        np.testing.assert_array_equal(weights(run / name), weights(tmp_path / "whole/run" / name))
     assert read_history(run) == read_history(tmp_path / "whole" / "run")
 
 
@@ -313,9 +294,7 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
 def test_a_run_that_is_there_is_kept(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, epochs=1)
     before = (tmp_path / "run" / "training_results.json").read_bytes()
-    with pytest.raises(
-        ConfigError, match="--run must name a new run, or --resume or --force"
-    ):
+    with pytest.raises(ConfigError, match="--run must name a new run, or --resume or --force"):
         train_quickly(features_dir, tmp_path, epochs=2)
     assert (tmp_path / "run" / "training_results.json").read_bytes() == before
 
@@ -351,24 +330,18 @@ def test_a_run_killed_while_it_is_replaced_is_the_new_one(
 def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("years of work")
-    with pytest.raises(
-        ConfigError, match="--force replaces runs only. Received: .*run"
-    ):
+    with pytest.raises(ConfigError, match="--force replaces runs only. Received: .*run"):
         train_quickly(features_dir, tmp_path, force=True)
     assert (tmp_path / "run" / "thesis.txt").is_file()
 
 
 def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch, learning_rate=0.01)
-    with pytest.raises(
-        ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"
-    ):
+    with pytest.raises(ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
 
-def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path, monkeypatch):
     natural = {"recording_weights": "natural"}
     whole = train_quickly(features_dir, tmp_path / "whole", epochs=4, **natural)["run"]
     _interrupt(features_dir, tmp_path, monkeypatch, epochs=4, **natural)
@@ -377,9 +350,7 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(
     del recorded["settings"]["recording_weights"]
     run.write_config(recorded)
     with pytest.raises(ConfigError, match="weights=natural. Received: .*weights=sqrt"):
-        train_quickly(
-            features_dir, tmp_path, epochs=4, recording_weights="sqrt", resume=True
-        )
+        train_quickly(features_dir, tmp_path, epochs=4, recording_weights="sqrt", resume=True)
     result = train_quickly(features_dir, tmp_path, epochs=4, resume=True)
     assert read_history(Path(result["run"])) == read_history(Path(whole))
 
@@ -397,9 +368,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
     _interrupt(features, tmp_path, monkeypatch)
     draw_features(tmp_path / "space", seed=1)
-    with pytest.raises(
-        TrainingError, match="go on with the same videos, labels and split"
-    ):
+    with pytest.raises(TrainingError, match="go on with the same videos, labels and split"):
         train_quickly(features, tmp_path, resume=True)
 
 
@@ -417,9 +386,7 @@ def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch
 )
 def test_features_come_from_one_place(tmp_path, settings, came):
     config = TrainConfig(checkpoint_dir=str(tmp_path), **settings)
-    with pytest.raises(
-        ConfigError, match=f"Exactly one of .* must be given. Received: {came}"
-    ):
+    with pytest.raises(ConfigError, match=f"Exactly one of .* must be given. Received: {came}"):
         training.train(config)
 
 
@@ -436,9 +403,7 @@ def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, v
     assert tree_of(tmp_path) == []
 
 
-def test_force_loses_no_run_before_the_new_one_can_start(
-    features_dir, run_dir, tmp_path
-):
+def test_force_loses_no_run_before_the_new_one_can_start(features_dir, run_dir, tmp_path):
     with pytest.raises(CacheError):
         training.train(
             TrainConfig(
@@ -462,9 +427,7 @@ def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, hea
     assert Run.open(tmp_path / "run").finished
 
 
-def test_force_loses_no_run_to_a_model_that_cannot_be_built(
-    features_dir, tmp_path, monkeypatch
-):
+def test_force_loses_no_run_to_a_model_that_cannot_be_built(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, epochs=1)
     monkeypatch.setattr(model, "build_classifier", _never)
     with pytest.raises(AssertionError):
@@ -492,9 +455,7 @@ def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
     assert tree_of(tmp_path) == before
 
 
-def test_a_run_in_training_is_not_trained_by_another(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_run_in_training_is_not_trained_by_another(features_dir, tmp_path, monkeypatch):
     asked = []
 
     def another(self):
@@ -548,9 +509,7 @@ def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
-def test_a_resumed_run_keeps_its_smoothing(
-    features_dir, tmp_path, monkeypatch, spelling
-):
+def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, monkeypatch, spelling):
     _interrupt(features_dir, tmp_path, monkeypatch, label_smoothing=0.1)
     told = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
@@ -567,9 +526,7 @@ def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_pa
     assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
 
 
-def test_a_run_whose_settings_were_altered_is_not_gone_on_with(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch)
     config = json.loads((tmp_path / "run" / "training_config.json").read_text())
     for settings in (None, [], {"epocs": 3}):

@@ -37,9 +37,7 @@ def small_model() -> keras.Model:
     return keras.Sequential(layers)
 
 
-def step_over(
-    replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings
-):
+def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=0.0, **settings):
     """A step whose model and optimiser begin the same at every call."""
     strategy = strategy_over(replicas)
     keras.utils.set_random_seed(3)
@@ -69,14 +67,10 @@ def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
     """Results of some steps over epochs of batches that do not divide evenly."""
     weights = np.ones(len(clips), np.float32) if weights is None else weights
     order = lambda epoch: batching.epoch_order(len(clips), seed=0, epoch=epoch)
-    batches = batching.batches(
-        clips, weights, classes=2, order=order, batch_size=batch_size
-    )
+    batches = batching.batches(clips, weights, classes=2, order=order, batch_size=batch_size)
     batches = iter(step.strategy.experimental_distribute_dataset(batches))
     results = [step(next(batches)) for _ in range(steps)]
-    return [
-        {name: float(value) for name, value in result.items()} for result in results
-    ]
+    return [{name: float(value) for name, value in result.items()} for result in results]
 
 
 def weights_of(step) -> np.ndarray:
@@ -87,9 +81,7 @@ def assert_equal(one, other, before, tolerance):
     """Equal to within a share of the way that training went."""
     way = np.abs(weights_of(one) - before).max()
     assert way > 0.01
-    np.testing.assert_allclose(
-        weights_of(one), weights_of(other), atol=tolerance * max(1, way)
-    )
+    np.testing.assert_allclose(weights_of(one), weights_of(other), atol=tolerance * max(1, way))
 
 
 # -- golden
@@ -107,11 +99,7 @@ def test_clipping_scales_the_whole_gradient_to_the_norm(replicas):
 def test_the_loss_is_the_weighted_mean_in_numpy():
     step, clips = step_over(2), drawn_clips(5)
     weights = np.float32([1, 2, 3, 4, 5])
-    logits = (
-        step.classifier(clips.features.astype(np.float32))
-        .numpy()[:, 0]
-        .astype(np.float64)
-    )
+    logits = step.classifier(clips.features.astype(np.float32)).numpy()[:, 0].astype(np.float64)
     losses = np.log1p(np.exp(-np.where(clips.labels == 1, logits, -logits)))
     (result,) = learn(step, clips, weights=weights, steps=1)
     assert result["loss"] == pytest.approx((losses * weights).sum() / 5, rel=1e-5)
@@ -207,9 +195,7 @@ def test_replicas_draw_different_dropout_masks():
     with strategy.scope():
         inputs = keras.Input((64,))
         dropped = keras.Model(inputs, keras.layers.Dropout(0.5)(inputs))
-    masks = tf.function(
-        lambda: strategy.run(lambda: dropped(tf.ones((1, 64)), training=True))
-    )
+    masks = tf.function(lambda: strategy.run(lambda: dropped(tf.ones((1, 64)), training=True)))
     first, second = strategy.experimental_local_results(masks())
     np.testing.assert_array_equal(first, second)  # what Keras gives, as it is built
     separate_dropout(dropped, strategy)
@@ -231,9 +217,7 @@ def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
 
     def graphs():
         gc.collect()
-        names = [
-            one.name for one in gc.get_objects() if type(one).__name__ == "FuncGraph"
-        ]
+        names = [one.name for one in gc.get_objects() if type(one).__name__ == "FuncGraph"]
         return sum("_replica_gradients" in name for name in names)
 
     before = graphs()
@@ -246,11 +230,7 @@ def test_a_restored_step_goes_on_where_it_was():
         step, other = step_over(1), step_over(1)
         learn(step, poisoned(0), steps=1)
         other.restore(step.state())
-    assert (
-        other.state()
-        == step.state()
-        == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
-    )
+    assert other.state() == step.state() == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
 
 
 # -- the sample that overflows
@@ -300,8 +280,6 @@ def test_the_scale_is_taken_out_of_loss_and_gradient():
     with runtime.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)
         small.restore({"steps": 0, "scale": 1.0, "sound_steps": 0})
-        (one,), (other,) = (
-            learn(step, drawn_clips(8), steps=1) for step in (small, large)
-        )
+        (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))
     assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.01)
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)

@@ -146,8 +146,7 @@ def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
         dataset,
         "read_clips",
         lambda cache, entries, classes: (
-            read.update(entry.path for entry in entries)
-            or read_clips(cache, entries, classes)
+            read.update(entry.path for entry in entries) or read_clips(cache, entries, classes)
         ),
     )
     result = tune(features_dir, tmp_path / "c", trials=1, epochs=1, folds=2)
@@ -166,9 +165,7 @@ def test_what_is_monitored_is_maximised(features_dir, tmp_path, monitor):
 
 def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
     entries = [
-        entry
-        for entry in usable_entries(FeatureCache.open(features_dir))
-        if entry.split != "test"
+        entry for entry in usable_entries(FeatureCache.open(features_dir)) if entry.split != "test"
     ]
     parts = folds.folds_of(entries, 3, seed=0)
     held = [e.path for part in parts for e in part if e.split == "validation"]
@@ -182,16 +179,12 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
 
 
 @pytest.mark.parametrize("prune", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_a_trial_that_is_clearly_worse_is_pruned(
-    features_dir, tmp_path, monkeypatch, prune
-):
+def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeypatch, prune):
     """A rate that moves nothing is worse than the median of those before."""
     monkeypatch.setattr(tuning, "_WARMUP_EPOCHS", 0)
     monkeypatch.setattr(tuning, "_FIRST_TRIALS", 1)
     rates = iter([0.05, 1e-9])
-    monkeypatch.setattr(
-        tuning, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4}
-    )
+    monkeypatch.setattr(tuning, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4})
     result = tune(features_dir, tmp_path / "c", trials=2, prune=prune)
     states = [row["state"] for row in trials_of(tmp_path / "c")]
     assert states == ["complete", "pruned" if prune else "complete"]
@@ -202,9 +195,7 @@ def test_a_trial_that_is_clearly_worse_is_pruned(
 
 
 @pytest.mark.slow
-def test_an_interrupted_trial_is_tried_again(
-    study, features_dir, tmp_path, monkeypatch
-):
+def test_an_interrupted_trial_is_tried_again(study, features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "_save_state", interrupted_at(3))
         with pytest.raises(KeyboardInterrupt):
@@ -291,9 +282,7 @@ def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_study_of_before_a_setting_was_there_goes_on_as_it_was(
-    features_dir, tmp_path
-):
+def test_a_study_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path):
     tune(features_dir, tmp_path / "c", trials=1, recording_weights="natural")
     path = tmp_path / "c" / "tune" / "tune_config.json"
     recorded = json.loads(path.read_text())
@@ -318,9 +307,7 @@ def test_losses_are_checked_for_the_classes_that_there_are(tmp_path):
 
 
 def test_a_head_of_other_sizes_in_all_trials_leaves_no_study(features_dir, tmp_path):
-    began = train_quickly(features_dir, tmp_path, head="mean_pool(units=2)", epochs=1)[
-        "run"
-    ]
+    began = train_quickly(features_dir, tmp_path, head="mean_pool(units=2)", epochs=1)["run"]
     asked = {"init_from": began, "head": "mean_pool(units=3)"}
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
         tune(features_dir, tmp_path / "c", **asked)
@@ -345,18 +332,14 @@ def train_with(result, features, folder) -> dict:
 
 
 @pytest.mark.slow
-def test_trials_of_other_lengths_are_compared_at_the_same_epochs(
-    features_dir, tmp_path
-):
+def test_trials_of_other_lengths_are_compared_at_the_same_epochs(features_dir, tmp_path):
     """The second fold begins after the most epochs that the first can have."""
     space = {"epochs": [1, 3]}
     asked = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
     tune(features_dir, tmp_path / "c", space=space, **asked)
     storage = f"sqlite:///{tmp_path / 'c' / 'tune' / 'study.db'}"
     found = optuna.load_study(study_name="tune", storage=storage).trials
-    steps = {
-        trial.params["epochs"]: sorted(trial.intermediate_values) for trial in found
-    }
+    steps = {trial.params["epochs"]: sorted(trial.intermediate_values) for trial in found}
     assert steps == {1: [1, 4], 3: [1, 2, 3, 4, 5, 6]}
 
 
@@ -405,9 +388,7 @@ def test_a_study_that_is_there_is_kept(study, features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_search_that_was_stopped_before_it_began_can_be_started_again(
-    features_dir, tmp_path
-):
+def test_a_search_that_was_stopped_before_it_began_can_be_started_again(features_dir, tmp_path):
     folder = tmp_path / "c" / "tune"
     folder.mkdir(parents=True)
     (folder / ".lock").touch()

@@ -46,9 +46,7 @@ def message_of(root: Path, kind=DatasetError, **options) -> str:
 
 
 def test_class_folders_give_the_label(tmp_path):
-    folder = read_folder(
-        touch(tmp_path, "fight/1.mp4", "noFight/1.mp4", "noFight/2.avi")
-    )
+    folder = read_folder(touch(tmp_path, "fight/1.mp4", "noFight/1.mp4", "noFight/2.avi"))
     assert folder.videos == (
         Video("fight/1.mp4", "fight", "fight/1.mp4"),
         Video("noFight/1.mp4", "noFight", "noFight/1.mp4"),
@@ -59,14 +57,10 @@ def test_class_folders_give_the_label(tmp_path):
     assert folder.notes == ()
 
 
-@pytest.mark.parametrize(
-    "validation", ["val", "valid", "validation", "Val", "VALIDATION"]
-)
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val", "VALIDATION"])
 def test_split_folders_give_the_split(tmp_path, validation):
     touch(tmp_path, "train/a/1.mp4", f"{validation}/a/1.mp4", "test/b/1.mp4")
-    found = {
-        video.path: (video.split, video.label) for video in read_folder(tmp_path).videos
-    }
+    found = {video.path: (video.split, video.label) for video in read_folder(tmp_path).videos}
     assert found == {
         "train/a/1.mp4": ("train", "a"),
         f"{validation}/a/1.mp4": ("validation", "a"),
@@ -108,9 +102,7 @@ def test_names_are_kept_as_they_are(tmp_path, name):
 
 def test_every_extension_is_in_the_help():
     said = CliRunner().invoke(cli.main, ["extract-features", "--help"]).stdout
-    assert {ending.lstrip(".") for ending in videos.EXTENSIONS} <= set(
-        re.findall(r"\w+", said)
-    )
+    assert {ending.lstrip(".") for ending in videos.EXTENSIONS} <= set(re.findall(r"\w+", said))
 
 
 @pytest.mark.parametrize("extension", sorted(videos.EXTENSIONS))
@@ -133,9 +125,7 @@ def test_other_and_hidden_files_are_ignored_and_counted(tmp_path):
 
 def test_videos_in_no_class_folder_are_left_out_and_counted(tmp_path):
     classes = read_folder(touch(tmp_path / "x", "a/1.mp4", "b/1.mp4", "loose.mp4"))
-    splits = read_folder(
-        touch(tmp_path / "y", "train/a/1.mp4", "test/b/1.mp4", "test/loose.mp4")
-    )
+    splits = read_folder(touch(tmp_path / "y", "train/a/1.mp4", "test/b/1.mp4", "test/loose.mp4"))
     for folder in (classes, splits):
         assert len(folder.videos) == 2
         assert folder.notes == ("Left out, in no class folder: 1 videos.",)
@@ -180,10 +170,7 @@ def test_a_table_gives_everything(tmp_path):
 
 
 def test_the_parts_of_a_long_recording_have_their_own_keys():
-    keys = [
-        Video("1.mp4", "a", "g", "", s, s + 0.04).key
-        for s in (0, 0.04, 40000, 40000.04)
-    ]
+    keys = [Video("1.mp4", "a", "g", "", s, s + 0.04).key for s in (0, 0.04, 40000, 40000.04)]
     assert keys == [
         "1.mp4@0-0.04",
         "1.mp4@0.04-0.08",
@@ -199,9 +186,7 @@ def test_a_table_of_path_and_label_is_enough(tmp_path):
 
 
 def test_a_table_with_groups_says_where_they_came_from(tmp_path):
-    folder = read_folder(
-        with_table(tmp_path, "path,label,group", "1.mp4,a,r", "2.mp4,b,")
-    )
+    folder = read_folder(with_table(tmp_path, "path,label,group", "1.mp4,a,r", "2.mp4,b,"))
     assert folder.grouping == "videos.csv"
     assert [video.group for video in folder.videos] == ["r", "2.mp4"]
 
@@ -221,9 +206,7 @@ def test_the_table_wins_over_the_folders(tmp_path):
         ("x", ""),
         ("y", ""),
     ]
-    assert folder.notes == (
-        "Not in videos.csv and left out: 1 videos, e.g. test/b/3.mp4.",
-    )
+    assert folder.notes == ("Not in videos.csv and left out: 1 videos, e.g. test/b/3.mp4.",)
 
 
 def test_a_byte_order_mark_quotes_and_windows_line_ends_are_read(tmp_path):
@@ -237,16 +220,12 @@ def test_a_byte_order_mark_quotes_and_windows_line_ends_are_read(tmp_path):
 
 
 def test_unread_columns_are_said(tmp_path):
-    folder = read_folder(
-        with_table(tmp_path, "path,label,camera", "1.mp4,a,x", "2.mp4,b,y")
-    )
+    folder = read_folder(with_table(tmp_path, "path,label,camera", "1.mp4,a,x", "2.mp4,b,y"))
     assert folder.notes == ("Columns of videos.csv that are not read: camera.",)
 
 
 def test_an_absolute_path_below_the_folder_is_taken(tmp_path):
-    folder = read_folder(
-        with_table(tmp_path, "path,label", f"{tmp_path}/1.mp4,a", "2.mp4,b")
-    )
+    folder = read_folder(with_table(tmp_path, "path,label", f"{tmp_path}/1.mp4,a", "2.mp4,b"))
     assert paths_of(folder) == ["1.mp4", "2.mp4"]
 
 
@@ -292,9 +271,7 @@ def test_a_row_that_cannot_be_meant_is_named_by_its_line(tmp_path, line, told):
 
 def test_lines_are_counted_with_the_empty_ones(tmp_path):
     with_table(tmp_path, "path,label", "", "0.mp4,a", "", "1.mp4,")
-    assert message_of(tmp_path).startswith(
-        "videos.csv, line 5: label must not be empty"
-    )
+    assert message_of(tmp_path).startswith("videos.csv, line 5: label must not be empty")
 
 
 @pytest.mark.parametrize(
@@ -367,12 +344,8 @@ def test_a_table_in_another_encoding_is_refused(tmp_path):
 def test_a_missing_folder_and_a_file_are_wrong_usage(tmp_path):
     touch(tmp_path, "file")
     must = "VIDEO_DIR must be a folder of videos. Received: "
-    assert (
-        message_of(tmp_path / "x", ConfigError) == f"{must}{tmp_path}/x (nothing there)"
-    )
-    assert (
-        message_of(tmp_path / "file", ConfigError) == f"{must}{tmp_path}/file (a file)"
-    )
+    assert message_of(tmp_path / "x", ConfigError) == f"{must}{tmp_path}/x (nothing there)"
+    assert message_of(tmp_path / "file", ConfigError) == f"{must}{tmp_path}/file (a file)"
 
 
 def test_an_empty_folder_is_refused_with_the_extensions(tmp_path):
@@ -401,9 +374,7 @@ def test_one_class_is_refused(tmp_path):
 
 
 def test_splits_beside_classes_are_refused(tmp_path):
-    assert message_of(
-        touch(tmp_path, "train/a/1.mp4", "test/b/1.mp4", "fight/1.mp4")
-    ) == (
+    assert message_of(touch(tmp_path, "train/a/1.mp4", "test/b/1.mp4", "fight/1.mp4")) == (
         "The folders must all be splits (train, validation, test) or all be classes. "
         "Received: test, train beside fight"
     )
@@ -445,9 +416,7 @@ def test_where_a_pattern_does_not_match_the_table_has_its_say(tmp_path):
 def test_a_pattern_that_is_no_expression_is_wrong_usage(tmp_path):
     touch(tmp_path, "a/1.mp4", "b/1.mp4")
     told = message_of(tmp_path, ConfigError, group_pattern="(")
-    assert told.startswith(
-        "--group-pattern must be a regular expression. Received: ( ("
-    )
+    assert told.startswith("--group-pattern must be a regular expression. Received: ( (")
 
 
 # -- the normal class
@@ -493,9 +462,7 @@ def test_doubt_about_the_normal_class_is_said(labels):
 
 def test_the_normal_class_may_be_named():
     assert normal_class(["a", "normal"], asked="a") == "a"
-    with pytest.raises(
-        ConfigError, match="^--normal-class must be one of a, b. Received: A$"
-    ):
+    with pytest.raises(ConfigError, match="^--normal-class must be one of a, b. Received: A$"):
         normal_class(["a", "b"], asked="A")
 
 

@@ -26,9 +26,7 @@ def test_a_mirrored_view_has_left_and_right_swapped(frame):
     np.testing.assert_array_equal(View(mirror=True).of(frame), frame[:, ::-1])
 
 
-@pytest.mark.parametrize(
-    "left, top, corner", [(0, 0, (0, 0)), (1, 1, (4, 6)), (0, 1, (4, 0))]
-)
+@pytest.mark.parametrize("left, top, corner", [(0, 0, (0, 0)), (1, 1, (4, 6)), (0, 1, (4, 0))])
 def test_a_crop_keeps_its_share_of_each_side(frame, left, top, corner):
     seen = View(share=0.9, left=left, top=top).of(frame)
     y, x = corner

@@ -82,10 +82,7 @@ def _changed(path: Path, entry: Entry) -> str:
         stat = path.stat()
         if (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.mtime):
             return ""
-        same = (
-            stat.st_size == entry.size
-            and files.sha256_of_unchanged(path) == entry.digest
-        )
+        same = stat.st_size == entry.size and files.sha256_of_unchanged(path) == entry.digest
     except OSError as error:
         return reason_of(error)
     return "" if same else "it has changed since its features were made"

@@ -71,9 +71,7 @@ def corruption_of(condition: str) -> Corruption:
     return corrupt
 
 
-def read(
-    reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int
-) -> Clip:
+def read(reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int) -> Clip:
     """The pictures of a video under a condition: those of an altered copy, which is removed.
 
     Args:
@@ -204,9 +202,7 @@ class _Copying:
         start_s = max(0.0, units.frames_to_s(before - 0.5, fps))
         end_s = units.frames_to_s(end - 0.5, fps)
         times_s = (units.frames_to_s(index, copy_fps) for index in range(count))
-        return _Made(
-            start_s, end_s, sum(start_s <= time_s < end_s for time_s in times_s)
-        )
+        return _Made(start_s, end_s, sum(start_s <= time_s < end_s for time_s in times_s))
 
 
 def save(path: Path, shot: Shot) -> int:

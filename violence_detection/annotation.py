@@ -57,9 +57,7 @@ class Story:
 
     @property
     def _middles(self) -> list[float]:
-        return self.__dict__.setdefault(
-            "_kept_middles", list(map(_middle, self.windows))
-        )
+        return self.__dict__.setdefault("_kept_middles", list(map(_middle, self.windows)))
 
     @property
     def _probabilities(self) -> list[float]:
@@ -151,9 +149,7 @@ def drawn(frame: np.ndarray, time_s: float, story: Story) -> np.ndarray:
     return page
 
 
-def _draw_bar(
-    strip: np.ndarray, story: Story, time_s: float, colour: tuple[int, int, int]
-) -> None:
+def _draw_bar(strip: np.ndarray, story: Story, time_s: float, colour: tuple[int, int, int]) -> None:
     """The probability as a bar from the left, its threshold as a line, and as a number."""
     height, width = strip.shape[:2]
     probability = story.probability_at(time_s)
@@ -181,9 +177,7 @@ def _draw_attention(strip: np.ndarray, window: dict[str, Any], time_s: float) ->
     right = width - _MARGIN
     most = max(weights, default=0.0)
     for number, weight in enumerate(weights):
-        ends = [
-            left + (right - left) * (number + one) // len(weights) for one in (0, 1)
-        ]
+        ends = [left + (right - left) * (number + one) // len(weights) for one in (0, 1)]
         level = bottom - round((bottom - top) * weight / most) if most else bottom
         corners = (ends[0], level), (max(ends[0], ends[1] - 2), bottom)
         cv2.rectangle(strip, *corners, _NORMAL, cv2.FILLED)

@@ -31,9 +31,7 @@ class _Video:
 class Assembly:
     """Joins the features of pictures into windows, as pictures come."""
 
-    def __init__(
-        self, encode: Callable[[np.ndarray], np.ndarray], *, batch_size: int
-    ) -> None:
+    def __init__(self, encode: Callable[[np.ndarray], np.ndarray], *, batch_size: int) -> None:
         """
         Args:
             encode: From pictures uint8 (n, S, S, 3), n up to `batch_size`, to features (n, D).
@@ -66,9 +64,7 @@ class Assembly:
     def close(self, video: Hashable) -> None:
         """Forget a video, of which nothing more comes."""
         known = self._videos.pop(video, None)
-        kept = [
-            number for number, (one, _) in enumerate(self._whose) if one is not known
-        ]
+        kept = [number for number, (one, _) in enumerate(self._whose) if one is not known]
         self._pictures = [self._pictures[number] for number in kept]
         self._whose = [self._whose[number] for number in kept]
 

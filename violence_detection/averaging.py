@@ -53,8 +53,7 @@ class _Shadowed:
         # One copy, whatever the number of replicas.
         self._weights = weights
         self._shadows = [
-            tf.Variable(weight.numpy(), trainable=False, dtype="float32")
-            for weight in weights
+            tf.Variable(weight.numpy(), trainable=False, dtype="float32") for weight in weights
         ]
         self._count = tf.Variable(0.0, trainable=False, dtype="float32")
         self.variables = [self._count, *self._shadows]

@@ -79,9 +79,7 @@ class Baselines:
                 self._tables[name] = _spread(table, rows, len(clips))
         self.names = [*self._tables, "majority"]
 
-    def answers(
-        self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int
-    ) -> np.ndarray:
+    def answers(self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
         """Probabilities of one baseline.
 
         Args:
@@ -118,8 +116,7 @@ def metadata_of(entries: Sequence[Entry]) -> np.ndarray:
     """What the container says of each video, float64 (N, 4): bytes, seconds, frames/s, and
     bytes per second. Of a part of a file, the bytes are the file's."""
     rows = [
-        (one.size, one.duration_s, one.fps, one.size / max(one.duration_s, 1e-3))
-        for one in entries
+        (one.size, one.duration_s, one.fps, one.size / max(one.duration_s, 1e-3)) for one in entries
     ]
     return np.array(rows, np.float64)
 
@@ -127,9 +124,7 @@ def metadata_of(entries: Sequence[Entry]) -> np.ndarray:
 def energies_of(sights: Sights) -> np.ndarray:
     """Mean, deviation and maximum over time of how much moves, float32 (N, 3)."""
     energies = sights.energies
-    return np.stack(
-        [energies.mean(axis=1), energies.std(axis=1), energies.max(axis=1)], axis=1
-    )
+    return np.stack([energies.mean(axis=1), energies.std(axis=1), energies.max(axis=1)], axis=1)
 
 
 def sights_of(
@@ -176,9 +171,7 @@ def _percent(interval: Sequence[float]) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def _forest_fit(
-    table: np.ndarray, labels: np.ndarray, seed: int
-) -> "RandomForestClassifier":
+def _forest_fit(table: np.ndarray, labels: np.ndarray, seed: int) -> "RandomForestClassifier":
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(_TREES, min_samples_leaf=3, random_state=seed)

@@ -38,9 +38,7 @@ def drawn_shares(labels: np.ndarray, classes: int, sampling: str) -> np.ndarray:
     return wanted[sampling] / wanted[sampling].sum()
 
 
-def sampled_order(
-    labels: np.ndarray, sampling: str, *, seed: int, epoch: int
-) -> np.ndarray:
+def sampled_order(labels: np.ndarray, sampling: str, *, seed: int, epoch: int) -> np.ndarray:
     """What an epoch draws, in its order, int64 (N,), as a function of these arguments alone.
 
     Natural sampling is `epoch_order`. Otherwise the N draws are given to the classes by
@@ -70,9 +68,7 @@ def _apportioned(shares: np.ndarray, total: int) -> np.ndarray:
 def _in_rounds(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """The first `number` of endless permutations of `rows`."""
     rounds = -(-number // len(rows)) if number else 0
-    return np.concatenate([rows[:0], *(rng.permutation(rows) for _ in range(rounds))])[
-        :number
-    ]
+    return np.concatenate([rows[:0], *(rng.permutation(rows) for _ in range(rounds))])[:number]
 
 
 def reads_views(augment: str) -> bool:
@@ -110,10 +106,7 @@ def augmentation(augment: str, clips: Clips) -> Augmentation | None:
         return None
     check_augmentation(augment)
     context = {"clips": clips.features, "views": clips.views}
-    steps = [
-        parts.load("augmentations", str(part), **context)
-        for part in parts.parse(augment)
-    ]
+    steps = [parts.load("augmentations", str(part), **context) for part in parts.parse(augment)]
 
     def all_steps(batch: Batch, rng: np.random.Generator) -> Batch:
         for step in steps:
@@ -222,9 +215,7 @@ def batches(
         return tuple(batch)
 
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = (
-        tf.data.experimental.AutoShardPolicy.OFF
-    )
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # Each call of Python holds the training's own thread up, so that several batches come by one.
     dataset = tf.data.Dataset.counter(step=at_once).map(gather).prefetch(1).unbatch()
     if augment is not None:

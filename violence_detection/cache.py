@@ -20,9 +20,7 @@ from violence_detection.feature_space import FeatureSpace
 from violence_detection.units import counted
 
 _DIGITS = 8
-_SETTINGS_KEYS = frozenset(
-    "complete dataset grouping fingerprint feature_space weights".split()
-)
+_SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,7 @@ class Entry:
         """
         row = {"views": "", **row}
         try:
-            return cls(
-                **{field.name: field.type(row[field.name]) for field in fields(cls)}
-            )
+            return cls(**{field.name: field.type(row[field.name]) for field in fields(cls)})
         except (KeyError, ValueError, TypeError) as error:
             raise CacheError(
                 f"A row of the manifest must hold every column. Received: {row}"
@@ -84,9 +80,7 @@ def dataset_name(root: Path, asked: str | None = None) -> str:
     if asked is not None:
         return asked
     real = root.resolve()
-    digits = hashlib.sha256(str(real).encode("utf-8", "surrogateescape")).hexdigest()[
-        :_DIGITS
-    ]
+    digits = hashlib.sha256(str(real).encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
     return f"{real.name or 'root'}-{digits}"
 
 
@@ -134,9 +128,7 @@ class FeatureCache:
         try:
             settings = json.loads(self.extraction_path.read_text())
         except (OSError, ValueError) as error:
-            raise CacheError(
-                f"{self.extraction_path} must be readable JSON. ({error})"
-            ) from error
+            raise CacheError(f"{self.extraction_path} must be readable JSON. ({error})") from error
         if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS_KEYS:
             raise CacheError(
                 f"{self.extraction_path} must hold a JSON object with "
@@ -193,9 +185,7 @@ class FeatureCache:
         except OSError as error:
             raise files.write_error(self._journal_path, error) from error
 
-    def write_manifest(
-        self, entries: Iterable[Entry], busy: Collection[str] = ()
-    ) -> None:
+    def write_manifest(self, entries: Iterable[Entry], busy: Collection[str] = ()) -> None:
         """Replace the manifest, and drop the journals that led to it, but for those of `busy`
         shards."""
         rows = sorted(entries, key=lambda entry: entry.path)
@@ -243,9 +233,7 @@ class FeatureCache:
             except OSError:  # none, or no name that it could have
                 return
 
-    def read_array(
-        self, entry: Entry, shape: tuple[int, int], view: int = 0
-    ) -> np.ndarray:
+    def read_array(self, entry: Entry, shape: tuple[int, int], view: int = 0) -> np.ndarray:
         """The float16 (T, D) features of a video; damage is noticed by digest.
 
         Raises:
@@ -254,9 +242,7 @@ class FeatureCache:
         content = io.BytesIO(self.read_content(entry, shape, view))
         return np.load(content, allow_pickle=False)
 
-    def read_content(
-        self, entry: Entry, shape: tuple[int, int], view: int = 0
-    ) -> bytes:
+    def read_content(self, entry: Entry, shape: tuple[int, int], view: int = 0) -> bytes:
         """The whole `.npy` file behind `read_array`, `array_bytes(shape)` long."""
         path = self.array_path(entry.path, view)
         if view >= len(entry.digests):
@@ -277,8 +263,7 @@ class FeatureCache:
             )
         if not content.startswith(array_header(shape)):
             raise CacheError(
-                f"The array of {entry.path} must be float16 {shape}. Received: "
-                f"{_told(content)}"
+                f"The array of {entry.path} must be float16 {shape}. Received: {_told(content)}"
             )
         return content
 

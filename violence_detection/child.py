@@ -13,9 +13,7 @@ from typing import Any
 from violence_detection.errors import VideoError
 
 
-def serve(
-    requests: int, answers: int, arrays: int, memory_bytes: int, niceness: int
-) -> None:
+def serve(requests: int, answers: int, arrays: int, memory_bytes: int, niceness: int) -> None:
     """Serve calls until the parent is gone.
 
     Args:

@@ -102,9 +102,7 @@ def fitting(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
     """
     cpus = [count for count in cpus if count >= 1]
     if not cpus:
-        raise ConfigError(
-            "The Ray cluster must have a machine with a CPU. Received: none"
-        )
+        raise ConfigError("The Ray cluster must have a machine with a CPU. Received: none")
     count = min(asked or len(cpus), sum(cpus))
     share = min(cpus) if count <= len(cpus) else max(1, sum(cpus) // count)
     while sum(node // share for node in cpus) < count:
@@ -138,9 +136,7 @@ class _Crew:
             f"{counted(len(there), 'machine')}."
         )
         if asked and asked > self._size:
-            log.warning(
-                f"The cluster has room for {self._size} of the {asked} --machines."
-            )
+            log.warning(f"The cluster has room for {self._size} of the {asked} --machines.")
 
     def work(self, todo: deque[Video], note: Callable[[Done], None]) -> None:
         self._at_once = max(1, min(_AT_ONCE, len(todo) // (2 * self._size)))
@@ -187,9 +183,7 @@ class _Crew:
             given.append(todo.popleft())
         return given
 
-    def _lost(
-        self, error: Exception, given: list[Video], todo: deque[Video]
-    ) -> list[Done]:
+    def _lost(self, error: Exception, given: list[Video], todo: deque[Video]) -> list[Done]:
         """Replace a machine that is lost, and put its videos back; those that are given up."""
         log.warning(
             f"A machine of the cluster was lost ({type(error).__name__}) with "
@@ -271,9 +265,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 def _not_there(address: str | None, error: Exception) -> ConfigError:
     first, *_ = str(error).strip().splitlines() or [type(error).__name__]
-    return ConfigError(
-        f"`address` must be of a Ray cluster. Received: address={address} ({first})"
-    )
+    return ConfigError(f"`address` must be of a Ray cluster. Received: address={address} ({first})")
 
 
 def _check_listens(address: str) -> None:

@@ -186,9 +186,7 @@ def compare(
         "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
         "grouped": grouped,
         "clean": clean,
-        **paired.accuracy_difference(
-            answers_a.correct, answers_b.correct, groups, **draw
-        ),
+        **paired.accuracy_difference(answers_a.correct, answers_b.correct, groups, **draw),
         **paired.auc_difference(
             violent, answers_a.probability, answers_b.probability, groups, **draw
         ),
@@ -203,9 +201,7 @@ def compare(
     return result
 
 
-def plan(
-    run_a: str, run_b: str, config: CompareConfig, *, force: bool = False
-) -> dict[str, Any]:
+def plan(run_a: str, run_b: str, config: CompareConfig, *, force: bool = False) -> dict[str, Any]:
     """What `compare` would do; nothing is written."""
     sides = dict(zip("ab", _sides(run_a, run_b, config), strict=True))
     planned = {"dry_run": True, "split": config.split, "videos": 0}
@@ -225,8 +221,7 @@ def _sides(run_a: str, run_b: str, config: CompareConfig) -> tuple[Side, Side]:
     normal_a, normal_b = (side.run.config()["normal_class"] for side in (a, b))
     if normal_a != normal_b:
         raise ConfigError(
-            "RUN_A and RUN_B must have the same normal class. Received: "
-            f"{normal_a} and {normal_b}"
+            f"RUN_A and RUN_B must have the same normal class. Received: {normal_a} and {normal_b}"
         )
     check_same_videos(a.entries, b.entries)
     return a, b
@@ -241,24 +236,17 @@ def check_same_videos(a: Sequence[Entry], b: Sequence[Entry]) -> None:
     of_a, of_b = ({entry.path: entry for entry in entries} for entries in (a, b))
     both = [(entry, of_b[path]) for path, entry in of_a.items() if path in of_b]
     differing = {
-        f"of the {counted(len(a), 'video')} of RUN_A not in RUN_B": of_a.keys()
-        - of_b.keys(),
-        f"of the {counted(len(b), 'video')} of RUN_B not in RUN_A": of_b.keys()
-        - of_a.keys(),
+        f"of the {counted(len(a), 'video')} of RUN_A not in RUN_B": of_a.keys() - of_b.keys(),
+        f"of the {counted(len(b), 'video')} of RUN_B not in RUN_A": of_b.keys() - of_a.keys(),
         "with another label": {x.path for x, y in both if x.label != y.label},
         "with other content": {
             x.path for x, y in both if x.digest and y.digest and x.digest != y.digest
         },
     }
-    found = [
-        f"{len(paths)} {how} ({_named(paths)})"
-        for how, paths in differing.items()
-        if paths
-    ]
+    found = [f"{len(paths)} {how} ({_named(paths)})" for how, paths in differing.items() if paths]
     if found:
         raise ConfigError(
-            "RUN_A and RUN_B must be judged on the same videos. Received: "
-            + "; ".join(found)
+            "RUN_A and RUN_B must be judged on the same videos. Received: " + "; ".join(found)
         )
 
 

@@ -22,9 +22,7 @@ def compress(model: "keras.Model", *, prune: float, cluster: int | None) -> None
     """
     for variable in model.weights:
         if len(variable.shape) >= 2:
-            variable.assign(
-                compressed(np.array(variable), prune=prune, cluster=cluster)
-            )
+            variable.assign(compressed(np.array(variable), prune=prune, cluster=cluster))
 
 
 def compressed(kernel: np.ndarray, *, prune: float, cluster: int | None) -> np.ndarray:

@@ -104,9 +104,7 @@ class EvaluateConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.blur_faces and not self.frames:
-            raise ConfigError(
-                "`blur_faces` must come with frames. Received: frames=False"
-            )
+            raise ConfigError("`blur_faces` must come with frames. Received: frames=False")
         resolve_weights(self)
         if self.group_near_duplicates and not self.pictures:
             raise ConfigError(
@@ -114,9 +112,7 @@ class EvaluateConfig(Config):
             )
         asked = self.operating_point or ""
         if self.set_threshold and not asked:
-            raise ConfigError(
-                "`set_threshold` must come with operating_point. Received: none"
-            )
+            raise ConfigError("`set_threshold` must come with operating_point. Received: none")
         if asked and self.split == "validation":
             raise ConfigError(
                 "`operating_point` must not be chosen on the videos that are judged. Received: "
@@ -179,9 +175,7 @@ class LabelConfig(Config):
         for name in ("by", "group"):
             value = getattr(self, name)
             if value is not None and (not value.strip() or not files.is_utf8(value)):
-                raise ConfigError(
-                    f"`{name}` must be a name in UTF-8. Received: {name}={value!r}"
-                )
+                raise ConfigError(f"`{name}` must be a name in UTF-8. Received: {name}={value!r}")
 
 
 _COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets
@@ -252,9 +246,7 @@ class RobustnessConfig(Config):
         """
         if self.conditions == "all":
             return parts.available("corruptions")
-        return [
-            parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)
-        ]
+        return [parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)]
 
 
 @dataclass(frozen=True)
@@ -273,8 +265,7 @@ class ExportConfig(Config):
     )
     precision: str = option(
         "float32",
-        "Of the weights and, with int8, of what is computed; tflite alone has others than "
-        "float32.",
+        "Of the weights and, with int8, of what is computed; tflite alone has others than float32.",
         choices=("float32", "float16", "int8"),
     )
     prune: float = option(
@@ -322,8 +313,7 @@ class ExportConfig(Config):
     bootstrap: int = same_as(
         EvaluateConfig,
         "bootstrap",
-        "Resamples of the recordings behind the interval of what int8, --prune and --cluster "
-        "cost.",
+        "Resamples of the recordings behind the interval of what int8, --prune and --cluster cost.",
     )
 
     def __post_init__(self) -> None:

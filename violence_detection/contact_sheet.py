@@ -66,9 +66,7 @@ def of(
     """
     rows = {
         "misses": mistakes.worst(predictions, normal_class, violent=True, most=WORST),
-        "false_alarms": mistakes.worst(
-            predictions, normal_class, violent=False, most=WORST
-        ),
+        "false_alarms": mistakes.worst(predictions, normal_class, violent=False, most=WORST),
     }
     chosen = [row for kind in rows.values() for row in kind]
     attention = _attention(classifier, clips, chosen)
@@ -103,10 +101,7 @@ def _attention(
     if not weights:
         return {}
     mean = np.mean(weights, axis=0)
-    return {
-        row: [round(float(w), 5) for w in one]
-        for row, one in zip(rows, mean, strict=True)
-    }
+    return {row: [round(float(w), 5) for w in one] for row, one in zip(rows, mean, strict=True)}
 
 
 def _strips(
@@ -188,24 +183,16 @@ def frames_of(
     return _alike(_decoded(path, start_s, end_s))
 
 
-def _decoded(
-    path: Path, start_s: float | None, end_s: float | None
-) -> list[np.ndarray]:
+def _decoded(path: Path, start_s: float | None, end_s: float | None) -> list[np.ndarray]:
     with opened(path) as video:
-        inside = [
-            index
-            for index, time_s in video
-            if start_s is None or start_s <= time_s < end_s
-        ]
+        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
     if not inside:
         raise VideoError("no frame of it can be decoded")
     wanted = [inside[number] for number in sample_indices(len(inside), FRAMES)]
     with opened(path) as video:
         frames = {i: video.retrieve() for i, _ in video if i in set(wanted)}
     if len(frames) < len(set(wanted)):
-        raise VideoError(
-            "frames that were there at first reading were not at the second"
-        )
+        raise VideoError("frames that were there at first reading were not at the second")
     return [frames[index] for index in wanted]
 
 

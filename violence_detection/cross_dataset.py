@@ -149,9 +149,7 @@ def _datasets(features: Sequence[str], config: CrossDatasetConfig) -> list[Datas
     twice = sorted({name for name in names if names.count(name) > 1})
     if len(found) < 2 or twice:
         came = f"{twice[0]} twice" if twice else counted(len(found), "dataset")
-        raise ConfigError(
-            f"FEATURES must be of two or more different datasets. Received: {came}"
-        )
+        raise ConfigError(f"FEATURES must be of two or more different datasets. Received: {came}")
     first, *others = found
     wanted = vars(first.cache.space())
     differing = [
@@ -172,9 +170,7 @@ def _datasets(features: Sequence[str], config: CrossDatasetConfig) -> list[Datas
     return found
 
 
-def _identity(
-    datasets: Sequence[Dataset], config: CrossDatasetConfig
-) -> dict[str, Any]:
+def _identity(datasets: Sequence[Dataset], config: CrossDatasetConfig) -> dict[str, Any]:
     """What the matrix is of."""
     rows = [
         [
@@ -214,9 +210,7 @@ def _trained(one: Dataset, config: CrossDatasetConfig, folder: Path) -> Run:
     return Run.open(run.dir)
 
 
-def _cell(
-    run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig
-) -> dict[str, Any]:
+def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) -> dict[str, Any]:
     """What the training on one dataset is worth on another, or on its own test videos."""
     split = "test" if other is one else "all"
     cell = {"trained_on": one.name, "judged_on": other.name, "split": split}
@@ -231,9 +225,7 @@ def _cell(
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = metrics.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    met = leaks.between(
-        run, other.cache, entries, split, same_dataset=other is one, pictures=False
-    )
+    met = leaks.between(run, other.cache, entries, split, same_dataset=other is one, pictures=False)
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),

@@ -75,9 +75,7 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
         if entry.usable
     ]
     if not entries:
-        raise CacheError(
-            f"There must be features of at least one video. Received: {cache.dir}"
-        )
+        raise CacheError(f"There must be features of at least one video. Received: {cache.dir}")
     return entries
 
 
@@ -87,9 +85,7 @@ def knows_recordings(cache: FeatureCache) -> bool:
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
-def read_clips(
-    cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]
-) -> Clips:
+def read_clips(cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]) -> Clips:
     """The features of some videos, each checked against its digest; see `packed`.
 
     Raises:

@@ -146,9 +146,7 @@ def _by_pyav(path: Path, codec: str) -> PyAVDecoder:
             "it opens, but no frame of it can be decoded: this build of OpenCV may lack "
             f"its codec{named}; {install} adds another decoder"
         )
-    return PyAVDecoder(
-        path, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS
-    )
+    return PyAVDecoder(path, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS)
 
 
 class Decoder:
@@ -163,9 +161,7 @@ class Decoder:
         width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
         height = self._number(cv2.CAP_PROP_FRAME_HEIGHT)
         if width * height > MAX_PIXELS:
-            raise VideoError(
-                f"its frames are declared as {width:.0f}x{height:.0f}, over the limit"
-            )
+            raise VideoError(f"its frames are declared as {width:.0f}x{height:.0f}, over the limit")
         fps = self._number(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else 0.0
         self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))

@@ -58,9 +58,7 @@ def interval(violent: np.ndarray, probability: np.ndarray) -> list[float] | None
     return _around(of_violent.mean(), variance, lowest=0.0) if variance else None
 
 
-def difference(
-    violent: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> Difference:
+def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> Difference:
     """The second area less the first, both on the same videos: z = difference / sqrt(variance).
 
     Args:
@@ -83,9 +81,7 @@ def difference(
     return Difference(value, _around(value, variance, lowest=-1.0), float(p))
 
 
-def _placements(
-    violent: np.ndarray, probability: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _placements(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of each violent video the share of normal ones below it, of each normal one the share of
     violent ones above it, ties counting half; the mean of either is the area.
 

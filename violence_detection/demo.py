@@ -56,9 +56,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     clips = output / "clips"
     log.info(f"Drawing {config.clips} clips")
     with progress.track("Drawing", config.clips, "clips") as step:
-        drawing.draw_clips(
-            clips, count=config.clips, seed=config.seed, on_clip=lambda _: step()
-        )
+        drawing.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
     extraction = features.extract(
         clips,
         ExtractConfig(
@@ -83,9 +81,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     )
     judged = evaluation.evaluate(trained["run"], EvaluateConfig(seed=config.seed))
     table = files.read_csv(clips / "videos.csv")
-    tested = [
-        row for row in table if row["split"] == "test" and row["label"] == "violent"
-    ]
+    tested = [row for row in table if row["split"] == "test" and row["label"] == "violent"]
     example = clips / tested[0]["path"]
     predicted = prediction.predict(trained["run"], [str(example)], PredictConfig())
     return {
@@ -107,14 +103,10 @@ def _prepare(output: Path, *, force: bool) -> Path:
         raise ConfigError(f"--output must be a folder. Received: {output} (a file)")
     if output.is_dir() and any(output.iterdir()):
         if not (output / _MARK).is_file():
-            raise ConfigError(
-                f"--output must be empty or an earlier demo. Received: {output}"
-            )
+            raise ConfigError(f"--output must be empty or an earlier demo. Received: {output}")
         if not force:
             raise ConfigError(f"--force replaces an earlier demo. Received: {output}")
         shutil.rmtree(output)
     files.ensure_writable(output)
-    files.write_text(
-        output / _MARK, "Made by `violence-detection demo`; --force replaces it.\n"
-    )
+    files.write_text(output / _MARK, "Made by `violence-detection demo`; --force replaces it.\n")
     return output

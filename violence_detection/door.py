@@ -70,9 +70,7 @@ class _DoorMixin:
                 return _say("Cannot write to stdout: the disk is full.", 1)
             return self._unexpected(error)
         except MemoryError:
-            return _say(
-                "The memory is full; a smaller --batch-size or fewer --workers help.", 1
-            )
+            return _say("The memory is full; a smaller --batch-size or fewer --workers help.", 1)
         except Exception as error:
             return self._unexpected(error)
 
@@ -161,12 +159,8 @@ def options_of(settings: type[Config], *, writes: bool = True) -> Callable:
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         def command(*args: Any, **values: Any) -> Any:
-            shared = Shared(
-                **{name: values.pop(name, False) for name in Shared.__annotations__}
-            )
-            flags = {
-                name: values.pop(name) for name in known if values.get(name) is not None
-            }
+            shared = Shared(**{name: values.pop(name, False) for name in Shared.__annotations__})
+            flags = {name: values.pop(name) for name in known if values.get(name) is not None}
             for name in known:
                 values.pop(name, None)
             _start_logging(shared)
@@ -204,16 +198,12 @@ def _shared_flags(writes: bool) -> list[Callable]:
         ),
         click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option(
-            "-q", "--quiet", is_flag=True, help="Say only warnings on stderr."
-        ),
+        click.option("-q", "--quiet", is_flag=True, help="Say only warnings on stderr."),
         click.option("--debug", is_flag=True, help="Show where an error came from."),
     ]
     if writes:
         flags += [
-            click.option(
-                "--dry-run", is_flag=True, help="Say what would be done, and stop."
-            ),
+            click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
             click.option("--force", is_flag=True, help="Replace what is there."),
         ]
     return flags
@@ -224,14 +214,8 @@ def _flags(settings: type[Config]) -> Iterator[Callable]:
         name = setting.name.replace("_", "-")
         off = setting.rule.off or f"no-{name}"
         flag = f"--{name}/--{off}" if setting.type is bool else f"--{name}"
-        kind = (
-            {}
-            if setting.type is bool
-            else {"type": setting.type, "metavar": _metavar(setting)}
-        )
-        yield click.option(
-            flag, setting.name, default=None, help=_help(setting), **kind
-        )
+        kind = {} if setting.type is bool else {"type": setting.type, "metavar": _metavar(setting)}
+        yield click.option(flag, setting.name, default=None, help=_help(setting), **kind)
 
 
 def _metavar(setting: Setting) -> str:
@@ -281,9 +265,7 @@ def working() -> Iterator[None]:
         yield
 
 
-def finish(
-    result: dict[str, Any], shared: Shared, lines: list[str], failed: int = 0
-) -> None:
+def finish(result: dict[str, Any], shared: Shared, lines: list[str], failed: int = 0) -> None:
     """Print the result, and leave with 3 where some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # a path that is not UTF-8 stays valid JSON

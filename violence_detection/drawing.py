@@ -70,9 +70,7 @@ def draw_clips(
         ViolenceDetectionError: If a clip cannot be written.
     """
     if count < _MIN_CLIPS or count % 2:
-        raise ConfigError(
-            f"`count` must be even and >= {_MIN_CLIPS}. Received: count={count}"
-        )
+        raise ConfigError(f"`count` must be even and >= {_MIN_CLIPS}. Received: count={count}")
     for label in ("nonviolent", "violent"):
         files.ensure_writable(folder / label)
     files.sweep_temporary(folder)
@@ -255,9 +253,7 @@ def _draw_pictures(recording: Recording, figures: list[Figure]) -> np.ndarray:
     return pictures
 
 
-def _film(
-    pictures: np.ndarray, recording: Recording, rng: Generator
-) -> Iterator[np.ndarray]:
+def _film(pictures: np.ndarray, recording: Recording, rng: Generator) -> Iterator[np.ndarray]:
     """The pictures in the recording's light, with noise; uint8 (H, W, 3) each."""
     height, width = pictures.shape[1:3]
     for picture in pictures:

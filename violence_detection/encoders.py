@@ -47,9 +47,7 @@ def best() -> tuple[str, str]:
     )
 
 
-def opened(
-    name: str, path: Path, *, size: tuple[int, int], fps: float, sound: Path
-) -> Writer:
+def opened(name: str, path: Path, *, size: tuple[int, int], fps: float, sound: Path) -> Writer:
     """A writer of an MP4 file.
 
     Args:
@@ -68,9 +66,7 @@ def _ffmpeg_codec() -> str:
     """An H.264 encoder of the ffmpeg on the PATH; empty where it has none."""
     asked = ["ffmpeg", "-hide_banner", "-v", "error", "-encoders"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            asked, capture_output=True, text=True, timeout=20, errors="replace"
-        )
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, errors="replace")
         return next((name for name in _CODECS if f" {name} " in done.stdout), "")
     return ""
 
@@ -78,9 +74,7 @@ def _ffmpeg_codec() -> str:
 class _Ffmpeg:
     """Frames go to ffmpeg through a pipe."""
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], fps: float, sound: Path
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with it)
         rate = str(Fraction(fps).limit_denominator(_NEAREST))
         raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}"]
@@ -128,9 +122,7 @@ class _Ffmpeg:
 class _PyAV:
     """Frames go to x264 in PyAV; the sound is copied, or made AAC."""
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], fps: float, sound: Path
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
         import av
 
         self._av = av
@@ -224,9 +216,7 @@ class _Sound:
 class _OpenCV:
     """VP9, which browsers play, and no sound."""
 
-    def __init__(
-        self, path: Path, size: tuple[int, int], fps: float, sound: Path
-    ) -> None:
+    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
         code = cv2.VideoWriter.fourcc(*"vp09")
         self._path = path
         self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, size)

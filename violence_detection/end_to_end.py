@@ -57,9 +57,7 @@ def needs_all_frames(make: PictureMaker) -> bool:
     return make.focused or any(stream.offsets != (0,) for stream in make.streams)
 
 
-def pictures_of(
-    frames: np.ndarray, given: FrameInput, make: PictureMaker
-) -> np.ndarray:
+def pictures_of(frames: np.ndarray, given: FrameInput, make: PictureMaker) -> np.ndarray:
     """The same pictures as the graph's, as extraction makes them: by OpenCV.
 
     Args:

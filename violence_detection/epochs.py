@@ -82,9 +82,7 @@ class Trainer:
         ) * _recording_weights(self.train, config.recording_weights)
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
-        self._steps_per_epoch = batching.steps_per_epoch(
-            len(self.train), config.batch_size
-        )
+        self._steps_per_epoch = batching.steps_per_epoch(len(self.train), config.batch_size)
         self.augment = batching.augmentation(config.augment, self.train)
         loss = parts.load(
             "losses",
@@ -186,9 +184,7 @@ class Trainer:
             self.history.append(row)
             log.debug(_told(row))
             self._keep_models(row)
-            told = {name for name, value in row.items() if value is not None} - {
-                "epoch"
-            }
+            told = {name for name, value in row.items() if value is not None} - {"epoch"}
             self._watch.on_epoch_end(epoch - 1, {name: row[name] for name in told})
         self._save_state()
 
@@ -208,9 +204,7 @@ class Trainer:
             self.train,
             self.weights,
             classes=len(self.classes),
-            order=lambda epoch: batching.sampled_order(
-                labels, sampling, seed=seed, epoch=epoch
-            ),
+            order=lambda epoch: batching.sampled_order(labels, sampling, seed=seed, epoch=epoch),
             batch_size=self.config.batch_size,
             first_epoch=first_epoch,
             replicas=self.machine.replicas * self.config.gradient_accumulation,
@@ -229,10 +223,7 @@ class Trainer:
             results.append(self.step.run(batches, min(left, at_once)))
             self._watch.on_train_batch_end(self.step.steps - 1, _means(results[-1]))
             left -= len(results[-1]["loss"])
-        steps = {
-            name: np.concatenate([result[name] for result in results])
-            for name in results[0]
-        }
+        steps = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
         rate = len(self.train) / (time.monotonic() - start_s)
         self._check_finite(steps["finite"], epoch)
         means = _means(steps)
@@ -310,9 +301,7 @@ class Trainer:
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        separate_dropout(
-            self.classifier, self.machine.strategy, self.machine.first_replica
-        )
+        separate_dropout(self.classifier, self.machine.strategy, self.machine.first_replica)
         self.step.restore(facts["step"])
         self.selection.restore(facts["selection"])
         self.history[:] = facts["history"]
@@ -334,9 +323,7 @@ def _means(steps: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _told(row: dict[str, Any]) -> str:
-    return " ".join(
-        f"{name}={value:.4g}" for name, value in row.items() if value is not None
-    )
+    return " ".join(f"{name}={value:.4g}" for name, value in row.items() if value is not None)
 
 
 def save_classifier(classifier: keras.Model, path) -> None:
@@ -352,9 +339,7 @@ def save_classifier(classifier: keras.Model, path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _class_weights(
-    labels: np.ndarray, shares: np.ndarray, balanced: bool
-) -> np.ndarray:
+def _class_weights(labels: np.ndarray, shares: np.ndarray, balanced: bool) -> np.ndarray:
     """Weight of each video for its class, float32 (N,): with class weights 1 / (K s_c), where
     s_c is its class's share of what is drawn, so that nothing is corrected twice; else 1."""
     if not balanced:
@@ -368,9 +353,7 @@ def _recording_weights(clips: Clips, counted: str) -> np.ndarray:
     to n^-1 for balanced, where n is the number of its recording's videos, else 1; its mean over
     each class is 1, so that classes count as they did."""
     power = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}[counted]
-    _, recording, counts = np.unique(
-        clips.groups, return_inverse=True, return_counts=True
-    )
+    _, recording, counts = np.unique(clips.groups, return_inverse=True, return_counts=True)
     weights = counts[recording] ** power
     numbers = np.bincount(clips.labels)
     means = np.bincount(clips.labels, weights) / np.maximum(numbers, 1)

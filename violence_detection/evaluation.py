@@ -39,9 +39,7 @@ log = logging.getLogger(__name__)
 _COLUMNS = ("path", "label", "group", "probability", "predicted", "correct")
 
 
-def evaluate(
-    run_dir: str, config: EvaluateConfig, *, force: bool = False
-) -> dict[str, Any]:
+def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
     """Judge a run on a split, and leave `evaluation/<split>/` in its folder.
 
     Args:
@@ -89,9 +87,7 @@ def evaluate(
         pictures=config.pictures,
         most_bits=config.near_bits,
     )
-    scores = _scores(
-        clips, probability, predicted, trained["classes"], threshold, config
-    )
+    scores = _scores(clips, probability, predicted, trained["classes"], threshold, config)
     examined = scrutiny.examine(
         run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
     )
@@ -111,9 +107,7 @@ def evaluate(
         **chosen,
         **_alarms(footage, threshold, config),
         "classes": trained["classes"],
-        "class_mapping": class_names.changed(
-            trained["classes"], dataset.usable_entries(cache)
-        ),
+        "class_mapping": class_names.changed(trained["classes"], dataset.usable_entries(cache)),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -145,9 +139,7 @@ def evaluate(
     return result
 
 
-def plan(
-    run_dir: str, config: EvaluateConfig, *, force: bool = False
-) -> dict[str, Any]:
+def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `evaluate` would do; nothing is written."""
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
@@ -188,9 +180,7 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     return cache
 
 
-def _own_features(
-    run: Run, cache: FeatureCache, config: EvaluateConfig
-) -> FeatureCache:
+def _own_features(run: Run, cache: FeatureCache, config: EvaluateConfig) -> FeatureCache:
     """Features with the run's own videos: those at hand, or what it was trained on."""
     if config.operating_point is None or leaks.is_same_dataset(run, cache):
         return cache
@@ -201,12 +191,8 @@ def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
     """Of all videos of the cache, as they are asked for."""
     entries, found = dataset.usable_entries(cache), None
     if config.group_near_duplicates:
-        found, _ = grouping.look(
-            cache, entries, pictures=True, most_bits=config.near_bits
-        )
-    return grouping.choose(
-        cache, entries, pattern=config.group_pattern, by_likeness=found
-    )
+        found, _ = grouping.look(cache, entries, pictures=True, most_bits=config.near_bits)
+    return grouping.choose(cache, entries, pattern=config.group_pattern, by_likeness=found)
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
@@ -279,9 +265,7 @@ def _scores(
     }
 
 
-def _alarms(
-    footage: Footage | None, threshold: float, config: EvaluateConfig
-) -> dict[str, Any]:
+def _alarms(footage: Footage | None, threshold: float, config: EvaluateConfig) -> dict[str, Any]:
     """`normal_footage`, where some was given."""
     if footage is None:
         return {}
@@ -303,9 +287,7 @@ def _calibration(
     }
 
 
-def undefined_rates(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str]
-) -> list[str]:
+def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[str]:
     """Names of the rates that are 0.0 only because nothing stands in their denominator.
 
     Args:
@@ -326,8 +308,7 @@ def undefined_rates(
         "false_alarm_rate": not normal,
     }
     empty |= {
-        f"recall_per_class.{name}": not total
-        for name, total in zip(classes, totals, strict=True)
+        f"recall_per_class.{name}": not total for name, total in zip(classes, totals, strict=True)
     }
     return [name for name, is_empty in empty.items() if is_empty]
 
@@ -364,13 +345,9 @@ def _draw(
     paths = {name: folder / f"{name}.png" for name in names}
     score = 1 - probability[:, 0]
     figures.roc(paths["roc"], violent, score, result["auc"])
-    figures.precision_recall(
-        paths["precision_recall"], violent, score, result["average_precision"]
-    )
+    figures.precision_recall(paths["precision_recall"], violent, score, result["average_precision"])
     figures.confusion(paths["confusion"], result["confusion"], result["classes"])
-    figures.score_histogram(
-        paths["score_histogram"], violent, score, result["threshold"]
-    )
+    figures.score_histogram(paths["score_histogram"], violent, score, result["threshold"])
     shown = {"": score}
     if result["temperature"] != 1.0:
         shown = {"calibrated": score, "as trained": 1 - as_trained[:, 0]}

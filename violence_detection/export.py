@@ -35,9 +35,7 @@ _ALONE = _ON_CPU | dict.fromkeys(
 _EXAMPLES = 24  # clips that fewer bits are calibrated on
 
 
-def export(
-    run_dir: str, config: ExportConfig, *, force: bool = False
-) -> dict[str, Any]:
+def export(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
     """Write a run's model in a format, and prove that it answers as the run does.
 
     Args:
@@ -140,13 +138,9 @@ def _folder(subject: Subject, *, force: bool) -> Path:
         words.append(f"clustered{config.cluster}")
     folder = Path(config.output or subject.run.dir / "export") / "-".join(words)
     if folder.exists() and not (folder / "parity.json").is_file():
-        raise ConfigError(
-            f"Where an export goes must be nothing, or an export. Received: {folder}"
-        )
+        raise ConfigError(f"Where an export goes must be nothing, or an export. Received: {folder}")
     if folder.exists() and not force:
-        raise ConfigError(
-            f"An export is replaced with --force only. Received: {folder}"
-        )
+        raise ConfigError(f"An export is replaced with --force only. Received: {folder}")
     return folder
 
 
@@ -254,9 +248,7 @@ class _Answers:
             raise DatasetError(
                 f"At least one validation video must be readable. Received: {unreadable[0]}"
             )
-        cached = home(
-            conversion.answers, np.stack([subject.cached.features[row] for row in rows])
-        )
+        cached = home(conversion.answers, np.stack([subject.cached.features[row] for row in rows]))
         joined = map(np.concatenate, (run, own, there))
         first, second, third = joined
         return cls(rows, first, cached, second, third, unreadable, example)
@@ -266,13 +258,9 @@ class _Answers:
         config = subject.config
         violent = subject.cached.labels[self.rows] > 0
         threshold = subject.run.results()["threshold"]
-        found = parity.compared(
-            self.own, self.away, violent=violent, threshold=threshold
-        )
+        found = parity.compared(self.own, self.away, violent=violent, threshold=threshold)
         found["auc_before"] = parity.auc(violent, self.run)
-        drift = parity.compared(
-            self.run, self.cached, violent=violent, threshold=threshold
-        )
+        drift = parity.compared(self.run, self.cached, violent=violent, threshold=threshold)
         found["drift_of_cached_features"] = {
             "max_abs_difference": drift["max_abs_difference"],
             "mean_abs_difference": drift["mean_abs_difference"],

@@ -55,18 +55,13 @@ class Extraction:
             "extracted": self.extracted,
             "reused": self.reused,
             "failed": self.failed,
-            "failures": [
-                {"path": path, "reason": reason} for path, reason in self.failures
-            ],
+            "failures": [{"path": path, "reason": reason} for path, reason in self.failures],
             "slowest": [
-                {"path": path, "seconds": round(seconds, 3)}
-                for path, seconds in self.slowest
+                {"path": path, "seconds": round(seconds, 3)} for path, seconds in self.slowest
             ],
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
-            "videos_per_s": round(self.extracted / self.seconds, 3)
-            if self.seconds
-            else 0.0,
+            "videos_per_s": round(self.extracted / self.seconds, 3) if self.seconds else 0.0,
             "engine": self.engine,
             "precision": self.precision,
             "complete": self.complete,
@@ -172,9 +167,7 @@ class ExtractionJob:
         return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
 
     def _has_arrays(self, entry: Entry, *, verify: bool) -> bool:
-        return self.cache.has_arrays(
-            entry, self.shape, verify=verify, views=self.config.views
-        )
+        return self.cache.has_arrays(entry, self.shape, verify=verify, views=self.config.views)
 
     def run(self) -> None:
         """Do what is to do, and note each video as it is done."""
@@ -194,9 +187,7 @@ class ExtractionJob:
         root, config = self.folder.root, self.config
         if config.executor == "ray":
             space = self.extractor.space
-            cluster.work(
-                self.todo, note, root=root, cache=self.cache, space=space, config=config
-            )
+            cluster.work(self.todo, note, root=root, cache=self.cache, space=space, config=config)
             return
         try:
             Worker(root, self.cache, self.extractor, config).work(self.todo, note)
@@ -271,9 +262,7 @@ class ExtractionJob:
                 f"e.g. {path} ({reason})"
             )
 
-    def write_manifest(
-        self, assigned: Mapping[str, str], busy: Collection[str] = ()
-    ) -> None:
+    def write_manifest(self, assigned: Mapping[str, str], busy: Collection[str] = ()) -> None:
         """Write what is known of each video, with its split; see FeatureCache."""
         entries = [
             dataclasses.replace(entry, split=assigned.get(key, ""))

@@ -95,9 +95,7 @@ class FeatureExtractor:
             engine=engine,
             precision=precision,
         )
-        encode = parts.load(
-            "engines", engine, backbone=network, precision=precision, kept=kept
-        )
+        encode = parts.load("engines", engine, backbone=network, precision=precision, kept=kept)
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
@@ -153,12 +151,8 @@ class FeatureExtractor:
                 "may differ a little."
             )
             engine, precision = "tensorflow", "float32"
-        elif precision != "float32" and precision != runtime.engine_precision(
-            engine, True
-        ):
-            log.warning(
-                f"This machine has no {precision}; the backbone runs in float32."
-            )
+        elif precision != "float32" and precision != runtime.engine_precision(engine, True):
+            log.warning(f"This machine has no {precision}; the backbone runs in float32.")
             precision = "float32"
         extractor = cls.build(
             backbone=space.backbone,

@@ -17,9 +17,7 @@ class FeatureConfig(Config):
         None,
         "Name of the dataset in the cache; default: the folder's name and a digest of its path.",
     )
-    backbone: str = option(
-        "efficientnetb0", "Network that encodes a frame.", shelf="backbones"
-    )
+    backbone: str = option("efficientnetb0", "Network that encodes a frame.", shelf="backbones")
     weights: str = option(
         "imagenet",
         "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file.",
@@ -62,9 +60,7 @@ class FeatureConfig(Config):
         low=0.0,
         high=1.0,
     )
-    retry_failed: bool = option(
-        False, "Try videos again that could not be read before."
-    )
+    retry_failed: bool = option(False, "Try videos again that could not be read before.")
     group_pattern: str | None = option(
         None,
         "Regular expression on a video's path; its first group (or match) names the recording.",
@@ -84,9 +80,7 @@ class FeatureConfig(Config):
         high=0.9,
     )
     split_seed: int = option(42, "Seed of the drawn split.", low=0, high=2**31 - 1)
-    redraw_splits: bool = option(
-        False, "Draw the split again instead of keeping splits.csv."
-    )
+    redraw_splits: bool = option(False, "Draw the split again instead of keeping splits.csv.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,9 +129,7 @@ class ExtractConfig(FeatureConfig):
         None,
         "Do part I of N of the videos (`I/N`), beside others that do the rest, on one cache.",
     )
-    verify: bool = option(
-        False, "Read every video and array again and compare digests."
-    )
+    verify: bool = option(False, "Read every video and array again and compare digests.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,8 +173,6 @@ class CheckConfig(Config):
 def resolve_weights(config: Config) -> None:
     """Make a path in `weights` absolute."""
     if config.weights == "":
-        raise ConfigError(
-            "`weights` must be imagenet, random or a file. Received: nothing"
-        )
+        raise ConfigError("`weights` must be imagenet, random or a file. Received: nothing")
     if config.weights not in (None, "imagenet", "random"):
         object.__setattr__(config, "weights", str(Path(config.weights).absolute()))

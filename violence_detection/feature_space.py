@@ -69,6 +69,4 @@ class FeatureSpace:
         try:
             return cls(**{field.name: values[field.name] for field in fields(cls)})
         except (KeyError, TypeError) as error:
-            raise CacheError(
-                f"A feature space must have every field. Missing: {error}"
-            ) from error
+            raise CacheError(f"A feature space must have every field. Missing: {error}") from error

@@ -33,9 +33,7 @@ from violence_detection.videos import VideoFolder
 log = logging.getLogger(__name__)
 
 
-def extract(
-    video_dir: Path, config: ExtractConfig, *, force: bool = False
-) -> Extraction:
+def extract(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> Extraction:
     """Extract what is missing or changed of a folder of videos, and leave a cache behind.
 
     Args:
@@ -67,9 +65,7 @@ class _Stage:
             own = [video for video in self.folder.videos if self.shard.holds(video.key)]
             self.share = dataclasses.replace(self.folder, videos=tuple(own))
             log.info(f"Shard {self.shard} holds {counted(len(own), 'video')}.")
-        self.dataset_dir = Path(config.cache_dir) / dataset_name(
-            video_dir, config.dataset_name
-        )
+        self.dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
         self.kept_splits = KeptSplits(self.dataset_dir)
         self.kept_splits.check(video_dir, config, force=force)
 
@@ -84,16 +80,12 @@ class _Stage:
 
     def job(self) -> ExtractionJob:
         """What is to do, and what is done already."""
-        job = ExtractionJob(
-            self.share, self.cache, self.extractor, self.config, of=self.folder
-        )
+        job = ExtractionJob(self.share, self.cache, self.extractor, self.config, of=self.folder)
         job.recognise(self.cache.known(), again=self.force)
         found = len(job.entries) + len(job.moved)
         log.info(f"{counted(len(job.todo), 'video')} to extract, {found} known already")
         if job.moved:
-            log.info(
-                f"Recognised under another name: {counted(len(job.moved), 'video')}."
-            )
+            log.info(f"Recognised under another name: {counted(len(job.moved), 'video')}.")
         return job
 
     def extract_all(self) -> Extraction:
@@ -186,9 +178,7 @@ def _check_any_usable(job: ExtractionJob) -> None:
         )
 
 
-def plan(
-    video_dir: Path, config: ExtractConfig, *, force: bool = False
-) -> dict[str, Any]:
+def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict[str, Any]:
     """What `extract` would do; nothing is written."""
     stage = _Stage(video_dir, config, force=force)
     if config.executor == "ray":

@@ -25,9 +25,7 @@ _TICKS_S = (
 )
 
 
-def roc(
-    path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None
-) -> None:
+def roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
     """Recall over false-alarm rate, for every threshold.
 
     Args:
@@ -38,14 +36,10 @@ def roc(
     """
     figure, axes = canvas.sheet()
     if auc is None or _one_class(violent):
-        return canvas.save_message(
-            path, figure, "Videos of one class only:\nno ROC curve"
-        )
+        return canvas.save_message(path, figure, "Videos of one class only:\nno ROC curve")
     false_alarm_rate, recall, _ = roc_curve(violent, probability)
     axes.plot([0, 1], [0, 1], color=canvas.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.fill_between(
-        false_alarm_rate, recall, color=canvas.NORMAL, alpha=0.10, linewidth=0
-    )
+    axes.fill_between(false_alarm_rate, recall, color=canvas.NORMAL, alpha=0.10, linewidth=0)
     axes.plot(false_alarm_rate, recall, color=canvas.NORMAL, linewidth=2)
     axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=canvas.INK, fontsize=14)
     canvas.unit_axes(axes, "False alarms (share of normal)", "Found (share of violent)")
@@ -70,9 +64,7 @@ def precision_recall(
     precision, recall, _ = precision_recall_curve(violent, probability)
     chance = float(np.mean(violent))
     axes.axhline(chance, color=canvas.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.plot(
-        recall, precision, color=canvas.VIOLENT, linewidth=2, drawstyle="steps-pre"
-    )
+    axes.plot(recall, precision, color=canvas.VIOLENT, linewidth=2, drawstyle="steps-pre")
     label = f"average precision {average_precision:.3f}"
     axes.text(0.04, 0.06, label, color=canvas.INK, fontsize=12)
     canvas.unit_axes(axes, "Found (share of violent)", "Right among alarms (precision)")
@@ -125,19 +117,13 @@ def attention(
     # 1 is what every frame has where none stands out.
     image = axes.imshow(weights * frames, cmap="Blues", vmin=0.0, aspect="auto")
     bar = figure.colorbar(image, ax=axes, location="top", aspect=40, pad=0.02)
-    bar.set_label(
-        "Attention (1: even over the frames)", fontsize=10.5, color=canvas.INK
-    )
-    bar.ax.tick_params(
-        colors=canvas.FAINT, labelcolor=canvas.INK, labelsize=9, length=2
-    )
+    bar.set_label("Attention (1: even over the frames)", fontsize=10.5, color=canvas.INK)
+    bar.ax.tick_params(colors=canvas.FAINT, labelcolor=canvas.INK, labelsize=9, length=2)
     bar.outline.set_visible(False)
     style = {"parse_math": False, "fontsize": 9}
     axes.set_yticks(range(count), [canvas.cut(name) for name in names], **style)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(
-        range(count), [canvas.cut(answer, 18) for answer in answers], **style
-    )
+    right.set_yticks(range(count), [canvas.cut(answer, 18) for answer in answers], **style)
     right.spines[:].set_visible(False)
     right.tick_params(length=0, labelcolor=canvas.INK)
     note = "On the right: probability of violence, and the truth"
@@ -200,9 +186,7 @@ def reliability(
     ):
         axes.plot(mean, share, color=colour, linewidth=1.5, label=name)
         axes.scatter(mean, share, s=12 + 160 * count / count.sum(), color=colour)
-    axes.text(
-        0.96, 0.06, f"error {error:.3f}", ha="right", color=canvas.INK, fontsize=14
-    )
+    axes.text(0.96, 0.06, f"error {error:.3f}", ha="right", color=canvas.INK, fontsize=14)
     canvas.unit_axes(axes, "Probability of violence", "Violent (share of videos)")
     if len(curves) > 1:
         canvas.legend(axes, columns=2)
@@ -287,17 +271,13 @@ def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarr
     where no window is."""
     edges = np.unique([one[end] for one in windows for end in ("start_s", "end_s")])
     starts, ends, values = (
-        np.array([one[name] for one in windows])
-        for name in ("start_s", "end_s", "probability")
+        np.array([one[name] for one in windows]) for name in ("start_s", "end_s", "probability")
     )
     # Windows ascend in both ends, so those at a time are neighbours.
     first = np.searchsorted(ends, edges[:-1], side="right")
     last = np.searchsorted(starts, edges[:-1], side="right")
     highest = np.array(
-        [
-            values[a:b].max() if a < b else np.nan
-            for a, b in zip(first, last, strict=True)
-        ]
+        [values[a:b].max() if a < b else np.nan for a, b in zip(first, last, strict=True)]
     )
     return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
 
@@ -332,14 +312,10 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     canvas.save(path, figure)
 
 
-def _plot_columns(
-    axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]
-) -> None:
+def _plot_columns(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
     """One line a column; a column without any number is left out."""
     epochs = _column(rows, "epoch")
-    for (name, label), colour in zip(
-        names.items(), (canvas.NORMAL, canvas.VIOLENT), strict=True
-    ):
+    for (name, label), colour in zip(names.items(), (canvas.NORMAL, canvas.VIOLENT), strict=True):
         values = _column(rows, name)
         if np.isfinite(values).any():
             marker = "o" if len(rows) <= 20 else None
@@ -352,9 +328,7 @@ def _plot_columns(
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """float (E,), NaN where a row has no value."""
     values = [row.get(name) for row in rows]
-    return np.array(
-        [np.nan if value in (None, "") else float(value) for value in values]
-    )
+    return np.array([np.nan if value in (None, "") else float(value) for value in values])
 
 
 def _one_class(violent: np.ndarray) -> bool:

@@ -151,9 +151,7 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_csv(
-    path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]
-) -> None:
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write `rows` under `columns`; None becomes an empty cell."""
     columns = list(columns)
     lines = [_csv_line([row.get(column) for column in columns]) for row in rows]
@@ -168,8 +166,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
     """
     texts = ["" if cell is None else str(cell) for cell in cells]
     quoted = [
-        '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
-        for text in texts
+        '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text for text in texts
     ]
     return ",".join(quoted) + "\n"
 
@@ -218,9 +215,7 @@ def read_own_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
             found = next(csv.reader(file), [])
         rows = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ViolenceDetectionError(
-            f"{path} must be a table in UTF-8. ({error})"
-        ) from error
+        raise ViolenceDetectionError(f"{path} must be a table in UTF-8. ({error})") from error
     if not set(columns) <= set(found) or any(len(row) < len(found) for row in rows):
         raise ViolenceDetectionError(
             f"{path} must have the columns {','.join(columns)} in every row. It was altered; "

@@ -60,18 +60,13 @@ def findings_of(metrics: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _finding_on_size(metrics: Mapping[str, Any]) -> Finding:
     counts, videos = counts_of(metrics), metrics["videos"]
-    text = (
-        f"Tried on {videos} videos: {counts['violent']} violent and "
-        f"{counts['normal']} harmless"
-    )
+    text = f"Tried on {videos} videos: {counts['violent']} violent and {counts['normal']} harmless"
     recordings = metrics["recordings"]
     if metrics["grouped"]:
         text += f", from {recordings} recording{'s' if recordings != 1 else ''}"
     few = min(counts["violent"], counts["normal"]) < MIN_VIDEOS
     if few or (metrics["grouped"] and recordings < FEW_RECORDINGS):
-        return Finding(
-            "care", f"{text}. That is few: every number here is a rough guess."
-        )
+        return Finding("care", f"{text}. That is few: every number here is a rough guess.")
     return Finding("good", f"{text}.")
 
 
@@ -107,9 +102,7 @@ def _counted_leaks(counts: Mapping[str, int]) -> str:
         "identical": "identical file",
         "near_duplicates": "look-alike",
     }
-    told = [
-        counted(counts[name], word) for name, word in words.items() if counts.get(name)
-    ]
+    told = [counted(counts[name], word) for name, word in words.items() if counts.get(name)]
     return f" On both sides: {', '.join(told)}." if told else ""
 
 

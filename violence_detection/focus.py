@@ -11,13 +11,9 @@ import cv2
 import numpy as np
 
 EVERY = 2  # of a clip's frames, that are looked at
-RECIPE = (
-    "focus: the smallest square with 80% of changes over 24, on 64 columns, centred"
-)
+RECIPE = "focus: the smallest square with 80% of changes over 24, on 64 columns, centred"
 _COLUMNS = 64
-NOISE = (
-    24.0  # grey levels of change that do not count: noise, and what is not worth a look
-)
+NOISE = 24.0  # grey levels of change that do not count: noise, and what is not worth a look
 SHARE = 0.8  # of the motion, that the region holds
 _SMALLEST, _STEP = 12, 2  # columns
 NEARLY = 0.98  # of what the fullest square holds
@@ -134,12 +130,7 @@ def region_of(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
     sums = np.pad(motion.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     for side in sides(rows, columns):
         high, wide = min(side, rows), min(side, columns)
-        held = (
-            sums[high:, wide:]
-            - sums[:-high, wide:]
-            - sums[high:, :-wide]
-            + sums[:-high, :-wide]
-        )
+        held = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
         if held.max() >= SHARE * total:
             break
     fullest = np.argwhere(held >= NEARLY * held.max())

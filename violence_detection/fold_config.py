@@ -50,9 +50,7 @@ class CrossValidateConfig(TrainConfig):
         "which gives numbers that are too good.",
         off="random",
     )
-    both: bool = option(
-        False, "Do both, grouped and random, and show them side by side."
-    )
+    both: bool = option(False, "Do both, grouped and random, and show them side by side.")
     group_pattern: str | None = same_as(EvaluateConfig, "group_pattern")
     group_near_duplicates: bool = same_as(EvaluateConfig, "group_near_duplicates")
     near_bits: float = same_as(EvaluateConfig, "near_bits")

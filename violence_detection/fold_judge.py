@@ -169,8 +169,7 @@ class Judge:
             )
         if unknown:
             return (
-                f"{unknown}: clips of one recording may be on both sides, and the numbers too "
-                "good"
+                f"{unknown}: clips of one recording may be on both sides, and the numbers too good"
             )
         return "grouped folds: all clips of a recording are on one side"
 
@@ -247,9 +246,7 @@ class Judge:
                 effective = lesson.effective | trainer.effective
             classifier = model.load_classifier(run.model_path)
             answer = model.probabilities(classifier, lesson.clips["test"].features)
-            temperature, threshold = self._chosen(
-                classifier, lesson.clips["validation"]
-            )
+            temperature, threshold = self._chosen(classifier, lesson.clips["validation"])
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # another fold is in training there
@@ -267,8 +264,7 @@ class Judge:
         """What a fold's classifier is taught with. Without videos for validation, those that
         it learns from are looked at instead; nothing is chosen by them."""
         clips = {
-            split: self.clips.take(fold.rows(split))
-            for split in ("train", "validation", "test")
+            split: self.clips.take(fold.rows(split)) for split in ("train", "validation", "test")
         }
         if not len(clips["validation"]):
             clips["validation"] = clips["train"]

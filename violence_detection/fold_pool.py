@@ -154,9 +154,7 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def check_buildable(
-    config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]
-) -> None:
+def check_buildable(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> None:
     """Whether a fold's training can be built."""
     _judge(config, folder, entries).check_buildable()
 
@@ -176,8 +174,6 @@ def learn(
 
 
 @functools.lru_cache(maxsize=1)
-def _judge(
-    config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]
-) -> Judge:
+def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> Judge:
     machine = runtime.start_training(config)
     return Judge(config, machine, folder, list(entries))

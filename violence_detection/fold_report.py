@@ -14,9 +14,7 @@ from violence_detection.units import counted
 _MODEL = "model"
 
 
-def write_report(
-    path: Path, *, result: Mapping[str, Any], settings: Mapping[str, Any]
-) -> None:
+def write_report(path: Path, *, result: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Write a page that needs no network, no script and no other file.
 
     Args:
@@ -43,9 +41,7 @@ def write_report(
     files.write_text(path, page)
 
 
-def _protocol(
-    one: Mapping[str, Any], by_fold: list[Mapping[str, Any]]
-) -> dict[str, Any]:
+def _protocol(one: Mapping[str, Any], by_fold: list[Mapping[str, Any]]) -> dict[str, Any]:
     kind = "Grouped folds" if one["grouped"] else "Random folds, which flatter"
     return {
         "title": kind,

@@ -63,10 +63,7 @@ class Judged:
         Raises:
             TypeError, ValueError, KeyError, AttributeError: If it is something else.
         """
-        answers = {
-            name: np.array(answer, np.float64)
-            for name, answer in values["answers"].items()
-        }
+        answers = {name: np.array(answer, np.float64) for name, answer in values["answers"].items()}
         rows = np.array(values["rows"], np.int64)
         if any(len(answer) != len(rows) for answer in answers.values()):
             raise ValueError("an answer for each video")
@@ -100,9 +97,7 @@ class FoldResults:
         self._groups = np.array([entry.group for entry in entries], dtype=object)
         # A baseline may be missing from folds that were judged while the videos were away.
         self._names = [
-            name
-            for name in judged[0].answers
-            if all(name in one.answers for one in judged)
+            name for name in judged[0].answers if all(name in one.answers for one in judged)
         ]
 
     # -- tables
@@ -204,9 +199,7 @@ class FoldResults:
         found: dict[str, Any] = {}
         for what, statistic in sums.statistics().items():
             found[what] = _of_once(statistic, len(violent))
-            found[f"{what}_ci"] = metrics.bootstrap_over_recordings(
-                groups, statistic, **draw
-            )
+            found[f"{what}_ci"] = metrics.bootstrap_over_recordings(groups, statistic, **draw)
         return found | {"calibration_error": sums.calibration_error}
 
     def draws(self) -> list[np.ndarray]:
@@ -224,9 +217,7 @@ class FoldResults:
         folds lack."""
         lines = baselines.source_warnings(pooled, MODEL)
         for number, label in enumerate(self._classes):
-            lacking = sum(
-                not (self._labels[one.rows] == number).any() for one in self._judged
-            )
+            lacking = sum(not (self._labels[one.rows] == number).any() for one in self._judged)
             if lacking:
                 lines.append(
                     f"No video of {label!r} is in {counted(lacking, 'fold')} of "
@@ -275,9 +266,7 @@ class _Sums:
         violent, normal = self._violent, ~self._violent
 
         def share(of: np.ndarray, among: np.ndarray) -> Callable:
-            return lambda counts: _ratio(
-                counts @ (of * among), counts @ (self._answered * among)
-            )
+            return lambda counts: _ratio(counts @ (of * among), counts @ (self._answered * among))
 
         everything = np.ones(len(violent))
         return {

@@ -67,15 +67,10 @@ def held_out(
 def _can_be_learned(labels: np.ndarray, found: Sequence[np.ndarray]) -> bool:
     """Whether no fold is empty, and no class is in one fold only."""
     classes = len(np.unique(labels))
-    return all(
-        rows.size and len(np.unique(np.delete(labels, rows))) == classes
-        for rows in found
-    )
+    return all(rows.size and len(np.unique(np.delete(labels, rows))) == classes for rows in found)
 
 
-def folds_of(
-    entries: list[Entry], folds: int | None, *, seed: int
-) -> list[list[Entry]]:
+def folds_of(entries: list[Entry], folds: int | None, *, seed: int) -> list[list[Entry]]:
     """The entries once for each fold, each time with another part of them for validation.
 
     Without folds: the entries as they are. See `held_out`.
@@ -150,9 +145,7 @@ def _columns(entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _with_split(
-    entries: list[Entry], rows: np.ndarray, held: str, others: str
-) -> list[Entry]:
+def _with_split(entries: list[Entry], rows: np.ndarray, held: str, others: str) -> list[Entry]:
     chosen = set(rows.tolist())
     return [
         dataclasses.replace(entry, split=held if row in chosen else others)

@@ -212,9 +212,7 @@ class _ArrayVideo:
         return np.ascontiguousarray(self.frames[index][:, :, ::-1])
 
 
-def _clip_of(
-    reader: ClipReader, video: _ArrayVideo, views: Sequence[View]
-) -> np.ndarray:
+def _clip_of(reader: ClipReader, video: _ArrayVideo, views: Sequence[View]) -> np.ndarray:
     """The pictures of a clip in memory, as those of a file are made: uint8
     (V, T, K, S, S, 3)."""
     make, count = reader.make, len(video.frames)
@@ -229,8 +227,7 @@ def _clip_of(
     made = []
     for view in views:
         prepared = {
-            index: make.prepared(video[index], motion.region(), every, view)
-            for index in wanted
+            index: make.prepared(video[index], motion.region(), every, view) for index in wanted
         }
         made.append([make.combined(one, prepared) for one in needed])
     return np.array(made)
@@ -305,9 +302,7 @@ def feeding(
             ended.set()
 
 
-def _taken(
-    waiting: queue.Queue, count: int
-) -> Iterator[tuple[int, Chunk | Ending | VideoError]]:
+def _taken(waiting: queue.Queue, count: int) -> Iterator[tuple[int, Chunk | Ending | VideoError]]:
     while count:
         number, item = waiting.get()
         if isinstance(item, Exception) and not isinstance(item, VideoError):

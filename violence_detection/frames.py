@@ -182,9 +182,7 @@ class _Reading:
             # The count was not known before, or not true, or there was no room for frames.
             frames = self._collect(sampling, region)
         if not sampling.streams_of_frames().keys() <= frames.keys():
-            raise VideoError(
-                "frames that were there at first reading were not at the second"
-            )
+            raise VideoError("frames that were there at first reading were not at the second")
         return self._combined(sampling, frames, times_s)
 
     def _survey(
@@ -226,8 +224,7 @@ class _Reading:
             return times_s, region, None
         if motion is not None:
             held = {
-                index: self._seen(frame, region, wanted[index])
-                for index, frame in held.items()
+                index: self._seen(frame, region, wanted[index]) for index, frame in held.items()
             }
         return times_s, region, held
 
@@ -283,14 +280,10 @@ class _Reading:
         fps = true_fps(times_s[first : first + num_frames], self._fps)
         return self._sampling(first, num_frames, fps=fps, last=len(times_s) - 1)
 
-    def _sampling(
-        self, first: int, num_frames: int, *, fps: float, last: int
-    ) -> _Sampling:
+    def _sampling(self, first: int, num_frames: int, *, fps: float, last: int) -> _Sampling:
         """Of a clip of `num_frames` from `first`, in a video that ends with frame `last`."""
         indices = (first + sample_indices(num_frames, self._count)).tolist()
-        return _Sampling(
-            tuple(self._make.needed(index, fps=fps, last=last) for index in indices)
-        )
+        return _Sampling(tuple(self._make.needed(index, fps=fps, last=last) for index in indices))
 
     def _part(self, times_s: Sequence[float]) -> tuple[int, int]:
         """First frame and number of frames of the clip."""
@@ -305,12 +298,8 @@ class _Reading:
             )
         return first, end - first
 
-    def _seen(
-        self, frame: np.ndarray, region: Region | None, numbers: set[int]
-    ) -> Seen:
-        return tuple(
-            self._make.prepared(frame, region, numbers, view) for view in self._views
-        )
+    def _seen(self, frame: np.ndarray, region: Region | None, numbers: set[int]) -> Seen:
+        return tuple(self._make.prepared(frame, region, numbers, view) for view in self._views)
 
     def _combined(
         self, sampling: _Sampling, frames: dict[int, Seen], times_s: Sequence[float]
@@ -323,9 +312,7 @@ class _Reading:
         views = []
         for number in range(len(self._views)):
             prepared = {index: seen[number] for index, seen in frames.items()}
-            views.append(
-                [self._make.combined(one, prepared) for one in sampling.needed]
-            )
+            views.append([self._make.combined(one, prepared) for one in sampling.needed])
         inside_s = times_s[first : first + num_frames]
         frame_s = units.frames_to_s(1, self._fps or FALLBACK_FPS)
         duration_s = float(inside_s[-1] - inside_s[0]) + frame_s

@@ -40,9 +40,7 @@ def kept_path(cache: FeatureCache) -> Path:
     return cache.dir.parent / FILE
 
 
-def of(
-    cache: FeatureCache, entries: Sequence[Entry], kept: Path | None = None
-) -> Glances:
+def of(cache: FeatureCache, entries: Sequence[Entry], kept: Path | None = None) -> Glances:
     """Glances at the videos behind some features; those that were looked at before are taken
     from the file, whether the videos are still there or not.
 
@@ -65,9 +63,7 @@ def of(
             with contextlib.suppress(ViolenceDetectionError):
                 _save(path, found)
     rows = [row for row, key in enumerate(keys) if key in found]
-    return Glances(
-        np.array(rows, np.int64), _stacked([found[keys[row]] for row in rows]), reason
-    )
+    return Glances(np.array(rows, np.int64), _stacked([found[keys[row]] for row in rows]), reason)
 
 
 def present(

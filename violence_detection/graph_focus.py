@@ -64,9 +64,7 @@ class GraphFocus:
             if side == self._sides[-1]:  # it holds all; rounding has no say
                 fits = total > 0
             here = self._in_pixels(at, side, number)
-            found = [
-                ops.where(fits, new, old) for new, old in zip(here, found, strict=True)
-            ]
+            found = [ops.where(fits, new, old) for new, old in zip(here, found, strict=True)]
         return Place(*found)
 
     def _fullest(self, sums: "keras.KerasTensor", side: int):
@@ -98,10 +96,7 @@ class GraphFocus:
         shape = (self._rows - high + 1, self._columns - wide + 1)
         places = np.indices(shape).reshape(2, -1)
         scales = (self.size[0] / self._rows, self.size[1] / self._columns)
-        pixels = [
-            (one * scale).astype(np.int32)
-            for one, scale in zip(places, scales, strict=True)
-        ]
+        pixels = [(one * scale).astype(np.int32) for one, scale in zip(places, scales, strict=True)]
         return [*(ops.take(one, at) for one in pixels), np.int32(number)]
 
     def _whole(self):
@@ -123,9 +118,7 @@ class GraphFocus:
         ]
         return [*sizes, self.size]
 
-    def resized(
-        self, frames: "keras.KerasTensor", place: Place, to: int
-    ) -> "keras.KerasTensor":
+    def resized(self, frames: "keras.KerasTensor", place: Place, to: int) -> "keras.KerasTensor":
         """Frames cut to a place and brought to a square by area, rounded.
 
         Args:
@@ -141,9 +134,7 @@ class GraphFocus:
         square = (to, to)
         sizes = self._sizes()
         ways = [graph_resize.way(*size, square) for size in sizes]
-        rows, columns = (
-            _tables([size[axis] for size in sizes], ways, to) for axis in (0, 1)
-        )
+        rows, columns = (_tables([size[axis] for size in sizes], ways, to) for axis in (0, 1))
         chosen = functools.partial(ops.take, indices=place.side, axis=0)
         channels = frames.shape[3]
         lines = graph_resize.across(
@@ -170,6 +161,4 @@ def _tables(lengths: list[int], ways: list[int], to: int) -> graph_resize.Taps:
     pairs = list(zip(lengths, ways, strict=True))
     most = max(len(graph_resize.taps(length, to, way).indices) for length, way in pairs)
     found = [graph_resize.taps(length, to, way, max(2, most)) for length, way in pairs]
-    return graph_resize.Taps(
-        *(np.stack(one, axis=1) for one in zip(*found, strict=True))
-    )
+    return graph_resize.Taps(*(np.stack(one, axis=1) for one in zip(*found, strict=True)))

@@ -61,10 +61,7 @@ def taps(length: int, to: int, how: int, count: int = 0) -> Taps:
             S/n``, less its floor.
         count: K at least, filled up with weights of 0.
     """
-    rows = [
-        (_between if how == BETWEEN else _covered)(place, length, to)
-        for place in range(to)
-    ]
+    rows = [(_between if how == BETWEEN else _covered)(place, length, to) for place in range(to)]
     if how == WHOLE:
         each = length // to
         rows = [[(place * each + k, 1.0) for k in range(each)] for place in range(to)]
@@ -175,9 +172,7 @@ def down(
     return _summed((ops.take(lines, index, 1) for index in indices), weights)
 
 
-def _summed(
-    parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]
-) -> "keras.KerasTensor":
+def _summed(parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]) -> "keras.KerasTensor":
     from keras import ops
 
     total = None

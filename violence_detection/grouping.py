@@ -125,9 +125,7 @@ def look(
     return alike(entries, seen, most_bits), seen
 
 
-def _joined(
-    groups: Mapping[str, str], pairs: Mapping[tuple[str, str], float]
-) -> dict[str, str]:
+def _joined(groups: Mapping[str, str], pairs: Mapping[tuple[str, str], float]) -> dict[str, str]:
     """Recordings joined where a video of the one looks like one of the other; a joined one has
     the first name of its own."""
     names = sorted(set(groups.values()))

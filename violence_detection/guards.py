@@ -158,9 +158,7 @@ def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    fit = make_pipeline(
-        StandardScaler(copy=False), LogisticRegression(C=1, max_iter=1000)
-    )
+    fit = make_pipeline(StandardScaler(copy=False), LogisticRegression(C=1, max_iter=1000))
     with warnings.catch_warnings():
         # Where it has not converged after 1000 steps it is a baseline all the same.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -215,8 +213,7 @@ def compare(
     gain = right_too.astype(float) - right
     error = CLEARLY_ERRORS * standard_error(gain, recordings)
     auc, auc_too = (
-        metrics.weighted_auc(labels > 0, 1 - one[:, 0])
-        for one in (probability, baseline)
+        metrics.weighted_auc(labels > 0, 1 - one[:, 0]) for one in (probability, baseline)
     )
     interval = metrics.bootstrap_over_recordings(
         recordings,

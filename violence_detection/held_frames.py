@@ -125,10 +125,7 @@ class HeldFrames:
         streams, views = range(len(self._focused)), range(len(self._made.views))
         return np.array(
             [
-                [
-                    [self._number(look, stream, view) for stream in streams]
-                    for look in looks
-                ]
+                [[self._number(look, stream, view) for stream in streams] for look in looks]
                 for view in views
             ],
             np.int64,
@@ -166,9 +163,7 @@ class HeldFrames:
                     parts = [self._prepared(one, stream, view, None) for one in frames]
                     made[stream, view] = self._make.streams[stream].combine(parts)
 
-    def _prepared(
-        self, index: int, stream: int, view: int, region: Region | None
-    ) -> np.ndarray:
+    def _prepared(self, index: int, stream: int, view: int, region: Region | None) -> np.ndarray:
         region = region.reduced(self._reduction) if region else None
         seen = self._made.views[view]
         return self._make.prepared(self._frames[index], region, [stream], seen)[stream]

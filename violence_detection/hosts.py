@@ -56,9 +56,7 @@ def parse(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find(
-    asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str]
-) -> Hosts | None:
+def find(asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str]) -> Hosts | None:
     """The machines of --workers, else of TF_CONFIG, else of a SLURM step; None for one alone.
 
     Args:
@@ -159,9 +157,7 @@ def _counts(text: str) -> list[int]:
     if None in matches:
         raise ValueError(f"SLURM_STEP_TASKS_PER_NODE={text}")
     return list(
-        itertools.chain.from_iterable(
-            [int(match[1])] * int(match[2] or 1) for match in matches
-        )
+        itertools.chain.from_iterable([int(match[1])] * int(match[2] or 1) for match in matches)
     )
 
 
@@ -169,8 +165,6 @@ def differing(facts: list[dict[str, Any]]) -> str:
     """What machines do not have in common, as people read it; empty if nothing."""
     for name in facts[0]:
         if any(other.get(name) != facts[0][name] for other in facts):
-            told = [
-                f"{other.get(name)} (rank {rank})" for rank, other in enumerate(facts)
-            ]
+            told = [f"{other.get(name)} (rank {rank})" for rank, other in enumerate(facts)]
             return f"{name} = {', '.join(told)}"
     return ""

@@ -95,9 +95,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     finally:
         isolation.dismiss()
     digests = _digests_of_equal_sizes(folder.root, looks)
-    duplicates = sorted(
-        sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1
-    )
+    duplicates = sorted(sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1)
     recordings = defaultdict(set)
     for video in folder.videos:
         recordings[video.path].add(video.group)
@@ -108,9 +106,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
             *_cut_short(folder.videos, looks),
         ],
         "short": _named(looks, lambda look: _shortness(look, config.frames)),
-        "frozen": _named(
-            looks, lambda look: look.is_frozen and "nothing changes in it"
-        ),
+        "frozen": _named(looks, lambda look: look.is_frozen and "nothing changes in it"),
         "black": _named(looks, lambda look: look.is_black and "all of it is black"),
     }
     readable = {video.key for video in folder.videos if video.path in looks}
@@ -129,9 +125,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
         "leaks": leaks,
         "grouping": folder.grouping,
         "ungrouped": folder.ungrouped,
-        "findings": sum(
-            map(len, (unreadable, duplicates, near, leaks, *found.values()))
-        ),
+        "findings": sum(map(len, (unreadable, duplicates, near, leaks, *found.values()))),
     }
 
 
@@ -177,8 +171,7 @@ def near_duplicates(
         if len(found) > 2 * _MOST_PAIRS:
             found = sorted(found)[:_MOST_PAIRS]
     return [
-        {"paths": [one, other], "bits": bits}
-        for bits, one, other in sorted(found)[:_MOST_PAIRS]
+        {"paths": [one, other], "bits": bits} for bits, one, other in sorted(found)[:_MOST_PAIRS]
     ]
 
 
@@ -252,9 +245,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
                 if index in true:
                     thumbs[index] = likeness.thumb_of(again.retrieve())
     if not set(true) <= thumbs.keys():
-        raise VideoError(
-            "frames that were there at first reading were not at the second"
-        )
+        raise VideoError("frames that were there at first reading were not at the second")
     damage = damage_of(times_s, declared, video.fps)
     duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
     shown = np.stack([thumbs[one] for one in true])
@@ -277,9 +268,7 @@ def _shortness(seen: Look, frames: int) -> str:
     return f"{seen.frames} frames, and {frames} are sampled (--frames)"
 
 
-def _beyond_the_end(
-    listed: Sequence[Video], looks: dict[str, Look]
-) -> list[dict[str, str]]:
+def _beyond_the_end(listed: Sequence[Video], looks: dict[str, Look]) -> list[dict[str, str]]:
     """Parts that begin after their file has ended."""
     return [
         {
@@ -331,10 +320,7 @@ def _grouped(digests: dict[str, str]) -> dict[str, list[str]]:
 def _per_class(folder: VideoFolder, readable: set[str]) -> dict[str, dict[str, int]]:
     total = Counter(video.label for video in folder.videos)
     there = Counter(video.label for video in folder.videos if video.key in readable)
-    return {
-        label: {"videos": total[label], "readable": there[label]}
-        for label in sorted(total)
-    }
+    return {label: {"videos": total[label], "readable": there[label]} for label in sorted(total)}
 
 
 def _leaks(

@@ -109,9 +109,7 @@ class Calls:
             for child in self._busy:
                 child.end()
 
-    def __call__(
-        self, function: Callable, *arguments: Any, timeout_s: float | None = None
-    ) -> Any:
+    def __call__(self, function: Callable, *arguments: Any, timeout_s: float | None = None) -> Any:
         """What `function` returns, called in a child.
 
         Args:
@@ -290,9 +288,7 @@ class _Child:
                 raise _not_started(kind, str(error)) from error
             self._opened = opened.pop_all()
 
-    def _start(
-        self, opened: contextlib.ExitStack, passed_on: contextlib.ExitStack
-    ) -> None:
+    def _start(self, opened: contextlib.ExitStack, passed_on: contextlib.ExitStack) -> None:
         theirs_in, ours_out = os.pipe()
         passed_on.callback(os.close, theirs_in)
         self._out = opened.enter_context(Connection(ours_out, readable=False))
@@ -329,9 +325,7 @@ class _Child:
                 self._ready = self._in.recv()
             self._out.send((function, arguments))
             if not self._in.poll(timeout_s):
-                raise self.kind.error(
-                    f"it took longer than {timeout_s:g} s (--video-timeout)"
-                )
+                raise self.kind.error(f"it took longer than {timeout_s:g} s (--video-timeout)")
             return received(self._in, self._arrays)
         except (EOFError, OSError) as error:
             came = self.kill()
@@ -347,9 +341,7 @@ class _Child:
         """End it, and close what it had; why it ended: the signal, or its last line and status."""
         with self._killing:
             self.end()
-            with contextlib.suppress(
-                subprocess.TimeoutExpired
-            ):  # it hangs in the kernel
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel
                 self._process.wait(timeout=5)
             if not self._stderr.closed:
                 self._ended_with = self._last_words()

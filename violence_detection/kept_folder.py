@@ -12,9 +12,7 @@ from violence_detection.runs import read_json
 from violence_detection.settings import Config
 
 _LOCK = ".lock"
-_FREE = frozenset(
-    "name checkpoint_dir features jobs".split()
-)  # names, places, and how fast
+_FREE = frozenset("name checkpoint_dir features jobs".split())  # names, places, and how fast
 
 
 @dataclass(frozen=True)
@@ -78,8 +76,7 @@ class KeptFolder:
                 path.unlink()
         files.write_json(
             self.dir / self.record,
-            identity
-            | {"versions": provenance.versions(), "commit": provenance.commit()},
+            identity | {"versions": provenance.versions(), "commit": provenance.commit()},
         )
 
     def check_same(self, identity: dict[str, Any]) -> None:

@@ -76,9 +76,7 @@ class KeptSplits:
                 settings |= self._drawn_with() or {}
             draw = {
                 "leads": {
-                    row["group"]: row["split"]
-                    for row in gone
-                    if row["source"] == splits.DRAWN
+                    row["group"]: row["split"] for row in gone if row["source"] == splits.DRAWN
                 },
                 "validation_fraction": settings["validation_fraction"],
                 "test_fraction": settings["test_fraction"],
@@ -136,8 +134,7 @@ def drawn_for_one_run(
             f"{getattr(config, asked)}, and a dataset that gives each video's split"
         )
     videos = [
-        Video(entry.path, entry.label, entry.group, given.get(entry.path, ""))
-        for entry in entries
+        Video(entry.path, entry.label, entry.group, given.get(entry.path, "")) for entry in entries
     ]
     assigned = splits.assign(
         videos,

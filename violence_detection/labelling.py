@@ -194,9 +194,7 @@ class _Judgement:
             return row.video.start_s, row.video.end_s
         return start_s, end_s
 
-    def _check_readable(
-        self, source: Path, part: tuple[float | None, float | None]
-    ) -> None:
+    def _check_readable(self, source: Path, part: tuple[float | None, float | None]) -> None:
         """Whether the video, or the part of it, is there and can be decoded."""
         try:
             with Calls() as call:
@@ -209,9 +207,7 @@ class _Judgement:
                 reader = ClipReader(stream="rgb", frames=_LOOKS, frame_size=_SIDE)
                 call(reader.read, source, *part, timeout_s=_TIMEOUT_S)
         except VideoError as error:
-            raise VideoError(
-                f"VIDEO must be readable. Received: {source} ({error})"
-            ) from error
+            raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
         finally:
             isolation.dismiss()
 
@@ -255,9 +251,7 @@ class _Judgement:
 
     # -- what is written
 
-    def _judged(
-        self, row: _Row | None, siblings: Sequence[_Row], asked: Video
-    ) -> dict[str, str]:
+    def _judged(self, row: _Row | None, siblings: Sequence[_Row], asked: Video) -> dict[str, str]:
         """The cells of the row to be. A new part follows the other rows of its file."""
         if row:
             cells = dict(row.cells)
@@ -282,9 +276,7 @@ class _Judgement:
         else:
             table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
         order = (*videos.COLUMNS, *videos.JUDGED_COLUMNS)
-        needed = [
-            name for name in order if any(one.cells.get(name) for one in table.rows)
-        ]
+        needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
         table.columns += [name for name in needed if name not in table.columns]
         table.write()
 
@@ -294,14 +286,9 @@ class _Judgement:
         if path.is_file():
             rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
         line = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
-        line |= {
-            f"from_{name}": before.get(name, "")
-            for name in ("label", *videos.JUDGED_COLUMNS)
-        }
+        line |= {f"from_{name}": before.get(name, "") for name in ("label", *videos.JUDGED_COLUMNS)}
         line |= {name: after[name] for name in videos.JUDGED_COLUMNS}
-        files.write_csv(
-            path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}]
-        )
+        files.write_csv(path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}])
 
 
 def _table_of(root: Path, run: Run) -> _Table:

@@ -117,9 +117,7 @@ def between(
     )
 
 
-def across(
-    entries: Sequence[Entry], draws: Sequence[np.ndarray], found: Alike
-) -> Leaks:
+def across(entries: Sequence[Entry], draws: Sequence[np.ndarray], found: Alike) -> Leaks:
     """What of some videos is in several folds of a draw.
 
     Args:
@@ -157,9 +155,7 @@ def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
     if cache.settings().get("dataset") == run.config()["dataset"]:
         return True
-    learned = {
-        row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))
-    }
+    learned = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 

@@ -59,9 +59,7 @@ def build_step(
         )
         if initial is not None:
             classifier = model.begun_with(classifier, initial)
-        optimizer = keras.optimizers.AdamW(
-            config.learning_rate, weight_decay=config.weight_decay
-        )
+        optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
         optimizer.build(classifier.trainable_variables)
     separate_dropout(classifier, machine.strategy, machine.first_replica)

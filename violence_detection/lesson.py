@@ -113,9 +113,7 @@ class Lesson:
             peers=self.peers,
         )
 
-    def begin(
-        self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None
-    ) -> None:
+    def begin(self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None) -> None:
         """Write what a run is, or check that one that is resumed still learns from the same."""
         if not self.peers.is_chief:
             return

@@ -41,9 +41,7 @@ def bits_apart(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.maximum(bits.min(axis=3).mean(axis=2), bits.min(axis=2).mean(axis=2))
 
 
-def alike(
-    one: np.ndarray, other: np.ndarray, most_bits: float
-) -> Iterator[tuple[int, int, float]]:
+def alike(one: np.ndarray, other: np.ndarray, most_bits: float) -> Iterator[tuple[int, int, float]]:
     """Pairs (row of `one`, row of `other`, bits) that differ by `most_bits` at most."""
     block = max(1, _CELLS // (max(1, len(other)) * MOMENTS * MOMENTS))
     for start in range(0, len(one), block):

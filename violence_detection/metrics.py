@@ -136,9 +136,7 @@ def wilson_interval(correct: int, total: int, level: float = 0.95) -> list[float
     """
     _check_level(level)
     if not 0 <= correct <= total:
-        raise ConfigError(
-            f"`correct` must be in [0, total={total}]. Received: correct={correct}"
-        )
+        raise ConfigError(f"`correct` must be in [0, total={total}]. Received: correct={correct}")
     if total == 0:
         return [0.0, 0.0]
     test = binomtest(int(correct), int(total))
@@ -296,9 +294,7 @@ def _share(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def checked(
-    violent: np.ndarray, probability: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def checked(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`violent` as bool (N,) and `probability` as float64 (N,), once they are fit."""
     violent = np.asarray(violent, dtype=bool)
     probability = np.asarray(probability, dtype=np.float64)
@@ -332,6 +328,5 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if wrong.size:
         raise ConfigError(
-            f"`{name}` must be in [0, {num_classes}), one for each class. "
-            f"Received: {wrong[0]}"
+            f"`{name}` must be in [0, {num_classes}), one for each class. Received: {wrong[0]}"
         )

@@ -56,9 +56,7 @@ def breakdowns(
     durations = [entry.duration_s for entry in entries]
     found = {
         "recording": table(entry.group for entry in entries),
-        "duration": table(
-            _binned(durations, _DURATIONS_S, "s"), _names(_DURATIONS_S, "s")
-        ),
+        "duration": table(_binned(durations, _DURATIONS_S, "s"), _names(_DURATIONS_S, "s")),
     }
     if isinstance(seen, str):
         return {"errors_by": found, "errors_left_out": [_lacking(seen)]}
@@ -70,9 +68,7 @@ def breakdowns(
         strict=True,
     ):
         heights[row], levels[row] = size, level
-    found["resolution"] = table(
-        _binned(heights, _HEIGHTS_PX, "px"), _names(_HEIGHTS_PX, "px")
-    )
+    found["resolution"] = table(_binned(heights, _HEIGHTS_PX, "px"), _names(_HEIGHTS_PX, "px"))
     found["brightness"] = table(_binned(levels, _LEVELS), _names(_LEVELS))
     left_out = [_lacking(seen.left_out)] if seen.left_out else []
     return {"errors_by": found, "errors_left_out": left_out}
@@ -108,9 +104,7 @@ def worst(
     return sorted(rows, key=surest)[:most]
 
 
-def _row(
-    name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray
-) -> dict[str, Any]:
+def _row(name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
     videos, errors = len(correct), int((~correct).sum())
     return {
         "name": name,
@@ -129,15 +123,11 @@ def _worst_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
 
 def _names(ends: Sequence[float], unit: str = "") -> list[str]:
     unit = unit and f" {unit}"
-    middle = [
-        f"{low:g} to {high:g}{unit}" for low, high in zip(ends, ends[1:], strict=False)
-    ]
+    middle = [f"{low:g} to {high:g}{unit}" for low, high in zip(ends, ends[1:], strict=False)]
     return [f"up to {ends[0]:g}{unit}", *middle, f"over {ends[-1]:g}{unit}"]
 
 
-def _binned(
-    values: Sequence[float], ends: Sequence[float], unit: str = ""
-) -> list[str | None]:
+def _binned(values: Sequence[float], ends: Sequence[float], unit: str = "") -> list[str | None]:
     """The name of the bin of each value; None for NaN."""
     names = _names(ends, unit)
     places = np.searchsorted(ends, values, side="left").tolist()

@@ -115,11 +115,7 @@ def load_classifier(path: Path) -> "keras.Model":
     try:
         loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # zip, JSON, h5py and Keras all have their own
-        reason = (
-            str(error).strip().splitlines()[0][:200]
-            if str(error).strip()
-            else repr(error)
-        )
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error)
         raise RunError(
             f"The model must be one that train saved. Received: {path} ({reason})"
         ) from error
@@ -141,8 +137,7 @@ def _is_finite(loaded: "keras.Model") -> bool:
         for constant in (layer.mean, layer.variance)
     ]
     return all(
-        np.isfinite(np.array(one, np.float64)).all()
-        for one in [*loaded.weights, *constants]
+        np.isfinite(np.array(one, np.float64)).all() for one in [*loaded.weights, *constants]
     )
 
 
@@ -192,9 +187,7 @@ def _forward(classifier: "keras.Model") -> Callable:
     """The forward pass as a graph, traced once and not at every epoch's validation."""
     import tensorflow as tf
 
-    return tf.function(
-        functools.partial(classifier, training=False), reduce_retracing=True
-    )
+    return tf.function(functools.partial(classifier, training=False), reduce_retracing=True)
 
 
 def logits_to_probabilities(logits: np.ndarray) -> np.ndarray:

@@ -66,9 +66,7 @@ def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[dict[str, 
         if rows:
             by_class = [sum(row["label"] == name for row in rows) for name in classes]
             recordings = len({row["group"] for row in rows})
-            found.append(
-                {"split": split, "by_class": by_class, "recordings": recordings}
-            )
+            found.append({"split": split, "by_class": by_class, "recordings": recordings})
     return found
 
 
@@ -90,9 +88,7 @@ def _learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     if settings.get("swa_fraction"):
         return f"{told}: the last, with the mean of the weights over the last epochs"
     measure = {"val_auc": "AUC", "val_accuracy": "accuracy"}
-    return (
-        f"{told}, by the {measure.get(settings.get('monitor'), 'loss')} on validation"
-    )
+    return f"{told}, by the {measure.get(settings.get('monitor'), 'loss')} on validation"
 
 
 def _evaluations(run: Run) -> Iterator[dict[str, Any]]:

@@ -56,9 +56,7 @@ def listed(folder: Path) -> list[str]:
     for note in notes:
         log.info(f"{folder}: {note}")
     if not found:
-        raise DatasetError(
-            f"--normal-footage must hold videos. Received: {folder} (none)"
-        )
+        raise DatasetError(f"--normal-footage must hold videos. Received: {folder} (none)")
     return found
 
 

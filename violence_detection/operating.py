@@ -17,9 +17,7 @@ from violence_detection.units import counted
 
 _TIE = 1e-9  # rates this close are equal
 _BLOCK_CELLS = 1 << 18  # resamples x cuts looked at at once
-_UNSHOWN = (
-    0.05  # chance that a sample without any miss is one of a rate that is too high
-)
+_UNSHOWN = 0.05  # chance that a sample without any miss is one of a rate that is too high
 _WORDS = {
     "balanced_accuracy": "best balanced accuracy",
     "best_f1": "best F1",
@@ -113,9 +111,7 @@ def choose_threshold(
         check_support(asked, violent, groups)
     elif too_few := metrics.too_few_to_choose(violent, groups):
         return 0.5, f"0.5: {too_few}"
-    found = _Cuts(violent, probability).thresholds(
-        point, np.ones((1, violent.size), int)
-    )[0]
+    found = _Cuts(violent, probability).thresholds(point, np.ones((1, violent.size), int))[0]
     if math.isnan(found):
         return 0.5, (
             f"0.5: no threshold beats chance on validation ({violent.size} videos)"
@@ -209,8 +205,7 @@ def achieved(
 
     names = rates_of(np.ones((1, violent.size), int)).keys()
     values = {
-        name: rates["false_alarm_rate" if name == "false_positive_rate" else name]
-        for name in names
+        name: rates["false_alarm_rate" if name == "false_positive_rate" else name] for name in names
     }
     intervals = {
         name: metrics.bootstrap_over_recordings(
@@ -271,9 +266,7 @@ class _Cuts:
         counts = counts[:, self._order].astype(float)
         positive = np.add.reduceat(counts * self._violent, self._starts, axis=1)
         negative = np.add.reduceat(counts * ~self._violent, self._starts, axis=1)
-        num_violent, num_normal = (
-            one.sum(axis=1, keepdims=True) for one in (positive, negative)
-        )
+        num_violent, num_normal = (one.sum(axis=1, keepdims=True) for one in (positive, negative))
         hits = num_violent - _before(positive)
         alarms = num_normal - _before(negative)
         if not self._has_last:

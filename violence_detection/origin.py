@@ -63,8 +63,7 @@ class Origin:
         source = Run.open(config.init_from)
         if source.dir == run.dir:
             raise ConfigError(
-                f"`init_from` must be another run. Received: {source.dir}, which is to be "
-                "replaced"
+                f"`init_from` must be another run. Received: {source.dir}, which is to be replaced"
             )
         _check_head(source, config)
         dataset = source.config()["dataset"]
@@ -95,9 +94,7 @@ class Origin:
                 f"one first. Received: {', '.join(trained['classes'])} ({self.run.dir})"
             )
 
-    def check_sizes(
-        self, config: TrainConfig, cache: FeatureCache, classes: list[str]
-    ) -> None:
+    def check_sizes(self, config: TrainConfig, cache: FeatureCache, classes: list[str]) -> None:
         """Whether the head that is asked for has the weights of the model.
 
         Raises:

@@ -51,8 +51,7 @@ class Outputs:
             live = [one.name for one in listed if one.is_live]
             if live:
                 raise ConfigError(
-                    "--annotate must have files, which are read a second time. Received: "
-                    f"{live[0]}"
+                    f"--annotate must have files, which are read a second time. Received: {live[0]}"
                 )
 
     @property
@@ -72,9 +71,7 @@ class Outputs:
         yield from self._annotated
 
     @staticmethod
-    def _in_folder(
-        folder: str | None, stems: list[str], ending: str = ""
-    ) -> list[Path]:
+    def _in_folder(folder: str | None, stems: list[str], ending: str = "") -> list[Path]:
         return [Path(folder, f"{stem}{ending}") for stem in stems] if folder else []
 
     def _one_each(self, name: str, ending: str, stems: list[str]) -> list[Path]:
@@ -113,9 +110,7 @@ class Outputs:
         given = {one.path.resolve() for one in self._listed if not one.is_live}
         for path in self.paths:
             if path.resolve() in given:
-                raise ConfigError(
-                    f"What is written must not replace a video. Received: {path}"
-                )
+                raise ConfigError(f"What is written must not replace a video. Received: {path}")
             if path.exists() and not path.is_file():
                 raise ConfigError(
                     f"What is written must be a file. Received: {path} (something else is there)"
@@ -209,9 +204,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _segment_of(
-    window: dict[str, float], segments: Sequence[dict[str, float]]
-) -> int | None:
+def _segment_of(window: dict[str, float], segments: Sequence[dict[str, float]]) -> int | None:
     """The number of the segment that a window lies in, from 1."""
     for number, one in enumerate(segments, start=1):
         if one["start_s"] <= window["start_s"] and window["end_s"] <= one["end_s"]:

@@ -91,9 +91,7 @@ class _Pack:
         self._cache, self._shape, self._view = cache, shape, view
         self._all = [entry for entry in cache.entries() if entry.usable]
         self._entries = self._arrays(view)
-        self.rows: Mapping[str, int] = {
-            digest: row for row, digest in enumerate(self._entries)
-        }
+        self.rows: Mapping[str, int] = {digest: row for row, digest in enumerate(self._entries)}
         self._path = self._path_of(view)
 
     def _arrays(self, view: int) -> dict[str, Entry]:
@@ -139,10 +137,7 @@ class _Pack:
         digests = list(self._entries)
 
         def is_sound(chunk: np.ndarray) -> bool:
-            return all(
-                hashlib.sha256(content[row]).hexdigest() == digests[row]
-                for row in chunk
-            )
+            return all(hashlib.sha256(content[row]).hexdigest() == digests[row] for row in chunk)
 
         with ThreadPoolExecutor() as pool:
             return all(pool.map(is_sound, np.array_split(np.unique(rows), _CHUNKS)))

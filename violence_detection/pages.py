@@ -99,8 +99,7 @@ def embedded(path: Path) -> str:
         data = base64.b64encode(path.read_bytes()).decode("ascii")
     except OSError as error:
         raise ConfigError(
-            f"`figures` must be files that can be read. Received: {path} "
-            f"({error.strerror})"
+            f"`figures` must be files that can be read. Received: {path} ({error.strerror})"
         ) from error
     return f"data:image/png;base64,{data}"
 
@@ -110,9 +109,7 @@ def embedded(path: Path) -> str:
 
 def tables(values: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
     """A title and rows for every dict in `values`; what is no dict comes first."""
-    alone = {
-        key: value for key, value in values.items() if not isinstance(value, Mapping)
-    }
+    alone = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     nested = [(key, value) for key, value in values.items() if key not in alone]
     sections = [("run", alone), *nested]
     return [(name, list(flattened(found))) for name, found in sections if found]

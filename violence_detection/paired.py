@@ -81,9 +81,7 @@ def auc_difference(
         cannot be said.
     """
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
-    auc_a, auc_b = (
-        metrics.weighted_auc(violent, one) for one in (probability_a, probability_b)
-    )
+    auc_a, auc_b = (metrics.weighted_auc(violent, one) for one in (probability_a, probability_b))
     interval = metrics.bootstrap_over_recordings(
         recording,
         lambda counts: auc_b(counts) - auc_a(counts),

@@ -57,10 +57,7 @@ def parse(spec: str) -> list[Spec]:
         ConfigError: If `spec` does not read as described above.
     """
     try:
-        return [
-            _spec_of(node)
-            for node in _summands(ast.parse(spec.strip(), mode="eval").body)
-        ]
+        return [_spec_of(node) for node in _summands(ast.parse(spec.strip(), mode="eval").body)]
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise ConfigError(
             f"A spec must read name(key=value, ...), several joined by +. Received: {spec}"
@@ -140,9 +137,7 @@ def _mismatch(value: Any, annotation: Any) -> str:
     if fits and all(rule.low <= value <= rule.high for rule in ranges):
         return ""
     words = " or ".join(
-        {type(None): "none", bool: "true or false", str: "a word"}.get(
-            kind, kind.__name__
-        )
+        {type(None): "none", bool: "true or false", str: "a word"}.get(kind, kind.__name__)
         for kind in kinds
     )
     return words + "".join(f" in [{rule.low}, {rule.high}]" for rule in ranges)
@@ -157,9 +152,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
 def _find(shelf: str, name: str) -> str:
     names = available(shelf)
     if name not in names:
-        raise ConfigError(
-            f"No part '{name}' in {shelf}/. There are: {', '.join(names)}."
-        )
+        raise ConfigError(f"No part '{name}' in {shelf}/. There are: {', '.join(names)}.")
     return name
 
 

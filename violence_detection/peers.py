@@ -103,9 +103,7 @@ class Peers:
         """
         different = hosts.differing(self.gather(facts))
         if different:
-            raise ConfigError(
-                f"All machines must train with the same. Received: {different}"
-            )
+            raise ConfigError(f"All machines must train with the same. Received: {different}")
 
     # -- meeting
 

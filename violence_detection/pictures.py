@@ -31,8 +31,7 @@ class PictureMaker:
             ConfigError: If a stream is not there, or does not take its arguments.
         """
         self.streams: list[Stream] = [
-            parts.load("streams", str(spec), frame_size=frame_size)
-            for spec in parts.parse(stream)
+            parts.load("streams", str(spec), frame_size=frame_size) for spec in parts.parse(stream)
         ]
         self.focused = any(stream.focus for stream in self.streams)
 
@@ -43,8 +42,7 @@ class PictureMaker:
     def needed(self, index: int, *, fps: float, last: int) -> Needed:
         """The frames that the pictures at `index` are made of, none after `last`."""
         return tuple(
-            stream.frames(index, fps=fps or FALLBACK_FPS, last=last)
-            for stream in self.streams
+            stream.frames(index, fps=fps or FALLBACK_FPS, last=last) for stream in self.streams
         )
 
     def prepared(

@@ -15,9 +15,7 @@ _OWN = "violence_detection"
 _UNROLLED_STEPS = 64  # of more, converters take minutes
 
 
-def classifier(
-    trained: "keras.Model", *, temperature: float, unrolled: bool
-) -> "keras.Model":
+def classifier(trained: "keras.Model", *, temperature: float, unrolled: bool) -> "keras.Model":
     """A model of the same answers that needs nothing of this program.
 
     Layers of this program are taken apart into what they call; dropout is left out; constants
@@ -108,9 +106,7 @@ def _called(layer: Any, *arguments: Any, **words: Any) -> Any:
         return _standardised(layer, arguments[0])
     if isinstance(layer, keras.Model):  # its layers keep their names to themselves
         inputs = keras.Input(layer.input_shape[1:], dtype="float32")
-        return keras.Model(inputs, taken_apart(layer, inputs), name=layer.name)(
-            *arguments
-        )
+        return keras.Model(inputs, taken_apart(layer, inputs), name=layer.name)(*arguments)
     if type(layer).__module__.startswith(_OWN):
         return layer.call(*arguments)
     if getattr(layer, "activation", None) is keras.activations.gelu:
@@ -131,9 +127,7 @@ def _standardised(layer: Any, values: Any) -> Any:
 
     scale = 1 / np.maximum(np.sqrt(np.array(layer.variance, np.float64)), 1e-7)
     shift = -np.array(layer.mean, np.float64) * scale
-    scale, shift = (
-        one.reshape(-1).astype(np.float32).tolist() for one in (scale, shift)
-    )
+    scale, shift = (one.reshape(-1).astype(np.float32).tolist() for one in (scale, shift))
     return keras.layers.Rescaling(scale, shift, name=layer.name)(values)
 
 

@@ -63,9 +63,7 @@ class PredictConfig(Config):
         "Seconds of each video that are looked at; default: all. A stream or camera needs it.",
         above=0.0,
     )
-    csv: str | None = option(
-        None, "File for a table with a row for each window.", path=True
-    )
+    csv: str | None = option(None, "File for a table with a row for each window.", path=True)
     subtitles: str | None = option(
         None,
         "Folder for subtitles of each video, as WebVTT and SRT, for players.",

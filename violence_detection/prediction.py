@@ -103,9 +103,7 @@ def _prepared(
     return run, listed, Outputs(config, listed)
 
 
-def _row(
-    name: str, answer: dict[str, Any] | VideoError, predictor: Predictor
-) -> dict[str, Any]:
+def _row(name: str, answer: dict[str, Any] | VideoError, predictor: Predictor) -> dict[str, Any]:
     if not isinstance(answer, VideoError):
         if answer["damage"]:
             log.warning(f"{name}: {answer['damage']}")

@@ -47,9 +47,7 @@ class Predictor:
         window_s, stride_s: Length of a window in seconds, and from one to the next.
     """
 
-    def __init__(
-        self, run: Run, config: PredictConfig, *, attentive: bool = False
-    ) -> None:
+    def __init__(self, run: Run, config: PredictConfig, *, attentive: bool = False) -> None:
         """
         Args:
             run: What training left.
@@ -195,9 +193,7 @@ class Predictor:
                     raise answer
                 yield answer
 
-    def _feeding(
-        self, listed: Sequence[Source]
-    ) -> contextlib.AbstractContextManager[Iterator]:
+    def _feeding(self, listed: Sequence[Source]) -> contextlib.AbstractContextManager[Iterator]:
         return footage.feeding(
             self._reading,
             listed,
@@ -209,9 +205,7 @@ class Predictor:
         self, fed: Iterable[tuple[int, Chunk | Ending | VideoError]]
     ) -> Iterator[tuple[int, dict[str, Any] | Ending | VideoError]]:
         """The windows of each video in their order, and after its last how it ended."""
-        assembly = Assembly(
-            self._extractor.encode, batch_size=self._extractor.batch_size
-        )
+        assembly = Assembly(self._extractor.encode, batch_size=self._extractor.batch_size)
         seen: list[Seen] = []
         ended: dict[int, Ending] = {}
         failed: set[int] = set()
@@ -241,9 +235,7 @@ class Predictor:
     ) -> Iterator[tuple[int, dict[str, Any] | VideoError]]:
         """The answers to windows, the mean over their views; a video whose features are no
         numbers has failed."""
-        for number in {
-            one.video for one in seen if not np.isfinite(one.features).all()
-        }:
+        for number in {one.video for one in seen if not np.isfinite(one.features).all()}:
             if number not in failed:
                 failed.add(number)
                 yield number, VideoError("its features are not finite in float16")
@@ -253,32 +245,22 @@ class Predictor:
             features = np.concatenate([one.features for one in some])
             rows = self._probabilities(features)
             rows = rows.reshape(len(some), -1, rows.shape[-1]).mean(1)
-            attention = self._attention(features).reshape(
-                len(some), len(features) // len(some), -1
-            )
+            attention = self._attention(features).reshape(len(some), len(features) // len(some), -1)
             for one, row, weights in zip(some, rows, attention.mean(1), strict=True):
                 yield one.video, self._window(one, row, weights)
 
     def _probabilities(self, clips: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float16 (N, T, D)."""
-        probability = model.probabilities(
-            self._classifier, clips, batch_size=_WINDOWS_AT_ONCE
-        )
+        probability = model.probabilities(self._classifier, clips, batch_size=_WINDOWS_AT_ONCE)
         return calibration.tempered(probability, self._temperature)
 
     def _attention(self, clips: np.ndarray) -> np.ndarray:
         """float (N, T), rows sum to 1, of float16 (N, T, D); (N, 0) where it is not asked for,
         or the head has none."""
         found = attention_of(self._classifier, clips) if self._attentive else {}
-        return (
-            np.mean(list(found.values()), axis=0)
-            if found
-            else np.empty((len(clips), 0))
-        )
+        return np.mean(list(found.values()), axis=0) if found else np.empty((len(clips), 0))
 
-    def _window(
-        self, seen: Seen, row: np.ndarray, attention: np.ndarray
-    ) -> dict[str, Any]:
+    def _window(self, seen: Seen, row: np.ndarray, attention: np.ndarray) -> dict[str, Any]:
         # Rounded now, so that windows which touch have one and the same time.
         return {
             "start_s": round(seen.window.start_s, 3),

@@ -85,9 +85,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(
-        *columns, console=Console(stderr=True), transient=True
-    ) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total, rate="")
 
         def step() -> None:

@@ -38,9 +38,7 @@ def commit() -> str:
 
 def _git(folder: Path, *words: str) -> str:
     """What git says; nothing where there is no git, or no repository."""
-    surroundings = {
-        name: value for name, value in os.environ.items() if name[:4] != "GIT_"
-    }
+    surroundings = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", *words],
@@ -64,9 +62,7 @@ def facts() -> dict[str, Any]:
     details = map(tf.config.experimental.get_device_details, gpus)
     return {
         "platform": platform.platform(),
-        "cpu": runtime.cpu_info("model name")
-        or platform.processor()
-        or platform.machine(),
+        "cpu": runtime.cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,
         "gpus": [one.get("device_name", "unknown") for one in details],
     }

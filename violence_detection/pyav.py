@@ -51,9 +51,7 @@ class PyAVDecoder:
         declared_frames: As the container says, or its duration; 0 where neither does.
     """
 
-    def __init__(
-        self, path: Path, *, codec: str, max_pixels: int, fallback_fps: float
-    ) -> None:
+    def __init__(self, path: Path, *, codec: str, max_pixels: int, fallback_fps: float) -> None:
         """
         Args:
             path: The file.
@@ -95,9 +93,7 @@ class PyAVDecoder:
         self._size = self._stream.codec_context.width, self._stream.codec_context.height
         if math.prod(self._size) > max_pixels:
             width, height = self._size
-            raise VideoError(
-                f"its frames are declared as {width}x{height}, over the limit"
-            )
+            raise VideoError(f"its frames are declared as {width}x{height}, over the limit")
         self._start = self._stream.start_time or 0
         self._time_base = float(self._stream.time_base)
         fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)

@@ -179,11 +179,7 @@ def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[di
             without = sum(not row["errors"] for row in rows)
             others = len(rows) - without - len(shown)
             rest = f"{without} of {len(rows)} without an error"
-            rest += (
-                f", {others} more with some: metrics.json lists them."
-                if others
-                else "."
-            )
+            rest += f", {others} more with some: metrics.json lists them." if others else "."
             rows = shown
         if rows or rest:
             found.append({"title": title, "rows": rows, "rest": rest})

@@ -18,9 +18,7 @@ NOTE = (
 PREDICTION_COLUMNS = "path label group condition probability predicted correct".split()
 _INTERVALS = ("accuracy_ci", "auc_ci", "difference_ci", "auc_difference_ci")
 
-Answers = Mapping[
-    str, Mapping[str, np.ndarray]
-]  # by condition, then by video: float64 (K,)
+Answers = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
 
 
 def scores(
@@ -96,17 +94,14 @@ class _Judge:
     ) -> dict[str, Any]:
         labels, groups = self._truth(entries)
         before, after = (
-            np.stack([answers[entry.path] for entry in entries])
-            for answers in (clean, given)
+            np.stack([answers[entry.path] for entry in entries]) for answers in (clean, given)
         )
         right_before, right = (self._right(labels, one) for one in (before, after))
         violent, score = labels > 0, 1 - after[:, 0]
         auc = metrics.binary_metrics(violent, score, self._threshold)["auc"]
         worse = paired.accuracy_difference(right_before, right, groups, **self._draw)
         # Two intervals over recordings alone: what exchanges runs means nothing here.
-        areas = [
-            metrics.weighted_auc(violent, one) for one in (1 - before[:, 0], score)
-        ]
+        areas = [metrics.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
         every = np.ones((1, len(entries)), int)
         less = float((areas[1](every) - areas[0](every))[0])
         return {
@@ -137,8 +132,7 @@ class _Judge:
             return {"mean_accuracy": 0.0, "mean_accuracy_ci": None, "mean_videos": 0}
         labels, groups = self._truth(entries)
         right = [
-            self._right(labels, np.stack([one[entry.path] for entry in entries]))
-            for one in given
+            self._right(labels, np.stack([one[entry.path] for entry in entries])) for one in given
         ]
         share = np.mean(right, axis=0)
         return {

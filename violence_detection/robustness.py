@@ -37,9 +37,7 @@ log = logging.getLogger(__name__)
 _ANSWERS, _RESULT = "robustness_answers.jsonl", "robustness.json"
 
 
-def robustness(
-    run_dir: str, config: RobustnessConfig, *, force: bool = False
-) -> dict[str, Any]:
+def robustness(run_dir: str, config: RobustnessConfig, *, force: bool = False) -> dict[str, Any]:
     """Answer for the videos of a split, and for altered copies of them, by the run's own way from
     file to answer.
 
@@ -81,9 +79,7 @@ def robustness(
         return _write(study, extractor, kept, failures, config)
 
 
-def plan(
-    run_dir: str, config: RobustnessConfig, *, force: bool = False
-) -> dict[str, Any]:
+def plan(run_dir: str, config: RobustnessConfig, *, force: bool = False) -> dict[str, Any]:
     """What `robustness` would do; nothing is written."""
     study = _Study(run_dir, config)
     return {
@@ -117,17 +113,13 @@ class _Study:
         self.entries = evaluation.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
         self.conditions, self.left_out = _conditions(config)
-        self.excerpts, self.failures = excerpts_of(
-            self.cache, self.entries, config.video_dir
-        )
+        self.excerpts, self.failures = excerpts_of(self.cache, self.entries, config.video_dir)
         if not self.excerpts:
             raise VideoError(
                 f"At least one video must be there. Received: {self.failures[0]['path']} "
                 f"({self.failures[0]['reason']})"
             )
-        self.identity = evaluation.identity_of(self.run, self.entries) | {
-            "seed": config.seed
-        }
+        self.identity = evaluation.identity_of(self.run, self.entries) | {"seed": config.seed}
 
     def tasks(self) -> Iterator[Task]:
         """All of them, those of a video one after the other."""
@@ -164,8 +156,7 @@ def _held(folder: Path) -> Iterator[None]:
     """Let no other process work in the folder, and leave no altered copy in it."""
     files.ensure_writable(folder)
     busy = (
-        f"Robustness must not be at work already. Received: {folder} (another process works "
-        "in it)"
+        f"Robustness must not be at work already. Received: {folder} (another process works in it)"
     )
     with locks.held(folder / ".lock", busy):
         files.sweep_temporary(folder)
@@ -291,14 +282,11 @@ def _write(
 ) -> dict[str, Any]:
     """Leave the table, the answers, the picture and the result."""
     keys = list(study.excerpts)
-    answers = {
-        name: kept.of(condition, keys) for name, condition in study.conditions.items()
-    }
+    answers = {name: kept.of(condition, keys) for name, condition in study.conditions.items()}
     if not answers[CLEAN]:
         first = failures[0]
         raise VideoError(
-            f"At least one video must be readable. Received: {first['path']} "
-            f"({first['reason']})"
+            f"At least one video must be readable. Received: {first['path']} ({first['reason']})"
         )
     scores = robust_scores.scores(
         answers,

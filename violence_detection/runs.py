@@ -154,9 +154,7 @@ class Run:
         if not configs:
             return None
         runs = [cls(path.parent.resolve()) for path in configs]
-        return max(
-            runs, key=lambda run: (not run.finished, run.config_path.stat().st_mtime_ns)
-        )
+        return max(runs, key=lambda run: (not run.finished, run.config_path.stat().st_mtime_ns))
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -167,9 +165,7 @@ class Run:
         """
         run = cls(Path(folder).resolve())
         if not run.dir.is_dir():
-            raise RunError(
-                f"RUN must be a folder that train left. Received: {folder} (not there)"
-            )
+            raise RunError(f"RUN must be a folder that train left. Received: {folder} (not there)")
         if not run.config_path.is_file():
             raise RunError(
                 f"RUN must be a folder that train left. Received: {folder} (it has no "
@@ -238,9 +234,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise RunError(
-            f"{path.name} must be readable JSON. Received: {path} ({error})"
-        ) from error
+        raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
     if not isinstance(value, dict):
         raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
     return value

@@ -67,9 +67,7 @@ class Machine:
         if self.hosts is None:
             return self.strategy.experimental_distribute_dataset(batches)
         rows = batches.element_spec[0].shape[0] * len(self.hosts) // self.replicas
-        return self.strategy.distribute_datasets_from_function(
-            lambda _: batches.rebatch(rows)
-        )
+        return self.strategy.distribute_datasets_from_function(lambda _: batches.rebatch(rows))
 
 
 def import_tensorflow() -> None:
@@ -224,9 +222,7 @@ def precision(mixed: bool, *, gpus: int | None = None) -> str:
         return "mixed_float16"
     if cpu_has_bfloat16():
         return "mixed_bfloat16"
-    log.warning(
-        "Mixed precision is off: there is no GPU, and this CPU has no bfloat16."
-    )
+    log.warning("Mixed precision is off: there is no GPU, and this CPU has no bfloat16.")
     return "float32"
 
 
@@ -276,14 +272,10 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
         rpc_layer="grpc",
     )
     handler = signal.getsignal(signal.SIGTERM)
-    log.info(
-        f"TensorFlow joins the machines; where one fails, this ends in {_JOIN_S} s."
-    )
+    log.info(f"TensorFlow joins the machines; where one fails, this ends in {_JOIN_S} s.")
     try:
         with _ending_after(_JOIN_S):
-            strategy = tf.distribute.MultiWorkerMirroredStrategy(
-                cluster_resolver=resolver
-            )
+            strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise TrainingError(
             "TensorFlow must listen to the other machines. Received: "
@@ -357,9 +349,7 @@ def _use_float16_unheard() -> None:
 
 def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
     if asked and deterministic:
-        log.warning(
-            "XLA is off: it is not deterministic, and --deterministic was asked for."
-        )
+        log.warning("XLA is off: it is not deterministic, and --deterministic was asked for.")
     elif asked and devices > 1 and not gpus:
         log.warning("XLA is off: it does not compile for several CPU replicas.")
     if not asked or deterministic or (devices > 1 and not gpus):

@@ -83,15 +83,11 @@ class TuneConfig(TrainConfig):
         low=2,
         high=100,
     )
-    timeout: float | None = option(
-        None, "Seconds after which no further trial begins.", above=0.0
-    )
+    timeout: float | None = option(None, "Seconds after which no further trial begins.", above=0.0)
     prune: bool = option(
         True, "End a trial that is worse than the median of those before it, by epoch."
     )
-    keep_runs: bool = option(
-        False, "Keep the runs of all trials in the study's folder."
-    )
+    keep_runs: bool = option(False, "Keep the runs of all trials in the study's folder.")
 
     def _check_monitor(self) -> None:
         """It judges the trials, also where it chooses no epoch."""
@@ -99,9 +95,7 @@ class TuneConfig(TrainConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not files.is_name(self.name):
-            raise ConfigError(
-                f"`name` must be the name of a folder. Received: {self.name!r}"
-            )
+            raise ConfigError(f"`name` must be the name of a folder. Received: {self.name!r}")
 
     @classmethod
     def settings(cls):
@@ -229,8 +223,7 @@ def _default(config: TuneConfig) -> dict[str, Any]:
 def _specs(config: TuneConfig, asked: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """The specs of each shelf that trials may have."""
     return {
-        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)]
-        for shelf in _SHELVES
+        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)] for shelf in _SHELVES
     }
 
 
@@ -242,9 +235,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"--space must name a readable JSON file. Received: {path} ({error})"
         ) from error
     if not isinstance(asked, dict) or not asked:
-        raise ConfigError(
-            f"--space must hold a JSON object of settings to try. Received: {path}"
-        )
+        raise ConfigError(f"--space must hold a JSON object of settings to try. Received: {path}")
     known = [one.name for one in TuneConfig.settings() if one.name not in _FIXED]
     for name, values in asked.items():
         shelf, dot, argument = name.partition(".")

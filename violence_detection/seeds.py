@@ -50,9 +50,7 @@ def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, An
         done = member.results() if member.finished else None
         learned.append(done or lesson.learn(member, its_config))
     best = min(range(config.seeds), key=lambda one: learned[one]["validation"]["loss"])
-    members = [
-        _member(run, config, config.seed + number)[0] for number in range(config.seeds)
-    ]
+    members = [_member(run, config, config.seed + number)[0] for number in range(config.seeds)]
     if config.ensemble:
         _keep_all(lesson, run, members)
     else:
@@ -108,12 +106,8 @@ def _keep_all(lesson: Lesson, run: Run, members: list[Run]) -> None:
     rows = []
     for epoch in range(longest):
         there = [history[epoch] for history in histories if len(history) > epoch]
-        values = {
-            name: [float(row[name]) for row in there if row[name]] for name in columns
-        }
-        means = {
-            name: statistics.fmean(found) for name, found in values.items() if found
-        }
+        values = {name: [float(row[name]) for row in there if row[name]] for name in columns}
+        means = {name: statistics.fmean(found) for name, found in values.items() if found}
         rows.append(means | {"epoch": epoch + 1})
     files.write_csv(run.history_path, columns, rows)
 

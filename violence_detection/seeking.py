@@ -78,9 +78,7 @@ class Timeline:
         before = max(0, index - _AHEAD[0] - _STEP_BACK)
         return int(self.keys[np.searchsorted(self.keys, before, side="right") - 1])
 
-    def _go_near(
-        self, video: Decoder, index: int
-    ) -> tuple[int, Iterator[tuple[int, float]]]:
+    def _go_near(self, video: Decoder, index: int) -> tuple[int, Iterator[tuple[int, float]]]:
         """Grab a frame at or a little before the wanted one; its number, and those after it."""
         for ahead in _AHEAD:
             video.seek(self.times_s[max(0, index - ahead)])
@@ -114,8 +112,7 @@ def _is_transport_stream(path: Path) -> bool:
     with open(path, "rb") as file:
         start = file.read(400)
     return any(
-        start[first : first + 2 * step : step] == b"GG"
-        for first, step in ((0, 188), (4, 192))
+        start[first : first + 2 * step : step] == b"GG" for first, step in ((0, 188), (4, 192))
     )
 
 
@@ -133,9 +130,7 @@ def _timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
     order = np.argsort(times_s, kind="stable")
     times_s, keys = times_s[order], np.flatnonzero(is_key[order])
     # In AVI, packets have the times of decoding; edits leave frames out at the start.
-    begins = len(first_s) and np.allclose(
-        times_s[: len(first_s)], first_s, rtol=0, atol=_SAME_S
-    )
+    begins = len(first_s) and np.allclose(times_s[: len(first_s)], first_s, rtol=0, atol=_SAME_S)
     apart = np.diff(times_s).min(initial=1) > _SAME_S
     if not (begins and apart and keys.size and keys[0] == 0):
         return None

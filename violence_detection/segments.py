@@ -38,15 +38,11 @@ def segments(
         Canny, A Computational Approach to Edge Detection, 1986 (hysteresis)
     """
     lower = threshold if lower is None else min(lower, threshold)
-    strong = [
-        one for one in _joined(windows, lower, TOUCH_S) if one["peak"] >= threshold
-    ]
+    strong = [one for one in _joined(windows, lower, TOUCH_S) if one["peak"] >= threshold]
     closed: list[dict[str, float]] = []
     for one in strong:
         _join(closed, one, close_gaps_s + TOUCH_S)
-    return [
-        one for one in closed if one["end_s"] - one["start_s"] >= min_duration_s - 1e-9
-    ]
+    return [one for one in closed if one["end_s"] - one["start_s"] >= min_duration_s - 1e-9]
 
 
 def _joined(

@@ -28,18 +28,12 @@ class Rule:
     above: float | None = None
     choices: tuple[str, ...] | None = None
     shelf: str | None = None
-    words: tuple[
-        str, ...
-    ] = ()  # that are no parts of the shelf, and mean something all the same
+    words: tuple[str, ...] = ()  # that are no parts of the shelf, and mean something all the same
     path: bool = False
     span: int | None = None  # `FIRST,LAST`, at most so many apart
-    canonical: Callable[[str], str] | None = (
-        None  # to the one way to write it, or an error
-    )
+    canonical: Callable[[str], str] | None = None  # to the one way to write it, or an error
     off: str | None = None  # what the flag that says no is called, if not --no-...
-    formerly: Any = (
-        _AS_NOW  # how it was before it could be asked for, if not the default
-    )
+    formerly: Any = _AS_NOW  # how it was before it could be asked for, if not the default
 
     def check(self, name: str, value: Any) -> Any:
         """`value`, once it is in range; a spec comes back in its canonical form, a path
@@ -53,22 +47,14 @@ class Rule:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"`{name}` must be finite. Received: {name}={value}")
         if self.above is not None and not value > self.above:
-            raise ConfigError(
-                f"`{name}` must be > {self.above}. Received: {name}={value}"
-            )
+            raise ConfigError(f"`{name}` must be > {self.above}. Received: {name}={value}")
         if self.low is not None and not value >= self.low:
-            raise ConfigError(
-                f"`{name}` must be >= {self.low}. Received: {name}={value}"
-            )
+            raise ConfigError(f"`{name}` must be >= {self.low}. Received: {name}={value}")
         if self.high is not None and not value <= self.high:
-            raise ConfigError(
-                f"`{name}` must be <= {self.high}. Received: {name}={value}"
-            )
+            raise ConfigError(f"`{name}` must be <= {self.high}. Received: {name}={value}")
         if self.choices and value not in self.choices:
             listed = ", ".join(self.choices)
-            raise ConfigError(
-                f"`{name}` must be one of {listed}. Received: {name}={value}"
-            )
+            raise ConfigError(f"`{name}` must be one of {listed}. Received: {name}={value}")
         if self.span:
             first, last = span_of(value) or (0, 0)
             if not 1 <= first < last <= first + self.span:
@@ -79,9 +65,7 @@ class Rule:
         if self.canonical:
             return self.canonical(value)
         if self.path and (not value or "\0" in value or not files.is_utf8(value)):
-            raise ConfigError(
-                f"`{name}` must be a path in UTF-8. Received: {name}={value!r}"
-            )
+            raise ConfigError(f"`{name}` must be a path in UTF-8. Received: {name}={value!r}")
         if self.path:
             return str(Path(value).absolute())
         if self.shelf and value not in self.words:
@@ -140,9 +124,7 @@ class Config:
     from a default.
     """
 
-    seed: int = option(
-        42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1
-    )
+    seed: int = option(42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1)
     given: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -155,9 +137,7 @@ class Config:
         """The settings, in the order of the class."""
         for name, field in _fields(cls).items():
             if "rule" in field.metadata:
-                yield Setting(
-                    name, _plain_type(field.type), field.default, field.metadata["rule"]
-                )
+                yield Setting(name, _plain_type(field.type), field.default, field.metadata["rule"])
 
     @classmethod
     def recorded(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,9 +161,7 @@ class Config:
 
     def as_dict(self) -> dict[str, Any]:
         """Every setting, ready for JSON."""
-        return {
-            setting.name: getattr(self, setting.name) for setting in self.settings()
-        }
+        return {setting.name: getattr(self, setting.name) for setting in self.settings()}
 
 
 def _fields(config: type) -> dict[str, dataclasses.Field]:
@@ -193,9 +171,7 @@ def _fields(config: type) -> dict[str, dataclasses.Field]:
 def _plain_type(annotation: Any) -> type:
     """`int | None` -> int."""
     if isinstance(annotation, types.UnionType):
-        return next(
-            kind for kind in typing.get_args(annotation) if kind is not type(None)
-        )
+        return next(kind for kind in typing.get_args(annotation) if kind is not type(None))
     return annotation
 
 
@@ -222,9 +198,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"--config must name a readable JSON file. Received: {file} ({error})"
         ) from error
     if not isinstance(values, dict):
-        raise ConfigError(
-            f"--config must hold a JSON object. Received: a {type(values).__name__}"
-        )
+        raise ConfigError(f"--config must hold a JSON object. Received: a {type(values).__name__}")
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 

@@ -36,9 +36,7 @@ class Shard(NamedTuple):
         """
         match = _SPEC.fullmatch(spec)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
-            raise ConfigError(
-                f"`shard` must be I/N with 1 <= I <= N. Received: shard={spec}"
-            )
+            raise ConfigError(f"`shard` must be I/N with 1 <= I <= N. Received: shard={spec}")
         return cls(int(match[1]), int(match[2]))
 
     def __str__(self) -> str:
@@ -112,9 +110,7 @@ def _acquire(lock: FileLock, folder: Path) -> None:
 def _locks(folder: Path) -> list[tuple[str, FileLock]]:
     """The names and locks of the shards that have ever worked in a folder."""
     found = sorted(folder.glob(".shard-*.lock"))
-    return [
-        (path.name[len(".shard-") : -len(".lock")], FileLock(path)) for path in found
-    ]
+    return [(path.name[len(".shard-") : -len(".lock")], FileLock(path)) for path in found]
 
 
 def _is_free(lock: FileLock) -> bool:

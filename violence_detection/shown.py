@@ -40,11 +40,7 @@ def frames_of(
     """
     count, height, width = shape
     with opened(path) as video:
-        inside = [
-            index
-            for index, time_s in video
-            if start_s is None or start_s <= time_s < end_s
-        ]
+        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
     if not inside:
         raise VideoError("no frame of it can be decoded")
     wanted = [inside[place] for place in sample_indices(len(inside), count)]
@@ -112,6 +108,4 @@ def input_of(
     count = pictures
     if needs_all_frames(make):
         count = max(1, round(window_s * rate))
-    return FrameInput(
-        frames=count, height=size[0], width=size[1], fps=rate, pictures=pictures
-    )
+    return FrameInput(frames=count, height=size[0], width=size[1], fps=rate, pictures=pictures)

@@ -98,9 +98,7 @@ def _listed(words: Iterable[str], stdin: TextIO) -> Iterator[Source]:
             yield from _listed((line for line in lines if line not in ("", "-")), stdin)
         elif Path(word).is_dir():
             yield from _of_folder(word)
-        elif (
-            _PATTERN & set(word) and not os.path.lexists(word) and not _URL.match(word)
-        ):
+        elif _PATTERN & set(word) and not os.path.lexists(word) and not _URL.match(word):
             yield from _of_pattern(word)
         else:
             yield of(word)

@@ -25,9 +25,7 @@ class _Parts:
     """Videos of each class in each split so far, and how many are wanted."""
 
     wanted: Mapping[str, Mapping[str, float]]
-    have: dict[str, Counter] = field(
-        default_factory=lambda: {name: Counter() for name in SPLITS}
-    )
+    have: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in SPLITS})
 
     def cost(self) -> float:
         """Squared distance to what is wanted; a class that a split lacks costs most."""
@@ -86,11 +84,7 @@ def assign(
         leads = {group: split for group, split in leads.items() if split in fractions}
     movable = {video.key for video in loose}
     placed = {video.key: video.split for video in videos if video.key not in movable}
-    follow = {
-        v.group: placed[v.key]
-        for v in videos
-        if v.key in placed and _may_lead(v, loose)
-    }
+    follow = {v.group: placed[v.key] for v in videos if v.key in placed and _may_lead(v, loose)}
     for group, sides in _kept_sides(loose, kept).items():
         follow.setdefault(group, sides.most_common(1)[0][0])
     follow = {**leads, **follow}
@@ -217,9 +211,7 @@ def _draw(
         order = sorted(recordings)
         random.Random(seed * 1000 + attempt).shuffle(order)
         order.sort(key=lambda group: -sum(recordings[group].values()))
-        state = _Parts(
-            wanted, {split: Counter(counts) for split, counts in have.items()}
-        )
+        state = _Parts(wanted, {split: Counter(counts) for split, counts in have.items()})
         placed = {group: _place(state, recordings[group]) for group in order}
         if best is None or state.cost() < best[0]:
             best = state.cost(), placed

@@ -214,16 +214,12 @@ def _places(
     return places, f"cached: {lacking}" if lacking else "frames"
 
 
-def _given(
-    run: Run, entries: list[Entry], places: list[Place], config: ExportConfig
-) -> FrameInput:
+def _given(run: Run, entries: list[Entry], places: list[Place], config: ExportConfig) -> FrameInput:
     space = FeatureSpace.of(run.config()["feature_space"])
     size = (config.height, config.width)
     if not config.height:
         size = shown.usual_size(_sizes(_some(places, _MEASURED)))
-    reader = ClipReader(
-        stream=space.stream, frames=space.frames, frame_size=space.frame_size
-    )
+    reader = ClipReader(stream=space.stream, frames=space.frames, frame_size=space.frame_size)
     return shown.input_of(
         reader.make,
         entries,

@@ -79,9 +79,7 @@ class Judge:
         score = 1 - calibration.tempered(answers, self._run.temperature)[:, 0]
         columns = clips.labels > 0, score, clips.groups
         if self._point.kind != PER_HOUR:
-            return operating.choose(
-                self._config.operating_point, *columns, **self._draw
-            )
+            return operating.choose(self._config.operating_point, *columns, **self._draw)
         return self._by_footage(footage, columns)
 
     def _by_footage(self, footage: Footage, columns: tuple) -> dict[str, Any]:

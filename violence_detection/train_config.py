@@ -16,18 +16,14 @@ class TrainConfig(FeatureConfig):
         None, "Folder of videos; what is missing is extracted first.", path=True
     )
     features: str | None = option(None, "Folder that extract-features left.", path=True)
-    normal_class: str | None = option(
-        None, "Name of the class in which nothing happens."
-    )
+    normal_class: str | None = option(None, "Name of the class in which nothing happens.")
     workers: str | None = option(
         None,
         "Machines that train together, `host:port,host:port,...`, the chief first; default: "
         "those of TF_CONFIG, or of a SLURM step. Or a number: stage one's videos decoded at the "
         "same time.",
     )
-    rank: int | None = option(
-        None, "Which of --workers this machine is; 0 is the chief.", low=0
-    )
+    rank: int | None = option(None, "Which of --workers this machine is; 0 is the chief.", low=0)
     extract_batch_size: int = same_as(
         ExtractConfig,
         "batch_size",
@@ -58,13 +54,10 @@ class TrainConfig(FeatureConfig):
     )
     ensemble: bool = option(
         False,
-        "With --seeds: keep all members as one model, which gives the mean of their "
-        "probabilities.",
+        "With --seeds: keep all members as one model, which gives the mean of their probabilities.",
     )
     epochs: int = option(60, "Passes over the training videos.", low=1, high=100_000)
-    batch_size: int = option(
-        32, "Videos in a step, over all devices.", low=1, high=65_536
-    )
+    batch_size: int = option(32, "Videos in a step, over all devices.", low=1, high=65_536)
     gradient_accumulation: int = option(
         1,
         "Work each step's videos through in so many pieces and add up their gradients: the same "
@@ -84,9 +77,7 @@ class TrainConfig(FeatureConfig):
         "one_cycle, three tenths.",
         low=0.0,
     )
-    weight_decay: float = option(
-        0.01, "AdamW's decay, not on biases and norms.", low=0.0, high=1.0
-    )
+    weight_decay: float = option(0.01, "AdamW's decay, not on biases and norms.", low=0.0, high=1.0)
     clip_norm: float = option(
         1.0, "Largest global norm of the gradients; 0 does not clip.", low=0.0
     )
@@ -112,9 +103,7 @@ class TrainConfig(FeatureConfig):
         high=1.0,
     )
     head: str = option("bilstm_attention", "Classifier on the features.", shelf="heads")
-    loss: str = option(
-        "focal(alpha=auto, gamma=2.0)", "Loss on the logits.", shelf="losses"
-    )
+    loss: str = option("focal(alpha=auto, gamma=2.0)", "Loss on the logits.", shelf="losses")
     use_focal_loss: bool | None = option(
         None, "Short for --loss focal; --no-use-focal-loss for crossentropy."
     )
@@ -145,9 +134,7 @@ class TrainConfig(FeatureConfig):
         shelf="augmentations",
         words=("none",),
     )
-    mixed_precision: bool = option(
-        False, "Train in float16 (GPU) or bfloat16 (a CPU that has it)."
-    )
+    mixed_precision: bool = option(False, "Train in float16 (GPU) or bfloat16 (a CPU that has it).")
     xla: bool = option(False, "Compile the forward and backward pass with XLA.")
     virtual_devices: int | None = option(
         None,
@@ -232,8 +219,7 @@ class TrainConfig(FeatureConfig):
             raise ConfigError("`ensemble` must come with seeds >= 2. Received: seeds=1")
         if self.seed + self.seeds > 2**31:
             raise ConfigError(
-                "`seed` + `seeds` must be <= 2147483648. Received: "
-                f"{self.seed} + {self.seeds}"
+                f"`seed` + `seeds` must be <= 2147483648. Received: {self.seed} + {self.seeds}"
             )
 
     def _check_monitor(self) -> None:
@@ -304,12 +290,8 @@ class TrainConfig(FeatureConfig):
         """Put what the shorthand says into `loss`, which alone counts from here on."""
         if parts.parse(self.loss)[0].name != wanted:
             if "loss" in self.given:
-                flag = (
-                    "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
-                )
-                raise ConfigError(
-                    f"{flag} and --loss must agree. Received: --loss {self.loss}"
-                )
+                flag = "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
+                raise ConfigError(f"{flag} and --loss must agree. Received: --loss {self.loss}")
             object.__setattr__(self, "loss", wanted)
         object.__setattr__(self, "use_focal_loss", None)
         object.__setattr__(self, "given", self.given - {"use_focal_loss"} | {"loss"})

@@ -80,9 +80,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
             operating.check_support(
                 config.operating_point, validation.labels > 0, validation.groups
             )
-            lesson = Lesson(
-                machine, cache, entries, classes, clips, failures, origin, peers
-            )
+            lesson = Lesson(machine, cache, entries, classes, clips, failures, origin, peers)
             lesson.check_same()
 
             # -- the epochs, and what came of them
@@ -132,15 +130,9 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         held = [entry for entry in entries if entry.split == "validation"]
         violent = [entry.label != planned["classes"][0] for entry in held]
         check_monitor(config.monitor, violent)
-        operating.check_support(
-            config.operating_point, violent, [entry.group for entry in held]
-        )
+        operating.check_support(config.operating_point, violent, [entry.group for entry in held])
         planned["videos"] = dict(counts)
-        settings = {
-            name: settings[name]
-            for name in settings
-            if name not in _idle_settings(config)
-        }
+        settings = {name: settings[name] for name in settings if name not in _idle_settings(config)}
     return planned | {"settings": settings}
 
 
@@ -195,9 +187,7 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
     augmentation."""
     classes = 2
     if config.dataset_path is not None:
-        folder = videos.read_folder(
-            Path(config.dataset_path), group_pattern=config.group_pattern
-        )
+        folder = videos.read_folder(Path(config.dataset_path), group_pattern=config.group_pattern)
         normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
     check_parts(config, classes)
@@ -211,9 +201,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
-    parts.check_arguments(
-        "heads", config.head, known=("examples", "outputs", "recurrence")
-    )
+    parts.check_arguments("heads", config.head, known=("examples", "outputs", "recurrence"))
     parts.load(
         "losses",
         config.loss,
@@ -239,9 +227,7 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
         cache = FeatureCache.open(config.features)
         failed = [entry for entry in cache.entries() if not entry.usable]
         if failed:
-            log.warning(
-                f"Not trained on, because not read: {counted(len(failed), 'video')}."
-            )
+            log.warning(f"Not trained on, because not read: {counted(len(failed), 'video')}.")
         return cache, []
     from violence_detection import features
 
@@ -251,10 +237,7 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
 
 def extract_config(config: TrainConfig) -> ExtractConfig:
     """The settings of the extraction that `train --dataset-path` starts."""
-    shared = {
-        setting.name: getattr(config, setting.name)
-        for setting in FeatureConfig.settings()
-    }
+    shared = {setting.name: getattr(config, setting.name) for setting in FeatureConfig.settings()}
     return ExtractConfig(
         **shared | {"workers": config.decoders},
         batch_size=config.extract_batch_size,

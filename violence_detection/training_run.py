@@ -28,9 +28,7 @@ STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | 
 # These draw a split for one run where the features are there already.
 OWN_SPLIT = frozenset(kept_splits.SETTINGS)
 # What may differ between the machines of a training: who they are, and where they find it.
-_FREE_ON_RANK = frozenset(
-    "workers rank features checkpoint_dir cache_dir weights".split()
-)
+_FREE_ON_RANK = frozenset("workers rank features checkpoint_dir cache_dir weights".split())
 # What may differ between a run and the command that resumes it: names, places, and what
 # the digests of the features and videos stand for.
 _FREE_ON_RESUME = frozenset(
@@ -68,9 +66,7 @@ def choose(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
                 "(it is there)"
             )
         if not run.config_path.is_file():
-            raise ConfigError(
-                f"--force replaces runs only. Received: {run.dir} (it is none)"
-            )
+            raise ConfigError(f"--force replaces runs only. Received: {run.dir} (it is none)")
     _check_sources(config)
     return run, config
 
@@ -125,9 +121,7 @@ def _check_sources(config: TrainConfig) -> None:
     if config.features is None:
         return
     if "cache_dir" in config.given:
-        log.warning(
-            "--cache-dir has no effect: --features says where the features are."
-        )
+        log.warning("--cache-dir has no effect: --features says where the features are.")
     for name in sorted(stage_one(config) & config.given - {"cache_dir"} - OWN_SPLIT):
         raise ConfigError(
             f"`{name}` must go with --dataset-path: the features of --features are made "
@@ -156,9 +150,7 @@ def machines(config: TrainConfig) -> Hosts | None:
             "Received: --dataset-path"
         )
     if config.run is None:
-        raise ConfigError(
-            f"A training {several} must have --run, the same on all. Received: none"
-        )
+        raise ConfigError(f"A training {several} must have --run, the same on all. Received: none")
     if config.virtual_devices:
         raise ConfigError(
             f"A training {several} must have no --virtual-devices: they are to try several "
@@ -238,8 +230,7 @@ def has_own_split(config: TrainConfig) -> bool:
 def with_splits(entries: list[Entry], splits: Mapping[str, str]) -> list[Entry]:
     """The entries, those in `splits` (by path) with the split that they have there."""
     return [
-        dataclasses.replace(entry, split=splits.get(entry.path, entry.split))
-        for entry in entries
+        dataclasses.replace(entry, split=splits.get(entry.path, entry.split)) for entry in entries
     ]
 
 

@@ -21,12 +21,8 @@ _DIGEST_BYTES = 32
 def save(folder: Path, variables: list[np.ndarray], facts: dict[str, Any]) -> None:
     """Keep variables and facts (JSON); the state before this one is kept beside it."""
     content = io.BytesIO()
-    arrays = {
-        f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)
-    }
-    np.savez(
-        content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays
-    )
+    arrays = {f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)}
+    np.savez(content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
     current, previous = _paths(folder)
     if current.is_file():
         os.replace(current, previous)

@@ -139,10 +139,7 @@ class TrainingStep:
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             self.optimizer.learning_rate.assign(rates[number])
             result = self._learn(next(batches))
-            results = {
-                name: array.write(number, result[name])
-                for name, array in results.items()
-            }
+            results = {name: array.write(number, result[name]) for name, array in results.items()}
         return {name: array.stack() for name, array in results.items()}
 
     def _learn(self, batch):
@@ -152,9 +149,7 @@ class TrainingStep:
             gradients, norm = self._gradients_uphill(batch, gradients, norm)
             finite &= tf.math.is_finite(norm)
         if self.clip_norm:
-            gradients, _ = tf.clip_by_global_norm(
-                gradients, self.clip_norm, use_norm=norm
-            )
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
         # Outside of the replicas, apply() does not reduce a second time.
         tf.cond(finite, lambda: self._applied(gradients), lambda: tf.constant(False))
         if self._scaled:
@@ -225,9 +220,7 @@ class TrainingStep:
             for one in (features, targets, weights)
         ]
         loss = tf.zeros(())
-        gradients = [
-            tf.zeros(variable.shape) for variable in self.classifier.trainable_variables
-        ]
+        gradients = [tf.zeros(variable.shape) for variable in self.classifier.trainable_variables]
         for piece in tf.range(self.pieces):
             # Together they would take the memory of the whole share.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     import optuna
 
 
-def suggest(
-    trial: "optuna.Trial", space: Space, base: dict[str, Any]
-) -> dict[str, Any]:
+def suggest(trial: "optuna.Trial", space: Space, base: dict[str, Any]) -> dict[str, Any]:
     """What a trial chooses; an argument that its head or loss does not take, it does not.
 
     Args:
@@ -82,9 +80,7 @@ class Judges:
         videos: How many there are in all, test videos not counted.
     """
 
-    def __init__(
-        self, config: TuneConfig, machine: Machine | None, folder: Path
-    ) -> None:
+    def __init__(self, config: TuneConfig, machine: Machine | None, folder: Path) -> None:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
         self._origin = Origin.of(config, Run(folder))
@@ -108,9 +104,7 @@ class Judges:
         self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
         self._longest = _most_epochs(config, self.space)
         self.videos = len(known)
-        rows = [
-            (one.path, one.label, one.group, one.split, one.digest) for one in known
-        ]
+        rows = [(one.path, one.label, one.group, one.split, one.digest) for one in known]
         self.identity = {
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
@@ -202,6 +196,4 @@ class Judges:
             self._classes,
             views=any(map(batching.reads_views, augments)),
         )
-        return Lesson(
-            self._machine, self._cache, entries, self._classes, clips, [], self._origin
-        )
+        return Lesson(self._machine, self._cache, entries, self._classes, clips, [], self._origin)

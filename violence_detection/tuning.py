@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONFIG, _LOCK = "tune_config.json", ".lock"
-_FREE_ON_RESUME = frozenset(
-    "resume name checkpoint_dir features trials timeout keep_runs".split()
-)
+_FREE_ON_RESUME = frozenset("resume name checkpoint_dir features trials timeout keep_runs".split())
 # Before these epochs, and these trials, nothing is pruned: both say little yet.
 _WARMUP_EPOCHS, _FIRST_TRIALS = 5, 5
 _COLUMNS = ("number", "state", "value", "seconds", "reason")
@@ -260,9 +258,7 @@ def _counts(study: "optuna.Study") -> dict[str, int]:
     return counts | {"done": sum(counts.values())}
 
 
-def _record(
-    folder: Path, study: "optuna.Study", config: TuneConfig, space: Space
-) -> None:
+def _record(folder: Path, study: "optuna.Study", config: TuneConfig, space: Space) -> None:
     """Write trials.csv and best.json anew."""
     rows = [
         {

@@ -12,9 +12,7 @@ def format_duration(duration_s: float) -> str:
     """`75` -> `1:15`, `3675` -> `1:01:15`."""
     minutes, seconds = divmod(int(round(duration_s)), 60)
     hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-    )
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def counted(count: int, noun: str) -> str:

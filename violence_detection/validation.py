@@ -18,9 +18,7 @@ class Validation:
         losses: The same of the loss, float32 (N,).
     """
 
-    def __init__(
-        self, clips: Clips, *, classes: list[str], loss: keras.losses.Loss
-    ) -> None:
+    def __init__(self, clips: Clips, *, classes: list[str], loss: keras.losses.Loss) -> None:
         """
         Args:
             clips: N videos.
@@ -40,9 +38,7 @@ class Validation:
         """
         probability = model.probabilities(classifier, self.clips.features)
         if not np.isfinite(probability).all():
-            raise TrainingError(
-                "Predictions must be finite. Received: NaN on validation"
-            )
+            raise TrainingError("Predictions must be finite. Received: NaN on validation")
         logits = np.log(np.clip(probability, 1e-12, 1))
         if len(self.classes) == 2:
             logits = logits[:, 1:] - logits[:, :1]

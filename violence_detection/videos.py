@@ -94,9 +94,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     """
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing there"
-        raise ConfigError(
-            f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})"
-        )
+        raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
     if not files.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
     found, notes = walk(root)
@@ -123,9 +121,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
     passed: Counter[str] = Counter()
     seen: set[str] = set()
     unlisted: list[str] = []
-    walked = os.walk(
-        root, followlinks=True, onerror=lambda error: unlisted.append(error.filename)
-    )
+    walked = os.walk(root, followlinks=True, onerror=lambda error: unlisted.append(error.filename))
     for folder, subfolders, names in walked:
         real = os.path.realpath(folder)
         if real in seen:  # a link that leads back up
@@ -183,29 +179,22 @@ def read_table(table: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _from_table(
-    table: Path, found: Sequence[str]
-) -> tuple[list[Video], int, list[str]]:
+def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], int, list[str]]:
     """The videos, how many of them have no recording named, and notes."""
     rows = read_table(table)
     # A part of a longer file has a recording: the file.
     ungrouped = sum(
-        not (row.get("group", "").strip() or row.get("start_s", "").strip())
-        for _, row in rows
+        not (row.get("group", "").strip() or row.get("start_s", "").strip()) for _, row in rows
     )
     videos = [row_to_video(row, number, table) for number, row in rows]
     _check_unique(videos, table)
     notes = []
     outside = set(found) - {video.path for video in videos}
     if outside:
-        notes.append(
-            f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}."
-        )
+        notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
     unknown = set(rows[0][1]) - set(COLUMNS) - set(JUDGED_COLUMNS)
     if unknown:
-        notes.append(
-            f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}."
-        )
+        notes.append(f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}.")
     return videos, ungrouped, notes
 
 
@@ -222,9 +211,7 @@ def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     """
 
     def fail(must: str, came: str) -> DatasetError:
-        return DatasetError(
-            f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}"
-        )
+        return DatasetError(f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}")
 
     path = row.get("path", "").strip()
     plain = PurePosixPath(path)
@@ -238,15 +225,9 @@ def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     split = row.get("split", "").strip()
     if split and split.lower() not in _SPLIT_NAMES:
         raise fail("split must be train, validation or test", split)
-    start_s, end_s = (
-        _seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s")
-    )
-    if (start_s is None) != (end_s is None) or (
-        start_s is not None and not start_s < end_s
-    ):
-        raise fail(
-            "start_s and end_s must both be there, start first", f"{start_s}, {end_s}"
-        )
+    start_s, end_s = (_seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s"))
+    if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
+        raise fail("start_s and end_s must both be there, start first", f"{start_s}, {end_s}")
     group = row.get("group", "").strip() or plain.as_posix()
     split = _SPLIT_NAMES.get(split.lower(), "")
     return Video(plain.as_posix(), label, group, split, start_s, end_s)
@@ -300,9 +281,7 @@ def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[s
     videos = [_located(path, depth) for path in inside if path.count("/") > depth]
     notes = []
     if len(videos) < len(found):
-        notes.append(
-            f"Left out, in no class folder: {len(found) - len(videos)} videos."
-        )
+        notes.append(f"Left out, in no class folder: {len(found) - len(videos)} videos.")
     if not videos:
         raise DatasetError(
             f"Splits must hold class folders. Received: {root} ({len(found)} videos, none in one)"
@@ -343,12 +322,9 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int
     names = named_by(pattern, [video.path for video in videos])
     pairs = list(zip(videos, names, strict=True))
     alone = sum(
-        not name and video.group == video.path and video.start_s is None
-        for video, name in pairs
+        not name and video.group == video.path and video.start_s is None for video, name in pairs
     )
-    return [
-        dataclasses.replace(video, group=name or video.group) for video, name in pairs
-    ], alone
+    return [dataclasses.replace(video, group=name or video.group) for video, name in pairs], alone
 
 
 def _check_classes(folder: VideoFolder) -> None:

@@ -151,9 +151,7 @@ class WindowReader:
 class _Section:
     """A part of a video without a gap. Frames are counted, and times are, from its start."""
 
-    def __init__(
-        self, made: Pictures, plan: WindowPlan, *, fps: float, start_s: float
-    ) -> None:
+    def __init__(self, made: Pictures, plan: WindowPlan, *, fps: float, start_s: float) -> None:
         self._made, self._make, self._plan = made, made.make, plan
         self._fps, self._start_s = fps if fps <= _FASTEST_FPS else 0.0, start_s
         self._count, self._at_s = 0, 0.0
@@ -266,9 +264,7 @@ class _Section:
 
     def _last(self) -> Window:
         """The one that ends where the section does; it is shorter where the section is."""
-        return self._made_of(
-            max(0.0, self._duration_s - self._plan.window_s), self._duration_s
-        )
+        return self._made_of(max(0.0, self._duration_s - self._plan.window_s), self._duration_s)
 
     def _made_of(self, start_s: float, end_s: float) -> Window:
         count = self._plan.count

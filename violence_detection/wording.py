@@ -23,10 +23,7 @@ def failure_lines(
     failures: list[dict[str, str]], most: int = 20, whole: str = "manifest.csv"
 ) -> list[str]:
     """The first of them, and where the whole list is."""
-    lines = [
-        f"failed      {failure['path']}: {failure['reason']}"
-        for failure in failures[:most]
-    ]
+    lines = [f"failed      {failure['path']}: {failure['reason']}" for failure in failures[:most]]
     if len(failures) > most:
         lines.append(f"failed      and {len(failures) - most} more, all in {whole}")
     return lines
@@ -48,8 +45,7 @@ def threshold_lines(result: dict[str, Any]) -> list[str]:
         "f1": "F1",
     }
     told = [
-        f"{word} {point['achieved'][name]:.1%}"
-        + _over_recordings(point["achieved_ci"][name])
+        f"{word} {point['achieved'][name]:.1%}" + _over_recordings(point["achieved_ci"][name])
         for name, word in shown.items()
     ]
     return [first, f"            on {point['from']}: {', '.join(told)}"]

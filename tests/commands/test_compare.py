@@ -23,9 +23,7 @@ RESULT = {
     "auc_p": 0.9,
     "auc_exchange_p": 0.8,
     "undefined": [],
-    "agreement": dict.fromkeys(
-        ("both_right", "only_a_right", "only_b_right", "both_wrong"), 24
-    ),
+    "agreement": dict.fromkeys(("both_right", "only_a_right", "only_b_right", "both_wrong"), 24),
     "mcnemar_p": 2.4e-5,
     "cohens_g": 0.1,
     "cohens_g_ci": [0.0, 0.2],

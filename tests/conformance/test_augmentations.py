@@ -156,9 +156,7 @@ def test_each_frame_that_is_seen_is_one_of_the_clip(name):
 
 def test_reversed_twice_is_as_it_was():
     assert_same(change("reverse(p=1)", change("reverse(p=1)", drawn())), drawn())
-    np.testing.assert_array_equal(
-        frames_seen("reverse(p=1)", count=1), [range(8, -1, -1)]
-    )
+    np.testing.assert_array_equal(frames_seen("reverse(p=1)", count=1), [range(8, -1, -1)])
 
 
 def test_jitter_keeps_the_order_and_moves_the_ends_as_far_as_asked():
@@ -294,8 +292,7 @@ def test_a_view_is_that_of_the_clip():
     shift = change("views(p=1)", batch).features - batch.features
     assert set(np.round(shift.mean((1, 2)))) == {-100, 100}
     expected = [
-        VIEWS[int(one < 0)][row]
-        for one, row in zip(shift[:, 0, 0], batch.rows, strict=True)
+        VIEWS[int(one < 0)][row] for one, row in zip(shift[:, 0, 0], batch.rows, strict=True)
     ]
     np.testing.assert_array_equal(batch.features + shift, expected)
 

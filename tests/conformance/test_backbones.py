@@ -95,9 +95,7 @@ def built(name: str) -> tuple[keras.Model, str]:
 
 def pictures_of(size: int, count: int = 3, seed: int = 0) -> np.ndarray:
     """Smooth noise, as scenes are: float32 (count, size, size, 3) of whole numbers."""
-    coarse = (
-        np.random.default_rng(seed).uniform(0, 255, (count, 8, 8, 3)).astype("float32")
-    )
+    coarse = np.random.default_rng(seed).uniform(0, 255, (count, 8, 8, 3)).astype("float32")
     smooth = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
     return np.round(np.array(smooth))
 
@@ -156,9 +154,7 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network = parts.module("backbones", each).build(
-        frame_size=size_of(each), weights=None
-    )
+    network = parts.module("backbones", each).build(frame_size=size_of(each), weights=None)
     pictures = pictures_of(size_of(each))
     plain = plain_copy(each, network)
     expected = np.array(plain(PLAIN[each][1](pictures), training=False))
@@ -199,9 +195,7 @@ def test_random_weights_are_made_by_the_seed(each):
     again, same = drawn(each)
     _, other = drawn(each, seed=2)
     assert digest == same != other
-    np.testing.assert_allclose(
-        np.array(again(pictures, training=False)), features, atol=1e-3
-    )
+    np.testing.assert_allclose(np.array(again(pictures, training=False)), features, atol=1e-3)
 
 
 def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
@@ -230,9 +224,7 @@ def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def mobilenet_file(tmp_path_factory) -> Path:
-    return inner_weights(
-        "mobilenet", drawn("mobilenet")[0], tmp_path_factory.mktemp("weights")
-    )
+    return inner_weights("mobilenet", drawn("mobilenet")[0], tmp_path_factory.mktemp("weights"))
 
 
 def message_of(name: str, weights: object) -> str:
@@ -249,12 +241,7 @@ def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_p
         wrong = inner_weights("mobilenetv2", drawn("mobilenetv2")[0], tmp_path)
     start = f"--weights must be a file of {PLAIN[each][0].__name__.lower()}"
     told = message_of(each, wrong)
-    assert (
-        told.lower()
-        .replace("_", "")
-        .replace("-", "")
-        .startswith(start.replace("-", ""))
-    )
+    assert told.lower().replace("_", "").replace("-", "").startswith(start.replace("-", ""))
     assert f"Received: {wrong} (" in told
 
 
@@ -262,9 +249,7 @@ def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_p
 @pytest.mark.parametrize(("file_of", "into"), [("vgg16", "vgg19"), ("vgg19", "vgg16")])
 def test_near_relatives_are_told_apart(file_of, into, tmp_path):
     path = inner_weights(file_of, drawn(file_of)[0], tmp_path)
-    assert message_of(into, path).startswith(
-        f"--weights must be a file of {into}. Received: "
-    )
+    assert message_of(into, path).startswith(f"--weights must be a file of {into}. Received: ")
 
 
 @pytest.mark.slow
@@ -298,9 +283,7 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path):
 def test_a_text_file_is_no_weights_file(tmp_path):
     for name in ("a.txt", "a.h5", "a.weights.h5"):
         (tmp_path / name).write_text("imagenet")
-        assert f"Received: {tmp_path / name} (" in message_of(
-            "mobilenet", tmp_path / name
-        )
+        assert f"Received: {tmp_path / name} (" in message_of("mobilenet", tmp_path / name)
 
 
 # -- ImageNet, from a stand-in for the place that Keras downloads from
@@ -367,9 +350,7 @@ def test_a_downloaded_file_given_as_a_path_is_imagenet(name, stand_in, tmp_path)
     pictures = pictures_of(size_of(name))
     expected = np.array(imagenet(pictures, training=False))
     features = np.array(from_file(pictures, training=False))
-    np.testing.assert_allclose(
-        features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max()
-    )
+    np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 @pytest.mark.slow
@@ -398,9 +379,7 @@ def test_without_a_network_the_way_out_is_said(monkeypatch, tmp_path):
 real = pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="needs ../shared")
 REAL_FILES = {
     "mobilenet": SHARED / "weights" / "mobilenet_v1_1.0_224_imagenet_notop.weights.h5",
-    "mobilenetv2": SHARED
-    / "weights"
-    / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5",
+    "mobilenetv2": SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5",
 }
 
 

@@ -22,11 +22,7 @@ SIZE = 64
 
 @pytest.fixture(autouse=True)
 def _only_what_is_installed(request):
-    name = (
-        request.node.callspec.params.get("name")
-        if hasattr(request.node, "callspec")
-        else None
-    )
+    name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
     if name and parts.module("engines", name).missing():
         pytest.skip(f"needs {parts.module('engines', name).missing()}")
 
@@ -52,9 +48,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def build(name: str, backbone, *, kept=None, precision="float32"):
-    return parts.load(
-        "engines", name, backbone=backbone, precision=precision, kept=kept
-    )
+    return parts.load("engines", name, backbone=backbone, precision=precision, kept=kept)
 
 
 @each_engine
@@ -80,9 +74,7 @@ def test_each_picture_is_seen_alone_and_results_stay_what_they_are(name, backbon
 
 @pytest.mark.slow
 @each_engine
-def test_what_is_kept_gives_the_same_features_and_damage_is_mended(
-    name, backbone, rng, tmp_path
-):
+def test_what_is_kept_gives_the_same_features_and_damage_is_mended(name, backbone, rng, tmp_path):
     shown = pictures(rng, 2)
     first = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")(shown)
     written = sorted(path for path in tmp_path.rglob("*") if path.is_file())
@@ -117,9 +109,7 @@ def test_a_signal_is_handled_after_engines_came_and_went(name, backbone, rng):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="needs ../shared")
-@pytest.mark.parametrize(
-    ("precision", "least"), [("float32", 0.999), ("mixed_bfloat16", 0.99)]
-)
+@pytest.mark.parametrize(("precision", "least"), [("float32", 0.999), ("mixed_bfloat16", 0.99)])
 @each_engine
 def test_engines_agree_on_real_weights(name, rng, precision, least):
     if precision != "float32" and not runtime.cpu_has_bfloat16():
@@ -176,9 +166,7 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
         ("openvino", "vgg19", 1, "mixed_bfloat16"),
     ],
 )
-def test_mixed_precision_is_off_where_it_is_slower(
-    monkeypatch, engine, backbone, gpus, got
-):
+def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, got):
     monkeypatch.setattr(runtime, "_count_gpus", lambda: gpus)
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
     assert runtime.engine_precision(engine, True, backbone=backbone) == got
@@ -191,9 +179,7 @@ def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplo
     if parts.module("engines", "openvino").missing():
         pytest.skip("needs the extra `openvino`")
     space = FeatureExtractor.build(**asked, engine="openvino").space
-    monkeypatch.setattr(
-        parts.module("engines", "openvino"), "missing", lambda: "the extra"
-    )
+    monkeypatch.setattr(parts.module("engines", "openvino"), "missing", lambda: "the extra")
     again = FeatureExtractor.of_space(space, weights="random", batch_size=2, seed=1)
     assert (again.space.engine, again.space.precision) == ("tensorflow", "float32")
 

@@ -94,9 +94,7 @@ def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
     assert part.TOLERANCES["float32"].difference <= 1e-3
 
 
-@pytest.mark.parametrize(
-    "name", [one for one in FORMATS if one not in ("keras", "saved_model")]
-)
+@pytest.mark.parametrize("name", [one for one in FORMATS if one not in ("keras", "saved_model")])
 def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
     from violence_detection.formats import _format
 
@@ -155,9 +153,7 @@ def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_floa
 
     operations, weights = tflite._operations(tflite._converted(drawn_network()))
     assert weights == 36 * 4 + 36 * 16 + 9 * 16 + 16 * 16 + 16
-    named = {
-        re.search(r"backbone_\d|projection|logits", one.name): one for one in operations
-    }
+    named = {re.search(r"backbone_\d|projection|logits", one.name): one for one in operations}
     named = {found[0]: one for found, one in named.items() if found and one.weights}
     assert {name: (one.weights, one.products) for name, one in named.items()} == {
         "backbone_1": (36 * 4, 36 * 4 * 36),
@@ -196,9 +192,7 @@ def test_what_eight_bits_move_all_answers_by_is_taken_back():
     model = keras.Model(given, {PROBABILITY: plain})
     moved = tflite._shifted(model, np.float32([0.0, 0.75]))
     logit = np.float32([[-3.0], [0.0], [2.0]])
-    np.testing.assert_allclose(
-        moved(logit)[PROBABILITY], tf.sigmoid(logit + 0.75), atol=1e-6
-    )
+    np.testing.assert_allclose(moved(logit)[PROBABILITY], tf.sigmoid(logit + 0.75), atol=1e-6)
 
 
 # -- the portable model itself
@@ -230,13 +224,8 @@ def test_an_ensemble_answers_the_mean_of_its_members():
     from violence_detection.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
-    made = portable.classifier(
-        _ensemble.build(members), temperature=1.0, unrolled=False
-    )
-    each = [
-        model.logits_to_probabilities(np.array(member(clips)))[:, 1:]
-        for member in members
-    ]
+    made = portable.classifier(_ensemble.build(members), temperature=1.0, unrolled=False)
+    each = [model.logits_to_probabilities(np.array(member(clips)))[:, 1:] for member in members]
     np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)
 
 

@@ -37,9 +37,7 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with runtime.dtype_policy(policy):
-        built = parts.load(
-            "heads", head, examples=examples, outputs=outputs, recurrence=recurrence
-        )
+        built = parts.load("heads", head, examples=examples, outputs=outputs, recurrence=recurrence)
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
     return built, examples.astype(np.float32)
@@ -106,9 +104,7 @@ def test_a_head_standardises_by_its_examples(head):
     built, clips = build(head)
     scaled = parts.load("heads", head, examples=8 * clips, outputs=1, recurrence="loop")
     trained = [one.path for one in built.trainable_variables]
-    for one, other in zip(
-        scaled.trainable_variables, built.trainable_variables, strict=True
-    ):
+    for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
         one.assign(other.value)
     assert trained
     np.testing.assert_allclose(scaled(8 * clips), built(clips), atol=1e-3)
@@ -129,9 +125,7 @@ def test_a_feature_that_never_varies_is_not_blown_up(head):
 def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
     built, clips = build(head, policy=policy)
     traced = tf.function(lambda clips: built(clips, training=True))
-    graph = traced.get_concrete_function(
-        tf.TensorSpec(clips.shape)
-    ).graph.as_graph_def()
+    graph = traced.get_concrete_function(tf.TensorSpec(clips.shape)).graph.as_graph_def()
     nodes = [*graph.node, *(one for f in graph.library.function for one in f.node_def)]
     taken = [node.attr["T"].type for node in nodes if node.op == "Softmax"]
     assert (len(taken) > 0) == (head in SEQUENCE_HEADS)
@@ -236,9 +230,7 @@ def test_convolutions_reach_as_far_as_their_dilations_add_up(layers, reach):
     np.testing.assert_array_equal(differs, np.abs(np.arange(33) - 16) <= reach)
 
 
-@pytest.mark.parametrize(
-    ("head", "before"), [("transformer", "positions"), ("tcn", "projection")]
-)
+@pytest.mark.parametrize(("head", "before"), [("transformer", "positions"), ("tcn", "projection")])
 def test_blocks_of_zeros_pass_on_what_they_are_given(head, before):
     built, clips = build(f"{head}(layers=2)")
     for weight in built.trainable_variables:
@@ -276,9 +268,7 @@ def attention(clips, units=4):
     keras.utils.set_random_seed(1)
     layer = AttentionPooling(units)
     layer.build(clips.shape)
-    layer.set_weights(
-        [np.random.default_rng(2).normal(size=w.shape) for w in layer.get_weights()]
-    )
+    layer.set_weights([np.random.default_rng(2).normal(size=w.shape) for w in layer.get_weights()])
     return layer
 
 
@@ -312,11 +302,7 @@ def test_attention_does_not_depend_on_the_order_of_the_steps(clips):
 @pytest.mark.parametrize("frames", [1, 2, 9])
 @pytest.mark.parametrize("scale", [0.01, 1, 100])
 def test_weights_sum_to_one_and_the_mean_stays_within_the_steps(frames, scale):
-    drawn = (
-        np.random.default_rng(frames)
-        .normal(0, scale, (2, frames, 3))
-        .astype(np.float32)
-    )
+    drawn = np.random.default_rng(frames).normal(0, scale, (2, frames, 3)).astype(np.float32)
     pooled, weights = attention(drawn)(drawn, return_weights=True)
     np.testing.assert_allclose(np.sum(weights, axis=1), 1, rtol=1e-5)
     slack = 1e-4 * scale

@@ -21,9 +21,7 @@ LABELS, CLASSES, SMOOTHING = st.integers(0, 1), st.integers(2, 5), st.floats(0, 
 
 
 def build(spec, *, smoothing=0.0, shares=(0.5, 0.5)):
-    return parts.load(
-        "losses", spec, label_smoothing=smoothing, class_shares=list(shares)
-    )
+    return parts.load("losses", spec, label_smoothing=smoothing, class_shares=list(shares))
 
 
 def value(loss, goals, logits) -> np.ndarray:
@@ -33,9 +31,7 @@ def value(loss, goals, logits) -> np.ndarray:
 def drawn(classes, count=8):
     """One-hot labels and logits of several classes, (N, K)."""
     rng = np.random.default_rng(classes)
-    return np.eye(classes)[rng.integers(0, classes, count)], rng.normal(
-        0, 3, (count, classes)
-    )
+    return np.eye(classes)[rng.integers(0, classes, count)], rng.normal(0, 3, (count, classes))
 
 
 def log_softmax(logits) -> np.ndarray:
@@ -76,9 +72,7 @@ def test_focal_loss_is_its_formula_in_float64(gamma, classes):
     loss = build(f"focal(gamma={gamma}, alpha=auto)", smoothing=0.1, shares=shares)
     alpha = (1 - shares) / (classes - 1)
     expected = focal_in_numpy(goals, logits, gamma=gamma, alpha=alpha, smoothing=0.1)
-    np.testing.assert_allclose(
-        value(loss, goals, logits), expected, rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(value(loss, goals, logits), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_smoothed_label_costs_a_share_of_the_other_class():
@@ -137,8 +131,7 @@ def test_keras_agrees_on_cross_entropy_of_several_classes():
 def test_a_larger_gamma_never_costs_more(gamma):
     goals, logits = drawn(2, count=50)
     smaller, larger = (
-        value(build(f"focal(gamma={one}, alpha=none)"), goals, logits)
-        for one in (gamma, 2 * gamma)
+        value(build(f"focal(gamma={one}, alpha=none)"), goals, logits) for one in (gamma, 2 * gamma)
     )
     assert (larger <= smaller + 1e-7).all()
 
@@ -196,9 +189,7 @@ def test_the_gradient_is_the_slope(spec):
         1e-2,
     )
     goals = [[1], [0], [1]]
-    slope = (value(loss, goals, logits + step) - value(loss, goals, logits - step)) / (
-        2 * step
-    )
+    slope = (value(loss, goals, logits + step) - value(loss, goals, logits - step)) / (2 * step)
     np.testing.assert_allclose(gradient(loss, goals, logits)[:, 0], slope, atol=2e-3)
 
 
@@ -212,18 +203,12 @@ def test_a_negative_gamma_is_refused():
         build("focal(gamma=-1)")
 
 
-@pytest.mark.parametrize(
-    ("alpha", "shares"), [("2", (0.5, 0.5)), ("0.3", (0.4, 0.3, 0.3))]
-)
+@pytest.mark.parametrize(("alpha", "shares"), [("2", (0.5, 0.5)), ("0.3", (0.4, 0.3, 0.3))])
 def test_alpha_must_be_a_share_of_two_classes(alpha, shares):
-    with pytest.raises(
-        ConfigError, match=f"alpha={alpha}.* with {len(shares)} classes"
-    ):
+    with pytest.raises(ConfigError, match=f"alpha={alpha}.* with {len(shares)} classes"):
         build(f"focal(alpha={alpha})", shares=shares)
 
 
 def test_an_unknown_loss_names_those_that_are_there():
-    with pytest.raises(
-        ConfigError, match="No part 'focl' in losses/. There are: crossentropy, "
-    ):
+    with pytest.raises(ConfigError, match="No part 'focl' in losses/. There are: crossentropy, "):
         build("focl")

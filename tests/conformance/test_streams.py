@@ -125,8 +125,6 @@ def test_motion_looks_67_ms_back_and_ahead_a_frame_at_least(fps, frames):
     assert motion().frames(10, fps=fps, last=99) == frames
 
 
-@pytest.mark.parametrize(
-    ("index", "frames"), [(0, (0, 0, 2)), (1, (0, 1, 3)), (9, (7, 9, 9))]
-)
+@pytest.mark.parametrize(("index", "frames"), [(0, (0, 0, 2)), (1, (0, 1, 3)), (9, (7, 9, 9))])
 def test_motion_stops_at_the_ends_of_the_video(index, frames):
     assert motion().frames(index, fps=30, last=9) == frames

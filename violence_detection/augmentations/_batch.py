@@ -36,9 +36,7 @@ def take_frames(batch: Batch, frames: np.ndarray) -> Batch:
     return batch._replace(features=batch.features[clip, frames])
 
 
-def mix(
-    batch: Batch, features: np.ndarray, partner: np.ndarray, share: np.ndarray
-) -> Batch:
+def mix(batch: Batch, features: np.ndarray, partner: np.ndarray, share: np.ndarray) -> Batch:
     """The batch with mixed features, and targets and weights in the same proportion.
 
     Args:

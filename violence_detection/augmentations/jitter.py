@@ -35,9 +35,7 @@ def build(
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count, length = batch.features.shape[:2]
         reach = min(frames, (length - 1) / 2)
-        moves = (
-            rng.uniform(-reach, reach, (2, count, 1)) * chosen(batch, p, rng)[:, None]
-        )
+        moves = rng.uniform(-reach, reach, (2, count, 1)) * chosen(batch, p, rng)[:, None]
         first, last = moves[0], length - 1 + moves[1]
         times = first + (last - first) * np.linspace(0, 1, length)
         return take_frames(batch, np.rint(times.clip(0, length - 1)).astype(np.int64))

@@ -41,11 +41,7 @@ def build_encoder(
             f"`frame_size` must be 224 for a layer behind the pooling. Received: {frame_size}"
         )
     shape = (frame_size, frame_size, 3)
-    top = (
-        {"include_top": False, "pooling": "avg"}
-        if layer == "pool"
-        else {"include_top": True}
-    )
+    top = {"include_top": False, "pooling": "avg"} if layer == "pool" else {"include_top": True}
     try:
         network = application(weights=None, input_shape=shape, **top)
     except ValueError as error:
@@ -88,17 +84,13 @@ def calibrate(model: keras.Model, *, seed: int) -> keras.Model:
     return keras.Model(model.input, shifted(model.output))
 
 
-def _with_imagenet(
-    application: Callable[..., keras.Model], shape: tuple, top: dict
-) -> keras.Model:
+def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: dict) -> keras.Model:
     name = application.__name__
     try:
         with warnings.catch_warnings():  # MobileNet's, that they were trained at 224
             warnings.simplefilter("ignore")
             return application(weights="imagenet", input_shape=shape, **top)
-    except (
-        Exception
-    ) as error:  # whatever the download raises: no network, a refused host
+    except Exception as error:  # whatever the download raises: no network, a refused host
         raise WeightsError(
             f"The ImageNet weights of {name} must be downloadable once, or given as a file. "
             f"Received: {_brief(error).rstrip('.')}. Fetch them where there is a network with "
@@ -117,9 +109,7 @@ def _load(network: keras.Model, path: Path) -> None:
     kernels = [variable for variable in network.variables if len(variable.shape) >= 2]
     drawn = [np.array(kernel) for kernel in kernels]
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # hundreds of lines on files of older versions of Keras;
+        with warnings.catch_warnings():  # hundreds of lines on files of older versions of Keras;
             warnings.simplefilter("ignore")  # what they fear is checked below
             network.load_weights(path)
     except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
@@ -128,15 +118,11 @@ def _load(network: keras.Model, path: Path) -> None:
         if np.array_equal(np.array(kernel), before):
             raise _does_not_fit(network, path, f"it has nothing for {kernel.path}")
     if not all(np.isfinite(np.array(variable)).all() for variable in network.variables):
-        raise WeightsError(
-            f"Weights must be finite. Received: {path} (it holds NaN or infinity)"
-        )
+        raise WeightsError(f"Weights must be finite. Received: {path} (it holds NaN or infinity)")
 
 
 def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError:
-    return WeightsError(
-        f"--weights must be a file of {network.name}. Received: {path} ({reason})"
-    )
+    return WeightsError(f"--weights must be a file of {network.name}. Received: {path} ({reason})")
 
 
 def _brief(error: Exception) -> str:

@@ -40,8 +40,7 @@ def check(settings: config.CheckConfig, shared: Shared, video_dir: str) -> None:
         lines += _listed(kind, [f"{r['path']}: {r['reason']}" for r in result[kind]])
     lines += _listed("same bytes", [", ".join(paths) for paths in result["duplicates"]])
     alike = [
-        f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)"
-        for pair in result["near_duplicates"]
+        f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)" for pair in result["near_duplicates"]
     ]
     lines += _listed("look alike", alike)
     lines += _listed("leak", result["leaks"])

@@ -25,9 +25,7 @@ from violence_detection.units import counted
 @click.argument("run_a", type=PATH)
 @click.argument("run_b", type=PATH)
 @options_of(config.CompareConfig)
-def compare(
-    settings: config.CompareConfig, shared: Shared, run_a: str, run_b: str
-) -> None:
+def compare(settings: config.CompareConfig, shared: Shared, run_a: str, run_b: str) -> None:
     """Say which of two runs is better on the same videos, and whether these can show it.
 
     They may be of different features of one dataset. Either is evaluated first where it has not
@@ -122,9 +120,7 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
 
 
 def _verdict_lines(result: dict[str, Any]) -> list[str]:
-    shown_by = counted(
-        result["recordings"], "recording" if result["grouped"] else "video"
-    )
+    shown_by = counted(result["recordings"], "recording" if result["grouped"] else "video")
     if not result["clean"]:
         unknown = "not to be said: these videos are not new to both"
     else:

@@ -25,9 +25,7 @@ from violence_detection.fold_config import CrossDatasetConfig
 )
 @click.argument("features", nargs=-1, required=True, type=PATH, metavar="FEATURES...")
 @options_of(CrossDatasetConfig)
-def cross_dataset(
-    settings: CrossDatasetConfig, shared: Shared, features: tuple[str, ...]
-) -> None:
+def cross_dataset(settings: CrossDatasetConfig, shared: Shared, features: tuple[str, ...]) -> None:
     """Train on each of several datasets, and judge each training on all of them.
 
     FEATURES are folders that extract-features left, of two datasets or more, in one feature space.
@@ -73,10 +71,7 @@ def _matrix(
     cells: dict[tuple[str, str], dict[str, Any]],
 ) -> list[str]:
     title = {"accuracy": "accuracy", "auc": "AUC"}[what]
-    rows = [
-        [one, *(_cell(cells[one, other], what, form) for other in names)]
-        for one in names
-    ]
+    rows = [[one, *(_cell(cells[one, other], what, form) for other in names)] for one in names]
     return [
         f"{title:11s} of trainings on (down), judged on (across)",
         *wording.aligned([["", *names], *rows]),

@@ -36,9 +36,7 @@ def cross_validate(settings: CrossValidateConfig, shared: Shared) -> None:
             result = cross_validation.plan(settings, force=shared.force)
         else:
             result = cross_validation.cross_validate(settings, force=shared.force)
-    finish(
-        result, shared, _plan_lines(result) if shared.dry_run else result_lines(result)
-    )
+    finish(result, shared, _plan_lines(result) if shared.dry_run else result_lines(result))
 
 
 def _plan_lines(planned: dict[str, Any]) -> list[str]:
@@ -56,8 +54,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     protocols = [result, *([result["random"]] if "random" in result else [])]
     lines = [
         f"folder      {result['cross_validation']}",
-        f"videos      {result['videos']} of "
-        f"{units.counted(result['recordings'], 'recording')}",
+        f"videos      {result['videos']} of {units.counted(result['recordings'], 'recording')}",
     ]
     for one in protocols:
         rows = [row for row in result["by_fold"] if row["grouped"] == one["grouped"]]
@@ -113,11 +110,7 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     """Model and baselines, the answers of all folds pooled, with intervals over recordings;
     grouped and random folds side by side."""
     kinds = [_kind(one) for one in protocols]
-    heads = [
-        head
-        for kind in kinds
-        for head in (f"{kind} accuracy", "95%", f"{kind} AUC", "95%")
-    ]
+    heads = [head for kind in kinds for head in (f"{kind} accuracy", "95%", f"{kind} AUC", "95%")]
     rows = [
         [name, *(cell for one in protocols for cell in _cells(one["pooled"][name]))]
         for name in protocols[0]["pooled"]

@@ -13,9 +13,7 @@ from violence_detection.door import (
 )
 
 
-@click.command(
-    cls=Command, epilog=example("violence-detection demo --output demo_output")
-)
+@click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
 @options_of(config.DemoConfig)
 def demo(settings: config.DemoConfig, shared: Shared) -> None:
     """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""

@@ -78,19 +78,14 @@ def _alarm_lines(result: dict[str, Any]) -> list[str]:
     footage = result.get("normal_footage")
     if not footage:
         return []
-    by_alarm, by_video = (
-        footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos")
-    )
+    by_alarm, by_video = (footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos"))
     over_videos = f", {wording.span(by_video, '.3g')} over videos" if by_video else ""
     return [
         f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
         f"{wording.span(by_alarm, '.3g')} over alarms{over_videos}): "
         f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
         f"{counted(footage['videos'], 'video')}",
-        *[
-            f"not read    {row['path']}: {row['reason']}"
-            for row in footage["unreadable"]
-        ],
+        *[f"not read    {row['path']}: {row['reason']}" for row in footage["unreadable"]],
     ]
 
 
@@ -112,9 +107,7 @@ def _auc(result: dict[str, Any]) -> str:
 def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
     return [
         f"truly {name}: "
-        + ", ".join(
-            f"{n} called {called}" for n, called in zip(row, classes, strict=True)
-        )
+        + ", ".join(f"{n} called {called}" for n, called in zip(row, classes, strict=True))
         for name, row in zip(classes, counts, strict=True)
     ]
 
@@ -122,8 +115,7 @@ def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
 def _baseline_lines(result: dict[str, Any]) -> list[str]:
     """Trivial answers to the same videos, and those that come too close."""
     told = ", ".join(
-        f"{name} {scores['accuracy']:.1%}"
-        for name, scores in result["baselines"].items()
+        f"{name} {scores['accuracy']:.1%}" for name, scores in result["baselines"].items()
     )
     return [
         *([f"beside      {told}"] if told else []),

@@ -60,9 +60,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
     ]
     if "cost" in result:
         lines.append(f"cost        {_cost(result['cost'])}")
-    lines += [
-        f"not read    {one['path']}: {one['reason']}" for one in result["unreadable"]
-    ]
+    lines += [f"not read    {one['path']}: {one['reason']}" for one in result["unreadable"]]
     return lines
 
 

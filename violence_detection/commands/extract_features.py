@@ -26,15 +26,11 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
     "VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv "
     "(path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in "
     f"{_VIDEO_FILES}; hidden and other files are ignored.",
-    epilog=example(
-        "violence-detection extract-features my_videos --backbone mobilenetv2"
-    ),
+    epilog=example("violence-detection extract-features my_videos --backbone mobilenetv2"),
 )
 @click.argument("video_dir", type=PATH)
 @options_of(config.ExtractConfig)
-def extract_features(
-    settings: config.ExtractConfig, shared: Shared, video_dir: str
-) -> None:
+def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: str) -> None:
     with working():
         from violence_detection.features import extract, plan
 

@@ -28,9 +28,7 @@ from violence_detection.door import (
 @click.argument("video", type=ANY_PATH)
 @click.argument("label")
 @options_of(config.LabelConfig)
-def label(
-    settings: config.LabelConfig, shared: Shared, run: str, video: str, label: str
-) -> None:
+def label(settings: config.LabelConfig, shared: Shared, run: str, video: str, label: str) -> None:
     """Write a label that a person gives into the dataset's videos.csv, with who and when.
 
     VIDEO is a video of the dataset, by its path or as the report names it, or any other, which is
@@ -57,9 +55,7 @@ def label_lines(result: dict[str, Any]) -> list[str]:
         f"table       {result['videos_csv']}" + (" (new)" if result["created"] else ""),
     ]
     for row in result["overlaps"]:
-        lines.append(
-            f"warning     {row} shares a part with it: the two contradict each other"
-        )
+        lines.append(f"warning     {row} shares a part with it: the two contradict each other")
     if result["dry_run"]:
         return [*lines, "nothing is written (--dry-run)"]
     return [*lines, "next        extract-features, then train: both use it"]

@@ -46,8 +46,7 @@ def predict(
     if not any(row["windows"] for row in rows):
         raise VideoError(
             f"At least one video must be readable. Received: {failed[0]['path']} "
-            f"({failed[0]['error']})"
-            + (f" and {len(failed) - 1} more" if failed[1:] else "")
+            f"({failed[0]['error']})" + (f" and {len(failed) - 1} more" if failed[1:] else "")
         )
     finish(result, shared, _lines(result), failed=len(failed))
 

@@ -58,9 +58,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"note        {result['note']}",
         *[f"left out    {line}" for line in result["left_out"]],
         *_trust_lines(result),
-        *wording.failure_lines(
-            _by_condition(result["failures"]), whole="robustness.json"
-        ),
+        *wording.failure_lines(_by_condition(result["failures"]), whole="robustness.json"),
         f"table       {result['table']}",
         f"picture     {result['picture']}",
     ]
@@ -89,14 +87,11 @@ def _trust_lines(result: dict[str, Any]) -> list[str]:
     if result["split"] == "validation":
         return ["trust       epoch and threshold were chosen on these videos"]
     if not result["grouped"]:
-        return [
-            "trust       recordings are not all known: the intervals may be too narrow"
-        ]
+        return ["trust       recordings are not all known: the intervals may be too narrow"]
     return []
 
 
 def _by_condition(failures: list[dict[str, str]]) -> list[dict[str, str]]:
     return [
-        {"path": f"{row['path']} ({row['condition']})", "reason": row["reason"]}
-        for row in failures
+        {"path": f"{row['path']} ({row['condition']})", "reason": row["reason"]} for row in failures
     ]

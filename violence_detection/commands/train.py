@@ -17,9 +17,7 @@ from violence_detection.door import (
 
 @click.command(
     cls=Command,
-    epilog=example(
-        "violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"
-    ),
+    epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
 @options_of(config.TrainConfig)
 def train(settings: config.TrainConfig, shared: Shared) -> None:
@@ -38,11 +36,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         *_member_lines(result),
         f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
         f"{result['videos_per_s']:.0f} videos/s{_of_whom(result)}",
-        *[
-            _score_line(split, result[split])
-            for split in ("validation", "test")
-            if result[split]
-        ],
+        *[_score_line(split, result[split]) for split in ("validation", "test") if result[split]],
         *wording.threshold_lines(result),
         *_guard_lines(result),
         *wording.failure_lines(result["failures"]),
@@ -67,9 +61,7 @@ def _member_lines(result: dict[str, Any]) -> list[str]:
         return []
     lines = [f"kept        {result['kept']['reason']}"]
     if not result["kept"]["ensemble"]:
-        lines = [
-            f"kept        seed {result['kept']['seeds'][0]}: {result['kept']['reason']}"
-        ]
+        lines = [f"kept        seed {result['kept']['seeds'][0]}: {result['kept']['reason']}"]
     for split, scores in result["over_seeds"].items():
         if scores:
             accuracy, auc = scores["accuracy"], scores["auc"]

@@ -38,8 +38,7 @@ def tune(settings: search.TuneConfig, shared: Shared) -> None:
         f"trials      {result['trials']}: {result['completed']} completed, "
         f"{result['pruned']} pruned, {result['failed']} failed; "
         f"{units.format_duration(result['seconds'])}",
-        f"best        {result['monitor']} {result['best_value']:.4f}, trial "
-        f"{result['best_trial']}",
+        f"best        {result['monitor']} {result['best_value']:.4f}, trial {result['best_trial']}",
         *wording.table(result["best_settings"], "            "),
         f"note        {result['note']}",
         f"next        violence-detection train --features {result['features']} --config "

@@ -44,9 +44,7 @@ def build(
             f"`codec` of corruptions/compress must be h264 or mpeg4. Received: codec={codec}"
         )
     if install := missing():
-        raise ConfigError(
-            f"corruptions/compress must have PyAV ({install}). Received: none"
-        )
+        raise ConfigError(f"corruptions/compress must have PyAV ({install}). Received: none")
 
     def encode(path: Path, fps: float, size: tuple[int, int]) -> Writer:
         rate = math.ceil(bits_per_pixel * size[0] * size[1] * fps)

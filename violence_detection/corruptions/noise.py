@@ -21,9 +21,7 @@ def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
         def noisy(frame: np.ndarray) -> np.ndarray:
             grain = rng.standard_normal(frame.shape, np.float32)
             grain *= np.float32(255 * sigma)
-            return cv2.add(
-                frame, grain, dtype=cv2.CV_8U
-            )  # rounds, and ends at 0 and 255
+            return cv2.add(frame, grain, dtype=cv2.CV_8U)  # rounds, and ends at 0 and 255
 
         return shot._replace(frames=map(noisy, shot.frames))
 

@@ -62,9 +62,7 @@ def build(
     return encode
 
 
-def _compiled(
-    backbone: keras.Model, precision: str, kept: Path | None, shape: tuple[int, ...]
-):
+def _compiled(backbone: keras.Model, precision: str, kept: Path | None, shape: tuple[int, ...]):
     import openvino
 
     core = _core()

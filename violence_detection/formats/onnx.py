@@ -63,14 +63,10 @@ def load(path: Path, threads: int = 1) -> _format.Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        path, options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     given = session.get_inputs()[0].name
     names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(
-        zip(names, session.run(names, {given: inputs}), strict=True)
-    )
+    return lambda inputs: dict(zip(names, session.run(names, {given: inputs}), strict=True))
 
 
 def _fill_constants(graph: "onnx.GraphProto", function: Callable) -> None:
@@ -88,9 +84,7 @@ def _fill_constants(graph: "onnx.GraphProto", function: Callable) -> None:
 
 def _name_outputs(graph: "onnx.GraphProto", names: Sequence[str]) -> None:
     """Give the outputs, which are called Identity, the names that they should have."""
-    renamed = {
-        output.name: name for output, name in zip(graph.output, names, strict=True)
-    }
+    renamed = {output.name: name for output, name in zip(graph.output, names, strict=True)}
     for output in graph.output:
         output.name = renamed[output.name]
     for node in graph.node:

@@ -59,8 +59,7 @@ def write(
     if precision != "float32":
         rounded = {"float16": _in_float16, "int8": _in_int8}[precision]
         shift = np.mean(
-            _log_odds(content, examples)
-            - _log_odds(rounded(content, examples), examples),
+            _log_odds(content, examples) - _log_odds(rounded(content, examples), examples),
             axis=0,
         )
         content = rounded(_converted(_shifted(model, shift)), examples)
@@ -86,9 +85,7 @@ def _converted(model: "keras.Model") -> bytes:
     import tensorflow as tf
 
     given = model.input
-    one = keras.Input(
-        batch_shape=(1, *given.shape[1:]), dtype=given.dtype, name=given.name
-    )
+    one = keras.Input(batch_shape=(1, *given.shape[1:]), dtype=given.dtype, name=given.name)
     with tempfile.TemporaryDirectory() as folder:
         # A SavedModel of fixed shape: other ways give NaN, or need operations that only
         # TensorFlow itself has.
@@ -166,8 +163,7 @@ def _in_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
     large = [
         one
         for one in operations
-        if one.kind != "DEPTHWISE_CONV_2D"
-        and one.weights >= max(1, _LARGE_SHARE * weights)
+        if one.kind != "DEPTHWISE_CONV_2D" and one.weights >= max(1, _LARGE_SHARE * weights)
     ]
     with _quietly():
         made = _quantizer(
@@ -295,8 +291,5 @@ def _shifted(model: "keras.Model", shift: np.ndarray) -> "keras.Model":
         }
     else:
         violent = answers[_format.PROBABILITY] * float(factors[1])
-        shifted = {
-            _format.PROBABILITY: violent
-            / (violent + (1 - answers[_format.PROBABILITY]))
-        }
+        shifted = {_format.PROBABILITY: violent / (violent + (1 - answers[_format.PROBABILITY]))}
     return keras.Model(model.input, shifted, name=model.name)

@@ -44,6 +44,4 @@ def build(members: Sequence[keras.Model]) -> keras.Model:
         keras.Model(member.input, member.output, name=f"member_{number}")(features)
         for number, member in enumerate(members, start=1)
     ]
-    return keras.Model(
-        features, MeanProbability(name="mean_probability")(answers), name="ensemble"
-    )
+    return keras.Model(features, MeanProbability(name="mean_probability")(answers), name="ensemble")

@@ -35,9 +35,7 @@ class AttentionPooling(keras.layers.Layer):
         self.hidden = keras.layers.Dense(
             units, activation="tanh", dtype=self.dtype_policy, name="hidden"
         )
-        self.score = keras.layers.Dense(
-            1, use_bias=False, dtype="float32", name="score"
-        )
+        self.score = keras.layers.Dense(1, use_bias=False, dtype="float32", name="score")
 
     def build(self, input_shape) -> None:
         self.hidden.build(input_shape)
@@ -95,9 +93,7 @@ class TemporalStatistics(keras.layers.Layer):
     def call(self, inputs):
         inputs = ops.cast(inputs, "float32")
         mean = ops.mean(inputs, axis=1)
-        deviation = ops.sqrt(
-            ops.mean(ops.square(inputs - mean[:, None]), axis=1) + 1e-12
-        )
+        deviation = ops.sqrt(ops.mean(ops.square(inputs - mean[:, None]), axis=1) + 1e-12)
         pooled = [mean, deviation]
         for _ in range(2 if self.second_difference else 1):
             few = inputs.shape[1] < 2
@@ -140,9 +136,7 @@ def statistics_of(clips: np.ndarray) -> np.ndarray:
     return np.concatenate(list(_in_blocks(clips, TemporalStatistics(dtype="float32"))))
 
 
-def _in_blocks(
-    clips: np.ndarray, layer: keras.layers.Layer | None
-) -> Iterator[np.ndarray]:
+def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[np.ndarray]:
     """Clips, or what a layer makes of them, some at a time: in float32 all of them would take
     hundreds of megabytes, of which TensorFlow would keep its part for good."""
     for start in range(0, len(clips), _CLIPS):
@@ -153,9 +147,7 @@ def _in_blocks(
 def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
     """The last layer of a head, in float32."""
     # Zeros: the first answers are 50%, whatever the seed.
-    return keras.layers.Dense(
-        outputs, dtype="float32", kernel_initializer="zeros", name=name
-    )
+    return keras.layers.Dense(outputs, dtype="float32", kernel_initializer="zeros", name=name)
 
 
 def standardise(

@@ -53,23 +53,15 @@ def build(
         difference = TemporalChange(dtype="float32", name="change")
         changes = difference(features)
         changes = standardise(examples, "standardise_change", of=difference)(changes)
-        hidden = keras.layers.Concatenate(dtype="float32", name="both")(
-            [hidden, changes]
-        )
-    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(
-        hidden
-    )
-    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(
-        hidden
-    )
+        hidden = keras.layers.Concatenate(dtype="float32", name="both")([hidden, changes])
+    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(hidden)
+    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(hidden)
     hidden = read(hidden)
     pooled = AttentionPooling(attention, name="attention")(hidden)
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
     answer = logits(outputs)(pooled)
     if statistics:
-        pool = TemporalStatistics(
-            second_difference=True, dtype="float32", name="statistics"
-        )
+        pool = TemporalStatistics(second_difference=True, dtype="float32", name="statistics")
         pooled = pool(features)
         pooled = standardise(examples, "standardise_statistics", of=pool)(pooled)
         pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)

@@ -35,12 +35,8 @@ def build(
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
     hidden = standardise(examples, "standardise")(features)
-    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(
-        hidden
-    )
-    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(
-        hidden
-    )
+    hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(hidden)
+    hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(hidden)
     pooled = keras.layers.GlobalAveragePooling1D(dtype="float32", name="mean")(hidden)
     pooled = keras.layers.Dropout(dropout, name="dropout_mean")(pooled)
     pooled = keras.layers.Dense(units, activation="gelu", name="hidden")(pooled)

@@ -84,11 +84,7 @@ def build(
         others = len(class_shares) - 1
         weights = [(1 - share) / others for share in class_shares]
     elif alpha is not None:
-        if (
-            not isinstance(alpha, (int, float))
-            or not 0 <= alpha <= 1
-            or len(class_shares) != 2
-        ):
+        if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1 or len(class_shares) != 2:
             raise ConfigError(
                 "`alpha` of focal must be auto, none or, with two classes, in [0, 1]. "
                 f"Received: alpha={alpha} with {len(class_shares)} classes"
