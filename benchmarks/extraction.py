@@ -29,8 +29,8 @@ import machine
 import numpy as np
 
 from violence_detection import features, files, parts, runtime, videos
-from violence_detection.config import ExtractConfig
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import ClipReader
 from violence_detection.videos import Video
 

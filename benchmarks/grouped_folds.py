@@ -30,9 +30,9 @@ from violence_detection import (
     training,
 )
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 FOLDS = 5
 METHODS = ("linear", "last epoch", "chosen epoch")

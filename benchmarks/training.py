@@ -190,9 +190,9 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     import drawn_cache
 
     from violence_detection import dataset, runtime, training
-    from violence_detection.config import TrainConfig
     from violence_detection.epochs import Trainer
     from violence_detection.runs import Run
+    from violence_detection.train_config import TrainConfig
 
     machine = runtime.start(
         seed=1,

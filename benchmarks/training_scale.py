@@ -104,7 +104,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
     """One epoch, as the command trains."""
     logging.disable(logging.WARNING)
     from violence_detection import runtime, training
-    from violence_detection.config import TrainConfig
+    from violence_detection.train_config import TrainConfig
     from violence_detection.training_step import TrainingStep
 
     runtime.import_tensorflow()

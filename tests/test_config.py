@@ -8,17 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import config
-from violence_detection.config import Config, ExtractConfig, TrainConfig
+from violence_detection import config, feature_config, predict_config, train_config
+from violence_detection.config import Config
 from violence_detection.errors import ConfigError
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.search import TuneConfig
+from violence_detection.train_config import TrainConfig
 
 CONFIGS = (
-    config.ExtractConfig,
-    config.TrainConfig,
+    feature_config.ExtractConfig,
+    train_config.TrainConfig,
     config.EvaluateConfig,
-    config.PredictConfig,
+    predict_config.PredictConfig,
     config.DemoConfig,
     TuneConfig,
     CrossValidateConfig,

@@ -19,7 +19,6 @@ from filelock import FileLock
 
 from violence_detection import features
 from violence_detection.cache import COLUMNS, Entry, FeatureCache
-from violence_detection.config import ExtractConfig
 from violence_detection.dataset import usable_entries
 from violence_detection.errors import (
     CacheError,
@@ -29,6 +28,7 @@ from violence_detection.errors import (
     WeightsError,
 )
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.features import Extraction
 from violence_detection.isolation import Calls
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from violence_detection import hosts, training_run
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
 from violence_detection.hosts import Hosts
+from violence_detection.train_config import TrainConfig
 
 STEP = {
     "SLURM_STEP_NUM_TASKS": "9",

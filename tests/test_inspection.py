@@ -11,7 +11,7 @@ import pytest
 from conftest import draw_video
 
 from violence_detection import inspection, likeness
-from violence_detection.config import CheckConfig
+from violence_detection.feature_config import CheckConfig
 from violence_detection.inspection import check, look, near_duplicates
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")

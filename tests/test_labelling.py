@@ -10,8 +10,9 @@ from conftest import draw_video, train_quickly
 
 from violence_detection import cli, labelling, videos
 from violence_detection.cache import FeatureCache
-from violence_detection.config import ExtractConfig, LabelConfig
+from violence_detection.config import LabelConfig
 from violence_detection.errors import ConfigError, DatasetError, VideoError
+from violence_detection.feature_config import ExtractConfig
 
 TINY = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
 

@@ -11,10 +11,10 @@ from test_training_step import strategy_over
 
 from violence_detection import dataset, learner, runtime, training
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
+from violence_detection.train_config import TrainConfig
 
 SMALL = "bilstm_attention(projection=4, units=3)"
 

@@ -15,9 +15,9 @@ from test_features import SMALL, build_once, contents
 
 from violence_detection import features, isolation
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import ExtractConfig
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import Clip, ClipReader
 from violence_detection.isolation import Calls
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from conftest import draw_video, tree_of
 
-from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError
 from violence_detection.outputs import Outputs
+from violence_detection.predict_config import PredictConfig
 from violence_detection.sources import of
 
 SEGMENT = {"start_s": 0.5, "end_s": 1.5, "peak": 0.7, "peak_s": 1.0}

@@ -12,10 +12,11 @@ from conftest import draw_features, train_quickly
 
 from violence_detection import evaluation, files, splits, training
 from violence_detection.cache import FeatureCache
-from violence_detection.config import EvaluateConfig, TrainConfig
+from violence_detection.config import EvaluateConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 from violence_detection.videos import Video
 
 ALL = {"test_fraction": 0.0, "validation_fraction": 0.25}

@@ -13,8 +13,8 @@ from conftest import draw_two_classes, draw_video, frames_of, train_on_videos
 
 import violence_detection
 from violence_detection import prediction
-from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
+from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
 from violence_detection.views import AS_IT_IS, SHIFTED
 

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
 from violence_detection.schedule import (
     NAMES,
@@ -13,6 +12,7 @@ from violence_detection.schedule import (
     one_cycle,
     warmup_cosine,
 )
+from violence_detection.train_config import TrainConfig
 
 STEPS = st.floats(0, 2000)
 

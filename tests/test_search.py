@@ -5,9 +5,9 @@ import json
 import pytest
 
 from violence_detection import search
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError
 from violence_detection.search import Interval, TuneConfig
+from violence_detection.train_config import TrainConfig
 
 
 @pytest.fixture

@@ -14,10 +14,11 @@ from conftest import read_history, train_quickly
 
 from violence_detection import evaluation, model
 from violence_detection.cache import FeatureCache
-from violence_detection.config import EvaluateConfig, TrainConfig
+from violence_detection.config import EvaluateConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 SEEDS = ("seed_7", "seed_8", "seed_9")
 # Dropout: else the seed decides the order of the videos only.

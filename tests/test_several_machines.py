@@ -15,9 +15,9 @@ from conftest import draw_features, read_history
 
 from violence_detection import dataset, model, runtime, training
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 COMMAND = [
     sys.executable,

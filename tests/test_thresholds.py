@@ -17,13 +17,14 @@ from conftest import (
 
 from violence_detection import cli, evaluation, normal_footage, thresholds
 from violence_detection.cache import FeatureCache
-from violence_detection.config import EvaluateConfig, PredictConfig
+from violence_detection.config import EvaluateConfig
 from violence_detection.errors import (
     CacheError,
     ConfigError,
     DatasetError,
     EvidenceError,
 )
+from violence_detection.predict_config import PredictConfig
 from violence_detection.prediction import Predictor
 from violence_detection.runs import Run
 

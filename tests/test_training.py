@@ -11,9 +11,9 @@ from conftest import draw_features, read_history, train_quickly, tree_of
 
 from violence_detection import model, provenance, training
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 KEYS = {
     "warnings",

@@ -12,7 +12,6 @@ import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
 from violence_detection import files, model, training, training_run, training_state
-from violence_detection.config import TrainConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import (
     CacheError,
@@ -22,6 +21,7 @@ from violence_detection.errors import (
     ViolenceDetectionError,
 )
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 COMMAND = [
     sys.executable,

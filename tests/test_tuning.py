@@ -13,12 +13,12 @@ from conftest import draw_features, train_quickly, tree_of
 
 from violence_detection import dataset, folds, training, tuning
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.dataset import usable_entries
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import Run
 from violence_detection.search import TuneConfig
+from violence_detection.train_config import TrainConfig
 
 optuna = pytest.importorskip("optuna")
 SPACE = {"learning_rate": {"low": 1e-3, "high": 0.3, "log": True}}

@@ -1,5 +1,4 @@
-"""Every setting once: its default, range and help. Flags, checks and JSON come from here, and from
-the settings of both stages, which have files of their own."""
+"""Settings of `evaluate`, `compare`, `label`, `robustness`, `export` and `demo`."""
 
 import re
 from dataclasses import dataclass
@@ -14,21 +13,6 @@ from violence_detection.feature_config import (
 )
 from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
-from violence_detection.train_config import TrainConfig
-
-__all__ = [
-    "CheckConfig",
-    "CompareConfig",
-    "DemoConfig",
-    "EvaluateConfig",
-    "ExportConfig",
-    "ExtractConfig",
-    "FeatureConfig",
-    "LabelConfig",
-    "PredictConfig",
-    "RobustnessConfig",
-    "TrainConfig",
-]
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,11 @@ from violence_detection import (
     progress,
     training,
 )
-from violence_detection.config import (
-    DemoConfig,
-    EvaluateConfig,
-    ExtractConfig,
-    PredictConfig,
-    TrainConfig,
-)
+from violence_detection.config import DemoConfig, EvaluateConfig
 from violence_detection.errors import ConfigError
+from violence_detection.feature_config import ExtractConfig
+from violence_detection.predict_config import PredictConfig
+from violence_detection.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
 

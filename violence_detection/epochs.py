@@ -21,7 +21,6 @@ from violence_detection import (
     training_state,
 )
 from violence_detection.averaging import StochasticAverage
-from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
 from violence_detection.peers import Peers
@@ -30,6 +29,7 @@ from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.selection import EpochSelection, check_monitor
+from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import AT_ONCE, separate_dropout
 from violence_detection.validation import Validation
 

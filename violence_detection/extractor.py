@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection import focus, parts, runtime
-from violence_detection.config import ExtractConfig
 from violence_detection.errors import WeightsError
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import RECIPE_VERSION, FeatureSpace
 from violence_detection.frames import ClipReader
 

@@ -18,13 +18,13 @@ from violence_detection import (
     videos,
 )
 from violence_detection.cache import FeatureCache, dataset_name
-from violence_detection.config import ExtractConfig
 from violence_detection.errors import (
     DatasetError,
     ViolenceDetectionError,
 )
 from violence_detection.extraction import Extraction, ExtractionJob
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.kept_splits import KeptSplits
 from violence_detection.shards import Shard
 from violence_detection.units import counted

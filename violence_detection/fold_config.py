@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import files
-from violence_detection.config import (
-    EvaluateConfig,
-    ExtractConfig,
-    TrainConfig,
-)
+from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.settings import option, same_as
+from violence_detection.train_config import TrainConfig
 
 # Of `train`, without a meaning here: stage one's, what a run that is kept would have, and what
 # would choose the test videos otherwise.

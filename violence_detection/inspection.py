@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from violence_detection import files, isolation, likeness, progress, splits, videos
-from violence_detection.config import CheckConfig
 from violence_detection.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.errors import VideoError
+from violence_detection.feature_config import CheckConfig
 from violence_detection.frames import sample_indices
 from violence_detection.isolation import Calls
 from violence_detection.videos import Video, VideoFolder

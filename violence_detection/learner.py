@@ -16,9 +16,9 @@ from violence_detection.averaging import (
     StochasticAverage,
 )
 from violence_detection.batching import steps_per_epoch
-from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.runtime import Machine
+from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import TrainingStep, separate_dropout
 
 log = logging.getLogger(__name__)

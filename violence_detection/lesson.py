@@ -18,12 +18,12 @@ from violence_detection import (
     training_run,
 )
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
+from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import keras

@@ -10,8 +10,8 @@ from typing import Any
 
 from violence_detection import files, progress, videos
 from violence_detection.alarms import Watched
-from violence_detection.config import PredictConfig
 from violence_detection.errors import DatasetError, VideoError
+from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
 from violence_detection.runs import Run
 from violence_detection.units import counted

@@ -10,9 +10,9 @@ import numpy as np
 
 from violence_detection import files, model, parts
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.runs import VIDEO_COLUMNS, Run
+from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import keras

@@ -14,9 +14,9 @@ from violence_detection import (
     subtitles,
 )
 from violence_detection.annotation import Story, annotate
-from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.isolation import Calls
+from violence_detection.predict_config import PredictConfig
 from violence_detection.sources import Source
 
 log = logging.getLogger(__name__)

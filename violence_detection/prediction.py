@@ -12,9 +12,9 @@ from violence_detection import (
     runtime,
     sources,
 )
-from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.outputs import Outputs
+from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
 from violence_detection.runs import Run
 from violence_detection.sources import Source

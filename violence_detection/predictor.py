@@ -21,11 +21,11 @@ from violence_detection import (
 )
 from violence_detection.assembly import Assembly, Seen
 from violence_detection.attention import attention_of
-from violence_detection.config import PredictConfig
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.footage import Chunk, Ending, Reading
+from violence_detection.predict_config import PredictConfig
 from violence_detection.runs import Run
 from violence_detection.sources import Source
 from violence_detection.views import AS_IT_IS, SHIFTED

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from violence_detection import parts
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.hosts import Hosts
+from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import tensorflow as tf

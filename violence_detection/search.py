@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import files, parts
-from violence_detection.config import ExtractConfig, TrainConfig
 from violence_detection.errors import ConfigError
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.settings import option, same_as
+from violence_detection.train_config import TrainConfig
 
 # Of `train`, without a meaning here: stage one's, and what a run that is kept would have.
 _LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {

@@ -7,9 +7,9 @@ import statistics
 from typing import Any
 
 from violence_detection import files, model
-from violence_detection.config import TrainConfig
 from violence_detection.lesson import Lesson
 from violence_detection.runs import Run
+from violence_detection.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from violence_detection import calibration, dataset, model, operating
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import EvaluateConfig, PredictConfig
+from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError
 from violence_detection.normal_footage import Footage, listed, watch
 from violence_detection.points import PER_HOUR, Point
+from violence_detection.predict_config import PredictConfig
 from violence_detection.runs import Run
 from violence_detection.units import counted
 

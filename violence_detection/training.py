@@ -18,15 +18,16 @@ from violence_detection import (
     videos,
 )
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import ExtractConfig, FeatureConfig, TrainConfig
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
+from violence_detection.feature_config import ExtractConfig, FeatureConfig
 from violence_detection.lesson import Lesson
 from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
 from violence_detection.selection import check_monitor
+from violence_detection.train_config import TrainConfig
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ from violence_detection import (
     training_run,
 )
 from violence_detection.cache import FeatureCache
-from violence_detection.config import TrainConfig
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
@@ -26,6 +25,7 @@ from violence_detection.runs import Run
 from violence_detection.runtime import Machine
 from violence_detection.search import Interval, Space, TuneConfig
 from violence_detection.selection import check_monitor
+from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import optuna

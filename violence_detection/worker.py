@@ -13,9 +13,9 @@ import numpy as np
 
 from violence_detection import files, isolation, views
 from violence_detection.cache import Entry, FeatureCache
-from violence_detection.config import ExtractConfig
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import Clip
 from violence_detection.isolation import Calls
 from violence_detection.videos import Video

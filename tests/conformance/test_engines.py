@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from violence_detection import parts, runtime
-from violence_detection.config import ExtractConfig
 from violence_detection.errors import ConfigError
 from violence_detection.extractor import FeatureExtractor, load_backbone
+from violence_detection.feature_config import ExtractConfig
 
 SHARED = Path(__file__).parents[3] / "shared"
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from violence_detection import config
+from violence_detection import feature_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -18,8 +18,8 @@ from violence_detection.door import (
 
 @click.command(cls=Command, epilog=example("violence-detection check my_videos"))
 @click.argument("video_dir", type=PATH)
-@options_of(config.CheckConfig, writes=False)
-def check(settings: config.CheckConfig, shared: Shared, video_dir: str) -> None:
+@options_of(feature_config.CheckConfig, writes=False)
+def check(settings: feature_config.CheckConfig, shared: Shared, video_dir: str) -> None:
     """Say what is wrong with a folder of videos, before hours are spent on it.
 
     Looks at a few frames of every video: unreadable, damaged, too short, frozen, black, the same

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import predict_config, wording
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -24,9 +24,9 @@ from violence_detection.errors import VideoError
 )
 @click.argument("run", type=PATH)
 @click.argument("videos", nargs=-1, required=True, type=ANY_PATH, metavar="VIDEO...")
-@options_of(config.PredictConfig)
+@options_of(predict_config.PredictConfig)
 def predict(
-    settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
+    settings: predict_config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
 ) -> None:
     """Say how likely violence is in videos of any length, and where.
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import train_config, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -19,8 +19,8 @@ from violence_detection.door import (
     cls=Command,
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
-@options_of(config.TrainConfig)
-def train(settings: config.TrainConfig, shared: Shared) -> None:
+@options_of(train_config.TrainConfig)
+def train(settings: train_config.TrainConfig, shared: Shared) -> None:
     """Train a classifier on features; with --dataset-path, extract what is missing first."""
     with working():
         from violence_detection import training
