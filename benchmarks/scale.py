@@ -23,9 +23,10 @@ import cv2
 import numpy as np
 
 from violence_detection import features, files, runtime, videos
-from violence_detection.cache import Entry, FeatureCache, dataset_name
+from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
+from violence_detection.manifest import Entry
 from violence_detection.worker import unread
 
 LIMIT_S = 20.0

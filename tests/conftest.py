@@ -13,9 +13,10 @@ import pytest
 from hypothesis import settings
 
 from violence_detection import files, isolation, progress, runtime
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import FeatureSpace
+from violence_detection.manifest import Entry
 from violence_detection.train_config import TrainConfig
 from violence_detection.videos import SPLITS
 

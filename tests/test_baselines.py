@@ -10,9 +10,10 @@ from sklearn.preprocessing import StandardScaler
 
 from violence_detection import baselines, dataset, sights
 from violence_detection.baselines import Baselines
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import VideoError
+from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
 
 CLASSES = ["normal", "violent"]

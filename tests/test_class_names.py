@@ -3,8 +3,8 @@
 import pytest
 
 from violence_detection import class_names
-from violence_detection.cache import Entry
 from violence_detection.errors import CacheError
+from violence_detection.manifest import Entry
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from conftest import draw_video
 
 from violence_detection import cluster
-from violence_detection.cache import Entry
 from violence_detection.cluster import _Crew
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.feature_config import ExtractConfig
+from violence_detection.manifest import Entry
 from violence_detection.videos import Video
 from violence_detection.worker import Done
 

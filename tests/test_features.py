@@ -18,7 +18,7 @@ from conftest import draw_video
 from filelock import FileLock
 
 from violence_detection import features
-from violence_detection.cache import COLUMNS, Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import usable_entries
 from violence_detection.errors import (
     CacheError,
@@ -31,6 +31,7 @@ from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.features import Extraction
 from violence_detection.isolation import Calls
+from violence_detection.manifest import COLUMNS, Entry
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import files
+from violence_detection import files, units
 from violence_detection.errors import ViolenceDetectionError
 
 CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
@@ -80,12 +80,12 @@ def test_a_name_as_long_as_may_be_can_be_written(tmp_path):
 
 @pytest.mark.parametrize("name", ["a", "a.b c", "ä" * 100, "-x"])
 def test_what_can_be_the_name_of_a_folder(name):
-    assert files.is_name(name)
+    assert units.is_name(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0", "ä" * 101])
 def test_what_cannot_be_the_name_of_a_folder(name):
-    assert not files.is_name(name)
+    assert not units.is_name(name)
 
 
 def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from conftest import draw_video
 
 from violence_detection import files, glances, sights
-from violence_detection.cache import Entry
 from violence_detection.errors import VideoError
+from violence_detection.manifest import Entry
 
 
 @pytest.fixture

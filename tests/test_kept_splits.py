@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.cache import Entry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.kept_splits import KeptSplits
+from violence_detection.manifest import Entry
 from violence_detection.videos import SPLITS, Video, VideoFolder
 
 

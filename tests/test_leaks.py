@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from conftest import draw_features, train_quickly
 
 from violence_detection import cli, evaluation, files, grouping, leaks
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.grouping import Alike
-from violence_detection.known import part_of
 from violence_detection.leaks import Leaks
+from violence_detection.manifest import Entry, part_of
 
 COUNTS = ("recordings", "identical", "near_duplicates")
 

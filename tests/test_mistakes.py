@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection import mistakes
-from violence_detection.cache import Entry
 from violence_detection.glances import Glances
+from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
 
 

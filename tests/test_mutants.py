@@ -14,12 +14,13 @@ from mutants import FRAMES, KINDS, Mutant
 from test_features import SMALL, build_once, contents
 
 from violence_detection import features, isolation
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import Clip, ClipReader
 from violence_detection.isolation import Calls
+from violence_detection.manifest import Entry
 
 SEED, FEW, ALL = 1, 50, 500
 LONGEST_S = {FEW: 60, ALL: 300}

@@ -12,11 +12,12 @@ import numpy as np
 
 from violence_detection import altering, files, isolation, videos
 from violence_detection.altering import CLEAN, Excerpt
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import Clip
 from violence_detection.isolation import Calls
+from violence_detection.manifest import Entry
 from violence_detection.worker import ABSENT, reason_of
 
 

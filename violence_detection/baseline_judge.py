@@ -18,9 +18,10 @@ from violence_detection import (
     model,
 )
 from violence_detection.baselines import Baselines
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError, ViolenceDetectionError
+from violence_detection.manifest import Entry
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.sights import Sights
 from violence_detection.units import counted

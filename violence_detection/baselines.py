@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import glances, guards
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,62 +17,11 @@ import numpy as np
 from violence_detection import files
 from violence_detection.errors import CacheError
 from violence_detection.feature_space import FeatureSpace
+from violence_detection.manifest import COLUMNS, Entry
 from violence_detection.units import counted
 
 _DIGITS = 8
 _SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row of the manifest.
-
-    `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all
-    the same) or failed (no array, `error` says why); `views` are the digests of the arrays of
-    further views, with spaces in between.
-    """
-
-    path: str
-    label: str
-    group: str
-    split: str
-    size: int = 0
-    mtime: int = 0
-    digest: str = ""
-    array_digest: str = ""
-    frames: int = 0
-    fps: float = 0.0
-    duration_s: float = 0.0
-    status: str = "ok"
-    error: str = ""
-    views: str = ""
-
-    @property
-    def digests(self) -> list[str]:
-        """Of its arrays: as it is, and in each further view."""
-        return [self.array_digest, *self.views.split()]
-
-    @property
-    def usable(self) -> bool:
-        return self.status != "failed"
-
-    @classmethod
-    def of(cls, row: dict[str, str]) -> Self:
-        """From a row of the CSV; one without `views`, as they were at first, has none.
-
-        Raises:
-            CacheError: If a cell is missing or is not of its type.
-        """
-        row = {"views": "", **row}
-        try:
-            return cls(**{field.name: field.type(row[field.name]) for field in fields(cls)})
-        except (KeyError, ValueError, TypeError) as error:
-            raise CacheError(
-                f"A row of the manifest must hold every column. Received: {row}"
-            ) from error
-
-
-COLUMNS = tuple(field.name for field in fields(Entry))
 
 
 def dataset_name(root: Path, asked: str | None = None) -> str:

@@ -3,8 +3,8 @@
 import dataclasses
 from collections.abc import Iterable, Sequence
 
-from violence_detection.cache import Entry
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.manifest import Entry
 from violence_detection.normal import normal_class, plain
 
 

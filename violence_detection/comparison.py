@@ -18,10 +18,11 @@ from violence_detection import (
     metrics,
     paired,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.leaks import Leaks
+from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.units import counted
 

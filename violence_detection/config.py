@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from violence_detection import files, parts, points
+from violence_detection import parts, points, units
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
@@ -158,7 +158,7 @@ class LabelConfig(Config):
         super().__post_init__()
         for name in ("by", "group"):
             value = getattr(self, name)
-            if value is not None and (not value.strip() or not files.is_utf8(value)):
+            if value is not None and (not value.strip() or not units.is_utf8(value)):
                 raise ConfigError(f"`{name}` must be a name in UTF-8. Received: {name}={value!r}")
 
 

@@ -18,12 +18,13 @@ from violence_detection import (
     mistakes,
     progress,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.decoder import FALLBACK_FPS, opened
 from violence_detection.errors import VideoError
 from violence_detection.frames import sample_indices
 from violence_detection.isolation import Calls
+from violence_detection.manifest import Entry
 from violence_detection.videos import Video
 
 if TYPE_CHECKING:

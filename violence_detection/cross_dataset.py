@@ -20,10 +20,11 @@ from violence_detection import (
     runtime,
     training,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
+from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.selection import check_monitor
 from violence_detection.units import counted

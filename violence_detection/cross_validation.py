@@ -7,12 +7,12 @@ from typing import Any
 
 from violence_detection import files, fold_report, leaks, runtime
 from violence_detection.errors import ConfigError
+from violence_detection.files import read_json
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
 from violence_detection.kept_folder import KeptFolder
-from violence_detection.runs import read_json
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from stat import S_ISREG
 import cv2
 import numpy as np
 
-from violence_detection import files, pyav, units
+from violence_detection import pyav, units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.pyav import PyAVDecoder
 
@@ -250,7 +250,7 @@ def packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_file(path: Path) -> None:
-    if not files.is_utf8(str(path)):  # OpenCV crashes on such a name
+    if not units.is_utf8(str(path)):  # OpenCV crashes on such a name
         raise VideoError("its path is not UTF-8")
     try:
         if not S_ISREG(path.stat().st_mode):

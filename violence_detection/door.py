@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from violence_detection import files, parts, progress
+from violence_detection import files, parts, progress, units
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.settings import Config, Setting
 
@@ -144,7 +144,7 @@ class _Path(click.ParamType):
     def convert(self, value: str, param: Any, ctx: Any) -> str:
         if not value:
             self.fail("It must be a path. Received: nothing", param, ctx)
-        if self._kept and not files.is_utf8(value):
+        if self._kept and not units.is_utf8(value):
             self.fail(f"It must be in UTF-8. Received: {value!r}", param, ctx)
         return value
 

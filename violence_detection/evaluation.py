@@ -27,10 +27,11 @@ from violence_detection import (
     training_run,
     videos,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.grouping import Grouping
+from violence_detection.manifest import Entry
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
 

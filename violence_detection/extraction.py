@@ -11,11 +11,11 @@ from pathlib import Path
 from stat import S_ISREG
 
 from violence_detection import cluster, files, isolation, progress
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.known import ByContent
+from violence_detection.manifest import ByContent, Entry
 from violence_detection.videos import Video, VideoFolder
 from violence_detection.worker import ABSENT, Done, Worker, check_name, reason_of
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from violence_detection import files
+from violence_detection import units
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option, same_as
 
@@ -90,7 +90,7 @@ class FeatureConfig(Config):
                 "`validation_fraction` + `test_fraction` must be < 1. Received: "
                 f"{self.validation_fraction} + {self.test_fraction}"
             )
-        if self.dataset_name is not None and not files.is_name(self.dataset_name):
+        if self.dataset_name is not None and not units.is_name(self.dataset_name):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"
             )

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from violence_detection.errors import ViolenceDetectionError
+from violence_detection.errors import RunError, ViolenceDetectionError
 
 TEMPORARY_MARK = ".partial-"
 _CHUNK_BYTES = 1 << 20
@@ -69,21 +69,6 @@ def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
         errno.ENAMETOOLONG: "the name is too long",
     }.get(error.errno or 0, error.strerror or str(error))
     return ViolenceDetectionError(f"Cannot write {path}: {reason}.")
-
-
-def is_utf8(text: str) -> bool:
-    """Whether a path, as Python has it, can be written into a file."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def is_name(text: str) -> bool:
-    """Whether a text can be the name of a folder that files with longer names lie in."""
-    plain = text not in ("", ".", "..") and not set(text) & set("/\\\0")
-    return plain and is_utf8(text) and len(text.encode()) <= 200
 
 
 def ensure_writable(folder: Path) -> None:
@@ -248,3 +233,13 @@ def _sha256_of(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
 def sha256_of_json(value: Any) -> str:
     """Hex SHA-256 of a value's canonical JSON (sorted keys)."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
+    return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files
+from violence_detection import units
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
@@ -149,7 +149,7 @@ class CrossDatasetConfig(TrainConfig):
 
 
 def _check_name(name: str) -> None:
-    if not files.is_name(name):
+    if not units.is_name(name):
         raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
 
 

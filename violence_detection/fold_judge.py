@@ -25,13 +25,14 @@ from violence_detection import (
     training,
 )
 from violence_detection.baselines import Baselines
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
 from violence_detection.grouping import Alike
 from violence_detection.lesson import Lesson
+from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine

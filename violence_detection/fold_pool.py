@@ -15,11 +15,11 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection import isolation, progress, runtime
-from violence_detection.cache import Entry
 from violence_detection.errors import TrainingError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Fold, Judge
 from violence_detection.isolation import Calls, Kind
+from violence_detection.manifest import Entry
 
 log = logging.getLogger(__name__)
 

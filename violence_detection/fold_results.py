@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from violence_detection import baselines, calibration, metrics, model
-from violence_detection.cache import Entry
+from violence_detection.manifest import Entry
 from violence_detection.units import counted
 
 MODEL = "model"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from violence_detection import splits
-from violence_detection.cache import Entry
 from violence_detection.errors import ConfigError
+from violence_detection.manifest import Entry
 from violence_detection.videos import Video
 
 _DRAWS = 20

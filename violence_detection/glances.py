@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import files, known, sights, videos
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection import files, manifest, sights, videos
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
 from violence_detection.units import counted
 from violence_detection.videos import Video
@@ -126,7 +127,7 @@ def _look(
 def _key(entry: Entry) -> str:
     """What is looked at: the bytes, and which part of them."""
     content = entry.digest or f"{entry.path} {entry.size}"
-    return content + known.part_of(entry.path)
+    return content + manifest.part_of(entry.path)
 
 
 def _size(path: Path) -> int:

@@ -10,10 +10,10 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from violence_detection import dataset, glances, likeness, videos
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import EvidenceError
 from violence_detection.glances import Glances
-from violence_detection.known import part_of
+from violence_detection.manifest import Entry, part_of
 
 
 @dataclass(frozen=True)

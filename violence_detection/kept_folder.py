@@ -8,7 +8,7 @@ from typing import Any
 
 from violence_detection import files, locks, provenance
 from violence_detection.errors import ConfigError
-from violence_detection.runs import read_json
+from violence_detection.files import read_json
 from violence_detection.settings import Config
 
 _LOCK = ".lock"

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import files, splits
-from violence_detection.cache import Entry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.feature_config import FeatureConfig
+from violence_detection.manifest import Entry
 from violence_detection.shards import alone
 from violence_detection.units import counted
 from violence_detection.videos import SPLITS, Video, VideoFolder

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import decoder, files, isolation, locks, videos
+from violence_detection import decoder, files, isolation, locks, units, videos
 from violence_detection.config import LabelConfig
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.frames import ClipReader
@@ -99,7 +99,7 @@ def label(
             f"LABEL must be one of the run's classes, {', '.join(classes)}, or --new-class be "
             f"given. Received: {name}"
         )
-    if not name.strip() or name != name.strip() or not files.is_utf8(name):
+    if not name.strip() or name != name.strip() or not units.is_utf8(name):
         raise ConfigError(f"LABEL must be a name in UTF-8. Received: {name!r}")
     root = _dataset_dir(run, config)
     busy = f"One label must be given at a time. Received: {root} (another is being written)"

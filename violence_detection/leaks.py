@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from violence_detection import dataset, files, glances, likeness
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError
 from violence_detection.glances import Glances
 from violence_detection.grouping import Alike
+from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 
 

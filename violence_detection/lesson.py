@@ -17,8 +17,9 @@ from violence_detection import (
     operating,
     training_run,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run

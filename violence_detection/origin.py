@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from violence_detection import files, model, parts
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.manifest import Entry
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.train_config import TrainConfig
 

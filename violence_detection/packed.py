@@ -25,8 +25,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from violence_detection import files, progress
-from violence_detection.cache import Entry, FeatureCache, array_bytes, array_header
+from violence_detection.cache import FeatureCache, array_bytes, array_header
 from violence_detection.errors import CacheError
+from violence_detection.manifest import Entry
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection import metrics, model, paired
 from violence_detection.altering import CLEAN, CONTROL
-from violence_detection.cache import Entry
+from violence_detection.manifest import Entry
 
 NOTE = (
     "Each condition alters the videos themselves, in copies that keep every byte of what was done "

@@ -1,15 +1,15 @@
 """A run: the folder that training leaves, and that everything after it starts from."""
 
 import itertools
-import json
 import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import files
+from violence_detection import files, units
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
+from violence_detection.files import read_json
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
@@ -109,7 +109,7 @@ class Run:
             stamp = time.strftime("%Y%m%d-%H%M%S")
             names = [stamp, *(f"{stamp}-{count}" for count in range(2, 1000))]
             name = next(name for name in names if not (checkpoint_dir / name).exists())
-        elif not files.is_name(name):
+        elif not units.is_name(name):
             raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
         return cls((checkpoint_dir / name).resolve())
 
@@ -228,13 +228,3 @@ def _check_temperature(path: Path, temperature: Any) -> None:
         raise RunError(
             f"`temperature` in {path.name} must be > 0. Received: {temperature} ({path})"
         )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path.name} must hold a JSON object. Received: {path}")
-    return value

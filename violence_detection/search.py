@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, parts
+from violence_detection import parts, units
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.settings import option, same_as
@@ -95,7 +95,7 @@ class TuneConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not files.is_name(self.name):
+        if not units.is_name(self.name):
             raise ConfigError(f"`name` must be the name of a folder. Received: {self.name!r}")
 
     @classmethod

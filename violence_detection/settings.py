@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import files, parts
+from violence_detection import parts, units
 from violence_detection.errors import ConfigError
 
 _AS_NOW = object()
@@ -64,7 +64,7 @@ class Rule:
                 )
         if self.canonical:
             return self.canonical(value)
-        if self.path and (not value or "\0" in value or not files.is_utf8(value)):
+        if self.path and (not value or "\0" in value or not units.is_utf8(value)):
             raise ConfigError(f"`{name}` must be a path in UTF-8. Received: {name}={value!r}")
         if self.path:
             return str(Path(value).absolute())

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection.cache import Entry
 from violence_detection.decoder import FALLBACK_FPS, opened
 from violence_detection.end_to_end import FrameInput, needs_all_frames
 from violence_detection.errors import VideoError
 from violence_detection.frames import sample_indices
+from violence_detection.manifest import Entry
 from violence_detection.pictures import PictureMaker
 
 _WIDEST = 640

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from violence_detection import files, videos
+from violence_detection import units, videos
 from violence_detection.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ def check_writable_names(sources: Iterable[Source]) -> None:
         ConfigError: If a name is not UTF-8.
     """
     for source in sources:
-        if not files.is_utf8(source.name):
+        if not units.is_utf8(source.name):
             raise ConfigError(
                 "What is written names its videos, whose paths must be UTF-8. Received: "
                 f"{source.name!r}"

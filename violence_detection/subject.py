@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from violence_detection import conversion, dataset, evaluation, glances, parts, shown
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.config import ExportConfig
 from violence_detection.conversion import Request
 from violence_detection.end_to_end import FrameInput
@@ -21,6 +21,7 @@ from violence_detection.errors import (
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import MEMORY_BYTES, Calls, Fresh
+from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.shown import Place
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import calibration, dataset, model, operating
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError
+from violence_detection.manifest import Entry
 from violence_detection.normal_footage import Footage, listed, watch
 from violence_detection.points import PER_HOUR, Point
 from violence_detection.predict_config import PredictConfig

@@ -17,11 +17,12 @@ from violence_detection import (
     training_run,
     videos,
 )
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
 from violence_detection.lesson import Lesson
+from violence_detection.manifest import Entry
 from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers

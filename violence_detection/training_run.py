@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from violence_detection import dataset, files, hosts, kept_splits, locks, provenance
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.feature_config import FeatureConfig
 from violence_detection.hosts import Hosts
+from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.train_config import TrainConfig

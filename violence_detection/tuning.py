@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from violence_detection import files, locks, provenance, runtime, search
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.runs import read_json
+from violence_detection.files import read_json
 from violence_detection.search import Space, TuneConfig
 from violence_detection.trials import Judges, suggest
 

@@ -18,3 +18,18 @@ def format_duration(duration_s: float) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 video`, `2 videos`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a path, as Python has it, can be written into a file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a folder that files with longer names lie in."""
+    plain = text not in ("", ".", "..") and not set(text) & set("/\\\0")
+    return plain and is_utf8(text) and len(text.encode()) <= 200

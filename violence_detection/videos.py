@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from violence_detection import files
+from violence_detection import files, units
 from violence_detection.errors import ConfigError, DatasetError
 from violence_detection.units import counted
 
@@ -95,7 +95,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing there"
         raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
-    if not files.is_utf8(str(root.resolve())):
+    if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
     found, notes = walk(root)
     table = root / TABLE
@@ -135,7 +135,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
                 passed["hidden files"] += 1
             elif Path(name).suffix.lower() not in EXTENSIONS:
                 passed["files that are no videos"] += 1
-            elif not files.is_utf8(os.path.join(folder, name)):
+            elif not units.is_utf8(os.path.join(folder, name)):
                 passed["videos whose path is not UTF-8"] += 1
             else:
                 found.append(Path(folder, name).relative_to(root).as_posix())

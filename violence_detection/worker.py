@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection import files, isolation, views
-from violence_detection.cache import Entry, FeatureCache
+from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import Clip
 from violence_detection.isolation import Calls
+from violence_detection.manifest import Entry
 from violence_detection.videos import Video
 
 ABSENT = "no such file"
