@@ -28,7 +28,7 @@ import flops
 import machine
 import numpy as np
 
-from violence_detection import features, files, parts, runtime, videos
+from violence_detection import engine_choice, features, files, parts, runtime, videos
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import ClipReader
@@ -118,7 +118,7 @@ class Benchmark:
             backbone=arguments.backbone,
             weights=arguments.weights,
             stream=arguments.stream,
-            engine=runtime.engine(arguments.engine),
+            engine=engine_choice.engine(arguments.engine),
             mixed_precision=arguments.mixed_precision,
         )
         part = parts.module("backbones", arguments.backbone)
@@ -174,7 +174,7 @@ class Benchmark:
                 self.notes.append(f"Not here: {part.missing()}")
                 continue
             on_cpu = not (part.ON_GPU and tf.config.list_physical_devices("GPU"))
-            both = (runtime.engine_precision(engine, mixed) for mixed in (False, True))
+            both = (engine_choice.engine_precision(engine, mixed) for mixed in (False, True))
             for policy in dict.fromkeys(both):
                 precision = policy.removeprefix("mixed_")
                 measure = self._encode_with(engine, policy)
@@ -207,7 +207,7 @@ class Benchmark:
     def _whole(self) -> Rate:
         """Extraction into a cache of its own each round, as a person would start it."""
         config, number = self._config, itertools.count()
-        policy = runtime.engine_precision(
+        policy = engine_choice.engine_precision(
             config.engine, config.mixed_precision, backbone=config.backbone
         )
 

@@ -22,7 +22,7 @@ from violence_detection import (
     batching,
     dataset,
     folds,
-    guards,
+    linear_baseline,
     metrics,
     model,
     paired,
@@ -148,7 +148,7 @@ def linear_scores(clips: Clips, train: np.ndarray, test: np.ndarray, seed: int) 
     from violence_detection.heads._layers import statistics_of
 
     pooled = statistics_of(clips.features[:])
-    fit = guards.linear_fit(pooled[train], clips.labels[train] > 0)
+    fit = linear_baseline.linear_fit(pooled[train], clips.labels[train] > 0)
     return fit.predict_proba(pooled[test])[:, 1]
 
 
@@ -175,7 +175,7 @@ def classifier_scores(
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
-        machine = runtime.start_training(config)
+        machine = training.start_training(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = model.load_classifier(run.model_path)

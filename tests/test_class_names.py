@@ -2,8 +2,8 @@
 
 import pytest
 
-from violence_detection import class_names
 from violence_detection.errors import CacheError
+from violence_detection.labels import label_mapping, renamed_labels, with_class_names
 from violence_detection.manifest import Entry
 
 
@@ -30,11 +30,11 @@ from violence_detection.manifest import Entry
     ],
 )
 def test_labels_get_the_names_of_the_run(classes, labels, called):
-    found = class_names.mapping(classes, labels)
+    found = label_mapping(classes, labels)
     assert found == {label: called.get(label, label) for label in labels}
     entries = [Entry(path=x, label=x, group=x, split="test") for x in labels]
-    assert class_names.changed(classes, entries) == called
-    renamed = class_names.renamed(entries, classes)
+    assert renamed_labels(classes, entries) == called
+    renamed = with_class_names(entries, classes)
     assert [one.label for one in renamed] == [called.get(x, x) for x in labels]
 
 
@@ -50,5 +50,5 @@ def test_labels_get_the_names_of_the_run(classes, labels, called):
 )
 def test_what_cannot_be_understood_is_named(classes, labels, over):
     with pytest.raises(CacheError, match="must be among the run's classes, calm") as it:
-        class_names.mapping(classes, labels)
+        label_mapping(classes, labels)
     assert str(it.value).endswith(over)

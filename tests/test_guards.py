@@ -8,7 +8,7 @@ import pytest
 from conftest import draw_features, train_quickly
 from sklearn.linear_model import LogisticRegression
 
-from violence_detection import guards
+from violence_detection import guards, linear_baseline
 from violence_detection.dataset import Clips
 from violence_detection.heads._layers import statistics_of
 from violence_detection.runs import Run
@@ -40,7 +40,7 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
     answers = {"validation": both(violence)}
     for name, (part, answer) in more.items():
         clips[name], answers[name] = part, answer
-    linear, _ = guards.linear_answers(clips, answers.keys(), len(CLASSES))
+    linear, _ = linear_baseline.linear_answers(clips, answers.keys(), len(CLASSES))
     return guards.examine(
         clips, answers, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
     )
@@ -91,7 +91,7 @@ def test_a_class_without_videos_is_named():
 def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
     train, validation = clips_of(TRUTH, shift=0.3), clips_of(TRUTH, shift=0.3, seed=1)
     clips = {"train": train, "validation": validation}
-    answers, count = guards.linear_answers(clips, ["validation"], 2)
+    answers, count = linear_baseline.linear_answers(clips, ["validation"], 2)
     pooled = statistics_of(train.features).astype(np.float64)
     mean, deviation = pooled.mean(0), pooled.std(0)
     fit = LogisticRegression(C=1, max_iter=1000)
@@ -146,10 +146,10 @@ def test_what_one_recording_says_is_noise():
 
 
 def test_every_class_is_in_what_the_baseline_learns_from(monkeypatch):
-    monkeypatch.setattr(guards, "_BASELINE_VIDEOS", 10)
+    monkeypatch.setattr(linear_baseline, "_BASELINE_VIDEOS", 10)
     labels = np.array([0] * 98 + [1, 2])
     clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
-    answers, count = guards.linear_answers(clips, ["validation"], 3)
+    answers, count = linear_baseline.linear_answers(clips, ["validation"], 3)
     assert answers["validation"].shape == (12, 3) and count == 9 + 1 + 1
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from violence_detection import cli, videos
 from violence_detection.errors import ConfigError, DatasetError
-from violence_detection.normal import normal_class
+from violence_detection.labels import normal_class
 from violence_detection.videos import Video, VideoFolder, read_folder
 
 HEADER = "path,label[,split][,group][,start_s,end_s]"

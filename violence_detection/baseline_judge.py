@@ -9,14 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import (
-    baselines,
-    dataset,
-    files,
-    guards,
-    metrics,
-    model,
-)
+from violence_detection import baselines, dataset, files, linear_baseline, metrics, model
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
@@ -107,7 +100,7 @@ def _learned_from(
     if len(there) < len(rows) and (other := _home(run)):
         home, there = other, _found(other, rows)
     labels = np.array([classes.index(one.label) for one in there], np.int64)
-    chosen = guards.evenly_of_each_class(labels, len(classes), _MOST)
+    chosen = linear_baseline.evenly_of_each_class(labels, len(classes), _MOST)
     notes = []
     if len(there) < len(rows):
         gone = counted(len(rows) - len(there), "training video")
@@ -148,7 +141,7 @@ def _baselines(
         np.concatenate([learned.labels, clips.labels]),
         (*learned.entries, *clips.entries),
     )
-    looked_at = guards.evenly_of_each_class(learned.labels, len(classes), _MOST_SEEN)
+    looked_at = linear_baseline.evenly_of_each_class(learned.labels, len(classes), _MOST_SEEN)
     seen = np.concatenate([looked_at, len(learned) + np.arange(len(clips))])
     found: Sights | str = NO_PICTURES
     if pictures:

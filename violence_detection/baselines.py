@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import glances, guards
+from violence_detection import glances, linear_baseline
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.manifest import Entry
@@ -59,7 +59,7 @@ class Baselines:
         """
         self._labels, self._classes = clips.labels, classes
         self._tables = {
-            "linear": np.concatenate(list(guards.pooled(clips, np.arange(len(clips))))),
+            "linear": np.concatenate(list(linear_baseline.pooled(clips, np.arange(len(clips))))),
             "metadata": metadata_of(clips.entries),
         }
         self.notes: list[str] = []
@@ -102,7 +102,7 @@ class Baselines:
         if name == "metadata":
             fit = _forest_fit(table[train], labels, seed)
         else:
-            fit = guards.linear_fit(table[train], labels)
+            fit = linear_baseline.linear_fit(table[train], labels)
         return fit.predict_proba(table[test])
 
 

@@ -12,6 +12,7 @@ from violence_detection import (
     dataset,
     delong,
     evaluation,
+    evaluation_set,
     files,
     findings,
     leaks,
@@ -60,7 +61,7 @@ class Side:
     @classmethod
     def of(cls, run_dir: str, features: str | None, config: CompareConfig) -> Self:
         run = Run.open(run_dir)
-        cache = evaluation.features_of(run, features)
+        cache = evaluation_set.features_of(run, features)
         asked = EvaluateConfig(
             split=config.split,
             features=features,
@@ -68,7 +69,7 @@ class Side:
             seed=config.seed,
             pictures=config.pictures,
         )
-        entries = evaluation.split_entries(run, cache, config.split)
+        entries = evaluation_set.split_entries(run, cache, config.split)
         return cls(run, cache, entries, asked)
 
     @property
@@ -101,7 +102,7 @@ class Side:
         model, temperature and videos; of several classes, of its threshold too. With two, answers
         at another threshold are those at the run's own all the same."""
         folder = self.run.evaluation_dir(self.config.split)
-        wanted = evaluation.identity_of(self.run, self.entries)
+        wanted = evaluation_set.identity_of(self.run, self.entries)
         wanted |= {"temperature": self.run.temperature}
         classes = self.run.config()["classes"]
         if len(classes) > 2:

@@ -10,9 +10,8 @@ from typing import Any, Self
 
 from violence_detection import (
     calibration,
-    class_names,
     dataset,
-    evaluation,
+    evaluation_set,
     files,
     leaks,
     metrics,
@@ -24,6 +23,7 @@ from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
+from violence_detection.labels import label_mapping, renamed_labels
 from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.selection import check_monitor
@@ -164,7 +164,7 @@ def _datasets(features: Sequence[str], config: CrossDatasetConfig) -> list[Datas
             + "; ".join(differing)
         )
     for one, other in itertools.permutations(found, 2):
-        class_names.mapping(one.classes, other.classes)
+        label_mapping(one.classes, other.classes)
     for one in found:
         held = [row.label for row in one.entries if row.split == "validation"]
         check_monitor(config.monitor, map(one.classes.index, held))
@@ -217,7 +217,7 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
     cell = {"trained_on": one.name, "judged_on": other.name, "split": split}
     if split == "test" and all(entry.split != "test" for entry in one.entries):
         return cell | {"videos": 0}
-    entries = evaluation.split_entries(run, other.cache, split)
+    entries = evaluation_set.split_entries(run, other.cache, split)
     clips = dataset.read_clips(other.cache, entries, one.classes)
     answers = model.probabilities(model.load_classifier(run.model_path), clips.features)
     probability = calibration.tempered(answers, run.temperature)
@@ -238,7 +238,7 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
         "recall": rates["recall"],
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,
-        "class_mapping": class_names.changed(one.classes, other.entries),
+        "class_mapping": renamed_labels(one.classes, other.entries),
         "clean": met.clean,
         "shared_videos": len(met.identical),
     }

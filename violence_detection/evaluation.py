@@ -10,7 +10,6 @@ import numpy as np
 
 from violence_detection import (
     calibration,
-    class_names,
     dataset,
     delong,
     figures,
@@ -24,13 +23,14 @@ from violence_detection import (
     runtime,
     scrutiny,
     thresholds,
-    training_run,
     videos,
 )
 from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
-from violence_detection.errors import CacheError, ConfigError
+from violence_detection.errors import ConfigError
+from violence_detection.evaluation_set import features_of, identity_of, split_entries
 from violence_detection.grouping import Grouping
+from violence_detection.labels import renamed_labels
 from violence_detection.manifest import Entry
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
@@ -108,7 +108,7 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
         **chosen,
         **_alarms(footage, threshold, config),
         "classes": trained["classes"],
-        "class_mapping": class_names.changed(trained["classes"], dataset.usable_entries(cache)),
+        "class_mapping": renamed_labels(trained["classes"], dataset.usable_entries(cache)),
         "normal_class": trained["normal_class"],
         "features": str(cache.dir),
         **identity,
@@ -159,28 +159,6 @@ def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[s
     }
 
 
-def features_of(run: Run, asked: str | None = None) -> FeatureCache:
-    """The features to judge a run on, once they are of its feature space.
-
-    Raises:
-        CacheError: If they are not there, or of another space.
-    """
-    trained = run.config()
-    if asked is None and not Path(trained["features"]).is_dir():
-        raise CacheError(
-            f"The features that the run was trained on must be there; --features says where "
-            f"they are now. Received: {trained['features']} (not there)"
-        )
-    cache = FeatureCache.open(asked or trained["features"])
-    space = cache.space()
-    if space.fingerprint != trained["fingerprint"]:
-        differing = space.differing(trained["feature_space"])
-        raise CacheError(
-            f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
-        )
-    return cache
-
-
 def _own_features(run: Run, cache: FeatureCache, config: EvaluateConfig) -> FeatureCache:
     """Features with the run's own videos: those at hand, or what it was trained on."""
     if config.operating_point is None or leaks.is_same_dataset(run, cache):
@@ -194,36 +172,6 @@ def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
     if config.group_near_duplicates:
         found, _ = grouping.look(cache, entries, pictures=True, most_bits=config.near_bits)
     return grouping.choose(cache, entries, pattern=config.group_pattern, by_likeness=found)
-
-
-def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
-    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
-    run's own where it drew one of these, else the cache's.
-
-    Raises:
-        CacheError: If there is none, or a label is none of the run's classes.
-    """
-    entries = dataset.usable_entries(cache)
-    entries = class_names.renamed(entries, run.config()["classes"])
-    own = run.own_splits()
-    if own and leaks.is_same_dataset(run, cache):
-        entries = training_run.with_splits(entries, own)
-    chosen = [entry for entry in entries if split in ("all", entry.split)]
-    if not chosen:
-        there = sorted({entry.split for entry in entries})
-        raise CacheError(
-            f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(there)})"
-        )
-    return chosen
-
-
-def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:
-    """What an evaluation is of: digests of the model and of the videos with their labels."""
-    rows = [(entry.path, entry.label, entry.digest) for entry in entries]
-    return {
-        "model_digest": files.sha256_of_file(run.model_path),
-        "videos_digest": files.sha256_of_json(rows),
-    }
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import focus, parts, runtime
+from violence_detection import engine_choice, focus, parts, runtime
 from violence_detection.errors import WeightsError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import RECIPE_VERSION, FeatureSpace
@@ -105,7 +105,7 @@ class FeatureExtractor:
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = runtime.engine(config.engine)
+        engine = engine_choice.engine(config.engine)
         return cls.build(
             backbone=config.backbone,
             weights=config.weights,
@@ -113,7 +113,7 @@ class FeatureExtractor:
             frames=config.frames,
             frame_size=config.frame_size,
             engine=engine,
-            precision=runtime.engine_precision(
+            precision=engine_choice.engine_precision(
                 engine, config.mixed_precision, backbone=config.backbone
             ),
             engine_dir=Path(config.cache_dir) / ".engines",
@@ -140,7 +140,7 @@ class FeatureExtractor:
             ConfigError: If the engine that is asked for is not here.
             WeightsError: If `weights` are not those that the space was made with.
         """
-        asked, precision = engine and runtime.engine(engine), space.precision
+        asked, precision = engine and engine_choice.engine(engine), space.precision
         engine = asked or space.engine
         if engine != space.engine:
             precision = "float32"
@@ -151,7 +151,7 @@ class FeatureExtractor:
                 "may differ a little."
             )
             engine, precision = "tensorflow", "float32"
-        elif precision != "float32" and precision != runtime.engine_precision(engine, True):
+        elif precision != "float32" and precision != engine_choice.engine_precision(engine, True):
             log.warning(f"This machine has no {precision}; the backbone runs in float32.")
             precision = "float32"
         extractor = cls.build(

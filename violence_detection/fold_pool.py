@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import isolation, progress, runtime
+from violence_detection import isolation, progress, training
 from violence_detection.errors import TrainingError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Fold, Judge
@@ -175,5 +175,5 @@ def learn(
 
 @functools.lru_cache(maxsize=1)
 def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> Judge:
-    machine = runtime.start_training(config)
+    machine = training.start_training(config)
     return Judge(config, machine, folder, list(entries))

@@ -12,6 +12,7 @@ import numpy as np
 from violence_detection import (
     calibration,
     guards,
+    linear_baseline,
     metrics,
     model,
     operating,
@@ -144,7 +145,7 @@ class Lesson:
     def baseline(self) -> tuple[dict[str, np.ndarray], int]:
         """What a linear classifier answers, and from how many videos it learned."""
         splits = [split for split in ("validation", "test") if split in self.clips]
-        return guards.linear_answers(self.clips, splits, len(self.classes))
+        return linear_baseline.linear_answers(self.clips, splits, len(self.classes))
 
     def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Metrics of a run's model on validation and, with the temperature and the threshold

@@ -13,7 +13,7 @@ from violence_detection import (
     altering,
     calibration,
     dataset,
-    evaluation,
+    evaluation_set,
     figures,
     files,
     leaks,
@@ -109,8 +109,8 @@ class _Study:
     def __init__(self, run_dir: str, config: RobustnessConfig) -> None:
         self.run = Run.open(run_dir)
         self.trained = self.run.config()
-        self.cache = evaluation.features_of(self.run, config.features)
-        self.entries = evaluation.split_entries(self.run, self.cache, config.split)
+        self.cache = evaluation_set.features_of(self.run, config.features)
+        self.entries = evaluation_set.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
         self.conditions, self.left_out = _conditions(config)
         self.excerpts, self.failures = excerpts_of(self.cache, self.entries, config.video_dir)
@@ -119,7 +119,7 @@ class _Study:
                 f"At least one video must be there. Received: {self.failures[0]['path']} "
                 f"({self.failures[0]['reason']})"
             )
-        self.identity = evaluation.identity_of(self.run, self.entries) | {"seed": config.seed}
+        self.identity = evaluation_set.identity_of(self.run, self.entries) | {"seed": config.seed}
 
     def tasks(self) -> Iterator[Task]:
         """All of them, those of a video one after the other."""

@@ -11,10 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from violence_detection import parts
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.hosts import Hosts
-from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -149,7 +147,7 @@ def start(
     if deterministic:
         tf.config.experimental.enable_op_determinism()
     if hosts:
-        gpus, strategy = _count_gpus(), _over(hosts)
+        gpus, strategy = gpu_count(), _over(hosts)
     else:
         gpus = 0 if virtual_devices else len(tf.config.list_logical_devices("GPU"))
         strategy = _over_devices(_devices(virtual_devices), gpus)
@@ -160,64 +158,12 @@ def start(
     return Machine(strategy, policy, compiled, gpus, hosts)
 
 
-def start_training(config: TrainConfig, hosts: Hosts | None = None) -> Machine:
-    """`start`, as a training asks for it."""
-    return start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
-        hosts=hosts,
-    )
-
-
-def engine(asked: str) -> str:
-    """The engine's name: `asked`, or for `auto` the best that is installed.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
-    if asked != "auto":
-        lacking = parts.module("engines", asked).missing()
-        if lacking:
-            raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
-        return asked
-    gpus = _count_gpus()
-    found = {name: parts.module("engines", name) for name in parts.available("engines")}
-    there = [name for name, part in found.items() if not part.missing()]
-    best = max(there, key=lambda name: found[name].rank(gpus=gpus))
-    log.info(f"The engine is {best}.")
-    return best
-
-
-def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> str:
-    """The dtype policy of an engine on this machine.
-
-    Args:
-        name: Of the engine.
-        mixed: Whether a reduced one was asked for.
-        backbone: For which it is to be faster; None asks only what can be had.
-    """
-    part = parts.module("engines", name)
-    gpus = _count_gpus() if part.ON_GPU else 0
-    if mixed and backbone is not None:
-        depthwise = parts.module("backbones", backbone).DEPTHWISE
-        if not part.gains(depthwise=depthwise, gpus=gpus):
-            log.warning(
-                f"Mixed precision is off: on this CPU {name} runs {backbone} slower with it; "
-                "--engine openvino does not."
-            )
-            return "float32"
-    return precision(mixed, gpus=gpus)
-
-
 def precision(mixed: bool, *, gpus: int | None = None) -> str:
     """The dtype policy for this machine; float32, and a line in the log, if none is better."""
     if not mixed:
         return "float32"
     if gpus is None:
-        gpus = _count_gpus()
+        gpus = gpu_count()
     if gpus:
         return "mixed_float16"
     if cpu_has_bfloat16():
@@ -226,7 +172,7 @@ def precision(mixed: bool, *, gpus: int | None = None) -> str:
     return "float32"
 
 
-def _count_gpus() -> int:
+def gpu_count() -> int:
     import tensorflow as tf
 
     return len(tf.config.list_physical_devices("GPU"))
@@ -268,7 +214,7 @@ def _over(hosts: Hosts) -> "tf.distribute.Strategy":
         tf.train.ClusterSpec({"worker": list(hosts.addresses)}),
         task_type="worker",
         task_id=hosts.rank,
-        num_accelerators={"GPU": _count_gpus()},
+        num_accelerators={"GPU": gpu_count()},
         rpc_layer="grpc",
     )
     handler = signal.getsignal(signal.SIGTERM)

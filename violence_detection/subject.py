@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, dataset, evaluation, glances, parts, shown
+from violence_detection import conversion, dataset, evaluation_set, glances, parts, shown
 from violence_detection.cache import FeatureCache
 from violence_detection.config import ExportConfig
 from violence_detection.conversion import Request
@@ -76,8 +76,8 @@ class Subject:
         """
         run = Run.open(run_dir)
         _check_format(config)
-        cache = evaluation.features_of(run, config.features)
-        entries = evaluation.split_entries(run, cache, _SPLIT)
+        cache = evaluation_set.features_of(run, config.features)
+        entries = evaluation_set.split_entries(run, cache, _SPLIT)
         places, source = _places(run, cache, entries, config)
         given = None
         if places and config.scope == "end-to-end":

@@ -21,9 +21,10 @@ from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
+from violence_detection.hosts import Hosts
+from violence_detection.labels import normal_class
 from violence_detection.lesson import Lesson
 from violence_detection.manifest import Entry
-from violence_detection.normal import normal_class
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
@@ -62,7 +63,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         peers.check_same(**training_run.common(config))
 
         # -- on what: seed, precision, devices
-        machine = runtime.start_training(config, machines)
+        machine = start_training(config, machines)
         # Of several machines, the chief's run is the one that there is.
         alone = training_run.held(run, config, new=new)
         with alone if peers.is_chief else contextlib.nullcontext(run) as run:
@@ -263,3 +264,15 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
         )
     normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]
+
+
+def start_training(config: TrainConfig, hosts: Hosts | None = None) -> runtime.Machine:
+    """The devices and precision that a training asks for; see `runtime.start`."""
+    return runtime.start(
+        seed=config.seed,
+        mixed_precision=config.mixed_precision,
+        xla=config.xla,
+        virtual_devices=config.virtual_devices,
+        deterministic=config.deterministic,
+        hosts=hosts,
+    )

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import files, locks, provenance, runtime, search
+from violence_detection import files, locks, provenance, runtime, search, training
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.files import read_json
 from violence_detection.search import Space, TuneConfig
@@ -51,7 +51,7 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     runtime.import_tensorflow()
 
     # -- on what, from what, over what
-    machine = runtime.start_training(config)
+    machine = training.start_training(config)
     judges = Judges(config, machine, folder)
 
     # -- the trials

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from violence_detection import parts, runtime
+from violence_detection import engine_choice, parts, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.extractor import FeatureExtractor, load_backbone
 from violence_detection.feature_config import ExtractConfig
@@ -145,15 +145,15 @@ def test_an_engine_says_what_it_needs(name):
 def test_auto_takes_the_best_that_is_installed(monkeypatch):
     fast = parts.module("engines", "openvino")
     monkeypatch.setattr(fast, "missing", lambda: "")
-    assert runtime.engine("auto") == "openvino"
-    monkeypatch.setattr(runtime, "_count_gpus", lambda: 1)
-    assert runtime.engine("auto") == "tensorflow"
-    monkeypatch.setattr(runtime, "_count_gpus", lambda: 0)
+    assert engine_choice.engine("auto") == "openvino"
+    monkeypatch.setattr(runtime, "gpu_count", lambda: 1)
+    assert engine_choice.engine("auto") == "tensorflow"
+    monkeypatch.setattr(runtime, "gpu_count", lambda: 0)
     monkeypatch.setattr(fast, "missing", lambda: "the extra `openvino`")
-    assert runtime.engine("auto") == "tensorflow"
-    assert runtime.engine("tensorflow") == "tensorflow"
+    assert engine_choice.engine("auto") == "tensorflow"
+    assert engine_choice.engine("tensorflow") == "tensorflow"
     with pytest.raises(ConfigError, match="--engine openvino must have the extra"):
-        runtime.engine("openvino")
+        engine_choice.engine("openvino")
 
 
 @pytest.mark.parametrize(
@@ -167,10 +167,10 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
     ],
 )
 def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, got):
-    monkeypatch.setattr(runtime, "_count_gpus", lambda: gpus)
+    monkeypatch.setattr(runtime, "gpu_count", lambda: gpus)
     monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
-    assert runtime.engine_precision(engine, True, backbone=backbone) == got
-    assert runtime.engine_precision(engine, False, backbone=backbone) == "float32"
+    assert engine_choice.engine_precision(engine, True, backbone=backbone) == got
+    assert engine_choice.engine_precision(engine, False, backbone=backbone) == "float32"
 
 
 def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):

@@ -1,0 +1,49 @@
+"""The engine that runs the backbone on this machine, and the precision that it has there."""
+
+import logging
+
+from violence_detection import parts
+from violence_detection.errors import ConfigError
+from violence_detection.runtime import gpu_count, precision
+
+log = logging.getLogger(__name__)
+
+
+def engine(asked: str) -> str:
+    """The engine's name: `asked`, or for `auto` the best that is installed.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    if asked != "auto":
+        lacking = parts.module("engines", asked).missing()
+        if lacking:
+            raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
+        return asked
+    gpus = gpu_count()
+    found = {name: parts.module("engines", name) for name in parts.available("engines")}
+    there = [name for name, part in found.items() if not part.missing()]
+    best = max(there, key=lambda name: found[name].rank(gpus=gpus))
+    log.info(f"The engine is {best}.")
+    return best
+
+
+def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> str:
+    """The dtype policy of an engine on this machine.
+
+    Args:
+        name: Of the engine.
+        mixed: Whether a reduced one was asked for.
+        backbone: For which it is to be faster; None asks only what can be had.
+    """
+    part = parts.module("engines", name)
+    gpus = gpu_count() if part.ON_GPU else 0
+    if mixed and backbone is not None:
+        depthwise = parts.module("backbones", backbone).DEPTHWISE
+        if not part.gains(depthwise=depthwise, gpus=gpus):
+            log.warning(
+                f"Mixed precision is off: on this CPU {name} runs {backbone} slower with it; "
+                "--engine openvino does not."
+            )
+            return "float32"
+    return precision(mixed, gpus=gpus)

@@ -1,0 +1,114 @@
+"""Class labels: the normal one recognised by its name, and labels of one dataset in the words of another."""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.manifest import Entry
+
+_NORMAL_WORDS = frozenset(
+    "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "
+    "background noevent".split()
+)
+
+
+_VIOLENT_STEMS = (
+    "violen fight aggress assault attack abus abnormal anomal crime incident threat event"
+).split()
+
+
+_NEGATED = re.compile(r"(?:non|not|no)(.+)")
+
+
+def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
+    """The class in which nothing happens: `asked`, else recognised by its name.
+
+    Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
+
+    Raises:
+        ConfigError: If `asked` is not a label, or not exactly one label is recognised.
+    """
+    labels = sorted(set(labels))
+    if asked is not None:
+        if asked not in labels:
+            raise ConfigError(
+                f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
+            )
+        return asked
+    words = {label: plain_name(label) for label in labels}
+    recognised = [label for label in labels if _is_normal(words[label], words.values())]
+    if len(recognised) != 1:
+        raise ConfigError(
+            "Exactly one class must be recognised as the normal one; name it with "
+            f"--normal-class. Received: {', '.join(labels)}"
+        )
+    return recognised[0]
+
+
+def plain_name(label: str) -> str:
+    """A label as it is compared with others: case and punctuation do not count."""
+    return re.sub(r"[\W_]+", "", label.casefold())
+
+
+def _is_normal(plain: str, others: Iterable[str]) -> bool:
+    if plain in _NORMAL_WORDS:
+        return True
+    negated = _NEGATED.fullmatch(plain)
+    if not negated:
+        return False
+    rest = negated[1]
+    if rest in _NORMAL_WORDS:
+        return False
+    return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
+
+
+def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
+    """What each label is called by a run.
+
+    Labels are classes of the same name, case and punctuation aside. Where that leaves some over,
+    and there are two of either, the normal one is the normal one and the other the other.
+
+    Args:
+        classes: Of the run, the normal one first.
+        labels: Of the videos.
+
+    Raises:
+        CacheError: If a label is none of the classes.
+    """
+    labels = sorted(set(labels))
+    called = {plain_name(name): name for name in classes}
+    found = {label: called.get(plain_name(label)) for label in labels}
+    if not all(found.values()) and len(classes) == 2 and len(labels) == 2:
+        found = _of_two(classes, labels)
+    over = [label for label in labels if not found[label]]
+    if over or len(set(found.values())) < len(labels):
+        raise CacheError(
+            f"Labels must be among the run's classes, {', '.join(classes)}, or be two of which "
+            f"one is recognised as the normal one. Received: {', '.join(over or labels)}"
+        )
+    return found
+
+
+def _of_two(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | None]:
+    try:
+        normal = normal_class(labels)
+    except ConfigError:
+        return dict.fromkeys(labels)
+    return {label: classes[0] if label == normal else classes[1] for label in labels}
+
+
+def with_class_names(entries: Sequence[Entry], classes: Sequence[str]) -> list[Entry]:
+    """The videos, their labels in the run's words.
+
+    Raises:
+        CacheError: If a label is none of its classes.
+    """
+    called = label_mapping(classes, (entry.label for entry in entries))
+    return [dataclasses.replace(entry, label=called[entry.label]) for entry in entries]
+
+
+def renamed_labels(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str, str]:
+    """The labels that have another name in the run, and which."""
+    called = label_mapping(classes, (entry.label for entry in entries))
+    return {label: name for label, name in called.items() if label != name}
