@@ -22,8 +22,8 @@ import machine
 import numpy as np
 
 from violence_detection import conversion, export, files, shown
-from violence_detection.config import ExportConfig
 from violence_detection.errors import ViolenceDetectionError
+from violence_detection.export_config import ExportConfig
 from violence_detection.isolation import Fresh
 from violence_detection.subject import Subject
 

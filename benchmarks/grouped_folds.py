@@ -22,8 +22,8 @@ from violence_detection import (
     batching,
     dataset,
     folds,
+    intervals,
     linear_baseline,
-    metrics,
     model,
     paired,
     runtime,
@@ -89,14 +89,14 @@ def difference(clips: Clips, before: list[np.ndarray], after: list[np.ndarray]) 
     violent = clips.labels > 0
     right = [np.mean([(one >= 0.5) == violent for one in each], axis=0) for each in (before, after)]
     accuracy = paired.accuracy_difference(*right, clips.groups)
-    areas = [[metrics.weighted_auc(violent, one) for one in each] for each in (before, after)]
+    areas = [[intervals.weighted_auc(violent, one) for one in each] for each in (before, after)]
 
     def gain(counts: np.ndarray) -> np.ndarray:
         old, new = (np.mean([area(counts) for area in each], axis=0) for each in areas)
         return new - old
 
     recording = np.unique(clips.groups, return_inverse=True)[1]
-    ends = metrics.bootstrap_over_recordings(recording, gain, resamples=2000, seed=42)
+    ends = intervals.bootstrap_over_recordings(recording, gain, resamples=2000, seed=42)
     whole = gain(np.ones((1, len(clips))))[0]
     points = 100 * accuracy["accuracy_difference"]
     low, high = (100 * end for end in accuracy["ci"])

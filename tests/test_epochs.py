@@ -13,10 +13,10 @@ from conftest import draw_features, train_quickly, tree_of
 
 from violence_detection import batching, dataset, model, runtime, training
 from violence_detection.cache import FeatureCache
+from violence_detection.callbacks import HISTORY_COLUMNS
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.peers import Peers
-from violence_detection.recording import HISTORY_COLUMNS
 from violence_detection.runs import Run
 from violence_detection.train_config import TrainConfig
 

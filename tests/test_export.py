@@ -10,7 +10,6 @@ import pytest
 from conftest import draw_two_classes, draw_video, train_on_videos, tree_of
 
 from violence_detection import conversion, export, isolation, parity, shown
-from violence_detection.config import ExportConfig
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
@@ -20,6 +19,7 @@ from violence_detection.errors import (
     VideoError,
     ViolenceDetectionError,
 )
+from violence_detection.export_config import ExportConfig
 from violence_detection.formats._format import Tolerance
 from violence_detection.pictures import PictureMaker
 from violence_detection.subject import Subject

@@ -10,7 +10,7 @@ import pytest
 from conftest import draw_two_classes, train_on_videos
 
 from violence_detection import export, parts, prediction
-from violence_detection.config import ExportConfig
+from violence_detection.export_config import ExportConfig
 from violence_detection.predict_config import PredictConfig
 
 TEXT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()

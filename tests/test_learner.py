@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import draw_features
 from test_training_step import strategy_over
 
-from violence_detection import dataset, learner, runtime, training
+from violence_detection import dataset, optimizer, runtime, training
 from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
@@ -49,7 +49,7 @@ def recurrence_of(trainer) -> keras.layers.LSTM:
 @pytest.mark.parametrize("xla_s", [0.001, 0.003])
 def test_what_is_faster_is_taken_and_the_loser_is_told(tmp_path, monkeypatch, caplog, xla_s):
     seconds = iter([xla_s, 0.002])  # with XLA, with cuDNN
-    monkeypatch.setattr(learner, "_seconds_a_step", lambda *_: next(seconds))
+    monkeypatch.setattr(optimizer, "_seconds_a_step", lambda *_: next(seconds))
     with caplog.at_level(logging.INFO):
         trainer = trainer_with(tmp_path)
     got = trainer.effective["xla"]
@@ -60,13 +60,13 @@ def test_what_is_faster_is_taken_and_the_loser_is_told(tmp_path, monkeypatch, ca
 
 
 def test_a_head_without_recurrence_is_compiled_unmeasured(tmp_path, monkeypatch):
-    monkeypatch.setattr(learner, "_seconds_a_step", None)
+    monkeypatch.setattr(optimizer, "_seconds_a_step", None)
     assert trainer_with(tmp_path, head="linear").effective == {"xla": True}
 
 
 @pytest.mark.parametrize(("gpus", "xla"), [(0, True), (1, False)])
 def test_without_a_gpu_or_xla_nothing_is_measured(tmp_path, monkeypatch, gpus, xla):
-    monkeypatch.setattr(learner, "xla_is_faster", None)
+    monkeypatch.setattr(optimizer, "xla_is_faster", None)
     trainer = trainer_with(tmp_path, gpus=gpus, xla=xla)
     assert trainer.effective["xla"] is xla
     assert bool(recurrence_of(trainer).use_cudnn) is (gpus > 0 and not xla)

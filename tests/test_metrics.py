@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from violence_detection import metrics
+from violence_detection import intervals, metrics
 from violence_detection.errors import ConfigError
 
 # Fawcett 2006, figure 3: twenty instances, by falling score.
@@ -56,7 +56,7 @@ def test_rates_are_those_of_fawcetts_example():
 )
 def test_wilson_interval_is_that_of_newcombes_table(correct, total, interval):
     """Newcombe, Statistics in Medicine 17, 1998, 857-872, table I, score method."""
-    assert metrics.wilson_interval(correct, total) == pytest.approx(interval, abs=5e-5)
+    assert intervals.wilson_interval(correct, total) == pytest.approx(interval, abs=5e-5)
 
 
 def test_class_metrics_of_a_matrix_counted_by_hand():
@@ -72,9 +72,9 @@ def test_where_nothing_ran_rates_are_zero_and_auc_is_none():
     assert nothing.pop("auc") is None
     assert set(nothing.values()) == {0.0}
     assert metrics.class_metrics([], [], ["a", "b"])["confusion"] == [[0, 0], [0, 0]]
-    assert metrics.wilson_interval(0, 0) == [0.0, 0.0]
-    assert metrics.accuracy_interval([], []) == [0.0, 0.0]
-    assert metrics.auc_interval([], [], []) is None
+    assert intervals.wilson_interval(0, 0) == [0.0, 0.0]
+    assert intervals.accuracy_interval([], []) == [0.0, 0.0]
+    assert intervals.auc_interval([], [], []) is None
 
 
 def test_auc_and_its_interval_are_none_with_one_class():
@@ -82,7 +82,7 @@ def test_auc_and_its_interval_are_none_with_one_class():
     rates = metrics.binary_metrics(violent, probability, 0.5)
     assert (rates["auc"], rates["average_precision"]) == (None, 0.0)
     assert rates["balanced_accuracy"] == rates["recall"] == 0.5
-    assert metrics.auc_interval(violent, probability, np.arange(6)) is None
+    assert intervals.auc_interval(violent, probability, np.arange(6)) is None
 
 
 # -- relation
@@ -90,21 +90,21 @@ def test_auc_and_its_interval_are_none_with_one_class():
 
 def test_bootstrap_of_videos_alone_agrees_with_wilson():
     correct = np.arange(200) < 140
-    interval = metrics.accuracy_interval(correct, np.arange(200), resamples=4000)
-    assert interval == pytest.approx(metrics.wilson_interval(140, 200), abs=0.012)
+    interval = intervals.accuracy_interval(correct, np.arange(200), resamples=4000)
+    assert interval == pytest.approx(intervals.wilson_interval(140, 200), abs=0.012)
 
 
 def test_copies_within_a_recording_teach_nothing():
     violent, probability, groups = drawn(80, 12)
-    once = metrics.auc_interval(violent, probability, groups)
+    once = intervals.auc_interval(violent, probability, groups)
     copied = (np.repeat(column, 3) for column in (violent, probability, groups))
-    assert metrics.auc_interval(*copied) == pytest.approx(once)
+    assert intervals.auc_interval(*copied) == pytest.approx(once)
 
 
 def test_recordings_that_agree_within_widen_the_interval():
     correct = np.arange(200) < 140
-    alone = metrics.accuracy_interval(correct, np.arange(200))
-    together = metrics.accuracy_interval(correct, np.arange(200) // 10)
+    alone = intervals.accuracy_interval(correct, np.arange(200))
+    together = intervals.accuracy_interval(correct, np.arange(200) // 10)
     assert together[1] - together[0] > 2 * (alone[1] - alone[0])
 
 
@@ -113,15 +113,15 @@ def test_permuting_videos_changes_nothing():
     violent, probability, groups = columns
     order = np.random.default_rng(1).permutation(len(groups))
     shuffled = [column[order] for column in columns]
-    assert metrics.auc_interval(*shuffled) == metrics.auc_interval(*columns)
+    assert intervals.auc_interval(*shuffled) == intervals.auc_interval(*columns)
     again = metrics.binary_metrics(shuffled[0], shuffled[1], 0.5)
     assert again == pytest.approx(metrics.binary_metrics(violent, probability, 0.5))
 
 
 def test_turning_probabilities_over_turns_auc_and_its_interval_over():
     violent, probability, groups = drawn()
-    low, high = metrics.auc_interval(violent, probability, groups)
-    turned = metrics.auc_interval(violent, 1 - probability, groups)
+    low, high = intervals.auc_interval(violent, probability, groups)
+    turned = intervals.auc_interval(violent, 1 - probability, groups)
     assert turned == pytest.approx([1 - high, 1 - low])
 
 
@@ -130,23 +130,23 @@ def test_weighted_auc_is_that_of_scikit_learn():
     violent, probability = rng.random(50) < 0.4, rng.integers(0, 8, 50) / 7
     counts = rng.integers(0, 4, (20, 50))
     expected = [roc_auc_score(violent, probability, sample_weight=row) for row in counts]
-    found = metrics.weighted_auc(violent, probability)(counts)
+    found = intervals.weighted_auc(violent, probability)(counts)
     np.testing.assert_allclose(found, expected)
 
 
 def test_the_seed_decides_and_block_size_does_not(monkeypatch):
     columns = drawn()
-    whole = metrics.auc_interval(*columns, seed=3)
-    assert whole != metrics.auc_interval(*columns, seed=4)
-    monkeypatch.setattr(metrics, "_BLOCK_CELLS", 5000)
-    assert metrics.auc_interval(*columns, seed=3) == whole
+    whole = intervals.auc_interval(*columns, seed=3)
+    assert whole != intervals.auc_interval(*columns, seed=4)
+    monkeypatch.setattr(intervals, "_BLOCK_CELLS", 5000)
+    assert intervals.auc_interval(*columns, seed=3) == whole
 
 
 def test_intervals_of_240_videos_take_less_than_a_second():
     violent, probability, groups = drawn()
     start = time.perf_counter()
-    metrics.accuracy_interval(violent, groups, resamples=2000)
-    metrics.auc_interval(violent, probability, groups, resamples=2000)
+    intervals.accuracy_interval(violent, groups, resamples=2000)
+    intervals.auc_interval(violent, probability, groups, resamples=2000)
     assert time.perf_counter() - start < 1.0
 
 
@@ -171,15 +171,15 @@ def test_intervals_are_ordered_and_in_bounds(videos, seed):
     violent, probability = columns(videos)
     groups = np.arange(len(violent)) // 3
     settings = {"resamples": 50, "seed": seed}
-    low, high = metrics.accuracy_interval(violent, groups, **settings)
+    low, high = intervals.accuracy_interval(violent, groups, **settings)
     assert 0.0 <= low <= high <= 1.0
-    interval = metrics.auc_interval(violent, probability, groups, **settings)
+    interval = intervals.auc_interval(violent, probability, groups, **settings)
     assert interval is None or 0.0 <= interval[0] <= interval[1] <= 1.0
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
 def test_wilson_interval_holds_the_share(correct, more):
-    low, high = metrics.wilson_interval(correct, correct + more)
+    low, high = intervals.wilson_interval(correct, correct + more)
     assert 0.0 <= low <= high <= 1.0
     if correct + more:
         assert low - 1e-9 <= correct / (correct + more) <= high + 1e-9
@@ -204,16 +204,16 @@ def test_columns_of_two_lengths_are_an_error():
     with pytest.raises(ConfigError, match=r"must have one length \(N,\)."):
         metrics.binary_metrics([True], [0.5, 0.5], 0.5)
     with pytest.raises(ConfigError, match=r"correct \(3,\), groups \(2,\)"):
-        metrics.accuracy_interval([1, 0, 1], ["a", "b"])
+        intervals.accuracy_interval([1, 0, 1], ["a", "b"])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: metrics.wilson_interval(3, 2), r"in \[0, total=2\]. Received: corr"),
-        (lambda: metrics.wilson_interval(1, 2, 1.0), r"`level` must be in \(0, 1\)"),
+        (lambda: intervals.wilson_interval(3, 2), r"in \[0, total=2\]. Received: corr"),
+        (lambda: intervals.wilson_interval(1, 2, 1.0), r"`level` must be in \(0, 1\)"),
         (
-            lambda: metrics.accuracy_interval([True], ["a"], resamples=0),
+            lambda: intervals.accuracy_interval([True], ["a"], resamples=0),
             "`resamples` must be >= 1. Received: resamples=0",
         ),
         (

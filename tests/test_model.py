@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from violence_detection import model
-from violence_detection.epochs import save_classifier
+from violence_detection.checkpoint import save_classifier
 from violence_detection.errors import ConfigError, RunError
 
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)),

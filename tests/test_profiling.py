@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from conftest import read_history, train_quickly
 
-from violence_detection.profiling import Profiler
+from violence_detection.callbacks import Profiler
 
 
 def traces_in(folder) -> list:

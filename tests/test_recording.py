@@ -11,7 +11,7 @@ from tensorboard.util import tensor_util
 from test_epochs import trainer_on
 from test_training_run import _interrupt
 
-from violence_detection import attention, dataset, recording
+from violence_detection import attention, callbacks, dataset
 from violence_detection.runs import Run
 
 
@@ -59,7 +59,7 @@ def test_the_planned_rate_is_drawn_over_the_steps(attentive):
 
 def test_a_long_plan_has_500_points(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, epochs=1000)
-    board = recording.TensorBoard(
+    board = callbacks.TensorBoard(
         tmp_path / "tensorboard",
         validation=trainer.validation,
         schedule=trainer.step.schedule,
@@ -137,10 +137,10 @@ def test_clips_of_every_class_are_shown(tmp_path):
     labels = tuple("abcdefghijkl")
     features = draw_features(tmp_path / "s", counts=(12, 30, 0), labels=labels)
     clips = trainer_on(features, tmp_path, list(labels)).validation.clips
-    rows = recording._evenly_of_each_class(clips, 8)
+    rows = callbacks._evenly_of_each_class(clips, 8)
     assert sorted(clips.labels[rows]) == list(range(12))
     two = dataset.Clips(clips.features, clips.labels % 2, clips.entries)
-    assert np.bincount(two.labels[recording._evenly_of_each_class(two, 8)]).tolist() == [
+    assert np.bincount(two.labels[callbacks._evenly_of_each_class(two, 8)]).tolist() == [
         4,
         4,
     ]

@@ -14,11 +14,11 @@ from conftest import draw_video, train_on_videos
 from violence_detection import altered, cli, files, robustness
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.cache import FeatureCache
-from violence_detection.config import RobustnessConfig
 from violence_detection.corruptions import compress
 from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.manifest import Entry
 from violence_detection.robustness import Task, _Answers
+from violence_detection.robustness_config import RobustnessConfig
 
 CONDITIONS = "darken,drop_frames(fps=4),mirror+noise"
 

@@ -5,13 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError
-from violence_detection.schedule import (
-    NAMES,
-    constant,
-    of_epochs,
-    one_cycle,
-    warmup_cosine,
-)
+from violence_detection.optimizer import NAMES, constant, of_epochs, one_cycle, warmup_cosine
 from violence_detection.train_config import TrainConfig
 
 STEPS = st.floats(0, 2000)

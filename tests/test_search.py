@@ -6,7 +6,8 @@ import pytest
 
 from violence_detection import search
 from violence_detection.errors import ConfigError
-from violence_detection.search import Interval, TuneConfig
+from violence_detection.fold_config import TuneConfig
+from violence_detection.search import Interval
 from violence_detection.train_config import TrainConfig
 
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.selection import (
-    EpochSelection,
-    check_monitor,
-    standard_error,
-)
+from violence_detection.intervals import standard_error
+from violence_detection.validation import EpochSelection, check_monitor
 
 
 def offered(groups, epochs, *, tolerant=True) -> EpochSelection:

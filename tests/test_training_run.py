@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import draw_features, read_history, train_quickly, tree_of
 
-from violence_detection import files, model, training, training_run, training_state
+from violence_detection import checkpoint, files, model, training, training_run
 from violence_detection.epochs import Trainer
 from violence_detection.errors import (
     CacheError,
@@ -375,7 +375,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
     _interrupt(features_dir, tmp_path, monkeypatch)
-    training_state.save(tmp_path / "run" / "state", [np.zeros(3)], {})
+    checkpoint.save(tmp_path / "run" / "state", [np.zeros(3)], {})
     with pytest.raises(TrainingError, match="state must be of this model"):
         train_quickly(features_dir, tmp_path, resume=True)
 

@@ -16,8 +16,8 @@ from violence_detection.cache import FeatureCache
 from violence_detection.dataset import usable_entries
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.fold_config import TuneConfig
 from violence_detection.runs import Run
-from violence_detection.search import TuneConfig
 from violence_detection.train_config import TrainConfig
 
 optuna = pytest.importorskip("optuna")

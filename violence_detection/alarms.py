@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from violence_detection import metrics
+from violence_detection import intervals
 from violence_detection.errors import EvidenceError
 from violence_detection.segments import LOWER_SHARE, lower_of
 from violence_detection.units import TOUCH_S
@@ -179,7 +179,7 @@ class Watched:
     def _over_videos(self, statistic, **draw: int) -> list[float] | None:
         if len(self.names) < 2:
             return None
-        return metrics.bootstrap_over_recordings(self.names, statistic, **draw)
+        return intervals.bootstrap_over_recordings(self.names, statistic, **draw)
 
 
 def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:

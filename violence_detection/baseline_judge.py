@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import baselines, dataset, files, linear_baseline, metrics, model
+from violence_detection import baselines, dataset, files, intervals, linear_baseline, metrics, model
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
@@ -161,7 +161,7 @@ def _scores(answer: np.ndarray, clips: Clips, draw: dict[str, int]) -> dict[str,
     groups = clips.groups.astype(str)
     return {
         "accuracy": float(correct.mean()),
-        "accuracy_ci": metrics.accuracy_interval(correct, groups, **draw),
+        "accuracy_ci": intervals.accuracy_interval(correct, groups, **draw),
         "auc": metrics.binary_metrics(violent, violence, 0.5)["auc"],
-        "auc_ci": metrics.auc_interval(violent, violence, groups, **draw),
+        "auc_ci": intervals.auc_interval(violent, violence, groups, **draw),
     }

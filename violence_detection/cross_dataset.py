@@ -13,6 +13,7 @@ from violence_detection import (
     dataset,
     evaluation_set,
     files,
+    intervals,
     leaks,
     metrics,
     model,
@@ -26,8 +27,8 @@ from violence_detection.kept_folder import KeptFolder
 from violence_detection.labels import label_mapping, renamed_labels
 from violence_detection.manifest import Entry
 from violence_detection.runs import Run
-from violence_detection.selection import check_monitor
 from violence_detection.units import counted
+from violence_detection.validation import check_monitor
 
 log = logging.getLogger(__name__)
 
@@ -232,9 +233,9 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
         "recordings": len(set(clips.groups)),
         "grouped": dataset.knows_recordings(other.cache),
         "accuracy": float(right.mean()),
-        "accuracy_ci": metrics.accuracy_interval(right, clips.groups, **draw),
+        "accuracy_ci": intervals.accuracy_interval(right, clips.groups, **draw),
         "auc": rates["auc"],
-        "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
+        "auc_ci": intervals.auc_interval(violent, score, clips.groups, **draw),
         "recall": rates["recall"],
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,

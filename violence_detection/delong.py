@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm, rankdata
 
-from violence_detection import metrics
+from violence_detection import input_checks
 
 _WIDTH = float(norm.ppf(0.975))  # standard errors on either side of a 95% interval
 _NOISE = 1e-28  # variances below this are those of float64 arithmetic
@@ -90,7 +90,7 @@ def _placements(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarra
     Returns:
         float64 (violent videos,) and (normal videos,); both empty where one is.
     """
-    violent, probability = metrics.checked(violent, probability)
+    violent, probability = input_checks.checked_scores(violent, probability)
     num_violent, num_normal = int(violent.sum()), int((~violent).sum())
     if not num_violent or not num_normal:
         return np.empty(0), np.empty(0)

@@ -14,9 +14,10 @@ from violence_detection import (
     progress,
     training,
 )
-from violence_detection.config import DemoConfig, EvaluateConfig
+from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
+from violence_detection.fold_config import DemoConfig
 from violence_detection.predict_config import PredictConfig
 from violence_detection.train_config import TrainConfig
 

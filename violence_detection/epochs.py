@@ -11,27 +11,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from violence_detection import (
-    batching,
-    files,
-    learner,
-    parts,
-    progress,
-    settings,
-    training_state,
-)
+from violence_detection import batching, checkpoint, files, optimizer, parts, progress, settings
 from violence_detection.averaging import StochasticAverage
+from violence_detection.callbacks import HistoryFile, Profiler, TensorBoard
+from violence_detection.checkpoint import save_classifier
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
 from violence_detection.peers import Peers
-from violence_detection.profiling import Profiler
-from violence_detection.recording import HistoryFile, TensorBoard
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
-from violence_detection.selection import EpochSelection, check_monitor
 from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import AT_ONCE, separate_dropout
-from violence_detection.validation import Validation
+from violence_detection.validation import EpochSelection, Validation, check_monitor
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +83,7 @@ class Trainer:
         )
         self.validation = Validation(clips["validation"], classes=classes, loss=loss)
         build = functools.partial(
-            learner.build_step,
+            optimizer.build_step,
             config,
             machine,
             train=self.train,
@@ -103,7 +94,7 @@ class Trainer:
         xla = machine.xla
         if machine.xla and machine.gpus:
             batch = next(self.batches())
-            xla = self.peers.of_chief(learner.xla_is_faster(build, batch))
+            xla = self.peers.of_chief(optimizer.xla_is_faster(build, batch))
         self.step = build(xla=xla)
         self.classifier, self.average = self.step.classifier, self.step.average
         span = settings.span_of(config.profile) if config.profile else None
@@ -287,10 +278,10 @@ class Trainer:
             "step": self.step.state(),
             "selection": self.selection.state(),
         }
-        training_state.save(self.run.state_dir, values, facts)
+        checkpoint.save(self.run.state_dir, values, facts)
 
     def _restore(self) -> None:
-        state = training_state.load(self.run.state_dir) if self.config.resume else None
+        state = checkpoint.load(self.run.state_dir) if self.config.resume else None
         if state is None:
             return
         values, facts = state
@@ -324,19 +315,6 @@ def _means(steps: Mapping[str, Any]) -> dict[str, float]:
 
 def _told(row: dict[str, Any]) -> str:
     return " ".join(f"{name}={value:.4g}" for name, value in row.items() if value is not None)
-
-
-def save_classifier(classifier: keras.Model, path) -> None:
-    """Save under a temporary name, then rename: a kill leaves the model before."""
-    # Not ending as the checkpoints do, which people list by their name.
-    temporary = path.with_name(f"{files.temporary_mark()}-{path.name}")
-    try:
-        classifier.save(temporary)
-        files.replace(temporary, path)
-    except OSError as error:
-        raise files.write_error(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _class_weights(labels: np.ndarray, shares: np.ndarray, balanced: bool) -> np.ndarray:

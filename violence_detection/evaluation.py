@@ -15,6 +15,7 @@ from violence_detection import (
     figures,
     files,
     grouping,
+    intervals,
     leaks,
     metrics,
     model,
@@ -207,9 +208,9 @@ def _scores(
         **metrics.binary_metrics(violent, score, threshold),
         **by_class,
         "undefined": undefined_rates(by_class["confusion"], classes),
-        "accuracy_ci": metrics.accuracy_interval(correct, clips.groups, **draw),
-        "accuracy_ci_wilson": metrics.wilson_interval(int(correct.sum()), len(correct)),
-        "auc_ci": metrics.auc_interval(violent, score, clips.groups, **draw),
+        "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **draw),
+        "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
+        "auc_ci": intervals.auc_interval(violent, score, clips.groups, **draw),
         "auc_ci_delong": delong.interval(violent, score),
     }
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from violence_detection import conversion, files, parity, progress
-from violence_detection.config import ExportConfig
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
     ExportError,
     VideoError,
 )
+from violence_detection.export_config import ExportConfig
 from violence_detection.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.isolation import Fresh
 from violence_detection.subject import Clip, Subject

@@ -9,7 +9,7 @@ from violence_detection import units
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.settings import option, same_as
+from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 
 # Of `train`, without a meaning here: stage one's, what a run that is kept would have, and what
@@ -163,3 +163,90 @@ def _training(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
         "checkpoint_epochs": 0,
     }
     return TrainConfig(**base | changed, given=config.given & own)
+
+
+@dataclass(frozen=True)
+class DemoConfig(Config):
+    """Settings of `demo`."""
+
+    output: str = option(
+        "demo_output", "Folder for the clips, the features and the run.", path=True
+    )
+    clips: int = option(320, "Clips to draw, half of each kind.", low=40, high=5000)
+    epochs: int = option(40, "Passes over the training clips, at most.", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clips % 2:
+            raise ConfigError(f"`clips` must be even. Received: clips={self.clips}")
+
+
+# Of `train`, without a meaning here: stage one's, and what a run that is kept would have.
+_LEFT_OUT_OF_TRIALS = {setting.name for setting in ExtractConfig.settings()} - {
+    "seed",
+    "batch_size",
+    "mixed_precision",
+    "validation_fraction",
+    "test_fraction",
+    "split_seed",
+} | set(
+    "dataset_path extract_batch_size extract_mixed_precision run checkpoint_epochs "
+    "ensemble use_focal_loss workers rank profile recall_bar operating_point".split()
+)
+
+
+@dataclass(frozen=True)
+class TuneConfig(TrainConfig):
+    """Settings of `tune`: its own, and those of `train` that every trial has."""
+
+    resume: bool = option(False, "Go on with the study --name.")
+    seeds: int = same_as(
+        TrainConfig, "seeds", "Train each trial with so many seeds, and take the mean."
+    )
+    monitor: str = option(
+        "val_loss",
+        "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
+        "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
+        "train, but with --swa-fraction.",
+        choices=("val_loss", "val_auc", "val_accuracy"),
+    )
+    name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
+    trials: int = option(30, "Trials in all, pruned ones too.", low=1, high=100_000)
+    space: str | None = option(
+        None,
+        'JSON file of what to try: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, '
+        '"head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: rate, '
+        "decay, batch, smoothing, and what --loss and --head take of gamma, sizes and dropouts, "
+        "each unless it is given.",
+        path=True,
+    )
+    folds: int | None = option(
+        None,
+        "Judge a trial by the mean over so many folds of the training and validation videos, "
+        "by recording; default: by the validation videos.",
+        low=2,
+        high=100,
+    )
+    timeout: float | None = option(None, "Seconds after which no further trial begins.", above=0.0)
+    prune: bool = option(
+        True, "End a trial that is worse than the median of those before it, by epoch."
+    )
+    keep_runs: bool = option(False, "Keep the runs of all trials in the study's folder.")
+
+    def _check_monitor(self) -> None:
+        """It judges the trials, also where it chooses no epoch."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not units.is_name(self.name):
+            raise ConfigError(f"`name` must be the name of a folder. Received: {self.name!r}")
+
+    @classmethod
+    def settings(cls):
+        """The settings, without those of `train` that mean nothing here."""
+        return (one for one in super().settings() if one.name not in _LEFT_OUT_OF_TRIALS)
+
+    def base(self) -> dict[str, Any]:
+        """The settings of `train` that every trial has."""
+        own = {setting.name for setting in TrainConfig.settings()}
+        return {name: value for name, value in self.as_dict().items() if name in own}

@@ -36,8 +36,8 @@ from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
-from violence_detection.selection import check_monitor
 from violence_detection.units import counted
+from violence_detection.validation import check_monitor
 
 log = logging.getLogger(__name__)
 

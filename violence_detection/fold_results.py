@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import baselines, calibration, metrics, model
+from violence_detection import baselines, calibration, intervals, model
 from violence_detection.manifest import Entry
 from violence_detection.units import counted
 
@@ -147,7 +147,7 @@ class FoldResults:
 
     def _scores(self, one: Judged, name: str) -> dict[str, float | None]:
         labels = self._labels[one.rows]
-        auc = metrics.weighted_auc(labels > 0, _violence(one.answers[name]))
+        auc = intervals.weighted_auc(labels > 0, _violence(one.answers[name]))
         return {
             "accuracy": float((one.decided(name) == labels).mean()),
             "auc": _of_once(auc, len(labels)),
@@ -199,7 +199,7 @@ class FoldResults:
         found: dict[str, Any] = {}
         for what, statistic in sums.statistics().items():
             found[what] = _of_once(statistic, len(violent))
-            found[f"{what}_ci"] = metrics.bootstrap_over_recordings(groups, statistic, **draw)
+            found[f"{what}_ci"] = intervals.bootstrap_over_recordings(groups, statistic, **draw)
         return found | {"calibration_error": sums.calibration_error}
 
     def draws(self) -> list[np.ndarray]:
@@ -254,7 +254,7 @@ class _Sums:
         self._right[rows] += right
         self._alarms[rows] += decided > 0
         self._squares[rows] += (violence - violent) ** 2
-        self._areas.append((rows, metrics.weighted_auc(violent, violence)))
+        self._areas.append((rows, intervals.weighted_auc(violent, violence)))
         self._errors.append(calibration.expected_calibration_error(violent, violence))
 
     @property

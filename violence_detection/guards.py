@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import metrics, model, operating
+from violence_detection import intervals, metrics, model, operating
 from violence_detection.dataset import Clips
-from violence_detection.selection import CLEARLY_ERRORS, standard_error
+from violence_detection.intervals import standard_error
 from violence_detection.units import counted
+from violence_detection.validation import CLEARLY_ERRORS
 
 if TYPE_CHECKING:
     pass
@@ -141,14 +142,14 @@ def compare(
         for one, threshold in zip((probability, baseline), thresholds, strict=True)
     )
     recordings = np.unique(validation.groups.astype(str), return_inverse=True)[1]
-    if recordings.max() + 1 < metrics.MIN_RECORDINGS:
+    if recordings.max() + 1 < intervals.MIN_RECORDINGS:
         return "not compared: validation has too few recordings", False
     gain = right_too.astype(float) - right
     error = CLEARLY_ERRORS * standard_error(gain, recordings)
     auc, auc_too = (
-        metrics.weighted_auc(labels > 0, 1 - one[:, 0]) for one in (probability, baseline)
+        intervals.weighted_auc(labels > 0, 1 - one[:, 0]) for one in (probability, baseline)
     )
-    interval = metrics.bootstrap_over_recordings(
+    interval = intervals.bootstrap_over_recordings(
         recordings,
         lambda counts: auc_too(counts) - auc(counts),
         resamples=_RESAMPLES,

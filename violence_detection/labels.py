@@ -1,4 +1,4 @@
-"""Class labels: the normal one recognised by its name, and labels of one dataset in the words of another."""
+"""Class labels: the normal class recognised by its name, and names mapped between datasets."""
 
 import dataclasses
 import re

@@ -21,6 +21,7 @@ from violence_detection import (
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.manifest import Entry
+from violence_detection.metrics import log_loss
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
@@ -210,9 +211,3 @@ def _scores(
         "auc": binary["auc"],
         "loss": log_loss(labels, probability),
     }
-
-
-def log_loss(labels: np.ndarray, probability: np.ndarray) -> float:
-    """Mean negative logarithm of the probability of the true class."""
-    likelihood = probability[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(likelihood, 1e-12, 1)).mean())

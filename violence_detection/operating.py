@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import metrics
+from violence_detection import input_checks, metrics
 from violence_detection.errors import EvidenceError
+from violence_detection.intervals import bootstrap_over_recordings
 from violence_detection.points import BEST, DEFAULT, PER_HOUR, Point
 from violence_detection.units import counted
 
@@ -54,14 +55,14 @@ def choose(
         EvidenceError: If the videos cannot support what was asked for.
         ConfigError: If the lengths differ, or a value is not a probability.
     """
-    violent, probability = metrics.checked(violent, probability)
+    violent, probability = input_checks.checked_scores(violent, probability)
     threshold, reason = choose_threshold(violent, probability, groups, asked=asked)
     point = Point.of(asked or DEFAULT)
     draw = {"resamples": resamples, "seed": seed}
     interval = None
     if not reason.startswith("0.5: "):
         cuts = _Cuts(violent, probability)
-        interval = metrics.bootstrap_over_recordings(
+        interval = bootstrap_over_recordings(
             groups, lambda counts: cuts.thresholds(point, counts), **draw
         )
     rates, intervals = achieved(violent, probability, groups, threshold, **draw)
@@ -105,7 +106,7 @@ def choose_threshold(
         EvidenceError: If the videos cannot support what was asked for.
         ConfigError: If the lengths differ, or a value is not a probability.
     """
-    violent, probability = metrics.checked(violent, probability)
+    violent, probability = input_checks.checked_scores(violent, probability)
     point = Point.of(asked or DEFAULT)
     if asked:
         check_support(asked, violent, groups)
@@ -186,7 +187,7 @@ def achieved(
     """What a threshold gives on some videos: recall, false_positive_rate, precision, f1 and
     balanced_accuracy, in [0, 1], 0.0 where there is nothing to rate; and the interval of each,
     [low, high] over recordings, None where it is not defined."""
-    violent, probability = metrics.checked(violent, probability)
+    violent, probability = input_checks.checked_scores(violent, probability)
     rates = metrics.binary_metrics(violent, probability, threshold)
     alarm = probability >= threshold
 
@@ -208,7 +209,7 @@ def achieved(
         name: rates["false_alarm_rate" if name == "false_positive_rate" else name] for name in names
     }
     intervals = {
-        name: metrics.bootstrap_over_recordings(
+        name: bootstrap_over_recordings(
             groups,
             lambda counts, name=name: rates_of(counts)[name],
             resamples=resamples,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest, rankdata
 
-from violence_detection import delong, metrics
+from violence_detection import delong, intervals
 
 # That each of five recordings favours one run happens to equal ones in 2 of 2^5 cases: over 5%.
 MIN_RECORDINGS = 6
@@ -39,7 +39,7 @@ def accuracy_difference(
     """
     gain = np.asarray(correct_b, float) - np.asarray(correct_a, float)
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
-    interval = metrics.bootstrap_over_recordings(
+    interval = intervals.bootstrap_over_recordings(
         recording,
         lambda counts: counts @ gain / counts.sum(axis=1),
         resamples=resamples,
@@ -81,8 +81,8 @@ def auc_difference(
         cannot be said.
     """
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
-    auc_a, auc_b = (metrics.weighted_auc(violent, one) for one in (probability_a, probability_b))
-    interval = metrics.bootstrap_over_recordings(
+    auc_a, auc_b = (intervals.weighted_auc(violent, one) for one in (probability_a, probability_b))
+    interval = intervals.bootstrap_over_recordings(
         recording,
         lambda counts: auc_b(counts) - auc_a(counts),
         resamples=resamples,

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import metrics, model, paired
+from violence_detection import intervals, metrics, model, paired
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.manifest import Entry
 
@@ -101,18 +101,18 @@ class _Judge:
         auc = metrics.binary_metrics(violent, score, self._threshold)["auc"]
         worse = paired.accuracy_difference(right_before, right, groups, **self._draw)
         # Two intervals over recordings alone: what exchanges runs means nothing here.
-        areas = [metrics.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
+        areas = [intervals.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
         every = np.ones((1, len(entries)), int)
         less = float((areas[1](every) - areas[0](every))[0])
         return {
             "accuracy": float(right.mean()),
-            "accuracy_ci": metrics.accuracy_interval(right, groups, **self._draw),
+            "accuracy_ci": intervals.accuracy_interval(right, groups, **self._draw),
             "auc": auc,
-            "auc_ci": metrics.auc_interval(violent, score, groups, **self._draw),
+            "auc_ci": intervals.auc_interval(violent, score, groups, **self._draw),
             "accuracy_difference": worse["accuracy_difference"],
             "difference_ci": worse["ci"],
             "auc_difference": 0.0 if auc is None else less,
-            "auc_difference_ci": metrics.bootstrap_over_recordings(
+            "auc_difference_ci": intervals.bootstrap_over_recordings(
                 groups, lambda counts: areas[1](counts) - areas[0](counts), **self._draw
             ),
         }
@@ -137,7 +137,7 @@ class _Judge:
         share = np.mean(right, axis=0)
         return {
             "mean_accuracy": float(share.mean()),
-            "mean_accuracy_ci": metrics.accuracy_interval(share, groups, **self._draw),
+            "mean_accuracy_ci": intervals.accuracy_interval(share, groups, **self._draw),
             "mean_videos": len(entries),
         }
 

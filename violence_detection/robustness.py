@@ -25,10 +25,10 @@ from violence_detection import (
 )
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
-from violence_detection.config import RobustnessConfig
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_space import FeatureSpace
+from violence_detection.robustness_config import RobustnessConfig
 from violence_detection.runs import Run
 from violence_detection.units import counted
 

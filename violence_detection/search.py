@@ -8,24 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import parts, units
+from violence_detection import parts
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig
-from violence_detection.settings import option, same_as
+from violence_detection.fold_config import TuneConfig
 from violence_detection.train_config import TrainConfig
 
-# Of `train`, without a meaning here: stage one's, and what a run that is kept would have.
-_LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
-    "seed",
-    "batch_size",
-    "mixed_precision",
-    "validation_fraction",
-    "test_fraction",
-    "split_seed",
-} | set(
-    "dataset_path extract_batch_size extract_mixed_precision run checkpoint_epochs "
-    "ensemble use_focal_loss workers rank profile recall_bar operating_point".split()
-)
 # Settings of the whole search, or of the machine; a space cannot have them.
 _FIXED = set(
     "seed features checkpoint_dir resume monitor normal_class init_from mixed_precision xla "
@@ -50,63 +37,6 @@ _DEFAULT = {
     "head.dropout": {"low": 0.0, "high": 0.7},
 }
 _CHANGES_SIZES = {"head", "head.projection", "head.units"}
-
-
-@dataclass(frozen=True)
-class TuneConfig(TrainConfig):
-    """Settings of `tune`: its own, and those of `train` that every trial has."""
-
-    resume: bool = option(False, "Go on with the study --name.")
-    seeds: int = same_as(
-        TrainConfig, "seeds", "Train each trial with so many seeds, and take the mean."
-    )
-    monitor: str = option(
-        "val_loss",
-        "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
-        "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
-        "train, but with --swa-fraction.",
-        choices=("val_loss", "val_auc", "val_accuracy"),
-    )
-    name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
-    trials: int = option(30, "Trials in all, pruned ones too.", low=1, high=100_000)
-    space: str | None = option(
-        None,
-        'JSON file of what to try: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, '
-        '"head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: rate, '
-        "decay, batch, smoothing, and what --loss and --head take of gamma, sizes and dropouts, "
-        "each unless it is given.",
-        path=True,
-    )
-    folds: int | None = option(
-        None,
-        "Judge a trial by the mean over so many folds of the training and validation videos, "
-        "by recording; default: by the validation videos.",
-        low=2,
-        high=100,
-    )
-    timeout: float | None = option(None, "Seconds after which no further trial begins.", above=0.0)
-    prune: bool = option(
-        True, "End a trial that is worse than the median of those before it, by epoch."
-    )
-    keep_runs: bool = option(False, "Keep the runs of all trials in the study's folder.")
-
-    def _check_monitor(self) -> None:
-        """It judges the trials, also where it chooses no epoch."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not units.is_name(self.name):
-            raise ConfigError(f"`name` must be the name of a folder. Received: {self.name!r}")
-
-    @classmethod
-    def settings(cls):
-        """The settings, without those of `train` that mean nothing here."""
-        return (one for one in super().settings() if one.name not in _LEFT_OUT)
-
-    def base(self) -> dict[str, Any]:
-        """The settings of `train` that every trial has."""
-        own = {setting.name for setting in TrainConfig.settings()}
-        return {name: value for name, value in self.as_dict().items() if name in own}
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _member(run: Run, config: TrainConfig, seed: int) -> tuple[Run, TrainConfig]
 
 def _keep_all(lesson: Lesson, run: Run, members: list[Run]) -> None:
     """One model of all members, and a history: the mean over those still in training."""
-    from violence_detection.epochs import save_classifier
+    from violence_detection.checkpoint import save_classifier
     from violence_detection.heads import _ensemble
 
     loaded = [model.load_classifier(member.model_path) for member in members]

@@ -9,7 +9,6 @@ import numpy as np
 
 from violence_detection import conversion, dataset, evaluation_set, glances, parts, shown
 from violence_detection.cache import FeatureCache
-from violence_detection.config import ExportConfig
 from violence_detection.conversion import Request
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
@@ -18,6 +17,7 @@ from violence_detection.errors import (
     VideoError,
     WeightsError,
 )
+from violence_detection.export_config import ExportConfig
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.frames import ClipReader
 from violence_detection.isolation import MEMORY_BYTES, Calls, Fresh

@@ -28,9 +28,9 @@ from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.peers import Peers
 from violence_detection.runs import Run
-from violence_detection.selection import check_monitor
 from violence_detection.train_config import TrainConfig
 from violence_detection.units import counted
+from violence_detection.validation import check_monitor
 
 log = logging.getLogger(__name__)
 

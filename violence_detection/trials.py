@@ -19,13 +19,14 @@ from violence_detection import (
 )
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.fold_config import TuneConfig
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
 from violence_detection.runtime import Machine
-from violence_detection.search import Interval, Space, TuneConfig
-from violence_detection.selection import check_monitor
+from violence_detection.search import Interval, Space
 from violence_detection.train_config import TrainConfig
+from violence_detection.validation import check_monitor
 
 if TYPE_CHECKING:
     import optuna
@@ -145,7 +146,7 @@ class Judges:
         *,
         before: list[float],
     ) -> float | None:
-        from violence_detection.pruning import EpochScores
+        pass
 
         def report(epoch: int, value: float) -> bool:
             # The mean so far: at one step all trials are at the same epoch of the same training.
@@ -154,6 +155,8 @@ class Judges:
             return self._config.prune and trial.should_prune()
 
         lesson = self._lesson(part)
+        from violence_detection.callbacks import EpochScores
+
         scores = EpochScores(config.monitor, report)
         with _failing():
             trainer = lesson.trainer(run, config, [scores])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from violence_detection import files, locks, provenance, runtime, search, training
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.files import read_json
-from violence_detection.search import Space, TuneConfig
+from violence_detection.fold_config import TuneConfig
+from violence_detection.search import Space
 from violence_detection.trials import Judges, suggest
 
 if TYPE_CHECKING:

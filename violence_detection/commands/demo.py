@@ -2,7 +2,7 @@
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import fold_config, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -14,8 +14,8 @@ from violence_detection.door import (
 
 
 @click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
-@options_of(config.DemoConfig)
-def demo(settings: config.DemoConfig, shared: Shared) -> None:
+@options_of(fold_config.DemoConfig)
+def demo(settings: fold_config.DemoConfig, shared: Shared) -> None:
     """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""
     with working():
         from violence_detection import demo as stage

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import export_config, wording
 from violence_detection.door import (
     PATH,
     Command,
@@ -22,8 +22,8 @@ from violence_detection.units import counted
     epilog=example("violence-detection export checkpoints/my_run --format onnx"),
 )
 @click.argument("run", type=PATH)
-@options_of(config.ExportConfig)
-def export(settings: config.ExportConfig, shared: Shared, run: str) -> None:
+@options_of(export_config.ExportConfig)
+def export(settings: export_config.ExportConfig, shared: Shared, run: str) -> None:
     """Write a run's model for other software, and prove that it answers as the run does.
 
     The file is opened anew by the software that it is for, on the validation videos; where its

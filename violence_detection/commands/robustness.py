@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import robustness_config, wording
 from violence_detection.door import (
     PATH,
     Command,
@@ -22,8 +22,8 @@ from violence_detection.units import counted
     epilog=example("violence-detection robustness checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)
-@options_of(config.RobustnessConfig)
-def robustness(settings: config.RobustnessConfig, shared: Shared, run: str) -> None:
+@options_of(robustness_config.RobustnessConfig)
+def robustness(settings: robustness_config.RobustnessConfig, shared: Shared, run: str) -> None:
     """Judge a run on the same videos darkened, blurred, compressed, with fewer frames, ...
 
     Copies are altered, written, and read by the run's own decoder and backbone; each is removed

@@ -2,7 +2,7 @@
 
 import click
 
-from violence_detection import search, units, wording
+from violence_detection import fold_config, units, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -17,8 +17,8 @@ from violence_detection.door import (
     cls=Command,
     epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
 )
-@options_of(search.TuneConfig)
-def tune(settings: search.TuneConfig, shared: Shared) -> None:
+@options_of(fold_config.TuneConfig)
+def tune(settings: fold_config.TuneConfig, shared: Shared) -> None:
     """Search for settings of train that validate well; needs the extra `tune` (Optuna).
 
     Leaves a study that --resume goes on with, a table of its trials, and the best settings as a

@@ -1,6 +1,8 @@
-"""What is written down while a training goes on, as Keras callbacks."""
+"""Keras callbacks of a training: history, TensorBoard, profile, and the scores of a trial."""
 
+import contextlib
 import io
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +16,8 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 from violence_detection import figures, files, metrics
 from violence_detection.attention import attention_of
 from violence_detection.dataset import Clips
-from violence_detection.schedule import Schedule
+from violence_detection.metrics import log_loss
+from violence_detection.optimizer import Schedule
 from violence_detection.validation import Validation
 
 HISTORY_COLUMNS = (
@@ -163,3 +166,104 @@ def _write_picture(name: str, draw: Callable, *what) -> None:
     file = io.BytesIO()
     draw(file, *what)
     tf.summary.image(name, tf.io.decode_png(file.getvalue())[None])
+
+
+log = logging.getLogger(__name__)
+
+
+class Profiler(keras.callbacks.Callback):
+    """Traces steps; what goes wrong with that is said in the log, and training goes on.
+
+    Attributes:
+        traced: First and last step in the trace, from 1; empty without one.
+    """
+
+    def __init__(self, folder: Path, first: int, last: int) -> None:
+        """
+        Args:
+            folder: Of the event files; the trace goes to `plugins/profile/` in it.
+            first, last: Steps, from 1. A training that ends between them keeps what it has.
+        """
+        super().__init__()
+        self._folder, self._first, self._last = folder, first, last
+        self._step = contextlib.ExitStack()
+        self._is_on = False
+        self.traced: list[int] = []
+
+    def on_train_batch_begin(self, batch: int, logs=None) -> None:
+        if not self._first <= batch + 1 <= self._last:
+            return
+        if not self._is_on:
+            self._start()
+        if self._is_on:
+            mark = tf.profiler.experimental.Trace("train", step_num=batch + 1, _r=1)
+            self._step.enter_context(mark)
+            self.traced = [*self.traced[:1], batch + 1]
+
+    def on_train_batch_end(self, batch: int, logs=None) -> None:
+        if not self._is_on:
+            return
+        self._step.close()  # `logs` has numbers: the devices have done the step
+        if batch + 1 == self._last:
+            self._stop()
+
+    def on_train_end(self, logs=None) -> None:
+        self._step.close()
+        if self._is_on:
+            self._stop()
+        elif not list(self._folder.glob("plugins/profile/*")):
+            log.warning(
+                f"--profile {self._first},{self._last} left no trace: no such step was run."
+            )
+
+    def _start(self) -> None:
+        try:
+            tf.profiler.experimental.start(str(self._folder))
+            self._is_on = True
+        except tf.errors.OpError as error:
+            self._give_up(error)
+
+    def _stop(self) -> None:
+        self._is_on = False
+        try:
+            tf.profiler.experimental.stop()
+        except tf.errors.OpError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: tf.errors.OpError) -> None:
+        self._last = 0
+        self.traced = []
+        log.warning(f"--profile does not work here: {str(error).splitlines()[0]}")
+
+
+class EpochScores(keras.callbacks.Callback):
+    """Reads what is monitored after each epoch, and ends a training that is not worth more.
+
+    Args:
+        monitor: `val_loss`, `val_auc` or `val_accuracy`.
+        report: Told the score of each epoch, from 1; whether to stop.
+
+    Attributes:
+        validation: Of the training, once that is built.
+        values: The scores so far; of `val_loss` the cross-entropy, which can be compared
+            between trainings with different losses.
+        stopped: Whether `report` ended the training.
+    """
+
+    validation: Validation
+
+    def __init__(self, monitor: str, report: Callable[[int, float], bool]) -> None:
+        super().__init__()
+        self._monitor, self._report = monitor, report
+        self.values: list[float] = []
+        self.stopped = False
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        if self._monitor == "val_loss":
+            labels = self.validation.clips.labels
+            value = log_loss(labels, self.validation.probability)
+        else:
+            value = logs[self._monitor]
+        self.values.append(value)
+        if self._report(len(self.values), value):
+            self.stopped = self.model.stop_training = True

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from violence_detection import files
@@ -57,3 +58,16 @@ def load(folder: Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
 
 def _paths(folder: Path) -> tuple[Path, Path]:
     return folder / "training_state.bin", folder / "training_state.previous.bin"
+
+
+def save_classifier(classifier: keras.Model, path) -> None:
+    """Save under a temporary name, then rename: a kill leaves the model before."""
+    # Not ending as the checkpoints do, which people list by their name.
+    temporary = path.with_name(f"{files.temporary_mark()}-{path.name}")
+    try:
+        classifier.save(temporary)
+        files.replace(temporary, path)
+    except OSError as error:
+        raise files.write_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
