@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import draw_video
 
-from violence_detection import files, glances, sights
+from violence_detection import files, sights
 from violence_detection.errors import VideoError
 from violence_detection.manifest import Entry
 
@@ -25,43 +25,43 @@ def test_brightness_is_the_luma_of_the_picture():
 
 
 def test_glances_are_kept(seen_cache, kept, monkeypatch):
-    found = glances.of(*seen_cache, kept)
+    found = seen_cache[0].summaries(seen_cache[1], kept)
     assert found.sights.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
     monkeypatch.setattr(sights, "look_at", None)
-    again = glances.of(*seen_cache, kept)
+    again = seen_cache[0].summaries(seen_cache[1], kept)
     np.testing.assert_array_equal(again.sights.pictures, found.sights.pictures)
 
 
 def test_only_new_videos_are_looked_at(seen_cache, kept, monkeypatch):
     cache, entries = seen_cache
-    glances.of(cache, entries[:4], kept)
+    cache.summaries(entries[:4], kept)
     looked, look_at = [], sights.look_at
     monkeypatch.setattr(sights, "look_at", lambda paths: looked.extend(paths) or look_at(paths))
-    assert len(glances.of(cache, entries, kept).rows) == 6
+    assert len(cache.summaries(entries, kept).rows) == 6
     assert [path.name for path, *_ in looked] == ["1.mp4", "2.mp4"]
 
 
 def test_they_lie_beside_the_feature_spaces(seen_cache):
     cache, entries = seen_cache
-    glances.of(cache, entries)
+    cache.summaries(entries)
     assert (cache.dir.parent / "sights.npz").is_file()
 
 
 def test_videos_that_changed_are_not_looked_at(seen_cache, seen_videos, kept):
     cache, entries = seen_cache
     entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
-    found = glances.of(cache, entries, kept)
+    found = cache.summaries(entries, kept)
     assert found.rows.tolist() == [0, 1, 2, 3, 4]
     assert found.left_out == f"not in {seen_videos} as before: 1 video of 6"
 
 
 def test_what_was_seen_is_known_when_the_videos_are_gone(seen_cache, kept):
     cache, entries = seen_cache
-    glances.of(cache, entries[:5], kept)
+    cache.summaries(entries[:5], kept)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
-    assert glances.of(cache, entries[:5], kept).left_out == ""
-    found = glances.of(cache, entries, kept)
+    assert cache.summaries(entries[:5], kept).left_out == ""
+    found = cache.summaries(entries, kept)
     assert found.left_out == "their folder /nowhere is not there"
     assert len(found.rows) == len(found.sights) == 5
 
@@ -72,7 +72,7 @@ def test_a_video_that_cannot_be_read_any_more_is_told(seen_cache, seen_videos, t
     (spoilt / entries[0].path).write_bytes(b"x" * entries[0].size)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
     files.write_json(cache.extraction_path, settings)
-    found = glances.of(cache, entries, kept)
+    found = cache.summaries(entries, kept)
     assert found.left_out.startswith("the videos cannot be read (fight/0.mp4: ")
     assert found.rows.tolist() == [1, 2, 3, 4, 5]
 
@@ -82,7 +82,7 @@ def test_a_torn_file_is_made_anew(seen_cache, kept, content):
     kept.parent.mkdir()
     kept.write_bytes(content)
     cache, entries = seen_cache
-    assert len(glances.of(cache, entries[:1], kept).rows) == 1
+    assert len(cache.summaries(entries[:1], kept).rows) == 1
 
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):
@@ -102,6 +102,6 @@ def test_an_interruption_keeps_what_was_seen(seen_cache, kept, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sights, "look_at", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            glances.of(*seen_cache, kept)
+            seen_cache[0].summaries(seen_cache[1], kept)
     monkeypatch.setattr(sights, "look_at", lambda paths: iter([VideoError("x")] * 4))
-    assert glances.of(*seen_cache, kept).rows.tolist() == [0, 1]
+    assert seen_cache[0].summaries(seen_cache[1], kept).rows.tolist() == [0, 1]

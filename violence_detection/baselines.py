@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import glances, linear_baseline
+from violence_detection import linear_baseline
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.manifest import Entry
@@ -137,9 +137,9 @@ def sights_of(
     Args:
         cache: Which names the videos' folder.
         entries: Rows of its manifest.
-        kept: The file; see `glances.of`.
+        kept: The file; see `FeatureCache.summaries`.
     """
-    found = glances.of(cache, entries, kept)
+    found = cache.summaries(entries, kept)
     return found.left_out or found.sights
 
 

@@ -7,10 +7,10 @@ import io
 import itertools
 import json
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from violence_detection.errors import CacheError
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.manifest import COLUMNS, Entry
 from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.glances import Glances
 
 _DIGITS = 8
 _SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
@@ -85,6 +88,29 @@ class FeatureCache:
                 "again."
             )
         return settings
+
+    @property
+    def video_dir(self) -> Path:
+        """The folder of the videos, as it was at extraction."""
+        return Path(self.settings()["dataset"]["dir"])
+
+    @property
+    def summaries_path(self) -> Path:
+        """The summaries of a dataset's videos, which all its feature spaces share."""
+        return self.dir.parent / "sights.npz"
+
+    def summaries(self, entries: Sequence[Entry], kept: Path | None = None) -> "Glances":
+        """Summaries of the videos behind some rows of the manifest.
+
+        Args:
+            entries: Rows of this manifest.
+            kept: The file of the summaries made before; default: the dataset's.
+        """
+        from violence_detection import glances  # which imports the decoder
+
+        return glances.summaries_of(
+            entries, video_dir=self.video_dir, kept=kept or self.summaries_path
+        )
 
     def space(self) -> FeatureSpace:
         return FeatureSpace.of(self.settings()["feature_space"])

@@ -110,7 +110,8 @@ def _strips(
 ) -> list[bytes | str]:
     """JPEG files, or why there is none."""
     entries = [clips.entries[row] for row in rows]
-    root, there, reason = glances.present(cache, entries)
+    root = cache.video_dir
+    there, reason = glances.present(entries, root)
     if root.is_dir():
         reason = f"the video is not in {root} as it was"
 

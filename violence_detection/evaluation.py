@@ -171,8 +171,19 @@ def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
     """Of all videos of the cache, as they are asked for."""
     entries, found = dataset.usable_entries(cache), None
     if config.group_near_duplicates:
-        found, _ = grouping.look(cache, entries, pictures=True, most_bits=config.near_bits)
-    return grouping.choose(cache, entries, pattern=config.group_pattern, by_likeness=found)
+        found, _ = grouping.look(
+            entries,
+            video_dir=cache.video_dir,
+            kept=cache.summaries_path,
+            pictures=True,
+            most_bits=config.near_bits,
+        )
+    return grouping.choose(
+        entries,
+        known=dataset.knows_recordings(cache),
+        pattern=config.group_pattern,
+        by_likeness=found,
+    )
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from violence_detection import units
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option, same_as
+from violence_detection.split_settings import SplitConfig
 
 
 @dataclass(frozen=True)
-class FeatureConfig(Config):
+class FeatureConfig(SplitConfig):
     """What stage one and everything that calls it share."""
 
     cache_dir: str = option("feature_cache", "Where features are kept.", path=True)
@@ -65,31 +66,10 @@ class FeatureConfig(Config):
         None,
         "Regular expression on a video's path; its first group (or match) names the recording.",
     )
-    validation_fraction: float = option(
-        0.15,
-        "Share of the videos for validation, where no split is given; with train --features, "
-        "for that run alone.",
-        low=0.0,
-        high=0.9,
-    )
-    test_fraction: float = option(
-        0.15,
-        "Share of the videos for the test, where no split is given; with train --features, for "
-        "that run alone.",
-        low=0.0,
-        high=0.9,
-    )
-    split_seed: int = option(42, "Seed of the drawn split.", low=0, high=2**31 - 1)
-    redraw_splits: bool = option(False, "Draw the split again instead of keeping splits.csv.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
-        if self.validation_fraction + self.test_fraction >= 1:
-            raise ConfigError(
-                "`validation_fraction` + `test_fraction` must be < 1. Received: "
-                f"{self.validation_fraction} + {self.test_fraction}"
-            )
         if self.dataset_name is not None and not units.is_name(self.dataset_name):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"

@@ -121,15 +121,16 @@ class Judge:
         config = self._config
         if looks:
             self.alike, self._seen = grouping.look(
-                self._cache,
                 entries,
+                video_dir=self._cache.video_dir,
+                kept=self._cache.summaries_path,
                 pictures=config.pictures,
                 most_bits=config.near_bits,
             )
         joined = config.group_near_duplicates and looks
         found = grouping.choose(
-            self._cache,
             entries,
+            known=self.is_known,
             pattern=config.group_pattern,
             by_likeness=self.alike if joined else None,
         )

@@ -11,14 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from violence_detection import files, manifest, sights, videos
-from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
 from violence_detection.units import counted
 from violence_detection.videos import Video
-
-FILE = "sights.npz"
 
 
 @dataclass(frozen=True)
@@ -36,91 +33,76 @@ class Glances:
     left_out: str = ""
 
 
-def kept_path(cache: FeatureCache) -> Path:
-    """Where the glances at a dataset's videos are kept, for all its feature spaces."""
-    return cache.dir.parent / FILE
-
-
-def of(cache: FeatureCache, entries: Sequence[Entry], kept: Path | None = None) -> Glances:
-    """Glances at the videos behind some features; those that were looked at before are taken
-    from the file, whether the videos are still there or not.
+def summaries_of(entries: Sequence[Entry], *, video_dir: Path, kept: Path) -> Glances:
+    """Summaries of some videos; those made before are taken from the file, whether the videos
+    are still there or not.
 
     Args:
-        cache: Which names the videos' folder.
-        entries: Rows of its manifest.
-        kept: The file; default: beside the feature spaces of the dataset.
+        entries: Rows of a manifest.
+        video_dir: The folder of the videos.
+        kept: The file of the summaries made before; new ones are added.
     """
-    path = kept or kept_path(cache)
     keys = [_key(entry) for entry in entries]
-    before = _load(path)
+    before = _load(kept)
     lacking = [row for row, key in enumerate(keys) if key not in before]
-    found, seen = dict(before), {}
+    summaries, made = dict(before), {}
     try:
-        reason = _look(cache, [entries[row] for row in lacking], seen)
-    finally:  # what was seen is kept, also where an interruption ends it
-        found |= {keys[lacking[number]]: one for number, one in seen.items()}
-        if seen:
-            # Where it cannot be, they are looked at again.
+        reason = _summarise([entries[row] for row in lacking], video_dir, made)
+    finally:  # those made are kept, also where an interruption ends the pass
+        summaries |= {keys[lacking[number]]: summary for number, summary in made.items()}
+        if made:
+            # Where it cannot be written, they are made again.
             with contextlib.suppress(ViolenceDetectionError):
-                _save(path, found)
-    rows = [row for row, key in enumerate(keys) if key in found]
-    return Glances(np.array(rows, np.int64), _stacked([found[keys[row]] for row in rows]), reason)
-
-
-def present(
-    cache: FeatureCache, entries: Sequence[Entry], root: str | Path | None = None
-) -> tuple[Path, list[Video | None], str]:
-    """The videos behind some features, where they are still there as they were.
-
-    Args:
-        cache: Which names the folder of the videos.
-        entries: Rows of its manifest.
-        root: The folder, where it has moved.
-
-    Returns:
-        Their folder; each, or None for one that is gone or has another size; and what is to be
-        said of those, nothing where there are none.
-    """
-    root = Path(root or cache.settings()["dataset"]["dir"])
-    none: list[Video | None] = [None] * len(entries)
-    if not root.is_dir():
-        return root, none, f"their folder {root} is not there"
-    try:
-        named = {video.key: video for video in videos.read_folder(root).videos}
-    except ViolenceDetectionError as error:
-        return root, none, f"the videos cannot be read ({str(error).rstrip('.')})"
-    found = [named.get(entry.path) for entry in entries]
-    found = [
-        video if video and _size(root / video.path) == entry.size else None
-        for video, entry in zip(found, entries, strict=True)
-    ]
-    gone = found.count(None)
-    if not gone:
-        return root, found, ""
-    return (
-        root,
-        found,
-        f"not in {root} as before: {counted(gone, 'video')} of {len(found)}",
+                _save(kept, summaries)
+    rows = [row for row, key in enumerate(keys) if key in summaries]
+    return Glances(
+        np.array(rows, np.int64), _stacked([summaries[keys[row]] for row in rows]), reason
     )
 
 
-def _look(
-    cache: FeatureCache,
-    entries: Sequence[Entry],
-    seen: dict[int, tuple[np.ndarray, ...]],
+def present(entries: Sequence[Entry], video_dir: Path) -> tuple[list[Video | None], str]:
+    """The videos of some manifest rows, where they are unchanged in a folder.
+
+    Args:
+        entries: Rows of a manifest.
+        video_dir: The folder of the videos.
+
+    Returns:
+        Each video, or None for one that is gone or has another size; and why some are None,
+        nothing where none is.
+    """
+    none: list[Video | None] = [None] * len(entries)
+    if not video_dir.is_dir():
+        return none, f"their folder {video_dir} is not there"
+    try:
+        by_key = {video.key: video for video in videos.read_folder(video_dir).videos}
+    except ViolenceDetectionError as error:
+        return none, f"the videos cannot be read ({str(error).rstrip('.')})"
+    unchanged = [
+        video if video and _size(video_dir / video.path) == entry.size else None
+        for video, entry in zip((by_key.get(entry.path) for entry in entries), entries, strict=True)
+    ]
+    gone = unchanged.count(None)
+    if not gone:
+        return unchanged, ""
+    return unchanged, f"not in {video_dir} as before: {counted(gone, 'video')} of {len(unchanged)}"
+
+
+def _summarise(
+    entries: Sequence[Entry], video_dir: Path, made: dict[int, tuple[np.ndarray, ...]]
 ) -> str:
-    """Put what is seen of some videos, by row, into `seen`; why it is not of all."""
+    """Put the summaries of some videos, by row, into `made`; why some are missing."""
     if not entries:
         return ""
-    root, there, reason = present(cache, entries)
-    rows = [row for row, video in enumerate(there) if video]
-    chosen = [there[row] for row in rows]
-    paths = [(root / one.path, one.start_s, one.end_s) for one in chosen]
-    for row, sight in zip(rows, sights.look_at(paths) if paths else (), strict=True):
-        if isinstance(sight, VideoError):
-            reason = f"the videos cannot be read ({there[row].key}: {sight})"
+    unchanged, reason = present(entries, video_dir)
+    rows = [row for row, video in enumerate(unchanged) if video]
+    chosen = [unchanged[row] for row in rows]
+    paths = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
+    for row, summary in zip(rows, sights.look_at(paths) if paths else (), strict=True):
+        if isinstance(summary, VideoError):
+            reason = f"the videos cannot be read ({unchanged[row].key}: {summary})"
         else:
-            seen[row] = sight
+            made[row] = summary
     return reason
 
 

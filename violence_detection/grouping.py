@@ -4,13 +4,13 @@ look alike."""
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from violence_detection import dataset, glances, likeness, videos
-from violence_detection.cache import FeatureCache
+from violence_detection import glances, likeness, videos
 from violence_detection.errors import EvidenceError
 from violence_detection.glances import Glances
 from violence_detection.manifest import Entry, part_of
@@ -78,17 +78,17 @@ class Grouping:
 
 
 def choose(
-    cache: FeatureCache,
     entries: Sequence[Entry],
     *,
+    known: bool,
     pattern: str | None,
     by_likeness: Alike | None,
 ) -> Grouping:
     """The recordings as they are asked for.
 
     Args:
-        cache: Of which the videos are.
-        entries: All of its videos.
+        entries: All videos of a dataset.
+        known: Whether extraction noted the recording of every video.
         pattern: Regular expression on the path; None keeps what extraction noted.
         by_likeness: Join the recordings of what looks alike, too.
 
@@ -97,7 +97,7 @@ def choose(
         EvidenceError: If some of the videos could not be looked at.
     """
     groups = {entry.path: entry.group for entry in entries}
-    known, source = dataset.knows_recordings(cache), ""
+    source = ""
     if pattern is not None:
         paths = [entry.path.removesuffix(part_of(entry.path)) for entry in entries]
         names = videos.named_by(pattern, paths)
@@ -116,12 +116,20 @@ def choose(
 
 
 def look(
-    cache: FeatureCache, entries: Sequence[Entry], *, pictures: bool, most_bits: float
+    entries: Sequence[Entry], *, video_dir: Path, kept: Path, pictures: bool, most_bits: float
 ) -> tuple[Alike, Glances | None]:
-    """What looks alike among all videos of a cache, and what was seen of them."""
+    """The near-duplicates among some videos, and the videos' summaries.
+
+    Args:
+        entries: The videos.
+        video_dir: Their folder.
+        kept: The file of the summaries made before.
+        pictures: Whether the videos may be decoded.
+        most_bits: Of 64, that may differ.
+    """
     if not pictures:
         return Alike.nowhere("--no-pictures was given"), None
-    seen = glances.of(cache, entries)
+    seen = glances.summaries_of(entries, video_dir=video_dir, kept=kept)
     return alike(entries, seen, most_bits), seen
 
 

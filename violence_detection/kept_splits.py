@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, splits
+from violence_detection import files, locks, splits
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.feature_config import FeatureConfig
 from violence_detection.manifest import Entry
-from violence_detection.shards import alone
+from violence_detection.split_settings import SplitConfig
 from violence_detection.units import counted
 from violence_detection.videos import SPLITS, Video, VideoFolder
 
 log = logging.getLogger(__name__)
 
 SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
+_LOCK = ".lock"
 
 
 class KeptSplits:
@@ -33,7 +33,7 @@ class KeptSplits:
         """Split by key; empty before the first draw."""
         return {row["path"]: row["split"] for row in splits.read(self._path)}
 
-    def check(self, video_dir: Path, config: FeatureConfig, *, force: bool) -> None:
+    def check(self, video_dir: Path, config: SplitConfig, *, force: bool) -> None:
         """A split stays as drawn, and a dataset's name with its folder.
 
         Raises:
@@ -59,7 +59,7 @@ class KeptSplits:
                 )
 
     def resolve(
-        self, folder: VideoFolder, entries: Mapping[str, Entry], config: FeatureConfig
+        self, folder: VideoFolder, entries: Mapping[str, Entry], config: SplitConfig
     ) -> dict[str, str]:
         """Draw what is not drawn yet, and keep it; split by key.
 
@@ -67,7 +67,9 @@ class KeptSplits:
         """
         usable = [video for video in folder.videos if entries[video.key].usable]
         present = {video.key for video in folder.videos}
-        with alone(self._dir):
+        with locks.waited_for(
+            self._dir / _LOCK, f"Another extraction works in {self._dir}; waiting for it."
+        ):
             rows = [] if config.redraw_splits else splits.read(self._path)
             before = {row["path"]: row["split"] for row in rows}
             gone = [row for row in rows if row["path"] not in present]
@@ -115,7 +117,7 @@ class KeptSplits:
 
 
 def drawn_for_one_run(
-    dataset_dir: Path, entries: Sequence[Entry], config: FeatureConfig
+    dataset_dir: Path, entries: Sequence[Entry], config: SplitConfig
 ) -> list[Entry]:
     """The entries with a split drawn for one run; splits.csv stays as it is.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, glances, likeness
+from violence_detection import dataset, files, likeness
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError
 from violence_detection.glances import Glances
@@ -171,9 +171,9 @@ def _lookalikes(
     could be looked at."""
     wanted = {(row["path"], row["digest"]) for row in rows}
     theirs, their_cache = _learned(run, cache, wanted)
-    here, there = glances.of(cache, entries), None
+    here, there = cache.summaries(entries), None
     if theirs:
-        there = glances.of(their_cache, theirs)
+        there = their_cache.summaries(theirs)
     reasons = [here.left_out] if here.left_out else []
     if len(theirs) < len(wanted):
         gone = len(wanted) - len(theirs)

@@ -1,6 +1,7 @@
-"""One process at a time in a folder."""
+"""Lock files: one process at a time in a folder. A process that is killed releases its lock."""
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,14 +10,16 @@ from filelock import FileLock, Timeout
 from violence_detection import files
 from violence_detection.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 
 @contextlib.contextmanager
 def held(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file, which a killed process lets go of.
+    """Hold a lock file, or refuse where another process holds it.
 
     Args:
-        path: The file; it stays.
-        busy: What is said where another process holds it.
+        path: The lock file; it stays.
+        busy: The message where another process holds it.
 
     Raises:
         ConfigError: If another process holds it.
@@ -33,3 +36,50 @@ def held(path: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def waited_for(path: Path, waiting: str) -> Iterator[None]:
+    """Hold a lock file, once every other process has released it.
+
+    Args:
+        path: The lock file; its folder is made.
+        waiting: The line in the log while another process holds it.
+
+    Raises:
+        ViolenceDetectionError: If it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = acquire(FileLock(path), waiting)
+    except OSError as error:
+        raise files.write_error(path.parent, error) from error
+    with lock:
+        yield
+
+
+def acquire(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager:
+    """Acquire a lock, and wait for it; leaving what comes back releases it.
+
+    Args:
+        lock: Not held by this process.
+        waiting: The line in the log while another process holds it.
+
+    Raises:
+        OSError: If the lock file cannot be written.
+    """
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        log.info(waiting)
+        return lock.acquire()
+
+
+def is_free(lock: FileLock) -> bool:
+    """Whether no process holds a lock at this moment."""
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    lock.release()
+    return True

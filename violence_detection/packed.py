@@ -11,20 +11,19 @@ again, once each array has its digest; an array that is altered after packing do
 what was extracted is still in here. What is done to the file while it is mapped is not noticed.
 """
 
-import contextlib
 import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from violence_detection import files, progress
+from violence_detection import files, locks, progress
 from violence_detection.cache import FeatureCache, array_bytes, array_header
 from violence_detection.errors import CacheError
 from violence_detection.manifest import Entry
@@ -146,7 +145,10 @@ class _Pack:
     def _build(self, *, damaged: bool) -> np.ndarray:
         """Pack in the cache's folder or, where that cannot be, for this process alone."""
         try:
-            with _alone(self._cache.dir):
+            with locks.acquire(
+                FileLock(self._cache.dir / _LOCK),
+                f"The features in {self._cache.dir} are being packed; waiting for that.",
+            ):
                 if damaged:
                     log.warning(f"{self._path} was damaged; it is packed again.")
                     self._path.unlink(missing_ok=True)
@@ -194,18 +196,3 @@ class _Pack:
             for entry in self._entries.values():
                 file.write(self._cache.read_content(entry, self._shape, self._view))
                 tick()
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the packed files of a folder; who packs there now is waited for."""
-    lock = FileLock(folder / _LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info(f"The features in {folder} are being packed; waiting for that.")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -44,7 +44,7 @@ def examine(
     trained = run.config()
     seen: glances.Glances | str = baseline_judge.NO_PICTURES
     if config.pictures:
-        seen = glances.of(cache, clips.entries)
+        seen = cache.summaries(clips.entries)
     found = mistakes.breakdowns(
         clips.entries,
         violent=clips.labels > 0,

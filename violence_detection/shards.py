@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from violence_detection import files
+from violence_detection import files, locks
 from violence_detection.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def alone(folder: Path) -> Iterator[None]:
 def merging(folder: Path) -> Iterator[set[str]]:
     """Hold a folder in which shards may go on working; gives the names of those that do."""
     with _held(folder, wait_for_shards=False):
-        yield {name for name, lock in _locks(folder) if not _is_free(lock)}
+        yield {name for name, lock in _locks(folder) if not locks.is_free(lock)}
 
 
 @contextlib.contextmanager
@@ -84,12 +84,13 @@ def sharing(folder: Path, shard: Shard) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
     lock = FileLock(folder / _LOCK)
+    waiting = f"Another extraction works in {folder}; waiting for it."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _acquire(lock, folder)
+        locks.acquire(lock, waiting)
         # None can start while the folder is held.
         for _, of_shard in _locks(folder) if wait_for_shards else ():
-            _acquire(of_shard, folder)
+            locks.acquire(of_shard, waiting)
             of_shard.release()
     except OSError as error:
         raise files.write_error(folder, error) from error
@@ -99,24 +100,7 @@ def _held(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
         lock.release()
 
 
-def _acquire(lock: FileLock, folder: Path) -> None:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info(f"Another extraction works in {folder}; waiting for it.")
-        lock.acquire()
-
-
 def _locks(folder: Path) -> list[tuple[str, FileLock]]:
     """The names and locks of the shards that have ever worked in a folder."""
     found = sorted(folder.glob(".shard-*.lock"))
     return [(path.name[len(".shard-") : -len(".lock")], FileLock(path)) for path in found]
-
-
-def _is_free(lock: FileLock) -> bool:
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return False
-    lock.release()
-    return True

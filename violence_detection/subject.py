@@ -202,7 +202,8 @@ def _places(
             "(not there)"
         )
     else:
-        root, there, reason = glances.present(cache, entries, config.videos)
+        root = Path(config.videos or cache.video_dir)
+        there, reason = glances.present(entries, root)
         if reason:
             lacking = DatasetError(
                 "The validation videos must be there, to check the file on them; --videos says "
