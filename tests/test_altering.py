@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import draw_video
-from encoding import encode
+from support.encoding import encode
+from support.videos import draw_video
 
 from violence_detection import altering, parts
 from violence_detection.altering import CLEAN, CONTROL, Excerpt

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of
+from support.videos import draw_video, frames_of
 
 from violence_detection import annotation, encoders
 from violence_detection.annotation import Story, annotate, drawn, paced

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly
+from support.features import draw_features
+from support.training import train_quickly
 
 from violence_detection import baseline_judge, dataset, files
 from violence_detection.baselines import Baselines

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_features, draw_video
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from support.features import draw_features
+from support.videos import draw_video
 
 from violence_detection import baselines, dataset, sights
 from violence_detection.baselines import Baselines

@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import draw_features
 from hypothesis import given
 from hypothesis import strategies as st
+from support.features import draw_features
 
 from violence_detection import batching, dataset
 from violence_detection.cache import FeatureCache

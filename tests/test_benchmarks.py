@@ -1,12 +1,12 @@
 """What benchmarks count by themselves is what others counted."""
 
 import importlib.util
-from pathlib import Path
 
 import keras
 import pytest
+from support.folders import ROOT
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "flops.py"
+PATH = ROOT / "benchmarks" / "flops.py"
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, draw_video
+from support.features import draw_features
+from support.videos import draw_video
 
 from violence_detection import cli, evaluation, progress, training
 

@@ -7,7 +7,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from conftest import draw_video
+from support.videos import draw_video
 
 from violence_detection import cluster
 from violence_detection.cluster import _Crew

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, train_quickly, tree_of
+from support.features import draw_features
+from support.folders import tree_of
+from support.training import train_quickly
 
 from violence_detection import cli, comparison, evaluation
 from violence_detection.cache import FeatureCache

@@ -8,7 +8,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of
+from support.videos import draw_video, frames_of
 
 from violence_detection import blurring, contact_sheet, dataset, files
 from violence_detection.errors import VideoError

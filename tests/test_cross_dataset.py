@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, tree_of
+from support.features import draw_features
+from support.folders import tree_of
 
 from violence_detection import cli, cross_dataset, evaluation
 from violence_detection.cache import FeatureCache

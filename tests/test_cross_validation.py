@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, tree_of
+from support.features import draw_features
+from support.folders import tree_of
 
 from violence_detection import (
     baselines,

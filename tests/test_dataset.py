@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import draw_features
+from support.features import draw_features
 
 from violence_detection import dataset, files
 from violence_detection.cache import FeatureCache

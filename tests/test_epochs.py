@@ -9,9 +9,12 @@ import weakref
 import keras
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly, tree_of
+from support.features import draw_features
+from support.folders import tree_of
+from support.trainers import trainer_on
+from support.training import train_quickly
 
-from violence_detection import batching, dataset, model, runtime, training
+from violence_detection import batching, dataset, model, training
 from violence_detection.cache import FeatureCache
 from violence_detection.callbacks import HISTORY_COLUMNS
 from violence_detection.epochs import Trainer
@@ -22,22 +25,6 @@ from violence_detection.train_config import TrainConfig
 
 CLASSES = ["normal", "violent"]
 CLASSES_ALONE = {"recording_weights": "natural"}
-
-
-def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **settings) -> Trainer:
-    config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
-    machine = runtime.start(
-        seed=0,
-        mixed_precision=False,
-        xla=False,
-        virtual_devices=None,
-        deterministic=False,
-    )
-    cache = FeatureCache.open(features)
-    clips = training.read_splits(cache, dataset.usable_entries(cache), classes)
-    asked = {"clips": clips, "classes": classes, "peers": peers}
-    asked["callbacks"] = callbacks
-    return Trainer(Run(folder), config, machine, **asked)
 
 
 def skewed_features(folder, *, normal, violent):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_features
+from support.features import draw_features
 
 from violence_detection import batching, dataset, parts, training
 from violence_detection.cache import FeatureCache

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_two_classes, draw_video, train_on_videos, tree_of
+from support.folders import tree_of
+from support.training import train_on_videos
+from support.videos import draw_two_classes, draw_video
 
 from violence_detection import conversion, export, isolation, parity, shown
 from violence_detection.end_to_end import FrameInput

@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import draw_two_classes, train_on_videos
+from support.folders import ROOT
+from support.training import train_on_videos
+from support.videos import draw_two_classes
 
 from violence_detection import export, parts, prediction
 from violence_detection.export_config import ExportConfig
 from violence_detection.predict_config import PredictConfig
 
-TEXT = (Path(__file__).parents[1] / "docs" / "export.md").read_text()
+TEXT = (ROOT / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
 FORMATS = parts.available("formats")
 

@@ -1,7 +1,6 @@
 """Stage one does each video once, keeps what is done, and lists what cannot be read."""
 
 import csv
-import functools
 import hashlib
 import json
 import os
@@ -14,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_video
 from filelock import FileLock
+from support.extraction import SMALL, build_once, contents
+from support.folders import SHARED
+from support.videos import draw_video
 
 from violence_detection import features
 from violence_detection.cache import FeatureCache
@@ -32,14 +33,6 @@ from violence_detection.feature_config import ExtractConfig
 from violence_detection.features import Extraction
 from violence_detection.isolation import Calls
 from violence_detection.manifest import COLUMNS, Entry
-
-SHARED = Path(__file__).parents[1].parent / "shared"
-SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
-_BUILT_ONCE = functools.cache(FeatureExtractor.build)
-
-
-def build_once(*, engine_dir, **settings) -> FeatureExtractor:
-    return _BUILT_ONCE(**settings)
 
 
 @pytest.fixture(autouse=True)
@@ -73,12 +66,6 @@ def decoded(monkeypatch) -> list[str]:
 
 def manifest(extraction: Extraction) -> dict[str, Entry]:
     return {entry.path: entry for entry in FeatureCache.open(extraction.features).entries()}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Bytes of the arrays and of the manifest."""
-    files = [*folder.rglob("*.npy"), folder / "manifest.csv"]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def mtimes(folder: Path) -> dict[str, int]:

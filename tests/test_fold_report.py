@@ -4,67 +4,9 @@ import copy
 import re
 
 import pytest
+from support.reports import RESULT, SETTINGS
 
 from violence_detection import fold_report
-
-
-def scores(accuracy, auc=0.8):
-    low, high = max(0.0, accuracy - 0.05), min(1.0, accuracy + 0.05)
-    return {
-        "accuracy": accuracy,
-        "accuracy_ci": [low, high],
-        "auc": auc,
-        "auc_ci": None if auc is None else [auc - 0.05, min(1.0, auc + 0.05)],
-    }
-
-
-def protocol(grouped, model):
-    return {
-        "grouped": grouped,
-        "note": "grouped folds: all clips of a recording are on one side"
-        if grouped
-        else "random folds: clips of one recording are on both sides",
-        "accuracy": {"mean": model, "sd": 0.04, "ci": [model - 0.1, model + 0.02]},
-        "auc": {"mean": 0.9, "sd": 0.02, "ci": None},
-        "pooled": {
-            "model": scores(model),
-            "linear": scores(0.85),
-            "mean_picture": scores(0.61),
-            "majority": scores(0.5, None),
-        },
-        "clean": grouped,
-        "warnings": [] if grouped else ["Random folds: too good."],
-    }
-
-
-def row(fold, grouped):
-    return {
-        "repeat": 1,
-        "fold": fold,
-        "grouped": grouped,
-        "videos": 48,
-        "recordings": 7,
-        "accuracy": 0.8 + fold / 50,
-        "auc": None if fold == 2 else 0.9,
-        "best_epoch": 12,
-        "threshold": 0.5,
-    }
-
-
-RESULT = {
-    "cross_validation": "/runs/folds",
-    "folds": 2,
-    "repeats": 1,
-    **protocol(True, 0.881),
-    "random": protocol(False, 0.954),
-    "warnings": ["Random folds: too good."],
-    "left_out": ["The baseline motion_energy is left out: <gone>."],
-    "by_fold": [row(fold, grouped) for grouped in (True, False) for fold in (1, 2)],
-    "videos": 239,
-    "recordings": 36,
-    "recordings_known": True,
-}
-SETTINGS = {"settings": {"head": "bilstm_attention"}, "versions": {"keras": "3"}}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of
+from support.videos import draw_video, frames_of
 
 from violence_detection import footage, isolation, windows
 from violence_detection.assembly import Assembly

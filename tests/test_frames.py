@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of
 from hypothesis import given
 from hypothesis import strategies as st
+from support.videos import draw_video, frames_of
 
 from violence_detection import focus
 from violence_detection.errors import ConfigError, VideoError

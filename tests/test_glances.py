@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import draw_video
+from support.videos import draw_video
 
 from violence_detection import files, sights
 from violence_detection.errors import VideoError

@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly
 from sklearn.linear_model import LogisticRegression
+from support.features import draw_features
+from support.training import train_quickly
 
 from violence_detection import guards, linear_baseline
 from violence_detection.dataset import Clips

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_video
+from support.videos import draw_video
 
 from violence_detection import inspection, likeness
 from violence_detection.feature_config import CheckConfig

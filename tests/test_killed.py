@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import draw_video
+from support.videos import draw_video
 
 # The whole of stage one, but for the network: starting TensorFlow would take most of the time.
 _PROGRAM = """

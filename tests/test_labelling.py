@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import draw_video, train_quickly
+from support.training import train_quickly
+from support.videos import draw_video
 
 from violence_detection import cli, labelling, videos
 from violence_detection.cache import FeatureCache

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_features, train_quickly
+from support.features import draw_features
+from support.folders import SHARED
+from support.training import train_quickly
 
 from violence_detection import cli, evaluation, files, grouping, leaks
 from violence_detection.cache import FeatureCache
@@ -253,7 +255,7 @@ def test_nothing_found_is_clean_and_says_what_was_looked_for():
 
 # -- real clips
 
-CLIPS = Path(__file__).parents[2] / "shared" / "data" / "surveillance-fights"
+CLIPS = SHARED / "data" / "surveillance-fights"
 
 
 @pytest.mark.weights

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_features
-from test_training_step import strategy_over
+from support.features import draw_features
+from support.trainers import strategy_over
 
 from violence_detection import dataset, optimizer, runtime, training
 from violence_detection.cache import FeatureCache

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import draw_features, train_quickly
+from support.features import draw_features
+from support.training import train_quickly
 
 from violence_detection import evaluation, files, model_card
 from violence_detection.config import EvaluateConfig

@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import mutants
 import numpy as np
 import pytest
-from encoding import encode
-from mutants import FRAMES, KINDS, Mutant
-from test_features import SMALL, build_once, contents
+from support import mutants
+from support.encoding import encode
+from support.extraction import SMALL, build_once, contents
+from support.mutants import FRAMES, KINDS, Mutant
 
 from violence_detection import features, isolation
 from violence_detection.cache import FeatureCache

@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly
+from support.features import draw_features
+from support.training import train_quickly
 
 from violence_detection import evaluation, model, training
 from violence_detection.config import EvaluateConfig

@@ -5,7 +5,8 @@ import os
 
 import numpy as np
 import pytest
-from conftest import draw_video, tree_of
+from support.folders import tree_of
+from support.videos import draw_video
 
 from violence_detection.errors import ConfigError
 from violence_detection.outputs import Outputs

@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import draw_features, train_quickly
+from support.features import draw_features
+from support.training import train_quickly
 
 from violence_detection import evaluation, files, splits, training
 from violence_detection.cache import FeatureCache

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_features
 from filelock import FileLock
+from support.features import draw_features
 
 from violence_detection import packed
 from violence_detection.cache import FeatureCache, array_bytes

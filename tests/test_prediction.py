@@ -9,7 +9,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import draw_two_classes, draw_video, frames_of, train_on_videos
+from support.training import train_on_videos
+from support.videos import draw_two_classes, draw_video, frames_of
 
 import violence_detection
 from violence_detection import prediction

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from conftest import read_history, train_quickly
+from support.training import read_history, train_quickly
 
 from violence_detection.callbacks import Profiler
 

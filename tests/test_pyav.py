@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_video, frames_of
-from encoding import encode
+from support.encoding import encode
+from support.videos import draw_video, frames_of
 
 from violence_detection import decoder, seeking
 from violence_detection.decoder import Decoder, opened

@@ -2,14 +2,13 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
+from support.folders import ROOT
 
 from violence_detection import parts
 from violence_detection.cli import main
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
 LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]

@@ -3,13 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from conftest import draw_features, train_quickly
 from matplotlib.image import imread
+from support.features import draw_features
+from support.trainers import interrupt, trainer_on
+from support.training import train_quickly
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.pr_curve import metadata
 from tensorboard.util import tensor_util
-from test_epochs import trainer_on
-from test_training_run import _interrupt
 
 from violence_detection import attention, callbacks, dataset
 from violence_detection.runs import Run
@@ -148,7 +148,7 @@ def test_clips_of_every_class_are_shown(tmp_path):
 
 @pytest.mark.slow
 def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeypatch):
-    _interrupt(features_dir, tmp_path, monkeypatch, epoch=3, epochs=4)
+    interrupt(features_dir, tmp_path, monkeypatch, epoch=3, epochs=4)
     train_quickly(features_dir, tmp_path, epochs=4, resume=True)
     events = events_of(tmp_path / "run")
     assert list(values_of(events, "schedule/learning_rate")) == list(range(1, 9))

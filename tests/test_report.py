@@ -8,106 +8,13 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.reports import METRICS, ROBUSTNESS, WORST, mistake
 
 from violence_detection import pages, report
 from violence_detection.errors import ConfigError
 
-METRICS = {
-    "run": "/runs/night & day",
-    "split": "test",
-    "videos": 100,
-    "recordings": 30,
-    "grouped": True,
-    "clean": True,
-    "leaks": [],
-    "accuracy": 0.85,
-    "accuracy_ci": [0.78, 0.91],
-    "accuracy_ci_wilson": [0.767, 0.907],
-    "auc": 0.912,
-    "auc_ci": [0.85, 0.96],
-    "auc_ci_delong": [0.86, 0.96],
-    "average_precision": 0.9,
-    "balanced_accuracy": 0.86,
-    "precision": 0.789,
-    "recall": 0.9,
-    "f1": 0.81,
-    "false_alarm_rate": 0.2,
-    "recall_per_class": {"calm": 0.8, "<fight>": 0.9},
-    "confusion": [[40, 10], [5, 45]],
-    "classes": ["calm", "<fight>"],
-    "normal_class": "calm",
-    "threshold": 0.43,
-    "threshold_reason": "best balanced accuracy on validation (80 videos)",
-    "baseline_accuracy": 0.5,
-    "calibration_error": 0.04,
-    "undefined": [],
-    "baselines": {
-        "metadata": {
-            "accuracy": 0.57,
-            "accuracy_ci": [0.5, 0.64],
-            "auc": 0.6,
-            "auc_ci": [0.5, 0.7],
-        }
-    },
-    "close_baselines": [],
-    "baselines_left_out": ["The baseline mean_picture is left out: <gone>."],
-    "baseline_videos": 300,
-    "errors_by": {
-        "recording": [
-            {
-                "name": "rec<1>",
-                "videos": 20,
-                "errors": 5,
-                "error_rate": 0.25,
-                "ci": [0.112, 0.469],
-                "misses": 3,
-                "false_alarms": 2,
-            },
-            {
-                "name": "rec2",
-                "videos": 80,
-                "errors": 0,
-                "error_rate": 0.0,
-                "ci": [0.0, 0.046],
-                "misses": 0,
-                "false_alarms": 0,
-            },
-        ]
-    },
-    "errors_left_out": [],
-}
 JPEG = "data:image/jpeg;base64,/9j/"
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
-
-
-def prediction(path, label, probability, predicted):
-    row = {"path": path, "label": label, "group": "g1", "probability": probability}
-    return {**row, "predicted": predicted, "correct": label == predicted}
-
-
-def mistake(*of, frames=None, why="--no-frames was given", attention=None):
-    shown = {"frames": frames, "why": "" if frames else why, "attention": attention}
-    return prediction(*of) | shown
-
-
-WORST = {
-    "misses": [
-        mistake("a<script>.mp4", "<fight>", 0.02, "calm"),
-        mistake("b.mp4", "<fight>", 0.40, "calm"),
-    ],
-    "false_alarms": [mistake("d.mp4", "calm", "0.99", "<fight>")],
-    "blurred": False,
-}
-ROBUSTNESS = {
-    "clean": {
-        "name": "clean",
-        "accuracy": 0.85,
-        "accuracy_ci": [0.78, 0.91],
-        "auc": 0.9,
-    },
-    "conditions": [{"name": "dark<er>", "accuracy": 0.7, "accuracy_ci": [0.6, 0.8], "auc": None}],
-    "mean_accuracy": 0.7,
-}
 
 
 @pytest.fixture

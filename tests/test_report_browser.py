@@ -6,8 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from test_fold_report import RESULT, SETTINGS
-from test_report import METRICS, ROBUSTNESS, WORST, mistake
+from support.reports import METRICS, RESULT, ROBUSTNESS, SETTINGS, WORST, mistake
 
 from violence_detection import contact_sheet, figures, fold_report, report
 

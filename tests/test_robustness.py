@@ -9,7 +9,8 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_video, train_on_videos
+from support.training import train_on_videos
+from support.videos import draw_video
 
 from violence_detection import altered, cli, files, robustness
 from violence_detection.altering import CLEAN, CONTROL, Excerpt

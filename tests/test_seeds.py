@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import read_history, train_quickly
+from support.training import read_history, train_quickly
 
 from violence_detection import evaluation, model
 from violence_detection.cache import FeatureCache

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import frames_of
-from encoding import encode
+from support.encoding import encode
+from support.videos import frames_of
 
 from violence_detection import frames, seeking
 from violence_detection.decoder import opened

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_features, read_history
+from support.features import draw_features
+from support.training import read_history
 
 from violence_detection import dataset, model, runtime, training
 from violence_detection.cache import FeatureCache

@@ -7,13 +7,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import (
-    draw_features,
-    draw_two_classes,
-    draw_video,
-    train_on_videos,
-    train_quickly,
-)
+from support.features import draw_features
+from support.training import train_on_videos, train_quickly
+from support.videos import draw_two_classes, draw_video
 
 from violence_detection import cli, evaluation, normal_footage, thresholds
 from violence_detection.cache import FeatureCache

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_features, read_history, train_quickly, tree_of
+from support.features import draw_features
+from support.folders import tree_of
+from support.training import read_history, train_quickly
 
 from violence_detection import model, provenance, training
 from violence_detection.cache import FeatureCache

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.trainers import strategy_over
 
 from violence_detection import batching, parts, runtime
 from violence_detection.dataset import Clips
@@ -14,15 +15,6 @@ from violence_detection.training_step import TrainingStep, separate_dropout
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
 TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
-
-
-def strategy_over(replicas: int) -> tf.distribute.Strategy:
-    if replicas == 1:
-        return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy(
-        [f"CPU:{number}" for number in range(replicas)],
-        cross_device_ops=tf.distribute.ReductionToOneDevice(),
-    )
 
 
 def small_model() -> keras.Model:

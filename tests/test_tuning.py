@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import draw_features, train_quickly, tree_of
+from support.features import draw_features
+from support.folders import tree_of
+from support.training import train_quickly
 
 from violence_detection import dataset, folds, training, tuning
 from violence_detection.cache import FeatureCache

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import draw_video
 from hypothesis import given
 from hypothesis import strategies as st
+from support.videos import draw_video
 
 from violence_detection import views
 from violence_detection.frames import ClipReader

@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import pytest
 from keras import applications as ka
+from support.folders import SHARED
 
 from violence_detection import parts
 from violence_detection.errors import WeightsError
 from violence_detection.extractor import load_backbone
 
-SHARED = Path(__file__).parents[2].parent / "shared"
 NAMES = parts.available("backbones")
 QUICK = ("mobilenet",)  # which the quick tests build
 # Which are built by all tests but the quick ones, as is any new one; of others a relative is.

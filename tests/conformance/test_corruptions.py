@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from conftest import frames_of
+from support.videos import frames_of
 
 from violence_detection import altering, parts
 from violence_detection.corruptions import compress

@@ -3,17 +3,16 @@
 import gc
 import os
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.folders import SHARED
 
 from violence_detection import engine_choice, parts, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.extractor import FeatureExtractor, load_backbone
 from violence_detection.feature_config import ExtractConfig
 
-SHARED = Path(__file__).parents[3] / "shared"
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
 NAMES = parts.available("engines")
 each_engine = pytest.mark.parametrize("name", NAMES)

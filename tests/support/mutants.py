@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import av
 import numpy as np
-from conftest import draw_video
-from encoding import encode
+
+from support.encoding import encode
+from support.videos import draw_video
 
 FRAMES, FPS = 24, 25
 _HEADER = 512  # bytes, of which most are a header's where files are this small

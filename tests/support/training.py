@@ -1,0 +1,35 @@
+"""Short trainings on drawn features and videos."""
+
+import csv
+from pathlib import Path
+
+from violence_detection.feature_config import ExtractConfig
+from violence_detection.train_config import TrainConfig
+
+CLASSES = ["normal", "violent"]
+
+
+def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
+    """Train the linear head for a few epochs; what the command's JSON holds."""
+    from violence_detection.training import train
+
+    quick = {"head": "linear", "epochs": 3, "batch_size": 8, "checkpoint_epochs": 0}
+    places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
+    asked = {"run": "run", **quick, **places, **settings}
+    return train(TrainConfig(**asked, given=frozenset(asked)), force=force)
+
+
+def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:
+    """Extract small features of videos into a folder and train on them; the run."""
+    from violence_detection import features
+
+    small = {"frames": 4, "frame_size": 32, "batch_size": 8, "weights": "random"}
+    asked = {"cache_dir": str(folder / "cache"), **small, **extraction}
+    found = features.extract(videos, ExtractConfig(**asked))
+    return Path(train_quickly(found.features, folder / "runs", epochs=epochs)["run"])
+
+
+def read_history(run: Path) -> list[dict[str, str]]:
+    """Rows of the history without how long they took."""
+    with open(run / "training_history.csv") as file:
+        return [{**row, "videos_per_s": ""} for row in csv.DictReader(file)]
