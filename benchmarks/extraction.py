@@ -28,7 +28,7 @@ import flops
 import machine
 import numpy as np
 
-from violence_detection import engine_choice, features, files, parts, runtime, videos
+from violence_detection import engine_choice, features, files, registry, runtime, videos
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.frames import ClipReader
@@ -121,7 +121,7 @@ class Benchmark:
             engine=engine_choice.engine(arguments.engine),
             mixed_precision=arguments.mixed_precision,
         )
-        part = parts.module("backbones", arguments.backbone)
+        part = registry.module("backbones", arguments.backbone)
         self._reader = ClipReader(
             stream=self._config.stream,
             frames=self._config.frames,
@@ -169,7 +169,7 @@ class Benchmark:
         import tensorflow as tf
 
         for engine in ENGINES:
-            part = parts.module("engines", engine)
+            part = registry.module("engines", engine)
             if part.missing():
                 self.notes.append(f"Not here: {part.missing()}")
                 continue
@@ -220,7 +220,7 @@ class Benchmark:
 
     def _matrix_products(self, precisions: list[str]) -> Iterator[Rate]:
         libraries = {"tensorflow": machine.tensorflow_flops_per_s}
-        if not parts.module("engines", "openvino").missing():
+        if not registry.module("engines", "openvino").missing():
             libraries["openvino"] = machine.openvino_flops_per_s
         for library, measure in libraries.items():
             for precision in precisions:

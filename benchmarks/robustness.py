@@ -18,16 +18,7 @@ from pathlib import Path
 import numpy as np
 from grouped_folds import FOLDS, classifier_scores, read
 
-from violence_detection import (
-    altering,
-    files,
-    folds,
-    metrics,
-    paired,
-    parts,
-    progress,
-    runtime,
-)
+from violence_detection import altering, files, folds, metrics, paired, progress, registry, runtime
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.cache import FeatureCache
@@ -43,7 +34,7 @@ def main() -> None:
     parser.add_argument(
         "--conditions",
         nargs="+",
-        default=[CONTROL, *parts.available("corruptions")],
+        default=[CONTROL, *registry.available("corruptions")],
     )
     parser.add_argument("--workers", type=int)
     parser.add_argument("--epochs", type=int, default=60)

@@ -105,9 +105,9 @@ def parse() -> argparse.Namespace:
 
 
 def available_heads() -> list[str]:
-    from violence_detection import parts
+    from violence_detection import registry
 
-    return parts.available("heads")
+    return registry.available("heads")
 
 
 def in_own_process(row: Row, arguments: argparse.Namespace) -> dict[str, float]:

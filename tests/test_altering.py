@@ -5,7 +5,7 @@ import pytest
 from support.encoding import encode
 from support.videos import draw_video
 
-from violence_detection import altering, parts
+from violence_detection import altering, registry
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.frames import ClipReader
@@ -69,7 +69,7 @@ def test_an_odd_side_loses_a_row(tmp_path):
 # -- what is altered
 
 
-@pytest.mark.parametrize("name", parts.available("corruptions"))
+@pytest.mark.parametrize("name", registry.available("corruptions"))
 def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
     path = draw_video(tmp_path / "a.mp4", frames=40, fps=20.0, size=(160, 120))
     clean, altered = read(path, CLEAN, stream="rgb"), read(path, name, stream="rgb")
@@ -78,7 +78,7 @@ def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
     assert not np.array_equal(altered.pictures, clean.pictures)
 
 
-@pytest.mark.parametrize("name", parts.available("corruptions"))
+@pytest.mark.parametrize("name", registry.available("corruptions"))
 def test_an_altered_part_is_that_part(tmp_path, name):
     """Behind the square, frame i has brightness 20 + 4 i: what is seen says when it was."""
     path = draw_video(tmp_path / "a.mp4", frames=50, fps=20.0, size=(160, 120))

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from support.features import draw_features
 
-from violence_detection import batching, dataset, parts, training
+from violence_detection import batching, dataset, registry, training
 from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.feature_config import FeatureConfig
@@ -73,7 +73,7 @@ CASES = {
 
 def test_the_cases_cover_every_head():
     heads = [case["head"].partition("(")[0] for case in CASES.values() if "head" in case]
-    assert {"linear", *heads} == set(parts.available("heads"))
+    assert {"linear", *heads} == set(registry.available("heads"))
 
 
 @pytest.fixture(scope="module")

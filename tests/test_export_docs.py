@@ -11,13 +11,13 @@ from support.folders import ROOT
 from support.training import train_on_videos
 from support.videos import draw_two_classes
 
-from violence_detection import export, parts, prediction
+from violence_detection import export, prediction, registry
 from violence_detection.export_config import ExportConfig
 from violence_detection.predict_config import PredictConfig
 
 TEXT = (ROOT / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
-FORMATS = parts.available("formats")
+FORMATS = registry.available("formats")
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def test_there_is_an_example_for_every_format():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_example_gives_the_runs_answer(name, run, shown, tmp_path):
-    if parts.module("formats", name).missing():
-        pytest.skip(f"needs {parts.module('formats', name).missing()}")
+    if registry.module("formats", name).missing():
+        pytest.skip(f"needs {registry.module('formats', name).missing()}")
     folder, probability = shown
     if name != "keras":
         clip = folder / "clip.npy"

@@ -6,7 +6,7 @@ import shlex
 import pytest
 from support.folders import ROOT
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.cli import main
 
 README = (ROOT / "README.md").read_text()
@@ -44,7 +44,7 @@ def test_every_flag_in_the_text_is_one_of_some_command():
 
 def test_every_backbone_is_in_the_table():
     listed = set(re.findall(r"\| `([a-z0-9_]+)`", README))
-    assert set(parts.available("backbones")) <= listed
+    assert set(registry.available("backbones")) <= listed
 
 
 def test_scripts_and_links_of_the_readme_are_there():

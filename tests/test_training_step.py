@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from support.trainers import strategy_over
 
-from violence_detection import batching, parts, runtime
+from violence_detection import batching, registry, runtime
 from violence_detection.dataset import Clips
 from violence_detection.training_step import TrainingStep, separate_dropout
 
@@ -40,7 +40,7 @@ def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=
     asked = {"label_smoothing": 0.0, "class_shares": [0.5, 0.5]}
     return TrainingStep(
         classifier,
-        loss=parts.load("losses", "crossentropy", **asked),
+        loss=registry.load("losses", "crossentropy", **asked),
         optimizer=optimizer,
         strategy=strategy,
         schedule=lambda _: rate,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import files, parts, seeking, units
+from violence_detection import files, registry, seeking, units
 from violence_detection.corruptions._shot import Corruption, Shot, lossless
 from violence_detection.decoder import FALLBACK_FPS, Decoder, opened, true_fps
 from violence_detection.errors import VideoError
@@ -38,8 +38,8 @@ def written_out(condition: str) -> str:
     """
     corruption_of(condition)
     full = []
-    for spec in parts.parse(condition):
-        build = inspect.signature(parts.module("corruptions", spec.name).build)
+    for spec in registry.parse(condition):
+        build = inspect.signature(registry.module("corruptions", spec.name).build)
         defaults = {name: one.default for name, one in build.parameters.items()}
         full.append(str(spec._replace(arguments=defaults | spec.arguments)))
     return "+".join(full)
@@ -47,8 +47,8 @@ def written_out(condition: str) -> str:
 
 def missing(condition: str) -> str:
     """How to install what a condition needs; nothing where it is here."""
-    for spec in parts.parse(condition):
-        lacking = getattr(parts.module("corruptions", spec.name), "missing", str)()
+    for spec in registry.parse(condition):
+        lacking = getattr(registry.module("corruptions", spec.name), "missing", str)()
         if lacking:
             return lacking
     return ""
@@ -60,8 +60,8 @@ def corruption_of(condition: str) -> Corruption:
     Raises:
         ConfigError: See `written_out`.
     """
-    specs = [] if condition == CONTROL else parts.parse(condition)
-    steps = [parts.load("corruptions", str(spec)) for spec in specs]
+    specs = [] if condition == CONTROL else registry.parse(condition)
+    steps = [registry.load("corruptions", str(spec)) for spec in specs]
 
     def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
         for step in steps:

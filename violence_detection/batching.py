@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.augmentations._batch import Augmentation, Batch
 from violence_detection.dataset import Clips, targets
 from violence_detection.errors import ConfigError
@@ -73,11 +73,11 @@ def _in_rounds(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.nd
 
 def reads_views(augment: str) -> bool:
     """Whether an augmentation in this spec chooses among views."""
-    return augment != "none" and any(map(_reads_views, parts.parse(augment)))
+    return augment != "none" and any(map(_reads_views, registry.parse(augment)))
 
 
-def _reads_views(part: parts.Spec) -> bool:
-    return getattr(parts.module("augmentations", part.name), "READS_VIEWS", False)
+def _reads_views(part: registry.Spec) -> bool:
+    return getattr(registry.module("augmentations", part.name), "READS_VIEWS", False)
 
 
 def check_augmentation(augment: str) -> None:
@@ -86,9 +86,9 @@ def check_augmentation(augment: str) -> None:
     Raises:
         ConfigError: If one does not.
     """
-    for place, part in enumerate(parts.parse(augment) if augment != "none" else ()):
+    for place, part in enumerate(registry.parse(augment) if augment != "none" else ()):
         known = ("clips", "views")
-        parts.check_arguments("augmentations", str(part), known=known)
+        registry.check_arguments("augmentations", str(part), known=known)
         if place and _reads_views(part):
             raise ConfigError(
                 f"`{part.name}` must come first: it takes clips anew, and what was done before it "
@@ -106,7 +106,9 @@ def augmentation(augment: str, clips: Clips) -> Augmentation | None:
         return None
     check_augmentation(augment)
     context = {"clips": clips.features, "views": clips.views}
-    steps = [parts.load("augmentations", str(part), **context) for part in parts.parse(augment)]
+    steps = [
+        registry.load("augmentations", str(part), **context) for part in registry.parse(augment)
+    ]
 
     def all_steps(batch: Batch, rng: np.random.Generator) -> Batch:
         for step in steps:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import calibration, model, parts, portable, runtime
+from violence_detection import calibration, model, portable, registry, runtime
 from violence_detection.compression import compress
 from violence_detection.errors import ExportError
 from violence_detection.extractor import check_weights, load_backbone
@@ -112,7 +112,7 @@ class _Home:
 
     def portable(self) -> "keras.Model":
         """What is written."""
-        part = parts.module("formats", self.request.format)
+        part = registry.module("formats", self.request.format)
         classifier = portable.classifier(
             self.own_classifier, temperature=self._temperature, unrolled=part.UNROLLED
         )
@@ -181,7 +181,7 @@ def write(path: Path, examples: Sequence[Path]) -> dict[str, Any]:
     """
     request = _shared["home"].request
     network = _shared["home"].portable()
-    part = parts.module("formats", request.format)
+    part = registry.module("formats", request.format)
     inputs = [np.load(one, "r", allow_pickle=False) for one in examples]
     try:
         part.write(network, path, precision=request.precision, examples=inputs)
@@ -215,7 +215,7 @@ def load(name: str, path: Path, threads: int = 1) -> None:
     """Open a file with the runtime of its format."""
     if name in ("keras", "saved_model"):
         runtime.import_tensorflow()
-    _shared["away"] = parts.module("formats", name).load(path, threads)
+    _shared["away"] = registry.module("formats", name).load(path, threads)
 
 
 def run(inputs: np.ndarray) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from violence_detection import files, parts, progress, units
+from violence_detection import files, progress, registry, units
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.settings import Config, Setting
 
@@ -232,7 +232,9 @@ def _metavar(setting: Setting) -> str:
 def _help(setting: Setting) -> str:
     text = setting.rule.help
     if setting.rule.shelf:
-        text += f" One of {', '.join([*setting.rule.words, *parts.available(setting.rule.shelf)])}."
+        text += (
+            f" One of {', '.join([*setting.rule.words, *registry.available(setting.rule.shelf)])}."
+        )
     if setting.default is None:
         return text
     default = setting.default

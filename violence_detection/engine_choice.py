@@ -2,7 +2,7 @@
 
 import logging
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.runtime import gpu_count, precision
 
@@ -16,12 +16,12 @@ def engine(asked: str) -> str:
         ConfigError: If it is not installed.
     """
     if asked != "auto":
-        lacking = parts.module("engines", asked).missing()
+        lacking = registry.module("engines", asked).missing()
         if lacking:
             raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
         return asked
     gpus = gpu_count()
-    found = {name: parts.module("engines", name) for name in parts.available("engines")}
+    found = {name: registry.module("engines", name) for name in registry.available("engines")}
     there = [name for name, part in found.items() if not part.missing()]
     best = max(there, key=lambda name: found[name].rank(gpus=gpus))
     log.info(f"The engine is {best}.")
@@ -36,10 +36,10 @@ def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> 
         mixed: Whether a reduced one was asked for.
         backbone: For which it is to be faster; None asks only what can be had.
     """
-    part = parts.module("engines", name)
+    part = registry.module("engines", name)
     gpus = gpu_count() if part.ON_GPU else 0
     if mixed and backbone is not None:
-        depthwise = parts.module("backbones", backbone).DEPTHWISE
+        depthwise = registry.module("backbones", backbone).DEPTHWISE
         if not part.gains(depthwise=depthwise, gpus=gpus):
             log.warning(
                 f"Mixed precision is off: on this CPU {name} runs {backbone} slower with it; "

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from violence_detection import batching, checkpoint, files, optimizer, parts, progress, settings
+from violence_detection import batching, checkpoint, files, optimizer, progress, registry, settings
 from violence_detection.averaging import StochasticAverage
 from violence_detection.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.checkpoint import save_classifier
@@ -75,7 +75,7 @@ class Trainer:
             shares = np.full(len(classes), 1 / len(classes))
         self._steps_per_epoch = batching.steps_per_epoch(len(self.train), config.batch_size)
         self.augment = batching.augmentation(config.augment, self.train)
-        loss = parts.load(
+        loss = registry.load(
             "losses",
             config.loss,
             label_smoothing=config.label_smoothing,

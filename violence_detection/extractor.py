@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import engine_choice, focus, parts, runtime
+from violence_detection import engine_choice, focus, registry, runtime
 from violence_detection.errors import WeightsError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import RECIPE_VERSION, FeatureSpace
@@ -73,10 +73,10 @@ class FeatureExtractor:
             ConfigError: If a part is not there, or the backbone cannot take `frame_size`.
             WeightsError: If the weights cannot be had or do not fit.
         """
-        part = parts.module("backbones", backbone)
+        part = registry.module("backbones", backbone)
         size = frame_size or part.FRAME_SIZE
         reader = ClipReader(stream=stream, frames=frames, frame_size=size)
-        policy = parts.module("engines", engine).policy(precision)
+        policy = registry.module("engines", engine).policy(precision)
         network, digest = load_backbone(
             backbone, weights=weights, frame_size=size, precision=policy, seed=seed
         )
@@ -95,7 +95,7 @@ class FeatureExtractor:
             engine=engine,
             precision=precision,
         )
-        encode = parts.load("engines", engine, backbone=network, precision=precision, kept=kept)
+        encode = registry.load("engines", engine, backbone=network, precision=precision, kept=kept)
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
@@ -144,7 +144,7 @@ class FeatureExtractor:
         engine = asked or space.engine
         if engine != space.engine:
             precision = "float32"
-        lacking = parts.module("engines", engine).missing()
+        lacking = registry.module("engines", engine).missing()
         if lacking:
             log.warning(
                 f"Not here: {lacking}. The backbone runs on TensorFlow in float32, where answers "
@@ -224,8 +224,8 @@ class FeatureExtractor:
 
 def _recipe(stream: str, reader: ClipReader) -> str:
     """How frames become pictures, for the fingerprint."""
-    specs = parts.parse(stream)
-    recipes = [parts.module("streams", spec.name).RECIPE for spec in specs]
+    specs = registry.parse(stream)
+    recipes = [registry.module("streams", spec.name).RECIPE for spec in specs]
     if reader.make.focused:
         recipes.append(focus.RECIPE)
     return "; ".join(recipes)
@@ -245,7 +245,7 @@ def load_backbone(
 
     keras.utils.set_random_seed(seed)
     with runtime.dtype_policy(precision):
-        network = parts.module("backbones", name).build(
+        network = registry.module("backbones", name).build(
             frame_size=frame_size, weights=None if weights == "random" else weights
         )
     digest = hashlib.sha256()

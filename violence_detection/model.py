@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def build_classifier(
             `unrolled`, which is faster than a loop on a CPU. The weights are the same.
     """
     step = -(-len(features) // _EXAMPLES)
-    return parts.load(
+    return registry.load(
         "heads",
         head,
         examples=features[::step],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from violence_detection import files, model, parts
+from violence_detection import files, model, registry
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.manifest import Entry
@@ -165,7 +165,7 @@ def _check_head(source: Run, config: TrainConfig) -> None:
             f"are runs too: {source.dir / results['seeds'][0]['run']}, ...)"
         )
     head = source.config().get("settings", {}).get("head", "")
-    theirs, ours = (parts.parse(spec)[0].name for spec in (head, config.head))
+    theirs, ours = (registry.parse(spec)[0].name for spec in (head, config.head))
     if theirs != ours:
         raise ConfigError(
             f"`init_from` must be a run with the head {ours}. Received: {theirs} ({source.dir})"

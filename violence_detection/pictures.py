@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.decoder import FALLBACK_FPS
 from violence_detection.focus import Region
 from violence_detection.streams._stream import Stream
@@ -31,7 +31,8 @@ class PictureMaker:
             ConfigError: If a stream is not there, or does not take its arguments.
         """
         self.streams: list[Stream] = [
-            parts.load("streams", str(spec), frame_size=frame_size) for spec in parts.parse(stream)
+            registry.load("streams", str(spec), frame_size=frame_size)
+            for spec in registry.parse(stream)
         ]
         self.focused = any(stream.focus for stream in self.streams)
 

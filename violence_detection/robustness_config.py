@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig, resolve_weights
@@ -22,7 +22,7 @@ class RobustnessConfig(Config):
         "all",
         "What is done to the videos, with commas in between, for example "
         "`darken(gamma=3),drop_frames,darken+noise`; of those joined by +, each on what the one "
-        f"before has left. Parts: {', '.join(parts.available('corruptions'))}.",
+        f"before has left. Parts: {', '.join(registry.available('corruptions'))}.",
     )
     features: str | None = same_as(
         EvaluateConfig,
@@ -77,5 +77,5 @@ class RobustnessConfig(Config):
             ConfigError: If one does not parse, or names what is not on the shelf.
         """
         if self.conditions == "all":
-            return parts.available("corruptions")
-        return [parts.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)]
+            return registry.available("corruptions")
+        return [registry.check("corruptions", spec) for spec in _COMMAS.split(self.conditions)]

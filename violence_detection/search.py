@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import TuneConfig
 from violence_detection.train_config import TrainConfig
@@ -75,7 +75,7 @@ def space_of(config: TuneConfig) -> Space:
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
     for settings in with_each(config, space):
         for name, shelf in _SHELVES.items():
-            parts.check_arguments(shelf, getattr(settings, name), known=_CONTEXT[name])
+            registry.check_arguments(shelf, getattr(settings, name), known=_CONTEXT[name])
     return space
 
 
@@ -106,7 +106,7 @@ def settings_with(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[st
     take has no effect."""
     settings = dict(base) | {n: v for n, v in chosen.items() if "." not in n}
     for shelf in _SHELVES:
-        spec, *_ = parts.parse(settings[shelf])
+        spec, *_ = registry.parse(settings[shelf])
         arguments = {
             name.partition(".")[2]: value
             for name, value in chosen.items()
@@ -122,7 +122,7 @@ def takes(chosen: Mapping[str, Any], base: Mapping[str, Any], name: str) -> bool
     shelf, dot, argument = name.partition(".")
     if not dot:
         return True
-    spec, *_ = parts.parse(chosen.get(shelf, base[shelf]))
+    spec, *_ = registry.parse(chosen.get(shelf, base[shelf]))
     return argument in _taken(shelf, spec.name)
 
 
@@ -138,7 +138,7 @@ def _default(config: TuneConfig) -> dict[str, Any]:
     """The default space, without what is given and what head and loss do not take."""
     given = set(config.given)
     for shelf in _SHELVES:
-        spec, *_ = parts.parse(getattr(config, shelf))
+        spec, *_ = registry.parse(getattr(config, shelf))
         if shelf in given:
             given |= {f"{shelf}.{argument}" for argument in spec.arguments}
     if config.init_from:
@@ -176,7 +176,7 @@ def _read(path: Path) -> dict[str, Any]:
             continue
         raise ConfigError(
             f"--space must have settings that a trial can vary. Received: {name}."
-            f"{parts.nearest(name, known)}"
+            f"{registry.nearest(name, known)}"
         )
     return asked
 
@@ -228,7 +228,7 @@ def _settings(
         return
     taking = [
         spec._replace(arguments={argument: value})
-        for spec, *_ in map(parts.parse, specs[shelf])
+        for spec, *_ in map(registry.parse, specs[shelf])
         if argument in _taken(shelf, spec.name)
     ]
     if not taking:
@@ -243,7 +243,7 @@ def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:
     shelf, dot, argument = name.partition(".")
     if not dot:
         return any(s.name == name and s.type is int for s in TrainConfig.settings())
-    for spec, *_ in map(parts.parse, specs[shelf]):
+    for spec, *_ in map(registry.parse, specs[shelf]):
         annotation = _taken(shelf, spec.name).get(argument)
         if annotation is not None:
             plain = getattr(annotation, "__origin__", annotation)
@@ -254,7 +254,7 @@ def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:
 
 def _taken(shelf: str, name: str) -> dict[str, Any]:
     """Annotations of the arguments that a spec may give a part, by name."""
-    build = parts.module(_SHELVES[shelf], name).build
+    build = registry.module(_SHELVES[shelf], name).build
     hints = typing.get_type_hints(build, include_extras=True)
     return {
         argument: hints[argument]

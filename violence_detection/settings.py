@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import parts, units
+from violence_detection import registry, units
 from violence_detection.errors import ConfigError
 
 _AS_NOW = object()
@@ -69,7 +69,7 @@ class Rule:
         if self.path:
             return str(Path(value).absolute())
         if self.shelf and value not in self.words:
-            return parts.check(self.shelf, value)
+            return registry.check(self.shelf, value)
         return value
 
 
@@ -155,7 +155,7 @@ class Config:
         known = [setting.name for setting in cls.settings()]
         for name in values:
             if name not in known:
-                hint = parts.nearest(name, known)
+                hint = registry.nearest(name, known)
                 raise ConfigError(f"Unknown setting `{name}`.{hint}")
         return cls(**values, given=frozenset(values))
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, dataset, evaluation_set, glances, parts, shown
+from violence_detection import conversion, dataset, evaluation_set, glances, registry, shown
 from violence_detection.cache import FeatureCache
 from violence_detection.conversion import Request
 from violence_detection.end_to_end import FrameInput
@@ -91,7 +91,7 @@ class Subject:
 
     @property
     def format(self) -> ModuleType:
-        return parts.module("formats", self.config.format)
+        return registry.module("formats", self.config.format)
 
     @property
     def space(self) -> FeatureSpace:
@@ -173,7 +173,7 @@ def _some(items: list[Any], most: int) -> list[Any]:
 
 
 def _check_format(config: ExportConfig) -> None:
-    part = parts.module("formats", config.format)
+    part = registry.module("formats", config.format)
     if lacking := part.missing():
         raise ConfigError(
             f"--format {config.format} must have {lacking}. Received: it is not installed"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from violence_detection import hosts, parts, points
+from violence_detection import hosts, points, registry
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
 from violence_detection.settings import option, same_as
@@ -271,7 +271,7 @@ class TrainConfig(FeatureConfig):
 
     def _resolve_smoothing(self) -> None:
         """Put a `label_smoothing` in `loss` into the setting of that name."""
-        first, *more = parts.parse(self.loss)
+        first, *more = registry.parse(self.loss)
         if more or "label_smoothing" not in first.arguments:
             return
         arguments = dict(first.arguments)
@@ -288,7 +288,7 @@ class TrainConfig(FeatureConfig):
 
     def _resolve_loss(self, wanted: str) -> None:
         """Put what the shorthand says into `loss`, which alone counts from here on."""
-        if parts.parse(self.loss)[0].name != wanted:
+        if registry.parse(self.loss)[0].name != wanted:
             if "loss" in self.given:
                 flag = "--use-focal-loss" if self.use_focal_loss else "--no-use-focal-loss"
                 raise ConfigError(f"{flag} and --loss must agree. Received: --loss {self.loss}")

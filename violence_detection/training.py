@@ -11,7 +11,7 @@ from violence_detection import (
     dataset,
     model_card,
     operating,
-    parts,
+    registry,
     runtime,
     seeds,
     training_run,
@@ -204,8 +204,8 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     runtime.import_tensorflow()
-    parts.check_arguments("heads", config.head, known=("examples", "outputs", "recurrence"))
-    parts.load(
+    registry.check_arguments("heads", config.head, known=("examples", "outputs", "recurrence"))
+    registry.load(
         "losses",
         config.loss,
         label_smoothing=config.label_smoothing,

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.augmentations._batch import Batch
 from violence_detection.augmentations.frame_dropout import nearest
 from violence_detection.augmentations.noise import deviation_of
 from violence_detection.errors import ConfigError
 
-NAMES = parts.available("augmentations")
+NAMES = registry.available("augmentations")
 COUNT, SHAPE = 40, (7, 5)
 CLIPS = np.random.default_rng(1).normal(3, 2, (COUNT, *SHAPE)).astype(np.float16)
 VIEWS = (CLIPS + np.float16(100), CLIPS - np.float16(100))
@@ -25,7 +25,7 @@ MIXING = ("mixup", "cutmix")
 
 
 def build(spec, *, clips=CLIPS, views=VIEWS):
-    return parts.load("augmentations", spec, clips=clips, views=views)
+    return registry.load("augmentations", spec, clips=clips, views=views)
 
 
 def drawn(count=12, classes=2) -> Batch:

@@ -11,11 +11,11 @@ import pytest
 from keras import applications as ka
 from support.folders import SHARED
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import WeightsError
 from violence_detection.extractor import load_backbone
 
-NAMES = parts.available("backbones")
+NAMES = registry.available("backbones")
 QUICK = ("mobilenet",)  # which the quick tests build
 # Which are built by all tests but the quick ones, as is any new one; of others a relative is.
 THOROUGH = (
@@ -78,7 +78,7 @@ def each(request) -> str:
 
 def size_of(name: str) -> int:
     """A small side that the backbone takes: 75 is InceptionV3's least."""
-    part = parts.module("backbones", name)
+    part = registry.module("backbones", name)
     return 75 if part.LAYER == "pool" else part.FRAME_SIZE
 
 
@@ -104,7 +104,7 @@ def plain_copy(name: str, network: keras.Model) -> keras.Model:
     """keras.applications' own network with the weights of ours."""
     application, layer, size = (
         PLAIN[name][0],
-        parts.module("backbones", name).LAYER,
+        registry.module("backbones", name).LAYER,
         size_of(name),
     )
     if layer == "pool":
@@ -126,7 +126,7 @@ def test_a_backbone_knows_whether_it_has_depthwise_convolutions(each):
     flat = network._flatten_layers(include_self=False, recursive=True)
     kinds = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
     has = any(isinstance(layer, kinds) for layer in flat)
-    assert parts.module("backbones", each).DEPTHWISE is has
+    assert registry.module("backbones", each).DEPTHWISE is has
 
 
 # -- golden
@@ -149,12 +149,12 @@ def test_the_formulas_here_are_those_of_keras(name, rng):
     [("vgg19", 512), ("vgg19_fc2", 4096), ("mobilenetv2", 1280), ("resnet50", 2048)],
 )
 def test_the_sizes_are_those_of_the_papers(name, dim):
-    part = parts.module("backbones", name)
+    part = registry.module("backbones", name)
     assert dim == part.DIM
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network = parts.module("backbones", each).build(frame_size=size_of(each), weights=None)
+    network = registry.module("backbones", each).build(frame_size=size_of(each), weights=None)
     pictures = pictures_of(size_of(each))
     plain = plain_copy(each, network)
     expected = np.array(plain(PLAIN[each][1](pictures), training=False))
@@ -168,7 +168,7 @@ def test_preprocessing_is_inside_and_happens_once(each):
 
 def test_features_have_the_promised_size_and_survive_float16(each):
     network, _ = built(each)
-    part = parts.module("backbones", each)
+    part = registry.module("backbones", each)
     features = np.array(network(pictures_of(size_of(each)), training=False))
     assert features.shape == (3, part.DIM)
     assert features.dtype == np.float32
@@ -209,7 +209,7 @@ def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
 def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
     """A file as keras.applications' own network saves it; of VGG19, with its top."""
     application = PLAIN[name][0]
-    if parts.module("backbones", name).LAYER == "pool":
+    if registry.module("backbones", name).LAYER == "pool":
         whole = plain_copy(name, network)
     else:
         whole = application(weights=None)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from support.videos import frames_of
 
-from violence_detection import altering, parts
+from violence_detection import altering, registry
 from violence_detection.corruptions import compress
 from violence_detection.corruptions._shot import Shot, lossless
 from violence_detection.errors import ConfigError
 
-NAMES = parts.available("corruptions")
+NAMES = registry.available("corruptions")
 each_part = pytest.mark.parametrize("name", NAMES)
 ENCODING = ("compress",)  # change nothing but how the file is written
 
@@ -26,7 +26,7 @@ def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
 def change(spec, frames, *, fps=25.0, seed=3) -> Shot:
     """Shot under a corruption, its frames in a list."""
     shot = Shot(iter(frames), fps, lossless)
-    after = parts.load("corruptions", spec)(shot, np.random.default_rng(seed))
+    after = registry.load("corruptions", spec)(shot, np.random.default_rng(seed))
     return after._replace(frames=list(after.frames))
 
 
@@ -66,7 +66,7 @@ def test_frames_are_taken_one_after_the_other(name):
             yield frame
 
     shot = Shot(noted(), 25.0, lossless)
-    after = parts.load("corruptions", name)(shot, np.random.default_rng(0))
+    after = registry.load("corruptions", name)(shot, np.random.default_rng(0))
     next(iter(after.frames))
     assert len(taken) == 1
 
@@ -107,7 +107,7 @@ def test_what_is_written_is_what_was_done(name, tmp_path):
 @each_part
 def test_a_severity_that_is_not_there_is_refused(name):
     with pytest.raises(ConfigError, match="Received: severity"):
-        parts.load("corruptions", f"{name}(severity=3)")
+        registry.load("corruptions", f"{name}(severity=3)")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_severity_that_is_not_there_is_refused(name):
 )
 def test_a_severity_out_of_range_is_refused(spec):
     with pytest.raises(ConfigError, match=r"must be (int|float) in \["):
-        parts.load("corruptions", spec)
+        registry.load("corruptions", spec)
 
 
 # -- golden
@@ -245,9 +245,9 @@ def test_without_pyav_compression_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
     assert compress.missing() == "pip install 'violence-detection[pyav]'"
     with pytest.raises(ConfigError, match=r"must have PyAV \(pip install .*pyav"):
-        parts.load("corruptions", "compress")
+        registry.load("corruptions", "compress")
 
 
 def test_a_codec_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match="must be h264 or mpeg4. Received: codec=vp8"):
-        parts.load("corruptions", "compress(codec=vp8)")
+        registry.load("corruptions", "compress(codec=vp8)")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from support.folders import SHARED
 
-from violence_detection import engine_choice, parts, runtime
+from violence_detection import engine_choice, registry, runtime
 from violence_detection.errors import ConfigError
 from violence_detection.extractor import FeatureExtractor, load_backbone
 from violence_detection.feature_config import ExtractConfig
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
-NAMES = parts.available("engines")
+NAMES = registry.available("engines")
 each_engine = pytest.mark.parametrize("name", NAMES)
 SIZE = 64
 
@@ -22,8 +22,8 @@ SIZE = 64
 @pytest.fixture(autouse=True)
 def _only_what_is_installed(request):
     name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
-    if name and parts.module("engines", name).missing():
-        pytest.skip(f"needs {parts.module('engines', name).missing()}")
+    if name and registry.module("engines", name).missing():
+        pytest.skip(f"needs {registry.module('engines', name).missing()}")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def build(name: str, backbone, *, kept=None, precision="float32"):
-    return parts.load("engines", name, backbone=backbone, precision=precision, kept=kept)
+    return registry.load("engines", name, backbone=backbone, precision=precision, kept=kept)
 
 
 @each_engine
@@ -135,14 +135,14 @@ def test_engines_agree_on_real_weights(name, rng, precision, least):
 
 @each_engine
 def test_an_engine_says_what_it_needs(name):
-    part = parts.module("engines", name)
+    part = registry.module("engines", name)
     assert part.missing() == ""
     assert part.ON_GPU in (True, False)
     assert part.policy("float32") == "float32"
 
 
 def test_auto_takes_the_best_that_is_installed(monkeypatch):
-    fast = parts.module("engines", "openvino")
+    fast = registry.module("engines", "openvino")
     monkeypatch.setattr(fast, "missing", lambda: "")
     assert engine_choice.engine("auto") == "openvino"
     monkeypatch.setattr(runtime, "gpu_count", lambda: 1)
@@ -175,10 +175,10 @@ def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone
 def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):
     asked = {"backbone": "mobilenet", "weights": "random", "stream": "rgb", "frames": 2}
     asked |= {"frame_size": 32, "precision": "float32", "batch_size": 2, "seed": 1}
-    if parts.module("engines", "openvino").missing():
+    if registry.module("engines", "openvino").missing():
         pytest.skip("needs the extra `openvino`")
     space = FeatureExtractor.build(**asked, engine="openvino").space
-    monkeypatch.setattr(parts.module("engines", "openvino"), "missing", lambda: "the extra")
+    monkeypatch.setattr(registry.module("engines", "openvino"), "missing", lambda: "the extra")
     again = FeatureExtractor.of_space(space, weights="random", batch_size=2, seed=1)
     assert (again.space.engine, again.space.precision) == ("tensorflow", "float32")
 

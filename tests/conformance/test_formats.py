@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection import model, parts, portable
+from violence_detection import model, portable, registry
 from violence_detection.formats._format import PROBABILITIES, PROBABILITY
 
-FORMATS = parts.available("formats")
-HEADS = parts.available("heads")
+FORMATS = registry.available("formats")
+HEADS = registry.available("heads")
 FRAMES, DIM, TEMPERATURE = 4, 6, 1.7
 each_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -19,7 +19,7 @@ def head(name: str, outputs: int = 1) -> tuple[keras.Model, np.ndarray]:
     """A classifier with no weight left at zero, and clips for it."""
     rng = np.random.default_rng(0)
     clips = rng.normal(1, 2, (6, FRAMES, DIM)).astype(np.float32)
-    built = parts.load(
+    built = registry.load(
         "heads",
         name,
         examples=clips.astype(np.float16),
@@ -41,7 +41,7 @@ def tempered_by_hand(logits: np.ndarray) -> np.ndarray:
 
 def answers(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -> dict:
     """By name, of a file that was written and opened again, a clip at a time."""
-    part = parts.module("formats", name)
+    part = registry.module("formats", name)
     if part.missing():
         pytest.skip(f"needs {part.missing()}")
     made = portable.classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
@@ -87,7 +87,7 @@ def test_a_recurrence_can_be_written(name, tmp_path):
 
 @each_format
 def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
-    part = parts.module("formats", name)
+    part = registry.module("formats", name)
     assert "float32" in part.TOLERANCES and part.UNROLLED in (True, False)
     for tolerance in part.TOLERANCES.values():
         assert 0 < tolerance.difference <= 1 and 0 <= tolerance.agreement <= 1
@@ -99,7 +99,7 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
     from violence_detection.formats import _format
 
     monkeypatch.setattr(_format.importlib.util, "find_spec", lambda _: None)
-    assert f"violence-detection[{name}]" in parts.module("formats", name).missing()
+    assert f"violence-detection[{name}]" in registry.module("formats", name).missing()
 
 
 # -- tflite in fewer bits
@@ -249,7 +249,7 @@ def test_constants_of_a_head_are_in_its_graph(of):
 def test_constants_of_a_backbone_are_in_its_graph(backbone):
     from violence_detection.end_to_end import _encoder
 
-    part = parts.module("backbones", backbone)
+    part = registry.module("backbones", backbone)
     assert not lifted(_encoder(part.build(frame_size=32, weights=None)))
 
 

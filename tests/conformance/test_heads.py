@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from violence_detection import model, parts, runtime
+from violence_detection import model, registry, runtime
 from violence_detection.heads._layers import (
     AttentionPooling,
     SinePositions,
@@ -17,12 +17,12 @@ from violence_detection.heads._layers import (
     statistics_of,
 )
 
-HEADS = parts.available("heads")
+HEADS = registry.available("heads")
 ARGUMENTS = {
     head: {
         name: parameter.default
         for name, parameter in inspect.signature(
-            parts.module("heads", head).build
+            registry.module("heads", head).build
         ).parameters.items()
         if parameter.default is not parameter.empty
     }
@@ -37,7 +37,9 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with runtime.dtype_policy(policy):
-        built = parts.load("heads", head, examples=examples, outputs=outputs, recurrence=recurrence)
+        built = registry.load(
+            "heads", head, examples=examples, outputs=outputs, recurrence=recurrence
+        )
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
     return built, examples.astype(np.float32)
@@ -102,7 +104,7 @@ def test_every_weight_of_a_head_learns(head):
 def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""
     built, clips = build(head)
-    scaled = parts.load("heads", head, examples=8 * clips, outputs=1, recurrence="loop")
+    scaled = registry.load("heads", head, examples=8 * clips, outputs=1, recurrence="loop")
     trained = [one.path for one in built.trainable_variables]
     for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
         one.assign(other.value)
@@ -114,7 +116,7 @@ def test_a_head_standardises_by_its_examples(head):
 def test_a_feature_that_never_varies_is_not_blown_up(head):
     examples = np.random.default_rng(0).normal(size=(8, 5, 6)).astype(np.float16)
     examples[..., 0] = 3.0
-    built = parts.load("heads", head, examples=examples, outputs=1, recurrence="loop")
+    built = registry.load("heads", head, examples=examples, outputs=1, recurrence="loop")
     examples[..., 0] = 3.01
     assert np.abs(built(examples.astype(np.float32))).max() < 100
 
@@ -149,7 +151,7 @@ def test_what_reads_the_frames_depends_on_their_order_by_itself(head):
 def trained_answer(head, **arguments) -> np.ndarray:
     """Logits with dropout of a seeded head, with no weight left at zero."""
     keras.utils.set_random_seed(4)
-    built, clips = build(str(parts.Spec(head, arguments)))
+    built, clips = build(str(registry.Spec(head, arguments)))
     return built(clips, training=True).numpy()
 
 

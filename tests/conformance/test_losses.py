@@ -7,11 +7,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import ConfigError
 
 LOSSES = [
-    *parts.available("losses"),
+    *registry.available("losses"),
     "focal(gamma=0.5)",
     "focal(alpha=none)",
     "focal(alpha=0.25)",
@@ -21,7 +21,7 @@ LABELS, CLASSES, SMOOTHING = st.integers(0, 1), st.integers(2, 5), st.floats(0, 
 
 
 def build(spec, *, smoothing=0.0, shares=(0.5, 0.5)):
-    return parts.load("losses", spec, label_smoothing=smoothing, class_shares=list(shares))
+    return registry.load("losses", spec, label_smoothing=smoothing, class_shares=list(shares))
 
 
 def value(loss, goals, logits) -> np.ndarray:

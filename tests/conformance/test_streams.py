@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from violence_detection import parts
+from violence_detection import registry
 
-NAMES = parts.available("streams")
+NAMES = registry.available("streams")
 SHAPES = [(48, 64, 3), (1, 1, 3), (2, 640, 3), (721, 405, 3), (32, 32, 3)]
 each_stream = pytest.mark.parametrize("name", NAMES)
 
@@ -20,7 +20,7 @@ def see(stream, *frames: np.ndarray) -> np.ndarray:
 @each_stream
 @pytest.mark.parametrize("shape", SHAPES)
 def test_frames_of_any_shape_become_a_square_picture(name, shape, rng):
-    stream = parts.load("streams", name, frame_size=32)
+    stream = registry.load("streams", name, frame_size=32)
     frames = [rng.integers(0, 256, shape, np.uint8) for _ in stream.offsets]
     picture = see(stream, *frames)
     assert picture.shape == (32, 32, 3)
@@ -32,7 +32,7 @@ def test_frames_of_any_shape_become_a_square_picture(name, shape, rng):
 def test_frames_are_left_as_they_were_and_the_picture_is_the_same_again(name, rng):
     frame = rng.integers(0, 256, (48, 64, 3), np.uint8)
     kept = frame.copy()
-    stream = parts.load("streams", name, frame_size=32)
+    stream = registry.load("streams", name, frame_size=32)
     first, second = see(stream, frame), see(stream, frame)
     np.testing.assert_array_equal(frame, kept)
     np.testing.assert_array_equal(first, second)
@@ -42,13 +42,13 @@ def test_frames_are_left_as_they_were_and_the_picture_is_the_same_again(name, rn
 
 @each_stream
 def test_the_recipe_is_named_for_the_fingerprint(name):
-    assert parts.module("streams", name).RECIPE
+    assert registry.module("streams", name).RECIPE
 
 
 @each_stream
 def test_every_stream_can_be_focused_and_looks_at_the_sampled_frame(name):
-    assert parts.load("streams", name, frame_size=32).focus is False
-    stream = parts.load("streams", f"{name}(focus=true)", frame_size=32)
+    assert registry.load("streams", name, frame_size=32).focus is False
+    stream = registry.load("streams", f"{name}(focus=true)", frame_size=32)
     assert stream.focus is True and 0 in stream.offsets
 
 
@@ -56,7 +56,7 @@ def test_every_stream_can_be_focused_and_looks_at_the_sampled_frame(name):
 
 
 def rgb(size: int):
-    return parts.load("streams", "rgb", frame_size=size)
+    return registry.load("streams", "rgb", frame_size=size)
 
 
 def test_rgb_turns_the_colours_round_and_averages_areas(rng):
@@ -80,7 +80,7 @@ def test_rgb_of_one_colour_is_that_colour():
 
 
 def motion(size: int = 32):
-    return parts.load("streams", "motion", frame_size=size)
+    return registry.load("streams", "motion", frame_size=size)
 
 
 def grey(level: int) -> np.ndarray:

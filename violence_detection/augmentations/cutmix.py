@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.augmentations._batch import Augmentation, Batch, chosen, mix
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(

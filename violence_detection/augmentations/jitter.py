@@ -11,7 +11,7 @@ from violence_detection.augmentations._batch import (
     chosen,
     take_frames,
 )
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.augmentations._batch import Augmentation, Batch, chosen
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 _EXAMPLES, _BLOCK = 2048, 64
 _STEPS = 1 << 16

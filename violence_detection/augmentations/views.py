@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection.augmentations._batch import Augmentation, Batch, chosen
 from violence_detection.errors import ConfigError
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 READS_VIEWS = True
 

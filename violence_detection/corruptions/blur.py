@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from violence_detection.corruptions._shot import PICTURE, Corruption, each_frame
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> Corruption:

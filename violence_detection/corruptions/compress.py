@@ -10,7 +10,7 @@ import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, Shot, Writer
 from violence_detection.errors import ConfigError
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
 _GROUP_S = 2.0  # from one key frame to the next, as cameras have it

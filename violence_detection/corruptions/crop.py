@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, each_frame
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> Corruption:

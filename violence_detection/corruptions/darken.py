@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, each_frame
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, gamma: Annotated[float, Range(1, 10)] = 2.5) -> Corruption:

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, Shot
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, each_frame
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, quality: Annotated[int, Range(1, 100)] = 15) -> Corruption:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from violence_detection.corruptions._shot import Corruption, Shot
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:

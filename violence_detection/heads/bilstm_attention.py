@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from violence_detection.heads import _sequence
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(

@@ -10,7 +10,7 @@ from violence_detection.heads._layers import (
     logits,
     standardise,
 )
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(

@@ -8,7 +8,7 @@ import numpy as np
 
 from violence_detection.heads import _sequence
 from violence_detection.heads._layers import SinePositions
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 def build(

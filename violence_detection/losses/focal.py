@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from violence_detection.errors import ConfigError
-from violence_detection.parts import Range
+from violence_detection.registry import Range
 
 
 class Focal(keras.losses.Loss):

@@ -19,6 +19,17 @@ from typing import Any, NamedTuple
 from violence_detection.errors import ConfigError
 
 _PACKAGE_DIR = Path(__file__).parent
+# The registry folders, by the package that each is in.
+_FOLDERS = {
+    "streams": "streams",
+    "backbones": "backbones",
+    "engines": "engines",
+    "heads": "heads",
+    "losses": "losses",
+    "augmentations": "augmentations",
+    "corruptions": "corruptions",
+    "formats": "formats",
+}
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -46,7 +57,7 @@ class Spec(NamedTuple):
 
 def available(shelf: str) -> list[str]:
     """Names of the parts on a shelf, sorted. Files starting with `_` are not parts."""
-    files = (_PACKAGE_DIR / shelf).glob("*.py")
+    files = _PACKAGE_DIR.joinpath(*_FOLDERS[shelf].split(".")).glob("*.py")
     return sorted(file.stem for file in files if not file.stem.startswith("_"))
 
 
@@ -82,7 +93,7 @@ def module(shelf: str, name: str) -> ModuleType:
     Raises:
         ConfigError: If the shelf does not have it.
     """
-    return importlib.import_module(f"violence_detection.{shelf}.{_find(shelf, name)}")
+    return importlib.import_module(f"violence_detection.{_FOLDERS[shelf]}.{_find(shelf, name)}")
 
 
 def load(shelf: str, spec: str, **context: Any) -> Any:

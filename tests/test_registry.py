@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import parts
+from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.parts import Spec
+from violence_detection.registry import Spec
 
 WORDS = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda word: not keyword.iskeyword(word)
@@ -35,7 +35,7 @@ SPECS = st.builds(Spec, WORDS, st.dictionaries(WORDS, VALUES, max_size=3))
     ],
 )
 def test_specs_read_as_they_look(text, specs):
-    assert parts.parse(text) == specs
+    assert registry.parse(text) == specs
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_specs_read_as_they_look(text, specs):
 )
 def test_what_is_no_spec_is_wrong_usage(text):
     with pytest.raises(ConfigError) as raised:
-        parts.parse(text)
+        registry.parse(text)
     assert str(raised.value) == (
         f"A spec must read name(key=value, ...), several joined by +. Received: {text}"
     )
@@ -65,58 +65,60 @@ def test_what_is_no_spec_is_wrong_usage(text):
 
 @given(st.lists(SPECS, min_size=1, max_size=3))
 def test_a_printed_spec_reads_back_equal(specs):
-    assert parts.parse("+".join(map(str, specs))) == specs
+    assert registry.parse("+".join(map(str, specs))) == specs
 
 
 def test_the_canonical_text_does_not_depend_on_order_or_spaces():
     asked = "focal( gamma=2.0,alpha = auto )"
-    assert parts.check("losses", asked) == "focal(alpha=auto, gamma=2.0)"
-    assert parts.check("losses", parts.check("losses", asked)) == parts.check("losses", asked)
+    assert registry.check("losses", asked) == "focal(alpha=auto, gamma=2.0)"
+    assert registry.check("losses", registry.check("losses", asked)) == registry.check(
+        "losses", asked
+    )
 
 
 def test_the_folder_is_the_registry():
-    assert parts.available("backbones") == sorted(
+    assert registry.available("backbones") == sorted(
         "densenet121 efficientnetb0 efficientnetv2b0 inceptionv3 mobilenet mobilenetv2 resnet50 "
         "vgg16 vgg19 vgg19_fc2 xception".split()
     )
-    assert parts.available("streams") == ["motion", "rgb"]
-    assert parts.available("losses") == ["crossentropy", "focal"]
+    assert registry.available("streams") == ["motion", "rgb"]
+    assert registry.available("losses") == ["crossentropy", "focal"]
 
 
 def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
     (tmp_path / "losses").mkdir()
     for name in ("hinge.py", "_shared.py", "__init__.py", "notes.txt"):
         (tmp_path / "losses" / name).touch()
-    monkeypatch.setattr(parts, "_PACKAGE_DIR", tmp_path)
-    assert parts.available("losses") == ["hinge"]
+    monkeypatch.setattr(registry, "_PACKAGE_DIR", tmp_path)
+    assert registry.available("losses") == ["hinge"]
 
 
 def test_a_part_that_is_not_there_is_answered_with_those_that_are():
     with pytest.raises(ConfigError) as raised:
-        parts.load("losses", "focl(gamma=2.0)")
+        registry.load("losses", "focl(gamma=2.0)")
     assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
 
 
 def test_private_files_and_paths_are_no_parts():
     for name in ("_applications", "__init__"):
         with pytest.raises(ConfigError, match=f"No part '{name}' in backbones/"):
-            parts.module("backbones", name)
+            registry.module("backbones", name)
 
 
 def test_an_argument_that_a_part_does_not_take_is_named():
     with pytest.raises(ConfigError) as raised:
-        parts.load("streams", "rgb(zoom=2)", frame_size=32)
+        registry.load("streams", "rgb(zoom=2)", frame_size=32)
     assert str(raised.value) == "streams/rgb takes focus. Received: zoom"
 
 
 def test_one_part_is_loaded_at_a_time():
     with pytest.raises(ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"):
-        parts.load("streams", "rgb+rgb", frame_size=32)
+        registry.load("streams", "rgb+rgb", frame_size=32)
 
 
 def test_the_nearest_word_is_offered_only_when_it_is_near():
-    assert parts.nearest("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
-    assert parts.nearest("zzzz", ["epochs", "seed"]) == ""
+    assert registry.nearest("epoch", ["epochs", "seed"]) == " Did you mean `epochs`?"
+    assert registry.nearest("zzzz", ["epochs", "seed"]) == ""
 
 
 # -- what an argument must be
@@ -137,19 +139,19 @@ def test_the_nearest_word_is_offered_only_when_it_is_near():
 def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, told):
     known = ("examples", "outputs", "recurrence")
     with pytest.raises(ConfigError) as caught:
-        parts.check_arguments("heads", spec, known=known)
+        registry.check_arguments("heads", spec, known=known)
     assert told in str(caught.value)
 
 
 def test_an_argument_may_be_of_several_types():
     known = ("label_smoothing", "class_shares")
     for alpha in ("auto", "none", "0.3", "1"):
-        parts.check_arguments("losses", f"focal(alpha={alpha})", known=known)
+        registry.check_arguments("losses", f"focal(alpha={alpha})", known=known)
     with pytest.raises(ConfigError, match="must be float or a word or none"):
-        parts.check_arguments("losses", "focal(alpha=[1])", known=known)
+        registry.check_arguments("losses", "focal(alpha=[1])", known=known)
 
 
 @pytest.mark.parametrize("spec", ["linear(dropout={[1]})", "+".join(["a"] * 9999)])
 def test_a_spec_that_python_cannot_read_is_wrong_usage(spec):
     with pytest.raises(ConfigError, match="must read name"):
-        parts.parse(spec)
+        registry.parse(spec)
