@@ -23,9 +23,10 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from violence_detection import seeking, videos
-from violence_detection.decoder import opened
-from violence_detection.frames import sample_indices
+from violence_detection import videos
+from violence_detection.video import seeking
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.decoder import opened
 
 WANTED = 20
 AUTO = 0  # threads: as FFmpeg thinks best

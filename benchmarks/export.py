@@ -21,11 +21,12 @@ from typing import Any
 import machine
 import numpy as np
 
-from violence_detection import conversion, export, files, shown
+from violence_detection import conversion, export, shown
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.export_config import ExportConfig
-from violence_detection.isolation import Fresh
 from violence_detection.subject import Subject
+from violence_detection.system import files
+from violence_detection.system.processes import Fresh
 
 ROUNDS = 3
 VARIANTS = [

@@ -28,10 +28,11 @@ import flops
 import machine
 import numpy as np
 
-from violence_detection import engine_choice, features, files, registry, runtime, videos
+from violence_detection import engine_choice, features, registry, videos
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.frames import ClipReader
+from violence_detection.system import devices, files
+from violence_detection.video.clip_reader import ClipReader
 from violence_detection.videos import Video
 
 ROUNDS = 2
@@ -45,7 +46,7 @@ NO_TORCH = (
 def main() -> None:
     arguments = parse()
     logging.disable(logging.WARNING)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         benchmark = Benchmark(arguments, Path(folder))
         rates = list(benchmark.rates())
@@ -146,7 +147,7 @@ class Benchmark:
 
     def rates(self) -> Iterator[Rate]:
         """Everything that is to be measured; what compiles has done so."""
-        precisions = ["float32"] + ["bfloat16"] * runtime.cpu_has_bfloat16()
+        precisions = ["float32"] + ["bfloat16"] * devices.cpu_has_bfloat16()
         yield Rate("decode only", "", "", self._decode)
         yield from self._engines()
         yield from self._peers(precisions)

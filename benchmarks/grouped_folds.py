@@ -18,20 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import (
-    batching,
-    dataset,
-    folds,
-    intervals,
-    linear_baseline,
-    model,
-    paired,
-    runtime,
-    training,
-)
+from violence_detection import batching, dataset, folds, linear_baseline, model, training
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.metrics import intervals, paired_tests
 from violence_detection.runs import Run
+from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 
 FOLDS = 5
@@ -45,7 +37,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="train settings")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     arguments = parser.parse_args()
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     logging.disable(logging.WARNING)
 
     settings = dict(setting.split("=", 1) for setting in arguments.set)
@@ -88,7 +80,7 @@ def difference(clips: Clips, before: list[np.ndarray], after: list[np.ndarray]) 
     """Of the same seeds' probabilities."""
     violent = clips.labels > 0
     right = [np.mean([(one >= 0.5) == violent for one in each], axis=0) for each in (before, after)]
-    accuracy = paired.accuracy_difference(*right, clips.groups)
+    accuracy = paired_tests.accuracy_difference(*right, clips.groups)
     areas = [[intervals.weighted_auc(violent, one) for one in each] for each in (before, after)]
 
     def gain(counts: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import provenance
+from violence_detection.system import provenance
 
 _FLAGS = ("avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
 _SIDE = 3072  # of the matrices: 36 MiB in float32, more than a core's cache

@@ -85,12 +85,13 @@ def decode_s(path: Path) -> float:
 
 def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) -> Path:
     """A run of a stream on the clips that the video is made of."""
-    from violence_detection import features, runtime
+    from violence_detection import features
     from violence_detection.feature_config import ExtractConfig
+    from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig
     from violence_detection.training import train
 
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     asked = ExtractConfig(
         cache_dir=str(folder / "cache"),
         backbone="mobilenetv2",

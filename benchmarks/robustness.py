@@ -18,12 +18,14 @@ from pathlib import Path
 import numpy as np
 from grouped_folds import FOLDS, classifier_scores, read
 
-from violence_detection import altering, files, folds, metrics, paired, progress, registry, runtime
+from violence_detection import altering, folds, registry
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.metrics import classification, paired_tests
+from violence_detection.system import devices, files, progress
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
 
     cache = FeatureCache.open(arguments.features)
     clips, classes = read(arguments.features, "none")
@@ -159,8 +161,8 @@ def print_table(
     print(f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings")
     for name, full in written.items():
         accuracy = right[name].mean(axis=1)
-        auc = [metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
-        found = paired.accuracy_difference(right[CLEAN][0], right[name][0], clips.groups)
+        auc = [classification.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
+        found = paired_tests.accuracy_difference(right[CLEAN][0], right[name][0], clips.groups)
         low, high = (100 * end for end in found["ci"])
         less = 100 * (accuracy - right[CLEAN].mean(axis=1)).mean()
         print(

@@ -22,11 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection import features, files, runtime, videos
+from violence_detection import features, videos
 from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.manifest import Entry
+from violence_detection.system import devices, files
 from violence_detection.worker import unread
 
 LIMIT_S = 20.0
@@ -195,7 +196,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     return FeatureExtractor.of_config(config)
 
 

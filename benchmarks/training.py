@@ -138,9 +138,9 @@ def measure(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
             batch_size=row.batch_size,
             seconds=arguments.seconds,
         )
-    from violence_detection import runtime
+    from violence_detection.system import devices
 
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     if row.way == "slices":
         return example_way(row, arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -189,12 +189,13 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     """A trainer on a drawn cache, as the command makes it."""
     import drawn_cache
 
-    from violence_detection import dataset, runtime, training
+    from violence_detection import dataset, training
     from violence_detection.epochs import Trainer
     from violence_detection.runs import Run
+    from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig
 
-    machine = runtime.start(
+    machine = devices.start(
         seed=1,
         mixed_precision=row.precision != "float32",
         xla=row.xla,

@@ -103,11 +103,12 @@ def in_own_process(folder: Path) -> dict[str, float]:
 def train(arguments: argparse.Namespace) -> dict[str, float]:
     """One epoch, as the command trains."""
     logging.disable(logging.WARNING)
-    from violence_detection import runtime, training
+    from violence_detection import training
+    from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig
     from violence_detection.training_step import TrainingStep
 
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     memory = Memory()
     imported = memory.now()
     first: list[float] = []

@@ -16,12 +16,13 @@ import numpy as np
 from grouped_folds import read
 from robustness import answered
 
-from violence_detection import metrics, paired, progress, runtime
 from violence_detection.altered import excerpts_of
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.extractor import FeatureExtractor
-from violence_detection.views import SHIFTED
+from violence_detection.metrics import classification, paired_tests
+from violence_detection.system import devices, progress
+from violence_detection.video.views import SHIFTED
 
 AS_IT_IS, MEAN = "as it is", "mean of all: --tta"
 
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     cache = FeatureCache.open(arguments.features)
     clips, classes = read(arguments.features, "none")
     layers = {AS_IT_IS: np.asarray(clips.features[:]), **shifted(cache, clips)}
@@ -81,8 +82,8 @@ def print_table(clips: Clips, answers: list[dict[str, np.ndarray]]) -> None:
     for name in answers[0]:
         right = np.array([(one[name] >= 0.5) == violent for one in answers])
         usual = np.array([(one[AS_IT_IS] >= 0.5) == violent for one in answers])
-        auc = [metrics.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
-        ends = paired.accuracy_difference(usual[0], right[0], clips.groups)["ci"]
+        auc = [classification.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
+        ends = paired_tests.accuracy_difference(usual[0], right[0], clips.groups)["ci"]
         low, high = (100 * end for end in ends)
         accuracy = right.mean(axis=1)
         less = 100 * (accuracy.mean() - usual.mean())

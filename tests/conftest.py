@@ -11,9 +11,9 @@ from hypothesis import settings
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import files, isolation, progress
 from violence_detection.cache import FeatureCache
 from violence_detection.manifest import Entry
+from violence_detection.system import files, processes, progress
 
 settings.register_profile("untimed", deadline=None)  # machines are noisy
 settings.load_profile("untimed")
@@ -56,9 +56,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def keep_children():
     """Children that decode serve the next test too: starting one takes a third of a second."""
-    dismiss = isolation.dismiss
+    dismiss = processes.dismiss
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(isolation, "dismiss", lambda: None)
+        patch.setattr(processes, "dismiss", lambda: None)
         yield
     dismiss()
 

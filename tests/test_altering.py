@@ -8,7 +8,7 @@ from support.videos import draw_video
 from violence_detection import altering, registry
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.frames import ClipReader
+from violence_detection.video.clip_reader import ClipReader
 
 STREAM = "rgb+motion(focus=true)"
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
 
-from violence_detection import annotation, encoders
+from violence_detection import annotation
 from violence_detection.annotation import Story, annotate, drawn, paced
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.isolation import Calls
+from violence_detection.system.processes import Calls
+from violence_detection.video import video_writers
 
 av = pytest.importorskip("av")
 WINDOWS = [
@@ -210,12 +211,12 @@ def _limited(path, output, name):
 
 
 def test_the_encoder_is_the_best_that_is_here(monkeypatch):
-    monkeypatch.setattr(encoders, "_ffmpeg_codec", lambda: "libx264")
-    monkeypatch.setattr(encoders.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert encoders.best() == ("ffmpeg", "")
-    monkeypatch.setattr(encoders, "_ffmpeg_codec", lambda: "")
-    assert encoders.best() == ("pyav", "")
-    monkeypatch.setattr(encoders.pyav, "missing", lambda: "pip install it")
-    name, lacking = encoders.best()
+    monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "libx264")
+    monkeypatch.setattr(video_writers.shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert video_writers.best() == ("ffmpeg", "")
+    monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "")
+    assert video_writers.best() == ("pyav", "")
+    monkeypatch.setattr(video_writers.pyav, "missing", lambda: "pip install it")
+    name, lacking = video_writers.best()
     assert name == "opencv"
     assert "no H.264 and no sound" in lacking

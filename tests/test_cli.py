@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import cli, evaluation, progress, training
+from violence_detection import cli, evaluation, training
+from violence_detection.system import progress
 
 COMMANDS = cli.main.commands
 TINY = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4".split()

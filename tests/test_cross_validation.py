@@ -18,15 +18,7 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import (
-    baselines,
-    cli,
-    cross_validation,
-    files,
-    fold_pool,
-    fold_results,
-    videos,
-)
+from violence_detection import baselines, cli, cross_validation, fold_pool, fold_results, videos
 from violence_detection.cache import FeatureCache
 from violence_detection.cross_validation import cross_validate
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
@@ -35,6 +27,7 @@ from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import MODEL
 from violence_detection.kept_folder import KeptFolder
+from violence_detection.system import files
 
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS = (

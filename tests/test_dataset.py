@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support.features import draw_features
 
-from violence_detection import dataset, files
+from violence_detection import dataset
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError
+from violence_detection.system import files
 
 CLASSES = ["normal", "violent"]
 

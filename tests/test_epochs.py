@@ -19,8 +19,8 @@ from violence_detection.cache import FeatureCache
 from violence_detection.callbacks import HISTORY_COLUMNS
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.peers import Peers
 from violence_detection.runs import Run
+from violence_detection.system.coordination import Peers
 from violence_detection.train_config import TrainConfig
 
 CLASSES = ["normal", "violent"]

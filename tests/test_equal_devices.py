@@ -15,7 +15,7 @@ from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.feature_config import FeatureConfig
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
+from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 
 STEPS, VIDEOS, BATCH = 20, 26, 8  # 4 steps an epoch, the last with 2 videos

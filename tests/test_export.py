@@ -11,7 +11,7 @@ from support.folders import tree_of
 from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video
 
-from violence_detection import conversion, export, isolation, parity, shown
+from violence_detection import conversion, export, parity, shown
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
@@ -23,8 +23,9 @@ from violence_detection.errors import (
 )
 from violence_detection.export_config import ExportConfig
 from violence_detection.formats._format import Tolerance
-from violence_detection.pictures import PictureMaker
 from violence_detection.subject import Subject
+from violence_detection.system import processes
+from violence_detection.video.stream_set import PictureMaker
 
 KEYS = set("format scope path bytes videos_checked max_abs_difference latency_ms".split())
 STREAM = "rgb(focus=true)+motion"
@@ -189,13 +190,13 @@ def test_a_run_of_a_newer_version_says_so(run_dir, tmp_path):
 def test_a_converter_that_crashes_is_one_line():
     with (
         pytest.raises(ViolenceDetectionError, match=r"The converter crashed \(SIGABRT\)"),
-        isolation.Fresh("The converter", {}) as child,
+        processes.Fresh("The converter", {}) as child,
     ):
         child(os.abort)
 
 
 def test_calls_in_a_fresh_process_share_what_the_first_made():
-    with isolation.Fresh("It", {"MARK_OF_THIS_TEST": "here"}) as child:
+    with processes.Fresh("It", {"MARK_OF_THIS_TEST": "here"}) as child:
         assert child(os.getpid) == child(os.getpid) != os.getpid()
         assert child(os.getenv, "MARK_OF_THIS_TEST") == "here"
         with pytest.raises(ValueError, match="invalid literal"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from violence_detection.errors import ConfigError, WeightsError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.frames import ClipReader
+from violence_detection.video.clip_reader import ClipReader
 
 SIZE, DIM, FPS = 32, 3, 12.0
 SMALL = {

@@ -31,8 +31,8 @@ from violence_detection.errors import (
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.features import Extraction
-from violence_detection.isolation import Calls
 from violence_detection.manifest import COLUMNS, Entry
+from violence_detection.system.processes import Calls
 
 
 @pytest.fixture(autouse=True)

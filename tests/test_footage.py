@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
 
-from violence_detection import footage, isolation, windows
+from violence_detection import footage, windows
 from violence_detection.assembly import Assembly
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.focus import Motion
 from violence_detection.footage import Chunk, Ending, Reading, feeding
-from violence_detection.frames import ClipReader
-from violence_detection.pictures import PictureMaker
 from violence_detection.sources import of
-from violence_detection.views import AS_IT_IS, View
+from violence_detection.system import processes
+from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.motion_crop import Motion
+from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.views import AS_IT_IS, View
 from violence_detection.windows import WindowPlan
 
 SIZE, FPS = 32, 12.0
@@ -433,7 +434,7 @@ def test_frames_must_be_what_they_must_be(frames, fps, line):
 
 
 def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():
-    with isolation.Calls() as call:
+    with processes.Calls() as call:
         assert list(call.stream(range, 3)) == [0, 1, 2]
         with pytest.raises(VideoError, match="no such file"):
             list(call.stream(Reading.chunks, reading_of(), of("/nowhere.mp4")))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from support.videos import draw_video
 
-from violence_detection import files, sights
+from violence_detection import sights
 from violence_detection.errors import VideoError
 from violence_detection.manifest import Entry
+from violence_detection.system import files
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import focus, graph_resize
+from violence_detection import graph_resize
 from violence_detection.graph_focus import GraphFocus
+from violence_detection.video import motion_crop
 
 LENGTH = st.integers(1, 400)
 
@@ -84,7 +85,7 @@ def moving(rng, *, height: int, width: int, count: int = 9) -> np.ndarray:
 
 
 def cut_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
-    motion = focus.Motion()
+    motion = motion_crop.Motion()
     for frame in frames:
         motion.add(frame[..., ::-1])
     region = motion.region()

@@ -272,7 +272,7 @@ def test_a_long_video_is_looked_at_by_seeking_and_shows_the_same(tmp_path, monke
 @pytest.mark.slow
 def test_every_mutated_file_that_extraction_refuses_is_found(tmp_path, rng):
     from violence_detection.errors import VideoError
-    from violence_detection.frames import ClipReader
+    from violence_detection.video.clip_reader import ClipReader
 
     reader = ClipReader(stream="rgb", frames=20, frame_size=32)
     sound = draw_video(tmp_path / "sound.mp4", frames=40).read_bytes()

@@ -12,13 +12,14 @@ from support.features import draw_features
 from support.folders import SHARED
 from support.training import train_quickly
 
-from violence_detection import cli, evaluation, files, grouping, leaks
+from violence_detection import cli, evaluation, grouping, leaks
 from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.grouping import Alike
 from violence_detection.leaks import Leaks
 from violence_detection.manifest import Entry, part_of
+from violence_detection.system import files
 
 COUNTS = ("recordings", "identical", "near_duplicates")
 

@@ -9,11 +9,12 @@ import tensorflow as tf
 from support.features import draw_features
 from support.trainers import strategy_over
 
-from violence_detection import dataset, optimizer, runtime, training
+from violence_detection import dataset, optimizer, training
 from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
+from violence_detection.system import devices
+from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 
 SMALL = "bilstm_attention(projection=4, units=3)"
@@ -25,7 +26,7 @@ def trainer_with(tmp_path, *, head=SMALL, gpus=1, xla=True, strategy=None, **set
     cache = FeatureCache.open(features)
     entries = dataset.usable_entries(cache)
     clips = training.read_splits(cache, entries, ["normal", "violent"])
-    found = runtime.start(
+    found = devices.start(
         seed=0,
         mixed_precision=False,
         xla=False,

@@ -9,9 +9,10 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection import evaluation, files, model_card
+from violence_detection import evaluation, model_card
 from violence_detection.config import EvaluateConfig
 from violence_detection.runs import Run
+from violence_detection.system import files
 
 
 @pytest.fixture

@@ -13,14 +13,15 @@ from support.encoding import encode
 from support.extraction import SMALL, build_once, contents
 from support.mutants import FRAMES, KINDS, Mutant
 
-from violence_detection import features, isolation
+from violence_detection import features
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.frames import Clip, ClipReader
-from violence_detection.isolation import Calls
 from violence_detection.manifest import Entry
+from violence_detection.system import processes
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import Clip, ClipReader
 
 SEED, FEW, ALL = 1, 50, 500
 LONGEST_S = {FEW: 60, ALL: 300}
@@ -223,8 +224,8 @@ def came_of(path: Path) -> str | Clip:
 @pytest.fixture
 def read_measured(sources, tmp_path):
     """Reads a file in a new child; what came of it, and the MiB that it took at most."""
-    while isolation._idle:  # what a child has taken before, it does not take again
-        isolation._idle.pop().kill()
+    while processes._idle:  # what a child has taken before, it does not take again
+        processes._idle.pop().kill()
     sound = tmp_path / "sound.mp4"
     sound.write_bytes(sources["mpeg4.mp4"])
 

@@ -14,8 +14,8 @@ from violence_detection import evaluation, model, training
 from violence_detection.config import EvaluateConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, RunError, TrainingError
-from violence_detection.files import sha256_of_file
 from violence_detection.runs import Run
+from violence_detection.system.files import sha256_of_file
 from violence_detection.train_config import TrainConfig
 
 NONE = {"split_seed": 42, "init_from": None}

@@ -17,7 +17,7 @@ from violence_detection import prediction
 from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
 from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
-from violence_detection.views import AS_IT_IS, SHIFTED
+from violence_detection.video.views import AS_IT_IS, SHIFTED
 
 # -- a run looks at videos
 

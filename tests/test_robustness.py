@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from support.training import train_on_videos
 from support.videos import draw_video
 
-from violence_detection import altered, cli, files, robustness
+from violence_detection import altered, cli, robustness
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
 from violence_detection.cache import FeatureCache
 from violence_detection.corruptions import compress
@@ -20,6 +20,7 @@ from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.manifest import Entry
 from violence_detection.robustness import Task, _Answers
 from violence_detection.robustness_config import RobustnessConfig
+from violence_detection.system import files
 
 CONDITIONS = "darken,drop_frames(fps=4),mirror+noise"
 

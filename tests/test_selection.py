@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from violence_detection.errors import ConfigError
-from violence_detection.intervals import standard_error
+from violence_detection.metrics.intervals import standard_error
 from violence_detection.validation import EpochSelection, check_monitor
 
 

@@ -14,10 +14,11 @@ import pytest
 from support.features import draw_features
 from support.training import read_history
 
-from violence_detection import dataset, model, runtime, training
+from violence_detection import dataset, model, training
 from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
+from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 
 COMMAND = [
@@ -146,7 +147,7 @@ def flat(variables) -> np.ndarray:
 def on_one_device(features, folder, settings) -> tuple[np.ndarray, np.ndarray]:
     """Weights before and after, the latter as they are kept."""
     cache, classes = FeatureCache.open(features), ["normal", "violent"]
-    machine = runtime.start(
+    machine = devices.start(
         seed=42,
         mixed_precision=False,
         xla=False,

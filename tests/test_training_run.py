@@ -14,7 +14,7 @@ from support.folders import tree_of
 from support.trainers import interrupt, interrupted_at
 from support.training import read_history, train_quickly
 
-from violence_detection import checkpoint, files, model, training, training_run
+from violence_detection import checkpoint, model, training, training_run
 from violence_detection.epochs import Trainer
 from violence_detection.errors import (
     CacheError,
@@ -24,6 +24,7 @@ from violence_detection.errors import (
     ViolenceDetectionError,
 )
 from violence_detection.runs import Run
+from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 
 COMMAND = [

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from support.trainers import strategy_over
 
-from violence_detection import batching, registry, runtime
+from violence_detection import batching, registry
 from violence_detection.dataset import Clips
+from violence_detection.system import devices
 from violence_detection.training_step import TrainingStep, separate_dropout
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
@@ -122,7 +123,7 @@ def test_two_replicas_learn_what_one_device_learns(case):
     """Ten steps; every third batch is padded, with one replica's share nearly all padding."""
     policy, settings, weights = CASES[case]
     weights = None if weights is None else weights.astype(np.float32)
-    with runtime.dtype_policy(policy):
+    with devices.dtype_policy(policy):
         one, two = step_over(1, **settings), step_over(2, **settings)
         before = weights_of(one)
         np.testing.assert_array_equal(before, weights_of(two))
@@ -218,7 +219,7 @@ def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
 
 
 def test_a_restored_step_goes_on_where_it_was():
-    with runtime.dtype_policy("mixed_float16"):
+    with devices.dtype_policy("mixed_float16"):
         step, other = step_over(1), step_over(1)
         learn(step, poisoned(0), steps=1)
         other.restore(step.state())
@@ -239,7 +240,7 @@ def poisoned(row: int) -> Clips:
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("row", [0, 4], ids=["first replica", "second replica"])
 def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas, row):
-    with runtime.dtype_policy("mixed_float16"):
+    with devices.dtype_policy("mixed_float16"):
         step = step_over(replicas, clip_norm=1.0)
         before, scale = weights_of(step), step.scale
         (result,) = learn(step, poisoned(row), steps=1)
@@ -261,7 +262,7 @@ def test_in_float32_there_is_no_scale_and_a_bad_step_is_told():
 
 
 def test_the_scale_doubles_after_two_thousand_sound_steps():
-    with runtime.dtype_policy("mixed_float16"):
+    with devices.dtype_policy("mixed_float16"):
         step = step_over(1)
         step.restore({"steps": 5000, "scale": 1024.0, "sound_steps": 1999})
         learn(step, drawn_clips(8), steps=1)
@@ -269,7 +270,7 @@ def test_the_scale_doubles_after_two_thousand_sound_steps():
 
 
 def test_the_scale_is_taken_out_of_loss_and_gradient():
-    with runtime.dtype_policy("mixed_float16"):
+    with devices.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)
         small.restore({"steps": 0, "scale": 1.0, "sound_steps": 0})
         (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))

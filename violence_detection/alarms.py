@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
-from violence_detection import intervals
 from violence_detection.errors import EvidenceError
+from violence_detection.metrics import intervals
 from violence_detection.segments import LOWER_SHARE, lower_of
 from violence_detection.units import TOUCH_S
 

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import altering, files, isolation, videos
+from violence_detection import altering, videos
 from violence_detection.altering import CLEAN, Excerpt
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.extractor import FeatureExtractor
-from violence_detection.frames import Clip
-from violence_detection.isolation import Calls
 from violence_detection.manifest import Entry
+from violence_detection.system import files, processes
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import Clip
 from violence_detection.worker import ABSENT, reason_of
 
 
@@ -132,11 +133,11 @@ def features_under(
                 yield task, clip.pictures
 
     size = extractor.pictures_of_a_clip * 3 * extractor.space.frame_size**2
-    read_ones = isolation.as_they_finish(
+    read_ones = processes.as_they_finish(
         read,
         tasks,
         children=workers or cpu_count() or 1,
-        memory_bytes=isolation.MEMORY_BYTES + 3 * size,
+        memory_bytes=processes.MEMORY_BYTES + 3 * size,
     )
     with contextlib.closing(read_ones):
         for task, features in extractor.encode_clips(clips()):

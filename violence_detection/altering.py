@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import files, registry, seeking, units
+from violence_detection import registry, units
 from violence_detection.corruptions._shot import Corruption, Shot, lossless
-from violence_detection.decoder import FALLBACK_FPS, Decoder, opened, true_fps
 from violence_detection.errors import VideoError
-from violence_detection.frames import Clip, ClipReader
+from violence_detection.system import files
+from violence_detection.video import seeking
+from violence_detection.video.clip_reader import Clip, ClipReader
+from violence_detection.video.decoder import FALLBACK_FPS, Decoder, opened, true_fps
 
 CLEAN, CONTROL = "clean", "re-encoded"
 _MARGIN_S = 0.5  # around a part: streams look at frames outside of it

@@ -10,8 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from violence_detection import encoders, files, units
-from violence_detection.decoder import FALLBACK_FPS, opened
+from violence_detection import units
+from violence_detection.system import files
+from violence_detection.video import video_writers
+from violence_detection.video.decoder import FALLBACK_FPS, opened
 from violence_detection.windows import Frames
 
 _INK, _FAINT, _GROUND = (60, 49, 38), (133, 120, 107), (250, 248, 246)  # BGR
@@ -95,7 +97,7 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
                     break
                 page = drawn(frame, time_s, story)
                 if writer is None:
-                    writer = encoders.opened(
+                    writer = video_writers.opened(
                         encoder, temporary, size=page.shape[1::-1], fps=fps, sound=path
                     )
                 writer.write(page)

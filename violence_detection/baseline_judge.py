@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import baselines, dataset, files, intervals, linear_baseline, metrics, model
+from violence_detection import baselines, dataset, linear_baseline, model
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.manifest import Entry
+from violence_detection.metrics import classification, intervals
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.sights import Sights
+from violence_detection.system import files
 from violence_detection.units import counted
 
 _MODEL = "model"
@@ -162,6 +164,6 @@ def _scores(answer: np.ndarray, clips: Clips, draw: dict[str, int]) -> dict[str,
     return {
         "accuracy": float(correct.mean()),
         "accuracy_ci": intervals.accuracy_interval(correct, groups, **draw),
-        "auc": metrics.binary_metrics(violent, violence, 0.5)["auc"],
+        "auc": classification.binary_metrics(violent, violence, 0.5)["auc"],
         "auc_ci": intervals.auc_interval(violent, violence, groups, **draw),
     }

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from violence_detection import files
 from violence_detection.errors import CacheError
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.manifest import COLUMNS, Entry
+from violence_detection.system import files
 from violence_detection.units import counted
 
 if TYPE_CHECKING:

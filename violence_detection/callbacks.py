@@ -13,11 +13,13 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from violence_detection import figures, files, metrics
+from violence_detection import figures
 from violence_detection.attention import attention_of
 from violence_detection.dataset import Clips
-from violence_detection.metrics import log_loss
+from violence_detection.metrics import classification
+from violence_detection.metrics.classification import log_loss
 from violence_detection.optimizer import Schedule
+from violence_detection.system import files
 from violence_detection.validation import Validation
 
 HISTORY_COLUMNS = (
@@ -139,7 +141,7 @@ class TensorBoard(keras.callbacks.Callback):
     def _draw_pictures(self) -> None:
         classes, clips = self._validation.classes, self._validation.clips
         answers = self._validation.probability.argmax(1)
-        confused = metrics.class_metrics(clips.labels, answers, classes)["confusion"]
+        confused = classification.class_metrics(clips.labels, answers, classes)["confusion"]
         names = [Path(clips.entries[row].path).stem for row in self._shown]
         told = [
             f"{1 - self._validation.probability[row, 0]:.2f} {classes[clips.labels[row]]}"

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from violence_detection import files
+from violence_detection.system import files
 
 _SIZE_IN = (4.8, 3.6)
 _DPI = 200  # 960 pixels wide, for screens with two to a point

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from violence_detection import files
 from violence_detection.errors import TrainingError
+from violence_detection.system import files
 
 log = logging.getLogger(__name__)
 

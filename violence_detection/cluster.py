@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import progress, runtime
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.manifest import Entry
+from violence_detection.system import devices, progress
 from violence_detection.units import counted
 from violence_detection.videos import Video
 from violence_detection.worker import Done, Worker, unread
@@ -75,7 +75,7 @@ class Machine:
         self, root: Path, cache_dir: Path, space: FeatureSpace, config: ExtractConfig
     ) -> None:
         """Build the backbone. (An error of `__init__` would look like a machine that died.)"""
-        runtime.import_tensorflow()
+        devices.import_tensorflow()
         extractor = FeatureExtractor.of_config(config)
         if extractor.space != space:
             raise ViolenceDetectionError(

@@ -8,23 +8,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import (
-    dataset,
-    delong,
-    evaluation,
-    evaluation_set,
-    files,
-    findings,
-    leaks,
-    metrics,
-    paired,
-)
+from violence_detection import dataset, evaluation, evaluation_set, findings, leaks
 from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.leaks import Leaks
 from violence_detection.manifest import Entry
+from violence_detection.metrics import classification, delong, paired_tests
 from violence_detection.runs import Run
+from violence_detection.system import files
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -188,17 +180,17 @@ def compare(
         "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
         "grouped": grouped,
         "clean": clean,
-        **paired.accuracy_difference(answers_a.correct, answers_b.correct, groups, **draw),
-        **paired.auc_difference(
+        **paired_tests.accuracy_difference(answers_a.correct, answers_b.correct, groups, **draw),
+        **paired_tests.auc_difference(
             violent, answers_a.probability, answers_b.probability, groups, **draw
         ),
-        **paired.discordance(answers_a.correct, answers_b.correct),
+        **paired_tests.discordance(answers_a.correct, answers_b.correct),
     }
     result["better"] = {"accuracy": "unknown", "auc": "unknown"}
-    if clean and result["recordings"] >= paired.MIN_RECORDINGS:
+    if clean and result["recordings"] >= paired_tests.MIN_RECORDINGS:
         result["better"] = {
-            "accuracy": paired.better(result["ci"], result["accuracy_exchange_p"]),
-            "auc": paired.better(result["auc_ci"], result["auc_exchange_p"]),
+            "accuracy": paired_tests.better(result["ci"], result["accuracy_exchange_p"]),
+            "auc": paired_tests.better(result["auc_ci"], result["auc_exchange_p"]),
         }
     return result
 
@@ -272,7 +264,7 @@ def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
 
 
 def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any]:
-    scores = metrics.binary_metrics(violent, answers.probability, side.threshold)
+    scores = classification.binary_metrics(violent, answers.probability, side.threshold)
     return {
         "run": str(side.run.dir),
         "features": str(side.cache.dir),

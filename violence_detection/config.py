@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
-from violence_detection import points, units
+from violence_detection import units
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import (
     CheckConfig,
     FeatureConfig,
     resolve_weights,
 )
+from violence_detection.metrics import operating_points
 from violence_detection.settings import Config, option, same_as
 
 
@@ -63,7 +64,7 @@ class EvaluateConfig(Config):
         "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
         "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
         "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
-        canonical=points.canonical,
+        canonical=operating_points.canonical,
     )
     set_threshold: bool = option(
         False,
@@ -99,7 +100,7 @@ class EvaluateConfig(Config):
                 "`operating_point` must not be chosen on the videos that are judged. Received: "
                 "split=validation"
             )
-        if asked.startswith(points.PER_HOUR) and self.normal_footage is None:
+        if asked.startswith(operating_points.PER_HOUR) and self.normal_footage is None:
             raise ConfigError(
                 f"`operating_point` {asked} must come with normal_footage. Received: none"
             )

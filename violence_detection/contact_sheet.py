@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from violence_detection import (
-    blurring,
-    files,
-    glances,
-    isolation,
-    mistakes,
-    progress,
-)
+from violence_detection import blurring, glances, mistakes
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
-from violence_detection.decoder import FALLBACK_FPS, opened
 from violence_detection.errors import VideoError
-from violence_detection.frames import sample_indices
-from violence_detection.isolation import Calls
 from violence_detection.manifest import Entry
+from violence_detection.system import files, processes, progress
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.decoder import FALLBACK_FPS, opened
 from violence_detection.videos import Video
 
 if TYPE_CHECKING:
@@ -139,7 +133,7 @@ def _strips(
                 step()
             return found
     finally:
-        isolation.dismiss()
+        processes.dismiss()
 
 
 # -- in the child

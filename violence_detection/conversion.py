@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import calibration, model, portable, registry, runtime
+from violence_detection import model, portable, registry
 from violence_detection.compression import compress
 from violence_detection.errors import ExportError
 from violence_detection.extractor import check_weights, load_backbone
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.pictures import PictureMaker
+from violence_detection.metrics import calibration
 from violence_detection.runs import Run
+from violence_detection.system import devices
+from violence_detection.video.stream_set import PictureMaker
 
 if TYPE_CHECKING:
     import keras
@@ -134,7 +136,7 @@ def begin(request: Request) -> None:
     Raises:
         RunError, WeightsError: If they cannot be used.
     """
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     _shared["home"] = _Home(request)
 
 
@@ -214,7 +216,7 @@ def _described(name: str, tensor: "keras.KerasTensor") -> dict[str, Any]:
 def load(name: str, path: Path, threads: int = 1) -> None:
     """Open a file with the runtime of its format."""
     if name in ("keras", "saved_model"):
-        runtime.import_tensorflow()
+        devices.import_tensorflow()
     _shared["away"] = registry.module("formats", name).load(path, threads)
 
 

@@ -8,25 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import (
-    calibration,
-    dataset,
-    evaluation_set,
-    files,
-    intervals,
-    leaks,
-    metrics,
-    model,
-    runtime,
-    training,
-)
+from violence_detection import dataset, evaluation_set, leaks, model, training
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
 from violence_detection.labels import label_mapping, renamed_labels
 from violence_detection.manifest import Entry
+from violence_detection.metrics import calibration, classification, intervals
 from violence_detection.runs import Run
+from violence_detection.system import devices, files
 from violence_detection.units import counted
 from violence_detection.validation import check_monitor
 
@@ -101,7 +92,7 @@ def cross_dataset(
     # -- where, on what
     datasets = _datasets(features, config)
     kept = _folder(config)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
 
     # -- the trainings, and what each is worth where
     with kept.held():
@@ -225,7 +216,7 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
     threshold = run.results()["threshold"]
     right = model.decisions(probability, threshold) == clips.labels
     violent, score = clips.labels > 0, 1 - probability[:, 0]
-    rates = metrics.binary_metrics(violent, score, threshold)
+    rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
     met = leaks.between(run, other.cache, entries, split, same_dataset=other is one, pictures=False)
     return cell | {

@@ -5,14 +5,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, fold_report, leaks, runtime
+from violence_detection import fold_report, leaks
 from violence_detection.errors import ConfigError
-from violence_detection.files import read_json
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
 from violence_detection.kept_folder import KeptFolder
+from violence_detection.system import devices, files
+from violence_detection.system.files import read_json
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def cross_validate(config: CrossValidateConfig, *, force: bool = False) -> dict[
     # -- where, on what, from what
     kept = _choose(config)
     folder = kept.dir
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     judge = Judge(config, None, folder)
 
     # -- the folds
@@ -71,7 +72,7 @@ def cross_validate(config: CrossValidateConfig, *, force: bool = False) -> dict[
 def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `cross-validate` would do; nothing is written."""
     kept = _choose(config)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     judge = Judge(config, None, kept.dir, looks=False)
     judge.check_validation()
     if kept.begun and not force:

@@ -5,20 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import (
-    drawing,
-    evaluation,
-    features,
-    files,
-    prediction,
-    progress,
-    training,
-)
+from violence_detection import drawing, evaluation, features, prediction, training
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
 from violence_detection.predict_config import PredictConfig
+from violence_detection.system import files, progress
 from violence_detection.train_config import TrainConfig
 
 log = logging.getLogger(__name__)

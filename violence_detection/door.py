@@ -16,9 +16,10 @@ from typing import Any
 
 import click
 
-from violence_detection import files, progress, registry, units
+from violence_detection import registry, units
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.settings import Config, Setting
+from violence_detection.system import files, progress
 
 log = logging.getLogger("violence_detection")
 

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from violence_detection import files
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.people import Figure, draw_figures, draw_line, stand
+from violence_detection.system import files
 
 COLUMNS = ("path", "label", "group", "split")
 _MIN_CLIPS = 12

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection import focus, graph_resize, portable, runtime
+from violence_detection import graph_resize, portable
 from violence_detection.errors import ConfigError
-from violence_detection.focus import Motion
-from violence_detection.frames import sample_indices
 from violence_detection.graph_focus import GraphFocus
-from violence_detection.pictures import PictureMaker
+from violence_detection.system import devices
+from violence_detection.video import motion_crop
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.motion_crop import Motion
+from violence_detection.video.stream_set import PictureMaker
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +73,7 @@ def pictures_of(frames: np.ndarray, given: FrameInput, make: PictureMaker) -> np
     frames = np.ascontiguousarray(frames[..., ::-1])
     motion = Motion()
     if make.focused:
-        for frame in frames[:: focus.EVERY]:
+        for frame in frames[:: motion_crop.EVERY]:
             motion.add(frame)
     region, streams = motion.region(), range(len(make.streams))
     needed = given.needed(make)
@@ -106,7 +108,7 @@ def build(
     import keras
     from keras import ops
 
-    with runtime.dtype_policy("float32"):
+    with devices.dtype_policy("float32"):
         clip = keras.Input(batch_shape=(1, *given.shape), dtype="uint8", name="frames")
         frames = ops.squeeze(clip, 0)
         pictures = _pictures(frames, given, make, backbone.input_shape[1])
@@ -133,7 +135,7 @@ def _pictures(
     cut = place = None
     if make.focused:
         cut = GraphFocus(given.height, given.width)
-        every = range(0, given.frames, focus.EVERY)
+        every = range(0, given.frames, motion_crop.EVERY)
         place = cut.place(_taken(frames, list(every)))
     streams = []
     for number, stream in enumerate(make.streams):

@@ -4,7 +4,7 @@ import logging
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.runtime import gpu_count, precision
+from violence_detection.system.devices import gpu_count, precision
 
 log = logging.getLogger(__name__)
 

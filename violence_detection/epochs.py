@@ -11,15 +11,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from violence_detection import batching, checkpoint, files, optimizer, progress, registry, settings
+from violence_detection import batching, checkpoint, optimizer, registry, settings
 from violence_detection.averaging import StochasticAverage
 from violence_detection.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.checkpoint import save_classifier
 from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
-from violence_detection.peers import Peers
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
+from violence_detection.system import files, progress
+from violence_detection.system.coordination import Peers
+from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import AT_ONCE, separate_dropout
 from violence_detection.validation import EpochSelection, Validation, check_monitor

@@ -9,19 +9,13 @@ from typing import Any
 import numpy as np
 
 from violence_detection import (
-    calibration,
     dataset,
-    delong,
     figures,
-    files,
     grouping,
-    intervals,
     leaks,
-    metrics,
     model,
     model_card,
     report,
-    runtime,
     scrutiny,
     thresholds,
     videos,
@@ -33,8 +27,10 @@ from violence_detection.evaluation_set import features_of, identity_of, split_en
 from violence_detection.grouping import Grouping
 from violence_detection.labels import renamed_labels
 from violence_detection.manifest import Entry
+from violence_detection.metrics import calibration, classification, delong, intervals
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
+from violence_detection.system import devices, files
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +66,7 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
     judge = thresholds.Judge(run, _own_features(run, cache, config), config)
 
     # -- the answers
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     footage = judge.footage()
     classifier = model.load_classifier(run.model_path)
     as_trained = model.probabilities(classifier, clips.features)
@@ -214,9 +210,9 @@ def _scores(
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     correct = predicted == clips.labels
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    by_class = metrics.class_metrics(clips.labels, predicted, classes)
+    by_class = classification.class_metrics(clips.labels, predicted, classes)
     return {
-        **metrics.binary_metrics(violent, score, threshold),
+        **classification.binary_metrics(violent, score, threshold),
         **by_class,
         "undefined": undefined_rates(by_class["confusion"], classes),
         "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **draw),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import conversion, files, parity, progress
+from violence_detection import conversion, parity
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
@@ -22,8 +22,9 @@ from violence_detection.errors import (
 )
 from violence_detection.export_config import ExportConfig
 from violence_detection.formats._format import PROBABILITIES, PROBABILITY
-from violence_detection.isolation import Fresh
 from violence_detection.subject import Clip, Subject
+from violence_detection.system import files, progress
+from violence_detection.system.processes import Fresh
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from violence_detection import cluster, files, isolation, progress
+from violence_detection import cluster
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.manifest import ByContent, Entry
+from violence_detection.system import files, processes, progress
 from violence_detection.videos import Video, VideoFolder
 from violence_detection.worker import ABSENT, Done, Worker, check_name, reason_of
 
@@ -192,7 +193,7 @@ class ExtractionJob:
         try:
             Worker(root, self.cache, self.extractor, config).work(self.todo, note)
         finally:
-            isolation.dismiss()
+            processes.dismiss()
 
     def _take_over(self) -> None:
         """Give the arrays of videos that were moved their new names."""

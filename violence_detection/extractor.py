@@ -9,11 +9,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import engine_choice, focus, registry, runtime
+from violence_detection import engine_choice, registry
 from violence_detection.errors import WeightsError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import RECIPE_VERSION, FeatureSpace
-from violence_detection.frames import ClipReader
+from violence_detection.system import devices
+from violence_detection.video import motion_crop
+from violence_detection.video.clip_reader import ClipReader
 
 log = logging.getLogger(__name__)
 
@@ -227,7 +229,7 @@ def _recipe(stream: str, reader: ClipReader) -> str:
     specs = registry.parse(stream)
     recipes = [registry.module("streams", spec.name).RECIPE for spec in specs]
     if reader.make.focused:
-        recipes.append(focus.RECIPE)
+        recipes.append(motion_crop.RECIPE)
     return "; ".join(recipes)
 
 
@@ -244,7 +246,7 @@ def load_backbone(
     from violence_detection.backbones import _applications
 
     keras.utils.set_random_seed(seed)
-    with runtime.dtype_policy(precision):
+    with devices.dtype_policy(precision):
         network = registry.module("backbones", name).build(
             frame_size=frame_size, weights=None if weights == "random" else weights
         )

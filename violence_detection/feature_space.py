@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from violence_detection import files
 from violence_detection.errors import CacheError
+from violence_detection.system import files
 
 RECIPE_VERSION = 1
 _DIGITS = 8

@@ -8,15 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from violence_detection import (
-    cluster,
-    files,
-    provenance,
-    runtime,
-    shards,
-    splits,
-    videos,
-)
+from violence_detection import cluster, shards, splits, videos
 from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.errors import (
     DatasetError,
@@ -27,6 +19,7 @@ from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.kept_splits import KeptSplits
 from violence_detection.shards import Shard
+from violence_detection.system import devices, files, provenance
 from violence_detection.units import counted
 from violence_detection.videos import VideoFolder
 
@@ -70,7 +63,7 @@ class _Stage:
         self.kept_splits.check(video_dir, config, force=force)
 
         # -- with what: the backbone, which with its weights names the feature space
-        runtime.import_tensorflow()
+        devices.import_tensorflow()
         self.extractor = FeatureExtractor.of_config(config)
         self.cache = FeatureCache(
             self.dataset_dir / self.extractor.space.name,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from violence_detection.metrics import MIN_VIDEOS
+from violence_detection.metrics.classification import MIN_VIDEOS
 from violence_detection.pages import of_100
 from violence_detection.units import counted
 

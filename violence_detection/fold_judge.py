@@ -12,18 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import (
-    batching,
-    calibration,
-    dataset,
-    files,
-    folds,
-    grouping,
-    model,
-    operating,
-    seeds,
-    training,
-)
+from violence_detection import batching, dataset, folds, grouping, model, seeds, training
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
@@ -33,9 +22,11 @@ from violence_detection.fold_results import MODEL, Judged
 from violence_detection.grouping import Alike
 from violence_detection.lesson import Lesson
 from violence_detection.manifest import Entry
+from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
+from violence_detection.system import files
+from violence_detection.system.devices import Machine
 from violence_detection.units import counted
 from violence_detection.validation import check_monitor
 
@@ -148,7 +139,7 @@ class Judge:
             rows = fold.rows("validation")
             try:
                 check_monitor(self._config.monitor, self.clips.labels[rows])
-                operating.check_support(
+                threshold_selection.check_support(
                     self._config.operating_point,
                     self.clips.labels[rows] > 0,
                     self.clips.groups[rows],
@@ -289,7 +280,7 @@ class Judge:
             probability, validation.labels, validation.groups
         )
         probability = calibration.tempered(probability, temperature)
-        threshold, _ = operating.choose_threshold(
+        threshold, _ = threshold_selection.choose_threshold(
             validation.labels > 0,
             1 - probability[:, 0],
             validation.groups,

@@ -14,12 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import isolation, progress, training
+from violence_detection import training
 from violence_detection.errors import TrainingError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Fold, Judge
-from violence_detection.isolation import Calls, Kind
 from violence_detection.manifest import Entry
+from violence_detection.system import processes, progress
+from violence_detection.system.processes import Calls, Kind
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class FoldPool:
 
     def __exit__(self, *_: Any) -> None:
         self._call.__exit__()
-        isolation.dismiss()
+        processes.dismiss()
 
     def check_buildable(self) -> None:
         """What cannot be built must fail before what is there is replaced.

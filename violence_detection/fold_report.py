@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, pages
+from violence_detection import pages
 from violence_detection.findings import FEW_RECORDINGS, Finding, verdict_of
 from violence_detection.report import BASELINES
+from violence_detection.system import files
 from violence_detection.units import counted
 
 _MODEL = "model"

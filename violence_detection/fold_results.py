@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import baselines, calibration, intervals, model
+from violence_detection import baselines, model
 from violence_detection.manifest import Entry
+from violence_detection.metrics import calibration, intervals
 from violence_detection.units import counted
 
 MODEL = "model"

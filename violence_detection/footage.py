@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import focus, isolation, units
-from violence_detection.decoder import damage_at_end, opened, opened_live
+from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.frames import ClipReader, sample_indices
-from violence_detection.isolation import Calls
 from violence_detection.sources import Source
-from violence_detection.views import AS_IT_IS, View
+from violence_detection.system import processes
+from violence_detection.system.processes import Calls
+from violence_detection.video import motion_crop
+from violence_detection.video.clip_reader import ClipReader, sample_indices
+from violence_detection.video.decoder import damage_at_end, opened, opened_live
+from violence_detection.video.views import AS_IT_IS, View
 from violence_detection.windows import Frames, Window, WindowPlan, WindowReader
 
 _SHORT_CLIP_WINDOWS = 1.5
@@ -218,9 +220,9 @@ def _clip_of(reader: ClipReader, video: _ArrayVideo, views: Sequence[View]) -> n
     make, count = reader.make, len(video.frames)
     indices = sample_indices(count, reader.count).tolist()
     needed = [make.needed(one, fps=video.fps, last=count - 1) for one in indices]
-    motion = focus.Motion()
+    motion = motion_crop.Motion()
     if make.focused:
-        for index in range(0, count, focus.EVERY):
+        for index in range(0, count, motion_crop.EVERY):
             motion.add(video[index])
     every = range(len(make.streams))
     wanted = {index for one in needed for frames in one for index in frames}
@@ -293,7 +295,7 @@ def feeding(
 
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
         try:
-            with Calls(isolation.MEMORY_BYTES + _HELD_BYTES) as call:
+            with Calls(processes.MEMORY_BYTES + _HELD_BYTES) as call:
                 for number in range(len(sources)):
                     pool.submit(feed, number, call)
                 yield _taken(waiting, len(sources))

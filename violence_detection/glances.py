@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import files, manifest, sights, videos
+from violence_detection import manifest, sights, videos
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.manifest import Entry
 from violence_detection.sights import Sights
+from violence_detection.system import files
 from violence_detection.units import counted
 from violence_detection.videos import Video
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from violence_detection import focus, graph_resize
-from violence_detection.streams._stream import grey_in_graph
+from violence_detection import graph_resize
+from violence_detection.video import motion_crop
+from violence_detection.video.streams._stream import grey_in_graph
 
 if TYPE_CHECKING:
     import keras
@@ -34,8 +35,8 @@ class GraphFocus:
 
     def __init__(self, height: int, width: int) -> None:
         self.size = (height, width)
-        self._rows, self._columns = focus.reduced_size(height, width)
-        self._sides = list(focus.sides(self._rows, self._columns))
+        self._rows, self._columns = motion_crop.reduced_size(height, width)
+        self._sides = list(motion_crop.sides(self._rows, self._columns))
 
     def place(self, frames: "keras.KerasTensor") -> Place:
         """Where 80% of the motion is.
@@ -47,7 +48,7 @@ class GraphFocus:
 
         small = grey_in_graph(graph_resize.resized(frames, (self._rows, self._columns)))
         small = ops.squeeze(small, -1)
-        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - focus.NOISE)
+        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE)
         return self._place_of(ops.sum(changes, axis=0))
 
     def _place_of(self, motion: "keras.KerasTensor") -> Place:
@@ -60,7 +61,7 @@ class GraphFocus:
         # From the largest down: the smallest square that holds enough is what remains.
         for number, side in reversed(list(enumerate(self._sides))):
             held, at = self._fullest(sums, side)
-            fits = ops.logical_and(total > 0, held >= focus.SHARE * total)
+            fits = ops.logical_and(total > 0, held >= motion_crop.SHARE * total)
             if side == self._sides[-1]:  # it holds all; rounding has no say
                 fits = total > 0
             here = self._in_pixels(at, side, number)
@@ -77,7 +78,7 @@ class GraphFocus:
         held = held - sums[high:, :-wide] + sums[:-high, :-wide]
         most = ops.max(held)
         shape = (self._rows - high + 1, self._columns - wide + 1)
-        full = ops.cast(held >= focus.NEARLY * most, "float32")
+        full = ops.cast(held >= motion_crop.NEARLY * most, "float32")
         count = ops.sum(full)
         far = (1 - full) * 1e12
         for places in np.indices(shape).astype(np.float32):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import intervals, metrics, model, operating
+from violence_detection import model
 from violence_detection.dataset import Clips
-from violence_detection.intervals import standard_error
+from violence_detection.metrics import classification, intervals, threshold_selection
+from violence_detection.metrics.intervals import standard_error
 from violence_detection.units import counted
 from violence_detection.validation import CLEARLY_ERRORS
 
@@ -58,7 +59,7 @@ def examine(
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
-    its_threshold, _ = operating.choose_threshold(
+    its_threshold, _ = threshold_selection.choose_threshold(
         validation.labels > 0,
         1 - linear["validation"][:, 0],
         validation.groups,
@@ -167,7 +168,7 @@ def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
     decided = model.decisions(probability, threshold)
-    violence = metrics.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
+    violence = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
     return {"accuracy": float((decided == labels).mean()), "auc": violence["auc"]}
 
 

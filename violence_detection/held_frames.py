@@ -8,9 +8,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from violence_detection.focus import Region
-from violence_detection.pictures import PictureMaker
-from violence_detection.views import View
+from violence_detection.video.motion_crop import Region
+from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.views import View
 
 _BYTES = 400 * 2**20  # of frames, until it is known where to cut them
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import files, isolation, likeness, progress, splits, videos
-from violence_detection.decoder import Decoder, damage_of, opened, part_damage
+from violence_detection import likeness, splits, videos
 from violence_detection.errors import VideoError
 from violence_detection.feature_config import CheckConfig
-from violence_detection.frames import sample_indices
-from violence_detection.isolation import Calls
+from violence_detection.system import files, processes, progress
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.decoder import Decoder, damage_of, opened, part_damage
 from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     try:
         looks, unreadable = _look_at_all(folder, config)
     finally:
-        isolation.dismiss()
+        processes.dismiss()
     digests = _digests_of_equal_sizes(folder.root, looks)
     duplicates = sorted(sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1)
     recordings = defaultdict(set)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, locks, provenance
 from violence_detection.errors import ConfigError
-from violence_detection.files import read_json
 from violence_detection.settings import Config
+from violence_detection.system import files, locks, provenance
+from violence_detection.system.files import read_json
 
 _LOCK = ".lock"
 _FREE = frozenset("name checkpoint_dir features jobs".split())  # names, places, and how fast

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import decoder, files, isolation, locks, units, videos
+from violence_detection import units, videos
 from violence_detection.config import LabelConfig
 from violence_detection.errors import ConfigError, DatasetError, VideoError
-from violence_detection.frames import ClipReader
-from violence_detection.isolation import Calls
 from violence_detection.runs import Run
+from violence_detection.system import files, locks, processes
+from violence_detection.system.processes import Calls
+from violence_detection.video import decoder
+from violence_detection.video.clip_reader import ClipReader
 from violence_detection.videos import Video
 
 log = logging.getLogger(__name__)
@@ -209,7 +211,7 @@ class _Judgement:
         except VideoError as error:
             raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
         finally:
-            isolation.dismiss()
+            processes.dismiss()
 
     def _target(self, source: Path, row: _Row | None) -> tuple[str, bool]:
         """The video's path in the dataset, and whether it must be copied there."""

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, likeness
+from violence_detection import dataset, likeness
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError
 from violence_detection.glances import Glances
 from violence_detection.grouping import Alike
 from violence_detection.manifest import Entry
 from violence_detection.runs import Run
+from violence_detection.system import files
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import (
-    calibration,
-    guards,
-    linear_baseline,
-    metrics,
-    model,
-    operating,
-    training_run,
-)
+from violence_detection import guards, linear_baseline, model, training_run
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.manifest import Entry
-from violence_detection.metrics import log_loss
+from violence_detection.metrics import calibration, classification, threshold_selection
+from violence_detection.metrics.classification import log_loss
 from violence_detection.origin import Origin
-from violence_detection.peers import Peers
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
+from violence_detection.system.coordination import Peers
+from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 
 if TYPE_CHECKING:
@@ -165,7 +158,7 @@ class Lesson:
             split: calibration.tempered(probability, temperature)
             for split, probability in predicted.items()
         }
-        chosen = operating.choose(
+        chosen = threshold_selection.choose(
             config.operating_point,
             validation.labels > 0,
             1 - predicted["validation"][:, 0],
@@ -205,7 +198,7 @@ def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
     correct = model.decisions(probability, threshold) == labels
-    binary = metrics.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
+    binary = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
     return {
         "accuracy": float(correct.mean()),
         "auc": binary["auc"],

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from violence_detection import files
 from violence_detection.errors import CacheError
+from violence_detection.system import files
 from violence_detection.videos import Video
 
 

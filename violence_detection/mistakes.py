@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from violence_detection.glances import Glances
-from violence_detection.intervals import wilson_interval
 from violence_detection.manifest import Entry
+from violence_detection.metrics.intervals import wilson_interval
 
 # Upper ends of the bins, which hold what is below or equal.
 _HEIGHTS_PX = (240, 360, 480, 720, 1080)  # of the shorter side

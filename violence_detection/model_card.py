@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, pages
+from violence_detection import pages
 from violence_detection.findings import FEW_RECORDINGS
 from violence_detection.runs import Run
+from violence_detection.system import files
 from violence_detection.units import counted
 from violence_detection.videos import SPLITS
 

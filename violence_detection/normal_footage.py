@@ -8,12 +8,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, progress, videos
+from violence_detection import videos
 from violence_detection.alarms import Watched
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
 from violence_detection.runs import Run
+from violence_detection.system import files, progress
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)

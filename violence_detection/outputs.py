@@ -5,19 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import (
-    encoders,
-    figures,
-    files,
-    progress,
-    sources,
-    subtitles,
-)
+from violence_detection import figures, sources, subtitles
 from violence_detection.annotation import Story, annotate
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.isolation import Calls
 from violence_detection.predict_config import PredictConfig
 from violence_detection.sources import Source
+from violence_detection.system import files, progress
+from violence_detection.system.processes import Calls
+from violence_detection.video import video_writers
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +92,7 @@ class Outputs:
         for folder in sorted({path.parent for path in self.paths}):
             files.ensure_writable(folder)
         if self.annotates:
-            self._encoder, lacking = encoders.best()
+            self._encoder, lacking = video_writers.best()
             if lacking:
                 log.warning(f"Annotated videos have {lacking}.")
 

@@ -23,10 +23,10 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from violence_detection import files, locks, progress
 from violence_detection.cache import FeatureCache, array_bytes, array_header
 from violence_detection.errors import CacheError
 from violence_detection.manifest import Entry
+from violence_detection.system import files, locks, progress
 
 log = logging.getLogger(__name__)
 

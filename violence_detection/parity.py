@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import metrics, model, paired
+from violence_detection import model
 from violence_detection.formats._format import Tolerance
+from violence_detection.metrics import classification, paired_tests
 
 
 def compared(
@@ -38,7 +39,7 @@ def compared(
 def auc(violent: np.ndarray, answers: np.ndarray) -> float | None:
     """Area under the ROC curve of answers (N, K); None where one class is present only."""
     score = np.clip(np.nan_to_num(1 - answers[:, 0]), 0, 1)
-    return metrics.binary_metrics(violent, score, 0.5)["auc"]
+    return classification.binary_metrics(violent, score, 0.5)["auc"]
 
 
 def cost(
@@ -60,7 +61,7 @@ def cost(
     if not np.isfinite(away).all():
         return {"auc_difference": 0.0, "auc_ci": None, "equal_decisions": 0.0}
     same = model.decisions(home, threshold) == model.decisions(away, threshold)
-    found = paired.auc_difference(
+    found = paired_tests.auc_difference(
         violent,
         1 - home[:, 0],
         1 - away[:, 0],

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import runtime
 from violence_detection.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.system import devices
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +36,7 @@ def classifier(trained: "keras.Model", *, temperature: float, unrolled: bool) ->
 
     shape = trained.input_shape[1:]
     features = keras.Input(shape, dtype="float32", name="features")
-    with runtime.dtype_policy("float32"):
+    with devices.dtype_policy("float32"):
         logits = taken_apart(in_float32(trained, unrolled=unrolled), features)
         answers = probabilities(logits, temperature=temperature)
     return keras.Model(features, answers, name="classifier")
@@ -61,7 +61,7 @@ def in_float32(trained: "keras.Model", *, unrolled: bool = False) -> "keras.Mode
     """The same network and weights in float32; nothing in it asks for cuDNN."""
     few = unrolled and (trained.input_shape[1] or 0) <= _UNROLLED_STEPS
     config = _plain(trained.get_config(), unrolled=few)
-    with runtime.dtype_policy("float32"):
+    with devices.dtype_policy("float32"):
         model = type(trained).from_config(config)
     model.set_weights(trained.get_weights())
     return model

@@ -7,17 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import (
-    progress,
-    runtime,
-    sources,
-)
+from violence_detection import sources
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.outputs import Outputs
 from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
 from violence_detection.runs import Run
 from violence_detection.sources import Source
+from violence_detection.system import devices, progress
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ def predict(
     """
     run, listed, outputs = _prepared(run_dir, words, config)
     outputs.check(force=force)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     predictor = Predictor(run, config, attentive=outputs.annotates)
     rows: list[dict[str, Any]] = [{} for _ in listed]
     with progress.track("Predicting", len(listed), "videos") as step:

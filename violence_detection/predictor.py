@@ -9,26 +9,19 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import (
-    calibration,
-    footage,
-    model,
-    progress,
-    runtime,
-    segments,
-    sources,
-    units,
-)
+from violence_detection import footage, model, segments, sources, units
 from violence_detection.assembly import Assembly, Seen
 from violence_detection.attention import attention_of
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.footage import Chunk, Ending, Reading
+from violence_detection.metrics import calibration
 from violence_detection.predict_config import PredictConfig
 from violence_detection.runs import Run
 from violence_detection.sources import Source
-from violence_detection.views import AS_IT_IS, SHIFTED
+from violence_detection.system import devices, progress
+from violence_detection.video.views import AS_IT_IS, SHIFTED
 from violence_detection.windows import WindowPlan
 
 log = logging.getLogger(__name__)
@@ -102,7 +95,7 @@ class Predictor:
         """
         opened = Run.open(run)
         config = PredictConfig(**settings, given=frozenset(settings))
-        runtime.import_tensorflow()
+        devices.import_tensorflow()
         return cls(opened, config)
 
     @property

@@ -21,7 +21,7 @@ from violence_detection.errors import ConfigError
 _PACKAGE_DIR = Path(__file__).parent
 # The registry folders, by the package that each is in.
 _FOLDERS = {
-    "streams": "streams",
+    "streams": "video.streams",
     "backbones": "backbones",
     "engines": "engines",
     "heads": "heads",

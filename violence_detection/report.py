@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection import files, pages
+from violence_detection import pages
 from violence_detection.errors import ConfigError
 from violence_detection.findings import counts_of, findings_of, verdict_of
-from violence_detection.intervals import wilson_interval
+from violence_detection.metrics.intervals import wilson_interval
+from violence_detection.system import files
 
 _MOST_RECORDINGS = 12  # with errors, that are listed
 _REQUIRED = (

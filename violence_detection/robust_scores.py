@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import intervals, metrics, model, paired
+from violence_detection import model
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.manifest import Entry
+from violence_detection.metrics import classification, intervals, paired_tests
 
 NOTE = (
     "Each condition alters the videos themselves, in copies that keep every byte of what was done "
@@ -98,8 +99,8 @@ class _Judge:
         )
         right_before, right = (self._right(labels, one) for one in (before, after))
         violent, score = labels > 0, 1 - after[:, 0]
-        auc = metrics.binary_metrics(violent, score, self._threshold)["auc"]
-        worse = paired.accuracy_difference(right_before, right, groups, **self._draw)
+        auc = classification.binary_metrics(violent, score, self._threshold)["auc"]
+        worse = paired_tests.accuracy_difference(right_before, right, groups, **self._draw)
         # Two intervals over recordings alone: what exchanges runs means nothing here.
         areas = [intervals.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
         every = np.ones((1, len(entries)), int)

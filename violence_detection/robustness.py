@@ -11,25 +11,22 @@ import numpy as np
 
 from violence_detection import (
     altering,
-    calibration,
     dataset,
     evaluation_set,
     figures,
-    files,
     leaks,
-    locks,
     model,
-    progress,
     robust_scores,
-    runtime,
 )
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_space import FeatureSpace
+from violence_detection.metrics import calibration
 from violence_detection.robustness_config import RobustnessConfig
 from violence_detection.runs import Run
+from violence_detection.system import devices, files, locks, progress
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -60,7 +57,7 @@ def robustness(run_dir: str, config: RobustnessConfig, *, force: bool = False) -
     """
     # -- of what, on what
     study = _Study(run_dir, config)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     extractor = _extractor(study.run, config)
     study.identity |= {"feature_space": extractor.space.fingerprint}
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import files, units
+from violence_detection import units
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
-from violence_detection.files import read_json
+from violence_detection.system import files
+from violence_detection.system.files import read_json
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(

@@ -6,9 +6,10 @@ import shutil
 import statistics
 from typing import Any
 
-from violence_detection import files, model
+from violence_detection import model
 from violence_detection.lesson import Lesson
 from violence_detection.runs import Run
+from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 
 from filelock import FileLock, Timeout
 
-from violence_detection import files, locks
 from violence_detection.errors import ConfigError
+from violence_detection.system import files, locks
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import isolation, likeness, progress
-from violence_detection.decoder import opened
+from violence_detection import likeness
 from violence_detection.errors import VideoError
-from violence_detection.frames import ClipReader
-from violence_detection.isolation import Calls
+from violence_detection.system import processes, progress
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.decoder import opened
 
 SIDE = 16  # of the mean picture, in pixels
 MOMENTS = likeness.MOMENTS
@@ -93,7 +94,7 @@ def look_at(
                 yield seen
                 step()
     finally:
-        isolation.dismiss()
+        processes.dismiss()
 
 
 def glance(

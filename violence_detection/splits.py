@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from violence_detection import files
 from violence_detection.errors import CacheError
+from violence_detection.system import files
 from violence_detection.videos import SPLITS, Video
 
 COLUMNS = ("path", "label", "group", "split", "source")

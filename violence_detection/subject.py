@@ -19,11 +19,11 @@ from violence_detection.errors import (
 )
 from violence_detection.export_config import ExportConfig
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.frames import ClipReader
-from violence_detection.isolation import MEMORY_BYTES, Calls, Fresh
 from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.shown import Place
+from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh
+from violence_detection.video.clip_reader import ClipReader
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from violence_detection import calibration, dataset, model, operating
+from violence_detection import dataset, model
 from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError
 from violence_detection.manifest import Entry
+from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.metrics.operating_points import PER_HOUR, Point
 from violence_detection.normal_footage import Footage, listed, watch
-from violence_detection.points import PER_HOUR, Point
 from violence_detection.predict_config import PredictConfig
 from violence_detection.runs import Run
 from violence_detection.units import counted
@@ -38,7 +39,7 @@ class Judge:
         if self._point and self._point.kind != PER_HOUR:
             violent = [entry.label != self._classes[0] for entry in self._entries]
             groups = [entry.group for entry in self._entries]
-            operating.check_support(config.operating_point, violent, groups)
+            threshold_selection.check_support(config.operating_point, violent, groups)
         self._draw = {"resamples": config.bootstrap, "seed": config.seed}
 
     def footage(self) -> Footage | None:
@@ -81,14 +82,14 @@ class Judge:
         score = 1 - calibration.tempered(answers, self._run.temperature)[:, 0]
         columns = clips.labels > 0, score, clips.groups
         if self._point.kind != PER_HOUR:
-            return operating.choose(self._config.operating_point, *columns, **self._draw)
+            return threshold_selection.choose(self._config.operating_point, *columns, **self._draw)
         return self._by_footage(footage, columns)
 
     def _by_footage(self, footage: Footage, columns: tuple) -> dict[str, Any]:
         """The point that normal footage gives, and what it finds of the validation videos."""
         watched = footage.watched
         threshold, reason = watched.choose(self._point.goal)
-        rates, intervals = operating.achieved(*columns, threshold, **self._draw)
+        rates, intervals = threshold_selection.achieved(*columns, threshold, **self._draw)
         told = watched.told(threshold, **self._draw)
         return {
             "asked": str(self._point),

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from violence_detection import hosts, points, registry
+from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
+from violence_detection.metrics import operating_points
 from violence_detection.settings import option, same_as
+from violence_detection.system import cluster_spec
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ class TrainConfig(FeatureConfig):
         "What the threshold is to reach on validation: balanced_accuracy or best_f1 (the best), "
         "recall=SHARE or false_positive_rate=SHARE; what the videos cannot support is refused. "
         "Default: balanced_accuracy or, where validation is too small, a threshold of 0.5.",
-        canonical=points.canonical,
+        canonical=operating_points.canonical,
     )
     recall_bar: float = option(
         0.5,
@@ -208,7 +210,7 @@ class TrainConfig(FeatureConfig):
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
 
     def _check_operating_point(self) -> None:
-        if (self.operating_point or "").startswith(points.PER_HOUR):
+        if (self.operating_point or "").startswith(operating_points.PER_HOUR):
             raise ConfigError(
                 "`operating_point` of alarms per hour must be chosen by evaluate with "
                 f"--normal-footage. Received: {self.operating_point}"
@@ -252,7 +254,7 @@ class TrainConfig(FeatureConfig):
         """The machines in `workers`; none if it names none."""
         if self.workers is None or self.decoders is not None:
             return ()
-        return hosts.parse(self.workers)
+        return cluster_spec.parse(self.workers)
 
     def _check_workers(self) -> None:
         decoders = next(s for s in FeatureConfig.settings() if s.name == "workers")

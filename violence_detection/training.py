@@ -6,28 +6,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from violence_detection import (
-    batching,
-    dataset,
-    model_card,
-    operating,
-    registry,
-    runtime,
-    seeds,
-    training_run,
-    videos,
-)
+from violence_detection import batching, dataset, model_card, registry, seeds, training_run, videos
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.errors import CacheError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
-from violence_detection.hosts import Hosts
 from violence_detection.labels import normal_class
 from violence_detection.lesson import Lesson
 from violence_detection.manifest import Entry
+from violence_detection.metrics import threshold_selection
 from violence_detection.origin import Origin
-from violence_detection.peers import Peers
 from violence_detection.runs import Run
+from violence_detection.system import devices
+from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.coordination import Peers
 from violence_detection.train_config import TrainConfig
 from violence_detection.units import counted
 from violence_detection.validation import check_monitor
@@ -80,7 +72,7 @@ def train(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
             views = batching.reads_views(config.augment)
             clips = read_splits(cache, entries, classes, views=views)
             validation = clips["validation"]
-            operating.check_support(
+            threshold_selection.check_support(
                 config.operating_point, validation.labels > 0, validation.groups
             )
             lesson = Lesson(machine, cache, entries, classes, clips, failures, origin, peers)
@@ -133,7 +125,9 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         held = [entry for entry in entries if entry.split == "validation"]
         violent = [entry.label != planned["classes"][0] for entry in held]
         check_monitor(config.monitor, violent)
-        operating.check_support(config.operating_point, violent, [entry.group for entry in held])
+        threshold_selection.check_support(
+            config.operating_point, violent, [entry.group for entry in held]
+        )
         planned["videos"] = dict(counts)
         settings = {name: settings[name] for name in settings if name not in _idle_settings(config)}
     return planned | {"settings": settings}
@@ -203,7 +197,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
         ConfigError: If one does not.
     """
     batching.check_augmentation(config.augment)
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     registry.check_arguments("heads", config.head, known=("examples", "outputs", "recurrence"))
     registry.load(
         "losses",
@@ -266,9 +260,9 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
     return [normal, *(label for label in labels if label != normal)]
 
 
-def start_training(config: TrainConfig, hosts: Hosts | None = None) -> runtime.Machine:
+def start_training(config: TrainConfig, hosts: Hosts | None = None) -> devices.Machine:
     """The devices and precision that a training asks for; see `runtime.start`."""
-    return runtime.start(
+    return devices.start(
         seed=config.seed,
         mixed_precision=config.mixed_precision,
         xla=config.xla,

@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, files, hosts, kept_splits, locks, provenance
+from violence_detection import dataset, kept_splits
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.feature_config import FeatureConfig
-from violence_detection.hosts import Hosts
 from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.runs import VIDEO_COLUMNS, Run
+from violence_detection.system import cluster_spec, files, locks, provenance
+from violence_detection.system.cluster_spec import Hosts
 from violence_detection.train_config import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def machines(config: TrainConfig) -> Hosts | None:
     Raises:
         ConfigError: If they cannot, with these settings.
     """
-    found = hosts.find(config.hosts, config.rank, os.environ)
+    found = cluster_spec.find(config.hosts, config.rank, os.environ)
     if found is None:
         return None
     several = f"of {len(found)} machines ({found.source})"

@@ -9,22 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import (
-    batching,
-    files,
-    folds,
-    search,
-    training,
-    training_run,
-)
+from violence_detection import batching, folds, search, training, training_run
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.fold_config import TuneConfig
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
-from violence_detection.runtime import Machine
 from violence_detection.search import Interval, Space
+from violence_detection.system import files
+from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 from violence_detection.validation import check_monitor
 

@@ -8,11 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import files, locks, provenance, runtime, search, training
+from violence_detection import search, training
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.files import read_json
 from violence_detection.fold_config import TuneConfig
 from violence_detection.search import Space
+from violence_detection.system import devices, files, locks, provenance
+from violence_detection.system.files import read_json
 from violence_detection.trials import Judges, suggest
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     # -- where
     folder = _choose(config, force=force)
     optuna = _optuna()
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
 
     # -- on what, from what, over what
     machine = training.start_training(config)
@@ -78,7 +79,7 @@ def plan(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     """What `tune` would do; nothing is written."""
     folder = _choose(config, force=force)
     _optuna()
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     judges = Judges(config, None, folder)
     return {
         "dry_run": True,

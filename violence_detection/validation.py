@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import dataset, metrics, model
+from violence_detection import dataset, model
 from violence_detection.dataset import Clips
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.intervals import standard_error
+from violence_detection.metrics import classification
+from violence_detection.metrics.intervals import standard_error
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +54,7 @@ class Validation:
         self.losses = np.array(self._loss(goals, logits.astype(np.float32)))
         self.probability = probability
         correct = probability.argmax(1) == labels
-        auc = metrics.binary_metrics(labels > 0, 1 - probability[:, 0], 0.5)["auc"]
+        auc = classification.binary_metrics(labels > 0, 1 - probability[:, 0], 0.5)["auc"]
         return {
             "val_loss": float(self.losses.mean()),
             "val_accuracy": float(correct.mean()),

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from violence_detection import files, units
+from violence_detection import units
 from violence_detection.errors import ConfigError, DatasetError
+from violence_detection.system import files
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from violence_detection import units
-from violence_detection.decoder import FALLBACK_FPS, true_fps
-from violence_detection.focus import EVERY, RecentMotion, Region
-from violence_detection.frames import sample_indices
 from violence_detection.held_frames import HeldFrames, Look, Pictures
-from violence_detection.pictures import PictureMaker
-from violence_detection.views import AS_IT_IS, View
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.decoder import FALLBACK_FPS, true_fps
+from violence_detection.video.motion_crop import EVERY, RecentMotion, Region
+from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.views import AS_IT_IS, View
 
 _RATE_FRAMES = 64  # that tell the rate
 _FEW_FRAMES = 9  # that do not

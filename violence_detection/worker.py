@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import files, isolation, views
 from violence_detection.cache import FeatureCache
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.frames import Clip
-from violence_detection.isolation import Calls
 from violence_detection.manifest import Entry
+from violence_detection.system import files, processes
+from violence_detection.system.processes import Calls
+from violence_detection.video import views
+from violence_detection.video.clip_reader import Clip
 from violence_detection.videos import Video
 
 ABSENT = "no such file"
@@ -85,11 +86,11 @@ class Worker:
     ) -> Iterator[tuple[_Decoded, np.ndarray]]:
         """The clips, as they are decoded: a slow one holds no other up. Those that cannot be
         read are noted."""
-        decoded = isolation.as_they_finish(
+        decoded = processes.as_they_finish(
             self._decode,
             videos,
             children=self._decoders,
-            memory_bytes=isolation.MEMORY_BYTES + 3 * self._clip_bytes,
+            memory_bytes=processes.MEMORY_BYTES + 3 * self._clip_bytes,
         )
         with contextlib.closing(decoded):
             for one in decoded:

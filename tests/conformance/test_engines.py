@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from support.folders import SHARED
 
-from violence_detection import engine_choice, registry, runtime
+from violence_detection import engine_choice, registry
 from violence_detection.errors import ConfigError
 from violence_detection.extractor import FeatureExtractor, load_backbone
 from violence_detection.feature_config import ExtractConfig
+from violence_detection.system import devices
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
 NAMES = registry.available("engines")
@@ -111,7 +112,7 @@ def test_a_signal_is_handled_after_engines_came_and_went(name, backbone, rng):
 @pytest.mark.parametrize(("precision", "least"), [("float32", 0.999), ("mixed_bfloat16", 0.99)])
 @each_engine
 def test_engines_agree_on_real_weights(name, rng, precision, least):
-    if precision != "float32" and not runtime.cpu_has_bfloat16():
+    if precision != "float32" and not devices.cpu_has_bfloat16():
         pytest.skip("needs a CPU with bfloat16")
     asked = {
         "backbone": "mobilenetv2",
@@ -145,9 +146,9 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
     fast = registry.module("engines", "openvino")
     monkeypatch.setattr(fast, "missing", lambda: "")
     assert engine_choice.engine("auto") == "openvino"
-    monkeypatch.setattr(runtime, "gpu_count", lambda: 1)
+    monkeypatch.setattr(devices, "gpu_count", lambda: 1)
     assert engine_choice.engine("auto") == "tensorflow"
-    monkeypatch.setattr(runtime, "gpu_count", lambda: 0)
+    monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     monkeypatch.setattr(fast, "missing", lambda: "the extra `openvino`")
     assert engine_choice.engine("auto") == "tensorflow"
     assert engine_choice.engine("tensorflow") == "tensorflow"
@@ -166,8 +167,8 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
     ],
 )
 def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, got):
-    monkeypatch.setattr(runtime, "gpu_count", lambda: gpus)
-    monkeypatch.setattr(runtime, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
     assert engine_choice.engine_precision(engine, True, backbone=backbone) == got
     assert engine_choice.engine_precision(engine, False, backbone=backbone) == "float32"
 

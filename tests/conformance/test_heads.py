@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from violence_detection import model, registry, runtime
+from violence_detection import model, registry
 from violence_detection.heads._layers import (
     AttentionPooling,
     SinePositions,
@@ -16,6 +16,7 @@ from violence_detection.heads._layers import (
     standardise,
     statistics_of,
 )
+from violence_detection.system import devices
 
 HEADS = registry.available("heads")
 ARGUMENTS = {
@@ -36,7 +37,7 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
     """A head on drawn examples, with no weight left at zero, and the examples."""
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
-    with runtime.dtype_policy(policy):
+    with devices.dtype_policy(policy):
         built = registry.load(
             "heads", head, examples=examples, outputs=outputs, recurrence=recurrence
         )
@@ -314,7 +315,7 @@ def test_weights_sum_to_one_and_the_mean_stays_within_the_steps(frames, scale):
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_weights_are_float32_in_every_precision(clips, policy):
-    with runtime.dtype_policy(policy):
+    with devices.dtype_policy(policy):
         pooled, weights = attention(clips)(clips, return_weights=True)
     assert weights.dtype == tf.float32
     assert pooled.dtype.name == policy.removeprefix("mixed_")

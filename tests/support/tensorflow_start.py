@@ -3,9 +3,9 @@
 
 def start_tensorflow() -> None:
     """Import TensorFlow, with two virtual CPUs: tests can train over replicas in this process."""
-    from violence_detection import runtime
+    from violence_detection.system import devices
 
-    runtime.import_tensorflow()
+    devices.import_tensorflow()
     import tensorflow as tf
 
     two = [tf.config.LogicalDeviceConfiguration()] * 2

@@ -4,10 +4,11 @@ import pytest
 import tensorflow as tf
 
 from support.training import CLASSES, train_quickly
-from violence_detection import dataset, runtime, training
+from violence_detection import dataset, training
 from violence_detection.cache import FeatureCache
 from violence_detection.epochs import Trainer
 from violence_detection.runs import Run
+from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 
 
@@ -22,7 +23,7 @@ def strategy_over(replicas: int) -> tf.distribute.Strategy:
 
 def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **settings) -> Trainer:
     config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
-    machine = runtime.start(
+    machine = devices.start(
         seed=0,
         mixed_precision=False,
         xla=False,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from violence_detection import files
+from violence_detection.system import files
 
 ON_GPU = False
 

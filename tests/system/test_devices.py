@@ -1,0 +1,166 @@
+"""What the machine gives of what was asked for."""
+
+import logging
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from violence_detection.errors import ConfigError
+from violence_detection.system import devices, provenance
+from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.devices import Machine, _xla, dtype_policy, precision
+
+ASKED = {"seed": 1, "mixed_precision": False, "xla": False, "virtual_devices": None}
+
+
+def start(**settings) -> Machine:
+    return devices.start(**{**ASKED, "deterministic": False, **settings})
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("mixed", "gpus", "bfloat16", "policy"),
+    [
+        (False, 1, True, "float32"),
+        (True, 1, False, "mixed_float16"),
+        (True, 0, True, "mixed_bfloat16"),
+        (True, 0, False, "float32"),
+    ],
+)
+def test_precision_is_the_best_that_the_machine_has(mixed, gpus, bfloat16, policy, monkeypatch):
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: bfloat16)
+    assert precision(mixed, gpus=gpus) == policy
+
+
+def test_what_is_asked_for_is_set(monkeypatch):
+    """The policy that layers are made with, and the determinism of operations."""
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
+    asked = []
+    monkeypatch.setattr(tf.config.experimental, "enable_op_determinism", lambda: asked.append(True))
+    before = keras.config.dtype_policy().name
+    try:
+        machine = start(mixed_precision=True)
+        assert machine.dtype_policy == keras.config.dtype_policy().name
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        assert start().dtype_policy == keras.config.dtype_policy().name == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert not asked
+    start(deterministic=True)
+    assert asked == [True]
+
+
+def test_every_device_is_a_replica():
+    machine = start(virtual_devices=2)
+    assert (machine.replicas, machine.gpus) == (2, 0)
+    assert start().replicas == max(1, start().gpus)
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "replicas", "gpus", "got"),
+    [
+        (False, 1, 0, True),
+        (True, 1, 0, False),
+        (False, 2, 0, False),
+        (False, 2, 2, True),
+    ],
+)
+def test_xla_is_off_where_it_would_not_work(deterministic, replicas, gpus, got):
+    assert _xla(True, deterministic, replicas, gpus) is got
+    assert _xla(False, deterministic, replicas, gpus) is False
+
+
+# -- relation
+
+
+def test_the_same_seed_draws_the_same_weights():
+    def drawn(seed):
+        start(seed=seed)
+        layer = keras.layers.Dense(4)
+        layer.build((None, 3))
+        return layer.kernel.numpy()
+
+    np.testing.assert_array_equal(drawn(5), drawn(5))
+    assert not np.array_equal(drawn(5), drawn(6))
+
+
+def test_a_dtype_policy_ends_with_its_block():
+    before = keras.config.dtype_policy().name
+    with pytest.raises(KeyError), dtype_policy("mixed_bfloat16"):
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        raise KeyError
+    assert keras.config.dtype_policy().name == before
+
+
+def test_what_could_not_be_had_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: False)
+    with caplog.at_level(logging.WARNING):
+        precision(True, gpus=0)
+        _xla(True, False, 2, 0)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "Mixed precision is off",
+        "XLA is off",
+    ]
+
+
+def test_versions_name_what_numbers_depend_on():
+    assert {"python", "violence-detection", "tensorflow", "keras", "numpy"} <= set(
+        provenance.versions()
+    )
+
+
+# -- error
+
+
+def test_devices_cannot_be_split_again():
+    start(virtual_devices=2)
+    with pytest.raises(ConfigError, match="`virtual_devices` must be set before .* Received: 3"):
+        start(virtual_devices=3)
+
+
+def test_machines_cannot_be_joined_by_a_process_that_computes():
+    start()
+    with pytest.raises(ConfigError, match="what a process starts TensorFlow with"):
+        start(hosts=Hosts(("127.0.0.1:1", "127.0.0.1:2"), 1))
+
+
+@pytest.mark.slow
+def test_a_block_that_does_not_end_ends_the_process():
+    code = """
+import time
+from violence_detection import runtime
+with runtime._ending_after(1):
+    pass
+time.sleep(1.2)
+print("still here", flush=True)
+with runtime._ending_after(1):
+    time.sleep(60)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "still here\n", "")
+
+
+@pytest.mark.slow
+def test_importing_tensorflow_prints_nothing():
+    code = "from violence_detection import runtime; runtime.import_tensorflow()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.slow
+def test_importing_tensorflow_leaves_out_what_is_not_used_and_can_be_had_later():
+    code = """
+import sys
+from violence_detection import runtime
+runtime.import_tensorflow()
+assert not {"sklearn", "matplotlib"} & set(sys.modules)
+import matplotlib.figure, sklearn.linear_model
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,144 @@
+"""The focus is where things move, as small as may be, and the whole picture where nothing does."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from violence_detection.video import motion_crop
+from violence_detection.video.motion_crop import Motion, RecentMotion, Region, region_of
+
+MAPS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 40), st.just(64)),
+    elements=st.floats(0, 50, width=32),
+    fill=st.just(0.0),
+)
+
+
+def clip(*boxes: tuple[int, int], size=(360, 640), side=40) -> list[np.ndarray]:
+    """Grey frames with a bright square whose corner is at (left, top) of each box."""
+    frames = []
+    for left, top in boxes:
+        frame = np.full((*size, 3), 90, np.uint8)
+        frame[top : top + side, left : left + side] = 250
+        frames.append(frame)
+    return frames
+
+
+def region(frames) -> Region | None:
+    motion = Motion()
+    for frame in frames:
+        motion.add(frame)
+    return motion.region()
+
+
+def by_brute_force(motion: np.ndarray) -> tuple[int, float]:
+    """Side of the smallest square with 80% of the motion, and the most that it holds."""
+    rows, columns = motion.shape
+    motion = motion.astype(np.float64)
+    for side in range(12, max(rows, columns) + 2, 2):
+        high, wide = min(side, rows), min(side, columns)
+        most = max(
+            motion[top : top + high, left : left + wide].sum()
+            for top in range(rows - high + 1)
+            for left in range(columns - wide + 1)
+        )
+        if most >= 0.8 * motion.sum() * (1 - 1e-9):
+            return side, most
+    raise AssertionError("the whole picture holds everything")
+
+
+# -- golden
+
+
+def test_the_focus_is_on_what_moves():
+    found = region(clip((500, 60), (520, 80), (540, 100), (560, 120)))
+    assert found.left <= 500 and found.left + found.width >= 600
+    assert found.top <= 60 and found.top + found.height >= 160
+    assert found.width <= 200 and found.height <= 200
+
+
+def test_a_small_motion_has_the_smallest_square():
+    found = region(clip((100, 100), (104, 100), (100, 100), side=8))
+    assert (found.width, found.height) == (120, 120)  # 12 of 64 columns of 640
+    assert found.left <= 100 <= found.left + 120
+    assert found.top <= 100 <= found.top + 120
+
+
+def test_what_moves_is_in_the_middle():
+    found = region(clip((300, 160), (304, 160), (300, 160), side=8))
+    assert abs(found.left + 60 - 304) <= 10 and abs(found.top + 60 - 164) <= 10
+
+
+def test_where_nothing_moves_it_is_the_whole_picture():
+    assert region(clip((10, 10), (10, 10), (10, 10))) is None
+    assert region(clip((10, 10))) is None
+    assert region([]) is None
+
+
+def test_noise_is_no_motion(rng):
+    noise = rng.integers(0, 24, (6, 90, 64, 3)).astype(np.uint8)
+    assert region(list(90 + noise)) is None  # a pixel is a column
+
+
+def test_a_frame_of_another_size_is_passed_over():
+    frames = clip((100, 100), (140, 100)) + clip((0, 0), size=(90, 90))
+    assert region(frames[:2]).width == 120
+    frames = clip((0, 0), size=(90, 90)) + frames[:2]
+    assert region(frames).width == 120
+
+
+# -- property
+
+
+@given(MAPS)
+def test_it_is_the_smallest_square_and_nearly_the_fullest_of_them(motion):
+    found = region_of(motion, (*motion.shape, 3))  # a pixel is a column
+    if not motion.sum() > 0:
+        assert found is None
+        return
+    side, most = by_brute_force(motion)
+    rows, columns = motion.shape
+    assert (found.width, found.height) == (min(side, columns), min(side, rows))
+    assert 0 <= found.left <= columns - found.width
+    assert 0 <= found.top <= rows - found.height
+    assert found.cut(motion.astype(np.float64)).sum() >= 0.98 * most * (1 - 1e-9)
+
+
+@given(MAPS, st.integers(1, 2000), st.integers(1, 2000))
+def test_it_lies_in_the_picture_whatever_its_size(motion, height, width):
+    found = region_of(motion, (height, width, 3))
+    if found is not None:
+        assert 0 <= found.left < width and 0 < found.width <= width
+        assert 0 <= found.top < height and 0 < found.height <= height
+        assert found.left + found.width <= width
+        assert found.top + found.height <= height
+
+
+# -- relation
+
+
+def test_a_mirrored_clip_has_the_mirrored_focus():
+    frames = clip((500, 60), (520, 80), (540, 100), (560, 120))
+    one, other = region(frames), region([frame[:, ::-1] for frame in frames])
+    assert (one.width, one.height, one.top) == (other.width, other.height, other.top)
+    assert abs(one.left - (640 - other.left - other.width)) <= 10  # a column
+
+
+def test_recent_motion_is_that_of_the_frames_that_are_left():
+    frames = clip(*[(10 + 20 * number, 60) for number in range(12)])
+    recent = RecentMotion()
+    for number, frame in enumerate(frames):
+        recent.add(motion_crop.EVERY * number, frame)
+    for first in (0, 3, 8):
+        for end in (12, 11):
+            found = recent.region_in(motion_crop.EVERY * first, motion_crop.EVERY * end)
+            assert found == region(frames[first:end])
+    assert recent.region_in(99, 200) is None
+
+
+def test_a_cut_is_never_empty():
+    frame = np.zeros((10, 20, 3), np.uint8)
+    assert Region(15, 5, 10, 10).cut(frame).shape == (5, 5, 3)
+    assert Region(500, 500, 10, 10).cut(frame).shape == (1, 1, 3)

@@ -1,0 +1,151 @@
+"""A frame that is reached by seeking is the one that decoding from the start gives."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.encoding import encode
+from support.videos import frames_of
+
+from violence_detection.errors import VideoError
+from violence_detection.video import clip_reader, seeking
+from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.decoder import opened
+from violence_detection.video.seeking import Timeline
+
+X264 = {"g": 24, "keyint_min": 24, "sc_threshold": 0}
+VARYING = [index + 7 * (index // 20) + index % 2 // 2 for index in range(90)]
+FILES = {
+    "b-frames.mp4": {**X264, "bf": 3},
+    "b-frames.mkv": {**X264, "bf": 3},
+    "b-frames.ts": {**X264, "bf": 3},
+    "b-frames.flv": {**X264, "bf": 3},
+    "b-frames.mov": {**X264, "bf": 3},
+    "one-group.mp4": {"g": 999, "bf": 2},
+    "open-group.mp4": {**X264, "bf": 3, "x264_params": "open-gop=1"},
+    "refresh.mp4": {"x264_params": "intra-refresh=1:keyint=24"},
+    "varying.mp4": {**X264, "bf": 2, "times": VARYING},
+    "varying.mkv": {**X264, "bf": 2, "times": VARYING},
+    "interlaced.ts": {**X264, "flags": "+ilme+ildct"},
+    "hevc.mp4": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
+    "mpeg4.mp4": {"codec": "mpeg4", "g": 24, "bf": 2},
+    "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
+    "vp9.webm": {"codec": "libvpx-vp9", "g": 24, "cpu_used": 8, "deadline": "realtime"},
+}
+UNTOLD = {
+    "b-frames.avi": {**X264, "bf": 3},
+    "hevc.ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
+    "hevc.m2ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
+    "mpeg4.ts": {"codec": "mpeg4", "g": 24, "bf": 2},
+    "mpeg2.ts": {"codec": "mpeg2video", "bf": 2},
+    "vp8.webm": {"codec": "libvpx", "cpu_used": 8, "deadline": "realtime"},
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("encoded")
+
+    def of(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            encode(path, frames=90, **{**FILES, **UNTOLD}[name])
+        return path
+
+    return of
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_frames_are_those_of_decoding_from_the_start(made, name):
+    path, rng = made(name), random.Random(0)
+    expected, timeline = frames_of(path), seeking.timeline(path)
+    assert len(timeline) == len(expected) == 90
+    choices = [sorted(rng.sample(range(90), 3)) for _ in range(8)]
+    for wanted in [[0], [89], [88, 89], [50, 51, 52], list(range(90)), *choices]:
+        with opened(path) as video:
+            seen = [(index, video.retrieve()) for index in timeline.visit(video, wanted)]
+        assert [index for index, _ in seen] == wanted
+        for index, frame in seen:
+            np.testing.assert_array_equal(frame, expected[index])
+
+
+@pytest.mark.parametrize("name", UNTOLD)
+def test_packets_that_are_no_frames_tell_nothing(made, name):
+    assert frames_of(made(name))
+    assert seeking.timeline(made(name)) is None
+
+
+def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
+    """An edit list in front leaves packets out that are in the file."""
+    import av
+
+    path = tmp_path / "cut.mp4"
+    with (
+        av.open(str(made("b-frames.mp4"))) as source,
+        av.open(str(path), "w") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts -= packet.time_base.denominator // packet.time_base.numerator
+                packet.dts -= packet.time_base.denominator // packet.time_base.numerator
+                packet.stream = stream
+                target.mux(packet)
+    assert len(frames_of(path)) < 90
+    timeline = seeking.timeline(path)
+    assert timeline is None or len(timeline) == len(frames_of(path))
+
+
+def test_a_frame_that_is_elsewhere_is_unreachable(made):
+    path = made("b-frames.mp4")
+    timeline = seeking.timeline(path)
+    moved = Timeline(timeline.times_s + 0.013, timeline.keys)
+    for wanted in ([5], [80]):
+        with opened(path) as video, pytest.raises(seeking.Unreachable):
+            list(moved.visit(video, wanted))
+
+
+def test_seeking_pays_where_few_frames_lie_far_apart():
+    timeline = Timeline(np.arange(9000) / 25, np.arange(0, 9000, 50))
+    assert timeline.pays([4000])
+    assert timeline.pays(range(0, 9000, 450))
+    assert timeline.pays(range(8000, 8100))
+    assert not timeline.pays(range(0, 9000, 60))
+    assert not timeline.pays(range(9000))
+    one_group = Timeline(np.arange(9000) / 25, np.array([0]))
+    assert not one_group.pays([100, 8000])
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion", "motion(focus=true)"])
+@pytest.mark.parametrize("part", [(), (2.4, 3.0), (0.0, 0.5)])
+@pytest.mark.parametrize("name", ["b-frames.mp4", "varying.mkv", "b-frames.avi"])
+def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, stream):
+    reader = ClipReader(stream=stream, frames=3, frame_size=32)
+    forwards = reader.read(made(name), *part)
+    monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
+    monkeypatch.setattr(seeking, "_CHEAPER", 99)
+    visits, visit = [], Timeline.visit
+    monkeypatch.setattr(Timeline, "visit", lambda *of: visits.append(1) or visit(*of))
+    sought = reader.read(made(name), *part)
+    assert bool(visits) == (not name.endswith("avi"))
+    np.testing.assert_array_equal(sought.pictures, forwards.pictures)
+    for field in ("frames", "fps", "duration_s", "damage"):
+        assert getattr(sought, field) == getattr(forwards, field)
+
+
+@pytest.mark.parametrize(
+    "error", [seeking.Unreachable(), VideoError("a place in it cannot be reached")]
+)
+def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
+    reader = ClipReader(stream="rgb", frames=3, frame_size=32)
+    forwards = reader.read(made("b-frames.mp4"))
+    monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
+    monkeypatch.setattr(seeking, "_CHEAPER", 99)
+
+    def unreachable(*_):
+        raise error
+        yield
+
+    monkeypatch.setattr(Timeline, "visit", unreachable)
+    np.testing.assert_array_equal(reader.read(made("b-frames.mp4")).pictures, forwards.pictures)

@@ -1,0 +1,73 @@
+"""Views are the same scene, changed as much as they say and no more."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.videos import draw_video
+
+from violence_detection.video import views
+from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.views import AS_IT_IS, View
+
+DIGEST = "ab" * 32
+
+
+@pytest.fixture
+def frame(rng):
+    return rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def test_as_it_is_changes_nothing(frame):
+    np.testing.assert_array_equal(AS_IT_IS.of(frame), frame)
+
+
+def test_a_mirrored_view_has_left_and_right_swapped(frame):
+    np.testing.assert_array_equal(View(mirror=True).of(frame), frame[:, ::-1])
+
+
+@pytest.mark.parametrize("left, top, corner", [(0, 0, (0, 0)), (1, 1, (4, 6)), (0, 1, (4, 0))])
+def test_a_crop_keeps_its_share_of_each_side(frame, left, top, corner):
+    seen = View(share=0.9, left=left, top=top).of(frame)
+    y, x = corner
+    np.testing.assert_array_equal(seen, frame[y : y + 36, x : x + 54])
+
+
+def test_brightness_is_multiplied_and_clipped(frame):
+    seen = View(gain=1.2).of(frame)
+    expected = np.minimum(np.rint(frame.astype(float) * 1.2), 255)
+    assert np.abs(seen - expected).max() <= 1
+
+
+def test_a_frame_of_one_pixel_has_every_view():
+    for view in views.drawn(20, DIGEST):
+        assert view.of(np.full((1, 1, 3), 100, np.uint8)).shape == (1, 1, 3)
+
+
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_more_views_begin_with_the_fewer(few, more):
+    few, more = sorted((few, more))
+    assert views.drawn(more, DIGEST)[:few] == views.drawn(few, DIGEST)
+
+
+def test_views_differ_from_each_other_and_between_videos():
+    drawn = views.drawn(9, DIGEST)
+    assert drawn[0] == View(mirror=True)
+    assert len(set(drawn)) == 9
+    assert sum(view.mirror for view in drawn) == 5
+    assert not set(drawn[1:]) & set(views.drawn(9, "cd" * 32))
+    for view in drawn[1:]:
+        assert 0.85 <= view.share < 1 and 0.8 <= view.gain < 1.2
+
+
+@pytest.mark.parametrize("stream", ["rgb", "rgb(focus=true)+motion(focus=true)"])
+def test_a_clip_in_a_view_is_the_clip_of_changed_frames(tmp_path, stream):
+    path = draw_video(tmp_path / "a.mp4", frames=20)
+    reader = ClipReader(stream=stream, frames=4, frame_size=48)
+    clip = reader.read(path, views=[View(mirror=True), AS_IT_IS])
+    assert clip.views.shape == (3, *clip.pictures.shape)
+    np.testing.assert_array_equal(clip.views[2], clip.pictures)
+    np.testing.assert_array_equal(reader.read(path).pictures, clip.pictures)
+    mirrored = clip.pictures[:, :, :, ::-1].astype(int)
+    assert np.abs(clip.views[1] - mirrored).max() <= 6  # of three roundings of areas
+    assert (clip.views[1] != clip.pictures).any()

@@ -1,0 +1,209 @@
+"""Confidence intervals of rates and areas under the curve: bootstrap over recordings, Wilson."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import binomtest
+
+from violence_detection.errors import ConfigError
+from violence_detection.metrics.input_checks import check_same_length, checked_scores
+
+MIN_RECORDINGS = 5
+_BLOCK_CELLS = 1 << 21  # resamples x videos held at once
+
+
+def wilson_interval(correct: int, total: int, level: float = 0.95) -> list[float]:
+    """The interval of a share, as if every video were independent of the others.
+
+    ``(p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)``, p = correct/n.
+    Clips of one recording are not independent: see `accuracy_interval`.
+
+    Returns:
+        [low, high], in [0, 1]; [0.0, 0.0] where `total` is 0.
+
+    Raises:
+        ConfigError: If `correct` is not in [0, total] or `level` not in (0, 1).
+
+    Reference:
+        Wilson, Probable inference, the law of succession, and statistical inference,
+        1927, https://doi.org/10.1080/01621459.1927.10502953
+    """
+    _check_level(level)
+    if not 0 <= correct <= total:
+        raise ConfigError(f"`correct` must be in [0, total={total}]. Received: correct={correct}")
+    if total == 0:
+        return [0.0, 0.0]
+    test = binomtest(int(correct), int(total))
+    interval = test.proportion_ci(confidence_level=level, method="wilson")
+    return [float(interval.low), float(interval.high)]
+
+
+def bootstrap_over_recordings(
+    groups: Sequence[str] | np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> list[float] | None:
+    """The interval of any statistic, when whole recordings are drawn with replacement.
+
+    Each resample draws as many recordings as there are, so a video counts as often as
+    its recording was drawn. With one recording the interval has no width, which says
+    that nothing is known about other recordings and not that the statistic is sure.
+
+    Args:
+        groups: The recording of each video (N,).
+        statistic: Takes int counts (R, N), how often each video is in each of R
+            resamples; returns float (R,), NaN where a resample does not define it.
+        resamples: Resamples drawn, >= 1.
+        seed: The same seed gives the same interval.
+        level: Confidence, in (0, 1).
+
+    Returns:
+        [low, high], the (1 -+ level)/2 quantiles of the resamples that are not NaN;
+        None if all are, or if there are no videos.
+
+    Raises:
+        ConfigError: If `resamples` is below 1 or `level` not in (0, 1).
+
+    Reference:
+        Davison and Hinkley, Bootstrap Methods and their Application, 1997, 3.8.
+    """
+    _check_level(level)
+    if resamples < 1:
+        raise ConfigError(f"`resamples` must be >= 1. Received: resamples={resamples}")
+    recordings, recording = np.unique(np.asarray(groups), return_inverse=True)
+    if recordings.size == 0:
+        return None
+    rng = np.random.default_rng(seed)
+    share = np.full(recordings.size, 1.0 / recordings.size)
+    block = max(1, _BLOCK_CELLS // recording.size)
+    values = []
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = rng.multinomial(recordings.size, share, size=size)
+        values.append(statistic(drawn[:, recording]))
+    values = np.concatenate(values)
+    values = values[~np.isnan(values)]
+    if values.size == 0:
+        return None
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return [float(low), float(high)]
+
+
+def accuracy_interval(
+    correct: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 42,
+    level: float = 0.95,
+) -> list[float]:
+    """The interval of accuracy, recordings drawn with replacement.
+
+    Args:
+        correct: bool (N,).
+        groups, resamples, seed, level: As in `bootstrap_over_recordings`.
+
+    Returns:
+        [low, high], in [0, 1]; [0.0, 0.0] for no videos.
+
+    Raises:
+        ConfigError: If the lengths differ, or a setting is out of range.
+    """
+    right, groups = np.asarray(correct, dtype=float), np.asarray(groups)
+    check_same_length(correct=right, groups=groups)
+    interval = bootstrap_over_recordings(
+        groups,
+        lambda counts: counts @ right / counts.sum(axis=1),
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+    return interval or [0.0, 0.0]
+
+
+def auc_interval(
+    violent: np.ndarray,
+    probability: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 42,
+    level: float = 0.95,
+) -> list[float] | None:
+    """The interval of the area under the ROC curve, recordings drawn with replacement.
+
+    Resamples with one class are dropped.
+
+    Args:
+        violent: bool (N,).
+        probability: float (N,), in [0, 1].
+        groups, resamples, seed, level: As in `bootstrap_over_recordings`.
+
+    Returns:
+        [low, high], in [0, 1]; None where only one class is present.
+
+    Raises:
+        ConfigError: If the lengths differ, or a value is out of range.
+    """
+    violent, probability = checked_scores(violent, probability)
+    groups = np.asarray(groups)
+    check_same_length(violent=violent, groups=groups)
+    return bootstrap_over_recordings(
+        groups,
+        weighted_auc(violent, probability),
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+
+
+def weighted_auc(
+    violent: np.ndarray, probability: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of counts (R, N) that gives AUC (R,), NaN where a class is missing.
+
+    Mann-Whitney: the share of (violent, normal) pairs in which the violent video has
+    the higher probability, ties counting half. Sorting is done once, here.
+    """
+    order = np.argsort(probability, kind="stable")
+    ordered = probability[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1.0))  # probabilities are >= 0
+
+    def auc(counts: np.ndarray) -> np.ndarray:
+        counts = counts[:, order].astype(float)
+        positive = np.add.reduceat(counts * violent[order], starts, axis=1)
+        negative = np.add.reduceat(counts * ~violent[order], starts, axis=1)
+        below = np.cumsum(negative, axis=1) - negative / 2
+        pairs = positive.sum(axis=1) * negative.sum(axis=1)
+        wins = np.sum(positive * below, axis=1)
+        return np.divide(wins, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+
+    return auc
+
+
+def _check_level(level: float) -> None:
+    if not 0.0 < level < 1.0:
+        raise ConfigError(f"`level` must be in (0, 1). Received: level={level}")
+
+
+def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
+    """Standard error of a mean whose values come in groups that stand or fall together.
+
+    ``sqrt(G / (G - 1) * sum over groups of (sum of (x - mean))^2) / N``; infinite for one
+    group, which says nothing about others.
+
+    Args:
+        values: (N,).
+        groups: int (N,), in [0, G).
+
+    Reference:
+        Cameron and Miller, A practitioner's guide to cluster-robust inference, 2015
+    """
+    count = int(groups.max()) + 1
+    if count < 2:
+        return float("inf")
+    sums = np.bincount(groups, weights=values - values.mean(), minlength=count)
+    return float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values))

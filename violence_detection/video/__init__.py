@@ -1,0 +1,1 @@
+"""From a file or a stream to the images that a backbone sees."""
