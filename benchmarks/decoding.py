@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from violence_detection import videos
+from violence_detection.datasets import video_folder
 from violence_detection.video import seeking
 from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import opened
@@ -42,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{platform.machine()}, {cpu_count()} cores, ", end="")
     print(f"OpenCV {cv2.__version__}, PyAV {av.__version__}")
-    folder = videos.read_folder(arguments.video_dir)
+    folder = video_folder.read_folder(arguments.video_dir)
     paths = sorted({folder.root / one.path for one in folder.videos})
     flag = opencv_capture(paths[0], hardware=True).get(cv2.CAP_PROP_HW_ACCELERATION)
     print(f"asked for any hardware, OpenCV takes {flag:.0f} (0 is none)")

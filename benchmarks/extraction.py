@@ -28,12 +28,13 @@ import flops
 import machine
 import numpy as np
 
-from violence_detection import engine_choice, features, registry, videos
+from violence_detection import engine_choice, features, registry
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.video_folder import Video
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.system import devices, files
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.videos import Video
 
 ROUNDS = 2
 ENGINES = ("tensorflow", "openvino")
@@ -327,7 +328,7 @@ def call_peers(name: str, arguments: tuple, options: dict[str, Any]) -> Any:
 
 def link_videos(video_dir: Path, folder: Path, count: int) -> list[Video]:
     """About `count` videos of `video_dir`, evenly taken, as a dataset in `folder`."""
-    listed = videos.read_folder(video_dir).videos
+    listed = video_folder.read_folder(video_dir).videos
     some = listed[:: max(1, len(listed) // count)]
     for path in {video.path for video in some}:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

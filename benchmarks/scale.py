@@ -22,11 +22,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection import features, videos
+from violence_detection import features
 from violence_detection.cache import FeatureCache, dataset_name
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.manifest import Entry
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.manifest import Entry
 from violence_detection.system import devices, files
 from violence_detection.worker import unread
 
@@ -153,7 +154,7 @@ def fill(folder: Path, count: int) -> None:
     cache = FeatureCache(Path(config.cache_dir) / dataset_name(video_dir) / space.name)
     rng = np.random.default_rng(0)
     entries: list[Entry] = []
-    for number, video in enumerate(videos.read_folder(video_dir).videos):
+    for number, video in enumerate(video_folder.read_folder(video_dir).videos):
         if number % LINKS == 0:
             written = video.key
             features = rng.random((1, space.frames, space.dim))

@@ -68,7 +68,7 @@ def test_a_source_that_comes_close_is_warned_of(run_dir, cache):
 
 def test_with_the_videos_the_background_is_judged_too(run_dir, cache, monkeypatch):
     def sights(cache, entries):
-        from violence_detection.sights import Sights
+        from violence_detection.datasets.video_summary import Sights
 
         violent = np.array([one.label == "violent" for one in entries], np.float32)
         pictures = np.tile(violent[:, None, None, None], (1, 16, 16, 3))

@@ -9,13 +9,14 @@ from sklearn.preprocessing import StandardScaler
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import baselines, dataset, sights
+from violence_detection import baselines, dataset
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.datasets import video_summary
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_summary import Sights
 from violence_detection.errors import VideoError
-from violence_detection.manifest import Entry
-from violence_detection.sights import Sights
 
 CLASSES = ["normal", "violent"]
 
@@ -124,13 +125,13 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
 
 
 def test_a_glance_has_size_picture_and_motion(seen_videos, tmp_path):
-    size, picture, energies, hashes = sights.glance(seen_videos / "fight" / "0.mp4")
+    size, picture, energies, hashes = video_summary.glance(seen_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0
     assert (hashes.shape, hashes.dtype) == ((8,), np.uint64)
     still = draw_video(tmp_path / "still.mp4", frames=1)
-    assert sights.glance(still)[2].max() == 0
+    assert video_summary.glance(still)[2].max() == 0
 
 
 def test_without_the_videos_it_is_said(features_dir):
@@ -178,4 +179,4 @@ def test_sights_of_some_videos_are_none_for_baselines(seen_cache, seen_videos, t
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
-        sights.glance(tmp_path / "none.mp4")
+        video_summary.glance(tmp_path / "none.mp4")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from violence_detection import cache
 from violence_detection.cache import FeatureCache, dataset_name
+from violence_detection.datasets.manifest import COLUMNS, Entry
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.manifest import COLUMNS, Entry
 from violence_detection.system import files
 
 SPACE = FeatureSpace(

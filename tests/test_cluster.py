@@ -11,10 +11,10 @@ from support.videos import draw_video
 
 from violence_detection import cluster
 from violence_detection.cluster import _Crew
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.manifest import Entry
-from violence_detection.videos import Video
 from violence_detection.worker import Done
 
 VIDEOS = [Video(f"fight/{number}.mp4", "fight", f"{number}") for number in range(20)]

@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import baselines, cli, cross_validation, fold_pool, fold_results, videos
+from violence_detection import baselines, cli, cross_validation, fold_pool, fold_results
 from violence_detection.cache import FeatureCache
 from violence_detection.cross_validation import cross_validate
+from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
@@ -568,7 +569,7 @@ def test_what_looks_alike_is_kept_together_on_request(filmed, tmp_path, untraine
 def test_what_was_looked_at_once_is_not_looked_at_again(filmed, tmp_path, untrained, monkeypatch):
     first = judge(filmed, tmp_path, name="a")
     shutil.rmtree(tmp_path / "videos")
-    monkeypatch.setattr(videos, "read_folder", None)
+    monkeypatch.setattr(video_folder, "read_folder", None)
     again = judge(filmed, tmp_path, name="b")
     for name in ("leak_counts", "near_duplicates_searched", "baselines"):
         assert again[name] == first[name]

@@ -21,6 +21,7 @@ from support.videos import draw_video
 from violence_detection import features
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import usable_entries
+from violence_detection.datasets.manifest import COLUMNS, Entry
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -31,7 +32,6 @@ from violence_detection.errors import (
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.features import Extraction
-from violence_detection.manifest import COLUMNS, Entry
 from violence_detection.system.processes import Calls
 
 

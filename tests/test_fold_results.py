@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from violence_detection.datasets.manifest import Entry
 from violence_detection.fold_results import FoldResults, Judged, over_folds
-from violence_detection.manifest import Entry
 
 CLASSES = ["normal", "violent"]
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support.videos import draw_video
 
-from violence_detection import inspection, likeness
+from violence_detection import inspection
+from violence_detection.datasets import perceptual_hash
 from violence_detection.feature_config import CheckConfig
 from violence_detection.inspection import check, look, near_duplicates
 
@@ -221,7 +222,7 @@ def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
 def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(folder, monkeypatch):
     looks = {f"{n}": look(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
     whole = near_duplicates(looks, {}, most_bits=4.0)
-    monkeypatch.setattr(likeness, "_CELLS", 1)
+    monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
     assert near_duplicates(looks, {}, most_bits=4.0) == whole
     assert len(whole) == 9
 
@@ -239,7 +240,7 @@ def test_parts_of_one_file_on_two_sides_are_a_leak(folder):
 
 def test_of_very_many_pairs_the_likest_are_kept(folder, monkeypatch):
     monkeypatch.setattr(inspection, "_MOST_PAIRS", 5)
-    monkeypatch.setattr(likeness, "_CELLS", 1)
+    monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
     looks = {f"{n:02d}": look(folder / "calm" / "0.avi") for n in range(20)}
     pairs = near_duplicates(looks, {}, most_bits=4.0)
     assert [pair["paths"] for pair in pairs] == [["00", f"0{n}"] for n in range(1, 6)]

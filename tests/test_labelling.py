@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from support.training import train_quickly
 from support.videos import draw_video
 
-from violence_detection import cli, labelling, videos
+from violence_detection import cli, labelling
 from violence_detection.cache import FeatureCache
 from violence_detection.config import LabelConfig
+from violence_detection.datasets import video_folder
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.feature_config import ExtractConfig
 
@@ -59,7 +60,7 @@ def row_of(root: Path, path: str) -> dict[str, str]:
 def listed(root: Path) -> dict[str, tuple[str, str, str]]:
     return {
         video.key: (video.label, video.group, video.split)
-        for video in videos.read_folder(root).videos
+        for video in video_folder.read_folder(root).videos
     }
 
 
@@ -92,14 +93,14 @@ def test_only_the_judged_video_changes(root, judge, layout):
 
 def test_a_table_that_is_made_does_not_pretend_to_know_recordings(root, judge):
     judge(root / "violent/0.mp4")
-    assert videos.read_folder(root).grouping == "none"
+    assert video_folder.read_folder(root).grouping == "none"
 
 
 def test_who_and_when_are_in_the_row_and_the_reader_takes_them(root, judge):
     result = judge("violent/0.mp4")
     row = row_of(root, "violent/0.mp4")
     assert (row["judged_by"], row["judged_at"]) == ("ann", result["at"])
-    assert not any("not read" in note for note in videos.read_folder(root).notes)
+    assert not any("not read" in note for note in video_folder.read_folder(root).notes)
 
 
 def test_the_history_keeps_every_label_that_was(root, judge):

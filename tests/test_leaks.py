@@ -12,13 +12,14 @@ from support.features import draw_features
 from support.folders import SHARED
 from support.training import train_quickly
 
-from violence_detection import cli, evaluation, grouping, leaks
+from violence_detection import cli, evaluation, leaks
 from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
+from violence_detection.datasets import recordings
+from violence_detection.datasets.manifest import Entry, part_of
+from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError
-from violence_detection.grouping import Alike
 from violence_detection.leaks import Leaks
-from violence_detection.manifest import Entry, part_of
 from violence_detection.system import files
 
 COUNTS = ("recordings", "identical", "near_duplicates")
@@ -223,10 +224,10 @@ def test_a_draw_alone_is_enough():
 def test_recordings_are_joined_along_chains():
     groups = {"0": "a", "1": "b", "2": "c", "3": "d", "4": "b"}
     pairs = {("0", "1"): 1.0, ("2", "4"): 2.0}
-    assert grouping._joined(groups, pairs) == {
+    assert recordings._joined(groups, pairs) == {
         "0": "a", "1": "a", "2": "a", "3": "d", "4": "a",
     }  # fmt: skip
-    assert grouping._joined(groups, {}) == groups
+    assert recordings._joined(groups, {}) == groups
 
 
 @pytest.mark.parametrize(
@@ -268,13 +269,13 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
 
     import cv2
 
-    from violence_detection import likeness, sights
+    from violence_detection.datasets import perceptual_hash, video_summary
 
     with open(CLIPS / "videos.csv") as file:
         rows = {row["group"]: row["path"] for row in csv.DictReader(file)}
     paths = [CLIPS / path for path in list(rows.values())[:12]]
-    hashes = np.stack([sights.glance(path)[3] for path in paths])
-    bits = likeness.bits_apart(hashes, hashes)
+    hashes = np.stack([video_summary.glance(path)[3] for path in paths])
+    bits = perceptual_hash.bits_apart(hashes, hashes)
     assert bits[~np.eye(len(paths), dtype=bool)].min() > 8
     for number, path in enumerate(paths[:6]):
         capture = cv2.VideoCapture(str(path))
@@ -288,5 +289,5 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
         for one in changed:
             writer.write(one)
         writer.release()
-        found = likeness.bits_apart(sights.glance(copy)[3][None], hashes)[0]
+        found = perceptual_hash.bits_apart(video_summary.glance(copy)[3][None], hashes)[0]
         assert found[number] <= 4 and np.delete(found, number).min() > 8

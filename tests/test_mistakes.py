@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection import mistakes
-from violence_detection.glances import Glances
-from violence_detection.manifest import Entry
-from violence_detection.sights import Sights
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.summary_cache import Glances
+from violence_detection.datasets.video_summary import Sights
 
 
 def entries_of(groups, durations=None) -> list[Entry]:

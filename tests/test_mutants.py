@@ -15,10 +15,10 @@ from support.mutants import FRAMES, KINDS, Mutant
 
 from violence_detection import features
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.manifest import Entry
 from violence_detection.system import processes
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import Clip, ClipReader

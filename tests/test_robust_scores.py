@@ -5,7 +5,7 @@ import pytest
 
 from violence_detection import robust_scores
 from violence_detection.altering import CLEAN, CONTROL
-from violence_detection.manifest import Entry
+from violence_detection.datasets.manifest import Entry
 
 CLASSES = ("calm", "fight")
 LABELS = ("calm", "fight") * 4

@@ -13,9 +13,10 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import train_quickly
 
-from violence_detection import dataset, folds, training, tuning
+from violence_detection import dataset, training, tuning
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import usable_entries
+from violence_detection.datasets import folds
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.fold_config import TuneConfig

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection import altering, videos
+from violence_detection import altering
 from violence_detection.altering import CLEAN, Excerpt
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.extractor import FeatureExtractor
-from violence_detection.manifest import Entry
 from violence_detection.system import files, processes
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import Clip
@@ -64,7 +65,7 @@ def excerpts_of(
             "The folder of the videos must be there; --video-dir says where it is now. Received: "
             f"{root} (not there)"
         )
-    listed = {video.key: video for video in videos.read_folder(root).videos}
+    listed = {video.key: video for video in video_folder.read_folder(root).videos}
     found, failures = {}, []
     for entry in entries:
         video = listed.get(entry.path)

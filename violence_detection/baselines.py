@@ -15,8 +15,8 @@ import numpy as np
 from violence_detection import linear_baseline
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
-from violence_detection.manifest import Entry
-from violence_detection.sights import Sights
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_summary import Sights
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from violence_detection.datasets.manifest import COLUMNS, Entry
 from violence_detection.errors import CacheError
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.manifest import COLUMNS, Entry
 from violence_detection.system import files
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.glances import Glances
+    from violence_detection.datasets.summary_cache import Glances
 
 _DIGITS = 8
 _SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
@@ -106,9 +106,9 @@ class FeatureCache:
             entries: Rows of this manifest.
             kept: The file of the summaries made before; default: the dataset's.
         """
-        from violence_detection import glances  # which imports the decoder
+        from violence_detection.datasets import summary_cache  # which imports the decoder
 
-        return glances.summaries_of(
+        return summary_cache.summaries_of(
             entries, video_dir=self.video_dir, kept=kept or self.summaries_path
         )
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.manifest import Entry
 from violence_detection.system import devices, progress
 from violence_detection.units import counted
-from violence_detection.videos import Video
 from violence_detection.worker import Done, Worker, unread
 
 log = logging.getLogger(__name__)

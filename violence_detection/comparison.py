@@ -11,9 +11,9 @@ import numpy as np
 from violence_detection import dataset, evaluation, evaluation_set, findings, leaks
 from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.leaks import Leaks
-from violence_detection.manifest import Entry
 from violence_detection.metrics import classification, delong, paired_tests
 from violence_detection.runs import Run
 from violence_detection.system import files

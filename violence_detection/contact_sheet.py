@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from violence_detection import blurring, glances, mistakes
+from violence_detection import blurring, mistakes
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.datasets import summary_cache
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
-from violence_detection.manifest import Entry
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, opened
-from violence_detection.videos import Video
 
 if TYPE_CHECKING:
     import keras
@@ -105,7 +106,7 @@ def _strips(
     """JPEG files, or why there is none."""
     entries = [clips.entries[row] for row in rows]
     root = cache.video_dir
-    there, reason = glances.present(entries, root)
+    there, reason = summary_cache.present(entries, root)
     if root.is_dir():
         reason = f"the video is not in {root} as it was"
 

@@ -10,11 +10,11 @@ from typing import Any, Self
 
 from violence_detection import dataset, evaluation_set, leaks, model, training
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.labels import label_mapping, renamed_labels
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
-from violence_detection.labels import label_mapping, renamed_labels
-from violence_detection.manifest import Entry
 from violence_detection.metrics import calibration, classification, intervals
 from violence_detection.runs import Run
 from violence_detection.system import devices, files

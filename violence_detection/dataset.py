@@ -9,12 +9,12 @@ import numpy as np
 
 from violence_detection import packed
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.split_store import KeptSplits
 from violence_detection.errors import (
     CacheError,
     ConfigError,
 )
-from violence_detection.kept_splits import KeptSplits
-from violence_detection.manifest import Entry
 from violence_detection.packed import Rows
 
 

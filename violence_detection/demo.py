@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import drawing, evaluation, features, prediction, training
+from violence_detection import evaluation, features, prediction, training
 from violence_detection.config import EvaluateConfig
+from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
 from violence_detection.feature_config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
@@ -47,7 +48,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     clips = output / "clips"
     log.info(f"Drawing {config.clips} clips")
     with progress.track("Drawing", config.clips, "clips") as step:
-        drawing.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
+        synthetic.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
     extraction = features.extract(
         clips,
         ExtractConfig(
@@ -80,7 +81,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
         "test_videos": judged["videos"],
         "test_accuracy": judged["accuracy"],
         "test_auc": judged["auc"],
-        "mean_picture_accuracy": drawing.mean_picture_accuracy(clips),
+        "mean_picture_accuracy": synthetic.mean_picture_accuracy(clips),
         "report": judged["report"],
         "clips": str(clips),
         "features": str(extraction.features),

@@ -11,22 +11,21 @@ import numpy as np
 from violence_detection import (
     dataset,
     figures,
-    grouping,
     leaks,
     model,
     model_card,
     report,
     scrutiny,
     thresholds,
-    videos,
 )
 from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.labels import renamed_labels
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.recordings import Grouping, choose, look
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation_set import features_of, identity_of, split_entries
-from violence_detection.grouping import Grouping
-from violence_detection.labels import renamed_labels
-from violence_detection.manifest import Entry
 from violence_detection.metrics import calibration, classification, delong, intervals
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run
@@ -143,7 +142,7 @@ def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[s
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
     if config.group_pattern is not None:
-        videos.named_by(config.group_pattern, [entry.path for entry in entries])
+        video_folder.named_by(config.group_pattern, [entry.path for entry in entries])
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, identity_of(run, entries), force=force)
     thresholds.Judge(run, _own_features(run, cache, config), config)
@@ -167,14 +166,14 @@ def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
     """Of all videos of the cache, as they are asked for."""
     entries, found = dataset.usable_entries(cache), None
     if config.group_near_duplicates:
-        found, _ = grouping.look(
+        found, _ = look(
             entries,
             video_dir=cache.video_dir,
             kept=cache.summaries_path,
             pictures=True,
             most_bits=config.near_bits,
         )
-    return grouping.choose(
+    return choose(
         entries,
         known=dataset.knows_recordings(cache),
         pattern=config.group_pattern,

@@ -12,12 +12,12 @@ from stat import S_ISREG
 
 from violence_detection import cluster
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.manifest import ByContent, Entry
+from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.manifest import ByContent, Entry
 from violence_detection.system import files, processes, progress
-from violence_detection.videos import Video, VideoFolder
 from violence_detection.worker import ABSENT, Done, Worker, check_name, reason_of
 
 log = logging.getLogger(__name__)

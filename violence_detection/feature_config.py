@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection import units
+from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option, same_as
-from violence_detection.split_settings import SplitConfig
 
 
 @dataclass(frozen=True)

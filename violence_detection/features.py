@@ -8,8 +8,11 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from violence_detection import cluster, shards, splits, videos
+from violence_detection import cluster, shards
 from violence_detection.cache import FeatureCache, dataset_name
+from violence_detection.datasets import splits, video_folder
+from violence_detection.datasets.split_store import KeptSplits
+from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.errors import (
     DatasetError,
     ViolenceDetectionError,
@@ -17,11 +20,9 @@ from violence_detection.errors import (
 from violence_detection.extraction import Extraction, ExtractionJob
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.kept_splits import KeptSplits
 from violence_detection.shards import Shard
 from violence_detection.system import devices, files, provenance
 from violence_detection.units import counted
-from violence_detection.videos import VideoFolder
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict
 
 def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     """The folder's videos; its notes go to the log."""
-    folder = videos.read_folder(video_dir, group_pattern=config.group_pattern)
+    folder = video_folder.read_folder(video_dir, group_pattern=config.group_pattern)
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import batching, dataset, folds, grouping, model, seeds, training
+from violence_detection import batching, dataset, model, seeds, training
 from violence_detection.baselines import Baselines
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.datasets import folds, recordings
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
-from violence_detection.grouping import Alike
 from violence_detection.lesson import Lesson
-from violence_detection.manifest import Entry
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
@@ -111,7 +112,7 @@ class Judge:
         """The videos with the recordings that are asked for, once all are looked at."""
         config = self._config
         if looks:
-            self.alike, self._seen = grouping.look(
+            self.alike, self._seen = recordings.look(
                 entries,
                 video_dir=self._cache.video_dir,
                 kept=self._cache.summaries_path,
@@ -119,7 +120,7 @@ class Judge:
                 most_bits=config.near_bits,
             )
         joined = config.group_near_duplicates and looks
-        found = grouping.choose(
+        found = recordings.choose(
             entries,
             known=self.is_known,
             pattern=config.group_pattern,

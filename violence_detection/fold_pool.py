@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection import training
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import TrainingError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Fold, Judge
-from violence_detection.manifest import Entry
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import Calls, Kind
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 from violence_detection import baselines, model
-from violence_detection.manifest import Entry
+from violence_detection.datasets.manifest import Entry
 from violence_detection.metrics import calibration, intervals
 from violence_detection.units import counted
 

@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import likeness, splits, videos
+from violence_detection.datasets import perceptual_hash, splits, video_folder
+from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import VideoError
 from violence_detection.feature_config import CheckConfig
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import Decoder, damage_of, opened, part_damage
-from violence_detection.videos import Video, VideoFolder
 
 log = logging.getLogger(__name__)
 
-_SAMPLES = likeness.MOMENTS
+_SAMPLES = perceptual_hash.MOMENTS
 _SHORT_FRAMES = 900  # up to here every frame is read
 _TAIL = 0.97  # of a long video, that must be there
 _BLACK = 12.0  # grey levels
@@ -71,7 +71,7 @@ class Look:
     @property
     def hash(self) -> np.ndarray:
         """Of each frame, uint64 (8,); see `likeness`."""
-        return likeness.hash_of(self.thumbs)
+        return perceptual_hash.hash_of(self.thumbs)
 
 
 def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
         ConfigError: If the folder cannot be meant.
         DatasetError: If there are no videos, no classes, or one class only.
     """
-    folder = videos.read_folder(video_dir, group_pattern=config.group_pattern)
+    folder = video_folder.read_folder(video_dir, group_pattern=config.group_pattern)
     for note in folder.notes:
         log.info(note)
     try:
@@ -164,7 +164,7 @@ def near_duplicates(
         return []
     hashes = np.stack([looks[path].hash for path in paths])
     found = []
-    for row, column, bits in likeness.alike(hashes, hashes, most_bits):
+    for row, column, bits in perceptual_hash.alike(hashes, hashes, most_bits):
         one, other = paths[row], paths[column]
         apart = not recordings.get(one, {one}) & recordings.get(other, {other})
         if row < column and apart:
@@ -217,7 +217,7 @@ def _skim(video: Decoder) -> Look | None:
         frame = video.frame_near(index)
         if frame is None:
             return None
-        thumbs.append(likeness.thumb_of(frame))
+        thumbs.append(perceptual_hash.thumb_of(frame))
     duration_s = declared / video.fps if video.fps else 0.0
     shown = np.stack(thumbs[:_SAMPLES])
     return Look(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
@@ -232,7 +232,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
     for index, time_s in video:
         times_s.append(time_s)
         if index in wanted or index % _EVERY == 0:
-            thumb = likeness.thumb_of(video.retrieve())
+            thumb = perceptual_hash.thumb_of(video.retrieve())
             low, high = np.minimum(low, thumb), np.maximum(high, thumb)
             if index in wanted:
                 thumbs[index] = thumb
@@ -244,7 +244,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
         with opened(path) as again:
             for index, _ in again:
                 if index in true:
-                    thumbs[index] = likeness.thumb_of(again.retrieve())
+                    thumbs[index] = perceptual_hash.thumb_of(again.retrieve())
     if not set(true) <= thumbs.keys():
         raise VideoError("frames that were there at first reading were not at the second")
     damage = damage_of(times_s, declared, video.fps)

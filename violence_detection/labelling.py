@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import units, videos
+from violence_detection import units
 from violence_detection.config import LabelConfig
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.runs import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import Calls
 from violence_detection.video import decoder
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.videos import Video
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class _Judgement:
     def _same_size(self, source: Path) -> list[str]:
         """Videos of the dataset that may have the same bytes."""
         found, size = [], source.stat().st_size
-        for path in dict.fromkeys(videos.walk(self._root)[0]):
+        for path in dict.fromkeys(video_folder.walk(self._root)[0]):
             with contextlib.suppress(OSError):
                 if (self._root / path).stat().st_size == size:
                     found.append(path)
@@ -277,7 +278,7 @@ class _Judgement:
             table.rows.append(_Row(cells, Video(cells["path"], cells["label"], "")))
         else:
             table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
-        order = (*videos.COLUMNS, *videos.JUDGED_COLUMNS)
+        order = (*video_folder.COLUMNS, *video_folder.JUDGED_COLUMNS)
         needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
         table.columns += [name for name in needed if name not in table.columns]
         table.write()
@@ -288,8 +289,10 @@ class _Judgement:
         if path.is_file():
             rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
         line = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
-        line |= {f"from_{name}": before.get(name, "") for name in ("label", *videos.JUDGED_COLUMNS)}
-        line |= {name: after[name] for name in videos.JUDGED_COLUMNS}
+        line |= {
+            f"from_{name}": before.get(name, "") for name in ("label", *video_folder.JUDGED_COLUMNS)
+        }
+        line |= {name: after[name] for name in video_folder.JUDGED_COLUMNS}
         files.write_csv(path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}])
 
 
@@ -300,14 +303,14 @@ def _table_of(root: Path, run: Run) -> _Table:
     Raises:
         DatasetError: If it cannot be read.
     """
-    path = root / videos.TABLE
+    path = root / video_folder.TABLE
     if path.is_file():
-        lines = videos.read_table(path)
-        rows = [_Row(cells, videos.row_to_video(cells, n, path)) for n, cells in lines]
+        lines = video_folder.read_table(path)
+        rows = [_Row(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines]
         return _Table(path, list(lines[0][1]), rows, is_new=False)
     recordings = {row["path"]: row["group"] for row in run.known_videos()}
     rows = []
-    for video in videos.read_folder(root).videos:
+    for video in video_folder.read_folder(root).videos:
         group = recordings.get(video.path, video.path)
         # Without a name: that of the video itself would read as a recording that is known.
         cells = {"group": "" if group == video.path else group, "split": video.split}

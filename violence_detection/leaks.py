@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, likeness
+from violence_detection import dataset
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets import perceptual_hash
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.recordings import Alike
+from violence_detection.datasets.summary_cache import Glances
 from violence_detection.errors import CacheError
-from violence_detection.glances import Glances
-from violence_detection.grouping import Alike
-from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.system import files
 
@@ -185,7 +186,7 @@ def _lookalikes(
     if there:
         paths, hashes = _hashes(entries, here)
         other_paths, other_hashes = _hashes(theirs, there)
-        for row, column, bits in likeness.alike(hashes, other_hashes, most_bits):
+        for row, column, bits in perceptual_hash.alike(hashes, other_hashes, most_bits):
             path, other = paths[row], other_paths[column]
             if path != other or cache.dir.parent != their_cache.dir.parent:
                 found[path] = min(found.get(path, (np.inf, "")), (bits, other))

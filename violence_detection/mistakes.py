@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.glances import Glances
-from violence_detection.manifest import Entry
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.summary_cache import Glances
 from violence_detection.metrics.intervals import wilson_interval
 
 # Upper ends of the bins, which hold what is below or equal.

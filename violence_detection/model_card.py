@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import pages
+from violence_detection.datasets.video_folder import SPLITS
 from violence_detection.findings import FEW_RECORDINGS
 from violence_detection.runs import Run
 from violence_detection.system import files
 from violence_detection.units import counted
-from violence_detection.videos import SPLITS
 
 NAME = "MODEL_CARD.md"
 

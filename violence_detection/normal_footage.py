@@ -8,8 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import videos
 from violence_detection.alarms import Watched
+from violence_detection.datasets import video_folder
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
@@ -53,7 +53,7 @@ def listed(folder: Path) -> list[str]:
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (none)"
         )
-    found, notes = videos.walk(folder)
+    found, notes = video_folder.walk(folder)
     for note in notes:
         log.info(f"{folder}: {note}")
     if not found:

@@ -24,8 +24,8 @@ import numpy as np
 from filelock import FileLock
 
 from violence_detection.cache import FeatureCache, array_bytes, array_header
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
-from violence_detection.manifest import Entry
 from violence_detection.system import files, locks, progress
 
 log = logging.getLogger(__name__)

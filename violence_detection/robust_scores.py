@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection import model
 from violence_detection.altering import CLEAN, CONTROL
-from violence_detection.manifest import Entry
+from violence_detection.datasets.manifest import Entry
 from violence_detection.metrics import classification, intervals, paired_tests
 
 NOTE = (

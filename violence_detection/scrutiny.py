@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import (
-    baseline_judge,
-    contact_sheet,
-    glances,
-    mistakes,
-    training_run,
-)
+from violence_detection import baseline_judge, contact_sheet, mistakes, training_run
 from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.dataset import Clips
+from violence_detection.datasets import summary_cache
 from violence_detection.runs import Run
 
 if TYPE_CHECKING:
@@ -42,7 +37,7 @@ def examine(
         config: Of the evaluation.
     """
     trained = run.config()
-    seen: glances.Glances | str = baseline_judge.NO_PICTURES
+    seen: summary_cache.Glances | str = baseline_judge.NO_PICTURES
     if config.pictures:
         seen = cache.summaries(clips.entries)
     found = mistakes.breakdowns(

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from violence_detection import units, videos
+from violence_detection import units
+from violence_detection.datasets import video_folder
 from violence_detection.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ def _listed(words: Iterable[str], stdin: TextIO) -> Iterator[Source]:
 
 
 def _of_folder(folder: str) -> Iterator[Source]:
-    found, notes = videos.walk(Path(folder))
+    found, notes = video_folder.walk(Path(folder))
     for note in notes:
         log.info(f"{folder}: {note}")
     for path in [os.path.join(folder, one) for one in found] or [folder]:
@@ -121,7 +122,7 @@ def _of_pattern(pattern: str) -> Iterator[Source]:
             # The pattern `**` names every folder above the files that it names too.
             if "**" not in pattern:
                 yield from _of_folder(match)
-        elif Path(match).suffix.lower() in videos.EXTENSIONS:
+        elif Path(match).suffix.lower() in video_folder.EXTENSIONS:
             yield Source(match, match)
 
 

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, dataset, evaluation_set, glances, registry, shown
+from violence_detection import conversion, dataset, evaluation_set, registry, shown
 from violence_detection.cache import FeatureCache
 from violence_detection.conversion import Request
+from violence_detection.datasets import summary_cache
+from violence_detection.datasets.manifest import Entry
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
@@ -19,7 +21,6 @@ from violence_detection.errors import (
 )
 from violence_detection.export_config import ExportConfig
 from violence_detection.feature_space import FeatureSpace
-from violence_detection.manifest import Entry
 from violence_detection.runs import Run
 from violence_detection.shown import Place
 from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh
@@ -203,7 +204,7 @@ def _places(
         )
     else:
         root = Path(config.videos or cache.video_dir)
-        there, reason = glances.present(entries, root)
+        there, reason = summary_cache.present(entries, root)
         if reason:
             lacking = DatasetError(
                 "The validation videos must be there, to check the file on them; --videos says "

@@ -6,14 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from violence_detection import batching, dataset, model_card, registry, seeds, training_run, videos
+from violence_detection import batching, dataset, model_card, registry, seeds, training_run
 from violence_detection.cache import FeatureCache
 from violence_detection.dataset import Clips
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.labels import normal_class
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
 from violence_detection.feature_config import ExtractConfig, FeatureConfig
-from violence_detection.labels import normal_class
 from violence_detection.lesson import Lesson
-from violence_detection.manifest import Entry
 from violence_detection.metrics import threshold_selection
 from violence_detection.origin import Origin
 from violence_detection.runs import Run
@@ -154,7 +155,7 @@ def read_splits(
     """
     rows = {
         split: [row for row, entry in enumerate(entries) if entry.split == split]
-        for split in videos.SPLITS
+        for split in video_folder.SPLITS
     }
     for split in ("train", "validation"):
         if not rows[split]:
@@ -184,7 +185,9 @@ def _check_before_hours_of_work(config: TrainConfig) -> None:
     augmentation."""
     classes = 2
     if config.dataset_path is not None:
-        folder = videos.read_folder(Path(config.dataset_path), group_pattern=config.group_pattern)
+        folder = video_folder.read_folder(
+            Path(config.dataset_path), group_pattern=config.group_pattern
+        )
         normal_class(folder.labels, config.normal_class)
         classes = len(folder.labels)
     check_parts(config, classes)

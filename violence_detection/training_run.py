@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset, kept_splits
+from violence_detection import dataset
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets import split_store
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.feature_config import FeatureConfig
-from violence_detection.manifest import Entry
 from violence_detection.origin import Origin
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.system import cluster_spec, files, locks, provenance
@@ -29,7 +30,7 @@ STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | 
     "extract_mixed_precision",
 }
 # These draw a split for one run where the features are there already.
-OWN_SPLIT = frozenset(kept_splits.SETTINGS)
+OWN_SPLIT = frozenset(split_store.SETTINGS)
 # What may differ between the machines of a training: who they are, and where they find it.
 _FREE_ON_RANK = frozenset("workers rank features checkpoint_dir cache_dir weights".split())
 # What may differ between a run and the command that resumes it: names, places, and what
@@ -222,7 +223,7 @@ def entries_of(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Entry
     if config.resume and run.started:
         return with_splits(entries, run.own_splits())
     if has_own_split(config):
-        return kept_splits.drawn_for_one_run(cache.dir.parent, entries, config)
+        return split_store.drawn_for_one_run(cache.dir.parent, entries, config)
     return entries
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import batching, folds, search, training, training_run
+from violence_detection import batching, search, training, training_run
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.fold_config import TuneConfig
 from violence_detection.lesson import Lesson

@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.manifest import Entry
 from violence_detection.system import files, processes
 from violence_detection.system.processes import Calls
 from violence_detection.video import views
 from violence_detection.video.clip_reader import Clip
-from violence_detection.videos import Video
 
 ABSENT = "no such file"
 _NAME_BYTES = 255

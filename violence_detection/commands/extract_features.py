@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from violence_detection import feature_config, units, wording
+from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,7 +16,6 @@ from violence_detection.door import (
     options_of,
     working,
 )
-from violence_detection.videos import EXTENSIONS
 
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from violence_detection import splits
+from violence_detection.datasets import splits
+from violence_detection.datasets.video_folder import SPLITS, Video
 from violence_detection.errors import CacheError
-from violence_detection.videos import SPLITS, Video
 
 
 def recordings(*sizes: int, label: str = "a", split: str = "") -> list[Video]:

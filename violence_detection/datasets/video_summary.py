@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import likeness
+from violence_detection.datasets import perceptual_hash
 from violence_detection.errors import VideoError
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import Calls
@@ -19,7 +19,7 @@ from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoder import opened
 
 SIDE = 16  # of the mean picture, in pixels
-MOMENTS = likeness.MOMENTS
+MOMENTS = perceptual_hash.MOMENTS
 _DULL = 12 / 255
 _TIMEOUT_S = 600.0
 
@@ -109,13 +109,13 @@ def glance(
         next(iter(video))
         height, width, _ = video.retrieve().shape
     seen = _reader().read(path, start_s, end_s).pictures
-    thumbs = [likeness.thumb_of(picture[..., ::-1]) for picture in seen[:, 0]]
+    thumbs = [perceptual_hash.thumb_of(picture[..., ::-1]) for picture in seen[:, 0]]
     rgb, motion = (seen[:, kind].astype(np.float32) / 255 for kind in (0, 1))
     return (
         np.array([width, height], np.int32),
         rgb.mean(axis=0),
         motion.mean(axis=(1, 2, 3)),
-        likeness.hash_of(np.stack(thumbs)),
+        perceptual_hash.hash_of(np.stack(thumbs)),
     )
 
 

@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import cli, videos
+from violence_detection import cli
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.labels import normal_class
+from violence_detection.datasets.video_folder import Video, VideoFolder, read_folder
 from violence_detection.errors import ConfigError, DatasetError
-from violence_detection.labels import normal_class
-from violence_detection.videos import Video, VideoFolder, read_folder
 
 HEADER = "path,label[,split][,group][,start_s,end_s]"
 
@@ -102,10 +103,12 @@ def test_names_are_kept_as_they_are(tmp_path, name):
 
 def test_every_extension_is_in_the_help():
     said = CliRunner().invoke(cli.main, ["extract-features", "--help"]).stdout
-    assert {ending.lstrip(".") for ending in videos.EXTENSIONS} <= set(re.findall(r"\w+", said))
+    assert {ending.lstrip(".") for ending in video_folder.EXTENSIONS} <= set(
+        re.findall(r"\w+", said)
+    )
 
 
-@pytest.mark.parametrize("extension", sorted(videos.EXTENSIONS))
+@pytest.mark.parametrize("extension", sorted(video_folder.EXTENSIONS))
 def test_videos_are_told_by_extension_whatever_its_case(tmp_path, extension):
     folder = read_folder(touch(tmp_path, f"a/1{extension.upper()}", f"b/1{extension}"))
     assert len(folder.videos) == 2
@@ -350,7 +353,7 @@ def test_a_missing_folder_and_a_file_are_wrong_usage(tmp_path):
 
 def test_an_empty_folder_is_refused_with_the_extensions(tmp_path):
     assert message_of(tmp_path) == (
-        f"VIDEO_DIR must hold videos ({' '.join(sorted(videos.EXTENSIONS))}). "
+        f"VIDEO_DIR must hold videos ({' '.join(sorted(video_folder.EXTENSIONS))}). "
         f"Received: {tmp_path} (none)"
     )
 
@@ -483,7 +486,7 @@ NAMES = st.text(
 @given(names=st.sets(NAMES, min_size=2, max_size=4))
 def test_every_class_name_is_kept_as_given(tmp_path_factory, names):
     root = tmp_path_factory.mktemp("tree")
-    labels = {name for name in names if name.lower() not in videos._SPLIT_NAMES}
+    labels = {name for name in names if name.lower() not in video_folder._SPLIT_NAMES}
     touch(root, "other/1.mp4", *(f"{label}/1.mp4" for label in labels))
     assert set(read_folder(root).labels) == labels | {"other"}
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import drawing, people
+from violence_detection.datasets import synthetic, synthetic_figures
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 
 COUNT = 28
@@ -18,7 +18,7 @@ COUNT = 28
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    drawing.draw_clips(folder, count=COUNT, seed=42)
+    synthetic.draw_clips(folder, count=COUNT, seed=42)
     return folder
 
 
@@ -47,7 +47,7 @@ def mean_change(frames):
 
 
 def test_two_sweeps_of_four_frames_go_up_and_down():
-    orders = {tuple(drawing.fight_order(4, 2, np.random.default_rng(seed))) for seed in range(64)}
+    orders = {tuple(synthetic.fight_order(4, 2, np.random.default_rng(seed))) for seed in range(64)}
     up_and_down = (0, 2, 3, 1), (1, 3, 2, 0)
     assert orders == {tuple(np.roll(order, shift)) for order in up_and_down for shift in range(4)}
 
@@ -82,7 +82,7 @@ def test_a_recording_has_both_classes_and_one_split(folder):
 
 @pytest.mark.parametrize("num_recordings", [3, 60, 80, 1250])
 def test_splits_have_their_shares(num_recordings):
-    drawn = drawing._draw_splits(num_recordings, np.random.default_rng(0))
+    drawn = synthetic._draw_splits(num_recordings, np.random.default_rng(0))
     shares = {"train": 0.65, "validation": 0.15, "test": 0.20}
     assert len(drawn) == num_recordings
     for split, share in shares.items():
@@ -110,7 +110,7 @@ def test_a_fight_moves_faster_than_its_walk(folder):
 
 @given(st.integers(8, 120), st.sampled_from([2, 4, 6]), st.integers(0, 2**31 - 1))
 def test_a_fight_shows_every_frame_once_and_far_from_the_last(num_frames, sweeps, seed):
-    order = drawing.fight_order(num_frames, sweeps, np.random.default_rng(seed))
+    order = synthetic.fight_order(num_frames, sweeps, np.random.default_rng(seed))
     np.testing.assert_array_equal(np.sort(order), np.arange(num_frames))
     steps = np.abs(np.diff(order, append=order[0]))
     assert np.sum(steps == sweeps) >= num_frames - sweeps
@@ -118,7 +118,7 @@ def test_a_fight_shows_every_frame_once_and_far_from_the_last(num_frames, sweeps
 
 
 def test_a_body_stands_above_its_feet_and_mirrors_after_half_a_cycle():
-    pose, half_a_cycle_on = people.pose(0.3), people.pose(0.8)
+    pose, half_a_cycle_on = synthetic_figures.pose(0.3), synthetic_figures.pose(0.8)
     assert pose[4, 2, 1] < pose[4, 1, 1] < 0 < pose[:2, 2, 1].min()
     np.testing.assert_allclose(half_a_cycle_on[[1, 0, 3, 2, 4]], pose, atol=1e-12)
 
@@ -126,7 +126,7 @@ def test_a_body_stands_above_its_feet_and_mirrors_after_half_a_cycle():
 @pytest.mark.slow
 def test_the_same_seed_draws_the_same_frames(folder, tmp_path):
     drawn = []
-    drawing.draw_clips(tmp_path, count=COUNT, seed=42, on_clip=drawn.append)
+    synthetic.draw_clips(tmp_path, count=COUNT, seed=42, on_clip=drawn.append)
     assert drawn == list(range(1, COUNT + 1))
     assert (tmp_path / "videos.csv").read_text() == (folder / "videos.csv").read_text()
     for row in rows_of(folder)[:8]:
@@ -135,7 +135,7 @@ def test_the_same_seed_draws_the_same_frames(folder, tmp_path):
 
 
 def test_another_seed_draws_other_frames(folder, tmp_path):
-    drawing.draw_clips(tmp_path, count=12, seed=43)
+    synthetic.draw_clips(tmp_path, count=12, seed=43)
     path = "nonviolent/walk0001.mp4"
     assert not np.array_equal(frames_of(tmp_path / path), frames_of(folder / path))
 
@@ -144,13 +144,13 @@ def test_a_half_written_clip_of_a_killed_run_is_swept(tmp_path):
     leftover = tmp_path / "violent" / "fight0001.partial-1.mp4"
     leftover.parent.mkdir()
     leftover.write_bytes(b"half")
-    drawing.draw_clips(tmp_path, count=12, seed=0)
+    synthetic.draw_clips(tmp_path, count=12, seed=0)
     assert not leftover.exists()
     assert len(list(tmp_path.rglob("*.mp4"))) == 12
 
 
 def test_the_mean_picture_baseline_gives_a_share(folder):
-    assert 0.0 <= drawing.mean_picture_accuracy(folder) <= 1.0
+    assert 0.0 <= synthetic.mean_picture_accuracy(folder) <= 1.0
 
 
 def test_the_mean_picture_baseline_finds_a_difference_of_brightness(tmp_path):
@@ -165,31 +165,31 @@ def test_the_mean_picture_baseline_finds_a_difference_of_brightness(tmp_path):
         writer.release()
         rows.append(f"{i}.mp4,{label},{i},{'train' if i < 16 else 'test'}")
     (tmp_path / "videos.csv").write_text("\n".join(["path,label,group,split", *rows]))
-    assert drawing.mean_picture_accuracy(tmp_path) == 1.0
+    assert synthetic.mean_picture_accuracy(tmp_path) == 1.0
 
 
 @pytest.mark.slow
 def test_the_mean_picture_does_not_tell_the_classes_apart(tmp_path, seed=42):
-    drawing.draw_clips(tmp_path, count=200, seed=seed)
+    synthetic.draw_clips(tmp_path, count=200, seed=seed)
     tests = Counter(r["label"] for r in rows_of(tmp_path) if r["split"] == "test")
     assert tests == {"nonviolent": 20, "violent": 20}
-    assert drawing.mean_picture_accuracy(tmp_path) < 0.6
+    assert synthetic.mean_picture_accuracy(tmp_path) < 0.6
 
 
 @pytest.mark.parametrize("count", [13, 10])
 def test_count_must_be_even_and_enough(tmp_path, count):
     with pytest.raises(ConfigError, match=f"even and >= 12. Received: count={count}"):
-        drawing.draw_clips(tmp_path, count=count, seed=0)
+        synthetic.draw_clips(tmp_path, count=count, seed=0)
     assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_without_a_table_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="must have rows of the split `test`"):
-        drawing.mean_picture_accuracy(tmp_path)
+        synthetic.mean_picture_accuracy(tmp_path)
 
 
 def test_a_clip_that_is_gone_is_an_error(tmp_path):
     table = "path,label,group,split\na.mp4,violent,r,test\nb.mp4,violent,r,train\n"
     (tmp_path / "videos.csv").write_text(table)
     with pytest.raises(VideoError, match="a.mp4: it has no frames"):
-        drawing.mean_picture_accuracy(tmp_path)
+        synthetic.mean_picture_accuracy(tmp_path)

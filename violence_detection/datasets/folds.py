@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from violence_detection import splits
+from violence_detection.datasets import splits
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError
-from violence_detection.manifest import Entry
-from violence_detection.videos import Video
 
 _DRAWS = 20
 

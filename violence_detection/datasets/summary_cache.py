@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import manifest, sights, videos
+from violence_detection.datasets import manifest, video_folder, video_summary
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.video_summary import Sights
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.manifest import Entry
-from violence_detection.sights import Sights
 from violence_detection.system import files
 from violence_detection.units import counted
-from violence_detection.videos import Video
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def present(entries: Sequence[Entry], video_dir: Path) -> tuple[list[Video | Non
     if not video_dir.is_dir():
         return none, f"their folder {video_dir} is not there"
     try:
-        by_key = {video.key: video for video in videos.read_folder(video_dir).videos}
+        by_key = {video.key: video for video in video_folder.read_folder(video_dir).videos}
     except ViolenceDetectionError as error:
         return none, f"the videos cannot be read ({str(error).rstrip('.')})"
     unchanged = [
@@ -99,7 +99,7 @@ def _summarise(
     rows = [row for row, video in enumerate(unchanged) if video]
     chosen = [unchanged[row] for row in rows]
     paths = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
-    for row, summary in zip(rows, sights.look_at(paths) if paths else (), strict=True):
+    for row, summary in zip(rows, video_summary.look_at(paths) if paths else (), strict=True):
         if isinstance(summary, VideoError):
             reason = f"the videos cannot be read ({unchanged[row].key}: {summary})"
         else:

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from violence_detection.datasets.video_folder import SPLITS, Video
 from violence_detection.errors import CacheError
 from violence_detection.system import files
-from violence_detection.videos import SPLITS, Video
 
 COLUMNS = ("path", "label", "group", "split", "source")
 GIVEN, DRAWN = "given", "drawn"

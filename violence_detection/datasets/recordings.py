@@ -10,10 +10,10 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from violence_detection import glances, likeness, videos
+from violence_detection.datasets import perceptual_hash, summary_cache, video_folder
+from violence_detection.datasets.manifest import Entry, part_of
+from violence_detection.datasets.summary_cache import Glances
 from violence_detection.errors import EvidenceError
-from violence_detection.glances import Glances
-from violence_detection.manifest import Entry, part_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def alike(entries: Sequence[Entry], seen: Glances, most_bits: float) -> Alike:
     hashes = seen.sights.hashes[rows]
     pairs = {
         tuple(sorted((paths[one], paths[other]))): round(bits, 2)
-        for one, other, bits in likeness.alike(hashes, hashes, most_bits)
+        for one, other, bits in perceptual_hash.alike(hashes, hashes, most_bits)
         if one < other
     }
     return Alike(pairs, not seen.left_out, seen.left_out)
@@ -100,7 +100,7 @@ def choose(
     source = ""
     if pattern is not None:
         paths = [entry.path.removesuffix(part_of(entry.path)) for entry in entries]
-        names = videos.named_by(pattern, paths)
+        names = video_folder.named_by(pattern, paths)
         known, source = all(names), "--group-pattern"
         for entry, name in zip(entries, names, strict=True):
             groups[entry.path] = name or entry.group
@@ -129,7 +129,7 @@ def look(
     """
     if not pictures:
         return Alike.nowhere("--no-pictures was given"), None
-    seen = glances.summaries_of(entries, video_dir=video_dir, kept=kept)
+    seen = summary_cache.summaries_of(entries, video_dir=video_dir, kept=kept)
     return alike(entries, seen, most_bits), seen
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.split_store import KeptSplits
+from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.feature_config import ExtractConfig
-from violence_detection.kept_splits import KeptSplits
-from violence_detection.manifest import Entry
-from violence_detection.videos import SPLITS, Video, VideoFolder
 
 
 def videos_of(*groups: str, labels=("calm", "fight"), split="") -> list[Video]:

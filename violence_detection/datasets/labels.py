@@ -4,8 +4,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.manifest import Entry
 
 _NORMAL_WORDS = frozenset(
     "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "

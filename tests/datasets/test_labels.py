@@ -2,9 +2,9 @@
 
 import pytest
 
+from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
-from violence_detection.labels import label_mapping, renamed_labels, with_class_names
-from violence_detection.manifest import Entry
 
 
 @pytest.mark.parametrize(

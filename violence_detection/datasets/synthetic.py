@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from violence_detection.datasets.synthetic_figures import Figure, draw_figures, draw_line, stand
 from violence_detection.errors import ConfigError, DatasetError, VideoError
-from violence_detection.people import Figure, draw_figures, draw_line, stand
 from violence_detection.system import files
 
 COLUMNS = ("path", "label", "group", "split")

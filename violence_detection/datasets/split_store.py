@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import splits
+from violence_detection.datasets import splits
+from violence_detection.datasets.config import SplitConfig
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.manifest import Entry
-from violence_detection.split_settings import SplitConfig
 from violence_detection.system import files, locks
 from violence_detection.units import counted
-from violence_detection.videos import SPLITS, Video, VideoFolder
 
 log = logging.getLogger(__name__)
 

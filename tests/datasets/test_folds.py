@@ -8,10 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from violence_detection import dataset, folds
+from violence_detection import dataset
 from violence_detection.cache import FeatureCache
+from violence_detection.datasets import folds
+from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError
-from violence_detection.manifest import Entry
 
 # Videos of a recording, by class: a few recordings of every size and mixture.
 RECORDINGS = st.lists(

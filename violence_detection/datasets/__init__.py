@@ -1,0 +1,1 @@
+"""Which videos there are: labels, recordings, splits, folds, near-duplicates."""
