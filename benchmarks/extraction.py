@@ -28,11 +28,12 @@ import flops
 import machine
 import numpy as np
 
-from violence_detection import engine_choice, features, registry
+from violence_detection import registry
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.video_folder import Video
-from violence_detection.extractor import FeatureExtractor
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features import engine_choice, extract
+from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import devices, files
 from violence_detection.video.clip_reader import ClipReader
 
@@ -215,7 +216,7 @@ class Benchmark:
 
         def measure() -> float:
             fresh = dataclasses.replace(config, dataset_name=f"round-{next(number)}")
-            done = features.extract(self._video_dir, fresh)
+            done = extract.extract(self._video_dir, fresh)
             return done.extracted * self.frames_of_a_video / done.seconds
 
         return Rate("whole", config.engine, policy.removeprefix("mixed_"), measure)

@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import batching, dataset, linear_baseline, model, training
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
+from violence_detection import batching, linear_baseline, model, training
 from violence_detection.datasets import folds
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import intervals, paired_tests
 from violence_detection.runs import Run
 from violence_detection.system import devices

@@ -85,8 +85,8 @@ def decode_s(path: Path) -> float:
 
 def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) -> Path:
     """A run of a stream on the clips that the video is made of."""
-    from violence_detection import features
-    from violence_detection.feature_config import ExtractConfig
+    from violence_detection.features import extract
+    from violence_detection.features.config import ExtractConfig
     from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig
     from violence_detection.training import train
@@ -100,7 +100,7 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
         engine=engine,
         mixed_precision=engine == "openvino",
     )
-    found = features.extract(videos, asked).features
+    found = extract.extract(videos, asked).features
     settings = {
         "features": str(found),
         "checkpoint_dir": str(folder / "runs"),

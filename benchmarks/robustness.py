@@ -21,10 +21,10 @@ from grouped_folds import FOLDS, classifier_scores, read
 from violence_detection import altering, registry
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets import folds
-from violence_detection.extractor import FeatureExtractor
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
+from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.metrics import classification, paired_tests
 from violence_detection.system import devices, files, progress
 

@@ -189,8 +189,9 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     """A trainer on a drawn cache, as the command makes it."""
     import drawn_cache
 
-    from violence_detection import dataset, training
+    from violence_detection import training
     from violence_detection.epochs import Trainer
+    from violence_detection.features import dataset
     from violence_detection.runs import Run
     from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig

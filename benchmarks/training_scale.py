@@ -67,7 +67,7 @@ def parse() -> argparse.Namespace:
 
 def fill(folder: Path, videos: int, train: int) -> None:
     """A cache whose arrays are all different; a tenth of those not trained on validate."""
-    from violence_detection.cache import FeatureCache, array_header
+    from violence_detection.features.cache import FeatureCache, array_header
 
     cache = drawn_cache.start(folder, frames=FRAMES, dim=DIM)
     header, rng = array_header((FRAMES, DIM)), np.random.default_rng(0)

@@ -17,9 +17,9 @@ from grouped_folds import read
 from robustness import answered
 
 from violence_detection.altered import excerpts_of
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
-from violence_detection.extractor import FeatureExtractor
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
+from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.metrics import classification, paired_tests
 from violence_detection.system import devices, progress
 from violence_detection.video.views import SHIFTED

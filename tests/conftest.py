@@ -11,8 +11,8 @@ from hypothesis import settings
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets.manifest import Entry
+from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files, processes, progress
 
 settings.register_profile("untimed", deadline=None)  # machines are noisy

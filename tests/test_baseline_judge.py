@@ -9,9 +9,10 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection import baseline_judge, dataset
+from violence_detection import baseline_judge
 from violence_detection.baselines import Baselines
-from violence_detection.cache import FeatureCache
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import files
 

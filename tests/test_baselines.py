@@ -9,14 +9,15 @@ from sklearn.preprocessing import StandardScaler
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import baselines, dataset
+from violence_detection import baselines
 from violence_detection.baselines import Baselines
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets import video_summary
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_summary import Sights
 from violence_detection.errors import VideoError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 
 CLASSES = ["normal", "violent"]
 

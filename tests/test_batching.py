@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.features import draw_features
 
-from violence_detection import batching, dataset
-from violence_detection.cache import FeatureCache
+from violence_detection import batching
 from violence_detection.errors import ConfigError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 
 CLASSES = ["normal", "violent"]
 COUNT, BATCH = st.integers(1, 60), st.integers(1, 20)

@@ -14,9 +14,9 @@ from support.folders import tree_of
 from support.training import train_quickly
 
 from violence_detection import cli, comparison, evaluation
-from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.errors import ConfigError, RunError
+from violence_detection.features.cache import FeatureCache
 
 KEYS = "accuracy_difference ci mcnemar_p auc_difference auc_p videos".split()
 SHORT = {"epochs": 3, "learning_rate": 0.05}

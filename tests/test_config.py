@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import config, feature_config, fold_config, predict_config, train_config
+from violence_detection import config, fold_config, predict_config, train_config
 from violence_detection.config import Config
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import CrossValidateConfig, TuneConfig
 from violence_detection.train_config import TrainConfig
 
 CONFIGS = (
-    feature_config.ExtractConfig,
+    ExtractConfig,
     train_config.TrainConfig,
     config.EvaluateConfig,
     predict_config.PredictConfig,

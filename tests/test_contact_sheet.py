@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
 
-from violence_detection import blurring, contact_sheet, dataset
+from violence_detection import blurring, contact_sheet
 from violence_detection.errors import VideoError
+from violence_detection.features import dataset
 from violence_detection.heads._layers import AttentionPooling
 from violence_detection.system import files
 

@@ -10,9 +10,9 @@ from support.features import draw_features
 from support.folders import tree_of
 
 from violence_detection import cli, cross_dataset, evaluation
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossDatasetConfig
 
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "bootstrap": 100}

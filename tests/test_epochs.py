@@ -14,11 +14,12 @@ from support.folders import tree_of
 from support.trainers import trainer_on
 from support.training import train_quickly
 
-from violence_detection import batching, dataset, model, training
-from violence_detection.cache import FeatureCache
+from violence_detection import batching, model, training
 from violence_detection.callbacks import HISTORY_COLUMNS
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system.coordination import Peers
 from violence_detection.train_config import TrainConfig

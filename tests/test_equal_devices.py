@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 from support.features import draw_features
 
-from violence_detection import batching, dataset, registry, training
-from violence_detection.cache import FeatureCache
+from violence_detection import batching, registry, training
 from violence_detection.epochs import Trainer
-from violence_detection.feature_config import FeatureConfig
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import FeatureConfig
 from violence_detection.runs import Run
 from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig

@@ -13,9 +13,9 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection import cli, evaluation
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import CacheError, ConfigError, RunError
+from violence_detection.features.cache import FeatureCache
 
 KEYS = (
     "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "

@@ -10,7 +10,7 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection import guards, linear_baseline
-from violence_detection.dataset import Clips
+from violence_detection.features.dataset import Clips
 from violence_detection.heads._layers import statistics_of
 from violence_detection.runs import Run
 

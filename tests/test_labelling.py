@@ -10,11 +10,11 @@ from support.training import train_quickly
 from support.videos import draw_video
 
 from violence_detection import cli, labelling
-from violence_detection.cache import FeatureCache
 from violence_detection.config import LabelConfig
 from violence_detection.datasets import video_folder
 from violence_detection.errors import ConfigError, DatasetError, VideoError
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import ExtractConfig
 
 TINY = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
 
@@ -186,7 +186,7 @@ def test_the_recording_of_a_new_video_is_what_is_said_or_not_known(judge, clip):
 
 @pytest.mark.slow
 def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
-    from violence_detection.features import extract
+    from violence_detection.features.extract import extract
 
     for label, offset in (("normal", 10), ("violent", 60)):
         for number in range(2, 8):

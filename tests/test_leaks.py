@@ -13,12 +13,12 @@ from support.folders import SHARED
 from support.training import train_quickly
 
 from violence_detection import cli, evaluation, leaks
-from violence_detection.cache import FeatureCache
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.datasets import recordings
 from violence_detection.datasets.manifest import Entry, part_of
 from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.leaks import Leaks
 from violence_detection.system import files
 

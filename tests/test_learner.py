@@ -9,9 +9,10 @@ import tensorflow as tf
 from support.features import draw_features
 from support.trainers import strategy_over
 
-from violence_detection import dataset, optimizer, training
-from violence_detection.cache import FeatureCache
+from violence_detection import optimizer, training
 from violence_detection.epochs import Trainer
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import devices
 from violence_detection.system.devices import Machine

@@ -106,7 +106,7 @@ def test_what_spoils_a_run_is_among_its_limits(card):
 
 
 def test_recordings_that_are_not_known_are_said(tmp_path):
-    from violence_detection.cache import FeatureCache
+    from violence_detection.features.cache import FeatureCache
 
     cache = FeatureCache.open(draw_features(tmp_path / "c" / "space"))
     rows = [one.__class__(**vars(one) | {"group": one.path}) for one in cache.entries()]

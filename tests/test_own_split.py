@@ -12,12 +12,12 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection import evaluation, training
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import splits
 from violence_detection.datasets.video_folder import Video
 from violence_detection.epochs import Trainer
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig

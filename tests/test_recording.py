@@ -11,7 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.pr_curve import metadata
 from tensorboard.util import tensor_util
 
-from violence_detection import attention, callbacks, dataset
+from violence_detection import attention, callbacks
+from violence_detection.features import dataset
 from violence_detection.runs import Run
 
 

@@ -14,10 +14,10 @@ from support.videos import draw_video
 
 from violence_detection import altered, cli, robustness
 from violence_detection.altering import CLEAN, CONTROL, Excerpt
-from violence_detection.cache import FeatureCache
 from violence_detection.corruptions import compress
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError, VideoError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.robustness import Task, _Answers
 from violence_detection.robustness_config import RobustnessConfig
 from violence_detection.system import files

@@ -13,10 +13,10 @@ import pytest
 from support.training import read_history, train_quickly
 
 from violence_detection import evaluation, model
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.train_config import TrainConfig
 

@@ -14,9 +14,10 @@ import pytest
 from support.features import draw_features
 from support.training import read_history
 
-from violence_detection import dataset, model, training
-from violence_detection.cache import FeatureCache
+from violence_detection import model, training
 from violence_detection.epochs import Trainer
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig

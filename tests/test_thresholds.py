@@ -12,7 +12,6 @@ from support.training import train_on_videos, train_quickly
 from support.videos import draw_two_classes, draw_video
 
 from violence_detection import cli, evaluation, normal_footage, thresholds
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import (
     CacheError,
@@ -20,6 +19,7 @@ from violence_detection.errors import (
     DatasetError,
     EvidenceError,
 )
+from violence_detection.features.cache import FeatureCache
 from violence_detection.predict_config import PredictConfig
 from violence_detection.prediction import Predictor
 from violence_detection.runs import Run

@@ -12,8 +12,8 @@ from support.folders import tree_of
 from support.training import read_history, train_quickly
 
 from violence_detection import model, training
-from violence_detection.cache import FeatureCache
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import provenance
 from violence_detection.train_config import TrainConfig

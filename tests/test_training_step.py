@@ -10,7 +10,7 @@ import tensorflow as tf
 from support.trainers import strategy_over
 
 from violence_detection import batching, registry
-from violence_detection.dataset import Clips
+from violence_detection.features.dataset import Clips
 from violence_detection.system import devices
 from violence_detection.training_step import TrainingStep, separate_dropout
 

@@ -13,12 +13,13 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import train_quickly
 
-from violence_detection import dataset, training, tuning
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import usable_entries
+from violence_detection import training, tuning
 from violence_detection.datasets import folds
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import usable_entries
 from violence_detection.fold_config import TuneConfig
 from violence_detection.runs import Run
 from violence_detection.train_config import TrainConfig

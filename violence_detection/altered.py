@@ -12,15 +12,15 @@ import numpy as np
 
 from violence_detection import altering
 from violence_detection.altering import CLEAN, Excerpt
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, VideoError
-from violence_detection.extractor import FeatureExtractor
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.video_worker import ABSENT, reason_of
 from violence_detection.system import files, processes
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import Clip
-from violence_detection.worker import ABSENT, reason_of
 
 
 class Task(NamedTuple):

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import baselines, dataset, linear_baseline, model
+from violence_detection import baselines, linear_baseline, model
 from violence_detection.baselines import Baselines
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_summary import Sights
 from violence_detection.errors import CacheError, ViolenceDetectionError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification, intervals
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.system import files

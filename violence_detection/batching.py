@@ -10,8 +10,8 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.augmentations._batch import Augmentation, Batch
-from violence_detection.dataset import Clips, targets
 from violence_detection.errors import ConfigError
+from violence_detection.features.dataset import Clips, targets
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -15,7 +15,7 @@ from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from violence_detection import figures
 from violence_detection.attention import attention_of
-from violence_detection.dataset import Clips
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import log_loss
 from violence_detection.optimizer import Schedule

@@ -8,11 +8,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import dataset, evaluation, evaluation_set, findings, leaks
-from violence_detection.cache import FeatureCache
+from violence_detection import evaluation, evaluation_set, findings, leaks
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.leaks import Leaks
 from violence_detection.metrics import classification, delong, paired_tests
 from violence_detection.runs import Run

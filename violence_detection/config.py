@@ -4,11 +4,7 @@ from dataclasses import dataclass
 
 from violence_detection import units
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import (
-    CheckConfig,
-    FeatureConfig,
-    resolve_weights,
-)
+from violence_detection.features.config import CheckConfig, FeatureConfig, resolve_weights
 from violence_detection.metrics import operating_points
 from violence_detection.settings import Config, option, same_as
 

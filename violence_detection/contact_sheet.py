@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 
 from violence_detection import blurring, mistakes
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import Calls
 from violence_detection.video.clip_reader import sample_indices

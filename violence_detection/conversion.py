@@ -16,8 +16,8 @@ import numpy as np
 from violence_detection import model, portable, registry
 from violence_detection.compression import compress
 from violence_detection.errors import ExportError
-from violence_detection.extractor import check_weights, load_backbone
-from violence_detection.feature_space import FeatureSpace
+from violence_detection.features.extractor import check_weights, load_backbone
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
 from violence_detection.runs import Run
 from violence_detection.system import devices

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import dataset, evaluation_set, leaks, model, training
-from violence_detection.cache import FeatureCache
+from violence_detection import evaluation_set, leaks, model, training
 from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
 from violence_detection.metrics import calibration, classification, intervals

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import evaluation, features, prediction, training
+from violence_detection import evaluation, prediction, training
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features import extract
+from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
 from violence_detection.predict_config import PredictConfig
 from violence_detection.system import files, progress
@@ -49,7 +50,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     log.info(f"Drawing {config.clips} clips")
     with progress.track("Drawing", config.clips, "clips") as step:
         synthetic.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
-    extraction = features.extract(
+    extraction = extract.extract(
         clips,
         ExtractConfig(
             seed=config.seed,

@@ -15,8 +15,8 @@ from violence_detection import batching, checkpoint, optimizer, registry, settin
 from violence_detection.averaging import StochasticAverage
 from violence_detection.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.checkpoint import save_classifier
-from violence_detection.dataset import Clips
 from violence_detection.errors import TrainingError
+from violence_detection.features.dataset import Clips
 from violence_detection.runs import Run
 from violence_detection.system import files, progress
 from violence_detection.system.coordination import Peers

@@ -8,17 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import (
-    dataset,
-    figures,
-    leaks,
-    model,
-    model_card,
-    report,
-    scrutiny,
-    thresholds,
-)
-from violence_detection.cache import FeatureCache
+from violence_detection import figures, leaks, model, model_card, report, scrutiny, thresholds
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
@@ -26,6 +16,8 @@ from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.recordings import Grouping, choose, look
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation_set import features_of, identity_of, split_entries
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, classification, delong, intervals
 from violence_detection.normal_footage import Footage
 from violence_detection.runs import Run

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from violence_detection import dataset, leaks, training_run
-from violence_detection.cache import FeatureCache
+from violence_detection import leaks, training_run
 from violence_detection.datasets.labels import with_class_names
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import files
 

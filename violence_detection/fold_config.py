@@ -8,7 +8,7 @@ from typing import Any
 from violence_detection import units
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features.config import ExtractConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.train_config import TrainConfig
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import batching, dataset, model, seeds, training
+from violence_detection import batching, model, seeds, training
 from violence_detection.baselines import Baselines
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets import folds, recordings
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError, EvidenceError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
 from violence_detection.lesson import Lesson

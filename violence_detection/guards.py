@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import model
-from violence_detection.dataset import Clips
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification, intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.units import counted

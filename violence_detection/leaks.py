@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets import perceptual_hash
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.recordings import Alike
 from violence_detection.datasets.summary_cache import Glances
 from violence_detection.errors import CacheError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import Run
 from violence_detection.system import files
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import guards, linear_baseline, model, training_run
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
 from violence_detection.datasets.manifest import Entry
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import calibration, classification, threshold_selection
 from violence_detection.metrics.classification import log_loss
 from violence_detection.origin import Origin

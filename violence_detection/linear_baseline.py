@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.dataset import Clips
+from violence_detection.features.dataset import Clips
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline

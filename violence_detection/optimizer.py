@@ -16,8 +16,8 @@ from violence_detection.averaging import (
     StochasticAverage,
 )
 from violence_detection.batching import steps_per_epoch
-from violence_detection.dataset import Clips
 from violence_detection.errors import ConfigError
+from violence_detection.features.dataset import Clips
 from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import TrainingStep, separate_dropout

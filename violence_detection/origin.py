@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from violence_detection import model, registry
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig

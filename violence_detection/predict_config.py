@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import (
-    ExtractConfig,
-    FeatureConfig,
-    resolve_weights,
-)
+from violence_detection.features.config import ExtractConfig, FeatureConfig, resolve_weights
 from violence_detection.settings import Config, option, same_as
 
 

@@ -13,8 +13,8 @@ from violence_detection import footage, model, segments, sources, units
 from violence_detection.assembly import Assembly, Seen
 from violence_detection.attention import attention_of
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.extractor import FeatureExtractor
-from violence_detection.feature_space import FeatureSpace
+from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.footage import Chunk, Ending, Reading
 from violence_detection.metrics import calibration
 from violence_detection.predict_config import PredictConfig

@@ -22,8 +22,8 @@ _PACKAGE_DIR = Path(__file__).parent
 # The registry folders, by the package that each is in.
 _FOLDERS = {
     "streams": "video.streams",
-    "backbones": "backbones",
-    "engines": "engines",
+    "backbones": "features.backbones",
+    "engines": "features.engines",
     "heads": "heads",
     "losses": "losses",
     "augmentations": "augmentations",

@@ -9,20 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import (
-    altering,
-    dataset,
-    evaluation_set,
-    figures,
-    leaks,
-    model,
-    robust_scores,
-)
+from violence_detection import altering, evaluation_set, figures, leaks, model, robust_scores
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.extractor import FeatureExtractor
-from violence_detection.feature_space import FeatureSpace
+from violence_detection.features import dataset
+from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
 from violence_detection.robustness_config import RobustnessConfig
 from violence_detection.runs import Run

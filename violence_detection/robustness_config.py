@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from violence_detection import registry
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig, resolve_weights
+from violence_detection.features.config import ExtractConfig, resolve_weights
 from violence_detection.predict_config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import baseline_judge, contact_sheet, mistakes, training_run
-from violence_detection.cache import FeatureCache
 from violence_detection.config import EvaluateConfig
-from violence_detection.dataset import Clips
 from violence_detection.datasets import summary_cache
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
 from violence_detection.runs import Run
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, dataset, evaluation_set, registry, shown
-from violence_detection.cache import FeatureCache
+from violence_detection import conversion, evaluation_set, registry, shown
 from violence_detection.conversion import Request
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import Entry
@@ -20,7 +19,9 @@ from violence_detection.errors import (
     WeightsError,
 )
 from violence_detection.export_config import ExportConfig
-from violence_detection.feature_space import FeatureSpace
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.runs import Run
 from violence_detection.shown import Place
 from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from violence_detection import dataset, model
-from violence_detection.cache import FeatureCache
+from violence_detection import model
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.metrics.operating_points import PER_HOUR, Point
 from violence_detection.normal_footage import Footage, listed, watch

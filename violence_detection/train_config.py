@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.feature_config import ExtractConfig, FeatureConfig
+from violence_detection.features.config import ExtractConfig, FeatureConfig
 from violence_detection.metrics import operating_points
 from violence_detection.settings import option, same_as
 from violence_detection.system import cluster_spec

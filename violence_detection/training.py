@@ -6,14 +6,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from violence_detection import batching, dataset, model_card, registry, seeds, training_run
-from violence_detection.cache import FeatureCache
-from violence_detection.dataset import Clips
+from violence_detection import batching, model_card, registry, seeds, training_run
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import normal_class
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
-from violence_detection.feature_config import ExtractConfig, FeatureConfig
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import ExtractConfig, FeatureConfig
+from violence_detection.features.dataset import Clips
 from violence_detection.lesson import Lesson
 from violence_detection.metrics import threshold_selection
 from violence_detection.origin import Origin
@@ -110,9 +111,9 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         planned["machines"] = list(machines.addresses)
         planned["rank"] = machines.rank
     if config.features is None:
-        from violence_detection import features
+        from violence_detection.features import extract
 
-        planned |= features.plan(Path(config.dataset_path), extract_config(config))
+        planned |= extract.plan(Path(config.dataset_path), extract_config(config))
     else:
         cache = FeatureCache.open(config.features)
         entries = training_run.entries_of(run, config, cache)
@@ -229,9 +230,9 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
         if failed:
             log.warning(f"Not trained on, because not read: {counted(len(failed), 'video')}.")
         return cache, []
-    from violence_detection import features
+    from violence_detection.features import extract
 
-    extraction = features.extract(Path(config.dataset_path), extract_config(config))
+    extraction = extract.extract(Path(config.dataset_path), extract_config(config))
     return FeatureCache.open(extraction.features), extraction.as_dict()["failures"]
 
 

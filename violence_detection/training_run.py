@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import dataset
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets import split_store
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, RunError, TrainingError
-from violence_detection.feature_config import FeatureConfig
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import FeatureConfig
 from violence_detection.origin import Origin
 from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.system import cluster_spec, files, locks, provenance

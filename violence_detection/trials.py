@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection import batching, search, training, training_run
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import TuneConfig
 from violence_detection.lesson import Lesson
 from violence_detection.origin import Origin

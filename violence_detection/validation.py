@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import dataset, model
-from violence_detection.dataset import Clips
+from violence_detection import model
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.features import dataset
+from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification
 from violence_detection.metrics.intervals import standard_error
 

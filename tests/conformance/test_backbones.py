@@ -13,7 +13,7 @@ from support.folders import SHARED
 
 from violence_detection import registry
 from violence_detection.errors import WeightsError
-from violence_detection.extractor import load_backbone
+from violence_detection.features.extractor import load_backbone
 
 NAMES = registry.available("backbones")
 QUICK = ("mobilenet",)  # which the quick tests build

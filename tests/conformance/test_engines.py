@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from support.folders import SHARED
 
-from violence_detection import engine_choice, registry
+from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.extractor import FeatureExtractor, load_backbone
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features import engine_choice
+from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extractor import FeatureExtractor, load_backbone
 from violence_detection.system import devices
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from violence_detection import dataset
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets import folds
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 
 # Videos of a recording, by class: a few recordings of every size and mixture.
 RECORDINGS = st.lists(

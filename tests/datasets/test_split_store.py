@@ -10,7 +10,7 @@ from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.split_store import KeptSplits
 from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.feature_config import ExtractConfig
+from violence_detection.features.config import ExtractConfig
 
 
 def videos_of(*groups: str, labels=("calm", "fight"), split="") -> list[Video]:

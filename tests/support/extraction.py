@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from violence_detection.extractor import FeatureExtractor
+from violence_detection.features.extractor import FeatureExtractor
 
 SMALL = {"backbone": "mobilenetv2", "weights": "random", "frame_size": 32, "frames": 4}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.cache import FeatureCache
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_folder import SPLITS
-from violence_detection.feature_space import FeatureSpace
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 
 

@@ -12,7 +12,7 @@ from support.encoding import encode
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.inspection import look
+from violence_detection.features.inspection import look
 from violence_detection.video import decoder, seeking
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoder import Decoder, opened

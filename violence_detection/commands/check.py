@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from violence_detection import feature_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -14,19 +13,20 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.features import config
 
 
 @click.command(cls=Command, epilog=example("violence-detection check my_videos"))
 @click.argument("video_dir", type=PATH)
-@options_of(feature_config.CheckConfig, writes=False)
-def check(settings: feature_config.CheckConfig, shared: Shared, video_dir: str) -> None:
+@options_of(config.CheckConfig, writes=False)
+def check(settings: config.CheckConfig, shared: Shared, video_dir: str) -> None:
     """Say what is wrong with a folder of videos, before hours are spent on it.
 
     Looks at a few frames of every video: unreadable, damaged, too short, frozen, black, the same
     bytes twice, videos that look alike, and what is on two sides of a given split. Leaves with 3
     where something was found."""
     with working():
-        from violence_detection import inspection
+        from violence_detection.features import inspection
 
         result = inspection.check(Path(video_dir), settings)
     lines = [

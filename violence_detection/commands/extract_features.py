@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from violence_detection import feature_config, units, wording
+from violence_detection import units, wording
 from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.door import (
     PATH,
@@ -16,6 +16,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.features import config
 
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
@@ -29,12 +30,10 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
     epilog=example("violence-detection extract-features my_videos --backbone mobilenetv2"),
 )
 @click.argument("video_dir", type=PATH)
-@options_of(feature_config.ExtractConfig)
-def extract_features(
-    settings: feature_config.ExtractConfig, shared: Shared, video_dir: str
-) -> None:
+@options_of(config.ExtractConfig)
+def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: str) -> None:
     with working():
-        from violence_detection.features import extract, plan
+        from violence_detection.features.extract import extract, plan
 
         if shared.dry_run:
             planned = plan(Path(video_dir), settings, force=shared.force)

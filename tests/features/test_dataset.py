@@ -1,0 +1,81 @@
+"""Splits read from the cache."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from support.features import draw_features
+
+from violence_detection.errors import CacheError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.system import files
+
+CLASSES = ["normal", "violent"]
+
+
+@pytest.fixture
+def cache(tmp_path) -> FeatureCache:
+    return FeatureCache.open(draw_features(tmp_path / "space", counts=(6, 2, 2)))
+
+
+# -- golden
+
+
+def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
+    labels = np.array([0, 1, 1])
+    np.testing.assert_array_equal(dataset.targets(labels, 2), [[0], [1], [1]])
+    np.testing.assert_array_equal(dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    assert dataset.targets(labels, 2).dtype == np.float32
+
+
+# -- error
+
+
+def test_an_interrupted_extraction_cannot_be_trained_on(tmp_path):
+    folder = draw_features(tmp_path, complete=False)
+    with pytest.raises(CacheError, match="must be of a finished extraction"):
+        dataset.usable_entries(FeatureCache.open(folder))
+
+
+def test_features_of_no_video_are_refused(tmp_path):
+    folder = draw_features(tmp_path, counts=(0, 0, 0))
+    with pytest.raises(CacheError, match="features of at least one video"):
+        dataset.usable_entries(FeatureCache.open(folder))
+
+
+def test_failed_videos_are_not_used(cache):
+    rows = cache.entries()
+    failed = dataclasses.replace(rows[0], status="failed", error="torn")
+    cache.write_manifest([failed, *rows[1:]])
+    assert rows[0].path not in {entry.path for entry in dataset.usable_entries(cache)}
+
+
+def test_an_altered_array_is_refused_by_its_digest(cache):
+    entry = cache.entries()[0]
+    path = cache.array_path(entry.path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CacheError, match=f"array of {entry.path} .* it was altered"):
+        dataset.read_clips(cache, [entry], CLASSES)
+
+
+def test_a_missing_array_is_named(cache):
+    entry = cache.entries()[0]
+    cache.array_path(entry.path).unlink()
+    with pytest.raises(CacheError, match=f"array of {entry.path} cannot be read: No such file"):
+        dataset.read_clips(cache, [entry], CLASSES)
+
+
+def test_a_label_that_the_run_does_not_know_is_named(cache):
+    with pytest.raises(CacheError, match="must be among normal, calm. Received: violent"):
+        dataset.read_clips(cache, cache.entries(), ["normal", "calm"])
+
+
+def test_an_array_of_another_shape_is_refused(cache):
+    settings = cache.settings()
+    settings["feature_space"]["frames"] = 7
+    files.write_json(cache.extraction_path, settings)
+    with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):
+        dataset.read_clips(cache, cache.entries(), CLASSES)

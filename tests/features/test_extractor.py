@@ -1,0 +1,138 @@
+"""Sharing batches and frames changes the cost, never the features."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection.errors import ConfigError, WeightsError
+from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.video.clip_reader import ClipReader
+
+SIZE, DIM, FPS = 32, 3, 12.0
+SMALL = {
+    "backbone": "mobilenet",
+    "weights": "random",
+    "stream": "rgb",
+    "frames": 4,
+    "frame_size": SIZE,
+    "engine": "tensorflow",
+    "precision": "float32",
+    "batch_size": 8,
+    "seed": 42,
+}
+
+
+class MeanColour:
+    """An encoder whose features are known: the mean of each channel. Counts its calls."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+        self.sizes.append(len(pictures))
+        return pictures.mean((1, 2), dtype=np.float32)
+
+
+def mean_colour_extractor(
+    frames: int = 4, batch_size: int = 8, stream: str = "rgb"
+) -> FeatureExtractor:
+    space = FeatureSpace(
+        "none", "mean", stream, frames, SIZE, "area", DIM, "0" * 64, "none", "float32"
+    )
+    reader = ClipReader(stream=stream, frames=frames, frame_size=SIZE)
+    return FeatureExtractor(space, reader, MeanColour(), batch_size=batch_size)
+
+
+# -- batches
+
+CLIPS = st.lists(st.integers(1, 9), max_size=8)
+
+
+@given(CLIPS, st.integers(1, 10))
+def test_clips_that_share_batches_get_their_own_features_in_order(lengths, batch_size):
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (n, 1, SIZE, SIZE, 3), np.uint8) for n in lengths]
+    extractor = mean_colour_extractor(batch_size=batch_size)
+    found = list(extractor.encode_clips(enumerate(clips)))
+    assert [item for item, _ in found] == list(range(len(clips)))
+    for (_, features), clip in zip(found, clips, strict=True):
+        np.testing.assert_array_equal(features, np.float16(clip.mean((1, 2, 3), dtype=np.float32)))
+    assert set(extractor._encode.sizes) <= {batch_size}
+    assert len(extractor._encode.sizes) == -(-sum(lengths) // batch_size)
+
+
+def test_features_beyond_float16_become_infinite_without_a_warning():
+    extractor = mean_colour_extractor()
+    extractor._encode = lambda pictures: np.full((len(pictures), DIM), 1e6, np.float32)
+    features = extractor.encode(np.zeros((2, SIZE, SIZE, 3), np.uint8))
+    assert features.shape == (2, DIM)
+    assert features.dtype == np.float16
+    assert np.isinf(features).all()
+
+
+# -- building
+
+
+@pytest.fixture(scope="module")
+def small() -> FeatureExtractor:
+    return FeatureExtractor.build(**SMALL)
+
+
+def test_the_space_says_what_was_built(small):
+    space = dataclasses.asdict(small.space)
+    assert len(space.pop("weights_digest")) == 64
+    assert space == {
+        "backbone": "mobilenet",
+        "layer": "pool",
+        "stream": "rgb",
+        "frames": 4,
+        "frame_size": SIZE,
+        "resize": "area, aspect ratio not kept",
+        "dim": 1024,
+        "engine": "tensorflow",
+        "precision": "float32",
+        "recipe": 1,
+    }
+
+
+def test_the_batch_size_and_the_neighbours_do_not_change_features(small, rng):
+    pictures = rng.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8)
+    together = small.encode(pictures)
+    alone = np.concatenate([small.encode(picture[None]) for picture in pictures])
+    np.testing.assert_array_equal(together, alone)
+    assert together.shape == (8, 1024)
+
+
+def test_an_extractor_is_built_again_from_its_space(small, rng):
+    again = FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=42)
+    pictures = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
+    np.testing.assert_array_equal(again.encode(pictures), small.encode(pictures))
+
+
+def test_weights_of_another_space_are_refused(small):
+    with pytest.raises(WeightsError) as raised:
+        FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=43)
+    start = (
+        "The backbone's weights must be those that the features were made with "
+        f"({small.space.weights_digest[:8]}). Received: random ("
+    )
+    assert str(raised.value).startswith(start)
+
+
+@pytest.mark.slow
+def test_another_precision_is_another_space_with_near_features(small, rng):
+    reduced = FeatureExtractor.build(**SMALL | {"precision": "mixed_bfloat16"})
+    assert reduced.space.fingerprint != small.space.fingerprint
+    assert reduced.space.weights_digest == small.space.weights_digest
+    pictures = rng.integers(0, 256, (8, SIZE, SIZE, 3), np.uint8)
+    mine, theirs = (one.encode(pictures).astype(float) for one in (small, reduced))
+    assert np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] > 0.8
+
+
+def test_a_size_that_the_backbone_cannot_take_is_wrong_usage():
+    with pytest.raises(ConfigError, match="^`frame_size` must suit Xception. Received: 32 "):
+        FeatureExtractor.build(**SMALL | {"backbone": "xception"})

@@ -1,0 +1,97 @@
+"""Shards divide a dataset, wait for who does the same work, and for nobody else."""
+
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection.errors import ConfigError, ViolenceDetectionError
+from violence_detection.features import shards
+from violence_detection.features.shards import Shard
+
+
+@given(st.lists(st.text(), unique=True), st.integers(1, 9))
+def test_each_video_is_in_one_shard(keys, count):
+    for key in keys:
+        holders = [n for n in range(1, count + 1) if Shard(n, count).holds(key)]
+        assert len(holders) == 1
+
+
+def test_shards_are_about_equal():
+    keys = [f"fight/{number}.mp4" for number in range(4000)]
+    sizes = [sum(map(Shard(number, 4).holds, keys)) for number in (1, 2, 3, 4)]
+    assert sum(sizes) == 4000
+    assert max(sizes) < 1.15 * min(sizes)
+
+
+def test_a_video_stays_in_its_shard_from_version_to_version():
+    held = [number for number in range(20) if Shard(2, 3).holds(f"{number}.mp4")]
+    assert held == PINNED
+
+
+PINNED = [1, 5, 6, 7, 9, 11]
+
+
+def test_a_shard_is_told_by_its_number():
+    assert Shard.parse("2/8") == Shard(2, 8)
+    assert str(Shard(2, 8)) == "2-of-8"
+
+
+@pytest.mark.parametrize("spec", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2", "1/2/3", " 1/2"])
+def test_other_specs_are_refused(spec):
+    with pytest.raises(ConfigError, match="`shard` must be I/N with 1 <= I <= N"):
+        Shard.parse(spec)
+
+
+def been_in(context) -> threading.Event:
+    """Enter a context in another thread, and leave it; set when it was left."""
+    event = threading.Event()
+
+    def enter():
+        with context:
+            pass
+        event.set()
+
+    threading.Thread(target=enter, daemon=True).start()
+    return event
+
+
+ONE, TWO = Shard(1, 2), Shard(2, 2)
+
+
+def test_two_shards_work_at_the_same_time(tmp_path):
+    with shards.sharing(tmp_path, ONE):
+        assert been_in(shards.sharing(tmp_path, TWO)).wait(10)
+        with shards.merging(tmp_path) as busy:
+            assert busy == {"1-of-2"}
+    with shards.merging(tmp_path) as busy:
+        assert busy == set()
+
+
+@pytest.mark.parametrize(
+    "holder, waiter",
+    [
+        (lambda folder: shards.sharing(folder, ONE), lambda f: shards.sharing(f, ONE)),
+        (lambda folder: shards.sharing(folder, ONE), shards.alone),
+        (shards.alone, lambda folder: shards.sharing(folder, ONE)),
+        (shards.alone, shards.alone),
+        (shards.alone, shards.merging),
+    ],
+)
+def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
+    with holder(tmp_path):
+        event = been_in(waiter(tmp_path))
+        time.sleep(0.3)
+        assert not event.is_set()
+    assert event.wait(10)
+
+
+def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ViolenceDetectionError, match="a file stands where a folder"),
+        shards.alone(tmp_path / "file" / "folder"),
+    ):
+        pass

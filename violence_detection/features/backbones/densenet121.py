@@ -1,0 +1,21 @@
+"""DenseNet121 (Huang et al., 2016): ImageNet mean and deviation taken off."""
+
+import keras
+from keras.applications import densenet
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 1024
+FRAME_SIZE = 224
+LAYER = "pool"
+DEPTHWISE = False
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    return build_encoder(
+        densenet.DenseNet121,
+        densenet.preprocess_input,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )

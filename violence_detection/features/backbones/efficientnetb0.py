@@ -1,0 +1,35 @@
+"""EfficientNetB0 (Tan and Le, 2019). It rescales inside: [0, 255] goes in."""
+
+import keras
+from keras.applications import efficientnet
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 1280
+FRAME_SIZE = 224
+LAYER = "pool"
+DEPTHWISE = True
+
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    from_file = weights not in (None, "imagenet")
+    return build_encoder(
+        efficientnet.EfficientNetB0,
+        _as_imagenet if from_file else None,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )
+
+
+def _as_imagenet(frames: keras.KerasTensor) -> keras.KerasTensor:
+    """What a file of the ImageNet weights expects.
+
+    Keras divides by the root of the deviation once more, behind its normalisation, but
+    only when it loads "imagenet" itself. In front of it, around the mean, is the same.
+    """
+    mean = 255 * keras.ops.array(_MEAN)
+    return (frames - mean) / keras.ops.sqrt(keras.ops.array(_DEVIATION)) + mean

@@ -1,0 +1,21 @@
+"""EfficientNetV2B0 (Tan and Le, 2021). It rescales inside: [0, 255] goes in."""
+
+import keras
+from keras.applications import efficientnet_v2
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 1280
+FRAME_SIZE = 224
+LAYER = "pool"
+DEPTHWISE = True
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    return build_encoder(
+        efficientnet_v2.EfficientNetV2B0,
+        None,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )

@@ -1,0 +1,21 @@
+"""MobileNet (Howard et al., 2017), alpha 1.0: pictures in [-1, 1]."""
+
+import keras
+from keras.applications import mobilenet
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 1024
+FRAME_SIZE = 224
+LAYER = "pool"
+DEPTHWISE = True
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    return build_encoder(
+        mobilenet.MobileNet,
+        mobilenet.preprocess_input,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )

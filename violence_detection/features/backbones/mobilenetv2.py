@@ -1,0 +1,21 @@
+"""MobileNetV2 (Sandler et al., 2018), alpha 1.0: pictures in [-1, 1]."""
+
+import keras
+from keras.applications import mobilenet_v2
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 1280
+FRAME_SIZE = 224
+LAYER = "pool"
+DEPTHWISE = True
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    return build_encoder(
+        mobilenet_v2.MobileNetV2,
+        mobilenet_v2.preprocess_input,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )

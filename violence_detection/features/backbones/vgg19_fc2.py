@@ -1,0 +1,21 @@
+"""VGG19's second dense layer, 4096 features: what most violence-detection papers use."""
+
+import keras
+from keras.applications import vgg19
+
+from violence_detection.features.backbones._applications import build_encoder
+
+DIM = 4096
+FRAME_SIZE = 224
+LAYER = "fc2"
+DEPTHWISE = False
+
+
+def build(*, frame_size: int, weights: str | None) -> keras.Model:
+    return build_encoder(
+        vgg19.VGG19,
+        vgg19.preprocess_input,
+        frame_size=frame_size,
+        weights=weights,
+        layer=LAYER,
+    )
