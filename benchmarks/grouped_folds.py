@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import batching, linear_baseline, model, training
+from violence_detection import batching, training
 from violence_detection.datasets import folds
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import intervals, paired_tests
-from violence_detection.runs import Run
+from violence_detection.models import classifier, linear_baseline
+from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 
@@ -139,7 +140,7 @@ def scores_of_seed(
 def linear_scores(clips: Clips, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
     """StandardScaler and LogisticRegression(C=1) on mean, deviation and mean absolute
     difference over time."""
-    from violence_detection.heads._layers import statistics_of
+    from violence_detection.models.heads._layers import statistics_of
 
     pooled = statistics_of(clips.features[:])
     fit = linear_baseline.linear_fit(pooled[train], clips.labels[train] > 0)
@@ -172,8 +173,8 @@ def classifier_scores(
         machine = training.start_training(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
-        best = model.load_classifier(run.model_path)
-        return 1 - model.probabilities(best, clips.features[test])[:, 0]
+        best = classifier.load_classifier(run.model_path)
+        return 1 - classifier.probabilities(best, clips.features[test])[:, 0]
 
 
 def divided(clips: Clips, rows: np.ndarray, seed: int) -> dict[str, Clips]:

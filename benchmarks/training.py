@@ -192,7 +192,7 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     from violence_detection import training
     from violence_detection.epochs import Trainer
     from violence_detection.features import dataset
-    from violence_detection.runs import Run
+    from violence_detection.models.run import Run
     from violence_detection.system import devices
     from violence_detection.train_config import TrainConfig
 
@@ -223,12 +223,10 @@ def example_way(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
     import keras
     import tensorflow as tf
 
-    from violence_detection import model
+    from violence_detection.models.classifier import build_classifier
 
     features, labels = drawn(arguments.videos, row.dim)
-    classifier = model.build_classifier(
-        head=row.head, features=features, classes=2, recurrence="loop"
-    )
+    classifier = build_classifier(head=row.head, features=features, classes=2, recurrence="loop")
     classifier.compile(
         optimizer=keras.optimizers.AdamW(1e-3),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),

@@ -13,7 +13,7 @@ from violence_detection import baseline_judge
 from violence_detection.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 
 CLASSES = ["normal", "violent"]

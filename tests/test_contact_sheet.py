@@ -13,7 +13,7 @@ from support.videos import draw_video, frames_of
 from violence_detection import blurring, contact_sheet
 from violence_detection.errors import VideoError
 from violence_detection.features import dataset
-from violence_detection.heads._layers import AttentionPooling
+from violence_detection.models.heads._layers import AttentionPooling
 from violence_detection.system import files
 
 LABELS = ["normal", "fight"]

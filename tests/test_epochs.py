@@ -14,13 +14,14 @@ from support.folders import tree_of
 from support.trainers import trainer_on
 from support.training import train_quickly
 
-from violence_detection import batching, model, training
+from violence_detection import batching, training
 from violence_detection.callbacks import HISTORY_COLUMNS
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.system.coordination import Peers
 from violence_detection.train_config import TrainConfig
 
@@ -308,8 +309,8 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
     scores = [float(row[monitor]) for row in rows_of(run)]
     if monitor != "val_loss":
         assert result["best_epoch"] == 1 + int(np.argmax(scores))
-    kept = model.load_classifier(run.checkpoint_path(result["best_epoch"]))
-    best = model.load_classifier(run.model_path).get_weights()
+    kept = classifier.load_classifier(run.checkpoint_path(result["best_epoch"]))
+    best = classifier.load_classifier(run.model_path).get_weights()
     for one, other in zip(best, kept.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

@@ -15,7 +15,7 @@ from violence_detection.epochs import Trainer
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import FeatureConfig
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 

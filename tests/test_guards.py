@@ -9,10 +9,11 @@ from sklearn.linear_model import LogisticRegression
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection import guards, linear_baseline
+from violence_detection import guards
 from violence_detection.features.dataset import Clips
-from violence_detection.heads._layers import statistics_of
-from violence_detection.runs import Run
+from violence_detection.models import linear_baseline
+from violence_detection.models.heads._layers import statistics_of
+from violence_detection.models.run import Run
 
 CLASSES = ["normal", "violent"]
 TRUTH = np.arange(40) % 2

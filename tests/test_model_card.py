@@ -11,7 +11,7 @@ from support.training import train_quickly
 
 from violence_detection import evaluation, model_card
 from violence_detection.config import EvaluateConfig
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 
 

@@ -18,7 +18,7 @@ from violence_detection.datasets.video_folder import Video
 from violence_detection.epochs import Trainer
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 

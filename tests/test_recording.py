@@ -11,9 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.pr_curve import metadata
 from tensorboard.util import tensor_util
 
-from violence_detection import attention, callbacks
+from violence_detection import callbacks
 from violence_detection.features import dataset
-from violence_detection.runs import Run
+from violence_detection.models import attention_maps
+from violence_detection.models.run import Run
 
 
 def events_of(folder) -> EventAccumulator:
@@ -110,7 +111,7 @@ def test_attention_is_what_the_pooling_weighs(features_dir, tmp_path):
     head = "bilstm_attention(units=2, projection=2, statistics=false)"
     trainer = trainer_on(features_dir, tmp_path, head=head)
     clips, model = trainer.validation.clips.features[:], trainer.classifier
-    (weights,) = attention.attention_of(model, clips).values()
+    (weights,) = attention_maps.attention_of(model, clips).values()
     assert weights.shape == (8, 6)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
     pooling = model.get_layer("attention")
@@ -130,7 +131,7 @@ def test_a_head_without_attention_has_no_picture_of_it(run_dir):
 def test_reading_the_attention_leaves_the_model_as_it_was(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, head="bilstm_attention(units=2)")
     before = trainer.classifier.to_json()
-    attention.attention_of(trainer.classifier, trainer.validation.clips.features)
+    attention_maps.attention_of(trainer.classifier, trainer.validation.clips.features)
     assert trainer.classifier.to_json() == before
 
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from support.training import read_history, train_quickly
 
-from violence_detection import evaluation, model
+from violence_detection import evaluation
 from violence_detection.config import EvaluateConfig
 from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.train_config import TrainConfig
 
 SEEDS = ("seed_7", "seed_8", "seed_9")
@@ -32,7 +33,7 @@ def clips_of(features: Path, split: str) -> np.ndarray:
 
 
 def weights(run: Path) -> np.ndarray:
-    loaded = model.load_classifier(run / "best_model.keras")
+    loaded = classifier.load_classifier(run / "best_model.keras")
     return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
 
 
@@ -111,11 +112,11 @@ def test_mean_and_deviation_are_over_the_members(members):
 def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_dir):
     run, clips = Path(ensemble["run"]), clips_of(features_dir, "test")
     apart = [
-        model.probabilities(model.load_classifier(run / name / "best_model.keras"), clips)
+        classifier.probabilities(classifier.load_classifier(run / name / "best_model.keras"), clips)
         for name in SEEDS
     ]
-    together = model.load_classifier(run / "best_model.keras")
-    answers = model.probabilities(together, clips)
+    together = classifier.load_classifier(run / "best_model.keras")
+    answers = classifier.probabilities(together, clips)
     np.testing.assert_allclose(answers, np.mean(apart, axis=0), atol=1e-6)
     assert np.abs(apart[0] - apart[1]).max() > 1e-3
     assert ensemble["kept"]["seeds"] == [7, 8, 9] and ensemble["kept"]["ensemble"]
@@ -203,7 +204,7 @@ def test_force_loses_no_members_to_a_model_that_cannot_be_built(
     def never(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(model, "build_classifier", never)
+    monkeypatch.setattr(classifier, "build_classifier", never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, seeds=2, force=True)
     assert Run.open(tmp_path / "run" / "seed_43").finished

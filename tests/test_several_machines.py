@@ -14,11 +14,12 @@ import pytest
 from support.features import draw_features
 from support.training import read_history
 
-from violence_detection import model, training
+from violence_detection import training
 from violence_detection.epochs import Trainer
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models.classifier import load_classifier
+from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 
@@ -122,7 +123,7 @@ class Machines:
         return len(read_history(self.run.dir)) if self.run.history_path.is_file() else 0
 
     def last_weights(self, epochs: int) -> np.ndarray:
-        classifier = model.load_classifier(self.run.checkpoint_path(epochs))
+        classifier = load_classifier(self.run.checkpoint_path(epochs))
         return flat(classifier.trainable_variables)
 
 

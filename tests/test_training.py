@@ -11,10 +11,11 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import read_history, train_quickly
 
-from violence_detection import model, training
+from violence_detection import training
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.system import provenance
 from violence_detection.train_config import TrainConfig
 
@@ -87,7 +88,7 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
     rows = [row for row in cache.entries() if row.split == "test"]
     clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
-    logits = model.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
+    logits = classifier.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
     violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
     truth = np.array([row.label == "violent" for row in rows])
     assert results["test"]["accuracy"] == np.mean(violent == truth)

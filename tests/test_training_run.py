@@ -14,7 +14,7 @@ from support.folders import tree_of
 from support.trainers import interrupt, interrupted_at
 from support.training import read_history, train_quickly
 
-from violence_detection import checkpoint, model, training, training_run
+from violence_detection import checkpoint, training, training_run
 from violence_detection.epochs import Trainer
 from violence_detection.errors import (
     CacheError,
@@ -23,7 +23,8 @@ from violence_detection.errors import (
     TrainingError,
     ViolenceDetectionError,
 )
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 
@@ -36,7 +37,7 @@ COMMAND = [
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([np.ravel(one) for one in model.load_classifier(path).get_weights()])
+    return np.concatenate([np.ravel(one) for one in classifier.load_classifier(path).get_weights()])
 
 
 def _never(*_, **__):
@@ -413,14 +414,14 @@ def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, hea
 
 def test_force_loses_no_run_to_a_model_that_cannot_be_built(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, epochs=1)
-    monkeypatch.setattr(model, "build_classifier", _never)
+    monkeypatch.setattr(classifier, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, force=True)
     assert Run.open(tmp_path / "run").finished
 
 
 def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(model, "build_classifier", _never)
+    monkeypatch.setattr(classifier, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path / "runs")
     assert tree_of(tmp_path) == []

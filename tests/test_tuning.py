@@ -21,7 +21,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.fold_config import TuneConfig
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.train_config import TrainConfig
 
 optuna = pytest.importorskip("optuna")

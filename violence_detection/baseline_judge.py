@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import baselines, linear_baseline, model
+from violence_detection import baselines
 from violence_detection.baselines import Baselines
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_summary import Sights
@@ -18,7 +18,8 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification, intervals
-from violence_detection.runs import VIDEO_COLUMNS, Run
+from violence_detection.models import classifier, linear_baseline
+from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -160,7 +161,7 @@ def _baselines(
 
 def _scores(answer: np.ndarray, clips: Clips, draw: dict[str, int]) -> dict[str, Any]:
     violent, violence = clips.labels > 0, np.clip(1 - answer[:, 0], 0, 1)
-    correct = model.decisions(answer, 0.5) == clips.labels
+    correct = classifier.decisions(answer, 0.5) == clips.labels
     groups = clips.groups.astype(str)
     return {
         "accuracy": float(correct.mean()),

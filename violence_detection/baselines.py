@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import linear_baseline
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.video_summary import Sights
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
+from violence_detection.models import linear_baseline
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier

@@ -14,10 +14,10 @@ import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
 from violence_detection import figures
-from violence_detection.attention import attention_of
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import log_loss
+from violence_detection.models.attention_maps import attention_of
 from violence_detection.optimizer import Schedule
 from violence_detection.system import files
 from violence_detection.validation import Validation

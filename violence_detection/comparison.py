@@ -16,7 +16,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.leaks import Leaks
 from violence_detection.metrics import classification, delong, paired_tests
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.units import counted
 

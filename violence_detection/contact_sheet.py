@@ -89,7 +89,7 @@ def _attention(
     classifier: "keras.Model", clips: Clips, rows: Sequence[int]
 ) -> dict[int, list[float]]:
     """Weights over time by row, the mean where there are several layers or members."""
-    from violence_detection.attention import attention_of
+    from violence_detection.models.attention_maps import attention_of
 
     if not rows:
         return {}

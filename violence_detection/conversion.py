@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import model, portable, registry
+from violence_detection import portable, registry
 from violence_detection.compression import compress
 from violence_detection.errors import ExportError
 from violence_detection.features.extractor import check_weights, load_backbone
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
-from violence_detection.runs import Run
+from violence_detection.models.classifier import load_classifier, probabilities
+from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.video.stream_set import PictureMaker
 
@@ -71,7 +72,7 @@ class _Home:
         self._temperature = run.temperature
         self._space = FeatureSpace.of(trained["feature_space"])
         self.make = PictureMaker(self._space.stream, frame_size=self._space.frame_size)
-        loaded = model.load_classifier(run.model_path)
+        loaded = load_classifier(run.model_path)
         self.classifier = portable.in_float32(loaded)
         self.backbone = self._backbone(trained["weights"]["seed"])
         self.own_classifier, self.own_backbone = self.classifier, self.backbone
@@ -103,7 +104,7 @@ class _Home:
 
     def answer(self, classifier: "keras.Model", features: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float32 (N, T, D)."""
-        probability = model.probabilities(classifier, features)
+        probability = probabilities(classifier, features)
         return calibration.tempered(probability, self._temperature)
 
     def encoded(self, backbone: "keras.Model", pictures: np.ndarray) -> np.ndarray:

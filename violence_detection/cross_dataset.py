@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import evaluation_set, leaks, model, training
+from violence_detection import evaluation_set, leaks, training
 from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
@@ -17,7 +17,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossDatasetConfig
 from violence_detection.kept_folder import KeptFolder
 from violence_detection.metrics import calibration, classification, intervals
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.system import devices, files
 from violence_detection.units import counted
 from violence_detection.validation import check_monitor
@@ -212,10 +213,10 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
         return cell | {"videos": 0}
     entries = evaluation_set.split_entries(run, other.cache, split)
     clips = dataset.read_clips(other.cache, entries, one.classes)
-    answers = model.probabilities(model.load_classifier(run.model_path), clips.features)
+    answers = classifier.probabilities(classifier.load_classifier(run.model_path), clips.features)
     probability = calibration.tempered(answers, run.temperature)
     threshold = run.results()["threshold"]
-    right = model.decisions(probability, threshold) == clips.labels
+    right = classifier.decisions(probability, threshold) == clips.labels
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}

@@ -17,7 +17,7 @@ from violence_detection.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.checkpoint import save_classifier
 from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import Clips
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files, progress
 from violence_detection.system.coordination import Peers
 from violence_detection.system.devices import Machine

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import figures, leaks, model, model_card, report, scrutiny, thresholds
+from violence_detection import figures, leaks, model_card, report, scrutiny, thresholds
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
@@ -19,8 +19,9 @@ from violence_detection.evaluation_set import features_of, identity_of, split_en
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, classification, delong, intervals
+from violence_detection.models.classifier import decisions, load_classifier, probabilities
+from violence_detection.models.run import Run
 from violence_detection.normal_footage import Footage
-from violence_detection.runs import Run
 from violence_detection.system import devices, files
 
 log = logging.getLogger(__name__)
@@ -59,12 +60,12 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
     # -- the answers
     devices.import_tensorflow()
     footage = judge.footage()
-    classifier = model.load_classifier(run.model_path)
-    as_trained = model.probabilities(classifier, clips.features)
+    classifier = load_classifier(run.model_path)
+    as_trained = probabilities(classifier, clips.features)
     probability = calibration.tempered(as_trained, run.temperature)
     chosen = judge.choose(classifier, footage)
     threshold = chosen["threshold"]
-    predicted = model.decisions(probability, threshold)
+    predicted = decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
     found = leaks.between(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import batching, model, seeds, training
+from violence_detection import batching, seeds, training
 from violence_detection.baselines import Baselines
 from violence_detection.datasets import folds, recordings
 from violence_detection.datasets.manifest import Entry
@@ -25,8 +25,9 @@ from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
 from violence_detection.lesson import Lesson
 from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.models.classifier import load_classifier, probabilities
+from violence_detection.models.run import Run
 from violence_detection.origin import Origin
-from violence_detection.runs import Run
 from violence_detection.system import files
 from violence_detection.system.devices import Machine
 from violence_detection.units import counted
@@ -239,8 +240,8 @@ class Judge:
                 trainer.run_epochs()
                 done = trainer.summary()
                 effective = lesson.effective | trainer.effective
-            classifier = model.load_classifier(run.model_path)
-            answer = model.probabilities(classifier, lesson.clips["test"].features)
+            classifier = load_classifier(run.model_path)
+            answer = probabilities(classifier, lesson.clips["test"].features)
             temperature, threshold = self._chosen(classifier, lesson.clips["validation"])
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
@@ -277,7 +278,7 @@ class Judge:
         """Temperature and threshold, as a training chooses them on its validation videos."""
         if self._config.monitor == "none":
             return 1.0, 0.5
-        probability = model.probabilities(classifier, validation.features)
+        probability = probabilities(classifier, validation.features)
         temperature, _ = calibration.fit_temperature(
             probability, validation.labels, validation.groups
         )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import baselines, model
+from violence_detection import baselines
 from violence_detection.datasets.manifest import Entry
 from violence_detection.metrics import calibration, intervals
+from violence_detection.models import classifier
 from violence_detection.units import counted
 
 MODEL = "model"
@@ -50,7 +51,7 @@ class Judged:
     def decided(self, name: str) -> np.ndarray:
         """The class that `name` gives each video, int64 (M,)."""
         threshold = self.threshold if name == MODEL else 0.5
-        return model.decisions(self.answers[name], threshold)
+        return classifier.decisions(self.answers[name], threshold)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, from which it comes back to the bit."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import model
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification, intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
+from violence_detection.models import classifier
 from violence_detection.units import counted
 from violence_detection.validation import CLEARLY_ERRORS
 
@@ -53,7 +53,7 @@ def examine(
     """
     found = []
     for split, probability in answers.items():
-        decided = model.decisions(probability, threshold)
+        decided = classifier.decisions(probability, threshold)
         found += one_answer(split, clips[split].labels, decided, classes)
         if split == "validation":
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
@@ -139,7 +139,7 @@ def compare(
     """
     labels = validation.labels
     right, right_too = (
-        model.decisions(one, threshold) == labels
+        classifier.decisions(one, threshold) == labels
         for one, threshold in zip((probability, baseline), thresholds, strict=True)
     )
     recordings = np.unique(validation.groups.astype(str), return_inverse=True)[1]
@@ -167,7 +167,7 @@ def compare(
 def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    decided = model.decisions(probability, threshold)
+    decided = classifier.decisions(probability, threshold)
     violence = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
     return {"accuracy": float((decided == labels).mean()), "auc": violence["auc"]}
 

@@ -19,7 +19,7 @@ from violence_detection.config import LabelConfig
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import Calls
 from violence_detection.video import decoder

@@ -15,7 +15,7 @@ from violence_detection.datasets.summary_cache import Glances
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 
 

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import guards, linear_baseline, model, training_run
+from violence_detection import guards, training_run
 from violence_detection.datasets.manifest import Entry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import calibration, classification, threshold_selection
 from violence_detection.metrics.classification import log_loss
+from violence_detection.models import linear_baseline
+from violence_detection.models.classifier import decisions, load_classifier, probabilities
+from violence_detection.models.run import Run
 from violence_detection.origin import Origin
-from violence_detection.runs import Run
 from violence_detection.system.coordination import Peers
 from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
@@ -144,9 +146,9 @@ class Lesson:
     def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Metrics of a run's model on validation and, with the temperature and the threshold
         chosen there, on the test; what a linear classifier gives, and what there is to warn of."""
-        classifier = model.load_classifier(run.model_path)
+        classifier = load_classifier(run.model_path)
         predicted = {
-            split: model.probabilities(classifier, self.clips[split].features)
+            split: probabilities(classifier, self.clips[split].features)
             for split in ("validation", "test")
             if split in self.clips
         }
@@ -197,7 +199,7 @@ class Lesson:
 def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    correct = model.decisions(probability, threshold) == labels
+    correct = decisions(probability, threshold) == labels
     binary = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
     return {
         "accuracy": float(correct.mean()),

@@ -9,7 +9,7 @@ from typing import Any
 from violence_detection import pages
 from violence_detection.datasets.video_folder import SPLITS
 from violence_detection.findings import FEW_RECORDINGS
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.units import counted
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from violence_detection import model
 from violence_detection.averaging import (
     Average,
     ExponentialAverage,
@@ -18,6 +17,7 @@ from violence_detection.averaging import (
 from violence_detection.batching import steps_per_epoch
 from violence_detection.errors import ConfigError
 from violence_detection.features.dataset import Clips
+from violence_detection.models.classifier import begun_with, build_classifier
 from violence_detection.system.devices import Machine
 from violence_detection.train_config import TrainConfig
 from violence_detection.training_step import TrainingStep, separate_dropout
@@ -52,14 +52,14 @@ def build_step(
     # Whether or not something else was drawn before.
     keras.utils.set_random_seed(config.seed)
     with machine.strategy.scope():
-        classifier = model.build_classifier(
+        classifier = build_classifier(
             head=config.head,
             features=train.features,
             classes=classes,
             recurrence=_recurrence(machine, xla=xla),
         )
         if initial is not None:
-            classifier = model.begun_with(classifier, initial)
+            classifier = begun_with(classifier, initial)
         optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
         optimizer.exclude_from_weight_decay(var_names=list(_NO_DECAY))
         optimizer.build(classifier.trainable_variables)

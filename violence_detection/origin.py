@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from violence_detection import model, registry
+from violence_detection import registry
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import VIDEO_COLUMNS, Run
+from violence_detection.models import classifier
+from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 
@@ -103,16 +104,16 @@ class Origin:
             ConfigError: If it does not.
         """
         space = cache.space()
-        asked = model.build_classifier(
+        asked = classifier.build_classifier(
             head=config.head,
             features=np.zeros((2, space.frames, space.dim), np.float16),
             classes=len(classes),
             recurrence="loop",
         )
-        model.check_shapes(asked, self.load())
+        classifier.check_shapes(asked, self.load())
 
     def load(self) -> "keras.Model":
-        return model.load_classifier(self.model_path)
+        return classifier.load_classifier(self.model_path)
 
     def keep(self, run: Run, cache: FeatureCache) -> None:
         """Put the copy into the state of a run that starts, and its videos beside the run's."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import model
 from violence_detection.formats._format import Tolerance
 from violence_detection.metrics import classification, paired_tests
+from violence_detection.models import classifier
 
 
 def compared(
@@ -26,7 +26,7 @@ def compared(
         class is present only.
     """
     differences = np.abs(home - away)
-    same = model.decisions(home, threshold) == model.decisions(away, threshold)
+    same = classifier.decisions(home, threshold) == classifier.decisions(away, threshold)
     return {
         "max_abs_difference": float(differences.max()),
         "mean_abs_difference": float(np.mean(differences.max(axis=1))),
@@ -60,7 +60,7 @@ def cost(
     """
     if not np.isfinite(away).all():
         return {"auc_difference": 0.0, "auc_ci": None, "equal_decisions": 0.0}
-    same = model.decisions(home, threshold) == model.decisions(away, threshold)
+    same = classifier.decisions(home, threshold) == classifier.decisions(away, threshold)
     found = paired_tests.auc_difference(
         violent,
         1 - home[:, 0],

@@ -9,10 +9,10 @@ import numpy as np
 
 from violence_detection import sources
 from violence_detection.errors import ConfigError, VideoError
+from violence_detection.models.run import Run
 from violence_detection.outputs import Outputs
 from violence_detection.predict_config import PredictConfig
 from violence_detection.predictor import Predictor
-from violence_detection.runs import Run
 from violence_detection.sources import Source
 from violence_detection.system import devices, progress
 

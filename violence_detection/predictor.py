@@ -9,16 +9,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import footage, model, segments, sources, units
+from violence_detection import footage, segments, sources, units
 from violence_detection.assembly import Assembly, Seen
-from violence_detection.attention import attention_of
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.footage import Chunk, Ending, Reading
 from violence_detection.metrics import calibration
+from violence_detection.models import classifier
+from violence_detection.models.attention_maps import attention_of
+from violence_detection.models.run import Run
 from violence_detection.predict_config import PredictConfig
-from violence_detection.runs import Run
 from violence_detection.sources import Source
 from violence_detection.system import devices, progress
 from violence_detection.video.views import AS_IT_IS, SHIFTED
@@ -69,7 +70,7 @@ class Predictor:
         self._temperature = run.temperature
         self.window_s: float = trained["window_s"]
         self.stride_s = config.stride_s or self.window_s / 2
-        self._classifier = model.load_classifier(run.model_path)
+        self._classifier = classifier.load_classifier(run.model_path)
         self._extractor = _extractor(trained, config)
         plan = WindowPlan(
             self.window_s, self.stride_s, self._extractor.space.frames, config.focus_s
@@ -244,7 +245,7 @@ class Predictor:
 
     def _probabilities(self, clips: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float16 (N, T, D)."""
-        probability = model.probabilities(self._classifier, clips, batch_size=_WINDOWS_AT_ONCE)
+        probability = classifier.probabilities(self._classifier, clips, batch_size=_WINDOWS_AT_ONCE)
         return calibration.tempered(probability, self._temperature)
 
     def _attention(self, clips: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import model
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.datasets.manifest import Entry
 from violence_detection.metrics import classification, intervals, paired_tests
+from violence_detection.models import classifier
 
 NOTE = (
     "Each condition alters the videos themselves, in copies that keep every byte of what was done "
@@ -147,7 +147,7 @@ class _Judge:
         return labels, [one.group for one in entries]
 
     def _right(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        return model.decisions(probability, self._threshold) == labels
+        return classifier.decisions(probability, self._threshold) == labels
 
 
 def table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -178,7 +178,7 @@ def prediction_rows(
             if entry.path not in given:
                 continue
             probability = given[entry.path]
-            called = classes[int(model.decisions(probability[None], threshold)[0])]
+            called = classes[int(classifier.decisions(probability[None], threshold)[0])]
             yield {
                 "path": entry.path,
                 "label": entry.label,

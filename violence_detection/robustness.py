@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import altering, evaluation_set, figures, leaks, model, robust_scores
+from violence_detection import altering, evaluation_set, figures, leaks, robust_scores
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.errors import ConfigError, VideoError
@@ -17,8 +17,9 @@ from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
+from violence_detection.models.classifier import load_classifier, probabilities
+from violence_detection.models.run import Run
 from violence_detection.robustness_config import RobustnessConfig
-from violence_detection.runs import Run
 from violence_detection.system import devices, files, locks, progress
 from violence_detection.units import counted
 
@@ -167,7 +168,7 @@ def _answer(
     config: RobustnessConfig,
 ) -> list[dict[str, str]]:
     """Give the answers that are missing; those that cannot be given, and why."""
-    classifier = model.load_classifier(study.run.model_path)
+    classifier = load_classifier(study.run.model_path)
     temperature, failures = study.run.temperature, []
     names = {condition: name for name, condition in study.conditions.items()}
     outcomes = features_under(
@@ -189,7 +190,7 @@ def _answer(
                 row = {"path": task.key, "condition": name, "reason": reason}
                 failures.append(row)
             else:
-                answer = model.probabilities(classifier, features[None])
+                answer = probabilities(classifier, features[None])
                 kept.note(task, calibration.tempered(answer, temperature)[0])
             step()
     return sorted(failures, key=lambda row: (row["path"], row["condition"]))

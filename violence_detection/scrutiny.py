@@ -11,7 +11,7 @@ from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import summary_cache
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 
 if TYPE_CHECKING:
     import keras

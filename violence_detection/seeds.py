@@ -6,9 +6,9 @@ import shutil
 import statistics
 from typing import Any
 
-from violence_detection import model
 from violence_detection.lesson import Lesson
-from violence_detection.runs import Run
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.train_config import TrainConfig
 
@@ -97,9 +97,9 @@ def _member(run: Run, config: TrainConfig, seed: int) -> tuple[Run, TrainConfig]
 def _keep_all(lesson: Lesson, run: Run, members: list[Run]) -> None:
     """One model of all members, and a history: the mean over those still in training."""
     from violence_detection.checkpoint import save_classifier
-    from violence_detection.heads import _ensemble
+    from violence_detection.models.heads import _ensemble
 
-    loaded = [model.load_classifier(member.model_path) for member in members]
+    loaded = [classifier.load_classifier(member.model_path) for member in members]
     with lesson.machine.strategy.scope():
         save_classifier(_ensemble.build(loaded), run.model_path)
     histories = [files.read_own_csv(one.history_path, ("epoch",)) for one in members]

@@ -22,7 +22,7 @@ from violence_detection.export_config import ExportConfig
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.shown import Place
 from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh
 from violence_detection.video.clip_reader import ClipReader

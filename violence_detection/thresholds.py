@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from violence_detection import model
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
@@ -11,9 +10,10 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.metrics.operating_points import PER_HOUR, Point
+from violence_detection.models.classifier import probabilities
+from violence_detection.models.run import Run
 from violence_detection.normal_footage import Footage, listed, watch
 from violence_detection.predict_config import PredictConfig
-from violence_detection.runs import Run
 from violence_detection.units import counted
 
 
@@ -79,7 +79,7 @@ class Judge:
 
     def _chosen(self, classifier: Any, footage: Footage | None) -> dict[str, Any]:
         clips = dataset.read_clips(self._cache, self._entries, self._classes)
-        answers = model.probabilities(classifier, clips.features)
+        answers = probabilities(classifier, clips.features)
         score = 1 - calibration.tempered(answers, self._run.temperature)[:, 0]
         columns = clips.labels > 0, score, clips.groups
         if self._point.kind != PER_HOUR:

@@ -17,8 +17,8 @@ from violence_detection.features.config import ExtractConfig, FeatureConfig
 from violence_detection.features.dataset import Clips
 from violence_detection.lesson import Lesson
 from violence_detection.metrics import threshold_selection
+from violence_detection.models.run import Run
 from violence_detection.origin import Origin
-from violence_detection.runs import Run
 from violence_detection.system import devices
 from violence_detection.system.cluster_spec import Hosts
 from violence_detection.system.coordination import Peers

@@ -17,8 +17,8 @@ from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import FeatureConfig
+from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.origin import Origin
-from violence_detection.runs import VIDEO_COLUMNS, Run
 from violence_detection.system import cluster_spec, files, locks, provenance
 from violence_detection.system.cluster_spec import Hosts
 from violence_detection.train_config import TrainConfig

@@ -15,8 +15,8 @@ from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import TuneConfig
 from violence_detection.lesson import Lesson
+from violence_detection.models.run import Run
 from violence_detection.origin import Origin
-from violence_detection.runs import Run
 from violence_detection.search import Interval, Space
 from violence_detection.system import files
 from violence_detection.system.devices import Machine

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import model
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.dataset import Clips
 from violence_detection.metrics import classification
 from violence_detection.metrics.intervals import standard_error
+from violence_detection.models.classifier import probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -44,7 +44,7 @@ class Validation:
         Raises:
             TrainingError: If a prediction is not finite.
         """
-        probability = model.probabilities(classifier, self.clips.features)
+        probability = probabilities(classifier, self.clips.features)
         if not np.isfinite(probability).all():
             raise TrainingError("Predictions must be finite. Received: NaN on validation")
         logits = np.log(np.clip(probability, 1e-12, 1))

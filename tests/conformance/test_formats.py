@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection import model, portable, registry
+from violence_detection import portable, registry
 from violence_detection.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.models import classifier
 
 FORMATS = registry.available("formats")
 HEADS = registry.available("heads")
@@ -221,11 +222,13 @@ def test_a_model_of_reduced_precision_is_rebuilt_in_float32():
 
 
 def test_an_ensemble_answers_the_mean_of_its_members():
-    from violence_detection.heads import _ensemble
+    from violence_detection.models.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
     made = portable.classifier(_ensemble.build(members), temperature=1.0, unrolled=False)
-    each = [model.logits_to_probabilities(np.array(member(clips)))[:, 1:] for member in members]
+    each = [
+        classifier.logits_to_probabilities(np.array(member(clips)))[:, 1:] for member in members
+    ]
     np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)
 
 

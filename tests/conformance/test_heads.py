@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from violence_detection import model, registry
-from violence_detection.heads._layers import (
+from violence_detection import registry
+from violence_detection.models import classifier
+from violence_detection.models.heads._layers import (
     AttentionPooling,
     SinePositions,
     TemporalStatistics,
@@ -48,7 +49,7 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
 
 def save_and_load(built, folder) -> keras.Model:
     built.save(folder / "head.keras")
-    return model.load_classifier(folder / "head.keras")
+    return classifier.load_classifier(folder / "head.keras")
 
 
 # -- what every head promises

@@ -8,7 +8,7 @@ from violence_detection import training
 from violence_detection.epochs import Trainer
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.runs import Run
+from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.train_config import TrainConfig
 

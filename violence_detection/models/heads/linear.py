@@ -5,11 +5,7 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from violence_detection.heads._layers import (
-    TemporalStatistics,
-    logits,
-    standardise,
-)
+from violence_detection.models.heads._layers import TemporalStatistics, logits, standardise
 from violence_detection.registry import Range
 
 

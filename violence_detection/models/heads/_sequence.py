@@ -5,7 +5,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from violence_detection.heads._layers import (
+from violence_detection.models.heads._layers import (
     AttentionPooling,
     TemporalChange,
     TemporalStatistics,

@@ -1,6 +1,6 @@
 """Cross-entropy on logits, binary or over several classes."""
 
-from violence_detection.losses.focal import Focal
+from violence_detection.models.losses.focal import Focal
 
 
 def build(*, label_smoothing: float, class_shares: list[float]) -> Focal:

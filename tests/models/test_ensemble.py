@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from violence_detection import model
-from violence_detection.heads import _ensemble
+from violence_detection.models import classifier
+from violence_detection.models.heads import _ensemble
 
 # Members, videos, outputs.
 LOGITS = hnp.arrays(
@@ -28,8 +28,8 @@ def mean_of(logits: np.ndarray) -> np.ndarray:
 
 @given(LOGITS)
 def test_it_is_the_mean_of_the_probabilities(logits):
-    expected = np.mean([model.logits_to_probabilities(one) for one in logits], axis=0)
-    answered = model.logits_to_probabilities(mean_of(logits))
+    expected = np.mean([classifier.logits_to_probabilities(one) for one in logits], axis=0)
+    answered = classifier.logits_to_probabilities(mean_of(logits))
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 
@@ -45,8 +45,8 @@ def test_rare_events_keep_their_probability():
 @given(LOGITS)
 def test_members_that_agree_change_nothing(logits):
     same = np.repeat(logits[:1], 3, axis=0)
-    answered = model.logits_to_probabilities(mean_of(same))
-    expected = model.logits_to_probabilities(logits[0])
+    answered = classifier.logits_to_probabilities(mean_of(same))
+    expected = classifier.logits_to_probabilities(logits[0])
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 
@@ -62,7 +62,7 @@ def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
     clips = rng.normal(size=(12, 5, 4)).astype(np.float16)
     members = []
     for _ in range(2):
-        one = model.build_classifier(
+        one = classifier.build_classifier(
             head="linear", features=clips, classes=classes, recurrence="loop"
         )
         for weight in one.trainable_variables:
@@ -70,8 +70,8 @@ def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
         members.append(one)
     built = _ensemble.build(members)
     built.save(tmp_path / "ensemble.keras")
-    loaded = model.load_classifier(tmp_path / "ensemble.keras")
-    answers = model.probabilities(loaded, clips)
-    np.testing.assert_allclose(answers, model.probabilities(built, clips), atol=1e-6)
-    apart = [model.probabilities(one, clips) for one in members]
+    loaded = classifier.load_classifier(tmp_path / "ensemble.keras")
+    answers = classifier.probabilities(loaded, clips)
+    np.testing.assert_allclose(answers, classifier.probabilities(built, clips), atol=1e-6)
+    apart = [classifier.probabilities(one, clips) for one in members]
     np.testing.assert_allclose(answers, np.mean(apart, axis=0), atol=1e-6)

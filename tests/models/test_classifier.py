@@ -11,9 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from violence_detection import model
 from violence_detection.checkpoint import save_classifier
 from violence_detection.errors import ConfigError, RunError
+from violence_detection.models.classifier import (
+    build_classifier,
+    decisions,
+    load_classifier,
+    logits_to_probabilities,
+    probabilities,
+)
 
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)),
                     elements=st.floats(-1e4, 1e4, width=32))  # fmt: skip
@@ -25,9 +31,7 @@ def clips(rng) -> np.ndarray:
 
 
 def linear(clips, classes=2) -> keras.Model:
-    classifier = model.build_classifier(
-        head="linear", features=clips, classes=classes, recurrence="loop"
-    )
+    classifier = build_classifier(head="linear", features=clips, classes=classes, recurrence="loop")
     for weight in classifier.trainable_variables:
         weight.assign(np.random.default_rng(1).normal(size=weight.shape))
     return classifier
@@ -37,19 +41,19 @@ def linear(clips, classes=2) -> keras.Model:
 
 
 def test_two_classes_are_the_sigmoid_and_more_the_softmax():
-    two = model.logits_to_probabilities(np.log(np.array([[3.0]])))
+    two = logits_to_probabilities(np.log(np.array([[3.0]])))
     np.testing.assert_allclose(two, [[0.25, 0.75]])
-    three = model.logits_to_probabilities(np.log(np.array([[1.0, 2.0, 5.0]])))
+    three = logits_to_probabilities(np.log(np.array([[1.0, 2.0, 5.0]])))
     np.testing.assert_allclose(three, [[0.125, 0.25, 0.625]])
 
 
 def test_decisions_follow_the_threshold_and_then_the_likeliest_other():
     probability = np.array([[0.7, 0.1, 0.2], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
-    np.testing.assert_array_equal(model.decisions(probability, 0.4), [0, 1, 2])
+    np.testing.assert_array_equal(decisions(probability, 0.4), [0, 1, 2])
 
 
 def test_a_score_at_the_threshold_is_violent():
-    assert model.decisions(np.array([[0.5, 0.5]]), 0.5) == 1
+    assert decisions(np.array([[0.5, 0.5]]), 0.5) == 1
 
 
 # -- relation
@@ -58,25 +62,23 @@ def test_a_score_at_the_threshold_is_violent():
 def test_a_saved_classifier_answers_the_same(clips, tmp_path):
     classifier = linear(clips, classes=3)
     save_classifier(classifier, tmp_path / "best_model.keras")
-    loaded = model.load_classifier(tmp_path / "best_model.keras")
-    before, after = (model.probabilities(one, clips) for one in (classifier, loaded))
+    loaded = load_classifier(tmp_path / "best_model.keras")
+    before, after = (probabilities(one, clips) for one in (classifier, loaded))
     np.testing.assert_array_equal(before, after)
     assert [path.name for path in tmp_path.iterdir()] == ["best_model.keras"]
 
 
 def test_the_size_of_the_batches_does_not_change_probabilities(clips):
     classifier = linear(clips)
-    whole = model.probabilities(classifier, clips)
-    np.testing.assert_allclose(
-        model.probabilities(classifier, clips, batch_size=5), whole, atol=1e-6
-    )
+    whole = probabilities(classifier, clips)
+    np.testing.assert_allclose(probabilities(classifier, clips, batch_size=5), whole, atol=1e-6)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
     violent = np.linspace(0, 1, 21)
     probability = np.stack([1 - violent, violent], axis=1)
-    low, high = (model.decisions(probability, value).sum() for value in sorted((one, other)))
+    low, high = (decisions(probability, value).sum() for value in sorted((one, other)))
     assert high <= low
 
 
@@ -85,7 +87,7 @@ def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
 
 @given(LOGITS)
 def test_probabilities_are_a_distribution_at_any_logits(logits):
-    probability = model.logits_to_probabilities(logits)
+    probability = logits_to_probabilities(logits)
     assert probability.shape == (len(logits), max(2, logits.shape[1]))
     np.testing.assert_allclose(probability.sum(1), 1)
     assert (probability >= 0).all()
@@ -99,7 +101,7 @@ def test_a_damaged_model_is_refused(tmp_path, content):
     path = tmp_path / "best_model.keras"
     path.write_bytes(content)
     with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
-        model.load_classifier(path)
+        load_classifier(path)
 
 
 def test_a_model_with_one_altered_byte_is_refused(clips, tmp_path):
@@ -110,7 +112,7 @@ def test_a_model_with_one_altered_byte_is_refused(clips, tmp_path):
         content[archive.getinfo("model.weights.h5").header_offset + 2000] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(RunError, match="must be one that train saved"):
-        model.load_classifier(path)
+        load_classifier(path)
 
 
 def test_code_inside_a_model_is_refused(tmp_path):
@@ -118,7 +120,7 @@ def test_code_inside_a_model_is_refused(tmp_path):
     unsafe = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     unsafe.save(tmp_path / "best_model.keras")
     with pytest.raises(RunError, match="must be one that train saved"):
-        model.load_classifier(tmp_path / "best_model.keras")
+        load_classifier(tmp_path / "best_model.keras")
 
 
 def rewritten(path, change) -> None:
@@ -138,7 +140,7 @@ def test_a_description_that_would_fill_the_memory_is_not_unpacked(clips, tmp_pat
     assert path.stat().st_size < 1 << 20
     start_s = time.monotonic()
     with pytest.raises(RunError, match="must be one that train saved"):
-        model.load_classifier(path)
+        load_classifier(path)
     assert time.monotonic() - start_s < 2
 
 
@@ -149,7 +151,7 @@ def test_weights_that_are_no_numbers_are_refused(clips, tmp_path):
     kernel.assign(np.full(kernel.shape, np.nan))
     save_classifier(classifier, path)
     with pytest.raises(RunError, match="weights must be finite. Received: .*NaN"):
-        model.load_classifier(path)
+        load_classifier(path)
 
 
 def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
@@ -157,9 +159,9 @@ def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
     save_classifier(linear(clips), path)
     rewritten(path, lambda config: re.sub(rb'"mean": \[+[-0-9.e]+', b'"mean": [NaN', config))
     with pytest.raises(RunError, match="weights must be finite|train saved"):
-        model.load_classifier(path)
+        load_classifier(path)
 
 
 def test_an_unknown_argument_of_a_head_is_named(clips):
     with pytest.raises(ConfigError, match="heads/linear takes .*dropout.*. Received: depth"):
-        model.build_classifier(head="linear(depth=3)", features=clips, classes=2, recurrence="loop")
+        build_classifier(head="linear(depth=3)", features=clips, classes=2, recurrence="loop")

@@ -1,11 +1,11 @@
-"""A projection, bidirectional LSTMs and attention over time, beside pooled statistics."""
+"""A projection, bidirectional GRUs and attention over time, beside pooled statistics."""
 
 from typing import Annotated
 
 import keras
 import numpy as np
 
-from violence_detection.heads import _sequence
+from violence_detection.models.heads import _sequence
 from violence_detection.registry import Range
 
 
@@ -29,7 +29,7 @@ def build(
         outputs: K.
         recurrence: How it is computed, see `model.build_classifier`.
         projection: Size that the features are reduced to before the recurrence.
-        layers, units: Of the LSTMs, in each direction.
+        layers, units: Of the GRUs, in each direction.
         feature_dropout: Share of the features that the recurrence does not see, for a
             whole clip at a time.
         dropout: Before the logits.
@@ -37,11 +37,15 @@ def build(
         statistics: Also give the logits the mean, deviation and mean absolute first and
             second difference over time of the features: on a few hundred videos the
             recurrence alone overfits.
+
+    Reference:
+        Cho et al., 2014, https://arxiv.org/abs/1406.1078 (the reset gate is applied after
+        the matrix product, as cuDNN has it)
     """
     return _sequence.build(
-        "bilstm_attention",
+        "gru_attention",
         _sequence.recurrence(
-            keras.layers.LSTM, "bilstm", layers=layers, units=units, computed=recurrence
+            keras.layers.GRU, "bigru", layers=layers, units=units, computed=recurrence
         ),
         examples=examples,
         outputs=outputs,

@@ -86,7 +86,7 @@ def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
 
 def pooled(clips: Clips, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Statistics over time of some clips, blocks of float32 (at most 256, 3 D)."""
-    from violence_detection.heads._layers import statistics_of
+    from violence_detection.models.heads._layers import statistics_of
 
     for start in range(0, len(rows), _BLOCK):
         yield statistics_of(clips.features[rows[start : start + _BLOCK]])

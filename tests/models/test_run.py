@@ -6,7 +6,7 @@ import os
 import pytest
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.runs import CONFIG_KEYS, FORMAT_VERSION, Run
+from violence_detection.models.run import CONFIG_KEYS, FORMAT_VERSION, Run
 
 CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)}
 

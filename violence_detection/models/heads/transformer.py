@@ -6,8 +6,8 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from violence_detection.heads import _sequence
-from violence_detection.heads._layers import SinePositions
+from violence_detection.models.heads import _sequence
+from violence_detection.models.heads._layers import SinePositions
 from violence_detection.registry import Range
 
 

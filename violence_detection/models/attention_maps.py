@@ -50,7 +50,7 @@ def _pooling_layers(
     """Name, model from features to the layer's input, and layer, of each, in members too."""
     import keras
 
-    from violence_detection.heads._layers import AttentionPooling
+    from violence_detection.models.heads._layers import AttentionPooling
 
     for layer in classifier.layers:
         if isinstance(layer, keras.Model):

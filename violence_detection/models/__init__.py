@@ -1,0 +1,1 @@
+"""The classifier, its outputs, and the run (trained model) on disk."""
