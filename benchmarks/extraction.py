@@ -216,7 +216,7 @@ class Benchmark:
 
         def measure() -> float:
             fresh = dataclasses.replace(config, dataset_name=f"round-{next(number)}")
-            done = extract.extract(self._video_dir, fresh)
+            done = extract.extract_features(self._video_dir, fresh)
             return done.extracted * self.frames_of_a_video / done.seconds
 
         return Rate("whole", config.engine, policy.removeprefix("mixed_"), measure)

@@ -100,7 +100,7 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
         engine=engine,
         mixed_precision=engine == "openvino",
     )
-    found = extract.extract(videos, asked).features
+    found = extract.extract_features(videos, asked).features
     settings = {
         "features": str(found),
         "checkpoint_dir": str(folder / "runs"),

@@ -24,9 +24,9 @@ import numpy as np
 
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.manifest import Entry
-from violence_detection.features import extract
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.video_worker import unread
 from violence_detection.system import devices, files
@@ -181,7 +181,7 @@ def build(folder: Path, count: int) -> None:
 
 
 def extract(folder: Path, count: int) -> None:
-    done = extract.extract(folder / "videos", config_of(folder))
+    done = extract_features(folder / "videos", config_of(folder))
     if done.videos != count or done.failed:
         sys.exit(f"All of {count} videos must be usable. Received: {done.as_dict()}")
 

@@ -186,13 +186,13 @@ def test_the_recording_of_a_new_video_is_what_is_said_or_not_known(judge, clip):
 
 @pytest.mark.slow
 def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
-    from violence_detection.features.extract import extract
+    from violence_detection.features.extract import extract_features
 
     for label, offset in (("normal", 10), ("violent", 60)):
         for number in range(2, 8):
             draw_video(root / label / f"{number}.mp4", seed=offset + number)
     config = ExtractConfig(cache_dir=str(tmp_path / "cache"), **TINY)
-    features = extract(root, config).features
+    features = extract_features(root, config).features
     run = train_quickly(features, tmp_path / "runs", epochs=1)["run"]
     said = CliRunner().invoke(
         cli.main, ["label", run, "violent/3.mp4", "normal", "--by", "ann", "--json"]
@@ -200,7 +200,7 @@ def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
     assert json.loads(said.stdout)["was"] == "violent"
     labelling.label(run, str(clip), "violent", LabelConfig(start_s=1.0, end_s=3.0))
     before = (features / "violent/3.mp4.npy").read_bytes()
-    again = extract(root, config)
+    again = extract_features(root, config)
     assert (again.extracted, again.reused) == (1, 16)
     assert (features / "violent/3.mp4.npy").read_bytes() == before
     rows = {entry.path: entry for entry in FeatureCache.open(features).entries()}

@@ -50,7 +50,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     log.info(f"Drawing {config.clips} clips")
     with progress.track("Drawing", config.clips, "clips") as step:
         synthetic.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
-    extraction = extract.extract(
+    extraction = extract.extract_features(
         clips,
         ExtractConfig(
             seed=config.seed,

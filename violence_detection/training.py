@@ -232,7 +232,7 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
         return cache, []
     from violence_detection.features import extract
 
-    extraction = extract.extract(Path(config.dataset_path), extract_config(config))
+    extraction = extract.extract_features(Path(config.dataset_path), extract_config(config))
     return FeatureCache.open(extraction.features), extraction.as_dict()["failures"]
 
 

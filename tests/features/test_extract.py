@@ -26,11 +26,10 @@ from violence_detection.errors import (
     ViolenceDetectionError,
     WeightsError,
 )
-from violence_detection.features import extract
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.dataset import usable_entries
-from violence_detection.features.extract import Extraction, plan
+from violence_detection.features.extract import Extraction, extract_features, plan
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system.processes import Calls
 
@@ -46,7 +45,7 @@ def extract(tmp_path, dataset_dir):
 
     def run(root: Path = dataset_dir, *, force: bool = False, **settings) -> Extraction:
         flags = {"cache_dir": str(tmp_path / "cache"), **SMALL, **settings}
-        return extract.extract(root, ExtractConfig.of(flags), force=force)
+        return extract_features(root, ExtractConfig.of(flags), force=force)
 
     return run
 

@@ -15,9 +15,9 @@ from support.mutants import FRAMES, KINDS, Mutant
 
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import VideoError
-from violence_detection.features import extract
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
+from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import processes
 from violence_detection.system.processes import Calls
@@ -82,7 +82,7 @@ def extract(root: Path, cache_dir: Path) -> Path:
     settings = {"cache_dir": str(cache_dir), "max_failures": 1.0, **SMALL}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureExtractor, "build", build_once)
-        return extract.extract(root, ExtractConfig.of(settings)).features
+        return extract_features(root, ExtractConfig.of(settings)).features
 
 
 # -- mutants

@@ -21,11 +21,11 @@ def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settin
 
 def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:
     """Extract small features of videos into a folder and train on them; the run."""
-    from violence_detection.features import extract
+    from violence_detection.features.extract import extract_features
 
     small = {"frames": 4, "frame_size": 32, "batch_size": 8, "weights": "random"}
     asked = {"cache_dir": str(folder / "cache"), **small, **extraction}
-    found = extract.extract(videos, ExtractConfig(**asked))
+    found = extract_features(videos, ExtractConfig(**asked))
     return Path(train_quickly(found.features, folder / "runs", epochs=epochs)["run"])
 
 

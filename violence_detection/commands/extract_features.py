@@ -33,12 +33,12 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 @options_of(config.ExtractConfig)
 def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: str) -> None:
     with working():
-        from violence_detection.features.extract import extract, plan
+        from violence_detection.features.extract import extract_features, plan
 
         if shared.dry_run:
             planned = plan(Path(video_dir), settings, force=shared.force)
         else:
-            extraction = extract(Path(video_dir), settings, force=shared.force)
+            extraction = extract_features(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, wording.table(planned))
     result = extraction.as_dict()

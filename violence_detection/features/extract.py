@@ -27,7 +27,7 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 
-def extract(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> Extraction:
+def extract_features(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> Extraction:
     """Extract what is missing or changed of a folder of videos, and leave a cache behind.
 
     Args:
@@ -173,7 +173,7 @@ def _check_any_usable(job: ExtractionJob) -> None:
 
 
 def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `extract` would do; nothing is written."""
+    """What `extract_features` would do; nothing is written."""
     stage = _Stage(video_dir, config, force=force)
     if config.executor == "ray":
         ray_executor.check(config.address)

@@ -103,6 +103,11 @@ def load_classifier(path: Path) -> "keras.Model":
     """
     import keras
 
+    from violence_detection.models.heads import (  # noqa: F401  (registers the layers)
+        _ensemble,
+        _layers,
+    )
+
     if not _is_whole(path):
         raise RunError(
             f"The model must be one that train saved. Received: {path} (damaged, or none)"
