@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection import batching, training
 from violence_detection.datasets import folds
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -27,7 +26,9 @@ from violence_detection.metrics import intervals, paired_tests
 from violence_detection.models import classifier, linear_baseline
 from violence_detection.models.run import Run
 from violence_detection.system import devices
-from violence_detection.train_config import TrainConfig
+from violence_detection.training import batching
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import classes_of, start_training
 
 FOLDS = 5
 METHODS = ("linear", "last epoch", "chosen epoch")
@@ -111,7 +112,7 @@ def parsed(value: str):
 def read(folder: str, augment: str) -> tuple[Clips, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
-    classes = training.classes_of(entries)
+    classes = classes_of(entries)
     clips = dataset.read_clips(cache, entries, classes)
     if batching.reads_views(augment):
         clips = dataset.with_views(cache, clips)
@@ -160,7 +161,7 @@ def classifier_scores(
     """The trained classifier: its last epoch, or the one chosen on recordings out of `train`."""
     import keras
 
-    from violence_detection.epochs import Trainer
+    from violence_detection.training.trainer import Trainer
 
     if last:  # what validates has no say, and is few
         parts = {"train": clips.take(train), "validation": clips.take(train[::8])}
@@ -170,7 +171,7 @@ def classifier_scores(
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
-        machine = training.start_training(config)
+        machine = start_training(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = classifier.load_classifier(run.model_path)

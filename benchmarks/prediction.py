@@ -88,8 +88,8 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
     from violence_detection.features import extract
     from violence_detection.features.config import ExtractConfig
     from violence_detection.system import devices
-    from violence_detection.train_config import TrainConfig
-    from violence_detection.training import train
+    from violence_detection.training.config import TrainConfig
+    from violence_detection.training.train import train_classifier
 
     devices.import_tensorflow()
     asked = ExtractConfig(
@@ -108,7 +108,7 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
         "epochs": 10,
         "mixed_precision": False,
     }
-    train(TrainConfig(**settings, given=frozenset(settings)))
+    train_classifier(TrainConfig(**settings, given=frozenset(settings)))
     path = folder / "runs" / settings["run"]
     config = json.loads((path / "training_config.json").read_text())
     config["window_s"] = WINDOW_S  # the clips are of 2.0 s, give or take a frame

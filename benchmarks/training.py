@@ -189,12 +189,12 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     """A trainer on a drawn cache, as the command makes it."""
     import drawn_cache
 
-    from violence_detection import training
-    from violence_detection.epochs import Trainer
     from violence_detection.features import dataset
     from violence_detection.models.run import Run
     from violence_detection.system import devices
-    from violence_detection.train_config import TrainConfig
+    from violence_detection.training.config import TrainConfig
+    from violence_detection.training.train import read_splits
+    from violence_detection.training.trainer import Trainer
 
     machine = devices.start(
         seed=1,
@@ -207,7 +207,7 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
         sys.exit("XLA does not work here.")
     cache = drawn_cache.fill(folder / "cache", *drawn(arguments.videos, row.dim))
     entries = dataset.usable_entries(cache)
-    clips = training.read_splits(cache, entries, list(drawn_cache.CLASSES))
+    clips = read_splits(cache, entries, list(drawn_cache.CLASSES))
     config = TrainConfig(head=row.head, batch_size=row.batch_size)
     return Trainer(
         Run(folder / "run"),

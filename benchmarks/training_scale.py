@@ -103,10 +103,10 @@ def in_own_process(folder: Path) -> dict[str, float]:
 def train(arguments: argparse.Namespace) -> dict[str, float]:
     """One epoch, as the command trains."""
     logging.disable(logging.WARNING)
-    from violence_detection import training
     from violence_detection.system import devices
-    from violence_detection.train_config import TrainConfig
-    from violence_detection.training_step import TrainingStep
+    from violence_detection.training.config import TrainConfig
+    from violence_detection.training.step import TrainingStep
+    from violence_detection.training.train import train_classifier
 
     devices.import_tensorflow()
     memory = Memory()
@@ -123,7 +123,7 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
 
     TrainingStep.run = timed
     with memory, tempfile.TemporaryDirectory() as runs:
-        result = training.train(
+        result = train_classifier(
             TrainConfig(features=str(arguments.step), checkpoint_dir=runs, epochs=1)
         )
     count = result["videos"]["train"]

@@ -18,8 +18,9 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import cli, evaluation, training
+from violence_detection import cli, evaluation
 from violence_detection.system import progress
+from violence_detection.training import train as train_module
 
 COMMANDS = cli.main.commands
 TINY = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4".split()
@@ -569,7 +570,7 @@ def ending_in(monkeypatch, error):
     def train(*_, **__):
         error()
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(train_module, "train_classifier", train)
     return call("train", "--features", "x", "--json")
 
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import config, fold_config, predict_config, train_config
+from violence_detection import config, fold_config, predict_config
 from violence_detection.config import Config
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import CrossValidateConfig, TuneConfig
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
 
 CONFIGS = (
     ExtractConfig,
-    train_config.TrainConfig,
+    TrainConfig,
     config.EvaluateConfig,
     predict_config.PredictConfig,
     fold_config.DemoConfig,

@@ -134,7 +134,7 @@ def test_a_video_that_goes_away_is_told_of_and_keeps_its_numbers(tmp_path):
 
 
 def test_a_timeline_of_any_length_is_drawn(tmp_path):
-    from violence_detection import figures
+    from violence_detection.reports import figures
 
     for count in (1, 7, 3600):
         values = np.random.default_rng(0).random(count)
@@ -148,7 +148,7 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
 
 
 def test_a_timeline_shows_the_most_violent_window_at_each_time():
-    from violence_detection import figures
+    from violence_detection.reports import figures
 
     windows = [
         {"start_s": 0.0, "end_s": 2.0, "probability": 0.3},

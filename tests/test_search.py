@@ -8,7 +8,7 @@ from violence_detection import search
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import TuneConfig
 from violence_detection.search import Interval
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
 
 
 @pytest.fixture

@@ -13,16 +13,17 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import train_quickly
 
-from violence_detection import training, tuning
+from violence_detection import tuning
 from violence_detection.datasets import folds
-from violence_detection.epochs import Trainer
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.fold_config import TuneConfig
 from violence_detection.models.run import Run
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import train_classifier
+from violence_detection.training.trainer import Trainer
 
 optuna = pytest.importorskip("optuna")
 SPACE = {"learning_rate": {"low": 1e-3, "high": 0.3, "log": True}}
@@ -97,9 +98,9 @@ def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
     config = TrainConfig.of(asked, Path(result["best_config"]))
     assert (config.head, config.epochs, config.batch_size) == ("linear", 2, 8)
-    from violence_detection.training import train
+    from violence_detection.training.train import train_classifier
 
-    assert train(config)["validation"]["loss"] == pytest.approx(result["best_value"])
+    assert train_classifier(config)["validation"]["loss"] == pytest.approx(result["best_value"])
 
 
 @pytest.mark.slow
@@ -332,7 +333,7 @@ def train_with(result, features, folder) -> dict:
     """What a training with the best settings of a search gives."""
     settings = json.loads(Path(result["best_config"]).read_text())
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return training.train(TrainConfig.of({**settings, **places, "run": "best"}))
+    return train_classifier(TrainConfig.of({**settings, **places, "run": "best"}))
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import evaluation, evaluation_set, findings, leaks
+from violence_detection import evaluation, evaluation_set, leaks
 from violence_detection.config import CompareConfig, EvaluateConfig
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
@@ -17,6 +17,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.leaks import Leaks
 from violence_detection.metrics import classification, delong, paired_tests
 from violence_detection.models.run import Run
+from violence_detection.reports import findings
 from violence_detection.system import files
 from violence_detection.units import counted
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import evaluation_set, leaks, training
+from violence_detection import evaluation_set, leaks
 from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
@@ -20,8 +20,9 @@ from violence_detection.metrics import calibration, classification, intervals
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
+from violence_detection.training import train
+from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
-from violence_detection.validation import check_monitor
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Dataset:
         cache = FeatureCache.open(features)
         entries = dataset.usable_entries(cache)
         name = cache.settings()["dataset"]["name"]
-        return cls(name, cache, entries, training.classes_of(entries, normal_class))
+        return cls(name, cache, entries, train.classes_of(entries, normal_class))
 
     @functools.cached_property
     def digests(self) -> frozenset[str]:
@@ -201,7 +202,7 @@ def _trained(one: Dataset, config: CrossDatasetConfig, folder: Path) -> Run:
     run = Run(folder / "runs" / one.name)
     keras.backend.clear_session()
     resume = run.config_path.is_file()
-    training.train(config.of_dataset(one.cache.dir, run.dir, resume=resume))
+    train.train_classifier(config.of_dataset(one.cache.dir, run.dir, resume=resume))
     return Run.open(run.dir)
 
 

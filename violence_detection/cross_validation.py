@@ -5,13 +5,14 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import fold_report, leaks
+from violence_detection import leaks
 from violence_detection.errors import ConfigError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
 from violence_detection.fold_results import FoldResults, Judged
 from violence_detection.kept_folder import KeptFolder
+from violence_detection.reports import cross_validation_report
 from violence_detection.system import devices, files
 from violence_detection.system.files import read_json
 from violence_detection.units import counted
@@ -151,7 +152,7 @@ def _write(
     }
     if done:
         value["report"] = str(folder / "report.html")
-        fold_report.write_report(
+        cross_validation_report.write_report(
             Path(value["report"]), result=value, settings=read_json(folder / _RECORD)
         )
     files.write_json(folder / "results.json", value)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import evaluation, prediction, training
+from violence_detection import evaluation, prediction
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
@@ -14,7 +14,8 @@ from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
 from violence_detection.predict_config import PredictConfig
 from violence_detection.system import files, progress
-from violence_detection.train_config import TrainConfig
+from violence_detection.training import train
+from violence_detection.training.config import TrainConfig
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
             frame_size=_FRAME_SIZE,
         ),
     )
-    trained = training.train(
+    trained = train.train_classifier(
         TrainConfig(
             seed=config.seed,
             features=str(extraction.features),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import figures, leaks, model_card, report, scrutiny, thresholds
+from violence_detection import leaks, scrutiny, thresholds
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
@@ -22,6 +22,7 @@ from violence_detection.metrics import calibration, classification, delong, inte
 from violence_detection.models.classifier import decisions, load_classifier, probabilities
 from violence_detection.models.run import Run
 from violence_detection.normal_footage import Footage
+from violence_detection.reports import evaluation_report, figures, model_card
 from violence_detection.system import devices, files
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
     rows = _prediction_rows(entries, probability, predicted, trained["classes"])
     files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
     drawn = _draw(folder, run, clips.labels > 0, probability, as_trained, result)
-    report.write_report(
+    evaluation_report.write_report(
         folder / "report.html",
         metrics=result,
         figures=drawn,
@@ -121,7 +122,7 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
             config=config,
         ),
         run=scrutiny.settings_told(trained),
-        robustness=report.read_robustness(folder, identity),
+        robustness=evaluation_report.read_robustness(folder, identity),
     )
     files.write_json(folder / "metrics.json", result)
     judge.keep(chosen)

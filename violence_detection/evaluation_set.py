@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from violence_detection import leaks, training_run
+from violence_detection import leaks
 from violence_detection.datasets.labels import with_class_names
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
@@ -10,6 +10,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
+from violence_detection.training import run_setup
 
 
 def features_of(run: Run, asked: str | None = None) -> FeatureCache:
@@ -45,7 +46,7 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
     entries = with_class_names(entries, run.config()["classes"])
     own = run.own_splits()
     if own and leaks.is_same_dataset(run, cache):
-        entries = training_run.with_splits(entries, own)
+        entries = run_setup.with_splits(entries, own)
     chosen = [entry for entry in entries if split in ("all", entry.split)]
     if not chosen:
         there = sorted({entry.split for entry in entries})

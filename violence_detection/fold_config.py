@@ -10,7 +10,7 @@ from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig
 from violence_detection.settings import Config, option, same_as
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
 
 # Of `train`, without a meaning here: stage one's, what a run that is kept would have, and what
 # would choose the test videos otherwise.

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import batching, seeds, training
 from violence_detection.baselines import Baselines
 from violence_detection.datasets import folds, recordings
 from violence_detection.datasets.manifest import Entry
@@ -23,15 +22,17 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_results import MODEL, Judged
-from violence_detection.lesson import Lesson
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run
-from violence_detection.origin import Origin
 from violence_detection.system import files
 from violence_detection.system.devices import Machine
+from violence_detection.training import batching, multi_seed
+from violence_detection.training.initial_weights import Origin
+from violence_detection.training.train import classes_of
+from violence_detection.training.training_job import Lesson
+from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
-from violence_detection.validation import check_monitor
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Judge:
         self.alike, self._seen = Alike.nowhere("nothing is looked at"), None
         if entries is None:
             entries = self._grouped(dataset.usable_entries(self._cache), looks)
-        self.classes = training.classes_of(entries, config.normal_class)
+        self.classes = classes_of(entries, config.normal_class)
         self._origin = _origin(config, self._cache, entries, self.classes)
         self.folds = _drawn(config, entries)
         self.clips = dataset.read_clips(self._cache, entries, self.classes)
@@ -233,7 +234,7 @@ class Judge:
         files.ensure_writable(run.dir)
         try:
             if config.seeds > 1:
-                done = seeds.train_members(lesson, run, config)
+                done = multi_seed.train_members(lesson, run, config)
                 effective = done["effective"]
             else:
                 trainer = lesson.trainer(run, config)

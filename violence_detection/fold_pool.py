@@ -14,13 +14,13 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import training
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import TrainingError
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Fold, Judge
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import Calls, Kind
+from violence_detection.training import train
 
 log = logging.getLogger(__name__)
 
@@ -176,5 +176,5 @@ def learn(
 
 @functools.lru_cache(maxsize=1)
 def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> Judge:
-    machine = training.start_training(config)
+    machine = train.start_training(config)
     return Judge(config, machine, folder, list(entries))

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import figures, sources, subtitles
+from violence_detection import sources, subtitles
 from violence_detection.annotation import Story, annotate
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.predict_config import PredictConfig
+from violence_detection.reports import figures
 from violence_detection.sources import Source
 from violence_detection.system import files, progress
 from violence_detection.system.processes import Calls

@@ -26,7 +26,7 @@ _FOLDERS = {
     "engines": "features.engines",
     "heads": "models.heads",
     "losses": "models.losses",
-    "augmentations": "augmentations",
+    "augmentations": "training.augmentations",
     "corruptions": "corruptions",
     "formats": "formats",
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import altering, evaluation_set, figures, leaks, robust_scores
+from violence_detection import altering, evaluation_set, leaks, robust_scores
 from violence_detection.altered import Task, excerpts_of, features_under
 from violence_detection.altering import CLEAN, CONTROL
 from violence_detection.errors import ConfigError, VideoError
@@ -19,6 +19,7 @@ from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
 from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run
+from violence_detection.reports import figures
 from violence_detection.robustness_config import RobustnessConfig
 from violence_detection.system import devices, files, locks, progress
 from violence_detection.units import counted

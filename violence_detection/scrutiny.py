@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import baseline_judge, contact_sheet, mistakes, training_run
+from violence_detection import baseline_judge, contact_sheet, mistakes
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import summary_cache
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.models.run import Run
+from violence_detection.training import run_setup
 
 if TYPE_CHECKING:
     import keras
@@ -88,6 +89,6 @@ def settings_told(trained: Mapping[str, Any]) -> dict[str, Any]:
     features that were there, those of stage one, which the feature space tells."""
     settings = dict(trained.get("settings", {}))
     if settings.get("features"):
-        for name in training_run.STAGE_ONE - training_run.OWN_SPLIT:
+        for name in run_setup.STAGE_ONE - run_setup.OWN_SPLIT:
             settings.pop(name, None)
     return {**trained, "settings": settings}

@@ -9,19 +9,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import batching, search, training, training_run
+from violence_detection import search
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import TuneConfig
-from violence_detection.lesson import Lesson
 from violence_detection.models.run import Run
-from violence_detection.origin import Origin
 from violence_detection.search import Interval, Space
 from violence_detection.system import files
 from violence_detection.system.devices import Machine
-from violence_detection.train_config import TrainConfig
-from violence_detection.validation import check_monitor
+from violence_detection.training import batching, run_setup, train
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.initial_weights import Origin
+from violence_detection.training.training_job import Lesson
+from violence_detection.training.validation import check_monitor
 
 if TYPE_CHECKING:
     import optuna
@@ -80,11 +81,11 @@ class Judges:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
         self._origin = Origin.of(config, Run(folder))
-        entries = training_run.entries_of(Run(folder), config, self._cache)
-        self._classes = training.classes_of(entries, config.normal_class)
+        entries = run_setup.entries_of(Run(folder), config, self._cache)
+        self._classes = train.classes_of(entries, config.normal_class)
         self.space = search.space_of(config)
         for settings in (config, *search.with_each(config, self.space)):
-            training.check_parts(settings, len(self._classes))
+            train.check_parts(settings, len(self._classes))
         if self._origin:
             self._origin.check(self._cache, self._classes)
             if search.keeps_sizes(self.space):
@@ -150,7 +151,7 @@ class Judges:
             return self._config.prune and trial.should_prune()
 
         lesson = self._lesson(part)
-        from violence_detection.callbacks import EpochScores
+        from violence_detection.training.callbacks import EpochScores
 
         scores = EpochScores(config.monitor, report)
         with _failing():
@@ -188,7 +189,7 @@ class Judges:
     def _read_lesson(self, part: int) -> Lesson:
         entries = self._parts[part]
         augments = {self._config.augment, *self.space.get("augment", ())}
-        clips = training.read_splits(
+        clips = train.read_splits(
             self._cache,
             entries,
             self._classes,

@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import search, training
+from violence_detection import search
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.fold_config import TuneConfig
 from violence_detection.search import Space
 from violence_detection.system import devices, files, locks, provenance
 from violence_detection.system.files import read_json
+from violence_detection.training import train
 from violence_detection.trials import Judges, suggest
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     devices.import_tensorflow()
 
     # -- on what, from what, over what
-    machine = training.start_training(config)
+    machine = train.start_training(config)
     judges = Judges(config, machine, folder)
 
     # -- the trials

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection import registry
-from violence_detection.augmentations._batch import Batch
-from violence_detection.augmentations.frame_dropout import nearest
-from violence_detection.augmentations.noise import deviation_of
 from violence_detection.errors import ConfigError
+from violence_detection.training.augmentations._batch import Batch
+from violence_detection.training.augmentations.frame_dropout import nearest
+from violence_detection.training.augmentations.noise import deviation_of
 
 NAMES = registry.available("augmentations")
 COUNT, SHAPE = 40, (7, 5)

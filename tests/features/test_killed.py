@@ -15,8 +15,8 @@ from support.videos import draw_video
 _PROGRAM = """
 import sys
 import numpy as np
-from violence_detection import runtime
-runtime.import_tensorflow = lambda: None
+from violence_detection.system import devices
+devices.import_tensorflow = lambda: None
 from violence_detection.feature_space import FeatureSpace
 from violence_detection.extractor import FeatureExtractor
 from violence_detection.frames import ClipReader

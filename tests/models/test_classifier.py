@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from violence_detection.checkpoint import save_classifier
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.models.classifier import (
     build_classifier,
@@ -20,6 +19,7 @@ from violence_detection.models.classifier import (
     logits_to_probabilities,
     probabilities,
 )
+from violence_detection.training.checkpoint import save_classifier
 
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)),
                     elements=st.floats(-1e4, 1e4, width=32))  # fmt: skip

@@ -4,13 +4,13 @@ import pytest
 import tensorflow as tf
 
 from support.training import CLASSES, train_quickly
-from violence_detection import training
-from violence_detection.epochs import Trainer
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import devices
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import read_splits
+from violence_detection.training.trainer import Trainer
 
 
 def strategy_over(replicas: int) -> tf.distribute.Strategy:
@@ -32,7 +32,7 @@ def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **se
         deterministic=False,
     )
     cache = FeatureCache.open(features)
-    clips = training.read_splits(cache, dataset.usable_entries(cache), classes)
+    clips = read_splits(cache, dataset.usable_entries(cache), classes)
     asked = {"clips": clips, "classes": classes, "peers": peers}
     asked["callbacks"] = callbacks
     return Trainer(Run(folder), config, machine, **asked)

@@ -4,19 +4,19 @@ import csv
 from pathlib import Path
 
 from violence_detection.features.config import ExtractConfig
-from violence_detection.train_config import TrainConfig
+from violence_detection.training.config import TrainConfig
 
 CLASSES = ["normal", "violent"]
 
 
 def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
     """Train the linear head for a few epochs; what the command's JSON holds."""
-    from violence_detection.training import train
+    from violence_detection.training.train import train_classifier
 
     quick = {"head": "linear", "epochs": 3, "batch_size": 8, "checkpoint_epochs": 0}
     places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
     asked = {"run": "run", **quick, **places, **settings}
-    return train(TrainConfig(**asked, given=frozenset(asked)), force=force)
+    return train_classifier(TrainConfig(**asked, given=frozenset(asked)), force=force)
 
 
 def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:

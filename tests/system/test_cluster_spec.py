@@ -5,11 +5,11 @@ import json
 import pytest
 import tensorflow as tf
 
-from violence_detection import training_run
 from violence_detection.errors import ConfigError
 from violence_detection.system import cluster_spec
 from violence_detection.system.cluster_spec import Hosts
-from violence_detection.train_config import TrainConfig
+from violence_detection.training import run_setup
+from violence_detection.training.config import TrainConfig
 
 STEP = {
     "SLURM_STEP_NUM_TASKS": "9",
@@ -117,8 +117,8 @@ def test_machines_may_find_things_in_other_places():
     one = TrainConfig(features="/a", checkpoint_dir="/b", workers="a:1,b:1", rank=0)
     other = TrainConfig(features="/c", checkpoint_dir="/d", workers="a,b", rank=1)
     epochs = TrainConfig(features="/a", epochs=3)
-    assert training_run.common(one) == training_run.common(other)
-    assert training_run.common(one) != training_run.common(epochs)
+    assert run_setup.common(one) == run_setup.common(other)
+    assert run_setup.common(one) != run_setup.common(epochs)
 
 
 # -- error
@@ -189,4 +189,4 @@ def test_what_several_machines_cannot_do_is_refused(settings, message):
     if "dataset_path" not in settings:
         asked["features"] = "/f"
     with pytest.raises(ConfigError, match=rf"of 2 machines \(--workers\) {message}"):
-        training_run.machines(TrainConfig(**asked))
+        run_setup.machines(TrainConfig(**asked))

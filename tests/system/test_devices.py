@@ -134,12 +134,12 @@ def test_machines_cannot_be_joined_by_a_process_that_computes():
 def test_a_block_that_does_not_end_ends_the_process():
     code = """
 import time
-from violence_detection import runtime
-with runtime._ending_after(1):
+from violence_detection.system import devices
+with devices._ending_after(1):
     pass
 time.sleep(1.2)
 print("still here", flush=True)
-with runtime._ending_after(1):
+with devices._ending_after(1):
     time.sleep(60)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -148,7 +148,7 @@ with runtime._ending_after(1):
 
 @pytest.mark.slow
 def test_importing_tensorflow_prints_nothing():
-    code = "from violence_detection import runtime; runtime.import_tensorflow()"
+    code = "from violence_detection.system import devices; devices.import_tensorflow()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -157,8 +157,8 @@ def test_importing_tensorflow_prints_nothing():
 def test_importing_tensorflow_leaves_out_what_is_not_used_and_can_be_had_later():
     code = """
 import sys
-from violence_detection import runtime
-runtime.import_tensorflow()
+from violence_detection.system import devices
+devices.import_tensorflow()
 assert not {"sklearn", "matplotlib"} & set(sys.modules)
 import matplotlib.figure, sklearn.linear_model
 """

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import config
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,6 +15,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 from violence_detection.units import counted
 
 
@@ -38,7 +39,7 @@ def compare(settings: config.CompareConfig, shared: Shared, run_a: str, run_b: s
         else:
             result = comparison.compare(run_a, run_b, settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     finish(result, shared, comparison_lines(result))
 
 
@@ -59,16 +60,16 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>5s}  95% over {drawn}",
         f"{'accuracy':11s} {a['accuracy']:8.1%} {b['accuracy']:8.1%} "
         f"{100 * result['accuracy_difference']:+8.1f}  {result['accuracy_exchange_p']:5.3f}  "
-        f"{wording.span([100 * end for end in result['ci']], '+.1f')} points",
+        f"{console.span([100 * end for end in result['ci']], '+.1f')} points",
     ]
     if has_auc:
         lines.append(
             f"{'AUC':11s} {a['auc']:8.3f} {b['auc']:8.3f} "
             f"{result['auc_difference']:+8.3f}  {result['auc_exchange_p']:5.3f}  "
-            f"{wording.span(result['auc_ci'], '+.3f')}"
+            f"{console.span(result['auc_ci'], '+.3f')}"
         )
     else:
-        lines.append(f"{'AUC':11s} {wording.NONE}")
+        lines.append(f"{'AUC':11s} {console.NONE}")
     return [
         *lines,
         f"{'threshold':11s} {a['threshold']:8.3f} {b['threshold']:8.3f}",
@@ -90,7 +91,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
 def _delong_line(result: dict[str, Any]) -> str:
     if "auc_p" in result["undefined"]:
         return "DeLong      none: there is no variance to judge by"
-    return f"DeLong      p = {_p(result['auc_p'])}, {wording.span(result['auc_ci_delong'], '+.3f')}"
+    return f"DeLong      p = {_p(result['auc_p'])}, {console.span(result['auc_ci_delong'], '+.3f')}"
 
 
 def _p(value: float) -> str:
@@ -103,7 +104,7 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
         if not result[name]["clean"]:
             yield (
                 f"trust       NOT CLEAN: {name.upper()} has learned from some of these: "
-                f"{wording.leaked(result[name])}"
+                f"{console.leaked(result[name])}"
             )
     points = [result[name].get("operating_point") for name in "ab"]
     if all(points) and points[0] != points[1]:

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import wording
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,6 +14,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.fold_config import CrossDatasetConfig
+from violence_detection.reports import console
 
 
 @click.command(
@@ -39,7 +39,7 @@ def cross_dataset(settings: CrossDatasetConfig, shared: Shared, features: tuple[
     finish(
         result,
         shared,
-        wording.table(result) if shared.dry_run else result_lines(result),
+        console.table(result) if shared.dry_run else result_lines(result),
     )
 
 
@@ -49,7 +49,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
     renamed = {
         line
         for cell in result["cells"]
-        for line in wording.mapping_lines(cell.get("class_mapping", {}))
+        for line in console.mapping_lines(cell.get("class_mapping", {}))
     }
     return [
         f"folder      {result['cross_dataset']}",
@@ -74,7 +74,7 @@ def _matrix(
     rows = [[one, *(_cell(cells[one, other], what, form) for other in names)] for one in names]
     return [
         f"{title:11s} of trainings on (down), judged on (across)",
-        *wording.aligned([["", *names], *rows]),
+        *console.aligned([["", *names], *rows]),
     ]
 
 
@@ -82,4 +82,4 @@ def _cell(cell: dict[str, Any], what: str, form: str) -> str:
     if cell.get(what) is None:
         return "none"
     mark = "" if cell["clean"] else " NOT CLEAN"
-    return f"{cell[what]:{form}} ({wording.span(cell[f'{what}_ci'], form)}){mark}"
+    return f"{cell[what]:{form}} ({console.span(cell[f'{what}_ci'], form)}){mark}"

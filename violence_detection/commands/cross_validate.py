@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import units, wording
+from violence_detection import units
 from violence_detection.door import (
     Command,
     Shared,
@@ -14,6 +14,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.fold_config import CrossValidateConfig
+from violence_detection.reports import console
 
 
 @click.command(
@@ -81,7 +82,7 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
             str(row["videos"]),
             str(row["recordings"]),
             f"{row['accuracy']:.1%}",
-            wording.area(row["auc"]),
+            console.area(row["auc"]),
             str(row["best_epoch"]),
             f"{row['threshold']:.3f}",
         ]
@@ -93,16 +94,16 @@ def _fold_lines(rows: list[dict[str, Any]], one: dict[str, Any]) -> list[str]:
             "mean",
             *[""] * 3,
             f"{accuracy['mean']:.1%}",
-            wording.area(auc["mean"]),
+            console.area(auc["mean"]),
             "",
             "",
         ],
         ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
     ]
     return [
-        *wording.aligned([heads, *table]),
-        f"            95% of the mean: accuracy {wording.span(accuracy['ci'], '.1%')}, AUC "
-        f"{wording.span(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
+        *console.aligned([heads, *table]),
+        f"            95% of the mean: accuracy {console.span(accuracy['ci'], '.1%')}, AUC "
+        f"{console.span(auc['ci'], '.3f')} (t over folds, corrected for what they share)",
     ]
 
 
@@ -119,7 +120,7 @@ def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
     return [
         "beside      the answers of all folds pooled, intervals over recordings"
         + ("; those of random folds are too good" if "random" in kinds else ""),
-        *wording.aligned([["", *heads], *rows]),
+        *console.aligned([["", *heads], *rows]),
     ]
 
 
@@ -132,7 +133,7 @@ def _rates_line(one: dict[str, Any]) -> str:
     found = one["pooled"]["model"]
     recall, price = (
         f"{'none' if found[name] is None else format(found[name], '.1%')} "
-        f"({wording.span(found[f'{name}_ci'], '.1%')})"
+        f"({console.span(found[f'{name}_ci'], '.1%')})"
         for name in ("recall", "false_positive_rate")
     )
     return (
@@ -144,7 +145,7 @@ def _rates_line(one: dict[str, Any]) -> str:
 def _trust_line(one: dict[str, Any]) -> str:
     """What is in several folds, or what was not looked for."""
     if any(one["leak_counts"].values()):
-        return f"trust       NOT CLEAN: in several {_kind(one)} folds are {wording.leaked(one)}"
+        return f"trust       NOT CLEAN: in several {_kind(one)} folds are {console.leaked(one)}"
     looked = (
         "no recording, identical file or near-duplicate"
         if one["near_duplicates_searched"]
@@ -159,7 +160,7 @@ def _trust_line(one: dict[str, Any]) -> str:
 def _cells(scores: dict[str, Any]) -> list[str]:
     return [
         f"{scores['accuracy']:.1%}",
-        wording.span(scores["accuracy_ci"], ".1%"),
-        wording.area(scores["auc"]),
-        wording.span(scores["auc_ci"], ".3f"),
+        console.span(scores["accuracy_ci"], ".1%"),
+        console.area(scores["auc"]),
+        console.span(scores["auc_ci"], ".3f"),
     ]

@@ -2,7 +2,7 @@
 
 import click
 
-from violence_detection import fold_config, wording
+from violence_detection import fold_config
 from violence_detection.door import (
     Command,
     Shared,
@@ -11,6 +11,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 
 
 @click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
@@ -25,7 +26,7 @@ def demo(settings: fold_config.DemoConfig, shared: Shared) -> None:
         else:
             result = stage.demo(settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     lines = [
         f"accuracy    {result['test_accuracy']:.1%} on {result['test_videos']} drawn test clips",
         f"by picture  {result['mean_picture_accuracy']:.1%} from the mean picture alone: "

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from violence_detection import config, wording
+from violence_detection import config
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,6 +15,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
 
 
@@ -34,14 +35,14 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
         else:
             result = evaluation.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     unreadable = result.get("normal_footage", {}).get("unreadable", ())
     finish(result, shared, evaluation_lines(result), failed=len(unreadable))
 
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """What `evaluate` found."""
-    of = functools.partial(wording.rate, result)
+    of = functools.partial(console.rate, result)
     recalls = ", ".join(
         f"{name} {of(f'recall_per_class.{name}', value)}"
         for name, value in result["recall_per_class"].items()
@@ -54,14 +55,14 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
-        *wording.mapping_lines(result["class_mapping"]),
+        *console.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
         f"AUC         {_auc(result)}, average precision {of('average_precision')}",
         f"precision   {of('precision')}, recall {of('recall')}, F1 {of('f1')}, "
         f"false alarms {of('false_alarm_rate')}",
         f"recall      {recalls}",
-        *wording.threshold_lines(result),
+        *console.threshold_lines(result),
         *_alarm_lines(result),
         f"calibrated  error {result['calibration_error']:.3f}, Brier score "
         f"{result['brier_score']:.3f}, temperature "
@@ -79,10 +80,10 @@ def _alarm_lines(result: dict[str, Any]) -> list[str]:
     if not footage:
         return []
     by_alarm, by_video = (footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos"))
-    over_videos = f", {wording.span(by_video, '.3g')} over videos" if by_video else ""
+    over_videos = f", {console.span(by_video, '.3g')} over videos" if by_video else ""
     return [
         f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
-        f"{wording.span(by_alarm, '.3g')} over alarms{over_videos}): "
+        f"{console.span(by_alarm, '.3g')} over alarms{over_videos}): "
         f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
         f"{counted(footage['videos'], 'video')}",
         *[f"not read    {row['path']}: {row['reason']}" for row in footage["unreadable"]],
@@ -91,7 +92,7 @@ def _alarm_lines(result: dict[str, Any]) -> list[str]:
 
 def _auc(result: dict[str, Any]) -> str:
     if result["auc"] is None:
-        return wording.NONE
+        return console.NONE
     intervals = {
         "over recordings": result["auc_ci"],
         "over videos": result["auc_ci_delong"],
@@ -125,7 +126,7 @@ def _baseline_lines(result: dict[str, Any]) -> list[str]:
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: on both sides are {wording.leaked(result)}"
+        return f"trust       NOT CLEAN: on both sides are {console.leaked(result)}"
     if not result["grouped"]:
         return "trust       recordings are not all known: clips of one may be on both sides"
     if not result["near_duplicates_searched"]:

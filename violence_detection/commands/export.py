@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import export_config, wording
+from violence_detection import export_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -14,6 +14,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 from violence_detection.units import counted
 
 
@@ -37,7 +38,7 @@ def export(settings: export_config.ExportConfig, shared: Shared, run: str) -> No
         else:
             result = stage.export(run, settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     finish(result, shared, _lines(result), failed=len(result["unreadable"]))
 
 
@@ -76,7 +77,7 @@ def _cost(cost: dict[str, Any]) -> str:
 
 
 def _auc(value: float | None) -> str:
-    return wording.NONE if value is None else f"{value:.4f}"
+    return console.NONE if value is None else f"{value:.4f}"
 
 
 def _size(count: int) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from violence_detection import units, wording
+from violence_detection import units
 from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.door import (
     PATH,
@@ -17,6 +17,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.features import config
+from violence_detection.reports import console
 
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
@@ -40,7 +41,7 @@ def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: 
         else:
             extraction = extract_features(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     result = extraction.as_dict()
     lines = [
         f"features    {result['features']}",
@@ -49,7 +50,7 @@ def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: 
         f"time        {units.format_duration(result['seconds'])}, "
         f"{result['videos_per_s']:.1f} videos/s",
         *_slowest_lines(result["slowest"]),
-        *wording.failure_lines(result["failures"]),
+        *console.failure_lines(result["failures"]),
         f"next        violence-detection train --features {result['features']}"
         if extraction.complete
         else "next        the other shards, then training",

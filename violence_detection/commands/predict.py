@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import predict_config, wording
+from violence_detection import predict_config
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -16,6 +16,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.errors import VideoError
+from violence_detection.reports import console
 
 
 @click.command(
@@ -40,7 +41,7 @@ def predict(
         else:
             result = prediction.predict(run, videos, settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     rows = result["videos"]
     failed = [row for row in rows if row["error"]]
     if not any(row["windows"] for row in rows):

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection import robustness_config, wording
+from violence_detection import robustness_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -14,6 +14,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 from violence_detection.units import counted
 
 
@@ -37,7 +38,7 @@ def robustness(settings: robustness_config.RobustnessConfig, shared: Shared, run
         else:
             result = stage.robustness(run, settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     finish(result, shared, result_lines(result), failed=len(result["failures"]))
 
 
@@ -51,14 +52,14 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
-        *wording.aligned([heads, *map(_cells, rows)]),
+        *console.aligned([heads, *map(_cells, rows)]),
         f"mean        accuracy {result['mean_accuracy']:.1%} ({low:.1%} to {high:.1%}) over "
         f"{counted(len(result['conditions']), 'condition')}, "
         f"{counted(result['mean_videos'], 'video')} under each",
         f"note        {result['note']}",
         *[f"left out    {line}" for line in result["left_out"]],
         *_trust_lines(result),
-        *wording.failure_lines(_by_condition(result["failures"]), whole="robustness.json"),
+        *console.failure_lines(_by_condition(result["failures"]), whole="robustness.json"),
         f"table       {result['table']}",
         f"picture     {result['picture']}",
     ]
@@ -71,9 +72,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["name"],
         f"{row['accuracy']:.1%}",
-        wording.span(row["accuracy_ci"], ".1%"),
-        wording.area(row["auc"]),
-        wording.span(row["auc_ci"], ".3f"),
+        console.span(row["accuracy_ci"], ".1%"),
+        console.area(row["auc"]),
+        console.span(row["auc_ci"], ".3f"),
         f"{100 * row['accuracy_difference']:+.1f}",
         f"{low:+.1f} to {high:+.1f}",
         str(row["videos"]),
@@ -82,7 +83,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _trust_lines(result: dict[str, Any]) -> list[str]:
     if result["leaks"]:
-        found = wording.leaked(result)
+        found = console.leaked(result)
         return [f"trust       NOT CLEAN: the run has learned from {found}"]
     if result["split"] == "validation":
         return ["trust       epoch and threshold were chosen on these videos"]

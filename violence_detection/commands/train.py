@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import train_config, wording
 from violence_detection.door import (
     Command,
     Shared,
@@ -13,33 +12,35 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
+from violence_detection.training import config
 
 
 @click.command(
     cls=Command,
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
-@options_of(train_config.TrainConfig)
-def train(settings: train_config.TrainConfig, shared: Shared) -> None:
+@options_of(config.TrainConfig)
+def train(settings: config.TrainConfig, shared: Shared) -> None:
     """Train a classifier on features; with --dataset-path, extract what is missing first."""
     with working():
-        from violence_detection import training
+        from violence_detection.training import train
 
         if shared.dry_run:
-            planned = training.plan(settings, force=shared.force)
+            planned = train.plan(settings, force=shared.force)
         else:
-            result = training.train(settings, force=shared.force)
+            result = train.train_classifier(settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     lines = [
         f"run         {result['run']}",
         *_member_lines(result),
         f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
         f"{result['videos_per_s']:.0f} videos/s{_of_whom(result)}",
         *[_score_line(split, result[split]) for split in ("validation", "test") if result[split]],
-        *wording.threshold_lines(result),
+        *console.threshold_lines(result),
         *_guard_lines(result),
-        *wording.failure_lines(result["failures"]),
+        *console.failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",
     ]
     finish(result, shared, lines, failed=len(result["failures"]))

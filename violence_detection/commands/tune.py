@@ -2,7 +2,7 @@
 
 import click
 
-from violence_detection import fold_config, units, wording
+from violence_detection import fold_config, units
 from violence_detection.door import (
     Command,
     Shared,
@@ -11,6 +11,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.reports import console
 
 
 @click.command(
@@ -32,14 +33,14 @@ def tune(settings: fold_config.TuneConfig, shared: Shared) -> None:
         else:
             result = tuning.tune(settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, console.table(planned))
     lines = [
         f"study       {result['study']}",
         f"trials      {result['trials']}: {result['completed']} completed, "
         f"{result['pruned']} pruned, {result['failed']} failed; "
         f"{units.format_duration(result['seconds'])}",
         f"best        {result['monitor']} {result['best_value']:.4f}, trial {result['best_trial']}",
-        *wording.table(result["best_settings"], "            "),
+        *console.table(result["best_settings"], "            "),
         f"note        {result['note']}",
         f"next        violence-detection train --features {result['features']} --config "
         f"{result['best_config']}",

@@ -1,0 +1,257 @@
+"""After 20 steps two replicas have the weights of one device, whatever was asked for.
+
+The bar is that of float32 rounding, in shares of the way that training went; dropout is at 0,
+since replicas must draw masks of their own (test_training_step.py).
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.features import draw_features
+
+from violence_detection import registry
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import FeatureConfig
+from violence_detection.models.run import Run
+from violence_detection.system.devices import Machine
+from violence_detection.training import batching
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import read_splits
+from violence_detection.training.trainer import Trainer
+
+STEPS, VIDEOS, BATCH = 20, 26, 8  # 4 steps an epoch, the last with 2 videos
+STEPS_PER_EPOCH = 4
+NO_DROPOUT = "feature_dropout=0.0, dropout=0.0"
+RECURRENT = f"bilstm_attention(projection=6, units=5, {NO_DROPOUT})"
+ROUNDING = {"float32": 1e-5, "mixed_float16": 6e-3, "mixed_bfloat16": 5e-2}
+CASES = {
+    "defaults": {},
+    "recurrent": {"head": RECURRENT},
+    "mean pool": {"head": f"mean_pool(projection=6, units=5, {NO_DROPOUT})"},
+    "gru": {"head": f"gru_attention(projection=6, units=5, {NO_DROPOUT})"},
+    "tcn": {"head": f"tcn(projection=6, layers=1, block_dropout=0.0, {NO_DROPOUT})"},
+    "transformer": {
+        "head": f"transformer(projection=6, heads=2, units=8, block_dropout=0.0, {NO_DROPOUT})"
+    },
+    "float16": {"precision": "mixed_float16", "head": RECURRENT},
+    "bfloat16": {"precision": "mixed_bfloat16", "head": RECURRENT},
+    "clipped": {"clip_norm": 0.01},
+    "not clipped": {"clip_norm": 0.0},
+    "class weights": {"labels": "uneven"},
+    "no class weights": {"labels": "uneven", "use_class_weights": False},
+    "sampling by the square root": {"labels": "uneven", "sampling": "sqrt"},
+    "balanced sampling": {"labels": "uneven", "sampling": "balanced"},
+    "recordings as they are": {"recording_weights": "natural"},
+    "recordings alike": {"labels": "uneven", "recording_weights": "balanced"},
+    "mixup": {"augment": "mixup", "batch_size": 7},
+    "other augmentations": {"augment": "jitter+frame_dropout+reverse+noise+cutmix"},
+    "accumulation": {"gradient_accumulation": 2},
+    "accumulation of an odd batch": {"gradient_accumulation": 3, "batch_size": 7},
+    "ema": {"ema_decay": 0.9},
+    "swa": {"swa_fraction": 0.5},
+    "sam": {"sam_rho": 0.05},
+    "sam, clipped, in float16": {
+        "sam_rho": 0.05,
+        "clip_norm": 0.1,
+        "precision": "mixed_float16",
+    },
+    "weight decay": {"weight_decay": 0.5},
+    "constant": {"schedule": "constant"},
+    "one cycle": {"schedule": "one_cycle"},
+    "odd batches": {"batch_size": 7},
+    "cross-entropy": {"loss": "crossentropy", "label_smoothing": 0.2},
+    "all at once": {
+        "head": RECURRENT,
+        "sam_rho": 0.05,
+        "ema_decay": 0.9,
+        "gradient_accumulation": 2,
+        "clip_norm": 0.1,
+        "weight_decay": 0.3,
+        "labels": "uneven",
+    },
+}
+
+
+def test_the_cases_cover_every_head():
+    heads = [case["head"].partition("(")[0] for case in CASES.values() if "head" in case]
+    assert {"linear", *heads} == set(registry.available("heads"))
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """Even and uneven classes: 13 of each, and 18 of one to 8 of the other."""
+    folder = tmp_path_factory.mktemp("cache")
+    even = draw_features(folder / "even", counts=(VIDEOS, 4, 0), shift=0.3)
+    uneven = draw_features(folder / "uneven", counts=(VIDEOS, 4, 0), shift=0.3)
+    cache = FeatureCache.open(uneven)
+    rows = cache.entries()
+    violent = [row for row in rows if row.label == "violent" and row.split == "train"]
+    for row in violent[:5]:
+        rows[rows.index(row)] = type(row)(**{**vars(row), "label": "normal"})
+    cache.write_manifest(rows)
+    return {"even": even, "uneven": uneven}
+
+
+def machine_of(replicas, precision) -> Machine:
+    keras.config.set_dtype_policy(precision)
+    strategy = tf.distribute.get_strategy()
+    if replicas > 1:
+        strategy = tf.distribute.MirroredStrategy(
+            [f"CPU:{number}" for number in range(replicas)],
+            cross_device_ops=tf.distribute.ReductionToOneDevice(),
+        )
+    return Machine(strategy, precision, xla=False, gpus=0)
+
+
+def trained(replicas, features, folder, *, precision="float32", labels="even", **settings):
+    """Weights before and after, as averaged, and what the epochs told."""
+    asked = {
+        "head": "linear",
+        "batch_size": BATCH,
+        "epochs": STEPS // STEPS_PER_EPOCH,
+        "learning_rate": 0.01,
+        "early_stopping_patience": 0,
+        "checkpoint_epochs": 0,
+        **settings,
+    }
+    cache = FeatureCache.open(features[labels])
+    classes = ["normal", "violent"]
+    clips = read_splits(cache, dataset.usable_entries(cache), classes)
+    trainer = Trainer(
+        Run(folder / str(replicas)),
+        TrainConfig(**asked),
+        machine_of(replicas, precision),
+        clips=clips,
+        classes=classes,
+    )
+    before = weights_of(trainer)
+    trainer.run_epochs()
+    assert trainer.step.steps == STEPS
+    with trainer.average.shown():
+        shown = weights_of(trainer)
+    return before, weights_of(trainer), shown, trainer
+
+
+def weights_of(trainer) -> np.ndarray:
+    weights = trainer.classifier.trainable_variables
+    return np.concatenate([np.ravel(weight.numpy()) for weight in weights])
+
+
+def moved(after, before) -> float:
+    return float(np.linalg.norm(after - before))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
+    precision = CASES[case].get("precision", "float32")
+    before, one, one_shown, alone = trained(1, features, tmp_path, **CASES[case])
+    same, two, two_shown, both = trained(2, features, tmp_path, **CASES[case])
+    np.testing.assert_array_equal(before, same)
+    way = moved(one, before)
+    assert way > 0.1
+    assert moved(one, two) <= ROUNDING[precision] * way
+    assert moved(one_shown, two_shown) <= ROUNDING[precision] * way
+    for ours, theirs in zip(alone.history, both.history, strict=True):
+        for name in ("loss", "val_loss", "learning_rate"):
+            assert ours[name] == pytest.approx(theirs[name], rel=0.02)
+
+
+# Without alpha=auto, which corrects for the classes where their weights do not.
+PLAIN = {"labels": "uneven", "loss": "focal(alpha=none)"}
+
+
+@pytest.fixture(scope="module")
+def plain(features, tmp_path_factory):
+    return trained(1, features, tmp_path_factory.mktemp("plain"), **PLAIN)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"clip_norm": 0.01},
+        {"use_class_weights": False},
+        {"ema_decay": 0.9},
+        {"swa_fraction": 0.5},
+        {"sam_rho": 0.05},
+        {"sampling": "sqrt"},
+        {"sampling": "balanced"},
+        {"recording_weights": "natural"},
+        {"recording_weights": "balanced"},
+        {"augment": "mixup"},
+        {"weight_decay": 0.5},
+        {"schedule": "constant"},
+        {"schedule": "one_cycle"},
+        {"batch_size": 7},
+        {"loss": "crossentropy"},
+        {"label_smoothing": 0.2},
+    ],
+    ids=str,
+)
+def test_what_is_asked_for_changes_what_is_learned(asked, plain, features, tmp_path):
+    _, weights, shown, _ = plain
+    _, others, others_shown, _ = trained(1, features, tmp_path, **PLAIN | asked)
+    assert moved(shown, others_shown) > 1e-4
+    if asked.keys() & {"ema_decay", "swa_fraction"}:  # only what is shown
+        np.testing.assert_array_equal(weights, others)
+
+
+@pytest.mark.slow
+def test_accumulation_changes_nothing_but_the_memory(features, tmp_path):
+    before, whole, *_ = trained(1, features, tmp_path)
+    _, pieces, *_ = trained(1, features, tmp_path, gradient_accumulation=4)
+    assert moved(whole, pieces) <= 1e-5 * moved(whole, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("replica", [0, 1])
+@pytest.mark.parametrize("sam_rho", [0.0, 0.05])
+def test_a_poisoned_sample_on_either_replica_costs_one_step_and_no_weight(
+    replica, sam_rho, features, tmp_path, monkeypatch
+):
+    """In float16; the same batch is poisoned for one device, which must do the same."""
+    poisoned = batching.batches
+
+    def with_one(*arguments, **named):
+        def poison(number, batch):
+            clips, goals, weights = batch
+            row = tf.one_hot(replica * BATCH // 2, tf.shape(clips)[0])[:, None, None]
+            infinite = tf.constant(np.inf, clips.dtype)
+            bad = tf.where((number % STEPS_PER_EPOCH == 1) & (row > 0), infinite, clips)
+            return bad, goals, weights
+
+        return poisoned(*arguments, **named).enumerate().map(poison)
+
+    monkeypatch.setattr(batching, "batches", with_one)
+    asked = {"precision": "mixed_float16", "sam_rho": sam_rho, "ema_decay": 0.9}
+    before, one, one_shown, alone = trained(1, features, tmp_path, **asked)
+    _, two, two_shown, both = trained(2, features, tmp_path, **asked)
+    assert np.isfinite(one).all() and np.isfinite(one_shown).all()
+    way = moved(one, before)
+    assert moved(one, two) <= ROUNDING["mixed_float16"] * way
+    assert moved(one_shown, two_shown) <= ROUNDING["mixed_float16"] * way
+    # Five epochs skip a step each.
+    for trainer in (alone, both):
+        assert trainer.step.optimizer.iterations.numpy() == STEPS - 5
+        assert trainer.step.scale == 2.0 ** (15 - 5)
+
+
+def test_the_cases_cover_every_setting_of_the_step():
+    """A new option of training that is not compared here is a defect."""
+    compared = {name for case in CASES.values() for name in case}
+    compared |= {"head", "epochs", "learning_rate"}
+    known = {setting.name for setting in TrainConfig.settings()}
+    elsewhere = set(
+        # where things are, stage one, what is drawn, what is kept, and what is told
+        "seed dataset_path features normal_class extract_batch_size extract_mixed_precision "
+        "checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
+        "virtual_devices deterministic monitor early_stopping_patience checkpoint_epochs "
+        "init_from seeds ensemble recall_bar operating_point profile "
+        # compared in test_several_machines.py
+        "rank".split()
+    )
+    stage_one = {setting.name for setting in FeatureConfig.settings()}
+    assert known - elsewhere - stage_one == compared - {"precision", "labels"}

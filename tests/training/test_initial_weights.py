@@ -1,0 +1,245 @@
+"""A training begins with another run's weights and scale, or says why it cannot."""
+
+import json
+import logging
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from support.features import draw_features
+from support.training import train_quickly
+
+from violence_detection import evaluation
+from violence_detection.config import EvaluateConfig
+from violence_detection.errors import ConfigError, RunError, TrainingError
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
+from violence_detection.system.files import sha256_of_file
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import plan
+from violence_detection.training.trainer import Trainer
+
+NONE = {"split_seed": 42, "init_from": None}
+NO_STEP = {"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1}
+
+
+def weights(path: Path) -> np.ndarray:
+    loaded = classifier.load_classifier(path)
+    return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
+
+
+def scale(path: Path) -> list:
+    layers = classifier.load_classifier(path).layers
+    return [
+        (layer.get_config()["mean"], layer.get_config()["variance"])
+        for layer in layers
+        if isinstance(layer, keras.layers.Normalization)
+    ]
+
+
+def evaluate(run) -> dict:
+    return evaluation.evaluate(run, EvaluateConfig(bootstrap=100))
+
+
+def interrupted(self):
+    raise KeyboardInterrupt
+
+
+# -- relation
+
+
+def test_without_a_step_the_model_is_the_one_that_it_began_with(run_dir, tmp_path):
+    """Weights and the scale of its inputs, on videos of another scale."""
+    other = draw_features(tmp_path / "other", shift=5.0, seed=3)
+    result = train_quickly(other, tmp_path, init_from=str(run_dir), **NO_STEP)
+    began, source = (
+        Path(result["run"]) / "best_model.keras",
+        run_dir / "best_model.keras",
+    )
+    np.testing.assert_allclose(weights(began), weights(source), atol=1e-6)
+    assert np.abs(weights(source)).max() > 0.1
+    assert scale(began) == scale(source) != []
+
+
+@pytest.mark.slow
+def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
+    run = train_quickly(features_dir, tmp_path, init_from=str(run_dir), epochs=1)["run"]
+    digest = sha256_of_file(run_dir / "best_model.keras")
+    assert Run.open(run).config()["init_from"] == {
+        "run": str(run_dir),
+        "model_digest": digest,
+        "met": {"validation": 0, "test": 0},
+    }
+    assert not (Path(run) / "state").exists()
+
+
+@pytest.mark.slow
+def test_videos_that_the_source_learned_from_are_no_clean_test(
+    run_dir, features_dir, tmp_path, caplog, monkeypatch
+):
+    """A split of its own puts some of them into validation and test; that stays known."""
+    caplog.set_level(logging.WARNING, "violence_detection")
+    logging.getLogger("violence_detection").propagate = True
+    monkeypatch.setattr(evaluation, "_draw", lambda *_: {})
+    asked = {"init_from": str(run_dir), "split_seed": 5, "epochs": 1}
+    run = train_quickly(features_dir, tmp_path, **asked)["run"]
+    met = Run.open(run).config()["init_from"]["met"]
+    assert min(met.values()) > 0
+    assert f"learned from {met['test']} of the test videos" in caplog.text
+    assert evaluate(run)["clean"] is False
+    onward = train_quickly(features_dir, tmp_path, run="c", init_from=run, split_seed=5, epochs=1)[
+        "run"
+    ]
+    assert evaluate(onward)["clean"] is False
+    same = train_quickly(features_dir, tmp_path, run="b", **asked | NONE)["run"]
+    assert evaluate(same)["clean"] is True
+
+
+def test_the_optimiser_is_not_taken_over(run_dir, features_dir, tmp_path, monkeypatch):
+    seen = []
+
+    def look(self):
+        seen.append(int(self.step.optimizer.iterations.numpy()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "run_epochs", look)
+    with pytest.raises(KeyboardInterrupt):
+        train_quickly(features_dir, tmp_path, init_from=str(run_dir))
+    assert seen == [0]
+
+
+@pytest.mark.slow
+def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
+    asked = {"init_from": str(run_dir), "head": "linear(dropout=0.4)"}
+    run = train_quickly(features_dir, tmp_path, **asked, **NO_STEP)["run"]
+    loaded = classifier.load_classifier(Path(run) / "best_model.keras")
+    assert loaded.get_layer("dropout").rate == 0.4
+
+
+@pytest.mark.slow
+def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path, monkeypatch):
+    """It ends as one that was not interrupted, although the source is gone."""
+    source = train_quickly(features_dir, tmp_path, run="source")["run"]
+    asked = {"init_from": source, "epochs": 4, "checkpoint_epochs": 4}
+    whole = train_quickly(features_dir, tmp_path, run="whole", **asked)["run"]
+    save = Trainer._save_state
+    with monkeypatch.context() as patch:
+
+        def save_state(self):
+            if len(self.history) == 3:
+                raise KeyboardInterrupt
+            save(self)
+
+        patch.setattr(Trainer, "_save_state", save_state)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, **asked)
+    Path(source).rename(tmp_path / "elsewhere")
+    result = train_quickly(features_dir, tmp_path, **asked, resume=True)
+    assert result["resumed_from_epoch"] == 2
+    last = "checkpoint_epoch_0004.keras"
+    np.testing.assert_allclose(
+        weights(tmp_path / "run" / last), weights(Path(whole) / last), atol=1e-6
+    )
+
+
+def test_a_run_killed_before_its_first_state_begins_with_the_copy(
+    run_dir, features_dir, tmp_path, monkeypatch
+):
+    asked = {"init_from": str(run_dir), **NO_STEP}
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epochs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, **asked)
+    train_quickly(features_dir, tmp_path, **asked, resume=True)
+    np.testing.assert_allclose(
+        weights(tmp_path / "run" / "best_model.keras"),
+        weights(run_dir / "best_model.keras"),
+        atol=1e-6,
+    )
+
+
+# -- error
+
+
+@pytest.mark.parametrize(
+    ("drawn", "asked", "told"),
+    [
+        (
+            {"shape": (6, 9)},
+            {},
+            r"features of the same space. Received: .*dim 9, not 8",
+        ),
+        (
+            {"labels": ("normal", "brawl")},
+            {},
+            "classes normal, brawl, the normal one first. Received: normal, violent",
+        ),
+        ({}, {"head": "bilstm_attention"}, "head bilstm_attention. Received: linear"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run_dir, tmp_path, drawn, asked, told):
+    features = draw_features(tmp_path / "cache" / "space", **drawn)
+    with pytest.raises(ConfigError, match=told):
+        train_quickly(features, tmp_path / "runs", init_from=str(run_dir), **asked)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_head_of_other_sizes_is_refused(features_dir, tmp_path):
+    small = "bilstm_attention(projection=4, units=2)"
+    source = train_quickly(features_dir, tmp_path, run="a", head=small, epochs=1)["run"]
+    with pytest.raises(
+        ConfigError, match=r"same sizes, here .*kernel \(16, 8\). Received: \(16, 4\)"
+    ):
+        wide = "bilstm_attention(projection=8, units=2)"
+        train_quickly(features_dir, tmp_path, head=wide, init_from=source)
+
+
+def test_a_source_that_is_no_run_or_the_run_itself_is_refused(run_dir, features_dir, tmp_path):
+    with pytest.raises(RunError, match="RUN must be a folder that train left"):
+        train_quickly(features_dir, tmp_path, init_from=str(tmp_path / "typo"))
+    before = sha256_of_file(run_dir / "best_model.keras")
+    with pytest.raises(ConfigError, match="`init_from` must be another run"):
+        train_quickly(features_dir, run_dir.parent, init_from=str(run_dir), force=True)
+    assert sha256_of_file(run_dir / "best_model.keras") == before
+
+
+def test_a_copy_that_is_gone_is_said(run_dir, features_dir, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epochs", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, init_from=str(run_dir))
+    (tmp_path / "run" / "state" / "initial_model.keras").unlink()
+    with pytest.raises(TrainingError, match="must have initial_model.keras until"):
+        train_quickly(features_dir, tmp_path, resume=True)
+
+
+def test_a_dry_run_checks_it_too(run_dir, tmp_path):
+    features = draw_features(tmp_path / "space", shape=(6, 9))
+    config = TrainConfig(features=str(features), init_from=str(run_dir), head="linear", run="new")
+    with pytest.raises(ConfigError, match="features of the same space"):
+        plan(config)
+
+
+def test_a_dry_run_knows_the_sizes(features_dir, tmp_path):
+    small = "mean_pool(projection=4, units=2)"
+    began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
+    asked = {"features": str(features_dir), "init_from": began, "run": "new"}
+    places = {"checkpoint_dir": str(tmp_path)}
+    assert plan(TrainConfig(**asked, **places, head=small))["dry_run"]
+    with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
+        plan(TrainConfig(**asked, **places, head="mean_pool(units=3)"))
+
+
+def test_an_ensemble_is_not_begun_with(run_dir, features_dir, tmp_path):
+    results = json.loads((run_dir / "training_results.json").read_text())
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in run_dir.glob("*.*"):
+        if path.is_file():
+            (source / path.name).write_bytes(path.read_bytes())
+    results |= {"kept": {"ensemble": True}, "seeds": [{"run": "seed_42"}]}
+    (source / "training_results.json").write_text(json.dumps(results))
+    with pytest.raises(ConfigError, match="must be one model. Received: .*seed_42"):
+        train_quickly(features_dir, tmp_path, init_from=str(source))

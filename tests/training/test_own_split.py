@@ -1,0 +1,218 @@
+"""A split that a run draws for itself: the dataset's stays, and evaluation goes by the run's."""
+
+import csv
+import json
+import logging
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.features import draw_features
+from support.training import train_quickly
+
+from violence_detection import evaluation
+from violence_detection.config import EvaluateConfig
+from violence_detection.datasets import splits
+from violence_detection.datasets.video_folder import Video
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features.cache import FeatureCache
+from violence_detection.models.run import Run
+from violence_detection.system import files
+from violence_detection.training import train
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import plan, train_classifier
+from violence_detection.training.trainer import Trainer
+
+ALL = {"test_fraction": 0.0, "validation_fraction": 0.25}
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(evaluation, "_draw", lambda *_: {})
+
+
+def split_of(run) -> dict[str, str]:
+    with open(Path(run) / "training_videos.csv") as file:
+        return {row["path"]: row["split"] for row in csv.DictReader(file)}
+
+
+def write_splits(features: Path, source=splits.DRAWN) -> Path:
+    """The dataset's splits.csv as its extraction would have left it."""
+    rows = [
+        {"path": e.path, "label": e.label, "group": e.group, "split": e.split}
+        | {"source": source if isinstance(source, str) else source(e)}
+        for e in FeatureCache.open(features).entries()
+    ]
+    path = features.parent / "splits.csv"
+    files.write_csv(path, splits.COLUMNS, rows)
+    return path
+
+
+def evaluate(run, split) -> dict:
+    return evaluation.evaluate(run, EvaluateConfig(split=split, bootstrap=100))
+
+
+# -- a final model
+
+
+@pytest.mark.slow
+def test_a_final_model_learns_from_all_videos(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space")
+    kept = write_splits(features).read_bytes()
+    result = train_quickly(features, tmp_path / "runs", epochs=1, **ALL)
+    assert result["test"] is None and set(result["videos"]) == {"train", "validation"}
+    assert sum(result["videos"].values()) == 32
+    assert 6 <= result["videos"]["validation"] <= 10
+    config = Run.open(result["run"]).config()
+    assert config["own_split"] is True and config["settings"]["test_fraction"] == 0
+    assert (features.parent / "splits.csv").read_bytes() == kept
+
+
+@pytest.mark.slow
+def test_recordings_stay_together(features_dir, tmp_path):
+    run = train_quickly(features_dir, tmp_path, epochs=1, split_seed=5)["run"]
+    group = {e.path: e.group for e in FeatureCache.open(features_dir).entries()}
+    sides = {(group[path], split) for path, split in split_of(run).items()}
+    assert len(sides) == len(set(group.values()))
+
+
+@pytest.mark.slow
+def test_another_seed_is_another_split(features_dir, tmp_path):
+    one, two, again = (
+        split_of(train_quickly(features_dir, tmp_path, epochs=1, run=n, split_seed=s)["run"])
+        for n, s in (("one", 1), ("two", 2), ("again", 1))
+    )  # fmt: skip
+    assert one == again != two
+    assert Counter(one.values()).keys() == {"train", "validation", "test"}
+
+
+@pytest.mark.slow
+def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
+    """The draw is the one that extraction makes."""
+    features = draw_features(tmp_path / "cache" / "space")
+    entries = FeatureCache.open(features).entries()
+    drawn = splits.assign(
+        [Video(entry.path, entry.label, entry.group) for entry in entries],
+        kept={},
+        leads={},
+        validation_fraction=0.15,
+        test_fraction=0.15,
+        seed=42,
+    )
+    run = train_quickly(features, tmp_path, epochs=1, split_seed=42)["run"]
+    assert split_of(run) == drawn
+
+
+# -- evaluation
+
+
+def test_evaluation_goes_by_the_run_s_split(features_dir, tmp_path):
+    run = train_quickly(features_dir, tmp_path, epochs=1, split_seed=5)["run"]
+    for split in ("validation", "test"):
+        judged = evaluate(run, split)
+        own = sorted(path for path, side in split_of(run).items() if side == split)
+        with open(Path(run) / "evaluation" / split / "predictions.csv") as file:
+            assert sorted(row["path"] for row in csv.DictReader(file)) == own
+        assert judged["clean"] is True
+        results = Run.open(run).results()
+        assert judged["accuracy"] == results[split]["accuracy"]
+
+
+@pytest.mark.slow
+def test_a_final_model_has_no_test(features_dir, tmp_path):
+    run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
+    with pytest.raises(CacheError, match="has train, validation"):
+        evaluate(run, "test")
+
+
+@pytest.mark.slow
+def test_another_dataset_has_its_own_split(features_dir, tmp_path):
+    """Paths that are the same there do not get this run's split."""
+    run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
+    dataset = {"name": "other", "dir": "/other"}
+    other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
+    config = EvaluateConfig(bootstrap=100, features=str(other))
+    assert evaluation.evaluate(run, config)["videos"] == 8
+
+
+# -- going on
+
+
+def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "run_epochs", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, **ALL)
+    before = split_of(tmp_path / "run")
+    config = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
+    result = train_classifier(config)
+    assert result["test"] is None and split_of(tmp_path / "run") == before
+
+
+@pytest.mark.slow
+def test_a_run_interrupted_before_its_start_draws_it_too(features_dir, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_features", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_quickly(features_dir, tmp_path, **ALL)
+    config = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
+    assert train_classifier(config)["test"] is None
+
+
+def _interrupted(_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_members_have_the_run_s_split(features_dir, tmp_path):
+    run = Path(train_quickly(features_dir, tmp_path, epochs=1, seeds=2, **ALL)["run"])
+    tables = [split_of(run / name) for name in (".", "seed_42", "seed_43")]
+    assert tables[0] == tables[1] == tables[2]
+    assert "test" not in tables[0].values()
+
+
+# -- what is given
+
+
+@pytest.mark.slow
+def test_a_given_split_stays(tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "violence_detection")
+    logging.getLogger("violence_detection").propagate = True
+    features = draw_features(tmp_path / "cache" / "space")
+    given = {e.path for e in FeatureCache.open(features).entries() if e.split == "test"}
+    write_splits(features, lambda e: "given" if e.path in given else "drawn")
+    run = train_quickly(features, tmp_path, epochs=1, **ALL)["run"]
+    split = split_of(run)
+    assert {path for path, side in split.items() if side == "test"} == given
+    assert "gives test videos; a fraction does not change that" in caplog.text
+
+
+def test_where_all_is_given_there_is_nothing_to_draw(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space")
+    write_splits(features, splits.GIVEN)
+    with pytest.raises(ConfigError, match="test_fraction=0.0, and a dataset that gives"):
+        train_quickly(features, tmp_path / "runs", test_fraction=0.0)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_dataset_s_split_is_not_redrawn_through_features(features_dir, tmp_path):
+    with pytest.raises(ConfigError, match="`redraw_splits` must go with --dataset-path"):
+        train_quickly(features_dir, tmp_path, redraw_splits=True, **ALL)
+
+
+def test_a_dry_run_counts_the_run_s_own_split(features_dir):
+    asked = {"features": str(features_dir), "head": "linear", **ALL}
+    planned = plan(TrainConfig.of(asked))
+    assert set(planned["videos"]) == {"train", "validation"}
+    assert planned["settings"]["test_fraction"] == 0.0
+    plain = plan(TrainConfig.of({"features": str(features_dir)}))
+    assert "test_fraction" not in plain["settings"]
+
+
+def test_a_run_from_before_has_the_dataset_s_split(run_dir, tmp_path):
+    run = Path(shutil.copytree(run_dir, tmp_path / "copy"))
+    config = json.loads((run / "training_config.json").read_text())
+    config.pop("own_split")
+    (run / "training_config.json").write_text(json.dumps(config))
+    assert evaluate(str(run), "test")["videos"] == 8

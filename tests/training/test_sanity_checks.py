@@ -1,0 +1,191 @@
+"""Each guard warns of what it guards against, and of nothing else."""
+
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from support.features import draw_features
+from support.training import train_quickly
+
+from violence_detection.features.dataset import Clips
+from violence_detection.models import linear_baseline
+from violence_detection.models.heads._layers import statistics_of
+from violence_detection.models.run import Run
+from violence_detection.training import sanity_checks
+
+CLASSES = ["normal", "violent"]
+TRUTH = np.arange(40) % 2
+RIGHT = np.where(TRUTH, 0.9, 0.1)
+
+
+def clips_of(labels, *, shift=1.0, groups=None, seed=0, shape=(6, 8)) -> Clips:
+    """Random clips, those of class k shifted by k; four to a recording."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(0, 1, (len(labels), *shape)) + shift * labels[:, None, None]
+    if groups is None:
+        groups = np.arange(len(labels)) // 4
+    entries = tuple(SimpleNamespace(group=str(group)) for group in groups)
+    return Clips(features.astype(np.float16), np.asarray(labels), entries)
+
+
+def both(violence) -> np.ndarray:
+    return np.stack([1 - violence, violence], axis=1)
+
+
+def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
+    clips = {
+        "train": clips_of(TRUTH, shift=shift),
+        "validation": clips_of(TRUTH, seed=1),
+    }
+    answers = {"validation": both(violence)}
+    for name, (part, answer) in more.items():
+        clips[name], answers[name] = part, answer
+    linear, _ = linear_baseline.linear_answers(clips, answers.keys(), len(CLASSES))
+    return sanity_checks.examine(
+        clips, answers, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
+    )
+
+
+# -- golden
+
+
+def test_a_sound_classifier_is_not_warned_of(caplog):
+    found = examined()
+    assert found["warnings"] == [] and not caplog.records
+    assert found["baseline"]["compared"] == "no clear difference"
+
+
+def test_one_answer_for_everything_is_warned_of(caplog):
+    with caplog.at_level(logging.WARNING):
+        lines = examined(np.full(40, 0.8))["warnings"]
+    assert lines[0] == "The model answers 'violent' for every video of validation."
+    assert caplog.messages == lines
+
+
+def test_one_answer_for_the_test_is_warned_of_too():
+    test = clips_of(TRUTH, seed=2), both(np.full(40, 0.2))
+    assert examined(test=test)["warnings"] == [
+        "The model answers 'normal' for every video of test."
+    ]
+
+
+def test_one_answer_is_right_where_there_is_one_class():
+    test = clips_of(np.ones(8, int)), both(np.full(8, 0.8))
+    assert examined(test=test)["warnings"] == []
+
+
+@pytest.mark.parametrize(("bar", "lines"), [(0.5, 1), (0.4, 0), (0.0, 0), (1.0, 1)])
+def test_a_class_of_which_little_is_found_is_warned_of(bar, lines):
+    """8 of the 20 violent videos are found."""
+    decided = TRUTH * (np.arange(40) < 16)
+    found = sanity_checks.low_recalls(TRUTH, decided, CLASSES, bar)
+    told = f"Of 'violent', 40% is found on validation (8 of 20 videos), under --recall-bar {bar:g}."
+    assert found == [told] * lines
+
+
+def test_a_class_without_videos_is_named():
+    found = sanity_checks.low_recalls(TRUTH, TRUTH, [*CLASSES, "robbery"], 0.5)
+    assert found == ["There is no validation video of 'robbery': what is found of it is not known."]
+
+
+def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
+    train, validation = clips_of(TRUTH, shift=0.3), clips_of(TRUTH, shift=0.3, seed=1)
+    clips = {"train": train, "validation": validation}
+    answers, count = linear_baseline.linear_answers(clips, ["validation"], 2)
+    pooled = statistics_of(train.features).astype(np.float64)
+    mean, deviation = pooled.mean(0), pooled.std(0)
+    fit = LogisticRegression(C=1, max_iter=1000)
+    fit.fit((pooled - mean) / deviation, TRUTH)
+    expected = fit.predict_proba((statistics_of(validation.features) - mean) / deviation)
+    np.testing.assert_allclose(answers["validation"], expected, atol=1e-3)
+    assert count == 40
+
+
+def test_a_worse_classifier_than_the_baseline_is_warned_of():
+    violence = np.random.default_rng(0).uniform(0.1, 0.9, 40)
+    found = examined(violence, recall_bar=0.0)
+    assert found["baseline"]["compared"] == "the baseline is clearly better"
+    assert found["baseline"]["validation"] == {"accuracy": 1.0, "auc": 1.0}
+    assert found["warnings"] == [
+        "A linear classifier on pooled features does better on validation: accuracy 100.0%, "
+        "AUC 1.000. --head linear, more epochs or another --learning-rate may help."
+    ]
+
+
+def test_a_better_classifier_than_the_baseline_is_said():
+    found = examined(shift=0.0)  # the baseline learns from noise
+    assert found["baseline"]["compared"] == "the model is clearly better"
+    assert found["warnings"] == []
+
+
+def test_the_test_videos_are_judged_by_the_baseline_too():
+    assert examined()["baseline"]["test"] is None
+    test = clips_of(TRUTH, seed=2), both(RIGHT)
+    assert examined(test=test)["baseline"]["test"] == {"accuracy": 1.0, "auc": 1.0}
+
+
+# -- relation
+
+
+def test_few_recordings_say_nothing_about_others():
+    validation = clips_of(TRUTH, groups=np.arange(40) // 10)
+    compared = sanity_checks.compare(
+        validation, both(1 - RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+    )
+    assert compared == ("not compared: validation has too few recordings", False)
+
+
+def test_what_one_recording_says_is_noise():
+    """The baseline is better on one recording of ten."""
+    violence = RIGHT.copy()
+    violence[:4] = 1 - violence[:4]
+    compared = sanity_checks.compare(
+        clips_of(TRUTH), both(violence), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+    )
+    assert compared == ("no clear difference", False)
+
+
+def test_every_class_is_in_what_the_baseline_learns_from(monkeypatch):
+    monkeypatch.setattr(linear_baseline, "_BASELINE_VIDEOS", 10)
+    labels = np.array([0] * 98 + [1, 2])
+    clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
+    answers, count = linear_baseline.linear_answers(clips, ["validation"], 3)
+    assert answers["validation"].shape == (12, 3) and count == 9 + 1 + 1
+
+
+def test_three_classes_are_compared_by_what_they_are_called():
+    """Both call everything violent rightly, and the model mixes up how."""
+    labels = np.arange(60) % 3
+    right = np.eye(3)[labels] * 0.8 + 0.1
+    mixed = np.where(labels[:, None] > 0, right[:, [0, 2, 1]], right)
+    compared = sanity_checks.compare(clips_of(labels), mixed, right, thresholds=(0.5, 0.5), seed=1)
+    assert compared == ("the baseline is clearly better", True)
+
+
+def test_one_class_in_validation_has_no_curve_to_compare():
+    labels = np.ones(40, int)
+    compared = sanity_checks.compare(
+        clips_of(labels), both(RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+    )
+    assert compared == ("no clear difference", False)
+
+
+# -- what a training says
+
+
+def test_a_training_that_learns_from_noise_says_so(tmp_path):
+    features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
+    result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)
+    assert result["warnings"] == Run.open(result["run"]).results()["warnings"]
+    assert "under --recall-bar 1." in result["warnings"][0]
+    assert set(result["baseline"]) == {"validation", "test", "videos", "compared"}
+    assert result["baseline"]["videos"] == 16
+
+
+@pytest.mark.slow
+def test_a_training_that_learns_what_there_is_says_nothing(tmp_path):
+    features = draw_features(tmp_path / "space", counts=(32, 24, 8), shift=3.0)
+    result = train_quickly(features, tmp_path, epochs=10, learning_rate=0.05)
+    assert result["warnings"] == []

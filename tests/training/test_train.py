@@ -1,0 +1,282 @@
+"""Training leaves a run that says what it is, and refuses what it cannot learn from."""
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.features import draw_features
+from support.folders import tree_of
+from support.training import read_history, train_quickly
+
+from violence_detection.errors import CacheError, ConfigError
+from violence_detection.features.cache import FeatureCache
+from violence_detection.models import classifier
+from violence_detection.models.run import Run
+from violence_detection.system import provenance
+from violence_detection.training import train
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.train import extract_config, plan
+
+KEYS = {
+    "warnings",
+    "baseline",
+    "run",
+    "epochs_run",
+    "best_epoch",
+    "resumed_from_epoch",
+    "validation",
+    "test",
+}
+
+
+# -- what it leaves
+
+
+def test_a_run_holds_what_the_contract_says(run_dir):
+    files = {path.name for path in run_dir.iterdir()}
+    assert {
+        "best_model.keras",
+        "training_config.json",
+        "training_results.json",
+    } <= files
+    assert {"training_history.csv", "training_videos.csv", "tensorboard"} <= files
+    results = json.loads((run_dir / "training_results.json").read_text())
+    assert KEYS | {"videos_per_s", "effective"} <= set(results)
+    effective = {"replicas", "workers", "precision", "xla", "engine"}
+    assert set(results["effective"]) == effective
+    for split in ("validation", "test"):
+        assert set(results[split]) == {"accuracy", "auc", "loss"}
+
+
+def test_a_run_names_its_features_and_settings(run_dir, features_dir):
+    config, cache = Run.open(run_dir).config(), FeatureCache.open(features_dir)
+    assert config["features"] == str(features_dir)
+    assert config["fingerprint"] == cache.space().fingerprint
+    assert config["feature_space"] == dataclasses.asdict(cache.space())
+    assert (config["window_s"], config["classes"]) == (2.0, ["normal", "violent"])
+    assert config["settings"]["learning_rate"] == 0.05
+
+
+def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
+    config = Run.open(run_dir).config()
+    assert config["commit"] == provenance.commit()
+    assert config["machine"] == provenance.facts()
+    assert config["versions"]["tensorflow"]
+
+
+@pytest.mark.slow
+def test_equal_splits_have_one_digest_whatever_the_features(tmp_path):
+    def digest(name, **drawn):
+        features = draw_features(tmp_path / name, **drawn)
+        result = train_quickly(features, tmp_path / "runs", run=name, epochs=1)
+        return Run.open(result["run"]).config()["split_digest"]
+
+    assert digest("a", seed=0) == digest("b", seed=1) != digest("c", counts=(15, 8, 8))
+
+
+def test_what_can_be_learned_is_learned(tmp_path):
+    features = draw_features(tmp_path / "space", counts=(32, 16, 16), shift=3.0)
+    result = train_quickly(features, tmp_path, epochs=15, learning_rate=0.05)
+    assert (result["validation"]["accuracy"], result["test"]["auc"]) == (1.0, 1.0)
+    assert result["test"]["loss"] < np.log(2)
+
+
+def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
+    """Accuracy at the threshold that the validation videos chose, counted by hand."""
+    results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
+    rows = [row for row in cache.entries() if row.split == "test"]
+    clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
+    logits = classifier.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
+    violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
+    truth = np.array([row.label == "violent" for row in rows])
+    assert results["test"]["accuracy"] == np.mean(violent == truth)
+
+
+def test_without_test_videos_the_test_is_null(tmp_path):
+    features = draw_features(tmp_path / "space", counts=(8, 4, 0))
+    assert train_quickly(features, tmp_path, epochs=1)["test"] is None
+
+
+@pytest.mark.slow
+def test_three_classes_are_trained_and_named_normal_first(tmp_path):
+    labels = ("robbery", "noFight", "fight")
+    features = draw_features(tmp_path / "space", counts=(18, 9, 9), labels=labels, shift=3.0)
+    result = train_quickly(features, tmp_path, epochs=12, learning_rate=0.05)
+    assert Run.open(result["run"]).config()["classes"] == [
+        "noFight",
+        "fight",
+        "robbery",
+    ]
+    assert result["test"]["accuracy"] > 0.6
+
+
+def test_the_normal_class_can_be_given(tmp_path):
+    features = draw_features(tmp_path / "space", labels=("walk", "brawl"))
+    result = train_quickly(features, tmp_path, epochs=1, normal_class="walk")
+    assert Run.open(result["run"]).config()["normal_class"] == "walk"
+
+
+# -- relation
+
+
+def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
+    one = train_quickly(features_dir, tmp_path / "one")
+    two = train_quickly(features_dir, tmp_path / "two", virtual_devices=2)
+    assert (one["effective"]["replicas"], two["effective"]["replicas"]) == (1, 2)
+    for row, other in zip(
+        read_history(Path(one["run"])), read_history(Path(two["run"])), strict=True
+    ):
+        for name in ("loss", "val_loss", "learning_rate", "gradient_norm"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_augmentation_is_of_the_training_batches_alone(features_dir, tmp_path):
+    """Without learning, it changes the loss of the first epoch and nothing of validation."""
+    still = {"epochs": 1, "learning_rate": 1e-12, "head": "linear", "seed": 1}
+    plain = train_quickly(features_dir, tmp_path / "plain", **still)
+    mixed = train_quickly(features_dir, tmp_path / "mixed", augment="mixup(alpha=5)", **still)
+    (one,), (other,) = (read_history(Path(run["run"])) for run in (plain, mixed))
+    assert one["gradient_norm"] != other["gradient_norm"]
+    assert one["val_loss"] == other["val_loss"]
+
+
+def features_with_views(folder) -> Path:
+    cache = FeatureCache.open(draw_features(folder))
+    rows = []
+    for entry in cache.entries():
+        own = cache.read_array(entry, (6, 8))
+        digests = cache.write_arrays(entry.path, np.stack([own, own + np.float16(50)]))
+        rows.append(dataclasses.replace(entry, views=digests[1]))
+    cache.write_manifest(rows)
+    return cache.dir
+
+
+@pytest.mark.slow
+def test_cached_views_are_trained_on(tmp_path):
+    features = features_with_views(tmp_path / "space")
+    plain = train_quickly(features, tmp_path / "plain", epochs=1)
+    asked = {"epochs": 1, "augment": "views(p=0.5)"}
+    other = train_quickly(features, tmp_path / "other", **asked)
+    (one,), (another,) = (read_history(Path(run["run"])) for run in (plain, other))
+    assert one["gradient_norm"] != another["gradient_norm"]
+
+
+@pytest.mark.slow
+def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
+    asked = {"augment": "jitter+noise+mixup", "sampling": "balanced", "batch_size": 5}
+    one = train_quickly(features_dir, tmp_path / "one", **asked)
+    two = train_quickly(features_dir, tmp_path / "two", virtual_devices=2, **asked)
+    for row, other in zip(
+        read_history(Path(one["run"])), read_history(Path(two["run"])), strict=True
+    ):
+        for name in ("loss", "val_loss", "gradient_norm"):
+            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-4)
+
+
+# -- error
+
+
+@pytest.mark.parametrize(
+    ("augment", "message"),
+    [
+        ("views", "must have views to choose among.*extract-features --views N"),
+        ("jitter(frames=-1)", "`frames` of augmentations/jitter must be float in"),
+        ("noise+views", "`views` must come first"),
+    ],
+)
+@pytest.mark.parametrize("do", ["train", "plan"])
+def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
+    features_dir, tmp_path, augment, message, do
+):
+    places = {"features": str(features_dir), "checkpoint_dir": str(tmp_path / "runs")}
+    config = TrainConfig(run="run", augment=augment, **places)
+    with pytest.raises(ConfigError, match=message):
+        getattr(train, do)(config)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings", "told"),
+    [
+        ({"recording_weights": "sqrt"}, {"grouping": "none"}, True),
+        (
+            {"recording_weights": "balanced"},
+            {"grouping": "table", "ungrouped": 3},
+            True,
+        ),
+        ({"recording_weights": "balanced"}, {"grouping": "table"}, False),
+        ({"recording_weights": "natural"}, {"grouping": "none"}, False),
+        ({}, {"grouping": "none"}, False),
+    ],
+)
+def test_weights_of_recordings_that_are_not_known_are_warned_of(
+    tmp_path, caplog, asked, settings, told
+):
+    features = draw_features(tmp_path / "space", **settings)
+    with caplog.at_level(logging.WARNING):
+        train_quickly(features, tmp_path, epochs=1, **asked)
+    assert ("--recording-weights" in caplog.text) is told
+
+
+def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):
+    asked = {"dataset_path": str(tmp_path)}
+    plain, choosing = (
+        extract_config(TrainConfig(augment=augment, **asked))
+        for augment in ("noise", "views(p=0.3)+noise")
+    )
+    assert (plain.views, choosing.views) == (0, 1)
+
+
+@pytest.mark.parametrize("head", ["bilstm_attention(units=2)", "tcn(layers=1)"])
+def test_clips_of_one_frame_can_be_learned_from(tmp_path, head):
+    features = draw_features(tmp_path / "space", shape=(1, 8))
+    assert train_quickly(features, tmp_path, head=head, epochs=1)["epochs_run"] == 1
+
+
+@pytest.mark.slow
+def test_a_batch_need_not_divide_over_the_devices(features_dir, tmp_path):
+    result = train_quickly(features_dir, tmp_path, virtual_devices=2, batch_size=7)
+    assert result["effective"]["replicas"] == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "must"),
+    [
+        (
+            (0, 4, 4),
+            "readable videos for train. Received: 0 train, 4 validation, 4 test",
+        ),
+        (
+            (8, 0, 4),
+            "readable videos for validation. Received: 8 train, 0 validation, 4 test",
+        ),
+        ((1, 4, 4), "training videos must have every class. Received: none of violent"),
+    ],
+)
+def test_each_split_must_have_its_videos(tmp_path, counts, must):
+    features = draw_features(tmp_path / "space", counts=counts)
+    with pytest.raises(CacheError, match=must):
+        train_quickly(features, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_one_class_is_not_enough(tmp_path):
+    features = draw_features(tmp_path / "space", labels=("violent",))
+    with pytest.raises(CacheError, match="readable videos of two classes. Received: violent"):
+        train_quickly(features, tmp_path)
+
+
+def test_a_folder_that_is_no_cache_is_refused(tmp_path):
+    with pytest.raises(CacheError, match="Features must be a folder that extract-features left"):
+        train_quickly(tmp_path, tmp_path / "runs")
+
+
+def test_a_plan_writes_nothing(features_dir, tmp_path):
+    config = TrainConfig(features=str(features_dir), checkpoint_dir=str(tmp_path / "runs"))
+    planned = plan(config)
+    assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
+    assert planned["dry_run"] is True and tree_of(tmp_path) == []

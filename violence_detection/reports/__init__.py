@@ -1,0 +1,1 @@
+"""What a person reads: HTML, figures, model card, console text."""

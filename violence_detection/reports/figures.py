@@ -1,0 +1,340 @@
+"""Pictures of what a detector does, as PNG files that stay readable at 480 pixels.
+
+Every function draws one file, whole or not there, or into one that is open. Where there
+is nothing to draw, as with videos of one class only, the picture says so. No pyplot:
+nothing is global, and no window system is needed.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, MultipleLocator
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from violence_detection import units
+from violence_detection.reports import figure_style
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
+_TICKS_S = (
+    *(1, 2, 5, 10, 15, 30),
+    *(count * _MINUTE_S for count in (1, 2, 5, 10, 15, 30)),
+    *(count * _HOUR_S for count in (1, 2, 3, 6, 12)),
+    *(count * _DAY_S for count in (1, 2, 7, 30)),
+)
+
+
+def roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
+    """Recall over false-alarm rate, for every threshold.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        auc: The area under the curve; None where only one class is present.
+    """
+    figure, axes = figure_style.sheet()
+    if auc is None or _one_class(violent):
+        return figure_style.save_message(path, figure, "Videos of one class only:\nno ROC curve")
+    false_alarm_rate, recall, _ = roc_curve(violent, probability)
+    axes.plot([0, 1], [0, 1], color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.fill_between(false_alarm_rate, recall, color=figure_style.NORMAL, alpha=0.10, linewidth=0)
+    axes.plot(false_alarm_rate, recall, color=figure_style.NORMAL, linewidth=2)
+    axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=figure_style.INK, fontsize=14)
+    figure_style.unit_axes(axes, "False alarms (share of normal)", "Found (share of violent)")
+    figure_style.save(path, figure)
+
+
+def precision_recall(
+    path: Path, violent: np.ndarray, probability: np.ndarray, average_precision: float
+) -> None:
+    """Precision over recall, for every threshold; dashed, what chance would give.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        average_precision: Written into the picture.
+    """
+    figure, axes = figure_style.sheet()
+    if _one_class(violent):
+        text = "Videos of one class only:\nno precision-recall curve"
+        return figure_style.save_message(path, figure, text)
+    precision, recall, _ = precision_recall_curve(violent, probability)
+    chance = float(np.mean(violent))
+    axes.axhline(chance, color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot(recall, precision, color=figure_style.VIOLENT, linewidth=2, drawstyle="steps-pre")
+    label = f"average precision {average_precision:.3f}"
+    axes.text(0.04, 0.06, label, color=figure_style.INK, fontsize=12)
+    figure_style.unit_axes(axes, "Found (share of violent)", "Right among alarms (precision)")
+    figure_style.save(path, figure)
+
+
+def confusion(
+    path: Path | BinaryIO, matrix: Sequence[Sequence[int]], classes: Sequence[str]
+) -> None:
+    """Counts of true against predicted classes, coloured by the share of each row.
+
+    Args:
+        path: PNG file, or an open one.
+        matrix: int (K, K), rows true and columns predicted.
+        classes: The K names.
+    """
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = figure_style.sheet()
+    axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
+    size = 15 if len(classes) <= 4 else 9
+    for row, column in np.ndindex(*counts.shape):
+        text = str(counts[row, column])
+        colour = "white" if share[row, column] > 0.7 else figure_style.INK
+        place = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
+        axes.text(column, row, text, **place)
+    figure_style.name_ticks(axes, classes)
+    axes.set(xlabel="Predicted", ylabel="True")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    figure_style.save(path, figure)
+
+
+def attention(
+    path: Path | BinaryIO,
+    weights: np.ndarray,
+    names: Sequence[str],
+    answers: Sequence[str],
+) -> None:
+    """Where in each clip a classifier looks: dark is much, white nothing.
+
+    Args:
+        path: PNG file, or an open one.
+        weights: float (N, T), rows sum to 1.
+        names: Of the N clips, on the left.
+        answers: Probability of violence of each, and what is true; on the right.
+    """
+    count, frames = weights.shape
+    figure, axes = figure_style.sheet((4.8, 1.6 + 0.34 * count))
+    # 1 is what every frame has where none stands out.
+    image = axes.imshow(weights * frames, cmap="Blues", vmin=0.0, aspect="auto")
+    bar = figure.colorbar(image, ax=axes, location="top", aspect=40, pad=0.02)
+    bar.set_label("Attention (1: even over the frames)", fontsize=10.5, color=figure_style.INK)
+    bar.ax.tick_params(
+        colors=figure_style.FAINT, labelcolor=figure_style.INK, labelsize=9, length=2
+    )
+    bar.outline.set_visible(False)
+    style = {"parse_math": False, "fontsize": 9}
+    axes.set_yticks(range(count), [figure_style.cut(name) for name in names], **style)
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(range(count), [figure_style.cut(answer, 18) for answer in answers], **style)
+    right.spines[:].set_visible(False)
+    right.tick_params(length=0, labelcolor=figure_style.INK)
+    note = "On the right: probability of violence, and the truth"
+    axes.set_xlabel(f"Frame of the clip\n{note}", fontsize=10.5)
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_formatter(lambda frame, _: f"{frame + 1:.0f}")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    figure_style.save(path, figure)
+
+
+def score_histogram(
+    path: Path, violent: np.ndarray, probability: np.ndarray, threshold: float
+) -> None:
+    """How many videos of either kind got which probability; dashed, the threshold.
+
+    Args:
+        path: PNG file.
+        violent: bool (N,).
+        probability: float (N,), of violence.
+        threshold: Alarms are at or above it.
+    """
+    figure, axes = figure_style.sheet()
+    violent, probability = np.asarray(violent, dtype=bool), np.asarray(probability)
+    if violent.size == 0:
+        return figure_style.save_message(path, figure, "No videos")
+    bins = np.linspace(0.0, 1.0, 21)
+    kinds = (("normal", ~violent, figure_style.NORMAL), ("violent", violent, figure_style.VIOLENT))
+    for name, members, colour in kinds:
+        label = f"{name} ({members.sum()})"
+        style = {"color": colour, "alpha": 0.55, "edgecolor": "white", "linewidth": 0.6}
+        axes.hist(probability[members], bins=bins, label=label, **style)
+    label = f"threshold {threshold:.2f}"
+    axes.axvline(threshold, color=figure_style.INK, linestyle=(0, (4, 3)), label=label)
+    axes.set(xlabel="Probability of violence", ylabel="Videos", xlim=(0, 1))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    figure_style.legend(axes, columns=3)
+    figure_style.save(path, figure)
+
+
+def reliability(
+    path: Path,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    error: float,
+) -> None:
+    """Share of violent videos over the probability given to them; dashed, what it should be.
+
+    Args:
+        path: PNG file.
+        curves: By name, or one without: mean probability, share of violent videos and number
+            of videos in each bin; a dot is as large as the bin.
+        error: The expected calibration error of the first, written into the picture.
+    """
+    figure, axes = figure_style.sheet()
+    if not any(count.size for _, _, count in curves.values()):
+        return figure_style.save_message(path, figure, "No videos")
+    axes.plot([0, 1], [0, 1], color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    for (name, (mean, share, count)), colour in zip(
+        curves.items(), (figure_style.VIOLENT, figure_style.NORMAL), strict=False
+    ):
+        axes.plot(mean, share, color=colour, linewidth=1.5, label=name)
+        axes.scatter(mean, share, s=12 + 160 * count / count.sum(), color=colour)
+    axes.text(0.96, 0.06, f"error {error:.3f}", ha="right", color=figure_style.INK, fontsize=14)
+    figure_style.unit_axes(axes, "Probability of violence", "Violent (share of videos)")
+    if len(curves) > 1:
+        figure_style.legend(axes, columns=2)
+    figure_style.save(path, figure)
+
+
+def robustness(path: Path, scores: Mapping[str, Any]) -> None:
+    """Accuracy under each condition with its interval; dashed, that of the videos as they are.
+
+    Args:
+        path: PNG file.
+        scores: `clean`, `control` and `conditions`, each row with name, videos, accuracy and
+            accuracy_ci; one without videos is left out.
+    """
+    rows = [row for row in scores["conditions"] if row["videos"]]
+    rows = sorted(rows, key=lambda row: row["accuracy"])
+    rows += [row for row in (scores["control"], scores["clean"]) if row["videos"]]
+    figure, axes = figure_style.sheet((4.8, 1.4 + 0.3 * len(rows)))
+    if not rows:
+        return figure_style.save_message(path, figure, "No videos")
+    clean = scores["clean"]["accuracy"]
+    axes.axvline(clean, color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    for place, row in enumerate(rows):
+        plain = row in (scores["clean"], scores["control"])
+        colour = figure_style.NORMAL if plain else figure_style.VIOLENT
+        axes.plot(row["accuracy_ci"], [place, place], color=colour, linewidth=2)
+        dot = {"color": colour, "markersize": 6, "clip_on": False}
+        axes.plot(row["accuracy"], place, "o", **dot)
+        beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+        text = f"{row['accuracy']:.0%}"
+        axes.text(1.03, place, text, color=figure_style.INK, fontsize=10.5, **beside)
+    names = [figure_style.cut(row["name"], 28) for row in rows]
+    axes.set_yticks(range(len(rows)), names, parse_math=False, fontsize=10.5)
+    axes.set(xlabel="Accuracy, 95% over recordings", ylim=(-0.6, len(rows) - 0.4))
+    lowest = min(row["accuracy_ci"][0] for row in rows)
+    axes.set_xlim(max(0.0, 0.1 * int(10 * lowest - 0.5)), 1.0)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.grid(False, axis="y")
+    figure_style.save(path, figure)
+
+
+def timeline(
+    path: Path,
+    windows: Sequence[Mapping[str, float]],
+    segments: Sequence[Mapping[str, float]],
+    *,
+    threshold: float,
+    title: str,
+) -> None:
+    """Probability over the time of a video, segments shaded; dashed, the threshold.
+
+    Args:
+        path: PNG file.
+        windows: start_s, end_s, probability; ascending.
+        segments: start_s, end_s.
+        threshold: On the probability.
+        title: Above it, cut at the front where it is long.
+    """
+    figure, axes = figure_style.sheet((9.6, 2.8))
+    if not windows:
+        return figure_style.save_message(path, figure, "No windows")
+    for one in segments:
+        span = (one["start_s"], one["end_s"])
+        axes.axvspan(*span, color=figure_style.VIOLENT, alpha=0.18, linewidth=0)
+    axes.axhline(threshold, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
+    times_s, values = _steps(windows)
+    axes.fill_between(times_s, values, color=figure_style.NORMAL, alpha=0.15, linewidth=0)
+    axes.plot(times_s, values, color=figure_style.NORMAL, linewidth=1.5)
+    above = np.where(values >= threshold, values, np.nan)
+    axes.plot(times_s, above, color=figure_style.VIOLENT, linewidth=2)
+    ends_s = (windows[0]["start_s"], windows[-1]["end_s"])
+    figure_style.unit_axes(axes, "", "Probability\nof violence")
+    axes.set_xlim(ends_s)
+    _time_axis(axes, ends_s[1] - ends_s[0])
+    shown = title if len(title) <= 90 else f"…{title[-89:]}"
+    axes.set_title(shown, fontsize=10.5, color=figure_style.INK, loc="left", parse_math=False)
+    figure_style.save(path, figure)
+
+
+def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+    """The highest probability of the windows at each time, as corners of a line, float (P,); NaN
+    where no window is."""
+    edges = np.unique([one[end] for one in windows for end in ("start_s", "end_s")])
+    starts, ends, values = (
+        np.array([one[name] for one in windows]) for name in ("start_s", "end_s", "probability")
+    )
+    # Windows ascend in both ends, so those at a time are neighbours.
+    first = np.searchsorted(ends, edges[:-1], side="right")
+    last = np.searchsorted(starts, edges[:-1], side="right")
+    highest = np.array(
+        [values[a:b].max() if a < b else np.nan for a, b in zip(first, last, strict=True)]
+    )
+    return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
+
+
+def _time_axis(axes: Axes, duration_s: float) -> None:
+    """Ticks at whole seconds, minutes or hours, as `1:15`."""
+    steps = [step for step in _TICKS_S if duration_s / step <= 10] or [_TICKS_S[-1]]
+    axes.xaxis.set_major_locator(MultipleLocator(steps[0]))
+    axes.xaxis.set_major_formatter(lambda time_s, _: units.format_duration(time_s))
+
+
+def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Loss above, validation accuracy and AUC below, epoch by epoch.
+
+    Args:
+        path: PNG file.
+        rows: One an epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that
+            is absent or None leaves a gap.
+    """
+    figure = figure_style.empty((4.8, 4.8))
+    if not rows:
+        return figure_style.save_message(path, figure, "No epochs")
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    for axes in (upper, lower):
+        figure_style.dress(axes)
+    _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
+    _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
+    upper.set(ylabel="Loss")
+    lower.set(xlabel="Epoch", ylabel="On validation")
+    lower.set_ylim(top=1.0)
+    lower.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
+    figure_style.save(path, figure)
+
+
+def _plot_columns(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
+    """One line a column; a column without any number is left out."""
+    epochs = _column(rows, "epoch")
+    for (name, label), colour in zip(
+        names.items(), (figure_style.NORMAL, figure_style.VIOLENT), strict=True
+    ):
+        values = _column(rows, name)
+        if np.isfinite(values).any():
+            marker = "o" if len(rows) <= 20 else None
+            style = {"linewidth": 2, "marker": marker, "markersize": 4}
+            axes.plot(epochs, values, color=colour, label=label, **style)
+    if axes.lines:
+        figure_style.legend(axes, columns=2)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """float (E,), NaN where a row has no value."""
+    values = [row.get(name) for row in rows]
+    return np.array([np.nan if value in (None, "") else float(value) for value in values])
+
+
+def _one_class(violent: np.ndarray) -> bool:
+    return np.unique(np.asarray(violent, dtype=bool)).size < 2

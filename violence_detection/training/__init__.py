@@ -1,0 +1,1 @@
+"""Stage two: from cached features to a run."""

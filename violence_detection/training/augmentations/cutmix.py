@@ -1,0 +1,42 @@
+"""Segment cut-mix: some successive frames of a clip are those of another one of its batch."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+
+from violence_detection.registry import Range
+from violence_detection.training.augmentations._batch import Augmentation, Batch, chosen, mix
+
+
+def build(
+    *,
+    clips: np.ndarray,
+    views: Sequence[np.ndarray],
+    alpha: Annotated[float, Range(0.01, 100)] = 1.0,
+    p: Annotated[float, Range(0, 1)] = 0.5,
+) -> Augmentation:
+    """``round(s T)`` frames, from a place drawn evenly, s ~ Beta(alpha, alpha) for each clip;
+    targets and weights are mixed by the share of the frames.
+
+    Args:
+        clips, views: Not used.
+        alpha: 1 draws every share alike.
+        p: Share of the clips that are mixed.
+
+    Reference:
+        Yun et al., 2019, https://arxiv.org/abs/1905.04899 (of pictures)
+    """
+
+    def augment(batch: Batch, rng: np.random.Generator) -> Batch:
+        count, length = batch.features.shape[:2]
+        partner = rng.permutation(count)
+        cut = np.where(chosen(batch, p, rng), rng.beta(alpha, alpha, count), 0) * length
+        cut = np.rint(cut).astype(np.int64)
+        start = rng.integers(length - cut + 1)[:, None]
+        time = np.arange(length)
+        inside = (start <= time) & (time < start + cut[:, None])
+        features = np.where(inside[:, :, None], batch.features[partner], batch.features)
+        return mix(batch, features, partner, 1 - cut / length)
+
+    return augment

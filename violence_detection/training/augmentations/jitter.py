@@ -1,0 +1,43 @@
+"""Temporal jitter: a clip begins and ends a little earlier or later."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+
+from violence_detection.registry import Range
+from violence_detection.training.augmentations._batch import (
+    Augmentation,
+    Batch,
+    chosen,
+    take_frames,
+)
+
+
+def build(
+    *,
+    clips: np.ndarray,
+    views: Sequence[np.ndarray],
+    frames: Annotated[float, Range(0, 1024)] = 2.0,
+    p: Annotated[float, Range(0, 1)] = 1.0,
+) -> Augmentation:
+    """``frame[t] = round(a + (b - a) t / (T - 1))`` with a and b drawn around 0 and T - 1.
+
+    The clip is shifted by their mean and played slower or faster by their difference; beyond its
+    ends the first or the last frame stands still.
+
+    Args:
+        clips, views: Not used.
+        frames: How far each end moves at most; never so far that the ends meet.
+        p: Share of the clips that are changed.
+    """
+
+    def augment(batch: Batch, rng: np.random.Generator) -> Batch:
+        count, length = batch.features.shape[:2]
+        reach = min(frames, (length - 1) / 2)
+        moves = rng.uniform(-reach, reach, (2, count, 1)) * chosen(batch, p, rng)[:, None]
+        first, last = moves[0], length - 1 + moves[1]
+        times = first + (last - first) * np.linspace(0, 1, length)
+        return take_frames(batch, np.rint(times.clip(0, length - 1)).astype(np.int64))
+
+    return augment

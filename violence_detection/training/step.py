@@ -1,0 +1,265 @@
+"""One training step over all devices, right where `fit` under a strategy is silently wrong.
+
+The order is what matters: each replica's gradients are reduced first, then checked for being
+finite, then clipped, then applied; and the loss is divided by the videos of the whole batch,
+not of a replica's share. One device and many go the same way.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from violence_detection.training.weight_averaging import Average, NoAverage
+
+AT_ONCE = 8  # steps
+
+_RESULTS = ("loss", "gradient_norm", "finite")
+_FIRST_SCALE, _LARGEST_SCALE = 2.0**15, 2.0**24
+_GROWTH_STEPS = 2000
+
+
+class TrainingStep:
+    """Forward, backward and update of one global batch.
+
+    Args:
+        classifier: Built in the strategy's scope.
+        loss: Gives a value per example, (B,).
+        optimizer: Built in the strategy's scope; its learning rate is set at every step.
+        strategy: The default strategy for one device.
+        schedule: Learning rate at a step.
+        clip_norm: Largest global norm of the gradients; 0 does not clip.
+        xla: Compile each replica's forward and backward.
+        pieces: Each replica works its share through in so many parts, adding up their
+            gradients; it divides the share.
+        sam_rho: Distance at which the gradient is taken, uphill of the weights
+            (sharpness-aware minimisation); 0 takes it where they are.
+        average: Takes in the weights after each step that was applied.
+
+    Attributes:
+        xla: Whether the forward and backward pass are compiled.
+        steps: Steps done, those skipped for non-finite gradients included.
+        scale: Loss scale in float16, else 1.
+
+    Reference:
+        Foret et al., 2020, https://arxiv.org/abs/2010.01412 (sharpness-aware minimisation)
+    """
+
+    def __init__(
+        self,
+        classifier: keras.Model,
+        *,
+        loss: keras.losses.Loss,
+        optimizer: keras.optimizers.Optimizer,
+        strategy: tf.distribute.Strategy,
+        schedule: Callable[[float], float],
+        clip_norm: float,
+        xla: bool,
+        pieces: int = 1,
+        sam_rho: float = 0.0,
+        average: Average | None = None,
+    ) -> None:
+        self.classifier, self.loss, self.optimizer = classifier, loss, optimizer
+        self.strategy, self.schedule, self.clip_norm = strategy, schedule, clip_norm
+        self.pieces, self.sam_rho = pieces, sam_rho
+        self.average = average or NoAverage()
+        self.steps = 0
+        self._scaled = keras.config.dtype_policy().compute_dtype == "float16"
+        # In the graph: reading them back would make the devices wait at every step.
+        self._scale = tf.Variable(
+            _FIRST_SCALE if self._scaled else 1.0, trainable=False, dtype="float32"
+        )
+        self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
+        self.xla = xla
+        self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
+        # In a graph of its own: Keras leaves in a registry, for good, the one that this is in.
+        self._applied = tf.function(self._apply)
+        self._one_step = tf.function(self._learn)
+        self._some_steps = tf.function(self._learn_some)
+
+    def __call__(self, batch: tuple) -> dict[str, tf.Tensor]:
+        """Learn from one batch of features (B, T, D), in float16 or float32, targets (B, K) and
+        weights (B,).
+
+        Returns:
+            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step),
+            float32 scalars that may still be in the making.
+        """
+        (rate,) = self._next_rates(1)
+        self.optimizer.learning_rate.assign(rate)
+        return self._one_step(batch)
+
+    def run(self, batches: Iterator[tuple], steps: int) -> dict[str, tf.Tensor]:
+        """Learn from the next few batches without coming back to Python in between.
+
+        Args:
+            batches: Of a dataset, or one dealt out to the replicas.
+            steps: At most `AT_ONCE`.
+
+        Returns:
+            As a call, for each step, (steps,).
+        """
+        rates = np.zeros(AT_ONCE, np.float32)
+        rates[:steps] = self._next_rates(steps)
+        results = self._some_steps(batches, rates, np.int32(steps))
+        return {name: values[:steps] for name, values in results.items()}
+
+    def _next_rates(self, steps: int) -> list[float]:
+        # The schedule at the middle of the step is 0 neither at the first nor at the last.
+        rates = [self.schedule(self.steps + step + 0.5) for step in range(steps)]
+        self.steps += steps
+        return rates
+
+    @property
+    def scale(self) -> float:
+        return float(self._scale.numpy())
+
+    def state(self) -> dict[str, float]:
+        """What a resumed training needs besides the variables."""
+        return {
+            "steps": self.steps,
+            "scale": self.scale,
+            "sound_steps": int(self._sound_steps.numpy()),
+        }
+
+    def restore(self, state: dict[str, float]) -> None:
+        self.steps = int(state["steps"])
+        self._scale.assign(state["scale"])
+        self._sound_steps.assign(int(state["sound_steps"]))
+
+    # -- in the graph, over all replicas
+
+    def _learn_some(self, batches, rates, steps):
+        # Always of one length: another one would be traced anew.
+        results = {name: tf.TensorArray(tf.float32, AT_ONCE) for name in _RESULTS}
+        for number in tf.range(steps):
+            # Steps follow on each other: to begin several at once only costs.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            self.optimizer.learning_rate.assign(rates[number])
+            result = self._learn(next(batches))
+            results = {name: array.write(number, result[name]) for name, array in results.items()}
+        return {name: array.stack() for name, array in results.items()}
+
+    def _learn(self, batch):
+        loss, gradients, norm = self._reduced_gradients(batch)
+        finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
+        if self.sam_rho:
+            gradients, norm = self._gradients_uphill(batch, gradients, norm)
+            finite &= tf.math.is_finite(norm)
+        if self.clip_norm:
+            gradients, _ = tf.clip_by_global_norm(gradients, self.clip_norm, use_norm=norm)
+        # Outside of the replicas, apply() does not reduce a second time.
+        tf.cond(finite, lambda: self._applied(gradients), lambda: tf.constant(False))
+        if self._scaled:
+            self._rescale(finite)
+        return {
+            "loss": loss,
+            "gradient_norm": norm,
+            "finite": tf.cast(finite, tf.float32),
+        }
+
+    def _reduced_gradients(self, batch):
+        """Loss, gradients and their global norm over the whole batch."""
+        losses, gradients = self.strategy.run(
+            self._forward_backward, args=(*batch, self._scale.read_value())
+        )
+        loss, *gradients = self._sums([losses, *gradients])
+        gradients = [one / self._scale for one in gradients]
+        return loss, gradients, tf.linalg.global_norm(gradients)
+
+    def _sums(self, values):
+        """Each value's sum over the replicas."""
+        if self.strategy.num_replicas_in_sync == 1:
+            return values
+        # All in one operation: between machines, each waits for the network.
+        packed = self.strategy.run(_packed, args=values)
+        packed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
+        weights = self.classifier.trainable_variables
+        shapes = [(), *[tuple(weight.shape) for weight in weights]]
+        sums = tf.split(packed, [math.prod(shape) for shape in shapes])
+        return [tf.reshape(one, shape) for one, shape in zip(sums, shapes, strict=True)]
+
+    def _gradients_uphill(self, batch, gradients, norm):
+        """Gradients at the distance rho in the direction in which the loss grows fastest."""
+        weights = self.classifier.trainable_variables
+        kept = [tf.identity(weight.value) for weight in weights]
+        reach = tf.math.divide_no_nan(self.sam_rho, norm)
+        # A step that is not finite is skipped, and must not lead to weights that are not.
+        reach = tf.where(tf.math.is_finite(norm), reach, 0.0)
+        for weight, value, gradient in zip(weights, kept, gradients, strict=True):
+            gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+            weight.assign(value + tf.cast(reach * gradient, value.dtype))
+        _, gradients, norm = self._reduced_gradients(batch)
+        for weight, value in zip(weights, kept, strict=True):
+            weight.assign(value)
+        return gradients, norm
+
+    def _apply(self, gradients):
+        self.optimizer.apply(gradients, self.classifier.trainable_variables)
+        self.average.after_step()
+        return tf.constant(True)
+
+    def _rescale(self, finite):
+        """Halve the loss scale after an overflow, double it after 2000 sound steps."""
+        sound = tf.where(finite, self._sound_steps + 1, 0)
+        grown = tf.where(sound % _GROWTH_STEPS == 0, self._scale * 2, self._scale)
+        scale = tf.where(finite, grown, self._scale / 2)
+        self._sound_steps.assign(sound)
+        self._scale.assign(tf.clip_by_value(scale, 1.0, _LARGEST_SCALE))
+
+    # -- in the graph, on one replica
+
+    def _replica_gradients(self, features, targets, weights, scale):
+        """Loss and scaled gradients of a replica's share, one piece after the other."""
+        if self.pieces == 1:
+            return self._piece_gradients(features, targets, weights, scale)
+        pieces = [
+            tf.reshape(one, (self.pieces, -1, *one.shape[1:]))
+            for one in (features, targets, weights)
+        ]
+        loss = tf.zeros(())
+        gradients = [tf.zeros(variable.shape) for variable in self.classifier.trainable_variables]
+        for piece in tf.range(self.pieces):
+            # Together they would take the memory of the whole share.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
+            more, added = self._piece_gradients(*[one[piece] for one in pieces], scale)
+            loss += more
+            gradients = [a + b for a, b in zip(gradients, added, strict=True)]
+        return loss, gradients
+
+    def _piece_gradients(self, features, targets, weights, scale):
+        features = tf.cast(features, tf.float32)
+        variables = [variable.value for variable in self.classifier.trainable_variables]
+        with tf.GradientTape() as tape:
+            logits = self.classifier(features, training=True)
+            loss = tf.reduce_sum(self.loss(targets, logits) * weights)
+            scaled = loss * scale
+        # Over one frame, attention has nothing to choose, and its weights no gradient.
+        gradients = tape.gradient(
+            scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        return loss, [tf.cast(gradient, tf.float32) for gradient in gradients]
+
+
+def _packed(*values: tf.Tensor) -> tf.Tensor:
+    return tf.concat([tf.reshape(value, (-1,)) for value in values], 0)
+
+
+def separate_dropout(
+    classifier: keras.Model, strategy: tf.distribute.Strategy, first_replica: int = 0
+) -> None:
+    """Let each replica draw dropout masks of its own; as built, all draw the same one.
+
+    The seed of replica r is that of the first plus r, so the first one's is all that a
+    resumed training needs. `first_replica` is the number of this machine's first one.
+    """
+    for variable in classifier.variables:
+        if "seed_generator" not in variable.path:
+            continue
+        first = variable.numpy()
+        for replica, local in enumerate(
+            strategy.experimental_local_results(variable.value), first_replica
+        ):
+            local.assign(first + np.array([replica, 0], first.dtype))
