@@ -219,6 +219,27 @@ def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
     assert graphs() == before
 
 
+def test_pieces_of_a_step_that_takes_much_memory_are_added_up():
+    """Grappler makes temporary variables above 0.8 of 256 MB, which it counts for any CPU.
+
+    It merges the sum over the pieces only with a sum of gradients, so one layer is used twice.
+    """
+
+    def build():
+        features = keras.Input(SHAPE)
+        layer = keras.layers.Dense(24, activation="tanh")
+        hidden = layer(layer(keras.layers.Flatten()(features)))
+        hidden = keras.layers.RepeatVector(400_000)(hidden)
+        hidden = keras.layers.GlobalAveragePooling1D()(hidden)
+        return keras.Model(features, keras.layers.Dense(1)(hidden))
+
+    step = step_over(1, build=build, pieces=2)
+    batch = (drawn_clips(8).features, np.float32([[0], [1]] * 4), np.ones(8, np.float32))
+    batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    # A variable that the first run leaves behind stops the second.
+    assert [float(step.run(batches, 1)["finite"][0]) for _ in range(2)] == [1, 1]
+
+
 def test_a_restored_step_goes_on_where_it_was():
     with devices.dtype_policy("mixed_float16"):
         step, other = step_over(1), step_over(1)
