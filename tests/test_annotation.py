@@ -216,7 +216,7 @@ def test_the_encoder_is_the_best_that_is_here(monkeypatch):
     assert video_writers.best() == ("ffmpeg", "")
     monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "")
     assert video_writers.best() == ("pyav", "")
-    monkeypatch.setattr(video_writers.pyav, "missing", lambda: "pip install it")
+    monkeypatch.setattr(video_writers.pyav_decoder, "missing", lambda: "pip install it")
     name, lacking = video_writers.best()
     assert name == "opencv"
     assert "no H.264 and no sound" in lacking

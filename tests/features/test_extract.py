@@ -778,7 +778,7 @@ def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
 
 KILLED_AFTER_FIVE = """
 import os
-from violence_detection.cache import FeatureCache
+from violence_detection.features.cache import FeatureCache
 done, note = [], FeatureCache.note
 def killing(self, entry):
     note(self, entry)

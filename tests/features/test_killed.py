@@ -17,9 +17,9 @@ import sys
 import numpy as np
 from violence_detection.system import devices
 devices.import_tensorflow = lambda: None
-from violence_detection.feature_space import FeatureSpace
-from violence_detection.extractor import FeatureExtractor
-from violence_detection.frames import ClipReader
+from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.video.clip_reader import ClipReader
 
 def of_config(config):
     space = FeatureSpace(

@@ -227,8 +227,8 @@ def test_what_a_killed_packing_left_is_cleared_away(cache):
 
 PACK = """
 import logging, sys
-from violence_detection import packed
-from violence_detection.cache import FeatureCache
+from violence_detection.features import packed
+from violence_detection.features.cache import FeatureCache
 logging.basicConfig(level=logging.INFO)
 cache = FeatureCache.open(sys.argv[1])
 print(packed.read(cache, cache.entries())[:].astype(float).sum())

@@ -18,13 +18,13 @@ from violence_detection.system.coordination import Peers
 # Says "there" once all are, then waits for what never comes, as in a collective operation.
 _PROGRAM = """
 import sys, threading
-from violence_detection import peers
+from violence_detection.system import coordination
 from violence_detection.errors import TrainingError
-from violence_detection.hosts import Hosts
+from violence_detection.system.cluster_spec import Hosts
 
-peers._BEAT_S, peers._SILENCE_S, peers._GRACE_S = 0.1, 0.5, 0.1
+coordination._BEAT_S, coordination._SILENCE_S, coordination._GRACE_S = 0.1, 0.5, 0.1
 rank, way, *addresses = sys.argv[1:]
-with peers.Peers(Hosts(tuple(addresses), int(rank))) as others:
+with coordination.Peers(Hosts(tuple(addresses), int(rank))) as others:
     others.gather(None)
     print("there", flush=True)
     if way == "error":

@@ -102,7 +102,7 @@ def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_a_killed_writer_leaves_a_file_that_the_sweep_removes(tmp_path):
     path = tmp_path / "deep" / "file.npy"
     killed = in_child(
-        "import os, sys; from pathlib import Path; from violence_detection import files\n"
+        "import os, sys; from pathlib import Path; from violence_detection.system import files\n"
         "with files.writing(Path(sys.argv[1])) as file:\n"
         "    file.write(b'x' * 99999); os.kill(os.getpid(), 9)",
         path,

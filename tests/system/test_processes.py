@@ -161,7 +161,7 @@ def test_what_cannot_start_is_no_fault_of_the_video(call, monkeypatch):
 
 _PARENT = """
 import operator, os, threading, time
-from violence_detection.isolation import Calls
+from violence_detection.system.processes import Calls
 call = Calls()
 threading.Thread(target=call, args=({call},), daemon=True).start()
 while not call._busy:
