@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from violence_detection import alarms
 from violence_detection.alarms import Watched, hours_needed, poisson_interval
 from violence_detection.errors import EvidenceError
-from violence_detection.segments import LOWER_SHARE, lower_of, segments
+from violence_detection.inference.segments import LOWER_SHARE, lower_of, segments
 
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
 PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)

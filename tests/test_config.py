@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import config, fold_config, predict_config
+from violence_detection import config, fold_config
 from violence_detection.config import Config
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import CrossValidateConfig, TuneConfig
+from violence_detection.inference.config import PredictConfig
 from violence_detection.training.config import TrainConfig
 
 CONFIGS = (
     ExtractConfig,
     TrainConfig,
     config.EvaluateConfig,
-    predict_config.PredictConfig,
+    PredictConfig,
     fold_config.DemoConfig,
     TuneConfig,
     CrossValidateConfig,

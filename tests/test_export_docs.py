@@ -11,9 +11,10 @@ from support.folders import ROOT
 from support.training import train_on_videos
 from support.videos import draw_two_classes
 
-from violence_detection import export, prediction, registry
+from violence_detection import export, registry
 from violence_detection.export_config import ExportConfig
-from violence_detection.predict_config import PredictConfig
+from violence_detection.inference import predict
+from violence_detection.inference.config import PredictConfig
 
 TEXT = (ROOT / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
@@ -39,7 +40,7 @@ def shown(run, tmp_path_factory) -> tuple[Path, float]:
     video = folder / "video.mp4"
     shutil.copy(run.parents[1] / "videos" / "fight" / "0.mp4", video)
     printed(EXAMPLES["clip"], folder)
-    predicted = prediction.predict(str(run), [str(video)], PredictConfig(batch_size=8))
+    predicted = predict.predict(str(run), [str(video)], PredictConfig(batch_size=8))
     return folder, predicted["videos"][0]["probability"]
 
 

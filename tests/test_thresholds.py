@@ -20,9 +20,9 @@ from violence_detection.errors import (
     EvidenceError,
 )
 from violence_detection.features.cache import FeatureCache
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.predict import Predictor
 from violence_detection.models.run import Run
-from violence_detection.predict_config import PredictConfig
-from violence_detection.prediction import Predictor
 
 SHORT = {"epochs": 4, "learning_rate": 0.05}
 

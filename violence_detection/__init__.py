@@ -6,13 +6,13 @@ __version__ = "0.1.0"
 __all__ = ["Predictor", "__version__"]
 
 if TYPE_CHECKING:
-    from violence_detection.predictor import Predictor
+    from violence_detection.inference.predictor import Predictor
 
 
 def __getattr__(name: str) -> Any:
     # Importing the package starts nothing: the commands' help needs no TensorFlow.
     if name == "Predictor":
-        from violence_detection.predictor import Predictor
+        from violence_detection.inference.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

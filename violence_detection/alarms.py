@@ -10,8 +10,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from violence_detection.errors import EvidenceError
+from violence_detection.inference.segments import LOWER_SHARE, lower_of
 from violence_detection.metrics import intervals
-from violence_detection.segments import LOWER_SHARE, lower_of
 from violence_detection.units import TOUCH_S
 
 _UNSHOWN = 0.05

@@ -5,14 +5,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import evaluation, prediction
+from violence_detection import evaluation
 from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
 from violence_detection.features import extract
 from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
-from violence_detection.predict_config import PredictConfig
+from violence_detection.inference import predict
+from violence_detection.inference.config import PredictConfig
 from violence_detection.system import files, progress
 from violence_detection.training import train
 from violence_detection.training.config import TrainConfig
@@ -77,7 +78,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     table = files.read_csv(clips / "videos.csv")
     tested = [row for row in table if row["split"] == "test" and row["label"] == "violent"]
     example = clips / tested[0]["path"]
-    predicted = prediction.predict(trained["run"], [str(example)], PredictConfig())
+    predicted = predict.predict(trained["run"], [str(example)], PredictConfig())
     return {
         "run": trained["run"],
         "test_videos": judged["videos"],

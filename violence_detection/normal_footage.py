@@ -11,9 +11,9 @@ from typing import Any
 from violence_detection.alarms import Watched
 from violence_detection.datasets import video_folder
 from violence_detection.errors import DatasetError, VideoError
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
-from violence_detection.predict_config import PredictConfig
-from violence_detection.predictor import Predictor
 from violence_detection.system import files, progress
 from violence_detection.units import counted
 

@@ -7,7 +7,7 @@ from violence_detection import registry
 from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig, resolve_weights
-from violence_detection.predict_config import PredictConfig
+from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import Config, option, same_as
 
 _COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets

@@ -8,12 +8,12 @@ from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.metrics.operating_points import PER_HOUR, Point
 from violence_detection.models.classifier import probabilities
 from violence_detection.models.run import Run
 from violence_detection.normal_footage import Footage, listed, watch
-from violence_detection.predict_config import PredictConfig
 from violence_detection.units import counted
 
 

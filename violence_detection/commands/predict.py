@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import predict_config
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -16,6 +15,7 @@ from violence_detection.door import (
     working,
 )
 from violence_detection.errors import VideoError
+from violence_detection.inference import config
 from violence_detection.reports import console
 
 
@@ -25,21 +25,22 @@ from violence_detection.reports import console
 )
 @click.argument("run", type=PATH)
 @click.argument("videos", nargs=-1, required=True, type=ANY_PATH, metavar="VIDEO...")
-@options_of(predict_config.PredictConfig)
+@options_of(config.PredictConfig)
 def predict(
-    settings: predict_config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
+    settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
 ) -> None:
     """Say how likely violence is in videos of any length, and where.
 
     A VIDEO is a file, a folder of them, a pattern in quotes ('cameras/**/*.mp4'), - for a list on
     stdin, the URL of a stream, or the number of a camera."""
     with working():
-        from violence_detection import prediction
+        from violence_detection.inference import predict
+        from violence_detection.inference.predict import plan
 
         if shared.dry_run:
-            planned = prediction.plan(run, videos, settings, force=shared.force)
+            planned = plan(run, videos, settings, force=shared.force)
         else:
-            result = prediction.predict(run, videos, settings, force=shared.force)
+            result = predict.predict(run, videos, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     rows = result["videos"]

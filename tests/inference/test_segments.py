@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.segments import lower_of, segments
+from violence_detection.inference.segments import lower_of, segments
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
 UNIT = st.floats(0, 1)

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
 
-from violence_detection import footage, windows
-from violence_detection.assembly import Assembly
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.footage import Chunk, Ending, Reading, feeding
-from violence_detection.sources import of
+from violence_detection.inference import sliding_windows, window_reader
+from violence_detection.inference.sliding_windows import WindowPlan
+from violence_detection.inference.video_sources import of
+from violence_detection.inference.window_encoder import Assembly
+from violence_detection.inference.window_reader import Chunk, Ending, Reading, feeding
 from violence_detection.system import processes
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.motion_crop import Motion
 from violence_detection.video.stream_set import PictureMaker
 from violence_detection.video.views import AS_IT_IS, View
-from violence_detection.windows import WindowPlan
 
 SIZE, FPS = 32, 12.0
 STREAMS = ["rgb", "motion", "rgb+motion(focus=true)", "rgb(focus=true)+motion"]
@@ -215,11 +215,11 @@ def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
 
 
 def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
-    from violence_detection import held_frames
+    from violence_detection.inference import frame_buffer
 
     reading = reading_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
     whole, *_ = seen_in(reading.chunks(of(str(video))))
-    monkeypatch.setattr(held_frames, "_BYTES", 4 * 160 * 120 * 3)
+    monkeypatch.setattr(frame_buffer, "_BYTES", 4 * 160 * 120 * 3)
     small, *_ = seen_in(reading.chunks(of(str(video))))
     assert spans(small) == spans(whole)
     for one, other in zip(small, whole, strict=True):
@@ -235,8 +235,8 @@ def test_what_is_held_does_not_grow_with_the_video(video, stream):
     """In the second half of a video no more frames, looks and pictures than in the first."""
     reading = reading_of(stream=stream, frames=6, stride_s=0.4)
     frames, held = np.array(frames_of(video) * 3), []
-    reader = windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
-    array = footage._ArrayVideo(frames, FPS)
+    reader = sliding_windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    array = window_reader._ArrayVideo(frames, FPS)
     for _, time_s in array:
         reader.take(time_s, array)
         reader.pictures()
@@ -255,8 +255,8 @@ def test_what_is_held_does_not_grow_with_the_video(video, stream):
 def test_a_gap_longer_than_a_window_parts_the_video(video):
     """5 s, a gap of 1,000 s, and 5 s: no window lies in the gap."""
     reading = reading_of()
-    array = footage._ArrayVideo(np.array(frames_of(video) * 2), FPS)
-    reader = windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    array = window_reader._ArrayVideo(np.array(frames_of(video) * 2), FPS)
+    reader = sliding_windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
     found = []
     for index, time_s in array:
         found += reader.take(time_s + (1000.0 if index >= 60 else 0.0), array)
@@ -430,7 +430,7 @@ def test_a_child_that_crashes_costs_its_video_alone(monkeypatch):
 )
 def test_frames_must_be_what_they_must_be(frames, fps, line):
     with pytest.raises(ConfigError, match=line):
-        footage.check_frames(frames, fps)
+        window_reader.check_frames(frames, fps)
 
 
 def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import sources
 from violence_detection.errors import ConfigError
-from violence_detection.sources import Source, listed, masked, of, stems
+from violence_detection.inference import video_sources
+from violence_detection.inference.video_sources import Source, listed, masked, of, stems
 
 NOTHING = io.StringIO()
 
@@ -122,12 +122,12 @@ def test_files_that_are_written_have_names_of_their_own(folder):
 def test_a_stream_must_have_an_end():
     endless = [of("a.mp4"), of("rtsp://u:secret@cam/1")]
     with pytest.raises(ConfigError, match=r"no end. Received: rtsp://u:\*\*\*@cam/1$"):
-        sources.check_ends(endless, None)
-    sources.check_ends(endless, 10.0)
-    sources.check_ends([of("a.mp4"), of("http://host/a.mp4")], None)
+        video_sources.check_ends(endless, None)
+    video_sources.check_ends(endless, 10.0)
+    video_sources.check_ends([of("a.mp4"), of("http://host/a.mp4")], None)
 
 
 def test_a_path_that_is_not_utf8_cannot_be_written():
     name = os.fsdecode(b"caf\xe9.mp4")
     with pytest.raises(ConfigError, match="must be UTF-8"):
-        sources.check_writable_names([Source(name, name)])
+        video_sources.check_writable_names([Source(name, name)])

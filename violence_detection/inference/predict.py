@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import sources
 from violence_detection.errors import ConfigError, VideoError
+from violence_detection.inference import video_sources
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.outputs import Outputs
+from violence_detection.inference.predictor import Predictor
+from violence_detection.inference.video_sources import Source
 from violence_detection.models.run import Run
-from violence_detection.outputs import Outputs
-from violence_detection.predict_config import PredictConfig
-from violence_detection.predictor import Predictor
-from violence_detection.sources import Source
 from violence_detection.system import devices, progress
 
 log = logging.getLogger(__name__)
@@ -93,10 +93,10 @@ def _prepared(
     run_dir: str, words: Sequence[str], config: PredictConfig
 ) -> tuple[Run, list[Source], Outputs]:
     run = Run.open(run_dir)
-    listed = sources.listed(words, sys.stdin)
+    listed = video_sources.listed(words, sys.stdin)
     if not listed:
         raise ConfigError("There must be a video to look at. Received: an empty list")
-    sources.check_ends(listed, config.max_duration_s)
+    video_sources.check_ends(listed, config.max_duration_s)
     return run, listed, Outputs(config, listed)
 
 

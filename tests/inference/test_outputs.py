@@ -9,9 +9,9 @@ from support.folders import tree_of
 from support.videos import draw_video
 
 from violence_detection.errors import ConfigError
-from violence_detection.outputs import Outputs
-from violence_detection.predict_config import PredictConfig
-from violence_detection.sources import of
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.outputs import Outputs
+from violence_detection.inference.video_sources import of
 
 SEGMENT = {"start_s": 0.5, "end_s": 1.5, "peak": 0.7, "peak_s": 1.0}
 ANSWER = {

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 
 from violence_detection import units
+from violence_detection.inference.sliding_windows import Frames
 from violence_detection.system import files
 from violence_detection.video import video_writers
 from violence_detection.video.decoder import FALLBACK_FPS, opened
-from violence_detection.windows import Frames
 
 _INK, _FAINT, _GROUND = (60, 49, 38), (133, 120, 107), (250, 248, 246)  # BGR
 _NORMAL, _VIOLENT = (168, 126, 47), (45, 80, 200)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
 
-from violence_detection import annotation
-from violence_detection.annotation import Story, annotate, drawn, paced
 from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.inference import annotation
+from violence_detection.inference.annotation import Story, annotate, drawn, paced
 from violence_detection.system.processes import Calls
 from violence_detection.video import video_writers
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from violence_detection import units
-from violence_detection.held_frames import HeldFrames, Look, Pictures
+from violence_detection.inference.frame_buffer import HeldFrames, Look, Pictures
 from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, true_fps
 from violence_detection.video.motion_crop import EVERY, RecentMotion, Region

@@ -13,10 +13,10 @@ from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video, frames_of
 
 import violence_detection
-from violence_detection import prediction
 from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
-from violence_detection.predict_config import PredictConfig
-from violence_detection.predictor import Predictor
+from violence_detection.inference import predict
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.predictor import Predictor
 from violence_detection.video.views import AS_IT_IS, SHIFTED
 
 # -- a run looks at videos
@@ -40,7 +40,7 @@ def rows(trained):
     (root / "empty").mkdir()
     paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
     config = PredictConfig(batch_size=8)
-    return prediction.predict(run, [str(path) for path in paths], config)["videos"]
+    return predict.predict(run, [str(path) for path in paths], config)["videos"]
 
 
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)
-    (row,) = prediction.predict(run, [str(root / "long.mp4")], config)["videos"]
+    (row,) = predict.predict(run, [str(root / "long.mp4")], config)["videos"]
     dense = {one["start_s"]: one["probability"] for one in row["windows"]}
     assert len(dense) == 15
     for one in rows[0]["windows"]:
@@ -224,21 +224,21 @@ def test_all_files_are_written_and_nothing_of_attention_is_printed(trained, tmp_
     places = {name: str(tmp_path / name) for name in ("subtitles", "annotate")}
     config = PredictConfig(csv=str(tmp_path / "t.csv"), **places)
     words = [str(root / "long.mp4"), str(root / "text.mp4")]
-    planned = prediction.plan(run, words, config)
+    planned = predict.plan(run, words, config)
     assert planned["videos"] == words
     assert not tmp_path.joinpath("annotate").exists()
-    result = prediction.predict(run, words, config)
+    result = predict.predict(run, words, config)
     assert "attention" not in json.dumps(result)
     assert set(result["written"]) == {path for path in planned["writes"] if "text" not in path}
     with pytest.raises(ConfigError, match="--force replaces a file"):
-        prediction.predict(run, words, config)
-    assert prediction.predict(run, words, config, force=True)["written"]
+        predict.predict(run, words, config)
+    assert predict.predict(run, words, config, force=True)["written"]
 
 
 def test_an_empty_list_is_refused(trained, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     with pytest.raises(ConfigError, match="an empty list"):
-        prediction.predict(trained[0], ["-"], PredictConfig())
+        predict.predict(trained[0], ["-"], PredictConfig())
 
 
 # -- error
@@ -250,9 +250,9 @@ def test_other_weights_than_those_of_the_features_are_refused(trained, tmp_path)
     config["weights"]["seed"] += 1
     (run / "training_config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="must be those that the features were made with"):
-        prediction.predict(str(run), ["a.mp4"], PredictConfig())
+        predict.predict(str(run), ["a.mp4"], PredictConfig())
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(RunError, match="must be a folder that train left"):
-        prediction.predict(str(tmp_path / "gone"), ["a.mp4"], PredictConfig())
+        predict.predict(str(tmp_path / "gone"), ["a.mp4"], PredictConfig())

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection.footage import Chunk
-from violence_detection.windows import Window
+from violence_detection.inference.sliding_windows import Window
+from violence_detection.inference.window_reader import Chunk
 
 
 class Seen(NamedTuple):

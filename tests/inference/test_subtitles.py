@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.subtitles import srt, timestamp, webvtt
+from violence_detection.inference.subtitles import srt, timestamp, webvtt
 
 SEGMENTS = [
     {"start_s": 1.5, "end_s": 4.0, "peak": 0.9},

@@ -13,14 +13,14 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.sources import Source
+from violence_detection.inference.sliding_windows import Frames, Window, WindowPlan, WindowReader
+from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
 from violence_detection.system.processes import Calls
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader, sample_indices
 from violence_detection.video.decoder import damage_at_end, opened, opened_live
 from violence_detection.video.views import AS_IT_IS, View
-from violence_detection.windows import Frames, Window, WindowPlan, WindowReader
 
 _SHORT_CLIP_WINDOWS = 1.5
 _CHUNK_PICTURES = 32

@@ -9,21 +9,22 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection import footage, segments, sources, units
-from violence_detection.assembly import Assembly, Seen
+from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.footage import Chunk, Ending, Reading
+from violence_detection.inference import segments, video_sources, window_reader
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.sliding_windows import WindowPlan
+from violence_detection.inference.video_sources import Source
+from violence_detection.inference.window_encoder import Assembly, Seen
+from violence_detection.inference.window_reader import Chunk, Ending, Reading
 from violence_detection.metrics import calibration
 from violence_detection.models import classifier
 from violence_detection.models.attention_maps import attention_of
 from violence_detection.models.run import Run
-from violence_detection.predict_config import PredictConfig
-from violence_detection.sources import Source
 from violence_detection.system import devices, progress
 from violence_detection.video.views import AS_IT_IS, SHIFTED
-from violence_detection.windows import WindowPlan
 
 log = logging.getLogger(__name__)
 
@@ -175,11 +176,11 @@ class Predictor:
     ) -> Iterator[dict[str, Any] | Ending]:
         with contextlib.ExitStack() as stack:
             if isinstance(video, (str, os.PathLike)):
-                source = sources.of(os.fspath(video))
-                sources.check_ends([source], self.config.max_duration_s)
+                source = video_sources.of(os.fspath(video))
+                video_sources.check_ends([source], self.config.max_duration_s)
                 fed = stack.enter_context(self._feeding([source]))
             else:
-                frames = footage.check_frames(video, fps)
+                frames = window_reader.check_frames(video, fps)
                 chunks = self._reading.chunks_of(frames, fps)
                 fed = ((0, chunk) for chunk in chunks)
             for _, answer in self._answers(fed):
@@ -188,7 +189,7 @@ class Predictor:
                 yield answer
 
     def _feeding(self, listed: Sequence[Source]) -> contextlib.AbstractContextManager[Iterator]:
-        return footage.feeding(
+        return window_reader.feeding(
             self._reading,
             listed,
             workers=self.config.workers or os.cpu_count() or 1,

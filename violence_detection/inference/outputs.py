@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection import sources, subtitles
-from violence_detection.annotation import Story, annotate
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.predict_config import PredictConfig
+from violence_detection.inference import subtitles, video_sources
+from violence_detection.inference.annotation import Story, annotate
+from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.video_sources import Source
 from violence_detection.reports import figures
-from violence_detection.sources import Source
 from violence_detection.system import files, progress
 from violence_detection.system.processes import Calls
 from violence_detection.video import video_writers
@@ -36,13 +36,13 @@ class Outputs:
                 to be annotated, or a source's name cannot be written.
         """
         self._config, self._listed = config, listed
-        stems = sources.stems(listed)
+        stems = video_sources.stems(listed)
         self._subtitles = self._in_folder(config.subtitles, stems)
         self._timelines = self._one_each("timeline", ".png", stems)
         self._annotated = self._one_each("annotate", _ANNOTATED, stems)
         self._encoder = ""
         if self.paths:
-            sources.check_writable_names(listed)
+            video_sources.check_writable_names(listed)
         if config.annotate:
             live = [one.name for one in listed if one.is_live]
             if live:
