@@ -18,10 +18,15 @@ from pathlib import Path
 import numpy as np
 from grouped_folds import FOLDS, classifier_scores, read
 
-from violence_detection import altering, registry
-from violence_detection.altered import Task, excerpts_of, features_under
-from violence_detection.altering import CLEAN, CONTROL
+from violence_detection import registry
 from violence_detection.datasets import folds
+from violence_detection.evaluation.robustness import corrupted_video
+from violence_detection.evaluation.robustness.corrupted_features import (
+    Task,
+    excerpts_of,
+    features_under,
+)
+from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.features.extractor import FeatureExtractor
@@ -48,7 +53,7 @@ def main() -> None:
     cache = FeatureCache.open(arguments.features)
     clips, classes = read(arguments.features, "none")
     written = {
-        name: name if name == CONTROL else altering.written_out(name)
+        name: name if name == CONTROL else corrupted_video.written_out(name)
         for name in arguments.conditions
     }
     extract(cache, clips, written, Path(arguments.kept), arguments.workers)

@@ -16,7 +16,7 @@ import numpy as np
 from grouped_folds import read
 from robustness import answered
 
-from violence_detection.altered import excerpts_of
+from violence_detection.evaluation.robustness.corrupted_features import excerpts_of
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.features.extractor import FeatureExtractor

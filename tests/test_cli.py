@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection import cli, evaluation
+from violence_detection import cli
 from violence_detection.system import progress
 from violence_detection.training import train as train_module
 
@@ -657,7 +657,7 @@ def test_what_libraries_print_does_not_reach_stdout(monkeypatch):
         print("Downloading data from https://...")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "evaluate", evaluate)
+    monkeypatch.setattr(evaluate, "evaluate", evaluate)
     result = call("evaluate", "run", "--json")
     assert result.stdout == "" and "Downloading" in result.stderr
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import config, fold_config
-from violence_detection.config import Config
+from violence_detection import fold_config
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation import config
+from violence_detection.evaluation.config import Config
 from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import CrossValidateConfig, TuneConfig
 from violence_detection.inference.config import PredictConfig

@@ -9,9 +9,10 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import cli, cross_dataset, evaluation
-from violence_detection.config import EvaluateConfig
+from violence_detection import cli, cross_dataset
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.evaluation import evaluate
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossDatasetConfig
 
@@ -76,8 +77,8 @@ def test_a_cell_is_what_evaluate_says(made, drawn):
     run = result["runs"][0]
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "_draw", lambda *_: {})
-        told = evaluation.evaluate(run, config)
+        patch.setattr(evaluate, "_draw", lambda *_: {})
+        told = evaluate.evaluate(run, config)
     found = cell(result, "north", "south")
     same = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold"
     for name in same.split():

@@ -18,10 +18,11 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import baselines, cli, cross_validation, fold_pool, fold_results
+from violence_detection import cli, cross_validation, fold_pool, fold_results
 from violence_detection.cross_validation import cross_validate
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
+from violence_detection.evaluation import baselines
 from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge

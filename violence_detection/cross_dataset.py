@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection import evaluation_set, leaks
 from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.fold_config import CrossDatasetConfig
@@ -221,7 +221,9 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    met = leaks.between(run, other.cache, entries, split, same_dataset=other is one, pictures=False)
+    met = leakage.between(
+        run, other.cache, entries, split, same_dataset=other is one, pictures=False
+    )
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),

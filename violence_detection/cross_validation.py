@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection import leaks
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation import leakage
 from violence_detection.fold_config import CrossValidateConfig
 from violence_detection.fold_judge import Judge
 from violence_detection.fold_pool import FoldPool
@@ -165,7 +165,7 @@ def _judgement(
     """Pooled answers, whether the folds are clean, and what there is to warn of."""
     pooled = results.pooled(seed=config.seed)
     entries = judge.clips.entries
-    found = leaks.across(entries, results.draws(), judge.alike)
+    found = leakage.across(entries, results.draws(), judge.alike)
     warnings = results.warnings(pooled)
     for paths, what in (
         (found.identical, "have the bytes of another"),

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from violence_detection import evaluation
-from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation import evaluate
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features import extract
 from violence_detection.features.config import ExtractConfig
 from violence_detection.fold_config import DemoConfig
@@ -74,7 +74,7 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
             checkpoint_epochs=0,
         )
     )
-    judged = evaluation.evaluate(trained["run"], EvaluateConfig(seed=config.seed))
+    judged = evaluate.evaluate(trained["run"], EvaluateConfig(seed=config.seed))
     table = files.read_csv(clips / "videos.csv")
     tested = [row for row in table if row["split"] == "test" and row["label"] == "violent"]
     example = clips / tested[0]["path"]

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.config import resolve_weights
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import Config, option, same_as

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import units
-from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.config import ExtractConfig
 from violence_detection.settings import Config, option, same_as
 from violence_detection.training.config import TrainConfig

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.baselines import Baselines
 from violence_detection.datasets import folds, recordings
 from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError, EvidenceError
+from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection import baselines
 from violence_detection.datasets.manifest import Entry
+from violence_detection.evaluation import baselines
 from violence_detection.metrics import calibration, intervals
 from violence_detection.models import classifier
 from violence_detection.units import counted

@@ -27,7 +27,7 @@ _FOLDERS = {
     "heads": "models.heads",
     "losses": "models.losses",
     "augmentations": "training.augmentations",
-    "corruptions": "corruptions",
+    "corruptions": "evaluation.robustness.corruptions",
     "formats": "formats",
 }
 _WORDS = {"true": True, "false": False, "none": None}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, evaluation_set, registry, shown
+from violence_detection import conversion, registry, shown
 from violence_detection.conversion import Request
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import Entry
@@ -18,6 +18,7 @@ from violence_detection.errors import (
     VideoError,
     WeightsError,
 )
+from violence_detection.evaluation import evaluation_set
 from violence_detection.export_config import ExportConfig
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

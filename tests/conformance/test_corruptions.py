@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from support.videos import frames_of
 
-from violence_detection import altering, registry
-from violence_detection.corruptions import compress
-from violence_detection.corruptions._shot import Shot, lossless
+from violence_detection import registry
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation.robustness import corrupted_video
+from violence_detection.evaluation.robustness.corruptions import compress
+from violence_detection.evaluation.robustness.corruptions._shot import Shot, lossless
 
 NAMES = registry.available("corruptions")
 each_part = pytest.mark.parametrize("name", NAMES)
@@ -32,7 +33,7 @@ def change(spec, frames, *, fps=25.0, seed=3) -> Shot:
 
 def written(path, shot: Shot) -> list[np.ndarray]:
     """The frames that come back from the file."""
-    altering.save(path, shot)
+    corrupted_video.save(path, shot)
     return frames_of(path)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.reports import METRICS, RESULT, ROBUSTNESS, SETTINGS, WORST, mistake
 
-from violence_detection import contact_sheet
+from violence_detection.evaluation import contact_sheet
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from support.training import read_history, train_quickly
 
-from violence_detection import evaluation
-from violence_detection.config import EvaluateConfig
 from violence_detection.errors import ConfigError
+from violence_detection.evaluation import evaluate
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
@@ -124,10 +124,10 @@ def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_d
 
 @pytest.mark.slow
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
-    judged = evaluation.evaluate(ensemble["run"], EvaluateConfig(bootstrap=100))
+    judged = evaluate.evaluate(ensemble["run"], EvaluateConfig(bootstrap=100))
     assert judged["accuracy"] == ensemble["test"]["accuracy"]
     assert judged["auc"] == pytest.approx(ensemble["test"]["auc"])
-    member = evaluation.evaluate(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
+    member = evaluate.evaluate(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
     assert member["auc"] == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
 
 

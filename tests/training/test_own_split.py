@@ -11,11 +11,11 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection import evaluation
-from violence_detection.config import EvaluateConfig
 from violence_detection.datasets import splits
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import CacheError, ConfigError
+from violence_detection.evaluation import evaluate
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
@@ -29,7 +29,7 @@ ALL = {"test_fraction": 0.0, "validation_fraction": 0.25}
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(evaluation, "_draw", lambda *_: {})
+    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
 
 
 def split_of(run) -> dict[str, str]:
@@ -50,7 +50,7 @@ def write_splits(features: Path, source=splits.DRAWN) -> Path:
 
 
 def evaluate(run, split) -> dict:
-    return evaluation.evaluate(run, EvaluateConfig(split=split, bootstrap=100))
+    return evaluate.evaluate(run, EvaluateConfig(split=split, bootstrap=100))
 
 
 # -- a final model
@@ -133,7 +133,7 @@ def test_another_dataset_has_its_own_split(features_dir, tmp_path):
     dataset = {"name": "other", "dir": "/other"}
     other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
     config = EvaluateConfig(bootstrap=100, features=str(other))
-    assert evaluation.evaluate(run, config)["videos"] == 8
+    assert evaluate.evaluate(run, config)["videos"] == 8
 
 
 # -- going on

@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from violence_detection import config
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,6 +14,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.evaluation import config
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -32,12 +32,13 @@ def compare(settings: config.CompareConfig, shared: Shared, run_a: str, run_b: s
     They may be of different features of one dataset. Either is evaluated first where it has not
     been. Differences are B - A."""
     with working():
-        from violence_detection import comparison
+        from violence_detection.evaluation import compare
+        from violence_detection.evaluation.compare import plan
 
         if shared.dry_run:
-            planned = comparison.plan(run_a, run_b, settings, force=shared.force)
+            planned = plan(run_a, run_b, settings, force=shared.force)
         else:
-            result = comparison.compare(run_a, run_b, settings, force=shared.force)
+            result = compare.compare(run_a, run_b, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     finish(result, shared, comparison_lines(result))

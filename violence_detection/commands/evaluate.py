@@ -5,7 +5,6 @@ from typing import Any
 
 import click
 
-from violence_detection import config
 from violence_detection.door import (
     PATH,
     Command,
@@ -15,6 +14,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.evaluation import config
 from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
 
@@ -28,12 +28,13 @@ from violence_detection.units import counted, format_duration
 def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
     """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
     with working():
-        from violence_detection import evaluation
+        from violence_detection.evaluation import evaluate
+        from violence_detection.evaluation.evaluate import plan
 
         if shared.dry_run:
-            planned = evaluation.plan(run, settings, force=shared.force)
+            planned = plan(run, settings, force=shared.force)
         else:
-            result = evaluation.evaluate(run, settings, force=shared.force)
+            result = evaluate.evaluate(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     unreadable = result.get("normal_footage", {}).get("unreadable", ())

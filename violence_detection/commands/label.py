@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import config
 from violence_detection.door import (
     ANY_PATH,
     PATH,
@@ -15,6 +14,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.evaluation import config
 
 
 @click.command(
@@ -36,7 +36,7 @@ def label(settings: config.LabelConfig, shared: Shared, run: str, video: str, la
     extraction and training use it; what a label was before is kept in labels_history.csv. --force
     replaces what somebody else has judged."""
     with working():
-        from violence_detection import labelling
+        from violence_detection.evaluation import labelling
 
         result = labelling.label(
             run, video, label, settings, plan=shared.dry_run, force=shared.force

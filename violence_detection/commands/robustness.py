@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import robustness_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -14,6 +13,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.evaluation.robustness import config
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -23,15 +23,15 @@ from violence_detection.units import counted
     epilog=example("violence-detection robustness checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)
-@options_of(robustness_config.RobustnessConfig)
-def robustness(settings: robustness_config.RobustnessConfig, shared: Shared, run: str) -> None:
+@options_of(config.RobustnessConfig)
+def robustness(settings: config.RobustnessConfig, shared: Shared, run: str) -> None:
     """Judge a run on the same videos darkened, blurred, compressed, with fewer frames, ...
 
     Copies are altered, written, and read by the run's own decoder and backbone; each is removed
     once it is read. Starting it again continues with the answers that are missing. Leaves with 3
     where a video could not be altered or read."""
     with working():
-        from violence_detection import robustness as stage
+        from violence_detection.evaluation.robustness import study as stage
 
         if shared.dry_run:
             planned = stage.plan(run, settings, force=shared.force)

@@ -1,0 +1,156 @@
+"""Altered copies are read as the videos are: what is not altered comes back to the bit."""
+
+import numpy as np
+import pytest
+from support.encoding import encode
+from support.videos import draw_video
+
+from violence_detection import registry
+from violence_detection.errors import ConfigError, VideoError
+from violence_detection.evaluation.robustness import corrupted_video
+from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
+from violence_detection.video.clip_reader import ClipReader
+
+STREAM = "rgb+motion(focus=true)"
+
+
+def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
+    reader = ClipReader(stream=stream, frames=6, frame_size=32)
+    copy = path.with_name("copy.avi")
+    clip = corrupted_video.read(reader, Excerpt(path, *part), condition, copy, seed)
+    assert not copy.exists()
+    return clip
+
+
+def assert_same(one, other):
+    np.testing.assert_array_equal(one.pictures, other.pictures)
+    assert one.frames == other.frames
+    assert one.fps == pytest.approx(other.fps, rel=1e-3)
+    assert one.duration_s == pytest.approx(other.duration_s, rel=1e-3)
+
+
+# -- relation: the control
+
+
+@pytest.mark.parametrize("fps", [10.0, 23.976, 29.97])
+def test_a_copy_that_is_not_altered_is_read_as_the_video_is(tmp_path, fps):
+    path = draw_video(tmp_path / "a.mp4", frames=31, fps=fps)
+    assert_same(read(path, CONTROL), read(path, CLEAN))
+
+
+@pytest.mark.parametrize("part", [(0.0, 0.7), (0.51, 1.49), (1.2, 9.0)])
+def test_so_is_a_part_with_what_streams_see_around_it(tmp_path, part):
+    path = draw_video(tmp_path / "a.mp4", frames=60, fps=25.0)
+    assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
+
+
+def test_so_is_a_part_that_is_reached_by_seeking(tmp_path):
+    path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
+    source = Excerpt(path, 30.0, 31.0)
+    assert corrupted_video._reachable(source) is not None
+    part = source[1:]
+    assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
+
+
+def test_a_rate_that_varies_becomes_the_mean_one(tmp_path):
+    """Frames are sampled by number: a copy with even times has the same ones."""
+    times = np.cumsum([0, *[1, 5] * 15])
+    path = encode(tmp_path / "a.mp4", frames=31, fps=30, times=times.tolist())
+    clean, control = read(path, CLEAN, stream="rgb"), read(path, CONTROL, stream="rgb")
+    np.testing.assert_array_equal(control.pictures, clean.pictures)
+    assert control.fps == pytest.approx(10.0, rel=0.05)
+
+
+def test_an_odd_side_loses_a_row(tmp_path):
+    path = encode(tmp_path / "a.mkv", frames=8, size=(49, 33), pixels="yuv444p")
+    clean, control = read(path, CLEAN), read(path, CONTROL)
+    assert clean.frames == control.frames == 8
+
+
+# -- what is altered
+
+
+@pytest.mark.parametrize("name", registry.available("corruptions"))
+def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
+    path = draw_video(tmp_path / "a.mp4", frames=40, fps=20.0, size=(160, 120))
+    clean, altered = read(path, CLEAN, stream="rgb"), read(path, name, stream="rgb")
+    assert altered.duration_s == pytest.approx(clean.duration_s, abs=0.2)
+    assert not altered.damage
+    assert not np.array_equal(altered.pictures, clean.pictures)
+
+
+@pytest.mark.parametrize("name", registry.available("corruptions"))
+def test_an_altered_part_is_that_part(tmp_path, name):
+    """Behind the square, frame i has brightness 20 + 4 i: what is seen says when it was."""
+    path = draw_video(tmp_path / "a.mp4", frames=50, fps=20.0, size=(160, 120))
+    clean, altered = (read(path, one, part=(1.0, 2.0), stream="rgb") for one in (CLEAN, name))
+    assert altered.duration_s == pytest.approx(1.0, abs=0.2)
+    if name == "darken":
+        return
+    one, other = (np.median(c.pictures, axis=(1, 2, 3, 4)) for c in (clean, altered))
+    np.testing.assert_allclose(other, one, atol=4 * 4)  # at most four frames away
+
+
+def test_several_are_done_one_after_the_other(tmp_path):
+    path = draw_video(tmp_path / "a.mp4", frames=20, fps=20.0)
+    twice = read(path, "mirror+mirror", stream="rgb")
+    np.testing.assert_array_equal(twice.pictures, read(path, CLEAN, stream="rgb").pictures)
+    both = read(path, "drop_frames+mirror", stream="rgb")
+    alone = read(path, "drop_frames", stream="rgb")
+    assert both.frames == alone.frames == 5
+    assert not np.array_equal(both.pictures, alone.pictures)
+
+
+def test_what_is_drawn_is_a_function_of_the_seed(tmp_path):
+    path = draw_video(tmp_path / "a.mp4")
+    one, again, other = (read(path, "noise", seed=seed) for seed in (1, 1, 2))
+    assert_same(one, again)
+    assert not np.array_equal(one.pictures, other.pictures)
+
+
+def test_a_condition_is_written_out_with_every_severity():
+    assert corrupted_video.written_out("darken") == "darken(gamma=2.5)"
+    assert corrupted_video.written_out("blur(sigma=1.0)+mirror") == "blur(sigma=1.0)+mirror"
+    full = "compress(bits_per_pixel=0.1, codec=h264)"
+    assert corrupted_video.written_out("compress(bits_per_pixel=0.1)") == full
+
+
+# -- error
+
+
+def test_a_condition_that_is_none_is_refused():
+    with pytest.raises(ConfigError, match="No part 'fog' in corruptions/"):
+        corrupted_video.written_out("fog")
+    with pytest.raises(ConfigError, match="corruptions/darken takes gamma. Received"):
+        corrupted_video.written_out("darken(sigma=1)")
+
+
+@pytest.mark.parametrize("condition", [CLEAN, CONTROL, "darken"])
+def test_what_is_no_video_is_said_as_ever(tmp_path, condition):
+    path = tmp_path / "a.mp4"
+    path.write_text("not a video")
+    with pytest.raises(VideoError, match="not a video that can be opened"):
+        read(path, condition)
+    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize("condition", [CONTROL, "drop_frames"])
+def test_a_part_after_the_end_has_no_frame(tmp_path, condition):
+    path = draw_video(tmp_path / "a.mp4", frames=12, fps=12.0)
+    with pytest.raises(VideoError, match="no frame"):
+        read(path, condition, part=(5.0, 6.0))
+
+
+def test_a_copy_that_is_cut_short_is_not_taken_for_the_video(tmp_path, monkeypatch):
+    """As on a full disk, of which OpenCV's writer says nothing."""
+    path = draw_video(tmp_path / "a.mp4", frames=24)
+    save = corrupted_video.save
+
+    def torn(copy, shot):
+        count = save(copy, shot)
+        copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
+        return count
+
+    monkeypatch.setattr(corrupted_video, "save", torn)
+    with pytest.raises(VideoError, match="of 24 frames of its altered copy .* disk"):
+        read(path, CONTROL)

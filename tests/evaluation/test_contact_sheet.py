@@ -1,0 +1,156 @@
+"""The worst mistakes are shown as they are: the right frames, the attention, or why not."""
+
+import base64
+import dataclasses
+import shutil
+
+import cv2
+import keras
+import numpy as np
+import pytest
+from support.videos import draw_video, frames_of
+
+from violence_detection.errors import VideoError
+from violence_detection.evaluation import anonymisation, contact_sheet
+from violence_detection.features import dataset
+from violence_detection.models.heads._layers import AttentionPooling
+from violence_detection.system import files
+
+LABELS = ["normal", "fight"]
+
+
+def classifier(attention=True) -> keras.Model:
+    clip = keras.Input((6, 8))
+    pool = AttentionPooling(4) if attention else keras.layers.GlobalAveragePooling1D()
+    return keras.Model(clip, keras.layers.Dense(1)(pool(clip)))
+
+
+@pytest.fixture
+def clips(seen_cache, seen_videos, rng):
+    """The videos that are there, each with features, and their real digests."""
+    _, entries = seen_cache
+    entries = [
+        dataclasses.replace(entry, digest=files.sha256_of_file(seen_videos / entry.path))
+        for entry in entries
+    ]
+    labels = np.array([LABELS.index(entry.label) for entry in entries])
+    features = rng.normal(size=(len(entries), 6, 8)).astype(np.float16)
+    return dataset.Clips(features, labels, tuple(entries))
+
+
+def predictions(clips):
+    """All wrong; the first fight and the last normal video most surely."""
+    rows = []
+    for number, entry in enumerate(clips.entries):
+        other = LABELS[1 - LABELS.index(entry.label)]
+        of = {"path": entry.path, "label": entry.label, "group": entry.group}
+        rows.append({**of, "predicted": other, "probability": 0.1 + 0.1 * number})
+    return rows
+
+
+def sheet(seen_cache, clips, *, with_frames=True, blur=False, attention=True):
+    return contact_sheet.of(
+        seen_cache[0],
+        clips,
+        predictions(clips),
+        normal_class="normal",
+        classifier=classifier(attention),
+        with_frames=with_frames,
+        blur=blur,
+    )
+
+
+def picture(row) -> np.ndarray:
+    data = row["frames"].removeprefix("data:image/jpeg;base64,")
+    content = np.frombuffer(base64.b64decode(data), np.uint8)
+    return cv2.imdecode(content, cv2.IMREAD_COLOR)
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("drawn", "part", "expected"),
+    [
+        ({"frames": 24}, (), (1, 4, 7, 10, 13, 16, 19, 22)),
+        # Frames 24 to 35.
+        ({"frames": 48}, (2.0, 3.0), (24, 26, 27, 29, 30, 32, 33, 35)),
+        # One that is long enough to be reached by seeking.
+        ({"frames": 950, "fps": 25}, (0.0, 2.0), (3, 9, 15, 21, 28, 34, 40, 46)),
+    ],
+)
+def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
+    path = draw_video(tmp_path / "a.mp4", **drawn)
+    frames, shown = frames_of(path), contact_sheet.frames_of(path, *part)
+    for frame, index in zip(shown, expected, strict=True):
+        np.testing.assert_array_equal(frame, frames[index])
+
+
+def test_the_surest_mistakes_come_with_frames_and_attention(seen_cache, clips):
+    found = sheet(seen_cache, clips)
+    assert [row["path"] for row in found["misses"]] == [
+        *("fight/0.mp4", "fight/1.mp4", "fight/2.mp4")
+    ]
+    assert found["false_alarms"][0]["path"] == "normal/2.mp4"
+    for row in (*found["misses"], *found["false_alarms"]):
+        height, width, _ = picture(row).shape
+        assert (height, width) in ((128, 8 * 192 + 7 * 4), (144, 8 * 192 + 7 * 4))
+        assert len(row["attention"]) == 6
+        assert sum(row["attention"]) == pytest.approx(1, abs=1e-3)
+
+
+# -- relation
+
+
+def test_without_frames_no_video_is_opened(seen_cache, clips, monkeypatch):
+    monkeypatch.setattr(contact_sheet, "_strips", None)
+    row = sheet(seen_cache, clips, with_frames=False)["misses"][0]
+    assert (row["frames"], row["why"]) == (None, "--no-frames was given")
+    assert row["attention"]
+
+
+def test_a_head_without_attention_has_none_to_show(seen_cache, clips):
+    found = sheet(seen_cache, clips, attention=False, with_frames=False)
+    assert {row["attention"] for row in found["misses"]} == {None}
+
+
+def test_blurred_frames_are_those_of_blurring(tmp_path, monkeypatch):
+    path = draw_video(tmp_path / "a.mp4", frames=24)
+    plain = contact_sheet.strip(path, None, None, False)
+    monkeypatch.setattr(
+        anonymisation, "covered", lambda frames: [np.zeros_like(one) for one in frames]
+    )
+    assert contact_sheet.strip(path, None, None, False) == plain
+    dark = contact_sheet.strip(path, None, None, True)
+    assert cv2.imdecode(np.frombuffer(dark, np.uint8), 0)[:, :190].max() <= 2
+
+
+# -- what cannot be shown
+
+
+def test_a_video_that_is_gone_or_changed_is_said(seen_cache, seen_videos, clips, tmp_path):
+    cache, _ = seen_cache
+    root = shutil.copytree(seen_videos, tmp_path / "other")
+    (root / "fight/0.mp4").unlink()
+    same_size = bytearray((root / "fight/1.mp4").read_bytes())
+    same_size[-1] ^= 255
+    (root / "fight/1.mp4").write_bytes(same_size)
+    settings = cache.settings() | {"dataset": {"name": "d", "dir": str(root)}}
+    files.write_json(cache.extraction_path, settings)
+    misses = sheet(seen_cache, clips)["misses"]
+    gone = f"the video is not in {root} as it was"
+    assert [row["why"] for row in misses] == [gone, gone, ""]
+
+
+def test_a_folder_that_is_gone_is_said(seen_cache, clips):
+    cache, _ = seen_cache
+    settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
+    files.write_json(cache.extraction_path, settings)
+    why = {row["why"] for row in sheet(seen_cache, clips)["misses"]}
+    assert why == {"their folder /nowhere is not there"}
+
+
+def test_a_part_without_frames_is_an_error(tmp_path):
+    path = draw_video(tmp_path / "a.mp4")
+    with pytest.raises(VideoError, match="no frame of it can be decoded"):
+        contact_sheet.frames_of(path, 7.0, 8.0)

@@ -1,0 +1,335 @@
+"""What a run is worth: the contract's keys, leaks, and what is refused."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support.features import draw_features
+from support.training import train_quickly
+
+from violence_detection import cli
+from violence_detection.errors import CacheError, ConfigError, RunError
+from violence_detection.evaluation import evaluate
+from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.evaluate import plan, undefined_rates
+from violence_detection.features.cache import FeatureCache
+
+KEYS = (
+    "run split videos clean accuracy accuracy_ci accuracy_ci_wilson auc auc_ci auc_ci_delong "
+    "precision recall f1 recall_per_class threshold report average_precision confusion"
+).split()
+
+
+@pytest.fixture
+def run(run_dir, tmp_path):
+    """A copy of the run, to be written to."""
+    return shutil.copytree(run_dir, tmp_path / "copy")
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """Drawing takes most of an evaluation's time; one test does it."""
+    if "contract" not in request.node.name:
+        monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
+
+
+def evaluate(run, *, force=False, **settings):
+    config = EvaluateConfig(**{"bootstrap": 100, **settings})
+    return evaluate.evaluate(str(run), config, force=force)
+
+
+def predictions(run, split="test"):
+    with open(run / "evaluation" / split / "predictions.csv") as file:
+        return list(csv.DictReader(file))
+
+
+# -- what it leaves
+
+
+@pytest.mark.slow
+def test_the_result_has_the_keys_of_the_contract(run):
+    result = evaluate(run)
+    assert set(KEYS) <= set(result)
+    assert (result["videos"], result["split"], result["run"]) == (8, "test", str(run))
+    folder = run / "evaluation" / "test"
+    assert json.loads((folder / "metrics.json").read_text()) == result
+    names = {path.name for path in folder.iterdir()}
+    assert {"metrics.json", "predictions.csv", "report.html"} <= names
+    assert any(name.endswith(".png") for name in names)
+
+
+def test_numbers_are_never_null_but_auc(run):
+    result = evaluate(run)
+    for name in set(KEYS) - {
+        "auc",
+        "auc_ci",
+        "auc_ci_delong",
+        "run",
+        "split",
+        "report",
+    }:
+        assert result[name] is not None, name
+    low, high = result["accuracy_ci"]
+    assert 0 <= low <= result["accuracy"] <= high <= 1
+
+
+def test_metrics_are_those_of_the_predictions_counted_by_hand(run):
+    result, rows = evaluate(run), predictions(run)
+    right = [row["label"] == row["predicted"] for row in rows]
+    called = [row for row in rows if row["predicted"] == "violent"]
+    truly = [row for row in rows if row["label"] == "violent"]
+    hits = sum(row["label"] == "violent" for row in called)
+    assert result["accuracy"] == pytest.approx(np.mean(right))
+    assert result["recall"] == pytest.approx(hits / len(truly))
+    assert result["precision"] == pytest.approx(hits / max(1, len(called)))
+    assert result["recall_per_class"]["violent"] == pytest.approx(result["recall"])
+    assert [row["correct"] == "True" for row in rows] == right
+
+
+def test_the_threshold_is_the_one_that_training_chose(run):
+    result, rows = evaluate(run), predictions(run)
+    trained = json.loads((run / "training_results.json").read_text())
+    assert result["threshold"] == trained["threshold"]
+    assert result["accuracy"] == trained["test"]["accuracy"]
+    for row in rows:
+        violent = float(row["probability"]) >= result["threshold"]
+        assert row["predicted"] == ("violent" if violent else "normal")
+
+
+def test_the_temperature_divides_the_logits(run):
+    def logits():
+        answers = np.array([float(row["probability"]) for row in predictions(run)])
+        return np.log(answers / (1 - answers))
+
+    result = evaluate(run)
+    before = logits()
+    path = run / "training_results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"temperature": 2 * result["temperature"]}))
+    softer = evaluate(run)
+    np.testing.assert_allclose(logits(), before / 2, atol=1e-4)
+    assert softer["auc"] == result["auc"]
+    assert softer["calibration_error_as_trained"] == result["calibration_error_as_trained"]
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "1", None])
+def test_a_temperature_that_is_none_is_refused(run, temperature):
+    path = run / "training_results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(results | {"temperature": temperature}))
+    with pytest.raises(RunError, match="`temperature` in training_results.json must"):
+        evaluate(run)
+
+
+def test_a_plan_writes_nothing(run):
+    planned = plan(str(run), EvaluateConfig())
+    assert (planned["dry_run"], planned["videos"]) == (True, 8)
+    assert not (run / "evaluation").exists()
+
+
+# -- leaks
+
+
+def test_a_held_out_split_is_clean(run):
+    result = evaluate(run)
+    assert (result["clean"], result["leaks"]) == (True, [])
+    assert evaluate(run, split="validation")["clean"] is True
+
+
+def test_the_training_videos_are_not_clean(run):
+    result = evaluate(run, split="train")
+    assert result["clean"] is False
+    assert "recording normal train 0" in result["leaks"]
+
+
+def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path):
+    features = draw_features(tmp_path / "space")
+    cache = FeatureCache.open(features)
+    rows = [
+        dataclasses.replace(row, group="normal train 0") if row.path.endswith("test_0.mp4") else row
+        for row in cache.entries()
+    ]
+    cache.write_manifest(rows)
+    assert evaluate(run, features=str(features))["leaks"] == ["recording normal train 0"]
+
+
+def test_recordings_of_another_dataset_are_others_whatever_their_names(run, tmp_path):
+    dataset = {"name": "other", "dir": "/other"}
+    features = draw_features(tmp_path / "space", seed=1, dataset=dataset)
+    cache = FeatureCache.open(features)
+    cache.write_manifest([dataclasses.replace(row, group="same") for row in cache.entries()])
+    assert evaluate(run, features=str(features))["clean"] is True
+
+
+def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path):
+    learned = FeatureCache.open(features_dir).entries()
+    train = next(row for row in learned if row.split == "train")
+    dataset = {"name": "other", "dir": "/other"}
+    cache = FeatureCache.open(draw_features(tmp_path / "space", seed=1, dataset=dataset))
+    rows = cache.entries()
+    rows[0] = dataclasses.replace(rows[0], split="test", digest=train.digest)
+    cache.write_manifest(rows)
+    result = evaluate(run, features=str(cache.dir))
+    assert result["leaks"] == [f"content of {rows[0].path}"]
+
+
+# -- again
+
+
+def test_the_same_evaluation_can_be_made_again(run):
+    first = evaluate(run)
+    assert evaluate(run) == first
+
+
+def test_an_evaluation_of_other_videos_needs_force(run, tmp_path):
+    evaluate(run)
+    other = str(draw_features(tmp_path / "space", seed=1))
+    with pytest.raises(ConfigError, match="other videos or another model .* --force only"):
+        evaluate(run, features=other)
+    assert evaluate(run, features=other, force=True)["features"] == other
+
+
+@pytest.mark.slow
+def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path):
+    evaluate(run)
+    other = train_quickly(features_dir, tmp_path, seed=9, epochs=1)["run"]
+    shutil.copy(f"{other}/best_model.keras", run / "best_model.keras")
+    with pytest.raises(ConfigError, match="replaced with --force only. Received: .*test"):
+        evaluate(run)
+
+
+# -- error
+
+
+@pytest.mark.parametrize(
+    ("changed", "differs"),
+    [({"shape": (7, 8)}, "frames 7, not 6"), ({"shape": (6, 9)}, "dim 9, not 8")],
+)
+def test_another_feature_space_is_refused_with_what_differs(run, tmp_path, changed, differs):
+    features = draw_features(tmp_path / "space", **changed)
+    with pytest.raises(CacheError, match=rf"of the run's feature space.*\({differs}\)"):
+        evaluate(run, features=str(features))
+    assert not (run / "evaluation").exists()
+
+
+def test_an_altered_array_is_refused(run, tmp_path):
+    features = draw_features(tmp_path / "space")
+    path = features / "normal" / "test_0.mp4.npy"
+    path.write_bytes(path.read_bytes()[:-2] + b"\0\0")
+    with pytest.raises(CacheError, match="array of normal/test_0.mp4 .* it was altered"):
+        evaluate(run, features=str(features))
+
+
+def test_a_split_without_videos_is_refused(run, tmp_path):
+    features = draw_features(tmp_path / "space", counts=(8, 4, 0))
+    with pytest.raises(CacheError, match="Received: test .* has train, validation"):
+        evaluate(run, features=str(features))
+
+
+def test_features_that_are_gone_are_refused(run, tmp_path):
+    config = json.loads((run / "training_config.json").read_text())
+    config["features"] = str(tmp_path / "gone")
+    (run / "training_config.json").write_text(json.dumps(config))
+    with pytest.raises(CacheError, match="--features says where they are now. Received: .*gone"):
+        evaluate(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "must"),
+    [
+        ("training_results.json", "A finished run must hold training_results.json"),
+        ("best_model.keras", "A finished run must hold best_model.keras"),
+    ],
+)
+def test_an_unfinished_run_is_refused(run, name, must):
+    (run / name).unlink()
+    with pytest.raises(RunError, match=must):
+        evaluate(run)
+
+
+def test_a_damaged_model_is_refused(run):
+    (run / "best_model.keras").write_bytes(b"torn")
+    with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
+        evaluate(run)
+    assert not (run / "evaluation").exists()
+
+
+def test_a_run_of_a_newer_version_is_refused(run):
+    path = run / "training_config.json"
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
+    with pytest.raises(RunError, match="format must be <= 1. Received: 99"):
+        evaluate(run)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(RunError, match="folder that train left. Received: .* \\(not there\\)"):
+        evaluate(tmp_path / "gone")
+
+
+# -- several classes
+
+
+def test_three_classes_are_judged_each_and_as_violence(tmp_path):
+    labels = ("normal", "fight", "robbery")
+    features = draw_features(tmp_path / "space", counts=(24, 12, 12), labels=labels, shift=2.0)
+    asked = {"epochs": 8, "learning_rate": 0.05}
+    run = Path(train_quickly(features, tmp_path / "runs", **asked)["run"])
+    result, rows = evaluate(run), predictions(run)
+    assert result["classes"] == list(labels) == list(result["recall_per_class"])
+    assert [len(row) for row in result["confusion"]] == [3, 3, 3]
+    right = [row["label"] == row["predicted"] for row in rows]
+    assert result["accuracy"] == pytest.approx(np.mean(right))
+    for row in rows:
+        violent = float(row["probability"]) >= result["threshold"]
+        assert (row["predicted"] != "normal") is violent
+
+
+def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space")
+    cache = FeatureCache.open(features)
+    rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
+    run = train_quickly(features, tmp_path / "runs")["run"]
+    cache.write_manifest(rows)
+    result = evaluate.evaluate(run, EvaluateConfig())
+    assert (result["auc"], result["recall"]) == (None, 0.0)
+    assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
+    said = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
+    assert "recall none, F1 none" in said and "violent none" in said
+
+
+@pytest.mark.slow
+def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
+    features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
+    run = train_quickly(features, tmp_path / "runs")["run"]
+    assert evaluate.evaluate(run, EvaluateConfig())["grouped"] is False
+
+
+@pytest.mark.parametrize(
+    ("confusion", "names"),
+    [
+        ([[3, 1], [1, 3]], []),
+        ([[3, 0], [1, 0]], ["precision"]),
+        (
+            [[3, 1], [0, 0]],
+            ["recall", "f1", "average_precision", "recall_per_class.fight"],
+        ),
+        (
+            [[0, 0], [1, 3]],
+            ["average_precision", "false_alarm_rate", "recall_per_class.calm"],
+        ),
+    ],
+)
+def test_a_rate_with_nothing_to_rate_is_named(confusion, names):
+    assert undefined_rates(confusion, ["calm", "fight"]) == names
+
+
+def test_settings_of_which_one_would_do_nothing_are_refused():
+    with pytest.raises(ConfigError, match="`blur_faces` must come with frames"):
+        EvaluateConfig(blur_faces=True, frames=False)
+    with pytest.raises(ConfigError, match="must come with pictures"):
+        EvaluateConfig(group_near_duplicates=True, pictures=False)

@@ -1,0 +1,177 @@
+"""Alarms per camera-hour: tables, closed forms, and `segments` at every threshold."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from violence_detection.errors import EvidenceError
+from violence_detection.evaluation import false_alarms
+from violence_detection.evaluation.false_alarms import Watched, hours_needed, poisson_interval
+from violence_detection.inference.segments import LOWER_SHARE, lower_of, segments
+
+# Few values, so that ties are likely; windows may overlap, touch or be apart.
+PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)
+STRIDE = st.sampled_from([0.5, 1.0, 2.0, 2.5])
+
+
+def windows(probabilities, stride_s=1.0) -> list[dict[str, float]]:
+    return [
+        {"start_s": n * stride_s, "end_s": n * stride_s + 2, "probability": one}
+        for n, one in enumerate(probabilities)
+    ]
+
+
+def watched(*videos, stride_s=1.0) -> Watched:
+    return Watched.of({f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)})
+
+
+def quiet_hours(hours: float, alarm=0.9) -> Watched:
+    """One window in which something seems to happen, and then nothing."""
+    rows = windows([alarm, 0.1])
+    rows[-1]["end_s"] = hours * 3600
+    return Watched.of({"a.mp4": rows})
+
+
+# -- golden
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"),
+    [(0, 0.0, 3.689), (1, 0.025, 5.572), (5, 1.623, 11.668), (10, 4.795, 18.390)],
+)
+def test_the_interval_is_garwoods(count, low, high):
+    """Garwood, Biometrika 28, 1936, table of 95% limits."""
+    assert poisson_interval(count, 1.0) == pytest.approx([low, high], abs=1e-3)
+
+
+def test_the_interval_is_of_a_rate():
+    assert poisson_interval(10, 4.0) == pytest.approx(
+        [end / 4 for end in poisson_interval(10, 1.0)]
+    )
+
+
+def test_three_hours_without_an_alarm_show_one_an_hour():
+    assert hours_needed(1.0) == pytest.approx(2.9957, abs=1e-4)
+    assert hours_needed(1 / 24) == pytest.approx(71.9, abs=0.01)
+    assert math.exp(-hours_needed(0.5) * 0.5) == pytest.approx(0.05)
+
+
+def test_a_point_counted_by_hand():
+    """Alarms at 0.8 and 0.6 in an hour, far apart."""
+    probability = np.full(3599, 0.1)
+    probability[[100, 2000]] = 0.8, 0.6
+    found = watched(probability)
+    assert found.total_hours == pytest.approx(1)
+    assert found.counts(np.array([0.5, 0.7, 0.9])).tolist() == [[2, 1, 0]]
+    assert found.choose(1)[0] == pytest.approx(0.7)
+    # At 0.1 / 0.75 and below, the rest keeps an alarm going that has begun.
+    assert found.choose(2)[0] == pytest.approx((0.1 / 0.75 + 0.6) / 2)
+    assert found.choose(0.5)[0] == pytest.approx(0.9)
+    told = found.told(0.7, resamples=10, seed=0)
+    assert (told["alarms"], told["videos"]) == (1, 1)
+    assert told["alarms_per_hour"] == pytest.approx(1)
+    assert told["alarm_minutes"] == pytest.approx(2 / 60)
+    assert told["alarms_per_hour_ci_videos"] is None  # one video says nothing of others
+    quiet = watched(probability, probability).told(0.9, resamples=10, seed=0)
+    assert (quiet["alarms"], quiet["alarms_per_hour_ci_videos"]) == (0, None)
+
+
+def test_an_alarm_that_wavers_is_one():
+    """At 0.9 the lower threshold is 0.675: 0.7 does not part an alarm, 0.6 does."""
+    apart = {"stride_s": 2.0}
+    counts = [
+        watched([0.9, between, 0.9], **apart).counts(np.array([0.9])) for between in (0.7, 0.6)
+    ]
+    assert np.ravel(counts).tolist() == [1, 2]
+
+
+def test_an_alarm_that_never_ends_counts_every_minute():
+    """At 0.3 and below all of it is one alarm: of 60 minutes, so it does not pass for one."""
+    found = watched(np.full(3599, 0.3))
+    assert found.counts(np.array([0.3])).tolist() == [[1]]
+    assert found.choose(59)[0] > 0.3
+    assert found.choose(61)[0] < 0.3
+
+
+# -- relation
+
+
+def test_more_alarms_allowed_is_a_lower_threshold():
+    rng = np.random.default_rng(0)
+    found = watched(rng.random(200), rng.random(100) ** 2)
+    thresholds = [found.choose(rate)[0] for rate in (1, 50, 100, 200, 400)]
+    assert thresholds == sorted(thresholds, reverse=True)
+    assert len(set(thresholds)) > 2
+
+
+def test_the_interval_of_the_threshold_holds_it():
+    rng = np.random.default_rng(1)
+    found = watched(*(rng.random(60) for _ in range(12)))
+    threshold, _ = found.choose(100)
+    low, high = found.threshold_interval(100, resamples=200, seed=0)
+    assert low <= threshold <= high and low < high
+    assert watched(rng.random(60)).threshold_interval(9, resamples=9, seed=0) is None
+
+
+# -- property
+
+
+@given(st.lists(PROBABILITIES, min_size=1, max_size=3), STRIDE)
+def test_alarms_are_the_segments_at_every_threshold(videos, stride_s):
+    found = watched(*videos, stride_s=stride_s)
+    thresholds = np.unique([0.01, 0.99, 1.0, *(k / 12 for k in range(1, 13))])
+    counts, minutes = found.counts(thresholds), found.minutes(thresholds)
+    for number, video in enumerate(videos):
+        shown = [
+            segments(windows(video, stride_s), threshold, lower=lower_of(threshold))
+            for threshold in thresholds
+        ]
+        lengths_s = [sum(s["end_s"] - s["start_s"] for s in one) for one in shown]
+        assert counts[number].tolist() == [len(one) for one in shown]
+        np.testing.assert_allclose(60 * minutes[number], lengths_s, atol=1e-9)
+
+
+@given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000))
+def test_no_threshold_above_the_one_chosen_has_too_many(videos, rate):
+    found = watched(*videos)
+    try:
+        threshold, _ = found.choose(rate)
+    except EvidenceError:
+        assert found.counts(np.array([1.0])).sum() / found.total_hours > rate
+        return
+    reached = np.array([p for one in videos for p in one])
+    edges = np.concatenate([reached, reached / LOWER_SHARE, [1.0]])
+    edges = np.unique(edges[edges <= 1.0])
+
+    def burden(at) -> np.ndarray:
+        counts, minutes = (of(np.array(at)).sum(axis=0) for of in (found.counts, found.minutes))
+        return np.maximum(counts, minutes) / found.total_hours
+
+    assert (burden([threshold, *edges[edges > threshold]]) <= rate + 1e-6).all()
+    below = edges[edges < threshold]
+    if below.size:  # it is the lowest: at the next probability below there are more
+        assert burden(below)[-1] > rate
+
+
+# -- error
+
+
+def test_too_few_hours_are_refused_with_the_number_needed():
+    told = "must have 71.9 hours of normal footage or more: .* Received: 0.02 hours"
+    with pytest.raises(EvidenceError, match=told):
+        quiet_hours(0.02).check_support(1 / 24)
+    quiet_hours(72.0).check_support(1 / 24)
+
+
+def test_alarms_that_no_threshold_stops_are_an_error():
+    with pytest.raises(EvidenceError, match="1 alarms have the probability 1"):
+        quiet_hours(10, alarm=1.0).choose(0.05)
+
+
+def test_many_windows_take_no_time():
+    rng = np.random.default_rng(0)
+    starts = false_alarms.alarm_starts(windows(rng.random(50_000)))
+    assert 1_000 < len(starts) < 50_000

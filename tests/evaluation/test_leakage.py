@@ -1,0 +1,294 @@
+"""What is on both sides is found by recording, by bytes and by looks, and counted by kind."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from support.features import draw_features
+from support.folders import SHARED
+from support.training import train_quickly
+
+from violence_detection import cli
+from violence_detection.datasets import recordings
+from violence_detection.datasets.manifest import Entry, part_of
+from violence_detection.datasets.recordings import Alike
+from violence_detection.errors import ConfigError
+from violence_detection.evaluation import evaluate, leakage
+from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
+from violence_detection.evaluation.leakage import Leaks
+from violence_detection.features.cache import FeatureCache
+from violence_detection.system import files
+
+COUNTS = ("recordings", "identical", "near_duplicates")
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
+
+
+def scene(path: Path, number: int, *, width=64, frames=12) -> Path:
+    """A still of squares that is another for each number."""
+    import cv2
+
+    picture = np.random.default_rng(number).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    size = (width, width * 3 // 4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 12, size)
+    for _ in range(frames):
+        writer.write(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def filmed(tmp_path_factory) -> tuple[Path, Path]:
+    """Features of videos that are there, and a run: the first two of the test are those of the
+    training, one at another size, one byte for byte."""
+    root = tmp_path_factory.mktemp("filmed")
+    space = draw_features(
+        root / "cache" / "drawn" / "space",
+        dataset={"name": "drawn", "dir": str(root / "videos")},
+        counts=(12, 8, 8),
+    )
+    cache = FeatureCache.open(space)
+    twins = {"test_0": "train_0", "test_1": "train_1"}
+    rows = []
+    for number, entry in enumerate(cache.entries()):
+        path = root / "videos" / entry.path
+        twin = path.with_name(twins.get(path.stem, "") + ".mp4")
+        if path.stem == "test_1":
+            rows.append((entry, path, twin))
+            continue
+        of = 1000 if path.stem in ("train_0", "test_0") else number
+        scene(path, of, width=96 if path.stem == "test_0" else 64)
+        rows.append((entry, path, None))
+    done = []
+    for entry, path, twin in rows:
+        if twin is not None:
+            shutil.copyfile(twin, path)
+        done.append(
+            dataclasses.replace(entry, size=path.stat().st_size, digest=files.sha256_of_file(path))
+        )
+    cache.write_manifest(done)
+    return space, Path(train_quickly(space, root / "runs", epochs=1)["run"])
+
+
+@pytest.fixture
+def run(filmed, tmp_path) -> Path:
+    return shutil.copytree(filmed[1], tmp_path / "run")
+
+
+def evaluate(run, **settings):
+    return evaluate.evaluate(str(run), EvaluateConfig(bootstrap=100, **settings), force=True)
+
+
+def counts_of(result) -> tuple[int, ...]:
+    return tuple(result["leak_counts"][name] for name in COUNTS)
+
+
+# -- between a run and what it is judged on
+
+
+def test_each_kind_is_counted_once(run):
+    result = evaluate(run)
+    assert counts_of(result) == (0, 1, 1) and not result["clean"]
+    assert result["leaks"] == [
+        "content of violent/test_1.mp4",
+        "look-alike of normal/train_0.mp4: normal/test_0.mp4",
+    ]
+    assert result["near_duplicates_searched"]
+    shown = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
+    assert (
+        "NOT CLEAN: on both sides are 1 identical file and 1 near-duplicate, e.g. content" in shown
+    )
+
+
+def test_the_run_s_own_copies_of_a_video_are_no_leak(run):
+    assert counts_of(evaluate(run, split="validation")) == (0, 0, 0)
+
+
+def test_without_pictures_it_claims_no_more_than_it_knows(run):
+    result = evaluate(run, pictures=False)
+    assert counts_of(result) == (0, 1, 0)
+    assert not result["near_duplicates_searched"]
+    assert result["near_duplicates_reason"] == "--no-pictures was given"
+
+
+def test_where_the_videos_are_gone_it_is_said(run_dir, tmp_path):
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    result = evaluate(run)
+    assert result["clean"] and not result["near_duplicates_searched"]
+    assert result["near_duplicates_reason"].startswith("their folder /drawn is not")
+    shown = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
+    assert "near-duplicates were not looked for: their folder" in shown
+
+
+def test_look_alikes_in_another_dataset_are_found(filmed, run, tmp_path):
+    """As in a test of one's own, made of the same footage."""
+    other = tmp_path / "other"
+    scene(other / "normal" / "a.mp4", 1000, width=128, frames=30)
+    for number in range(3):
+        scene(other / "violent" / f"{number}.mp4", 5000 + number)
+    dataset = {"name": "other", "dir": str(other)}
+    space = draw_features(tmp_path / "cache" / "o" / "space", dataset=dataset, counts=(0, 0, 4))
+    cache = FeatureCache.open(space)
+    rows = []
+    for entry, path in zip(cache.entries(), sorted(other.rglob("*.mp4")), strict=True):
+        key = path.relative_to(other).as_posix()
+        array = cache.read_array(entry, (6, 8))[None]
+        rows.append(
+            dataclasses.replace(
+                entry,
+                path=key,
+                label=path.parent.name,
+                size=path.stat().st_size,
+                digest=files.sha256_of_file(path),
+                array_digest=cache.write_arrays(key, array)[0],
+            )  # fmt: skip
+        )
+    cache.write_manifest(rows)
+    result = evaluate(run, features=str(space))
+    assert result["leaks"] == ["look-alike of normal/train_0.mp4: normal/a.mp4"]
+
+
+def test_a_group_pattern_takes_recordings_from_the_path(run):
+    """All of a class are of one recording then, on both sides."""
+    result = evaluate(run, group_pattern="^[a-z]+")
+    assert counts_of(result) == (2, 1, 0)
+    assert (result["recordings"], result["grouped_by"]) == (2, "--group-pattern")
+    assert result["leaks"][:2] == ["recording normal", "recording violent"]
+
+
+def test_a_pattern_that_matches_nothing_is_refused(run):
+    with pytest.raises(ConfigError, match="--group-pattern must match"):
+        evaluate(run, group_pattern="nothing")
+    assert not (run / "evaluation").exists()
+
+
+def test_recordings_joined_by_likeness_are_on_both_sides(run):
+    result = evaluate(run, group_near_duplicates=True)
+    assert counts_of(result) == (2, 1, 0)  # the identical ones look alike, too
+    assert result["grouped_by"] == "likeness"
+
+
+def test_compare_is_not_clean_either(run):
+    from violence_detection.evaluation import compare
+
+    result = compare.compare(str(run), str(run), CompareConfig(bootstrap=100), force=True)
+    assert not result["clean"] and counts_of(result["a"]) == (0, 1, 1)
+
+
+# -- across folds
+
+
+def entries(*rows: tuple[str, str]) -> list[Entry]:
+    return [
+        Entry(f"{n}.mp4", "normal", group, "", digest=digest or f"d{n}")
+        for n, (group, digest) in enumerate(rows)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folds", "counts"),
+    [
+        ([1, 1, 1, 1, 1], (0, 0, 0)),
+        ([1, 2, 1, 1, 1], (1, 0, 0)),  # recording a
+        ([1, 1, 1, 2, 1], (0, 2, 0)),  # the same bytes
+        ([1, 1, 1, 1, 2], (0, 0, 2)),  # look alike
+        ([1, 1, 1, 1, -1], (0, 0, 2)),  # not judged is another side
+        ([1, 2, 1, 2, 1], (1, 2, 0)),
+    ],
+)
+def test_what_is_in_several_folds_is_counted(folds, counts):
+    videos = entries(("a", ""), ("a", ""), ("b", "x"), ("c", "x"), ("d", ""))
+    # 0 and 1 look alike too, but are of one recording; 2 and 3, but are identical.
+    pairs = {("0.mp4", "1.mp4"): 1, ("2.mp4", "3.mp4"): 0, ("0.mp4", "4.mp4"): 2}
+    found = leakage.across(videos, [np.array(folds)], Alike(pairs, True, ""))
+    assert counts_of(found.as_dict()) == counts
+    assert found.clean is not any(counts)
+
+
+def test_a_draw_alone_is_enough():
+    videos = entries(("a", ""), ("a", ""))
+    draws = [np.array([1, 1]), np.array([1, 2])]
+    assert leakage.across(videos, draws, Alike.nowhere("gone")).recordings == {"a"}
+
+
+# -- groups
+
+
+def test_recordings_are_joined_along_chains():
+    groups = {"0": "a", "1": "b", "2": "c", "3": "d", "4": "b"}
+    pairs = {("0", "1"): 1.0, ("2", "4"): 2.0}
+    assert recordings._joined(groups, pairs) == {
+        "0": "a", "1": "a", "2": "a", "3": "d", "4": "a",
+    }  # fmt: skip
+    assert recordings._joined(groups, {}) == groups
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("a/b.mp4@0-2", "a/b.mp4"),
+        ("a/b.mp4@1.5-12.25", "a/b.mp4"),
+        ("a@1-2/b.mp4", "a@1-2/b.mp4"),
+        ("b.mp4", "b.mp4"),
+    ],
+)
+def test_a_pattern_sees_the_path_of_a_part_s_file(key, path):
+    assert key.removesuffix(part_of(key)) == path
+
+
+def test_nothing_found_is_clean_and_says_what_was_looked_for():
+    told = Leaks(searched=True).as_dict()
+    assert told == {
+        "clean": True,
+        "leaks": [],
+        "leak_counts": dict.fromkeys(COUNTS, 0),
+        "near_duplicates_searched": True,
+        "near_duplicates_reason": "",
+    }
+    assert json.dumps(told)
+
+
+# -- real clips
+
+CLIPS = SHARED / "data" / "surveillance-fights"
+
+
+@pytest.mark.weights
+@pytest.mark.slow
+@pytest.mark.skipif(not CLIPS.is_dir(), reason="no real clips beside the checkout")
+def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
+    """Of 24 recordings, and each again: smaller, brighter, a fifth later."""
+    import csv
+
+    import cv2
+
+    from violence_detection.datasets import perceptual_hash, video_summary
+
+    with open(CLIPS / "videos.csv") as file:
+        rows = {row["group"]: row["path"] for row in csv.DictReader(file)}
+    paths = [CLIPS / path for path in list(rows.values())[:12]]
+    hashes = np.stack([video_summary.glance(path)[3] for path in paths])
+    bits = perceptual_hash.bits_apart(hashes, hashes)
+    assert bits[~np.eye(len(paths), dtype=bool)].min() > 8
+    for number, path in enumerate(paths[:6]):
+        capture = cv2.VideoCapture(str(path))
+        frames = []
+        while (read := capture.read())[0]:
+            frames.append(cv2.resize(read[1], (320, 240), interpolation=cv2.INTER_AREA))
+        changed = [cv2.convertScaleAbs(one, alpha=1.1, beta=20) for one in frames]
+        changed = changed[len(changed) // 5 :]
+        copy = tmp_path / "copy.mp4"
+        writer = cv2.VideoWriter(str(copy), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 240))
+        for one in changed:
+            writer.write(one)
+        writer.release()
+        found = perceptual_hash.bits_apart(video_summary.glance(copy)[3][None], hashes)[0]
+        assert found[number] <= 4 and np.delete(found, number).min() > 8

@@ -1,0 +1,207 @@
+"""The worst mistakes to look at: some frames of each, and where in time the classifier looked."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from violence_detection.datasets import summary_cache
+from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.video_folder import Video
+from violence_detection.errors import VideoError
+from violence_detection.evaluation import anonymisation, error_analysis
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import Clips
+from violence_detection.system import files, processes, progress
+from violence_detection.system.processes import Calls
+from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.decoder import FALLBACK_FPS, opened
+
+if TYPE_CHECKING:
+    import keras
+
+FRAMES = 8  # of a video
+WORST = 6  # of a kind that are shown with frames
+_LONG_FRAMES = 900  # in a longer video, frames are reached by seeking
+_TILE_PX = (192, 144)  # that a frame must fit into
+_GAP_PX = 4
+_QUALITY = 70  # of JPEG: a strip of eight frames has about 60 kB
+_TIMEOUT_S = 600.0
+
+
+def of(
+    cache: FeatureCache,
+    clips: Clips,
+    predictions: Sequence[Mapping[str, Any]],
+    *,
+    normal_class: str,
+    classifier: "keras.Model",
+    with_frames: bool,
+    blur: bool,
+) -> dict[str, Any]:
+    """The surest misses and false alarms, each with a strip of frames and the attention.
+
+    Args:
+        cache: Which names the videos' folder.
+        clips: The N videos.
+        predictions: Of them, in the same order; see `mistakes.worst`.
+        normal_class: Its name.
+        classifier: Of any head; one without attention has none to show.
+        with_frames: Whether pictures are wanted.
+        blur: Whether people in them are made hard to recognise.
+
+    Returns:
+        `misses` and `false_alarms`, lists of {path, label, group, predicted, probability,
+        `frames` (a data URI, or None), `why` (there are none), `attention` (T weights that sum
+        to 1, or None)}.
+    """
+    rows = {
+        "misses": error_analysis.worst(predictions, normal_class, violent=True, most=WORST),
+        "false_alarms": error_analysis.worst(predictions, normal_class, violent=False, most=WORST),
+    }
+    chosen = [row for kind in rows.values() for row in kind]
+    attention = _attention(classifier, clips, chosen)
+    strips: dict[int, bytes | str] = dict.fromkeys(chosen, "--no-frames was given")
+    if with_frames and chosen:
+        strips = dict(zip(chosen, _strips(cache, clips, chosen, blur), strict=True))
+    return {
+        kind: [
+            {**predictions[row], "attention": attention.get(row), **_shown(strips[row])}
+            for row in members
+        ]
+        for kind, members in rows.items()
+    }
+
+
+def _shown(strip: bytes | str) -> dict[str, str | None]:
+    if isinstance(strip, str):
+        return {"frames": None, "why": strip}
+    data = base64.b64encode(strip).decode("ascii")
+    return {"frames": f"data:image/jpeg;base64,{data}", "why": ""}
+
+
+def _attention(
+    classifier: "keras.Model", clips: Clips, rows: Sequence[int]
+) -> dict[int, list[float]]:
+    """Weights over time by row, the mean where there are several layers or members."""
+    from violence_detection.models.attention_maps import attention_of
+
+    if not rows:
+        return {}
+    weights = list(attention_of(classifier, clips.features[np.array(rows)]).values())
+    if not weights:
+        return {}
+    mean = np.mean(weights, axis=0)
+    return {row: [round(float(w), 5) for w in one] for row, one in zip(rows, mean, strict=True)}
+
+
+def _strips(
+    cache: FeatureCache, clips: Clips, rows: Sequence[int], blur: bool
+) -> list[bytes | str]:
+    """JPEG files, or why there is none."""
+    entries = [clips.entries[row] for row in rows]
+    root = cache.video_dir
+    there, reason = summary_cache.present(entries, root)
+    if root.is_dir():
+        reason = f"the video is not in {root} as it was"
+
+    def tried(entry: Entry, video: Video | None) -> bytes | str:
+        if video is None:
+            return reason
+        path = root / video.path
+        try:
+            if files.sha256_of_unchanged(path) != entry.digest:
+                return reason
+            part = (video.start_s, video.end_s)
+            return call(strip, path, *part, blur, timeout_s=_TIMEOUT_S)
+        except (VideoError, OSError) as error:
+            return f"the video cannot be shown: {error}"
+
+    try:
+        with (
+            ThreadPoolExecutor(cpu_count() or 1) as pool,
+            Calls() as call,
+            progress.track("Showing mistakes", len(rows), "videos") as step,
+        ):
+            found = []
+            for one in pool.map(tried, entries, there):
+                found.append(one)
+                step()
+            return found
+    finally:
+        processes.dismiss()
+
+
+# -- in the child
+
+
+def strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) -> bytes:
+    """Frames from the middles of eight equal parts of a video, or of a part of it, side by
+    side, as a JPEG file.
+
+    Raises:
+        VideoError: If they cannot be decoded.
+    """
+    frames = frames_of(path, start_s, end_s)
+    if blur:
+        frames = anonymisation.covered(frames)
+    tiles = [_fitted(frame) for frame in frames]
+    gap = np.full((tiles[0].shape[0], _GAP_PX, 3), 127, np.uint8)
+    parts = [part for tile in tiles for part in (tile, gap)][:-1]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    done, content = cv2.imencode(".jpg", np.hstack(parts), quality)
+    if not done:
+        raise VideoError("its frames cannot be written as JPEG")
+    return content.tobytes()
+
+
+def frames_of(
+    path: Path, start_s: float | None = None, end_s: float | None = None
+) -> list[np.ndarray]:
+    """Eight frames, uint8 (H, W, 3) BGR; of a long video about those.
+
+    Raises:
+        VideoError: If they cannot be decoded.
+    """
+    with opened(path) as video:
+        if video.declared_frames > _LONG_FRAMES:
+            rate = video.fps or FALLBACK_FPS
+            first = round((start_s or 0.0) * rate)
+            last = video.declared_frames if end_s is None else round(end_s * rate)
+            wanted = first + sample_indices(max(1, last - first), FRAMES)
+            frames = [video.frame_near(index) for index in wanted.tolist()]
+            if all(frame is not None for frame in frames):
+                return _alike(frames)
+    return _alike(_decoded(path, start_s, end_s))
+
+
+def _decoded(path: Path, start_s: float | None, end_s: float | None) -> list[np.ndarray]:
+    with opened(path) as video:
+        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
+    if not inside:
+        raise VideoError("no frame of it can be decoded")
+    wanted = [inside[number] for number in sample_indices(len(inside), FRAMES)]
+    with opened(path) as video:
+        frames = {i: video.retrieve() for i, _ in video if i in set(wanted)}
+    if len(frames) < len(set(wanted)):
+        raise VideoError("frames that were there at first reading were not at the second")
+    return [frames[index] for index in wanted]
+
+
+def _alike(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """All of the size of the first: it may change in the middle of a file."""
+    height, width = frames[0].shape[:2]
+    return [cv2.resize(frame, (width, height)) for frame in frames]
+
+
+def _fitted(frame: np.ndarray) -> np.ndarray:
+    height, width = frame.shape[:2]
+    scale = min(_TILE_PX[0] / width, _TILE_PX[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(frame, size, interpolation=how)

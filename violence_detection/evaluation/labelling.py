@@ -1,0 +1,365 @@
+"""A person's judgement of a video goes back into the dataset: a row of its `videos.csv`, with who
+gave it and when."""
+
+import contextlib
+import dataclasses
+import getpass
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from violence_detection import units
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.video_folder import Video
+from violence_detection.errors import ConfigError, DatasetError, VideoError
+from violence_detection.evaluation.config import LabelConfig
+from violence_detection.models.run import Run
+from violence_detection.system import files, locks, processes
+from violence_detection.system.processes import Calls
+from violence_detection.video import decoder
+from violence_detection.video.clip_reader import ClipReader
+
+log = logging.getLogger(__name__)
+
+JUDGED_DIR = "judged"  # where videos from elsewhere are copied to
+HISTORY = "labels_history.csv"
+_HISTORY_COLUMNS = (
+    *("path", "start_s", "end_s", "from_label", "from_judged_by", "from_judged_at"),
+    *("to_label", "judged_by", "judged_at"),
+)
+_LOCK = ".labels.lock"
+_LOOKS, _SIDE = 4, 32  # a glance at a video, to know that it can be read
+_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of videos.csv: its cells as they are, and the video that they name."""
+
+    cells: dict[str, str]
+    video: Video
+
+
+@dataclass
+class _Table:
+    """The rows of a dataset, those of its videos.csv or those that stand for its folders."""
+
+    path: Path
+    columns: list[str]
+    rows: list[_Row]
+    is_new: bool
+
+    def write(self) -> None:
+        files.write_csv(self.path, self.columns, [row.cells for row in self.rows])
+
+
+def label(
+    run_dir: str,
+    video: str,
+    name: str,
+    config: LabelConfig,
+    *,
+    plan: bool = False,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write what a person says of a video into its dataset.
+
+    A video of the dataset gets the label in its row; a part of one, and a video from elsewhere,
+    get a row of their own. A video from elsewhere is copied into `judged/` of the dataset, unless
+    the dataset has the same bytes already. A dataset of class folders gets a `videos.csv` that
+    says of every video what its folder said. What a label was before is in `labels_history.csv`.
+
+    Args:
+        run_dir: What training left; it names the dataset and the classes.
+        video: A path, as it is or below the dataset's folder; or a part as reports name it.
+        name: The class that the person has seen.
+        config: Which part, by whom.
+        plan: Say what would be done; nothing is written.
+        force: Whether a label that somebody else has judged may be replaced.
+
+    Returns:
+        `video` (its name in the dataset), `label`, `was` (the label before, or nothing), `group`
+        (the recording, nothing where it is not known), `split` (where the dataset gives one),
+        `by`, `at`, `videos_csv`, `created` (that table), `copied`, and `overlaps`, rows of other
+        labels that share a part with this one.
+
+    Raises:
+        ConfigError: If the label is no class of the run, the part is none of the video, or
+            somebody else has judged otherwise.
+        DatasetError: If the dataset is not there, or cannot be read.
+        VideoError: If the video cannot be read.
+    """
+    run = Run.open(run_dir)
+    classes = run.config()["classes"]
+    if name not in classes and not config.new_class:
+        raise ConfigError(
+            f"LABEL must be one of the run's classes, {', '.join(classes)}, or --new-class be "
+            f"given. Received: {name}"
+        )
+    if not name.strip() or name != name.strip() or not units.is_utf8(name):
+        raise ConfigError(f"LABEL must be a name in UTF-8. Received: {name!r}")
+    root = _dataset_dir(run, config)
+    busy = f"One label must be given at a time. Received: {root} (another is being written)"
+    with contextlib.nullcontext() if plan else locks.held(root / _LOCK, busy):
+        return _Judgement(run, root, config).of(video, name, plan=plan, force=force)
+
+
+def _dataset_dir(run: Run, config: LabelConfig) -> Path:
+    root = Path(config.dataset_path or run.config()["dataset"]["dir"])
+    if not root.is_dir():
+        raise DatasetError(
+            f"The dataset's folder must be there; --dataset-path says where it is now. Received: "
+            f"{root}"
+        )
+    return root
+
+
+class _Judgement:
+    """One label, on its way into a dataset."""
+
+    def __init__(self, run: Run, root: Path, config: LabelConfig) -> None:
+        self._root, self._config = root, config
+        self._table = _table_of(root, run)
+        self._by = config.by or _login_name()
+
+    def of(self, text: str, name: str, *, plan: bool, force: bool) -> dict[str, Any]:
+        """Find the video, check it, and write."""
+        source, row = self._located(text)
+        part = self._part(row)
+        self._check_readable(source, part)
+        target, copied = self._target(source, row)
+        asked = Video(target, name, "", "", *part)
+        row = self._row_of(asked)
+        if row and not force:
+            self._check_replaceable(row, name)
+        was = row.cells["label"] if row else ""
+        siblings = [one for one in self._table.rows if one.video.path == target]
+        written = self._judged(row, siblings, asked)
+        known = written.get("group") or (target if asked.start_s is not None else "")
+        if not plan:
+            if copied:
+                _copy(source, self._root / target)
+            self._write(row, written)
+        return {
+            "video": asked.key,
+            "label": name,
+            "was": was,
+            "group": known,
+            "split": written.get("split", ""),
+            "by": self._by,
+            "at": written["judged_at"],
+            "videos_csv": str(self._table.path),
+            "created": self._table.is_new,
+            "copied": copied,
+            "overlaps": _overlaps(asked, siblings),
+            "dry_run": plan,
+        }
+
+    # -- which video
+
+    def _located(self, text: str) -> tuple[Path, _Row | None]:
+        """The file, and the row that its name alone tells."""
+        named = [row for row in self._table.rows if row.video.key == text]
+        if named:
+            return self._root / named[0].video.path, named[0]
+        for path in (Path(text), self._root / text):
+            if path.exists():
+                same = [row for row in self._table.rows if self._is(path, row)]
+                whole = [row for row in same if row.video.start_s is None]
+                return path, (whole or same or [None])[0]
+        raise VideoError(
+            f"VIDEO must be a file, or a video of {self._root}. Received: {text} (not there)"
+        )
+
+    def _is(self, path: Path, row: _Row) -> bool:
+        with contextlib.suppress(OSError):
+            return path.samefile(self._root / row.video.path)
+        return False
+
+    def _part(self, row: _Row | None) -> tuple[float | None, float | None]:
+        start_s, end_s = self._config.start_s, self._config.end_s
+        if (start_s is None) != (end_s is None):
+            raise ConfigError(
+                "--start-s and --end-s must be given together. Received: "
+                f"start_s={start_s}, end_s={end_s}"
+            )
+        if start_s is not None and not start_s < end_s:
+            raise ConfigError(
+                f"`start_s` must be < end_s. Received: start_s={start_s}, end_s={end_s}"
+            )
+        if start_s is None and row is not None:
+            return row.video.start_s, row.video.end_s
+        return start_s, end_s
+
+    def _check_readable(self, source: Path, part: tuple[float | None, float | None]) -> None:
+        """Whether the video, or the part of it, is there and can be decoded."""
+        try:
+            with Calls() as call:
+                ends_s = call(_ends_s, source, timeout_s=_TIMEOUT_S)
+                if part[1] is not None and decoder.part_damage(ends_s, *part):
+                    raise ConfigError(
+                        f"`end_s` must be within the video. Received: end_s={part[1]:g} "
+                        f"({source} ends at {ends_s:.1f} s)"
+                    )
+                reader = ClipReader(stream="rgb", frames=_LOOKS, frame_size=_SIDE)
+                call(reader.read, source, *part, timeout_s=_TIMEOUT_S)
+        except VideoError as error:
+            raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
+        finally:
+            processes.dismiss()
+
+    def _target(self, source: Path, row: _Row | None) -> tuple[str, bool]:
+        """The video's path in the dataset, and whether it must be copied there."""
+        if row is not None:
+            return row.video.path, False
+        with contextlib.suppress(ValueError):
+            inside = source.resolve().relative_to(self._root.resolve()).as_posix()
+            if not any(part.startswith(".") for part in Path(inside).parts):
+                return inside, False
+        digest = files.sha256_of_unchanged(source)
+        for path in self._same_size(source):
+            if files.sha256_of_unchanged(self._root / path) == digest:
+                return path, False
+        name = source.name
+        if (self._root / JUDGED_DIR / name).exists():
+            name = f"{source.stem}-{digest[:8]}{source.suffix}"
+        return f"{JUDGED_DIR}/{name}", True
+
+    def _same_size(self, source: Path) -> list[str]:
+        """Videos of the dataset that may have the same bytes."""
+        found, size = [], source.stat().st_size
+        for path in dict.fromkeys(video_folder.walk(self._root)[0]):
+            with contextlib.suppress(OSError):
+                if (self._root / path).stat().st_size == size:
+                    found.append(path)
+        return found
+
+    def _row_of(self, asked: Video) -> _Row | None:
+        rows = [row for row in self._table.rows if row.video.key == asked.key]
+        return rows[0] if rows else None
+
+    def _check_replaceable(self, row: _Row, name: str) -> None:
+        judge = row.cells.get("judged_by", "")
+        if judge not in ("", self._by) and row.cells["label"] != name:
+            raise ConfigError(
+                "What somebody else has judged is replaced with --force only. Received: "
+                f"{row.video.key} ({row.cells['label']} by {judge})"
+            )
+
+    # -- what is written
+
+    def _judged(self, row: _Row | None, siblings: Sequence[_Row], asked: Video) -> dict[str, str]:
+        """The cells of the row to be. A new part follows the other rows of its file."""
+        if row:
+            cells = dict(row.cells)
+        else:
+            near = siblings[0].cells if siblings else {}
+            cells = {"path": asked.path, "split": near.get("split", "")}
+            cells["group"] = self._config.group or near.get("group", "")
+            if asked.start_s is not None:
+                cells["start_s"] = f"{asked.start_s:.10g}"
+                cells["end_s"] = f"{asked.end_s:.10g}"
+        if row and self._config.group:
+            cells["group"] = self._config.group
+        at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return cells | {"label": asked.label, "judged_by": self._by, "judged_at": at}
+
+    def _write(self, row: _Row | None, cells: dict[str, str]) -> None:
+        """The history first: what a label was before must not be lost."""
+        self._write_history(row.cells if row else {}, cells)
+        table = self._table
+        if row is None:
+            table.rows.append(_Row(cells, Video(cells["path"], cells["label"], "")))
+        else:
+            table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
+        order = (*video_folder.COLUMNS, *video_folder.JUDGED_COLUMNS)
+        needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
+        table.columns += [name for name in needed if name not in table.columns]
+        table.write()
+
+    def _write_history(self, before: dict[str, str], after: dict[str, str]) -> None:
+        path = self._root / HISTORY
+        rows: list[dict[str, Any]] = []
+        if path.is_file():
+            rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
+        line = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
+        line |= {
+            f"from_{name}": before.get(name, "") for name in ("label", *video_folder.JUDGED_COLUMNS)
+        }
+        line |= {name: after[name] for name in video_folder.JUDGED_COLUMNS}
+        files.write_csv(path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}])
+
+
+def _table_of(root: Path, run: Run) -> _Table:
+    """The dataset's videos.csv, or one that says what its folders say, with the recordings as
+    the run knows them: a pattern may have told them.
+
+    Raises:
+        DatasetError: If it cannot be read.
+    """
+    path = root / video_folder.TABLE
+    if path.is_file():
+        lines = video_folder.read_table(path)
+        rows = [_Row(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines]
+        return _Table(path, list(lines[0][1]), rows, is_new=False)
+    recordings = {row["path"]: row["group"] for row in run.known_videos()}
+    rows = []
+    for video in video_folder.read_folder(root).videos:
+        group = recordings.get(video.path, video.path)
+        # Without a name: that of the video itself would read as a recording that is known.
+        cells = {"group": "" if group == video.path else group, "split": video.split}
+        rows.append(_Row({"path": video.path, "label": video.label, **cells}, video))
+    return _Table(path, ["path", "label"], rows, is_new=True)
+
+
+def _ends_s(path: Path) -> float:
+    """Where a video ends, in seconds; in a child.
+
+    Raises:
+        VideoError: If it cannot be opened.
+    """
+    times_s, _ = decoder.packets(path)
+    with decoder.opened(path) as video:
+        frame_s = 1 / (video.fps or decoder.FALLBACK_FPS)
+        if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
+            return float(times_s.max()) + frame_s
+        return max((time_s for _, time_s in video), default=0.0) + frame_s
+
+
+def _overlaps(asked: Video, siblings: Sequence[_Row]) -> list[str]:
+    """Rows of the same file that share a part with `asked` and have another label."""
+
+    def span(video: Video) -> tuple[float, float]:
+        if video.start_s is None:
+            return 0.0, float("inf")
+        return video.start_s, video.end_s
+
+    start, end = span(asked)
+    return [
+        f"{row.video.key} ({row.video.label})"
+        for row in siblings
+        if row.video.key != asked.key
+        and row.video.label != asked.label
+        and span(row.video)[0] < end
+        and start < span(row.video)[1]
+    ]
+
+
+def _copy(source: Path, target: Path) -> None:
+    with open(source, "rb") as read, files.writing(target) as written:
+        shutil.copyfileobj(read, written, 1 << 20)
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise ConfigError(
+            "--by must say who judged: this system has no login name. Received: none"
+        ) from error

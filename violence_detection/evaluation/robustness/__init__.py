@@ -1,0 +1,1 @@
+"""The accuracy of a run on corrupted copies of its test videos."""

@@ -1,0 +1,28 @@
+"""Out of focus, or a dirty lens."""
+
+from typing import Annotated
+
+import cv2
+import numpy as np
+
+from violence_detection.evaluation.robustness.corruptions._shot import (
+    PICTURE,
+    Corruption,
+    each_frame,
+)
+from violence_detection.registry import Range
+
+
+def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> Corruption:
+    """A Gaussian blur.
+
+    Args:
+        sigma: In pixels of a picture whose shorter side has 224; 3 is severity 3 of ImageNet-C's
+            Gaussian blur.
+    """
+
+    def blur(frame: np.ndarray) -> np.ndarray:
+        pixels = sigma * min(frame.shape[:2]) / PICTURE
+        return cv2.GaussianBlur(frame, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
+
+    return each_frame(blur)

@@ -1,0 +1,28 @@
+"""A sensor's noise, as at night."""
+
+from typing import Annotated
+
+import cv2
+import numpy as np
+
+from violence_detection.evaluation.robustness.corruptions._shot import Corruption, Shot
+from violence_detection.registry import Range
+
+
+def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
+    """``x + 255 sigma n``, n normal, of each colour of each pixel of each frame by itself.
+
+    Args:
+        sigma: 0.08, which is 20 grey levels, is severity 1 of ImageNet-C's Gaussian noise; the
+            ones above it are more than a camera's.
+    """
+
+    def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
+        def noisy(frame: np.ndarray) -> np.ndarray:
+            grain = rng.standard_normal(frame.shape, np.float32)
+            grain *= np.float32(255 * sigma)
+            return cv2.add(frame, grain, dtype=cv2.CV_8U)  # rounds, and ends at 0 and 255
+
+        return shot._replace(frames=map(noisy, shot.frames))
+
+    return corrupt
