@@ -657,7 +657,7 @@ def test_what_libraries_print_does_not_reach_stdout(monkeypatch):
         print("Downloading data from https://...")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluate, "evaluate", evaluate)
+    monkeypatch.setattr("violence_detection.evaluation.evaluate.evaluate_run", evaluate)
     result = call("evaluate", "run", "--json")
     assert result.stdout == "" and "Downloading" in result.stderr
 

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import fold_config
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import config
 from violence_detection.evaluation.config import Config
+from violence_detection.experiments.config import CrossValidateConfig, DemoConfig, TuneConfig
 from violence_detection.features.config import ExtractConfig
-from violence_detection.fold_config import CrossValidateConfig, TuneConfig
 from violence_detection.inference.config import PredictConfig
 from violence_detection.training.config import TrainConfig
 
@@ -22,7 +21,7 @@ CONFIGS = (
     TrainConfig,
     config.EvaluateConfig,
     PredictConfig,
-    fold_config.DemoConfig,
+    DemoConfig,
     TuneConfig,
     CrossValidateConfig,
 )

@@ -40,7 +40,7 @@ def shown(run, tmp_path_factory) -> tuple[Path, float]:
     video = folder / "video.mp4"
     shutil.copy(run.parents[1] / "videos" / "fight" / "0.mp4", video)
     printed(EXAMPLES["clip"], folder)
-    predicted = predict.predict(str(run), [str(video)], PredictConfig(batch_size=8))
+    predicted = predict.predict_videos(str(run), [str(video)], PredictConfig(batch_size=8))
     return folder, predicted["videos"][0]["probability"]
 
 

@@ -15,21 +15,13 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.evaluation import compare, evaluate
-from violence_detection.evaluation.compare import Side, check_same_videos, plan
+from violence_detection.evaluation.compare import Side, check_same_videos, compare_runs, plan
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 
 KEYS = "accuracy_difference ci mcnemar_p auc_difference auc_p videos".split()
 SHORT = {"epochs": 3, "learning_rate": 0.05}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures():
-    """Drawing takes most of an evaluation's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "_draw", lambda *_: {})
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +33,7 @@ def evaluated(run_dir, features_dir, tmp_path_factory):
     shutil.copytree(run_dir, root / "a")
     train_quickly(other, root, run="b", **SHORT)
     for name in "ab":
-        evaluate.evaluate(str(root / name), EvaluateConfig(bootstrap=100))
+        evaluate_run(str(root / name), EvaluateConfig(bootstrap=100), figures=False)
     return root / "a", root / "b"
 
 
@@ -73,7 +65,7 @@ def change_entries(features, change):
 
 def compare(pair, *, force=False, **settings):
     config = CompareConfig(**{"bootstrap": 200, **settings})
-    return compare.compare(*map(str, pair), config, force=force)
+    return compare_runs(*map(str, pair), config, force=force)
 
 
 def rows_of(run):

@@ -14,9 +14,8 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.errors import CacheError, ConfigError, RunError
-from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.evaluation.evaluate import plan, undefined_rates
+from violence_detection.evaluation.evaluate import evaluate_run, plan, undefined_rates
 from violence_detection.features.cache import FeatureCache
 
 KEYS = (
@@ -31,16 +30,9 @@ def run(run_dir, tmp_path):
     return shutil.copytree(run_dir, tmp_path / "copy")
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(request, monkeypatch):
-    """Drawing takes most of an evaluation's time; one test does it."""
-    if "contract" not in request.node.name:
-        monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
-
-
-def evaluate(run, *, force=False, **settings):
+def evaluate(run, *, force=False, figures=False, **settings):
     config = EvaluateConfig(**{"bootstrap": 100, **settings})
-    return evaluate.evaluate(str(run), config, force=force)
+    return evaluate_run(str(run), config, force=force, figures=figures)
 
 
 def predictions(run, split="test"):
@@ -53,7 +45,7 @@ def predictions(run, split="test"):
 
 @pytest.mark.slow
 def test_the_result_has_the_keys_of_the_contract(run):
-    result = evaluate(run)
+    result = evaluate(run, figures=True)
     assert set(KEYS) <= set(result)
     assert (result["videos"], result["split"], result["run"]) == (8, "test", str(run))
     folder = run / "evaluation" / "test"
@@ -295,7 +287,7 @@ def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
     rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
     run = train_quickly(features, tmp_path / "runs")["run"]
     cache.write_manifest(rows)
-    result = evaluate.evaluate(run, EvaluateConfig())
+    result = evaluate_run(run, EvaluateConfig(), figures=False)
     assert (result["auc"], result["recall"]) == (None, 0.0)
     assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
     said = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
@@ -306,7 +298,7 @@ def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
 def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
-    assert evaluate.evaluate(run, EvaluateConfig())["grouped"] is False
+    assert evaluate_run(run, EvaluateConfig(), figures=False)["grouped"] is False
 
 
 @pytest.mark.parametrize(

@@ -17,18 +17,14 @@ from violence_detection.datasets import recordings
 from violence_detection.datasets.manifest import Entry, part_of
 from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError
-from violence_detection.evaluation import evaluate, leakage
+from violence_detection.evaluation import leakage
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 
 COUNTS = ("recordings", "identical", "near_duplicates")
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
 
 
 def scene(path: Path, number: int, *, width=64, frames=12) -> Path:
@@ -84,7 +80,8 @@ def run(filmed, tmp_path) -> Path:
 
 
 def evaluate(run, **settings):
-    return evaluate.evaluate(str(run), EvaluateConfig(bootstrap=100, **settings), force=True)
+    config = EvaluateConfig(bootstrap=100, **settings)
+    return evaluate_run(str(run), config, force=True, figures=False)
 
 
 def counts_of(result) -> tuple[int, ...]:
@@ -177,9 +174,9 @@ def test_recordings_joined_by_likeness_are_on_both_sides(run):
 
 
 def test_compare_is_not_clean_either(run):
-    from violence_detection.evaluation import compare
+    from violence_detection.evaluation.compare import compare_runs
 
-    result = compare.compare(str(run), str(run), CompareConfig(bootstrap=100), force=True)
+    result = compare_runs(str(run), str(run), CompareConfig(bootstrap=100), force=True)
     assert not result["clean"] and counts_of(result["a"]) == (0, 1, 1)
 
 

@@ -18,9 +18,10 @@ from violence_detection.errors import (
     DatasetError,
     EvidenceError,
 )
-from violence_detection.evaluation import evaluate, normal_footage, thresholds
+from violence_detection.evaluation import evaluate as evaluate_module
+from violence_detection.evaluation import normal_footage, thresholds
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.evaluation.evaluate import classifier
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predict import Predictor
@@ -44,12 +45,12 @@ def run(trained, tmp_path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
+    monkeypatch.setattr(evaluate_module, "_draw", lambda *_: {})
 
 
 def evaluate(run, **settings):
     config = EvaluateConfig(**{"bootstrap": 100, **settings})
-    return evaluate.evaluate(str(run), config)
+    return evaluate_run(str(run), config, figures=False)
 
 
 def command(*words):
@@ -120,7 +121,7 @@ def test_the_videos_that_are_judged_have_no_say(trained, run, tmp_path):
         for entry in cache.entries()
     ]
     cache.write_manifest(rows)
-    second = evaluate.evaluate(
+    second = evaluate_run(
         str(run),
         EvaluateConfig(bootstrap=100, operating_point="recall=0.9", features=str(copy)),
         force=True,
@@ -158,7 +159,7 @@ def test_videos_of_another_dataset_are_judged_by_a_point_of_the_runs_own(run, tm
     asked = {"operating_point": "best_f1"}
     here = evaluate(run, **asked)
     config = EvaluateConfig(bootstrap=100, features=str(other), **asked)
-    there = evaluate.evaluate(str(run), config, force=True)
+    there = evaluate_run(str(run), config, force=True)
     assert there["operating_point"] == here["operating_point"]
 
 
@@ -288,6 +289,6 @@ def test_the_runs_own_point_is_not_chosen_again(trained, monkeypatch):
 
 
 def test_evidence_is_told_before_anything_is_read(run, monkeypatch):
-    monkeypatch.setattr(classifier, "load_classifier", None)
+    monkeypatch.setattr(evaluate_module.model, "load_classifier", None)
     with pytest.raises(EvidenceError):
         evaluate(run, operating_point="recall=0.99")

@@ -40,7 +40,7 @@ def rows(trained):
     (root / "empty").mkdir()
     paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
     config = PredictConfig(batch_size=8)
-    return predict.predict(run, [str(path) for path in paths], config)["videos"]
+    return predict.predict_videos(run, [str(path) for path in paths], config)["videos"]
 
 
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
@@ -88,7 +88,7 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)
-    (row,) = predict.predict(run, [str(root / "long.mp4")], config)["videos"]
+    (row,) = predict.predict_videos(run, [str(root / "long.mp4")], config)["videos"]
     dense = {one["start_s"]: one["probability"] for one in row["windows"]}
     assert len(dense) == 15
     for one in rows[0]["windows"]:
@@ -227,18 +227,18 @@ def test_all_files_are_written_and_nothing_of_attention_is_printed(trained, tmp_
     planned = predict.plan(run, words, config)
     assert planned["videos"] == words
     assert not tmp_path.joinpath("annotate").exists()
-    result = predict.predict(run, words, config)
+    result = predict.predict_videos(run, words, config)
     assert "attention" not in json.dumps(result)
     assert set(result["written"]) == {path for path in planned["writes"] if "text" not in path}
     with pytest.raises(ConfigError, match="--force replaces a file"):
-        predict.predict(run, words, config)
-    assert predict.predict(run, words, config, force=True)["written"]
+        predict.predict_videos(run, words, config)
+    assert predict.predict_videos(run, words, config, force=True)["written"]
 
 
 def test_an_empty_list_is_refused(trained, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     with pytest.raises(ConfigError, match="an empty list"):
-        predict.predict(trained[0], ["-"], PredictConfig())
+        predict.predict_videos(trained[0], ["-"], PredictConfig())
 
 
 # -- error
@@ -250,9 +250,9 @@ def test_other_weights_than_those_of_the_features_are_refused(trained, tmp_path)
     config["weights"]["seed"] += 1
     (run / "training_config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="must be those that the features were made with"):
-        predict.predict(str(run), ["a.mp4"], PredictConfig())
+        predict.predict_videos(str(run), ["a.mp4"], PredictConfig())
 
 
 def test_a_run_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(RunError, match="must be a folder that train left"):
-        predict.predict(str(tmp_path / "gone"), ["a.mp4"], PredictConfig())
+        predict.predict_videos(str(tmp_path / "gone"), ["a.mp4"], PredictConfig())

@@ -61,7 +61,7 @@ def test_it_says_what_chose_the_epoch(run, card, settings, told):
 
 def test_an_evaluation_completes_it(run):
     config = EvaluateConfig(bootstrap=100, frames=False)
-    found = evaluate.evaluate(str(run.dir), config)
+    found = evaluate.evaluate_run(str(run.dir), config)
     text = (run.dir / "MODEL_CARD.md").read_text()
     assert "It has not been evaluated yet" not in text
     low, high = found["accuracy_ci"]
@@ -73,7 +73,7 @@ def test_an_evaluation_completes_it(run):
 
 def test_an_evaluation_of_another_model_is_not_in_it(run, card):
     folder = run.evaluation_dir("test")
-    evaluate.evaluate(str(run.dir), EvaluateConfig(bootstrap=100, frames=False))
+    evaluate.evaluate_run(str(run.dir), EvaluateConfig(bootstrap=100, frames=False))
     metrics = json.loads((folder / "metrics.json").read_text())
     files.write_json(folder / "metrics.json", metrics | {"model_digest": "other"})
     assert "It has not been evaluated yet" in card()

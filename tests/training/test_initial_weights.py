@@ -11,8 +11,8 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection.errors import ConfigError, RunError, TrainingError
-from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system.files import sha256_of_file
@@ -39,7 +39,7 @@ def scale(path: Path) -> list:
 
 
 def evaluate(run) -> dict:
-    return evaluate.evaluate(run, EvaluateConfig(bootstrap=100))
+    return evaluate_run(run, EvaluateConfig(bootstrap=100), figures=False)
 
 
 def interrupted(self):
@@ -81,7 +81,6 @@ def test_videos_that_the_source_learned_from_are_no_clean_test(
     """A split of its own puts some of them into validation and test; that stays known."""
     caplog.set_level(logging.WARNING, "violence_detection")
     logging.getLogger("violence_detection").propagate = True
-    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
     asked = {"init_from": str(run_dir), "split_seed": 5, "epochs": 1}
     run = train_quickly(features_dir, tmp_path, **asked)["run"]
     met = Run.open(run).config()["init_from"]["met"]

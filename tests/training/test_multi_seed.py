@@ -124,10 +124,10 @@ def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_d
 
 @pytest.mark.slow
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
-    judged = evaluate.evaluate(ensemble["run"], EvaluateConfig(bootstrap=100))
+    judged = evaluate.evaluate_run(ensemble["run"], EvaluateConfig(bootstrap=100))
     assert judged["accuracy"] == ensemble["test"]["accuracy"]
     assert judged["auc"] == pytest.approx(ensemble["test"]["auc"])
-    member = evaluate.evaluate(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
+    member = evaluate.evaluate_run(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
     assert member["auc"] == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
 
 

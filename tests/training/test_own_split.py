@@ -14,8 +14,8 @@ from support.training import train_quickly
 from violence_detection.datasets import splits
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
@@ -25,11 +25,6 @@ from violence_detection.training.train import plan, train_classifier
 from violence_detection.training.trainer import Trainer
 
 ALL = {"test_fraction": 0.0, "validation_fraction": 0.25}
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(evaluate, "_draw", lambda *_: {})
 
 
 def split_of(run) -> dict[str, str]:
@@ -50,7 +45,7 @@ def write_splits(features: Path, source=splits.DRAWN) -> Path:
 
 
 def evaluate(run, split) -> dict:
-    return evaluate.evaluate(run, EvaluateConfig(split=split, bootstrap=100))
+    return evaluate_run(run, EvaluateConfig(split=split, bootstrap=100), figures=False)
 
 
 # -- a final model
@@ -133,7 +128,7 @@ def test_another_dataset_has_its_own_split(features_dir, tmp_path):
     dataset = {"name": "other", "dir": "/other"}
     other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
     config = EvaluateConfig(bootstrap=100, features=str(other))
-    assert evaluate.evaluate(run, config)["videos"] == 8
+    assert evaluate_run(run, config, figures=False)["videos"] == 8
 
 
 # -- going on

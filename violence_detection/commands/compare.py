@@ -38,7 +38,7 @@ def compare(settings: config.CompareConfig, shared: Shared, run_a: str, run_b: s
         if shared.dry_run:
             planned = plan(run_a, run_b, settings, force=shared.force)
         else:
-            result = compare.compare(run_a, run_b, settings, force=shared.force)
+            result = compare.compare_runs(run_a, run_b, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     finish(result, shared, comparison_lines(result))

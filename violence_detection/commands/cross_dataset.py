@@ -13,7 +13,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
-from violence_detection.fold_config import CrossDatasetConfig
+from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.reports import console
 
 
@@ -32,7 +32,7 @@ def cross_dataset(settings: CrossDatasetConfig, shared: Shared, features: tuple[
     All options of train hold for every training. Other datasets are judged whole, its own by its
     test videos. Starting it again continues."""
     with working():
-        from violence_detection import cross_dataset as stage
+        from violence_detection.experiments import cross_dataset as stage
 
         act = stage.plan if shared.dry_run else stage.cross_dataset
         result = act(list(features), settings, force=shared.force)

@@ -13,7 +13,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
-from violence_detection.fold_config import CrossValidateConfig
+from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console
 
 
@@ -31,12 +31,13 @@ def cross_validate(settings: CrossValidateConfig, shared: Shared) -> None:
     baselines are judged on the same folds. Leaves a table by fold, every answer, and the results;
     starting it again continues with the folds that are missing."""
     with working():
-        from violence_detection import cross_validation
+        from violence_detection.experiments import cross_validate
+        from violence_detection.experiments.cross_validate import plan
 
         if shared.dry_run:
-            result = cross_validation.plan(settings, force=shared.force)
+            result = plan(settings, force=shared.force)
         else:
-            result = cross_validation.cross_validate(settings, force=shared.force)
+            result = cross_validate.cross_validate(settings, force=shared.force)
     finish(result, shared, _plan_lines(result) if shared.dry_run else result_lines(result))
 
 

@@ -2,7 +2,6 @@
 
 import click
 
-from violence_detection import fold_config
 from violence_detection.door import (
     Command,
     Shared,
@@ -11,15 +10,16 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.experiments import config
 from violence_detection.reports import console
 
 
 @click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
-@options_of(fold_config.DemoConfig)
-def demo(settings: fold_config.DemoConfig, shared: Shared) -> None:
+@options_of(config.DemoConfig)
+def demo(settings: config.DemoConfig, shared: Shared) -> None:
     """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""
     with working():
-        from violence_detection import demo as stage
+        from violence_detection.experiments import demo as stage
 
         if shared.dry_run:
             planned = stage.plan(settings)

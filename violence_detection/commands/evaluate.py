@@ -34,7 +34,7 @@ def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
         if shared.dry_run:
             planned = plan(run, settings, force=shared.force)
         else:
-            result = evaluate.evaluate(run, settings, force=shared.force)
+            result = evaluate.evaluate_run(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     unreadable = result.get("normal_footage", {}).get("unreadable", ())

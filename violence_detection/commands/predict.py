@@ -40,7 +40,7 @@ def predict(
         if shared.dry_run:
             planned = plan(run, videos, settings, force=shared.force)
         else:
-            result = predict.predict(run, videos, settings, force=shared.force)
+            result = predict.predict_videos(run, videos, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     rows = result["videos"]

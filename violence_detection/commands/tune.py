@@ -2,7 +2,7 @@
 
 import click
 
-from violence_detection import fold_config, units
+from violence_detection import units
 from violence_detection.door import (
     Command,
     Shared,
@@ -11,6 +11,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.experiments import config
 from violence_detection.reports import console
 
 
@@ -18,20 +19,21 @@ from violence_detection.reports import console
     cls=Command,
     epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
 )
-@options_of(fold_config.TuneConfig)
-def tune(settings: fold_config.TuneConfig, shared: Shared) -> None:
+@options_of(config.TuneConfig)
+def tune(settings: config.TuneConfig, shared: Shared) -> None:
     """Search for settings of train that validate well; needs the extra `tune` (Optuna).
 
     Leaves a study that --resume goes on with, a table of its trials, and the best settings as a
     file for train --config. Settings of train that are given here are those of every trial. The
     test videos have no part in it."""
     with working():
-        from violence_detection import tuning
+        from violence_detection.experiments import tune
+        from violence_detection.experiments.tune import plan
 
         if shared.dry_run:
-            planned = tuning.plan(settings, force=shared.force)
+            planned = plan(settings, force=shared.force)
         else:
-            result = tuning.tune(settings, force=shared.force)
+            result = tune.tune(settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     lines = [

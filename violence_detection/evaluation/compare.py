@@ -126,7 +126,7 @@ class Side:
         found = self.standing()
         if found is None:
             log.info(f"{self.run.dir} is evaluated on {self.config.split} first.")
-            evaluate.evaluate(str(self.run.dir), self.config, force=force)
+            evaluate.evaluate_run(str(self.run.dir), self.config, force=force)
             found = self.standing()
         if found is None:
             raise ViolenceDetectionError(
@@ -136,7 +136,7 @@ class Side:
         return found
 
 
-def compare(
+def compare_runs(
     run_a: str, run_b: str, config: CompareConfig, *, force: bool = False
 ) -> dict[str, Any]:
     """How much better RUN_B is than RUN_A on the same videos, and whether these can show it.
@@ -198,7 +198,7 @@ def compare(
 
 
 def plan(run_a: str, run_b: str, config: CompareConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `compare` would do; nothing is written."""
+    """What `compare_runs` would do; nothing is written."""
     sides = dict(zip("ab", _sides(run_a, run_b, config), strict=True))
     planned = {"dry_run": True, "split": config.split, "videos": 0}
     for name, side in sides.items():

@@ -22,7 +22,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, classification, delong, intervals
 from violence_detection.models.classifier import decisions, load_classifier, probabilities
 from violence_detection.models.run import Run
-from violence_detection.reports import evaluation_report, figures, model_card
+from violence_detection.reports import evaluation_report, model_card
+from violence_detection.reports import figures as figure
 from violence_detection.system import devices, files
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,16 @@ log = logging.getLogger(__name__)
 _COLUMNS = ("path", "label", "group", "probability", "predicted", "correct")
 
 
-def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
+def evaluate_run(
+    run_dir: str, config: EvaluateConfig, *, force: bool = False, figures: bool = True
+) -> dict[str, Any]:
     """Judge a run on a split, and leave `evaluation/<split>/` in its folder.
 
     Args:
         run_dir: What training left.
         config: Which split, of which features.
         force: Whether an evaluation of other videos may be replaced.
+        figures: Whether the report's figures are drawn, which takes most of the time.
 
     Returns:
         What metrics.json holds: the keys of the `evaluate` command, and more.
@@ -108,7 +112,9 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
     # -- what stays
     rows = _prediction_rows(entries, probability, predicted, trained["classes"])
     files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
-    drawn = _draw(folder, run, clips.labels > 0, probability, as_trained, result)
+    drawn = {}
+    if figures:
+        drawn = _draw(folder, run, clips.labels > 0, probability, as_trained, result)
     evaluation_report.write_report(
         folder / "report.html",
         metrics=result,
@@ -131,7 +137,7 @@ def evaluate(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> di
 
 
 def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `evaluate` would do; nothing is written."""
+    """What `evaluate_run` would do; nothing is written."""
     run = Run.open(run_dir)
     cache = features_of(run, config.features)
     entries = split_entries(run, cache, config.split)
@@ -294,14 +300,14 @@ def _draw(
     names = "roc precision_recall confusion score_histogram reliability history".split()
     paths = {name: folder / f"{name}.png" for name in names}
     score = 1 - probability[:, 0]
-    figures.roc(paths["roc"], violent, score, result["auc"])
-    figures.precision_recall(paths["precision_recall"], violent, score, result["average_precision"])
-    figures.confusion(paths["confusion"], result["confusion"], result["classes"])
-    figures.score_histogram(paths["score_histogram"], violent, score, result["threshold"])
+    figure.roc(paths["roc"], violent, score, result["auc"])
+    figure.precision_recall(paths["precision_recall"], violent, score, result["average_precision"])
+    figure.confusion(paths["confusion"], result["confusion"], result["classes"])
+    figure.score_histogram(paths["score_histogram"], violent, score, result["threshold"])
     shown = {"": score}
     if result["temperature"] != 1.0:
         shown = {"calibrated": score, "as trained": 1 - as_trained[:, 0]}
-    figures.reliability(
+    figure.reliability(
         paths["reliability"],
         {name: calibration.reliability(violent, one) for name, one in shown.items()},
         result["calibration_error"],
@@ -310,5 +316,5 @@ def _draw(
         {name: float(value) for name, value in row.items() if value}
         for row in files.read_own_csv(run.history_path, ("epoch",))
     ]
-    figures.history(paths["history"], rows)
+    figure.history(paths["history"], rows)
     return paths

@@ -22,7 +22,7 @@ _WINDOWS_AT_ONCE = 64
 _TELL_S = 1.0  # that an answer may wait for others to be classified with
 
 
-def predict(
+def predict_videos(
     run_dir: str, words: Sequence[str], config: PredictConfig, *, force: bool = False
 ) -> dict[str, Any]:
     """Look at everything that words stand for, and write what is asked for.
@@ -75,10 +75,10 @@ def predict(
 def plan(
     run_dir: str, words: Sequence[str], config: PredictConfig, *, force: bool = False
 ) -> dict[str, Any]:
-    """What `predict` would look at and write, without doing it.
+    """What `predict_videos` would look at and write, without doing it.
 
     Raises:
-        ConfigError, RunError: As `predict` does.
+        ConfigError, RunError: As `predict_videos` does.
     """
     run, listed, outputs = _prepared(run_dir, words, config)
     outputs.check_free(force=force)

@@ -39,7 +39,7 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
         force: Whether a run of this name may be replaced.
 
     Returns:
-        What training_results.json holds: the keys of the `train_classifier` command, and more.
+        What training_results.json holds: the keys of the `train` command, and more.
 
     Raises:
         ConfigError: If the settings do not go together.

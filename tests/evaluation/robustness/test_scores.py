@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from violence_detection.datasets.manifest import Entry
-from violence_detection.evaluation.robustness import scores
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.scores import (
     PREDICTION_COLUMNS,
     prediction_rows,
-    table,
+    scores_table,
+    study_scores,
 )
 
 CLASSES = ("calm", "fight")
@@ -32,7 +32,7 @@ def given(violence, *, without=()) -> dict[str, np.ndarray]:
 def scores(**conditions):
     answers = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), **conditions}
     settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 200, "seed": 1}
-    return scores.scores(answers, ENTRIES, **settings)
+    return study_scores(answers, ENTRIES, **settings)
 
 
 def test_what_differs_by_nothing_differs_by_nothing():
@@ -93,14 +93,14 @@ def test_one_class_alone_has_no_area():
     calm = [entry for entry in ENTRIES if entry.label == "calm"]
     answers = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), "blur": given(RIGHT)}
     settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 50, "seed": 1}
-    found = scores.scores(answers, calm, **settings)
+    found = study_scores(answers, calm, **settings)
     assert found["conditions"][0]["auc"] is None and found["mean_auc"] is None
     assert found["conditions"][0]["auc_difference"] == 0.0
 
 
 def test_the_table_has_two_columns_for_an_interval():
     found = scores(mirror=given(RIGHT))
-    rows, columns = table([found["clean"], *found["conditions"]])
+    rows, columns = scores_table([found["clean"], *found["conditions"]])
     assert [row["name"] for row in rows] == ["clean", "mirror"]
     assert {"accuracy_low", "accuracy_high", "difference_low"} <= set(columns)
     assert set(columns) == set(rows[1])

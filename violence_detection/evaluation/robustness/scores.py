@@ -22,7 +22,7 @@ _INTERVALS = ("accuracy_ci", "auc_ci", "difference_ci", "auc_difference_ci")
 Answers = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
 
 
-def scores(
+def study_scores(
     answers: Answers,
     entries: Sequence[Entry],
     *,
@@ -150,7 +150,7 @@ class _Judge:
         return classifier.decisions(probability, self._threshold) == labels
 
 
-def table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows for a CSV, intervals as two columns each; and the columns."""
     flat = []
     for row in rows:

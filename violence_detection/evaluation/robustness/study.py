@@ -11,7 +11,7 @@ import numpy as np
 
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.evaluation import evaluation_set, leakage
-from violence_detection.evaluation.robustness import corrupted_video, scores
+from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_features import (
     Task,
@@ -23,6 +23,8 @@ from violence_detection.evaluation.robustness.scores import (
     NOTE,
     PREDICTION_COLUMNS,
     prediction_rows,
+    scores_table,
+    study_scores,
 )
 from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
@@ -290,7 +292,7 @@ def _write(
         raise VideoError(
             f"At least one video must be readable. Received: {first['path']} ({first['reason']})"
         )
-    scores = scores.scores(
+    scores = study_scores(
         answers,
         study.entries,
         classes=study.trained["classes"],
@@ -326,7 +328,7 @@ def _write(
         "picture": str(study.folder / "robustness.png"),
     }
     rows = [scores["clean"], scores["control"], *scores["conditions"]]
-    table, columns = scores.table(rows)
+    table, columns = scores_table(rows)
     files.write_csv(study.folder / "robustness.csv", columns, table)
     rows = prediction_rows(
         answers,

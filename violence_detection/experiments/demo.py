@@ -9,9 +9,9 @@ from violence_detection.datasets import synthetic
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.experiments.config import DemoConfig
 from violence_detection.features import extract
 from violence_detection.features.config import ExtractConfig
-from violence_detection.fold_config import DemoConfig
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
 from violence_detection.system import files, progress
@@ -74,11 +74,11 @@ def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
             checkpoint_epochs=0,
         )
     )
-    judged = evaluate.evaluate(trained["run"], EvaluateConfig(seed=config.seed))
+    judged = evaluate.evaluate_run(trained["run"], EvaluateConfig(seed=config.seed))
     table = files.read_csv(clips / "videos.csv")
     tested = [row for row in table if row["split"] == "test" and row["label"] == "violent"]
     example = clips / tested[0]["path"]
-    predicted = predict.predict(trained["run"], [str(example)], PredictConfig())
+    predicted = predict.predict_videos(trained["run"], [str(example)], PredictConfig())
     return {
         "run": trained["run"],
         "test_videos": judged["videos"],

@@ -12,10 +12,10 @@ from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluation_set, leakage
+from violence_detection.experiments.config import CrossDatasetConfig
+from violence_detection.experiments.study_folder import KeptFolder
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.fold_config import CrossDatasetConfig
-from violence_detection.kept_folder import KeptFolder
 from violence_detection.metrics import calibration, classification, intervals
 from violence_detection.models import classifier
 from violence_detection.models.run import Run

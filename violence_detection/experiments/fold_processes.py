@@ -16,8 +16,8 @@ import numpy as np
 
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import TrainingError
-from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_judge import Fold, Judge
+from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.fold_runner import Fold, Judge
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import Calls, Kind
 from violence_detection.training import train

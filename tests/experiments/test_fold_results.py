@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from violence_detection.datasets.manifest import Entry
-from violence_detection.fold_results import FoldResults, Judged, over_folds
+from violence_detection.experiments.fold_results import FoldResults, Judged, over_folds
 
 CLASSES = ["normal", "violent"]
 

@@ -8,14 +8,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import search
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.fold_config import TuneConfig
-from violence_detection.search import Space
+from violence_detection.experiments import search_space
+from violence_detection.experiments.config import TuneConfig
+from violence_detection.experiments.search_space import Space
+from violence_detection.experiments.trials import Judges, suggest
 from violence_detection.system import devices, files, locks, provenance
 from violence_detection.system.files import read_json
 from violence_detection.training import train
-from violence_detection.trials import Judges, suggest
 
 if TYPE_CHECKING:
     import optuna
@@ -88,7 +88,7 @@ def plan(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
         "trials": config.trials,
         "trainings_per_trial": len(judges),
         "videos": judges.videos,
-        "space": search.as_json(judges.space),
+        "space": search_space.as_json(judges.space),
         "settings": config.as_dict(),
     }
 
@@ -132,7 +132,7 @@ def _begin(folder: Path, config: TuneConfig, judges: Judges) -> None:
     is_there = (folder / _CONFIG).is_file()
     identity = {
         "settings": config.as_dict(),
-        "space": search.as_json(judges.space),
+        "space": search_space.as_json(judges.space),
         **judges.identity,
     }
     files.sweep_temporary(folder)
@@ -284,7 +284,7 @@ def _best_settings(study: "optuna.Study", config: TuneConfig) -> dict[str, Any]:
     """A --config of `train`: what was given and is not a place, and what the best trial chose."""
     base = config.base()
     chosen = study.best_params
-    settings = search.settings_with(base, chosen)
+    settings = search_space.settings_with(base, chosen)
     varied = {name.partition(".")[0] for name in chosen}
     left_out = {"features", "checkpoint_dir", "resume", "seeds"}
     if settings["swa_fraction"]:

@@ -17,11 +17,11 @@ from violence_detection.datasets.manifest import Entry
 from violence_detection.datasets.recordings import Alike
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.evaluation.baselines import Baselines
+from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.fold_results import MODEL, Judged
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
-from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_results import MODEL, Judged
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run

@@ -13,13 +13,14 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import train_quickly
 
-from violence_detection import tuning
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.experiments import tune
+from violence_detection.experiments.config import TuneConfig
+from violence_detection.experiments.tune import plan
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
-from violence_detection.fold_config import TuneConfig
 from violence_detection.models.run import Run
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
@@ -38,7 +39,7 @@ def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
         path.write_text(json.dumps(space))
         quick["space"] = str(path)
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return tuning.tune(TuneConfig.of({**quick, **places, **settings}), force=force)
+    return tune.tune(TuneConfig.of({**quick, **places, **settings}), force=force)
 
 
 def trials_of(folder: Path) -> list[dict[str, str]]:
@@ -115,7 +116,7 @@ def test_runs_are_kept_where_wanted(features_dir, tmp_path):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    planned = tuning.plan(TuneConfig.of({**asked, "folds": 3, "seeds": 2}))
+    planned = plan(TuneConfig.of({**asked, "folds": 3, "seeds": 2}))
     assert (planned["trainings_per_trial"], planned["videos"]) == (6, 24)
     assert "learning_rate" in planned["space"] and tree_of(tmp_path) == []
 
@@ -186,10 +187,10 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
 @pytest.mark.parametrize("prune", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeypatch, prune):
     """A rate that moves nothing is worse than the median of those before."""
-    monkeypatch.setattr(tuning, "_WARMUP_EPOCHS", 0)
-    monkeypatch.setattr(tuning, "_FIRST_TRIALS", 1)
+    monkeypatch.setattr(tune, "_WARMUP_EPOCHS", 0)
+    monkeypatch.setattr(tune, "_FIRST_TRIALS", 1)
     rates = iter([0.05, 1e-9])
-    monkeypatch.setattr(tuning, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4})
+    monkeypatch.setattr(tune, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4})
     result = tune(features_dir, tmp_path / "c", trials=2, prune=prune)
     states = [row["state"] for row in trials_of(tmp_path / "c")]
     assert states == ["complete", "pruned" if prune else "complete"]
@@ -450,7 +451,7 @@ def test_more_folds_than_recordings_are_refused(features_dir, tmp_path):
 
 def test_features_must_be_given(tmp_path):
     with pytest.raises(ConfigError, match="--features must be given"):
-        tuning.tune(TuneConfig(checkpoint_dir=str(tmp_path)))
+        tune.tune(TuneConfig(checkpoint_dir=str(tmp_path)))
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import cli, cross_dataset
+from violence_detection import cli
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.experiments import cross_dataset
+from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.features.cache import FeatureCache
-from violence_detection.fold_config import CrossDatasetConfig
 
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "bootstrap": 100}
 
@@ -78,7 +79,7 @@ def test_a_cell_is_what_evaluate_says(made, drawn):
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "_draw", lambda *_: {})
-        told = evaluate.evaluate(run, config)
+        told = evaluate.evaluate_run(run, config)
     found = cell(result, "north", "south")
     same = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold"
     for name in same.split():

@@ -10,7 +10,7 @@ from typing import Any
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.fold_config import TuneConfig
+from violence_detection.experiments.config import TuneConfig
 from violence_detection.training.config import TrainConfig
 
 # Settings of the whole search, or of the machine; a space cannot have them.

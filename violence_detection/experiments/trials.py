@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from violence_detection import search
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.experiments import search_space
+from violence_detection.experiments.config import TuneConfig
+from violence_detection.experiments.search_space import Interval, Space
 from violence_detection.features.cache import FeatureCache
-from violence_detection.fold_config import TuneConfig
 from violence_detection.models.run import Run
-from violence_detection.search import Interval, Space
 from violence_detection.system import files
 from violence_detection.system.devices import Machine
 from violence_detection.training import batching, run_setup, train
@@ -37,7 +37,7 @@ def suggest(trial: "optuna.Trial", space: Space, base: dict[str, Any]) -> dict[s
     chosen: dict[str, Any] = {}
     # Head and loss first: they decide which arguments there are.
     for name in sorted(space, key=lambda name: "." in name):
-        if search.takes(chosen, base, name):
+        if search_space.takes(chosen, base, name):
             chosen[name] = _suggested(trial, name, space[name])
     return chosen
 
@@ -83,12 +83,12 @@ class Judges:
         self._origin = Origin.of(config, Run(folder))
         entries = run_setup.entries_of(Run(folder), config, self._cache)
         self._classes = train.classes_of(entries, config.normal_class)
-        self.space = search.space_of(config)
-        for settings in (config, *search.with_each(config, self.space)):
+        self.space = search_space.space_of(config)
+        for settings in (config, *search_space.with_each(config, self.space)):
             train.check_parts(settings, len(self._classes))
         if self._origin:
             self._origin.check(self._cache, self._classes)
-            if search.keeps_sizes(self.space):
+            if search_space.keeps_sizes(self.space):
                 self._origin.check_sizes(config, self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
         self._parts = folds.folds_of(known, config.folds, seed=config.seed)
@@ -172,7 +172,7 @@ class Judges:
         return scores.values[trainer.selection.kept_epoch - 1]
 
     def _settings(self, run: Run, chosen: dict[str, Any], seed: int) -> TrainConfig:
-        settings = search.settings_with(self._config.base(), chosen) | {
+        settings = search_space.settings_with(self._config.base(), chosen) | {
             "seed": seed,
             "seeds": 1,
             "run": run.dir.name,

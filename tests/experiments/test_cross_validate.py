@@ -18,17 +18,18 @@ from click.testing import CliRunner
 from support.features import draw_features
 from support.folders import tree_of
 
-from violence_detection import cli, cross_validation, fold_pool, fold_results
-from violence_detection.cross_validation import cross_validate
+from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.evaluation import baselines
+from violence_detection.experiments import cross_validate, fold_processes, fold_results
+from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.cross_validate import cross_validate
+from violence_detection.experiments.fold_processes import FoldPool
+from violence_detection.experiments.fold_results import MODEL
+from violence_detection.experiments.fold_runner import Judge
+from violence_detection.experiments.study_folder import KeptFolder
 from violence_detection.features.cache import FeatureCache
-from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_judge import Judge
-from violence_detection.fold_pool import FoldPool
-from violence_detection.fold_results import MODEL
-from violence_detection.kept_folder import KeptFolder
 from violence_detection.system import files
 
 KEYS = "folds repeats grouped accuracy auc baselines"
@@ -77,10 +78,10 @@ def in_this_process():
 
     def learned(self, folds):
         for fold in folds:
-            yield fold, *fold_pool._judge(*self._arguments).learn(fold)
+            yield fold, *fold_processes._judge(*self._arguments).learn(fold)
 
     def check_buildable(self):
-        fold_pool.check_buildable(*self._arguments)
+        fold_processes.check_buildable(*self._arguments)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FoldPool, "learned", learned)
@@ -166,7 +167,7 @@ def test_a_class_that_differs_is_found(trained):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = config_of(features_dir, tmp_path, both=True, repeats=2)
-    planned = cross_validation.plan(asked)
+    planned = cross_validate.plan(asked)
     assert (planned["trainings"], planned["videos"]) == (8, 32)
     assert tree_of(tmp_path) == []
 
@@ -274,7 +275,7 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
 def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untrained, monkeypatch):
     judge(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
-    write, left = cross_validation._write, [2]
+    write, left = cross_validate._write, [2]
 
     def interrupted(*arguments, **settings):
         left[0] -= 1
@@ -283,7 +284,7 @@ def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untr
         return write(*arguments, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cross_validation, "_write", interrupted)
+        patch.setattr(cross_validate, "_write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             judge(features_dir, tmp_path / "cut", repeats=2)
     so_far = json.loads((tmp_path / "cut" / "cv" / "results.json").read_text())

@@ -7,11 +7,11 @@ from typing import Any
 
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
-from violence_detection.fold_config import CrossValidateConfig
-from violence_detection.fold_judge import Judge
-from violence_detection.fold_pool import FoldPool
-from violence_detection.fold_results import FoldResults, Judged
-from violence_detection.kept_folder import KeptFolder
+from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.fold_processes import FoldPool
+from violence_detection.experiments.fold_results import FoldResults, Judged
+from violence_detection.experiments.fold_runner import Judge
+from violence_detection.experiments.study_folder import KeptFolder
 from violence_detection.reports import cross_validation_report
 from violence_detection.system import devices, files
 from violence_detection.system.files import read_json

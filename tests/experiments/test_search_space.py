@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from violence_detection import search
 from violence_detection.errors import ConfigError
-from violence_detection.fold_config import TuneConfig
-from violence_detection.search import Interval
+from violence_detection.experiments import search_space
+from violence_detection.experiments.config import TuneConfig
+from violence_detection.experiments.search_space import Interval
 from violence_detection.training.config import TrainConfig
 
 
@@ -18,13 +18,13 @@ def space_of(tmp_path):
     def space(content, **flags):
         path = tmp_path / "space.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return search.space_of(TuneConfig.of({**flags, "space": str(path)}))
+        return search_space.space_of(TuneConfig.of({**flags, "space": str(path)}))
 
     return space
 
 
 def default(**flags):
-    return search.space_of(TuneConfig.of(flags))
+    return search_space.space_of(TuneConfig.of(flags))
 
 
 # -- the default
@@ -68,7 +68,7 @@ def test_a_file_says_what_is_tried(space_of):
         "head.units": Interval(8, 32, step=8, whole=True),
         "use_class_weights": (True, False),
     }
-    json.dumps(search.as_json(space))
+    json.dumps(search_space.as_json(space))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_setting_is_given_or_tried(space_of):
 def test_arguments_go_to_the_head_that_was_chosen():
     base = TuneConfig.of({"loss": "focal(alpha=0.3)"}).base()
     chosen = {"head": "linear", "head.dropout": 0.2, "loss.gamma": 1.5, "epochs": 7}
-    settings = search.settings_with(base, chosen)
+    settings = search_space.settings_with(base, chosen)
     assert settings["head"] == "linear(dropout=0.2)"
     assert settings["loss"] == "focal(alpha=0.3, gamma=1.5)"
     assert TrainConfig(**settings).epochs == 7
@@ -123,9 +123,9 @@ def test_arguments_go_to_the_head_that_was_chosen():
 
 def test_an_argument_that_the_head_does_not_take_is_not_tried():
     base = TuneConfig().base()
-    assert search.takes({}, base, "head.units")
-    assert not search.takes({"head": "linear"}, base, "head.units")
-    settings = search.settings_with(base, {"head": "linear", "head.units": 3})
+    assert search_space.takes({}, base, "head.units")
+    assert not search_space.takes({"head": "linear"}, base, "head.units")
+    settings = search_space.settings_with(base, {"head": "linear", "head.units": 3})
     assert settings["head"] == "linear"
 
 

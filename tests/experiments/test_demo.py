@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from violence_detection.cli import main
-from violence_detection.demo import demo
 from violence_detection.errors import ConfigError
-from violence_detection.fold_config import DemoConfig
+from violence_detection.experiments.config import DemoConfig
+from violence_detection.experiments.demo import demo
 
 
 @pytest.mark.slow

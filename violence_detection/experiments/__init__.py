@@ -1,0 +1,1 @@
+"""What trains many times: cross-validation, tuning, tests across datasets, the demo."""
