@@ -21,10 +21,10 @@ from typing import Any
 import machine
 import numpy as np
 
-from violence_detection import conversion, export, shown
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.export_config import ExportConfig
-from violence_detection.subject import Subject
+from violence_detection.export import check_clips, conversion, export
+from violence_detection.export.config import ExportConfig
+from violence_detection.export.export_job import Subject
 from violence_detection.system import files
 from violence_detection.system.processes import Fresh
 
@@ -90,7 +90,7 @@ def one_clip(arguments: argparse.Namespace) -> np.ndarray:
     """The first validation clip, as a file is given it."""
     subject = Subject.of(arguments.run, ExportConfig(format="keras", scope=arguments.scope))
     if subject.given:
-        return shown.frames_of(*subject.places[0], subject.given.shape[:3])[None]
+        return check_clips.frames_of(*subject.places[0], subject.given.shape[:3])[None]
     return np.float32(subject.cached.features[:1])
 
 

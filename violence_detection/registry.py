@@ -28,7 +28,7 @@ _FOLDERS = {
     "losses": "models.losses",
     "augmentations": "training.augmentations",
     "corruptions": "evaluation.robustness.corruptions",
-    "formats": "formats",
+    "formats": "export.formats",
 }
 _WORDS = {"true": True, "false": False, "none": None}
 

@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from violence_detection import portable, registry
-from violence_detection.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection import registry
+from violence_detection.export import classifier_graph
+from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.models import classifier
 
 FORMATS = registry.available("formats")
@@ -45,7 +46,7 @@ def answers(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -
     part = registry.module("formats", name)
     if part.missing():
         pytest.skip(f"needs {part.missing()}")
-    made = portable.classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
+    made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
     written = {"precision": "float32", "examples": [clips[:1]]} | asked
     part.write(made, folder / part.FILE, **written)
     run = part.load(folder / part.FILE)
@@ -97,7 +98,7 @@ def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
 
 @pytest.mark.parametrize("name", [one for one in FORMATS if one not in ("keras", "saved_model")])
 def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
-    from violence_detection.formats import _format
+    from violence_detection.export.formats import _format
 
     monkeypatch.setattr(_format.importlib.util, "find_spec", lambda _: None)
     assert f"violence-detection[{name}]" in registry.module("formats", name).missing()
@@ -150,7 +151,7 @@ def drawn_network() -> keras.Model:
 
 
 def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_float():
-    from violence_detection.formats import tflite
+    from violence_detection.export.formats import tflite
 
     operations, weights = tflite._operations(tflite._converted(drawn_network()))
     assert weights == 36 * 4 + 36 * 16 + 9 * 16 + 16 * 16 + 16
@@ -173,7 +174,7 @@ def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_floa
 def test_float16_keeps_large_matrices_so_and_computes_in_float32():
     from ai_edge_litert import schema_py_generated as schema
 
-    from violence_detection.formats import tflite
+    from violence_detection.export.formats import tflite
 
     made = tflite._in_float16(tflite._converted(drawn_network()), ())
     (graph,) = schema.ModelT.InitFromPackedBuf(made, 0).subgraphs
@@ -186,7 +187,7 @@ def test_float16_keeps_large_matrices_so_and_computes_in_float32():
 def test_what_eight_bits_move_all_answers_by_is_taken_back():
     import tensorflow as tf
 
-    from violence_detection.formats import tflite
+    from violence_detection.export.formats import tflite
 
     given = keras.Input((1,), name="given")
     plain = keras.layers.Activation("sigmoid")(given)
@@ -202,7 +203,7 @@ def test_what_eight_bits_move_all_answers_by_is_taken_back():
 @pytest.mark.parametrize("of", HEADS)
 def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
     built, clips = head(of)
-    made = portable.classifier(built, temperature=TEMPERATURE, unrolled=False)
+    made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=False)
     assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
     np.testing.assert_allclose(made(clips)[PROBABILITY], expected, atol=1e-6)
@@ -211,7 +212,7 @@ def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
 def test_a_model_of_reduced_precision_is_rebuilt_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     built, clips = head("bilstm_attention")
-    made = portable.in_float32(built, unrolled=True)
+    made = classifier_graph.in_float32(built, unrolled=True)
     for layer in made.layers:
         assert layer.compute_dtype == "float32"
     for before, after in zip(built.get_weights(), made.get_weights(), strict=True):
@@ -225,7 +226,7 @@ def test_an_ensemble_answers_the_mean_of_its_members():
     from violence_detection.models.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
-    made = portable.classifier(_ensemble.build(members), temperature=1.0, unrolled=False)
+    made = classifier_graph.classifier(_ensemble.build(members), temperature=1.0, unrolled=False)
     each = [
         classifier.logits_to_probabilities(np.array(member(clips)))[:, 1:] for member in members
     ]
@@ -245,12 +246,12 @@ def lifted(model: keras.Model) -> list[str]:
 @pytest.mark.parametrize("of", ["transformer", "bilstm_attention"])
 def test_constants_of_a_head_are_in_its_graph(of):
     built, _ = head(of)
-    assert not lifted(portable.classifier(built, temperature=1.7, unrolled=False))
+    assert not lifted(classifier_graph.classifier(built, temperature=1.7, unrolled=False))
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet", "resnet50", "efficientnetb0"])
 def test_constants_of_a_backbone_are_in_its_graph(backbone):
-    from violence_detection.end_to_end import _encoder
+    from violence_detection.export.end_to_end_graph import _encoder
 
     part = registry.module("backbones", backbone)
     assert not lifted(_encoder(part.build(frame_size=32, weights=None)))
@@ -258,7 +259,7 @@ def test_constants_of_a_backbone_are_in_its_graph(backbone):
 
 @pytest.mark.parametrize("size", [(48, 64), (20, 24), (33, 50)])
 def test_constants_of_a_resize_are_in_its_graph(size):
-    from violence_detection import graph_resize
+    from violence_detection.export import resize_graph
 
     frames = keras.Input(batch_shape=(2, *size, 3), dtype="float32")
-    assert not lifted(keras.Model(frames, graph_resize.resized(frames, (32, 32))))
+    assert not lifted(keras.Model(frames, resize_graph.resized(frames, (32, 32))))

@@ -4,7 +4,6 @@ from typing import Any
 
 import click
 
-from violence_detection import export_config
 from violence_detection.door import (
     PATH,
     Command,
@@ -14,6 +13,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.export import config
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -23,15 +23,15 @@ from violence_detection.units import counted
     epilog=example("violence-detection export checkpoints/my_run --format onnx"),
 )
 @click.argument("run", type=PATH)
-@options_of(export_config.ExportConfig)
-def export(settings: export_config.ExportConfig, shared: Shared, run: str) -> None:
+@options_of(config.ExportConfig)
+def export(settings: config.ExportConfig, shared: Shared, run: str) -> None:
     """Write a run's model for other software, and prove that it answers as the run does.
 
     The file is opened anew by the software that it is for, on the validation videos; where its
     answers are too far off it is removed. What it takes and gives stands in model.json beside it,
     how far its answers are off in parity.json."""
     with working():
-        from violence_detection import export as stage
+        from violence_detection.export import export as stage
 
         if shared.dry_run:
             planned = stage.plan(run, settings, force=shared.force)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.formats._format import Tolerance
+from violence_detection.export.formats._format import Tolerance
 from violence_detection.metrics import classification, paired_tests
 from violence_detection.models import classifier
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from violence_detection import graph_resize
+from violence_detection.export import resize_graph
 from violence_detection.video import motion_crop
 from violence_detection.video.streams._stream import grey_in_graph
 
@@ -46,7 +46,7 @@ class GraphFocus:
         """
         from keras import ops
 
-        small = grey_in_graph(graph_resize.resized(frames, (self._rows, self._columns)))
+        small = grey_in_graph(resize_graph.resized(frames, (self._rows, self._columns)))
         small = ops.squeeze(small, -1)
         changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE)
         return self._place_of(ops.sum(changes, axis=0))
@@ -134,32 +134,32 @@ class GraphFocus:
 
         square = (to, to)
         sizes = self._sizes()
-        ways = [graph_resize.way(*size, square) for size in sizes]
+        ways = [resize_graph.way(*size, square) for size in sizes]
         rows, columns = (_tables([size[axis] for size in sizes], ways, to) for axis in (0, 1))
         chosen = functools.partial(ops.take, indices=place.side, axis=0)
         channels = frames.shape[3]
-        lines = graph_resize.across(
+        lines = resize_graph.across(
             frames,
             [chosen(table) + place.left for table in columns.indices],
             [chosen(np.repeat(table, channels, -1)) for table in columns.weights],
         )
         at = [chosen(table) + place.top for table in rows.indices]
         shares = [ops.reshape(chosen(table), (to, 1)) for table in rows.weights]
-        finish = np.float32([graph_resize.finish(*size, square) for size in sizes])
+        finish = np.float32([resize_graph.finish(*size, square) for size in sizes])
         scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
-        mean = ops.round(graph_resize.down(lines, at, shares) * scale + nudge)
-        between = graph_resize.interpolated(
+        mean = ops.round(resize_graph.down(lines, at, shares) * scale + nudge)
+        between = resize_graph.interpolated(
             [ops.take(lines, one, 1) for one in at[:2]],
             shares,
         )
-        is_between = np.array([way == graph_resize.BETWEEN for way in ways])
+        is_between = np.array([way == resize_graph.BETWEEN for way in ways])
         squeezed = ops.where(chosen(is_between), between, mean)
         return ops.reshape(squeezed, (-1, to, to, channels))
 
 
-def _tables(lengths: list[int], ways: list[int], to: int) -> graph_resize.Taps:
+def _tables(lengths: list[int], ways: list[int], to: int) -> resize_graph.Taps:
     """The taps of each length, indices and weights (K, lengths, S)."""
     pairs = list(zip(lengths, ways, strict=True))
-    most = max(len(graph_resize.taps(length, to, way).indices) for length, way in pairs)
-    found = [graph_resize.taps(length, to, way, max(2, most)) for length, way in pairs]
-    return graph_resize.Taps(*(np.stack(one, axis=1) for one in zip(*found, strict=True)))
+    most = max(len(resize_graph.taps(length, to, way).indices) for length, way in pairs)
+    found = [resize_graph.taps(length, to, way, max(2, most)) for length, way in pairs]
+    return resize_graph.Taps(*(np.stack(one, axis=1) for one in zip(*found, strict=True)))

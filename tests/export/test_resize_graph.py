@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import graph_resize
-from violence_detection.graph_focus import GraphFocus
+from violence_detection.export import resize_graph
+from violence_detection.export.motion_crop_graph import GraphFocus
 from violence_detection.video import motion_crop
 
 LENGTH = st.integers(1, 400)
@@ -22,7 +22,7 @@ def texture(rng, shape) -> np.ndarray:
 
 def by_graph(frames: np.ndarray, to: tuple[int, int]) -> np.ndarray:
     given = keras.Input(batch_shape=(None, *frames.shape[1:]), dtype="float32")
-    built = keras.Model(given, graph_resize.resized(given, to))
+    built = keras.Model(given, resize_graph.resized(given, to))
     return np.array(built(frames.astype(np.float32)))
 
 
@@ -52,13 +52,13 @@ def test_halves_of_both_sides_are_rounded_up():
 
 @given(LENGTH, LENGTH)
 def test_every_row_is_a_mean_of_rows_that_are_there(length, to):
-    how = graph_resize.way(length, length, (to, to))
-    found = graph_resize.taps(length, to, how)
+    how = resize_graph.way(length, length, (to, to))
+    found = resize_graph.taps(length, to, how)
     assert found.indices.min() >= 0 and found.indices.max() < length
     one = {
-        graph_resize.WHOLE: length // to,
-        graph_resize.AREA: 1,
-        graph_resize.BETWEEN: graph_resize.ONE,
+        resize_graph.WHOLE: length // to,
+        resize_graph.AREA: 1,
+        resize_graph.BETWEEN: resize_graph.ONE,
     }[how]
     np.testing.assert_allclose(found.weights.sum(0) / one, 1, atol=2e-3)
     assert (found.weights >= 0).all()
@@ -66,7 +66,7 @@ def test_every_row_is_a_mean_of_rows_that_are_there(length, to):
 
 @given(st.integers(1, 60), st.integers(1, 8))
 def test_rows_that_go_evenly_are_plain_sums(to, times):
-    found = graph_resize.taps(to * times, to, graph_resize.WHOLE)
+    found = resize_graph.taps(to * times, to, resize_graph.WHOLE)
     np.testing.assert_array_equal(found.indices.T.ravel(), np.arange(to * times))
     assert (found.weights == 1).all()
 

@@ -11,8 +11,6 @@ from support.folders import tree_of
 from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video
 
-from violence_detection import conversion, export, parity, shown
-from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
@@ -21,9 +19,11 @@ from violence_detection.errors import (
     VideoError,
     ViolenceDetectionError,
 )
-from violence_detection.export_config import ExportConfig
-from violence_detection.formats._format import Tolerance
-from violence_detection.subject import Subject
+from violence_detection.export import check_clips, conversion, export, parity
+from violence_detection.export.config import ExportConfig
+from violence_detection.export.end_to_end_graph import FrameInput
+from violence_detection.export.export_job import Subject
+from violence_detection.export.formats._format import Tolerance
 from violence_detection.system import processes
 from violence_detection.video.stream_set import PictureMaker
 
@@ -101,7 +101,7 @@ def test_a_dry_run_leaves_nothing(run_dir, tmp_path):
 
 @pytest.mark.slow
 def test_past_the_tolerance_nothing_is_kept(run_dir, tmp_path, monkeypatch):
-    from violence_detection.formats import saved_model
+    from violence_detection.export.formats import saved_model
 
     strict = {"float32": Tolerance(-1.0)}
     monkeypatch.setattr(saved_model, "TOLERANCES", strict)
@@ -163,7 +163,7 @@ def test_a_format_without_a_precision_names_one_that_has_it(run_dir, tmp_path):
 
 
 def test_a_format_that_is_not_installed_names_its_extra(run_dir, monkeypatch):
-    from violence_detection.formats import onnx
+    from violence_detection.export.formats import onnx
 
     monkeypatch.setattr(onnx, "missing", lambda: "the extra `onnx`")
     config = ExportConfig(format="onnx", scope="classifier")
@@ -228,33 +228,33 @@ def test_what_a_converter_cannot_do_names_what_works():
 
 def test_frames_are_those_of_the_video_in_its_order(tmp_path):
     video = draw_video(tmp_path / "a.mp4", frames=12)
-    all_of_them = shown.frames_of(video, None, None, (12, 48, 64))
+    all_of_them = check_clips.frames_of(video, None, None, (12, 48, 64))
     assert all_of_them.shape == (12, 48, 64, 3) and all_of_them.dtype == np.uint8
-    middle = shown.frames_of(video, None, None, (4, 48, 64))
+    middle = check_clips.frames_of(video, None, None, (4, 48, 64))
     np.testing.assert_array_equal(middle, all_of_them[[1, 4, 7, 10]])
-    part = shown.frames_of(video, 0.5, 1.0, (6, 48, 64))
+    part = check_clips.frames_of(video, 0.5, 1.0, (6, 48, 64))
     np.testing.assert_array_equal(part, all_of_them[6:])
 
 
 def test_frames_of_another_size_are_brought_to_it(tmp_path):
     video = draw_video(tmp_path / "a.mp4", frames=3)
-    assert shown.size_of(video) == (48, 64)
-    assert shown.frames_of(video, None, None, (3, 24, 40)).shape == (3, 24, 40, 3)
+    assert check_clips.size_of(video) == (48, 64)
+    assert check_clips.frames_of(video, None, None, (3, 24, 40)).shape == (3, 24, 40, 3)
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(VideoError):
-        shown.size_of(tmp_path / "text.mp4")
+        check_clips.size_of(tmp_path / "text.mp4")
 
 
 def test_the_usual_size_is_the_commonest_and_no_wider_than_640():
-    assert shown.usual_size([(48, 64), (90, 160), (48, 64)]) == (48, 64)
-    assert shown.usual_size([(1080, 1920)]) == (360, 640)
+    assert check_clips.usual_size([(48, 64), (90, 160), (48, 64)]) == (48, 64)
+    assert check_clips.usual_size([(1080, 1920)]) == (360, 640)
 
 
 @pytest.mark.parametrize(("stream", "count"), [("rgb", 4), ("motion", 50), ("rgb(focus=true)", 50)])
 def test_a_stream_of_sampled_frames_needs_no_others(stream, count):
     make = PictureMaker(stream, frame_size=32)
     asked = {"pictures": 4, "size": (48, 64), "window_s": 2.0, "fps": 25.0}
-    assert shown.input_of(make, [], **asked) == FrameInput(count, 48, 64, 25.0, 4)
+    assert check_clips.input_of(make, [], **asked) == FrameInput(count, 48, 64, 25.0, 4)
 
 
 # -- how far off

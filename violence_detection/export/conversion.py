@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection import portable, registry
-from violence_detection.compression import compress
+from violence_detection import registry
 from violence_detection.errors import ExportError
+from violence_detection.export import classifier_graph
+from violence_detection.export.weight_compression import compress
 from violence_detection.features.extractor import check_weights, load_backbone
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.metrics import calibration
@@ -27,7 +28,7 @@ from violence_detection.video.stream_set import PictureMaker
 if TYPE_CHECKING:
     import keras
 
-    from violence_detection.end_to_end import FrameInput
+    from violence_detection.export.end_to_end_graph import FrameInput
 
 _WARM, _REPEATS, _SECONDS = 3, 30, 6.0
 _shared: dict[str, Any] = {}
@@ -73,7 +74,7 @@ class _Home:
         self._space = FeatureSpace.of(trained["feature_space"])
         self.make = PictureMaker(self._space.stream, frame_size=self._space.frame_size)
         loaded = load_classifier(run.model_path)
-        self.classifier = portable.in_float32(loaded)
+        self.classifier = classifier_graph.in_float32(loaded)
         self.backbone = self._backbone(trained["weights"]["seed"])
         self.own_classifier, self.own_backbone = self.classifier, self.backbone
         if request.changed:
@@ -116,14 +117,14 @@ class _Home:
     def portable(self) -> "keras.Model":
         """What is written."""
         part = registry.module("formats", self.request.format)
-        classifier = portable.classifier(
+        classifier = classifier_graph.classifier(
             self.own_classifier, temperature=self._temperature, unrolled=part.UNROLLED
         )
         if self.request.given is None:
             return classifier
-        from violence_detection import end_to_end
+        from violence_detection.export import end_to_end_graph
 
-        return end_to_end.build(
+        return end_to_end_graph.build(
             self.request.given,
             self.make,
             backbone=self.own_backbone,
@@ -143,9 +144,9 @@ def begin(request: Request) -> None:
 
 def pictures_of(frames: np.ndarray, given: "FrameInput") -> np.ndarray:
     """What the backbone sees of frames, uint8 (T, K, S, S, 3); see `end_to_end`."""
-    from violence_detection import end_to_end
+    from violence_detection.export import end_to_end_graph
 
-    return end_to_end.pictures_of(frames, given, _shared["home"].make)
+    return end_to_end_graph.pictures_of(frames, given, _shared["home"].make)
 
 
 def features_of(pictures: np.ndarray) -> np.ndarray:

@@ -11,8 +11,9 @@ from support.folders import ROOT
 from support.training import train_on_videos
 from support.videos import draw_two_classes
 
-from violence_detection import export, registry
-from violence_detection.export_config import ExportConfig
+from violence_detection import registry
+from violence_detection.export import export
+from violence_detection.export.config import ExportConfig
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
 

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection import conversion, parity
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
     ExportError,
     VideoError,
 )
-from violence_detection.export_config import ExportConfig
-from violence_detection.formats._format import PROBABILITIES, PROBABILITY
-from violence_detection.subject import Clip, Subject
+from violence_detection.export import conversion, parity
+from violence_detection.export.config import ExportConfig
+from violence_detection.export.export_job import Clip, Subject
+from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.system import files, progress
 from violence_detection.system.processes import Fresh
 

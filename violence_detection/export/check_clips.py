@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from violence_detection.datasets.manifest import Entry
-from violence_detection.end_to_end import FrameInput, needs_all_frames
 from violence_detection.errors import VideoError
+from violence_detection.export.end_to_end_graph import FrameInput, needs_all_frames
 from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, opened
 from violence_detection.video.stream_set import PictureMaker

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from violence_detection import conversion, registry, shown
-from violence_detection.conversion import Request
+from violence_detection import registry
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import Entry
-from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
@@ -19,12 +17,15 @@ from violence_detection.errors import (
     WeightsError,
 )
 from violence_detection.evaluation import evaluation_set
-from violence_detection.export_config import ExportConfig
+from violence_detection.export import check_clips, conversion
+from violence_detection.export.check_clips import Place
+from violence_detection.export.config import ExportConfig
+from violence_detection.export.conversion import Request
+from violence_detection.export.end_to_end_graph import FrameInput
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import Run
-from violence_detection.shown import Place
 from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh
 from violence_detection.video.clip_reader import ClipReader
 
@@ -129,7 +130,7 @@ class Subject:
         with Calls(_CHILD_BYTES) as call:
             if self.given:
                 shape = self.given.shape[:3]
-                frames = call(shown.frames_of, *place, shape, timeout_s=_TIMEOUT_S)
+                frames = call(check_clips.frames_of, *place, shape, timeout_s=_TIMEOUT_S)
                 pictures = home(conversion.pictures_of, frames, self.given)
             else:
                 reader = ClipReader(
@@ -223,9 +224,9 @@ def _given(run: Run, entries: list[Entry], places: list[Place], config: ExportCo
     space = FeatureSpace.of(run.config()["feature_space"])
     size = (config.height, config.width)
     if not config.height:
-        size = shown.usual_size(_sizes(_some(places, _MEASURED)))
+        size = check_clips.usual_size(_sizes(_some(places, _MEASURED)))
     reader = ClipReader(stream=space.stream, frames=space.frames, frame_size=space.frame_size)
-    return shown.input_of(
+    return check_clips.input_of(
         reader.make,
         entries,
         pictures=space.frames,
@@ -241,7 +242,7 @@ def _sizes(places: list[Place]) -> list[tuple[int, int]]:
     with Calls() as call:
         for path, *_ in places:
             try:
-                sizes.append(call(shown.size_of, path, timeout_s=_TIMEOUT_S))
+                sizes.append(call(check_clips.size_of, path, timeout_s=_TIMEOUT_S))
             except VideoError:
                 continue
     if not sizes:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.system import devices
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection import graph_resize, portable
 from violence_detection.errors import ConfigError
-from violence_detection.graph_focus import GraphFocus
+from violence_detection.export import classifier_graph, resize_graph
+from violence_detection.export.motion_crop_graph import GraphFocus
 from violence_detection.system import devices
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import sample_indices
@@ -121,7 +121,7 @@ def _encoder(backbone: "keras.Model") -> "keras.Model":
     import keras
 
     pictures = keras.Input(backbone.input_shape[1:], dtype="float32", name="pictures")
-    features = portable.taken_apart(backbone, pictures)
+    features = classifier_graph.taken_apart(backbone, pictures)
     return keras.Model(pictures, features, name="backbone")
 
 
@@ -149,7 +149,7 @@ def _pictures(
         def squeezed(kept, focused=stream.focus):
             if focused:
                 return cut.resized(kept, place, size)
-            return graph_resize.resized(kept, (size, size))
+            return resize_graph.resized(kept, (size, size))
 
         of_pictures = [picture[number] for picture in needed]
         used = sorted({index for these in of_pictures for index in these})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from violence_detection.formats import _format, saved_model
+from violence_detection.export.formats import _format, saved_model
 
 if TYPE_CHECKING:
     import keras

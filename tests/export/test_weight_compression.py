@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.compression import clustered, compress, compressed, pruned
+from violence_detection.export.weight_compression import clustered, compress, compressed, pruned
 
 SHARE, COUNT = st.floats(0, 0.95), st.integers(2, 32)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.formats import _format
+from violence_detection.export.formats import _format
 
 if TYPE_CHECKING:
     import keras
