@@ -80,7 +80,7 @@ def exported(
         output=folder,
     )
     try:
-        return export.export(arguments.run, config)
+        return export.export_run(arguments.run, config)
     except ViolenceDetectionError as error:
         print(f"{name} {precision}: {error}")
         return None

@@ -43,7 +43,7 @@ def drawn(tmp_path_factory):
 def matrix(drawn, folder, *, force=False, **settings):
     asked = {**QUICK, "checkpoint_dir": str(folder), **settings}
     config = CrossDatasetConfig(**asked, given=frozenset(asked))
-    return cross_dataset.cross_dataset(list(drawn), config, force=force)
+    return cross_dataset.run_cross_dataset(list(drawn), config, force=force)
 
 
 @pytest.fixture(scope="module")

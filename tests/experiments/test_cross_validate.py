@@ -22,9 +22,9 @@ from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.evaluation import baselines
-from violence_detection.experiments import cross_validate, fold_processes, fold_results
+from violence_detection.experiments import fold_processes, fold_results
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.cross_validate import cross_validate
+from violence_detection.experiments.cross_validate import run_cross_validation
 from violence_detection.experiments.fold_processes import FoldPool
 from violence_detection.experiments.fold_results import MODEL
 from violence_detection.experiments.fold_runner import Judge
@@ -47,7 +47,7 @@ def config_of(features, folder, **settings) -> CrossValidateConfig:
 
 
 def judge(features, folder, *, force=False, **settings) -> dict:
-    return cross_validate(config_of(features, folder, **settings), force=force)
+    return run_cross_validation(config_of(features, folder, **settings), force=force)
 
 
 def table(folder: Path, name: str = "folds.csv") -> list[dict[str, str]]:
@@ -167,7 +167,7 @@ def test_a_class_that_differs_is_found(trained):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = config_of(features_dir, tmp_path, both=True, repeats=2)
-    planned = cross_validate.plan(asked)
+    planned = run_cross_validation.plan(asked)
     assert (planned["trainings"], planned["videos"]) == (8, 32)
     assert tree_of(tmp_path) == []
 
@@ -275,7 +275,7 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
 def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untrained, monkeypatch):
     judge(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
-    write, left = cross_validate._write, [2]
+    write, left = run_cross_validation._write, [2]
 
     def interrupted(*arguments, **settings):
         left[0] -= 1
@@ -284,7 +284,7 @@ def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untr
         return write(*arguments, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cross_validate, "_write", interrupted)
+        patch.setattr(run_cross_validation, "_write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             judge(features_dir, tmp_path / "cut", repeats=2)
     so_far = json.loads((tmp_path / "cut" / "cv" / "results.json").read_text())

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from violence_detection.cli import main
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import DemoConfig
-from violence_detection.experiments.demo import demo
+from violence_detection.experiments.demo import run_demo
 
 
 @pytest.mark.slow
@@ -27,14 +27,14 @@ def test_the_demo_learns_motion_that_the_mean_picture_does_not_tell(tmp_path):
 def test_a_folder_that_is_no_demo_is_left_alone(tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(ConfigError, match="must be empty or an earlier demo"):
-        demo(DemoConfig(output=str(tmp_path)), force=True)
+        run_demo(DemoConfig(output=str(tmp_path)), force=True)
     assert (tmp_path / "mine.txt").read_text() == "x"
 
 
 def test_an_earlier_demo_is_replaced_with_force_only(tmp_path):
     (tmp_path / "violence-detection-demo").write_text("x")
     with pytest.raises(ConfigError, match="--force replaces an earlier demo"):
-        demo(DemoConfig(output=str(tmp_path)))
+        run_demo(DemoConfig(output=str(tmp_path)))
 
 
 def test_a_dry_run_draws_nothing(tmp_path):

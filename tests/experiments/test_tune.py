@@ -15,9 +15,8 @@ from support.training import train_quickly
 
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.experiments import tune
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.experiments.tune import plan
+from violence_detection.experiments.tune import plan, run_search
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
@@ -39,7 +38,7 @@ def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
         path.write_text(json.dumps(space))
         quick["space"] = str(path)
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return tune.tune(TuneConfig.of({**quick, **places, **settings}), force=force)
+    return run_search(TuneConfig.of({**quick, **places, **settings}), force=force)
 
 
 def trials_of(folder: Path) -> list[dict[str, str]]:
@@ -451,7 +450,7 @@ def test_more_folds_than_recordings_are_refused(features_dir, tmp_path):
 
 def test_features_must_be_given(tmp_path):
     with pytest.raises(ConfigError, match="--features must be given"):
-        tune.tune(TuneConfig(checkpoint_dir=str(tmp_path)))
+        run_search(TuneConfig(checkpoint_dir=str(tmp_path)))
 
 
 @pytest.mark.slow

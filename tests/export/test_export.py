@@ -41,7 +41,7 @@ def trained(tmp_path_factory) -> Path:
 
 def exported(run: Path, output: Path, **asked) -> dict:
     config = ExportConfig(**{"output": str(output), "format": "keras"} | asked)
-    return export.export(str(run), config)
+    return export.export_run(str(run), config)
 
 
 # -- the stage
@@ -88,7 +88,7 @@ def test_what_is_no_export_is_not_replaced(run_dir, tmp_path):
     (tmp_path / "classifier-keras" / "mine").mkdir(parents=True)
     config = ExportConfig(format="keras", scope="classifier", output=str(tmp_path))
     with pytest.raises(ConfigError, match="must be nothing, or an export. Received"):
-        export.export(str(run_dir), config, force=True)
+        export.export_run(str(run_dir), config, force=True)
     assert tree_of(tmp_path) == ["classifier-keras", "classifier-keras/mine"]
 
 

@@ -31,7 +31,7 @@ def run(tmp_path_factory) -> Path:
 
 def exported(run: Path, name: str, output: Path) -> Path:
     config = ExportConfig(format=name, output=str(output))
-    return Path(export.export(str(run), config)["path"]).parent
+    return Path(export.export_run(str(run), config)["path"]).parent
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def cross_dataset(settings: CrossDatasetConfig, shared: Shared, features: tuple[
     with working():
         from violence_detection.experiments import cross_dataset as stage
 
-        act = stage.plan if shared.dry_run else stage.cross_dataset
+        act = stage.plan if shared.dry_run else stage.run_cross_dataset
         result = act(list(features), settings, force=shared.force)
     finish(
         result,

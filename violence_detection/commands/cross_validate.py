@@ -37,7 +37,7 @@ def cross_validate(settings: CrossValidateConfig, shared: Shared) -> None:
         if shared.dry_run:
             result = plan(settings, force=shared.force)
         else:
-            result = cross_validate.cross_validate(settings, force=shared.force)
+            result = cross_validate.run_cross_validation(settings, force=shared.force)
     finish(result, shared, _plan_lines(result) if shared.dry_run else result_lines(result))
 
 

@@ -24,7 +24,7 @@ def demo(settings: config.DemoConfig, shared: Shared) -> None:
         if shared.dry_run:
             planned = stage.plan(settings)
         else:
-            result = stage.demo(settings, force=shared.force)
+            result = stage.run_demo(settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     lines = [

@@ -36,7 +36,7 @@ def export(settings: config.ExportConfig, shared: Shared, run: str) -> None:
         if shared.dry_run:
             planned = stage.plan(run, settings, force=shared.force)
         else:
-            result = stage.export(run, settings, force=shared.force)
+            result = stage.export_run(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     finish(result, shared, _lines(result), failed=len(result["unreadable"]))

@@ -33,7 +33,7 @@ def tune(settings: config.TuneConfig, shared: Shared) -> None:
         if shared.dry_run:
             planned = plan(settings, force=shared.force)
         else:
-            result = tune.tune(settings, force=shared.force)
+            result = tune.run_search(settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     lines = [

@@ -69,7 +69,7 @@ class Dataset:
         return frozenset(entry.digest for entry in self.entries) - {""}
 
 
-def cross_dataset(
+def run_cross_dataset(
     features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
 ) -> dict[str, Any]:
     """Train on each dataset, and judge each training on every one.

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _RECORD = "cross_validation.json"
 
 
-def cross_validate(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
+def run_cross_validation(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     """Train on all folds but one, judge on that one, and so on for each.
 
     Leaves `<checkpoint-dir>/<name>/` with folds.csv, predictions.csv and results.json, all

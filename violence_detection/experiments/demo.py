@@ -33,7 +33,7 @@ def plan(config: DemoConfig) -> dict[str, Any]:
     }
 
 
-def demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
+def run_demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
     """Draw clips, go through both stages, and judge what came of it.
 
     The backbone has random weights, so that nothing is downloaded: what is learned is

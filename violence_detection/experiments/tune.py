@@ -29,7 +29,7 @@ _WARMUP_EPOCHS, _FIRST_TRIALS = 5, 5
 _COLUMNS = ("number", "state", "value", "seconds", "reason")
 
 
-def tune(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
+def run_search(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     """Search the space for the settings with the best validation score.
 
     Leaves `<checkpoint-dir>/<name>/` with study.db (Optuna's), trials.csv, and best.json, a

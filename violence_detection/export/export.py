@@ -36,7 +36,7 @@ _ALONE = _ON_CPU | dict.fromkeys(
 _EXAMPLES = 24  # clips that fewer bits are calibrated on
 
 
-def export(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
+def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
     """Write a run's model in a format, and prove that it answers as the run does.
 
     Args:
