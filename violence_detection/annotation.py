@@ -4,6 +4,7 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,13 @@ class Story:
         after = bisect.bisect(self.segments, time_s, key=lambda one: one["start_s"])
         return after > 0 and time_s < self.segments[after - 1]["end_s"]
 
-    @property
+    @cached_property
     def _middles(self) -> list[float]:
-        return self.__dict__.setdefault("_kept_middles", list(map(_middle, self.windows)))
+        return list(map(_middle, self.windows))
 
-    @property
+    @cached_property
     def _probabilities(self) -> list[float]:
-        kept = [one["probability"] for one in self.windows]
-        return self.__dict__.setdefault("_kept_probabilities", kept)
+        return [window["probability"] for window in self.windows]
 
 
 def _middle(window: dict[str, Any]) -> float:
