@@ -22,7 +22,7 @@ from violence_detection.cache import Entry, FeatureCache
 from violence_detection.dataset import Clips
 from violence_detection.decoder import FALLBACK_FPS, opened
 from violence_detection.errors import VideoError
-from violence_detection.frames import sample_indices
+from violence_detection.frames import sample_frames, sample_indices
 from violence_detection.isolation import Calls
 from violence_detection.videos import Video
 
@@ -180,20 +180,7 @@ def frames_of(
             frames = [video.frame_near(index) for index in wanted.tolist()]
             if all(frame is not None for frame in frames):
                 return _alike(frames)
-    return _alike(_decoded(path, start_s, end_s))
-
-
-def _decoded(path: Path, start_s: float | None, end_s: float | None) -> list[np.ndarray]:
-    with opened(path) as video:
-        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
-    if not inside:
-        raise VideoError("no frame of it can be decoded")
-    wanted = [inside[number] for number in sample_indices(len(inside), FRAMES)]
-    with opened(path) as video:
-        frames = {i: video.retrieve() for i, _ in video if i in set(wanted)}
-    if len(frames) < len(set(wanted)):
-        raise VideoError("frames that were there at first reading were not at the second")
-    return [frames[index] for index in wanted]
+    return _alike(sample_frames(path, FRAMES, start_s=start_s, end_s=end_s))
 
 
 def _alike(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
