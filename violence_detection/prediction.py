@@ -21,9 +21,6 @@ from violence_detection.sources import Source
 
 log = logging.getLogger(__name__)
 
-_WINDOWS_AT_ONCE = 64
-_TELL_S = 1.0  # that an answer may wait for others to be classified with
-
 
 def predict(
     run_dir: str, words: Sequence[str], config: PredictConfig, *, force: bool = False
