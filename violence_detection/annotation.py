@@ -78,7 +78,7 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
     Args:
         path: The video.
         output: The file, which takes its name when it is whole.
-        encoder: One of `encoders.NAMES`.
+        encoder: Name of one, as `encoders.opened` takes it.
 
     Raises:
         VideoError: If the video cannot be read any more.
