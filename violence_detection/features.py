@@ -20,11 +20,13 @@ from violence_detection import (
 from violence_detection.cache import FeatureCache, dataset_name
 from violence_detection.config import ExtractConfig
 from violence_detection.errors import (
+    CacheError,
     DatasetError,
     ViolenceDetectionError,
 )
 from violence_detection.extraction import Extraction, ExtractionJob
 from violence_detection.extractor import FeatureExtractor
+from violence_detection.feature_space import FeatureSpace
 from violence_detection.kept_splits import KeptSplits
 from violence_detection.shards import Shard
 from violence_detection.units import counted
@@ -55,7 +57,9 @@ def extract(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> E
 class _Stage:
     """An extraction: from what, with what, to where."""
 
-    def __init__(self, video_dir: Path, config: ExtractConfig, *, force: bool) -> None:
+    def __init__(
+        self, video_dir: Path, config: ExtractConfig, *, force: bool, dry: bool = False
+    ) -> None:
         self.config, self.force = config, force
         self.shard = Shard.parse(config.shard) if config.shard else None
 
@@ -71,12 +75,26 @@ class _Stage:
 
         # -- with what: the backbone, which with its weights names the feature space
         runtime.import_tensorflow()
-        self.extractor = FeatureExtractor.of_config(config)
-        self.cache = FeatureCache(
-            self.dataset_dir / self.extractor.space.name,
-            journal=str(self.shard or ""),
-        )
-        log.info(f"Features go to {self.cache.dir}")
+        make = FeatureExtractor.planned if dry else FeatureExtractor.of_config
+        self.extractor = make(config)
+        space = self.extractor.space
+        self.lacks_weights = not space.weights_digest
+        if self.lacks_weights:
+            space = _space_of_imagenet(self.dataset_dir, space) or space
+        self.is_named = bool(space.weights_digest)
+        self.cache = FeatureCache(self.dataset_dir / space.name, journal=str(self.shard or ""))
+        if self.lacks_weights:
+            log.warning(
+                f"The ImageNet weights of {config.backbone} are not in the cache of Keras, and "
+                "would be downloaded first."
+            )
+        if self.is_named:
+            log.info(f"Features go to {self.cache.dir}")
+        else:
+            log.warning(
+                f"Features go to a folder in {self.dataset_dir.resolve()}; its name depends on "
+                "the weights, and is not known without them."
+            )
 
     def job(self) -> ExtractionJob:
         """What is to do, and what is done already."""
@@ -179,8 +197,14 @@ def _check_any_usable(job: ExtractionJob) -> None:
 
 
 def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `extract` would do; nothing is written."""
-    stage = _Stage(video_dir, config, force=force)
+    """The work that `extract` would do; nothing is written or downloaded.
+
+    Returns:
+        dry_run (true); features, the folder, empty where its name depends on ImageNet weights that
+        are not here; weights_to_download, whether they are not; videos; to_extract; not_there;
+        reused; failed.
+    """
+    stage = _Stage(video_dir, config, force=force, dry=True)
     if config.executor == "ray":
         cluster.check(config.address)
     job = stage.job()
@@ -191,13 +215,28 @@ def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict
         log.warning(f"Not there: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
     return {
         "dry_run": True,
-        "features": str(stage.cache.dir),
+        "features": str(stage.cache.dir) if stage.is_named else "",
+        "weights_to_download": stage.lacks_weights,
         "videos": len(stage.share.videos),
         "to_extract": len(job.todo) - len(absent),
         "not_there": len(absent),
         "reused": len(job.entries) + len(job.moved) - failed,
         "failed": failed,
     }
+
+
+def _space_of_imagenet(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | None:
+    """The space of features that are here, made with ImageNet weights and otherwise like `space`;
+    None where there are none, or several."""
+    found = []
+    for path in dataset_dir.glob("*/extraction.json"):
+        with contextlib.suppress(CacheError, KeyError, TypeError):
+            settings = FeatureCache(path.parent).settings()
+            kept = FeatureSpace.of(settings["feature_space"])
+            if settings["weights"]["source"] == "imagenet":
+                found.append(kept)
+    alike = [kept for kept in found if dataclasses.replace(kept, weights_digest="") == space]
+    return alike[0] if len(alike) == 1 else None
 
 
 def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:

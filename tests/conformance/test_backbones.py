@@ -11,6 +11,7 @@ import pytest
 from keras import applications as ka
 
 from violence_detection import parts
+from violence_detection.backbones import _applications
 from violence_detection.errors import WeightsError
 from violence_detection.extractor import load_backbone
 
@@ -403,3 +404,17 @@ def test_real_weights_of_the_other_are_refused(name):
     (other,) = set(REAL_FILES) - {name}
     told = message_of(name, REAL_FILES[other])
     assert told.startswith(f"--weights must be a file of {name}")
+
+
+def test_the_name_of_its_imagenet_weights_is_that_of_keras(each, monkeypatch):
+    asked = []
+
+    def noted(name, *_, **__):
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", noted)
+    part, size = parts.module("backbones", each), size_of(each)
+    with pytest.raises(WeightsError):
+        part.build(frame_size=size, weights="imagenet")
+    assert asked == [_applications.imagenet_file(part, size).name]

@@ -39,7 +39,7 @@ def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: 
         else:
             extraction = extract(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, wording.extraction_table(planned))
     result = extraction.as_dict()
     lines = [
         f"features    {result['features']}",

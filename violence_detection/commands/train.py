@@ -30,7 +30,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         else:
             result = training.train(settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, wording.table(planned))
+        return finish(planned, shared, wording.extraction_table(planned))
     lines = [
         f"run         {result['run']}",
         *_member_lines(result),
