@@ -96,6 +96,22 @@ def test_the_test_sees_imports():
 
 
 @each_module
+def test_each_private_name_is_used_in_its_module(module):
+    tree, defined, used = tree_of(module), set(), set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            defined.add(node.name)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            is_constant = isinstance(node.ctx, ast.Store) and node.id.isupper()
+            (defined if is_constant else used).add(node.id)
+        elif isinstance(node, ast.Attribute):
+            used.add(node.attr)
+    private = {name for name in defined if name.startswith("_") and not name.endswith("__")}
+    assert not private - used
+
+
+@each_module
 def test_imports_point_one_way(module):
     up = {name for name in own_imports(module) if place(name) > place(module)}
     assert not up, f"{module} must not import what comes after it"

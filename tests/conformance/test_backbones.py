@@ -13,6 +13,7 @@ from support.folders import SHARED
 
 from violence_detection import registry
 from violence_detection.errors import WeightsError
+from violence_detection.features.backbones import _applications
 from violence_detection.features.extractor import load_backbone
 
 NAMES = registry.available("backbones")
@@ -403,3 +404,17 @@ def test_real_weights_of_the_other_are_refused(name):
     (other,) = set(REAL_FILES) - {name}
     told = message_of(name, REAL_FILES[other])
     assert told.startswith(f"--weights must be a file of {name}")
+
+
+def test_the_name_of_its_imagenet_weights_is_that_of_keras(each, monkeypatch):
+    asked = []
+
+    def noted(name, *_, **__):
+        asked.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", noted)
+    part, size = registry.module("backbones", each), size_of(each)
+    with pytest.raises(WeightsError):
+        part.build(frame_size=size, weights="imagenet")
+    assert asked == [_applications.imagenet_file(part, size).name]

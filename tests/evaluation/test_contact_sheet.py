@@ -15,6 +15,7 @@ from violence_detection.evaluation import anonymisation, contact_sheet
 from violence_detection.features import dataset
 from violence_detection.models.heads._layers import AttentionPooling
 from violence_detection.system import files
+from violence_detection.video.decoder import Decoder
 
 LABELS = ["normal", "fight"]
 
@@ -100,6 +101,13 @@ def test_the_surest_mistakes_come_with_frames_and_attention(seen_cache, clips):
 
 
 # -- relation
+
+
+def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
+    path, grabbed, grab = draw_video(tmp_path / "a.mp4", frames=400), [], Decoder._grab
+    monkeypatch.setattr(Decoder, "_grab", lambda video: grabbed.append(1) or grab(video))
+    contact_sheet.frames_of(path, 2.0, 3.0)  # frames 24 to 35, twice
+    assert len(grabbed) < 80
 
 
 def test_without_frames_no_video_is_opened(seen_cache, clips, monkeypatch):

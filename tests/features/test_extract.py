@@ -11,13 +11,17 @@ import threading
 import time
 from pathlib import Path
 
+import h5py
+import keras
 import numpy as np
 import pytest
 from filelock import FileLock
+from keras.src.legacy.saving import legacy_h5_format
 from support.extraction import SMALL, build_once, contents
 from support.folders import SHARED
 from support.videos import draw_video
 
+from violence_detection import registry
 from violence_detection.datasets.manifest import COLUMNS, Entry
 from violence_detection.errors import (
     CacheError,
@@ -31,6 +35,7 @@ from violence_detection.features.config import ExtractConfig
 from violence_detection.features.dataset import usable_entries
 from violence_detection.features.extract import Extraction, extract_features, plan
 from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.reports import console
 from violence_detection.system.processes import Calls
 
 
@@ -163,6 +168,68 @@ def test_a_dry_run_counts_and_writes_nothing(extract, dataset_dir, tmp_path):
     assert planned["features"] == str(extract().features)
     planned = plan(dataset_dir, config)
     assert (planned["to_extract"], planned["reused"]) == (0, 12)
+
+
+@pytest.fixture
+def no_download(monkeypatch, tmp_path):
+    """A cache of Keras that is empty, where nothing may be downloaded; its folder."""
+
+    def refused(*_, **__):
+        raise AssertionError("a dry run must not download")
+
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", refused)
+    monkeypatch.setattr(keras.utils, "get_file", refused)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    folder = tmp_path / "keras" / "models"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def planned_with_imagenet(dataset_dir, tmp_path):
+    flags = {"cache_dir": str(tmp_path / "cache"), **SMALL, "weights": "imagenet"}
+    return plan(dataset_dir, ExtractConfig.of(flags))
+
+
+def test_a_dry_run_downloads_and_builds_nothing(
+    dataset_dir, tmp_path, no_download, monkeypatch, caplog
+):
+    part = registry.module("backbones", "mobilenetv2")
+    monkeypatch.setattr(part, "build", None)
+    planned = planned_with_imagenet(dataset_dir, tmp_path)
+    assert (planned["features"], planned["weights_to_download"]) == ("", True)
+    assert (planned["to_extract"], planned["reused"]) == (12, 0)
+    assert "ImageNet weights of mobilenetv2 are not in the cache of Keras" in caplog.text
+    lines = console.extraction_table(planned)
+    assert lines[1].split(maxsplit=1) == ["features", "not known before the weights are downloaded"]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_dry_run_without_weights_finds_the_features_that_are_here(
+    extract, dataset_dir, tmp_path, no_download
+):
+    folder = extract().features
+    path = folder / "extraction.json"
+    settings = json.loads(path.read_text())
+    settings["weights"]["source"] = "imagenet"
+    path.write_text(json.dumps(settings))
+    planned = planned_with_imagenet(dataset_dir, tmp_path)
+    assert (planned["features"], planned["weights_to_download"]) == (str(folder), True)
+    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+
+
+def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, no_download):
+    drawn = keras.applications.MobileNetV2(
+        weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3)
+    )
+    name = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5"
+    with h5py.File(no_download / name, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, drawn)
+    planned = planned_with_imagenet(dataset_dir, tmp_path)
+    config = ExtractConfig.of({**SMALL, "weights": str(no_download / name)})
+    space = FeatureExtractor.of_config(config).space
+    assert (Path(planned["features"]).name, planned["weights_to_download"]) == (space.name, False)
+    (no_download / name).write_bytes(b"cut")
+    assert planned_with_imagenet(dataset_dir, tmp_path)["weights_to_download"] is True
 
 
 # -- starting again

@@ -3,6 +3,7 @@
 import itertools
 import resource
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -86,6 +87,21 @@ def test_a_story_is_told_between_the_middles_of_windows():
         0.8,
         0.8,
     ]
+
+
+def test_the_lists_over_all_windows_are_built_once(monkeypatch):
+    class Counted(dict):
+        def __getitem__(self, key):
+            reads[key] += 1
+            return super().__getitem__(key)
+
+    reads, middles = Counter(), []
+    middle = annotation._middle
+    monkeypatch.setattr(annotation, "_middle", lambda w: middles.append(w) or middle(w))
+    story = Story([Counted(window) for window in WINDOWS], SEGMENTS, threshold=0.5, fps=12.0)
+    for time_s in np.arange(0.0, 4.0, 0.1):
+        story.probability_at(time_s)
+    assert reads["probability"] == len(middles) == len(WINDOWS)
 
 
 @pytest.mark.parametrize(

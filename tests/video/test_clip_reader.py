@@ -1,5 +1,6 @@
 """The right frames, upright and in order, from whatever FFmpeg decodes; the rest is named."""
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,8 +13,14 @@ from hypothesis import strategies as st
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.video import motion_crop
-from violence_detection.video.clip_reader import Clip, ClipReader, sample_indices
+from violence_detection.video import clip_reader, decoder, motion_crop
+from violence_detection.video.clip_reader import (
+    Clip,
+    ClipReader,
+    read_frames,
+    sample_frames,
+    sample_indices,
+)
 from violence_detection.video.motion_crop import Motion
 from violence_detection.video.stream_set import PictureMaker
 
@@ -47,6 +54,23 @@ def message_of(path: Path, **part) -> str:
 def video(tmp_path_factory) -> Path:
     """40 frames at 12 a second."""
     return draw_video(tmp_path_factory.mktemp("video") / "a.mp4", frames=40)
+
+
+@pytest.fixture
+def grabbed(monkeypatch) -> list[int]:
+    """One number for each time that a file is opened: the frames decoded of it."""
+    counts = []
+
+    @contextlib.contextmanager
+    def counted(path):
+        with decoder.opened(path) as video:
+            counts.append(1)  # opening grabs the first frame
+            grab = video._grab
+            video._grab = lambda: (counts.append(counts.pop() + 1), grab())[1]
+            yield video
+
+    monkeypatch.setattr(clip_reader, "opened", counted)
+    return counts
 
 
 # -- sampling
@@ -346,3 +370,48 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
         else:
             assert isinstance(clip, Clip)
             assert clip.pictures.shape == (4, 1, 32, 32, 3)
+
+
+# -- frames as they are
+
+
+@pytest.mark.parametrize(
+    ("count", "part", "indices"),
+    [
+        (4, (None, None), [5, 15, 25, 35]),
+        (3, (1.0, 2.0), [14, 18, 22]),  # frames 12 to 23
+        (5, (1.0, 1.2), [12, 12, 13, 14, 14]),  # frames 12 to 14
+        (1, (3.0, 9.0), [38]),  # a part that begins in the file and ends after it
+    ],
+)
+def test_sampled_frames_are_the_middles_of_equal_parts(video, count, part, indices):
+    expected = frames_of(video)
+    found = sample_frames(video, count, start_s=part[0], end_s=part[1])
+    np.testing.assert_array_equal(found, [expected[index] for index in indices])
+
+
+def test_reading_stops_after_the_last_frame_that_is_wanted(video, grabbed):
+    sample_frames(video, 3, start_s=1.0, end_s=2.0)
+    # Frame 24 is the first behind the part; frame 22 is the last that is wanted.
+    assert grabbed == [25, 23]
+    grabbed.clear()
+    sample_frames(video, 2)
+    assert grabbed == [40 + 1, 31]  # at the end of the file, one grab more fails
+
+
+def test_a_frame_is_kept_as_it_is_prepared(video):
+    def brightest(frame):
+        return frame.max()
+
+    expected = [frame.max() for frame in frames_of(video)]
+    assert sample_frames(video, 2, prepare=brightest) == [expected[10], expected[30]]
+
+
+def test_a_frame_that_is_missing_at_the_second_reading_is_an_error(video):
+    with pytest.raises(VideoError, match="were not at the second"):
+        read_frames(video, [3, 40], lambda frame, _: frame)
+
+
+def test_a_part_without_a_frame_is_an_error(video):
+    with pytest.raises(VideoError, match="no frame of it can be decoded"):
+        sample_frames(video, 2, start_s=7.0, end_s=8.0)

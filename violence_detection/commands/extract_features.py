@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from violence_detection import units
-from violence_detection.datasets.video_folder import EXTENSIONS
-from violence_detection.door import (
+from violence_detection.commands._options import (
     PATH,
     Command,
     Shared,
@@ -16,6 +15,7 @@ from violence_detection.door import (
     options_of,
     working,
 )
+from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.features import config
 from violence_detection.reports import console
 
@@ -41,7 +41,7 @@ def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: 
         else:
             extraction = extract_features(Path(video_dir), settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
+        return finish(planned, shared, console.extraction_table(planned))
     result = extraction.as_dict()
     lines = [
         f"features    {result['features']}",

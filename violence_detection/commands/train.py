@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
+from violence_detection.commands._options import (
     Command,
     Shared,
     example,
@@ -31,7 +31,7 @@ def train(settings: config.TrainConfig, shared: Shared) -> None:
         else:
             result = train.train_classifier(settings, force=shared.force)
     if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
+        return finish(planned, shared, console.extraction_table(planned))
     lines = [
         f"run         {result['run']}",
         *_member_lines(result),

@@ -1,6 +1,5 @@
 """Two people before a drawn camera: who they are, where they stand, how they are posed."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -8,8 +7,6 @@ import numpy as np
 from numpy.random import Generator
 
 _SUBPIXEL_BITS = 4
-
-Colours = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

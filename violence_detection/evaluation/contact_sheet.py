@@ -19,7 +19,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import Clips
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import Calls
-from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.clip_reader import sample_frames, sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, opened
 
 if TYPE_CHECKING:
@@ -177,20 +177,7 @@ def frames_of(
             frames = [video.frame_near(index) for index in wanted.tolist()]
             if all(frame is not None for frame in frames):
                 return _alike(frames)
-    return _alike(_decoded(path, start_s, end_s))
-
-
-def _decoded(path: Path, start_s: float | None, end_s: float | None) -> list[np.ndarray]:
-    with opened(path) as video:
-        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
-    if not inside:
-        raise VideoError("no frame of it can be decoded")
-    wanted = [inside[number] for number in sample_indices(len(inside), FRAMES)]
-    with opened(path) as video:
-        frames = {i: video.retrieve() for i, _ in video if i in set(wanted)}
-    if len(frames) < len(set(wanted)):
-        raise VideoError("frames that were there at first reading were not at the second")
-    return [frames[index] for index in wanted]
+    return _alike(sample_frames(path, FRAMES, start_s=start_s, end_s=end_s))
 
 
 def _alike(frames: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ def poisson_interval(count: int, exposure: float, level: float = 0.95) -> list[f
     """The exact interval of a rate, `count` events in `exposure` hours (Garwood).
 
     ``chi2(a / 2; 2 k) / 2`` and ``chi2(1 - a / 2; 2 k + 2) / 2`` over the exposure, a = 1 - level.
-    It takes alarms for independent of each other; see `Watched.over_videos`.
+    It takes alarms for independent of each other; see `Watched._over_videos`.
 
     Reference:
         Garwood, Fiducial limits for the Poisson distribution, 1936,

@@ -1,5 +1,6 @@
 """Real clips, as an exported model is given them: frames of a fixed number and size."""
 
+import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from violence_detection.datasets.manifest import Entry
 from violence_detection.errors import VideoError
 from violence_detection.export.end_to_end_graph import FrameInput, needs_all_frames
-from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.clip_reader import sample_frames
 from violence_detection.video.decoder import FALLBACK_FPS, opened
 from violence_detection.video.stream_set import PictureMaker
 
@@ -39,19 +40,8 @@ def frames_of(
         VideoError: If it cannot be decoded.
     """
     count, height, width = shape
-    with opened(path) as video:
-        inside = [index for index, time_s in video if start_s is None or start_s <= time_s < end_s]
-    if not inside:
-        raise VideoError("no frame of it can be decoded")
-    wanted = [inside[place] for place in sample_indices(len(inside), count)]
-    found: dict[int, np.ndarray] = {}
-    with opened(path) as video:
-        for index, _ in video:
-            if index in wanted:
-                found[index] = _sized(video.retrieve(), height, width)
-            if index >= wanted[-1]:
-                break
-    return np.stack([found[index] for index in wanted])
+    sized = functools.partial(_sized, height=height, width=width)
+    return np.stack(sample_frames(path, count, start_s=start_s, end_s=end_s, prepare=sized))
 
 
 def _sized(frame: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from violence_detection.datasets import splits, video_folder
 from violence_detection.datasets.split_store import KeptSplits
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.errors import (
+    CacheError,
     DatasetError,
     ViolenceDetectionError,
 )
@@ -20,6 +21,7 @@ from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extraction_job import Extraction, ExtractionJob
 from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.shards import Shard
 from violence_detection.system import devices, files, provenance
 from violence_detection.units import counted
@@ -49,7 +51,9 @@ def extract_features(video_dir: Path, config: ExtractConfig, *, force: bool = Fa
 class _Stage:
     """An extraction: from what, with what, to where."""
 
-    def __init__(self, video_dir: Path, config: ExtractConfig, *, force: bool) -> None:
+    def __init__(
+        self, video_dir: Path, config: ExtractConfig, *, force: bool, dry: bool = False
+    ) -> None:
         self.config, self.force = config, force
         self.shard = Shard.parse(config.shard) if config.shard else None
 
@@ -65,12 +69,26 @@ class _Stage:
 
         # -- with what: the backbone, which with its weights names the feature space
         devices.import_tensorflow()
-        self.extractor = FeatureExtractor.of_config(config)
-        self.cache = FeatureCache(
-            self.dataset_dir / self.extractor.space.name,
-            journal=str(self.shard or ""),
-        )
-        log.info(f"Features go to {self.cache.dir}")
+        make = FeatureExtractor.planned if dry else FeatureExtractor.of_config
+        self.extractor = make(config)
+        space = self.extractor.space
+        self.lacks_weights = not space.weights_digest
+        if self.lacks_weights:
+            space = _space_of_imagenet(self.dataset_dir, space) or space
+        self.is_named = bool(space.weights_digest)
+        self.cache = FeatureCache(self.dataset_dir / space.name, journal=str(self.shard or ""))
+        if self.lacks_weights:
+            log.warning(
+                f"The ImageNet weights of {config.backbone} are not in the cache of Keras, and "
+                "would be downloaded first."
+            )
+        if self.is_named:
+            log.info(f"Features go to {self.cache.dir}")
+        else:
+            log.warning(
+                f"Features go to a folder in {self.dataset_dir.resolve()}; its name depends on "
+                "the weights, and is not known without them."
+            )
 
     def job(self) -> ExtractionJob:
         """What is to do, and what is done already."""
@@ -173,8 +191,14 @@ def _check_any_usable(job: ExtractionJob) -> None:
 
 
 def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `extract_features` would do; nothing is written."""
-    stage = _Stage(video_dir, config, force=force)
+    """The work that `extract` would do; nothing is written or downloaded.
+
+    Returns:
+        dry_run (true); features, the folder, empty where its name depends on ImageNet weights that
+        are not here; weights_to_download, whether they are not; videos; to_extract; not_there;
+        reused; failed.
+    """
+    stage = _Stage(video_dir, config, force=force, dry=True)
     if config.executor == "ray":
         ray_executor.check(config.address)
     job = stage.job()
@@ -185,13 +209,28 @@ def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict
         log.warning(f"Not there: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
     return {
         "dry_run": True,
-        "features": str(stage.cache.dir),
+        "features": str(stage.cache.dir) if stage.is_named else "",
+        "weights_to_download": stage.lacks_weights,
         "videos": len(stage.share.videos),
         "to_extract": len(job.todo) - len(absent),
         "not_there": len(absent),
         "reused": len(job.entries) + len(job.moved) - failed,
         "failed": failed,
     }
+
+
+def _space_of_imagenet(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | None:
+    """The space of features that are here, made with ImageNet weights and otherwise like `space`;
+    None where there are none, or several."""
+    found = []
+    for path in dataset_dir.glob("*/extraction.json"):
+        with contextlib.suppress(CacheError, KeyError, TypeError):
+            settings = FeatureCache(path.parent).settings()
+            kept = FeatureSpace.of(settings["feature_space"])
+            if settings["weights"]["source"] == "imagenet":
+                found.append(kept)
+    alike = [kept for kept in found if dataclasses.replace(kept, weights_digest="") == space]
+    return alike[0] if len(alike) == 1 else None
 
 
 def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:

@@ -86,18 +86,7 @@ class FeatureExtractor:
         kept = engine_dir and engine_dir / (
             f"{backbone}-{part.LAYER}-{size}px-{digest[:16]}-r{RECIPE_VERSION}"
         )
-        space = FeatureSpace(
-            backbone=backbone,
-            layer=part.LAYER,
-            stream=stream,
-            frames=frames,
-            frame_size=size,
-            resize=_recipe(stream, reader),
-            dim=part.DIM * len(reader.make.streams),
-            weights_digest=digest,
-            engine=engine,
-            precision=precision,
-        )
+        space = _space(reader, backbone, stream, size, digest, engine=engine, precision=precision)
         encode = registry.load("engines", engine, backbone=network, precision=precision, kept=kept)
         return cls(space, reader, encode, batch_size=batch_size)
 
@@ -123,6 +112,36 @@ class FeatureExtractor:
             batch_size=config.batch_size,
             seed=config.seed,
         )
+
+    @classmethod
+    def planned(cls, config: ExtractConfig) -> Self:
+        """The extractor that was asked for, for a dry run: it has a space, and cannot encode.
+
+        Nothing is downloaded, and nothing is built for an engine. Weights that are here are loaded
+        for their digest; it is empty in the space of an extractor whose ImageNet weights are not
+        in the cache of Keras.
+
+        Raises:
+            ConfigError, WeightsError: See `build`.
+        """
+        engine = devices.engine(config.engine)
+        precision = devices.engine_precision(
+            engine, config.mixed_precision, backbone=config.backbone
+        )
+        size = config.frame_size or registry.module("backbones", config.backbone).FRAME_SIZE
+        reader = ClipReader(stream=config.stream, frames=config.frames, frame_size=size)
+        policy = registry.module("engines", engine).policy(precision)
+        digest = _digest_here(config, frame_size=size, precision=policy)
+        space = _space(
+            reader,
+            config.backbone,
+            config.stream,
+            size,
+            digest,
+            engine=engine,
+            precision=precision,
+        )
+        return cls(space, reader, _no_encoder, batch_size=config.batch_size)
 
     @classmethod
     def of_space(
@@ -225,6 +244,63 @@ class FeatureExtractor:
             yield from finished()
 
 
+def _space(
+    reader: ClipReader,
+    backbone: str,
+    stream: str,
+    frame_size: int,
+    digest: str,
+    *,
+    engine: str,
+    precision: str,
+) -> FeatureSpace:
+    """The feature space of a backbone whose weights have this digest."""
+    part = registry.module("backbones", backbone)
+    return FeatureSpace(
+        backbone=backbone,
+        layer=part.LAYER,
+        stream=stream,
+        frames=reader.count,
+        frame_size=frame_size,
+        resize=_recipe(stream, reader),
+        dim=part.DIM * len(reader.make.streams),
+        weights_digest=digest,
+        engine=engine,
+        precision=precision,
+    )
+
+
+def _digest_here(config: ExtractConfig, *, frame_size: int, precision: str) -> str:
+    """The digest of a backbone's weights, empty where they would have to be downloaded."""
+    from violence_detection.features.backbones import _applications
+
+    weights = config.weights
+    if weights == "imagenet":
+        path = _applications.imagenet_file(
+            registry.module("backbones", config.backbone), frame_size
+        )
+        if not path.is_file():
+            return ""
+        weights = str(path)  # Keras would download a damaged file again
+    try:
+        _, digest = _drawn_or_loaded(
+            config.backbone,
+            weights=weights,
+            frame_size=frame_size,
+            precision=precision,
+            seed=config.seed,
+        )
+    except WeightsError:
+        if config.weights == "imagenet":
+            return ""
+        raise
+    return digest
+
+
+def _no_encoder(_: np.ndarray) -> np.ndarray:
+    raise RuntimeError("An extractor of a dry run has no backbone.")
+
+
 def _recipe(stream: str, reader: ClipReader) -> str:
     """How frames become pictures, for the fingerprint."""
     specs = registry.parse(stream)
@@ -242,9 +318,21 @@ def load_backbone(
     The digest of random weights is of what was drawn, before their calibration, whose
     last bits depend on the machine.
     """
-    import keras
-
     from violence_detection.features.backbones import _applications
+
+    network, digest = _drawn_or_loaded(
+        name, weights=weights, frame_size=frame_size, precision=precision, seed=seed
+    )
+    if weights == "random":
+        network = _applications.calibrate(network, seed=seed)
+    return network, digest
+
+
+def _drawn_or_loaded(
+    name: str, *, weights: str, frame_size: int, precision: str, seed: int
+) -> tuple[Any, str]:
+    """A backbone before its calibration, and the SHA-256 over its variables."""
+    import keras
 
     keras.utils.set_random_seed(seed)
     with devices.dtype_policy(precision):
@@ -255,8 +343,6 @@ def load_backbone(
     for variable in network.variables:
         if "seed_generator" not in variable.path:
             digest.update(np.ascontiguousarray(variable).tobytes())
-    if weights == "random":
-        network = _applications.calibrate(network, seed=seed)
     return network, digest.hexdigest()
 
 

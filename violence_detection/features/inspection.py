@@ -22,7 +22,7 @@ from violence_detection.errors import VideoError
 from violence_detection.features.config import CheckConfig
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import Calls
-from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.clip_reader import read_frames, sample_indices
 from violence_detection.video.decoder import Decoder, damage_of, opened, part_damage
 
 log = logging.getLogger(__name__)
@@ -240,13 +240,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
         raise VideoError("no frame of it can be decoded")
     true = sample_indices(len(times_s), _SAMPLES).tolist()
     if not set(true) <= thumbs.keys():
-        thumbs = {}
-        with opened(path) as again:
-            for index, _ in again:
-                if index in true:
-                    thumbs[index] = perceptual_hash.thumb_of(again.retrieve())
-    if not set(true) <= thumbs.keys():
-        raise VideoError("frames that were there at first reading were not at the second")
+        thumbs = read_frames(path, true, lambda frame, _: perceptual_hash.thumb_of(frame))
     damage = damage_of(times_s, declared, video.fps)
     duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
     shown = np.stack([thumbs[one] for one in true])

@@ -4,6 +4,7 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,13 @@ class Story:
         after = bisect.bisect(self.segments, time_s, key=lambda one: one["start_s"])
         return after > 0 and time_s < self.segments[after - 1]["end_s"]
 
-    @property
+    @cached_property
     def _middles(self) -> list[float]:
-        return self.__dict__.setdefault("_kept_middles", list(map(_middle, self.windows)))
+        return list(map(_middle, self.windows))
 
-    @property
+    @cached_property
     def _probabilities(self) -> list[float]:
-        kept = [one["probability"] for one in self.windows]
-        return self.__dict__.setdefault("_kept_probabilities", kept)
+        return [window["probability"] for window in self.windows]
 
 
 def _middle(window: dict[str, Any]) -> float:
@@ -80,7 +80,7 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
     Args:
         path: The video.
         output: The file, which takes its name when it is whole.
-        encoder: One of `encoders.NAMES`.
+        encoder: Name of one, as `encoders.opened` takes it.
 
     Raises:
         VideoError: If the video cannot be read any more.

@@ -18,9 +18,6 @@ from violence_detection.system import devices, progress
 
 log = logging.getLogger(__name__)
 
-_WINDOWS_AT_ONCE = 64
-_TELL_S = 1.0  # that an answer may wait for others to be classified with
-
 
 def predict_videos(
     run_dir: str, words: Sequence[str], config: PredictConfig, *, force: bool = False

@@ -19,6 +19,13 @@ def table(values: dict[str, Any], indent: str = "") -> list[str]:
     return lines
 
 
+def extraction_table(planned: dict[str, Any]) -> list[str]:
+    """The table of a dry run; it says why the folder of the features has no name yet."""
+    if planned.get("features") == "":
+        planned = planned | {"features": "not known before the weights are downloaded"}
+    return table(planned)
+
+
 def failure_lines(
     failures: list[dict[str, str]], most: int = 20, whole: str = "manifest.csv"
 ) -> list[str]:

@@ -2,10 +2,10 @@
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from violence_detection.video.views import AS_IT_IS, View
 
 _LONG_FRAMES = 900  # a shorter video is decoded from its start
 _HELD_BYTES = 128 * 2**20  # of a clip's frames, until it is known where to cut them
+
+_Prepared = TypeVar("_Prepared")
 
 
 def sample_indices(num_frames: int, count: int) -> np.ndarray:
@@ -49,6 +51,79 @@ def sample_indices(num_frames: int, count: int) -> np.ndarray:
             raise ConfigError(f"`{name}` must be >= 1. Received: {name}={value}")
     # In integers: floor((2i + 1) n / 2T) has no rounding.
     return (2 * np.arange(count, dtype=np.int64) + 1) * num_frames // (2 * count)
+
+
+def sample_frames(
+    path: Path,
+    count: int,
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[np.ndarray]:
+    """The frames at the middles of equal parts of a video, or of a part of it.
+
+    The video is decoded from its start: once for the times of its frames, up to `end_s` or to
+    its end, and once more up to the last frame that is wanted.
+
+    Args:
+        path: The video.
+        count: Frames wanted (T), >= 1.
+        start_s, end_s: Of the part, in seconds; both or neither.
+        prepare: Applied to each frame when it is read, so that no more than its result is held;
+            None keeps the frame.
+
+    Returns:
+        T frames in ascending order, uint8 (H, W, 3) BGR, or what `prepare` made of them. Their
+        sizes differ where the size changes in the middle of the file. A part of fewer than T
+        frames repeats frames, as `sample_indices` says; those are the same array.
+
+    Raises:
+        ConfigError: If `count` is below 1.
+        VideoError: If the video cannot be decoded, no frame lies in the part, or a frame of the
+            first reading is missing in the second.
+    """
+    inside = []
+    with opened(path) as video:
+        for index, time_s in video:
+            if end_s is not None and time_s >= end_s:
+                break
+            if start_s is None or start_s <= time_s:
+                inside.append(index)
+    if not inside:
+        raise VideoError("no frame of it can be decoded")
+    wanted = [inside[number] for number in sample_indices(len(inside), count).tolist()]
+    found = read_frames(path, wanted, lambda frame, _: prepare(frame) if prepare else frame)
+    return [found[index] for index in wanted]
+
+
+def read_frames(
+    path: Path, indices: Collection[int], prepare: Callable[[np.ndarray, int], _Prepared]
+) -> dict[int, _Prepared]:
+    """Reads a video from its start up to the last frame that is wanted, returns the wanted frames.
+
+    Args:
+        path: The video.
+        indices: Of the frames, at least one; repeats count once.
+        prepare: Applied to each wanted frame, uint8 (H, W, 3) BGR, and its index.
+
+    Returns:
+        What `prepare` returned, by index.
+
+    Raises:
+        VideoError: If the video cannot be decoded, or has not all of these frames any more.
+    """
+    wanted, found = set(indices), {}
+    last = max(wanted)
+    with opened(path) as video:
+        for index, _ in video:
+            if index in wanted:
+                found[index] = prepare(video.retrieve(), index)
+            if index == last:
+                break
+    if len(found) < len(wanted):
+        raise VideoError("frames that were there at first reading were not at the second")
+    return found
 
 
 @dataclass(frozen=True)
@@ -182,8 +257,6 @@ class _Reading:
         if frames is None or sampling != guess:
             # The count was not known before, or not true, or there was no room for frames.
             frames = self._collect(sampling, region)
-        if not sampling.streams_of_frames().keys() <= frames.keys():
-            raise VideoError("frames that were there at first reading were not at the second")
         return self._combined(sampling, frames, times_s)
 
     def _survey(
@@ -232,14 +305,9 @@ class _Reading:
     def _collect(self, sampling: _Sampling, region: Region | None) -> dict[int, Seen]:
         """The frames of a sampling, as the streams keep them."""
         wanted = sampling.streams_of_frames()
-        last, frames = max(wanted), {}
-        with opened(self._path) as video:
-            for index, _ in video:
-                if index in wanted:
-                    frames[index] = self._seen(video.retrieve(), region, wanted[index])
-                if index == last:
-                    break
-        return frames
+        return read_frames(
+            self._path, wanted, lambda frame, index: self._seen(frame, region, wanted[index])
+        )
 
     # -- by seeking
 

@@ -1,9 +1,11 @@
 """What the backbones share: a keras.applications network as an encoder of frames."""
 
+import os
 import textwrap
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -60,6 +62,21 @@ def build_encoder(
     encode = keras.Model(network.input, outputs)
     features = keras.layers.Activation("linear", dtype="float32", name="features")
     return keras.Model(frames, features(encode(pictures)))
+
+
+def imagenet_file(part: ModuleType, frame_size: int) -> Path:
+    """The path of a backbone's ImageNet weights in the cache of Keras, there or not.
+
+    Args:
+        part: The backbone's module, with `WEIGHTS_FILE` and, where Keras has a file for each of
+            several sizes, `WEIGHTS_SIZES`.
+        frame_size: S.
+    """
+    size = frame_size if frame_size in getattr(part, "WEIGHTS_SIZES", ()) else 224
+    home = Path(os.environ.get("KERAS_HOME") or Path("~", ".keras")).expanduser()
+    if not os.access(home, os.W_OK):  # as keras.utils.get_file does
+        home = Path("/tmp/.keras")
+    return home / "models" / part.WEIGHTS_FILE.format(size=size)
 
 
 def calibrate(model: keras.Model, *, seed: int) -> keras.Model:

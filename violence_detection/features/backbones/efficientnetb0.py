@@ -9,6 +9,7 @@ DIM = 1280
 FRAME_SIZE = 224
 LAYER = "pool"
 DEPTHWISE = True
+WEIGHTS_FILE = "efficientnetb0_notop.h5"
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)

@@ -9,6 +9,7 @@ DIM = 1280
 FRAME_SIZE = 224
 LAYER = "pool"
 DEPTHWISE = True
+WEIGHTS_FILE = "efficientnetv2-b0_notop.h5"
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

@@ -9,6 +9,7 @@ DIM = 512
 FRAME_SIZE = 224
 LAYER = "pool"
 DEPTHWISE = False
+WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

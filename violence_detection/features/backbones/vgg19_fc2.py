@@ -9,6 +9,7 @@ DIM = 4096
 FRAME_SIZE = 224
 LAYER = "fc2"
 DEPTHWISE = False
+WEIGHTS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels.h5"
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

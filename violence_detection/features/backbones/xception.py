@@ -9,6 +9,7 @@ DIM = 2048
 FRAME_SIZE = 299
 LAYER = "pool"
 DEPTHWISE = True
+WEIGHTS_FILE = "xception_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:
