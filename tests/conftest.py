@@ -36,16 +36,22 @@ def dataset_dir(tmp_path: Path) -> Path:
 
 # Files by how long they take, the longest first.
 LONG = (
-    "test_demo test_backbones test_equal_devices test_cross_validation test_training_run "
-    "test_export_docs test_tuning test_features test_export test_cli test_cluster "
-    "test_several_machines test_training_step test_seeds"
+    "experiments/test_demo conformance/test_backbones training/test_equal_devices "
+    "experiments/test_cross_validate training/test_run_setup export/test_export_docs "
+    "experiments/test_tune features/test_extract export/test_export commands/test_cli "
+    "features/test_ray_executor training/test_several_machines training/test_step "
+    "training/test_multi_seed"
 ).split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first: at the end no process waits for another's."""
     order = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
+
+    def rank(item: pytest.Item) -> int:
+        return order.get("/".join(item.path.with_suffix("").parts[-2:]), len(LONG))
+
+    items.sort(key=rank)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -1,4 +1,4 @@
-"""Imports point one way, the door is light, and errors are raised on purpose or not at all."""
+"""Imports point one way, the command line is light, and errors are raised on purpose or not at all."""
 
 import ast
 import subprocess
@@ -11,38 +11,23 @@ import pytest
 import violence_detection
 
 PACKAGE_DIR = Path(violence_detection.__file__).parent
-# A module may import those in the lines above its own, and those before it in its line.
+# A package imports those on the lines above its own. Beside each other on a line, only the
+# modules of the root and the command line know each other.
 ORDER = """
-errors units files parts hosts points settings feature_config train_config predict_config config
-fold_config search runs
-SHELVES
-runtime locks provenance kept_folder peers schedule metrics operating segments alarms calibration
-delong paired canvas figures pages findings report fold_report progress child isolation
-normal videos splits pyav decoder seeking focus views pictures frames altering likeness sights
-inspection feature_space cache shards kept_splits known extractor worker altered cluster extraction
+errors units registry settings
+system metrics
+video
+datasets
 features
-packed dataset class_names batching model attention origin selection validation averaging
-training_step learner training_state recording profiling epochs training_run guards lesson
-model_card seeds training
-folds pruning trials tuning
-glances grouping leaks
-baselines fold_results fold_judge fold_pool cross_validation
-held_frames windows sources footage assembly subtitles encoders annotation outputs
-predictor prediction normal_footage
-mistakes blurring contact_sheet baseline_judge scrutiny
-thresholds evaluation comparison cross_dataset robust_scores robustness labelling
-people drawing demo
-compression portable graph_resize graph_focus end_to_end shown parity conversion subject export
-wording door
-COMMANDS
-cli
-""".split()
-FOUNDATIONS = ORDER[: ORDER.index("SHELVES")]
-SHELVES = sorted(
-    folder.parent.name
-    for folder in PACKAGE_DIR.glob("*/__init__.py")
-    if folder.parent.name != "commands"
-)
+models
+reports
+training inference
+evaluation
+experiments export live serving federated
+commands cli
+"""
+LINES = [line.split() for line in ORDER.strip().splitlines()]
+RANK = {name: rank for rank, line in enumerate(LINES) for name in line}
 MODULES = sorted(
     path.relative_to(PACKAGE_DIR).with_suffix("").as_posix().replace("/", ".")
     for path in PACKAGE_DIR.rglob("*.py")
@@ -66,66 +51,59 @@ def imported_names(module: str) -> Iterator[str]:
 
 
 def own_imports(module: str) -> set[str]:
-    """Modules of the package that a module imports."""
-    found = set()
+    """Modules of this project that a module imports."""
+    imported = set()
     for name in imported_names(module):
         first, _, rest = name.partition(".")
         if first == "violence_detection":
-            while rest and rest not in MODULES and rest not in SHELVES:
+            while rest and rest not in MODULES:
                 rest = rest.rpartition(".")[0]
-            found |= {rest} - {""}
-    return found
+            imported |= {rest} - {""}
+    return imported
 
 
-def place(module: str) -> int:
-    folder = module.partition(".")[0]
-    if folder == "commands":
-        return ORDER.index("COMMANDS")
-    return ORDER.index("SHELVES" if folder in SHELVES else folder)
-
-
-def test_every_module_has_a_place_in_the_order():
-    named = set(ORDER) - {"SHELVES", "COMMANDS"}
-    assert {module for module in MODULES if "." not in module} == named
+def package_of(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def test_the_test_sees_imports():
-    assert own_imports("splits") == {"errors", "files", "videos"}
-    assert own_imports("backbones.vgg19") == {"backbones._applications"}
-    assert {"figures", "metrics"} <= own_imports("evaluation")
+    assert own_imports("datasets.splits") == {"datasets.video_folder", "errors", "system.files"}
+    assert own_imports("features.backbones.vgg19") == {"features.backbones._applications"}
 
 
 @each_module
-def test_each_private_name_is_used_in_its_module(module):
-    tree, defined, used = tree_of(module), set(), set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            defined.add(node.name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            is_constant = isinstance(node.ctx, ast.Store) and node.id.isupper()
-            (defined if is_constant else used).add(node.id)
-        elif isinstance(node, ast.Attribute):
-            used.add(node.attr)
-    private = {name for name in defined if name.startswith("_") and not name.endswith("__")}
-    assert not private - used
+def test_a_package_imports_packages_above_it_only(module):
+    here = package_of(module)
+    others = {package_of(name) for name in own_imports(module)} - {here}
+    alone = {
+        name for name in others if RANK[name] == RANK[here] and here not in LINES[0] + LINES[-1]
+    }
+    assert not alone, f"{module} must not import a package beside its own"
+    assert all(RANK[name] <= RANK[here] for name in others), f"{module} must not import {others}"
 
 
-@each_module
-def test_imports_point_one_way(module):
-    up = {name for name in own_imports(module) if place(name) > place(module)}
-    assert not up, f"{module} must not import what comes after it"
+def test_inside_a_package_there_are_no_circles():
+    """A module that is imported late, inside a function, is imported all the same."""
+    known = {module: own_imports(module) for module in MODULES}
+    done: set[str] = set()
+    while ready := {m for m in known if m not in done and known[m] - {m} <= done}:
+        done |= ready
+    assert not known.keys() - done, "these import each other in a circle, or what is in one"
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] in SHELVES])
-def test_a_part_imports_foundations_and_its_own_shelf_only(module):
-    shelf = module.partition(".")[0]
-    others = {name for name in own_imports(module) if name.partition(".")[0] != shelf}
-    assert others <= set(FOUNDATIONS)
+def test_a_package_is_told_in_one_sentence_and_has_a_test_folder():
+    """`__init__.py` holds nothing but its docstring."""
+    for folder in PACKAGE_DIR.rglob("__init__.py"):
+        if folder.parent != PACKAGE_DIR:
+            (sentence,) = ast.parse(folder.read_text()).body
+            assert isinstance(sentence, ast.Expr), f"{folder} holds more than a docstring"
 
 
-@pytest.mark.parametrize("module", FOUNDATIONS)
-def test_foundations_need_the_standard_library_only(module):
+CONFIGS = [module for module in MODULES if module.rpartition(".")[2] == "config"]
+
+
+@pytest.mark.parametrize("module", [*LINES[0], *CONFIGS])
+def test_configs_and_the_root_need_the_standard_library_only(module):
     tops = {name.partition(".")[0] for name in imported_names(module)}
     assert tops <= {*sys.stdlib_module_names, "violence_detection"}
 

@@ -86,9 +86,10 @@ def test_the_folder_is_the_registry():
 
 
 def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
-    (tmp_path / "losses").mkdir()
+    folder = tmp_path / "models" / "losses"
+    folder.mkdir(parents=True)
     for name in ("hinge.py", "_shared.py", "__init__.py", "notes.txt"):
-        (tmp_path / "losses" / name).touch()
+        (folder / name).touch()
     monkeypatch.setattr(registry, "_PACKAGE_DIR", tmp_path)
     assert registry.available("losses") == ["hinge"]
 

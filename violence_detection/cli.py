@@ -3,6 +3,7 @@
 import click
 
 from violence_detection import __version__
+from violence_detection.commands._exit import Group
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
 from violence_detection.commands.cross_dataset import cross_dataset
@@ -16,7 +17,6 @@ from violence_detection.commands.predict import predict
 from violence_detection.commands.robustness import robustness
 from violence_detection.commands.train import train
 from violence_detection.commands.tune import tune
-from violence_detection.door import Group
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,28 +4,21 @@ from pathlib import Path
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.features import config
 
 
 @click.command(cls=Command, epilog=example("violence-detection check my_videos"))
 @click.argument("video_dir", type=PATH)
 @options_of(config.CheckConfig, writes=False)
-def check(settings: config.CheckConfig, shared: Shared, video_dir: str) -> None:
+def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> None:
     """Say what is wrong with a folder of videos, before hours are spent on it.
 
     Looks at a few frames of every video: unreadable, damaged, too short, frozen, black, the same
     bytes twice, videos that look alike, and what is on two sides of a given split. Leaves with 3
     where something was found."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.features import inspection
 
         result = inspection.check(Path(video_dir), settings)

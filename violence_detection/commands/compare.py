@@ -5,15 +5,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation import config
 from violence_detection.reports import console
 from violence_detection.units import counted
@@ -26,12 +19,12 @@ from violence_detection.units import counted
 @click.argument("run_a", type=PATH)
 @click.argument("run_b", type=PATH)
 @options_of(config.CompareConfig)
-def compare(settings: config.CompareConfig, shared: Shared, run_a: str, run_b: str) -> None:
+def compare(settings: config.CompareConfig, shared: CommonFlags, run_a: str, run_b: str) -> None:
     """Say which of two runs is better on the same videos, and whether these can show it.
 
     They may be of different features of one dataset. Either is evaluated first where it has not
     been. Differences are B - A."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.evaluation import compare
         from violence_detection.evaluation.compare import plan
 

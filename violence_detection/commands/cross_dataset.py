@@ -4,15 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.reports import console
 
@@ -25,13 +18,15 @@ from violence_detection.reports import console
 )
 @click.argument("features", nargs=-1, required=True, type=PATH, metavar="FEATURES...")
 @options_of(CrossDatasetConfig)
-def cross_dataset(settings: CrossDatasetConfig, shared: Shared, features: tuple[str, ...]) -> None:
+def cross_dataset(
+    settings: CrossDatasetConfig, shared: CommonFlags, features: tuple[str, ...]
+) -> None:
     """Train on each of several datasets, and judge each training on all of them.
 
     FEATURES are folders that extract-features left, of two datasets or more, in one feature space.
     All options of train hold for every training. Other datasets are judged whole, its own by its
     test videos. Starting it again continues."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.experiments import cross_dataset as stage
 
         act = stage.plan if shared.dry_run else stage.run_cross_dataset

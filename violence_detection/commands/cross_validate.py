@@ -5,14 +5,8 @@ from typing import Any
 import click
 
 from violence_detection import units
-from violence_detection.door import (
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console
 
@@ -24,13 +18,13 @@ from violence_detection.reports import console
     ),
 )
 @options_of(CrossValidateConfig)
-def cross_validate(settings: CrossValidateConfig, shared: Shared) -> None:
+def cross_validate(settings: CrossValidateConfig, shared: CommonFlags) -> None:
     """Judge a training by folds: each video by a classifier that has not met its recording.
 
     All options of train hold for every fold; nothing is chosen on the fold that is judged. Trivial
     baselines are judged on the same folds. Leaves a table by fold, every answer, and the results;
     starting it again continues with the folds that are missing."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.experiments import cross_validate
         from violence_detection.experiments.cross_validate import plan
 

@@ -2,23 +2,17 @@
 
 import click
 
-from violence_detection.door import (
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import example, options_of
 from violence_detection.experiments import config
 from violence_detection.reports import console
 
 
 @click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
 @options_of(config.DemoConfig)
-def demo(settings: config.DemoConfig, shared: Shared) -> None:
+def demo(settings: config.DemoConfig, shared: CommonFlags) -> None:
     """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.experiments import demo as stage
 
         if shared.dry_run:

@@ -5,15 +5,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation import config
 from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
@@ -25,9 +18,9 @@ from violence_detection.units import counted, format_duration
 )
 @click.argument("run", type=PATH)
 @options_of(config.EvaluateConfig)
-def evaluate(settings: config.EvaluateConfig, shared: Shared, run: str) -> None:
+def evaluate(settings: config.EvaluateConfig, shared: CommonFlags, run: str) -> None:
     """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.evaluation import evaluate
         from violence_detection.evaluation.evaluate import plan
 

@@ -4,15 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
 from violence_detection.reports import console
 from violence_detection.units import counted
@@ -24,13 +17,13 @@ from violence_detection.units import counted
 )
 @click.argument("run", type=PATH)
 @options_of(config.ExportConfig)
-def export(settings: config.ExportConfig, shared: Shared, run: str) -> None:
+def export(settings: config.ExportConfig, shared: CommonFlags, run: str) -> None:
     """Write a run's model for other software, and prove that it answers as the run does.
 
     The file is opened anew by the software that it is for, on the validation videos; where its
     answers are too far off it is removed. What it takes and gives stands in model.json beside it,
     how far its answers are off in parity.json."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.export import export as stage
 
         if shared.dry_run:

@@ -6,15 +6,8 @@ from typing import Any
 import click
 
 from violence_detection import units
-from violence_detection.commands._options import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.features import config
 from violence_detection.reports import console
@@ -32,8 +25,8 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 )
 @click.argument("video_dir", type=PATH)
 @options_of(config.ExtractConfig)
-def extract_features(settings: config.ExtractConfig, shared: Shared, video_dir: str) -> None:
-    with working():
+def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_dir: str) -> None:
+    with prints_to_stderr():
         from violence_detection.features.extract import extract_features, plan
 
         if shared.dry_run:

@@ -4,16 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    ANY_PATH,
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.evaluation import config
 
 
@@ -28,14 +20,16 @@ from violence_detection.evaluation import config
 @click.argument("video", type=ANY_PATH)
 @click.argument("label")
 @options_of(config.LabelConfig)
-def label(settings: config.LabelConfig, shared: Shared, run: str, video: str, label: str) -> None:
+def label(
+    settings: config.LabelConfig, shared: CommonFlags, run: str, video: str, label: str
+) -> None:
     """Write a label that a person gives into the dataset's videos.csv, with who and when.
 
     VIDEO is a video of the dataset, by its path or as the report names it, or any other, which is
     copied into the dataset's folder `judged`; with --start-s and --end-s a part of it. The next
     extraction and training use it; what a label was before is kept in labels_history.csv. --force
     replaces what somebody else has judged."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.evaluation import labelling
 
         result = labelling.label(

@@ -4,16 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    ANY_PATH,
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.errors import VideoError
 from violence_detection.inference import config
 from violence_detection.reports import console
@@ -27,13 +19,13 @@ from violence_detection.reports import console
 @click.argument("videos", nargs=-1, required=True, type=ANY_PATH, metavar="VIDEO...")
 @options_of(config.PredictConfig)
 def predict(
-    settings: config.PredictConfig, shared: Shared, run: str, videos: tuple[str, ...]
+    settings: config.PredictConfig, shared: CommonFlags, run: str, videos: tuple[str, ...]
 ) -> None:
     """Say how likely violence is in videos of any length, and where.
 
     A VIDEO is a file, a folder of them, a pattern in quotes ('cameras/**/*.mp4'), - for a list on
     stdin, the URL of a stream, or the number of a camera."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.inference import predict
         from violence_detection.inference.predict import plan
 

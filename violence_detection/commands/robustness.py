@@ -4,15 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.door import (
-    PATH,
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.robustness import config
 from violence_detection.reports import console
 from violence_detection.units import counted
@@ -24,13 +17,13 @@ from violence_detection.units import counted
 )
 @click.argument("run", type=PATH)
 @options_of(config.RobustnessConfig)
-def robustness(settings: config.RobustnessConfig, shared: Shared, run: str) -> None:
+def robustness(settings: config.RobustnessConfig, shared: CommonFlags, run: str) -> None:
     """Judge a run on the same videos darkened, blurred, compressed, with fewer frames, ...
 
     Copies are altered, written, and read by the run's own decoder and backbone; each is removed
     once it is read. Starting it again continues with the answers that are missing. Leaves with 3
     where a video could not be altered or read."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.evaluation.robustness import study as stage
 
         if shared.dry_run:

@@ -4,14 +4,8 @@ from typing import Any
 
 import click
 
-from violence_detection.commands._options import (
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import example, options_of
 from violence_detection.reports import console
 from violence_detection.training import config
 
@@ -21,9 +15,9 @@ from violence_detection.training import config
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
 @options_of(config.TrainConfig)
-def train(settings: config.TrainConfig, shared: Shared) -> None:
+def train(settings: config.TrainConfig, shared: CommonFlags) -> None:
     """Train a classifier on features; with --dataset-path, extract what is missing first."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.training import train
 
         if shared.dry_run:

@@ -3,14 +3,8 @@
 import click
 
 from violence_detection import units
-from violence_detection.door import (
-    Command,
-    Shared,
-    example,
-    finish,
-    options_of,
-    working,
-)
+from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._options import example, options_of
 from violence_detection.experiments import config
 from violence_detection.reports import console
 
@@ -20,13 +14,13 @@ from violence_detection.reports import console
     epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
 )
 @options_of(config.TuneConfig)
-def tune(settings: config.TuneConfig, shared: Shared) -> None:
+def tune(settings: config.TuneConfig, shared: CommonFlags) -> None:
     """Search for settings of train that validate well; needs the extra `tune` (Optuna).
 
     Leaves a study that --resume goes on with, a table of its trials, and the best settings as a
     file for train --config. Settings of train that are given here are those of every trial. The
     test videos have no part in it."""
-    with working():
+    with prints_to_stderr():
         from violence_detection.experiments import tune
         from violence_detection.experiments.tune import plan
 

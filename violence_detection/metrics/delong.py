@@ -1,7 +1,7 @@
 """The area under the ROC curve by DeLong's method: its interval, and two areas on the same videos.
 
 Videos are taken for independent of each other, which clips of one recording are not: where
-recordings have several, the intervals are too narrow and p is too small. `metrics.auc_interval`
+recordings have several, the intervals are too narrow and p is too small. `intervals.auc_interval`
 draws recordings instead.
 
 Reference:

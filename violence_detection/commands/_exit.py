@@ -1,30 +1,31 @@
-"""How a command starts and ends: flags, logging, signals, exit status."""
+"""The end of a command: exit status, signals, logging, and the result on stdout."""
 
 import contextlib
 import errno
-import functools
 import json
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from violence_detection import registry, units
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.settings import Config, Setting
 from violence_detection.system import files, progress
 
 log = logging.getLogger("violence_detection")
 
 _SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
+
+
 _GO_ON = "start the same command again to go on; a training with --resume."
+
+
 _DEBUG = 1  # everything, and where errors came from
 
 
@@ -32,7 +33,7 @@ class _Terminated(BaseException):
     """SIGTERM, as an exception, so that what is done is kept."""
 
 
-class _DoorMixin:
+class _ExitStatus:
     """Turns every way out of a command into one line on stderr and an exit status."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
@@ -80,11 +81,11 @@ class _DoorMixin:
         return _say(f"Unexpected {what} (--debug shows where)", 1)
 
 
-class Command(_DoorMixin, click.Command):
+class Command(_ExitStatus, click.Command):
     pass
 
 
-class Group(_DoorMixin, click.Group):
+class Group(_ExitStatus, click.Group):
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -127,58 +128,8 @@ def _on_signal(number: int, _: Any) -> None:
     os.write(2, b"Finishing what is at hand; once more stops at once.\n")
 
 
-# -- options
-
-
-class _Path(click.ParamType):
-    """A path; the empty one is a variable that a script has not set, not this folder."""
-
-    name = "path"
-
-    def __init__(self, *, kept: bool) -> None:
-        """
-        Args:
-            kept: Whether it is written into files, which are in UTF-8.
-        """
-        self._kept = kept
-
-    def convert(self, value: str, param: Any, ctx: Any) -> str:
-        if not value:
-            self.fail("It must be a path. Received: nothing", param, ctx)
-        if self._kept and not units.is_utf8(value):
-            self.fail(f"It must be in UTF-8. Received: {value!r}", param, ctx)
-        return value
-
-
-PATH = _Path(kept=True)
-ANY_PATH = _Path(kept=False)
-
-
-def options_of(settings: type[Config], *, writes: bool = True) -> Callable:
-    """Give a command the flags of a config, and those that every command has."""
-
-    def decorate(function: Callable) -> Callable:
-        @functools.wraps(function)
-        def command(*args: Any, **values: Any) -> Any:
-            shared = Shared(**{name: values.pop(name, False) for name in Shared.__annotations__})
-            flags = {name: values.pop(name) for name in known if values.get(name) is not None}
-            for name in known:
-                values.pop(name, None)
-            _start_logging(shared)
-            file = values.pop("config")
-            chosen = settings.of(flags, Path(file) if file else None)
-            return function(*args, chosen, shared, **values)
-
-        known = [setting.name for setting in settings.settings()]
-        for option in reversed([*_flags(settings), *_shared_flags(writes)]):
-            command = option(command)
-        return command
-
-    return decorate
-
-
 @dataclass(frozen=True)
-class Shared:
+class CommonFlags:
     """Flags of every command that are not settings."""
 
     json: bool
@@ -189,61 +140,6 @@ class Shared:
     force: bool = False
 
 
-def _shared_flags(writes: bool) -> list[Callable]:
-    flags = [
-        click.option(
-            "--config",
-            type=PATH,
-            metavar="FILE",
-            help="JSON file of settings; flags beat it.",
-        ),
-        click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option("-q", "--quiet", is_flag=True, help="Say only warnings on stderr."),
-        click.option("--debug", is_flag=True, help="Show where an error came from."),
-    ]
-    if writes:
-        flags += [
-            click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
-            click.option("--force", is_flag=True, help="Replace what is there."),
-        ]
-    return flags
-
-
-def _flags(settings: type[Config]) -> Iterator[Callable]:
-    for setting in settings.settings():
-        name = setting.name.replace("_", "-")
-        off = setting.rule.off or f"no-{name}"
-        flag = f"--{name}/--{off}" if setting.type is bool else f"--{name}"
-        kind = {} if setting.type is bool else {"type": setting.type, "metavar": _metavar(setting)}
-        yield click.option(flag, setting.name, default=None, help=_help(setting), **kind)
-
-
-def _metavar(setting: Setting) -> str:
-    rule = setting.rule
-    if rule.choices:
-        return "|".join(rule.choices)
-    if rule.span:
-        return "FIRST,LAST"
-    if rule.shelf or rule.canonical:
-        return "SPEC"
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]
-
-
-def _help(setting: Setting) -> str:
-    text = setting.rule.help
-    if setting.rule.shelf:
-        text += (
-            f" One of {', '.join([*setting.rule.words, *registry.available(setting.rule.shelf)])}."
-        )
-    if setting.default is None:
-        return text
-    default = setting.default
-    if setting.type is bool:
-        default = "on" if default else "off"
-    return f"{text}  [default: {default}]"
-
-
 class _Stderr(logging.Handler):
     """Writes to whatever sys.stderr is now: a progress bar puts its own there."""
 
@@ -252,7 +148,7 @@ class _Stderr(logging.Handler):
         click.echo(prefix + self.format(record), err=True)
 
 
-def _start_logging(shared: Shared) -> None:
+def start_logging(shared: CommonFlags) -> None:
     level = logging.DEBUG if shared.verbose else logging.INFO
     if shared.quiet:
         level = logging.WARNING
@@ -262,13 +158,13 @@ def _start_logging(shared: Shared) -> None:
 
 
 @contextlib.contextmanager
-def working() -> Iterator[None]:
+def prints_to_stderr() -> Iterator[None]:
     """Libraries that print (Keras, when it downloads) do so on stderr: stdout is for results."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
-def finish(result: dict[str, Any], shared: Shared, lines: list[str], failed: int = 0) -> None:
+def finish(result: dict[str, Any], shared: CommonFlags, lines: list[str], failed: int = 0) -> None:
     """Print the result, and leave with 3 where some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # a path that is not UTF-8 stays valid JSON
@@ -283,7 +179,3 @@ def finish(result: dict[str, Any], shared: Shared, lines: list[str], failed: int
         raise files.write_error(Path("the result to stdout"), error) from error
     if failed:
         click.get_current_context().exit(_SOME_FAILED)
-
-
-def example(line: str) -> str:
-    return f"\b\nExample:\n  {line}"
