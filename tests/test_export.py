@@ -7,10 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_two_classes, draw_video, train_on_videos, tree_of
+from conftest import (
+    draw_features,
+    draw_two_classes,
+    draw_video,
+    train_on_videos,
+    train_quickly,
+    tree_of,
+)
 
 from violence_detection import conversion, export, isolation, parity, shown
-from violence_detection.config import ExportConfig
+from violence_detection.config import ExportConfig, TrainConfig
 from violence_detection.end_to_end import FrameInput
 from violence_detection.errors import (
     ConfigError,
@@ -117,6 +124,28 @@ def test_a_pruned_classifier_says_what_that_costs(run_dir, tmp_path):
     low, high = cost["auc_ci"]
     assert low <= cost["auc_difference"] <= high
     assert found["max_abs_difference"] <= 1e-6  # from the pruned one
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory) -> Path:
+    """A run of the default head on cached features; the classes lie far apart."""
+    root = tmp_path_factory.mktemp("three")
+    classes = ("normal", "fight", "weapon")
+    features = draw_features(root / "drawn" / "space", labels=classes, shift=3.0)
+    return Path(train_quickly(features, root / "runs", head=TrainConfig().head, epochs=1)["run"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])
+def test_a_run_of_three_classes_is_written_in_fewer_bits(
+    precision, within, three_classes, tmp_path
+):
+    asked = {"scope": "classifier", "format": "tflite", "precision": precision}
+    found = exported(three_classes, tmp_path, **asked)
+    assert found["max_abs_difference"] <= within
+    about = json.loads((Path(found["path"]).parent / "model.json").read_text())
+    assert [one["name"] for one in about["outputs"]] == ["probability", "probabilities"]
+    assert about["outputs"][1]["shape"] == [None, 3]
 
 
 @pytest.mark.slow
