@@ -197,6 +197,68 @@ def test_what_eight_bits_move_all_answers_by_is_taken_back():
     np.testing.assert_allclose(moved(logit)[PROBABILITY], tf.sigmoid(logit + 0.75), atol=1e-6)
 
 
+@pytest.fixture
+def names_begin_anew():
+    """As in the process that an export is written in, no operation has been named yet."""
+    policy = keras.config.dtype_policy()
+    keras.backend.clear_session()
+    keras.config.set_dtype_policy(policy)
+
+
+def drawn_sum() -> tuple[keras.Model, np.ndarray]:
+    """Three logits from a layer `sum`, as in the heads of a loaded run; and clips that differ
+    little, so that all lie in the ranges that eight bits are given."""
+    rng = np.random.default_rng(0)
+    features = keras.Input((FRAMES, DIM), name="features")
+    hidden = keras.layers.Flatten()(features)
+    hidden = keras.layers.Dense(16, activation="relu", name="projection")(hidden)
+    both = [keras.layers.Dense(3, name=name)(hidden) for name in ("logits", "more")]
+    built = keras.Model(features, keras.layers.Add(name="sum")(both))
+    for weight in built.trainable_variables:
+        weight.assign(rng.normal(0, 0.2, weight.shape))
+    clips = rng.normal(0, 1, (FRAMES, DIM)) + rng.normal(0, 0.1, (6, FRAMES, DIM))
+    return built, clips.astype(np.float32)
+
+
+@pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.03)])
+def test_all_classes_are_answered_in_fewer_bits(precision, within, names_begin_anew, tmp_path):
+    built, clips = drawn_sum()
+    expected = tempered_by_hand(np.array(built(clips)))
+    assert np.diff(np.sort(expected, axis=1), axis=1).min() > within  # which is which is seen
+    asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
+    found = answers("tflite", built, clips, tmp_path, **asked)
+    assert set(found) == {PROBABILITY, PROBABILITIES}
+    off = np.abs(found[PROBABILITIES] - expected)
+    assert off.shape == (6, 3) and 0 < off.max() < within
+    np.testing.assert_allclose(found[PROBABILITY], 1 - found[PROBABILITIES][:, :1], atol=1e-6)
+
+
+@pytest.mark.parametrize("of", HEADS)
+def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
+    from violence_detection.export.formats import tflite
+
+    shift = np.array([0.0, 0.75, -0.5])
+    for outputs in (1, 3):
+        built, clips = head(of, outputs)
+        keras.backend.clear_session()
+        made = portable.classifier(built, temperature=TEMPERATURE, unrolled=False)
+        moved = tflite._shifted(made, shift[: max(2, outputs)])(clips)
+        expected = tempered_by_hand(np.array(built(clips))) * np.exp(shift[: max(2, outputs)])
+        expected /= expected.sum(1, keepdims=True)
+        np.testing.assert_allclose(moved[PROBABILITY], 1 - expected[:, :1], atol=1e-5)
+        if outputs > 1:
+            np.testing.assert_allclose(moved[PROBABILITIES], expected, atol=1e-5)
+
+
+def test_a_layer_may_have_any_name_where_answers_are_moved():
+    from violence_detection.export.formats import tflite
+
+    given = keras.Input((1,), name="given")
+    answer = keras.layers.Activation("sigmoid", name="shift_0")(given)
+    moved = tflite._shifted(keras.Model(given, {PROBABILITY: answer}), np.zeros(2))
+    assert [one.name for one in moved.operations][-2:] == ["shift_0", "shift_1"]
+
+
 # -- the portable model itself
 
 

@@ -48,7 +48,7 @@ def no_evaluation(monkeypatch):
     def evaluate(*_, **__):
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr(evaluate, "evaluate", evaluate)
+    monkeypatch.setattr("violence_detection.evaluation.evaluate.evaluate_run", evaluate)
 
 
 def same_content(features, source):

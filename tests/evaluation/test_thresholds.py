@@ -289,6 +289,6 @@ def test_the_runs_own_point_is_not_chosen_again(trained, monkeypatch):
 
 
 def test_evidence_is_told_before_anything_is_read(run, monkeypatch):
-    monkeypatch.setattr(evaluate_module.model, "load_classifier", None)
+    monkeypatch.setattr(evaluate_module, "load_classifier", None)
     with pytest.raises(EvidenceError):
         evaluate(run, operating_point="recall=0.99")

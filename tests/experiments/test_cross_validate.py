@@ -22,6 +22,7 @@ from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.evaluation import baselines
+from violence_detection.experiments import cross_validate as cross_validate_module
 from violence_detection.experiments import fold_processes, fold_results
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validate import run_cross_validation
@@ -167,7 +168,7 @@ def test_a_class_that_differs_is_found(trained):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = config_of(features_dir, tmp_path, both=True, repeats=2)
-    planned = run_cross_validation.plan(asked)
+    planned = cross_validate_module.plan(asked)
     assert (planned["trainings"], planned["videos"]) == (8, 32)
     assert tree_of(tmp_path) == []
 
@@ -275,7 +276,7 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
 def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untrained, monkeypatch):
     judge(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
-    write, left = run_cross_validation._write, [2]
+    write, left = cross_validate_module._write, [2]
 
     def interrupted(*arguments, **settings):
         left[0] -= 1

@@ -15,6 +15,7 @@ from support.training import train_quickly
 
 from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
+from violence_detection.experiments import tune as tune_module
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.experiments.tune import plan, run_search
 from violence_detection.features import dataset
@@ -186,10 +187,12 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
 @pytest.mark.parametrize("prune", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeypatch, prune):
     """A rate that moves nothing is worse than the median of those before."""
-    monkeypatch.setattr(tune, "_WARMUP_EPOCHS", 0)
-    monkeypatch.setattr(tune, "_FIRST_TRIALS", 1)
+    monkeypatch.setattr(tune_module, "_WARMUP_EPOCHS", 0)
+    monkeypatch.setattr(tune_module, "_FIRST_TRIALS", 1)
     rates = iter([0.05, 1e-9])
-    monkeypatch.setattr(tune, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4})
+    monkeypatch.setattr(
+        tune_module, "suggest", lambda *_: {"learning_rate": next(rates), "epochs": 4}
+    )
     result = tune(features_dir, tmp_path / "c", trials=2, prune=prune)
     states = [row["state"] for row in trials_of(tmp_path / "c")]
     assert states == ["complete", "pruned" if prune else "complete"]

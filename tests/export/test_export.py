@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.features import draw_features
 from support.folders import tree_of
-from support.training import train_on_videos
+from support.training import train_on_videos, train_quickly
 from support.videos import draw_two_classes, draw_video
 
 from violence_detection.errors import (
@@ -25,6 +26,7 @@ from violence_detection.export.end_to_end_graph import FrameInput
 from violence_detection.export.export_job import Subject
 from violence_detection.export.formats._format import Tolerance
 from violence_detection.system import processes
+from violence_detection.training.config import TrainConfig
 from violence_detection.video.stream_set import PictureMaker
 
 KEYS = set("format scope path bytes videos_checked max_abs_difference latency_ms".split())
@@ -120,6 +122,28 @@ def test_a_pruned_classifier_says_what_that_costs(run_dir, tmp_path):
     low, high = cost["auc_ci"]
     assert low <= cost["auc_difference"] <= high
     assert found["max_abs_difference"] <= 1e-6  # from the pruned one
+
+
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory) -> Path:
+    """A run of the default head on cached features; the classes lie far apart."""
+    root = tmp_path_factory.mktemp("three")
+    classes = ("normal", "fight", "weapon")
+    features = draw_features(root / "drawn" / "space", labels=classes, shift=3.0)
+    return Path(train_quickly(features, root / "runs", head=TrainConfig().head, epochs=1)["run"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])
+def test_a_run_of_three_classes_is_written_in_fewer_bits(
+    precision, within, three_classes, tmp_path
+):
+    asked = {"scope": "classifier", "format": "tflite", "precision": precision}
+    found = exported(three_classes, tmp_path, **asked)
+    assert found["max_abs_difference"] <= within
+    about = json.loads((Path(found["path"]).parent / "model.json").read_text())
+    assert [one["name"] for one in about["outputs"]] == ["probability", "probabilities"]
+    assert about["outputs"][1]["shape"] == [None, 3]
 
 
 @pytest.mark.slow

@@ -122,7 +122,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
     path = tmp_path / "file.npy"
     child = in_child(
         "import resource, signal, sys; from pathlib import Path\n"
-        "from violence_detection import errors, files\n"
+        "from violence_detection import errors\nfrom violence_detection.system import files\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"

@@ -24,7 +24,7 @@ from violence_detection.errors import (
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
-from violence_detection.training import checkpoint, run_setup, train
+from violence_detection.training import checkpoint, optimizer, run_setup, train
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
@@ -415,14 +415,14 @@ def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, hea
 
 def test_force_loses_no_run_to_a_model_that_cannot_be_built(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, epochs=1)
-    monkeypatch.setattr(classifier, "build_classifier", _never)
+    monkeypatch.setattr(optimizer, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, force=True)
     assert Run.open(tmp_path / "run").finished
 
 
 def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier, "build_classifier", _never)
+    monkeypatch.setattr(optimizer, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path / "runs")
     assert tree_of(tmp_path) == []

@@ -188,7 +188,7 @@ def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
         ("noise+views", "`views` must come first"),
     ],
 )
-@pytest.mark.parametrize("do", ["train", "plan"])
+@pytest.mark.parametrize("do", ["train_classifier", "plan"])
 def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
     features_dir, tmp_path, augment, message, do
 ):

@@ -4,7 +4,7 @@ import logging
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.system.devices import gpu_count, precision
+from violence_detection.system import devices
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def engine(asked: str) -> str:
         if lacking:
             raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
         return asked
-    gpus = gpu_count()
+    gpus = devices.gpu_count()
     found = {name: registry.module("engines", name) for name in registry.available("engines")}
     there = [name for name, part in found.items() if not part.missing()]
     best = max(there, key=lambda name: found[name].rank(gpus=gpus))
@@ -37,7 +37,7 @@ def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> 
         backbone: For which it is to be faster; None asks only what can be had.
     """
     part = registry.module("engines", name)
-    gpus = gpu_count() if part.ON_GPU else 0
+    gpus = devices.gpu_count() if part.ON_GPU else 0
     if mixed and backbone is not None:
         depthwise = registry.module("backbones", backbone).DEPTHWISE
         if not part.gains(depthwise=depthwise, gpus=gpus):
@@ -46,4 +46,4 @@ def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> 
                 "--engine openvino does not."
             )
             return "float32"
-    return precision(mixed, gpus=gpus)
+    return devices.precision(mixed, gpus=gpus)

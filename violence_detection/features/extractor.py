@@ -124,8 +124,8 @@ class FeatureExtractor:
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = devices.engine(config.engine)
-        precision = devices.engine_precision(
+        engine = engine_choice.engine(config.engine)
+        precision = engine_choice.engine_precision(
             engine, config.mixed_precision, backbone=config.backbone
         )
         size = config.frame_size or registry.module("backbones", config.backbone).FRAME_SIZE

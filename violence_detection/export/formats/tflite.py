@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import re
 import tempfile
 import warnings
@@ -279,17 +280,26 @@ def _shifted(model: "keras.Model", shift: np.ndarray) -> "keras.Model":
         2019, https://arxiv.org/abs/1906.04721 (section 4.2; here it is done at the end)
     """
     import keras
+    from keras import ops
 
     factors = np.exp(shift).astype(np.float32)
-    answers = model.output
-    if _format.PROBABILITIES in answers:
-        moved = answers[_format.PROBABILITIES] * factors
-        moved = moved / keras.ops.sum(moved, axis=-1, keepdims=True)
-        shifted = {
-            _format.PROBABILITY: 1 - moved[:, :1],
-            _format.PROBABILITIES: moved,
-        }
-    else:
-        violent = answers[_format.PROBABILITY] * float(factors[1])
-        shifted = {_format.PROBABILITY: violent / (violent + (1 - answers[_format.PROBABILITY]))}
-    return keras.Model(model.input, shifted, name=model.name)
+    several = _format.PROBABILITIES in model.output
+
+    # One operation with a name of its own: Keras names each step of a calculation, such as `sum`,
+    # without looking at the layers of the model, and refuses a model that has a name twice.
+    class Shift(keras.Operation):
+        def call(self, answers):
+            moved = ops.multiply(answers, factors if several else float(factors[1]))
+            if not several:
+                moved = ops.divide(moved, ops.add(moved, ops.subtract(1, answers)))
+                return {_format.PROBABILITY: moved}
+            moved = ops.divide(moved, ops.sum(moved, axis=-1, keepdims=True))
+            return {
+                _format.PROBABILITY: ops.subtract(1, moved[:, :1]),
+                _format.PROBABILITIES: moved,
+            }
+
+    taken = {one.name for one in model.operations}
+    name = next(name for name in map("shift_{}".format, itertools.count()) if name not in taken)
+    answers = model.output[_format.PROBABILITIES if several else _format.PROBABILITY]
+    return keras.Model(model.input, Shift(name=name)(answers), name=model.name)
