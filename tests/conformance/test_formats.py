@@ -241,7 +241,7 @@ def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
     for outputs in (1, 3):
         built, clips = head(of, outputs)
         keras.backend.clear_session()
-        made = portable.classifier(built, temperature=TEMPERATURE, unrolled=False)
+        made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=False)
         moved = tflite._shifted(made, shift[: max(2, outputs)])(clips)
         expected = tempered_by_hand(np.array(built(clips))) * np.exp(shift[: max(2, outputs)])
         expected /= expected.sum(1, keepdims=True)

@@ -285,7 +285,7 @@ def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untr
         return write(*arguments, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_cross_validation, "_write", interrupted)
+        patch.setattr(cross_validate_module, "_write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             judge(features_dir, tmp_path / "cut", repeats=2)
     so_far = json.loads((tmp_path / "cut" / "cv" / "results.json").read_text())

@@ -18,6 +18,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
+from violence_detection.training import optimizer
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.trainer import Trainer
 
@@ -204,7 +205,7 @@ def test_force_loses_no_members_to_a_model_that_cannot_be_built(
     def never(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(classifier, "build_classifier", never)
+    monkeypatch.setattr(optimizer, "build_classifier", never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, seeds=2, force=True)
     assert Run.open(tmp_path / "run" / "seed_43").finished
