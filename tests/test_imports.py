@@ -1,4 +1,4 @@
-"""Imports point one way, the command line is light, and errors are raised on purpose or not at all."""
+"""Imports point one way, the command line is light, and errors are raised on purpose."""
 
 import ast
 import subprocess
@@ -91,7 +91,7 @@ def test_inside_a_package_there_are_no_circles():
     assert not known.keys() - done, "these import each other in a circle, or what is in one"
 
 
-def test_a_package_is_told_in_one_sentence_and_has_a_test_folder():
+def test_the_init_file_of_a_package_holds_one_sentence():
     """`__init__.py` holds nothing but its docstring."""
     for folder in PACKAGE_DIR.rglob("__init__.py"):
         if folder.parent != PACKAGE_DIR:

@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 from violence_detection.errors import ViolenceDetectionError
+from violence_detection.reports import console
 from violence_detection.system import files, progress
 
 log = logging.getLogger("violence_detection")
@@ -162,6 +163,46 @@ def prints_to_stderr() -> Iterator[None]:
     """Libraries that print (Keras, when it downloads) do so on stderr: stdout is for results."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+class Stage(Protocol):
+    """The work of a command in two halves, so that a dry run is the first half itself."""
+
+    def prepare(self) -> dict[str, Any]:
+        """Reads and checks everything that can be checked before something is written.
+
+        Returns:
+            The JSON object of `--dry-run`: `dry_run` (true) and what would be done.
+        """
+
+    def run(self) -> dict[str, Any]:
+        """Does the work, after `prepare`; the JSON object of the command."""
+
+
+def run_stage(
+    make: Callable[[], Stage],
+    flags: CommonFlags,
+    *,
+    lines: Callable[[dict[str, Any]], list[str]],
+    failed: Callable[[dict[str, Any]], int] = lambda result: 0,
+    plan_lines: Callable[[dict[str, Any]], list[str]] = console.table,
+) -> None:
+    """Prepare or run a stage, and print what comes of it.
+
+    Args:
+        make: Imports the stage and builds it.
+        flags: Of the command; with `dry_run` the stage is prepared only.
+        lines: Console text of a result.
+        failed: Number of inputs of a result that failed; above 0 the exit status is 3.
+        plan_lines: Console text of a dry run.
+    """
+    with prints_to_stderr():
+        stage = make()
+        result = stage.prepare() if flags.dry_run else stage.run()
+    if flags.dry_run:
+        finish(result, flags, plan_lines(result))
+    else:
+        finish(result, flags, lines(result), failed=failed(result))
 
 
 def finish(result: dict[str, Any], shared: CommonFlags, lines: list[str], failed: int = 0) -> None:

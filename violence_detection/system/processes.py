@@ -31,7 +31,8 @@ MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
 _DESCRIPTORS = 4096
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from violence_detection.system import child_process; child_process.serve(*map(int, sys.argv[2:]))"
+    "from violence_detection.system import child_process; "
+    "child_process.serve(*map(int, sys.argv[2:]))"
 )
 _THREADS = (
     "OPENCV_FOR_THREADS_NUM OPENBLAS_NUM_THREADS OMP_NUM_THREADS TF_NUM_INTRAOP_THREADS "
