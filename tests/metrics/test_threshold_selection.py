@@ -130,7 +130,10 @@ def test_a_higher_recall_is_a_lower_threshold_and_a_lower_rate_a_higher_one():
     columns = drawn()
     shares = np.linspace(0.05, 0.95, 19)
     by_recall, by_rate = (
-        [choose_threshold(*columns, asked=f"{kind}={share}")[0] for share in some]
+        [
+            threshold_selection.choose_threshold(*columns, asked=f"{kind}={share}")[0]
+            for share in some
+        ]
         for kind, some in (("recall", shares), ("false_positive_rate", shares))
     )  # fmt: skip
     assert by_recall == sorted(by_recall, reverse=True) and len(set(by_recall)) > 9
