@@ -28,7 +28,7 @@ from violence_detection.evaluation.robustness.corrupted_features import (
 )
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.metrics import classification, paired_tests
 from violence_detection.system import devices, files, progress
@@ -53,7 +53,7 @@ def main() -> None:
     cache = FeatureCache.open(arguments.features)
     clips, classes = read(arguments.features, "none")
     written = {
-        name: name if name == CONTROL else corrupted_video.written_out(name)
+        name: name if name == CONTROL else corrupted_video.full_condition(name)
         for name in arguments.conditions
     }
     extract(cache, clips, written, Path(arguments.kept), arguments.workers)
@@ -80,7 +80,7 @@ def kept_at(folder: Path, condition: str, key: str) -> Path:
 
 def extract(
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     written: dict[str, str],
     folder: Path,
     workers: int | None,
@@ -126,7 +126,7 @@ def extract(
 
 
 def answered(
-    clips: Clips,
+    clips: FeatureDataset,
     layers: dict[str, np.ndarray],
     seed: int,
     *,
@@ -136,13 +136,13 @@ def answered(
     """Probability of violence of each video under each condition, float (N,), by a classifier
     that has not met its recording."""
     count, names = len(clips), list(layers)
-    every = Clips(
+    every = FeatureDataset(
         np.concatenate(list(layers.values())),
         np.tile(clips.labels, len(names)),
         clips.entries * len(names),
     )
     found = np.zeros((len(names), count))
-    for test in folds.held_out(clips.labels, clips.groups, FOLDS, seed=seed):
+    for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
         train = np.setdiff1d(np.arange(count), test)  # of the first layer, which is clean
         rows = np.concatenate([test + count * number for number in range(len(names))])
         scores = classifier_scores(
@@ -159,7 +159,7 @@ def answered(
 
 
 def print_table(
-    clips: Clips, answers: list[dict[str, np.ndarray]], written: dict[str, str]
+    clips: FeatureDataset, answers: list[dict[str, np.ndarray]], written: dict[str, str]
 ) -> None:
     """Means over seeds; intervals over recordings, of the first seed."""
     violent = clips.labels > 0

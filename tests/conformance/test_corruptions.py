@@ -9,7 +9,7 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.corruptions._shot import Shot, lossless
+from violence_detection.evaluation.robustness.corruptions._corruption import VideoFrames, lossless
 
 NAMES = registry.available("corruptions")
 each_part = pytest.mark.parametrize("name", NAMES)
@@ -24,16 +24,16 @@ def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
     return [np.roll(field, 3 * index, axis=1) for index in range(count)]
 
 
-def change(spec, frames, *, fps=25.0, seed=3) -> Shot:
-    """Shot under a corruption, its frames in a list."""
-    shot = Shot(iter(frames), fps, lossless)
-    after = registry.load("corruptions", spec)(shot, np.random.default_rng(seed))
+def change(spec, frames, *, fps=25.0, seed=3) -> VideoFrames:
+    """VideoFrames under a corruption, its frames in a list."""
+    video = VideoFrames(iter(frames), fps, lossless)
+    after = registry.load("corruptions", spec)(video, np.random.default_rng(seed))
     return after._replace(frames=list(after.frames))
 
 
-def written(path, shot: Shot) -> list[np.ndarray]:
+def written(path, video: VideoFrames) -> list[np.ndarray]:
     """The frames that come back from the file."""
-    corrupted_video.save(path, shot)
+    corrupted_video.write_video(path, video)
     return frames_of(path)
 
 
@@ -66,8 +66,8 @@ def test_frames_are_taken_one_after_the_other(name):
             taken.append(frame)
             yield frame
 
-    shot = Shot(noted(), 25.0, lossless)
-    after = registry.load("corruptions", name)(shot, np.random.default_rng(0))
+    video = VideoFrames(noted(), 25.0, lossless)
+    after = registry.load("corruptions", name)(video, np.random.default_rng(0))
     next(iter(after.frames))
     assert len(taken) == 1
 

@@ -58,13 +58,13 @@ def no_faces(monkeypatch) -> None:
 
 
 def test_what_moves_has_one_colour_a_block(clip, no_faces):
-    for frame in anonymisation.covered(clip):
+    for frame in anonymisation.anonymise(clip):
         block = frame[60:70, 200:210]
         assert (block == block[0, 0]).all()
 
 
 def test_what_does_not_move_stays_as_it_is(clip, no_faces):
-    for before, after in zip(clip, anonymisation.covered(clip), strict=True):
+    for before, after in zip(clip, anonymisation.anonymise(clip), strict=True):
         np.testing.assert_array_equal(after[140:, :], before[140:, :])
 
 
@@ -78,7 +78,7 @@ def test_blocks_around_what_moves_are_covered_too(clip):
 def test_a_face_that_is_found_is_gone(r):
     frames = [face(r)] * 2
     assert not anonymisation.moving_blocks(frames).any()
-    for frame in anonymisation.covered(frames):
+    for frame in anonymisation.anonymise(frames):
         eyes = frame[120 - r // 3 : 120, 160 - r // 2 : 160 + r // 2]
         assert np.ptp(eyes.reshape(-1, 3), axis=0).max() == 0
 
@@ -86,7 +86,7 @@ def test_a_face_that_is_found_is_gone(r):
 def test_a_wall_is_not_taken_for_a_face():
     wall = np.full((240, 320, 3), 120, np.uint8)
     wall[:, ::40] = 80
-    np.testing.assert_array_equal(anonymisation.covered([wall])[0], wall)
+    np.testing.assert_array_equal(anonymisation.anonymise([wall])[0], wall)
 
 
 def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
@@ -97,7 +97,7 @@ def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
     for frame in frames:
         frame[20, 10] = 255
     monkeypatch.setattr(anonymisation, "_faces", lambda one: found.get(int(one[0, 0, 0]), []))
-    covered = [bool(one[20, 10, 0] < 255) for one in anonymisation.covered(frames)]
+    covered = [bool(one[20, 10, 0] < 255) for one in anonymisation.anonymise(frames)]
     assert covered == [True, True, True, False, False]
 
 
@@ -107,10 +107,10 @@ def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
 @pytest.mark.parametrize("shape", [(3, 5), (48, 64), (100, 30)])
 def test_pictures_of_any_size_keep_it(rng, shape, no_faces):
     frames = [textured(rng, *shape) for _ in range(3)]
-    assert [one.shape for one in anonymisation.covered(frames)] == [(*shape, 3)] * 3
+    assert [one.shape for one in anonymisation.anonymise(frames)] == [(*shape, 3)] * 3
 
 
 def test_the_pictures_that_come_in_are_not_changed(clip, no_faces):
     before = [frame.copy() for frame in clip]
-    anonymisation.covered(clip)
+    anonymisation.anonymise(clip)
     np.testing.assert_array_equal(before, clip)

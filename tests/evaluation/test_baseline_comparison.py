@@ -30,8 +30,8 @@ def entries_of(cache, split):
 
 
 def judge(run_dir, cache, *, accuracy_ci=(0.9, 1.0), pictures=False):
-    clips = dataset.read_clips(cache, entries_of(cache, "test"), CLASSES)
-    return baseline_comparison.judge(
+    clips = dataset.read_dataset(cache, entries_of(cache, "test"), CLASSES)
+    return baseline_comparison.compare_with_baselines(
         Run(run_dir),
         cache,
         clips,
@@ -48,7 +48,7 @@ def judge(run_dir, cache, *, accuracy_ci=(0.9, 1.0), pictures=False):
 
 def test_they_learn_from_train_and_are_judged_on_the_split(run_dir, cache):
     entries = [*entries_of(cache, "train"), *entries_of(cache, "test")]
-    clips = dataset.read_clips(cache, entries, CLASSES)
+    clips = dataset.read_dataset(cache, entries, CLASSES)
     ours = Baselines(clips, 2, "none")
     answer = ours.answers("linear", np.arange(16), np.arange(16, 24), seed=1)
     expected = ((answer[:, 1] >= 0.5) == clips.labels[16:]).mean()
@@ -69,13 +69,13 @@ def test_a_source_that_comes_close_is_warned_of(run_dir, cache):
 
 def test_with_the_videos_the_background_is_judged_too(run_dir, cache, monkeypatch):
     def sights(cache, entries):
-        from violence_detection.datasets.video_summary import Sights
+        from violence_detection.datasets.video_summary import VideoSummaries
 
         violent = np.array([one.label == "violent" for one in entries], np.float32)
         pictures = np.tile(violent[:, None, None, None], (1, 16, 16, 3))
         sizes = np.full((len(entries), 2), 64, np.int32)
         hashes = np.zeros((len(entries), 8), np.uint64)
-        return Sights(sizes, pictures, np.zeros((len(entries), 8), np.float32), hashes)
+        return VideoSummaries(sizes, pictures, np.zeros((len(entries), 8), np.float32), hashes)
 
     monkeypatch.setattr(baseline_comparison.baselines, "sights_of", sights)
     found = judge(run_dir, cache, pictures=True)
@@ -87,7 +87,7 @@ def test_with_the_videos_the_background_is_judged_too(run_dir, cache, monkeypatc
 
 
 def test_of_many_videos_an_even_share_is_learned_from(run_dir, cache, monkeypatch):
-    monkeypatch.setattr(baseline_comparison, "_MOST", 8)
+    monkeypatch.setattr(baseline_comparison, "_MOST_TRAINING", 8)
     assert judge(run_dir, cache)["baseline_videos"] == 8
 
 

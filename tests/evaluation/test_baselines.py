@@ -10,25 +10,25 @@ from support.features import draw_features
 from support.videos import draw_video
 
 from violence_detection.datasets import video_summary
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.video_summary import Sights
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 
 CLASSES = ["normal", "violent"]
 
 
-def clips_of(folder: Path) -> Clips:
+def clips_of(folder: Path) -> FeatureDataset:
     cache = FeatureCache.open(folder)
-    return dataset.read_clips(cache, dataset.usable_entries(cache), CLASSES)
+    return dataset.read_dataset(cache, dataset.usable_entries(cache), CLASSES)
 
 
-def sights_with(count, *, pictures=None, energies=None) -> Sights:
-    return Sights(
+def sights_with(count, *, pictures=None, energies=None) -> VideoSummaries:
+    return VideoSummaries(
         np.full((count, 2), 64, np.int32),
         np.zeros((count, 16, 16, 3), np.float32) if pictures is None else pictures,
         np.zeros((count, 8), np.float32) if energies is None else energies,
@@ -36,9 +36,9 @@ def sights_with(count, *, pictures=None, energies=None) -> Sights:
     )
 
 
-def entries_with(values, **settings) -> list[Entry]:
+def entries_with(values, **settings) -> list[ManifestEntry]:
     return [
-        Entry(f"{n}.mp4", "normal", "r", "", **settings | {"size": int(value)})
+        ManifestEntry(f"{n}.mp4", "normal", "r", "", **settings | {"size": int(value)})
         for n, value in enumerate(values)
     ]
 
@@ -75,15 +75,15 @@ def test_majority_is_the_commonest_class_of_the_other_folds(features_dir):
 
 
 def test_metadata_is_what_the_container_says():
-    (row,) = baselines.metadata_of(entries_with([3000], duration_s=1.5, fps=25.0))
+    (row,) = baselines.container_metadata(entries_with([3000], duration_s=1.5, fps=25.0))
     assert row.tolist() == [3000, 1.5, 25, 2000]
-    (row,) = baselines.metadata_of(entries_with([3000]))
+    (row,) = baselines.container_metadata(entries_with([3000]))
     assert np.isfinite(row).all()
 
 
 def test_energies_are_mean_deviation_and_maximum():
     energies = np.array([[0, 1, 0, 1, 0, 1, 0, 1]], np.float32)
-    found = baselines.energies_of(sights_with(1, energies=energies))
+    found = baselines.motion_statistics(sights_with(1, energies=energies))
     np.testing.assert_allclose(found, [[0.5, 0.5, 1]])
 
 
@@ -101,7 +101,7 @@ def test_a_baseline_finds_what_is_there_for_it_alone(tmp_path, name):
     }  # fmt: skip
     if name == "metadata":
         entries = entries_with(1000 + 1000 * told)
-        clips = Clips(clips.features, clips.labels, tuple(entries))
+        clips = FeatureDataset(clips.features, clips.labels, tuple(entries))
     made = Baselines(clips, 2, sights_with(32, **seen[name]))
     train, test = np.arange(0, 24), np.arange(24, 32)
     answers = {
@@ -115,7 +115,9 @@ def test_a_baseline_finds_what_is_there_for_it_alone(tmp_path, name):
 
 def test_the_seed_decides_what_trees_answer(features_dir, rng):
     clips = clips_of(features_dir)
-    clips = Clips(clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32))))
+    clips = FeatureDataset(
+        clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32)))
+    )
     made, train, test = Baselines(clips, 2, "none"), np.arange(24), np.arange(24, 32)
     first, again, other = (made.answers("metadata", train, test, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -126,13 +128,13 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
 
 
 def test_a_glance_has_size_picture_and_motion(seen_videos, tmp_path):
-    size, picture, energies, hashes = video_summary.glance(seen_videos / "fight" / "0.mp4")
+    size, picture, energies, hashes = video_summary.summarise_video(seen_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert picture.shape == (16, 16, 3) and 0 < picture.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0
     assert (hashes.shape, hashes.dtype) == ((8,), np.uint64)
     still = draw_video(tmp_path / "still.mp4", frames=1)
-    assert video_summary.glance(still)[2].max() == 0
+    assert video_summary.summarise_video(still)[2].max() == 0
 
 
 def test_without_the_videos_it_is_said(features_dir):
@@ -173,11 +175,11 @@ def test_a_baseline_of_the_source_that_comes_close_is_warned_of(theirs, warned):
 
 def test_sights_of_some_videos_are_none_for_baselines(seen_cache, seen_videos, tmp_path):
     opened, entries = seen_cache
-    entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
-    told = baselines.sights_of(opened, entries, tmp_path / "sights.npz")
+    entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
+    told = baselines.complete_summaries(opened, entries, tmp_path / "sights.npz")
     assert told == f"not in {seen_videos} as before: 1 video of 6"
 
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
-        video_summary.glance(tmp_path / "none.mp4")
+        video_summary.summarise_video(tmp_path / "none.mp4")

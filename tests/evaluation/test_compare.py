@@ -15,7 +15,7 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.evaluation.compare import Side, check_same_videos, compare_runs, plan
+from violence_detection.evaluation.compare import ComparedRun, check_same_videos, compare_runs, plan
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
 from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
@@ -163,7 +163,7 @@ def test_what_has_no_evaluation_is_evaluated_first(pair):
     ],
 )
 def test_an_evaluation_that_is_not_whole_or_of_something_else_does_not_stand(pair, damage):
-    side = Side.of(str(pair[0]), None, CompareConfig())
+    side = ComparedRun.of(str(pair[0]), None, CompareConfig())
     assert side.standing() is not None
     damage(pair[0] / "evaluation" / "test")
     assert side.standing() is None
@@ -301,7 +301,7 @@ def test_one_class_only_has_no_area(tmp_path):
     ],
 )
 def test_other_videos_are_refused_and_named(pair, change, message):
-    a, b = (Side.of(str(run), None, CompareConfig()) for run in pair)
+    a, b = (ComparedRun.of(str(run), None, CompareConfig()) for run in pair)
     changed = [
         dataclasses.replace(row, **change) if row.path.endswith("test_1.mp4") else row
         for row in b.entries
@@ -311,13 +311,13 @@ def test_other_videos_are_refused_and_named(pair, change, message):
 
 
 def test_content_that_one_does_not_know_is_not_held_against_it(pair):
-    entries = Side.of(str(pair[0]), None, CompareConfig()).entries
+    entries = ComparedRun.of(str(pair[0]), None, CompareConfig()).entries
     unknown = [dataclasses.replace(row, digest="") for row in entries]
     check_same_videos(entries, unknown)
 
 
 def test_of_many_videos_three_are_named(pair):
-    a = Side.of(str(pair[0]), None, CompareConfig()).entries
+    a = ComparedRun.of(str(pair[0]), None, CompareConfig()).entries
     with pytest.raises(ConfigError, match=r"7 of the 8 .* \(\S+, \S+, \S+ and 4 more\)$"):
         check_same_videos(a, a[:1])
 

@@ -36,7 +36,7 @@ def clips(seen_cache, seen_videos, rng):
     ]
     labels = np.array([LABELS.index(entry.label) for entry in entries])
     features = rng.normal(size=(len(entries), 6, 8)).astype(np.float16)
-    return dataset.Clips(features, labels, tuple(entries))
+    return dataset.FeatureDataset(features, labels, tuple(entries))
 
 
 def predictions(clips):
@@ -50,7 +50,7 @@ def predictions(clips):
 
 
 def sheet(seen_cache, clips, *, with_frames=True, blur=False, attention=True):
-    return contact_sheet.of(
+    return contact_sheet.build_contact_sheet(
         seen_cache[0],
         clips,
         predictions(clips),
@@ -82,7 +82,7 @@ def picture(row) -> np.ndarray:
 )
 def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
     path = draw_video(tmp_path / "a.mp4", **drawn)
-    frames, shown = frames_of(path), contact_sheet.frames_of(path, *part)
+    frames, shown = frames_of(path), contact_sheet.strip_frames(path, *part)
     for frame, index in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(frame, frames[index])
 
@@ -106,7 +106,7 @@ def test_the_surest_mistakes_come_with_frames_and_attention(seen_cache, clips):
 def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
     path, grabbed, grab = draw_video(tmp_path / "a.mp4", frames=400), [], Decoder._grab
     monkeypatch.setattr(Decoder, "_grab", lambda video: grabbed.append(1) or grab(video))
-    contact_sheet.frames_of(path, 2.0, 3.0)  # frames 24 to 35, twice
+    contact_sheet.strip_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
     assert len(grabbed) < 80
 
 
@@ -124,12 +124,12 @@ def test_a_head_without_attention_has_none_to_show(seen_cache, clips):
 
 def test_blurred_frames_are_those_of_blurring(tmp_path, monkeypatch):
     path = draw_video(tmp_path / "a.mp4", frames=24)
-    plain = contact_sheet.strip(path, None, None, False)
+    plain = contact_sheet.draw_strip(path, None, None, False)
     monkeypatch.setattr(
-        anonymisation, "covered", lambda frames: [np.zeros_like(one) for one in frames]
+        anonymisation, "anonymise", lambda frames: [np.zeros_like(one) for one in frames]
     )
-    assert contact_sheet.strip(path, None, None, False) == plain
-    dark = contact_sheet.strip(path, None, None, True)
+    assert contact_sheet.draw_strip(path, None, None, False) == plain
+    dark = contact_sheet.draw_strip(path, None, None, True)
     assert cv2.imdecode(np.frombuffer(dark, np.uint8), 0)[:, :190].max() <= 2
 
 
@@ -161,4 +161,4 @@ def test_a_folder_that_is_gone_is_said(seen_cache, clips):
 def test_a_part_without_frames_is_an_error(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="no frame of it can be decoded"):
-        contact_sheet.frames_of(path, 7.0, 8.0)
+        contact_sheet.strip_frames(path, 7.0, 8.0)

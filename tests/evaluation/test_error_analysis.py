@@ -5,36 +5,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.summary_cache import Glances
-from violence_detection.datasets.video_summary import Sights
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.summary_cache import AvailableSummaries
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.evaluation import error_analysis
 
 
-def entries_of(groups, durations=None) -> list[Entry]:
+def entries_of(groups, durations=None) -> list[ManifestEntry]:
     durations = durations or [2.0] * len(groups)
     return [
-        Entry(f"{n}.mp4", "normal", group, "", duration_s=duration)
+        ManifestEntry(f"{n}.mp4", "normal", group, "", duration_s=duration)
         for n, (group, duration) in enumerate(zip(groups, durations, strict=True))
     ]
 
 
-def glances_of(sizes, levels, rows=None, left_out="") -> Glances:
+def glances_of(sizes, levels, rows=None, left_out="") -> AvailableSummaries:
     pictures = np.zeros((len(sizes), 16, 16, 3), np.float32)
     pictures[:] = np.array(levels, np.float32)[:, None, None, None] / 255
-    seen = Sights(
+    seen = VideoSummaries(
         np.array(sizes, np.int32),
         pictures,
         np.zeros((len(sizes), 8)),
         np.zeros((len(sizes), 8), np.uint64),
     )
     rows = np.arange(len(sizes)) if rows is None else np.array(rows)
-    return Glances(rows, seen, left_out)
+    return AvailableSummaries(rows, seen, left_out)
 
 
 def broken_down(entries, violent, alarm, seen="they are gone"):
     violent, alarm = np.array(violent, bool), np.array(alarm, bool)
-    return error_analysis.breakdowns(entries, violent, alarm, violent == alarm, seen)
+    return error_analysis.errors_by_condition(entries, violent, alarm, violent == alarm, seen)
 
 
 # -- golden
@@ -78,8 +78,8 @@ def test_the_worst_are_the_surest():
             ("f", "fight", "fall", 0.9),
         )
     ]
-    assert error_analysis.worst(rows, "calm", violent=True, most=5) == [1, 0]
-    assert error_analysis.worst(rows, "calm", violent=False, most=1) == [3]
+    assert error_analysis.worst_mistakes(rows, "calm", violent=True, most=5) == [1, 0]
+    assert error_analysis.worst_mistakes(rows, "calm", violent=False, most=1) == [3]
 
 
 # -- property

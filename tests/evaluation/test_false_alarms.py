@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation import false_alarms
-from violence_detection.evaluation.false_alarms import Watched, hours_needed, poisson_interval
+from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
 from violence_detection.inference.segments import LOWER_SHARE, lower_of, segments
 
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
@@ -24,15 +24,15 @@ def windows(probabilities, stride_s=1.0) -> list[dict[str, float]]:
     ]
 
 
-def watched(*videos, stride_s=1.0) -> Watched:
-    return Watched.of({f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)})
+def watched(*videos, stride_s=1.0) -> ScoredFootage:
+    return ScoredFootage.of({f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)})
 
 
-def quiet_hours(hours: float, alarm=0.9) -> Watched:
+def quiet_hours(hours: float, alarm=0.9) -> ScoredFootage:
     """One window in which something seems to happen, and then nothing."""
     rows = windows([alarm, 0.1])
     rows[-1]["end_s"] = hours * 3600
-    return Watched.of({"a.mp4": rows})
+    return ScoredFootage.of({"a.mp4": rows})
 
 
 # -- golden

@@ -43,7 +43,7 @@ def judge(root, run_dir):
     def give(video, name="normal", *, plan=False, force=False, **settings):
         settings = {"by": "ann", "dataset_path": str(root), **settings}
         config = LabelConfig(**settings)
-        return labelling.label(str(run_dir), str(video), name, config, plan=plan, force=force)
+        return labelling.label_video(str(run_dir), str(video), name, config, plan=plan, force=force)
 
     return give
 
@@ -199,7 +199,7 @@ def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
         cli.main, ["label", run, "violent/3.mp4", "normal", "--by", "ann", "--json"]
     )
     assert json.loads(said.stdout)["was"] == "violent"
-    labelling.label(run, str(clip), "violent", LabelConfig(start_s=1.0, end_s=3.0))
+    labelling.label_video(run, str(clip), "violent", LabelConfig(start_s=1.0, end_s=3.0))
     before = (features / "violent/3.mp4.npy").read_bytes()
     again = extract_features(root, config)
     assert (again.extracted, again.reused) == (1, 16)
@@ -262,7 +262,7 @@ def test_a_video_that_cannot_be_read_is_refused(judge, tmp_path):
 def test_a_dataset_that_is_gone_is_refused(run_dir):
     features = LabelConfig()
     with pytest.raises(DatasetError, match="--dataset-path says where .*: /drawn"):
-        labelling.label(str(run_dir), "a.mp4", "normal", features)
+        labelling.label_video(str(run_dir), "a.mp4", "normal", features)
 
 
 @pytest.mark.parametrize("name", ["by", "group"])

@@ -14,8 +14,8 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.datasets import recordings
-from violence_detection.datasets.manifest import Entry, part_of
-from violence_detection.datasets.recordings import Alike
+from violence_detection.datasets.manifest import ManifestEntry, part_suffix
+from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
@@ -183,9 +183,9 @@ def test_compare_is_not_clean_either(run):
 # -- across folds
 
 
-def entries(*rows: tuple[str, str]) -> list[Entry]:
+def entries(*rows: tuple[str, str]) -> list[ManifestEntry]:
     return [
-        Entry(f"{n}.mp4", "normal", group, "", digest=digest or f"d{n}")
+        ManifestEntry(f"{n}.mp4", "normal", group, "", digest=digest or f"d{n}")
         for n, (group, digest) in enumerate(rows)
     ]
 
@@ -205,7 +205,9 @@ def test_what_is_in_several_folds_is_counted(folds, counts):
     videos = entries(("a", ""), ("a", ""), ("b", "x"), ("c", "x"), ("d", ""))
     # 0 and 1 look alike too, but are of one recording; 2 and 3, but are identical.
     pairs = {("0.mp4", "1.mp4"): 1, ("2.mp4", "3.mp4"): 0, ("0.mp4", "4.mp4"): 2}
-    found = leakage.across(videos, [np.array(folds)], Alike(pairs, True, ""))
+    found = leakage.find_leaks_between_folds(
+        videos, [np.array(folds)], NearDuplicates(pairs, True, "")
+    )
     assert counts_of(found.as_dict()) == counts
     assert found.clean is not any(counts)
 
@@ -213,7 +215,9 @@ def test_what_is_in_several_folds_is_counted(folds, counts):
 def test_a_draw_alone_is_enough():
     videos = entries(("a", ""), ("a", ""))
     draws = [np.array([1, 1]), np.array([1, 2])]
-    assert leakage.across(videos, draws, Alike.nowhere("gone")).recordings == {"a"}
+    assert leakage.find_leaks_between_folds(
+        videos, draws, NearDuplicates.nowhere("gone")
+    ).recordings == {"a"}
 
 
 # -- groups
@@ -238,7 +242,7 @@ def test_recordings_are_joined_along_chains():
     ],
 )
 def test_a_pattern_sees_the_path_of_a_part_s_file(key, path):
-    assert key.removesuffix(part_of(key)) == path
+    assert key.removesuffix(part_suffix(key)) == path
 
 
 def test_nothing_found_is_clean_and_says_what_was_looked_for():
@@ -272,8 +276,8 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
     with open(CLIPS / "videos.csv") as file:
         rows = {row["group"]: row["path"] for row in csv.DictReader(file)}
     paths = [CLIPS / path for path in list(rows.values())[:12]]
-    hashes = np.stack([video_summary.glance(path)[3] for path in paths])
-    bits = perceptual_hash.bits_apart(hashes, hashes)
+    hashes = np.stack([video_summary.summarise_video(path)[3] for path in paths])
+    bits = perceptual_hash.hash_distances(hashes, hashes)
     assert bits[~np.eye(len(paths), dtype=bool)].min() > 8
     for number, path in enumerate(paths[:6]):
         capture = cv2.VideoCapture(str(path))
@@ -287,5 +291,7 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
         for one in changed:
             writer.write(one)
         writer.release()
-        found = perceptual_hash.bits_apart(video_summary.glance(copy)[3][None], hashes)[0]
+        found = perceptual_hash.hash_distances(
+            video_summary.summarise_video(copy)[3][None], hashes
+        )[0]
         assert found[number] <= 4 and np.delete(found, number).min() > 8

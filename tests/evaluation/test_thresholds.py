@@ -43,11 +43,6 @@ def run(trained, tmp_path) -> Path:
     return shutil.copytree(trained[1], tmp_path / "copy")
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(evaluate_module, "_draw", lambda *_: {})
-
-
 def evaluate(run, **settings):
     config = EvaluateConfig(**{"bootstrap": 100, **settings})
     return evaluate_run(str(run), config, figures=False)
@@ -218,9 +213,9 @@ def looking(tmp_path_factory) -> tuple[Path, Path]:
     return run, root / "footage"
 
 
-def watched(looking) -> normal_footage.Footage:
+def watched(looking) -> normal_footage.NormalFootage:
     run, folder = looking
-    return normal_footage.watch(Run(run), folder, PredictConfig())
+    return normal_footage.score_footage(Run(run), folder, PredictConfig())
 
 
 def test_footage_is_scored_as_predict_scores_it(looking):
@@ -284,7 +279,9 @@ def test_footage_that_is_none_is_refused(looking, tmp_path):
 
 def test_the_runs_own_point_is_not_chosen_again(trained, monkeypatch):
     monkeypatch.setattr(thresholds, "validation_entries", None)
-    judge = thresholds.Judge(Run(trained[1]), FeatureCache.open(trained[0]), EvaluateConfig())
+    judge = thresholds.ThresholdChooser(
+        Run(trained[1]), FeatureCache.open(trained[0]), EvaluateConfig()
+    )
     assert judge.choose(None, None)["threshold"] == Run(trained[1]).results()["threshold"]
 
 

@@ -17,15 +17,15 @@ ROWS = [
 ]
 BINS = (np.array([0.2, 0.9]), np.array([0.1, 1.0]), np.array([3, 5]))
 DRAWN = {
-    "roc": lambda path: figures.roc(path, VIOLENT, PROBABILITY, 8 / 9),
-    "precision_recall": lambda path: figures.precision_recall(path, VIOLENT, PROBABILITY, 0.9),
-    "confusion": lambda path: figures.confusion(path, [[2, 1], [1, 2]], ["no", "yes"]),
-    "score_histogram": lambda path: figures.score_histogram(path, VIOLENT, PROBABILITY, 0.5),
-    "reliability": lambda path: figures.reliability(
+    "roc": lambda path: figures.draw_roc(path, VIOLENT, PROBABILITY, 8 / 9),
+    "precision_recall": lambda path: figures.draw_precision_recall(path, VIOLENT, PROBABILITY, 0.9),
+    "confusion": lambda path: figures.draw_confusion(path, [[2, 1], [1, 2]], ["no", "yes"]),
+    "score_histogram": lambda path: figures.draw_score_histogram(path, VIOLENT, PROBABILITY, 0.5),
+    "reliability": lambda path: figures.draw_reliability(
         path, {"calibrated": BINS, "as trained": BINS}, 0.1
     ),
-    "history": lambda path: figures.history(path, ROWS),
-    "attention": lambda path: figures.attention(
+    "history": lambda path: figures.draw_history(path, ROWS),
+    "attention": lambda path: figures.draw_attention(
         path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
     ),
 }
@@ -36,31 +36,33 @@ ROBUSTNESS = {
     "control": {"name": "re-encoded", **UNDER},
     "conditions": [{"name": "darken(gamma=$x_2$)", **UNDER}, UNTRIED],
 }
-DRAWN["robustness"] = lambda path: figures.robustness(path, ROBUSTNESS)
+DRAWN["robustness"] = lambda path: figures.draw_robustness(path, ROBUSTNESS)
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
-    "roc of one class": lambda path: figures.roc(path, ONE, ALIKE, None),
-    "precision_recall of one class": lambda path: figures.precision_recall(path, ONE, ALIKE, 0.0),
-    "confusion without videos": lambda path: figures.confusion(
+    "roc of one class": lambda path: figures.draw_roc(path, ONE, ALIKE, None),
+    "precision_recall of one class": lambda path: figures.draw_precision_recall(
+        path, ONE, ALIKE, 0.0
+    ),
+    "confusion without videos": lambda path: figures.draw_confusion(
         path, [[0, 0], [0, 0]], ["no", "yes"]
     ),
-    "histogram without videos": lambda path: figures.score_histogram(path, [], [], 0.5),
-    "reliability without videos": lambda path: figures.reliability(
+    "histogram without videos": lambda path: figures.draw_score_histogram(path, [], [], 0.5),
+    "reliability without videos": lambda path: figures.draw_reliability(
         path, {"": (np.zeros(0), np.zeros(0), np.zeros(0))}, 0.0
     ),
-    "histogram of one class": lambda path: figures.score_histogram(path, ONE, ALIKE, 0.5),
-    "attention to one frame": lambda path: figures.attention(
+    "histogram of one class": lambda path: figures.draw_score_histogram(path, ONE, ALIKE, 0.5),
+    "attention to one frame": lambda path: figures.draw_attention(
         path,
         np.ones((1, 1)),
         ["a clip of a very long name"],
         ["0.50 violent of a long name"],
     ),
-    "robustness without videos": lambda path: figures.robustness(
+    "robustness without videos": lambda path: figures.draw_robustness(
         path, {"clean": UNTRIED, "control": UNTRIED, "conditions": []}
     ),
-    "history without epochs": lambda path: figures.history(path, []),
-    "history of one epoch": lambda path: figures.history(path, ROWS[:1]),
-    "history without validation": lambda path: figures.history(
+    "history without epochs": lambda path: figures.draw_history(path, []),
+    "history of one epoch": lambda path: figures.draw_history(path, ROWS[:1]),
+    "history without validation": lambda path: figures.draw_history(
         path, [{"epoch": 1.0, "loss": 0.5, "val_loss": None, "val_auc": ""}]
     ),
 }
@@ -81,8 +83,8 @@ def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
 
 
 def test_a_perfect_detector_fills_the_upper_left_corner(tmp_path):
-    figures.roc(tmp_path / "a.png", [True, False], [1.0, 0.0], 1.0)
-    figures.roc(tmp_path / "b.png", [True, False], [0.0, 1.0], 0.0)
+    figures.draw_roc(tmp_path / "a.png", [True, False], [1.0, 0.0], 1.0)
+    figures.draw_roc(tmp_path / "b.png", [True, False], [0.0, 1.0], 0.0)
     perfect, worst = (imread(tmp_path / name)[..., :3] for name in ("a.png", "b.png"))
     corner = np.s_[100:250, 200:350]
     assert perfect[corner].mean() < worst[corner].mean()
@@ -101,8 +103,8 @@ def test_equal_data_gives_equal_bytes(name, tmp_path):
 
 def test_the_order_of_videos_is_not_seen(tmp_path):
     first, second = tmp_path / "first.png", tmp_path / "second.png"
-    figures.roc(first, VIOLENT, PROBABILITY, 8 / 9)
-    figures.roc(second, VIOLENT[::-1], PROBABILITY[::-1], 8 / 9)
+    figures.draw_roc(first, VIOLENT, PROBABILITY, 8 / 9)
+    figures.draw_roc(second, VIOLENT[::-1], PROBABILITY[::-1], 8 / 9)
     assert first.read_bytes() == second.read_bytes()
 
 
@@ -123,7 +125,7 @@ def test_where_there_is_little_to_draw_there_is_still_a_picture(name, tmp_path):
 @given(names=st.lists(st.text(max_size=20), min_size=2, max_size=5))
 def test_classes_may_have_any_name(names, tmp_path):
     counts = np.arange(len(names) ** 2).reshape(len(names), -1)
-    figures.confusion(tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)])
+    figures.draw_confusion(tmp_path / "names.png", counts, ["$x^$", "暴力", *names][: len(names)])
 
 
 # -- error
@@ -132,4 +134,4 @@ def test_classes_may_have_any_name(names, tmp_path):
 def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ViolenceDetectionError, match="Cannot write .*roc.png: a file"):
-        figures.roc(tmp_path / "file" / "roc.png", VIOLENT, PROBABILITY, 8 / 9)
+        figures.draw_roc(tmp_path / "file" / "roc.png", VIOLENT, PROBABILITY, 8 / 9)

@@ -29,7 +29,7 @@ def card(run):
     def write(results=None, **config) -> str:
         run.write_config(run.config() | config)
         run.write_results(run.results() | (results or {}))
-        model_card.write(run)
+        model_card.write_model_card(run)
         return (run.dir / "MODEL_CARD.md").read_text()
 
     return write

@@ -77,11 +77,11 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     violent = np.arange(100) % 2 > 0
     probability = np.clip(violent * 0.3 + rng.uniform(0, 0.7, 100), 0, 1)
     drawn = {name: folder / f"{name}.png" for name in ("roc", "confusion")}
-    figures.roc(drawn["roc"], violent, probability, 0.91)
-    figures.confusion(drawn["confusion"], METRICS["confusion"], METRICS["classes"])
+    figures.draw_roc(drawn["roc"], violent, probability, 0.91)
+    figures.draw_confusion(drawn["confusion"], METRICS["confusion"], METRICS["classes"])
     strip = rng.integers(0, 256, (108, 1564, 3), dtype=np.uint8)
     jpeg = cv2.imencode(".jpg", strip)[1].tobytes()
-    shown = contact_sheet._shown(jpeg)["frames"]
+    shown = contact_sheet._frames_cell(jpeg)["frames"]
     name = f"{'a_long_name_without_a_space' * 4}.mp4"
     weights = rng.dirichlet(np.ones(20)).tolist()
     row = mistake(name, "calm", 0.9, "<fight>", frames=shown, attention=weights)

@@ -54,13 +54,13 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
         f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>5s}  95% over {drawn}",
         f"{'accuracy':11s} {a['accuracy']:8.1%} {b['accuracy']:8.1%} "
         f"{100 * result['accuracy_difference']:+8.1f}  {result['accuracy_exchange_p']:5.3f}  "
-        f"{console.span([100 * end for end in result['ci']], '+.1f')} points",
+        f"{console.format_interval([100 * end for end in result['ci']], '+.1f')} points",
     ]
     if has_auc:
         lines.append(
             f"{'AUC':11s} {a['auc']:8.3f} {b['auc']:8.3f} "
             f"{result['auc_difference']:+8.3f}  {result['auc_exchange_p']:5.3f}  "
-            f"{console.span(result['auc_ci'], '+.3f')}"
+            f"{console.format_interval(result['auc_ci'], '+.3f')}"
         )
     else:
         lines.append(f"{'AUC':11s} {console.NONE}")
@@ -85,7 +85,7 @@ def comparison_lines(result: dict[str, Any]) -> list[str]:
 def _delong_line(result: dict[str, Any]) -> str:
     if "auc_p" in result["undefined"]:
         return "DeLong      none: there is no variance to judge by"
-    return f"DeLong      p = {_p(result['auc_p'])}, {console.span(result['auc_ci_delong'], '+.3f')}"
+    return f"DeLong      p = {_p(result['auc_p'])}, {console.format_interval(result['auc_ci_delong'], '+.3f')}"
 
 
 def _p(value: float) -> str:
@@ -98,7 +98,7 @@ def _comparison_trust(result: dict[str, Any]) -> Iterator[str]:
         if not result[name]["clean"]:
             yield (
                 f"trust       NOT CLEAN: {name.upper()} has learned from some of these: "
-                f"{console.leaked(result[name])}"
+                f"{console.leaks_text(result[name])}"
             )
     points = [result[name].get("operating_point") for name in "ab"]
     if all(points) and points[0] != points[1]:

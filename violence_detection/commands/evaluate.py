@@ -36,7 +36,7 @@ def evaluate(settings: config.EvaluateConfig, shared: CommonFlags, run: str) -> 
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
     """What `evaluate` found."""
-    of = functools.partial(console.rate, result)
+    of = functools.partial(console.format_rate, result)
     recalls = ", ".join(
         f"{name} {of(f'recall_per_class.{name}', value)}"
         for name, value in result["recall_per_class"].items()
@@ -74,10 +74,10 @@ def _alarm_lines(result: dict[str, Any]) -> list[str]:
     if not footage:
         return []
     by_alarm, by_video = (footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos"))
-    over_videos = f", {console.span(by_video, '.3g')} over videos" if by_video else ""
+    over_videos = f", {console.format_interval(by_video, '.3g')} over videos" if by_video else ""
     return [
         f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
-        f"{console.span(by_alarm, '.3g')} over alarms{over_videos}): "
+        f"{console.format_interval(by_alarm, '.3g')} over alarms{over_videos}): "
         f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
         f"{counted(footage['videos'], 'video')}",
         *[f"not read    {row['path']}: {row['reason']}" for row in footage["unreadable"]],
@@ -120,7 +120,7 @@ def _baseline_lines(result: dict[str, Any]) -> list[str]:
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: on both sides are {console.leaked(result)}"
+        return f"trust       NOT CLEAN: on both sides are {console.leaks_text(result)}"
     if not result["grouped"]:
         return "trust       recordings are not all known: clips of one may be on both sides"
     if not result["near_duplicates_searched"]:

@@ -32,7 +32,7 @@ def label(
     with prints_to_stderr():
         from violence_detection.evaluation import labelling
 
-        result = labelling.label(
+        result = labelling.label_video(
             run, video, label, settings, plan=shared.dry_run, force=shared.force
         )
     finish(result, shared, label_lines(result))

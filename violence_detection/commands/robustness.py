@@ -29,7 +29,7 @@ def robustness(settings: config.RobustnessConfig, shared: CommonFlags, run: str)
         if shared.dry_run:
             planned = stage.plan(run, settings, force=shared.force)
         else:
-            result = stage.robustness(run, settings, force=shared.force)
+            result = stage.measure_robustness(run, settings, force=shared.force)
     if shared.dry_run:
         return finish(planned, shared, console.table(planned))
     finish(result, shared, result_lines(result), failed=len(result["failures"]))
@@ -45,7 +45,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"run         {result['run']}",
         f"split       {result['split']}: {counted(result['videos'], 'video')} of "
         f"{counted(result['recordings'], 'recording')}",
-        *console.aligned([heads, *map(_cells, rows)]),
+        *console.align_columns([heads, *map(_cells, rows)]),
         f"mean        accuracy {result['mean_accuracy']:.1%} ({low:.1%} to {high:.1%}) over "
         f"{counted(len(result['conditions']), 'condition')}, "
         f"{counted(result['mean_videos'], 'video')} under each",
@@ -65,9 +65,9 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [
         row["name"],
         f"{row['accuracy']:.1%}",
-        console.span(row["accuracy_ci"], ".1%"),
-        console.area(row["auc"]),
-        console.span(row["auc_ci"], ".3f"),
+        console.format_interval(row["accuracy_ci"], ".1%"),
+        console.format_auc(row["auc"]),
+        console.format_interval(row["auc_ci"], ".3f"),
         f"{100 * row['accuracy_difference']:+.1f}",
         f"{low:+.1f} to {high:+.1f}",
         str(row["videos"]),
@@ -76,7 +76,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _trust_lines(result: dict[str, Any]) -> list[str]:
     if result["leaks"]:
-        found = console.leaked(result)
+        found = console.leaks_text(result)
         return [f"trust       NOT CLEAN: the run has learned from {found}"]
     if result["split"] == "validation":
         return ["trust       epoch and threshold were chosen on these videos"]

@@ -28,7 +28,7 @@ _MARGIN = 0.25  # of a face's size, on each side
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
-def covered(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+def anonymise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Pictures of one clip, uint8 (H, W, 3) BGR, in which people are hard to recognise.
 
     A face that is found is covered in the pictures before and after, too: a detector loses it
@@ -37,7 +37,7 @@ def covered(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     faces = [list(_faces(frame)) for frame in frames]
     moving = moving_blocks(frames)
     return [
-        _drawn(frame, moving, list(itertools.chain(*faces[max(0, n - 1) : n + 2])))
+        _cover(frame, moving, list(itertools.chain(*faces[max(0, n - 1) : n + 2])))
         for n, frame in enumerate(frames)
     ]
 
@@ -63,7 +63,7 @@ def _grid(picture: np.ndarray) -> tuple[int, int]:
     return max(1, min(height, round(columns * height / width))), columns
 
 
-def _drawn(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
+def _cover(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.ndarray:
     height, width = frame.shape[:2]
     size, nearest = (width, height), cv2.INTER_NEAREST
     blocks = cv2.resize(frame, moving.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -85,10 +85,10 @@ def _faces(frame: np.ndarray) -> Iterator[Box]:
     scale = max(1.0, _DETECTOR_SIDE / max(height, width))
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    found = [*_found("frontalface_default", grey), *_found("profileface", grey)]
+    found = [*_detect("frontalface_default", grey), *_detect("profileface", grey)]
     found += [
         (grey.shape[1] - left - wide, top, wide, high)
-        for left, top, wide, high in _found("profileface", grey[:, ::-1])
+        for left, top, wide, high in _detect("profileface", grey[:, ::-1])
     ]
     for left, top, wide, high in found:
         more = _MARGIN * np.array([-wide, -high, wide, high])
@@ -99,7 +99,7 @@ def _faces(frame: np.ndarray) -> Iterator[Box]:
             yield x0, y0, x1, y1
 
 
-def _found(name: str, grey: np.ndarray) -> list[Box]:
+def _detect(name: str, grey: np.ndarray) -> list[Box]:
     """Left, top, width and height."""
     grey, found = np.ascontiguousarray(grey), []
     for low, high, times in _SIZES:

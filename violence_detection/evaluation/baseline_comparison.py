@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.video_summary import Sights
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals
 from violence_detection.models import classifier, linear_baseline
 from violence_detection.models.run import VIDEO_COLUMNS, Run
@@ -24,15 +24,15 @@ from violence_detection.system import files
 from violence_detection.units import counted
 
 _MODEL = "model"
-_MOST = 4000  # training videos that are learned from
-_MOST_SEEN = 1000  # of which so many are looked at
+_MOST_TRAINING = 4000  # training videos that are learned from
+_MOST_DECODED = 1000  # of which so many are looked at
 NO_PICTURES = "--no-pictures was given"
 
 
-def judge(
+def compare_with_baselines(
     run: Run,
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     classes: Sequence[str],
     *,
     accuracy_ci: Sequence[float],
@@ -60,12 +60,12 @@ def judge(
         those that know the source only and come close, and `warnings` of them.
     """
     try:
-        home, learned, notes = _learned_from(run, cache, classes)
+        home, learned, notes = _training_videos(run, cache, classes)
     except ViolenceDetectionError as error:
-        return _none(str(error))
+        return _no_baselines(str(error))
     if len(set(learned.labels)) < len(classes):
-        return _none("the training videos are not there as the run learned from them")
-    trivial = _baselines(home, learned, cache, clips, classes, pictures)
+        return _no_baselines("the training videos are not there as the run learned from them")
+    trivial = _joint_baselines(home, learned, cache, clips, classes, pictures)
     train = np.arange(len(learned))
     test = np.arange(len(learned), len(learned) + len(clips))
     draw = {"resamples": resamples, "seed": seed}
@@ -83,7 +83,7 @@ def judge(
     }
 
 
-def _none(reason: str) -> dict[str, Any]:
+def _no_baselines(reason: str) -> dict[str, Any]:
     return {
         "baselines": {},
         "baselines_left_out": [f"There are no baselines: {reason.rstrip('.')}."],
@@ -93,26 +93,26 @@ def _none(reason: str) -> dict[str, Any]:
     }
 
 
-def _learned_from(
+def _training_videos(
     run: Run, cache: FeatureCache, classes: Sequence[str]
-) -> tuple[FeatureCache, Clips, list[str]]:
+) -> tuple[FeatureCache, FeatureDataset, list[str]]:
     """Where a run's training videos have their features, some of them, evenly taken, with the
     labels that the run learned them by; and a note on those that are not there any more."""
     rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)
     rows = [row for row in rows if row["split"] == "train"]
-    home, there = cache, _found(cache, rows)
-    if len(there) < len(rows) and (other := _home(run)):
-        home, there = other, _found(other, rows)
+    home, there = cache, _unchanged_entries(cache, rows)
+    if len(there) < len(rows) and (other := _training_features(run)):
+        home, there = other, _unchanged_entries(other, rows)
     labels = np.array([classes.index(one.label) for one in there], np.int64)
-    chosen = linear_baseline.evenly_of_each_class(labels, len(classes), _MOST)
+    chosen = linear_baseline.evenly_spaced_rows(labels, len(classes), _MOST_TRAINING)
     notes = []
     if len(there) < len(rows):
         gone = counted(len(rows) - len(there), "training video")
         notes.append(f"The baselines do without {gone}: not there as they were.")
-    return home, dataset.read_clips(home, [there[n] for n in chosen], classes), notes
+    return home, dataset.read_dataset(home, [there[n] for n in chosen], classes), notes
 
 
-def _found(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> list[Entry]:
+def _unchanged_entries(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> list[ManifestEntry]:
     """What a cache has of some videos that are in it as they were, labelled as they were."""
     entries = {entry.path: entry for entry in dataset.usable_entries(cache)}
     return [
@@ -122,7 +122,7 @@ def _found(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> list[Entry]:
     ]
 
 
-def _home(run: Run) -> FeatureCache | None:
+def _training_features(run: Run) -> FeatureCache | None:
     """The features that a run learned from, where they are still there."""
     with contextlib.suppress(CacheError):
         home = FeatureCache.open(Path(run.config()["features"]))
@@ -131,35 +131,35 @@ def _home(run: Run) -> FeatureCache | None:
     return None
 
 
-def _baselines(
+def _joint_baselines(
     home: FeatureCache,
-    learned: Clips,
+    learned: FeatureDataset,
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     classes: Sequence[str],
     pictures: bool,
 ) -> Baselines:
     """Of the training videos and, behind them, those that are judged."""
-    both = Clips(
+    both = FeatureDataset(
         np.concatenate([learned.features[:], clips.features[:]]),
         np.concatenate([learned.labels, clips.labels]),
         (*learned.entries, *clips.entries),
     )
-    looked_at = linear_baseline.evenly_of_each_class(learned.labels, len(classes), _MOST_SEEN)
+    looked_at = linear_baseline.evenly_spaced_rows(learned.labels, len(classes), _MOST_DECODED)
     seen = np.concatenate([looked_at, len(learned) + np.arange(len(clips))])
-    found: Sights | str = NO_PICTURES
+    found: VideoSummaries | str = NO_PICTURES
     if pictures:
         shown = [learned.entries[row] for row in looked_at]
         parts = [
-            baselines.sights_of(home, shown),
-            baselines.sights_of(cache, clips.entries),
+            baselines.complete_summaries(home, shown),
+            baselines.complete_summaries(cache, clips.entries),
         ]
         lacking = [part for part in parts if isinstance(part, str)]
-        found = lacking[0] if lacking else Sights.joined(parts)
+        found = lacking[0] if lacking else VideoSummaries.joined(parts)
     return Baselines(both, len(classes), found, seen)
 
 
-def _scores(answer: np.ndarray, clips: Clips, draw: dict[str, int]) -> dict[str, Any]:
+def _scores(answer: np.ndarray, clips: FeatureDataset, draw: dict[str, int]) -> dict[str, Any]:
     violent, violence = clips.labels > 0, np.clip(1 - answer[:, 0], 0, 1)
     correct = classifier.decisions(answer, 0.5) == clips.labels
     groups = clips.groups.astype(str)

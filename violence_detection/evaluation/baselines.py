@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.video_summary import Sights
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class Baselines:
 
     def __init__(
         self,
-        clips: Clips,
+        clips: FeatureDataset,
         classes: int,
-        sights: Sights | str,
+        sights: VideoSummaries | str,
         seen: np.ndarray | None = None,
     ) -> None:
         """
@@ -59,8 +59,10 @@ class Baselines:
         """
         self._labels, self._classes = clips.labels, classes
         self._tables = {
-            "linear": np.concatenate(list(linear_baseline.pooled(clips, np.arange(len(clips))))),
-            "metadata": metadata_of(clips.entries),
+            "linear": np.concatenate(
+                list(linear_baseline.pooled_blocks(clips, np.arange(len(clips))))
+            ),
+            "metadata": container_metadata(clips.entries),
         }
         self.notes: list[str] = []
         if isinstance(sights, str):
@@ -71,13 +73,13 @@ class Baselines:
         else:
             rows = np.arange(len(clips)) if seen is None else seen
             self._tables["metadata"] = np.hstack(
-                [self._tables["metadata"], _spread(sights.sizes, rows, len(clips))]
+                [self._tables["metadata"], _scatter_rows(sights.sizes, rows, len(clips))]
             )
             for name, table in (
                 ("mean_picture", sights.pictures.reshape(len(rows), -1)),
-                ("motion_energy", energies_of(sights)),
+                ("motion_energy", motion_statistics(sights)),
             ):
-                self._tables[name] = _spread(table, rows, len(clips))
+                self._tables[name] = _scatter_rows(table, rows, len(clips))
         self.names = [*self._tables, "majority"]
 
     def answers(self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
@@ -102,18 +104,18 @@ class Baselines:
         if name == "metadata":
             fit = _forest_fit(table[train], labels, seed)
         else:
-            fit = linear_baseline.linear_fit(table[train], labels)
+            fit = linear_baseline.fit_logistic_regression(table[train], labels)
         return fit.predict_proba(table[test])
 
 
-def _spread(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+def _scatter_rows(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     """float (N, F), of a table (M, F) that is of some rows; NaN in the others."""
     whole = np.full((count, table.shape[1]), np.nan, np.result_type(table, np.float32))
     whole[rows] = table
     return whole
 
 
-def metadata_of(entries: Sequence[Entry]) -> np.ndarray:
+def container_metadata(entries: Sequence[ManifestEntry]) -> np.ndarray:
     """What the container says of each video, float64 (N, 4): bytes, seconds, frames/s, and
     bytes per second. Of a part of a file, the bytes are the file's."""
     rows = [
@@ -122,15 +124,15 @@ def metadata_of(entries: Sequence[Entry]) -> np.ndarray:
     return np.array(rows, np.float64)
 
 
-def energies_of(sights: Sights) -> np.ndarray:
+def motion_statistics(sights: VideoSummaries) -> np.ndarray:
     """Mean, deviation and maximum over time of how much moves, float32 (N, 3)."""
     energies = sights.energies
     return np.stack([energies.mean(axis=1), energies.std(axis=1), energies.max(axis=1)], axis=1)
 
 
-def sights_of(
-    cache: FeatureCache, entries: Sequence[Entry], kept: Path | None = None
-) -> Sights | str:
+def complete_summaries(
+    cache: FeatureCache, entries: Sequence[ManifestEntry], kept: Path | None = None
+) -> VideoSummaries | str:
     """Glances at the videos behind some features, made once and then kept; or why there are
     not of all.
 

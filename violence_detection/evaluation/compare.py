@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.evaluation import evaluate, evaluation_set, leakage
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
@@ -27,7 +27,7 @@ _NAMED = 3  # videos that an error names
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What a run says of its N videos.
 
     Attributes:
@@ -44,18 +44,18 @@ class Answers:
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedRun:
     """One of the two runs, the videos that it is judged on, and how."""
 
     run: Run
     cache: FeatureCache
-    entries: list[Entry]
+    entries: list[ManifestEntry]
     config: EvaluateConfig
 
     @classmethod
     def of(cls, run_dir: str, features: str | None, config: CompareConfig) -> Self:
         run = Run.open(run_dir)
-        cache = evaluation_set.features_of(run, features)
+        cache = evaluation_set.open_features(run, features)
         asked = EvaluateConfig(
             split=config.split,
             features=features,
@@ -73,7 +73,7 @@ class Side:
     @property
     def grouped(self) -> bool:
         """Whether the recording of every video is known."""
-        return dataset.knows_recordings(self.cache)
+        return dataset.has_all_recordings(self.cache)
 
     @property
     def operating_point(self) -> str:
@@ -82,7 +82,7 @@ class Side:
 
     def leaks(self) -> Leaks:
         """What of the videos the run has learned from."""
-        return leakage.between(
+        return leakage.find_leaks(
             self.run,
             self.cache,
             self.entries,
@@ -91,7 +91,7 @@ class Side:
             most_bits=self.config.near_bits,
         )
 
-    def standing(self) -> Answers | None:
+    def standing(self) -> Predictions | None:
         """The answers of the evaluation that is there, if it is whole and of the run's present
         model, temperature and videos; of several classes, of its threshold too. With two, answers
         at another threshold are those at the run's own all the same."""
@@ -119,9 +119,9 @@ class Side:
         if there.get("threshold") != self.threshold:
             alarms = probability >= self.threshold
             predicted = [classes[int(alarm)] for alarm in alarms]
-        return Answers(probability, np.array(predicted) == np.array(labels))
+        return Predictions(probability, np.array(predicted) == np.array(labels))
 
-    def answers(self, *, force: bool) -> Answers:
+    def answers(self, *, force: bool) -> Predictions:
         """The answers, of an evaluation that is made where none stands."""
         found = self.standing()
         if found is None:
@@ -160,7 +160,7 @@ def compare_runs(
         RunError: If a run cannot be used.
         CacheError: If features are not of the run's feature space, or the split is empty.
     """
-    side_a, side_b = _sides(run_a, run_b, config)
+    side_a, side_b = _open_runs(run_a, run_b, config)
     entries = side_a.entries
     answers_a, answers_b = (side.answers(force=force) for side in (side_a, side_b))
     row_of = {entry.path: row for row, entry in enumerate(side_b.entries)}
@@ -191,15 +191,15 @@ def compare_runs(
     result["better"] = {"accuracy": "unknown", "auc": "unknown"}
     if clean and result["recordings"] >= paired_tests.MIN_RECORDINGS:
         result["better"] = {
-            "accuracy": paired_tests.better(result["ci"], result["accuracy_exchange_p"]),
-            "auc": paired_tests.better(result["auc_ci"], result["auc_exchange_p"]),
+            "accuracy": paired_tests.better_run(result["ci"], result["accuracy_exchange_p"]),
+            "auc": paired_tests.better_run(result["auc_ci"], result["auc_exchange_p"]),
         }
     return result
 
 
 def plan(run_a: str, run_b: str, config: CompareConfig, *, force: bool = False) -> dict[str, Any]:
     """What `compare_runs` would do; nothing is written."""
-    sides = dict(zip("ab", _sides(run_a, run_b, config), strict=True))
+    sides = dict(zip("ab", _open_runs(run_a, run_b, config), strict=True))
     planned = {"dry_run": True, "split": config.split, "videos": 0}
     for name, side in sides.items():
         evaluates = side.standing() is None
@@ -210,10 +210,10 @@ def plan(run_a: str, run_b: str, config: CompareConfig, *, force: bool = False) 
     return planned
 
 
-def _sides(run_a: str, run_b: str, config: CompareConfig) -> tuple[Side, Side]:
+def _open_runs(run_a: str, run_b: str, config: CompareConfig) -> tuple[ComparedRun, ComparedRun]:
     """Both runs, once they are to be judged on the same videos and mean the same."""
-    a = Side.of(run_a, config.features_a, config)
-    b = Side.of(run_b, config.features_b, config)
+    a = ComparedRun.of(run_a, config.features_a, config)
+    b = ComparedRun.of(run_b, config.features_b, config)
     normal_a, normal_b = (side.run.config()["normal_class"] for side in (a, b))
     if normal_a != normal_b:
         raise ConfigError(
@@ -223,7 +223,7 @@ def _sides(run_a: str, run_b: str, config: CompareConfig) -> tuple[Side, Side]:
     return a, b
 
 
-def check_same_videos(a: Sequence[Entry], b: Sequence[Entry]) -> None:
+def check_same_videos(a: Sequence[ManifestEntry], b: Sequence[ManifestEntry]) -> None:
     """Videos are the same by path, label and, where both know it, content.
 
     Raises:
@@ -251,7 +251,7 @@ def _named(paths: set[str]) -> str:
     return first + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
+def _recordings(side_a: ComparedRun, side_b: ComparedRun) -> tuple[list[str], bool]:
     """The recording of each of A's videos, of features that know them, and whether any do."""
     groups_of = {entry.path: entry.group for entry in side_b.entries}
     of_a = [entry.group for entry in side_a.entries]
@@ -265,7 +265,7 @@ def _recordings(side_a: Side, side_b: Side) -> tuple[list[str], bool]:
     return of_a, side_a.grouped
 
 
-def _summary(side: Side, answers: Answers, violent: np.ndarray) -> dict[str, Any]:
+def _summary(side: ComparedRun, answers: Predictions, violent: np.ndarray) -> dict[str, Any]:
     scores = classification.binary_metrics(violent, answers.probability, side.threshold)
     return {
         "run": str(side.run.dir),

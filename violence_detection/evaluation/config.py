@@ -96,7 +96,7 @@ class EvaluateConfig(Config):
                 "`operating_point` must not be chosen on the videos that are judged. Received: "
                 "split=validation"
             )
-        if asked.startswith(operating_points.PER_HOUR) and self.normal_footage is None:
+        if asked.startswith(operating_points.FALSE_ALARMS_PER_HOUR) and self.normal_footage is None:
             raise ConfigError(
                 f"`operating_point` {asked} must come with normal_footage. Received: none"
             )

@@ -11,16 +11,17 @@ import cv2
 import numpy as np
 
 from violence_detection.datasets import summary_cache
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import anonymisation, error_analysis
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import files, processes, progress
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import sample_frames, sample_indices
-from violence_detection.video.decoder import FALLBACK_FPS, opened
+from violence_detection.video.decoder import FALLBACK_FPS
+from violence_detection.video.decoder import open_video
 
 if TYPE_CHECKING:
     import keras
@@ -34,9 +35,9 @@ _QUALITY = 70  # of JPEG: a strip of eight frames has about 60 kB
 _TIMEOUT_S = 600.0
 
 
-def of(
+def build_contact_sheet(
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     predictions: Sequence[Mapping[str, Any]],
     *,
     normal_class: str,
@@ -61,8 +62,12 @@ def of(
         to 1, or None)}.
     """
     rows = {
-        "misses": error_analysis.worst(predictions, normal_class, violent=True, most=WORST),
-        "false_alarms": error_analysis.worst(predictions, normal_class, violent=False, most=WORST),
+        "misses": error_analysis.worst_mistakes(
+            predictions, normal_class, violent=True, most=WORST
+        ),
+        "false_alarms": error_analysis.worst_mistakes(
+            predictions, normal_class, violent=False, most=WORST
+        ),
     }
     chosen = [row for kind in rows.values() for row in kind]
     attention = _attention(classifier, clips, chosen)
@@ -71,14 +76,14 @@ def of(
         strips = dict(zip(chosen, _strips(cache, clips, chosen, blur), strict=True))
     return {
         kind: [
-            {**predictions[row], "attention": attention.get(row), **_shown(strips[row])}
+            {**predictions[row], "attention": attention.get(row), **_frames_cell(strips[row])}
             for row in members
         ]
         for kind, members in rows.items()
     }
 
 
-def _shown(strip: bytes | str) -> dict[str, str | None]:
+def _frames_cell(strip: bytes | str) -> dict[str, str | None]:
     if isinstance(strip, str):
         return {"frames": None, "why": strip}
     data = base64.b64encode(strip).decode("ascii")
@@ -86,14 +91,14 @@ def _shown(strip: bytes | str) -> dict[str, str | None]:
 
 
 def _attention(
-    classifier: "keras.Model", clips: Clips, rows: Sequence[int]
+    classifier: "keras.Model", clips: FeatureDataset, rows: Sequence[int]
 ) -> dict[int, list[float]]:
     """Weights over time by row, the mean where there are several layers or members."""
-    from violence_detection.models.attention_maps import attention_of
+    from violence_detection.models.attention_maps import attention_weights
 
     if not rows:
         return {}
-    weights = list(attention_of(classifier, clips.features[np.array(rows)]).values())
+    weights = list(attention_weights(classifier, clips.features[np.array(rows)]).values())
     if not weights:
         return {}
     mean = np.mean(weights, axis=0)
@@ -101,16 +106,16 @@ def _attention(
 
 
 def _strips(
-    cache: FeatureCache, clips: Clips, rows: Sequence[int], blur: bool
+    cache: FeatureCache, clips: FeatureDataset, rows: Sequence[int], blur: bool
 ) -> list[bytes | str]:
     """JPEG files, or why there is none."""
     entries = [clips.entries[row] for row in rows]
     root = cache.video_dir
-    there, reason = summary_cache.present(entries, root)
+    there, reason = summary_cache.unchanged_videos(entries, root)
     if root.is_dir():
         reason = f"the video is not in {root} as it was"
 
-    def tried(entry: Entry, video: Video | None) -> bytes | str:
+    def tried(entry: ManifestEntry, video: Video | None) -> bytes | str:
         if video is None:
             return reason
         path = root / video.path
@@ -118,14 +123,14 @@ def _strips(
             if files.sha256_of_unchanged(path) != entry.digest:
                 return reason
             part = (video.start_s, video.end_s)
-            return call(strip, path, *part, blur, timeout_s=_TIMEOUT_S)
+            return call(draw_strip, path, *part, blur, timeout_s=_TIMEOUT_S)
         except (VideoError, OSError) as error:
             return f"the video cannot be shown: {error}"
 
     try:
         with (
             ThreadPoolExecutor(cpu_count() or 1) as pool,
-            Calls() as call,
+            ProcessPool() as call,
             progress.track("Showing mistakes", len(rows), "videos") as step,
         ):
             found = []
@@ -134,23 +139,23 @@ def _strips(
                 step()
             return found
     finally:
-        processes.dismiss()
+        processes.end_idle_processes()
 
 
 # -- in the child
 
 
-def strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) -> bytes:
+def draw_strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) -> bytes:
     """Frames from the middles of eight equal parts of a video, or of a part of it, side by
     side, as a JPEG file.
 
     Raises:
         VideoError: If they cannot be decoded.
     """
-    frames = frames_of(path, start_s, end_s)
+    frames = strip_frames(path, start_s, end_s)
     if blur:
-        frames = anonymisation.covered(frames)
-    tiles = [_fitted(frame) for frame in frames]
+        frames = anonymisation.anonymise(frames)
+    tiles = [_fit_tile(frame) for frame in frames]
     gap = np.full((tiles[0].shape[0], _GAP_PX, 3), 127, np.uint8)
     parts = [part for tile in tiles for part in (tile, gap)][:-1]
     quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
@@ -160,7 +165,7 @@ def strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) ->
     return content.tobytes()
 
 
-def frames_of(
+def strip_frames(
     path: Path, start_s: float | None = None, end_s: float | None = None
 ) -> list[np.ndarray]:
     """Eight frames, uint8 (H, W, 3) BGR; of a long video about those.
@@ -168,7 +173,7 @@ def frames_of(
     Raises:
         VideoError: If they cannot be decoded.
     """
-    with opened(path) as video:
+    with open_video(path) as video:
         if video.declared_frames > _LONG_FRAMES:
             rate = video.fps or FALLBACK_FPS
             first = round((start_s or 0.0) * rate)
@@ -176,17 +181,17 @@ def frames_of(
             wanted = first + sample_indices(max(1, last - first), FRAMES)
             frames = [video.frame_near(index) for index in wanted.tolist()]
             if all(frame is not None for frame in frames):
-                return _alike(frames)
-    return _alike(sample_frames(path, FRAMES, start_s=start_s, end_s=end_s))
+                return _same_size(frames)
+    return _same_size(sample_frames(path, FRAMES, start_s=start_s, end_s=end_s))
 
 
-def _alike(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _same_size(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     """All of the size of the first: it may change in the middle of a file."""
     height, width = frames[0].shape[:2]
     return [cv2.resize(frame, (width, height)) for frame in frames]
 
 
-def _fitted(frame: np.ndarray) -> np.ndarray:
+def _fit_tile(frame: np.ndarray) -> np.ndarray:
     height, width = frame.shape[:2]
     scale = min(_TILE_PX[0] / width, _TILE_PX[1] / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -10,7 +10,7 @@ from violence_detection.datasets import summary_cache
 from violence_detection.evaluation import baseline_comparison, contact_sheet, error_analysis
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.run import Run
 from violence_detection.training import run_setup
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def examine(
     run: Run,
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     predicted: np.ndarray,
     *,
     accuracy_ci: Sequence[float],
@@ -38,17 +38,17 @@ def examine(
         config: Of the evaluation.
     """
     trained = run.config()
-    seen: summary_cache.Glances | str = baseline_comparison.NO_PICTURES
+    seen: summary_cache.AvailableSummaries | str = baseline_comparison.NO_PICTURES
     if config.pictures:
         seen = cache.summaries(clips.entries)
-    found = error_analysis.breakdowns(
+    found = error_analysis.errors_by_condition(
         clips.entries,
         violent=clips.labels > 0,
         alarm=predicted > 0,
         correct=predicted == clips.labels,
         seen=seen,
     )
-    judged = baseline_comparison.judge(
+    judged = baseline_comparison.compare_with_baselines(
         run,
         cache,
         clips,
@@ -63,7 +63,7 @@ def examine(
 
 def worst(
     cache: FeatureCache,
-    clips: Clips,
+    clips: FeatureDataset,
     predictions: Sequence[Mapping[str, Any]],
     classifier: "keras.Model",
     *,
@@ -72,7 +72,7 @@ def worst(
 ) -> dict[str, Any]:
     """The surest mistakes with their frames and attention; see `contact_sheet.of`. `blurred`
     says whether people in the frames were made hard to recognise."""
-    sheet = contact_sheet.of(
+    sheet = contact_sheet.build_contact_sheet(
         cache,
         clips,
         predictions,

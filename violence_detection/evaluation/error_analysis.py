@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.summary_cache import Glances
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.metrics.intervals import wilson_interval
 
 # Upper ends of the bins, which hold what is below or equal.
@@ -18,12 +18,12 @@ _LEVELS = (40, 70, 100, 130, 160)  # mean luma, of 0 to 255
 _DURATIONS_S = (1.5, 3.0, 6.0, 12.0, 60.0)
 
 
-def breakdowns(
-    entries: Sequence[Entry],
+def errors_by_condition(
+    entries: Sequence[ManifestEntry],
     violent: np.ndarray,
     alarm: np.ndarray,
     correct: np.ndarray,
-    seen: Glances | str,
+    seen: AvailableSummaries | str,
 ) -> dict[str, Any]:
     """Errors by recording, and by what is known of the videos.
 
@@ -59,7 +59,7 @@ def breakdowns(
         "duration": table(_binned(durations, _DURATIONS_S, "s"), _names(_DURATIONS_S, "s")),
     }
     if isinstance(seen, str):
-        return {"errors_by": found, "errors_left_out": [_lacking(seen)]}
+        return {"errors_by": found, "errors_left_out": [_left_out_line(seen)]}
     heights, levels = ([math.nan] * len(entries) for _ in range(2))
     for row, size, level in zip(
         seen.rows.tolist(),
@@ -70,11 +70,11 @@ def breakdowns(
         heights[row], levels[row] = size, level
     found["resolution"] = table(_binned(heights, _HEIGHTS_PX, "px"), _names(_HEIGHTS_PX, "px"))
     found["brightness"] = table(_binned(levels, _LEVELS), _names(_LEVELS))
-    left_out = [_lacking(seen.left_out)] if seen.left_out else []
+    left_out = [_left_out_line(seen.left_out)] if seen.left_out else []
     return {"errors_by": found, "errors_left_out": left_out}
 
 
-def worst(
+def worst_mistakes(
     predictions: Sequence[Mapping[str, Any]],
     normal_class: str,
     *,
@@ -137,5 +137,5 @@ def _binned(values: Sequence[float], ends: Sequence[float], unit: str = "") -> l
     ]
 
 
-def _lacking(reason: str) -> str:
+def _left_out_line(reason: str) -> str:
     return f"Errors by resolution and brightness lack videos: {reason}."

@@ -10,13 +10,13 @@ import numpy as np
 
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.recordings import Grouping, choose, look
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import diagnostics, leakage, thresholds
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.evaluation.evaluation_set import features_of, identity_of, split_entries
-from violence_detection.evaluation.normal_footage import Footage
+from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
+from violence_detection.evaluation.normal_footage import NormalFootage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, classification, delong, intervals
@@ -53,27 +53,27 @@ def evaluate_run(
     # -- of what, on what
     run = Run.open(run_dir)
     trained = run.config()
-    cache = features_of(run, config.features)
+    cache = open_features(run, config.features)
     recordings = _recordings(cache, config)
     entries = recordings.of(split_entries(run, cache, config.split))
-    clips = dataset.read_clips(cache, entries, trained["classes"])
+    clips = dataset.read_dataset(cache, entries, trained["classes"])
     folder = run.evaluation_dir(config.split)
     identity = identity_of(run, entries)
     _check_replaceable(folder, identity, force=force)
-    judge = thresholds.Judge(run, _own_features(run, cache, config), config)
+    judge = thresholds.ThresholdChooser(run, _own_features(run, cache, config), config)
 
     # -- the answers
     devices.import_tensorflow()
     footage = judge.footage()
     classifier = load_classifier(run.model_path)
     as_trained = probabilities(classifier, clips.features)
-    probability = calibration.tempered(as_trained, run.temperature)
+    probability = calibration.apply_temperature(as_trained, run.temperature)
     chosen = judge.choose(classifier, footage)
     threshold = chosen["threshold"]
     predicted = decisions(probability, threshold)
 
     # -- how good they are, and whether that can be believed
-    found = leakage.between(
+    found = leakage.find_leaks(
         run,
         cache,
         entries,
@@ -114,7 +114,7 @@ def evaluate_run(
     files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
     drawn = {}
     if figures:
-        drawn = _draw(folder, run, clips.labels > 0, probability, as_trained, result)
+        drawn = _draw_figures(folder, run, clips.labels > 0, probability, as_trained, result)
     evaluation_report.write_report(
         folder / "report.html",
         metrics=result,
@@ -132,20 +132,20 @@ def evaluate_run(
     )
     files.write_json(folder / "metrics.json", result)
     judge.keep(chosen)
-    model_card.write(run)
+    model_card.write_model_card(run)
     return result
 
 
 def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
     """What `evaluate_run` would do; nothing is written."""
     run = Run.open(run_dir)
-    cache = features_of(run, config.features)
+    cache = open_features(run, config.features)
     entries = split_entries(run, cache, config.split)
     if config.group_pattern is not None:
-        video_folder.named_by(config.group_pattern, [entry.path for entry in entries])
+        video_folder.match_recordings(config.group_pattern, [entry.path for entry in entries])
     folder = run.evaluation_dir(config.split)
     _check_replaceable(folder, identity_of(run, entries), force=force)
-    thresholds.Judge(run, _own_features(run, cache, config), config)
+    thresholds.ThresholdChooser(run, _own_features(run, cache, config), config)
     return {
         "dry_run": True,
         "run": str(run.dir),
@@ -159,23 +159,23 @@ def _own_features(run: Run, cache: FeatureCache, config: EvaluateConfig) -> Feat
     """Features with the run's own videos: those at hand, or what it was trained on."""
     if config.operating_point is None or leakage.is_same_dataset(run, cache):
         return cache
-    return features_of(run)
+    return open_features(run)
 
 
 def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
     """Of all videos of the cache, as they are asked for."""
     entries, found = dataset.usable_entries(cache), None
     if config.group_near_duplicates:
-        found, _ = look(
+        found, _ = find_near_duplicates(
             entries,
             video_dir=cache.video_dir,
             kept=cache.summaries_path,
             pictures=True,
             most_bits=config.near_bits,
         )
-    return choose(
+    return choose_recordings(
         entries,
-        known=dataset.knows_recordings(cache),
+        known=dataset.has_all_recordings(cache),
         pattern=config.group_pattern,
         by_likeness=found,
     )
@@ -199,7 +199,7 @@ def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -
 
 
 def _scores(
-    clips: dataset.Clips,
+    clips: dataset.FeatureDataset,
     probability: np.ndarray,
     predicted: np.ndarray,
     classes: list[str],
@@ -221,7 +221,9 @@ def _scores(
     }
 
 
-def _alarms(footage: Footage | None, threshold: float, config: EvaluateConfig) -> dict[str, Any]:
+def _alarms(
+    footage: NormalFootage | None, threshold: float, config: EvaluateConfig
+) -> dict[str, Any]:
     """`normal_footage`, where some was given."""
     if footage is None:
         return {}
@@ -270,7 +272,7 @@ def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
 
 
 def _prediction_rows(
-    entries: list[Entry],
+    entries: list[ManifestEntry],
     probability: np.ndarray,
     predicted: np.ndarray,
     classes: list[str],
@@ -288,7 +290,7 @@ def _prediction_rows(
     ]
 
 
-def _draw(
+def _draw_figures(
     folder: Path,
     run: Run,
     violent: np.ndarray,
@@ -300,21 +302,23 @@ def _draw(
     names = "roc precision_recall confusion score_histogram reliability history".split()
     paths = {name: folder / f"{name}.png" for name in names}
     score = 1 - probability[:, 0]
-    figure.roc(paths["roc"], violent, score, result["auc"])
-    figure.precision_recall(paths["precision_recall"], violent, score, result["average_precision"])
-    figure.confusion(paths["confusion"], result["confusion"], result["classes"])
-    figure.score_histogram(paths["score_histogram"], violent, score, result["threshold"])
+    figure.draw_roc(paths["roc"], violent, score, result["auc"])
+    figure.draw_precision_recall(
+        paths["precision_recall"], violent, score, result["average_precision"]
+    )
+    figure.draw_confusion(paths["confusion"], result["confusion"], result["classes"])
+    figure.draw_score_histogram(paths["score_histogram"], violent, score, result["threshold"])
     shown = {"": score}
     if result["temperature"] != 1.0:
         shown = {"calibrated": score, "as trained": 1 - as_trained[:, 0]}
-    figure.reliability(
+    figure.draw_reliability(
         paths["reliability"],
-        {name: calibration.reliability(violent, one) for name, one in shown.items()},
+        {name: calibration.reliability_curve(violent, one) for name, one in shown.items()},
         result["calibration_error"],
     )
     rows = [
         {name: float(value) for name, value in row.items() if value}
         for row in files.read_own_csv(run.history_path, ("epoch",))
     ]
-    figure.history(paths["history"], rows)
+    figure.draw_history(paths["history"], rows)
     return paths

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from violence_detection.datasets.labels import with_class_names
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.evaluation import leakage
 from violence_detection.features import dataset
@@ -13,7 +13,7 @@ from violence_detection.system import files
 from violence_detection.training import run_setup
 
 
-def features_of(run: Run, asked: str | None = None) -> FeatureCache:
+def open_features(run: Run, asked: str | None = None) -> FeatureCache:
     """The features to judge a run on, once they are of its feature space.
 
     Raises:
@@ -35,7 +35,7 @@ def features_of(run: Run, asked: str | None = None) -> FeatureCache:
     return cache
 
 
-def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
+def split_entries(run: Run, cache: FeatureCache, split: str) -> list[ManifestEntry]:
     """The usable videos of a split, or `all`, their labels in the run's words; the split is the
     run's own where it drew one of these, else the cache's.
 
@@ -56,7 +56,7 @@ def split_entries(run: Run, cache: FeatureCache, split: str) -> list[Entry]:
     return chosen
 
 
-def identity_of(run: Run, entries: list[Entry]) -> dict[str, str]:
+def identity_of(run: Run, entries: list[ManifestEntry]) -> dict[str, str]:
     """What an evaluation is of: digests of the model and of the videos with their labels."""
     rows = [(entry.path, entry.label, entry.digest) for entry in entries]
     return {

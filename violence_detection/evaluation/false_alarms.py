@@ -14,8 +14,8 @@ from violence_detection.inference.segments import LOWER_SHARE, lower_of
 from violence_detection.metrics import intervals
 from violence_detection.units import TOUCH_S
 
-_UNSHOWN = 0.05
-_TRIED = 512  # thresholds in a resample
+_ERROR_RATE = 0.05
+_MOST_THRESHOLDS = 512  # thresholds in a resample
 _TIE = 1e-9
 
 
@@ -38,11 +38,11 @@ def poisson_interval(count: int, exposure: float, level: float = 0.95) -> list[f
 def hours_needed(per_hour: float) -> float:
     """Hours without any alarm that show, at 95%, a rate of at most `per_hour`:
     ``-ln 0.05 / per_hour``, the rule of three."""
-    return -math.log(_UNSHOWN) / per_hour
+    return -math.log(_ERROR_RATE) / per_hour
 
 
 @dataclass(frozen=True)
-class Watched:
+class ScoredFootage:
     """Normal footage, scored with the sliding window.
 
     Attributes:
@@ -59,14 +59,14 @@ class Watched:
     windows: Sequence[np.ndarray]
 
     @classmethod
-    def of(cls, windows: dict[str, Sequence[dict[str, float]]]) -> "Watched":
+    def of(cls, windows: dict[str, Sequence[dict[str, float]]]) -> "ScoredFootage":
         """From the windows of each video, as `prediction` gives them."""
         seconds = [rows[-1]["end_s"] - rows[0]["start_s"] for rows in windows.values()]
         return cls(
             list(windows),
             np.array(seconds) / 3600,
             [alarm_starts(rows) for rows in windows.values()],
-            [_table(rows) for rows in windows.values()],
+            [_window_table(rows) for rows in windows.values()],
         )
 
     @property
@@ -75,7 +75,7 @@ class Watched:
 
     def counts(self, thresholds: np.ndarray) -> np.ndarray:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
-        return np.stack([_standing(one, thresholds) for one in self.starts])
+        return np.stack([_alarm_counts(one, thresholds) for one in self.starts])
 
     def minutes(self, thresholds: np.ndarray) -> np.ndarray:
         """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
@@ -129,10 +129,10 @@ class Watched:
             EvidenceError: If there is none.
         """
         edges = self._edges()
-        counts = sum(_standing(one, edges) for one in self.starts)
+        counts = sum(_alarm_counts(one, edges) for one in self.starts)
         rates = counts / self.total_hours
         rates[: self._quiet_from(edges, per_hour)] = math.inf
-        found = _lowest(edges, rates, per_hour)
+        found = _lowest_threshold(edges, rates, per_hour)
         if math.isnan(found):
             raise EvidenceError(
                 "Some threshold must keep the false alarms that were asked for. Received: normal "
@@ -147,7 +147,7 @@ class Watched:
         """[low, high] of the threshold, chosen anew for videos drawn with replacement, of at
         most 512 thresholds, closer to each other the higher; None for one video."""
         edges = self._edges()
-        places = np.geomspace(1, edges.size, min(_TRIED, edges.size)).astype(int)
+        places = np.geomspace(1, edges.size, min(_MOST_THRESHOLDS, edges.size)).astype(int)
         edges = edges[np.unique(edges.size - places)]
         counts, minutes = self.counts(edges), self.minutes(edges)
 
@@ -155,7 +155,7 @@ class Watched:
             hours = weights @ self.hours
             burden = np.maximum(weights @ counts, weights @ minutes)
             rates = burden / hours[:, None]
-            return np.array([_lowest(edges, row, per_hour) for row in rates])
+            return np.array([_lowest_threshold(edges, row, per_hour) for row in rates])
 
         return self._over_videos(chosen, resamples=resamples, seed=seed)
 
@@ -206,7 +206,7 @@ def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
     )
     first = np.searchsorted(ends + TOUCH_S, starts, side="left").tolist()
     last = np.searchsorted(starts, ends + TOUCH_S, side="right").tolist()
-    runs = _Runs(probability)
+    runs = _WindowRuns(probability)
     for row in np.argsort(-probability, kind="stable").tolist():
         runs.take(row, range(row - 1, first[row] - 1, -1), range(row + 1, last[row]))
     found = np.array(runs.ended()).reshape(-1, 2)
@@ -214,7 +214,7 @@ def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
     return found[found[:, 0] < found[:, 1]]
 
 
-class _Runs:
+class _WindowRuns:
     """Runs of windows that touch, while windows are taken from the highest down."""
 
     def __init__(self, probability: np.ndarray) -> None:
@@ -248,7 +248,7 @@ class _Runs:
         return [*self._joined, *((-1.0, self._probability[row]) for row in peaks)]
 
 
-def _table(windows: Sequence[dict[str, float]]) -> np.ndarray:
+def _window_table(windows: Sequence[dict[str, float]]) -> np.ndarray:
     """Start, end and probability of windows, float64 (W, 3)."""
     rows = [[one["start_s"], one["end_s"], one["probability"]] for one in windows]
     return np.array(rows, np.float64)
@@ -270,7 +270,7 @@ def _minutes_at(windows: np.ndarray, threshold: float) -> float:
     return float((ends - over[first, 0])[peaks >= threshold].sum() / 60)
 
 
-def _standing(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def _alarm_counts(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """How many alarms begin at each threshold, int64 (U,)."""
     over, reached = (np.sort(column) for column in starts.T)
     return np.searchsorted(over, thresholds, side="left") - np.searchsorted(
@@ -278,7 +278,7 @@ def _standing(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     )
 
 
-def _lowest(edges: np.ndarray, rates: np.ndarray, per_hour: float) -> float:
+def _lowest_threshold(edges: np.ndarray, rates: np.ndarray, per_hour: float) -> float:
     """The middle of the lowest gap from which on the rate is kept.
 
     Args:

@@ -21,7 +21,7 @@ from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video import decoder
 from violence_detection.video.clip_reader import ClipReader
 
@@ -34,7 +34,7 @@ _HISTORY_COLUMNS = (
     *("to_label", "judged_by", "judged_at"),
 )
 _LOCK = ".labels.lock"
-_LOOKS, _SIDE = 4, 32  # a glance at a video, to know that it can be read
+_FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
 _TIMEOUT_S = 600.0
 
 
@@ -59,7 +59,7 @@ class _Table:
         files.write_csv(self.path, self.columns, [row.cells for row in self.rows])
 
 
-def label(
+def label_video(
     run_dir: str,
     video: str,
     name: str,
@@ -106,8 +106,8 @@ def label(
         raise ConfigError(f"LABEL must be a name in UTF-8. Received: {name!r}")
     root = _dataset_dir(run, config)
     busy = f"One label must be given at a time. Received: {root} (another is being written)"
-    with contextlib.nullcontext() if plan else locks.held(root / _LOCK, busy):
-        return _Judgement(run, root, config).of(video, name, plan=plan, force=force)
+    with contextlib.nullcontext() if plan else locks.locked(root / _LOCK, busy):
+        return _LabelJob(run, root, config).of(video, name, plan=plan, force=force)
 
 
 def _dataset_dir(run: Run, config: LabelConfig) -> Path:
@@ -120,7 +120,7 @@ def _dataset_dir(run: Run, config: LabelConfig) -> Path:
     return root
 
 
-class _Judgement:
+class _LabelJob:
     """One label, on its way into a dataset."""
 
     def __init__(self, run: Run, root: Path, config: LabelConfig) -> None:
@@ -200,19 +200,19 @@ class _Judgement:
     def _check_readable(self, source: Path, part: tuple[float | None, float | None]) -> None:
         """Whether the video, or the part of it, is there and can be decoded."""
         try:
-            with Calls() as call:
+            with ProcessPool() as call:
                 ends_s = call(_ends_s, source, timeout_s=_TIMEOUT_S)
-                if part[1] is not None and decoder.part_damage(ends_s, *part):
+                if part[1] is not None and decoder.describe_part_damage(ends_s, *part):
                     raise ConfigError(
                         f"`end_s` must be within the video. Received: end_s={part[1]:g} "
                         f"({source} ends at {ends_s:.1f} s)"
                     )
-                reader = ClipReader(stream="rgb", frames=_LOOKS, frame_size=_SIDE)
+                reader = ClipReader(stream="rgb", frames=_FRAMES, frame_size=_SIDE_PX)
                 call(reader.read, source, *part, timeout_s=_TIMEOUT_S)
         except VideoError as error:
             raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
         finally:
-            processes.dismiss()
+            processes.end_idle_processes()
 
     def _target(self, source: Path, row: _Row | None) -> tuple[str, bool]:
         """The video's path in the dataset, and whether it must be copied there."""
@@ -234,7 +234,7 @@ class _Judgement:
     def _same_size(self, source: Path) -> list[str]:
         """Videos of the dataset that may have the same bytes."""
         found, size = [], source.stat().st_size
-        for path in dict.fromkeys(video_folder.walk(self._root)[0]):
+        for path in dict.fromkeys(video_folder.find_videos(self._root)[0]):
             with contextlib.suppress(OSError):
                 if (self._root / path).stat().st_size == size:
                     found.append(path)
@@ -305,7 +305,7 @@ def _table_of(root: Path, run: Run) -> _Table:
     """
     path = root / video_folder.TABLE
     if path.is_file():
-        lines = video_folder.read_table(path)
+        lines = video_folder.read_video_table(path)
         rows = [_Row(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines]
         return _Table(path, list(lines[0][1]), rows, is_new=False)
     recordings = {row["path"]: row["group"] for row in run.known_videos()}
@@ -324,8 +324,8 @@ def _ends_s(path: Path) -> float:
     Raises:
         VideoError: If it cannot be opened.
     """
-    times_s, _ = decoder.packets(path)
-    with decoder.opened(path) as video:
+    times_s, _ = decoder.read_packets(path)
+    with decoder.open_video(path) as video:
         frame_s = 1 / (video.fps or decoder.FALLBACK_FPS)
         if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
             return float(times_s.max()) + frame_s

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import perceptual_hash
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.recordings import Alike
-from violence_detection.datasets.summary_cache import Glances
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.recordings import NearDuplicates
+from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -69,10 +69,10 @@ class Leaks:
         }
 
 
-def between(
+def find_leaks(
     run: Run,
     cache: FeatureCache,
-    entries: Sequence[Entry],
+    entries: Sequence[ManifestEntry],
     split: str,
     *,
     same_dataset: bool | None = None,
@@ -105,7 +105,7 @@ def between(
     identical = {entry.path for entry in entries if entry.digest in digests}
     found, searched, reason = {}, False, "--no-pictures was given"
     if pictures:
-        found, reason = _lookalikes(run, cache, entries, rows, most_bits)
+        found, reason = _near_duplicates(run, cache, entries, rows, most_bits)
         searched = not reason
     return Leaks(
         names & set(mine.values()),
@@ -120,7 +120,9 @@ def between(
     )
 
 
-def across(entries: Sequence[Entry], draws: Sequence[np.ndarray], found: Alike) -> Leaks:
+def find_leaks_between_folds(
+    entries: Sequence[ManifestEntry], draws: Sequence[np.ndarray], found: NearDuplicates
+) -> Leaks:
     """What of some videos is in several folds of a draw.
 
     Args:
@@ -162,17 +164,17 @@ def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
 
 
-def _lookalikes(
+def _near_duplicates(
     run: Run,
     cache: FeatureCache,
-    entries: Sequence[Entry],
+    entries: Sequence[ManifestEntry],
     rows: Sequence[Mapping[str, str]],
     most_bits: float,
 ) -> tuple[dict[str, str], str]:
     """By path, what a video looks like most of what was learned from; and why not all videos
     could be looked at."""
     wanted = {(row["path"], row["digest"]) for row in rows}
-    theirs, their_cache = _learned(run, cache, wanted)
+    theirs, their_cache = _training_entries(run, cache, wanted)
     here, there = cache.summaries(entries), None
     if theirs:
         there = their_cache.summaries(theirs)
@@ -186,16 +188,18 @@ def _lookalikes(
     if there:
         paths, hashes = _hashes(entries, here)
         other_paths, other_hashes = _hashes(theirs, there)
-        for row, column, bits in perceptual_hash.alike(hashes, other_hashes, most_bits):
+        for row, column, bits in perceptual_hash.near_duplicate_pairs(
+            hashes, other_hashes, most_bits
+        ):
             path, other = paths[row], other_paths[column]
             if path != other or cache.dir.parent != their_cache.dir.parent:
                 found[path] = min(found.get(path, (np.inf, "")), (bits, other))
     return {path: other for path, (_, other) in found.items()}, "; ".join(reasons)
 
 
-def _learned(
+def _training_entries(
     run: Run, cache: FeatureCache, wanted: Collection[tuple[str, str]]
-) -> tuple[list[Entry], FeatureCache]:
+) -> tuple[list[ManifestEntry], FeatureCache]:
     """Rows of what was learned from, in the features at hand or in those of the training."""
     if not is_same_dataset(run, cache):
         own = Path(run.config()["features"])
@@ -207,6 +211,8 @@ def _learned(
     return [one for one in known if (one.path, one.digest) in wanted], cache
 
 
-def _hashes(entries: Sequence[Entry], seen: Glances) -> tuple[list[str], np.ndarray]:
+def _hashes(
+    entries: Sequence[ManifestEntry], seen: AvailableSummaries
+) -> tuple[list[str], np.ndarray]:
     rows = np.flatnonzero(~seen.sights.is_dull)
     return [entries[seen.rows[row]].path for row in rows], seen.sights.hashes[rows]

@@ -10,7 +10,7 @@ from typing import Any
 
 from violence_detection.datasets import video_folder
 from violence_detection.errors import DatasetError, VideoError
-from violence_detection.evaluation.false_alarms import Watched
+from violence_detection.evaluation.false_alarms import ScoredFootage
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Footage:
+class NormalFootage:
     """Normal footage as a run sees it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Footage:
     """
 
     folder: Path
-    watched: Watched
+    watched: ScoredFootage
     unreadable: list[dict[str, str]]
 
     def told(self, threshold: float, **draw: int) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Footage:
         }
 
 
-def listed(folder: Path) -> list[str]:
+def list_videos(folder: Path) -> list[str]:
     """The videos below a folder, relative to it.
 
     Raises:
@@ -53,7 +53,7 @@ def listed(folder: Path) -> list[str]:
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (none)"
         )
-    found, notes = video_folder.walk(folder)
+    found, notes = video_folder.find_videos(folder)
     for note in notes:
         log.info(f"{folder}: {note}")
     if not found:
@@ -61,7 +61,7 @@ def listed(folder: Path) -> list[str]:
     return found
 
 
-def watch(run: Run, folder: Path, config: PredictConfig) -> Footage:
+def score_footage(run: Run, folder: Path, config: PredictConfig) -> NormalFootage:
     """Score every video below a folder with a run's sliding window.
 
     Each is kept in the run's `footage/` as soon as it is scored, so that what was interrupted is
@@ -71,8 +71,8 @@ def watch(run: Run, folder: Path, config: PredictConfig) -> Footage:
         DatasetError: If there is nothing to see in the folder.
         RunError, WeightsError: If the run cannot look at videos.
     """
-    paths = listed(folder)
-    scores = _Scores(run, folder, config)
+    paths = list_videos(folder)
+    scores = _WindowCache(run, folder, config)
     windows, unreadable = {}, []
     with progress.track("Watching", len(paths), "videos") as step:
         for path in paths:
@@ -87,10 +87,10 @@ def watch(run: Run, folder: Path, config: PredictConfig) -> Footage:
             f"--normal-footage must hold readable videos. Received: {folder} "
             f"({counted(len(paths), 'video')}, of which none is)"
         )
-    return Footage(folder, Watched.of(windows), unreadable)
+    return NormalFootage(folder, ScoredFootage.of(windows), unreadable)
 
 
-class _Scores:
+class _WindowCache:
     """Windows of videos, kept; the predictor starts with the first that is not there yet."""
 
     def __init__(self, run: Run, folder: Path, config: PredictConfig) -> None:
@@ -119,7 +119,7 @@ class _Scores:
         }
         digits = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
         kept = self._run.footage_dir / f"{digits[:16]}.json"
-        if (found := _read(kept, identity)) is not None:
+        if (found := _read_windows(kept, identity)) is not None:
             return found
         if self._predictor is None:
             self._predictor = Predictor(self._run, self._config)
@@ -128,7 +128,7 @@ class _Scores:
         return windows
 
 
-def _read(path: Path, identity: dict[str, Any]) -> list[dict[str, float]] | None:
+def _read_windows(path: Path, identity: dict[str, Any]) -> list[dict[str, float]] | None:
     """Windows that were kept; None where they are not there, torn, or of something else."""
     try:
         there = json.loads(path.read_text())

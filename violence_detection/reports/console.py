@@ -44,7 +44,7 @@ def threshold_lines(result: dict[str, Any]) -> list[str]:
     if not point:
         return [first]
     if point["interval"]:
-        first = f"{first[:-1]}; 95%: {span(point['interval'], '.3f')})"
+        first = f"{first[:-1]}; 95%: {format_interval(point['interval'], '.3f')})"
     shown = {
         "recall": "recall",
         "false_positive_rate": "false positive rate",
@@ -59,17 +59,17 @@ def threshold_lines(result: dict[str, Any]) -> list[str]:
 
 
 def _over_recordings(interval: list[float] | None) -> str:
-    return f" ({span(interval, '.1%')})" if interval else ""
+    return f" ({format_interval(interval, '.1%')})" if interval else ""
 
 
-def rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
+def format_rate(result: dict[str, Any], name: str, value: float | None = None) -> str:
     """A rate as people read it: `none` where there was nothing to rate."""
     if name in result["undefined"]:
         return "none"
     return f"{result[name] if value is None else value:.1%}"
 
 
-def aligned(rows: list[list[str]]) -> list[str]:
+def align_columns(rows: list[list[str]]) -> list[str]:
     """Rows of a table, each column as wide as it must be, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -82,7 +82,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def span(interval: list[float] | None, form: str) -> str:
+def format_interval(interval: list[float] | None, form: str) -> str:
     """`71.0% to 84.0%`; `none` where there is no interval."""
     if interval is None:
         return "none"
@@ -90,7 +90,7 @@ def span(interval: list[float] | None, form: str) -> str:
     return f"{low:{form}} to {high:{form}}"
 
 
-def area(value: float | None) -> str:
+def format_auc(value: float | None) -> str:
     """An area under the curve; `none` where there is one class only."""
     return "none" if value is None else f"{value:.3f}"
 
@@ -101,7 +101,7 @@ def mapping_lines(class_mapping: dict[str, str]) -> list[str]:
     return [f"classes     {', '.join(told)}"] if told else []
 
 
-def leaked(result: dict[str, Any]) -> str:
+def leaks_text(result: dict[str, Any]) -> str:
     """`2 recordings and 1 near-duplicate, e.g. recording A`."""
     words = {
         "recordings": "recording",

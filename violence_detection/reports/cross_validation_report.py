@@ -8,7 +8,7 @@ from typing import Any
 
 from violence_detection.reports import html
 from violence_detection.reports.evaluation_report import BASELINES
-from violence_detection.reports.findings import FEW_RECORDINGS, Finding, verdict_of
+from violence_detection.reports.findings import FEW_RECORDINGS, Finding, overall_verdict
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -28,14 +28,14 @@ def write_report(path: Path, *, result: Mapping[str, Any], settings: Mapping[str
     """
     protocols = [result, *([result["random"]] if "random" in result else [])]
     findings = list(_findings(result))
-    page = html.rendered(
+    page = html.render_template(
         "fold_report.html.j2",
         title=f"Violence detection: cross-validation {path.parent.name}",
         name=path.parent.name,
         result=result,
         cards=list(_cards(protocols)),
         findings=findings,
-        verdict=verdict_of(findings),
+        verdict=overall_verdict(findings),
         protocols=[_protocol(one, result["by_fold"]) for one in protocols],
         tables=html.tables(settings),
     )

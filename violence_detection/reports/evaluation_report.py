@@ -9,7 +9,7 @@ from typing import Any
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.reports import html
-from violence_detection.reports.findings import counts_of, findings_of, verdict_of
+from violence_detection.reports.findings import evaluation_findings, overall_verdict, video_counts
 from violence_detection.system import files
 
 _MOST_RECORDINGS = 12  # with errors, that are listed
@@ -89,24 +89,24 @@ def write_report(
     missing = ", ".join(name for name in _REQUIRED if name not in metrics)
     if missing:
         raise ConfigError(f"`metrics` must hold {missing}. Received: {list(metrics)}")
-    findings = list(findings_of(metrics))
-    page = html.rendered(
+    findings = list(evaluation_findings(metrics))
+    page = html.render_template(
         "report.html.j2",
         title=f"Violence detection: {metrics['split']} report",
         metrics=metrics,
-        counts=counts_of(metrics),
+        counts=video_counts(metrics),
         footage=metrics.get("normal_footage"),
         findings=findings,
-        verdict=verdict_of(findings),
+        verdict=overall_verdict(findings),
         worst=worst,
-        beside=_beside(metrics),
-        point=_point(metrics.get("operating_point")),
+        beside=_baseline_rows(metrics),
+        point=_operating_point(metrics.get("operating_point")),
         measures=list(_measures(metrics)),
         classes=list(_class_rows(metrics)),
         figures=[
             {
                 "caption": _CAPTIONS.get(name, name.replace("_", " ").capitalize()),
-                "source": html.embedded(figure),
+                "source": html.embed_png(figure),
             }
             for name, figure in figures.items()
         ],
@@ -139,7 +139,7 @@ def read_robustness(folder: Path, identity: Mapping[str, str]) -> dict[str, Any]
     return found if whole and same else None
 
 
-def _beside(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _baseline_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The model and the baselines, a row each; none without baselines."""
     if not metrics["baselines"]:
         return []
@@ -151,7 +151,7 @@ def _beside(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _point(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _operating_point(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """An operating point with a row for each thing that was achieved."""
     if not point:
         return None
@@ -188,7 +188,7 @@ def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[di
 
 
 def _measures(metrics: Mapping[str, Any]) -> Iterator[Measure]:
-    counts = counts_of(metrics)
+    counts = video_counts(metrics)
     bootstrap, wilson = "recordings", "Wilson"
 
     def row(name: str, key: str, meaning: str, interval=None, kind="") -> Measure:

@@ -19,19 +19,19 @@ NORMAL, VIOLENT = "#2f7ea8", "#c8502d"  # told apart by colour-blind readers too
 _NAME_CHARACTERS = 14
 
 
-def empty(size_in: tuple[float, float]) -> Figure:
+def new_figure(size_in: tuple[float, float]) -> Figure:
     margin = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
     return Figure(figsize=size_in, dpi=_DPI, layout=margin)
 
 
-def sheet(size_in: tuple[float, float] = _SIZE_IN) -> tuple[Figure, Axes]:
-    figure = empty(size_in)
+def new_axes(size_in: tuple[float, float] = _SIZE_IN) -> tuple[Figure, Axes]:
+    figure = new_figure(size_in)
     axes = figure.subplots()
-    dress(axes)
+    style_axes(axes)
     return figure, axes
 
 
-def dress(axes: Axes) -> None:
+def style_axes(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

@@ -26,7 +26,7 @@ _TICKS_S = (
 )
 
 
-def roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
+def draw_roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
     """Recall over false-alarm rate, for every threshold.
 
     Args:
@@ -35,7 +35,7 @@ def roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | N
         probability: float (N,), of violence.
         auc: The area under the curve; None where only one class is present.
     """
-    figure, axes = figure_style.sheet()
+    figure, axes = figure_style.new_axes()
     if auc is None or _one_class(violent):
         return figure_style.save_message(path, figure, "Videos of one class only:\nno ROC curve")
     false_alarm_rate, recall, _ = roc_curve(violent, probability)
@@ -47,7 +47,7 @@ def roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | N
     figure_style.save(path, figure)
 
 
-def precision_recall(
+def draw_precision_recall(
     path: Path, violent: np.ndarray, probability: np.ndarray, average_precision: float
 ) -> None:
     """Precision over recall, for every threshold; dashed, what chance would give.
@@ -58,7 +58,7 @@ def precision_recall(
         probability: float (N,), of violence.
         average_precision: Written into the picture.
     """
-    figure, axes = figure_style.sheet()
+    figure, axes = figure_style.new_axes()
     if _one_class(violent):
         text = "Videos of one class only:\nno precision-recall curve"
         return figure_style.save_message(path, figure, text)
@@ -72,7 +72,7 @@ def precision_recall(
     figure_style.save(path, figure)
 
 
-def confusion(
+def draw_confusion(
     path: Path | BinaryIO, matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> None:
     """Counts of true against predicted classes, coloured by the share of each row.
@@ -84,7 +84,7 @@ def confusion(
     """
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, axes = figure_style.sheet()
+    figure, axes = figure_style.new_axes()
     axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
     size = 15 if len(classes) <= 4 else 9
     for row, column in np.ndindex(*counts.shape):
@@ -99,7 +99,7 @@ def confusion(
     figure_style.save(path, figure)
 
 
-def attention(
+def draw_attention(
     path: Path | BinaryIO,
     weights: np.ndarray,
     names: Sequence[str],
@@ -114,7 +114,7 @@ def attention(
         answers: Probability of violence of each, and what is true; on the right.
     """
     count, frames = weights.shape
-    figure, axes = figure_style.sheet((4.8, 1.6 + 0.34 * count))
+    figure, axes = figure_style.new_axes((4.8, 1.6 + 0.34 * count))
     # 1 is what every frame has where none stands out.
     image = axes.imshow(weights * frames, cmap="Blues", vmin=0.0, aspect="auto")
     bar = figure.colorbar(image, ax=axes, location="top", aspect=40, pad=0.02)
@@ -138,7 +138,7 @@ def attention(
     figure_style.save(path, figure)
 
 
-def score_histogram(
+def draw_score_histogram(
     path: Path, violent: np.ndarray, probability: np.ndarray, threshold: float
 ) -> None:
     """How many videos of either kind got which probability; dashed, the threshold.
@@ -149,7 +149,7 @@ def score_histogram(
         probability: float (N,), of violence.
         threshold: Alarms are at or above it.
     """
-    figure, axes = figure_style.sheet()
+    figure, axes = figure_style.new_axes()
     violent, probability = np.asarray(violent, dtype=bool), np.asarray(probability)
     if violent.size == 0:
         return figure_style.save_message(path, figure, "No videos")
@@ -167,7 +167,7 @@ def score_histogram(
     figure_style.save(path, figure)
 
 
-def reliability(
+def draw_reliability(
     path: Path,
     curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     error: float,
@@ -180,7 +180,7 @@ def reliability(
             of videos in each bin; a dot is as large as the bin.
         error: The expected calibration error of the first, written into the picture.
     """
-    figure, axes = figure_style.sheet()
+    figure, axes = figure_style.new_axes()
     if not any(count.size for _, _, count in curves.values()):
         return figure_style.save_message(path, figure, "No videos")
     axes.plot([0, 1], [0, 1], color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
@@ -196,7 +196,7 @@ def reliability(
     figure_style.save(path, figure)
 
 
-def robustness(path: Path, scores: Mapping[str, Any]) -> None:
+def draw_robustness(path: Path, scores: Mapping[str, Any]) -> None:
     """Accuracy under each condition with its interval; dashed, that of the videos as they are.
 
     Args:
@@ -207,7 +207,7 @@ def robustness(path: Path, scores: Mapping[str, Any]) -> None:
     rows = [row for row in scores["conditions"] if row["videos"]]
     rows = sorted(rows, key=lambda row: row["accuracy"])
     rows += [row for row in (scores["control"], scores["clean"]) if row["videos"]]
-    figure, axes = figure_style.sheet((4.8, 1.4 + 0.3 * len(rows)))
+    figure, axes = figure_style.new_axes((4.8, 1.4 + 0.3 * len(rows)))
     if not rows:
         return figure_style.save_message(path, figure, "No videos")
     clean = scores["clean"]["accuracy"]
@@ -231,7 +231,7 @@ def robustness(path: Path, scores: Mapping[str, Any]) -> None:
     figure_style.save(path, figure)
 
 
-def timeline(
+def draw_timeline(
     path: Path,
     windows: Sequence[Mapping[str, float]],
     segments: Sequence[Mapping[str, float]],
@@ -248,7 +248,7 @@ def timeline(
         threshold: On the probability.
         title: Above it, cut at the front where it is long.
     """
-    figure, axes = figure_style.sheet((9.6, 2.8))
+    figure, axes = figure_style.new_axes((9.6, 2.8))
     if not windows:
         return figure_style.save_message(path, figure, "No windows")
     for one in segments:
@@ -292,7 +292,7 @@ def _time_axis(axes: Axes, duration_s: float) -> None:
     axes.xaxis.set_major_formatter(lambda time_s, _: units.format_duration(time_s))
 
 
-def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def draw_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Loss above, validation accuracy and AUC below, epoch by epoch.
 
     Args:
@@ -300,12 +300,12 @@ def history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         rows: One an epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that
             is absent or None leaves a gap.
     """
-    figure = figure_style.empty((4.8, 4.8))
+    figure = figure_style.new_figure((4.8, 4.8))
     if not rows:
         return figure_style.save_message(path, figure, "No epochs")
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes in (upper, lower):
-        figure_style.dress(axes)
+        figure_style.style_axes(axes)
     _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
     _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
     upper.set(ylabel="Loss")

@@ -26,7 +26,7 @@ class Finding:
     text: str
 
 
-def counts_of(metrics: Mapping[str, Any]) -> dict[str, int]:
+def video_counts(metrics: Mapping[str, Any]) -> dict[str, int]:
     """Videos behind the rates: violent (not of the normal class), found, and so on."""
     per_class = [sum(row) for row in metrics["confusion"]]
     normal = per_class[list(metrics["classes"]).index(metrics["normal_class"])]
@@ -36,7 +36,7 @@ def counts_of(metrics: Mapping[str, Any]) -> dict[str, int]:
     return {"violent": violent, "normal": normal, "found": found, "flagged": flagged}
 
 
-def findings_of(metrics: Mapping[str, Any]) -> Iterator[Finding]:
+def evaluation_findings(metrics: Mapping[str, Any]) -> Iterator[Finding]:
     """What a careful reader would ask about the numbers, answered."""
     yield _finding_on_size(metrics)
     yield _finding_on_interval(metrics)
@@ -59,7 +59,7 @@ def findings_of(metrics: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _finding_on_size(metrics: Mapping[str, Any]) -> Finding:
-    counts, videos = counts_of(metrics), metrics["videos"]
+    counts, videos = video_counts(metrics), metrics["videos"]
     text = f"Tried on {videos} videos: {counts['violent']} violent and {counts['normal']} harmless"
     recordings = metrics["recordings"]
     if metrics["grouped"]:
@@ -148,7 +148,7 @@ def _findings_on_sources(metrics: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("good", f"It does clearly better than a guess from {better}.")
 
 
-def verdict_of(findings: Sequence[Finding]) -> Finding:
+def overall_verdict(findings: Sequence[Finding]) -> Finding:
     levels = {finding.level for finding in findings}
     if "bad" in levels:
         return Finding("bad", "Do not rely on these numbers")

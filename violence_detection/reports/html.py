@@ -15,7 +15,7 @@ from violence_detection.errors import ConfigError
 _NOTHING = "–"
 
 
-def rendered(template: str, /, **context: Any) -> str:
+def render_template(template: str, /, **context: Any) -> str:
     """A template of this package, filled in.
 
     Args:
@@ -89,7 +89,7 @@ def percent_span(interval: Sequence[float] | None) -> str:
 # -- pictures
 
 
-def embedded(path: Path) -> str:
+def embed_png(path: Path) -> str:
     """A PNG file as an address that is the picture itself.
 
     Raises:

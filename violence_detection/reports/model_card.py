@@ -16,17 +16,19 @@ from violence_detection.units import counted
 NAME = "MODEL_CARD.md"
 
 
-def write(run: Run) -> None:
+def write_model_card(run: Run) -> None:
     """Write the card of a trained run, with the evaluations of its present model.
 
     Raises:
         RunError: If the run cannot be read.
         ViolenceDetectionError: If the card cannot be written.
     """
-    files.write_text(run.dir / NAME, html.rendered("model_card.md.j2", **_told(run)))
+    files.write_text(
+        run.dir / NAME, html.render_template("model_card.md.j2", **_template_values(run))
+    )
 
 
-def _told(run: Run) -> dict[str, Any]:
+def _template_values(run: Run) -> dict[str, Any]:
     """What the template names."""
     # A run of an older version lacks what was not there yet.
     config = {"own_split": False, "init_from": None} | run.config()
@@ -35,8 +37,8 @@ def _told(run: Run) -> dict[str, Any]:
     videos = files.read_own_csv(run.videos_path, ("path", "label", "group", "split"))
     evaluations = list(_evaluations(run))
     return {
-        "name": _plain(run.dir.name),
-        "classes": [_plain(name) for name in config["classes"]],
+        "name": _escaped(run.dir.name),
+        "classes": [_escaped(name) for name in config["classes"]],
         "config": config,
         "settings": settings,
         "space": config["feature_space"],
@@ -44,15 +46,15 @@ def _told(run: Run) -> dict[str, Any]:
         "temperature": run.temperature,
         "splits": _counts(videos, config["classes"]),
         "unknown": sum(row["group"] == row["path"] for row in videos),
-        "trainings": _trainings(run, results),
-        "learned": _learned(config, results),
+        "trainings": _seeds_text(run, results),
+        "learned": _training_text(config, results),
         "evaluations": evaluations,
         "limits": list(_limits(config, results, videos, evaluations)),
         "warnings": results.get("warnings", []),
     }
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """A name as Markdown shows it: nothing in it means anything, and it stays in its cell."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")
@@ -71,7 +73,7 @@ def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[dict[str, 
     return found
 
 
-def _trainings(run: Run, results: Mapping[str, Any]) -> str:
+def _seeds_text(run: Run, results: Mapping[str, Any]) -> str:
     """How many trainings it comes from, where that is not one."""
     if "seeds" not in results:
         return ""
@@ -80,7 +82,7 @@ def _trainings(run: Run, results: Mapping[str, Any]) -> str:
     return f"Trained {len(results['seeds'])} times with other seeds. {how}{kept['reason']}."
 
 
-def _learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def _training_text(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     settings = config.get("settings", {})
     epochs = counted(results.get("epochs_run", 0), "epoch")
     told = f"{epochs} were run, number {results.get('best_epoch', 0)} is kept"
@@ -107,7 +109,7 @@ def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
             continue
         if same and sound:
             found = {"baselines": {}} | found
-            yield found | {"dataset": _plain(Path(found["features"]).parent.name)}
+            yield found | {"dataset": _escaped(Path(found["features"]).parent.name)}
 
 
 def _limits(

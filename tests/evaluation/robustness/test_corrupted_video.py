@@ -17,7 +17,7 @@ STREAM = "rgb+motion(focus=true)"
 def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
     reader = ClipReader(stream=stream, frames=6, frame_size=32)
     copy = path.with_name("copy.avi")
-    clip = corrupted_video.read(reader, Excerpt(path, *part), condition, copy, seed)
+    clip = corrupted_video.read_corrupted(reader, Excerpt(path, *part), condition, copy, seed)
     assert not copy.exists()
     return clip
 
@@ -47,7 +47,7 @@ def test_so_is_a_part_with_what_streams_see_around_it(tmp_path, part):
 def test_so_is_a_part_that_is_reached_by_seeking(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
     source = Excerpt(path, 30.0, 31.0)
-    assert corrupted_video._reachable(source) is not None
+    assert corrupted_video._seekable_frames(source) is not None
     part = source[1:]
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
 
@@ -109,10 +109,10 @@ def test_what_is_drawn_is_a_function_of_the_seed(tmp_path):
 
 
 def test_a_condition_is_written_out_with_every_severity():
-    assert corrupted_video.written_out("darken") == "darken(gamma=2.5)"
-    assert corrupted_video.written_out("blur(sigma=1.0)+mirror") == "blur(sigma=1.0)+mirror"
+    assert corrupted_video.full_condition("darken") == "darken(gamma=2.5)"
+    assert corrupted_video.full_condition("blur(sigma=1.0)+mirror") == "blur(sigma=1.0)+mirror"
     full = "compress(bits_per_pixel=0.1, codec=h264)"
-    assert corrupted_video.written_out("compress(bits_per_pixel=0.1)") == full
+    assert corrupted_video.full_condition("compress(bits_per_pixel=0.1)") == full
 
 
 # -- error
@@ -120,9 +120,9 @@ def test_a_condition_is_written_out_with_every_severity():
 
 def test_a_condition_that_is_none_is_refused():
     with pytest.raises(ConfigError, match="No part 'fog' in corruptions/"):
-        corrupted_video.written_out("fog")
+        corrupted_video.full_condition("fog")
     with pytest.raises(ConfigError, match="corruptions/darken takes gamma. Received"):
-        corrupted_video.written_out("darken(sigma=1)")
+        corrupted_video.full_condition("darken(sigma=1)")
 
 
 @pytest.mark.parametrize("condition", [CLEAN, CONTROL, "darken"])
@@ -144,13 +144,13 @@ def test_a_part_after_the_end_has_no_frame(tmp_path, condition):
 def test_a_copy_that_is_cut_short_is_not_taken_for_the_video(tmp_path, monkeypatch):
     """As on a full disk, of which OpenCV's writer says nothing."""
     path = draw_video(tmp_path / "a.mp4", frames=24)
-    save = corrupted_video.save
+    save = corrupted_video.write_video
 
     def torn(copy, shot):
         count = save(copy, shot)
         copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
         return count
 
-    monkeypatch.setattr(corrupted_video, "save", torn)
+    monkeypatch.setattr(corrupted_video, "write_video", torn)
     with pytest.raises(VideoError, match="of 24 frames of its altered copy .* disk"):
         read(path, CONTROL)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.scores import (
-    PREDICTION_COLUMNS,
-    prediction_rows,
+    CONDITION_COLUMNS,
+    condition_rows,
     scores_table,
     study_scores,
 )
@@ -15,7 +15,7 @@ from violence_detection.evaluation.robustness.scores import (
 CLASSES = ("calm", "fight")
 LABELS = ("calm", "fight") * 4
 ENTRIES = [
-    Entry(path=f"{number}.mp4", label=label, group=f"r{number // 2}", split="test")
+    ManifestEntry(path=f"{number}.mp4", label=label, group=f"r{number // 2}", split="test")
     for number, label in enumerate(LABELS)
 ]
 RIGHT = np.array([0.1, 0.9, 0.2, 0.8, 0.3, 0.7, 0.4, 0.6])  # of violence
@@ -108,8 +108,8 @@ def test_the_table_has_two_columns_for_an_interval():
 
 def test_every_answer_has_a_row():
     answers = {CLEAN: given(RIGHT), "blur": given(1 - RIGHT, without=(3,))}
-    rows = list(prediction_rows(answers, ENTRIES, classes=CLASSES, threshold=0.5))
+    rows = list(condition_rows(answers, ENTRIES, classes=CLASSES, threshold=0.5))
     assert len(rows) == 15
     right = {(row["condition"], row["correct"]) for row in rows}
     assert right == {(CLEAN, True), ("blur", False)}
-    assert list(rows[0]) == PREDICTION_COLUMNS
+    assert list(rows[0]) == CONDITION_COLUMNS

@@ -13,13 +13,13 @@ from support.training import train_on_videos
 from support.videos import draw_video
 
 from violence_detection import cli
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError, VideoError
 from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
 from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.study import Task, _Answers
+from violence_detection.evaluation.robustness.study import Task, _AnswerFile
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 
@@ -59,7 +59,7 @@ def run(trained, tmp_path):
 def judge(run, *, force=False, **settings):
     asked = {"split": "all", "conditions": CONDITIONS, "bootstrap": 100, **settings}
     config = RobustnessConfig(batch_size=8, **asked)
-    return study.robustness(str(run), config, force=force)
+    return study.measure_robustness(str(run), config, force=force)
 
 
 # -- the whole way
@@ -161,7 +161,7 @@ def test_a_plan_writes_nothing(run):
 
 def entry_of(root, path):
     stat = (root / path).stat()
-    return Entry(
+    return ManifestEntry(
         path=path,
         label=path.split("/")[0],
         group=path,
@@ -195,29 +195,29 @@ TASK = Task("a.mp4", Excerpt(None), "mirror")
 
 def test_answers_are_read_back_to_the_bit(tmp_path):
     answer = np.array([0.1, 0.2, 0.7]) / 3
-    _Answers(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
-    kept = _Answers(tmp_path, {"seed": 1}, force=False)
+    _AnswerFile(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
+    kept = _AnswerFile(tmp_path, {"seed": 1}, force=False)
     assert kept.has(TASK) and not kept.has(TASK._replace(condition="noise"))
     np.testing.assert_array_equal(kept.of("mirror", ["a.mp4", "b.mp4"])["a.mp4"], answer)
 
 
 @pytest.mark.parametrize("torn", ['\n{"path": "b.m', "\n[1, 2]", "\n\0\0", "\nnull"])
 def test_a_torn_line_costs_that_answer_alone(tmp_path, torn):
-    kept = _Answers(tmp_path, {"seed": 1}, force=False)
+    kept = _AnswerFile(tmp_path, {"seed": 1}, force=False)
     kept.note(TASK, np.array([0.25, 0.75]))
     with open(tmp_path / "robustness_answers.jsonl", "a") as file:
         file.write(torn)
-    again = _Answers(tmp_path, {"seed": 1}, force=False)
+    again = _AnswerFile(tmp_path, {"seed": 1}, force=False)
     again.note(TASK._replace(key="c.mp4"), np.array([0.5, 0.5]))
-    last = _Answers(tmp_path, {"seed": 1}, force=False)
+    last = _AnswerFile(tmp_path, {"seed": 1}, force=False)
     assert sorted(last.of("mirror", ["a.mp4", "b.mp4", "c.mp4"])) == ["a.mp4", "c.mp4"]
 
 
 def test_answers_of_something_else_need_force(tmp_path):
-    _Answers(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
+    _AnswerFile(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
     with pytest.raises(ConfigError, match="with --force only. Received: .*jsonl"):
-        _Answers(tmp_path, {"seed": 2}, force=False)
-    assert not _Answers(tmp_path, {"seed": 2}, force=True).has(TASK)
+        _AnswerFile(tmp_path, {"seed": 2}, force=False)
+    assert not _AnswerFile(tmp_path, {"seed": 2}, force=True).has(TASK)
 
 
 # -- conditions

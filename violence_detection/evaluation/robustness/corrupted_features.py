@@ -11,15 +11,15 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, VideoError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, Excerpt
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.video_worker import ABSENT, reason_of
+from violence_detection.features.video_worker import NO_SUCH_FILE, failure_reason
 from violence_detection.system import files, processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import Clip
 
 
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
 
 
 def excerpts_of(
-    cache: FeatureCache, entries: Sequence[Entry], video_dir: str | None = None
+    cache: FeatureCache, entries: Sequence[ManifestEntry], video_dir: str | None = None
 ) -> tuple[dict[str, Excerpt], list[dict[str, str]]]:
     """Where videos are of which there are features; and which are gone or have changed, and so
     are no longer those.
@@ -69,7 +69,7 @@ def excerpts_of(
     found, failures = {}, []
     for entry in entries:
         video = listed.get(entry.path)
-        reason = ABSENT
+        reason = NO_SUCH_FILE
         if video is not None:
             reason = _changed(root / video.path, entry)
         if reason:
@@ -79,7 +79,7 @@ def excerpts_of(
     return found, failures
 
 
-def _changed(path: Path, entry: Entry) -> str:
+def _changed(path: Path, entry: ManifestEntry) -> str:
     """Why a file is not the one that features were made of; nothing where it is."""
     try:
         stat = path.stat()
@@ -87,7 +87,7 @@ def _changed(path: Path, entry: Entry) -> str:
             return ""
         same = stat.st_size == entry.size and files.sha256_of_unchanged(path) == entry.digest
     except OSError as error:
-        return reason_of(error)
+        return failure_reason(error)
     return "" if same else "it has changed since its features were made"
 
 
@@ -115,12 +115,12 @@ def features_under(
     """
     failed: list[Outcome] = []
 
-    def read(task: Task, call: Calls) -> tuple[Task, Clip | str]:
+    def read(task: Task, call: ProcessPool) -> tuple[Task, Clip | str]:
         copy = folder / f"altered{files.temporary_mark()}.avi"
         own = zlib.crc32(task.key.encode(), seed)
         arguments = (extractor.reader, task.source, task.condition, copy, own)
         try:
-            return task, call(corrupted_video.read, *arguments, timeout_s=timeout_s)
+            return task, call(corrupted_video.read_corrupted, *arguments, timeout_s=timeout_s)
         except VideoError as error:
             return task, str(error)
         finally:
@@ -134,11 +134,11 @@ def features_under(
                 yield task, clip.pictures
 
     size = extractor.pictures_of_a_clip * 3 * extractor.space.frame_size**2
-    read_ones = processes.as_they_finish(
+    read_ones = processes.map_unordered(
         read,
         tasks,
         children=workers or cpu_count() or 1,
-        memory_bytes=processes.MEMORY_BYTES + 3 * size,
+        memory_bytes=processes.MEMORY_LIMIT_BYTES + 3 * size,
     )
     with contextlib.closing(read_ones):
         for task, features in extractor.encode_clips(clips()):
@@ -146,10 +146,10 @@ def features_under(
                 yield Outcome(task, features)
             else:
                 yield Outcome(task, None, "its features are not finite in float16")
-            yield from _emptied(failed)
-        yield from _emptied(failed)
+            yield from _drain(failed)
+        yield from _drain(failed)
 
 
-def _emptied(outcomes: list[Outcome]) -> Iterator[Outcome]:
+def _drain(outcomes: list[Outcome]) -> Iterator[Outcome]:
     while outcomes:
         yield outcomes.pop()

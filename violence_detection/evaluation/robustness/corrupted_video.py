@@ -14,11 +14,18 @@ import numpy as np
 
 from violence_detection import registry, units
 from violence_detection.errors import VideoError
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, Shot, lossless
+from violence_detection.evaluation.robustness.corruptions._corruption import (
+    Corruption,
+    VideoFrames,
+    lossless,
+)
 from violence_detection.system import files
 from violence_detection.video import seeking
 from violence_detection.video.clip_reader import Clip, ClipReader
-from violence_detection.video.decoder import FALLBACK_FPS, Decoder, opened, true_fps
+from violence_detection.video.decoder import Decoder
+from violence_detection.video.decoder import FALLBACK_FPS
+from violence_detection.video.decoder import measured_fps
+from violence_detection.video.decoder import open_video
 
 CLEAN, CONTROL = "clean", "re-encoded"
 _MARGIN_S = 0.5  # around a part: streams look at frames outside of it
@@ -32,7 +39,7 @@ class Excerpt(NamedTuple):
     end_s: float | None = None
 
 
-def written_out(condition: str) -> str:
+def full_condition(condition: str) -> str:
     """The text of a condition with every severity in it, also those that are defaults.
 
     Raises:
@@ -65,15 +72,17 @@ def corruption_of(condition: str) -> Corruption:
     specs = [] if condition == CONTROL else registry.parse(condition)
     steps = [registry.load("corruptions", str(spec)) for spec in specs]
 
-    def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
+    def corrupt(video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
         for step in steps:
-            shot = step(shot, rng)
-        return shot
+            video = step(video, rng)
+        return video
 
     return corrupt
 
 
-def read(reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int) -> Clip:
+def read_corrupted(
+    reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int
+) -> Clip:
     """The pictures of a video under a condition: those of an altered copy, which is removed.
 
     Args:
@@ -91,7 +100,7 @@ def read(reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: 
     if condition == CLEAN:
         return reader.read(*source)
     try:
-        made = _made(source, copy, corruption_of(condition), seed)
+        made = _write_copy(source, copy, corruption_of(condition), seed)
         clip = reader.read(copy, made.start_s, made.end_s)
     except OSError as error:
         raise files.write_error(copy, error) from error
@@ -105,7 +114,7 @@ def read(reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: 
     return clip
 
 
-class _Made(NamedTuple):
+class _Copy(NamedTuple):
     """An altered copy: where the part is in it, and how many frames of that there are."""
 
     start_s: float | None
@@ -113,20 +122,20 @@ class _Made(NamedTuple):
     frames: int
 
 
-def _made(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> _Made:
+def _write_copy(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> _Copy:
     """Write the copy."""
-    indices = _reachable(source)
+    indices = _seekable_frames(source)
     if indices is not None:
         with contextlib.suppress(seeking.Unreachable):
-            return _Copying(source, copy, corrupt, seed, indices).made()
-    return _Copying(source, copy, corrupt, seed, None).made()
+            return _CopyWriter(source, copy, corrupt, seed, indices).made()
+    return _CopyWriter(source, copy, corrupt, seed, None).made()
 
 
-def _reachable(source: Excerpt) -> range | None:
+def _seekable_frames(source: Excerpt) -> range | None:
     """The frames of a part, where it is cheaper to seek them than to decode from the start."""
     if source.start_s is None:
         return None
-    timeline = seeking.timeline(source.path)
+    timeline = seeking.read_timeline(source.path)
     if timeline is None:
         return None
     ends_s = (source.start_s - _MARGIN_S, source.end_s + _MARGIN_S)
@@ -134,7 +143,7 @@ def _reachable(source: Excerpt) -> range | None:
     return indices if indices and timeline.pays(indices) else None
 
 
-class _Copying:
+class _CopyWriter:
     """A copy that is being written."""
 
     def __init__(
@@ -150,15 +159,15 @@ class _Copying:
         self._indices = indices
         self._times_s: list[float] = []
 
-    def made(self) -> _Made:
-        with opened(self._source.path) as video:
+    def made(self) -> _Copy:
+        with open_video(self._source.path) as video:
             declared = video.fps
             fps = declared or FALLBACK_FPS
             written = self._write(video, fps)
-        true = true_fps(self._times_s, declared)
+        true = measured_fps(self._times_s, declared)
         if true != fps:  # a rate that varies, or is not said
             fps = true
-            with opened(self._source.path) as video:
+            with open_video(self._source.path) as video:
                 written = self._write(video, fps)
         return self._described(fps, *written)
 
@@ -167,8 +176,8 @@ class _Copying:
         self._times_s.clear()
         rng = np.random.default_rng(self._seed)
         with contextlib.closing(self._frames(video)) as frames:
-            shot = self._corrupt(Shot(frames, fps, lossless), rng)
-            return save(self._copy, shot), shot.fps
+            video = self._corrupt(VideoFrames(frames, fps, lossless), rng)
+            return write_video(self._copy, video), video.fps
 
     def _frames(self, video: Decoder) -> Iterator[np.ndarray]:
         """Those of the source, with a margin around a part; their times are noted."""
@@ -178,7 +187,7 @@ class _Copying:
 
     def _grabbed(self, video: Decoder) -> Iterator[float]:
         if self._indices is not None:
-            timeline = seeking.timeline(self._source.path)
+            timeline = seeking.read_timeline(self._source.path)
             for index in timeline.visit(video, self._indices):
                 yield float(timeline.times_s[index])
             return
@@ -192,11 +201,11 @@ class _Copying:
             if time_s >= start_s:
                 yield time_s
 
-    def _described(self, fps: float, count: int, copy_fps: float) -> _Made:
+    def _described(self, fps: float, count: int, copy_fps: float) -> _Copy:
         """Where the part is in a copy whose frames are as far apart as those of the source in
         the mean: cut half-way between frames, so that rounding does not matter."""
         if self._source.start_s is None:
-            return _Made(None, None, count)
+            return _Copy(None, None, count)
         part = (self._source.start_s, self._source.end_s)
         before, end = (bisect.bisect_left(self._times_s, time_s) for time_s in part)
         if before == end:
@@ -204,17 +213,17 @@ class _Copying:
         start_s = max(0.0, units.frames_to_s(before - 0.5, fps))
         end_s = units.frames_to_s(end - 0.5, fps)
         times_s = (units.frames_to_s(index, copy_fps) for index in range(count))
-        return _Made(start_s, end_s, sum(start_s <= time_s < end_s for time_s in times_s))
+        return _Copy(start_s, end_s, sum(start_s <= time_s < end_s for time_s in times_s))
 
 
-def save(path: Path, shot: Shot) -> int:
-    """Write a shot; the number of frames. Codecs want even sides: odd ones lose a row."""
-    frames = iter(shot.frames)
+def write_video(path: Path, video: VideoFrames) -> int:
+    """Write a video; the number of frames. Codecs want even sides: odd ones lose a row."""
+    frames = iter(video.frames)
     first = next(frames, None)
     if first is None:
         raise VideoError("no frame of it can be decoded")
     height, width = (side - side % 2 for side in first.shape[:2])
-    writer, count = shot.encoder(path, shot.fps, (width, height)), 0
+    writer, count = video.encoder(path, video.fps, (width, height)), 0
     try:
         for frame in itertools.chain([first], frames):
             writer.write(np.ascontiguousarray(frame[:height, :width]))

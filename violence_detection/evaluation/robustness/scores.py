@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests
 from violence_detection.models import classifier
@@ -16,15 +16,15 @@ NOTE = (
     "are to the videos as they are, on the same videos, with intervals over recordings. Of the "
     f"control ({CONTROL}) nothing is altered: what it differs by is the way, not the condition."
 )
-PREDICTION_COLUMNS = "path label group condition probability predicted correct".split()
+CONDITION_COLUMNS = "path label group condition probability predicted correct".split()
 _INTERVALS = ("accuracy_ci", "auc_ci", "difference_ci", "auc_difference_ci")
 
-Answers = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
+Probabilities = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
 
 
 def study_scores(
-    answers: Answers,
-    entries: Sequence[Entry],
+    answers: Probabilities,
+    entries: Sequence[ManifestEntry],
     *,
     classes: Sequence[str],
     threshold: float,
@@ -48,7 +48,7 @@ def study_scores(
         with their intervals; `mean_accuracy` over the conditions with its interval, of the videos
         that have an answer under each; `mean_auc`.
     """
-    judge = _Judge(entries, classes, threshold, {"resamples": resamples, "seed": seed})
+    judge = _ConditionScorer(entries, classes, threshold, {"resamples": resamples, "seed": seed})
     clean = answers[CLEAN]
     rows = {name: judge.row(name, clean, answers[name]) for name in answers}
     conditions = [row for name, row in rows.items() if name not in (CLEAN, CONTROL)]
@@ -62,12 +62,12 @@ def study_scores(
     }
 
 
-class _Judge:
+class _ConditionScorer:
     """Truth and recordings of the videos, and how answers are judged."""
 
     def __init__(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[ManifestEntry],
         classes: Sequence[str],
         threshold: float,
         draw: dict[str, int],
@@ -89,7 +89,7 @@ class _Judge:
 
     def _scores(
         self,
-        entries: Sequence[Entry],
+        entries: Sequence[ManifestEntry],
         clean: Mapping[str, np.ndarray],
         given: Mapping[str, np.ndarray],
     ) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class _Judge:
             "mean_videos": len(entries),
         }
 
-    def _truth(self, entries: Sequence[Entry]) -> tuple[np.ndarray, list[str]]:
+    def _truth(self, entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, list[str]]:
         labels = np.array([self._classes.index(one.label) for one in entries], np.int64)
         return labels, [one.group for one in entries]
 
@@ -165,9 +165,9 @@ def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
     return flat, list(flat[0])
 
 
-def prediction_rows(
-    answers: Answers,
-    entries: Sequence[Entry],
+def condition_rows(
+    answers: Probabilities,
+    entries: Sequence[ManifestEntry],
     *,
     classes: Sequence[str],
     threshold: float,

@@ -20,9 +20,9 @@ from violence_detection.evaluation.robustness.corrupted_features import (
 )
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.scores import (
+    CONDITION_COLUMNS,
     NOTE,
-    PREDICTION_COLUMNS,
-    prediction_rows,
+    condition_rows,
     scores_table,
     study_scores,
 )
@@ -38,10 +38,12 @@ from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_ANSWERS, _RESULT = "robustness_answers.jsonl", "robustness.json"
+_PREDICTIONS, _RESULT = "robustness_answers.jsonl", "robustness.json"
 
 
-def robustness(run_dir: str, config: RobustnessConfig, *, force: bool = False) -> dict[str, Any]:
+def measure_robustness(
+    run_dir: str, config: RobustnessConfig, *, force: bool = False
+) -> dict[str, Any]:
     """Answer for the videos of a split, and for altered copies of them, by the run's own way from
     file to answer.
 
@@ -69,15 +71,15 @@ def robustness(run_dir: str, config: RobustnessConfig, *, force: bool = False) -
     study.identity |= {"feature_space": extractor.space.fingerprint}
 
     # -- the answers: those that are there, and those that are missing
-    with _held(study.folder):
-        kept = _Answers(study.folder, study.identity, force=force)
+    with _locked(study.folder):
+        kept = _AnswerFile(study.folder, study.identity, force=force)
         tasks = [task for task in study.tasks() if not kept.has(task)]
         log.info(
             f"{counted(len(study.excerpts), 'video')} under "
             f"{counted(len(study.conditions), 'condition')}: {counted(len(tasks), 'answer')} to "
             "give"
         )
-        failures = study.failures + _answer(study, extractor, tasks, kept, config)
+        failures = study.failures + _predict_missing(study, extractor, tasks, kept, config)
 
         # -- what they are worth, and what stays
         return _write(study, extractor, kept, failures, config)
@@ -113,7 +115,7 @@ class _Study:
     def __init__(self, run_dir: str, config: RobustnessConfig) -> None:
         self.run = Run.open(run_dir)
         self.trained = self.run.config()
-        self.cache = evaluation_set.features_of(self.run, config.features)
+        self.cache = evaluation_set.open_features(self.run, config.features)
         self.entries = evaluation_set.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
         self.conditions, self.left_out = _conditions(config)
@@ -141,7 +143,7 @@ def _conditions(config: RobustnessConfig) -> tuple[dict[str, str], list[str]]:
                 wanted.remove(name)
                 left_out.append(f"{name} ({install})")
                 log.warning(f"Left out is {name}, which needs an extra: {install}")
-    listed = {name: corrupted_video.written_out(name) for name in wanted}
+    listed = {name: corrupted_video.full_condition(name) for name in wanted}
     return {CLEAN: CLEAN, CONTROL: CONTROL} | listed, left_out
 
 
@@ -156,13 +158,13 @@ def _extractor(run: Run, config: RobustnessConfig) -> FeatureExtractor:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Let no other process work in the folder, and leave no altered copy in it."""
     files.ensure_writable(folder)
     busy = (
         f"Robustness must not be at work already. Received: {folder} (another process works in it)"
     )
-    with locks.held(folder / ".lock", busy):
+    with locks.locked(folder / ".lock", busy):
         files.sweep_temporary(folder)
         try:
             yield
@@ -173,11 +175,11 @@ def _held(folder: Path) -> Iterator[None]:
 # -- the answers
 
 
-def _answer(
+def _predict_missing(
     study: _Study,
     extractor: FeatureExtractor,
     tasks: list[Task],
-    kept: "_Answers",
+    kept: "_AnswerFile",
     config: RobustnessConfig,
 ) -> list[dict[str, str]]:
     """Give the answers that are missing; those that cannot be given, and why."""
@@ -204,12 +206,12 @@ def _answer(
                 failures.append(row)
             else:
                 answer = probabilities(classifier, features[None])
-                kept.note(task, calibration.tempered(answer, temperature)[0])
+                kept.note(task, calibration.apply_temperature(answer, temperature)[0])
             step()
     return sorted(failures, key=lambda row: (row["path"], row["condition"]))
 
 
-class _Answers:
+class _AnswerFile:
     """Answers that are kept as they are given, a line each, so that a kill loses none."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], *, force: bool) -> None:
@@ -221,7 +223,7 @@ class _Answers:
         Raises:
             ConfigError: If there are answers of something else.
         """
-        self._path = folder / _ANSWERS
+        self._path = folder / _PREDICTIONS
         self._found: dict[tuple[str, str], list[float]] = {}
         head, *lines = ([] if force else self._lines()) or [None]
         if head and head != identity:
@@ -280,7 +282,7 @@ class _Answers:
 def _write(
     study: _Study,
     extractor: FeatureExtractor,
-    kept: _Answers,
+    kept: _AnswerFile,
     failures: list[dict[str, str]],
     config: RobustnessConfig,
 ) -> dict[str, Any]:
@@ -302,7 +304,7 @@ def _write(
     )
     for row in (scores["clean"], scores["control"], *scores["conditions"]):
         row["condition"] = study.conditions[row["name"]]
-    found = leakage.between(
+    found = leakage.find_leaks(
         study.run, study.cache, study.entries, config.split, pictures=False
     ).as_dict()
     result = {
@@ -310,7 +312,7 @@ def _write(
         "split": config.split,
         "videos": len(study.entries),
         "recordings": len({entry.group for entry in study.entries}),
-        "grouped": dataset.knows_recordings(study.cache),
+        "grouped": dataset.has_all_recordings(study.cache),
         "leaks": found["leaks"],
         "leak_counts": found["leak_counts"],
         **scores,
@@ -330,7 +332,7 @@ def _write(
     rows = [scores["clean"], scores["control"], *scores["conditions"]]
     table, columns = scores_table(rows)
     files.write_csv(study.folder / "robustness.csv", columns, table)
-    rows = prediction_rows(
+    rows = condition_rows(
         answers,
         study.entries,
         classes=study.trained["classes"],
@@ -338,9 +340,9 @@ def _write(
     )
     files.write_csv(
         study.folder / "robustness_predictions.csv",
-        PREDICTION_COLUMNS,
+        CONDITION_COLUMNS,
         rows,
     )
-    figures.robustness(study.folder / "robustness.png", scores)
+    figures.draw_robustness(study.folder / "robustness.png", scores)
     files.write_json(study.folder / _RESULT, result)
     return result

@@ -1,8 +1,8 @@
 """What bad light, lenses, cameras and networks do to a video. A part has `build(**severity)`, which
-gives a function of `Shot` and a generator to other `Shot` (see `_shot`).
+gives a function of `VideoFrames` and a generator to other `VideoFrames` (see `_corruption`).
 
 A part takes frames one after the other and holds none, draws from the generator alone, never
-changes the frames that it is given, and keeps how long the shot lasts. Its default severity has
+changes the frames that it is given, and keeps how long the video lasts. Its default severity has
 its source in its docstring; the middle one, 3 of 5, of ImageNet-C where that has the corruption,
 which is of pictures of 224 pixels.
 

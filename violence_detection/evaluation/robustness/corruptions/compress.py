@@ -9,7 +9,11 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.errors import ConfigError
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, Shot, Writer
+from violence_detection.evaluation.robustness.corruptions._corruption import (
+    Corruption,
+    VideoFrames,
+    Writer,
+)
 from violence_detection.registry import Range
 
 _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
@@ -50,8 +54,8 @@ def build(
         rate = math.ceil(bits_per_pixel * size[0] * size[1] * fps)
         return _Encoding(path, fps, size, encoder=_ENCODERS[codec], bits_per_s=rate)
 
-    def corrupt(shot: Shot, _) -> Shot:
-        return shot._replace(encoder=encode)
+    def corrupt(video: VideoFrames, _) -> VideoFrames:
+        return video._replace(encoder=encode)
 
     return corrupt
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, each_frame
+from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
 from violence_detection.registry import Range
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, each_frame
+from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, each_frame
 from violence_detection.registry import Range
 
 

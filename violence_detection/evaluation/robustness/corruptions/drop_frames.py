@@ -5,7 +5,7 @@ from typing import Annotated
 
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, Shot
+from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, VideoFrames
 from violence_detection.registry import Range
 
 
@@ -16,17 +16,17 @@ def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:
         fps: Frames a second that are left. 5 is what recorders that save disk are set to.
     """
 
-    def corrupt(shot: Shot, _: np.random.Generator) -> Shot:
-        share = fps / shot.fps
+    def corrupt(video: VideoFrames, _: np.random.Generator) -> VideoFrames:
+        share = fps / video.fps
         if share >= 1:
-            return shot
+            return video
 
         def kept() -> Iterator[np.ndarray]:
-            for index, frame in enumerate(shot.frames):
+            for index, frame in enumerate(video.frames):
                 if index == 0 or _number(index, share) > _number(index - 1, share):
                     yield frame
 
-        return shot._replace(frames=kept(), fps=fps)
+        return video._replace(frames=kept(), fps=fps)
 
     return corrupt
 

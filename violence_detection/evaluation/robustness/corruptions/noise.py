@@ -5,7 +5,7 @@ from typing import Annotated
 import cv2
 import numpy as np
 
-from violence_detection.evaluation.robustness.corruptions._shot import Corruption, Shot
+from violence_detection.evaluation.robustness.corruptions._corruption import Corruption, VideoFrames
 from violence_detection.registry import Range
 
 
@@ -17,12 +17,12 @@ def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
             ones above it are more than a camera's.
     """
 
-    def corrupt(shot: Shot, rng: np.random.Generator) -> Shot:
+    def corrupt(video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
         def noisy(frame: np.ndarray) -> np.ndarray:
             grain = rng.standard_normal(frame.shape, np.float32)
             grain *= np.float32(255 * sigma)
             return cv2.add(frame, grain, dtype=cv2.CV_8U)  # rounds, and ends at 0 and 255
 
-        return shot._replace(frames=map(noisy, shot.frames))
+        return video._replace(frames=map(noisy, video.frames))
 
     return corrupt

@@ -25,7 +25,7 @@ class Writer(Protocol):
 Encoder = Callable[[Path, float, tuple[int, int]], Writer]
 
 
-class Shot(NamedTuple):
+class VideoFrames(NamedTuple):
     """Frames, and what becomes of them.
 
     Attributes:
@@ -39,14 +39,14 @@ class Shot(NamedTuple):
     encoder: Encoder
 
 
-Corruption = Callable[[Shot, np.random.Generator], Shot]
+Corruption = Callable[[VideoFrames, np.random.Generator], VideoFrames]
 
 
 def each_frame(change: Callable[[np.ndarray], np.ndarray]) -> Corruption:
     """A corruption that changes frames by themselves, and draws nothing."""
 
-    def corrupt(shot: Shot, _: np.random.Generator) -> Shot:
-        return shot._replace(frames=map(change, shot.frames))
+    def corrupt(video: VideoFrames, _: np.random.Generator) -> VideoFrames:
+        return video._replace(frames=map(change, video.frames))
 
     return corrupt
 
