@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
@@ -46,10 +46,10 @@ def start(folder: Path, *, frames: int, dim: int) -> FeatureCache:
     return cache
 
 
-def entry(number: int, *, label: int, split: str) -> Entry:
+def entry(number: int, *, label: int, split: str) -> ManifestEntry:
     """A row of the manifest, without an array; four videos are of a recording."""
     key = f"{number:06d}.mp4"
-    return Entry(
+    return ManifestEntry(
         path=key,
         label=CLASSES[label],
         group=str(number // 4),

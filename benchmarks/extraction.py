@@ -121,7 +121,7 @@ class Benchmark:
             backbone=arguments.backbone,
             weights=arguments.weights,
             stream=arguments.stream,
-            engine=engine_choice.engine(arguments.engine),
+            engine=engine_choice.choose_engine(arguments.engine),
             mixed_precision=arguments.mixed_precision,
         )
         part = registry.module("backbones", arguments.backbone)
@@ -177,7 +177,7 @@ class Benchmark:
                 self.notes.append(f"Not here: {part.missing()}")
                 continue
             on_cpu = not (part.ON_GPU and tf.config.list_physical_devices("GPU"))
-            both = (engine_choice.engine_precision(engine, mixed) for mixed in (False, True))
+            both = (engine_choice.choose_precision(engine, mixed) for mixed in (False, True))
             for policy in dict.fromkeys(both):
                 precision = policy.removeprefix("mixed_")
                 measure = self._encode_with(engine, policy)
@@ -210,7 +210,7 @@ class Benchmark:
     def _whole(self) -> Rate:
         """Extraction into a cache of its own each round, as a person would start it."""
         config, number = self._config, itertools.count()
-        policy = engine_choice.engine_precision(
+        policy = engine_choice.choose_precision(
             config.engine, config.mixed_precision, backbone=config.backbone
         )
 

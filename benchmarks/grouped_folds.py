@@ -21,14 +21,14 @@ import numpy as np
 from violence_detection.datasets import folds
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import intervals, paired_tests
 from violence_detection.models import classifier, linear_baseline
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training import batching
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import classes_of, start_training
+from violence_detection.training.train import classes_of, start_devices
 
 FOLDS = 5
 METHODS = ("linear", "last epoch", "chosen epoch")
@@ -80,7 +80,7 @@ def main() -> None:
         print(f"{name} less {first}: {difference(clips, answers[first], answers[name])}")
 
 
-def difference(clips: Clips, before: list[np.ndarray], after: list[np.ndarray]) -> str:
+def difference(clips: FeatureDataset, before: list[np.ndarray], after: list[np.ndarray]) -> str:
     """Of the same seeds' probabilities."""
     violent = clips.labels > 0
     right = [np.mean([(one >= 0.5) == violent for one in each], axis=0) for each in (before, after)]
@@ -109,18 +109,18 @@ def parsed(value: str):
         return value
 
 
-def read(folder: str, augment: str) -> tuple[Clips, list[str]]:
+def read(folder: str, augment: str) -> tuple[FeatureDataset, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
     classes = classes_of(entries)
-    clips = dataset.read_clips(cache, entries, classes)
+    clips = dataset.read_dataset(cache, entries, classes)
     if batching.reads_views(augment):
         clips = dataset.with_views(cache, clips)
     return clips, classes
 
 
 def scores_of_seed(
-    clips: Clips, seed: int, method
+    clips: FeatureDataset, seed: int, method
 ) -> tuple[tuple[float, float, list[float]], np.ndarray]:
     """Accuracy and AUC over all videos, each scored by the fold that did not see it, and the
     accuracy of each fold; and the probabilities (N,)."""
@@ -129,7 +129,7 @@ def scores_of_seed(
     violent = clips.labels > 0
     probability = np.zeros(len(clips))
     accuracies = []
-    for test in folds.held_out(clips.labels, clips.groups, FOLDS, seed=seed):
+    for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
         train = np.setdiff1d(np.arange(len(clips)), test)
         probability[test] = method(clips, train, test, seed)
         accuracies.append(float(((probability[test] >= 0.5) == violent[test]).mean()))
@@ -138,18 +138,20 @@ def scores_of_seed(
     return (accuracy, auc, accuracies), probability
 
 
-def linear_scores(clips: Clips, train: np.ndarray, test: np.ndarray, seed: int) -> np.ndarray:
+def linear_scores(
+    clips: FeatureDataset, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
     """StandardScaler and LogisticRegression(C=1) on mean, deviation and mean absolute
     difference over time."""
     from violence_detection.models.heads._layers import statistics_of
 
     pooled = statistics_of(clips.features[:])
-    fit = linear_baseline.linear_fit(pooled[train], clips.labels[train] > 0)
+    fit = linear_baseline.fit_logistic_regression(pooled[train], clips.labels[train] > 0)
     return fit.predict_proba(pooled[test])[:, 1]
 
 
 def classifier_scores(
-    clips: Clips,
+    clips: FeatureDataset,
     train: np.ndarray,
     test: np.ndarray,
     seed: int,
@@ -171,16 +173,16 @@ def classifier_scores(
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
-        machine = start_training(config)
+        machine = start_devices(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
         best = classifier.load_classifier(run.model_path)
         return 1 - classifier.probabilities(best, clips.features[test])[:, 0]
 
 
-def divided(clips: Clips, rows: np.ndarray, seed: int) -> dict[str, Clips]:
+def divided(clips: FeatureDataset, rows: np.ndarray, seed: int) -> dict[str, FeatureDataset]:
     """Some clips, with 15% of their recordings for validation."""
-    assigned = folds.divided([clips.entries[row] for row in rows], fraction=0.15, seed=seed)
+    assigned = folds.draw_validation([clips.entries[row] for row in rows], fraction=0.15, seed=seed)
     return {
         split: clips.take([row for row in rows if assigned[clips.entries[row].path] == split])
         for split in ("train", "validation")

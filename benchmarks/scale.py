@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.video_worker import unread
+from violence_detection.features.video_worker import unread_entry
 from violence_detection.system import devices, files
 
 LIMIT_S = 20.0
@@ -153,7 +153,7 @@ def fill(folder: Path, count: int) -> None:
     video_dir = folder / "videos"
     cache = FeatureCache(Path(config.cache_dir) / dataset_name(video_dir) / space.name)
     rng = np.random.default_rng(0)
-    entries: list[Entry] = []
+    entries: list[ManifestEntry] = []
     for number, video in enumerate(video_folder.read_folder(video_dir).videos):
         if number % LINKS == 0:
             written = video.key
@@ -164,7 +164,7 @@ def fill(folder: Path, count: int) -> None:
             array.parent.mkdir(parents=True, exist_ok=True)
             array.hardlink_to(cache.array_path(written))
         entry = dataclasses.replace(
-            unread(video_dir, video),
+            unread_entry(video_dir, video),
             digest=files.sha256_of_file(video_dir / video.path),
             array_digest=digest,
             frames=24,

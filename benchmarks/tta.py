@@ -18,11 +18,11 @@ from robustness import answered
 
 from violence_detection.evaluation.robustness.corrupted_features import excerpts_of
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.metrics import classification, paired_tests
 from violence_detection.system import devices, progress
-from violence_detection.video.views import SHIFTED
+from violence_detection.video.views import TEST_TIME_VIEWS
 
 AS_IT_IS, MEAN = "as it is", "mean of all: --tta"
 
@@ -48,7 +48,7 @@ def main() -> None:
     print_table(clips, answers)
 
 
-def shifted(cache: FeatureCache, clips: Clips) -> dict[str, np.ndarray]:
+def shifted(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]:
     """Features of all videos in each view, float16 (N, T, D), by what the view is."""
     sources, failures = excerpts_of(cache, clips.entries)
     if failures:
@@ -63,12 +63,12 @@ def shifted(cache: FeatureCache, clips: Clips) -> dict[str, np.ndarray]:
 
     def pictures():
         for entry in clips.entries:
-            views = extractor.reader.read(*sources[entry.path], views=SHIFTED).views
-            for view, seen in zip(SHIFTED, views[1:], strict=True):
+            views = extractor.reader.read(*sources[entry.path], views=TEST_TIME_VIEWS).views
+            for view, seen in zip(TEST_TIME_VIEWS, views[1:], strict=True):
                 yield str(view), seen
 
-    found: dict[str, list[np.ndarray]] = {str(view): [] for view in SHIFTED}
-    count = len(clips) * len(SHIFTED)
+    found: dict[str, list[np.ndarray]] = {str(view): [] for view in TEST_TIME_VIEWS}
+    count = len(clips) * len(TEST_TIME_VIEWS)
     with progress.track("Encoding", count, "clips") as step:
         for view, features in extractor.encode_clips(pictures()):
             found[view].append(features)
@@ -76,7 +76,7 @@ def shifted(cache: FeatureCache, clips: Clips) -> dict[str, np.ndarray]:
     return {view: np.stack(features) for view, features in found.items()}
 
 
-def print_table(clips: Clips, answers: list[dict[str, np.ndarray]]) -> None:
+def print_table(clips: FeatureDataset, answers: list[dict[str, np.ndarray]]) -> None:
     """Means over seeds; intervals over recordings, of the first seed."""
     violent = clips.labels > 0
     for name in answers[0]:

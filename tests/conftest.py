@@ -11,7 +11,7 @@ from hypothesis import settings
 from support.features import draw_features
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files, processes, progress
 
@@ -62,9 +62,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def keep_children():
     """Children that decode serve the next test too: starting one takes a third of a second."""
-    dismiss = processes.dismiss
+    dismiss = processes.end_idle_processes
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "dismiss", lambda: None)
+        patch.setattr(processes, "end_idle_processes", lambda: None)
         yield
     dismiss()
 
@@ -113,7 +113,7 @@ def seen_videos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def seen_cache(tmp_path, seen_videos) -> tuple[FeatureCache, list[Entry]]:
+def seen_cache(tmp_path, seen_videos) -> tuple[FeatureCache, list[ManifestEntry]]:
     """A cache that names the folder of videos, and its rows."""
     folder = draw_features(
         tmp_path / "cache" / "drawn" / "space",
@@ -121,7 +121,7 @@ def seen_cache(tmp_path, seen_videos) -> tuple[FeatureCache, list[Entry]]:
     )
     paths = sorted(seen_videos.rglob("*.mp4"))
     entries = [
-        Entry(
+        ManifestEntry(
             path.relative_to(seen_videos).as_posix(),
             path.parent.name,
             path.stem,

@@ -146,15 +146,15 @@ def test_an_engine_says_what_it_needs(name):
 def test_auto_takes_the_best_that_is_installed(monkeypatch):
     fast = registry.module("engines", "openvino")
     monkeypatch.setattr(fast, "missing", lambda: "")
-    assert engine_choice.engine("auto") == "openvino"
+    assert engine_choice.choose_engine("auto") == "openvino"
     monkeypatch.setattr(devices, "gpu_count", lambda: 1)
-    assert engine_choice.engine("auto") == "tensorflow"
+    assert engine_choice.choose_engine("auto") == "tensorflow"
     monkeypatch.setattr(devices, "gpu_count", lambda: 0)
     monkeypatch.setattr(fast, "missing", lambda: "the extra `openvino`")
-    assert engine_choice.engine("auto") == "tensorflow"
-    assert engine_choice.engine("tensorflow") == "tensorflow"
+    assert engine_choice.choose_engine("auto") == "tensorflow"
+    assert engine_choice.choose_engine("tensorflow") == "tensorflow"
     with pytest.raises(ConfigError, match="--engine openvino must have the extra"):
-        engine_choice.engine("openvino")
+        engine_choice.choose_engine("openvino")
 
 
 @pytest.mark.parametrize(
@@ -170,8 +170,8 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
 def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, got):
     monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
-    assert engine_choice.engine_precision(engine, True, backbone=backbone) == got
-    assert engine_choice.engine_precision(engine, False, backbone=backbone) == "float32"
+    assert engine_choice.choose_precision(engine, True, backbone=backbone) == got
+    assert engine_choice.choose_precision(engine, False, backbone=backbone) == "float32"
 
 
 def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):

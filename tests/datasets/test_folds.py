@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from violence_detection.datasets import folds
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -21,10 +21,10 @@ RECORDINGS = st.lists(
 SEEDS = st.integers(0, 2**31 - 1)
 
 
-def entries_of(recordings) -> list[Entry]:
+def entries_of(recordings) -> list[ManifestEntry]:
     """Normal and violent videos of each recording."""
     return [
-        Entry(path=f"{label}/{number}_{one}.mp4", label=label, group=f"rec{number}", split="")
+        ManifestEntry(path=f"{label}/{number}_{one}.mp4", label=label, group=f"rec{number}", split="")
         for number, counts in enumerate(recordings)
         for label, count in zip(("normal", "violent"), counts, strict=True)
         for one in range(count)
@@ -38,9 +38,9 @@ def columns(entries) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def to_judge(entries, count, **settings) -> list[list[Entry]]:
+def to_judge(entries, count, **settings) -> list[list[ManifestEntry]]:
     usual = {"seed": 0, "grouped": True, "validation_fraction": 0.2}
-    return folds.to_judge(entries, count, **usual | settings)
+    return folds.test_folds(entries, count, **usual | settings)
 
 
 def sides(part) -> dict[str, set[str]]:
@@ -57,7 +57,7 @@ def sides(part) -> dict[str, set[str]]:
 def test_folds_of_equal_recordings_are_equal():
     """Ten recordings of two normal and one violent video: of five folds each has two."""
     entries = entries_of([(2, 1)] * 10)
-    for rows in folds.held_out(*columns(entries), 5, seed=3):
+    for rows in folds.draw_folds(*columns(entries), 5, seed=3):
         held = Counter(entries[row].label for row in rows)
         assert held == {"normal": 4, "violent": 2}
 
@@ -68,7 +68,7 @@ def test_the_folds_are_those_of_scikit_learn():
     labels, groups = columns(entries_of([(3, 1), (0, 2), (1, 1), (2, 0), (1, 4)] * 3))
     kept = StratifiedGroupKFold(4, shuffle=True, random_state=11)
     wanted = [rows.tolist() for _, rows in kept.split(labels, labels, groups)]
-    found = folds.held_out(labels, groups, 4, seed=11)
+    found = folds.draw_folds(labels, groups, 4, seed=11)
     assert [rows.tolist() for rows in found] == wanted
 
 
@@ -102,7 +102,7 @@ def test_the_seed_alone_decides(recordings, count, seed, grouped):
     for _ in range(2):
         np.random.random(3)
         try:
-            found = folds.held_out(labels, groups, count, seed=seed, grouped=grouped)
+            found = folds.draw_folds(labels, groups, count, seed=seed, grouped=grouped)
         except ConfigError as error:
             drawn.append(str(error))
         else:
@@ -125,7 +125,7 @@ def test_random_folds_have_their_share_of_each_class(normal, violent, count, see
 
 def test_another_seed_draws_other_folds():
     labels, groups = columns(entries_of([(2, 1), (1, 2)] * 8))
-    drawn = [folds.held_out(labels, groups, 4, seed=seed) for seed in (0, 1)]
+    drawn = [folds.draw_folds(labels, groups, 4, seed=seed) for seed in (0, 1)]
     assert [rows.tolist() for rows in drawn[0]] != [rows.tolist() for rows in drawn[1]]
 
 
@@ -149,7 +149,7 @@ def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch)
     ):
         facts = {"grouping": grouping, "ungrouped": ungrouped}
         monkeypatch.setattr(FeatureCache, "settings", lambda _, it=facts: it)
-        assert dataset.knows_recordings(FeatureCache(tmp_path)) is known
+        assert dataset.has_all_recordings(FeatureCache(tmp_path)) is known
 
 
 # -- hostile

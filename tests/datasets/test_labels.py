@@ -3,7 +3,7 @@
 import pytest
 
 from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 
 
@@ -32,7 +32,7 @@ from violence_detection.errors import CacheError
 def test_labels_get_the_names_of_the_run(classes, labels, called):
     found = label_mapping(classes, labels)
     assert found == {label: called.get(label, label) for label in labels}
-    entries = [Entry(path=x, label=x, group=x, split="test") for x in labels]
+    entries = [ManifestEntry(path=x, label=x, group=x, split="test") for x in labels]
     assert renamed_labels(classes, entries) == called
     renamed = with_class_names(entries, classes)
     assert [one.label for one in renamed] == [called.get(x, x) for x in labels]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.split_store import KeptSplits
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.config import ExtractConfig
@@ -36,7 +36,7 @@ def resolve(tmp_path, caplog):
     def run(videos, *, failed=(), **settings) -> dict[str, str]:
         folder = VideoFolder(root, tuple(videos), "videos.csv")
         entries = {
-            video.key: Entry(
+            video.key: ManifestEntry(
                 video.key,
                 video.label,
                 video.group,
@@ -45,7 +45,7 @@ def resolve(tmp_path, caplog):
             )
             for video in videos
         }
-        return KeptSplits(tmp_path / "cache").resolve(folder, entries, ExtractConfig.of(settings))
+        return SplitStore(tmp_path / "cache").resolve(folder, entries, ExtractConfig.of(settings))
 
     return run
 
@@ -107,7 +107,7 @@ def test_videos_that_move_with_their_recording_are_said(resolve, caplog):
 
 
 def check(folder: Path, root: Path, *, force=False, **settings) -> None:
-    KeptSplits(folder).check(root, ExtractConfig.of(settings), force=force)
+    SplitStore(folder).check(root, ExtractConfig.of(settings), force=force)
 
 
 def test_a_name_is_one_folder_s_until_that_is_gone(resolve, tmp_path):

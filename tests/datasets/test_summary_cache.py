@@ -7,7 +7,7 @@ import pytest
 from support.videos import draw_video
 
 from violence_detection.datasets import video_summary
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.system import files
 
@@ -21,7 +21,7 @@ def test_brightness_is_the_luma_of_the_picture():
     """White, black, pure green, by ITU-R BT.601."""
     pictures = np.zeros((3, 16, 16, 3), np.float32)
     pictures[0], pictures[2, ..., 1] = 1, 1
-    seen = video_summary.Sights(
+    seen = video_summary.VideoSummaries(
         np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64)
     )
     np.testing.assert_allclose(seen.brightness, [255, 0, 0.587 * 255], rtol=1e-5)
@@ -30,7 +30,7 @@ def test_brightness_is_the_luma_of_the_picture():
 def test_glances_are_kept(seen_cache, kept, monkeypatch):
     found = seen_cache[0].summaries(seen_cache[1], kept)
     assert found.sights.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
-    monkeypatch.setattr(video_summary, "look_at", None)
+    monkeypatch.setattr(video_summary, "summarise_videos", None)
     again = seen_cache[0].summaries(seen_cache[1], kept)
     np.testing.assert_array_equal(again.sights.pictures, found.sights.pictures)
 
@@ -38,9 +38,9 @@ def test_glances_are_kept(seen_cache, kept, monkeypatch):
 def test_only_new_videos_are_looked_at(seen_cache, kept, monkeypatch):
     cache, entries = seen_cache
     cache.summaries(entries[:4], kept)
-    looked, look_at = [], video_summary.look_at
+    looked, look_at = [], video_summary.summarise_videos
     monkeypatch.setattr(
-        video_summary, "look_at", lambda paths: looked.extend(paths) or look_at(paths)
+        video_summary, "summarise_videos", lambda paths: looked.extend(paths) or look_at(paths)
     )
     assert len(cache.summaries(entries, kept).rows) == 6
     assert [path.name for path, *_ in looked] == ["1.mp4", "2.mp4"]
@@ -54,7 +54,7 @@ def test_they_lie_beside_the_feature_spaces(seen_cache):
 
 def test_videos_that_changed_are_not_looked_at(seen_cache, seen_videos, kept):
     cache, entries = seen_cache
-    entries = [*entries[:-1], Entry("normal/9.mp4", "normal", "9", "", size=3)]
+    entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
     found = cache.summaries(entries, kept)
     assert found.rows.tolist() == [0, 1, 2, 3, 4]
     assert found.left_out == f"not in {seen_videos} as before: 1 video of 6"
@@ -93,22 +93,26 @@ def test_a_torn_file_is_made_anew(seen_cache, kept, content):
 def test_a_glance_at_nothing_is_an_error(tmp_path):
     draw_video(tmp_path / "there.mp4", frames=1)
     seen = list(
-        video_summary.look_at([(tmp_path / name, None, None) for name in ("there.mp4", "no")])
+        video_summary.summarise_videos(
+            [(tmp_path / name, None, None) for name in ("there.mp4", "no")]
+        )
     )
     assert seen[0][2].max() == 0  # one frame does not move
     assert isinstance(seen[1], VideoError)
 
 
 def test_an_interruption_keeps_what_was_seen(seen_cache, kept, monkeypatch):
-    look_at = video_summary.look_at
+    look_at = video_summary.summarise_videos
 
     def interrupted(paths):
         yield from look_at(paths[:2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(video_summary, "look_at", interrupted)
+        patch.setattr(video_summary, "summarise_videos", interrupted)
         with pytest.raises(KeyboardInterrupt):
             seen_cache[0].summaries(seen_cache[1], kept)
-    monkeypatch.setattr(video_summary, "look_at", lambda paths: iter([VideoError("x")] * 4))
+    monkeypatch.setattr(
+        video_summary, "summarise_videos", lambda paths: iter([VideoError("x")] * 4)
+    )
     assert seen_cache[0].summaries(seen_cache[1], kept).rows.tolist() == [0, 1]

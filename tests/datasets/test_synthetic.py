@@ -150,7 +150,7 @@ def test_a_half_written_clip_of_a_killed_run_is_swept(tmp_path):
 
 
 def test_the_mean_picture_baseline_gives_a_share(folder):
-    assert 0.0 <= synthetic.mean_picture_accuracy(folder) <= 1.0
+    assert 0.0 <= synthetic.mean_image_accuracy(folder) <= 1.0
 
 
 def test_the_mean_picture_baseline_finds_a_difference_of_brightness(tmp_path):
@@ -165,7 +165,7 @@ def test_the_mean_picture_baseline_finds_a_difference_of_brightness(tmp_path):
         writer.release()
         rows.append(f"{i}.mp4,{label},{i},{'train' if i < 16 else 'test'}")
     (tmp_path / "videos.csv").write_text("\n".join(["path,label,group,split", *rows]))
-    assert synthetic.mean_picture_accuracy(tmp_path) == 1.0
+    assert synthetic.mean_image_accuracy(tmp_path) == 1.0
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_the_mean_picture_does_not_tell_the_classes_apart(tmp_path, seed=42):
     synthetic.draw_clips(tmp_path, count=200, seed=seed)
     tests = Counter(r["label"] for r in rows_of(tmp_path) if r["split"] == "test")
     assert tests == {"nonviolent": 20, "violent": 20}
-    assert synthetic.mean_picture_accuracy(tmp_path) < 0.6
+    assert synthetic.mean_image_accuracy(tmp_path) < 0.6
 
 
 @pytest.mark.parametrize("count", [13, 10])
@@ -185,11 +185,11 @@ def test_count_must_be_even_and_enough(tmp_path, count):
 
 def test_a_folder_without_a_table_is_an_error(tmp_path):
     with pytest.raises(DatasetError, match="must have rows of the split `test`"):
-        synthetic.mean_picture_accuracy(tmp_path)
+        synthetic.mean_image_accuracy(tmp_path)
 
 
 def test_a_clip_that_is_gone_is_an_error(tmp_path):
     table = "path,label,group,split\na.mp4,violent,r,test\nb.mp4,violent,r,train\n"
     (tmp_path / "videos.csv").write_text(table)
     with pytest.raises(VideoError, match="a.mp4: it has no frames"):
-        synthetic.mean_picture_accuracy(tmp_path)
+        synthetic.mean_image_accuracy(tmp_path)

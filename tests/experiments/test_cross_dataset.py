@@ -78,7 +78,7 @@ def test_a_cell_is_what_evaluate_says(made, drawn):
     run = result["runs"][0]
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "_draw", lambda *_: {})
+        patch.setattr(evaluate, "_draw_figures", lambda *_: {})
         told = evaluate.evaluate_run(run, config)
     found = cell(result, "north", "south")
     same = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.experiments.fold_results import FoldResults, Judged, over_folds
 
 CLASSES = ["normal", "violent"]
@@ -35,7 +35,7 @@ def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged
 def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
     """Of videos of which two in a row are of one recording."""
     entries = [
-        Entry(f"{n}.mp4", classes[k], f"rec{n // 2}", "", digest=(digests or {}).get(n, ""))
+        ManifestEntry(f"{n}.mp4", classes[k], f"rec{n // 2}", "", digest=(digests or {}).get(n, ""))
         for n, k in enumerate(labels)
     ]  # fmt: skip
     return FoldResults(

@@ -147,10 +147,10 @@ def test_what_runs_all_epochs_may_be_fixed_or_searched(features_dir, tmp_path):
 
 @pytest.mark.slow
 def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
-    read, read_clips = set(), dataset.read_clips
+    read, read_clips = set(), dataset.read_dataset
     monkeypatch.setattr(
         dataset,
-        "read_clips",
+        "read_dataset",
         lambda cache, entries, classes: (
             read.update(entry.path for entry in entries) or read_clips(cache, entries, classes)
         ),
@@ -173,7 +173,7 @@ def test_folds_keep_recordings_together_and_use_each_video_once(features_dir):
     entries = [
         entry for entry in usable_entries(FeatureCache.open(features_dir)) if entry.split != "test"
     ]
-    parts = folds.folds_of(entries, 3, seed=0)
+    parts = folds.validation_folds(entries, 3, seed=0)
     held = [e.path for part in parts for e in part if e.split == "validation"]
     assert sorted(held) == sorted(entry.path for entry in entries)
     for part in parts:

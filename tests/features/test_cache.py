@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.manifest import COLUMNS, Entry
+from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.features import cache
 from violence_detection.features.cache import FeatureCache, dataset_name
@@ -32,7 +32,7 @@ SHAPE = (4, 6)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 FLOAT = st.floats(0, 1e6, allow_subnormal=False)
 ENTRIES = st.builds(
-    Entry,
+    ManifestEntry,
     path=TEXT.filter(bool),
     label=TEXT,
     group=TEXT,
@@ -48,11 +48,11 @@ ENTRIES = st.builds(
 
 
 @pytest.fixture
-def kept(tmp_path, rng) -> tuple[FeatureCache, Entry, np.ndarray]:
+def kept(tmp_path, rng) -> tuple[FeatureCache, ManifestEntry, np.ndarray]:
     """A cache with one array in it."""
     cache = FeatureCache(tmp_path)
     features = rng.normal(size=SHAPE).astype(np.float16)
-    entry = Entry(
+    entry = ManifestEntry(
         "a/1.mp4",
         "a",
         "r",
@@ -218,8 +218,8 @@ def test_a_journal_read_back_is_the_last_of_each_video(tmp_path_factory, entries
 
 def test_the_newest_row_of_all_journals_is_known(tmp_path):
     plain, shard = FeatureCache(tmp_path), FeatureCache(tmp_path, journal="1-of-2")
-    old = Entry("a/1.mp4", "a", "r", "", status="failed", error="it took longer")
-    new = Entry("a/1.mp4", "a", "r", "", array_digest="ab")
+    old = ManifestEntry("a/1.mp4", "a", "r", "", status="failed", error="it took longer")
+    new = ManifestEntry("a/1.mp4", "a", "r", "", array_digest="ab")
     for first, second in ((plain, shard), (shard, plain)):
         first.note(old)
         second.note(new)
@@ -230,7 +230,7 @@ def test_the_newest_row_of_all_journals_is_known(tmp_path):
 
 def test_journals_of_shards_at_work_are_kept(tmp_path):
     one, two = (FeatureCache(tmp_path, journal=f"{number}-of-2") for number in (1, 2))
-    entries = [Entry(f"a/{number}.mp4", "a", "r", "") for number in (1, 2)]
+    entries = [ManifestEntry(f"a/{number}.mp4", "a", "r", "") for number in (1, 2)]
     one.note(entries[0])
     two.note(entries[1])
     one.write_manifest(entries, busy={"2-of-2"})
@@ -239,12 +239,12 @@ def test_journals_of_shards_at_work_are_kept(tmp_path):
 
 def test_the_manifest_has_the_columns_of_the_contract():
     contract = "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s"
-    assert ",".join(COLUMNS) == f"{contract},status,error,views"
+    assert ",".join(MANIFEST_COLUMNS) == f"{contract},status,error,views"
 
 
 def test_the_journal_goes_on_from_the_manifest(tmp_path):
     cache = FeatureCache(tmp_path)
-    old, gone = Entry("1.mp4", "a", "r", "train"), Entry("2.mp4", "a", "r", "test")
+    old, gone = ManifestEntry("1.mp4", "a", "r", "train"), ManifestEntry("2.mp4", "a", "r", "test")
     cache.write_manifest([old, gone])
     new = dataclasses.replace(old, size=9)
     cache.note(new)
@@ -256,7 +256,7 @@ def test_the_journal_goes_on_from_the_manifest(tmp_path):
 
 def test_a_journal_torn_anywhere_keeps_every_whole_line(tmp_path):
     cache = FeatureCache(tmp_path)
-    entries = [Entry(f'{n}, "ж"\n.mp4', "a", "r", "", size=n) for n in range(3)]
+    entries = [ManifestEntry(f'{n}, "ж"\n.mp4', "a", "r", "", size=n) for n in range(3)]
     ends = []
     for entry in entries:
         cache.note(entry)
@@ -270,7 +270,7 @@ def test_a_journal_torn_anywhere_keeps_every_whole_line(tmp_path):
 
 def test_notes_after_a_torn_line_are_not_lost(tmp_path):
     cache = FeatureCache(tmp_path)
-    entries = [Entry(f"{n}.mp4", "a", "r", "") for n in range(3)]
+    entries = [ManifestEntry(f"{n}.mp4", "a", "r", "") for n in range(3)]
     cache.note(entries[0])
     cache.note(entries[1])
     path = tmp_path / "manifest.journal.jsonl"

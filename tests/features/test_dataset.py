@@ -58,19 +58,19 @@ def test_an_altered_array_is_refused_by_its_digest(cache):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(CacheError, match=f"array of {entry.path} .* it was altered"):
-        dataset.read_clips(cache, [entry], CLASSES)
+        dataset.read_dataset(cache, [entry], CLASSES)
 
 
 def test_a_missing_array_is_named(cache):
     entry = cache.entries()[0]
     cache.array_path(entry.path).unlink()
     with pytest.raises(CacheError, match=f"array of {entry.path} cannot be read: No such file"):
-        dataset.read_clips(cache, [entry], CLASSES)
+        dataset.read_dataset(cache, [entry], CLASSES)
 
 
 def test_a_label_that_the_run_does_not_know_is_named(cache):
     with pytest.raises(CacheError, match="must be among normal, calm. Received: violent"):
-        dataset.read_clips(cache, cache.entries(), ["normal", "calm"])
+        dataset.read_dataset(cache, cache.entries(), ["normal", "calm"])
 
 
 def test_an_array_of_another_shape_is_refused(cache):
@@ -78,4 +78,4 @@ def test_an_array_of_another_shape_is_refused(cache):
     settings["feature_space"]["frames"] = 7
     files.write_json(cache.extraction_path, settings)
     with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):
-        dataset.read_clips(cache, cache.entries(), CLASSES)
+        dataset.read_dataset(cache, cache.entries(), CLASSES)

@@ -22,7 +22,7 @@ from support.folders import SHARED
 from support.videos import draw_video
 
 from violence_detection import registry
-from violence_detection.datasets.manifest import COLUMNS, Entry
+from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import (
     CacheError,
     ConfigError,
@@ -36,7 +36,7 @@ from violence_detection.features.dataset import usable_entries
 from violence_detection.features.extract import Extraction, extract_features, plan
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.reports import console
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 
 
 @pytest.fixture(autouse=True)
@@ -58,17 +58,17 @@ def extract(tmp_path, dataset_dir):
 @pytest.fixture
 def decoded(monkeypatch) -> list[str]:
     """Names of the videos that were decoded."""
-    names, call = [], Calls.__call__
+    names, call = [], ProcessPool.__call__
 
     def noting(self, read, path, *part, **limits):
         names.append(f"{path.parent.name}/{path.name}")
         return call(self, read, path, *part, **limits)
 
-    monkeypatch.setattr(Calls, "__call__", noting)
+    monkeypatch.setattr(ProcessPool, "__call__", noting)
     return names
 
 
-def manifest(extraction: Extraction) -> dict[str, Entry]:
+def manifest(extraction: Extraction) -> dict[str, ManifestEntry]:
     return {entry.path: entry for entry in FeatureCache.open(extraction.features).entries()}
 
 
@@ -110,7 +110,7 @@ def test_the_rows_say_what_was_read(extract):
     extraction = extract()
     with open(extraction.features / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == MANIFEST_COLUMNS
     first = {name: rows[0][name] for name in ("path", "label", "group", "status", "error")}
     path = "fight/0.mp4"
     assert first == {
@@ -526,13 +526,13 @@ def test_a_manifest_from_before_views_is_read(extract):
 
 
 def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
-    call = Calls.__call__
+    call = ProcessPool.__call__
 
     def crashing(self, read, path, *part, **limits):
         read, part = (os.abort, ()) if path.name == "3.mp4" else (read, (path, *part))
         return call(self, read, *part, **limits)
 
-    monkeypatch.setattr(Calls, "__call__", crashing)
+    monkeypatch.setattr(ProcessPool, "__call__", crashing)
     extraction = extract(max_failures=1.0)
     assert counts(extraction) == (10, 0, 2)
     reasons = {reason for _, reason in extraction.failures}
@@ -540,13 +540,13 @@ def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
 
 
 def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
-    call = Calls.__call__
+    call = ProcessPool.__call__
 
     def hanging(self, read, path, *part, **limits):
         read, part = (time.sleep, (99,)) if path.name == "3.mp4" else (read, (path, *part))
         return call(self, read, *part, **limits)
 
-    monkeypatch.setattr(Calls, "__call__", hanging)
+    monkeypatch.setattr(ProcessPool, "__call__", hanging)
     noted, note = [], FeatureCache.note
     monkeypatch.setattr(
         FeatureCache,

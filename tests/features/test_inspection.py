@@ -13,7 +13,7 @@ from support.videos import draw_video
 from violence_detection.datasets import perceptual_hash
 from violence_detection.features import inspection
 from violence_detection.features.config import CheckConfig
-from violence_detection.features.inspection import check, look, near_duplicates
+from violence_detection.features.inspection import check_folder, inspect_video, near_duplicates
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
 
@@ -49,7 +49,7 @@ def folder(tmp_path) -> Path:
 
 
 def found(root: Path, **settings) -> dict:
-    return check(root, CheckConfig(**settings))
+    return check_folder(root, CheckConfig(**settings))
 
 
 def paths(rows) -> list[str]:
@@ -220,7 +220,7 @@ def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
 
 
 def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(folder, monkeypatch):
-    looks = {f"{n}": look(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
+    looks = {f"{n}": inspect_video(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
     whole = near_duplicates(looks, {}, most_bits=4.0)
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
     assert near_duplicates(looks, {}, most_bits=4.0) == whole
@@ -241,7 +241,7 @@ def test_parts_of_one_file_on_two_sides_are_a_leak(folder):
 def test_of_very_many_pairs_the_likest_are_kept(folder, monkeypatch):
     monkeypatch.setattr(inspection, "_MOST_PAIRS", 5)
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
-    looks = {f"{n:02d}": look(folder / "calm" / "0.avi") for n in range(20)}
+    looks = {f"{n:02d}": inspect_video(folder / "calm" / "0.avi") for n in range(20)}
     pairs = near_duplicates(looks, {}, most_bits=4.0)
     assert [pair["paths"] for pair in pairs] == [["00", f"0{n}"] for n in range(1, 6)]
 
@@ -261,10 +261,10 @@ def test_a_still_camera_with_one_short_event_is_not_frozen(folder, monkeypatch, 
 
 def test_a_long_video_is_looked_at_by_seeking_and_shows_the_same(tmp_path, monkeypatch):
     path = write(tmp_path / "a.avi", patterns(3, count=80))
-    read = look(path)
+    read = inspect_video(path)
     monkeypatch.setattr(inspection, "_SHORT_FRAMES", 10)
     monkeypatch.setattr(inspection, "_read_all", None)
-    skimmed = look(path)
+    skimmed = inspect_video(path)
     assert (skimmed.frames, skimmed.duration_s) == (80, 8.0)
     assert np.abs(skimmed.thumbs - read.thumbs).max() < 6
     assert near_duplicates({"a": read, "b": skimmed}, {}, most_bits=4.0)
@@ -288,7 +288,7 @@ def test_every_mutated_file_that_extraction_refuses_is_found(tmp_path, rng):
         except VideoError:
             refused += 1
             with contextlib.suppress(VideoError):
-                assert look(tmp_path / "b.mp4").damage
+                assert inspect_video(tmp_path / "b.mp4").damage
         else:
-            assert look(tmp_path / "b.mp4").damage == clip.damage
+            assert inspect_video(tmp_path / "b.mp4").damage == clip.damage
     assert refused

@@ -13,14 +13,14 @@ from support.encoding import encode
 from support.extraction import SMALL, build_once, contents
 from support.mutants import FRAMES, KINDS, Mutant
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import Clip, ClipReader
 
 SEED, FEW, ALL = 1, 50, 500
@@ -44,11 +44,11 @@ class Extracted(NamedTuple):
 
     root: Path
     mutants: dict[str, Mutant]
-    entries: dict[str, Entry]
+    entries: dict[str, ManifestEntry]
     features: Path
     took_s: float
 
-    def of_mutants(self) -> list[tuple[Mutant, Entry]]:
+    def of_mutants(self) -> list[tuple[Mutant, ManifestEntry]]:
         return [(mutant, self.entries[key]) for key, mutant in self.mutants.items()]
 
 
@@ -211,7 +211,7 @@ def test_a_stream_without_a_signature_is_no_video(tmp_path):
 def came_of(path: Path) -> str | Clip:
     """The clip that is read in a child, or why there is none."""
     reader = ClipReader(stream="rgb", frames=4, frame_size=32)
-    with Calls() as call:
+    with ProcessPool() as call:
         try:
             return call(reader.read, path, timeout_s=60)
         except VideoError as error:
@@ -231,7 +231,7 @@ def read_measured(sources, tmp_path):
 
     def read(path: Path) -> tuple[str | Clip, float]:
         reader = ClipReader(stream="rgb", frames=4, frame_size=32)
-        with Calls() as call:
+        with ProcessPool() as call:
             call(reader.read, sound)
             before = _peak_mib(call)
             try:
@@ -243,7 +243,7 @@ def read_measured(sources, tmp_path):
     return read
 
 
-def _peak_mib(call: Calls) -> float:
+def _peak_mib(call: ProcessPool) -> float:
     """Of the child; `ru_maxrss` would begin with what its parent had."""
     status = call(Path.read_text, Path("/proc/self/status"))
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024

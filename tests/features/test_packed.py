@@ -16,7 +16,7 @@ from support.features import draw_features
 from violence_detection.errors import CacheError, ViolenceDetectionError
 from violence_detection.features import packed
 from violence_detection.features.cache import FeatureCache, array_bytes
-from violence_detection.features.packed import Rows
+from violence_detection.features.packed import LazyRows
 
 SHAPE = (6, 8)
 
@@ -31,7 +31,7 @@ def path_of(cache: FeatureCache) -> Path:
     return path
 
 
-def check(cache: FeatureCache, rows: Rows) -> None:
+def check(cache: FeatureCache, rows: LazyRows) -> None:
     """Whether `rows` are the arrays of all videos, read one by one."""
     expected = [cache.read_array(entry, SHAPE) for entry in cache.entries()]
     np.testing.assert_array_equal(rows[:], expected)
@@ -53,14 +53,14 @@ def arrays_read(cache: FeatureCache, monkeypatch) -> list[str]:
 
 
 def test_the_file_is_the_arrays_one_after_another(cache):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     arrays = [cache.array_path(entry.path).read_bytes() for entry in cache.entries()]
     assert path_of(cache).read_bytes() == b"".join(arrays)
 
 
 def test_rows_are_the_arrays_in_the_asked_order(cache):
     entries = [cache.entries()[row] for row in (7, 0, 3)]
-    rows = packed.read(cache, entries)
+    rows = packed.read_packed(cache, entries)
     assert (len(rows), rows.shape, rows.dtype) == (3, (3, *SHAPE), np.float16)
     for row, entry in enumerate(entries):
         np.testing.assert_array_equal(rows[row], cache.read_array(entry, SHAPE))
@@ -69,7 +69,7 @@ def test_rows_are_the_arrays_in_the_asked_order(cache):
 
 def test_rows_of_rows_are_rows():
     array = np.arange(20).reshape(10, 2)
-    rows = Rows(Rows(array, np.array([9, 1, 5])), np.array([2, 0]))
+    rows = LazyRows(LazyRows(array, np.array([9, 1, 5])), np.array([2, 0]))
     assert rows[:].tolist() == [[10, 11], [18, 19]]
 
 
@@ -77,28 +77,28 @@ def test_rows_of_rows_are_rows():
 
 
 def test_a_packed_cache_is_read_without_its_arrays(cache, monkeypatch):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     names = arrays_read(cache, monkeypatch)
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert len(names) == len(cache.entries())  # those of the check itself
 
 
 def test_a_split_that_is_drawn_again_is_not_packed_again(cache, monkeypatch):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     moved = [dataclasses.replace(row, split="test") for row in cache.entries()]
     cache.write_manifest(moved)
     names = arrays_read(cache, monkeypatch)
-    packed.read(cache, moved[:3])
+    packed.read_packed(cache, moved[:3])
     assert not names
 
 
 def test_another_manifest_is_packed_anew_and_the_former_file_goes(cache):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     before, first = path_of(cache), cache.entries()[0]
     digests = cache.write_arrays(first.path, np.ones((1, *SHAPE), np.float16))
     row = dataclasses.replace(first, array_digest=digests[0])
     cache.write_manifest([row, *cache.entries()[1:]])
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert path_of(cache) != before
 
 
@@ -109,11 +109,11 @@ def test_each_view_has_a_file_and_those_of_another_manifest_go(cache):
         digests = cache.write_arrays(entry.path, np.stack([own, -own]))
         rows.append(dataclasses.replace(entry, views=digests[1]))
     cache.write_manifest(rows)
-    mirrored = packed.read(cache, rows, view=1)
-    np.testing.assert_array_equal(mirrored[:], -packed.read(cache, rows)[:])
+    mirrored = packed.read_packed(cache, rows, view=1)
+    np.testing.assert_array_equal(mirrored[:], -packed.read_packed(cache, rows)[:])
     assert len(list(cache.dir.glob("*.packed"))) == 2
     cache.write_manifest(rows[1:])
-    packed.read(cache, rows[1:])
+    packed.read_packed(cache, rows[1:])
     assert path_of(cache).name.startswith("features.view0.")
 
 
@@ -121,7 +121,7 @@ def test_failed_videos_are_not_in_it(cache):
     first, *rest = cache.entries()
     cache.array_path(first.path).unlink()
     cache.write_manifest([dataclasses.replace(first, status="failed"), *rest])
-    packed.read(cache, rest)
+    packed.read_packed(cache, rest)
     assert path_of(cache).stat().st_size == len(rest) * array_bytes(SHAPE)
 
 
@@ -131,15 +131,15 @@ def test_videos_with_the_same_features_share_a_row(cache):
     cache.array_path(second.path).write_bytes(content)
     twin = dataclasses.replace(second, array_digest=first.array_digest)
     cache.write_manifest([first, twin, *rest])
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert path_of(cache).stat().st_size == (1 + len(rest)) * array_bytes(SHAPE)
 
 
 def test_an_array_altered_after_packing_does_no_harm(cache):
     """What is packed is still what the manifest lists."""
-    expected = packed.read(cache, cache.entries())[:]
+    expected = packed.read_packed(cache, cache.entries())[:]
     cache.array_path(cache.entries()[0].path).write_bytes(b"altered")
-    np.testing.assert_array_equal(packed.read(cache, cache.entries())[:], expected)
+    np.testing.assert_array_equal(packed.read_packed(cache, cache.entries())[:], expected)
 
 
 # -- hostile
@@ -165,63 +165,63 @@ def flip(path: Path, place: int) -> None:
     ids="header first last truncated empty longer zeros".split(),
 )
 def test_a_damaged_file_is_packed_again(cache, damage):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     sound = path_of(cache).read_bytes()
     damage(path_of(cache))
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert path_of(cache).read_bytes() == sound
 
 
 def test_damage_is_said(cache, caplog):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     flip(path_of(cache), 200)
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     assert "was damaged; it is packed again" in caplog.text
 
 
 def test_the_file_of_another_manifest_under_this_name_is_noticed(cache, tmp_path):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     folder = draw_features(tmp_path / "other", counts=(6, 2, 2), seed=1)
     other = FeatureCache.open(folder)
-    packed.read(other, other.entries())
+    packed.read_packed(other, other.entries())
     path_of(cache).write_bytes(path_of(other).read_bytes())
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
 
 
 def test_an_array_altered_before_packing_is_refused(cache):
     first = cache.entries()[0]
     flip(cache.array_path(first.path), -1)
     with pytest.raises(CacheError, match=f"array of {first.path} .* it was altered"):
-        packed.read(cache, cache.entries())
+        packed.read_packed(cache, cache.entries())
     assert not list(cache.dir.glob("*.pack*ed")) + list(cache.dir.glob("*.packing"))
 
 
 def test_a_damaged_file_and_an_altered_array_are_refused(cache):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     flip(path_of(cache), 200)
     flip(cache.array_path(cache.entries()[0].path), -1)
     with pytest.raises(CacheError, match="it was altered"):
-        packed.read(cache, cache.entries())
+        packed.read_packed(cache, cache.entries())
 
 
 def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
     wrong = bytes(array_bytes(SHAPE))
     monkeypatch.setattr(cache, "read_content", lambda *_: wrong)
     with pytest.raises(CacheError, match="must be what was written. Received: .*packed"):
-        packed.read(cache, cache.entries())
+        packed.read_packed(cache, cache.entries())
 
 
 def test_videos_that_left_the_manifest_meanwhile_are_noticed(cache):
     entries = cache.entries()
     cache.write_manifest(entries[1:])
     with pytest.raises(CacheError, match="manifest must stay as it is"):
-        packed.read(cache, entries)
+        packed.read_packed(cache, entries)
 
 
 def test_what_a_killed_packing_left_is_cleared_away(cache):
     leftover = cache.dir / "features.packing"
     leftover.write_bytes(b"torn")
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert not leftover.exists()
 
 
@@ -266,24 +266,24 @@ def test_one_killed_while_packing_holds_up_nobody(cache):
     one.communicate(timeout=60)
     assert one.returncode == -signal.SIGKILL
     assert (cache.dir / "features.packing").exists()
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert not (cache.dir / "features.packing").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_packed_elsewhere(cache, caplog):
     (cache.dir / ".packed.lock").mkdir()  # a file cannot be opened there, not even by root
     before = sorted(cache.dir.iterdir())
-    check(cache, packed.read(cache, cache.entries()))
+    check(cache, packed.read_packed(cache, cache.entries()))
     assert "The features are packed in " + tempfile.gettempdir() in caplog.text
     assert sorted(cache.dir.iterdir()) == before
 
 
 def test_a_folder_that_cannot_be_written_still_reads_what_is_packed(cache, monkeypatch):
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     (cache.dir / ".packed.lock").unlink(missing_ok=True)
     (cache.dir / ".packed.lock").mkdir()
     names = arrays_read(cache, monkeypatch)
-    packed.read(cache, cache.entries())
+    packed.read_packed(cache, cache.entries())
     assert not names
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from support.videos import draw_video
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features import ray_executor
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.ray_executor import _Crew
-from violence_detection.features.video_worker import Done
+from violence_detection.features.ray_executor import _WorkerPool
+from violence_detection.features.video_worker import VideoResult
 
 VIDEOS = [Video(f"fight/{number}.mp4", "fight", f"{number}") for number in range(20)]
 
@@ -71,15 +71,17 @@ class FakeRay:
                 raise self.exceptions.RayError
             return None
         self.fate(answer)
-        return [Done(Entry(one.path, one.label, one.group, ""), 0.1) for one in answer]
+        return [
+            VideoResult(ManifestEntry(one.path, one.label, one.group, ""), 0.1) for one in answer
+        ]
 
     def kill(self, machine):
         self.killed += 1
 
 
-def work(ray, size=None, videos=VIDEOS) -> list[Entry]:
-    done: list[Done] = []
-    crew = _Crew(ray, (Path("/nowhere"),), size)
+def work(ray, size=None, videos=VIDEOS) -> list[ManifestEntry]:
+    done: list[VideoResult] = []
+    crew = _WorkerPool(ray, (Path("/nowhere"),), size)
     crew.work(deque(videos), done.append)
     return [one.entry for one in done]
 
@@ -160,20 +162,20 @@ def test_machines_that_die_on_the_way_end_the_work():
     ],
 )
 def test_workers_fit_on_the_nodes(cpus, asked, expected):
-    count, share = ray_executor.fitting(cpus, asked)
+    count, share = ray_executor.workers_that_fit(cpus, asked)
     assert (count, share) == expected
     assert sum(node // share for node in cpus) >= count
 
 
 def test_a_cluster_without_a_cpu_is_refused():
     with pytest.raises(ConfigError, match="must have a machine with a CPU"):
-        ray_executor.fitting([0, 0], None)
+        ray_executor.workers_that_fit([0, 0], None)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'violence-detection\[ray\]'"):
-        ray_executor.work([], print, root=None, cache=None, space=None, config=None)
+        ray_executor.extract_on_cluster([], print, root=None, cache=None, space=None, config=None)
 
 
 @pytest.mark.parametrize("name, value", [("address", "a:1"), ("machines", 2)])

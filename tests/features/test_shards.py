@@ -62,22 +62,22 @@ ONE, TWO = Shard(1, 2), Shard(2, 2)
 
 
 def test_two_shards_work_at_the_same_time(tmp_path):
-    with shards.sharing(tmp_path, ONE):
-        assert been_in(shards.sharing(tmp_path, TWO)).wait(10)
-        with shards.merging(tmp_path) as busy:
+    with shards.locked_shard(tmp_path, ONE):
+        assert been_in(shards.locked_shard(tmp_path, TWO)).wait(10)
+        with shards.locked_for_merge(tmp_path) as busy:
             assert busy == {"1-of-2"}
-    with shards.merging(tmp_path) as busy:
+    with shards.locked_for_merge(tmp_path) as busy:
         assert busy == set()
 
 
 @pytest.mark.parametrize(
     "holder, waiter",
     [
-        (lambda folder: shards.sharing(folder, ONE), lambda f: shards.sharing(f, ONE)),
-        (lambda folder: shards.sharing(folder, ONE), shards.alone),
-        (shards.alone, lambda folder: shards.sharing(folder, ONE)),
-        (shards.alone, shards.alone),
-        (shards.alone, shards.merging),
+        (lambda folder: shards.locked_shard(folder, ONE), lambda f: shards.locked_shard(f, ONE)),
+        (lambda folder: shards.locked_shard(folder, ONE), shards.locked_folder),
+        (shards.locked_folder, lambda folder: shards.locked_shard(folder, ONE)),
+        (shards.locked_folder, shards.locked_folder),
+        (shards.locked_folder, shards.locked_for_merge),
     ],
 )
 def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
@@ -92,6 +92,6 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").touch()
     with (
         pytest.raises(ViolenceDetectionError, match="a file stands where a folder"),
-        shards.alone(tmp_path / "file" / "folder"),
+        shards.locked_folder(tmp_path / "file" / "folder"),
     ):
         pass

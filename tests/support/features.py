@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import SPLITS
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
@@ -35,7 +35,7 @@ def draw_features(
             kind = number % len(labels)
             key = f"{labels[kind]}/{split}_{number}.mp4"
             features = rng.normal(shift * kind, 1, shape).astype(np.float16)
-            entry = Entry(
+            entry = ManifestEntry(
                 path=key,
                 label=labels[kind],
                 group=f"{labels[kind]} {split} {number // (2 * len(labels))}",

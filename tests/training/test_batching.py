@@ -24,9 +24,9 @@ def cache(tmp_path) -> FeatureCache:
 
 
 @pytest.fixture
-def clips(cache) -> dataset.Clips:
+def clips(cache) -> dataset.FeatureDataset:
     rows = [entry for entry in cache.entries() if entry.split == "train"]
-    return dataset.read_clips(cache, rows, CLASSES)
+    return dataset.read_dataset(cache, rows, CLASSES)
 
 
 def epoch_of(clips, weights, *, order=None, **asked):
@@ -105,7 +105,7 @@ def test_epochs_follow_each_other_in_one_stream(clips, augment):
         "classes": 2,
         "order": lambda epoch: batching.epoch_order(6, seed=1, epoch=epoch),
         "batch_size": 4,
-        "augment": batching.augmentation(augment, clips),
+        "augment": batching.build_augmentation(augment, clips),
     }
     weights = np.ones(6, np.float32)
     whole = batching.batches(clips, weights, **asked).take(6)
@@ -199,7 +199,7 @@ def augmented(clips, augment, *, seed=1, epoch=1, replicas=1, batch_size=4):
         order=lambda epoch: np.arange(len(clips)),
         batch_size=batch_size,
         replicas=replicas,
-        augment=batching.augmentation(augment, clips),
+        augment=batching.build_augmentation(augment, clips),
         seed=seed,
         first_epoch=epoch,
     )
@@ -259,11 +259,11 @@ def test_parts_work_in_the_order_of_the_spec(clips):
 
 
 def test_without_augmentation_batches_are_the_features(clips):
-    assert batching.augmentation("none", clips) is None
+    assert batching.build_augmentation("none", clips) is None
     np.testing.assert_array_equal(augmented(clips, "none")[0][0], clips.features[:4])
 
 
-def with_cached_views(cache, views=2) -> dataset.Clips:
+def with_cached_views(cache, views=2) -> dataset.FeatureDataset:
     """Clips of a cache in which view v of a video is its own features plus v."""
     rows = []
     for entry in cache.entries():
@@ -272,7 +272,7 @@ def with_cached_views(cache, views=2) -> dataset.Clips:
         digests = cache.write_arrays(entry.path, own + shifts)
         rows.append(dataclasses.replace(entry, views=" ".join(digests[1:])))
     cache.write_manifest(rows)
-    return dataset.with_views(cache, dataset.read_clips(cache, rows, CLASSES))
+    return dataset.with_views(cache, dataset.read_dataset(cache, rows, CLASSES))
 
 
 def test_views_come_from_the_cache_and_follow_their_clips(cache):
@@ -288,7 +288,7 @@ def test_views_that_not_every_video_has_are_not_chosen(cache):
     with_cached_views(cache)
     first, *rest = cache.entries()
     few = dataclasses.replace(first, views=first.views.split()[0])
-    clips = dataset.read_clips(cache, [few, *rest], CLASSES)
+    clips = dataset.read_dataset(cache, [few, *rest], CLASSES)
     assert len(dataset.with_views(cache, clips).views) == 1
 
 

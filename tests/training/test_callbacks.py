@@ -111,7 +111,7 @@ def test_attention_is_what_the_pooling_weighs(features_dir, tmp_path):
     head = "bilstm_attention(units=2, projection=2, statistics=false)"
     trainer = trainer_on(features_dir, tmp_path, head=head)
     clips, model = trainer.validation.clips.features[:], trainer.classifier
-    (weights,) = attention_maps.attention_of(model, clips).values()
+    (weights,) = attention_maps.attention_weights(model, clips).values()
     assert weights.shape == (8, 6)
     np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
     pooling = model.get_layer("attention")
@@ -131,7 +131,7 @@ def test_a_head_without_attention_has_no_picture_of_it(run_dir):
 def test_reading_the_attention_leaves_the_model_as_it_was(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, head="bilstm_attention(units=2)")
     before = trainer.classifier.to_json()
-    attention_maps.attention_of(trainer.classifier, trainer.validation.clips.features)
+    attention_maps.attention_weights(trainer.classifier, trainer.validation.clips.features)
     assert trainer.classifier.to_json() == before
 
 
@@ -141,7 +141,7 @@ def test_clips_of_every_class_are_shown(tmp_path):
     clips = trainer_on(features, tmp_path, list(labels)).validation.clips
     rows = callbacks._evenly_of_each_class(clips, 8)
     assert sorted(clips.labels[rows]) == list(range(12))
-    two = dataset.Clips(clips.features, clips.labels % 2, clips.entries)
+    two = dataset.FeatureDataset(clips.features, clips.labels % 2, clips.entries)
     assert np.bincount(two.labels[callbacks._evenly_of_each_class(two, 8)]).tolist() == [
         4,
         4,

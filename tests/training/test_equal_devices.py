@@ -15,7 +15,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import FeatureConfig
 from violence_detection.models.run import Run
-from violence_detection.system.devices import Machine
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import read_splits
@@ -94,7 +94,7 @@ def features(tmp_path_factory):
     return {"even": even, "uneven": uneven}
 
 
-def machine_of(replicas, precision) -> Machine:
+def machine_of(replicas, precision) -> DeviceSetup:
     keras.config.set_dtype_policy(precision)
     strategy = tf.distribute.get_strategy()
     if replicas > 1:
@@ -102,7 +102,7 @@ def machine_of(replicas, precision) -> Machine:
             [f"CPU:{number}" for number in range(replicas)],
             cross_device_ops=tf.distribute.ReductionToOneDevice(),
         )
-    return Machine(strategy, precision, xla=False, gpus=0)
+    return DeviceSetup(strategy, precision, xla=False, gpus=0)
 
 
 def trained(replicas, features, folder, *, precision="float32", labels="even", **settings):

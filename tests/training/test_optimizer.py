@@ -13,7 +13,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import devices
-from violence_detection.system.devices import Machine
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import optimizer
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import read_splits
@@ -39,7 +39,7 @@ def trainer_with(tmp_path, *, head=SMALL, gpus=1, xla=True, strategy=None, **set
     return Trainer(
         Run(tmp_path / "run"),
         TrainConfig(head=head, batch_size=8, **settings),
-        Machine(strategy, "float32", xla=xla, gpus=gpus),
+        DeviceSetup(strategy, "float32", xla=xla, gpus=gpus),
         clips=clips,
         classes=["normal", "violent"],
     )
@@ -69,7 +69,7 @@ def test_a_head_without_recurrence_is_compiled_unmeasured(tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(("gpus", "xla"), [(0, True), (1, False)])
 def test_without_a_gpu_or_xla_nothing_is_measured(tmp_path, monkeypatch, gpus, xla):
-    monkeypatch.setattr(optimizer, "xla_is_faster", None)
+    monkeypatch.setattr(optimizer, "is_xla_faster", None)
     trainer = trainer_with(tmp_path, gpus=gpus, xla=xla)
     assert trainer.effective["xla"] is xla
     assert bool(recurrence_of(trainer).use_cudnn) is (gpus > 0 and not xla)

@@ -40,7 +40,7 @@ def write_splits(features: Path, source=splits.DRAWN) -> Path:
         for e in FeatureCache.open(features).entries()
     ]
     path = features.parent / "splits.csv"
-    files.write_csv(path, splits.COLUMNS, rows)
+    files.write_csv(path, splits.SPLIT_COLUMNS, rows)
     return path
 
 
@@ -87,7 +87,7 @@ def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
     """The draw is the one that extraction makes."""
     features = draw_features(tmp_path / "cache" / "space")
     entries = FeatureCache.open(features).entries()
-    drawn = splits.assign(
+    drawn = splits.assign_splits(
         [Video(entry.path, entry.label, entry.group) for entry in entries],
         kept={},
         leads={},

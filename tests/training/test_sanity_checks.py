@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from support.features import draw_features
 from support.training import train_quickly
 
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
 from violence_detection.models.heads._layers import statistics_of
 from violence_detection.models.run import Run
@@ -20,14 +20,14 @@ TRUTH = np.arange(40) % 2
 RIGHT = np.where(TRUTH, 0.9, 0.1)
 
 
-def clips_of(labels, *, shift=1.0, groups=None, seed=0, shape=(6, 8)) -> Clips:
+def clips_of(labels, *, shift=1.0, groups=None, seed=0, shape=(6, 8)) -> FeatureDataset:
     """Random clips, those of class k shifted by k; four to a recording."""
     rng = np.random.default_rng(seed)
     features = rng.normal(0, 1, (len(labels), *shape)) + shift * labels[:, None, None]
     if groups is None:
         groups = np.arange(len(labels)) // 4
     entries = tuple(SimpleNamespace(group=str(group)) for group in groups)
-    return Clips(features.astype(np.float16), np.asarray(labels), entries)
+    return FeatureDataset(features.astype(np.float16), np.asarray(labels), entries)
 
 
 def both(violence) -> np.ndarray:
@@ -42,8 +42,8 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
     answers = {"validation": both(violence)}
     for name, (part, answer) in more.items():
         clips[name], answers[name] = part, answer
-    linear, _ = linear_baseline.linear_answers(clips, answers.keys(), len(CLASSES))
-    return sanity_checks.examine(
+    linear, _ = linear_baseline.baseline_predictions(clips, answers.keys(), len(CLASSES))
+    return sanity_checks.check_classifier(
         clips, answers, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
     )
 
@@ -93,7 +93,7 @@ def test_a_class_without_videos_is_named():
 def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
     train, validation = clips_of(TRUTH, shift=0.3), clips_of(TRUTH, shift=0.3, seed=1)
     clips = {"train": train, "validation": validation}
-    answers, count = linear_baseline.linear_answers(clips, ["validation"], 2)
+    answers, count = linear_baseline.baseline_predictions(clips, ["validation"], 2)
     pooled = statistics_of(train.features).astype(np.float64)
     mean, deviation = pooled.mean(0), pooled.std(0)
     fit = LogisticRegression(C=1, max_iter=1000)
@@ -131,7 +131,7 @@ def test_the_test_videos_are_judged_by_the_baseline_too():
 
 def test_few_recordings_say_nothing_about_others():
     validation = clips_of(TRUTH, groups=np.arange(40) // 10)
-    compared = sanity_checks.compare(
+    compared = sanity_checks.compare_with_baseline(
         validation, both(1 - RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
     )
     assert compared == ("not compared: validation has too few recordings", False)
@@ -141,7 +141,7 @@ def test_what_one_recording_says_is_noise():
     """The baseline is better on one recording of ten."""
     violence = RIGHT.copy()
     violence[:4] = 1 - violence[:4]
-    compared = sanity_checks.compare(
+    compared = sanity_checks.compare_with_baseline(
         clips_of(TRUTH), both(violence), both(RIGHT), thresholds=(0.5, 0.5), seed=1
     )
     assert compared == ("no clear difference", False)
@@ -151,7 +151,7 @@ def test_every_class_is_in_what_the_baseline_learns_from(monkeypatch):
     monkeypatch.setattr(linear_baseline, "_BASELINE_VIDEOS", 10)
     labels = np.array([0] * 98 + [1, 2])
     clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
-    answers, count = linear_baseline.linear_answers(clips, ["validation"], 3)
+    answers, count = linear_baseline.baseline_predictions(clips, ["validation"], 3)
     assert answers["validation"].shape == (12, 3) and count == 9 + 1 + 1
 
 
@@ -160,13 +160,15 @@ def test_three_classes_are_compared_by_what_they_are_called():
     labels = np.arange(60) % 3
     right = np.eye(3)[labels] * 0.8 + 0.1
     mixed = np.where(labels[:, None] > 0, right[:, [0, 2, 1]], right)
-    compared = sanity_checks.compare(clips_of(labels), mixed, right, thresholds=(0.5, 0.5), seed=1)
+    compared = sanity_checks.compare_with_baseline(
+        clips_of(labels), mixed, right, thresholds=(0.5, 0.5), seed=1
+    )
     assert compared == ("the baseline is clearly better", True)
 
 
 def test_one_class_in_validation_has_no_curve_to_compare():
     labels = np.ones(40, int)
-    compared = sanity_checks.compare(
+    compared = sanity_checks.compare_with_baseline(
         clips_of(labels), both(RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
     )
     assert compared == ("no clear difference", False)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from support.trainers import strategy_over
 
 from violence_detection import registry
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import devices
 from violence_detection.training import batching
 from violence_detection.training.step import TrainingStep, separate_dropout
@@ -50,11 +50,11 @@ def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=
     )
 
 
-def drawn_clips(count=VIDEOS) -> Clips:
+def drawn_clips(count=VIDEOS) -> FeatureDataset:
     rng = np.random.default_rng(5)
     labels = np.arange(count) % 2
     features = rng.normal(labels[:, None, None], 1, (count, *SHAPE)).astype(np.float16)
-    return Clips(features, labels, (None,) * count)
+    return FeatureDataset(features, labels, (None,) * count)
 
 
 def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
@@ -251,7 +251,7 @@ def test_a_restored_step_goes_on_where_it_was():
 # -- the sample that overflows
 
 
-def poisoned(row: int) -> Clips:
+def poisoned(row: int) -> FeatureDataset:
     """A batch of which row 0 is on replica 0, and row 4 on replica 1."""
     clips = drawn_clips(BATCH)
     position = int(batching.epoch_order(BATCH, seed=0, epoch=1)[row])

@@ -12,10 +12,10 @@ from support.encoding import encode
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.features.inspection import look
+from violence_detection.features.inspection import inspect_video
 from violence_detection.video import decoder, seeking
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import Decoder, opened
+from violence_detection.video.decoder import Decoder, open_video
 from violence_detection.video.pyav_decoder import PyAVDecoder
 
 SIZE, ODD = (96, 64), (97, 63)
@@ -86,7 +86,7 @@ def read(video: Decoder | PyAVDecoder) -> tuple[list[float], list[np.ndarray]]:
 
 def by_both(path: Path):
     """What OpenCV gives and what PyAV gives: (fps, declared frames), times, frames."""
-    with opened(path) as video:
+    with open_video(path) as video:
         assert isinstance(video, Decoder)
         yield (video.fps, video.declared_frames), *read(video)
     video = by_pyav(path)
@@ -187,7 +187,7 @@ def test_a_frame_declared_beyond_the_limit_is_refused(av1, monkeypatch):
     with pytest.raises(VideoError, match=message):
         by_pyav(av1, max_pixels=96 * 64 - 1)
     monkeypatch.setattr(decoder, "MAX_PIXELS", 96 * 64 - 1)
-    with pytest.raises(VideoError, match=message), opened(av1):
+    with pytest.raises(VideoError, match=message), open_video(av1):
         pass
 
 
@@ -195,7 +195,7 @@ def test_a_frame_declared_beyond_the_limit_is_refused(av1, monkeypatch):
 
 
 def test_a_codec_that_opencv_lacks_is_read(av1, tmp_path):
-    with opened(av1) as video:
+    with open_video(av1) as video:
         assert isinstance(video, PyAVDecoder)
         assert (video.codec, video.fps, video.declared_frames) == ("av01", 25.0, 40)
         times_s, frames = read(video)
@@ -215,18 +215,18 @@ def test_a_clip_and_a_part_of_it_are_made_of_it(av1):
     assert (clip.frames, clip.fps, clip.damage) == (40, 25.0, "")
     assert clip.pictures.shape == (5, 2, 32, 32, 3)
     assert reader.read(av1, start_s=0.4, end_s=0.8).frames == 10
-    assert look(av1).frames == 40
+    assert inspect_video(av1).frames == 40
 
 
 def test_its_frames_are_reached_by_seeking(av1):
-    with opened(av1) as video:
+    with open_video(av1) as video:
         times_s, frames = read(video)
-    timeline = seeking.timeline(av1)
+    timeline = seeking.read_timeline(av1)
     np.testing.assert_allclose(timeline.times_s, times_s, atol=1e-6)
-    with opened(av1) as video:
+    with open_video(av1) as video:
         for index in timeline.visit(video, [3, 21, 22, 39]):
             np.testing.assert_array_equal(video.retrieve(), frames[index])
-    with opened(av1) as video:
+    with open_video(av1) as video:
         for index in (30, 0, 13):
             np.testing.assert_array_equal(video.frame_near(index), frames[index])
         assert video.frame_near(900) is None
@@ -234,7 +234,7 @@ def test_its_frames_are_reached_by_seeking(av1):
 
 def test_without_pyav_the_extra_is_named(av1, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(VideoError) as raised, opened(av1):
+    with pytest.raises(VideoError) as raised, open_video(av1):
         pass
     assert str(raised.value) == (
         "it opens, but no frame of it can be decoded: this build of OpenCV may lack its codec "
@@ -245,11 +245,11 @@ def test_without_pyav_the_extra_is_named(av1, monkeypatch):
 def test_without_pyav_nothing_else_changes(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     path = draw_video(tmp_path / "a.mp4", frames=12)
-    with opened(path) as video:
+    with open_video(path) as video:
         np.testing.assert_array_equal(read(video)[1], frames_of(path))
 
 
 def test_a_pyav_that_is_too_old_is_none(av1, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "16.1.0")
-    with pytest.raises(VideoError, match="adds another decoder"), opened(av1):
+    with pytest.raises(VideoError, match="adds another decoder"), open_video(av1):
         pass

@@ -21,7 +21,7 @@ def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> 
     with prints_to_stderr():
         from violence_detection.features import inspection
 
-        result = inspection.check(Path(video_dir), settings)
+        result = inspection.check_folder(Path(video_dir), settings)
     lines = [
         f"videos      {result['videos']}: {result['readable']} readable",
         *[

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from violence_detection.datasets import splits
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError
 
 _DRAWS = 20
 
 
-def held_out(
+def draw_folds(
     labels: np.ndarray,
     groups: np.ndarray,
     folds: int,
@@ -70,7 +70,9 @@ def _can_be_learned(labels: np.ndarray, found: Sequence[np.ndarray]) -> bool:
     return all(rows.size and len(np.unique(np.delete(labels, rows))) == classes for rows in found)
 
 
-def folds_of(entries: list[Entry], folds: int | None, *, seed: int) -> list[list[Entry]]:
+def validation_folds(
+    entries: list[ManifestEntry], folds: int | None, *, seed: int
+) -> list[list[ManifestEntry]]:
     """The entries once for each fold, each time with another part of them for validation.
 
     Without folds: the entries as they are. See `held_out`.
@@ -82,18 +84,18 @@ def folds_of(entries: list[Entry], folds: int | None, *, seed: int) -> list[list
         return [entries]
     return [
         _with_split(entries, rows, "validation", "train")
-        for rows in held_out(*_columns(entries), folds, seed=seed)
+        for rows in draw_folds(*_columns(entries), folds, seed=seed)
     ]
 
 
-def to_judge(
-    entries: list[Entry],
+def test_folds(
+    entries: list[ManifestEntry],
     folds: int,
     *,
     seed: int,
     grouped: bool,
     validation_fraction: float,
-) -> list[list[Entry]]:
+) -> list[list[ManifestEntry]]:
     """The entries once for each fold, each time with another part of them for the test.
 
     Of the rest, whole recordings validate; never one that is in the test, if the folds are
@@ -106,11 +108,11 @@ def to_judge(
         ConfigError: If there cannot be so many, or nothing is left for validation.
     """
     parts = []
-    for rows in held_out(*_columns(entries), folds, seed=seed, grouped=grouped):
+    for rows in draw_folds(*_columns(entries), folds, seed=seed, grouped=grouped):
         part = _with_split(entries, rows, "test", "train")
         if validation_fraction:
             rest = [entry for entry in part if entry.split == "train"]
-            drawn = divided(rest, fraction=validation_fraction, seed=seed)
+            drawn = draw_validation(rest, fraction=validation_fraction, seed=seed)
             part = [
                 dataclasses.replace(entry, split=drawn.get(entry.path, entry.split))
                 for entry in part
@@ -125,9 +127,11 @@ def to_judge(
     return parts
 
 
-def divided(entries: Sequence[Entry], *, fraction: float, seed: int) -> dict[str, str]:
+def draw_validation(
+    entries: Sequence[ManifestEntry], *, fraction: float, seed: int
+) -> dict[str, str]:
     """`train` or `validation` by path, drawn by recording as `splits` draws them."""
-    return splits.assign(
+    return splits.assign_splits(
         [Video(entry.path, entry.label, entry.group) for entry in entries],
         kept={},
         leads={},
@@ -137,7 +141,7 @@ def divided(entries: Sequence[Entry], *, fraction: float, seed: int) -> dict[str
     )
 
 
-def _columns(entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:
+def _columns(entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, np.ndarray]:
     """Labels and recordings, (N,) each."""
     return (
         np.array([entry.label for entry in entries]),
@@ -145,7 +149,9 @@ def _columns(entries: Sequence[Entry]) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _with_split(entries: list[Entry], rows: np.ndarray, held: str, others: str) -> list[Entry]:
+def _with_split(
+    entries: list[ManifestEntry], rows: np.ndarray, held: str, others: str
+) -> list[ManifestEntry]:
     chosen = set(rows.tolist())
     return [
         dataclasses.replace(entry, split=held if row in chosen else others)

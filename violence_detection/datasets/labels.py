@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Sequence
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 
 _NORMAL_WORDS = frozenset(
@@ -98,7 +98,9 @@ def _of_two(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | No
     return {label: classes[0] if label == normal else classes[1] for label in labels}
 
 
-def with_class_names(entries: Sequence[Entry], classes: Sequence[str]) -> list[Entry]:
+def with_class_names(
+    entries: Sequence[ManifestEntry], classes: Sequence[str]
+) -> list[ManifestEntry]:
     """The videos, their labels in the run's words.
 
     Raises:
@@ -108,7 +110,7 @@ def with_class_names(entries: Sequence[Entry], classes: Sequence[str]) -> list[E
     return [dataclasses.replace(entry, label=called[entry.label]) for entry in entries]
 
 
-def renamed_labels(classes: Sequence[str], entries: Iterable[Entry]) -> dict[str, str]:
+def renamed_labels(classes: Sequence[str], entries: Iterable[ManifestEntry]) -> dict[str, str]:
     """The labels that have another name in the run, and which."""
     called = label_mapping(classes, (entry.label for entry in entries))
     return {label: name for label, name in called.items() if label != name}

@@ -13,7 +13,7 @@ from violence_detection.system import files
 
 
 @dataclass(frozen=True)
-class Entry:
+class ManifestEntry:
     """One row of the manifest.
 
     `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all
@@ -61,22 +61,22 @@ class Entry:
             ) from error
 
 
-COLUMNS = tuple(field.name for field in fields(Entry))
+MANIFEST_COLUMNS = tuple(field.name for field in fields(ManifestEntry))
 
 
 _PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")
 
 
-class ByContent:
+class ContentIndex:
     """What is known of videos, found by their bytes and which part of them it is."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._entries: dict[tuple[int, str], list[Entry]] = defaultdict(list)
+    def __init__(self, entries: Iterable[ManifestEntry]) -> None:
+        self._entries: dict[tuple[int, str], list[ManifestEntry]] = defaultdict(list)
         for entry in entries:
             if entry.usable:
-                self._entries[entry.size, part_of(entry.path)].append(entry)
+                self._entries[entry.size, part_suffix(entry.path)].append(entry)
 
-    def find(self, root: Path, video: Video) -> Entry | None:
+    def find(self, root: Path, video: Video) -> ManifestEntry | None:
         """An entry of the same bytes; a file is read only where the size is the same."""
         part = video.key.removeprefix(video.path)
         try:
@@ -88,7 +88,7 @@ class ByContent:
         return found[-1] if found else None
 
 
-def part_of(key: str) -> str:
+def part_suffix(key: str) -> str:
     """`@start-end` at the end of the key of a part, else nothing."""
     match = _PART.search(key)
     return match[0] if match else ""

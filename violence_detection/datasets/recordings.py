@@ -11,13 +11,13 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from violence_detection.datasets import perceptual_hash, summary_cache, video_folder
-from violence_detection.datasets.manifest import Entry, part_of
-from violence_detection.datasets.summary_cache import Glances
+from violence_detection.datasets.manifest import ManifestEntry, part_suffix
+from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.errors import EvidenceError
 
 
 @dataclass(frozen=True)
-class Alike:
+class NearDuplicates:
     """Videos that look alike, as far as they could be looked at.
 
     Attributes:
@@ -31,12 +31,14 @@ class Alike:
     reason: str
 
     @classmethod
-    def nowhere(cls, reason: str) -> "Alike":
+    def nowhere(cls, reason: str) -> "NearDuplicates":
         """Where nothing was looked at."""
         return cls({}, False, reason)
 
 
-def alike(entries: Sequence[Entry], seen: Glances, most_bits: float) -> Alike:
+def near_duplicates_of(
+    entries: Sequence[ManifestEntry], seen: AvailableSummaries, most_bits: float
+) -> NearDuplicates:
     """The pairs among some videos that look alike.
 
     Args:
@@ -49,10 +51,10 @@ def alike(entries: Sequence[Entry], seen: Glances, most_bits: float) -> Alike:
     hashes = seen.sights.hashes[rows]
     pairs = {
         tuple(sorted((paths[one], paths[other]))): round(bits, 2)
-        for one, other, bits in perceptual_hash.alike(hashes, hashes, most_bits)
+        for one, other, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, most_bits)
         if one < other
     }
-    return Alike(pairs, not seen.left_out, seen.left_out)
+    return NearDuplicates(pairs, not seen.left_out, seen.left_out)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Grouping:
     known: bool
     source: str
 
-    def of(self, entries: Sequence[Entry]) -> list[Entry]:
+    def of(self, entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
         """The same videos, with these recordings."""
         return [
             dataclasses.replace(entry, group=self.groups.get(entry.path, entry.group))
@@ -77,12 +79,12 @@ class Grouping:
         ]
 
 
-def choose(
-    entries: Sequence[Entry],
+def choose_recordings(
+    entries: Sequence[ManifestEntry],
     *,
     known: bool,
     pattern: str | None,
-    by_likeness: Alike | None,
+    by_likeness: NearDuplicates | None,
 ) -> Grouping:
     """The recordings as they are asked for.
 
@@ -99,8 +101,8 @@ def choose(
     groups = {entry.path: entry.group for entry in entries}
     source = ""
     if pattern is not None:
-        paths = [entry.path.removesuffix(part_of(entry.path)) for entry in entries]
-        names = video_folder.named_by(pattern, paths)
+        paths = [entry.path.removesuffix(part_suffix(entry.path)) for entry in entries]
+        names = video_folder.match_recordings(pattern, paths)
         known, source = all(names), "--group-pattern"
         for entry, name in zip(entries, names, strict=True):
             groups[entry.path] = name or entry.group
@@ -115,9 +117,14 @@ def choose(
     return Grouping(groups, known, source)
 
 
-def look(
-    entries: Sequence[Entry], *, video_dir: Path, kept: Path, pictures: bool, most_bits: float
-) -> tuple[Alike, Glances | None]:
+def find_near_duplicates(
+    entries: Sequence[ManifestEntry],
+    *,
+    video_dir: Path,
+    kept: Path,
+    pictures: bool,
+    most_bits: float,
+) -> tuple[NearDuplicates, AvailableSummaries | None]:
     """The near-duplicates among some videos, and the videos' summaries.
 
     Args:
@@ -128,9 +135,9 @@ def look(
         most_bits: Of 64, that may differ.
     """
     if not pictures:
-        return Alike.nowhere("--no-pictures was given"), None
+        return NearDuplicates.nowhere("--no-pictures was given"), None
     seen = summary_cache.summaries_of(entries, video_dir=video_dir, kept=kept)
-    return alike(entries, seen, most_bits), seen
+    return near_duplicates_of(entries, seen, most_bits), seen
 
 
 def _joined(groups: Mapping[str, str], pairs: Mapping[tuple[str, str], float]) -> dict[str, str]:

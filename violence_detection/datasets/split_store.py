@@ -10,7 +10,7 @@ from typing import Any
 
 from violence_detection.datasets import splits
 from violence_detection.datasets.config import SplitConfig
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.system import files, locks
@@ -22,7 +22,7 @@ SETTINGS = ("validation_fraction", "test_fraction", "split_seed")
 _LOCK = ".lock"
 
 
-class KeptSplits:
+class SplitStore:
     """splits.csv of a dataset, and splits.json, which says of what and with what it was drawn."""
 
     def __init__(self, dataset_dir: Path) -> None:
@@ -32,7 +32,7 @@ class KeptSplits:
 
     def read(self) -> dict[str, str]:
         """Split by key; empty before the first draw."""
-        return {row["path"]: row["split"] for row in splits.read(self._path)}
+        return {row["path"]: row["split"] for row in splits.read_splits(self._path)}
 
     def check(self, video_dir: Path, config: SplitConfig, *, force: bool) -> None:
         """A split stays as drawn, and a dataset's name with its folder.
@@ -60,7 +60,7 @@ class KeptSplits:
                 )
 
     def resolve(
-        self, folder: VideoFolder, entries: Mapping[str, Entry], config: SplitConfig
+        self, folder: VideoFolder, entries: Mapping[str, ManifestEntry], config: SplitConfig
     ) -> dict[str, str]:
         """Draw what is not drawn yet, and keep it; split by key.
 
@@ -68,10 +68,10 @@ class KeptSplits:
         """
         usable = [video for video in folder.videos if entries[video.key].usable]
         present = {video.key for video in folder.videos}
-        with locks.waited_for(
+        with locks.locked_after_waiting(
             self._dir / _LOCK, f"Another extraction works in {self._dir}; waiting for it."
         ):
-            rows = [] if config.redraw_splits else splits.read(self._path)
+            rows = [] if config.redraw_splits else splits.read_splits(self._path)
             before = {row["path"]: row["split"] for row in rows}
             gone = [row for row in rows if row["path"] not in present]
             settings = {name: getattr(config, name) for name in SETTINGS}
@@ -86,13 +86,13 @@ class KeptSplits:
                 "seed": settings["split_seed"],
             }
             # The readable ones first, so that each part has both classes of those.
-            kept = before | splits.assign(usable, kept=before, **draw)
-            assigned = splits.assign(folder.videos, kept=kept, **draw)
+            kept = before | splits.assign_splits(usable, kept=before, **draw)
+            assigned = splits.assign_splits(folder.videos, kept=kept, **draw)
             settings["dir"] = str(folder.root.resolve())
             files.write_json(self._settings_path, settings)
-            splits.write(self._path, folder.videos, assigned, gone)
+            splits.write_splits(self._path, folder.videos, assigned, gone)
         _warn_of_moves(before, assigned)
-        lacking = splits.gaps(usable, assigned)
+        lacking = splits.missing_classes(usable, assigned)
         if lacking:
             log.warning(
                 f"In the split, {'; '.join(lacking)}. More recordings, or a split column in "
@@ -117,9 +117,9 @@ class KeptSplits:
         return settings
 
 
-def drawn_for_one_run(
-    dataset_dir: Path, entries: Sequence[Entry], config: SplitConfig
-) -> list[Entry]:
+def draw_for_one_run(
+    dataset_dir: Path, entries: Sequence[ManifestEntry], config: SplitConfig
+) -> list[ManifestEntry]:
     """The entries with a split drawn for one run; splits.csv stays as it is.
 
     What the dataset gives (folders, videos.csv) stays given, everything else is drawn as if
@@ -128,7 +128,7 @@ def drawn_for_one_run(
     Raises:
         ConfigError: If every video has a given split, so that there is nothing to draw.
     """
-    rows = splits.read(dataset_dir / "splits.csv")
+    rows = splits.read_splits(dataset_dir / "splits.csv")
     given = {row["path"]: row["split"] for row in rows if row["source"] == splits.GIVEN}
     if all(entry.path in given for entry in entries):
         asked = min(config.given.intersection(SETTINGS), default=SETTINGS[0])
@@ -139,7 +139,7 @@ def drawn_for_one_run(
     videos = [
         Video(entry.path, entry.label, entry.group, given.get(entry.path, "")) for entry in entries
     ]
-    assigned = splits.assign(
+    assigned = splits.assign_splits(
         videos,
         kept={},
         leads={},

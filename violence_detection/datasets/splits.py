@@ -14,7 +14,7 @@ from violence_detection.datasets.video_folder import SPLITS, Video
 from violence_detection.errors import CacheError
 from violence_detection.system import files
 
-COLUMNS = ("path", "label", "group", "split", "source")
+SPLIT_COLUMNS = ("path", "label", "group", "split", "source")
 GIVEN, DRAWN = "given", "drawn"
 _PLACEMENTS = 200_000
 _MISSING_COST = {"train": 1e9, "validation": 1e6, "test": 1e3}
@@ -45,7 +45,7 @@ class _Parts:
         return cost
 
 
-def assign(
+def assign_splits(
     videos: Sequence[Video],
     *,
     kept: Mapping[str, str],
@@ -110,7 +110,7 @@ def _kept_sides(loose: Sequence[Video], kept: Mapping[str, str]) -> dict[str, Co
     return sides
 
 
-def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
+def leaked_recordings(rows: Iterable[Mapping[str, str]]) -> list[str]:
     """Recordings that are in more than one split, sorted."""
     sides = defaultdict(set)
     for row in rows:
@@ -118,7 +118,7 @@ def leaks(rows: Iterable[Mapping[str, str]]) -> list[str]:
     return sorted(group for group, splits in sides.items() if len(splits - {""}) > 1)
 
 
-def gaps(videos: Iterable[Video], assigned: Mapping[str, str]) -> list[str]:
+def missing_classes(videos: Iterable[Video], assigned: Mapping[str, str]) -> list[str]:
     """What the parts of a split lack, in words: `test has no videos of violent`."""
     videos = list(videos)
     labels = sorted({video.label for video in videos})
@@ -133,13 +133,13 @@ def gaps(videos: Iterable[Video], assigned: Mapping[str, str]) -> list[str]:
     return found
 
 
-def read(path: Path) -> list[dict[str, str]]:
+def read_splits(path: Path) -> list[dict[str, str]]:
     """Rows of a splits.csv; none where there is no such file.
 
     Raises:
         ViolenceDetectionError: If it was altered into something else.
     """
-    rows = files.read_own_csv(path, COLUMNS) if path.is_file() else []
+    rows = files.read_own_csv(path, SPLIT_COLUMNS) if path.is_file() else []
     for row in rows:
         if row["split"] not in SPLITS:
             raise CacheError(
@@ -149,7 +149,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def write(
+def write_splits(
     path: Path,
     videos: Sequence[Video],
     assigned: Mapping[str, str],
@@ -167,7 +167,7 @@ def write(
         for video in videos
     ]
     rows = sorted([*rows, *gone], key=lambda row: row["path"])
-    files.write_csv(path, COLUMNS, rows)
+    files.write_csv(path, SPLIT_COLUMNS, rows)
 
 
 def _fractions(given: set[str], validation: float, test: float) -> dict[str, float]:

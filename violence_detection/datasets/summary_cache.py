@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from violence_detection.datasets import manifest, video_folder, video_summary
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
-from violence_detection.datasets.video_summary import Sights
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.units import counted
 
 
 @dataclass(frozen=True)
-class Glances:
+class AvailableSummaries:
     """What could be seen of N videos.
 
     Attributes:
@@ -30,11 +30,13 @@ class Glances:
     """
 
     rows: np.ndarray
-    sights: Sights
+    sights: VideoSummaries
     left_out: str = ""
 
 
-def summaries_of(entries: Sequence[Entry], *, video_dir: Path, kept: Path) -> Glances:
+def summaries_of(
+    entries: Sequence[ManifestEntry], *, video_dir: Path, kept: Path
+) -> AvailableSummaries:
     """Summaries of some videos; those made before are taken from the file, whether the videos
     are still there or not.
 
@@ -56,12 +58,14 @@ def summaries_of(entries: Sequence[Entry], *, video_dir: Path, kept: Path) -> Gl
             with contextlib.suppress(ViolenceDetectionError):
                 _save(kept, summaries)
     rows = [row for row, key in enumerate(keys) if key in summaries]
-    return Glances(
+    return AvailableSummaries(
         np.array(rows, np.int64), _stacked([summaries[keys[row]] for row in rows]), reason
     )
 
 
-def present(entries: Sequence[Entry], video_dir: Path) -> tuple[list[Video | None], str]:
+def unchanged_videos(
+    entries: Sequence[ManifestEntry], video_dir: Path
+) -> tuple[list[Video | None], str]:
     """The videos of some manifest rows, where they are unchanged in a folder.
 
     Args:
@@ -90,16 +94,18 @@ def present(entries: Sequence[Entry], video_dir: Path) -> tuple[list[Video | Non
 
 
 def _summarise(
-    entries: Sequence[Entry], video_dir: Path, made: dict[int, tuple[np.ndarray, ...]]
+    entries: Sequence[ManifestEntry], video_dir: Path, made: dict[int, tuple[np.ndarray, ...]]
 ) -> str:
     """Put the summaries of some videos, by row, into `made`; why some are missing."""
     if not entries:
         return ""
-    unchanged, reason = present(entries, video_dir)
+    unchanged, reason = unchanged_videos(entries, video_dir)
     rows = [row for row, video in enumerate(unchanged) if video]
     chosen = [unchanged[row] for row in rows]
     paths = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
-    for row, summary in zip(rows, video_summary.look_at(paths) if paths else (), strict=True):
+    for row, summary in zip(
+        rows, video_summary.summarise_videos(paths) if paths else (), strict=True
+    ):
         if isinstance(summary, VideoError):
             reason = f"the videos cannot be read ({unchanged[row].key}: {summary})"
         else:
@@ -107,10 +113,10 @@ def _summarise(
     return reason
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: ManifestEntry) -> str:
     """What is looked at: the bytes, and which part of them."""
     content = entry.digest or f"{entry.path} {entry.size}"
-    return content + manifest.part_of(entry.path)
+    return content + manifest.part_suffix(entry.path)
 
 
 def _size(path: Path) -> int:
@@ -120,8 +126,10 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _stacked(seen: Sequence[tuple[np.ndarray, ...]]) -> Sights:
-    return Sights(*map(np.stack, zip(*seen, strict=True))) if seen else Sights.none()
+def _stacked(seen: Sequence[tuple[np.ndarray, ...]]) -> VideoSummaries:
+    return (
+        VideoSummaries(*map(np.stack, zip(*seen, strict=True))) if seen else VideoSummaries.none()
+    )
 
 
 def _save(path: Path, found: dict[str, tuple[np.ndarray, ...]]) -> None:
@@ -138,11 +146,11 @@ def _load(path: Path) -> dict[str, tuple[np.ndarray, ...]]:
         content = io.BytesIO(path.read_bytes())  # NumPy leaves a torn file open
         with np.load(content, allow_pickle=False) as arrays:
             keys = arrays["keys"].tolist()
-            columns = [arrays[field.name] for field in dataclasses.fields(Sights)]
+            columns = [arrays[field.name] for field in dataclasses.fields(VideoSummaries)]
         rows = zip(*columns, strict=True)
         sound = all(
             column.shape[1:] == empty.shape[1:]
-            for column, empty in zip(columns, vars(Sights.none()).values(), strict=True)
+            for column, empty in zip(columns, vars(VideoSummaries.none()).values(), strict=True)
         )
         return dict(zip(keys, rows, strict=True)) if sound else {}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):

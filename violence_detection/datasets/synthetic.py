@@ -15,7 +15,12 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from violence_detection.datasets.synthetic_figures import Figure, draw_figures, draw_line, stand
+from violence_detection.datasets.synthetic_figures import (
+    Figure,
+    draw_figure,
+    draw_figures,
+    draw_line,
+)
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.system import files
 
@@ -86,7 +91,7 @@ def draw_clips(
     files.write_csv(folder / "videos.csv", COLUMNS, rows)
 
 
-def mean_picture_accuracy(folder: Path) -> float:
+def mean_image_accuracy(folder: Path) -> float:
     """Test accuracy of a baseline that sees each clip's mean picture and no motion.
 
     Logistic regression on the standardised pixels of the mean of all frames, in colour,
@@ -249,7 +254,7 @@ def _draw_pictures(recording: Recording, figures: list[Figure]) -> np.ndarray:
     for i, picture in enumerate(pictures):
         u = (i + 0.5) / recording.num_frames
         for figure in sorted(figures, key=lambda f: np.interp(u, (0, 1), f.depths)):
-            stand(picture, figure, u, recording.horizon)
+            draw_figure(picture, figure, u, recording.horizon)
     return pictures
 
 

@@ -51,7 +51,7 @@ def _draw_figure(places: tuple[float, float], rng: Generator) -> Figure:
     )
 
 
-def stand(image: np.ndarray, figure: Figure, u: float, horizon: float) -> None:
+def draw_figure(image: np.ndarray, figure: Figure, u: float, horizon: float) -> None:
     """Draw a figure and its shadow where they are at `u`."""
     height, width = image.shape[:2]
     x = width * np.interp(u, (0, 1), figure.places)

@@ -98,7 +98,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
     if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
-    found, notes = walk(root)
+    found, notes = find_videos(root)
     table = root / TABLE
     if table.is_file():
         videos, ungrouped, more = _from_table(table, found)
@@ -115,7 +115,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     return folder
 
 
-def walk(root: Path) -> tuple[list[str], list[str]]:
+def find_videos(root: Path) -> tuple[list[str], list[str]]:
     """Relative paths of the videos below a folder, sorted in it, and notes on what was
     passed over. A folder that cannot be listed is said in the log."""
     found: list[str] = []
@@ -154,7 +154,7 @@ def walk(root: Path) -> tuple[list[str], list[str]]:
 # -- videos.csv
 
 
-def read_table(table: Path) -> list[tuple[int, dict[str, str]]]:
+def read_video_table(table: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows of a videos.csv, each with its line; at least one.
 
     Raises:
@@ -182,7 +182,7 @@ def read_table(table: Path) -> list[tuple[int, dict[str, str]]]:
 
 def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], int, list[str]]:
     """The videos, how many of them have no recording named, and notes."""
-    rows = read_table(table)
+    rows = read_video_table(table)
     # A part of a longer file has a recording: the file.
     ungrouped = sum(
         not (row.get("group", "").strip() or row.get("start_s", "").strip()) for _, row in rows
@@ -296,7 +296,7 @@ def _located(path: str, depth: int) -> Video:
     return Video(path, label=names[depth], group=path, split=split)
 
 
-def named_by(pattern: str, paths: Sequence[str]) -> list[str | None]:
+def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
     """The recording that a pattern finds in each path: its first group, or the match.
 
     Raises:
@@ -320,7 +320,7 @@ def named_by(pattern: str, paths: Sequence[str]) -> list[str | None]:
 
 def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
     """The videos with the recordings that `pattern` finds, and how many it does not match."""
-    names = named_by(pattern, [video.path for video in videos])
+    names = match_recordings(pattern, [video.path for video in videos])
     pairs = list(zip(videos, names, strict=True))
     alone = sum(
         not name and video.group == video.path and video.start_s is None for video, name in pairs

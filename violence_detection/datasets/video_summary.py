@@ -14,9 +14,9 @@ import numpy as np
 from violence_detection.datasets import perceptual_hash
 from violence_detection.errors import VideoError
 from violence_detection.system import processes, progress
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import opened
+from violence_detection.video.decoder import open_video
 
 SIDE = 16  # of the mean picture, in pixels
 MOMENTS = perceptual_hash.MOMENTS
@@ -25,7 +25,7 @@ _TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Sights:
+class VideoSummaries:
     """Glances at N videos.
 
     Attributes:
@@ -72,7 +72,7 @@ class Sights:
         return 255 * colour @ np.array([0.299, 0.587, 0.114])
 
 
-def look_at(
+def summarise_videos(
     videos: Sequence[tuple[Path, float | None, float | None]],
 ) -> Iterator[tuple[np.ndarray, ...] | VideoError]:
     """A glance at each of some videos, or parts of them, as (path, start_s, end_s); or why
@@ -80,24 +80,24 @@ def look_at(
 
     def tried(one: tuple[Path, float | None, float | None]) -> Any:
         try:
-            return call(glance, *one, timeout_s=_TIMEOUT_S)
+            return call(summarise_video, *one, timeout_s=_TIMEOUT_S)
         except VideoError as error:
             return error
 
     try:
         with (
             ThreadPoolExecutor(cpu_count() or 1) as pool,
-            Calls() as call,
+            ProcessPool() as call,
             progress.track("Glancing", len(videos), "videos") as step,
         ):
             for seen in pool.map(tried, videos):
                 yield seen
                 step()
     finally:
-        processes.dismiss()
+        processes.end_idle_processes()
 
 
-def glance(
+def summarise_video(
     path: Path, start_s: float | None = None, end_s: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Size, mean picture, energies and hashes of one video; see `Sights`.
@@ -105,17 +105,17 @@ def glance(
     Raises:
         VideoError: If it cannot be read.
     """
-    with opened(path) as video:
+    with open_video(path) as video:
         next(iter(video))
         height, width, _ = video.retrieve().shape
     seen = _reader().read(path, start_s, end_s).pictures
-    thumbs = [perceptual_hash.thumb_of(picture[..., ::-1]) for picture in seen[:, 0]]
+    thumbs = [perceptual_hash.thumbnail_of(picture[..., ::-1]) for picture in seen[:, 0]]
     rgb, motion = (seen[:, kind].astype(np.float32) / 255 for kind in (0, 1))
     return (
         np.array([width, height], np.int32),
         rgb.mean(axis=0),
         motion.mean(axis=(1, 2, 3)),
-        perceptual_hash.hash_of(np.stack(thumbs)),
+        perceptual_hash.hashes_of(np.stack(thumbs)),
     )
 
 

@@ -20,8 +20,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import sample_frames, sample_indices
-from violence_detection.video.decoder import FALLBACK_FPS
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoder import FALLBACK_FPS, open_video
 
 if TYPE_CHECKING:
     import keras

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.datasets.labels import label_mapping, renamed_labels
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.experiments.config import CrossDatasetConfig
-from violence_detection.experiments.study_folder import KeptFolder
+from violence_detection.system.study_folder import KeptFolder
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import calibration, classification, intervals
@@ -48,7 +48,7 @@ class Dataset:
 
     name: str
     cache: FeatureCache
-    entries: list[Entry]
+    entries: list[ManifestEntry]
     classes: list[str]
 
     @classmethod
@@ -213,21 +213,21 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
     if split == "test" and all(entry.split != "test" for entry in one.entries):
         return cell | {"videos": 0}
     entries = evaluation_set.split_entries(run, other.cache, split)
-    clips = dataset.read_clips(other.cache, entries, one.classes)
+    clips = dataset.read_dataset(other.cache, entries, one.classes)
     answers = classifier.probabilities(classifier.load_classifier(run.model_path), clips.features)
-    probability = calibration.tempered(answers, run.temperature)
+    probability = calibration.apply_temperature(answers, run.temperature)
     threshold = run.results()["threshold"]
     right = classifier.decisions(probability, threshold) == clips.labels
     violent, score = clips.labels > 0, 1 - probability[:, 0]
     rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
-    met = leakage.between(
+    met = leakage.find_leaks(
         run, other.cache, entries, split, same_dataset=other is one, pictures=False
     )
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": dataset.knows_recordings(other.cache),
+        "grouped": dataset.has_all_recordings(other.cache),
         "accuracy": float(right.mean()),
         "accuracy_ci": intervals.accuracy_interval(right, clips.groups, **draw),
         "auc": rates["auc"],
@@ -256,7 +256,7 @@ def _write(
     warnings += [
         f"The recordings of {one.name} are not all known: its intervals may be too narrow."
         for one in datasets
-        if not dataset.knows_recordings(one.cache)
+        if not dataset.has_all_recordings(one.cache)
     ]
     for line in warnings:
         log.warning(line)

@@ -84,7 +84,7 @@ def run_demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
         "test_videos": judged["videos"],
         "test_accuracy": judged["accuracy"],
         "test_auc": judged["auc"],
-        "mean_picture_accuracy": synthetic.mean_picture_accuracy(clips),
+        "mean_picture_accuracy": synthetic.mean_image_accuracy(clips),
         "report": judged["report"],
         "clips": str(clips),
         "features": str(extraction.features),

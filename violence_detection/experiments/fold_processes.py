@@ -14,12 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import TrainingError
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.fold_runner import Fold, Judge
 from violence_detection.system import processes, progress
-from violence_detection.system.processes import Calls, Kind
+from violence_detection.system.processes import ProcessKind, ProcessPool
 from violence_detection.training import train
 
 log = logging.getLogger(__name__)
@@ -42,15 +42,15 @@ class FoldPool:
         """
         self._config, self._judge, self._folder = config, judge, folder
         threads = max(1, _cores() // len(judge.folds))
-        kind = Kind("its process", TrainingError, threads=threads, environment=_GROW)
-        self._call = Calls(kind=kind)
+        kind = ProcessKind("its process", TrainingError, threads=threads, environment=_GROW)
+        self._call = ProcessPool(kind=kind)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
         self._call.__exit__()
-        processes.dismiss()
+        processes.end_idle_processes()
 
     def check_buildable(self) -> None:
         """What cannot be built must fail before what is there is replaced.
@@ -85,7 +85,7 @@ class FoldPool:
             pool.shutdown(cancel_futures=True)
 
     @property
-    def _arguments(self) -> tuple[CrossValidateConfig, Path, tuple[Entry, ...]]:
+    def _arguments(self) -> tuple[CrossValidateConfig, Path, tuple[ManifestEntry, ...]]:
         return self._config, self._folder, self._judge.clips.entries
 
     def _learn(self, fold: Fold) -> tuple[Learned, list[str]]:
@@ -155,7 +155,9 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def check_buildable(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> None:
+def check_buildable(
+    config: CrossValidateConfig, folder: Path, entries: tuple[ManifestEntry, ...]
+) -> None:
     """Whether a fold's training can be built."""
     _judge(config, folder, entries).check_buildable()
 
@@ -163,7 +165,7 @@ def check_buildable(config: CrossValidateConfig, folder: Path, entries: tuple[En
 def learn(
     config: CrossValidateConfig,
     folder: Path,
-    entries: tuple[Entry, ...],
+    entries: tuple[ManifestEntry, ...],
     number: int,
 ) -> tuple[Learned, list[str]]:
     """What the training of a fold came to and what it answers; and what was warned of."""
@@ -175,6 +177,6 @@ def learn(
 
 
 @functools.lru_cache(maxsize=1)
-def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[Entry, ...]) -> Judge:
-    machine = train.start_training(config)
+def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[ManifestEntry, ...]) -> Judge:
+    machine = train.start_devices(config)
     return Judge(config, machine, folder, list(entries))

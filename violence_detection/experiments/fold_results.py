@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.metrics import calibration, intervals
 from violence_detection.models import classifier
@@ -79,7 +79,7 @@ class FoldResults:
         self,
         judged: Sequence[Judged],
         *,
-        entries: Sequence[Entry],
+        entries: Sequence[ManifestEntry],
         labels: np.ndarray,
         classes: Sequence[str],
         folds: int,

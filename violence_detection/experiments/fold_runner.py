@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import folds, recordings
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.recordings import Alike
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.fold_results import MODEL, Judged
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.system.devices import Machine
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, multi_seed
-from violence_detection.training.initial_weights import Origin
+from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.train import classes_of
-from violence_detection.training.training_job import Lesson
+from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
 
@@ -52,7 +52,7 @@ class Fold:
     grouped: bool
     repeat: int
     number: int
-    entries: list[Entry]
+    entries: list[ManifestEntry]
 
     @property
     def name(self) -> str:
@@ -85,22 +85,22 @@ class Judge:
     def __init__(
         self,
         config: CrossValidateConfig,
-        machine: Machine | None,
+        machine: DeviceSetup | None,
         folder: Path,
-        entries: list[Entry] | None = None,
+        entries: list[ManifestEntry] | None = None,
         *,
         looks: bool = True,
     ) -> None:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
-        self.is_known, self.grouped_by = dataset.knows_recordings(self._cache), ""
-        self.alike, self._seen = Alike.nowhere("nothing is looked at"), None
+        self.is_known, self.grouped_by = dataset.has_all_recordings(self._cache), ""
+        self.alike, self._seen = NearDuplicates.nowhere("nothing is looked at"), None
         if entries is None:
             entries = self._grouped(dataset.usable_entries(self._cache), looks)
         self.classes = classes_of(entries, config.normal_class)
         self._origin = _origin(config, self._cache, entries, self.classes)
         self.folds = _drawn(config, entries)
-        self.clips = dataset.read_clips(self._cache, entries, self.classes)
+        self.clips = dataset.read_dataset(self._cache, entries, self.classes)
         if batching.reads_views(config.augment):
             self.clips = dataset.with_views(self._cache, self.clips)
         rows = [(one.path, one.label, one.group, one.digest) for one in entries]
@@ -111,11 +111,11 @@ class Judge:
         }
         self._baselines: Baselines | None = None
 
-    def _grouped(self, entries: list[Entry], looks: bool) -> list[Entry]:
+    def _grouped(self, entries: list[ManifestEntry], looks: bool) -> list[ManifestEntry]:
         """The videos with the recordings that are asked for, once all are looked at."""
         config = self._config
         if looks:
-            self.alike, self._seen = recordings.look(
+            self.alike, self._seen = recordings.find_near_duplicates(
                 entries,
                 video_dir=self._cache.video_dir,
                 kept=self._cache.summaries_path,
@@ -123,7 +123,7 @@ class Judge:
                 most_bits=config.near_bits,
             )
         joined = config.group_near_duplicates and looks
-        found = recordings.choose(
+        found = recordings.choose_recordings(
             entries,
             known=self.is_known,
             pattern=config.group_pattern,
@@ -255,9 +255,9 @@ class Judge:
             "threshold": threshold,
             "effective": effective,
         }
-        return learned, {MODEL: calibration.tempered(answer, temperature)}
+        return learned, {MODEL: calibration.apply_temperature(answer, temperature)}
 
-    def lesson(self, fold: Fold) -> Lesson:
+    def lesson(self, fold: Fold) -> TrainingJob:
         """What a fold's classifier is taught with. Without videos for validation, those that
         it learns from are looked at instead; nothing is chosen by them."""
         clips = {
@@ -265,7 +265,7 @@ class Judge:
         }
         if not len(clips["validation"]):
             clips["validation"] = clips["train"]
-        return Lesson(
+        return TrainingJob(
             self._machine,
             self._cache,
             fold.entries,
@@ -275,7 +275,7 @@ class Judge:
             self._origin,
         )
 
-    def _chosen(self, classifier: Any, validation: Clips) -> tuple[float, float]:
+    def _chosen(self, classifier: Any, validation: FeatureDataset) -> tuple[float, float]:
         """Temperature and threshold, as a training chooses them on its validation videos."""
         if self._config.monitor == "none":
             return 1.0, 0.5
@@ -283,7 +283,7 @@ class Judge:
         temperature, _ = calibration.fit_temperature(
             probability, validation.labels, validation.groups
         )
-        probability = calibration.tempered(probability, temperature)
+        probability = calibration.apply_temperature(probability, temperature)
         threshold, _ = threshold_selection.choose_threshold(
             validation.labels > 0,
             1 - probability[:, 0],
@@ -306,11 +306,11 @@ class Judge:
 def _origin(
     config: CrossValidateConfig,
     cache: FeatureCache,
-    entries: Sequence[Entry],
+    entries: Sequence[ManifestEntry],
     classes: list[str],
-) -> Origin | None:
+) -> InitialWeights | None:
     """The run that each training begins with, once it has met none of the videos."""
-    origin = Origin.of(config, Run(Path(config.checkpoint_dir) / config.name))
+    origin = InitialWeights.of(config, Run(Path(config.checkpoint_dir) / config.name))
     if origin:
         origin.check(cache, classes)
         judged = [dataclasses.replace(entry, split="test") for entry in entries]
@@ -323,13 +323,13 @@ def _origin(
     return origin
 
 
-def _drawn(config: CrossValidateConfig, entries: list[Entry]) -> list[Fold]:
+def _drawn(config: CrossValidateConfig, entries: list[ManifestEntry]) -> list[Fold]:
     return [
         Fold(grouped, repeat, number, part)
         for grouped in config.protocols
         for repeat in range(1, config.repeats + 1)
         for number, part in enumerate(
-            folds.to_judge(
+            folds.test_folds(
                 entries,
                 config.folds,
                 seed=config.seed + repeat - 1,

@@ -17,11 +17,11 @@ from violence_detection.experiments.search_space import Interval, Space
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.system.devices import Machine
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, run_setup, train
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.initial_weights import Origin
-from violence_detection.training.training_job import Lesson
+from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 
 if TYPE_CHECKING:
@@ -77,11 +77,11 @@ class Judges:
         videos: How many there are in all, test videos not counted.
     """
 
-    def __init__(self, config: TuneConfig, machine: Machine | None, folder: Path) -> None:
+    def __init__(self, config: TuneConfig, machine: DeviceSetup | None, folder: Path) -> None:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
-        self._origin = Origin.of(config, Run(folder))
-        entries = run_setup.entries_of(Run(folder), config, self._cache)
+        self._origin = InitialWeights.of(config, Run(folder))
+        entries = run_setup.read_entries(Run(folder), config, self._cache)
         self._classes = train.classes_of(entries, config.normal_class)
         self.space = search_space.space_of(config)
         for settings in (config, *search_space.with_each(config, self.space)):
@@ -91,7 +91,7 @@ class Judges:
             if search_space.keeps_sizes(self.space):
                 self._origin.check_sizes(config, self._cache, self._classes)
         known = [entry for entry in entries if entry.split != "test"]
-        self._parts = folds.folds_of(known, config.folds, seed=config.seed)
+        self._parts = folds.validation_folds(known, config.folds, seed=config.seed)
         for part in self._parts:
             held = [entry.label for entry in part if entry.split == "validation"]
             check_monitor(config.monitor, map(self._classes.index, held))
@@ -186,7 +186,7 @@ class Judges:
         with _failing():
             return TrainConfig(**settings, given=given)
 
-    def _read_lesson(self, part: int) -> Lesson:
+    def _read_lesson(self, part: int) -> TrainingJob:
         entries = self._parts[part]
         augments = {self._config.augment, *self.space.get("augment", ())}
         clips = train.read_splits(
@@ -195,4 +195,6 @@ class Judges:
             self._classes,
             views=any(map(batching.reads_views, augments)),
         )
-        return Lesson(self._machine, self._cache, entries, self._classes, clips, [], self._origin)
+        return TrainingJob(
+            self._machine, self._cache, entries, self._classes, clips, [], self._origin
+        )

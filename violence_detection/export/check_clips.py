@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.export.end_to_end_graph import FrameInput, needs_all_frames
 from violence_detection.video.clip_reader import sample_frames
-from violence_detection.video.decoder import FALLBACK_FPS, opened
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.decoder import FALLBACK_FPS, open_video
+from violence_detection.video.stream_set import StreamSet
 
 _WIDEST = 640
 
@@ -56,7 +56,7 @@ def size_of(path: Path) -> tuple[int, int]:
     Raises:
         VideoError: If it cannot be decoded.
     """
-    with opened(path) as video:
+    with open_video(path) as video:
         if next(iter(video), None) is None:
             raise VideoError("no frame of it can be decoded")
         height, width, _ = video.retrieve().shape
@@ -72,8 +72,8 @@ def usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def input_of(
-    make: PictureMaker,
-    entries: Sequence[Entry],
+    make: StreamSet,
+    entries: Sequence[ManifestEntry],
     *,
     pictures: int,
     size: tuple[int, int],

@@ -9,7 +9,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.datasets import summary_cache
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import (
     ConfigError,
     DatasetError,
@@ -26,13 +26,13 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import Run
-from violence_detection.system.processes import MEMORY_BYTES, Calls, Fresh
+from violence_detection.system.processes import MEMORY_LIMIT_BYTES, DedicatedProcess, ProcessPool
 from violence_detection.video.clip_reader import ClipReader
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0
 _MEASURED = 64  # videos that the usual size is taken from
-_CHILD_BYTES = 4 * MEMORY_BYTES  # it holds every frame of a clip
+_CHILD_BYTES = 4 * MEMORY_LIMIT_BYTES  # it holds every frame of a clip
 
 
 class Clip(NamedTuple):
@@ -63,8 +63,8 @@ class Subject:
 
     run: Run
     config: ExportConfig
-    entries: list[Entry]
-    cached: dataset.Clips
+    entries: list[ManifestEntry]
+    cached: dataset.FeatureDataset
     places: list[Place] | None
     given: FrameInput | None
     source: str
@@ -80,7 +80,7 @@ class Subject:
         """
         run = Run.open(run_dir)
         _check_format(config)
-        cache = evaluation_set.features_of(run, config.features)
+        cache = evaluation_set.open_features(run, config.features)
         entries = evaluation_set.split_entries(run, cache, _SPLIT)
         places, source = _places(run, cache, entries, config)
         given = None
@@ -90,7 +90,7 @@ class Subject:
             _some(entries, config.clips),
             places and _some(places, config.clips),
         )
-        cached = dataset.read_clips(cache, entries, run.config()["classes"])
+        cached = dataset.read_dataset(cache, entries, run.config()["classes"])
         return cls(run, config, entries, cached, places, given, source)
 
     @property
@@ -113,7 +113,7 @@ class Subject:
             cluster=self.config.cluster,
         )
 
-    def clip(self, number: int, home: Fresh) -> Clip:
+    def clip(self, number: int, home: DedicatedProcess) -> Clip:
         """One of the clips.
 
         Args:
@@ -127,7 +127,7 @@ class Subject:
             features = np.float32(self.cached.features[number : number + 1])
             return Clip(features, features, None)
         place, space = self.places[number], self.space
-        with Calls(_CHILD_BYTES) as call:
+        with ProcessPool(_CHILD_BYTES) as call:
             if self.given:
                 shape = self.given.shape[:3]
                 frames = call(check_clips.frames_of, *place, shape, timeout_s=_TIMEOUT_S)
@@ -194,7 +194,7 @@ def _weights(run: Run, config: ExportConfig) -> str:
 
 
 def _places(
-    run: Run, cache: FeatureCache, entries: list[Entry], config: ExportConfig
+    run: Run, cache: FeatureCache, entries: list[ManifestEntry], config: ExportConfig
 ) -> tuple[list[Place] | None, str]:
     """The files of the videos; or None, and why the cached features must do."""
     weights = _weights(run, config)
@@ -207,7 +207,7 @@ def _places(
         )
     else:
         root = Path(config.videos or cache.video_dir)
-        there, reason = summary_cache.present(entries, root)
+        there, reason = summary_cache.unchanged_videos(entries, root)
         if reason:
             lacking = DatasetError(
                 "The validation videos must be there, to check the file on them; --videos says "
@@ -220,7 +220,9 @@ def _places(
     return places, f"cached: {lacking}" if lacking else "frames"
 
 
-def _given(run: Run, entries: list[Entry], places: list[Place], config: ExportConfig) -> FrameInput:
+def _given(
+    run: Run, entries: list[ManifestEntry], places: list[Place], config: ExportConfig
+) -> FrameInput:
     space = FeatureSpace.of(run.config()["feature_space"])
     size = (config.height, config.width)
     if not config.height:
@@ -239,7 +241,7 @@ def _given(run: Run, entries: list[Entry], places: list[Place], config: ExportCo
 def _sizes(places: list[Place]) -> list[tuple[int, int]]:
     """Height and width of those that can be read."""
     sizes = []
-    with Calls() as call:
+    with ProcessPool() as call:
         for path, *_ in places:
             try:
                 sizes.append(call(check_clips.size_of, path, timeout_s=_TIMEOUT_S))

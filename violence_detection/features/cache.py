@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import COLUMNS, Entry
+from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
-    from violence_detection.datasets.summary_cache import Glances
+    from violence_detection.datasets.summary_cache import AvailableSummaries
 
 _DIGITS = 8
 _SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
@@ -99,7 +99,9 @@ class FeatureCache:
         """The summaries of a dataset's videos, which all its feature spaces share."""
         return self.dir.parent / "sights.npz"
 
-    def summaries(self, entries: Sequence[Entry], kept: Path | None = None) -> "Glances":
+    def summaries(
+        self, entries: Sequence[ManifestEntry], kept: Path | None = None
+    ) -> "AvailableSummaries":
         """Summaries of the videos behind some rows of the manifest.
 
         Args:
@@ -117,7 +119,7 @@ class FeatureCache:
 
     # -- the manifest
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ManifestEntry]:
         """Rows of the manifest, by path.
 
         Raises:
@@ -125,7 +127,7 @@ class FeatureCache:
         """
         return _read_entries(self.manifest_path)
 
-    def former(self) -> list[Entry]:
+    def former(self) -> list[ManifestEntry]:
         """Rows of videos that are gone, or are not there under this name, whose arrays are
         still here: a video that is moved or comes back is recognised by its content.
 
@@ -134,12 +136,12 @@ class FeatureCache:
         """
         return _read_entries(self.former_path)
 
-    def known(self) -> dict[str, Entry]:
+    def known(self) -> dict[str, ManifestEntry]:
         """What is known of each video: the manifest, and after it what shards and killed runs
         noted."""
         return {entry.path: entry for entry in (*self.entries(), *self._noted())}
 
-    def _noted(self) -> list[Entry]:
+    def _noted(self) -> list[ManifestEntry]:
         """Rows of all journals, the oldest first."""
         found = []
         for path in sorted(self.dir.glob(_journal_name("*", ""))):
@@ -147,10 +149,10 @@ class FeatureCache:
                 # A line torn by the kill is passed over; its video is read again.
                 with contextlib.suppress(CacheError, ValueError):
                     row = json.loads(line)
-                    found.append((float(row.pop("at", 0)), Entry.of(row)))
+                    found.append((float(row.pop("at", 0)), ManifestEntry.of(row)))
         return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
 
-    def note(self, entry: Entry) -> None:
+    def note(self, entry: ManifestEntry) -> None:
         """Add a row to the journal, so that a kill loses nothing that is done."""
         # The line break comes first: it ends a line that a kill has torn.
         line = "\n" + json.dumps(asdict(entry) | {"at": time.time()})
@@ -160,7 +162,7 @@ class FeatureCache:
         except OSError as error:
             raise files.write_error(self._journal_path, error) from error
 
-    def write_manifest(self, entries: Iterable[Entry], busy: Collection[str] = ()) -> None:
+    def write_manifest(self, entries: Iterable[ManifestEntry], busy: Collection[str] = ()) -> None:
         """Replace the manifest, and drop the journals that led to it, but for those of `busy`
         shards."""
         rows = sorted(entries, key=lambda entry: entry.path)
@@ -177,8 +179,8 @@ class FeatureCache:
         ]
         # First, so that at a kill in between no row is in neither.
         if former or self.former_path.is_file():
-            files.write_csv(self.former_path, COLUMNS, map(asdict, former))
-        files.write_csv(self.manifest_path, COLUMNS, map(asdict, rows))
+            files.write_csv(self.former_path, MANIFEST_COLUMNS, map(asdict, former))
+        files.write_csv(self.manifest_path, MANIFEST_COLUMNS, map(asdict, rows))
         kept = {_journal_name(shard) for shard in busy}
         for path in self.dir.glob(_journal_name("*", "")):
             if path.name not in kept:
@@ -208,7 +210,7 @@ class FeatureCache:
             except OSError:  # none, or no name that it could have
                 return
 
-    def read_array(self, entry: Entry, shape: tuple[int, int], view: int = 0) -> np.ndarray:
+    def read_array(self, entry: ManifestEntry, shape: tuple[int, int], view: int = 0) -> np.ndarray:
         """The float16 (T, D) features of a video; damage is noticed by digest.
 
         Raises:
@@ -217,7 +219,7 @@ class FeatureCache:
         content = io.BytesIO(self.read_content(entry, shape, view))
         return np.load(content, allow_pickle=False)
 
-    def read_content(self, entry: Entry, shape: tuple[int, int], view: int = 0) -> bytes:
+    def read_content(self, entry: ManifestEntry, shape: tuple[int, int], view: int = 0) -> bytes:
         """The whole `.npy` file behind `read_array`, `array_bytes(shape)` long."""
         path = self.array_path(entry.path, view)
         if view >= len(entry.digests):
@@ -242,13 +244,13 @@ class FeatureCache:
             )
         return content
 
-    def read_arrays(self, entry: Entry, shape: tuple[int, int]) -> np.ndarray:
+    def read_arrays(self, entry: ManifestEntry, shape: tuple[int, int]) -> np.ndarray:
         """Every view of a video, float16 (V, T, D); see `read_array`."""
         views = range(len(entry.digests))
         return np.stack([self.read_array(entry, shape, view) for view in views])
 
     def has_arrays(
-        self, entry: Entry, shape: tuple[int, int], *, verify: bool, views: int = 0
+        self, entry: ManifestEntry, shape: tuple[int, int], *, verify: bool, views: int = 0
     ) -> bool:
         """Whether the array and those of further views are there, each at its size or, with
         `verify`, to the bit."""
@@ -279,11 +281,11 @@ def _journal_name(shard: str, dot: str = ".") -> str:
     return f"manifest.journal{shard and dot}{shard}.jsonl"
 
 
-def _read_entries(path: Path) -> list[Entry]:
+def _read_entries(path: Path) -> list[ManifestEntry]:
     if not path.is_file():
         return []
-    columns = [name for name in COLUMNS if name != "views"]
-    return [Entry.of(row) for row in files.read_own_csv(path, columns)]
+    columns = [name for name in MANIFEST_COLUMNS if name != "views"]
+    return [ManifestEntry.of(row) for row in files.read_own_csv(path, columns)]
 
 
 @functools.cache

@@ -7,19 +7,19 @@ from typing import Self
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
-from violence_detection.datasets.split_store import KeptSplits
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.split_store import SplitStore
 from violence_detection.errors import (
     CacheError,
     ConfigError,
 )
 from violence_detection.features import packed
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.packed import Rows
+from violence_detection.features.packed import LazyRows
 
 
 @dataclass(frozen=True)
-class Clips:
+class FeatureDataset:
     """Features and labels of some videos.
 
     Attributes:
@@ -30,10 +30,10 @@ class Clips:
         views: The features of the same videos in further views, where they were asked for.
     """
 
-    features: np.ndarray | Rows
+    features: np.ndarray | LazyRows
     labels: np.ndarray
-    entries: tuple[Entry, ...]
-    views: tuple[np.ndarray | Rows, ...] = ()
+    entries: tuple[ManifestEntry, ...]
+    views: tuple[np.ndarray | LazyRows, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -48,14 +48,14 @@ class Clips:
         rows = np.asarray(rows, np.int64)
         return dataclasses.replace(
             self,
-            features=Rows(self.features, rows),
+            features=LazyRows(self.features, rows),
             labels=self.labels[rows],
             entries=tuple(self.entries[row] for row in rows),
-            views=tuple(Rows(view, rows) for view in self.views),
+            views=tuple(LazyRows(view, rows) for view in self.views),
         )
 
 
-def usable_entries(cache: FeatureCache) -> list[Entry]:
+def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
     """Rows of the videos that have an array.
 
     Raises:
@@ -69,7 +69,7 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
             f"extract-features again; it was stopped: {reason})"
         )
     # One split for all feature spaces of a dataset: it may have been redrawn through another.
-    kept = KeptSplits(cache.dir.parent).read()
+    kept = SplitStore(cache.dir.parent).read()
     entries = [
         dataclasses.replace(entry, split=kept.get(entry.path, entry.split))
         for entry in cache.entries()
@@ -80,13 +80,15 @@ def usable_entries(cache: FeatureCache) -> list[Entry]:
     return entries
 
 
-def knows_recordings(cache: FeatureCache) -> bool:
+def has_all_recordings(cache: FeatureCache) -> bool:
     """Whether the recording of every video is known."""
     settings = cache.settings()
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
 
-def read_clips(cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[str]) -> Clips:
+def read_dataset(
+    cache: FeatureCache, entries: Sequence[ManifestEntry], classes: Sequence[str]
+) -> FeatureDataset:
     """The features of some videos, each checked against its digest; see `packed`.
 
     Raises:
@@ -98,10 +100,10 @@ def read_clips(cache: FeatureCache, entries: Sequence[Entry], classes: Sequence[
                 f"Labels must be among {', '.join(classes)}. Received: {entry.label} ({entry.path})"
             )
     labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
-    return Clips(packed.read(cache, entries), labels, tuple(entries))
+    return FeatureDataset(packed.read_packed(cache, entries), labels, tuple(entries))
 
 
-def view_count(entries: Sequence[Entry]) -> int:
+def view_count(entries: Sequence[ManifestEntry]) -> int:
     """Further views that every one of some videos has, >= 1.
 
     Raises:
@@ -116,7 +118,7 @@ def view_count(entries: Sequence[Entry]) -> int:
     return count
 
 
-def with_views(cache: FeatureCache, clips: Clips) -> Clips:
+def with_views(cache: FeatureCache, clips: FeatureDataset) -> FeatureDataset:
     """Clips of a cache, with the further views that all of them have.
 
     Raises:
@@ -124,7 +126,7 @@ def with_views(cache: FeatureCache, clips: Clips) -> Clips:
         CacheError: If an array is missing or altered.
     """
     numbers = range(1, 1 + view_count(clips.entries))
-    views = tuple(packed.read(cache, clips.entries, view) for view in numbers)
+    views = tuple(packed.read_packed(cache, clips.entries, view) for view in numbers)
     return dataclasses.replace(clips, views=views)
 
 

@@ -9,7 +9,7 @@ from violence_detection.system import devices
 log = logging.getLogger(__name__)
 
 
-def engine(asked: str) -> str:
+def choose_engine(asked: str) -> str:
     """The engine's name: `asked`, or for `auto` the best that is installed.
 
     Raises:
@@ -28,7 +28,7 @@ def engine(asked: str) -> str:
     return best
 
 
-def engine_precision(name: str, mixed: bool, *, backbone: str | None = None) -> str:
+def choose_precision(name: str, mixed: bool, *, backbone: str | None = None) -> str:
     """The dtype policy of an engine on this machine.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import splits, video_folder
-from violence_detection.datasets.split_store import KeptSplits
+from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.errors import (
     CacheError,
@@ -19,7 +19,7 @@ from violence_detection.errors import (
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extraction_job import Extraction, ExtractionJob
+from violence_detection.features.extraction_job import ExtractionJob, ExtractionResult
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.shards import Shard
@@ -29,7 +29,9 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 
-def extract_features(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> Extraction:
+def extract_features(
+    video_dir: Path, config: ExtractConfig, *, force: bool = False
+) -> ExtractionResult:
     """Extract what is missing or changed of a folder of videos, and leave a cache behind.
 
     Args:
@@ -43,12 +45,12 @@ def extract_features(video_dir: Path, config: ExtractConfig, *, force: bool = Fa
         WeightsError: If the backbone's weights cannot be had.
         ViolenceDetectionError: If the cache cannot be written.
     """
-    stage = _Stage(video_dir, config, force=force)
+    stage = ExtractionStage(video_dir, config, force=force)
     files.ensure_writable(stage.dataset_dir)
     return stage.extract_all() if stage.shard is None else stage.extract_shard()
 
 
-class _Stage:
+class ExtractionStage:
     """An extraction: from what, with what, to where."""
 
     def __init__(
@@ -64,7 +66,7 @@ class _Stage:
             self.share = dataclasses.replace(self.folder, videos=tuple(own))
             log.info(f"Shard {self.shard} holds {counted(len(own), 'video')}.")
         self.dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
-        self.kept_splits = KeptSplits(self.dataset_dir)
+        self.kept_splits = SplitStore(self.dataset_dir)
         self.kept_splits.check(video_dir, config, force=force)
 
         # -- with what: the backbone, which with its weights names the feature space
@@ -100,20 +102,20 @@ class _Stage:
             log.info(f"Recognised under another name: {counted(len(job.moved), 'video')}.")
         return job
 
-    def extract_all(self) -> Extraction:
-        with shards.alone(self.cache.dir):
+    def extract_all(self) -> ExtractionResult:
+        with shards.locked_folder(self.cache.dir):
             files.sweep_temporary(self.cache.dir)
             job = self.job()
             self._run(job)
             self._finish(job)
         return job.report()
 
-    def extract_shard(self) -> Extraction:
+    def extract_shard(self) -> ExtractionResult:
         """Extract one shard, and finish the cache where it was the last."""
-        with shards.sharing(self.cache.dir, self.shard):
+        with shards.locked_shard(self.cache.dir, self.shard):
             job = self.job()
             self._run(job)
-        with shards.merging(self.cache.dir) as busy:
+        with shards.locked_for_merge(self.cache.dir) as busy:
             config = dataclasses.replace(self.config, verify=False, retry_failed=False)
             whole = ExtractionJob(self.folder, self.cache, self.extractor, config)
             whole.recognise(self.cache.known())
@@ -198,9 +200,9 @@ def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict
         are not here; weights_to_download, whether they are not; videos; to_extract; not_there;
         reused; failed.
     """
-    stage = _Stage(video_dir, config, force=force, dry=True)
+    stage = ExtractionStage(video_dir, config, force=force, dry=True)
     if config.executor == "ray":
-        ray_executor.check(config.address)
+        ray_executor.check_cluster(config.address)
     job = stage.job()
     failed = len(job.failures)
     root = stage.folder.root
@@ -255,6 +257,6 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
             "both sides of the split."
         )
     given = [{"group": v.group, "split": v.split} for v in folder.videos]
-    for group in splits.leaks(given)[:5]:
+    for group in splits.leaked_recordings(given)[:5]:
         log.warning(f"The given split has recording {group} on more than one side.")
     return folder

@@ -10,14 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
-from violence_detection.datasets.manifest import ByContent, Entry
+from violence_detection.datasets.manifest import ContentIndex, ManifestEntry
 from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.features import ray_executor
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.video_worker import ABSENT, Done, Worker, check_name, reason_of
+from violence_detection.features.video_worker import (
+    NO_SUCH_FILE,
+    VideoResult,
+    VideoWorker,
+    check_array_name,
+    failure_reason,
+)
 from violence_detection.system import files, processes, progress
 
 log = logging.getLogger(__name__)
@@ -26,7 +32,7 @@ _SLOWEST = 5  # that are listed
 
 
 @dataclass(frozen=True)
-class Extraction:
+class ExtractionResult:
     """What an extraction did.
 
     `videos` = `extracted` + `reused` + `failed`; `failures` are pairs of path and reason,
@@ -95,9 +101,9 @@ class ExtractionJob:
             extractor,
             config,
         )
-        self.entries: dict[str, Entry] = {}
-        self.before: dict[str, Entry] = {}
-        self.moved: dict[str, Entry] = {}
+        self.entries: dict[str, ManifestEntry] = {}
+        self.before: dict[str, ManifestEntry] = {}
+        self.moved: dict[str, ManifestEntry] = {}
         self.todo: list[Video] = []
         self.extracted = 0
         self._took: list[tuple[float, str]] = []
@@ -116,14 +122,14 @@ class ExtractionJob:
         """Seconds and paths of the videos whose decoding took longest."""
         return sorted(self._took, reverse=True)[:_SLOWEST]
 
-    def recognise(self, known: Mapping[str, Entry], *, again: bool = False) -> None:
+    def recognise(self, known: Mapping[str, ManifestEntry], *, again: bool = False) -> None:
         """Sort the videos into those that are done and those to do.
 
         Args:
             known: What is known of each video.
             again: Do all of them again. What is known is kept until they are done.
         """
-        elsewhere = ByContent((*self.cache.former(), *known.values()))
+        elsewhere = ContentIndex((*self.cache.former(), *known.values()))
         for video in self.folder.videos:
             entry = self._reusable(video, known.get(video.key))
             if again and entry is not None:
@@ -134,7 +140,7 @@ class ExtractionJob:
                 continue
             moved = None
             with contextlib.suppress(VideoError):
-                check_name(video.key, self.config.views)
+                check_array_name(video.key, self.config.views)
                 if not again:
                     moved = elsewhere.find(self.folder.root, video)
             if moved and self._has_arrays(moved, verify=True):
@@ -142,7 +148,7 @@ class ExtractionJob:
             else:
                 self.todo.append(video)
 
-    def _reusable(self, video: Video, entry: Entry | None) -> Entry | None:
+    def _reusable(self, video: Video, entry: ManifestEntry | None) -> ManifestEntry | None:
         if entry is None or (not entry.usable and self.config.retry_failed):
             return None
         path = self.folder.root / video.path
@@ -150,7 +156,7 @@ class ExtractionJob:
         try:
             stat = path.stat()
         except OSError as error:
-            return entry if entry.error == reason_of(error) else None
+            return entry if entry.error == failure_reason(error) else None
         unchanged = (entry.size, entry.mtime) == (stat.st_size, stat.st_mtime_ns)
         if not entry.digest:  # it could not be read, or is no file
             return entry if unchanged and not entry.usable else None
@@ -167,7 +173,7 @@ class ExtractionJob:
             return None
         return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
 
-    def _has_arrays(self, entry: Entry, *, verify: bool) -> bool:
+    def _has_arrays(self, entry: ManifestEntry, *, verify: bool) -> bool:
         return self.cache.has_arrays(entry, self.shape, verify=verify, views=self.config.views)
 
     def run(self) -> None:
@@ -178,24 +184,24 @@ class ExtractionJob:
             return
         with progress.track("Extracting", len(self.todo), "videos") as step:
 
-            def note(done: Done) -> None:
+            def note(done: VideoResult) -> None:
                 self._finish(done)
                 step()
 
             self._work(note)
 
-    def _work(self, note: Callable[[Done], None]) -> None:
+    def _work(self, note: Callable[[VideoResult], None]) -> None:
         root, config = self.folder.root, self.config
         if config.executor == "ray":
             space = self.extractor.space
-            ray_executor.work(
+            ray_executor.extract_on_cluster(
                 self.todo, note, root=root, cache=self.cache, space=space, config=config
             )
             return
         try:
-            Worker(root, self.cache, self.extractor, config).work(self.todo, note)
+            VideoWorker(root, self.cache, self.extractor, config).work(self.todo, note)
         finally:
-            processes.dismiss()
+            processes.end_idle_processes()
 
     def _take_over(self) -> None:
         """Give the arrays of videos that were moved their new names."""
@@ -222,7 +228,7 @@ class ExtractionJob:
             )
             self._note(taken)
 
-    def _finish(self, done: Done) -> None:
+    def _finish(self, done: VideoResult) -> None:
         entry = done.entry
         self._took.append((done.decode_s, entry.path))
         if len(self._took) > 2 * _SLOWEST:
@@ -232,14 +238,14 @@ class ExtractionJob:
             self._note(entry)
             return
         log.warning(f"Cannot read {entry.path}: {entry.error}")
-        if entry.error != ABSENT:
+        if entry.error != NO_SUCH_FILE:
             with contextlib.suppress(OSError):  # of what the file was before
                 self.cache.drop_arrays(entry.path)
         self._note(entry)
         self._failed[entry.label] += 1
         self._check_failures(entry.label)
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: ManifestEntry) -> None:
         self.entries[entry.path] = entry
         self.cache.note(entry)
 
@@ -273,8 +279,8 @@ class ExtractionJob:
         ]
         self.cache.write_manifest(entries, busy)
 
-    def report(self, *, complete: bool = True) -> Extraction:
-        return Extraction(
+    def report(self, *, complete: bool = True) -> ExtractionResult:
+        return ExtractionResult(
             complete=complete,
             features=self.cache.dir,
             videos=len(self.entries),

@@ -97,7 +97,7 @@ class FeatureExtractor:
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.engine(config.engine)
+        engine = engine_choice.choose_engine(config.engine)
         return cls.build(
             backbone=config.backbone,
             weights=config.weights,
@@ -105,7 +105,7 @@ class FeatureExtractor:
             frames=config.frames,
             frame_size=config.frame_size,
             engine=engine,
-            precision=engine_choice.engine_precision(
+            precision=engine_choice.choose_precision(
                 engine, config.mixed_precision, backbone=config.backbone
             ),
             engine_dir=Path(config.cache_dir) / ".engines",
@@ -124,8 +124,8 @@ class FeatureExtractor:
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.engine(config.engine)
-        precision = engine_choice.engine_precision(
+        engine = engine_choice.choose_engine(config.engine)
+        precision = engine_choice.choose_precision(
             engine, config.mixed_precision, backbone=config.backbone
         )
         size = config.frame_size or registry.module("backbones", config.backbone).FRAME_SIZE
@@ -162,7 +162,7 @@ class FeatureExtractor:
             ConfigError: If the engine that is asked for is not here.
             WeightsError: If `weights` are not those that the space was made with.
         """
-        asked, precision = engine and engine_choice.engine(engine), space.precision
+        asked, precision = engine and engine_choice.choose_engine(engine), space.precision
         engine = asked or space.engine
         if engine != space.engine:
             precision = "float32"
@@ -173,7 +173,7 @@ class FeatureExtractor:
                 "may differ a little."
             )
             engine, precision = "tensorflow", "float32"
-        elif precision != "float32" and precision != engine_choice.engine_precision(engine, True):
+        elif precision != "float32" and precision != engine_choice.choose_precision(engine, True):
             log.warning(f"This machine has no {precision}; the backbone runs in float32.")
             precision = "float32"
         extractor = cls.build(

@@ -21,9 +21,14 @@ from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import VideoError
 from violence_detection.features.config import CheckConfig
 from violence_detection.system import files, processes, progress
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import read_frames, sample_indices
-from violence_detection.video.decoder import Decoder, damage_of, opened, part_damage
+from violence_detection.video.decoder import (
+    Decoder,
+    describe_damage,
+    describe_part_damage,
+    open_video,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ _MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
-class Look:
+class VideoInspection:
     """What a few frames of a file show.
 
     Attributes:
@@ -71,10 +76,10 @@ class Look:
     @property
     def hash(self) -> np.ndarray:
         """Of each frame, uint64 (8,); see `likeness`."""
-        return perceptual_hash.hash_of(self.thumbs)
+        return perceptual_hash.hashes_of(self.thumbs)
 
 
-def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
+def check_folder(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     """Look at every video of a folder, and at what they have in common.
 
     Returns:
@@ -94,7 +99,7 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     try:
         looks, unreadable = _look_at_all(folder, config)
     finally:
-        processes.dismiss()
+        processes.end_idle_processes()
     digests = _digests_of_equal_sizes(folder.root, looks)
     duplicates = sorted(sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1)
     recordings = defaultdict(set)
@@ -130,22 +135,22 @@ def check(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
     }
 
 
-def look(path: Path) -> Look:
+def inspect_video(path: Path) -> VideoInspection:
     """Look at a file.
 
     Raises:
         VideoError: If it cannot be decoded.
     """
-    with opened(path) as video:
+    with open_video(path) as video:
         found = _skim(video) if video.declared_frames > _SHORT_FRAMES else None
     if found is None or found.is_frozen:  # eight frames do not show that
-        with opened(path) as video:
+        with open_video(path) as video:
             found = _read_all(video, path)
     return found
 
 
 def near_duplicates(
-    looks: dict[str, Look], recordings: Mapping[str, set[str]], *, most_bits: float
+    looks: dict[str, VideoInspection], recordings: Mapping[str, set[str]], *, most_bits: float
 ) -> list[dict[str, Any]]:
     """Pairs of videos of different recordings whose frames look alike, the likest first.
 
@@ -164,7 +169,7 @@ def near_duplicates(
         return []
     hashes = np.stack([looks[path].hash for path in paths])
     found = []
-    for row, column, bits in perceptual_hash.alike(hashes, hashes, most_bits):
+    for row, column, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, most_bits):
         one, other = paths[row], paths[column]
         apart = not recordings.get(one, {one}) & recordings.get(other, {other})
         if row < column and apart:
@@ -181,26 +186,26 @@ def near_duplicates(
 
 def _look_at_all(
     folder: VideoFolder, config: CheckConfig
-) -> tuple[dict[str, Look], list[dict[str, str]]]:
+) -> tuple[dict[str, VideoInspection], list[dict[str, str]]]:
     """A look at each file, and the rows of those that cannot be read."""
     of_file = defaultdict(list)
     for video in folder.videos:
         of_file[video.path].append(video.key)
     looks, unreadable = {}, []
 
-    def tried(path: str) -> tuple[str, Look | str]:
+    def tried(path: str) -> tuple[str, VideoInspection | str]:
         try:
-            return path, call(look, folder.root / path, timeout_s=config.video_timeout)
+            return path, call(inspect_video, folder.root / path, timeout_s=config.video_timeout)
         except VideoError as error:
             return path, str(error)
 
     with (
         ThreadPoolExecutor(config.workers or cpu_count() or 1) as pool,
-        Calls() as call,
+        ProcessPool() as call,
         progress.track("Checking", len(of_file), "files") as step,
     ):
         for path, seen in pool.map(tried, of_file):
-            if isinstance(seen, Look):
+            if isinstance(seen, VideoInspection):
                 looks[path] = seen
             else:
                 unreadable += [{"path": key, "reason": seen} for key in of_file[path]]
@@ -208,7 +213,7 @@ def _look_at_all(
     return looks, unreadable
 
 
-def _skim(video: Decoder) -> Look | None:
+def _skim(video: Decoder) -> VideoInspection | None:
     """A look by seeking; None where a place cannot be reached."""
     declared = video.declared_frames
     places = [*sample_indices(declared, _SAMPLES).tolist(), int(_TAIL * declared)]
@@ -217,13 +222,13 @@ def _skim(video: Decoder) -> Look | None:
         frame = video.frame_near(index)
         if frame is None:
             return None
-        thumbs.append(perceptual_hash.thumb_of(frame))
+        thumbs.append(perceptual_hash.thumbnail_of(frame))
     duration_s = declared / video.fps if video.fps else 0.0
     shown = np.stack(thumbs[:_SAMPLES])
-    return Look(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
+    return VideoInspection(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
 
 
-def _read_all(video: Decoder, path: Path) -> Look:
+def _read_all(video: Decoder, path: Path) -> VideoInspection:
     """A look by decoding to the end."""
     times_s, thumbs = [], {}
     low, high = np.inf, -np.inf
@@ -232,7 +237,7 @@ def _read_all(video: Decoder, path: Path) -> Look:
     for index, time_s in video:
         times_s.append(time_s)
         if index in wanted or index % _EVERY == 0:
-            thumb = perceptual_hash.thumb_of(video.retrieve())
+            thumb = perceptual_hash.thumbnail_of(video.retrieve())
             low, high = np.minimum(low, thumb), np.maximum(high, thumb)
             if index in wanted:
                 thumbs[index] = thumb
@@ -240,30 +245,32 @@ def _read_all(video: Decoder, path: Path) -> Look:
         raise VideoError("no frame of it can be decoded")
     true = sample_indices(len(times_s), _SAMPLES).tolist()
     if not set(true) <= thumbs.keys():
-        thumbs = read_frames(path, true, lambda frame, _: perceptual_hash.thumb_of(frame))
-    damage = damage_of(times_s, declared, video.fps)
+        thumbs = read_frames(path, true, lambda frame, _: perceptual_hash.thumbnail_of(frame))
+    damage = describe_damage(times_s, declared, video.fps)
     duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
     shown = np.stack([thumbs[one] for one in true])
     change = float((high - low).max()) if len(times_s) > 1 else 0.0
-    return Look(len(times_s), duration_s, damage, shown, change)
+    return VideoInspection(len(times_s), duration_s, damage, shown, change)
 
 
 # -- findings
 
 
-def _named(looks: dict[str, Look], reason_of) -> list[dict[str, str]]:
+def _named(looks: dict[str, VideoInspection], reason_of) -> list[dict[str, str]]:
     """Paths and reasons of the videos that have one."""
     rows = ((path, reason_of(seen)) for path, seen in sorted(looks.items()))
     return [{"path": path, "reason": reason} for path, reason in rows if reason]
 
 
-def _shortness(seen: Look, frames: int) -> str:
+def _shortness(seen: VideoInspection, frames: int) -> str:
     if seen.frames >= frames / 2:
         return ""
     return f"{seen.frames} frames, and {frames} are sampled (--frames)"
 
 
-def _beyond_the_end(listed: Sequence[Video], looks: dict[str, Look]) -> list[dict[str, str]]:
+def _beyond_the_end(
+    listed: Sequence[Video], looks: dict[str, VideoInspection]
+) -> list[dict[str, str]]:
     """Parts that begin after their file has ended."""
     return [
         {
@@ -278,20 +285,20 @@ def _beyond_the_end(listed: Sequence[Video], looks: dict[str, Look]) -> list[dic
     ]
 
 
-def _cut_short(listed: Sequence[Video], looks: dict[str, Look]) -> list[dict[str, str]]:
+def _cut_short(listed: Sequence[Video], looks: dict[str, VideoInspection]) -> list[dict[str, str]]:
     """Parts whose file ends clearly before they do."""
     rows = []
     for video in listed:
         if video.start_s is None or video.path not in looks:
             continue
         seen = looks[video.path]
-        reason = part_damage(seen.duration_s, video.start_s, video.end_s)
+        reason = describe_part_damage(seen.duration_s, video.start_s, video.end_s)
         if reason and video.start_s <= seen.last_s + 0.001:
             rows.append({"path": video.key, "reason": reason})
     return rows
 
 
-def _digests_of_equal_sizes(root: Path, looks: dict[str, Look]) -> dict[str, str]:
+def _digests_of_equal_sizes(root: Path, looks: dict[str, VideoInspection]) -> dict[str, str]:
     """SHA-256 by path, of the files that share their size with another: others are alone."""
     by_size = defaultdict(list)
     for path in looks:
@@ -329,7 +336,7 @@ def _leaks(
         if video.split:
             sides[video.path].add(video.split)
     rows = [{"group": video.group, "split": video.split} for video in listed]
-    found = [f"recording {group}" for group in splits.leaks(rows)]
+    found = [f"recording {group}" for group in splits.leaked_recordings(rows)]
     found += [f"same file: {path}" for path, on in sides.items() if len(on) > 1]
 
     def apart(paths: Sequence[str]) -> bool:

@@ -23,7 +23,7 @@ from typing import BinaryIO
 import numpy as np
 from filelock import FileLock
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features.cache import FeatureCache, array_bytes, array_header
 from violence_detection.system import files, locks, progress
@@ -35,7 +35,7 @@ _DIGITS = 16
 _CHUNKS = 64
 
 
-class Rows:
+class LazyRows:
     """Some rows of an array, in memory only when they are asked for.
 
     Args:
@@ -43,7 +43,7 @@ class Rows:
         rows: int64 (N,), which of them, in which order.
     """
 
-    def __init__(self, array: "np.ndarray | Rows", rows: np.ndarray) -> None:
+    def __init__(self, array: "np.ndarray | LazyRows", rows: np.ndarray) -> None:
         self._array, self._rows = array, rows
         self.shape = (len(rows), *array.shape[1:])
         self.dtype = array.dtype
@@ -56,7 +56,7 @@ class Rows:
         return self._array[self._rows[key]]
 
 
-def read(cache: FeatureCache, entries: Sequence[Entry], view: int = 0) -> Rows:
+def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int = 0) -> LazyRows:
     """The features of some videos, float16 (N, T, D), each checked against its digest.
 
     Args:
@@ -77,7 +77,7 @@ def read(cache: FeatureCache, entries: Sequence[Entry], view: int = 0) -> Rows:
             f"The manifest must stay as it is while it is read. Received: {cache.dir} (another "
             "extraction works in it; start again when it is done)"
         ) from error
-    return Rows(pack.array(rows), rows)
+    return LazyRows(pack.array(rows), rows)
 
 
 class _Pack:
@@ -94,7 +94,7 @@ class _Pack:
         self.rows: Mapping[str, int] = {digest: row for row, digest in enumerate(self._entries)}
         self._path = self._path_of(view)
 
-    def _arrays(self, view: int) -> dict[str, Entry]:
+    def _arrays(self, view: int) -> dict[str, ManifestEntry]:
         """By digest: videos with the same features share a row."""
         has_it = (entry for entry in self._all if len(entry.digests) > view)
         return {entry.digests[view]: entry for entry in has_it}
@@ -145,7 +145,7 @@ class _Pack:
     def _build(self, *, damaged: bool) -> np.ndarray:
         """Pack in the cache's folder or, where that cannot be, for this process alone."""
         try:
-            with locks.acquire(
+            with locks.acquire_waiting(
                 FileLock(self._cache.dir / _LOCK),
                 f"The features in {self._cache.dir} are being packed; waiting for that.",
             ):

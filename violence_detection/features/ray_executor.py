@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.features.video_worker import Done, Worker, unread
+from violence_detection.features.video_worker import VideoResult, VideoWorker, unread_entry
 from violence_detection.system import devices, progress
 from violence_detection.units import counted
 
@@ -33,9 +33,9 @@ _PATIENCE_S = 120.0  # until a machine has started
 _STARTING = ""  # the key of no video: machines that died before they had one
 
 
-def work(
+def extract_on_cluster(
     videos: Sequence[Video],
-    note: Callable[[Done], None],
+    note: Callable[[VideoResult], None],
     *,
     root: Path,
     cache: FeatureCache,
@@ -61,14 +61,14 @@ def work(
     """
     ray = _ray()
     with _connected(ray, config.address):
-        crew = _Crew(ray, (root, cache.dir, space, config), config.machines)
+        crew = _WorkerPool(ray, (root, cache.dir, space, config), config.machines)
         try:
             crew.work(deque(videos), note)
         finally:
             crew.leave()
 
 
-class Machine:
+class ClusterWorker:
     """One of a cluster, with the backbone in its memory."""
 
     def start(
@@ -82,16 +82,16 @@ class Machine:
                 f"Every machine must compute {space.name}. Received: {os.uname().nodename}, which "
                 f"computes {extractor.space.name}"
             )
-        self._worker = Worker(root, FeatureCache(cache_dir), extractor, config)
+        self._worker = VideoWorker(root, FeatureCache(cache_dir), extractor, config)
 
-    def work(self, videos: Sequence[Video]) -> list[Done]:
+    def work(self, videos: Sequence[Video]) -> list[VideoResult]:
         """What came of each."""
-        done: list[Done] = []
+        done: list[VideoResult] = []
         self._worker.work(videos, done.append)
         return done
 
 
-def fitting(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
+def workers_that_fit(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
     """How many workers there are room for on nodes with so many CPUs, and the CPUs of each.
 
     Args:
@@ -111,7 +111,7 @@ def fitting(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
     return count, share
 
 
-class _Crew:
+class _WorkerPool:
     """The machines that work, and what each has in hand."""
 
     def __init__(self, ray: Any, task: tuple, asked: int | None) -> None:
@@ -123,11 +123,11 @@ class _Crew:
         """
         self._ray, self._task = ray, task
         there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self._size, cpus = fitting([int(node.get("CPU", 0)) for node in there], asked)
+        self._size, cpus = workers_that_fit([int(node.get("CPU", 0)) for node in there], asked)
         gpus = sum(node.get("GPU", 0) for node in there) / self._size
         self._actor = ray.remote(
             num_cpus=cpus, num_gpus=min(1, gpus), scheduling_strategy="SPREAD"
-        )(Machine)
+        )(ClusterWorker)
         # What is awaited of each machine: its start (no videos), or what came of some.
         self._awaited: dict[Any, tuple[Any, list[Video]]] = {}
         self._losses: Counter[str] = Counter()
@@ -139,7 +139,7 @@ class _Crew:
         if asked and asked > self._size:
             log.warning(f"The cluster has room for {self._size} of the {asked} --machines.")
 
-    def work(self, todo: deque[Video], note: Callable[[Done], None]) -> None:
+    def work(self, todo: deque[Video], note: Callable[[VideoResult], None]) -> None:
         self._at_once = max(1, min(_AT_ONCE, len(todo) // (2 * self._size)))
         for _ in range(self._size):
             self._start()
@@ -184,7 +184,7 @@ class _Crew:
             given.append(todo.popleft())
         return given
 
-    def _lost(self, error: Exception, given: list[Video], todo: deque[Video]) -> list[Done]:
+    def _lost(self, error: Exception, given: list[Video], todo: deque[Video]) -> list[VideoResult]:
         """Replace a machine that is lost, and put its videos back; those that are given up."""
         log.warning(
             f"A machine of the cluster was lost ({type(error).__name__}) with "
@@ -202,7 +202,7 @@ class _Crew:
             if self._losses[video.key] < _TRIES:
                 todo.append(video)
             else:
-                given_up.append(Done(_costly(self._task[0], video), 0.0))
+                given_up.append(VideoResult(_costly(self._task[0], video), 0.0))
         self._start()
         return given_up
 
@@ -213,12 +213,12 @@ class _Crew:
         self._awaited.clear()
 
 
-def _costly(root: Path, video: Video) -> Entry:
+def _costly(root: Path, video: Video) -> ManifestEntry:
     error = f"{_TRIES} machines of the cluster died while they had it in hand"
-    return dataclasses.replace(unread(root, video), status="failed", error=error)
+    return dataclasses.replace(unread_entry(root, video), status="failed", error=error)
 
 
-def check(address: str | None) -> None:
+def check_cluster(address: str | None) -> None:
     """Whether there is Ray, and somebody at an address.
 
     Raises:
@@ -247,7 +247,7 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
     """On a cluster; without an address, on one that is started on this machine."""
     handler = signal.getsignal(signal.SIGTERM)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
-    check(address)
+    check_cluster(address)
     try:
         if address:
             ray.init(address=address, **quiet)

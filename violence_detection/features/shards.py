@@ -49,21 +49,21 @@ class Shard(NamedTuple):
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
     """Hold a folder: another extraction that works in it, or shards of one, are waited for."""
     with _held(folder, wait_for_shards=True):
         yield
 
 
 @contextlib.contextmanager
-def merging(folder: Path) -> Iterator[set[str]]:
+def locked_for_merge(folder: Path) -> Iterator[set[str]]:
     """Hold a folder in which shards may go on working; gives the names of those that do."""
     with _held(folder, wait_for_shards=False):
         yield {name for name, lock in _locks(folder) if not locks.is_free(lock)}
 
 
 @contextlib.contextmanager
-def sharing(folder: Path, shard: Shard) -> Iterator[None]:
+def locked_shard(folder: Path, shard: Shard) -> Iterator[None]:
     """Hold a shard of a folder; whoever holds it, or the whole folder, is waited for."""
     mine = FileLock(folder / f".shard-{shard}.lock")
     said = False
@@ -87,10 +87,10 @@ def _held(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
     waiting = f"Another extraction works in {folder}; waiting for it."
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        locks.acquire(lock, waiting)
+        locks.acquire_waiting(lock, waiting)
         # None can start while the folder is held.
         for _, of_shard in _locks(folder) if wait_for_shards else ():
-            locks.acquire(of_shard, waiting)
+            locks.acquire_waiting(of_shard, waiting)
             of_shard.release()
     except OSError as error:
         raise files.write_error(folder, error) from error

@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import files, processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video import views
 from violence_detection.video.clip_reader import Clip
 
-ABSENT = "no such file"
+NO_SUCH_FILE = "no such file"
 _NAME_BYTES = 255
 
 
-class Done(NamedTuple):
+class VideoResult(NamedTuple):
     """What came of a video.
 
     Attributes:
@@ -35,16 +35,16 @@ class Done(NamedTuple):
         decode_s: Seconds that its decoding took.
     """
 
-    entry: Entry
+    entry: ManifestEntry
     decode_s: float
 
 
-class _Decoded(NamedTuple):
-    done: Done
+class _DecodedVideo(NamedTuple):
+    done: VideoResult
     clip: Clip | None
 
 
-class Worker:
+class VideoWorker:
     """Turns videos of a folder into arrays of a cache."""
 
     def __init__(
@@ -68,7 +68,7 @@ class Worker:
         pictures = (1 + config.views) * extractor.pictures_of_a_clip
         self._clip_bytes = pictures * 3 * extractor.space.frame_size**2
 
-    def work(self, videos: Iterable[Video], note: Callable[[Done], None]) -> None:
+    def work(self, videos: Iterable[Video], note: Callable[[VideoResult], None]) -> None:
         """Write the array of each video that has one.
 
         Memory does not grow with the number of videos.
@@ -82,15 +82,15 @@ class Worker:
                 note(self._kept(one, features))
 
     def _decoded(
-        self, videos: Iterator[Video], note: Callable[[Done], None]
-    ) -> Iterator[tuple[_Decoded, np.ndarray]]:
+        self, videos: Iterator[Video], note: Callable[[VideoResult], None]
+    ) -> Iterator[tuple[_DecodedVideo, np.ndarray]]:
         """The clips, as they are decoded: a slow one holds no other up. Those that cannot be
         read are noted."""
-        decoded = processes.as_they_finish(
+        decoded = processes.map_unordered(
             self._decode,
             videos,
             children=self._decoders,
-            memory_bytes=processes.MEMORY_BYTES + 3 * self._clip_bytes,
+            memory_bytes=processes.MEMORY_LIMIT_BYTES + 3 * self._clip_bytes,
         )
         with contextlib.closing(decoded):
             for one in decoded:
@@ -100,15 +100,15 @@ class Worker:
                     pictures = one.clip.views
                     yield one, pictures.reshape(-1, *pictures.shape[2:])
 
-    def _decode(self, video: Video, call: Calls) -> _Decoded:
+    def _decode(self, video: Video, call: ProcessPool) -> _DecodedVideo:
         path = self._root / video.path
-        entry = unread(self._root, video)
+        entry = unread_entry(self._root, video)
         start_s = time.monotonic()
         clip = None
         try:
             if not S_ISREG(path.stat().st_mode):  # reading a pipe waits for ever
                 raise VideoError("it is not a plain file")
-            check_name(video.key, self._views)
+            check_array_name(video.key, self._views)
             digest = files.sha256_of_unchanged(path)
             entry = dataclasses.replace(entry, digest=digest)
             clip = call(
@@ -116,16 +116,16 @@ class Worker:
                 path,
                 video.start_s,
                 video.end_s,
-                views.drawn(self._views, entry.digest),
+                views.draw_views(self._views, entry.digest),
                 timeout_s=self._timeout_s,
             )
         except VideoError as error:
             entry = _failed(entry, str(error))
         except OSError as error:
-            entry = _failed(entry, reason_of(error))
-        return _Decoded(Done(entry, time.monotonic() - start_s), clip)
+            entry = _failed(entry, failure_reason(error))
+        return _DecodedVideo(VideoResult(entry, time.monotonic() - start_s), clip)
 
-    def _kept(self, one: _Decoded, features: np.ndarray) -> Done:
+    def _kept(self, one: _DecodedVideo, features: np.ndarray) -> VideoResult:
         entry, clip = one.done.entry, one.clip
         if not np.isfinite(features).all():
             entry = _failed(entry, "its features are not finite in float16")
@@ -145,9 +145,9 @@ class Worker:
         return one.done._replace(entry=entry)
 
 
-def unread(root: Path, video: Video) -> Entry:
+def unread_entry(root: Path, video: Video) -> ManifestEntry:
     """The row of a video of which no more is known than its size and time, where it is there."""
-    entry = Entry(path=video.key, label=video.label, group=video.group, split="")
+    entry = ManifestEntry(path=video.key, label=video.label, group=video.group, split="")
     try:
         stat = (root / video.path).stat()
     except OSError:
@@ -155,18 +155,18 @@ def unread(root: Path, video: Video) -> Entry:
     return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
 
 
-def reason_of(error: OSError) -> str:
+def failure_reason(error: OSError) -> str:
     """Why a video has failed, where the system refuses it."""
     if isinstance(error, FileNotFoundError):
-        return ABSENT
+        return NO_SUCH_FILE
     return f"it cannot be read: {error.strerror}"
 
 
-def _failed(entry: Entry, reason: str) -> Entry:
+def _failed(entry: ManifestEntry, reason: str) -> ManifestEntry:
     return dataclasses.replace(entry, status="failed", error=reason)
 
 
-def check_name(key: str, views: int) -> None:
+def check_array_name(key: str, views: int) -> None:
     """A video's arrays are named after it.
 
     Raises:

@@ -106,7 +106,7 @@ def _listed(words: Iterable[str], stdin: TextIO) -> Iterator[Source]:
 
 
 def _of_folder(folder: str) -> Iterator[Source]:
-    found, notes = video_folder.walk(Path(folder))
+    found, notes = video_folder.find_videos(Path(folder))
     for note in notes:
         log.info(f"{folder}: {note}")
     for path in [os.path.join(folder, one) for one in found] or [folder]:

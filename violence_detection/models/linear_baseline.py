@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -21,8 +21,8 @@ _BASELINE_CELLS = 1 << 24  # videos x pooled features: 64 MB
 _BLOCK = 256  # videos pooled at a time
 
 
-def linear_answers(
-    clips: Mapping[str, Clips], splits: Iterable[str], classes: int
+def baseline_predictions(
+    clips: Mapping[str, FeatureDataset], splits: Iterable[str], classes: int
 ) -> tuple[dict[str, np.ndarray], int]:
     """Probabilities of a logistic regression (C = 1) on the standardised mean, deviation and
     mean absolute difference over time.
@@ -39,21 +39,21 @@ def linear_answers(
     """
     train = clips["train"]
     most = min(_BASELINE_VIDEOS, _BASELINE_CELLS // (3 * train.features.shape[-1]))
-    rows = evenly_of_each_class(train.labels, classes, most)
+    rows = evenly_spaced_rows(train.labels, classes, most)
     features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0
-    for block in pooled(train, rows):
+    for block in pooled_blocks(train, rows):
         features[start : start + len(block)] = block
         start += len(block)
-    fit = linear_fit(features, train.labels[rows])
+    fit = fit_logistic_regression(features, train.labels[rows])
     answers = {}
     for split in splits:
-        blocks = pooled(clips[split], np.arange(len(clips[split])))
+        blocks = pooled_blocks(clips[split], np.arange(len(clips[split])))
         answers[split] = np.concatenate([fit.predict_proba(one) for one in blocks])
     return answers, len(rows)
 
 
-def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
+def fit_logistic_regression(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
     """A logistic regression (C = 1) on features (N, F), which are standardised in place: a copy
     of all that is pooled would be most of the memory of a training."""
     from sklearn.exceptions import ConvergenceWarning
@@ -68,7 +68,7 @@ def linear_fit(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
         return fit.fit(features, labels)
 
 
-def evenly_of_each_class(labels: np.ndarray, classes: int, most: int) -> np.ndarray:
+def evenly_spaced_rows(labels: np.ndarray, classes: int, most: int) -> np.ndarray:
     """About `most` rows, or all where there are fewer, int64: the same share of each of K
     classes, evenly spaced, at least one."""
     share = min(1.0, most / max(1, len(labels)))
@@ -84,7 +84,7 @@ def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
 
 
-def pooled(clips: Clips, rows: np.ndarray) -> Iterator[np.ndarray]:
+def pooled_blocks(clips: FeatureDataset, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Statistics over time of some clips, blocks of float32 (at most 256, 3 D)."""
     from violence_detection.models.heads._layers import statistics_of
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.features.dataset import Clips, targets
+from violence_detection.features.dataset import FeatureDataset, targets
 from violence_detection.training.augmentations._batch import Augmentation, Batch
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def check_augmentation(augment: str) -> None:
             )
 
 
-def augmentation(augment: str, clips: Clips) -> Augmentation | None:
+def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | None:
     """All that this spec does to a batch of training clips, in its order; None for `none`.
 
     Raises:
@@ -140,7 +140,7 @@ def batch_indices(
 
 
 def batches(
-    clips: Clips,
+    clips: FeatureDataset,
     weights: np.ndarray,
     *,
     classes: int,
@@ -230,7 +230,7 @@ class _Drawn:
 
     def __init__(
         self,
-        clips: Clips,
+        clips: FeatureDataset,
         goals: np.ndarray,
         weights: np.ndarray,
         *,

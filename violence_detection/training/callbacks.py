@@ -13,10 +13,10 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import log_loss
-from violence_detection.models.attention_maps import attention_of
+from violence_detection.models.attention_maps import attention_weights
 from violence_detection.reports import figures
 from violence_detection.system import files
 from violence_detection.training.optimizer import Schedule
@@ -147,15 +147,15 @@ class TensorBoard(keras.callbacks.Callback):
             f"{1 - self._validation.probability[row, 0]:.2f} {classes[clips.labels[row]]}"
             for row in self._shown
         ]
-        weights = attention_of(self.model, clips.features[self._shown])
+        weights = attention_weights(self.model, clips.features[self._shown])
         with self._writer.as_default(step=self._not_drawn):
-            _write_picture("confusion", figures.confusion, confused, classes)
+            _write_picture("confusion", figures.draw_confusion, confused, classes)
             for layer, rows in weights.items():
-                _write_picture(layer, figures.attention, rows, names, told)
+                _write_picture(layer, figures.draw_attention, rows, names, told)
         self._not_drawn = 0
 
 
-def _evenly_of_each_class(clips: Clips, most: int) -> np.ndarray:
+def _evenly_of_each_class(clips: FeatureDataset, most: int) -> np.ndarray:
     """Rows of some clips, evenly spaced among those of each class, one of it at least."""
     kinds = np.unique(clips.labels)
     rows = [np.flatnonzero(clips.labels == kind) for kind in kinds]

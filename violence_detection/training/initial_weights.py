@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from violence_detection import registry
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
@@ -27,7 +27,7 @@ _COPY = "initial_model.keras"
 
 
 @dataclass(frozen=True)
-class Origin:
+class InitialWeights:
     """A trained model that a run begins with.
 
     A started run has a copy of it in its state, until it is finished: --resume needs the
@@ -121,7 +121,7 @@ class Origin:
             file.write(self.model_path.read_bytes())
         files.write_csv(run.initial_videos_path, VIDEO_COLUMNS, self._videos_for(cache))
 
-    def as_dict(self, cache: FeatureCache, entries: list[Entry]) -> dict[str, Any]:
+    def as_dict(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, Any]:
         """For the run's record."""
         return {
             "run": str(self.run.dir),
@@ -129,7 +129,7 @@ class Origin:
             "met": self.met(cache, entries),
         }
 
-    def met(self, cache: FeatureCache, entries: list[Entry]) -> dict[str, int]:
+    def met(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, int]:
         """How many videos of validation and test the weights were made with: of the same
         recording or content."""
         counts = {}
@@ -144,7 +144,7 @@ class Origin:
             )
         return counts
 
-    def warn_of_met(self, cache: FeatureCache, entries: list[Entry]) -> None:
+    def warn_of_met(self, cache: FeatureCache, entries: list[ManifestEntry]) -> None:
         for split, count in self.met(cache, entries).items():
             if count:
                 log.warning(

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 
 from violence_detection.errors import ConfigError
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.classifier import begun_with, build_classifier
-from violence_detection.system.devices import Machine
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training.batching import steps_per_epoch
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.step import TrainingStep, separate_dropout
@@ -30,9 +30,9 @@ _WARM_STEPS, _TIMED_STEPS = 3, 20
 
 def build_step(
     config: TrainConfig,
-    machine: Machine,
+    machine: DeviceSetup,
     *,
-    train: Clips,
+    train: FeatureDataset,
     classes: int,
     loss: keras.losses.Loss,
     initial: keras.Model | None,
@@ -69,7 +69,7 @@ def build_step(
         loss=loss,
         optimizer=optimizer,
         strategy=machine.strategy,
-        schedule=of_epochs(
+        schedule=schedule_over_epochs(
             config.schedule,
             peak=config.learning_rate,
             warmup_epochs=config.warmup_epochs,
@@ -84,7 +84,7 @@ def build_step(
     )
 
 
-def xla_is_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
+def is_xla_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
     """Whether a step with XLA is faster than one with cuDNN's recurrence, measured here.
 
     A head without recurrence has nothing to lose by XLA, and is not measured.
@@ -106,7 +106,7 @@ def xla_is_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
     return False
 
 
-def _recurrence(machine: Machine, *, xla: bool) -> str:
+def _recurrence(machine: DeviceSetup, *, xla: bool) -> str:
     # Unrolled, XLA compiles for much longer and gains nothing; each replica is traced anew.
     if xla or (not machine.gpus and machine.replicas > 2):
         return "loop"
@@ -220,10 +220,10 @@ _WARMUPS = {
 }
 
 
-NAMES = tuple(build.__name__ for build in _WARMUPS)
+SCHEDULE_NAMES = tuple(build.__name__ for build in _WARMUPS)
 
 
-def of_epochs(
+def schedule_over_epochs(
     name: str,
     *,
     peak: float,

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import split_store
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import FeatureConfig
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import cluster_spec, files, locks, provenance
-from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.cluster_spec import ClusterSpec
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.initial_weights import Origin
+from violence_detection.training.initial_weights import InitialWeights
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _FREE_ON_RESUME = frozenset(
 _LOCK = ".lock"
 
 
-def choose(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
+def choose_run(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
     """The run to fill, and the settings: those of the run where it is resumed.
 
     With `force` a run that stands there may be replaced, once everything else is known to work.
@@ -138,13 +138,13 @@ def stage_one(config: TrainConfig) -> set[str]:
     return STAGE_ONE - {"workers"} if config.hosts else STAGE_ONE
 
 
-def machines(config: TrainConfig) -> Hosts | None:
+def find_cluster(config: TrainConfig) -> ClusterSpec | None:
     """The machines that train together; None for this one alone.
 
     Raises:
         ConfigError: If they cannot, with these settings.
     """
-    found = cluster_spec.find(config.hosts, config.rank, os.environ)
+    found = cluster_spec.find_cluster(config.hosts, config.rank, os.environ)
     if found is None:
         return None
     several = f"of {len(found)} machines ({found.source})"
@@ -167,7 +167,7 @@ def machines(config: TrainConfig) -> Hosts | None:
     return found
 
 
-def common(config: TrainConfig) -> dict[str, Any]:
+def agreed_settings(config: TrainConfig) -> dict[str, Any]:
     """What the machines of a training must have in common before it starts."""
     settings = config.as_dict().items()
     return {name: value for name, value in settings if name not in _FREE_ON_RANK} | {
@@ -181,7 +181,7 @@ def _is_occupied(run: Run) -> bool:
 
 
 @contextlib.contextmanager
-def held(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
+def locked_run(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
     """Hold a run, so that no other training writes into it.
 
     Until it is started, an error takes its name back; after an interruption --resume finds
@@ -205,14 +205,14 @@ def held(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
 
 
 def _locked(run: Run) -> contextlib.AbstractContextManager[None]:
-    return locks.held(
+    return locks.locked(
         run.dir / _LOCK,
         f"A run must not be in training already. Received: {run.dir} (another training works on "
         "it; --run names another)",
     )
 
 
-def entries_of(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Entry]:
+def read_entries(run: Run, config: TrainConfig, cache: FeatureCache) -> list[ManifestEntry]:
     """The usable videos, each with its split: the dataset's, or the run's own.
 
     Raises:
@@ -223,7 +223,7 @@ def entries_of(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Entry
     if config.resume and run.started:
         return with_splits(entries, run.own_splits())
     if has_own_split(config):
-        return split_store.drawn_for_one_run(cache.dir.parent, entries, config)
+        return split_store.draw_for_one_run(cache.dir.parent, entries, config)
     return entries
 
 
@@ -231,21 +231,21 @@ def has_own_split(config: TrainConfig) -> bool:
     return config.features is not None and bool(OWN_SPLIT & config.given)
 
 
-def with_splits(entries: list[Entry], splits: Mapping[str, str]) -> list[Entry]:
+def with_splits(entries: list[ManifestEntry], splits: Mapping[str, str]) -> list[ManifestEntry]:
     """The entries, those in `splits` (by path) with the split that they have there."""
     return [
         dataclasses.replace(entry, split=splits.get(entry.path, entry.split)) for entry in entries
     ]
 
 
-def start(
+def write_record(
     run: Run,
     config: TrainConfig,
     cache: FeatureCache,
-    entries: list[Entry],
+    entries: list[ManifestEntry],
     classes: list[str],
     effective: dict[str, Any],
-    origin: Origin | None = None,
+    origin: InitialWeights | None = None,
 ) -> None:
     """Write what the run is before anything else happens in it; a run replaced goes now."""
     if run.dir.is_dir():
@@ -276,8 +276,8 @@ def start(
             "split_digest": _split_digest(entries),
             "effective": effective,
             "versions": provenance.versions(),
-            "commit": provenance.commit(),
-            "machine": provenance.facts(),
+            "commit": provenance.commit_hash(),
+            "machine": provenance.describe_machine(),
         }
     )
 
@@ -291,7 +291,7 @@ def _clear(run: Run) -> None:
             path.unlink()
 
 
-def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> None:
+def check_same_features(run: Run, cache: FeatureCache, entries: list[ManifestEntry]) -> None:
     """Whether a run that is resumed still learns from what it started with.
 
     Raises:
@@ -311,14 +311,14 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[Entry]) -> 
         )
 
 
-def videos_digest(entries: list[Entry]) -> str:
+def videos_digest(entries: list[ManifestEntry]) -> str:
     return files.sha256_of_json(_video_rows(entries))
 
 
-def _video_rows(entries: list[Entry]) -> list[dict[str, str]]:
+def _video_rows(entries: list[ManifestEntry]) -> list[dict[str, str]]:
     return [{name: getattr(entry, name) for name in VIDEO_COLUMNS} for entry in entries]
 
 
-def _split_digest(entries: list[Entry]) -> str:
+def _split_digest(entries: list[ManifestEntry]) -> str:
     """Of which video is where: equal for runs on other features of the same split."""
     return files.sha256_of_json(sorted([entry.path, entry.split] for entry in entries))

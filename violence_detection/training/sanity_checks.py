@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.models import classifier
-from violence_detection.training.validation import CLEARLY_ERRORS
+from violence_detection.training.validation import CLEAR_STANDARD_ERRORS
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 _RESAMPLES = 1000
 
 
-def examine(
-    clips: Mapping[str, Clips],
+def check_classifier(
+    clips: Mapping[str, FeatureDataset],
     answers: Mapping[str, np.ndarray],
     linear: Mapping[str, np.ndarray],
     *,
@@ -54,7 +54,7 @@ def examine(
     found = []
     for split, probability in answers.items():
         decided = classifier.decisions(probability, threshold)
-        found += one_answer(split, clips[split].labels, decided, classes)
+        found += constant_prediction(split, clips[split].labels, decided, classes)
         if split == "validation":
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
@@ -67,7 +67,7 @@ def examine(
     )
     for split, probability in linear.items():
         baseline[split] = _scores(clips[split].labels, probability, its_threshold)
-    baseline["compared"], is_better = compare(
+    baseline["compared"], is_better = compare_with_baseline(
         validation,
         answers["validation"],
         linear["validation"],
@@ -85,7 +85,7 @@ def examine(
     return {"warnings": found, "baseline": baseline}
 
 
-def one_answer(
+def constant_prediction(
     split: str, labels: np.ndarray, decided: np.ndarray, classes: Sequence[str]
 ) -> list[str]:
     """A line if everything gets one answer, and that is not right."""
@@ -116,8 +116,8 @@ def low_recalls(
     return lines
 
 
-def compare(
-    validation: Clips,
+def compare_with_baseline(
+    validation: FeatureDataset,
     probability: np.ndarray,
     baseline: np.ndarray,
     *,
@@ -146,7 +146,7 @@ def compare(
     if recordings.max() + 1 < intervals.MIN_RECORDINGS:
         return "not compared: validation has too few recordings", False
     gain = right_too.astype(float) - right
-    error = CLEARLY_ERRORS * standard_error(gain, recordings)
+    error = CLEAR_STANDARD_ERRORS * standard_error(gain, recordings)
     auc, auc_too = (
         intervals.weighted_auc(labels > 0, 1 - one[:, 0]) for one in (probability, baseline)
     )

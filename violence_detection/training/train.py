@@ -9,22 +9,22 @@ from typing import Any
 from violence_detection import registry
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import normal_class
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig, FeatureConfig
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
 from violence_detection.system import devices
-from violence_detection.system.cluster_spec import Hosts
-from violence_detection.system.coordination import Peers
+from violence_detection.system.cluster_spec import ClusterSpec
+from violence_detection.system.coordination import Coordinator
 from violence_detection.training import batching, multi_seed, run_setup
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.initial_weights import Origin
-from violence_detection.training.training_job import Lesson
+from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
 
@@ -47,27 +47,27 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
         TrainingError: If the loss is not finite any more, or another machine does not come.
     """
     # -- where: the run's folder, or the one to go on with
-    run, config = run_setup.choose(config, force=force)
+    run, config = run_setup.choose_run(config, force=force)
     new = not run.config_path.is_file()
     if config.resume and run.finished:
         return _results_of(run)
     _check_before_hours_of_work(config)
-    origin = Origin.of(config, run)
-    machines = run_setup.machines(config)
+    origin = InitialWeights.of(config, run)
+    machines = run_setup.find_cluster(config)
 
-    with Peers(machines) as peers:
-        peers.check_same(**run_setup.common(config))
+    with Coordinator(machines) as peers:
+        peers.check_same(**run_setup.agreed_settings(config))
 
         # -- on what: seed, precision, devices
-        machine = start_training(config, machines)
+        machine = start_devices(config, machines)
         # Of several machines, the chief's run is the one that there is.
-        alone = run_setup.held(run, config, new=new)
+        alone = run_setup.locked_run(run, config, new=new)
         with alone if peers.is_chief else contextlib.nullcontext(run) as run:
             if config.resume and run.finished:  # by another training, meanwhile
                 return _results_of(run)
             # -- from what: cached clips, extracted first where they are missing
             cache, failures = _features(config)
-            entries = run_setup.entries_of(run, config, cache)
+            entries = run_setup.read_entries(run, config, cache)
             classes = classes_of(entries, config.normal_class)
             if origin and not (config.resume and run.started):
                 origin.check(cache, classes)
@@ -79,7 +79,7 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
             threshold_selection.check_support(
                 config.operating_point, validation.labels > 0, validation.groups
             )
-            lesson = Lesson(machine, cache, entries, classes, clips, failures, origin, peers)
+            lesson = TrainingJob(machine, cache, entries, classes, clips, failures, origin, peers)
             lesson.check_same()
 
             # -- the epochs, and what came of them
@@ -92,7 +92,7 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
                 }
                 lesson.finish(run, results)
             if peers.is_chief:
-                model_card.write(run)
+                model_card.write_model_card(run)
             return results
 
 
@@ -103,10 +103,10 @@ def _results_of(run: Run) -> dict[str, Any]:
 
 def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
     """What `train_classifier` would do; nothing is written."""
-    run, config = run_setup.choose(config, force=force)
+    run, config = run_setup.choose_run(config, force=force)
     _check_before_hours_of_work(config)
-    origin = Origin.of(config, run)
-    machines = run_setup.machines(config)
+    origin = InitialWeights.of(config, run)
+    machines = run_setup.find_cluster(config)
     settings = config.as_dict()
     planned = {"dry_run": True, "run": str(run.dir)}
     if machines:
@@ -118,7 +118,7 @@ def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
         planned |= extract.plan(Path(config.dataset_path), extract_config(config))
     else:
         cache = FeatureCache.open(config.features)
-        entries = run_setup.entries_of(run, config, cache)
+        entries = run_setup.read_entries(run, config, cache)
         counts = Counter(entry.split for entry in entries)
         if batching.reads_views(config.augment):
             dataset.view_count(entries)
@@ -145,11 +145,11 @@ def _idle_settings(config: TrainConfig) -> set[str]:
 
 def read_splits(
     cache: FeatureCache,
-    entries: list[Entry],
+    entries: list[ManifestEntry],
     classes: list[str],
     *,
     views: bool = False,
-) -> dict[str, Clips]:
+) -> dict[str, FeatureDataset]:
     """The clips of each split that has any, those of train with their further views on request.
 
     Raises:
@@ -173,7 +173,7 @@ def read_splits(
             "The training videos must have every class. Received: none of "
             f"{', '.join(sorted(missing))}"
         )
-    clips = dataset.read_clips(cache, entries, classes)
+    clips = dataset.read_dataset(cache, entries, classes)
     found = {split: clips.take(part) for split, part in rows.items() if part}
     if views:
         found["train"] = dataset.with_views(cache, found["train"])
@@ -217,7 +217,7 @@ def _warn_of_idle(config: TrainConfig, cache: FeatureCache) -> None:
     weighed = config.recording_weights
     if "recording_weights" not in config.given or weighed == "natural":
         return
-    if not dataset.knows_recordings(cache):
+    if not dataset.has_all_recordings(cache):
         log.warning(
             f"--recording-weights {weighed}: a video whose recording is not known counts as one "
             "of its own."
@@ -250,7 +250,7 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
     )
 
 
-def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
+def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[str]:
     """Names of the classes, the normal one first.
 
     Raises:
@@ -266,7 +266,7 @@ def classes_of(entries: list[Entry], asked: str | None = None) -> list[str]:
     return [normal, *(label for label in labels if label != normal)]
 
 
-def start_training(config: TrainConfig, hosts: Hosts | None = None) -> devices.Machine:
+def start_devices(config: TrainConfig, hosts: ClusterSpec | None = None) -> devices.DeviceSetup:
     """The devices and precision that a training asks for; see `runtime.start`."""
     return devices.start(
         seed=config.seed,

@@ -13,11 +13,11 @@ import tensorflow as tf
 
 from violence_detection import registry, settings
 from violence_detection.errors import TrainingError
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.run import Run
 from violence_detection.system import files, progress
-from violence_detection.system.coordination import Peers
-from violence_detection.system.devices import Machine
+from violence_detection.system.coordination import Coordinator
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, checkpoint, optimizer
 from violence_detection.training.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.training.checkpoint import save_classifier
@@ -36,13 +36,13 @@ class Trainer:
         self,
         run: Run,
         config: TrainConfig,
-        machine: Machine,
+        machine: DeviceSetup,
         *,
-        clips: dict[str, Clips],
+        clips: dict[str, FeatureDataset],
         classes: list[str],
         initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-        peers: Peers | None = None,
+        peers: Coordinator | None = None,
     ) -> None:
         """
         Args:
@@ -59,7 +59,7 @@ class Trainer:
                 learning rate is the schedule's.
             peers: The other machines. The chief alone validates, decides and writes.
         """
-        self.peers = peers or Peers(None)
+        self.peers = peers or Coordinator(None)
         self.run, self.config, self.machine = run, config, machine
         self.train = clips["train"]
         self.classes = classes
@@ -76,7 +76,7 @@ class Trainer:
         if config.use_class_weights:
             shares = np.full(len(classes), 1 / len(classes))
         self._steps_per_epoch = batching.steps_per_epoch(len(self.train), config.batch_size)
-        self.augment = batching.augmentation(config.augment, self.train)
+        self.augment = batching.build_augmentation(config.augment, self.train)
         loss = registry.load(
             "losses",
             config.loss,
@@ -96,7 +96,7 @@ class Trainer:
         xla = machine.xla
         if machine.xla and machine.gpus:
             batch = next(self.batches())
-            xla = self.peers.of_chief(optimizer.xla_is_faster(build, batch))
+            xla = self.peers.of_chief(optimizer.is_xla_faster(build, batch))
         self.step = build(xla=xla)
         self.classifier, self.average = self.step.classifier, self.step.average
         span = settings.span_of(config.profile) if config.profile else None
@@ -328,7 +328,7 @@ def _class_weights(labels: np.ndarray, shares: np.ndarray, balanced: bool) -> np
     return inverse[labels].astype(np.float32)
 
 
-def _recording_weights(clips: Clips, counted: str) -> np.ndarray:
+def _recording_weights(clips: FeatureDataset, counted: str) -> np.ndarray:
     """Weight of each video for its recording, float32 (N,): in proportion to n^-1/2 for sqrt and
     to n^-1 for balanced, where n is the number of its recording's videos, else 1; its mean over
     each class is 1, so that classes count as they did."""

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from violence_detection.datasets.manifest import Entry
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, classification, threshold_selection
 from violence_detection.metrics.classification import log_loss
 from violence_detection.models import linear_baseline
 from violence_detection.models.classifier import decisions, load_classifier, probabilities
 from violence_detection.models.run import Run
-from violence_detection.system.coordination import Peers
-from violence_detection.system.devices import Machine
+from violence_detection.system.coordination import Coordinator
+from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import run_setup, sanity_checks
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.initial_weights import Origin
+from violence_detection.training.initial_weights import InitialWeights
 
 if TYPE_CHECKING:
     import keras
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingJob:
     """What trainings that differ in their settings alone have in common.
 
     Attributes:
@@ -43,14 +43,14 @@ class Lesson:
         peers: The other machines. The chief alone writes.
     """
 
-    machine: Machine
+    machine: DeviceSetup
     cache: FeatureCache
-    entries: list[Entry]
+    entries: list[ManifestEntry]
     classes: list[str]
-    clips: Mapping[str, Clips]
+    clips: Mapping[str, FeatureDataset]
     failures: list[dict[str, str]]
-    origin: Origin | None = None
-    peers: Peers = dataclasses.field(default_factory=lambda: Peers(None))
+    origin: InitialWeights | None = None
+    peers: Coordinator = dataclasses.field(default_factory=lambda: Coordinator(None))
 
     @property
     def effective(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Lesson:
         if config.resume and run.started:
             run_setup.check_same_features(run, self.cache, self.entries)
             return
-        run_setup.start(
+        run_setup.write_record(
             run,
             config,
             self.cache,
@@ -141,7 +141,7 @@ class Lesson:
     def baseline(self) -> tuple[dict[str, np.ndarray], int]:
         """What a linear classifier answers, and from how many videos it learned."""
         splits = [split for split in ("validation", "test") if split in self.clips]
-        return linear_baseline.linear_answers(self.clips, splits, len(self.classes))
+        return linear_baseline.baseline_predictions(self.clips, splits, len(self.classes))
 
     def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Metrics of a run's model on validation and, with the temperature and the threshold
@@ -157,10 +157,10 @@ class Lesson:
             predicted["validation"], validation.labels, validation.groups
         )
         predicted = {
-            split: calibration.tempered(probability, temperature)
+            split: calibration.apply_temperature(probability, temperature)
             for split, probability in predicted.items()
         }
-        chosen = threshold_selection.choose(
+        chosen = threshold_selection.choose_operating_point(
             config.operating_point,
             validation.labels > 0,
             1 - predicted["validation"][:, 0],
@@ -173,7 +173,7 @@ class Lesson:
             for split, probability in predicted.items()
         }
         linear, count = self.baseline
-        examined = sanity_checks.examine(
+        examined = sanity_checks.check_classifier(
             self.clips,
             predicted,
             linear,

@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features import dataset
-from violence_detection.features.dataset import Clips
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.models.classifier import probabilities
@@ -26,7 +26,9 @@ class Validation:
         losses: The same of the loss, float32 (N,).
     """
 
-    def __init__(self, clips: Clips, *, classes: list[str], loss: "keras.losses.Loss") -> None:
+    def __init__(
+        self, clips: FeatureDataset, *, classes: list[str], loss: "keras.losses.Loss"
+    ) -> None:
         """
         Args:
             clips: N videos.
@@ -68,7 +70,7 @@ class Validation:
         }
 
 
-CLEARLY_ERRORS = 2.0
+CLEAR_STANDARD_ERRORS = 2.0
 
 
 def check_monitor(monitor: str, labels: Iterable[int]) -> None:
@@ -133,7 +135,7 @@ class EpochSelection:
     def _clearly_worse(self, losses: np.ndarray) -> bool:
         difference = losses - self._best
         error = standard_error(difference, self._groups)
-        return bool(difference.mean() > CLEARLY_ERRORS * error)
+        return bool(difference.mean() > CLEAR_STANDARD_ERRORS * error)
 
     def state(self) -> dict[str, Any]:
         best = None if self._best is None else self._best.tolist()
