@@ -24,9 +24,9 @@ import numpy as np
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.export import check_clips, conversion, export
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.export_job import Subject
+from violence_detection.export.export_job import ExportJob
 from violence_detection.system import files
-from violence_detection.system.processes import Fresh
+from violence_detection.system.processes import DedicatedProcess
 
 ROUNDS = 3
 VARIANTS = [
@@ -88,9 +88,9 @@ def exported(
 
 def one_clip(arguments: argparse.Namespace) -> np.ndarray:
     """The first validation clip, as a file is given it."""
-    subject = Subject.of(arguments.run, ExportConfig(format="keras", scope=arguments.scope))
+    subject = ExportJob.of(arguments.run, ExportConfig(format="keras", scope=arguments.scope))
     if subject.given:
-        return check_clips.frames_of(*subject.places[0], subject.given.shape[:3])[None]
+        return check_clips.read_frames(*subject.places[0], subject.given.shape[:3])[None]
     return np.float32(subject.cached.features[:1])
 
 
@@ -102,7 +102,7 @@ def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> Non
     for number in range(1, ROUNDS + 1):
         for row in rows:
             print(f"{threads} threads, round {number}: {row['path']}", file=sys.stderr)
-            with Fresh("The runtime", environment) as child:
+            with DedicatedProcess("The runtime", environment) as child:
                 child(conversion.load, row["format"], Path(row["path"]), threads)
                 taken[row["path"]].append(child(conversion.latency_ms, inputs))
     for row in rows:

@@ -23,11 +23,11 @@ from violence_detection.errors import (
 from violence_detection.export import check_clips, conversion, export, parity
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.end_to_end_graph import FrameInput
-from violence_detection.export.export_job import Subject
+from violence_detection.export.export_job import ExportJob
 from violence_detection.export.formats._format import Tolerance
 from violence_detection.system import processes
 from violence_detection.training.config import TrainConfig
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.stream_set import StreamSet
 
 KEYS = set("format scope path bytes videos_checked max_abs_difference latency_ms".split())
 STREAM = "rgb(focus=true)+motion"
@@ -214,13 +214,13 @@ def test_a_run_of_a_newer_version_says_so(run_dir, tmp_path):
 def test_a_converter_that_crashes_is_one_line():
     with (
         pytest.raises(ViolenceDetectionError, match=r"The converter crashed \(SIGABRT\)"),
-        processes.Fresh("The converter", {}) as child,
+        processes.DedicatedProcess("The converter", {}) as child,
     ):
         child(os.abort)
 
 
 def test_calls_in_a_fresh_process_share_what_the_first_made():
-    with processes.Fresh("It", {"MARK_OF_THIS_TEST": "here"}) as child:
+    with processes.DedicatedProcess("It", {"MARK_OF_THIS_TEST": "here"}) as child:
         assert child(os.getpid) == child(os.getpid) != os.getpid()
         assert child(os.getenv, "MARK_OF_THIS_TEST") == "here"
         with pytest.raises(ValueError, match="invalid literal"):
@@ -234,7 +234,7 @@ def test_where_no_clip_can_be_read_fewer_bits_say_so(precision, trained, tmp_pat
     def torn(*_):
         raise VideoError("torn")
 
-    monkeypatch.setattr(Subject, "clip", torn)
+    monkeypatch.setattr(ExportJob, "clip", torn)
     asked = {"format": "tflite", "precision": precision}
     with pytest.raises(DatasetError, match=r"must be readable. Received: .*\.mp4"):
         exported(trained, tmp_path / "out", **asked)
@@ -242,7 +242,7 @@ def test_where_no_clip_can_be_read_fewer_bits_say_so(precision, trained, tmp_pat
 
 
 def test_what_a_converter_cannot_do_names_what_works():
-    request = conversion.Request(Path(), "tflite", "int8", None, None, 0.0, None)
+    request = conversion.ConversionRequest(Path(), "tflite", "int8", None, None, 0.0, None)
     line = str(conversion.cannot(request, ValueError("no kernel\nfor it")))
     assert "--precision float32 is" in line and "(no kernel for it)" in line
 
@@ -252,33 +252,33 @@ def test_what_a_converter_cannot_do_names_what_works():
 
 def test_frames_are_those_of_the_video_in_its_order(tmp_path):
     video = draw_video(tmp_path / "a.mp4", frames=12)
-    all_of_them = check_clips.frames_of(video, None, None, (12, 48, 64))
+    all_of_them = check_clips.read_frames(video, None, None, (12, 48, 64))
     assert all_of_them.shape == (12, 48, 64, 3) and all_of_them.dtype == np.uint8
-    middle = check_clips.frames_of(video, None, None, (4, 48, 64))
+    middle = check_clips.read_frames(video, None, None, (4, 48, 64))
     np.testing.assert_array_equal(middle, all_of_them[[1, 4, 7, 10]])
-    part = check_clips.frames_of(video, 0.5, 1.0, (6, 48, 64))
+    part = check_clips.read_frames(video, 0.5, 1.0, (6, 48, 64))
     np.testing.assert_array_equal(part, all_of_them[6:])
 
 
 def test_frames_of_another_size_are_brought_to_it(tmp_path):
     video = draw_video(tmp_path / "a.mp4", frames=3)
-    assert check_clips.size_of(video) == (48, 64)
-    assert check_clips.frames_of(video, None, None, (3, 24, 40)).shape == (3, 24, 40, 3)
+    assert check_clips.read_frame_size(video) == (48, 64)
+    assert check_clips.read_frames(video, None, None, (3, 24, 40)).shape == (3, 24, 40, 3)
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(VideoError):
-        check_clips.size_of(tmp_path / "text.mp4")
+        check_clips.read_frame_size(tmp_path / "text.mp4")
 
 
 def test_the_usual_size_is_the_commonest_and_no_wider_than_640():
-    assert check_clips.usual_size([(48, 64), (90, 160), (48, 64)]) == (48, 64)
-    assert check_clips.usual_size([(1080, 1920)]) == (360, 640)
+    assert check_clips.most_common_size([(48, 64), (90, 160), (48, 64)]) == (48, 64)
+    assert check_clips.most_common_size([(1080, 1920)]) == (360, 640)
 
 
 @pytest.mark.parametrize(("stream", "count"), [("rgb", 4), ("motion", 50), ("rgb(focus=true)", 50)])
 def test_a_stream_of_sampled_frames_needs_no_others(stream, count):
-    make = PictureMaker(stream, frame_size=32)
+    make = StreamSet(stream, frame_size=32)
     asked = {"pictures": 4, "size": (48, 64), "window_s": 2.0, "fps": 25.0}
-    assert check_clips.input_of(make, [], **asked) == FrameInput(count, 48, 64, 25.0, 4)
+    assert check_clips.choose_frame_input(make, [], **asked) == FrameInput(count, 48, 64, 25.0, 4)
 
 
 # -- how far off
@@ -287,7 +287,7 @@ def test_a_stream_of_sampled_frames_needs_no_others(stream, count):
 def test_differences_are_told_over_all_classes():
     home = np.array([[0.7, 0.3], [0.2, 0.8]])
     away = np.array([[0.6, 0.4], [0.2, 0.8]])
-    found = parity.compared(home, away, violent=np.array([False, True]), threshold=0.35)
+    found = parity.compare_predictions(home, away, violent=np.array([False, True]), threshold=0.35)
     assert found["max_abs_difference"] == pytest.approx(0.1)
     assert found["mean_abs_difference"] == pytest.approx(0.05)
     assert found["equal_decisions"] == 0.5
@@ -306,7 +306,7 @@ def test_differences_are_told_over_all_classes():
 def test_what_is_past_the_tolerance_is_said(found, away, said):
     numbers = dict(zip(("max_abs_difference", "equal_decisions"), found, strict=True))
     tolerance = Tolerance(1e-3, agreement=0.98)
-    assert parity.beyond(numbers, np.array([[away]]), tolerance) == said
+    assert parity.describe_excess(numbers, np.array([[away]]), tolerance) == said
 
 
 def test_the_same_answers_cost_nothing():
@@ -315,5 +315,5 @@ def test_the_same_answers_cost_nothing():
     score = rng.random(20)
     same = np.stack([1 - score, score], axis=1)
     asked = {"groups": [str(n // 2) for n in range(20)], "threshold": 0.5}
-    cost = parity.cost(same, same, violent=violent, resamples=200, seed=1, **asked)
+    cost = parity.measure_cost(same, same, violent=violent, resamples=200, seed=1, **asked)
     assert cost == {"auc_difference": 0.0, "auc_ci": [0.0, 0.0], "equal_decisions": 1.0}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.export import resize_graph
-from violence_detection.export.motion_crop_graph import GraphFocus
+from violence_detection.export.motion_crop_graph import MotionCropGraph
 from violence_detection.video import motion_crop
 
 LENGTH = st.integers(1, 400)
@@ -22,7 +22,7 @@ def texture(rng, shape) -> np.ndarray:
 
 def by_graph(frames: np.ndarray, to: tuple[int, int]) -> np.ndarray:
     given = keras.Input(batch_shape=(None, *frames.shape[1:]), dtype="float32")
-    built = keras.Model(given, resize_graph.resized(given, to))
+    built = keras.Model(given, resize_graph.resize(given, to))
     return np.array(built(frames.astype(np.float32)))
 
 
@@ -52,13 +52,13 @@ def test_halves_of_both_sides_are_rounded_up():
 
 @given(LENGTH, LENGTH)
 def test_every_row_is_a_mean_of_rows_that_are_there(length, to):
-    how = resize_graph.way(length, length, (to, to))
+    how = resize_graph.resize_method(length, length, (to, to))
     found = resize_graph.taps(length, to, how)
     assert found.indices.min() >= 0 and found.indices.max() < length
     one = {
-        resize_graph.WHOLE: length // to,
+        resize_graph.BLOCK_MEAN: length // to,
         resize_graph.AREA: 1,
-        resize_graph.BETWEEN: resize_graph.ONE,
+        resize_graph.LINEAR: resize_graph.LINEAR_STEPS,
     }[how]
     np.testing.assert_allclose(found.weights.sum(0) / one, 1, atol=2e-3)
     assert (found.weights >= 0).all()
@@ -66,7 +66,7 @@ def test_every_row_is_a_mean_of_rows_that_are_there(length, to):
 
 @given(st.integers(1, 60), st.integers(1, 8))
 def test_rows_that_go_evenly_are_plain_sums(to, times):
-    found = resize_graph.taps(to * times, to, resize_graph.WHOLE)
+    found = resize_graph.taps(to * times, to, resize_graph.BLOCK_MEAN)
     np.testing.assert_array_equal(found.indices.T.ravel(), np.arange(to * times))
     assert (found.weights == 1).all()
 
@@ -85,7 +85,7 @@ def moving(rng, *, height: int, width: int, count: int = 9) -> np.ndarray:
 
 
 def cut_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
-    motion = motion_crop.Motion()
+    motion = motion_crop.MotionMap()
     for frame in frames:
         motion.add(frame[..., ::-1])
     region = motion.region()
@@ -97,7 +97,7 @@ def cut_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
 def cutter():
     """A graph that looks at frames of 96 x 128 and cuts them to 16 x 16."""
     given = keras.Input(batch_shape=(9, 96, 128, 3), dtype="float32")
-    found = GraphFocus(96, 128)
+    found = MotionCropGraph(96, 128)
     place = found.place(given)
     return keras.Model(given, [found.resized(given, place, 16), place.top, place.left])
 

@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.export.weight_compression import clustered, compress, compressed, pruned
+from violence_detection.export.weight_compression import (
+    cluster_kernel,
+    compress,
+    compress_kernel,
+    prune_kernel,
+)
 
 SHARE, COUNT = st.floats(0, 0.95), st.integers(2, 32)
 
@@ -17,22 +22,22 @@ def kernel(seed: int = 0) -> np.ndarray:
 
 def test_the_smallest_weights_are_pruned():
     given = np.array([[0.5, -3.0], [0.1, -0.2]], np.float32)
-    np.testing.assert_array_equal(pruned(given, 0.5), [[0.5, -3.0], [0, 0]])
+    np.testing.assert_array_equal(prune_kernel(given, 0.5), [[0.5, -3.0], [0, 0]])
 
 
 def test_two_values_of_two_heaps_are_their_means():
     given = np.array([0.0, 2.0, 10.0, 14.0], np.float32)
-    np.testing.assert_array_equal(clustered(given, 2), [1, 1, 12, 12])
+    np.testing.assert_array_equal(cluster_kernel(given, 2), [1, 1, 12, 12])
 
 
 @given(SHARE)
 def test_as_many_are_zero_as_were_asked_for(share):
-    assert np.sum(pruned(kernel(), share) == 0) == int(share * 600)
+    assert np.sum(prune_kernel(kernel(), share) == 0) == int(share * 600)
 
 
 @given(COUNT)
 def test_more_values_are_nearer(count):
-    few, more = (clustered(kernel(), n) for n in (count, 2 * count))
+    few, more = (cluster_kernel(kernel(), n) for n in (count, 2 * count))
     assert np.unique(few).size <= count
     error = [np.square(one - kernel()).sum() for one in (few, more)]
     assert error[1] <= error[0]
@@ -40,8 +45,8 @@ def test_more_values_are_nearer(count):
 
 @given(SHARE, COUNT)
 def test_what_is_pruned_stays_zero_among_the_clusters(share, count):
-    both = compressed(kernel(), prune=share, cluster=count)
-    assert (both[pruned(kernel(), share) == 0] == 0).all()
+    both = compress_kernel(kernel(), prune=share, cluster=count)
+    assert (both[prune_kernel(kernel(), share) == 0] == 0).all()
     assert np.unique(both).size <= count + 1
 
 

@@ -13,8 +13,8 @@ from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.inference import annotation
-from violence_detection.inference.annotation import Story, annotate, drawn, paced
-from violence_detection.system.processes import Calls
+from violence_detection.inference.annotation import Timeline, annotate, at_constant_rate, draw_frame
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writers
 
 av = pytest.importorskip("av")
@@ -23,7 +23,7 @@ WINDOWS = [
     {"start_s": 1.0, "end_s": 3.0, "probability": 0.8, "attention": [0.5, 0.5]},
 ]
 SEGMENTS = [{"start_s": 1.0, "end_s": 3.0, "peak": 0.8}]
-STORY = Story(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
+STORY = Timeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
 VIOLENT = np.array(annotation._VIOLENT)
 
 
@@ -98,7 +98,7 @@ def test_the_lists_over_all_windows_are_built_once(monkeypatch):
     reads, middles = Counter(), []
     middle = annotation._middle
     monkeypatch.setattr(annotation, "_middle", lambda w: middles.append(w) or middle(w))
-    story = Story([Counted(window) for window in WINDOWS], SEGMENTS, threshold=0.5, fps=12.0)
+    story = Timeline([Counted(window) for window in WINDOWS], SEGMENTS, threshold=0.5, fps=12.0)
     for time_s in np.arange(0.0, 4.0, 0.1):
         story.probability_at(time_s)
     assert reads["probability"] == len(middles) == len(WINDOWS)
@@ -116,7 +116,7 @@ def test_the_lists_over_all_windows_are_built_once(monkeypatch):
     ],
 )
 def test_frames_keep_their_pace(times_s, fps, shown):
-    found = [frame for _, frame in paced(Timed(times_s), fps)]
+    found = [frame for _, frame in at_constant_rate(Timed(times_s), fps)]
     if fps == 5:  # which of two frames at the same distance is shown does not matter
         assert len(found) == len(shown)
     else:
@@ -124,20 +124,20 @@ def test_frames_keep_their_pace(times_s, fps, shown):
 
 
 def test_a_gap_of_hours_is_not_written():
-    assert len(list(paced(Timed([0.0, 0.1, 10_000.0, 10_000.1]), 10))) < 700
+    assert len(list(at_constant_rate(Timed([0.0, 0.1, 10_000.0, 10_000.1]), 10))) < 700
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 49), (1280, 720), (3, 2)])
 def test_the_strip_stands_below_the_picture_on_even_sides(size):
     frame = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
-    page = drawn(frame, 0.5, STORY)
+    page = draw_frame(frame, 0.5, STORY)
     assert page.shape[0] % 2 == page.shape[1] % 2 == 0
     np.testing.assert_array_equal(page[: size[1], : size[0]], frame)
 
 
 def test_a_segment_has_a_frame_and_a_bar_of_its_colour():
     frame = np.zeros((480, 640, 3), np.uint8)
-    calm, violent = (drawn(frame, time_s, STORY) for time_s in (0.5, 2.0))
+    calm, violent = (draw_frame(frame, time_s, STORY) for time_s in (0.5, 2.0))
     for row, column in ((0, 320), (479, 320), (200, 0), (200, 639)):
         assert (calm[row, column] == 0).all()
         assert (violent[row, column] == VIOLENT).all()
@@ -186,7 +186,7 @@ def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
 
 def test_what_was_not_looked_at_is_left_out(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=36)
-    story = Story(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
+    story = Timeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
     *_, written = annotate(path, tmp_path / "out.mp4", story, "pyav")
     assert written == pytest.approx(12, abs=1)
 
@@ -210,7 +210,7 @@ def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path, name):
         writer.write(rng.integers(0, 256, (240, 320, 3), np.uint8))
     writer.release()
     with (
-        Calls(memory_bytes=3 * 2**30) as call,
+        ProcessPool(memory_bytes=3 * 2**30) as call,
         pytest.raises(ViolenceDetectionError, match="limit is reached|disk is full"),
     ):
         list(call.stream(_limited, path, tmp_path / "out.mp4", name))
@@ -229,10 +229,10 @@ def _limited(path, output, name):
 def test_the_encoder_is_the_best_that_is_here(monkeypatch):
     monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "libx264")
     monkeypatch.setattr(video_writers.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert video_writers.best() == ("ffmpeg", "")
+    assert video_writers.choose_encoder() == ("ffmpeg", "")
     monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "")
-    assert video_writers.best() == ("pyav", "")
+    assert video_writers.choose_encoder() == ("pyav", "")
     monkeypatch.setattr(video_writers.pyav_decoder, "missing", lambda: "pip install it")
-    name, lacking = video_writers.best()
+    name, lacking = video_writers.choose_encoder()
     assert name == "opencv"
     assert "no H.264 and no sound" in lacking

@@ -11,7 +11,7 @@ from support.videos import draw_video
 from violence_detection.errors import ConfigError
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
-from violence_detection.inference.video_sources import of
+from violence_detection.inference.video_sources import parse_source
 
 SEGMENT = {"start_s": 0.5, "end_s": 1.5, "peak": 0.7, "peak_s": 1.0}
 ANSWER = {
@@ -31,7 +31,7 @@ NAMED = {"threshold": 0.5, "violent": "fight"}
 
 def outputs(tmp_path, *words, **settings) -> Outputs:
     places = {name: str(tmp_path / place) for name, place in settings.items()}
-    return Outputs(PredictConfig(**places), [of(str(word)) for word in words])
+    return Outputs(PredictConfig(**places), [parse_source(str(word)) for word in words])
 
 
 def test_a_table_has_a_row_for_each_window_and_each_failure(tmp_path):
@@ -143,7 +143,7 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
             for n, value in enumerate(values)
         ]
         path = tmp_path / f"{count}.png"
-        figures.timeline(path, windows, [], threshold=0.5, title="$x$" * 60)
+        figures.draw_timeline(path, windows, [], threshold=0.5, title="$x$" * 60)
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -17,7 +17,7 @@ from violence_detection.errors import ConfigError, RunError, VideoError, Weights
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predictor import Predictor
-from violence_detection.video.views import AS_IT_IS, SHIFTED
+from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
 # -- a run looks at videos
 
@@ -180,7 +180,10 @@ def test_the_package_has_the_predictor_and_nothing_that_is_not_there():
 
 def test_views_are_averaged(trained, predictor):
     path, seen = trained[1] / "long.mp4", []
-    for views in ((AS_IT_IS, *SHIFTED), *((view,) for view in (AS_IT_IS, *SHIFTED))):
+    for views in (
+        (ORIGINAL, *TEST_TIME_VIEWS),
+        *((view,) for view in (ORIGINAL, *TEST_TIME_VIEWS)),
+    ):
         one = copy.copy(predictor)
         one._reading = dataclasses.replace(predictor._reading, views=views)
         seen.append([window["probability"] for window in one.windows(path)])
@@ -192,7 +195,7 @@ def test_views_are_averaged(trained, predictor):
 @pytest.mark.slow
 def test_views_are_what_tta_asks_for(trained):
     asked = Predictor.load(trained[0], tta=True)
-    assert asked._reading.views == (AS_IT_IS, *SHIFTED)
+    assert asked._reading.views == (ORIGINAL, *TEST_TIME_VIEWS)
 
 
 def test_a_threshold_that_is_given_decides_labels_and_segments(trained, rows):

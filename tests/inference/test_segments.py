@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.inference.segments import lower_of, segments
+from violence_detection.inference.segments import default_lower_threshold, find_segments
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
 UNIT = st.floats(0, 1)
@@ -31,28 +31,28 @@ def seconds(found):
 def test_an_answer_that_wavers_about_the_threshold_is_one_segment():
     """Canny's hysteresis on a line: strong at 2 and 6, weak between, weak alone at 9."""
     answers = windows(0.1, 0.4, 0.6, 0.45, 0.4, 0.45, 0.9, 0.1, 0.1, 0.1, 0.45, 0.1)
-    (found,) = segments(answers, 0.5, lower=0.4)
+    (found,) = find_segments(answers, 0.5, lower=0.4)
     assert found == {"start_s": 1.0, "end_s": 8.0, "peak": 0.9, "peak_s": 7.0}
-    assert spans(segments(answers, 0.5)) == [(2.0, 4.0), (6.0, 8.0)]
+    assert spans(find_segments(answers, 0.5)) == [(2.0, 4.0), (6.0, 8.0)]
 
 
 def test_gaps_are_closed_before_short_segments_are_left_out():
     answers = windows(0.9, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9)
-    assert spans(segments(answers, 0.5)) == [(0.0, 2.0), (4.0, 6.0), (10.0, 12.0)]
-    closed = segments(answers, 0.5, close_gaps_s=2.0)
+    assert spans(find_segments(answers, 0.5)) == [(0.0, 2.0), (4.0, 6.0), (10.0, 12.0)]
+    closed = find_segments(answers, 0.5, close_gaps_s=2.0)
     assert spans(closed) == [(0.0, 6.0), (10.0, 12.0)]
-    kept = segments(answers, 0.5, close_gaps_s=2.0, min_duration_s=3.0)
+    kept = find_segments(answers, 0.5, close_gaps_s=2.0, min_duration_s=3.0)
     assert spans(kept) == [(0.0, 6.0)]
-    assert segments(answers, 0.5, min_duration_s=3.0) == []
+    assert find_segments(answers, 0.5, min_duration_s=3.0) == []
 
 
 def test_a_segment_of_just_the_least_duration_stays():
-    assert len(segments(windows(0.9), 0.5, min_duration_s=2.0)) == 1
+    assert len(find_segments(windows(0.9), 0.5, min_duration_s=2.0)) == 1
 
 
 def test_the_lower_threshold_is_three_quarters_of_the_upper_one():
-    assert lower_of(0.6) == pytest.approx(0.45)
-    assert lower_of(0.0) == 0.0
+    assert default_lower_threshold(0.6) == pytest.approx(0.45)
+    assert default_lower_threshold(0.0) == 0.0
 
 
 # -- relation
@@ -61,8 +61,8 @@ def test_the_lower_threshold_is_three_quarters_of_the_upper_one():
 @given(PROBABILITIES, UNIT, UNIT, UNIT)
 def test_a_lower_threshold_only_widens_what_is_there(answers, threshold, one, other):
     low, high = sorted((min(one, threshold), min(other, threshold)))
-    wide = segments(windows(*answers), threshold, lower=low)
-    narrow = segments(windows(*answers), threshold, lower=high)
+    wide = find_segments(windows(*answers), threshold, lower=low)
+    narrow = find_segments(windows(*answers), threshold, lower=high)
     assert seconds(wide) >= seconds(narrow)
     assert bool(wide) == bool(narrow)
     for start_s, end_s in spans(narrow):
@@ -71,8 +71,8 @@ def test_a_lower_threshold_only_widens_what_is_there(answers, threshold, one, ot
 
 @given(PROBABILITIES, UNIT, st.floats(0, 5))
 def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
-    apart = segments(windows(*answers), threshold)
-    closed = segments(windows(*answers), threshold, close_gaps_s=gap_s)
+    apart = find_segments(windows(*answers), threshold)
+    closed = find_segments(windows(*answers), threshold, close_gaps_s=gap_s)
     between = [b[0] - a[1] for a, b in zip(spans(apart), spans(apart)[1:], strict=False)]
     small = sum(gap for gap in between if gap <= gap_s + 2e-3)
     assert seconds(closed) == pytest.approx(seconds(apart) + small)
@@ -83,7 +83,7 @@ def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
 
 @given(PROBABILITIES, UNIT, UNIT)
 def test_every_segment_has_its_peak_inside(answers, threshold, lower):
-    for one in segments(windows(*answers), threshold, lower=lower):
+    for one in find_segments(windows(*answers), threshold, lower=lower):
         assert one["peak"] >= threshold
         assert one["peak"] in answers
         assert one["start_s"] < one["peak_s"] < one["end_s"]
@@ -93,7 +93,7 @@ def test_every_segment_has_its_peak_inside(answers, threshold, lower):
 
 
 def test_windows_that_overlap_are_one_segment_with_their_peak():
-    found = segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
+    found = find_segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
     assert found == [
         {"start_s": 1.0, "end_s": 4.0, "peak": 0.9, "peak_s": 3.0},
         {"start_s": 5.0, "end_s": 7.0, "peak": 0.7, "peak_s": 6.0},
@@ -101,19 +101,19 @@ def test_windows_that_overlap_are_one_segment_with_their_peak():
 
 
 def test_windows_that_touch_are_one_segment():
-    assert len(segments(windows(0.9, 0.9, stride_s=2.0), 0.5)) == 1
-    assert len(segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
+    assert len(find_segments(windows(0.9, 0.9, stride_s=2.0), 0.5)) == 1
+    assert len(find_segments(windows(0.9, 0.9, stride_s=2.5), 0.5)) == 2
 
 
 def test_a_window_at_the_threshold_counts():
-    (found,) = segments(windows(0.5), 0.5)
+    (found,) = find_segments(windows(0.5), 0.5)
     assert found == {"start_s": 0.0, "end_s": 2.0, "peak": 0.5, "peak_s": 1.0}
 
 
 @given(PROBABILITIES, UNIT, UNIT)
 def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
     def seconds(threshold):
-        found = segments(windows(*probabilities), threshold)
+        found = find_segments(windows(*probabilities), threshold)
         return sum(each["end_s"] - each["start_s"] for each in found)
 
     low, high = sorted((one, other))
@@ -126,13 +126,15 @@ def test_later_windows_give_the_same_segments_later(probabilities, threshold):
         return [{**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}} for row in rows]
 
     here = windows(*probabilities)
-    assert segments(moved(here, 64.0), threshold) == moved(segments(here, threshold), 64.0)
+    assert find_segments(moved(here, 64.0), threshold) == moved(
+        find_segments(here, threshold), 64.0
+    )
 
 
 @given(PROBABILITIES, UNIT)
 def test_segments_are_apart_and_hold_exactly_the_violent_windows(probabilities, threshold):
     rows = windows(*probabilities)
-    found = segments(rows, threshold)
+    found = find_segments(rows, threshold)
     for one, after in zip(found, found[1:], strict=False):
         assert one["end_s"] < after["start_s"]
     for row in rows:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError
 from violence_detection.inference import video_sources
-from violence_detection.inference.video_sources import Source, listed, masked, of, stems
+from violence_detection.inference.video_sources import (
+    Source,
+    list_sources,
+    mask_passwords,
+    output_stems,
+    parse_source,
+)
 
 NOTHING = io.StringIO()
 
@@ -32,7 +38,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def names(*words, stdin=NOTHING):
-    return [one.name for one in listed(words, stdin)]
+    return [one.name for one in list_sources(words, stdin)]
 
 
 def test_words_stand_for_files_folders_and_patterns_in_their_order(folder):
@@ -70,13 +76,13 @@ def test_a_dash_is_a_list_on_stdin(folder):
     ],
 )
 def test_streams_and_cameras_are_told_from_files(word, target, live):
-    found = of(word)
+    found = parse_source(word)
     assert (found.target, found.is_live) == (target, live)
 
 
 def test_a_file_that_is_called_0_is_a_file(folder):
     (folder / "0").write_bytes(b"x")
-    assert not of("0").is_live
+    assert not parse_source("0").is_live
 
 
 @pytest.mark.parametrize(
@@ -95,36 +101,38 @@ def test_a_file_that_is_called_0_is_a_file(folder):
     ],
 )
 def test_passwords_are_masked(word, shown):
-    assert masked(word) == shown
-    assert repr(of(word)) == f"Source({shown!r})"
+    assert mask_passwords(word) == shown
+    assert repr(parse_source(word)) == f"Source({shown!r})"
 
 
 @given(st.text("abc123!$%", min_size=4), st.sampled_from(["rtsp", "http", "rtmp"]))
 def test_no_password_is_shown_anywhere(password, scheme):
     word = f"{scheme}://someone:{password}@host/stream"
-    source = of(word)
+    source = parse_source(word)
     rest = f"{scheme}://someone:***@host/stream"
     assert source.name == rest
     assert password not in repr(source).replace(rest, "")
-    assert password not in stems([source])[0].replace("host_stream", "")
+    assert password not in output_stems([source])[0].replace("host_stream", "")
 
 
 def test_files_that_are_written_have_names_of_their_own(folder):
     given_ = [
         *map(
-            of,
+            parse_source,
             ("x/a.mp4", "y/a.avi", "z/A.mp4", "0", "rtsp://u:p@cam.local:554/live/1"),
         )
     ]
-    assert stems(given_) == ["a", "a-2", "A-3", "camera_0", "cam.local_1"]
+    assert output_stems(given_) == ["a", "a-2", "A-3", "camera_0", "cam.local_1"]
 
 
 def test_a_stream_must_have_an_end():
-    endless = [of("a.mp4"), of("rtsp://u:secret@cam/1")]
+    endless = [parse_source("a.mp4"), parse_source("rtsp://u:secret@cam/1")]
     with pytest.raises(ConfigError, match=r"no end. Received: rtsp://u:\*\*\*@cam/1$"):
-        video_sources.check_ends(endless, None)
-    video_sources.check_ends(endless, 10.0)
-    video_sources.check_ends([of("a.mp4"), of("http://host/a.mp4")], None)
+        video_sources.check_time_limits(endless, None)
+    video_sources.check_time_limits(endless, 10.0)
+    video_sources.check_time_limits(
+        [parse_source("a.mp4"), parse_source("http://host/a.mp4")], None
+    )
 
 
 def test_a_path_that_is_not_utf8_cannot_be_written():

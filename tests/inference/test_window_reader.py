@@ -14,14 +14,14 @@ from support.videos import draw_video, frames_of
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import sliding_windows, window_reader
 from violence_detection.inference.sliding_windows import WindowPlan
-from violence_detection.inference.video_sources import of
-from violence_detection.inference.window_encoder import Assembly
-from violence_detection.inference.window_reader import Chunk, Ending, Reading, feeding
+from violence_detection.inference.video_sources import parse_source
+from violence_detection.inference.window_encoder import WindowEncoder
+from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource, read_sources
 from violence_detection.system import processes
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.motion_crop import Motion
-from violence_detection.video.stream_set import PictureMaker
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.motion_crop import MotionMap
+from violence_detection.video.stream_set import StreamSet
+from violence_detection.video.views import ORIGINAL, View
 
 SIZE, FPS = 32, 12.0
 STREAMS = ["rgb", "motion", "rgb+motion(focus=true)", "rgb(focus=true)+motion"]
@@ -40,17 +40,17 @@ class MeanColour:
 
 def reading_of(
     *, window_s=1.0, stride_s=0.5, frames=4, stream="rgb", focus_s=None, **settings
-) -> Reading:
+) -> WindowSource:
     reader = ClipReader(stream=stream, frames=frames, frame_size=SIZE)
-    return Reading(reader, WindowPlan(window_s, stride_s, frames, focus_s), **settings)
+    return WindowSource(reader, WindowPlan(window_s, stride_s, frames, focus_s), **settings)
 
 
 def seen_in(chunks, batch_size=8):
     """Windows with their features, the ending, and how many pictures were encoded."""
     encode = MeanColour()
-    assembly, seen, ending = Assembly(encode, batch_size=batch_size), [], None
+    assembly, seen, ending = WindowEncoder(encode, batch_size=batch_size), [], None
     for chunk in chunks:
-        if isinstance(chunk, Ending):
+        if isinstance(chunk, VideoEnd):
             ending = chunk
         else:
             seen += assembly.add("video", chunk)
@@ -67,7 +67,7 @@ def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
     first = int(np.floor(start_s / plan.step_s + 0.5))
     moments_s = (first + np.arange(plan.count) + 0.5) * plan.step_s
     indices = np.floor(moments_s * fps + 0.01).astype(int).clip(0, len(frames) - 1)
-    motion, region = Motion(), None
+    motion, region = MotionMap(), None
     if make.focused:
         for index in range(0, len(frames), 2):
             if start_s <= index / fps + 1e-6 < start_s + plan.window_s:
@@ -77,7 +77,7 @@ def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
     return MeanColour()(np.concatenate(pictures)).reshape(plan.count, -1)
 
 
-def picture_of(make: PictureMaker, frames, index, region, fps) -> np.ndarray:
+def picture_of(make: StreamSet, frames, index, region, fps) -> np.ndarray:
     needed = make.needed(int(index), fps=fps, last=len(frames) - 1)
     every = range(len(make.streams))
     prepared = {
@@ -106,8 +106,8 @@ def test_windows_have_the_features_of_their_own_frames(
     video, window_s, stride_s, frames, batch_size, stream
 ):
     reading = reading_of(window_s=window_s, stride_s=stride_s, frames=frames, stream=stream)
-    seen, ending, _ = seen_in(reading.chunks(of(str(video))), batch_size)
-    assert ending == Ending(60, pytest.approx(5.0), "")
+    seen, ending, _ = seen_in(reading.chunks(parse_source(str(video))), batch_size)
+    assert ending == VideoEnd(60, pytest.approx(5.0), "")
     assert len(seen) >= 3
     all_frames = frames_of(video)
     for one in seen:
@@ -120,7 +120,7 @@ def test_windows_have_the_features_of_their_own_frames(
 
 @pytest.mark.parametrize("stride_s", [0.1, 0.5, 1.0, 1.3])
 def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
-    seen, *_ = seen_in(reading_of(stride_s=stride_s).chunks(of(str(video))))
+    seen, *_ = seen_in(reading_of(stride_s=stride_s).chunks(parse_source(str(video))))
     found = spans(seen)
     assert found[0][0] == 0.0
     assert found[-1][1] == pytest.approx(5.0)
@@ -135,7 +135,7 @@ def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
 def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, window_s):
     path = draw_video(tmp_path / "a.mp4", frames=round(7 * fps), fps=fps)
     seen, ending, _ = seen_in(
-        reading_of(window_s=window_s, stride_s=1.0, frames=5).chunks(of(str(path)))
+        reading_of(window_s=window_s, stride_s=1.0, frames=5).chunks(parse_source(str(path)))
     )
     duration_s = round(7 * fps) / fps
     assert ending.duration_s == pytest.approx(duration_s, abs=2e-3)
@@ -149,19 +149,19 @@ def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, wi
 
 def test_frames_that_windows_share_are_encoded_once(video):
     reading = reading_of(frames=12, stride_s=1 / FPS)
-    seen, _, pictures = seen_in(reading.chunks(of(str(video))))
+    seen, _, pictures = seen_in(reading.chunks(parse_source(str(video))))
     assert len(seen) == 49
     assert pictures == 60
 
 
 def test_a_stride_that_is_no_multiple_of_a_step_shares_pictures_too(video):
-    seen, _, pictures = seen_in(reading_of(stride_s=0.3).chunks(of(str(video))))
+    seen, _, pictures = seen_in(reading_of(stride_s=0.3).chunks(parse_source(str(video))))
     assert len(seen) == 15
     assert pictures == 20
 
 
 def test_frames_between_windows_are_not_encoded(video):
-    seen, _, pictures = seen_in(reading_of(stride_s=2.0).chunks(of(str(video))))
+    seen, _, pictures = seen_in(reading_of(stride_s=2.0).chunks(parse_source(str(video))))
     assert (len(seen), pictures) == (3, 12)
 
 
@@ -169,7 +169,7 @@ def test_frames_between_windows_are_not_encoded(video):
 def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
     """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
     reading = reading_of(stream="rgb(focus=true)", focus_s=focus_s)
-    seen, _, encoded = seen_in(reading.chunks(of(str(video))))
+    seen, _, encoded = seen_in(reading.chunks(parse_source(str(video))))
     assert len(seen) == 9
     assert encoded == pictures
 
@@ -178,7 +178,7 @@ def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures)
 @pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
 def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
     reading = reading_of(window_s=window_s, stream=stream)
-    ((one), *rest), ending, _ = seen_in(reading.chunks(of(str(video))))
+    ((one), *rest), ending, _ = seen_in(reading.chunks(parse_source(str(video))))
     clip = reading.reader.read(video)
     assert not rest
     np.testing.assert_array_equal(
@@ -194,7 +194,7 @@ def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
 def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
     reading = reading_of(window_s=window_s, stream=stream)
     frames = np.array(frames_of(video))[..., ::-1]
-    by_path, *_ = seen_in(reading.chunks(of(str(video))))
+    by_path, *_ = seen_in(reading.chunks(parse_source(str(video))))
     in_memory, ending, _ = seen_in(reading.chunks_of(frames, FPS))
     assert ending.duration_s == pytest.approx(5.0)
     np.testing.assert_allclose(spans(in_memory), spans(by_path), atol=1e-3)
@@ -203,8 +203,8 @@ def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
 
 
 def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
-    reading = reading_of(views=(AS_IT_IS, View(mirror=True)))
-    *chunks, _ = reading.chunks(of(str(video)))
+    reading = reading_of(views=(ORIGINAL, View(mirror=True)))
+    *chunks, _ = reading.chunks(parse_source(str(video)))
     pictures = np.concatenate([chunk.pictures for chunk in chunks])
     found = [window for chunk in chunks for window in chunk.windows]
     assert len(found) == 9
@@ -218,9 +218,9 @@ def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
     from violence_detection.inference import frame_buffer
 
     reading = reading_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
-    whole, *_ = seen_in(reading.chunks(of(str(video))))
+    whole, *_ = seen_in(reading.chunks(parse_source(str(video))))
     monkeypatch.setattr(frame_buffer, "_BYTES", 4 * 160 * 120 * 3)
-    small, *_ = seen_in(reading.chunks(of(str(video))))
+    small, *_ = seen_in(reading.chunks(parse_source(str(video))))
     assert spans(small) == spans(whole)
     for one, other in zip(small, whole, strict=True):
         difference = np.abs(np.float32(one.features) - np.float32(other.features))
@@ -235,7 +235,7 @@ def test_what_is_held_does_not_grow_with_the_video(video, stream):
     """In the second half of a video no more frames, looks and pictures than in the first."""
     reading = reading_of(stream=stream, frames=6, stride_s=0.4)
     frames, held = np.array(frames_of(video) * 3), []
-    reader = sliding_windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
     array = window_reader._ArrayVideo(frames, FPS)
     for _, time_s in array:
         reader.take(time_s, array)
@@ -256,7 +256,7 @@ def test_a_gap_longer_than_a_window_parts_the_video(video):
     """5 s, a gap of 1,000 s, and 5 s: no window lies in the gap."""
     reading = reading_of()
     array = window_reader._ArrayVideo(np.array(frames_of(video) * 2), FPS)
-    reader = sliding_windows.WindowReader(reading.reader.make, reading.plan, fps=FPS)
+    reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
     found = []
     for index, time_s in array:
         found += reader.take(time_s + (1000.0 if index >= 60 else 0.0), array)
@@ -268,7 +268,7 @@ def test_a_gap_longer_than_a_window_parts_the_video(video):
 
 @pytest.mark.parametrize("most_s", [0.4, 1.2, 3.2])
 def test_no_more_is_read_than_asked_for(video, most_s):
-    seen, ending, _ = seen_in(reading_of(max_duration_s=most_s).chunks(of(str(video))))
+    seen, ending, _ = seen_in(reading_of(max_duration_s=most_s).chunks(parse_source(str(video))))
     assert ending.duration_s == pytest.approx(np.ceil(most_s * FPS) / FPS, abs=1e-3)
     assert seen[-1].window.end_s == pytest.approx(ending.duration_s)
     assert ending.damage == ""
@@ -276,7 +276,7 @@ def test_no_more_is_read_than_asked_for(video, most_s):
 
 def test_a_one_frame_video_has_one_window(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=1)
-    (one,), ending, _ = seen_in(reading_of(window_s=2.0).chunks(of(str(path))))
+    (one,), ending, _ = seen_in(reading_of(window_s=2.0).chunks(parse_source(str(path))))
     assert one.features.shape == (1, 4, 3)
     assert one.window.end_s == pytest.approx(1 / FPS)
     assert ending.frames == 1
@@ -288,7 +288,7 @@ def test_a_truncated_video_has_windows_as_far_as_it_goes_and_says_so(tmp_path):
     path.write_bytes(content[: int(len(content) * 0.7)])
     left = len(frames_of(path))
     assert 24 < left < 55
-    seen, ending, _ = seen_in(reading_of().chunks(of(str(path))))
+    seen, ending, _ = seen_in(reading_of().chunks(parse_source(str(path))))
     assert seen[-1].window.end_s == pytest.approx(left / FPS)
     assert ending.damage == f"{left} of 60 declared frames can be decoded"
 
@@ -300,7 +300,7 @@ def test_windows_reach_the_end_of_a_file_that_declares_too_little(tmp_path):
     joined.write_bytes(single.read_bytes() * 2)
     count = len(frames_of(joined))
     assert count > 20
-    seen, ending, _ = seen_in(reading_of().chunks(of(str(joined))))
+    seen, ending, _ = seen_in(reading_of().chunks(parse_source(str(joined))))
     assert ending.frames == count
     assert seen[-1].window.end_s == pytest.approx(count / 10, abs=0.01)
     assert len(seen) > 1
@@ -310,7 +310,7 @@ def test_a_file_that_declares_too_much_is_one_window_all_the_same(tmp_path):
     path = draw_video(tmp_path / "a.avi", frames=60, codec="MJPG")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 4])
-    seen, ending, _ = seen_in(reading_of(window_s=2.0).chunks(of(str(path))))
+    seen, ending, _ = seen_in(reading_of(window_s=2.0).chunks(parse_source(str(path))))
     assert len(seen) == 1
     assert seen[0].window.end_s == ending.duration_s < 2.0
 
@@ -339,8 +339,8 @@ class Quiet(SimpleHTTPRequestHandler):
 @pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
 def test_a_stream_has_the_windows_of_its_file(video, server, stream):
     reading = reading_of(stream=stream, max_duration_s=60.0)
-    live, ending, _ = seen_in(reading.chunks(of(f"{server}/a.mp4")))
-    by_path, *_ = seen_in(reading.chunks(of(str(video))))
+    live, ending, _ = seen_in(reading.chunks(parse_source(f"{server}/a.mp4")))
+    by_path, *_ = seen_in(reading.chunks(parse_source(str(video))))
     assert ending.duration_s == pytest.approx(5.0)
     assert spans(live) == spans(by_path)
     for one, other in zip(live, by_path, strict=True):
@@ -350,7 +350,7 @@ def test_a_stream_has_the_windows_of_its_file(video, server, stream):
 @pytest.mark.parametrize("name", ["gone.mp4", "mine.m3u8"])
 def test_a_stream_that_is_not_there_or_leads_to_a_file_is_refused(server, name):
     with pytest.raises(VideoError, match="^it cannot be opened"):
-        list(reading_of().chunks(of(f"{server}/{name}")))
+        list(reading_of().chunks(parse_source(f"{server}/{name}")))
 
 
 def test_a_server_that_is_silent_is_given_up():
@@ -360,14 +360,14 @@ def test_a_server_that_is_silent_is_given_up():
         host = f"u:secret@127.0.0.1:{silent.getsockname()[1]}"
         start_s = time.monotonic()
         with pytest.raises(VideoError, match="--open-timeout-s is 0.5") as caught:
-            list(reading_of(open_timeout_s=0.5).chunks(of(f"rtsp://{host}/1")))
+            list(reading_of(open_timeout_s=0.5).chunks(parse_source(f"rtsp://{host}/1")))
         assert time.monotonic() - start_s < 20
         assert "secret" not in str(caught.value)
 
 
 def test_a_camera_that_is_not_there_is_told_of():
     with pytest.raises(VideoError, match="^it cannot be opened"):
-        list(reading_of(max_duration_s=1.0).chunks(of("97")))
+        list(reading_of(max_duration_s=1.0).chunks(parse_source("97")))
 
 
 # -- in children
@@ -376,14 +376,16 @@ def test_a_camera_that_is_not_there_is_told_of():
 def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
     paths = [draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n) for n in range(5)]
     reading, encode = reading_of(), MeanColour()
-    assembly, seen = Assembly(encode, batch_size=64), []
-    with feeding(reading, [of(str(path)) for path in paths], workers=2, timeout_s=60) as fed:
+    assembly, seen = WindowEncoder(encode, batch_size=64), []
+    with read_sources(
+        reading, [parse_source(str(path)) for path in paths], workers=2, timeout_s=60
+    ) as fed:
         for number, item in fed:
             if isinstance(item, Chunk):
                 seen += assembly.add(number, item)
     seen += assembly.flush()
     for number, path in enumerate(paths):
-        alone, *_ = seen_in(reading.chunks(of(str(path))))
+        alone, *_ = seen_in(reading.chunks(parse_source(str(path))))
         mine = [one for one in seen if one.video == number]
         assert spans(mine) == spans(alone)
         for one, other in zip(mine, alone, strict=True):
@@ -392,27 +394,31 @@ def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
 
 def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, video):
     (tmp_path / "text.mp4").write_text("text")
-    sources = [of(str(tmp_path / "text.mp4")), of(str(video)), of(str(tmp_path / "no"))]
-    with feeding(reading_of(), sources, workers=2, timeout_s=60) as fed:
+    sources = [
+        parse_source(str(tmp_path / "text.mp4")),
+        parse_source(str(video)),
+        parse_source(str(tmp_path / "no")),
+    ]
+    with read_sources(reading_of(), sources, workers=2, timeout_s=60) as fed:
         last = dict(fed)
     assert str(last[0]) == "not a video that can be opened"
     assert str(last[2]) == "no such file"
-    assert isinstance(last[1], Ending)
+    assert isinstance(last[1], VideoEnd)
 
 
 def test_leaving_early_leaves_nothing_behind(video):
     before = threading.active_count()
-    sources = [of(str(video))] * 8
+    sources = [parse_source(str(video))] * 8
     reading = reading_of(frames=60, stride_s=0.05)
-    with feeding(reading, sources, workers=2, timeout_s=60) as fed:
+    with read_sources(reading, sources, workers=2, timeout_s=60) as fed:
         next(fed)
     assert threading.active_count() == before
 
 
 def test_a_child_that_crashes_costs_its_video_alone(monkeypatch):
-    monkeypatch.setattr(Reading, "chunks", exec)
+    monkeypatch.setattr(WindowSource, "chunks", exec)
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    with feeding(crash, [{}], workers=1, timeout_s=60) as fed:
+    with read_sources(crash, [{}], workers=1, timeout_s=60) as fed:
         ((_, error),) = fed
     assert isinstance(error, VideoError)
     assert str(error) == "the decoder crashed (SIGKILL)"
@@ -434,8 +440,8 @@ def test_frames_must_be_what_they_must_be(frames, fps, line):
 
 
 def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():
-    with processes.Calls() as call:
+    with processes.ProcessPool() as call:
         assert list(call.stream(range, 3)) == [0, 1, 2]
         with pytest.raises(VideoError, match="no such file"):
-            list(call.stream(Reading.chunks, reading_of(), of("/nowhere.mp4")))
+            list(call.stream(WindowSource.chunks, reading_of(), parse_source("/nowhere.mp4")))
         assert list(call.stream(range, 2)) == [0, 1]

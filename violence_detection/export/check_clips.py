@@ -17,10 +17,10 @@ from violence_detection.video.stream_set import StreamSet
 
 _WIDEST = 640
 
-Place = tuple[Path, float | None, float | None]  # a file, and the part of it
+VideoPart = tuple[Path, float | None, float | None]  # a file, and the part of it
 
 
-def frames_of(
+def read_frames(
     path: Path,
     start_s: float | None,
     end_s: float | None,
@@ -50,7 +50,7 @@ def _sized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     return frame[:, :, ::-1]
 
 
-def size_of(path: Path) -> tuple[int, int]:
+def read_frame_size(path: Path) -> tuple[int, int]:
     """Height and width of a video's frames.
 
     Raises:
@@ -63,7 +63,7 @@ def size_of(path: Path) -> tuple[int, int]:
     return height, width
 
 
-def usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def most_common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """The commonest of (height, width), brought to a width of 640 at most."""
     (height, width), _ = Counter(sizes).most_common(1)[0]
     if width <= _WIDEST:
@@ -71,7 +71,7 @@ def usual_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
     return max(1, round(height * _WIDEST / width)), _WIDEST
 
 
-def input_of(
+def choose_frame_input(
     make: StreamSet,
     entries: Sequence[ManifestEntry],
     *,

@@ -15,7 +15,9 @@ _OWN = "violence_detection"
 _UNROLLED_STEPS = 64  # of more, converters take minutes
 
 
-def classifier(trained: "keras.Model", *, temperature: float, unrolled: bool) -> "keras.Model":
+def build_classifier(
+    trained: "keras.Model", *, temperature: float, unrolled: bool
+) -> "keras.Model":
     """A model of the same answers that needs nothing of this program.
 
     Layers of this program are taken apart into what they call; dropout is left out; constants
@@ -37,12 +39,12 @@ def classifier(trained: "keras.Model", *, temperature: float, unrolled: bool) ->
     shape = trained.input_shape[1:]
     features = keras.Input(shape, dtype="float32", name="features")
     with devices.dtype_policy("float32"):
-        logits = taken_apart(in_float32(trained, unrolled=unrolled), features)
-        answers = probabilities(logits, temperature=temperature)
+        logits = call_with_keras_layers(to_float32(trained, unrolled=unrolled), features)
+        answers = probability_outputs(logits, temperature=temperature)
     return keras.Model(features, answers, name="classifier")
 
 
-def probabilities(
+def probability_outputs(
     logits: "keras.KerasTensor", *, temperature: float
 ) -> dict[str, "keras.KerasTensor"]:
     """Answers by name of logits (B, 1) or (B, K) that are divided by a temperature."""
@@ -57,7 +59,7 @@ def probabilities(
     return {PROBABILITY: violent, PROBABILITIES: by_class}
 
 
-def in_float32(trained: "keras.Model", *, unrolled: bool = False) -> "keras.Model":
+def to_float32(trained: "keras.Model", *, unrolled: bool = False) -> "keras.Model":
     """The same network and weights in float32; nothing in it asks for cuDNN."""
     few = unrolled and (trained.input_shape[1] or 0) <= _UNROLLED_STEPS
     config = _plain(trained.get_config(), unrolled=few)
@@ -81,7 +83,7 @@ def _plain(config: Any, *, unrolled: bool) -> Any:
     return found
 
 
-def taken_apart(model: "keras.Model", inputs: "keras.KerasTensor") -> Any:
+def call_with_keras_layers(model: "keras.Model", inputs: "keras.KerasTensor") -> Any:
     """What a model gives for `inputs`, through Keras' own layers alone."""
     import keras
 
@@ -106,7 +108,9 @@ def _called(layer: Any, *arguments: Any, **words: Any) -> Any:
         return _standardised(layer, arguments[0])
     if isinstance(layer, keras.Model):  # its layers keep their names to themselves
         inputs = keras.Input(layer.input_shape[1:], dtype="float32")
-        return keras.Model(inputs, taken_apart(layer, inputs), name=layer.name)(*arguments)
+        return keras.Model(inputs, call_with_keras_layers(layer, inputs), name=layer.name)(
+            *arguments
+        )
     if type(layer).__module__.startswith(_OWN):
         return layer.call(*arguments)
     if getattr(layer, "activation", None) is keras.activations.gelu:

@@ -23,7 +23,7 @@ from violence_detection.metrics import calibration
 from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run
 from violence_detection.system import devices
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.stream_set import StreamSet
 
 if TYPE_CHECKING:
     import keras
@@ -35,7 +35,7 @@ _shared: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class Request:
+class ConversionRequest:
     """What is exported.
 
     Attributes:
@@ -66,15 +66,15 @@ class Request:
 class _Home:
     """The run in float32, and the same with what is to be changed."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: ConversionRequest) -> None:
         self.request = request
         run = Run(request.run_dir)
         trained = run.config()
         self._temperature = run.temperature
-        self._space = FeatureSpace.of(trained["feature_space"])
-        self.make = PictureMaker(self._space.stream, frame_size=self._space.frame_size)
+        self._space = FeatureSpace.from_json(trained["feature_space"])
+        self.make = StreamSet(self._space.stream, frame_size=self._space.frame_size)
         loaded = load_classifier(run.model_path)
-        self.classifier = classifier_graph.in_float32(loaded)
+        self.classifier = classifier_graph.to_float32(loaded)
         self.backbone = self._backbone(trained["weights"]["seed"])
         self.own_classifier, self.own_backbone = self.classifier, self.backbone
         if request.changed:
@@ -106,7 +106,7 @@ class _Home:
     def answer(self, classifier: "keras.Model", features: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float32 (N, T, D)."""
         probability = probabilities(classifier, features)
-        return calibration.tempered(probability, self._temperature)
+        return calibration.apply_temperature(probability, self._temperature)
 
     def encoded(self, backbone: "keras.Model", pictures: np.ndarray) -> np.ndarray:
         """float32 (T, K D) of uint8 (T, K, S, S, 3)."""
@@ -117,14 +117,14 @@ class _Home:
     def portable(self) -> "keras.Model":
         """What is written."""
         part = registry.module("formats", self.request.format)
-        classifier = classifier_graph.classifier(
+        classifier = classifier_graph.build_classifier(
             self.own_classifier, temperature=self._temperature, unrolled=part.UNROLLED
         )
         if self.request.given is None:
             return classifier
         from violence_detection.export import end_to_end_graph
 
-        return end_to_end_graph.build(
+        return end_to_end_graph.build_end_to_end(
             self.request.given,
             self.make,
             backbone=self.own_backbone,
@@ -132,7 +132,7 @@ class _Home:
         )
 
 
-def begin(request: Request) -> None:
+def begin(request: ConversionRequest) -> None:
     """Load the run, and its backbone where it has a part in it.
 
     Raises:
@@ -197,7 +197,7 @@ def write(path: Path, examples: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def cannot(request: Request, reason: object) -> ExportError:
+def cannot(request: ConversionRequest, reason: object) -> ExportError:
     """What a converter cannot do, and what can."""
     brief = " ".join(str(reason).split())[:300] or type(reason).__name__
     other = "float32" if request.precision != "float32" else ""

@@ -7,12 +7,12 @@ import numpy as np
 
 from violence_detection.errors import ConfigError
 from violence_detection.export import classifier_graph, resize_graph
-from violence_detection.export.motion_crop_graph import GraphFocus
+from violence_detection.export.motion_crop_graph import MotionCropGraph
 from violence_detection.system import devices
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import sample_indices
-from violence_detection.video.motion_crop import Motion
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.motion_crop import MotionMap
+from violence_detection.video.stream_set import StreamSet
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,7 @@ class FrameInput:
             return f"{self.frames} frames, the middle one of each of as many equal parts of a clip"
         return f"every frame of a clip, {self.fps:g} a second"
 
-    def needed(self, make: PictureMaker) -> list[list[tuple[int, ...]]]:
+    def needed(self, make: StreamSet) -> list[list[tuple[int, ...]]]:
         """For each picture and stream, the frames that it is made of."""
         return [
             list(make.needed(index, fps=self.fps, last=self.frames - 1))
@@ -54,12 +54,12 @@ class FrameInput:
         ]
 
 
-def needs_all_frames(make: PictureMaker) -> bool:
+def needs_all_frames(make: StreamSet) -> bool:
     """Whether a stream looks at more than the sampled frames themselves."""
     return make.focused or any(stream.offsets != (0,) for stream in make.streams)
 
 
-def pictures_of(frames: np.ndarray, given: FrameInput, make: PictureMaker) -> np.ndarray:
+def pictures_of(frames: np.ndarray, given: FrameInput, make: StreamSet) -> np.ndarray:
     """The same pictures as the graph's, as extraction makes them: by OpenCV.
 
     Args:
@@ -71,9 +71,9 @@ def pictures_of(frames: np.ndarray, given: FrameInput, make: PictureMaker) -> np
         uint8 (T, K, S, S, 3).
     """
     frames = np.ascontiguousarray(frames[..., ::-1])
-    motion = Motion()
+    motion = MotionMap()
     if make.focused:
-        for frame in frames[:: motion_crop.EVERY]:
+        for frame in frames[:: motion_crop.FRAME_STEP]:
             motion.add(frame)
     region, streams = motion.region(), range(len(make.streams))
     needed = given.needed(make)
@@ -84,9 +84,9 @@ def pictures_of(frames: np.ndarray, given: FrameInput, make: PictureMaker) -> np
     return np.stack([make.combined(tuple(picture), prepared) for picture in needed])
 
 
-def build(
+def build_end_to_end(
     given: FrameInput,
-    make: PictureMaker,
+    make: StreamSet,
     *,
     backbone: "keras.Model",
     classifier: "keras.Model",
@@ -112,21 +112,21 @@ def build(
         clip = keras.Input(batch_shape=(1, *given.shape), dtype="uint8", name="frames")
         frames = ops.squeeze(clip, 0)
         pictures = _pictures(frames, given, make, backbone.input_shape[1])
-        encoded = _encoder(backbone)(pictures)
+        encoded = _backbone_model(backbone)(pictures)
         features = ops.reshape(encoded, (1, given.pictures, -1))
         return keras.Model(clip, classifier(features), name="end_to_end")
 
 
-def _encoder(backbone: "keras.Model") -> "keras.Model":
+def _backbone_model(backbone: "keras.Model") -> "keras.Model":
     import keras
 
     pictures = keras.Input(backbone.input_shape[1:], dtype="float32", name="pictures")
-    features = classifier_graph.taken_apart(backbone, pictures)
+    features = classifier_graph.call_with_keras_layers(backbone, pictures)
     return keras.Model(pictures, features, name="backbone")
 
 
 def _pictures(
-    frames: "keras.KerasTensor", given: FrameInput, make: PictureMaker, size: int
+    frames: "keras.KerasTensor", given: FrameInput, make: StreamSet, size: int
 ) -> "keras.KerasTensor":
     """All streams of all pictures, float32 (T K, S, S, 3)."""
     from keras import ops
@@ -134,8 +134,8 @@ def _pictures(
     needed = given.needed(make)
     cut = place = None
     if make.focused:
-        cut = GraphFocus(given.height, given.width)
-        every = range(0, given.frames, motion_crop.EVERY)
+        cut = MotionCropGraph(given.height, given.width)
+        every = range(0, given.frames, motion_crop.FRAME_STEP)
         place = cut.place(_taken(frames, list(every)))
     streams = []
     for number, stream in enumerate(make.streams):
@@ -149,7 +149,7 @@ def _pictures(
         def squeezed(kept, focused=stream.focus):
             if focused:
                 return cut.resized(kept, place, size)
-            return resize_graph.resized(kept, (size, size))
+            return resize_graph.resize(kept, (size, size))
 
         of_pictures = [picture[number] for picture in needed]
         used = sorted({index for these in of_pictures for index in these})

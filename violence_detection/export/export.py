@@ -21,10 +21,10 @@ from violence_detection.errors import (
 )
 from violence_detection.export import conversion, parity
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.export_job import Clip, Subject
+from violence_detection.export.export_job import Clip, ExportJob
 from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.system import files, progress
-from violence_detection.system.processes import Fresh
+from violence_detection.system.processes import DedicatedProcess
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> di
             nothing is left then.
     """
     # -- of what, on which clips, and where to
-    subject = Subject.of(run_dir, config)
+    subject = ExportJob.of(run_dir, config)
     folder = _folder(subject, force=force)
     files.ensure_writable(folder.parent)
     files.sweep_dead(folder.parent)
@@ -64,13 +64,13 @@ def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> di
     try:
         beside.mkdir()
         with contextlib.ExitStack() as running:
-            with Fresh(_named(config, "The converter"), _ON_CPU) as home:
+            with DedicatedProcess(_named(config, "The converter"), _ON_CPU) as home:
                 # -- the file
                 home(conversion.begin, subject.request())
                 interface = _written(home, subject, path)
 
                 # -- what it says, opened anew, and what the run says
-                away = Fresh(_named(config, "The runtime"), _ALONE)
+                away = DedicatedProcess(_named(config, "The runtime"), _ALONE)
                 running.enter_context(away)
                 away(conversion.load, config.format, path)
                 answers = _Answers.of(subject, home, away)
@@ -79,7 +79,7 @@ def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> di
         # -- how far apart that is
         found = answers.compared(subject)
         tolerance = subject.format.TOLERANCES[config.precision]
-        if past := parity.beyond(found, answers.away, tolerance):
+        if past := parity.describe_excess(found, answers.away, tolerance):
             nearer = "" if config.precision == "float32" else " (float32 is nearer)"
             raise ExportError(
                 f"An exported model must answer as the run does. Received: {past}{nearer}; "
@@ -112,7 +112,7 @@ def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> di
 
 def plan(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
     """What `export` would do; nothing is written."""
-    subject = Subject.of(run_dir, config)
+    subject = ExportJob.of(run_dir, config)
     return {
         "dry_run": True,
         "format": config.format,
@@ -127,7 +127,7 @@ def _named(config: ExportConfig, what: str) -> str:
     return f"{what} of {config.format} in {config.precision}"
 
 
-def _folder(subject: Subject, *, force: bool) -> Path:
+def _folder(subject: ExportJob, *, force: bool) -> Path:
     """Where it goes, `end-to-end-tflite-int8`, once that may be written."""
     config = subject.config
     words = [config.scope, config.format]
@@ -171,7 +171,7 @@ def _sizes(folder: Path) -> dict[str, int]:
 # -- writing
 
 
-def _written(home: Fresh, subject: Subject, path: Path) -> dict[str, Any]:
+def _written(home: DedicatedProcess, subject: ExportJob, path: Path) -> dict[str, Any]:
     """Write the file; names, shapes and types of what goes in and comes out."""
     log.info(f"Converting to {subject.config.format}")
     with tempfile.TemporaryDirectory() as scratch:
@@ -188,7 +188,7 @@ def _written(home: Fresh, subject: Subject, path: Path) -> dict[str, Any]:
         return home(conversion.write, path, examples)
 
 
-def _readable(subject: Subject, home: Fresh, most: int) -> Iterator[Clip]:
+def _readable(subject: ExportJob, home: DedicatedProcess, most: int) -> Iterator[Clip]:
     """Clips, evenly over all of them."""
     step = -(-len(subject.entries) // most)
     for number in range(0, len(subject.entries), step):
@@ -224,7 +224,7 @@ class _Answers:
     example: np.ndarray
 
     @classmethod
-    def of(cls, subject: Subject, home: Fresh, away: Fresh) -> "_Answers":
+    def of(cls, subject: ExportJob, home: DedicatedProcess, away: DedicatedProcess) -> "_Answers":
         """
         Raises:
             DatasetError: If no video can be read.
@@ -254,14 +254,18 @@ class _Answers:
         first, second, third = joined
         return cls(rows, first, cached, second, third, unreadable, example)
 
-    def compared(self, subject: Subject) -> dict[str, Any]:
+    def compared(self, subject: ExportJob) -> dict[str, Any]:
         """The figures; what a changed model costs, where it is one."""
         config = subject.config
         violent = subject.cached.labels[self.rows] > 0
         threshold = subject.run.results()["threshold"]
-        found = parity.compared(self.own, self.away, violent=violent, threshold=threshold)
+        found = parity.compare_predictions(
+            self.own, self.away, violent=violent, threshold=threshold
+        )
         found["auc_before"] = parity.auc(violent, self.run)
-        drift = parity.compared(self.run, self.cached, violent=violent, threshold=threshold)
+        drift = parity.compare_predictions(
+            self.run, self.cached, violent=violent, threshold=threshold
+        )
         found["drift_of_cached_features"] = {
             "max_abs_difference": drift["max_abs_difference"],
             "mean_abs_difference": drift["mean_abs_difference"],
@@ -269,7 +273,7 @@ class _Answers:
             "auc": drift["auc_after"],
         }
         if config.precision == "int8" or config.prune or config.cluster:
-            found["cost"] = parity.cost(
+            found["cost"] = parity.measure_cost(
                 self.run,
                 self.away,
                 violent=violent,

@@ -18,9 +18,9 @@ from violence_detection.errors import (
 )
 from violence_detection.evaluation import evaluation_set
 from violence_detection.export import check_clips, conversion
-from violence_detection.export.check_clips import Place
+from violence_detection.export.check_clips import VideoPart
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.conversion import Request
+from violence_detection.export.conversion import ConversionRequest
 from violence_detection.export.end_to_end_graph import FrameInput
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -50,7 +50,7 @@ class Clip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportJob:
     """A run, how it is exported, and the validation videos.
 
     Attributes:
@@ -65,12 +65,12 @@ class Subject:
     config: ExportConfig
     entries: list[ManifestEntry]
     cached: dataset.FeatureDataset
-    places: list[Place] | None
+    places: list[VideoPart] | None
     given: FrameInput | None
     source: str
 
     @classmethod
-    def of(cls, run_dir: str, config: ExportConfig) -> "Subject":
+    def of(cls, run_dir: str, config: ExportConfig) -> "ExportJob":
         """Everything that can be known before anything is computed.
 
         Raises:
@@ -99,11 +99,11 @@ class Subject:
 
     @property
     def space(self) -> FeatureSpace:
-        return FeatureSpace.of(self.run.config()["feature_space"])
+        return FeatureSpace.from_json(self.run.config()["feature_space"])
 
-    def request(self) -> Request:
+    def request(self) -> ConversionRequest:
         """What the process that converts must know."""
-        return Request(
+        return ConversionRequest(
             run_dir=self.run.dir,
             format=self.config.format,
             precision=self.config.precision,
@@ -130,7 +130,7 @@ class Subject:
         with ProcessPool(_CHILD_BYTES) as call:
             if self.given:
                 shape = self.given.shape[:3]
-                frames = call(check_clips.frames_of, *place, shape, timeout_s=_TIMEOUT_S)
+                frames = call(check_clips.read_frames, *place, shape, timeout_s=_TIMEOUT_S)
                 pictures = home(conversion.pictures_of, frames, self.given)
             else:
                 reader = ClipReader(
@@ -195,7 +195,7 @@ def _weights(run: Run, config: ExportConfig) -> str:
 
 def _places(
     run: Run, cache: FeatureCache, entries: list[ManifestEntry], config: ExportConfig
-) -> tuple[list[Place] | None, str]:
+) -> tuple[list[VideoPart] | None, str]:
     """The files of the videos; or None, and why the cached features must do."""
     weights = _weights(run, config)
     lacking: Exception | None = None
@@ -221,14 +221,14 @@ def _places(
 
 
 def _given(
-    run: Run, entries: list[ManifestEntry], places: list[Place], config: ExportConfig
+    run: Run, entries: list[ManifestEntry], places: list[VideoPart], config: ExportConfig
 ) -> FrameInput:
-    space = FeatureSpace.of(run.config()["feature_space"])
+    space = FeatureSpace.from_json(run.config()["feature_space"])
     size = (config.height, config.width)
     if not config.height:
-        size = check_clips.usual_size(_sizes(_some(places, _MEASURED)))
+        size = check_clips.most_common_size(_sizes(_some(places, _MEASURED)))
     reader = ClipReader(stream=space.stream, frames=space.frames, frame_size=space.frame_size)
-    return check_clips.input_of(
+    return check_clips.choose_frame_input(
         reader.make,
         entries,
         pictures=space.frames,
@@ -238,13 +238,13 @@ def _given(
     )
 
 
-def _sizes(places: list[Place]) -> list[tuple[int, int]]:
+def _sizes(places: list[VideoPart]) -> list[tuple[int, int]]:
     """Height and width of those that can be read."""
     sizes = []
     with ProcessPool() as call:
         for path, *_ in places:
             try:
-                sizes.append(call(check_clips.size_of, path, timeout_s=_TIMEOUT_S))
+                sizes.append(call(check_clips.read_frame_size, path, timeout_s=_TIMEOUT_S))
             except VideoError:
                 continue
     if not sizes:

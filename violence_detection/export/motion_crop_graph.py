@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 
-class Place(NamedTuple):
+class CropPosition(NamedTuple):
     """Where to cut frames, as tensors.
 
     Attributes:
@@ -26,7 +26,7 @@ class Place(NamedTuple):
     side: "keras.KerasTensor"
 
 
-class GraphFocus:
+class MotionCropGraph:
     """The focus for frames of one size.
 
     Attributes:
@@ -35,10 +35,10 @@ class GraphFocus:
 
     def __init__(self, height: int, width: int) -> None:
         self.size = (height, width)
-        self._rows, self._columns = motion_crop.reduced_size(height, width)
-        self._sides = list(motion_crop.sides(self._rows, self._columns))
+        self._rows, self._columns = motion_crop.reduced_shape(height, width)
+        self._sides = list(motion_crop.square_sides(self._rows, self._columns))
 
-    def place(self, frames: "keras.KerasTensor") -> Place:
+    def place(self, frames: "keras.KerasTensor") -> CropPosition:
         """Where 80% of the motion is.
 
         Args:
@@ -46,12 +46,12 @@ class GraphFocus:
         """
         from keras import ops
 
-        small = grey_in_graph(resize_graph.resized(frames, (self._rows, self._columns)))
+        small = grey_in_graph(resize_graph.resize(frames, (self._rows, self._columns)))
         small = ops.squeeze(small, -1)
-        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE)
+        changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE_GREY_LEVELS)
         return self._place_of(ops.sum(changes, axis=0))
 
-    def _place_of(self, motion: "keras.KerasTensor") -> Place:
+    def _place_of(self, motion: "keras.KerasTensor") -> CropPosition:
         """Of the motion on the reduced picture, (rows, columns)."""
         from keras import ops
 
@@ -61,12 +61,12 @@ class GraphFocus:
         # From the largest down: the smallest square that holds enough is what remains.
         for number, side in reversed(list(enumerate(self._sides))):
             held, at = self._fullest(sums, side)
-            fits = ops.logical_and(total > 0, held >= motion_crop.SHARE * total)
+            fits = ops.logical_and(total > 0, held >= motion_crop.MOTION_FRACTION * total)
             if side == self._sides[-1]:  # it holds all; rounding has no say
                 fits = total > 0
             here = self._in_pixels(at, side, number)
             found = [ops.where(fits, new, old) for new, old in zip(here, found, strict=True)]
-        return Place(*found)
+        return CropPosition(*found)
 
     def _fullest(self, sums: "keras.KerasTensor", side: int):
         """The most that a square holds, and which: of those that hold nearly as much, the middle
@@ -78,7 +78,7 @@ class GraphFocus:
         held = held - sums[high:, :-wide] + sums[:-high, :-wide]
         most = ops.max(held)
         shape = (self._rows - high + 1, self._columns - wide + 1)
-        full = ops.cast(held >= motion_crop.NEARLY * most, "float32")
+        full = ops.cast(held >= motion_crop.NEARLY_FULLEST_FRACTION * most, "float32")
         count = ops.sum(full)
         far = (1 - full) * 1e12
         for places in np.indices(shape).astype(np.float32):
@@ -119,7 +119,9 @@ class GraphFocus:
         ]
         return [*sizes, self.size]
 
-    def resized(self, frames: "keras.KerasTensor", place: Place, to: int) -> "keras.KerasTensor":
+    def resized(
+        self, frames: "keras.KerasTensor", place: CropPosition, to: int
+    ) -> "keras.KerasTensor":
         """Frames cut to a place and brought to a square by area, rounded.
 
         Args:
@@ -134,25 +136,25 @@ class GraphFocus:
 
         square = (to, to)
         sizes = self._sizes()
-        ways = [resize_graph.way(*size, square) for size in sizes]
+        ways = [resize_graph.resize_method(*size, square) for size in sizes]
         rows, columns = (_tables([size[axis] for size in sizes], ways, to) for axis in (0, 1))
         chosen = functools.partial(ops.take, indices=place.side, axis=0)
         channels = frames.shape[3]
-        lines = resize_graph.across(
+        lines = resize_graph.sum_columns(
             frames,
             [chosen(table) + place.left for table in columns.indices],
             [chosen(np.repeat(table, channels, -1)) for table in columns.weights],
         )
         at = [chosen(table) + place.top for table in rows.indices]
         shares = [ops.reshape(chosen(table), (to, 1)) for table in rows.weights]
-        finish = np.float32([resize_graph.finish(*size, square) for size in sizes])
+        finish = np.float32([resize_graph.rounding_terms(*size, square) for size in sizes])
         scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
-        mean = ops.round(resize_graph.down(lines, at, shares) * scale + nudge)
-        between = resize_graph.interpolated(
+        mean = ops.round(resize_graph.sum_rows(lines, at, shares) * scale + nudge)
+        between = resize_graph.interpolate_rows(
             [ops.take(lines, one, 1) for one in at[:2]],
             shares,
         )
-        is_between = np.array([way == resize_graph.BETWEEN for way in ways])
+        is_between = np.array([way == resize_graph.LINEAR for way in ways])
         squeezed = ops.where(chosen(is_between), between, mean)
         return ops.reshape(squeezed, (-1, to, to, channels))
 

@@ -10,7 +10,7 @@ from violence_detection.metrics import classification, paired_tests
 from violence_detection.models import classifier
 
 
-def compared(
+def compare_predictions(
     home: np.ndarray, away: np.ndarray, *, violent: np.ndarray, threshold: float
 ) -> dict[str, Any]:
     """Two answers to the same N clips.
@@ -42,7 +42,7 @@ def auc(violent: np.ndarray, answers: np.ndarray) -> float | None:
     return classification.binary_metrics(violent, score, 0.5)["auc"]
 
 
-def cost(
+def measure_cost(
     home: np.ndarray,
     away: np.ndarray,
     *,
@@ -76,7 +76,7 @@ def cost(
     }
 
 
-def beyond(found: dict[str, Any], away: np.ndarray, tolerance: Tolerance) -> str:
+def describe_excess(found: dict[str, Any], away: np.ndarray, tolerance: Tolerance) -> str:
     """What is past the tolerance, in words; nothing where nothing is."""
     if not np.isfinite(away).all():
         return "it answers NaN"

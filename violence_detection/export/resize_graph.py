@@ -15,8 +15,8 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-WHOLE, AREA, BETWEEN = range(3)  # how OpenCV goes about it
-ONE = 2048  # it interpolates in whole numbers of this
+BLOCK_MEAN, AREA, LINEAR = range(3)  # how OpenCV computes a resize
+LINEAR_STEPS = 2048  # it interpolates in whole numbers of this
 _HALF_UP = 0.01  # added, halves are rounded up, and nothing else changes
 _ROOM = 1e-3  # of a pixel, less of which does not count
 
@@ -33,18 +33,18 @@ class Taps(NamedTuple):
     weights: np.ndarray
 
 
-def way(height: int, width: int, to: tuple[int, int]) -> int:
+def resize_method(height: int, width: int, to: tuple[int, int]) -> int:
     """How pictures of a size are brought to another: WHOLE where each pixel is the mean of whole
     ones, AREA where neither side grows, else BETWEEN."""
     if height < to[0] or width < to[1]:
-        return BETWEEN
-    return AREA if height % to[0] or width % to[1] else WHOLE
+        return LINEAR
+    return AREA if height % to[0] or width % to[1] else BLOCK_MEAN
 
 
-def finish(height: int, width: int, to: tuple[int, int]) -> tuple[float, float]:
+def rounding_terms(height: int, width: int, to: tuple[int, int]) -> tuple[float, float]:
     """What a sum is multiplied by, and what is added before it is rounded: of two by two pixels
     OpenCV rounds a half up, else to even."""
-    if way(height, width, to) != WHOLE:
+    if resize_method(height, width, to) != BLOCK_MEAN:
         return 1.0, 0.0
     pixels = height // to[0] * (width // to[1])
     return 1 / pixels, _HALF_UP if (height, width) == (2 * to[0], 2 * to[1]) else 0.0
@@ -61,8 +61,8 @@ def taps(length: int, to: int, how: int, count: int = 0) -> Taps:
             S/n``, less its floor.
         count: K at least, filled up with weights of 0.
     """
-    rows = [(_between if how == BETWEEN else _covered)(place, length, to) for place in range(to)]
-    if how == WHOLE:
+    rows = [(_between if how == LINEAR else _covered)(place, length, to) for place in range(to)]
+    if how == BLOCK_MEAN:
         each = length // to
         rows = [[(place * each + k, 1.0) for k in range(each)] for place in range(to)]
     most = max(count, *map(len, rows))
@@ -94,11 +94,11 @@ def _between(place: int, length: int, to: int) -> list[tuple[int, float]]:
     share = np.float32(0 if share <= 0 else share - np.floor(share))
     if first >= length - 1:
         first, share = length - 1, np.float32(0)
-    near, far = (float(np.round(one * ONE)) for one in (np.float32(1) - share, share))
+    near, far = (float(np.round(one * LINEAR_STEPS)) for one in (np.float32(1) - share, share))
     return [(first, near), (min(first + 1, length - 1), far)]
 
 
-def resized(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTensor":
+def resize(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTensor":
     """Frames of a fixed size brought to another by area.
 
     Args:
@@ -111,23 +111,23 @@ def resized(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTen
     from keras import ops
 
     height, width, channels = frames.shape[1:]
-    how = way(height, width, to)
+    how = resize_method(height, width, to)
     rows, columns = taps(height, to[0], how), taps(width, to[1], how)
     # In NumPy: a tensor that is made here would be an input of an exported graph.
     shares = rows.weights[..., None]
     weights = np.repeat(columns.weights, channels, axis=-1)
-    lines = across(frames, columns.indices, weights)
-    if how == BETWEEN:
+    lines = sum_columns(frames, columns.indices, weights)
+    if how == LINEAR:
         kept = [ops.take(lines, indices, 1) for indices in rows.indices]
-        squeezed = interpolated(kept, list(shares))
+        squeezed = interpolate_rows(kept, list(shares))
     else:
-        scale, nudge = finish(height, width, to)
-        mean = down(lines, rows.indices, shares)
+        scale, nudge = rounding_terms(height, width, to)
+        mean = sum_rows(lines, rows.indices, shares)
         squeezed = ops.round(mean * np.float32(scale) + nudge)
     return ops.reshape(squeezed, (-1, *to, channels))
 
 
-def across(
+def sum_columns(
     frames: "keras.KerasTensor", indices: Sequence[Any], weights: Sequence[Any]
 ) -> "keras.KerasTensor":
     """Weighted sums of columns, product after product.
@@ -154,7 +154,7 @@ def across(
     return _summed(map(line, indices), weights)
 
 
-def down(
+def sum_rows(
     lines: "keras.KerasTensor", indices: Sequence[Any], weights: Sequence[Any]
 ) -> "keras.KerasTensor":
     """Weighted sums of lines, product after product.
@@ -184,7 +184,7 @@ def _summed(parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]) -> "ke
     return total
 
 
-def interpolated(rows: list, weights: list) -> "keras.KerasTensor":
+def interpolate_rows(rows: list, weights: list) -> "keras.KerasTensor":
     """Between two rows, as OpenCV does it in whole numbers.
 
     ``((b0 (D0 >> 4)) >> 16) + ((b1 (D1 >> 4)) >> 16) + 2) >> 2``, in float32, which holds whole

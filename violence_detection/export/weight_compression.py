@@ -22,23 +22,23 @@ def compress(model: "keras.Model", *, prune: float, cluster: int | None) -> None
     """
     for variable in model.weights:
         if len(variable.shape) >= 2:
-            variable.assign(compressed(np.array(variable), prune=prune, cluster=cluster))
+            variable.assign(compress_kernel(np.array(variable), prune=prune, cluster=cluster))
 
 
-def compressed(kernel: np.ndarray, *, prune: float, cluster: int | None) -> np.ndarray:
+def compress_kernel(kernel: np.ndarray, *, prune: float, cluster: int | None) -> np.ndarray:
     """A kernel that is pruned and then clustered; zeros stay zeros."""
-    kernel = pruned(kernel, prune)
+    kernel = prune_kernel(kernel, prune)
     if cluster is None:
         return kernel
     if not prune:
-        return clustered(kernel, cluster)
+        return cluster_kernel(kernel, cluster)
     left = kernel != 0
     found = kernel.copy()
-    found[left] = clustered(kernel[left], cluster)
+    found[left] = cluster_kernel(kernel[left], cluster)
     return found
 
 
-def pruned(kernel: np.ndarray, share: float) -> np.ndarray:
+def prune_kernel(kernel: np.ndarray, share: float) -> np.ndarray:
     """The kernel with ``floor(share N)`` of its N weights, the smallest, set to 0.
 
     Reference:
@@ -53,7 +53,7 @@ def pruned(kernel: np.ndarray, share: float) -> np.ndarray:
     return found
 
 
-def clustered(kernel: np.ndarray, count: int) -> np.ndarray:
+def cluster_kernel(kernel: np.ndarray, count: int) -> np.ndarray:
     """The kernel with each weight replaced by the nearest of `count` values.
 
     The values are the means of their weights, by 20 rounds of Lloyd's algorithm on evenly spaced

@@ -15,7 +15,7 @@ from violence_detection import units
 from violence_detection.inference.sliding_windows import Frames
 from violence_detection.system import files
 from violence_detection.video import video_writers
-from violence_detection.video.decoder import FALLBACK_FPS, opened
+from violence_detection.video.decoder import FALLBACK_FPS, open_video
 
 _INK, _FAINT, _GROUND = (60, 49, 38), (133, 120, 107), (250, 248, 246)  # BGR
 _NORMAL, _VIOLENT = (168, 126, 47), (45, 80, 200)
@@ -27,7 +27,7 @@ _TELL_FRAMES = 250
 
 
 @dataclass(frozen=True)
-class Story:
+class Timeline:
     """What is told of a video.
 
     Attributes:
@@ -71,7 +71,7 @@ def _middle(window: dict[str, Any]) -> float:
     return (window["start_s"] + window["end_s"]) / 2
 
 
-def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[int]:
+def annotate(path: Path, output: Path, story: Timeline, encoder: str) -> Iterator[int]:
     """Write a video with its story below the picture; yields the frames written, now and then.
 
     The frames are those of the file at a constant rate, upright, with its sound where the
@@ -89,15 +89,15 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
     temporary = output.with_name(f"{files.temporary_mark()}-{output.name[-40:]}")
     written = 0
     try:
-        with opened(path) as video:
+        with open_video(path) as video:
             fps = min(story.fps or video.fps or FALLBACK_FPS, _MOST_FPS)
             writer = None
-            for time_s, frame in paced(video, fps):
+            for time_s, frame in at_constant_rate(video, fps):
                 if time_s > story.duration_s:
                     break
-                page = drawn(frame, time_s, story)
+                page = draw_frame(frame, time_s, story)
                 if writer is None:
-                    writer = video_writers.opened(
+                    writer = video_writers.open_writer(
                         encoder, temporary, size=page.shape[1::-1], fps=fps, sound=path
                     )
                 writer.write(page)
@@ -114,7 +114,7 @@ def annotate(path: Path, output: Path, story: Story, encoder: str) -> Iterator[i
     yield written
 
 
-def paced(video: Frames, fps: float) -> Iterator[tuple[float, np.ndarray]]:
+def at_constant_rate(video: Frames, fps: float) -> Iterator[tuple[float, np.ndarray]]:
     """Frames at a constant rate, each with its time in seconds: those of a video, repeated and
     left out where its own rate is another."""
     frame_s = units.frames_to_s(1, fps)
@@ -133,7 +133,7 @@ def paced(video: Frames, fps: float) -> Iterator[tuple[float, np.ndarray]]:
         yield shown
 
 
-def drawn(frame: np.ndarray, time_s: float, story: Story) -> np.ndarray:
+def draw_frame(frame: np.ndarray, time_s: float, story: Timeline) -> np.ndarray:
     """A frame, uint8 (H, W, 3) BGR, with a strip below it; its sides are even."""
     height, width = frame.shape[:2]
     strip_height = max(_LEAST_HEIGHT, round(_HEIGHT_SHARE * height))
@@ -151,7 +151,9 @@ def drawn(frame: np.ndarray, time_s: float, story: Story) -> np.ndarray:
     return page
 
 
-def _draw_bar(strip: np.ndarray, story: Story, time_s: float, colour: tuple[int, int, int]) -> None:
+def _draw_bar(
+    strip: np.ndarray, story: Timeline, time_s: float, colour: tuple[int, int, int]
+) -> None:
     """The probability as a bar from the left, its threshold as a line, and as a number."""
     height, width = strip.shape[:2]
     probability = story.probability_at(time_s)

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 from violence_detection.video.motion_crop import Region
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import View
 
 _BYTES = 400 * 2**20  # of frames, until it is known where to cut them
 
 
-class Look(NamedTuple):
+class MomentFrames(NamedTuple):
     """The frame at a moment, and for each of K streams the frames that its picture is made of."""
 
     index: int
@@ -26,10 +26,10 @@ class Look(NamedTuple):
         return max(map(max, self.frames))
 
 
-class Pictures:
+class NumberedImages:
     """Pictures, numbered as they are made."""
 
-    def __init__(self, make: PictureMaker, views: tuple[View, ...]) -> None:
+    def __init__(self, make: StreamSet, views: tuple[View, ...]) -> None:
         self.make, self.views = make, views
         self.count = 0
         self._fresh: list[np.ndarray] = []
@@ -44,10 +44,10 @@ class Pictures:
         return fresh
 
 
-class HeldFrames:
+class FrameBuffer:
     """The frames that pictures may yet be made of, and the pictures that windows may share."""
 
-    def __init__(self, made: Pictures, *, held_s: float, step_s: float) -> None:
+    def __init__(self, made: NumberedImages, *, held_s: float, step_s: float) -> None:
         """
         Args:
             made: Where pictures go.
@@ -61,7 +61,7 @@ class HeldFrames:
         self._reduction = 0  # of the sides of frames that are held
         self._uses: Counter[int] = Counter()
         self._plain: dict[int, dict[tuple[int, int], np.ndarray]] = {}
-        self._waiting: deque[Look] = deque()
+        self._waiting: deque[MomentFrames] = deque()
         self._numbers: dict[int, dict[tuple, int]] = {}  # of pictures, by their frame
         self._cut: dict[tuple[int, int, int], np.ndarray] = {}
         self._cut_to: Region | None = None
@@ -86,7 +86,7 @@ class HeldFrames:
             held += self._held_s * min(rate, parts / self._step_s)
         return math.ceil(math.sqrt(held * frame_bytes / _BYTES))
 
-    def expect(self, look: Look) -> None:
+    def expect(self, look: MomentFrames) -> None:
         """A window may look at a frame, which is there."""
         for focused, frames in zip(self._focused, look.frames, strict=True):
             if focused:
@@ -98,7 +98,7 @@ class HeldFrames:
             else:
                 self._waiting.append(look)
 
-    def release(self, look: Look) -> None:
+    def release(self, look: MomentFrames) -> None:
         """No window looks at a frame any more."""
         for focused, frames in zip(self._focused, look.frames, strict=True):
             if focused:
@@ -118,7 +118,7 @@ class HeldFrames:
         numbers = (one.values() for one in self._numbers.values())
         return min(itertools.chain.from_iterable(numbers), default=self._made.count)
 
-    def numbers(self, looks: list[Look], region: Region | None) -> np.ndarray:
+    def numbers(self, looks: list[MomentFrames], region: Region | None) -> np.ndarray:
         """Of the pictures of a window, which are made if they are not there: int64 (V, T, K)."""
         if region != self._cut_to:
             self._cut, self._cut_to = {}, region
@@ -131,7 +131,7 @@ class HeldFrames:
             np.int64,
         )
 
-    def _number(self, look: Look, stream: int, view: int) -> int:
+    def _number(self, look: MomentFrames, stream: int, view: int) -> int:
         region = self._cut_to if self._focused[stream] else None
         known = self._numbers.setdefault(look.index, {})
         key = stream, view, region
@@ -139,7 +139,7 @@ class HeldFrames:
             known[key] = self._made.add(self._picture(look, stream, view))
         return known[key]
 
-    def _picture(self, look: Look, stream: int, view: int) -> np.ndarray:
+    def _picture(self, look: MomentFrames, stream: int, view: int) -> np.ndarray:
         if not self._focused[stream]:
             made = self._plain[look.index]
             while (stream, view) not in made:  # the video has ended
@@ -153,7 +153,7 @@ class HeldFrames:
             parts.append(self._cut[key])
         return self._make.streams[stream].combine(parts)
 
-    def _make_plain(self, look: Look) -> None:
+    def _make_plain(self, look: MomentFrames) -> None:
         """The pictures of a frame that are not cut."""
         made = self._plain.get(look.index)
         for stream, focused in enumerate(self._focused):

@@ -7,12 +7,12 @@ from typing import Any
 
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
-from violence_detection.inference.annotation import Story, annotate
+from violence_detection.inference.annotation import Timeline, annotate
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.video_sources import Source
 from violence_detection.reports import figures
 from violence_detection.system import files, progress
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writers
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Outputs:
                 to be annotated, or a source's name cannot be written.
         """
         self._config, self._listed = config, listed
-        stems = video_sources.stems(listed)
+        stems = video_sources.output_stems(listed)
         self._subtitles = self._in_folder(config.subtitles, stems)
         self._timelines = self._one_each("timeline", ".png", stems)
         self._annotated = self._one_each("annotate", _ANNOTATED, stems)
@@ -93,7 +93,7 @@ class Outputs:
         for folder in sorted({path.parent for path in self.paths}):
             files.ensure_writable(folder)
         if self.annotates:
-            self._encoder, lacking = video_writers.best()
+            self._encoder, lacking = video_writers.choose_encoder()
             if lacking:
                 log.warning(f"Annotated videos have {lacking}.")
 
@@ -138,7 +138,7 @@ class Outputs:
             files.write_text(webvtt, subtitles.webvtt(answer["segments"], violent))
             files.write_text(srt, subtitles.srt(answer["segments"], violent))
         if self._timelines:
-            figures.timeline(
+            figures.draw_timeline(
                 self._timelines[number],
                 answer["windows"],
                 answer["segments"],
@@ -152,14 +152,14 @@ class Outputs:
             for window, weights in zip(answer["windows"], attention, strict=True)
         ]
         told = (answer["fps"], answer["duration_s"])
-        story = Story(windows, answer["segments"], threshold, *told)
+        story = Timeline(windows, answer["segments"], threshold, *told)
         return self._annotate(number, story)
 
-    def _annotate(self, number: int, story: Story) -> str:
+    def _annotate(self, number: int, story: Timeline) -> str:
         log.info(f"Annotating {self._listed[number].name}")
         asked = (self._listed[number].path, self._annotated[number], story)
         try:
-            with Calls(_MEMORY_BYTES) as call:
+            with ProcessPool(_MEMORY_BYTES) as call:
                 for _ in call.stream(
                     annotate,
                     *asked,

@@ -90,10 +90,10 @@ def _prepared(
     run_dir: str, words: Sequence[str], config: PredictConfig
 ) -> tuple[Run, list[Source], Outputs]:
     run = Run.open(run_dir)
-    listed = video_sources.listed(words, sys.stdin)
+    listed = video_sources.list_sources(words, sys.stdin)
     if not listed:
         raise ConfigError("There must be a video to look at. Received: an empty list")
-    video_sources.check_ends(listed, config.max_duration_s)
+    video_sources.check_time_limits(listed, config.max_duration_s)
     return run, listed, Outputs(config, listed)
 
 

@@ -17,14 +17,14 @@ from violence_detection.inference import segments, video_sources, window_reader
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
-from violence_detection.inference.window_encoder import Assembly, Seen
-from violence_detection.inference.window_reader import Chunk, Ending, Reading
+from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
+from violence_detection.inference.window_reader import Chunk, VideoEnd, WindowSource
 from violence_detection.metrics import calibration
 from violence_detection.models import classifier
-from violence_detection.models.attention_maps import attention_of
+from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.run import Run
 from violence_detection.system import devices, progress
-from violence_detection.video.views import AS_IT_IS, SHIFTED
+from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Predictor:
         self.threshold: float = results["threshold"]
         if config.threshold is not None:
             self.threshold = config.threshold
-        self.lower_threshold = segments.lower_of(self.threshold)
+        self.lower_threshold = segments.default_lower_threshold(self.threshold)
         if config.lower_threshold is not None:
             self.lower_threshold = config.lower_threshold
         if self.lower_threshold > self.threshold:
@@ -76,10 +76,10 @@ class Predictor:
         plan = WindowPlan(
             self.window_s, self.stride_s, self._extractor.space.frames, config.focus_s
         )
-        self._reading = Reading(
+        self._reading = WindowSource(
             self._extractor.reader,
             plan,
-            views=(AS_IT_IS, *SHIFTED) if config.tta else (AS_IT_IS,),
+            views=(ORIGINAL, *TEST_TIME_VIEWS) if config.tta else (ORIGINAL,),
             max_duration_s=config.max_duration_s,
             open_timeout_s=config.open_timeout_s,
         )
@@ -134,7 +134,7 @@ class Predictor:
         """
         windows, ending = [], None
         for answer in self._answers_of(video, fps):
-            if isinstance(answer, Ending):
+            if isinstance(answer, VideoEnd):
                 ending = answer
             else:
                 windows.append(answer)
@@ -149,7 +149,7 @@ class Predictor:
     ) -> Iterator[dict[str, Any]]:
         """The windows of a video as they are answered, in bounded memory; see `__call__`."""
         for answer in self._answers_of(video, fps):
-            if not isinstance(answer, Ending):
+            if not isinstance(answer, VideoEnd):
                 yield _rounded(answer)
 
     def predict_all(
@@ -160,7 +160,7 @@ class Predictor:
         windows: list[list[dict[str, Any]]] = [[] for _ in listed]
         with self._feeding(listed) as fed:
             for number, answer in self._answers(fed):
-                if isinstance(answer, Ending):
+                if isinstance(answer, VideoEnd):
                     yield number, self._summary(windows[number], answer)
                     windows[number] = []
                 elif isinstance(answer, VideoError):
@@ -173,11 +173,11 @@ class Predictor:
 
     def _answers_of(
         self, video: str | os.PathLike | np.ndarray, fps: float | None
-    ) -> Iterator[dict[str, Any] | Ending]:
+    ) -> Iterator[dict[str, Any] | VideoEnd]:
         with contextlib.ExitStack() as stack:
             if isinstance(video, (str, os.PathLike)):
-                source = video_sources.of(os.fspath(video))
-                video_sources.check_ends([source], self.config.max_duration_s)
+                source = video_sources.parse_source(os.fspath(video))
+                video_sources.check_time_limits([source], self.config.max_duration_s)
                 fed = stack.enter_context(self._feeding([source]))
             else:
                 frames = window_reader.check_frames(video, fps)
@@ -189,7 +189,7 @@ class Predictor:
                 yield answer
 
     def _feeding(self, listed: Sequence[Source]) -> contextlib.AbstractContextManager[Iterator]:
-        return window_reader.feeding(
+        return window_reader.read_sources(
             self._reading,
             listed,
             workers=self.config.workers or os.cpu_count() or 1,
@@ -197,12 +197,12 @@ class Predictor:
         )
 
     def _answers(
-        self, fed: Iterable[tuple[int, Chunk | Ending | VideoError]]
-    ) -> Iterator[tuple[int, dict[str, Any] | Ending | VideoError]]:
+        self, fed: Iterable[tuple[int, Chunk | VideoEnd | VideoError]]
+    ) -> Iterator[tuple[int, dict[str, Any] | VideoEnd | VideoError]]:
         """The windows of each video in their order, and after its last how it ended."""
-        assembly = Assembly(self._extractor.encode, batch_size=self._extractor.batch_size)
-        seen: list[Seen] = []
-        ended: dict[int, Ending] = {}
+        assembly = WindowEncoder(self._extractor.encode, batch_size=self._extractor.batch_size)
+        seen: list[EncodedWindow] = []
+        ended: dict[int, VideoEnd] = {}
         failed: set[int] = set()
         told_s = time.monotonic()
         for number, item in fed:
@@ -211,7 +211,7 @@ class Predictor:
                 assembly.close(number)
                 failed.add(number)
                 yield number, item
-            elif isinstance(item, Ending):
+            elif isinstance(item, VideoEnd):
                 ended[number] = item
             elif number not in failed:
                 seen += assembly.add(number, item)
@@ -226,7 +226,7 @@ class Predictor:
         yield from _closed(ended, assembly, failed)
 
     def _classified(
-        self, seen: list[Seen], failed: set[int]
+        self, seen: list[EncodedWindow], failed: set[int]
     ) -> Iterator[tuple[int, dict[str, Any] | VideoError]]:
         """The answers to windows, the mean over their views; a video whose features are no
         numbers has failed."""
@@ -247,15 +247,17 @@ class Predictor:
     def _probabilities(self, clips: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float16 (N, T, D)."""
         probability = classifier.probabilities(self._classifier, clips, batch_size=_WINDOWS_AT_ONCE)
-        return calibration.tempered(probability, self._temperature)
+        return calibration.apply_temperature(probability, self._temperature)
 
     def _attention(self, clips: np.ndarray) -> np.ndarray:
         """float (N, T), rows sum to 1, of float16 (N, T, D); (N, 0) where it is not asked for,
         or the head has none."""
-        found = attention_of(self._classifier, clips) if self._attentive else {}
+        found = attention_weights(self._classifier, clips) if self._attentive else {}
         return np.mean(list(found.values()), axis=0) if found else np.empty((len(clips), 0))
 
-    def _window(self, seen: Seen, row: np.ndarray, attention: np.ndarray) -> dict[str, Any]:
+    def _window(
+        self, seen: EncodedWindow, row: np.ndarray, attention: np.ndarray
+    ) -> dict[str, Any]:
         # Rounded now, so that windows which touch have one and the same time.
         return {
             "start_s": round(seen.window.start_s, 3),
@@ -265,9 +267,9 @@ class Predictor:
             **({"attention": attention.tolist()} if self._attentive else {}),
         }
 
-    def _summary(self, windows: list[dict[str, Any]], ending: Ending) -> dict[str, Any]:
+    def _summary(self, windows: list[dict[str, Any]], ending: VideoEnd) -> dict[str, Any]:
         worst = max(windows, key=lambda one: one["probability"])
-        found = segments.segments(
+        found = segments.find_segments(
             windows,
             self.threshold,
             lower=self.lower_threshold,
@@ -304,8 +306,8 @@ class Predictor:
 
 
 def _closed(
-    ended: dict[int, Ending], assembly: Assembly, failed: set[int]
-) -> Iterator[tuple[int, Ending]]:
+    ended: dict[int, VideoEnd], assembly: WindowEncoder, failed: set[int]
+) -> Iterator[tuple[int, VideoEnd]]:
     for number in list(ended):
         assembly.close(number)
         ending = ended.pop(number)
@@ -320,8 +322,8 @@ def _passed_s(since_s: float) -> float:
 def _extractor(trained: dict[str, Any], config: PredictConfig) -> FeatureExtractor:
     """The feature space's, on the engine that is asked for, or the run's."""
     weights = trained["weights"]
-    return FeatureExtractor.of_space(
-        FeatureSpace.of(trained["feature_space"]),
+    return FeatureExtractor.from_space(
+        FeatureSpace.from_json(trained["feature_space"]),
         weights=config.weights or weights["source"],
         batch_size=config.batch_size,
         seed=weights["seed"],

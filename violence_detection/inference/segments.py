@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from violence_detection.units import TOUCH_S
 
-LOWER_SHARE = 0.75  # of the threshold, where no lower one is given
+LOWER_FRACTION = 0.75  # of the threshold, where no lower one is given
 
 
-def lower_of(threshold: float) -> float:
+def default_lower_threshold(threshold: float) -> float:
     """The lower threshold that goes with an upper one where none is given."""
-    return LOWER_SHARE * threshold
+    return LOWER_FRACTION * threshold
 
 
-def segments(
+def find_segments(
     windows: Sequence[dict[str, float]],
     threshold: float,
     *,

@@ -14,12 +14,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from violence_detection import units
-from violence_detection.inference.frame_buffer import HeldFrames, Look, Pictures
+from violence_detection.inference.frame_buffer import FrameBuffer, MomentFrames, NumberedImages
 from violence_detection.video.clip_reader import sample_indices
-from violence_detection.video.decoder import FALLBACK_FPS, true_fps
-from violence_detection.video.motion_crop import EVERY, RecentMotion, Region
-from violence_detection.video.stream_set import PictureMaker
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.decoder import FALLBACK_FPS, measured_fps
+from violence_detection.video.motion_crop import FRAME_STEP, RecentMotion, Region
+from violence_detection.video.stream_set import StreamSet
+from violence_detection.video.views import ORIGINAL, View
 
 _RATE_FRAMES = 64  # that tell the rate
 _FEW_FRAMES = 9  # that do not
@@ -74,7 +74,7 @@ class WindowPlan:
         return held * self.focus_s, (held + 1) * self.focus_s
 
 
-class Window(NamedTuple):
+class WindowImages(NamedTuple):
     """A window, as the backbone sees it.
 
     Attributes:
@@ -89,7 +89,7 @@ class Window(NamedTuple):
     needed_from: int
 
 
-class WindowReader:
+class SlidingWindows:
     """Reads one video.
 
     Attributes:
@@ -100,11 +100,11 @@ class WindowReader:
 
     def __init__(
         self,
-        make: PictureMaker,
+        make: StreamSet,
         plan: WindowPlan,
         *,
         fps: float,
-        views: Sequence[View] = (AS_IT_IS,),
+        views: Sequence[View] = (ORIGINAL,),
     ) -> None:
         """
         Args:
@@ -115,7 +115,7 @@ class WindowReader:
         """
         self.frames, self.longest_s, self.last_s = 0, 0.0, 0.0
         self._plan, self._fps = plan, fps
-        self._made = Pictures(make, tuple(views))
+        self._made = NumberedImages(make, tuple(views))
         self._section: _Section | None = None
 
     @property
@@ -127,7 +127,7 @@ class WindowReader:
         """The pictures that were made since this was last asked, uint8 (S, S, 3) each."""
         return self._made.taken()
 
-    def take(self, time_s: float, video: Frames) -> list[Window]:
+    def take(self, time_s: float, video: Frames) -> list[WindowImages]:
         """Take the next frame; the windows that it completes.
 
         A gap that is longer than a window parts the video: no window lies over it.
@@ -142,7 +142,7 @@ class WindowReader:
         self.frames, self.last_s = self.frames + 1, time_s
         return done + self._section.take(time_s, video)
 
-    def end(self) -> list[Window]:
+    def end(self) -> list[WindowImages]:
         """The windows that were not complete before the end; the last one ends where the video
         does."""
         return self._section.end() if self._section else []
@@ -151,17 +151,19 @@ class WindowReader:
 class _Section:
     """A part of a video without a gap. Frames are counted, and times are, from its start."""
 
-    def __init__(self, made: Pictures, plan: WindowPlan, *, fps: float, start_s: float) -> None:
+    def __init__(
+        self, made: NumberedImages, plan: WindowPlan, *, fps: float, start_s: float
+    ) -> None:
         self._made, self._make, self._plan = made, made.make, plan
         self._fps, self._start_s = fps if fps <= _FASTEST_FPS else 0.0, start_s
         self._count, self._at_s = 0, 0.0
         self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
-        self._held = HeldFrames(
+        self._held = FrameBuffer(
             made, held_s=plan.window_s + (plan.focus_s or 0.0), step_s=plan.step_s
         )
         self._motion = RecentMotion()
         self._looked: tuple[tuple[float, float], Region | None] | None = None
-        self._looks: dict[int, Look] = {}  # by moment
+        self._looks: dict[int, MomentFrames] = {}  # by moment
         self._moment = 0  # the next one without a frame
         self._window = 0  # the next one to be made
         self._covered_s = 0.0
@@ -171,7 +173,7 @@ class _Section:
         """Frames per second, lately."""
         if len(self._recent) < _FEW_FRAMES:
             return self._fps or FALLBACK_FPS
-        return min(true_fps(self._recent, self._fps), _FASTEST_FPS)
+        return min(measured_fps(self._recent, self._fps), _FASTEST_FPS)
 
     @property
     def end_s(self) -> float:
@@ -186,14 +188,14 @@ class _Section:
     def _duration_s(self) -> float:
         return self._at_s + self._frame_s
 
-    def take(self, time_s: float, video: Frames) -> list[Window]:
+    def take(self, time_s: float, video: Frames) -> list[WindowImages]:
         index, self._at_s = self._count, time_s - self._start_s
         self._count += 1
         self._recent.append(self._at_s)
         self._hold(index, video)
         while self._is_due():
             needed = self._make.needed(index, fps=self.rate, last=sys.maxsize)
-            self._looks[self._moment] = look = Look(index, needed)
+            self._looks[self._moment] = look = MomentFrames(index, needed)
             self._held.expect(look)
             self._moment += 1
         done = []
@@ -202,7 +204,7 @@ class _Section:
         self._forget(index)
         return done
 
-    def end(self) -> list[Window]:
+    def end(self) -> list[WindowImages]:
         done = []
         while self._fits(0.5):
             done.append(self._next())
@@ -215,7 +217,7 @@ class _Section:
     def _hold(self, index: int, video: Frames) -> None:
         """Keep a frame, if a picture may be made of it; look for motion in it."""
         reach = self._make.reach(self.rate)
-        looked_at = self._make.focused and index % EVERY == 0
+        looked_at = self._make.focused and index % FRAME_STEP == 0
         if reach or looked_at or self._is_due():
             frame = video.retrieve()
             if looked_at:
@@ -253,7 +255,7 @@ class _Section:
             return False
         return last < self._moment and self._looks[last].last <= read_to
 
-    def _next(self) -> Window:
+    def _next(self) -> WindowImages:
         start_s = self._window * self._plan.stride_s
         self._window += 1
         self._covered_s = start_s + self._plan.window_s
@@ -262,11 +264,11 @@ class _Section:
             self._covered_s = self._duration_s
         return self._made_of(start_s, self._covered_s)
 
-    def _last(self) -> Window:
+    def _last(self) -> WindowImages:
         """The one that ends where the section does; it is shorter where the section is."""
         return self._made_of(max(0.0, self._duration_s - self._plan.window_s), self._duration_s)
 
-    def _made_of(self, start_s: float, end_s: float) -> Window:
+    def _made_of(self, start_s: float, end_s: float) -> WindowImages:
         count = self._plan.count
         # The last moment may lie at the end itself, where no frame is.
         first = min(self._plan.first_moment(start_s), self._moment - count)
@@ -276,7 +278,7 @@ class _Section:
         if self._make.focused:
             region = self._region_in(self._plan.span_s(start_s))
         pictures = self._held.numbers(looks, region)
-        return Window(
+        return WindowImages(
             self._start_s + start_s,
             self._start_s + end_s,
             pictures,

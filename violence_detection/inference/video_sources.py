@@ -67,23 +67,23 @@ class Source:
         return re.sub(r"[^\w.-]+", "_", named).strip("_.")[:100]
 
 
-def masked(word: str) -> str:
+def mask_passwords(word: str) -> str:
     """A word without the passwords of a URL."""
     if not _URL.match(word):
         return word
     return _SECRET.sub(rf"\1{_SHOWN}", _USER.sub(rf"\1:{_SHOWN}@", word))
 
 
-def of(word: str) -> Source:
+def parse_source(word: str) -> Source:
     """The one thing that a word stands for; a file need not be there."""
     if _URL.match(word) and not word.lower().startswith("file:"):
-        return Source(masked(word), word, is_live=True)
+        return Source(mask_passwords(word), word, is_live=True)
     if (match := _CAMERA.fullmatch(word)) and not Path(word).is_file():
         return Source(word, int(match[1]), is_live=True)
     return Source(word, word)
 
 
-def listed(words: Iterable[str], stdin: TextIO) -> list[Source]:
+def list_sources(words: Iterable[str], stdin: TextIO) -> list[Source]:
     """Everything that words stand for, in their order.
 
     A folder stands for the videos in it, a pattern for what it matches, `-` for the lines
@@ -102,7 +102,7 @@ def _listed(words: Iterable[str], stdin: TextIO) -> Iterator[Source]:
         elif _PATTERN & set(word) and not os.path.lexists(word) and not _URL.match(word):
             yield from _of_pattern(word)
         else:
-            yield of(word)
+            yield parse_source(word)
 
 
 def _of_folder(folder: str) -> Iterator[Source]:
@@ -126,7 +126,7 @@ def _of_pattern(pattern: str) -> Iterator[Source]:
             yield Source(match, match)
 
 
-def stems(sources: Iterable[Source]) -> list[str]:
+def output_stems(sources: Iterable[Source]) -> list[str]:
     """A name for the files that are written about each source, each another one."""
     taken: set[str] = set()
     found = []
@@ -140,7 +140,7 @@ def stems(sources: Iterable[Source]) -> list[str]:
     return found
 
 
-def check_ends(sources: Iterable[Source], max_duration_s: float | None) -> None:
+def check_time_limits(sources: Iterable[Source], max_duration_s: float | None) -> None:
     """Nothing is read for ever.
 
     Raises:

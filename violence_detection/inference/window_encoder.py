@@ -6,29 +6,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from violence_detection.inference.sliding_windows import Window
+from violence_detection.inference.sliding_windows import WindowImages
 from violence_detection.inference.window_reader import Chunk
 
 
-class Seen(NamedTuple):
+class EncodedWindow(NamedTuple):
     """A window of a video, with its features float16 (V, T, D), of K streams side by side."""
 
     video: Hashable
-    window: Window
+    window: WindowImages
     features: np.ndarray
 
 
-class _Video:
+class _PendingVideo:
     """What is known of the pictures of one video that later windows may need."""
 
     def __init__(self) -> None:
         self.numbered = 0
         self.features: dict[int, np.ndarray] = {}
-        self.windows: deque[Window] = deque()
+        self.windows: deque[WindowImages] = deque()
         self.dropped = 0
 
 
-class Assembly:
+class WindowEncoder:
     """Joins the features of pictures into windows, as pictures come."""
 
     def __init__(self, encode: Callable[[np.ndarray], np.ndarray], *, batch_size: int) -> None:
@@ -38,13 +38,13 @@ class Assembly:
             batch_size: Pictures encoded at a time.
         """
         self._encode, self._batch_size = encode, batch_size
-        self._videos: dict[Hashable, _Video] = {}
+        self._videos: dict[Hashable, _PendingVideo] = {}
         self._pictures: list[np.ndarray] = []
-        self._whose: list[tuple[_Video, int]] = []
+        self._whose: list[tuple[_PendingVideo, int]] = []
 
-    def add(self, video: Hashable, chunk: Chunk) -> Iterator[Seen]:
+    def add(self, video: Hashable, chunk: Chunk) -> Iterator[EncodedWindow]:
         """Take the next chunk of a video; the windows, of any video, that are complete."""
-        known = self._videos.setdefault(video, _Video())
+        known = self._videos.setdefault(video, _PendingVideo())
         known.windows.extend(chunk.windows)
         for picture in chunk.pictures:
             self._pictures.append(picture)
@@ -55,7 +55,7 @@ class Assembly:
             yield from self._complete()
         yield from self._complete()
 
-    def flush(self) -> Iterator[Seen]:
+    def flush(self) -> Iterator[EncodedWindow]:
         """Encode what waits for a batch to be full."""
         if self._pictures:
             self._encode_batch()
@@ -79,17 +79,17 @@ class Assembly:
             video.features[number] = row
         del self._pictures[: len(batch)], self._whose[: len(batch)]
 
-    def _complete(self) -> Iterator[Seen]:
+    def _complete(self) -> Iterator[EncodedWindow]:
         for name, video in list(self._videos.items()):
             while video.windows and self._is_there(video, video.windows[0]):
                 window = video.windows.popleft()
                 views, count, _ = window.pictures.shape
                 rows = [video.features[one] for one in window.pictures.ravel().tolist()]
-                yield Seen(name, window, np.stack(rows).reshape(views, count, -1))
+                yield EncodedWindow(name, window, np.stack(rows).reshape(views, count, -1))
                 for number in range(video.dropped, window.needed_from):
                     video.features.pop(number, None)
                 video.dropped = max(video.dropped, window.needed_from)
 
     @staticmethod
-    def _is_there(video: _Video, window: Window) -> bool:
+    def _is_there(video: _PendingVideo, window: WindowImages) -> bool:
         return int(window.pictures.max()) in video.features

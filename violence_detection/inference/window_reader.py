@@ -13,14 +13,19 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.inference.sliding_windows import Frames, Window, WindowPlan, WindowReader
+from violence_detection.inference.sliding_windows import (
+    Frames,
+    SlidingWindows,
+    WindowImages,
+    WindowPlan,
+)
 from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader, sample_indices
-from violence_detection.video.decoder import damage_at_end, opened, opened_live
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.decoder import describe_damage_at_end, open_live_stream, open_video
+from violence_detection.video.views import ORIGINAL, View
 
 _SHORT_CLIP_WINDOWS = 1.5
 _CHUNK_PICTURES = 32
@@ -37,10 +42,10 @@ class Chunk(NamedTuple):
     """
 
     pictures: np.ndarray
-    windows: list[Window]
+    windows: list[WindowImages]
 
 
-class Ending(NamedTuple):
+class VideoEnd(NamedTuple):
     """What is known when a video has been read.
 
     Attributes:
@@ -55,7 +60,7 @@ class Ending(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class WindowSource:
     """How videos are read.
 
     Attributes:
@@ -68,7 +73,7 @@ class Reading:
 
     reader: ClipReader
     plan: WindowPlan
-    views: tuple[View, ...] = (AS_IT_IS,)
+    views: tuple[View, ...] = (ORIGINAL,)
     max_duration_s: float | None = None
     open_timeout_s: float = 10.0
 
@@ -77,38 +82,38 @@ class Reading:
         """A video of up to this length is one window: it is what training calls a clip."""
         return _SHORT_CLIP_WINDOWS * self.plan.window_s
 
-    def chunks(self, source: Source) -> Iterator[Chunk | Ending]:
+    def chunks(self, source: Source) -> Iterator[Chunk | VideoEnd]:
         """Read a source; its end comes last.
 
         Raises:
             VideoError: If it cannot be decoded.
         """
         if source.is_live:
-            with opened_live(source.target, timeout_s=self.open_timeout_s) as video:
-                yield from _Pass(self, video, fps=video.fps).chunks()
+            with open_live_stream(source.target, timeout_s=self.open_timeout_s) as video:
+                yield from _WindowPass(self, video, fps=video.fps).chunks()
             return
-        with opened(source.path) as video:
+        with open_video(source.path) as video:
             declared, fps = video.declared_frames, video.fps
         clip_s = units.frames_to_s(declared, fps)
         if 0 < clip_s <= self.short_s and (clip := self._clip(source)):
             yield from clip
             return
-        with opened(source.path) as video:
-            one = _Pass(self, video, fps=fps, declared=declared, short_s=self.short_s)
+        with open_video(source.path) as video:
+            one = _WindowPass(self, video, fps=fps, declared=declared, short_s=self.short_s)
             yield from one.chunks()
         if one.is_short:
             yield from self._clip(source) or ()
 
-    def chunks_of(self, frames: np.ndarray, fps: float) -> Iterator[Chunk | Ending]:
+    def chunks_of(self, frames: np.ndarray, fps: float) -> Iterator[Chunk | VideoEnd]:
         """Read frames that are in memory, uint8 (N, H, W, 3) RGB."""
         video = _ArrayVideo(frames, fps)
-        one = _Pass(self, video, fps=fps, short_s=self.short_s)
+        one = _WindowPass(self, video, fps=fps, short_s=self.short_s)
         yield from one.chunks()
         if one.is_short:
             pictures = _clip_of(self.reader, video, self.views)
             yield from _as_chunks(pictures, len(frames), len(frames) / fps)
 
-    def _clip(self, source: Source) -> list[Chunk | Ending] | None:
+    def _clip(self, source: Source) -> list[Chunk | VideoEnd] | None:
         """The video as extraction reads it; None where it is longer than it said."""
         clip = self.reader.read(source.path, views=self.views[1:])
         if clip.duration_s > self.short_s + units.frames_to_s(0.5, clip.fps):
@@ -118,15 +123,15 @@ class Reading:
 
 def _as_chunks(
     views: np.ndarray, frames: int, duration_s: float, damage: str = ""
-) -> list[Chunk | Ending]:
+) -> list[Chunk | VideoEnd]:
     """Of pictures uint8 (V, T, K, S, S, 3), which are one window."""
     numbers = np.arange(np.prod(views.shape[:3])).reshape(views.shape[:3])
-    window = Window(0.0, duration_s, numbers, needed_from=0)
+    window = WindowImages(0.0, duration_s, numbers, needed_from=0)
     pictures = views.reshape(-1, *views.shape[3:])
-    return [Chunk(pictures, [window]), Ending(frames, duration_s, damage)]
+    return [Chunk(pictures, [window]), VideoEnd(frames, duration_s, damage)]
 
 
-class _Pass:
+class _WindowPass:
     """One pass over the frames of a video.
 
     Attributes:
@@ -135,7 +140,7 @@ class _Pass:
 
     def __init__(
         self,
-        reading: Reading,
+        reading: WindowSource,
         video: Frames,
         *,
         fps: float,
@@ -143,7 +148,7 @@ class _Pass:
         short_s: float = 0.0,
     ) -> None:
         self._video, self._declared, self._fps = video, declared, fps
-        self._windows = WindowReader(
+        self._windows = SlidingWindows(
             reading.reader.make, reading.plan, fps=fps, views=reading.views
         )
         self._most_s = reading.max_duration_s
@@ -152,9 +157,9 @@ class _Pass:
             self._short_s = 0.0
         self.is_short = self._short_s > 0
         self._pictures: list[np.ndarray] = []
-        self._done: list[Window] = []
+        self._done: list[WindowImages] = []
 
-    def chunks(self) -> Iterator[Chunk | Ending]:
+    def chunks(self) -> Iterator[Chunk | VideoEnd]:
         first_s, stopped = 0.0, False
         for index, time_s in self._video:
             first_s = time_s if index == 0 else first_s
@@ -181,17 +186,17 @@ class _Pass:
         pictures, self._pictures = self._pictures, []
         return Chunk(np.array(pictures, np.uint8), windows)
 
-    def _ending(self, first_s: float, stopped: bool) -> Ending:
+    def _ending(self, first_s: float, stopped: bool) -> VideoEnd:
         windows, damage = self._windows, ""
         if self._declared and not stopped:
-            damage = damage_at_end(
+            damage = describe_damage_at_end(
                 windows.frames,
                 windows.last_s,
                 longest_s=windows.longest_s,
                 declared=self._declared,
                 fps=self._fps,
             )
-        return Ending(windows.frames, windows.end_s - first_s, damage)
+        return VideoEnd(windows.frames, windows.end_s - first_s, damage)
 
 
 class _ArrayVideo:
@@ -220,9 +225,9 @@ def _clip_of(reader: ClipReader, video: _ArrayVideo, views: Sequence[View]) -> n
     make, count = reader.make, len(video.frames)
     indices = sample_indices(count, reader.count).tolist()
     needed = [make.needed(one, fps=video.fps, last=count - 1) for one in indices]
-    motion = motion_crop.Motion()
+    motion = motion_crop.MotionMap()
     if make.focused:
-        for index in range(0, count, motion_crop.EVERY):
+        for index in range(0, count, motion_crop.FRAME_STEP):
             motion.add(video[index])
     every = range(len(make.streams))
     wanted = {index for one in needed for frames in one for index in frames}
@@ -260,9 +265,9 @@ def check_frames(frames: Any, fps: float | None) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def feeding(
-    reading: Reading, sources: Sequence[Source], *, workers: int, timeout_s: float
-) -> Iterator[Iterator[tuple[int, Chunk | Ending | VideoError]]]:
+def read_sources(
+    reading: WindowSource, sources: Sequence[Source], *, workers: int, timeout_s: float
+) -> Iterator[Iterator[tuple[int, Chunk | VideoEnd | VideoError]]]:
     """Read sources in children, several at a time; gives what comes, with the source's number.
 
     The last of each is an Ending or a VideoError. Memory does not grow with the number of
@@ -281,11 +286,11 @@ def feeding(
             with contextlib.suppress(queue.Full):
                 return waiting.put(item, timeout=1.0)
 
-    def feed(number: int, call: Calls) -> None:
+    def feed(number: int, call: ProcessPool) -> None:
         if ended.is_set():
             return
         try:
-            asked = (Reading.chunks, reading, sources[number])
+            asked = (WindowSource.chunks, reading, sources[number])
             for chunk in call.stream(*asked, timeout_s=timeout_s):
                 put((number, chunk))
                 if ended.is_set():
@@ -295,7 +300,7 @@ def feeding(
 
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
         try:
-            with Calls(processes.MEMORY_BYTES + _HELD_BYTES) as call:
+            with ProcessPool(processes.MEMORY_LIMIT_BYTES + _HELD_BYTES) as call:
                 for number in range(len(sources)):
                     pool.submit(feed, number, call)
                 yield _taken(waiting, len(sources))
@@ -304,7 +309,7 @@ def feeding(
             ended.set()
 
 
-def _taken(waiting: queue.Queue, count: int) -> Iterator[tuple[int, Chunk | Ending | VideoError]]:
+def _taken(waiting: queue.Queue, count: int) -> Iterator[tuple[int, Chunk | VideoEnd | VideoError]]:
     while count:
         number, item = waiting.get()
         if isinstance(item, Exception) and not isinstance(item, VideoError):

@@ -8,7 +8,7 @@ import numpy as np
 
 PROBABILITY, PROBABILITIES = "probability", "probabilities"  # what a model gives
 
-Run = Callable[[np.ndarray], dict[str, np.ndarray]]
+ClipFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Tolerance(NamedTuple):
@@ -27,7 +27,7 @@ EXACT = Tolerance(1e-3)
 COARSE = Tolerance(1.0, agreement=0.98)  # eight bits move what lies near the threshold
 
 
-def lacking(extra: str, *modules: str) -> str:
+def missing_extra(extra: str, *modules: str) -> str:
     """The extra that brings `modules`, where one of them is not there; else nothing."""
     if all(map(importlib.util.find_spec, modules)):
         return ""

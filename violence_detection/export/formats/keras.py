@@ -34,7 +34,7 @@ def write(
     model.save(path)
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
+def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     """A function from one array to a dict of arrays: `predict`, as most people call it.
 
     The threads are those that TensorFlow was started with.

@@ -21,7 +21,7 @@ _OPSET = 18
 
 def missing() -> str:
     """What must be installed for it; nothing where it is."""
-    return _format.lacking("onnx", "onnx", "tf2onnx", "onnxruntime")
+    return _format.missing_extra("onnx", "onnx", "tf2onnx", "onnxruntime")
 
 
 def write(
@@ -57,7 +57,7 @@ def write(
     onnx.save_model(graph, path)
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
+def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     """A function from one array to a dict of arrays."""
     import onnxruntime
 

@@ -18,7 +18,7 @@ UNROLLED = True
 
 def missing() -> str:
     """What must be installed for it; nothing where it is."""
-    return _format.lacking("openvino", "openvino")
+    return _format.missing_extra("openvino", "openvino")
 
 
 def write(
@@ -44,7 +44,7 @@ def write(
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
+def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     """A function from one array to a dict of arrays, in float32."""
     import openvino
 

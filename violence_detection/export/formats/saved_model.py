@@ -46,7 +46,7 @@ def write(
     archive.write_out(str(path), verbose=False)
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
+def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     """A function from one array to a dict of arrays.
 
     The threads are those that TensorFlow was started with.

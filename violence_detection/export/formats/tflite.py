@@ -41,7 +41,7 @@ _LARGE_SHARE = 0.025
 
 def missing() -> str:
     """What must be installed for it; nothing where it is."""
-    return _format.lacking("tflite", "ai_edge_litert", "ai_edge_quantizer")
+    return _format.missing_extra("tflite", "ai_edge_litert", "ai_edge_quantizer")
 
 
 def write(
@@ -67,14 +67,14 @@ def write(
     path.write_bytes(content)
 
 
-def load(path: Path, threads: int = 1) -> _format.Run:
+def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     """A function from one array to a dict of arrays."""
     from ai_edge_litert.interpreter import Interpreter
 
     return _runner(Interpreter(model_path=str(path), num_threads=threads))
 
 
-def _runner(interpreter: "Interpreter") -> _format.Run:
+def _runner(interpreter: "Interpreter") -> _format.ClipFunction:
     run = interpreter.get_signature_runner(saved_model.SIGNATURE)
     (name,) = run.get_input_details()
     return lambda inputs: run(**{name: inputs})
