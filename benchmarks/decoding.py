@@ -26,7 +26,7 @@ from av.video.reformatter import VideoReformatter
 from violence_detection.datasets import video_folder
 from violence_detection.video import seeking
 from violence_detection.video.clip_reader import sample_indices
-from violence_detection.video.decoder import opened
+from violence_detection.video.decoder import open_video
 
 WANTED = 20
 AUTO = 0  # threads: as FFmpeg thinks best
@@ -82,7 +82,7 @@ def number_of_frames(way: Way, path: Path, wanted: list[int] | None) -> int:
 
 
 def wanted_of(path: Path) -> list[int]:
-    with opened(path) as video:
+    with open_video(path) as video:
         return sorted(set(sample_indices(video.declared_frames, WANTED).tolist()))
 
 
@@ -149,8 +149,8 @@ def seek_opencv(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
 
 
 def seek_by_packets(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
-    timeline = seeking.timeline(path)
-    with opened(path) as video:
+    timeline = seeking.read_timeline(path)
+    with open_video(path) as video:
         for _ in timeline.visit(video, wanted):
             yield video.retrieve()
 

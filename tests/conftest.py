@@ -62,11 +62,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def keep_children():
     """Children that decode serve the next test too: starting one takes a third of a second."""
-    dismiss = processes.end_idle_processes
+    end_idle_processes = processes.end_idle_processes
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "end_idle_processes", lambda: None)
         yield
-    dismiss()
+    end_idle_processes()
 
 
 @pytest.fixture(autouse=True)

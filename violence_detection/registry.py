@@ -29,6 +29,7 @@ _FOLDERS = {
     "augmentations": "training.augmentations",
     "corruptions": "evaluation.robustness.corruptions",
     "formats": "export.formats",
+    "outputs": "models.outputs",
 }
 _WORDS = {"true": True, "false": False, "none": None}
 

@@ -24,7 +24,7 @@ def two_columns(violence):
 
 def test_a_temperature_divides_the_logits():
     logits = np.array([-3.0, 0.0, 2.0])
-    softer = calibration.tempered(two_columns(sigmoid(logits)), 2.0)
+    softer = calibration.apply_temperature(two_columns(sigmoid(logits)), 2.0)
     np.testing.assert_allclose(softer[:, 1], sigmoid(logits / 2))
 
 
@@ -37,7 +37,7 @@ def test_the_error_of_two_bins_by_hand():
 
 
 def test_bins_without_a_video_are_left_out():
-    mean, share, count = calibration.reliability(
+    mean, share, count = calibration.reliability_curve(
         np.array([False, True, True]), np.array([0.0, 1.0, 0.95])
     )
     np.testing.assert_allclose(mean, [0.0, 0.975])
@@ -63,7 +63,7 @@ def test_the_temperature_that_was_put_in_is_found(true):
     assert reason == "least cross-entropy on validation (4000 videos)"
     before, after = (
         calibration.expected_calibration_error(labels > 0, one[:, 1])
-        for one in (answers, calibration.tempered(answers, found))
+        for one in (answers, calibration.apply_temperature(answers, found))
     )
     assert after < 0.03 and (true == 1.0 or after < before / 2)
 
@@ -73,7 +73,7 @@ def test_several_classes_have_one_temperature():
     logits = rng.normal(0, 2, (4000, 3))
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = (rng.random(4000)[:, None] > shares.cumsum(1)).sum(1)
-    sure = calibration.tempered(shares, 0.5)
+    sure = calibration.apply_temperature(shares, 0.5)
     found, _ = calibration.fit_temperature(sure, labels, RECORDINGS)
     assert found == pytest.approx(2.0, rel=0.1)
 
@@ -82,7 +82,7 @@ def test_answers_without_a_mistake_do_not_become_certain():
     labels = np.arange(100) % 2
     answers = two_columns(np.where(labels, 0.7, 0.3))
     found, _ = calibration.fit_temperature(answers, labels, RECORDINGS[:100])
-    violence = calibration.tempered(answers, found)[:, 1].max()
+    violence = calibration.apply_temperature(answers, found)[:, 1].max()
     assert violence == pytest.approx(51 / 52, abs=1e-3)  # Platt's goal for 50 videos
 
 
@@ -100,7 +100,7 @@ def test_too_few_videos_leave_the_answers_as_they_are():
 )
 def test_a_temperature_changes_no_order(violence, temperature):
     before = two_columns(np.array(violence))
-    after = calibration.tempered(before, temperature)
+    after = calibration.apply_temperature(before, temperature)
     np.testing.assert_allclose(after.sum(1), 1)
     assert ((before[:, 1] > 0.5) == (after[:, 1] > 0.5)).all() or np.isclose(
         before[:, 1], 0.5
@@ -115,4 +115,4 @@ def test_a_temperature_changes_no_order(violence, temperature):
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_a_temperature_must_be_above_0(temperature):
     with pytest.raises(ConfigError, match="`temperature` must be > 0. Received"):
-        calibration.tempered(np.array([[0.4, 0.6]]), temperature)
+        calibration.apply_temperature(np.array([[0.4, 0.6]]), temperature)

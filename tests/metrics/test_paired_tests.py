@@ -144,7 +144,7 @@ def test_one_class_has_no_areas_and_says_so():
     ],
 )
 def test_better_is_what_the_interval_and_p_show(interval, p, who):
-    assert paired_tests.better(interval, p) == who
+    assert paired_tests.better_run(interval, p) == who
 
 
 def test_many_recordings_are_exchanged_by_lot_and_repeatably():
@@ -182,7 +182,7 @@ def test_equal_runs_are_seldom_told_apart_however_alike_the_clips_of_a_recording
         a, b = (truth + rng.normal(0, 0.7, 12)[groups] + rng.normal(0, 0.5, 96) for _ in range(2))
         a, b = (1 / (1 + np.exp(-one)) for one in (a, b))
         found = paired_tests.auc_difference(violent, a, b, groups, resamples=300)
-        who = paired_tests.better(found["auc_ci"], found["auc_exchange_p"])
+        who = paired_tests.better_run(found["auc_ci"], found["auc_exchange_p"])
         wrong += who != "neither"
         wrong_by_delong += found["auc_p"] < 0.05
     assert wrong <= 0.1 * 200 < wrong_by_delong

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.metrics import threshold_selection
-from violence_detection.metrics.operating_points import Point
+from violence_detection.metrics.operating_points import OperatingPoint
 
 POINTS = ("balanced_accuracy", "best_f1", "recall=0.8", "false_positive_rate=0.2")
 
@@ -43,7 +43,7 @@ def test_points_found_by_hand():
 def test_what_is_achieved_is_counted_by_hand():
     violent = np.repeat([True, True, False, False], [30, 10, 5, 35])
     probability = np.repeat([0.9, 0.1, 0.9, 0.1], [30, 10, 5, 35])
-    rates, intervals = threshold_selection.achieved(
+    rates, intervals = threshold_selection.achieved_rates(
         violent, probability, np.arange(80) // 4, 0.5, resamples=200, seed=0
     )
     assert rates == pytest.approx(
@@ -142,7 +142,7 @@ def test_a_higher_recall_is_a_lower_threshold_and_a_lower_rate_a_higher_one():
 
 @pytest.mark.parametrize("asked", POINTS)
 def test_a_point_is_told_with_its_intervals(asked):
-    found = threshold_selection.choose(asked, *drawn(), resamples=200, seed=1)
+    found = threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1)
     assert (found["asked"], found["from"], found["videos"]) == (
         asked,
         "validation",
@@ -152,18 +152,22 @@ def test_a_point_is_told_with_its_intervals(asked):
     assert low <= found["threshold"] <= high
     for name, (low, high) in found["achieved_ci"].items():
         assert 0 <= low <= found["achieved"][name] <= high <= 1
-    point = Point.of(asked)
+    point = OperatingPoint.of(asked)
     if point.kind == "recall":
         assert 0.8 <= found["achieved"]["recall"] <= 0.81
     if point.kind == "false_positive_rate":
         assert 0.19 <= found["achieved"]["false_positive_rate"] <= 0.2
-    assert threshold_selection.choose(asked, *drawn(), resamples=200, seed=1) == found
+    assert (
+        threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1) == found
+    )
 
 
 def test_recordings_that_agree_within_widen_the_interval():
     violent, probability, groups = drawn()
     alone, together = (
-        threshold_selection.choose("recall=0.8", violent, probability, by, resamples=300, seed=0)
+        threshold_selection.choose_operating_point(
+            "recall=0.8", violent, probability, by, resamples=300, seed=0
+        )
         for by in (np.arange(400), np.repeat(np.arange(20), 20))
     )
     assert alone["threshold"] == together["threshold"]
@@ -172,9 +176,11 @@ def test_recordings_that_agree_within_widen_the_interval():
 
 @pytest.mark.parametrize("asked", POINTS)
 def test_blocks_of_resamples_change_nothing(asked, monkeypatch):
-    whole = threshold_selection.choose(asked, *drawn(), resamples=50, seed=0)
+    whole = threshold_selection.choose_operating_point(asked, *drawn(), resamples=50, seed=0)
     monkeypatch.setattr(threshold_selection, "_BLOCK_CELLS", 1)
-    assert threshold_selection.choose(asked, *drawn(), resamples=50, seed=0) == whole
+    assert (
+        threshold_selection.choose_operating_point(asked, *drawn(), resamples=50, seed=0) == whole
+    )
 
 
 def test_a_resample_is_chosen_on_as_if_its_videos_were_there_so_often():
@@ -182,13 +188,13 @@ def test_a_resample_is_chosen_on_as_if_its_videos_were_there_so_often():
     counts = np.random.default_rng(0).integers(0, 3, (5, 80))
     cuts = threshold_selection._Cuts(violent, probability)
     for asked in POINTS:
-        point = Point.of(asked)
+        point = OperatingPoint.of(asked)
         found = cuts.thresholds(point, counts)
         for row, threshold in zip(counts, found, strict=True):
             again = threshold_selection._Cuts(violent.repeat(row), probability.repeat(row))
             alone = again.thresholds(point, np.ones((1, row.sum()), int))[0]
             rates = [
-                threshold_selection.achieved(
+                threshold_selection.achieved_rates(
                     violent.repeat(row), probability.repeat(row), np.arange(row.sum()),
                     one, resamples=1, seed=0,
                 )[0]
@@ -251,7 +257,9 @@ def test_no_other_threshold_has_a_better_balanced_accuracy(steps):
 def test_a_point_that_the_videos_cannot_support_is_refused(asked, told):
     violent = np.repeat([True, False], 40)
     with pytest.raises(EvidenceError, match=told):
-        threshold_selection.choose(asked, violent, np.linspace(1, 0, 80), np.arange(80))
+        threshold_selection.choose_operating_point(
+            asked, violent, np.linspace(1, 0, 80), np.arange(80)
+        )
 
 
 @pytest.mark.parametrize("asked", POINTS)
@@ -260,8 +268,8 @@ def test_a_point_that_is_asked_for_does_not_become_one_half(asked):
     columns = violent, np.linspace(1, 0, 20), np.arange(20)
     told = f"{asked} must have more to be chosen on. Received: validation has 10 violent"
     with pytest.raises(EvidenceError, match=told):
-        threshold_selection.choose(asked, *columns)
-    found = threshold_selection.choose(None, *columns, resamples=20)
+        threshold_selection.choose_operating_point(asked, *columns)
+    found = threshold_selection.choose_operating_point(None, *columns, resamples=20)
     assert (found["threshold"], found["interval"]) == (0.5, None)
     assert found["reason"].startswith("0.5: validation has 10 violent videos")
 
@@ -276,7 +284,7 @@ def test_a_point_that_is_asked_for_does_not_become_one_half(asked):
     ],
 )
 def test_a_point_has_one_way_to_be_written(text, written):
-    assert str(Point.of(text)) == written == str(Point.of(written))
+    assert str(OperatingPoint.of(text)) == written == str(OperatingPoint.of(written))
 
 
 @pytest.mark.parametrize(
@@ -287,4 +295,4 @@ def test_a_point_has_one_way_to_be_written(text, written):
 )  # fmt: skip
 def test_what_is_no_point_is_refused(text):
     with pytest.raises(ConfigError, match="`operating_point` .*must be .* Received: "):
-        Point.of(text)
+        OperatingPoint.of(text)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from violence_detection.errors import ConfigError
 from violence_detection.system import cluster_spec
-from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.cluster_spec import ClusterSpec
 from violence_detection.training import run_setup
 from violence_detection.training.config import TrainConfig
 
@@ -33,12 +33,12 @@ def tf_config(task="worker", index=0, **cluster) -> dict[str, str]:
     ("text", "addresses"),
     [
         ("a:1,b:2", ("a:1", "b:2")),
-        ("a, 10.0.0.2:7", (f"a:{cluster_spec.PORT}", "10.0.0.2:7")),
-        ("[::1]:1,[fe80::2]", ("[::1]:1", f"[fe80::2]:{cluster_spec.PORT}")),
+        ("a, 10.0.0.2:7", (f"a:{cluster_spec.DEFAULT_PORT}", "10.0.0.2:7")),
+        ("[::1]:1,[fe80::2]", ("[::1]:1", f"[fe80::2]:{cluster_spec.DEFAULT_PORT}")),
     ],
 )
 def test_machines_are_named_by_address(text, addresses):
-    assert cluster_spec.parse(text) == addresses
+    assert cluster_spec.parse_addresses(text) == addresses
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,9 @@ def test_machines_are_named_by_address(text, addresses):
     ],
 )
 def test_tf_config_names_machines(given, rank):
-    assert cluster_spec.find((), None, given) == Hosts(("a:1", "b:2"), rank, "TF_CONFIG")
+    assert cluster_spec.find_cluster((), None, given) == ClusterSpec(
+        ("a:1", "b:2"), rank, "TF_CONFIG"
+    )
 
 
 def test_a_slurm_step_names_the_tasks_that_tensorflow_sees(monkeypatch):
@@ -60,7 +62,7 @@ def test_a_slurm_step_names_the_tasks_that_tensorflow_sees(monkeypatch):
     theirs = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=15_000 + 711 * 8, gpus_per_node=2, gpus_per_task=1, auto_set_gpu=False
     )
-    ours = cluster_spec.find((), None, STEP)
+    ours = cluster_spec.find_cluster((), None, STEP)
     assert list(ours.addresses) == theirs.cluster_spec().job_tasks("worker")
     assert ours.rank == theirs.get_task_info()[1] == 3
 
@@ -78,7 +80,7 @@ def test_a_slurm_step_names_the_tasks_that_tensorflow_sees(monkeypatch):
     ],
 )
 def test_alone_is_what_names_no_others(environment):
-    assert cluster_spec.find((), None, environment) is None
+    assert cluster_spec.find_cluster((), None, environment) is None
 
 
 # -- relation
@@ -86,15 +88,15 @@ def test_alone_is_what_names_no_others(environment):
 
 def test_nodes_keep_the_order_of_the_ranks():
     nodes = {"SLURM_STEP_NODELIST": "n[9-10],a", "SLURM_STEP_TASKS_PER_NODE": "1(x3)"}
-    found = cluster_spec.find((), None, STEP | nodes | {"SLURM_PROCID": "2"})
+    found = cluster_spec.find_cluster((), None, STEP | nodes | {"SLURM_PROCID": "2"})
     names = [address.partition(":")[0] for address in found.addresses]
     assert names == ["n9", "n10", "a"]
 
 
 def test_flags_beat_variables():
-    found = cluster_spec.find(("x:1", "y:1"), 1, tf_config() | STEP)
-    assert found == Hosts(("x:1", "y:1"), 1, "--workers")
-    assert cluster_spec.find((), None, tf_config() | STEP).source == "TF_CONFIG"
+    found = cluster_spec.find_cluster(("x:1", "y:1"), 1, tf_config() | STEP)
+    assert found == ClusterSpec(("x:1", "y:1"), 1, "--workers")
+    assert cluster_spec.find_cluster((), None, tf_config() | STEP).source == "TF_CONFIG"
 
 
 def test_a_number_of_workers_stays_that_of_stage_one():
@@ -107,8 +109,8 @@ def test_a_number_of_workers_stays_that_of_stage_one():
 
 def test_what_machines_do_not_share_is_named():
     same = [{"a": 1, "b": 2}, {"a": 1, "b": 2}]
-    assert cluster_spec.differing(same) == ""
-    assert cluster_spec.differing([*same, {"a": 1}]) == (
+    assert cluster_spec.describe_difference(same) == ""
+    assert cluster_spec.describe_difference([*same, {"a": 1}]) == (
         "b = 2 (rank 0), 2 (rank 1), None (rank 2)"
     )
 
@@ -117,8 +119,8 @@ def test_machines_may_find_things_in_other_places():
     one = TrainConfig(features="/a", checkpoint_dir="/b", workers="a:1,b:1", rank=0)
     other = TrainConfig(features="/c", checkpoint_dir="/d", workers="a,b", rank=1)
     epochs = TrainConfig(features="/a", epochs=3)
-    assert run_setup.common(one) == run_setup.common(other)
-    assert run_setup.common(one) != run_setup.common(epochs)
+    assert run_setup.agreed_settings(one) == run_setup.agreed_settings(other)
+    assert run_setup.agreed_settings(one) != run_setup.agreed_settings(epochs)
 
 
 # -- error
@@ -172,7 +174,7 @@ def test_machines_that_cannot_be_meant_are_refused(settings, message):
 )
 def test_variables_that_cannot_be_meant_are_refused(environment):
     with pytest.raises(ConfigError, match="must (name|be named)"):
-        cluster_spec.find((), None, environment)
+        cluster_spec.find_cluster((), None, environment)
 
 
 @pytest.mark.parametrize(
@@ -189,4 +191,4 @@ def test_what_several_machines_cannot_do_is_refused(settings, message):
     if "dataset_path" not in settings:
         asked["features"] = "/f"
     with pytest.raises(ConfigError, match=rf"of 2 machines \(--workers\) {message}"):
-        run_setup.machines(TrainConfig(**asked))
+        run_setup.find_cluster(TrainConfig(**asked))

@@ -12,8 +12,8 @@ import pytest
 
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.system import coordination
-from violence_detection.system.cluster_spec import Hosts
-from violence_detection.system.coordination import Peers
+from violence_detection.system.cluster_spec import ClusterSpec
+from violence_detection.system.coordination import Coordinator
 
 # Says "there" once all are, then waits for what never comes, as in a collective operation.
 _PROGRAM = """
@@ -56,7 +56,7 @@ def together(work, count=3) -> list:
 
     def run(rank):
         try:
-            with Peers(Hosts(named, rank)) as others:
+            with Coordinator(ClusterSpec(named, rank)) as others:
                 return work(others, rank)
         except Exception as error:
             return error
@@ -83,7 +83,7 @@ def test_what_the_chief_gives_counts():
 
 
 def test_one_alone_agrees_with_itself():
-    with Peers(None) as others:
+    with Coordinator(None) as others:
         assert others.is_chief
         assert others.gather(3) == [3]
         assert others.of_chief("x") == "x"
@@ -104,7 +104,7 @@ def test_the_port_of_the_chief_is_free_for_tensorflow_afterwards():
 def test_a_machine_that_is_started_again_is_let_in():
     named = addresses(3)
     with ThreadPoolExecutor(3) as pool:
-        meet = [Peers(Hosts(named, rank)) for rank in range(3)]
+        meet = [Coordinator(ClusterSpec(named, rank)) for rank in range(3)]
         chief = pool.submit(meet[0].__enter__)
         with _connected(named[0]) as before:
             before.sendall(b'{"rank": 1, "machines": 3}\n')
@@ -136,7 +136,9 @@ def test_who_does_not_come_is_named(monkeypatch):
     monkeypatch.setattr(coordination, "_MEET_S", 0.5)
     named = addresses(3)
     with ThreadPoolExecutor(2) as pool:
-        chief, one = (pool.submit(Peers(Hosts(named, rank)).__enter__) for rank in (0, 1))
+        chief, one = (
+            pool.submit(Coordinator(ClusterSpec(named, rank)).__enter__) for rank in (0, 1)
+        )
         assert re.search("within 0 s. Received: no rank 2$", str(chief.exception(10)))
         assert re.search(f"within 0 s. Received: {named[0]}", str(one.exception(10)))
 
@@ -146,21 +148,21 @@ def test_a_number_of_machines_that_differs_is_refused(monkeypatch):
     monkeypatch.setattr(coordination, "_MEET_S", 1.0)
     named = addresses(3)
     with ThreadPoolExecutor(1) as pool:
-        chief = pool.submit(Peers(Hosts(named[:2], 0)).__enter__)
+        chief = pool.submit(Coordinator(ClusterSpec(named[:2], 0)).__enter__)
         with pytest.raises(TrainingError, match="rank 2 of 3 .it waits for 2 machines"):
-            Peers(Hosts(named, 2)).__enter__()
+            Coordinator(ClusterSpec(named, 2)).__enter__()
         assert chief.exception(10)
 
 
 def test_strangers_are_no_machines():
     named = addresses(2)
     with ThreadPoolExecutor(2) as pool:
-        chief = pool.submit(lambda: Peers(Hosts(named, 0)).__enter__())
+        chief = pool.submit(lambda: Coordinator(ClusterSpec(named, 0)).__enter__())
         for said in (b"GET / HTTP/1.1\r\n\r\n", b'{"rank": "x"}\n', b"[1]\n", b""):
             stranger = _connected(named[0])
             stranger.sendall(said)
             stranger.close()
-        other = Peers(Hosts(named, 1)).__enter__()
+        other = Coordinator(ClusterSpec(named, 1)).__enter__()
         both = chief.result(10)
         value = pool.submit(both.gather, "chief")
         assert other.gather("other") == value.result(10) == ["chief", "other"]
@@ -184,7 +186,7 @@ def test_a_port_that_is_taken_is_named(rank):
         named = ["127.0.0.1:1", "127.0.0.1:1"]
         named[rank] = f"127.0.0.1:{port}"
         with pytest.raises(TrainingError, match=f"must be free. Received: {port}"):
-            Peers(Hosts(tuple(named), rank)).__enter__()
+            Coordinator(ClusterSpec(tuple(named), rank)).__enter__()
 
 
 def started(way="wait", count=3) -> list[subprocess.Popen]:

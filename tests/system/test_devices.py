@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from violence_detection.errors import ConfigError
 from violence_detection.system import devices, provenance
-from violence_detection.system.cluster_spec import Hosts
-from violence_detection.system.devices import Machine, _xla, dtype_policy, precision
+from violence_detection.system.cluster_spec import ClusterSpec
+from violence_detection.system.devices import DeviceSetup, _xla, dtype_policy, precision
 
 ASKED = {"seed": 1, "mixed_precision": False, "xla": False, "virtual_devices": None}
 
 
-def start(**settings) -> Machine:
+def start(**settings) -> DeviceSetup:
     return devices.start(**{**ASKED, "deterministic": False, **settings})
 
 
@@ -127,7 +127,7 @@ def test_devices_cannot_be_split_again():
 def test_machines_cannot_be_joined_by_a_process_that_computes():
     start()
     with pytest.raises(ConfigError, match="what a process starts TensorFlow with"):
-        start(hosts=Hosts(("127.0.0.1:1", "127.0.0.1:2"), 1))
+        start(hosts=ClusterSpec(("127.0.0.1:1", "127.0.0.1:2"), 1))
 
 
 @pytest.mark.slow

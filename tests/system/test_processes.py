@@ -1,4 +1,4 @@
-"""What a call does to its child is felt by that call alone, and no child is left behind."""
+"""A call that fails ends its own child only, and no child outlives its parent."""
 
 import itertools
 import operator
@@ -18,12 +18,12 @@ import pytest
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import processes
-from violence_detection.system.processes import Calls
+from violence_detection.system.processes import ProcessPool
 
 
 @pytest.fixture
 def call():
-    with Calls() as calls:
+    with ProcessPool() as calls:
         yield calls
 
 
@@ -52,8 +52,8 @@ def test_a_crash_is_an_error_and_the_next_call_has_another_child(call, number):
     assert call(os.getpid) != child
 
 
-def test_a_child_that_leaves_says_with_what(call):
-    with pytest.raises(VideoError, match=r"crashed \(no word, exit status 7\)"):
+def test_a_child_that_exits_is_named_with_its_status(call):
+    with pytest.raises(VideoError, match=r"crashed \(no output, exit status 7\)"):
         call(os._exit, 7)
 
 
@@ -66,15 +66,17 @@ def test_a_function_that_the_child_does_not_have_is_named(call, monkeypatch):
     assert call(operator.add, 1, 2) == 3
 
 
-def test_descriptors_that_run_out_are_no_fault_of_the_video(monkeypatch):
+def test_too_many_open_files_is_not_an_error_of_the_video(monkeypatch):
     def refuse(*_):
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(processes, "_idle", [])
     monkeypatch.setattr(os, "memfd_create", refuse)
     with (
-        Calls() as call,
-        pytest.raises(ViolenceDetectionError, match="did not start: .*Too many open"),
+        ProcessPool() as call,
+        pytest.raises(
+            ViolenceDetectionError, match="Could not start the process of the decoder: .*Too many"
+        ),
     ):
         call(os.getpid)
 
@@ -87,17 +89,17 @@ def test_a_call_that_takes_too_long_is_ended(call):
 
 
 def test_a_call_that_takes_too_much_memory_is_ended(call):
-    too_much = processes.MEMORY_BYTES + 1
+    too_much = processes.MEMORY_LIMIT_BYTES + 1
     with pytest.raises(VideoError, match="it needs more than 1.0 GB of memory"):
         call(bytearray, too_much)
 
 
 def test_children_with_another_limit_are_others(call):
     child = call(os.getpid)
-    with Calls(memory_bytes=processes.MEMORY_BYTES // 2) as smaller:
+    with ProcessPool(memory_bytes=processes.MEMORY_LIMIT_BYTES // 2) as smaller:
         assert smaller(os.getpid) != child
         with pytest.raises(VideoError, match="it needs more than 0.5 GB of memory"):
-            smaller(bytearray, processes.MEMORY_BYTES * 3 // 4)
+            smaller(bytearray, processes.MEMORY_LIMIT_BYTES * 3 // 4)
     assert call(len, call(bytes, 1000)) == 1000
 
 
@@ -105,31 +107,31 @@ def test_children_with_another_limit_are_others(call):
 def test_arrays_come_back_as_they_are(limit):
     """Also where a limit on the size of files leaves no room for them in memory."""
     array = np.arange(24_000, dtype=np.int16).reshape(2, 3, -1)
-    with Calls(memory_bytes=processes.MEMORY_BYTES - 1) as call:
+    with ProcessPool(memory_bytes=processes.MEMORY_LIMIT_BYTES - 1) as call:
         if limit:
             call(resource.setrlimit, resource.RLIMIT_FSIZE, (limit, limit))
         for _ in range(2):
-            came = call(tuple, [array, array[:, ::2], np.empty((0, 3)), "text"])
-            np.testing.assert_array_equal(came[0], array)
-            np.testing.assert_array_equal(came[1], array[:, ::2])
-            assert (came[2].shape, came[3]) == ((0, 3), "text")
-            came[0][:] = 0  # it is the caller's own
+            answer = call(tuple, [array, array[:, ::2], np.empty((0, 3)), "text"])
+            np.testing.assert_array_equal(answer[0], array)
+            np.testing.assert_array_equal(answer[1], array[:, ::2])
+            assert (answer[2].shape, answer[3]) == ((0, 3), "text")
+            answer[0][:] = 0  # the caller's own copy: the next answer is not changed by it
     while limit and processes._idle:
         processes._idle.pop().kill()
 
 
 def test_calls_of_several_threads_run_side_by_side(call):
     with ThreadPoolExecutor(3) as pool:
-        pids = [pool.submit(_nap_and_pid, call) for _ in range(3)]
+        pids = [pool.submit(_sleep_and_pid, call) for _ in range(3)]
     assert len({pid.result() for pid in pids}) == 3
 
 
-def _nap_and_pid(call):
-    """The child's number, once all have had the time to start."""
+def _sleep_and_pid(call):
+    """The child's process number, after all children have had time to start."""
     return call(os.stat, "/proc/self")[1] if call(time.sleep, 0.5) is None else 0
 
 
-def test_leaving_ends_what_is_under_way():
+def test_leaving_the_context_ends_the_calls_in_progress():
     caught = []
 
     def ask():
@@ -139,7 +141,7 @@ def test_leaving_ends_what_is_under_way():
             caught.append(str(error))
 
     start_s = time.monotonic()
-    with Calls() as call:
+    with ProcessPool() as call:
         thread = threading.Thread(target=ask)
         thread.start()
         _wait_until(lambda: call._busy)
@@ -148,14 +150,14 @@ def test_leaving_ends_what_is_under_way():
     assert time.monotonic() - start_s < 20
 
 
-def test_what_cannot_start_is_no_fault_of_the_video(call, monkeypatch):
+def test_a_child_that_cannot_start_is_not_an_error_of_the_video(call, monkeypatch):
     monkeypatch.setattr(processes, "_idle", [])
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ViolenceDetectionError, match="did not start: no word, exit") as e:
+    with pytest.raises(ViolenceDetectionError, match="of the decoder: no output, exit") as e:
         call(os.getpid)
     assert not isinstance(e.value, VideoError)
     monkeypatch.setattr(sys, "executable", "/nowhere")
-    with pytest.raises(ViolenceDetectionError, match="did not start: .*No such file"):
+    with pytest.raises(ViolenceDetectionError, match="of the decoder: .*No such file"):
         call(os.getpid)
 
 

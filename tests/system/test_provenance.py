@@ -25,7 +25,7 @@ def checkout(folder, *, ignored=False):
 
 def commit_of(package, monkeypatch) -> str:
     monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
-    return provenance.commit.__wrapped__()
+    return provenance.commit_hash.__wrapped__()
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
@@ -49,11 +49,11 @@ def test_somebody_elses_repository_is_not_ours(tmp_path, monkeypatch):
 
 def test_without_git_the_commit_is_unknown(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert provenance.commit.__wrapped__() == "unknown"
+    assert provenance.commit_hash.__wrapped__() == "unknown"
 
 
 def test_facts_say_what_the_machine_is():
-    facts = provenance.facts()
+    facts = provenance.describe_machine()
     assert facts["cpu"] and facts["platform"] and facts["cores"] >= 1
     assert len(facts["gpus"]) == len(tf.config.list_physical_devices("GPU"))
     assert platform.node() not in (facts["cpu"], facts["platform"])

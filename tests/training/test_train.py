@@ -62,8 +62,8 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
 
 def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
     config = Run.open(run_dir).config()
-    assert config["commit"] == provenance.commit()
-    assert config["machine"] == provenance.facts()
+    assert config["commit"] == provenance.commit_hash()
+    assert config["machine"] == provenance.describe_machine()
     assert config["versions"]["tensorflow"]
 
 

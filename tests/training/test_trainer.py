@@ -19,7 +19,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
-from violence_detection.system.coordination import Peers
+from violence_detection.system.coordination import Coordinator
 from violence_detection.training import batching
 from violence_detection.training.callbacks import HISTORY_COLUMNS
 from violence_detection.training.config import TrainConfig
@@ -316,7 +316,7 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
         np.testing.assert_array_equal(one, other)
 
 
-class Follower(Peers):
+class Follower(Coordinator):
     """A machine whose chief ends the training after three epochs."""
 
     is_chief, turns = False, 0

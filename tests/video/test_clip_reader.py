@@ -21,8 +21,8 @@ from violence_detection.video.clip_reader import (
     sample_frames,
     sample_indices,
 )
-from violence_detection.video.motion_crop import Motion
-from violence_detection.video.stream_set import PictureMaker
+from violence_detection.video.motion_crop import MotionMap
+from violence_detection.video.stream_set import StreamSet
 
 NUM_FRAMES, COUNT = st.integers(1, 10**7), st.integers(1, 1024)
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH")
@@ -63,13 +63,13 @@ def grabbed(monkeypatch) -> list[int]:
 
     @contextlib.contextmanager
     def counted(path):
-        with decoder.opened(path) as video:
+        with decoder.open_video(path) as video:
             counts.append(1)  # opening grabs the first frame
             grab = video._grab
             video._grab = lambda: (counts.append(counts.pop() + 1), grab())[1]
             yield video
 
-    monkeypatch.setattr(clip_reader, "opened", counted)
+    monkeypatch.setattr(clip_reader, "open_video", counted)
     return counts
 
 
@@ -221,9 +221,9 @@ def moving(path: Path) -> Path:
 
 def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40):
     """The pictures that a clip must have, made of frames that are all there."""
-    frames, make = frames_of(path), PictureMaker(stream, frame_size=32)
-    motion = Motion()
-    for frame in frames[first : end : motion_crop.EVERY]:
+    frames, make = frames_of(path), StreamSet(stream, frame_size=32)
+    motion = MotionMap()
+    for frame in frames[first : end : motion_crop.FRAME_STEP]:
         motion.add(frame)
     region = motion.region()
     prepared = [make.prepared(one, region, range(len(make.streams))) for one in frames]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from violence_detection.video import motion_crop
-from violence_detection.video.motion_crop import Motion, RecentMotion, Region, region_of
+from violence_detection.video.motion_crop import MotionMap, RecentMotion, Region, motion_region
 
 MAPS = hnp.arrays(
     np.float32,
@@ -27,7 +27,7 @@ def clip(*boxes: tuple[int, int], size=(360, 640), side=40) -> list[np.ndarray]:
 
 
 def region(frames) -> Region | None:
-    motion = Motion()
+    motion = MotionMap()
     for frame in frames:
         motion.add(frame)
     return motion.region()
@@ -94,7 +94,7 @@ def test_a_frame_of_another_size_is_passed_over():
 
 @given(MAPS)
 def test_it_is_the_smallest_square_and_nearly_the_fullest_of_them(motion):
-    found = region_of(motion, (*motion.shape, 3))  # a pixel is a column
+    found = motion_region(motion, (*motion.shape, 3))  # a pixel is a column
     if not motion.sum() > 0:
         assert found is None
         return
@@ -108,7 +108,7 @@ def test_it_is_the_smallest_square_and_nearly_the_fullest_of_them(motion):
 
 @given(MAPS, st.integers(1, 2000), st.integers(1, 2000))
 def test_it_lies_in_the_picture_whatever_its_size(motion, height, width):
-    found = region_of(motion, (height, width, 3))
+    found = motion_region(motion, (height, width, 3))
     if found is not None:
         assert 0 <= found.left < width and 0 < found.width <= width
         assert 0 <= found.top < height and 0 < found.height <= height
@@ -130,10 +130,10 @@ def test_recent_motion_is_that_of_the_frames_that_are_left():
     frames = clip(*[(10 + 20 * number, 60) for number in range(12)])
     recent = RecentMotion()
     for number, frame in enumerate(frames):
-        recent.add(motion_crop.EVERY * number, frame)
+        recent.add(motion_crop.FRAME_STEP * number, frame)
     for first in (0, 3, 8):
         for end in (12, 11):
-            found = recent.region_in(motion_crop.EVERY * first, motion_crop.EVERY * end)
+            found = recent.region_in(motion_crop.FRAME_STEP * first, motion_crop.FRAME_STEP * end)
             assert found == region(frames[first:end])
     assert recent.region_in(99, 200) is None
 

@@ -11,7 +11,7 @@ from support.videos import frames_of
 from violence_detection.errors import VideoError
 from violence_detection.video import clip_reader, seeking
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import opened
+from violence_detection.video.decoder import open_video
 from violence_detection.video.seeking import Timeline
 
 X264 = {"g": 24, "keyint_min": 24, "sc_threshold": 0}
@@ -59,11 +59,11 @@ def made(tmp_path_factory):
 @pytest.mark.parametrize("name", FILES)
 def test_frames_are_those_of_decoding_from_the_start(made, name):
     path, rng = made(name), random.Random(0)
-    expected, timeline = frames_of(path), seeking.timeline(path)
+    expected, timeline = frames_of(path), seeking.read_timeline(path)
     assert len(timeline) == len(expected) == 90
     choices = [sorted(rng.sample(range(90), 3)) for _ in range(8)]
     for wanted in [[0], [89], [88, 89], [50, 51, 52], list(range(90)), *choices]:
-        with opened(path) as video:
+        with open_video(path) as video:
             seen = [(index, video.retrieve()) for index in timeline.visit(video, wanted)]
         assert [index for index, _ in seen] == wanted
         for index, frame in seen:
@@ -73,7 +73,7 @@ def test_frames_are_those_of_decoding_from_the_start(made, name):
 @pytest.mark.parametrize("name", UNTOLD)
 def test_packets_that_are_no_frames_tell_nothing(made, name):
     assert frames_of(made(name))
-    assert seeking.timeline(made(name)) is None
+    assert seeking.read_timeline(made(name)) is None
 
 
 def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
@@ -93,16 +93,16 @@ def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
                 packet.stream = stream
                 target.mux(packet)
     assert len(frames_of(path)) < 90
-    timeline = seeking.timeline(path)
+    timeline = seeking.read_timeline(path)
     assert timeline is None or len(timeline) == len(frames_of(path))
 
 
 def test_a_frame_that_is_elsewhere_is_unreachable(made):
     path = made("b-frames.mp4")
-    timeline = seeking.timeline(path)
+    timeline = seeking.read_timeline(path)
     moved = Timeline(timeline.times_s + 0.013, timeline.keys)
     for wanted in ([5], [80]):
-        with opened(path) as video, pytest.raises(seeking.Unreachable):
+        with open_video(path) as video, pytest.raises(seeking.Unreachable):
             list(moved.visit(video, wanted))
 
 

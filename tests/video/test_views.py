@@ -8,7 +8,7 @@ from support.videos import draw_video
 
 from violence_detection.video import views
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.views import ORIGINAL, View
 
 DIGEST = "ab" * 32
 
@@ -19,7 +19,7 @@ def frame(rng):
 
 
 def test_as_it_is_changes_nothing(frame):
-    np.testing.assert_array_equal(AS_IT_IS.of(frame), frame)
+    np.testing.assert_array_equal(ORIGINAL.of(frame), frame)
 
 
 def test_a_mirrored_view_has_left_and_right_swapped(frame):
@@ -40,22 +40,22 @@ def test_brightness_is_multiplied_and_clipped(frame):
 
 
 def test_a_frame_of_one_pixel_has_every_view():
-    for view in views.drawn(20, DIGEST):
+    for view in views.draw_views(20, DIGEST):
         assert view.of(np.full((1, 1, 3), 100, np.uint8)).shape == (1, 1, 3)
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_more_views_begin_with_the_fewer(few, more):
     few, more = sorted((few, more))
-    assert views.drawn(more, DIGEST)[:few] == views.drawn(few, DIGEST)
+    assert views.draw_views(more, DIGEST)[:few] == views.draw_views(few, DIGEST)
 
 
 def test_views_differ_from_each_other_and_between_videos():
-    drawn = views.drawn(9, DIGEST)
+    drawn = views.draw_views(9, DIGEST)
     assert drawn[0] == View(mirror=True)
     assert len(set(drawn)) == 9
     assert sum(view.mirror for view in drawn) == 5
-    assert not set(drawn[1:]) & set(views.drawn(9, "cd" * 32))
+    assert not set(drawn[1:]) & set(views.draw_views(9, "cd" * 32))
     for view in drawn[1:]:
         assert 0.85 <= view.share < 1 and 0.8 <= view.gain < 1.2
 
@@ -64,7 +64,7 @@ def test_views_differ_from_each_other_and_between_videos():
 def test_a_clip_in_a_view_is_the_clip_of_changed_frames(tmp_path, stream):
     path = draw_video(tmp_path / "a.mp4", frames=20)
     reader = ClipReader(stream=stream, frames=4, frame_size=48)
-    clip = reader.read(path, views=[View(mirror=True), AS_IT_IS])
+    clip = reader.read(path, views=[View(mirror=True), ORIGINAL])
     assert clip.views.shape == (3, *clip.pictures.shape)
     np.testing.assert_array_equal(clip.views[2], clip.pictures)
     np.testing.assert_array_equal(reader.read(path).pictures, clip.pictures)

@@ -13,13 +13,13 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.experiments.config import CrossDatasetConfig
-from violence_detection.system.study_folder import KeptFolder
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import calibration, classification, intervals
-from violence_detection.models import classifier
+from violence_detection.metrics import classification, intervals
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
-from violence_detection.system import devices, files
+from violence_detection.system import devices, files, provenance
+from violence_detection.system.study_folder import StudyFolder
 from violence_detection.training import train
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
@@ -98,8 +98,9 @@ def run_cross_dataset(
     devices.import_tensorflow()
 
     # -- the trainings, and what each is worth where
-    with kept.held():
-        kept.begin(_identity(datasets, config), force=force)
+    with kept.lock():
+        notes = {"versions": provenance.versions(), "commit": provenance.commit_hash()}
+        kept.start(_identity(datasets, config), force=force, notes=notes)
         cells = []
         for number, one in enumerate(datasets, 1):
             log.info(f"Training {number} of {len(datasets)}: {one.name}")
@@ -113,7 +114,7 @@ def plan(
 ) -> dict[str, Any]:
     """What `cross-dataset` would do; nothing is written."""
     datasets, kept = _datasets(features, config), _folder(config)
-    if kept.begun and not force:
+    if kept.started and not force:
         kept.check_same(_identity(datasets, config))
     return {
         "dry_run": True,
@@ -125,12 +126,12 @@ def plan(
     }
 
 
-def _folder(config: CrossDatasetConfig) -> KeptFolder:
-    folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    return KeptFolder(
-        folder,
-        "cross_dataset.json",
-        "matrix of datasets",
+def _folder(config: CrossDatasetConfig) -> StudyFolder:
+    return StudyFolder.named(
+        config.checkpoint_dir,
+        config.name,
+        "cross-dataset study",
+        record="cross_dataset.json",
         settings=CrossDatasetConfig,
     )
 
@@ -214,11 +215,10 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
         return cell | {"videos": 0}
     entries = evaluation_set.split_entries(run, other.cache, split)
     clips = dataset.read_dataset(other.cache, entries, one.classes)
-    answers = classifier.probabilities(classifier.load_classifier(run.model_path), clips.features)
-    probability = calibration.apply_temperature(answers, run.temperature)
-    threshold = run.results()["threshold"]
-    right = classifier.decisions(probability, threshold) == clips.labels
-    violent, score = clips.labels > 0, 1 - probability[:, 0]
+    probability = run.load_classifier().probabilities(clips.features)
+    threshold = run.record().threshold
+    right = decide(probability, threshold) == clips.labels
+    violent, score = is_violent(clips.labels), violence_score(probability)
     rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
     met = leakage.find_leaks(

@@ -11,10 +11,10 @@ from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.fold_processes import FoldPool
 from violence_detection.experiments.fold_results import FoldResults, Judged
 from violence_detection.experiments.fold_runner import Judge
-from violence_detection.experiments.study_folder import KeptFolder
 from violence_detection.reports import cross_validation_report
-from violence_detection.system import devices, files
+from violence_detection.system import devices, files, provenance
 from violence_detection.system.files import read_json
+from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -50,10 +50,11 @@ def run_cross_validation(config: CrossValidateConfig, *, force: bool = False) ->
 
     # -- the folds
     judge.check_validation()
-    with kept.held(), FoldPool(config, judge, folder) as pool:
-        if force or not kept.begun:
+    with kept.lock(), FoldPool(config, judge, folder) as pool:
+        if force or not kept.started:
             pool.check_buildable()
-        kept.begin(judge.identity, force=force)
+        notes = {"versions": provenance.versions(), "commit": provenance.commit_hash()}
+        kept.start(judge.identity, force=force, notes=notes)
         judge.sweep()
         found = {fold.name: judge.kept(fold) for fold in judge.folds}
         missing = [fold for fold in judge.folds if found[fold.name] is None]
@@ -76,7 +77,7 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     devices.import_tensorflow()
     judge = Judge(config, None, kept.dir, looks=False)
     judge.check_validation()
-    if kept.begun and not force:
+    if kept.started and not force:
         kept.check_same(judge.identity)
     return {
         "dry_run": True,
@@ -90,12 +91,18 @@ def plan(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
     }
 
 
-def _choose(config: CrossValidateConfig) -> KeptFolder:
+def _choose(config: CrossValidateConfig) -> StudyFolder:
     """The folder to fill, or to go on with."""
     if config.features is None:
         raise ConfigError("--features must be given. Received: none")
-    folder = (Path(config.checkpoint_dir) / config.name).resolve()
-    return KeptFolder(folder, _RECORD, "cross-validation", settings=CrossValidateConfig)
+    return StudyFolder.named(
+        config.checkpoint_dir,
+        config.name,
+        "cross-validation",
+        record=_RECORD,
+        settings=CrossValidateConfig,
+        free=frozenset({"jobs"}),
+    )
 
 
 def _write(
@@ -165,7 +172,7 @@ def _judgement(
     """Pooled answers, whether the folds are clean, and what there is to warn of."""
     pooled = results.pooled(seed=config.seed)
     entries = judge.clips.entries
-    found = leakage.across(entries, results.draws(), judge.alike)
+    found = leakage.find_leaks_between_folds(entries, results.draws(), judge.alike)
     warnings = results.warnings(pooled)
     for paths, what in (
         (found.identical, "have the bytes of another"),

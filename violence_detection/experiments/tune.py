@@ -54,7 +54,7 @@ def run_search(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
     devices.import_tensorflow()
 
     # -- on what, from what, over what
-    machine = train.start_training(config)
+    machine = train.start_devices(config)
     judges = Judges(config, machine, folder)
 
     # -- the trials
@@ -120,7 +120,7 @@ def _choose(config: TuneConfig, *, force: bool) -> Path:
 def _held(folder: Path) -> contextlib.AbstractContextManager[None]:
     """Let no other search work on the study."""
     files.ensure_writable(folder)
-    return locks.held(
+    return locks.locked(
         folder / _LOCK,
         f"A study must not be searched already. Received: {folder} (another tune works on "
         "it; --name names another)",

@@ -18,7 +18,7 @@ _COLDEST, _HOTTEST = 0.1, 10.0
 _SMALLEST = 1e-12
 
 
-def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities whose logits are divided by a temperature: ``p^(1/T)``, brought to sum 1.
 
     Args:
@@ -41,7 +41,11 @@ def tempered(probability: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fit_temperature(
-    probability: np.ndarray, labels: np.ndarray, groups: Sequence[str] | np.ndarray
+    probability: np.ndarray,
+    labels: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    violent: np.ndarray,
 ) -> tuple[float, str]:
     """The temperature with the least cross-entropy on validation, and why it is that.
 
@@ -52,6 +56,7 @@ def fit_temperature(
         probability: float (N, K) of validation, rows sum to 1.
         labels: int (N,), in [0, K); 0 is the normal class.
         groups: The recording of each video (N,).
+        violent: Whether each video is, bool (N,).
 
     Returns:
         T in [0.1, 10], and a reason in words. It is 1 where violent or normal videos are too
@@ -62,7 +67,7 @@ def fit_temperature(
         https://arxiv.org/abs/1706.04599 (section 4.2); the goals are those of Platt,
         Probabilistic outputs for support vector machines, 1999
     """
-    too_few = classification.too_few_to_choose(labels > 0, groups)
+    too_few = classification.too_few_reason(violent, groups)
     if too_few:
         return 1.0, f"1: {too_few}"
     classes = probability.shape[1]
@@ -72,7 +77,7 @@ def fit_temperature(
     goals[np.arange(len(labels)), labels] = 1 - rest
 
     def cross_entropy(log_temperature: float) -> float:
-        answers = tempered(probability, float(np.exp(log_temperature)))
+        answers = apply_temperature(probability, float(np.exp(log_temperature)))
         return -float((goals * np.log(np.clip(answers, _SMALLEST, 1.0))).sum(1).mean())
 
     span = np.log([_COLDEST, _HOTTEST])
@@ -81,7 +86,7 @@ def fit_temperature(
     return float(np.exp(found.x)), reason
 
 
-def reliability(
+def reliability_curve(
     violent: np.ndarray, probability: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """How often videos are violent that were given about the same probability.
@@ -134,5 +139,5 @@ def expected_calibration_error(
     """
     if not len(violent):
         return 0.0
-    mean, share, count = reliability(violent, probability, bins)
+    mean, share, count = reliability_curve(violent, probability, bins)
     return float((count * np.abs(share - mean)).sum() / count.sum())

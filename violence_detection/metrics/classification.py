@@ -108,7 +108,7 @@ def class_metrics(
     }
 
 
-def too_few_to_choose(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:
+def too_few_reason(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:
     """Why nothing can be chosen on these videos, bool (N,), of these recordings (N,); else ""."""
     groups = np.asarray(groups)
     check_same_length(violent=violent, groups=groups)

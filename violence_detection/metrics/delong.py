@@ -25,7 +25,7 @@ _WIDTH = float(norm.ppf(0.975))  # standard errors on either side of a 95% inter
 _NOISE = 1e-28  # variances below this are those of float64 arithmetic
 
 
-class Difference(NamedTuple):
+class AucDifference(NamedTuple):
     """How much larger the second of two areas is.
 
     Attributes:
@@ -58,7 +58,7 @@ def interval(violent: np.ndarray, probability: np.ndarray) -> list[float] | None
     return _around(of_violent.mean(), variance, lowest=0.0) if variance else None
 
 
-def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> Difference:
+def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> AucDifference:
     """The second area less the first, both on the same videos: z = difference / sqrt(variance).
 
     Args:
@@ -70,15 +70,15 @@ def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> Di
     """
     one, other = _placements(violent, first), _placements(violent, second)
     if not one[0].size or not one[1].size:
-        return Difference(None, None, None)
+        return AucDifference(None, None, None)
     # The variance of differences, and not a difference of variances: that of two runs which
     # agree is 0 to the bit.
     of_violent, of_normal = other[0] - one[0], other[1] - one[1]
     value, variance = float(of_violent.mean()), _variance(of_violent, of_normal)
     if not variance:
-        return Difference(value, None, None if abs(value) > 1e-12 else 1.0)
+        return AucDifference(value, None, None if abs(value) > 1e-12 else 1.0)
     p = 2 * norm.sf(abs(value) / math.sqrt(variance))
-    return Difference(value, _around(value, variance, lowest=-1.0), float(p))
+    return AucDifference(value, _around(value, variance, lowest=-1.0), float(p))
 
 
 def _placements(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

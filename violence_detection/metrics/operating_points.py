@@ -7,9 +7,9 @@ from typing import Self
 from violence_detection.errors import ConfigError
 
 DEFAULT = "balanced_accuracy"
-BEST = ("best_f1", "balanced_accuracy")
-SHARES = ("recall", "false_positive_rate")
-PER_HOUR = "false_alarms_per_hour"
+MAXIMISED = ("best_f1", "balanced_accuracy")
+RATES = ("recall", "false_positive_rate")
+FALSE_ALARMS_PER_HOUR = "false_alarms_per_hour"
 _MOST_PER_HOUR = 3600.0
 _MUST = (
     "`operating_point` must be best_f1, balanced_accuracy, recall=SHARE, "
@@ -18,7 +18,7 @@ _MUST = (
 
 
 @dataclass(frozen=True)
-class Point:
+class OperatingPoint:
     """One operating point.
 
     Attributes:
@@ -38,13 +38,13 @@ class Point:
             ConfigError: If it is none, or its number is out of range.
         """
         kind, equals, number = (part.strip() for part in text.partition("="))
-        if kind in BEST and not equals:
+        if kind in MAXIMISED and not equals:
             return cls(kind)
-        if kind not in (*SHARES, PER_HOUR) or not equals:
+        if kind not in (*RATES, FALSE_ALARMS_PER_HOUR) or not equals:
             raise ConfigError(f"{_MUST}. Received: {text}")
         is_number = re.fullmatch(r"\d+(\.\d*)?([eE][+-]?\d+)?|\.\d+", number, re.ASCII)
         goal = float(number) if is_number else 0.0
-        high = 1.0 if kind in SHARES else _MOST_PER_HOUR
+        high = 1.0 if kind in RATES else _MOST_PER_HOUR
         if not 0 < goal < high:
             raise ConfigError(
                 f"`operating_point` {kind} must be a number > 0 and < {high:g}. Received: {text}"
@@ -61,4 +61,4 @@ def canonical(text: str) -> str:
     Raises:
         ConfigError: If it is none.
     """
-    return str(Point.of(text))
+    return str(OperatingPoint.of(text))

@@ -198,7 +198,7 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
     return {"agreement": counts, **found}
 
 
-def better(interval: Sequence[float] | None, p: float) -> str:
+def better_run(interval: Sequence[float] | None, p: float) -> str:
     """`a` or `b` where an interval of B - A leaves 0 out and `p` is below 0.05, else `neither`;
     `unknown` without an interval."""
     if interval is None:

@@ -13,7 +13,12 @@ import numpy as np
 from violence_detection.errors import EvidenceError
 from violence_detection.metrics import classification, input_checks
 from violence_detection.metrics.intervals import bootstrap_over_recordings
-from violence_detection.metrics.operating_points import BEST, DEFAULT, PER_HOUR, Point
+from violence_detection.metrics.operating_points import (
+    DEFAULT,
+    FALSE_ALARMS_PER_HOUR,
+    MAXIMISED,
+    OperatingPoint,
+)
 from violence_detection.units import counted
 
 _TIE = 1e-9  # rates this close are equal
@@ -27,7 +32,7 @@ _WORDS = {
 }
 
 
-def choose(
+def choose_operating_point(
     asked: str | None,
     violent: np.ndarray,
     probability: np.ndarray,
@@ -57,7 +62,7 @@ def choose(
     """
     violent, probability = input_checks.checked_scores(violent, probability)
     threshold, reason = choose_threshold(violent, probability, groups, asked=asked)
-    point = Point.of(asked or DEFAULT)
+    point = OperatingPoint.of(asked or DEFAULT)
     draw = {"resamples": resamples, "seed": seed}
     interval = None
     if not reason.startswith("0.5: "):
@@ -65,7 +70,7 @@ def choose(
         interval = bootstrap_over_recordings(
             groups, lambda counts: cuts.thresholds(point, counts), **draw
         )
-    rates, intervals = achieved(violent, probability, groups, threshold, **draw)
+    rates, intervals = achieved_rates(violent, probability, groups, threshold, **draw)
     return {
         "asked": str(point),
         "threshold": threshold,
@@ -107,16 +112,16 @@ def choose_threshold(
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
-    point = Point.of(asked or DEFAULT)
+    point = OperatingPoint.of(asked or DEFAULT)
     if asked:
         check_support(asked, violent, groups)
-    elif too_few := classification.too_few_to_choose(violent, groups):
+    elif too_few := classification.too_few_reason(violent, groups):
         return 0.5, f"0.5: {too_few}"
     found = _Cuts(violent, probability).thresholds(point, np.ones((1, violent.size), int))[0]
     if math.isnan(found):
         return 0.5, (
             f"0.5: no threshold beats chance on validation ({violent.size} videos)"
-            if point.kind in BEST
+            if point.kind in MAXIMISED
             else f"0.5: no threshold has {_WORDS[point.kind].format(goal=point.goal)} on validation"
         )
     reason = f"{_WORDS[point.kind].format(goal=point.goal)} on validation"
@@ -142,13 +147,13 @@ def check_support(
     """
     if asked is None:
         return
-    point = Point.of(asked)
+    point = OperatingPoint.of(asked)
     violent = np.asarray(violent, bool)
-    if too_few := classification.too_few_to_choose(violent, groups):
+    if too_few := classification.too_few_reason(violent, groups):
         raise EvidenceError(
             f"--operating-point {asked} must have more to be chosen on. Received: {too_few}"
         )
-    if point.kind in (*BEST, PER_HOUR):
+    if point.kind in (*MAXIMISED, FALSE_ALARMS_PER_HOUR):
         return
     name, members, share = (
         ("violent", violent, point.goal)
@@ -175,7 +180,7 @@ def videos_needed(share: float) -> int:
     return math.ceil(math.log(_UNSHOWN) / math.log(share))
 
 
-def achieved(
+def achieved_rates(
     violent: np.ndarray,
     probability: np.ndarray,
     groups: Sequence[str] | np.ndarray,
@@ -237,7 +242,7 @@ class _Cuts:
         # Nothing is above a probability of 1.
         self._has_last = not ordered.size or ordered[-1] < 1.0
 
-    def thresholds(self, point: Point, counts: np.ndarray) -> np.ndarray:
+    def thresholds(self, point: OperatingPoint, counts: np.ndarray) -> np.ndarray:
         """The threshold of a point where video n counts `counts[r, n]` times, float (R,); NaN
         where there is none."""
         block = max(1, _BLOCK_CELLS // self._edges.size)
@@ -247,7 +252,7 @@ class _Cuts:
         ]
         return np.concatenate(parts)
 
-    def _thresholds(self, point: Point, counts: np.ndarray) -> np.ndarray:
+    def _thresholds(self, point: OperatingPoint, counts: np.ndarray) -> np.ndarray:
         recall, false_positive, f1 = self._rates(counts)
         if point.kind == "recall":
             cut = (recall >= point.goal - _TIE).sum(axis=1) - 1

@@ -1,4 +1,15 @@
-"""The other end of `isolation`: what a child process does."""
+"""Main loop of a child process, and the protocol between it and its parent.
+
+A call goes to the child through a pipe, pickled. Its answer comes back in two parts. The bytes of
+arrays go through a memory file (`memfd_create`) that the parent has made and that parent and child
+have open: a clip is megabytes, and a pipe takes 64 KiB at a time, with a change of process for
+each. The rest goes through a pipe: the pickled answer without its arrays, and the arrays' sizes.
+
+The two never use the memory at the same time, so that it needs no lock: the child writes it before
+it sends the sizes, and the parent sends the next call after it has read it. Each answer starts at
+offset 0 and overwrites the last. The memory keeps the size of the largest answer until the child
+ends.
+"""
 
 import os
 import pickle
@@ -13,57 +24,66 @@ from typing import Any
 from violence_detection.errors import VideoError
 
 
-def serve(requests: int, answers: int, arrays: int, memory_bytes: int, niceness: int) -> None:
-    """Serve calls until the parent is gone.
+def serve(calls: int, answers: int, arrays: int, memory_bytes: int, niceness: int) -> None:
+    """Answer calls until the parent has ended.
 
     Args:
-        requests, answers, arrays: Descriptors of the pipes, and of memory for arrays.
-        memory_bytes, niceness: As in `isolation.Kind`.
+        calls: Descriptor of the pipe that calls come from.
+        answers: Descriptor of the pipe that answers go to.
+        arrays: Descriptor of the memory file for the bytes of arrays.
+        memory_bytes: Limit of this process's own memory; 0 for no limit.
+        niceness: Added to this process's niceness.
     """
     if memory_bytes:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(niceness)
-    asked, answered = (
-        Connection(requests, writable=False),
-        Connection(answers, readable=False),
-    )
-    calls: queue.SimpleQueue = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(asked, calls), daemon=True).start()
-    answered.send(True)
+    incoming, outgoing = Connection(calls, writable=False), Connection(answers, readable=False)
+    pending: queue.SimpleQueue = queue.SimpleQueue()
+    threading.Thread(target=_receive_calls, args=(incoming, pending), daemon=True).start()
+    outgoing.send(True)  # the process has started; what ends it from now on is a crash
     while True:
-        _send(answered, arrays, _result(*calls.get()))
+        _send(outgoing, arrays, _call(*pending.get()))
 
 
-_flow: list[Iterator[Any]] = []
+# The generator that `begin_stream` has started; a child serves one call at a time.
+_stream: list[Iterator[Any]] = []
 
 
-def begin(function: Callable, arguments: tuple) -> bool:
-    """Call a generator function; `advance` takes what it yields."""
-    _flow[:] = [iter(function(*arguments))]
+def begin_stream(function: Callable, arguments: tuple) -> bool:
+    """Call a generator function; `next_item` returns what it yields."""
+    _stream[:] = [iter(function(*arguments))]
     return True
 
 
-def advance() -> tuple[Any] | None:
-    """The next item of what was begun, in a tuple; None after the last."""
-    for item in _flow[0]:
+def next_item() -> tuple[Any] | None:
+    """The next item of the stream, in a tuple; None after the last.
+
+    The tuple tells an item that is None from the end.
+    """
+    for item in _stream[0]:
         return (item,)
     return None
 
 
-def _listen(asked: Connection, calls: queue.SimpleQueue) -> None:
-    """Pass calls on; in a thread of its own, to notice the parent's end during one."""
+def _receive_calls(incoming: Connection, pending: queue.SimpleQueue) -> None:
+    """Queue the parent's calls, and end the process when the parent has ended.
+
+    This runs in its own thread: the main thread may be inside a long call, and the closed pipe is
+    the only sign that the parent has ended.
+    """
     while True:
         try:
-            calls.put(asked.recv())
+            pending.put(incoming.recv())
         except (EOFError, OSError):
             os._exit(0)
-        except BaseException:  # the parent must not wait for an answer
+        except BaseException:  # a call that cannot be unpickled: the parent must not wait for it
             traceback.print_exc()
             os._exit(1)
 
 
-def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
+def _call(function: Callable, arguments: tuple) -> tuple[bool, Any]:
+    """Call a function; True and the exception if it raised, else False and its result."""
     try:
         return False, function(*arguments)
     except MemoryError as error:
@@ -76,31 +96,41 @@ def _result(function: Callable, arguments: tuple) -> tuple[bool, Any]:
         return True, error
 
 
-def received(pipe: Connection, arrays: int) -> Any:
-    """What `_send` has sent."""
-    pickled, sizes = pipe.recv()
-    buffers, offset = [bytearray(size) for size in sizes], 0
-    for buffer in buffers:
-        rest = memoryview(buffer)
-        while rest:
-            count = os.preadv(arrays, [rest], offset)
-            if not count:
-                raise EOFError
-            rest, offset = rest[count:], offset + count
-    return pickle.loads(pickled, buffers=buffers)
+def _send(outgoing: Connection, arrays: int, answer: Any) -> None:
+    """Send an answer: the bytes of its arrays through the memory file, the rest through the pipe.
 
-
-def _send(pipe: Connection, arrays: int, answer: Any) -> None:
-    """Send an answer: the bytes of arrays through memory, the rest through a pipe."""
+    `pickle` hands over each array's bytes as a buffer without copying it (protocol 5).
+    """
     buffers: list[pickle.PickleBuffer] = []
     pickled = pickle.dumps(answer, protocol=5, buffer_callback=buffers.append)
     views, offset = [buffer.raw() for buffer in buffers], 0
     sizes = [view.nbytes for view in views]
     try:
         for rest in views:
-            while rest:
+            while rest:  # a write may take a part only
                 count = os.pwrite(arrays, rest, offset)
                 rest, offset = rest[count:], offset + count
-    except OSError:  # `ulimit -f` holds for memory too
+    except OSError:
+        # `ulimit -f` limits a memory file too: then the arrays go through the pipe, slower.
         pickled, sizes = pickle.dumps(answer, protocol=5), []
-    pipe.send((pickled, sizes))
+    outgoing.send((pickled, sizes))
+
+
+def receive(incoming: Connection, arrays: int) -> Any:
+    """The answer that `_send` has sent; called by the parent.
+
+    Its arrays are copied out of the memory file, so that the next answer does not change them.
+
+    Raises:
+        EOFError: If the child ended before it has sent all.
+    """
+    pickled, sizes = incoming.recv()
+    buffers, offset = [bytearray(size) for size in sizes], 0
+    for buffer in buffers:
+        rest = memoryview(buffer)
+        while rest:  # a read may give a part only
+            count = os.preadv(arrays, [rest], offset)
+            if not count:
+                raise EOFError
+            rest, offset = rest[count:], offset + count
+    return pickle.loads(pickled, buffers=buffers)

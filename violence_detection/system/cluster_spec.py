@@ -9,14 +9,14 @@ from typing import Any
 
 from violence_detection.errors import ConfigError
 
-PORT = 23456
+DEFAULT_PORT = 23456
 _ADDRESS = re.compile(r"([^\s,:\[\]/]+|\[[0-9a-fA-F:]+\])(?::(\d{1,5}))?")
 _NODES = re.compile(r"([^,\[\]]*)(?:\[([\d,-]+)\])?(?:,|$)")
 _TASKS = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 
 
 @dataclass(frozen=True)
-class Hosts:
+class ClusterSpec:
     """The machines of a training.
 
     Attributes:
@@ -33,7 +33,7 @@ class Hosts:
         return len(self.addresses)
 
 
-def parse(text: str) -> tuple[str, ...]:
+def parse_addresses(text: str) -> tuple[str, ...]:
     """The addresses in `host:port,host:port,...`; without a port, the default one.
 
     Raises:
@@ -42,7 +42,7 @@ def parse(text: str) -> tuple[str, ...]:
     found = []
     for part in text.split(","):
         match = _ADDRESS.fullmatch(part.strip())
-        port = int((match and match[2]) or PORT)
+        port = int((match and match[2]) or DEFAULT_PORT)
         if match is None or not 0 < port < 65536:
             raise ConfigError(
                 "Machines must be named host:port,host:port,... Received: "
@@ -56,7 +56,9 @@ def parse(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def find(asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str]) -> Hosts | None:
+def find_cluster(
+    asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str]
+) -> ClusterSpec | None:
     """The machines of --workers, else of TF_CONFIG, else of a SLURM step; None for one alone.
 
     Args:
@@ -68,11 +70,11 @@ def find(asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str
         ConfigError: If the variables name no machines that can be meant.
     """
     if asked:
-        return Hosts(asked, rank or 0)
+        return ClusterSpec(asked, rank or 0)
     return _of_tf_config(environment) or _of_slurm(environment)
 
 
-def _of_tf_config(environment: Mapping[str, str]) -> Hosts | None:
+def _of_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
     """TensorFlow's own: {"cluster": {"worker": [...]}, "task": {"type": ..., "index": 0}}."""
     text = environment.get("TF_CONFIG", "")
     try:
@@ -91,10 +93,10 @@ def _of_tf_config(environment: Mapping[str, str]) -> Hosts | None:
             "TF_CONFIG must name workers and the task that this is one of. Received: "
             f"{text[:200]} ({error})"
         ) from error
-    return Hosts(parse(named), rank, "TF_CONFIG")
+    return ClusterSpec(parse_addresses(named), rank, "TF_CONFIG")
 
 
-def _of_slurm(environment: Mapping[str, str]) -> Hosts | None:
+def _of_slurm(environment: Mapping[str, str]) -> ClusterSpec | None:
     """A step of several tasks, as `srun` starts it; a batch script alone is none.
 
     The tasks of a node follow each other, as SLURM numbers them by default. Ports come from
@@ -118,7 +120,7 @@ def _of_slurm(environment: Mapping[str, str]) -> Hosts | None:
         raise ConfigError(
             f"SLURM's variables must name the tasks of the step. Received: {error}"
         ) from error
-    return Hosts(parse(",".join(addresses)), rank, "SLURM")
+    return ClusterSpec(parse_addresses(",".join(addresses)), rank, "SLURM")
 
 
 def _nodes(text: str) -> list[str]:
@@ -161,7 +163,7 @@ def _counts(text: str) -> list[int]:
     )
 
 
-def differing(facts: list[dict[str, Any]]) -> str:
+def describe_difference(facts: list[dict[str, Any]]) -> str:
     """What machines do not have in common, as people read it; empty if nothing."""
     for name in facts[0]:
         if any(other.get(name) != facts[0][name] for other in facts):

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from violence_detection.errors import ConfigError, TrainingError, ViolenceDetectionError
 from violence_detection.system import cluster_spec
-from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.cluster_spec import ClusterSpec
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +29,19 @@ _GRACE_S = 3.0
 _LONGEST_HELLO_BYTES = 200
 
 
-class Peers:
+class Coordinator:
     """The other machines of a training, all over the chief; nobody, if it is alone.
 
     Used with `with`: whoever leaves by an error tells the others why. If one is gone, the
     process ends with status 1 and a line on stderr, whatever it is waiting for.
     """
 
-    def __init__(self, machines: Hosts | None) -> None:
+    def __init__(self, machines: ClusterSpec | None) -> None:
         """
         Args:
             machines: All of them; None for one alone.
         """
-        self._hosts = machines or Hosts(("",), 0)
+        self._hosts = machines or ClusterSpec(("",), 0)
         self._links: dict[int, _Link] = {}  # of a chief to all, of the others to it
         self._leaving = threading.Event()
         self._gone = threading.Lock()
@@ -101,7 +101,7 @@ class Peers:
         Raises:
             ConfigError: If not, on all of them.
         """
-        different = cluster_spec.differing(self.gather(facts))
+        different = cluster_spec.describe_difference(self.gather(facts))
         if different:
             raise ConfigError(f"All machines must train with the same. Received: {different}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.system.cluster_spec import Hosts
+from violence_detection.system.cluster_spec import ClusterSpec
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -24,7 +24,7 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True)
-class Machine:
+class DeviceSetup:
     """What training runs on.
 
     Attributes:
@@ -39,7 +39,7 @@ class Machine:
     dtype_policy: str
     xla: bool
     gpus: int
-    hosts: Hosts | None = None
+    hosts: ClusterSpec | None = None
 
     @property
     def replicas(self) -> int:
@@ -126,8 +126,8 @@ def start(
     xla: bool,
     virtual_devices: int | None,
     deterministic: bool,
-    hosts: Hosts | None = None,
-) -> Machine:
+    hosts: ClusterSpec | None = None,
+) -> DeviceSetup:
     """Seed everything, set the precision, and find the devices.
 
     What cannot be had is said in the log, and is not in the machine that comes back.
@@ -155,7 +155,7 @@ def start(
     keras.config.set_dtype_policy(policy)
     compiled = _xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
     _use_float16_unheard()
-    return Machine(strategy, policy, compiled, gpus, hosts)
+    return DeviceSetup(strategy, policy, compiled, gpus, hosts)
 
 
 def precision(mixed: bool, *, gpus: int | None = None) -> str:
@@ -206,7 +206,7 @@ def cpu_info(name: str) -> str:
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")
 
 
-def _over(hosts: Hosts) -> "tf.distribute.Strategy":
+def _over(hosts: ClusterSpec) -> "tf.distribute.Strategy":
     """A strategy over machines; it must be there before anything else is computed."""
     import tensorflow as tf
 

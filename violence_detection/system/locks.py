@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def held(path: Path, busy: str) -> Iterator[None]:
+def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold a lock file, or refuse where another process holds it.
 
     Args:
@@ -39,7 +39,7 @@ def held(path: Path, busy: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def waited_for(path: Path, waiting: str) -> Iterator[None]:
+def locked_after_waiting(path: Path, waiting: str) -> Iterator[None]:
     """Hold a lock file, once every other process has released it.
 
     Args:
@@ -51,14 +51,14 @@ def waited_for(path: Path, waiting: str) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = acquire(FileLock(path), waiting)
+        lock = acquire_waiting(FileLock(path), waiting)
     except OSError as error:
         raise files.write_error(path.parent, error) from error
     with lock:
         yield
 
 
-def acquire(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager:
+def acquire_waiting(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager:
     """Acquire a lock, and wait for it; leaving what comes back releases it.
 
     Args:

@@ -1,104 +1,58 @@
-"""Calls in child processes: of native code that may crash, hang or take all the memory, and of work
-that goes on side by side.
+"""Function calls in child processes, with a memory limit and a time limit.
 
-Decoders are written in C and read files that anybody has made. A child serves one call after the
-other; what kills it costs that call alone. No child outlives the process that made it.
+Decoders are written in C and read files of unknown origin: they may crash, hang, or take all the
+memory. In a child process such a failure costs one call only. A child serves one call at a time,
+and ends with the process that started it.
 """
 
 import atexit
 import contextlib
 import dataclasses
 import itertools
-import json
-import os
 import queue
-import resource
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any, Self, TypeVar
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.system.child_process import advance, begin, received
+from violence_detection.system.child_process import begin_stream, next_item
+from violence_detection.system.process_handle import ProcessHandle, ProcessKind
 
-MEMORY_BYTES = 2**30  # of a child's own, over which it cannot get more
-_DESCRIPTORS = 4096
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from violence_detection.system import child_process; "
-    "child_process.serve(*map(int, sys.argv[2:]))"
-)
-_THREADS = (
-    "OPENCV_FOR_THREADS_NUM OPENBLAS_NUM_THREADS OMP_NUM_THREADS TF_NUM_INTRAOP_THREADS "
-    "TF_NUM_INTEROP_THREADS"
-).split()
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What children are for.
-
-    Attributes:
-        what: Crashes, if one does.
-        error: Is raised then.
-        threads: That libraries may start in each, None for any; the parallelism is over children.
-        niceness: How much they give way to others.
-        memory_bytes: Of its own that each may have; 0 for any.
-        environment: Variables that they have beside the parent's.
-    """
-
-    what: str
-    error: type[ViolenceDetectionError]
-    threads: int | None = 1
-    niceness: int = 0
-    memory_bytes: int = 0
-    environment: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """All variables of a child."""
-        limited = {} if self.threads is None else dict.fromkeys(_THREADS, self.threads)
-        limits = {name: str(threads) for name, threads in limited.items()}
-        return os.environ | limits | dict(self.environment)
-
-
-# The encoder's threads wait for each other, not for decoders.
-DECODER = Kind("the decoder", VideoError, niceness=10, memory_bytes=MEMORY_BYTES)
+MEMORY_LIMIT_BYTES = 2**30  # of a decoder's own memory
+# The niceness keeps decoders behind the encoder: its threads wait for each other at every layer,
+# so that one of them that loses its core to a decoder holds up all.
+DECODER = ProcessKind("the decoder", VideoError, niceness=10, memory_bytes=MEMORY_LIMIT_BYTES)
 
 _Item, _Result = TypeVar("_Item"), TypeVar("_Result")
 
-_idle: list["_Child"] = []
+# Processes that wait for the next call, of any pool: starting one takes a third of a second.
+_idle: list[ProcessHandle] = []
 
 
-class Calls:
-    """Calls in children, from as many threads as there are to be children.
+class ProcessPool:
+    """Calls functions in child processes; several threads may call at the same time.
 
-    Leaving the context ends those that are under way.
+    The pool has as many processes as threads call at the same time. Leaving its context ends the
+    calls that are in progress.
     """
 
-    def __init__(self, memory_bytes: int | None = None, kind: Kind = DECODER) -> None:
+    def __init__(self, memory_bytes: int | None = None, kind: ProcessKind = DECODER) -> None:
         """
         Args:
-            memory_bytes: Of its own that each child may have, if not what the kind says.
-            kind: Of the children.
+            memory_bytes: Memory limit of each process, if not that of the kind.
+            kind: The purpose and the limits of the processes.
         """
-        _allow_descriptors()
         if memory_bytes is not None:
             kind = dataclasses.replace(kind, memory_bytes=memory_bytes)
         self._kind = kind
-        self._busy: set[_Child] = set()
+        self._busy: set[ProcessHandle] = set()
         self._lock = threading.Lock()
         self._ended = False
 
     @property
     def ended(self) -> bool:
-        """Whether the context was left."""
+        """True once the context was left."""
         return self._ended
 
     def __enter__(self) -> Self:
@@ -107,23 +61,24 @@ class Calls:
     def __exit__(self, *_: Any) -> None:
         with self._lock:
             self._ended = True
-            for child in self._busy:
-                child.end()
+            for process in self._busy:
+                process.terminate()
 
     def __call__(self, function: Callable, *arguments: Any, timeout_s: float | None = None) -> Any:
-        """What `function` returns, called in a child.
+        """Call `function` in a child process and return its result.
 
         Args:
-            function: One that a child can import; what it takes, returns and raises is pickled.
-            timeout_s: Seconds that it may take; None does not end.
+            function: A function that the child can import. Its arguments, its result and its
+                exceptions are pickled.
+            timeout_s: Seconds that the call may take; None for no limit.
 
         Raises:
-            ViolenceDetectionError: The kind's own, if the call took the child down or longer
-                than `timeout_s`.
-            ViolenceDetectionError: If children cannot be started.
+            ViolenceDetectionError: The kind's own, if the call crashed its process or took longer
+                than `timeout_s`; the base class, if no process could be started.
+            Exception: Whatever the function raised.
         """
-        with self._child() as child:
-            raised, answer = child.ask(function, arguments, timeout_s)
+        with self._process() as process:
+            raised, answer = process.ask(function, arguments, timeout_s)
         if raised:
             raise answer
         return answer
@@ -131,235 +86,143 @@ class Calls:
     def stream(
         self, function: Callable, *arguments: Any, timeout_s: float | None = None
     ) -> Iterator[Any]:
-        """What a generator yields that runs in a child.
+        """The items of a generator that runs in a child process.
 
         Args:
-            function: A generator function that a child can import; what it takes, yields and
-                raises is pickled.
-            timeout_s: Seconds that each item may take; None does not end.
+            function: A generator function that the child can import. Its arguments, its items and
+                its exceptions are pickled.
+            timeout_s: Seconds that each item may take; None for no limit.
 
         Raises:
-            VideoError, ViolenceDetectionError: As a call does.
+            ViolenceDetectionError: As `__call__` does.
+            Exception: Whatever the generator raised.
         """
-        with self._child() as child:
-            raised, item = child.ask(begin, (function, arguments), timeout_s)
+        with self._process() as process:
+            raised, item = process.ask(begin_stream, (function, arguments), timeout_s)
             while not raised and item is not None:
-                raised, item = child.ask(advance, (), timeout_s)
+                raised, item = process.ask(next_item, (), timeout_s)
                 if not raised and item is not None:
                     yield item[0]
         if raised:
             raise item
 
     @contextlib.contextmanager
-    def _child(self) -> "Iterator[_Child]":
-        """A child that serves nobody else; after an error here it is ended."""
-        child = self._taken()
+    def _process(self) -> Iterator[ProcessHandle]:
+        """A process for one call. After an error of the call it is killed, else kept for the
+        next."""
+        process = self._take_process()
         try:
-            yield child
+            yield process
         except BaseException:
-            child.kill()
+            process.kill()
             raise
         finally:
             with self._lock:
-                self._busy.discard(child)
-        _idle.append(child)
+                self._busy.discard(process)
+        _idle.append(process)
 
-    def _taken(self) -> "_Child":
-        child = _idle_child(self._kind) or _Child(self._kind)
+    def _take_process(self) -> ProcessHandle:
+        process = _idle_process(self._kind) or ProcessHandle(self._kind)
         with self._lock:
-            self._busy.add(child)
-            if self._ended:  # while it was started
-                child.end()
-        return child
+            self._busy.add(process)
+            if self._ended:  # the context was left while the process was started
+                process.terminate()
+        return process
 
 
-class Fresh:
-    """Calls in one child that is made for them, and ends with the context.
+class DedicatedProcess:
+    """Calls in one child process that is started for them and ends with the context.
 
-    It has all the memory and all the cores that there are.
+    It has no limit of memory or threads.
     """
 
-    def __init__(self, what: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         """
         Args:
-            what: Runs there, for the line that says it crashed.
-            environment: Variables of the child, beside those of this process.
+            name: What runs in the process, for error messages: "the converter".
+            environment: Variables that the process has in addition to those of this one.
         """
         variables = tuple(environment.items())
-        kind = Kind(what, ViolenceDetectionError, threads=None, environment=variables)
-        self._child = _Child(kind)
+        kind = ProcessKind(name, ViolenceDetectionError, threads=None, environment=variables)
+        self._process = ProcessHandle(kind)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._child.kill()
+        self._process.kill()
 
     def __call__(self, function: Callable, *arguments: Any) -> Any:
-        """What `function` returns; see `Calls`.
+        """Call `function` in the process and return its result; see `ProcessPool`.
 
         Raises:
-            ViolenceDetectionError: If the call took the child down.
+            ViolenceDetectionError: If the call crashed the process.
+            Exception: Whatever the function raised.
         """
-        raised, answer = self._child.ask(function, arguments, None)
+        raised, answer = self._process.ask(function, arguments, None)
         if raised:
             raise answer
         return answer
 
 
-def as_they_finish(
-    work: Callable[[_Item, Calls], _Result],
+def map_unordered(
+    work: Callable[[_Item, ProcessPool], _Result],
     items: Iterable[_Item],
     *,
     children: int,
     memory_bytes: int,
 ) -> Iterator[_Result]:
-    """What comes of items, as it is done: a slow one holds no other up.
+    """The results of `work` on each item, in the order in which they are ready: a slow item does
+    not delay the others.
 
     Args:
-        work: What is done with an item, in a thread; the calls are for it to use.
-        items: Taken as they are needed, twice as many as there are children ahead.
-        children: That work at the same time.
-        memory_bytes: Of its own that each may have.
+        work: Called in a thread with an item and a pool of processes.
+        items: Taken as they are needed, at most twice as many as `children` ahead.
+        children: Processes that work at the same time.
+        memory_bytes: Memory limit of each process.
     """
     finished: queue.SimpleQueue[Future[_Result]] = queue.SimpleQueue()
-    flying: set[Future[_Result]] = set()
+    in_progress: set[Future[_Result]] = set()
     waiting = iter(items)
     with (
-        ThreadPoolExecutor(children, thread_name_prefix="decode") as pool,
-        Calls(memory_bytes) as call,
+        ThreadPoolExecutor(children, thread_name_prefix="decode") as threads,
+        ProcessPool(memory_bytes) as pool,
     ):
 
-        def launch(count: int) -> None:
+        def submit(count: int) -> None:
             for item in itertools.islice(waiting, count):
-                future = pool.submit(work, item, call)
-                flying.add(future)
+                future = threads.submit(work, item, pool)
+                in_progress.add(future)
                 future.add_done_callback(finished.put)
 
-        launch(2 * children)  # as many as keep the encoder fed
+        # Twice as many as work at the same time: a result is ready while the caller uses the last.
+        submit(2 * children)
         try:
-            while flying:
+            while in_progress:
                 future = finished.get()
-                flying.remove(future)
-                one = future.result()
-                launch(1)
-                yield one
+                in_progress.remove(future)
+                result = future.result()
+                submit(1)
+                yield result
         finally:
-            for future in flying:
+            for future in in_progress:
                 future.cancel()
 
 
-def _allow_descriptors() -> None:
-    """A child takes five; many systems begin with 1,024."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < min(hard, _DESCRIPTORS):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, _DESCRIPTORS), hard))
-
-
-def _idle_child(kind: Kind) -> "_Child | None":
+def _idle_process(kind: ProcessKind) -> ProcessHandle | None:
+    """An idle process of a kind; those of other kinds and those that have ended are killed."""
     with contextlib.suppress(IndexError):
         while True:
-            child = _idle.pop()
-            if child.lives and child.kind == kind:
-                return child
-            child.kill()
+            process = _idle.pop()
+            if process.is_running and process.kind == kind:
+                return process
+            process.kill()
     return None
 
 
 @atexit.register
-def dismiss() -> None:
-    """End the children that wait for another call."""
+def end_idle_processes() -> None:
+    """End the processes that wait for another call."""
     with contextlib.suppress(IndexError):
         while True:
             _idle.pop().kill()
-
-
-class _Child:
-    """A process that serves calls."""
-
-    def __init__(self, kind: Kind) -> None:
-        self.kind = kind
-        self._ready = False
-        self._ended_with = ""
-        self._killing = threading.Lock()
-        with contextlib.ExitStack() as opened, contextlib.ExitStack() as passed_on:
-            try:
-                self._start(opened, passed_on)
-            except OSError as error:
-                raise _not_started(kind, str(error)) from error
-            self._opened = opened.pop_all()
-
-    def _start(self, opened: contextlib.ExitStack, passed_on: contextlib.ExitStack) -> None:
-        theirs_in, ours_out = os.pipe()
-        passed_on.callback(os.close, theirs_in)
-        self._out = opened.enter_context(Connection(ours_out, readable=False))
-        ours_in, theirs_out = os.pipe()
-        passed_on.callback(os.close, theirs_out)
-        self._in = opened.enter_context(Connection(ours_in, writable=False))
-        self._stderr = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
-        # Arrays come back in memory that both have: pipes are slow for megabytes.
-        self._arrays = os.memfd_create("arrays")
-        opened.callback(os.close, self._arrays)
-        theirs = (theirs_in, theirs_out, self._arrays)
-        limits = (self.kind.memory_bytes, self.kind.niceness)
-        arguments = (json.dumps(sys.path), *map(str, (*theirs, *limits)))
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-            pass_fds=theirs,
-            env=self.kind.variables,
-            process_group=0,  # Ctrl-C is for the parent
-        )
-
-    @property
-    def lives(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(
-        self, function: Callable, arguments: tuple, timeout_s: float | None
-    ) -> tuple[bool, Any]:
-        """Whether the call raised, and what it raised or returned."""
-        try:
-            if not self._ready:
-                self._ready = self._in.recv()
-            self._out.send((function, arguments))
-            if not self._in.poll(timeout_s):
-                raise self.kind.error(f"it took longer than {timeout_s:g} s (--video-timeout)")
-            return received(self._in, self._arrays)
-        except (EOFError, OSError) as error:
-            came = self.kill()
-            if self._ready:
-                raise self.kind.error(f"{self.kind.what} crashed ({came})") from error
-            raise _not_started(self.kind, came) from error
-
-    def end(self) -> None:
-        """End it, whatever it does; whoever waits for its answer gets an error, and kills it."""
-        self._process.kill()
-
-    def kill(self) -> str:
-        """End it, and close what it had; why it ended: the signal, or its last line and status."""
-        with self._killing:
-            self.end()
-            with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel
-                self._process.wait(timeout=5)
-            if not self._stderr.closed:
-                self._ended_with = self._last_words()
-                self._opened.close()
-            return self._ended_with
-
-    def _last_words(self) -> str:
-        status = self._process.returncode or 0
-        if status < 0:
-            return signal.Signals(-status).name
-        self._stderr.seek(0)
-        lines = self._stderr.read().decode(errors="replace").split("\n")
-        said = next((line for line in reversed(lines) if line.strip()), "no word")
-        return f"{said.strip()[:200]}, exit status {status}"
-
-
-def _not_started(kind: Kind, came: str) -> ViolenceDetectionError:
-    return ViolenceDetectionError(
-        f"{kind.what.capitalize()} must have a process of its own. It did not start: {came}"
-    )

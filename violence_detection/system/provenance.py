@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 
 
 @functools.cache
-def commit() -> str:
+def commit_hash() -> str:
     """The commit of the checkout that this program runs from, `+changes` behind it if the
     package is not as committed there; `unknown` where it is installed otherwise."""
     package = Path(__file__).parent
@@ -54,7 +54,7 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def facts() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """What the machine is: platform, cpu, cores, and the names of the gpus."""
     import tensorflow as tf
 

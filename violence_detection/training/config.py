@@ -210,7 +210,7 @@ class TrainConfig(FeatureConfig):
             self._resolve_loss("focal" if self.use_focal_loss else "crossentropy")
 
     def _check_operating_point(self) -> None:
-        if (self.operating_point or "").startswith(operating_points.PER_HOUR):
+        if (self.operating_point or "").startswith(operating_points.FALSE_ALARMS_PER_HOUR):
             raise ConfigError(
                 "`operating_point` of alarms per hour must be chosen by evaluate with "
                 f"--normal-footage. Received: {self.operating_point}"
@@ -254,7 +254,7 @@ class TrainConfig(FeatureConfig):
         """The machines in `workers`; none if it names none."""
         if self.workers is None or self.decoders is not None:
             return ()
-        return cluster_spec.parse(self.workers)
+        return cluster_spec.parse_addresses(self.workers)
 
     def _check_workers(self) -> None:
         decoders = next(s for s in FeatureConfig.settings() if s.name == "workers")

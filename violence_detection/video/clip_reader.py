@@ -15,14 +15,14 @@ from violence_detection.video import motion_crop, seeking
 from violence_detection.video.decoder import (
     FALLBACK_FPS,
     Decoder,
-    damage_of,
-    opened,
-    part_damage,
-    true_fps,
+    describe_damage,
+    describe_part_damage,
+    measured_fps,
+    open_video,
 )
 from violence_detection.video.motion_crop import Region
-from violence_detection.video.stream_set import Needed, PictureMaker, Prepared
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.stream_set import NeededFrames, PreparedFrame, StreamSet
+from violence_detection.video.views import ORIGINAL, View
 
 _LONG_FRAMES = 900  # a shorter video is decoded from its start
 _HELD_BYTES = 128 * 2**20  # of a clip's frames, until it is known where to cut them
@@ -84,7 +84,7 @@ def sample_frames(
             first reading is missing in the second.
     """
     inside = []
-    with opened(path) as video:
+    with open_video(path) as video:
         for index, time_s in video:
             if end_s is not None and time_s >= end_s:
                 break
@@ -115,7 +115,7 @@ def read_frames(
     """
     wanted, found = set(indices), {}
     last = max(wanted)
-    with opened(path) as video:
+    with open_video(path) as video:
         for index, _ in video:
             if index in wanted:
                 found[index] = prepare(video.retrieve(), index)
@@ -169,7 +169,7 @@ class ClipReader:
             ConfigError: If a stream is not there, or does not take its arguments.
         """
         self.count = frames
-        self.make = PictureMaker(stream, frame_size=frame_size)
+        self.make = StreamSet(stream, frame_size=frame_size)
         self._spec = (stream, frames, frame_size)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -194,10 +194,10 @@ class ClipReader:
             VideoError: If it cannot be decoded, or fewer than T/2 distinct frames of a
                 damaged file are sound.
         """
-        return _Reading(self, path, start_s, end_s, (AS_IT_IS, *views)).clip()
+        return _Reading(self, path, start_s, end_s, (ORIGINAL, *views)).clip()
 
 
-Seen = tuple[Prepared, ...]  # a frame as streams keep it, in each view
+Seen = tuple[PreparedFrame, ...]  # a frame as streams keep it, in each view
 
 
 class _Sampling(NamedTuple):
@@ -207,7 +207,7 @@ class _Sampling(NamedTuple):
         needed: For each of T pictures and K streams, the frames.
     """
 
-    needed: tuple[Needed, ...]
+    needed: tuple[NeededFrames, ...]
 
     def streams_of_frames(self) -> dict[int, set[int]]:
         """By frame, the streams that need it."""
@@ -236,7 +236,7 @@ class _Reading:
         self._fps, self._declared = 0.0, 0
 
     def clip(self) -> Clip:
-        with opened(self._path) as video:
+        with open_video(self._path) as video:
             self._fps, self._declared = video.fps, video.declared_frames
             found = None
             if self._declared > _LONG_FRAMES:
@@ -269,19 +269,19 @@ class _Reading:
             the streams keep them; None where there is no guess or no room.
         """
         wanted = guess.streams_of_frames() if guess else {}
-        motion = motion_crop.Motion() if self._make.focused else None
+        motion = motion_crop.MotionMap() if self._make.focused else None
         times_s, inside_s, held = [], [], {}
         beyond = 0
         for index, time_s in video:
             times_s.append(time_s)
             if self._end_s is not None and time_s >= self._end_s:
                 beyond += 1
-                if beyond >= self._make.reach(true_fps(inside_s, self._fps)):
+                if beyond >= self._make.reach(measured_fps(inside_s, self._fps)):
                     break
                 continue
             frame = None
             if self._start_s is None or self._start_s <= time_s:
-                if motion is not None and len(inside_s) % motion_crop.EVERY == 0:
+                if motion is not None and len(inside_s) % motion_crop.FRAME_STEP == 0:
                     frame = video.retrieve()
                     motion.add(frame)
                 inside_s.append(time_s)
@@ -316,7 +316,7 @@ class _Reading:
 
         The frames are the same. Damage between those that are wanted is not seen.
         """
-        timeline = seeking.timeline(self._path)
+        timeline = seeking.read_timeline(self._path)
         if timeline is None:
             return None
         sampling = self._sampling_of(timeline.times_s)
@@ -324,17 +324,17 @@ class _Reading:
         looked_at = range(0)
         if self._make.focused:
             first, num_frames = self._part(timeline.times_s)
-            looked_at = range(first, first + num_frames, motion_crop.EVERY)
+            looked_at = range(first, first + num_frames, motion_crop.FRAME_STEP)
         if not timeline.pays(wanted.keys() | set(looked_at)):
             return None
-        motion, frames = motion_crop.Motion(), {}
+        motion, frames = motion_crop.MotionMap(), {}
         try:
             if looked_at:
-                with opened(self._path) as video:
+                with open_video(self._path) as video:
                     for _ in timeline.visit(video, looked_at):
                         motion.add(video.retrieve())
             region = motion.region()
-            with opened(self._path) as video:
+            with open_video(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
                     frames[index] = self._seen(video.retrieve(), region, wanted[index])
         except (seeking.Unreachable, VideoError):
@@ -346,7 +346,7 @@ class _Reading:
     def _sampling_of(self, times_s: Sequence[float]) -> _Sampling:
         """Of the clip, in a video whose frames have these times as far as they matter."""
         first, num_frames = self._part(times_s)
-        fps = true_fps(times_s[first : first + num_frames], self._fps)
+        fps = measured_fps(times_s[first : first + num_frames], self._fps)
         return self._sampling(first, num_frames, fps=fps, last=len(times_s) - 1)
 
     def _sampling(self, first: int, num_frames: int, *, fps: float, last: int) -> _Sampling:
@@ -390,9 +390,9 @@ class _Reading:
     def _damage(self, times_s: Sequence[float]) -> str:
         """What is wrong with the file, or with the part of it."""
         if self._start_s is None:
-            return damage_of(times_s, self._declared, self._fps)
+            return describe_damage(times_s, self._declared, self._fps)
         ends_s = times_s[-1] + units.frames_to_s(1, self._fps or FALLBACK_FPS)
-        return part_damage(ends_s, self._start_s, self._end_s)
+        return describe_part_damage(ends_s, self._start_s, self._end_s)
 
 
 @functools.cache

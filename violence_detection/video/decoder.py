@@ -28,11 +28,11 @@ _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 
 # FFmpeg reads playlists too, whatever their names: those open other files, or themselves until
 # it crashes. And it takes some noise for a video, in formats that have no signature.
-FORMATS = (
+ALLOWED_FORMATS = (
     "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
     "mxf,nut,ogg,rm,vc1,wtv"
 )
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{FORMATS}")
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{ALLOWED_FORMATS}")
 
 # Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
@@ -53,7 +53,7 @@ _ATTEMPTS = 64  # packets in a row that cannot be decoded
 # A stream may be a playlist; what it opens is on the network, never a file.
 _STREAM_OPTIONS = "|".join(
     [
-        f"format_whitelist;{FORMATS},hls,mpjpeg,rtsp,sdp",
+        f"format_whitelist;{ALLOWED_FORMATS},hls,mpjpeg,rtsp,sdp",
         "protocol_whitelist;http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy",
         "rtsp_transport;tcp",
     ]
@@ -61,7 +61,7 @@ _STREAM_OPTIONS = "|".join(
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
+def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
     """A decoder that is closed at the end; what OpenCV raises is a VideoError.
 
     Where OpenCV gives no frame of a file, it is PyAV's, if that is installed.
@@ -83,7 +83,7 @@ def opened(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
 
 
 @contextlib.contextmanager
-def opened_live(target: str | int, *, timeout_s: float) -> Iterator["Decoder"]:
+def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decoder"]:
     """A decoder of a stream (its URL) or of a camera (its number), closed at the end.
 
     Args:
@@ -228,7 +228,7 @@ class Decoder:
         return value if math.isfinite(value) else 0.0
 
 
-def packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The packets of a video, in the order of the file; nothing is decoded.
 
     Returns:
@@ -266,14 +266,14 @@ def _check_file(path: Path) -> None:
         raise VideoError("the file is empty")
 
 
-def damage_of(times_s: Sequence[float], declared: int, fps: float) -> str:
+def describe_damage(times_s: Sequence[float], declared: int, fps: float) -> str:
     """What is wrong where clearly fewer frames are there than declared, or their times jump.
 
     Containers without a frame count declare duration times rate, which is off for
     variable rates and where the sound is longer than the picture: a video whose timestamps
     reach its declared end, or nearly, is not short.
     """
-    return damage_at_end(
+    return describe_damage_at_end(
         len(times_s),
         float(times_s[-1]),
         longest_s=float(np.diff(times_s).max(initial=0.0)),
@@ -282,7 +282,7 @@ def damage_of(times_s: Sequence[float], declared: int, fps: float) -> str:
     )
 
 
-def damage_at_end(
+def describe_damage_at_end(
     frames: int, last_s: float, *, longest_s: float, declared: int, fps: float
 ) -> str:
     """The same, of the time of the last frame and the longest between two."""
@@ -299,14 +299,14 @@ def damage_at_end(
     return f"{frames} of {declared} declared frames can be decoded"
 
 
-def part_damage(ends_s: float, start_s: float, end_s: float) -> str:
+def describe_part_damage(ends_s: float, start_s: float, end_s: float) -> str:
     """What is wrong with a part where its file ends clearly before it does."""
     if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
         return ""
     return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
-def true_fps(times_s: Sequence[float], declared_fps: float) -> float:
+def measured_fps(times_s: Sequence[float], declared_fps: float) -> float:
     """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
     span_s = times_s[-1] - times_s[0] if len(times_s) else 0.0
     if span_s <= 0:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from violence_detection.video.decoder import Decoder, opened, packets
+from violence_detection.video.decoder import Decoder, open_video, read_packets
 
 _CHEAPER = 0.5  # of the frames at the most, that are decoded for those that are wanted
 _AHEAD = (2, 34)  # frames that are aimed at before the wanted one: rates vary
@@ -97,7 +97,7 @@ class Timeline:
             raise Unreachable
 
 
-def timeline(path: Path) -> Timeline | None:
+def read_timeline(path: Path) -> Timeline | None:
     """The timeline of a video; None where its packets do not tell it.
 
     Raises:
@@ -118,7 +118,7 @@ def _is_transport_stream(path: Path) -> bool:
 
 @functools.lru_cache(maxsize=2)  # the parts of a long file follow each other
 def _timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
-    with opened(path) as video:
+    with open_video(path) as video:
         if video.codec not in _CODECS:
             return None
         # In MPEG-TS seeking leads to a byte, not to a key frame. A decoder of H.264 gives no
@@ -126,7 +126,7 @@ def _timeline(path: Path, size: int, mtime_ns: int) -> Timeline | None:
         if _is_transport_stream(path) and video.codec not in ("h264", "avc1"):
             return None
         first_s = [time_s for _, time_s in itertools.islice(video, _COMPARED)]
-    times_s, is_key = packets(path)
+    times_s, is_key = read_packets(path)
     order = np.argsort(times_s, kind="stable")
     times_s, keys = times_s[order], np.flatnonzero(is_key[order])
     # In AVI, packets have the times of decoding; edits leave frames out at the start.

@@ -8,13 +8,13 @@ from violence_detection import registry
 from violence_detection.video.decoder import FALLBACK_FPS
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.streams._stream import Stream
-from violence_detection.video.views import AS_IT_IS, View
+from violence_detection.video.views import ORIGINAL, View
 
-Needed = tuple[tuple[int, ...], ...]  # for each of K streams, frames
-Prepared = dict[int, np.ndarray]  # a frame as streams keep it, by their number
+NeededFrames = tuple[tuple[int, ...], ...]  # for each of K streams, frames
+PreparedFrame = dict[int, np.ndarray]  # a frame as streams keep it, by their number
 
 
-class PictureMaker:
+class StreamSet:
     """The streams of a spec, K of them, side by side.
 
     Attributes:
@@ -40,7 +40,7 @@ class PictureMaker:
         """Frames to the furthest that a picture is made of."""
         return max(stream.reach(fps or FALLBACK_FPS) for stream in self.streams)
 
-    def needed(self, index: int, *, fps: float, last: int) -> Needed:
+    def needed(self, index: int, *, fps: float, last: int) -> NeededFrames:
         """The frames that the pictures at `index` are made of, none after `last`."""
         return tuple(
             stream.frames(index, fps=fps or FALLBACK_FPS, last=last) for stream in self.streams
@@ -51,8 +51,8 @@ class PictureMaker:
         frame: np.ndarray,
         region: Region | None,
         numbers: Iterable[int],
-        view: View = AS_IT_IS,
-    ) -> Prepared:
+        view: View = ORIGINAL,
+    ) -> PreparedFrame:
         """What some of the streams keep of a frame, uint8 (H, W, 3) BGR, seen in a way."""
         cut = region.cut(frame) if region else frame
         return {
@@ -62,7 +62,7 @@ class PictureMaker:
             for number in numbers
         }
 
-    def combined(self, needed: Needed, frames: Mapping[int, Prepared]) -> np.ndarray:
+    def combined(self, needed: NeededFrames, frames: Mapping[int, PreparedFrame]) -> np.ndarray:
         """The picture of each stream, uint8 (K, S, S, 3)."""
         return np.stack(
             [

@@ -14,7 +14,7 @@ import numpy as np
 
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.video import pyav_decoder
-from violence_detection.video.decoder import FORMATS
+from violence_detection.video.decoder import ALLOWED_FORMATS
 
 INSTALL = "pip install 'violence-detection[video]'"
 _QUALITY = "23"  # of x264: good, at a size for keeping
@@ -27,7 +27,7 @@ _NEAREST = 65535  # denominator of a frame rate
 _CODECS = ("libx264", "libopenh264")
 
 
-class Writer(Protocol):
+class VideoWriter(Protocol):
     """Takes frames, uint8 (H, W, 3) BGR of one even size, until it is closed."""
 
     def write(self, frame: np.ndarray) -> None: ...
@@ -35,7 +35,7 @@ class Writer(Protocol):
     def close(self) -> None: ...
 
 
-def best() -> tuple[str, str]:
+def choose_encoder() -> tuple[str, str]:
     """The encoder to take here, and what it lacks, empty where nothing."""
     if shutil.which("ffmpeg") and _ffmpeg_codec():
         return "ffmpeg", ""
@@ -47,7 +47,9 @@ def best() -> tuple[str, str]:
     )
 
 
-def opened(name: str, path: Path, *, size: tuple[int, int], fps: float, sound: Path) -> Writer:
+def open_writer(
+    name: str, path: Path, *, size: tuple[int, int], fps: float, sound: Path
+) -> VideoWriter:
     """A writer of an MP4 file.
 
     Args:
@@ -78,7 +80,7 @@ class _Ffmpeg:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with it)
         rate = str(Fraction(fps).limit_denominator(_NEAREST))
         raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}"]
-        original = ["-format_whitelist", FORMATS, "-i", f"file:{sound.absolute()}"]
+        original = ["-format_whitelist", ALLOWED_FORMATS, "-i", f"file:{sound.absolute()}"]
         picture = ["-map", "0:v", "-c:v", _ffmpeg_codec(), "-pix_fmt", "yuv420p"]
         heard = ["-map", "1:a:0?", "-c:a", "aac", "-shortest"]
         written = ["-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
@@ -160,7 +162,7 @@ class _Sound:
         self._input, self._packets, self._waiting = None, iter(()), None
         self._heard = None
         with contextlib.suppress(av.FFmpegError):
-            self._input = av.open(str(path), options={"format_whitelist": FORMATS})
+            self._input = av.open(str(path), options={"format_whitelist": ALLOWED_FORMATS})
         if self._input is None or not self._input.streams.audio:
             return
         stream = self._input.streams.audio[0]

@@ -38,16 +38,16 @@ class View:
         return cv2.flip(seen, 1) if self.mirror else seen
 
 
-AS_IT_IS = View()
+ORIGINAL = View()
 # What is averaged over beside it: mirrored, and cropped to either side.
-SHIFTED = (
+TEST_TIME_VIEWS = (
     View(mirror=True),
     View(share=0.9),
     View(mirror=True, share=0.9, left=1.0, top=1.0),
 )
 
 
-def drawn(count: int, digest: str) -> tuple[View, ...]:
+def draw_views(count: int, digest: str) -> tuple[View, ...]:
     """The first `count` further views of a video.
 
     The first is mirrored and nothing else; of the others every second one is, and each is cropped

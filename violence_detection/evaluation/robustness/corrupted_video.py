@@ -22,10 +22,7 @@ from violence_detection.evaluation.robustness.corruptions._corruption import (
 from violence_detection.system import files
 from violence_detection.video import seeking
 from violence_detection.video.clip_reader import Clip, ClipReader
-from violence_detection.video.decoder import Decoder
-from violence_detection.video.decoder import FALLBACK_FPS
-from violence_detection.video.decoder import measured_fps
-from violence_detection.video.decoder import open_video
+from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
 
 CLEAN, CONTROL = "clean", "re-encoded"
 _MARGIN_S = 0.5  # around a part: streams look at frames outside of it
