@@ -29,7 +29,7 @@ from violence_detection.experiments.cross_validate import run_cross_validation
 from violence_detection.experiments.fold_processes import FoldPool
 from violence_detection.experiments.fold_results import MODEL
 from violence_detection.experiments.fold_runner import Judge
-from violence_detection.experiments.study_folder import KeptFolder
+from violence_detection.system.study_folder import StudyFolder
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 
@@ -162,7 +162,7 @@ def test_a_class_that_differs_is_found(trained):
     assert result["baselines"]["majority"]["auc"] == 0.5
     assert result["left_out"] == [
         "The baselines mean_picture and motion_energy are left out, and metadata goes without "
-        "width and height: their folder /drawn is not there."
+        "width and height: their folder /drawn does not exist."
     ]
 
 
@@ -583,7 +583,7 @@ def test_videos_that_are_gone_cannot_be_grouped_by_likeness(features_dir, tmp_pa
         judge(features_dir, tmp_path, group_near_duplicates=True)
     result = judge_untrained(features_dir, tmp_path)
     assert not result["near_duplicates_searched"]
-    assert "their folder /drawn is not there" in result["near_duplicates_reason"]
+    assert "their folder /drawn does not exist" in result["near_duplicates_reason"]
 
 
 def judge_untrained(features, folder):
@@ -735,16 +735,16 @@ def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
     folder = tmp_path / "cv"
     files.ensure_writable(folder)
     (folder / "cross_validation.json").write_text("{}")
-    kept = KeptFolder(
+    kept = StudyFolder(
         folder,
         "cross_validation.json",
         "cross-validation",
         settings=CrossValidateConfig,
     )
     with (
-        kept.held(),
-        pytest.raises(ConfigError, match="A cross-validation must not be at work"),
-        kept.held(),
+        kept.lock(),
+        pytest.raises(ConfigError, match="is in use by another process"),
+        kept.lock(),
     ):
         pass
 

@@ -1,11 +1,13 @@
-"""A search for settings of a training."""
+"""The command `tune`: a hyperparameter search."""
+
+from typing import Any
 
 import click
 
 from violence_detection import units
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
-from violence_detection.experiments import config
+from violence_detection.experiments.config import TuneConfig
 from violence_detection.reports import console
 
 
@@ -13,24 +15,25 @@ from violence_detection.reports import console
     cls=Command,
     epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
 )
-@options_of(config.TuneConfig)
-def tune(settings: config.TuneConfig, shared: CommonFlags) -> None:
+@options_of(TuneConfig)
+def tune(settings: TuneConfig, flags: CommonFlags) -> None:
     """Search for settings of train that validate well; needs the extra `tune` (Optuna).
 
-    Leaves a study that --resume goes on with, a table of its trials, and the best settings as a
-    file for train --config. Settings of train that are given here are those of every trial. The
-    test videos have no part in it."""
-    with prints_to_stderr():
-        from violence_detection.experiments import tune
-        from violence_detection.experiments.tune import plan
+    Leaves a study that --resume continues, a table of its trials, and the best settings as a file
+    for train --config. Settings of train that are given here hold for every trial. The test
+    videos are not used."""
 
-        if shared.dry_run:
-            planned = plan(settings, force=shared.force)
-        else:
-            result = tune.run_search(settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    lines = [
+    def search() -> Stage:
+        from violence_detection.experiments.tune import Search
+
+        return Search(settings, force=flags.force)
+
+    run_stage(search, flags, lines=result_lines)
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """The console text of a search."""
+    return [
         f"study       {result['study']}",
         f"trials      {result['trials']}: {result['completed']} completed, "
         f"{result['pruned']} pruned, {result['failed']} failed; "
@@ -41,4 +44,3 @@ def tune(settings: config.TuneConfig, shared: CommonFlags) -> None:
         f"next        violence-detection train --features {result['features']} --config "
         f"{result['best_config']}",
     ]
-    finish(result, shared, lines)

@@ -12,7 +12,7 @@ from scipy import stats
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.metrics import calibration, intervals
-from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.units import counted
 
 MODEL = "model"
@@ -51,7 +51,7 @@ class Judged:
     def decided(self, name: str) -> np.ndarray:
         """The class that `name` gives each video, int64 (M,)."""
         threshold = self.threshold if name == MODEL else 0.5
-        return classifier.decisions(self.answers[name], threshold)
+        return decide(self.answers[name], threshold)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, from which it comes back to the bit."""
@@ -136,7 +136,7 @@ class FoldResults:
                 "path": self._entries[row].path,
                 "label": self._entries[row].label,
                 "group": self._entries[row].group,
-                "probability": round(float(1 - answer[0]), 6),
+                "probability": round(float(violence_score(answer)), 6),
                 "predicted": self._classes[decided],
                 "correct": bool(decided == self._labels[row]),
                 "note": self._note,
@@ -149,7 +149,7 @@ class FoldResults:
 
     def _scores(self, one: Judged, name: str) -> dict[str, float | None]:
         labels = self._labels[one.rows]
-        auc = intervals.weighted_auc(labels > 0, _violence(one.answers[name]))
+        auc = intervals.weighted_auc(is_violent(labels), _violence(one.answers[name]))
         return {
             "accuracy": float((one.decided(name) == labels).mean()),
             "auc": _of_once(auc, len(labels)),
@@ -189,7 +189,7 @@ class FoldResults:
         return {name: self._pooled(name, seed) for name in self._names}
 
     def _pooled(self, name: str, seed: int) -> dict[str, Any]:
-        violent, groups = self._labels > 0, self._groups.astype(str)
+        violent, groups = is_violent(self._labels), self._groups.astype(str)
         sums = _Sums(violent)
         for repeat in sorted({one.repeat for one in self._judged}):
             folds = [one for one in self._judged if one.repeat == repeat]
@@ -324,7 +324,7 @@ def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
 
 def _violence(answer: np.ndarray) -> np.ndarray:
     """Probability of violence, (M,), of those of the classes, (M, K)."""
-    return np.clip(1 - answer[:, 0], 0.0, 1.0)
+    return np.clip(violence_score(answer), 0.0, 1.0)
 
 
 def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:

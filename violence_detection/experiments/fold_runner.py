@@ -23,7 +23,8 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, threshold_selection
-from violence_detection.models.classifier import load_classifier, probabilities
+from violence_detection.models.classifier import load_model, probabilities
+from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
@@ -94,7 +95,7 @@ class Judge:
         self._config, self._machine, self._folder = config, machine, folder
         self._cache = FeatureCache.open(config.features)
         self.is_known, self.grouped_by = dataset.has_all_recordings(self._cache), ""
-        self.alike, self._seen = NearDuplicates.nowhere("nothing is looked at"), None
+        self.alike, self._seen = NearDuplicates.not_searched("nothing is looked at"), None
         if entries is None:
             entries = self._grouped(dataset.usable_entries(self._cache), looks)
         self.classes = classes_of(entries, config.normal_class)
@@ -118,19 +119,19 @@ class Judge:
             self.alike, self._seen = recordings.find_near_duplicates(
                 entries,
                 video_dir=self._cache.video_dir,
-                kept=self._cache.summaries_path,
-                pictures=config.pictures,
-                most_bits=config.near_bits,
+                summaries_path=self._cache.summaries_path,
+                read_videos=config.pictures,
+                max_bits=config.near_bits,
             )
         joined = config.group_near_duplicates and looks
         found = recordings.choose_recordings(
             entries,
-            known=self.is_known,
+            complete=self.is_known,
             pattern=config.group_pattern,
-            by_likeness=self.alike if joined else None,
+            joined_by=self.alike if joined else None,
         )
-        self.is_known, self.grouped_by = found.known, found.source
-        return found.of(entries)
+        self.is_known, self.grouped_by = found.complete, found.source
+        return found.apply_to(entries)
 
     def check_validation(self) -> None:
         """Whether the validation videos of every fold can say what they are asked.
@@ -173,8 +174,8 @@ class Judge:
     def _trivial(self) -> Baselines:
         if self._baselines is None:
             sights: Any = self.alike.reason
-            if self._seen and not self._seen.left_out:
-                sights = self._seen.sights
+            if self._seen and not self._seen.missing_reason:
+                sights = self._seen.summaries
             self._baselines = Baselines(self.clips, len(self.classes), sights)
             for line in self._baselines.notes:
                 log.warning(line)
@@ -241,9 +242,9 @@ class Judge:
                 trainer.run_epochs()
                 done = trainer.summary()
                 effective = lesson.effective | trainer.effective
-            classifier = load_classifier(run.model_path)
-            answer = probabilities(classifier, lesson.clips["test"].features)
-            temperature, threshold = self._chosen(classifier, lesson.clips["validation"])
+            model = load_model(run.model_path)
+            answer = probabilities(model, lesson.clips["test"].features)
+            temperature, threshold = self._chosen(model, lesson.clips["validation"])
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # another fold is in training there
@@ -275,18 +276,21 @@ class Judge:
             self._origin,
         )
 
-    def _chosen(self, classifier: Any, validation: FeatureDataset) -> tuple[float, float]:
+    def _chosen(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
         """Temperature and threshold, as a training chooses them on its validation videos."""
         if self._config.monitor == "none":
             return 1.0, 0.5
-        probability = probabilities(classifier, validation.features)
+        probability = probabilities(model, validation.features)
         temperature, _ = calibration.fit_temperature(
-            probability, validation.labels, validation.groups
+            probability,
+            validation.labels,
+            validation.groups,
+            violent=is_violent(validation.labels),
         )
         probability = calibration.apply_temperature(probability, temperature)
         threshold, _ = threshold_selection.choose_threshold(
-            validation.labels > 0,
-            1 - probability[:, 0],
+            is_violent(validation.labels),
+            violence_score(probability),
             validation.groups,
             asked=self._config.operating_point,
         )

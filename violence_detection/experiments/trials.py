@@ -1,4 +1,4 @@
-"""A trial of a search: what it chooses, and the trainings that it is judged by."""
+"""Trials of a hyperparameter search: suggested settings, and the trainings that score them."""
 
 import contextlib
 import functools
@@ -28,21 +28,23 @@ if TYPE_CHECKING:
     import optuna
 
 
-def suggest(trial: "optuna.Trial", space: Space, base: dict[str, Any]) -> dict[str, Any]:
-    """What a trial chooses; an argument that its head or loss does not take, it does not.
+def suggest_values(trial: "optuna.Trial", space: Space, base: dict[str, Any]) -> dict[str, Any]:
+    """The values that Optuna suggests for a trial, without arguments its head or loss lacks.
 
     Args:
+        trial: The trial that asks Optuna.
+        space: The search space.
         base: Settings of every trial.
     """
-    chosen: dict[str, Any] = {}
-    # Head and loss first: they decide which arguments there are.
+    values: dict[str, Any] = {}
+    # Head and loss first: they decide which arguments exist.
     for name in sorted(space, key=lambda name: "." in name):
-        if search_space.takes(chosen, base, name):
-            chosen[name] = _suggested(trial, name, space[name])
-    return chosen
+        if search_space.takes(values, base, name):
+            values[name] = _suggest_value(trial, name, space[name])
+    return values
 
 
-def _suggested(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
+def _suggest_value(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
     if not isinstance(axis, Interval):
         return trial.suggest_categorical(name, axis)
     if axis.whole:
@@ -51,82 +53,95 @@ def _suggested(trial: "optuna.Trial", name: str, axis: Interval | tuple) -> Any:
     return trial.suggest_float(name, axis.low, axis.high, step=axis.step, log=axis.log)
 
 
-def _most_epochs(config: TuneConfig, space: Space) -> int:
-    axis = space.get("epochs", (config.epochs,))
-    return int(axis.high if isinstance(axis, Interval) else max(axis))
-
-
 @contextlib.contextmanager
-def _failing() -> Iterator[None]:
-    """What does not go together, each value sound by itself, ends the trial and not the search."""
+def _conflicts_fail_the_trial() -> Iterator[None]:
+    """Context manager: values that are valid alone but not together end the trial only."""
     try:
         yield
     except ConfigError as error:
         raise TrainingError(str(error)) from error
 
 
-class Judges:
-    """The trainings that a trial is judged by: each fold with each seed.
-
-    Args:
-        machine: None where nothing is to be trained.
+class TrialRunner:
+    """Trains and scores trials: each on every fold and with every seed.
 
     Attributes:
-        space: What is tried.
-        identity: What the features and videos are.
-        videos: How many there are in all, test videos not counted.
+        space: The search space.
+        identity: Digests of the feature space and of the videos.
+        videos: Number of videos; test videos are not counted.
     """
 
-    def __init__(self, config: TuneConfig, machine: DeviceSetup | None, folder: Path) -> None:
-        self._config, self._machine, self._folder = config, machine, folder
+    def __init__(
+        self, config: TuneConfig, device_setup: DeviceSetup | None, study_dir: Path
+    ) -> None:
+        """
+        Args:
+            config: Settings of the search, and those of every training.
+            device_setup: The devices to train on; None if nothing is trained.
+            study_dir: The folder of the search.
+
+        Raises:
+            ConfigError: If no trial can have one of the settings or values.
+            CacheError: If the features are missing, damaged, or lack a class or a split.
+        """
+        self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
         self._cache = FeatureCache.open(config.features)
-        self._origin = InitialWeights.of(config, Run(folder))
-        entries = run_setup.read_entries(Run(folder), config, self._cache)
+        self._initial = InitialWeights.of(config, Run(study_dir))
+        entries = run_setup.read_entries(Run(study_dir), config, self._cache)
         self._classes = train.classes_of(entries, config.normal_class)
         self.space = search_space.space_of(config)
         for settings in (config, *search_space.with_each(config, self.space)):
             train.check_parts(settings, len(self._classes))
-        if self._origin:
-            self._origin.check(self._cache, self._classes)
+        if self._initial:
+            self._initial.check(self._cache, self._classes)
             if search_space.keeps_sizes(self.space):
-                self._origin.check_sizes(config, self._cache, self._classes)
-        known = [entry for entry in entries if entry.split != "test"]
-        self._parts = folds.validation_folds(known, config.folds, seed=config.seed)
-        for part in self._parts:
-            held = [entry.label for entry in part if entry.split == "validation"]
-            check_monitor(config.monitor, map(self._classes.index, held))
-        if self._origin:
-            self._origin.warn_of_met(self._cache, self._parts[0])
+                self._initial.check_sizes(config, self._cache, self._classes)
+        entries = [entry for entry in entries if entry.split != "test"]
+        self._folds = folds.validation_folds(entries, config.folds, seed=config.seed)
+        for fold in self._folds:
+            labels = [entry.label for entry in fold if entry.split == "validation"]
+            check_monitor(config.monitor, map(self._classes.index, labels))
+        if self._initial:
+            self._initial.warn_of_met(self._cache, self._folds[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
-        self._lesson = functools.lru_cache(maxsize=1)(self._read_lesson)
-        self._longest = _most_epochs(config, self.space)
-        self.videos = len(known)
-        rows = [(one.path, one.label, one.group, one.split, one.digest) for one in known]
+        # One fold in memory: all trials of a fold share it, and features may be large.
+        self._job = functools.lru_cache(maxsize=1)(self._read_job)
+        epochs = self.space.get("epochs", (config.epochs,))
+        self._most_epochs = int(epochs.high if isinstance(epochs, Interval) else max(epochs))
+        self.videos = len(entries)
+        rows = [
+            (entry.path, entry.label, entry.group, entry.split, entry.digest) for entry in entries
+        ]
         self.identity = {
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
 
     def __len__(self) -> int:
-        return len(self._parts) * len(self._seeds)
+        """Trainings of a trial."""
+        return len(self._folds) * len(self._seeds)
 
-    def judge(self, trial: "optuna.Trial", chosen: dict[str, Any]) -> float | None:
-        """The mean of the scores; None for a trial that is pruned.
+    def run_trial(self, trial: "optuna.Trial", values: dict[str, Any]) -> float | None:
+        """The mean score over folds and seeds; None for a trial that is pruned.
+
+        Args:
+            trial: The trial that the epochs are reported to.
+            values: The suggested values, by name.
 
         Raises:
-            TrainingError: If a training breaks, or what was chosen does not go together.
+            TrainingError: If a training fails, or the values are in conflict.
         """
-        trial_dir = self._folder / "trials" / f"{trial.number:04d}"
-        values: list[float] = []
+        trial_dir = self._study_dir / "trials" / f"{trial.number:04d}"
+        scores: list[float] = []
         try:
-            for part, seed in itertools.product(range(len(self._parts)), self._seeds):
-                run = Run(trial_dir / f"part_{part + 1}_seed_{seed}")
-                settings = self._settings(run, chosen, seed)
-                value = self._train(trial, run, settings, part, before=values)
-                if value is None:
+            for fold, seed in itertools.product(range(len(self._folds)), self._seeds):
+                run = Run(trial_dir / f"part_{fold + 1}_seed_{seed}")
+                config = self._training_config(run, values, seed)
+                score = self._train(trial, run, config, fold, earlier_scores=scores)
+                if score is None:
                     return None
-                values.append(value)
-            return statistics.fmean(values)
+                scores.append(score)
+            return statistics.fmean(scores)
         finally:
             if not self._config.keep_runs:
                 shutil.rmtree(trial_dir, ignore_errors=True)
@@ -138,26 +153,24 @@ class Judges:
         trial: "optuna.Trial",
         run: Run,
         config: TrainConfig,
-        part: int,
+        fold: int,
         *,
-        before: list[float],
+        earlier_scores: list[float],
     ) -> float | None:
-        pass
+        """The validation score of one training at its best epoch; None if it is pruned."""
+        from violence_detection.training.callbacks import EpochScores
 
         def report(epoch: int, value: float) -> bool:
             # The mean so far: at one step all trials are at the same epoch of the same training.
-            step = len(before) * self._longest + epoch
-            trial.report(statistics.fmean([*before, value]), step)
+            step = len(earlier_scores) * self._most_epochs + epoch
+            trial.report(statistics.fmean([*earlier_scores, value]), step)
             return self._config.prune and trial.should_prune()
 
-        lesson = self._lesson(part)
-        from violence_detection.training.callbacks import EpochScores
-
-        scores = EpochScores(config.monitor, report)
-        with _failing():
-            trainer = lesson.trainer(run, config, [scores])
+        job, scores = self._job(fold), EpochScores(config.monitor, report)
+        with _conflicts_fail_the_trial():
+            trainer = job.trainer(run, config, [scores])
         scores.validation = trainer.validation
-        lesson.begin(run, config, trainer)
+        job.begin(run, config, trainer)
         trainer.run_epochs()
         if scores.stopped:
             return None
@@ -165,14 +178,14 @@ class Judges:
             results = {
                 "run": str(run.dir),
                 **trainer.summary(),
-                **lesson.judge(run, config),
-                "effective": lesson.effective | trainer.effective,
+                **job.judge(run, config),
+                "effective": job.effective | trainer.effective,
             }
-            lesson.finish(run, results)
+            job.finish(run, results)
         return scores.values[trainer.selection.kept_epoch - 1]
 
-    def _settings(self, run: Run, chosen: dict[str, Any], seed: int) -> TrainConfig:
-        settings = search_space.settings_with(self._config.base(), chosen) | {
+    def _training_config(self, run: Run, values: dict[str, Any], seed: int) -> TrainConfig:
+        settings = search_space.settings_with(self._config.base(), values) | {
             "seed": seed,
             "seeds": 1,
             "run": run.dir.name,
@@ -180,21 +193,21 @@ class Judges:
             "checkpoint_epochs": 0,
             "resume": False,
         }
-        varied = {name.partition(".")[0] for name in chosen}
-        # What is monitored judges the trial here, also where it chooses no epoch.
+        varied = {name.partition(".")[0] for name in values}
+        # `monitor` scores the trial here, also where it chooses no epoch.
         given = (self._config.given | varied) - {"monitor"}
-        with _failing():
+        with _conflicts_fail_the_trial():
             return TrainConfig(**settings, given=given)
 
-    def _read_lesson(self, part: int) -> TrainingJob:
-        entries = self._parts[part]
-        augments = {self._config.augment, *self.space.get("augment", ())}
+    def _read_job(self, fold: int) -> TrainingJob:
+        entries = self._folds[fold]
+        augmentations = {self._config.augment, *self.space.get("augment", ())}
         clips = train.read_splits(
             self._cache,
             entries,
             self._classes,
-            views=any(map(batching.reads_views, augments)),
+            views=any(map(batching.reads_views, augmentations)),
         )
         return TrainingJob(
-            self._machine, self._cache, entries, self._classes, clips, [], self._origin
+            self._device_setup, self._cache, entries, self._classes, clips, [], self._initial
         )

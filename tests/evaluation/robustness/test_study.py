@@ -115,7 +115,9 @@ def test_after_a_stop_only_what_is_missing_is_answered(run, monkeypatch):
     more = judge(run, conditions=f"{CONDITIONS},crop")
     assert len(asked) == 60 - 39 + 12  # the new condition alone
     assert more["conditions"][:3] == whole["conditions"]
-    with pytest.raises(ConfigError, match="another seed are replaced with --force"):
+    with pytest.raises(
+        ConfigError, match="another seed; repeat the command as it was, or use --force"
+    ):
         judge(run, seed=7)
     assert judge(run, seed=7, force=True)["clean"]["videos"] == 12
 
@@ -215,7 +217,9 @@ def test_a_torn_line_costs_that_answer_alone(tmp_path, torn):
 
 def test_answers_of_something_else_need_force(tmp_path):
     _AnswerFile(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
-    with pytest.raises(ConfigError, match="with --force only. Received: .*jsonl"):
+    with pytest.raises(
+        ConfigError, match="another seed; .* or use --force. Received: another seed than in .*jsonl"
+    ):
         _AnswerFile(tmp_path, {"seed": 2}, force=False)
     assert not _AnswerFile(tmp_path, {"seed": 2}, force=True).has(TASK)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.errors import ConfigError, VideoError
+from violence_detection.errors import VideoError
 from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.config import RobustnessConfig
@@ -28,12 +28,10 @@ from violence_detection.evaluation.robustness.scores import (
 )
 from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.metrics import calibration
-from violence_detection.models.classifier import load_classifier, probabilities
 from violence_detection.models.run import Run
 from violence_detection.reports import figures
-from violence_detection.system import devices, files, locks, progress
+from violence_detection.system import devices, files, progress
+from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -71,7 +69,7 @@ def measure_robustness(
     study.identity |= {"feature_space": extractor.space.fingerprint}
 
     # -- the answers: those that are there, and those that are missing
-    with _locked(study.folder):
+    with _study_folder(study.folder).lock():
         kept = _AnswerFile(study.folder, study.identity, force=force)
         tasks = [task for task in study.tasks() if not kept.has(task)]
         log.info(
@@ -114,7 +112,7 @@ class _Study:
 
     def __init__(self, run_dir: str, config: RobustnessConfig) -> None:
         self.run = Run.open(run_dir)
-        self.trained = self.run.config()
+        self.record = self.run.record()
         self.cache = evaluation_set.open_features(self.run, config.features)
         self.entries = evaluation_set.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
@@ -148,28 +146,24 @@ def _conditions(config: RobustnessConfig) -> tuple[dict[str, str], list[str]]:
 
 
 def _extractor(run: Run, config: RobustnessConfig) -> FeatureExtractor:
-    trained = run.config()
-    return FeatureExtractor.of_space(
-        FeatureSpace.of(trained["feature_space"]),
-        weights=config.weights or trained["weights"]["source"],
+    record = run.record()
+    return FeatureExtractor.from_space(
+        record.feature_space,
+        weights=config.weights or record.weights_source,
         batch_size=config.batch_size,
-        seed=trained["weights"]["seed"],
+        seed=record.weights_seed,
     )
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let no other process work in the folder, and leave no altered copy in it."""
-    files.ensure_writable(folder)
-    busy = (
-        f"Robustness must not be at work already. Received: {folder} (another process works in it)"
+def _study_folder(folder: Path) -> StudyFolder:
+    """The folder of an evaluation, as a study: its record is the first line of the predictions."""
+    return StudyFolder(
+        folder,
+        "robustness study",
+        record=_PREDICTIONS,
+        settings=RobustnessConfig,
+        remedy="use --force",
     )
-    with locks.locked(folder / ".lock", busy):
-        files.sweep_temporary(folder)
-        try:
-            yield
-        finally:
-            files.sweep_temporary(folder)
 
 
 # -- the answers
@@ -183,8 +177,8 @@ def _predict_missing(
     config: RobustnessConfig,
 ) -> list[dict[str, str]]:
     """Give the answers that are missing; those that cannot be given, and why."""
-    classifier = load_classifier(study.run.model_path)
-    temperature, failures = study.run.temperature, []
+    classifier = study.run.load_classifier()
+    failures: list[dict[str, str]] = []
     names = {condition: name for name, condition in study.conditions.items()}
     outcomes = features_under(
         extractor,
@@ -205,8 +199,7 @@ def _predict_missing(
                 row = {"path": task.key, "condition": name, "reason": reason}
                 failures.append(row)
             else:
-                answer = probabilities(classifier, features[None])
-                kept.note(task, calibration.apply_temperature(answer, temperature)[0])
+                kept.note(task, classifier.probabilities(features[None])[0])
             step()
     return sorted(failures, key=lambda row: (row["path"], row["condition"]))
 
@@ -226,11 +219,9 @@ class _AnswerFile:
         self._path = folder / _PREDICTIONS
         self._found: dict[tuple[str, str], list[float]] = {}
         head, *lines = ([] if force else self._lines()) or [None]
-        if head and head != identity:
-            raise ConfigError(
-                "Answers of other videos, another model or another seed are replaced with --force "
-                f"only. Received: {self._path}"
-            )
+        if head:
+            recorded = head if isinstance(head, dict) else {}
+            _study_folder(folder).check_same(identity, recorded)
         for row in lines:
             with contextlib.suppress(KeyError, TypeError):
                 self._found[row["path"], row["condition"]] = list(row["probability"])
@@ -297,8 +288,8 @@ def _write(
     scores = study_scores(
         answers,
         study.entries,
-        classes=study.trained["classes"],
-        threshold=study.run.results()["threshold"],
+        classes=study.record.classes,
+        threshold=study.record.threshold,
         resamples=config.bootstrap,
         seed=config.seed,
     )
@@ -319,7 +310,7 @@ def _write(
         "note": NOTE,
         "left_out": study.left_out,
         "failures": failures,
-        "threshold": study.run.results()["threshold"],
+        "threshold": study.record.threshold,
         "features": str(study.cache.dir),
         "effective": {
             "engine": extractor.space.engine,
@@ -335,7 +326,7 @@ def _write(
     rows = condition_rows(
         answers,
         study.entries,
-        classes=study.trained["classes"],
+        classes=study.record.classes,
         threshold=result["threshold"],
     )
     files.write_csv(
