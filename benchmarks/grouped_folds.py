@@ -24,6 +24,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import intervals, paired_tests
 from violence_detection.models import classifier, linear_baseline
+from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training import batching
@@ -176,8 +177,8 @@ def classifier_scores(
         machine = start_devices(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
-        best = classifier.load_classifier(run.model_path)
-        return 1 - classifier.probabilities(best, clips.features[test])[:, 0]
+        best = classifier.load_model(run.model_path)
+        return violence_score(classifier.probabilities(best, clips.features[test]))
 
 
 def divided(clips: FeatureDataset, rows: np.ndarray, seed: int) -> dict[str, FeatureDataset]:

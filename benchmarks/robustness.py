@@ -99,7 +99,7 @@ def extract(
         if not kept_at(folder, condition, key).is_file()
     ]
     if tasks:
-        extractor = FeatureExtractor.of_space(
+        extractor = FeatureExtractor.from_space(
             cache.space(),
             weights=settings["weights"]["source"],
             batch_size=64,

@@ -198,7 +198,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
     devices.import_tensorflow()
-    return FeatureExtractor.of_config(config)
+    return FeatureExtractor.from_config(config)
 
 
 STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}

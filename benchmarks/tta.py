@@ -54,7 +54,7 @@ def shifted(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]
     if failures:
         raise SystemExit(f"Not there any more: {failures}")
     settings = cache.settings()
-    extractor = FeatureExtractor.of_space(
+    extractor = FeatureExtractor.from_space(
         cache.space(),
         weights=settings["weights"]["source"],
         batch_size=64,

@@ -22,7 +22,9 @@ def strategy_over(replicas: int) -> tf.distribute.Strategy:
     )
 
 
-def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **settings) -> Trainer:
+def trainer_on(
+    features, folder, classes=CLASSES, coordinator=None, callbacks=(), **settings
+) -> Trainer:
     config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
     machine = devices.start(
         seed=0,
@@ -30,10 +32,11 @@ def trainer_on(features, folder, classes=CLASSES, peers=None, callbacks=(), **se
         xla=False,
         virtual_devices=None,
         deterministic=False,
+        coordinator=coordinator,
     )
     cache = FeatureCache.open(features)
     clips = read_splits(cache, dataset.usable_entries(cache), classes)
-    asked = {"clips": clips, "classes": classes, "peers": peers}
+    asked = {"clips": clips, "classes": classes}
     asked["callbacks"] = callbacks
     return Trainer(Run(folder), config, machine, **asked)
 

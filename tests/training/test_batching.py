@@ -81,7 +81,7 @@ def test_shares_of_what_is_drawn():
         "sqrt": [8 / 14, 6 / 14],
         "balanced": [0.5, 0.5],
     }.items():
-        found = batching.drawn_shares(labels, 2, sampling)
+        found = batching.drawn_fractions(labels, 2, sampling)
         np.testing.assert_allclose(found, shares)
 
 
@@ -304,7 +304,7 @@ def test_no_video_is_repeated_before_the_others_of_its_class(counts, sampling, e
     labels = np.repeat(np.arange(len(counts)), counts)
     order = batching.sampled_order(labels, sampling, seed=3, epoch=epoch)
     assert len(order) == len(labels)
-    exact = batching.drawn_shares(labels, len(counts), sampling) * len(labels)
+    exact = batching.drawn_fractions(labels, len(counts), sampling) * len(labels)
     drawn = np.bincount(labels[order], minlength=len(counts))
     assert (np.abs(drawn - exact) < 1).all()
     times = np.bincount(order, minlength=len(labels))

@@ -129,7 +129,7 @@ def trained(replicas, features, folder, *, precision="float32", labels="even", *
     before = weights_of(trainer)
     trainer.run_epochs()
     assert trainer.step.steps == STEPS
-    with trainer.average.shown():
+    with trainer.average.swapped_in():
         shown = weights_of(trainer)
     return before, weights_of(trainer), shown, trainer
 

@@ -25,12 +25,12 @@ NO_STEP = {"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1}
 
 
 def weights(path: Path) -> np.ndarray:
-    loaded = classifier.load_classifier(path)
+    loaded = classifier.load_model(path)
     return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
 
 
 def scale(path: Path) -> list:
-    layers = classifier.load_classifier(path).layers
+    layers = classifier.load_model(path).layers
     return [
         (layer.get_config()["mean"], layer.get_config()["variance"])
         for layer in layers
@@ -112,7 +112,7 @@ def test_the_optimiser_is_not_taken_over(run_dir, features_dir, tmp_path, monkey
 def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
     asked = {"init_from": str(run_dir), "head": "linear(dropout=0.4)"}
     run = train_quickly(features_dir, tmp_path, **asked, **NO_STEP)["run"]
-    loaded = classifier.load_classifier(Path(run) / "best_model.keras")
+    loaded = classifier.load_model(Path(run) / "best_model.keras")
     assert loaded.get_layer("dropout").rate == 0.4
 
 

@@ -34,7 +34,7 @@ def clips_of(features: Path, split: str) -> np.ndarray:
 
 
 def weights(run: Path) -> np.ndarray:
-    loaded = classifier.load_classifier(run / "best_model.keras")
+    loaded = classifier.load_model(run / "best_model.keras")
     return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
 
 
@@ -113,10 +113,10 @@ def test_mean_and_deviation_are_over_the_members(members):
 def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_dir):
     run, clips = Path(ensemble["run"]), clips_of(features_dir, "test")
     apart = [
-        classifier.probabilities(classifier.load_classifier(run / name / "best_model.keras"), clips)
+        classifier.probabilities(classifier.load_model(run / name / "best_model.keras"), clips)
         for name in SEEDS
     ]
-    together = classifier.load_classifier(run / "best_model.keras")
+    together = classifier.load_model(run / "best_model.keras")
     answers = classifier.probabilities(together, clips)
     np.testing.assert_allclose(answers, np.mean(apart, axis=0), atol=1e-6)
     assert np.abs(apart[0] - apart[1]).max() > 1e-3

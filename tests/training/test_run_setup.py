@@ -38,7 +38,7 @@ COMMAND = [
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([np.ravel(one) for one in classifier.load_classifier(path).get_weights()])
+    return np.concatenate([np.ravel(one) for one in classifier.load_model(path).get_weights()])
 
 
 def _never(*_, **__):
@@ -162,11 +162,11 @@ def test_a_run_interrupted_before_its_features_were_made_is_found_again(
 
 def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
     run = Run.named(tmp_path, None)
-    with run_setup.held(run, TrainConfig(), new=True) as first:
-        with run_setup.held(run, TrainConfig(), new=True) as second:
+    with run_setup.locked_run(run, TrainConfig(), new=True) as first:
+        with run_setup.locked_run(run, TrainConfig(), new=True) as second:
             assert first.dir != second.dir
         named = TrainConfig(run=run.dir.name)
-        again = run_setup.held(run, named, new=True)
+        again = run_setup.locked_run(run, named, new=True)
         with pytest.raises(ConfigError, match="another training has taken it"):
             again.__enter__()
 
@@ -490,7 +490,7 @@ def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatc
     config["settings"]["redraw_splits"] = True
     path.write_text(json.dumps(config))
     asked = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
-    assert run_setup.choose(asked, force=False)[1].redraw_splits is False
+    assert run_setup.choose_run(asked, force=False)[1].redraw_splits is False
 
 
 @pytest.mark.slow
@@ -501,7 +501,7 @@ def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, monkeypatch, 
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
         asked = {spelling: told[spelling], "resume": True, "run": "run"}
         config = TrainConfig.of({**asked, "checkpoint_dir": str(tmp_path)})
-        run_setup.choose(config, force=False)
+        run_setup.choose_run(config, force=False)
 
 
 def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_path):

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from violence_detection.errors import ConfigError
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.optimizer import (
-    NAMES,
+    SCHEDULE_NAMES,
     constant,
-    of_epochs,
     one_cycle,
+    schedule_over_epochs,
     warmup_cosine,
 )
 
@@ -53,14 +53,14 @@ def test_constant_stays_at_the_peak():
 )
 def test_the_usual_warmup_ends_at_the_peak(name, epochs, top):
     asked = {"peak": 1.0, "warmup_epochs": None, "steps_per_epoch": 7}
-    rate = of_epochs(name, epochs=epochs, **asked)
+    rate = schedule_over_epochs(name, epochs=epochs, **asked)
     assert rate(7 * top) == pytest.approx(1.0)
     assert max(rate(7 * top - 1), rate(7 * top + 1)) < 1.0
 
 
 def test_the_command_offers_every_schedule():
     rules = {setting.name: setting.rule for setting in TrainConfig.settings()}
-    assert rules["schedule"].choices == NAMES
+    assert rules["schedule"].choices == SCHEDULE_NAMES
 
 
 # -- relation

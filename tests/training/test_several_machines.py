@@ -16,7 +16,7 @@ from support.training import read_history
 
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.models.classifier import load_classifier
+from violence_detection.models.classifier import load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training.config import TrainConfig
@@ -123,7 +123,7 @@ class Machines:
         return len(read_history(self.run.dir)) if self.run.history_path.is_file() else 0
 
     def last_weights(self, epochs: int) -> np.ndarray:
-        classifier = load_classifier(self.run.checkpoint_path(epochs))
+        classifier = load_model(self.run.checkpoint_path(epochs))
         return flat(classifier.trainable_variables)
 
 
@@ -165,7 +165,7 @@ def on_one_device(features, folder, settings) -> tuple[np.ndarray, np.ndarray]:
     )
     before = flat(trainer.classifier.trainable_variables)
     trainer.run_epochs()
-    with trainer.average.shown():
+    with trainer.average.swapped_in():
         return before, flat(trainer.classifier.trainable_variables)
 
 
@@ -191,9 +191,9 @@ def test_two_machines_have_the_weights_of_one_device(machines, features, tmp_pat
 def test_where_one_is_killed_the_other_leaves_and_all_go_on(machines, features, tmp_path):
     two = machines(PLAIN)
     two.start()
-    assert "rank 1 is gone" in two.kill(1, after_epochs=3)
+    assert "Machine 1 was lost" in two.kill(1, after_epochs=3)
     two.start("--resume")
-    assert "rank 0 is gone" in two.kill(0, after_epochs=6)
+    assert "Machine 0 was lost" in two.kill(0, after_epochs=6)
     assert not two.run.finished
     two.start("--resume")
     two.wait()

@@ -89,7 +89,7 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
     rows = [row for row in cache.entries() if row.split == "test"]
     clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
-    logits = classifier.load_classifier(run_dir / "best_model.keras")(clips.astype(np.float32))
+    logits = classifier.load_model(run_dir / "best_model.keras")(clips.astype(np.float32))
     violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
     truth = np.array([row.label == "violent" for row in rows])
     assert results["test"]["accuracy"] == np.mean(violent == truth)

@@ -15,9 +15,9 @@ from support.trainers import trainer_on
 from support.training import train_quickly
 
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
 from violence_detection.system.coordination import Coordinator
 from violence_detection.training import batching
@@ -162,7 +162,7 @@ def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
 
 def test_validation_loss_is_that_of_the_logits(trainer):
     logits = trainer.classifier(trainer.validation.clips.features[:].astype(np.float32))
-    goals = dataset.targets(trainer.validation.clips.labels, 2)
+    goals = Classes(2).targets(trainer.validation.clips.labels)
     expected = np.ravel(trainer.step.loss(goals, logits))
     scores = trainer.validation.measure(trainer.classifier)
     np.testing.assert_allclose(trainer.validation.losses, expected, rtol=1e-4)
@@ -310,8 +310,8 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
     scores = [float(row[monitor]) for row in rows_of(run)]
     if monitor != "val_loss":
         assert result["best_epoch"] == 1 + int(np.argmax(scores))
-    kept = classifier.load_classifier(run.checkpoint_path(result["best_epoch"]))
-    best = classifier.load_classifier(run.model_path).get_weights()
+    kept = classifier.load_model(run.checkpoint_path(result["best_epoch"]))
+    best = classifier.load_model(run.model_path).get_weights()
     for one, other in zip(best, kept.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -339,7 +339,7 @@ def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
 
 
 def test_another_machine_learns_as_the_chief_says_and_writes_nothing(features_dir, tmp_path):
-    trainer = trainer_on(features_dir, tmp_path, peers=Follower(None))
+    trainer = trainer_on(features_dir, tmp_path, coordinator=Follower())
     before = trainer.classifier.get_weights()
     trainer.run_epochs()
     assert (trainer.step.steps, len(trainer.history)) == (3 * 2, 3)

@@ -17,7 +17,7 @@ def weight() -> keras.Variable:
 
 
 def shown(average, weight) -> list[float]:
-    with average.shown():
+    with average.swapped_in():
         return weight.numpy().tolist()
 
 
@@ -55,7 +55,7 @@ def test_the_weights_come_back_also_after_an_error(weight, build):
         weight.assign([value, value])
         average.after_step()
         average.after_epoch(1)
-    with pytest.raises(KeyboardInterrupt), average.shown():
+    with pytest.raises(KeyboardInterrupt), average.swapped_in():
         assert 0 < weight.numpy()[0] < 3
         raise KeyboardInterrupt
     assert weight.numpy().tolist() == [3, 3]

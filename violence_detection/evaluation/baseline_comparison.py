@@ -18,7 +18,8 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals
-from violence_detection.models import classifier, linear_baseline
+from violence_detection.models import linear_baseline
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
 from violence_detection.units import counted
@@ -125,8 +126,8 @@ def _unchanged_entries(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> l
 def _training_features(run: Run) -> FeatureCache | None:
     """The features that a run learned from, where they are still there."""
     with contextlib.suppress(CacheError):
-        home = FeatureCache.open(Path(run.config()["features"]))
-        if home.space().fingerprint == run.config()["fingerprint"]:
+        home = FeatureCache.open(Path(run.record().features))
+        if home.space().fingerprint == run.record().fingerprint:
             return home
     return None
 
@@ -155,13 +156,13 @@ def _joint_baselines(
             baselines.complete_summaries(cache, clips.entries),
         ]
         lacking = [part for part in parts if isinstance(part, str)]
-        found = lacking[0] if lacking else VideoSummaries.joined(parts)
+        found = lacking[0] if lacking else VideoSummaries.concatenate(parts)
     return Baselines(both, len(classes), found, seen)
 
 
 def _scores(answer: np.ndarray, clips: FeatureDataset, draw: dict[str, int]) -> dict[str, Any]:
-    violent, violence = clips.labels > 0, np.clip(1 - answer[:, 0], 0, 1)
-    correct = classifier.decisions(answer, 0.5) == clips.labels
+    violent, violence = is_violent(clips.labels), np.clip(violence_score(answer), 0, 1)
+    correct = decide(answer, 0.5) == clips.labels
     groups = clips.groups.astype(str)
     return {
         "accuracy": float(correct.mean()),

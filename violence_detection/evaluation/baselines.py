@@ -76,7 +76,7 @@ class Baselines:
                 [self._tables["metadata"], _scatter_rows(sights.sizes, rows, len(clips))]
             )
             for name, table in (
-                ("mean_picture", sights.pictures.reshape(len(rows), -1)),
+                ("mean_picture", sights.mean_images.reshape(len(rows), -1)),
                 ("motion_energy", motion_statistics(sights)),
             ):
                 self._tables[name] = _scatter_rows(table, rows, len(clips))
@@ -142,7 +142,7 @@ def complete_summaries(
         kept: The file; see `FeatureCache.summaries`.
     """
     found = cache.summaries(entries, kept)
-    return found.left_out or found.sights
+    return found.missing_reason or found.summaries
 
 
 def close_sources(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:

@@ -68,7 +68,7 @@ class ComparedRun:
 
     @property
     def threshold(self) -> float:
-        return self.run.results()["threshold"]
+        return self.run.record().threshold
 
     @property
     def grouped(self) -> bool:
@@ -78,7 +78,7 @@ class ComparedRun:
     @property
     def operating_point(self) -> str:
         """What the threshold was to reach; a run of an older version does not say."""
-        return self.run.results().get("operating_point", {}).get("asked", "")
+        return self.run.record().operating_point
 
     def leaks(self) -> Leaks:
         """What of the videos the run has learned from."""
@@ -97,8 +97,8 @@ class ComparedRun:
         at another threshold are those at the run's own all the same."""
         folder = self.run.evaluation_dir(self.config.split)
         wanted = evaluation_set.identity_of(self.run, self.entries)
-        wanted |= {"temperature": self.run.temperature}
-        classes = self.run.config()["classes"]
+        wanted |= {"temperature": self.run.record().temperature}
+        classes = self.run.record().classes
         if len(classes) > 2:
             wanted |= {"threshold": self.threshold}
         try:
@@ -166,7 +166,7 @@ def compare_runs(
     row_of = {entry.path: row for row, entry in enumerate(side_b.entries)}
     answers_b = answers_b.take([row_of[entry.path] for entry in entries])
 
-    normal = side_a.run.config()["normal_class"]
+    normal = side_a.run.record().normal_class
     violent = np.array([entry.label != normal for entry in entries])
     groups, grouped = _recordings(side_a, side_b)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
@@ -214,7 +214,7 @@ def _open_runs(run_a: str, run_b: str, config: CompareConfig) -> tuple[ComparedR
     """Both runs, once they are to be judged on the same videos and mean the same."""
     a = ComparedRun.of(run_a, config.features_a, config)
     b = ComparedRun.of(run_b, config.features_b, config)
-    normal_a, normal_b = (side.run.config()["normal_class"] for side in (a, b))
+    normal_a, normal_b = (side.run.record().normal_class for side in (a, b))
     if normal_a != normal_b:
         raise ConfigError(
             f"RUN_A and RUN_B must have the same normal class. Received: {normal_a} and {normal_b}"

@@ -11,6 +11,7 @@ from violence_detection.evaluation import baseline_comparison, contact_sheet, er
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.training import run_setup
 
@@ -37,13 +38,13 @@ def examine(
         accuracy_ci: Interval over recordings.
         config: Of the evaluation.
     """
-    trained = run.config()
+    record = run.record()
     seen: summary_cache.AvailableSummaries | str = baseline_comparison.NO_PICTURES
     if config.pictures:
         seen = cache.summaries(clips.entries)
     found = error_analysis.errors_by_condition(
         clips.entries,
-        violent=clips.labels > 0,
+        violent=is_violent(clips.labels),
         alarm=predicted > 0,
         correct=predicted == clips.labels,
         seen=seen,
@@ -52,7 +53,7 @@ def examine(
         run,
         cache,
         clips,
-        trained["classes"],
+        record.classes,
         accuracy_ci=accuracy_ci,
         pictures=config.pictures,
         resamples=config.bootstrap,

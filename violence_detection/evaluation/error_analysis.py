@@ -1,5 +1,4 @@
-"""Where a detector's errors gather: in which recordings, at which size of picture, in what light,
-in how long videos; and which are the worst."""
+"""Error rates by recording, resolution, brightness and duration, and the worst mistakes."""
 
 import math
 from collections import defaultdict
@@ -10,9 +9,10 @@ import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.summary_cache import AvailableSummaries
+from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.metrics.intervals import wilson_interval
 
-# Upper ends of the bins, which hold what is below or equal.
+# Upper ends of the bins, each of which includes its upper end.
 _HEIGHTS_PX = (240, 360, 480, 720, 1080)  # of the shorter side
 _LEVELS = (40, 70, 100, 130, 160)  # mean luma, of 0 to 255
 _DURATIONS_S = (1.5, 3.0, 6.0, 12.0, 60.0)
@@ -23,22 +23,22 @@ def errors_by_condition(
     violent: np.ndarray,
     alarm: np.ndarray,
     correct: np.ndarray,
-    seen: AvailableSummaries | str,
+    summaries: AvailableSummaries | str,
 ) -> dict[str, Any]:
-    """Errors by recording, and by what is known of the videos.
+    """Errors by recording, resolution, brightness and duration.
 
     Args:
         entries: Rows of the N videos.
-        violent: bool (N,), the truth.
-        alarm: bool (N,), whether violence was said.
-        correct: bool (N,), whether the class was right.
-        seen: Glances at the videos, or why there are none.
+        violent: bool (N,), the actual class.
+        alarm: bool (N,), the prediction.
+        correct: bool (N,), whether the predicted class is right.
+        summaries: Of the videos, or the reason why there are none.
 
     Returns:
-        `errors_by` {what: rows}, of `recording`, `resolution`, `brightness` and `duration`. A row
-        has `name`, `videos`, `errors`, `error_rate`, `ci` (Wilson), `misses` (violent videos
-        without an alarm) and `false_alarms`. Recordings come by errors, the others by size; bins
-        without videos are left out. `errors_left_out`: what is not told, and why, a line each.
+        `errors_by` {condition: rows}, of `recording`, `resolution`, `brightness` and `duration`.
+        A row has `name`, `videos`, `errors`, `error_rate`, `ci` (Wilson), `misses` (violent videos
+        without an alarm) and `false_alarms`. Recordings are sorted by errors, the others by size;
+        empty bins are left out. `errors_left_out`: a line for each table that lacks videos.
     """
 
     def table(names: Iterable[str | None], order: Sequence[str] = ()) -> list[dict]:
@@ -47,61 +47,61 @@ def errors_by_condition(
             members[name].append(row)
         listed = order or sorted(set(members) - {None})
         rows = [
-            _row(name, violent[one], alarm[one], correct[one])
+            _row(name, violent[members[name]], alarm[members[name]], correct[members[name]])
             for name in listed
-            if (one := members.get(name))
+            if name in members
         ]
-        return rows if order else sorted(rows, key=_worst_first)
+        return rows if order else sorted(rows, key=_most_errors_first)
 
     durations = [entry.duration_s for entry in entries]
-    found = {
+    tables = {
         "recording": table(entry.group for entry in entries),
-        "duration": table(_binned(durations, _DURATIONS_S, "s"), _names(_DURATIONS_S, "s")),
+        "duration": table(_bin_names_of(durations, _DURATIONS_S, "s"), _bins(_DURATIONS_S, "s")),
     }
-    if isinstance(seen, str):
-        return {"errors_by": found, "errors_left_out": [_left_out_line(seen)]}
+    if isinstance(summaries, str):
+        return {"errors_by": tables, "errors_left_out": [_left_out_line(summaries)]}
     heights, levels = ([math.nan] * len(entries) for _ in range(2))
     for row, size, level in zip(
-        seen.rows.tolist(),
-        seen.sights.sizes.min(axis=1).tolist(),
-        seen.sights.brightness.round(2).tolist(),
+        summaries.rows.tolist(),
+        summaries.summaries.sizes.min(axis=1).tolist(),
+        summaries.summaries.brightness.round(2).tolist(),
         strict=True,
     ):
         heights[row], levels[row] = size, level
-    found["resolution"] = table(_binned(heights, _HEIGHTS_PX, "px"), _names(_HEIGHTS_PX, "px"))
-    found["brightness"] = table(_binned(levels, _LEVELS), _names(_LEVELS))
-    left_out = [_left_out_line(seen.left_out)] if seen.left_out else []
-    return {"errors_by": found, "errors_left_out": left_out}
+    tables["resolution"] = table(
+        _bin_names_of(heights, _HEIGHTS_PX, "px"), _bins(_HEIGHTS_PX, "px")
+    )
+    tables["brightness"] = table(_bin_names_of(levels, _LEVELS), _bins(_LEVELS))
+    reason = summaries.missing_reason
+    return {"errors_by": tables, "errors_left_out": [_left_out_line(reason)] if reason else []}
 
 
 def worst_mistakes(
-    predictions: Sequence[Mapping[str, Any]],
+    predictions: Sequence[PredictionRow],
     normal_class: str,
     *,
     violent: bool,
-    most: int,
+    count: int,
 ) -> list[int]:
-    """Rows of the surest mistakes: misses if `violent`, else false alarms.
+    """Indices of the most confident mistakes: misses if `violent`, else false alarms.
 
     Args:
-        predictions: path, label, predicted and probability of each video.
+        predictions: Of the videos.
         normal_class: Its name.
-        violent: Which kind.
-        most: How many, at most.
+        violent: The kind of mistake.
+        count: How many, at most.
     """
-    rows = [
-        number
-        for number, row in enumerate(predictions)
-        if (row["label"] != normal_class) == violent
-        and (row["predicted"] != normal_class) != violent
+    mistakes = [
+        index
+        for index, row in enumerate(predictions)
+        if (row.label != normal_class) == violent and (row.predicted != normal_class) != violent
     ]
     direction = 1.0 if violent else -1.0
 
-    def surest(number: int) -> tuple[float, str]:
-        row = predictions[number]
-        return direction * float(row["probability"]), row["path"]
+    def confidence(index: int) -> tuple[float, str]:
+        return direction * predictions[index].probability, predictions[index].path
 
-    return sorted(rows, key=surest)[:most]
+    return sorted(mistakes, key=confidence)[:count]
 
 
 def _row(name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
@@ -117,19 +117,22 @@ def _row(name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray)
     }
 
 
-def _worst_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
+def _most_errors_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
     return -row["errors"], -row["error_rate"], row["name"]
 
 
-def _names(ends: Sequence[float], unit: str = "") -> list[str]:
+def _bins(ends: Sequence[float], unit: str = "") -> list[str]:
+    """The names of the bins: `up to 240 px`, `240 to 360 px`, …, `over 1080 px`."""
     unit = unit and f" {unit}"
     middle = [f"{low:g} to {high:g}{unit}" for low, high in zip(ends, ends[1:], strict=False)]
     return [f"up to {ends[0]:g}{unit}", *middle, f"over {ends[-1]:g}{unit}"]
 
 
-def _binned(values: Sequence[float], ends: Sequence[float], unit: str = "") -> list[str | None]:
+def _bin_names_of(
+    values: Sequence[float], ends: Sequence[float], unit: str = ""
+) -> list[str | None]:
     """The name of the bin of each value; None for NaN."""
-    names = _names(ends, unit)
+    names = _bins(ends, unit)
     places = np.searchsorted(ends, values, side="left").tolist()
     return [
         None if math.isnan(value) else names[place]
@@ -138,4 +141,4 @@ def _binned(values: Sequence[float], ends: Sequence[float], unit: str = "") -> l
 
 
 def _left_out_line(reason: str) -> str:
-    return f"Errors by resolution and brightness lack videos: {reason}."
+    return f"Errors by resolution and brightness lack some videos: {reason}."

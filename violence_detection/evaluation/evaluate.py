@@ -1,8 +1,7 @@
-"""What a run is worth on a split: metrics with intervals, predictions, and a report."""
+"""Evaluates a run on a split: metrics with intervals, diagnostics, predictions and a report."""
 
 import json
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,185 +9,270 @@ import numpy as np
 
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
-from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
 from violence_detection.errors import ConfigError
-from violence_detection.evaluation import diagnostics, leakage, thresholds
+from violence_detection.evaluation import (
+    baseline_comparison,
+    contact_sheet,
+    error_analysis,
+    leakage,
+    predictions,
+)
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
-from violence_detection.evaluation.normal_footage import NormalFootage
+from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, classification, delong, intervals
-from violence_detection.models.classifier import decisions, load_classifier, probabilities
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
-from violence_detection.reports import evaluation_report, model_card
-from violence_detection.reports import figures as figure
+from violence_detection.reports import evaluation_report, figures, model_card
+from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.system import devices, files
-
-log = logging.getLogger(__name__)
-
-_COLUMNS = ("path", "label", "group", "probability", "predicted", "correct")
+from violence_detection.training import run_setup
 
 
 def evaluate_run(
     run_dir: str, config: EvaluateConfig, *, force: bool = False, figures: bool = True
 ) -> dict[str, Any]:
-    """Judge a run on a split, and leave `evaluation/<split>/` in its folder.
-
-    Args:
-        run_dir: What training left.
-        config: Which split, of which features.
-        force: Whether an evaluation of other videos may be replaced.
-        figures: Whether the report's figures are drawn, which takes most of the time.
-
-    Returns:
-        What metrics.json holds: the keys of the `evaluate` command, and more.
-
-    Raises:
-        RunError: If the run cannot be used.
-        CacheError: If the features are not of the run's feature space, or the split is empty.
-        ConfigError: If another evaluation stands there already.
-    """
-    # -- of what, on what
-    run = Run.open(run_dir)
-    trained = run.config()
-    cache = open_features(run, config.features)
-    recordings = _recordings(cache, config)
-    entries = recordings.of(split_entries(run, cache, config.split))
-    clips = dataset.read_dataset(cache, entries, trained["classes"])
-    folder = run.evaluation_dir(config.split)
-    identity = identity_of(run, entries)
-    _check_replaceable(folder, identity, force=force)
-    judge = thresholds.ThresholdChooser(run, _own_features(run, cache, config), config)
-
-    # -- the answers
-    devices.import_tensorflow()
-    footage = judge.footage()
-    classifier = load_classifier(run.model_path)
-    as_trained = probabilities(classifier, clips.features)
-    probability = calibration.apply_temperature(as_trained, run.temperature)
-    chosen = judge.choose(classifier, footage)
-    threshold = chosen["threshold"]
-    predicted = decisions(probability, threshold)
-
-    # -- how good they are, and whether that can be believed
-    found = leakage.find_leaks(
-        run,
-        cache,
-        entries,
-        config.split,
-        groups=recordings.groups,
-        pictures=config.pictures,
-        most_bits=config.near_bits,
-    )
-    scores = _scores(clips, probability, predicted, trained["classes"], threshold, config)
-    examined = diagnostics.examine(
-        run, cache, clips, predicted, accuracy_ci=scores["accuracy_ci"], config=config
-    )
-    result = {
-        "run": str(run.dir),
-        "split": config.split,
-        "videos": len(clips),
-        "recordings": len(set(clips.groups)),
-        "grouped": recordings.known,
-        "grouped_by": recordings.source,
-        **found.as_dict(),
-        **scores,
-        **_calibration(clips.labels > 0, probability, as_trained),
-        **examined,
-        "temperature": run.temperature,
-        "temperature_reason": run.results().get("temperature_reason", ""),
-        **chosen,
-        **_alarms(footage, threshold, config),
-        "classes": trained["classes"],
-        "class_mapping": renamed_labels(trained["classes"], dataset.usable_entries(cache)),
-        "normal_class": trained["normal_class"],
-        "features": str(cache.dir),
-        **identity,
-        "report": str(folder / "report.html"),
-    }
-
-    # -- what stays
-    rows = _prediction_rows(entries, probability, predicted, trained["classes"])
-    files.write_csv(folder / "predictions.csv", _COLUMNS, rows)
-    drawn = {}
-    if figures:
-        drawn = _draw_figures(folder, run, clips.labels > 0, probability, as_trained, result)
-    evaluation_report.write_report(
-        folder / "report.html",
-        metrics=result,
-        figures=drawn,
-        worst=diagnostics.worst(
-            cache,
-            clips,
-            rows,
-            classifier,
-            normal_class=trained["normal_class"],
-            config=config,
-        ),
-        run=diagnostics.settings_told(trained),
-        robustness=evaluation_report.read_robustness(folder, identity),
-    )
-    files.write_json(folder / "metrics.json", result)
-    judge.keep(chosen)
-    model_card.write_model_card(run)
-    return result
+    """The content of metrics.json, after an `EvaluationStage` has run."""
+    return EvaluationStage(run_dir, config, force=force, figures=figures).run()
 
 
-def plan(run_dir: str, config: EvaluateConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `evaluate_run` would do; nothing is written."""
-    run = Run.open(run_dir)
-    cache = open_features(run, config.features)
-    entries = split_entries(run, cache, config.split)
-    if config.group_pattern is not None:
-        video_folder.match_recordings(config.group_pattern, [entry.path for entry in entries])
-    folder = run.evaluation_dir(config.split)
-    _check_replaceable(folder, identity_of(run, entries), force=force)
-    thresholds.ThresholdChooser(run, _own_features(run, cache, config), config)
-    return {
-        "dry_run": True,
-        "run": str(run.dir),
-        "split": config.split,
-        "videos": len(entries),
-        "report": str(folder / "report.html"),
-    }
+class EvaluationStage:
+    """Evaluates a run on a split and leaves `evaluation/<split>/` in the run's folder."""
 
+    def __init__(
+        self, run_dir: str, config: EvaluateConfig, *, force: bool = False, figures: bool = True
+    ) -> None:
+        """
+        Args:
+            run_dir: Folder of the run.
+            config: The split, the features, and what is measured.
+            force: Whether an evaluation of other videos may be replaced.
+            figures: Whether the report gets figures; drawing takes most of the time.
+        """
+        self._run_dir, self._config = run_dir, config
+        self._force, self._figures = force, figures
+        self._resampling = {"resamples": config.bootstrap, "seed": config.seed}
 
-def _own_features(run: Run, cache: FeatureCache, config: EvaluateConfig) -> FeatureCache:
-    """Features with the run's own videos: those at hand, or what it was trained on."""
-    if config.operating_point is None or leakage.is_same_dataset(run, cache):
-        return cache
-    return open_features(run)
+    def prepare(self) -> dict[str, Any]:
+        """Opens the run and its features, and checks everything that needs no prediction.
 
+        Raises:
+            RunError: If the run is not usable.
+            CacheError: If the features are of another feature space, or the split is empty.
+            ConfigError: If the folder holds an evaluation of other videos or another model.
+            EvidenceError: If the validation videos do not support the operating point.
+        """
+        config = self._config
+        self._run = Run.open(self._run_dir)
+        self._cache = open_features(self._run, config.features)
+        self._entries = split_entries(self._run, self._cache, config.split)
+        if config.group_pattern is not None:
+            video_folder.named_by(config.group_pattern, [entry.path for entry in self._entries])
+        self._folder = self._run.evaluation_dir(config.split)
+        self._identity = identity_of(self._run, self._entries)
+        _check_replaceable(self._folder, self._identity, force=self._force)
+        self._threshold = ThresholdChooser(
+            self._run,
+            self._training_features(),
+            operating_point=config.operating_point,
+            normal_footage=config.normal_footage,
+            weights=config.weights,
+            **self._resampling,
+        )
+        return {
+            "dry_run": True,
+            "run": str(self._run.dir),
+            "split": config.split,
+            "videos": len(self._entries),
+            "report": str(self._folder / "report.html"),
+        }
 
-def _recordings(cache: FeatureCache, config: EvaluateConfig) -> Grouping:
-    """Of all videos of the cache, as they are asked for."""
-    entries, found = dataset.usable_entries(cache), None
-    if config.group_near_duplicates:
-        found, _ = find_near_duplicates(
+    def run(self) -> dict[str, Any]:
+        """Evaluates, and returns the content of metrics.json: the keys of the command and more.
+
+        Raises:
+            RunError, CacheError, ConfigError, EvidenceError: See `prepare`.
+        """
+        # -- run, features and videos
+        self.prepare()
+        run, config = self._run, self._config
+        record = run.record()
+        recordings = self._recordings()
+        entries = recordings.apply_to(self._entries)
+        clips = dataset.read_dataset(self._cache, entries, record.classes)
+
+        # -- predictions
+        devices.import_tensorflow()
+        footage = self._threshold.score_footage()
+        classifier = run.load_classifier()
+        as_trained = classifier.uncalibrated(clips.features)
+        probability = classifier.calibrated(as_trained)
+        chosen = self._threshold.choose(classifier, footage)
+        predicted = decide(probability, chosen.threshold)
+
+        # -- metrics and diagnostics
+        leaks = leakage.find_leaks(
+            run,
+            self._cache,
             entries,
-            video_dir=cache.video_dir,
-            kept=cache.summaries_path,
-            pictures=True,
+            config.split,
+            groups=recordings.groups,
+            pictures=config.pictures,
             most_bits=config.near_bits,
         )
-    return choose_recordings(
-        entries,
-        known=dataset.has_all_recordings(cache),
-        pattern=config.group_pattern,
-        by_likeness=found,
-    )
+        scores = self._scores(clips, probability, predicted, chosen.threshold)
+        alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
+        result = EvaluationResult(
+            run=str(run.dir),
+            split=config.split,
+            videos=len(clips),
+            recordings=len(set(clips.groups)),
+            grouped=recordings.complete,
+            grouped_by=recordings.source,
+            **leaks.as_dict(),
+            **scores,
+            **_calibration(is_violent(clips.labels), probability, as_trained),
+            **self._diagnostics(clips, predicted, scores["accuracy_ci"]),
+            temperature=record.temperature,
+            temperature_reason=record.temperature_reason,
+            threshold=chosen.threshold,
+            threshold_reason=chosen.reason,
+            operating_point=chosen.operating_point,
+            normal_footage=alarms,
+            classes=record.classes,
+            class_mapping=renamed_labels(record.classes, dataset.usable_entries(self._cache)),
+            normal_class=record.normal_class,
+            features=str(self._cache.dir),
+            **self._identity,
+            report=str(self._folder / "report.html"),
+        )
+
+        # -- files
+        violence = violence_score(probability)
+        rows = [*predictions.prediction_rows(entries, violence, predicted, record.classes)]
+        files.write_csv(
+            self._folder / "predictions.csv", predictions.COLUMNS, [row._asdict() for row in rows]
+        )
+        drawn = {}
+        if self._figures:
+            drawn = _draw_figures(
+                self._folder,
+                result,
+                run.history_path,
+                is_violent(clips.labels),
+                violence,
+                as_trained,
+            )
+        mistakes = contact_sheet.build_contact_sheet(
+            self._cache,
+            clips,
+            rows,
+            normal_class=record.normal_class,
+            classifier=classifier.model,
+            with_frames=config.frames,
+            blur=config.blur_faces,
+        )
+        evaluation_report.write_report(
+            self._folder / "report.html",
+            result,
+            figures=drawn,
+            mistakes=mistakes,
+            settings=_report_settings(run.config()),
+            robustness=evaluation_report.read_robustness(self._folder, self._identity),
+        )
+        files.write_json(self._folder / "metrics.json", result.as_dict())
+        if config.set_threshold:
+            run.write_results(run.results() | chosen.as_dict())
+        model_card.write_model_card(run)
+        return result.as_dict()
+
+    def _training_features(self) -> FeatureCache:
+        """The features that hold the run's own videos: the evaluated ones, if they are of the
+        same dataset, else those of the training."""
+        if self._config.operating_point is None or leakage.is_same_dataset(self._run, self._cache):
+            return self._cache
+        return open_features(self._run)
+
+    def _recordings(self) -> Grouping:
+        """The recordings of all videos of the features, as the settings ask for them."""
+        cache, config = self._cache, self._config
+        entries, near_duplicates = dataset.usable_entries(cache), None
+        if config.group_near_duplicates:
+            near_duplicates, _ = find_near_duplicates(
+                entries,
+                video_dir=cache.video_dir,
+                summaries_path=cache.summaries_path,
+                read_videos=True,
+                max_bits=config.near_bits,
+            )
+        return choose_recordings(
+            entries,
+            complete=dataset.has_all_recordings(cache),
+            pattern=config.group_pattern,
+            joined_by=near_duplicates,
+        )
+
+    def _scores(
+        self,
+        clips: FeatureDataset,
+        probability: np.ndarray,
+        predicted: np.ndarray,
+        threshold: float,
+    ) -> dict[str, Any]:
+        """Rates at the threshold, areas under curves, and their intervals."""
+        classes = self._run.record().classes
+        violent, score = is_violent(clips.labels), violence_score(probability)
+        correct = predicted == clips.labels
+        by_class = classification.class_metrics(clips.labels, predicted, classes)
+        return {
+            **classification.binary_metrics(violent, score, threshold),
+            **by_class,
+            "undefined": undefined_rates(by_class["confusion"], classes),
+            "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **self._resampling),
+            "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
+            "auc_ci": intervals.auc_interval(violent, score, clips.groups, **self._resampling),
+            "auc_ci_delong": delong.interval(violent, score),
+        }
+
+    def _diagnostics(
+        self, clips: FeatureDataset, predicted: np.ndarray, accuracy_ci: Sequence[float]
+    ) -> dict[str, Any]:
+        """The baselines on the same videos, and the errors by condition."""
+        config = self._config
+        baselines = baseline_comparison.compare_with_baselines(
+            self._run,
+            self._cache,
+            clips,
+            self._run.record().classes,
+            accuracy_ci=accuracy_ci,
+            pictures=config.pictures,
+            **self._resampling,
+        )
+        summaries = baseline_comparison.NO_PICTURES
+        if config.pictures:
+            summaries = self._cache.summaries(clips.entries)
+        errors = error_analysis.errors_by_condition(
+            clips.entries,
+            violent=is_violent(clips.labels),
+            alarm=is_violent(predicted),
+            correct=predicted == clips.labels,
+            summaries=summaries,
+        )
+        return baselines | errors
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:
-    """The same evaluation may be made again; another one is not overwritten."""
+    """Raises ConfigError if the folder holds an evaluation of other videos or another model."""
     path = folder / "metrics.json"
     if force or not path.is_file():
         return
     try:
-        there = json.loads(path.read_text())
-        same = all(there.get(name) == value for name, value in identity.items())
+        existing = json.loads(path.read_text())
+        same = all(existing.get(name) == value for name, value in identity.items())
     except (OSError, ValueError, AttributeError):
         same = False
     if not same:
@@ -198,62 +282,29 @@ def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -
         )
 
 
-def _scores(
-    clips: dataset.FeatureDataset,
-    probability: np.ndarray,
-    predicted: np.ndarray,
-    classes: list[str],
-    threshold: float,
-    config: EvaluateConfig,
-) -> dict[str, Any]:
-    violent, score = clips.labels > 0, 1 - probability[:, 0]
-    correct = predicted == clips.labels
-    draw = {"resamples": config.bootstrap, "seed": config.seed}
-    by_class = classification.class_metrics(clips.labels, predicted, classes)
-    return {
-        **classification.binary_metrics(violent, score, threshold),
-        **by_class,
-        "undefined": undefined_rates(by_class["confusion"], classes),
-        "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **draw),
-        "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
-        "auc_ci": intervals.auc_interval(violent, score, clips.groups, **draw),
-        "auc_ci_delong": delong.interval(violent, score),
-    }
-
-
-def _alarms(
-    footage: NormalFootage | None, threshold: float, config: EvaluateConfig
-) -> dict[str, Any]:
-    """`normal_footage`, where some was given."""
-    if footage is None:
-        return {}
-    draw = {"resamples": config.bootstrap, "seed": config.seed}
-    return {"normal_footage": footage.told(threshold, **draw)}
-
-
 def _calibration(
     violent: np.ndarray, probability: np.ndarray, as_trained: np.ndarray
 ) -> dict[str, float]:
     error, before = (
-        calibration.expected_calibration_error(violent, 1 - one[:, 0])
-        for one in (probability, as_trained)
+        calibration.expected_calibration_error(violent, violence_score(values))
+        for values in (probability, as_trained)
     )
     return {
         "calibration_error": error,
         "calibration_error_as_trained": before,
-        "brier_score": calibration.brier_score(violent, 1 - probability[:, 0]),
+        "brier_score": calibration.brier_score(violent, violence_score(probability)),
     }
 
 
 def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[str]:
-    """Names of the rates that are 0.0 only because nothing stands in their denominator.
+    """Names of the rates that are 0.0 only because their denominator is 0.
 
     Args:
-        confusion: K lists of K counts, rows true and columns predicted.
+        confusion: K lists of K counts; rows are actual classes, columns predicted ones.
         classes: The K names, the normal class first.
 
     Returns:
-        Of recall, precision, f1, average_precision and false_alarm_rate, and
+        Names out of recall, precision, f1, average_precision and false_alarm_rate, and
         `recall_per_class.<name>` for a class without videos.
     """
     totals = [sum(row) for row in confusion]
@@ -271,54 +322,53 @@ def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
     return [name for name, is_empty in empty.items() if is_empty]
 
 
-def _prediction_rows(
-    entries: list[ManifestEntry],
-    probability: np.ndarray,
-    predicted: np.ndarray,
-    classes: list[str],
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": entry.path,
-            "label": entry.label,
-            "group": entry.group,
-            "probability": float(1 - row[0]),
-            "predicted": classes[answer],
-            "correct": classes[answer] == entry.label,
-        }
-        for entry, row, answer in zip(entries, probability, predicted, strict=True)
-    ]
+def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of training_config.json for the report.
+
+    Where the run was trained on existing features, the settings of feature extraction had no
+    effect and are left out; the feature space holds the real ones.
+    """
+    settings = dict(trained.get("settings", {}))
+    if settings.get("features"):
+        for name in run_setup.STAGE_ONE - run_setup.OWN_SPLIT:
+            settings.pop(name, None)
+    return {**trained, "settings": settings}
 
 
 def _draw_figures(
     folder: Path,
-    run: Run,
+    result: EvaluationResult,
+    history_path: Path,
     violent: np.ndarray,
-    probability: np.ndarray,
+    violence: np.ndarray,
     as_trained: np.ndarray,
-    result: dict[str, Any],
 ) -> dict[str, Path]:
-    """The pictures of the report, by name."""
+    """Draws the figures of the report; their paths by name.
+
+    Args:
+        folder: Of the evaluation.
+        result: Of the evaluation.
+        history_path: training_history.csv of the run.
+        violent: bool (N,), the actual class.
+        violence: Probability of violence, float (N,).
+        as_trained: Probabilities without the temperature, float (N, K).
+    """
     names = "roc precision_recall confusion score_histogram reliability history".split()
     paths = {name: folder / f"{name}.png" for name in names}
-    score = 1 - probability[:, 0]
-    figure.draw_roc(paths["roc"], violent, score, result["auc"])
-    figure.draw_precision_recall(
-        paths["precision_recall"], violent, score, result["average_precision"]
+    figures.draw_roc(paths["roc"], violent, violence, result.auc)
+    figures.draw_precision_recall(
+        paths["precision_recall"], violent, violence, result.average_precision
     )
-    figure.draw_confusion(paths["confusion"], result["confusion"], result["classes"])
-    figure.draw_score_histogram(paths["score_histogram"], violent, score, result["threshold"])
-    shown = {"": score}
-    if result["temperature"] != 1.0:
-        shown = {"calibrated": score, "as trained": 1 - as_trained[:, 0]}
-    figure.draw_reliability(
-        paths["reliability"],
-        {name: calibration.reliability_curve(violent, one) for name, one in shown.items()},
-        result["calibration_error"],
-    )
+    figures.draw_confusion(paths["confusion"], result.confusion, result.classes)
+    figures.draw_score_histogram(paths["score_histogram"], violent, violence, result.threshold)
+    scores = {"": violence}
+    if result.temperature != 1.0:
+        scores = {"calibrated": violence, "as trained": violence_score(as_trained)}
+    curves = {name: calibration.reliability_curve(violent, score) for name, score in scores.items()}
+    figures.draw_reliability(paths["reliability"], curves, result.calibration_error)
     rows = [
         {name: float(value) for name, value in row.items() if value}
-        for row in files.read_own_csv(run.history_path, ("epoch",))
+        for row in files.read_own_csv(history_path, ("epoch",))
     ]
-    figure.draw_history(paths["history"], rows)
+    figures.draw_history(paths["history"], rows)
     return paths

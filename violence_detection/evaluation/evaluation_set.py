@@ -1,5 +1,7 @@
 """The features and videos that a run is evaluated on."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from violence_detection.datasets.labels import with_class_names
@@ -13,22 +15,26 @@ from violence_detection.system import files
 from violence_detection.training import run_setup
 
 
-def open_features(run: Run, asked: str | None = None) -> FeatureCache:
-    """The features to judge a run on, once they are of its feature space.
+def open_features(run: Run, folder: str | None = None) -> FeatureCache:
+    """Opens features to evaluate a run on, and checks that they are of its feature space.
+
+    Args:
+        run: To evaluate.
+        folder: Of the features; None for those that the run was trained on.
 
     Raises:
-        CacheError: If they are not there, or of another space.
+        CacheError: If they do not exist, or are of another feature space.
     """
-    trained = run.config()
-    if asked is None and not Path(trained["features"]).is_dir():
+    record = run.record()
+    if folder is None and not Path(record.features).is_dir():
         raise CacheError(
-            f"The features that the run was trained on must be there; --features says where "
-            f"they are now. Received: {trained['features']} (not there)"
+            "The features that the run was trained on must exist; --features names their new "
+            f"folder. Received: {record.features} (no such folder)"
         )
-    cache = FeatureCache.open(asked or trained["features"])
+    cache = FeatureCache.open(folder or record.features)
     space = cache.space()
-    if space.fingerprint != trained["fingerprint"]:
-        differing = space.differing(trained["feature_space"])
+    if space.fingerprint != record.fingerprint:
+        differing = space.differing(asdict(record.feature_space))
         raise CacheError(
             f"Features must be of the run's feature space. Received: {cache.dir} ({differing})"
         )
@@ -36,28 +42,35 @@ def open_features(run: Run, asked: str | None = None) -> FeatureCache:
 
 
 def split_entries(run: Run, cache: FeatureCache, split: str) -> list[ManifestEntry]:
-    """The usable videos of a split, or `all`, their labels in the run's words; the split is the
-    run's own where it drew one of these, else the cache's.
+    """The usable videos of a split, with the class names of the run.
+
+    The split is the run's own, if the run drew it for these videos, else that of the features.
+
+    Args:
+        run: To evaluate.
+        cache: The features.
+        split: train, validation, test, or all.
 
     Raises:
-        CacheError: If there is none, or a label is none of the run's classes.
+        CacheError: If the split is empty, or a label belongs to no class of the run.
     """
     entries = dataset.usable_entries(cache)
-    entries = with_class_names(entries, run.config()["classes"])
+    entries = with_class_names(entries, run.record().classes)
     own = run.own_splits()
     if own and leakage.is_same_dataset(run, cache):
         entries = run_setup.with_splits(entries, own)
-    chosen = [entry for entry in entries if split in ("all", entry.split)]
-    if not chosen:
-        there = sorted({entry.split for entry in entries})
+    members = [entry for entry in entries if split in ("all", entry.split)]
+    if not members:
+        splits = sorted({entry.split for entry in entries})
         raise CacheError(
-            f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(there)})"
+            f"The split must have videos. Received: {split} ({cache.dir} has {', '.join(splits)})"
         )
-    return chosen
+    return members
 
 
-def identity_of(run: Run, entries: list[ManifestEntry]) -> dict[str, str]:
-    """What an evaluation is of: digests of the model and of the videos with their labels."""
+def identity_of(run: Run, entries: Sequence[ManifestEntry]) -> dict[str, str]:
+    """The digests that identify an evaluation: of the model, and of the videos with their
+    labels."""
     rows = [(entry.path, entry.label, entry.digest) for entry in entries]
     return {
         "model_digest": files.sha256_of_file(run.model_path),

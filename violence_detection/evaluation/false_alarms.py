@@ -1,21 +1,22 @@
-"""How often a detector cries wolf in footage in which nothing happens: alarms per camera-hour."""
+"""False alarms per camera-hour, measured on normal footage."""
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.stats import chi2
 
 from violence_detection.errors import EvidenceError
-from violence_detection.inference.segments import LOWER_SHARE, lower_of
+from violence_detection.inference.predictions import Window
+from violence_detection.inference.segments import LOWER_FRACTION, default_lower_threshold
 from violence_detection.metrics import intervals
 from violence_detection.units import TOUCH_S
 
 _ERROR_RATE = 0.05
-_MOST_THRESHOLDS = 512  # thresholds in a resample
+_MOST_THRESHOLDS = 512  # that are tried in a resample
 _TIE = 1e-9
 
 
@@ -23,7 +24,8 @@ def poisson_interval(count: int, exposure: float, level: float = 0.95) -> list[f
     """The exact interval of a rate, `count` events in `exposure` hours (Garwood).
 
     ``chi2(a / 2; 2 k) / 2`` and ``chi2(1 - a / 2; 2 k + 2) / 2`` over the exposure, a = 1 - level.
-    It takes alarms for independent of each other; see `Watched._over_videos`.
+    It takes the alarms as independent; `ScoredFootage.alarms_at` also gives an interval over
+    videos.
 
     Reference:
         Garwood, Fiducial limits for the Poisson distribution, 1936,
@@ -47,10 +49,10 @@ class ScoredFootage:
 
     Attributes:
         names: Of F videos.
-        hours: Of each, float64 (F,).
-        starts: Of each, float64 (M, 2): there is an alarm for each of M where the threshold is
-            above the first and at most the second number.
-        windows: Of each, float64 (W, 3): start and end in seconds, and probability.
+        hours: Length of each video, float64 (F,).
+        starts: For each video, float64 (M, 2), a row for each possible alarm: the alarm exists at
+            thresholds above the first and at most the second number.
+        windows: For each video, float64 (W, 3): start and end in seconds, and probability.
     """
 
     names: Sequence[str]
@@ -59,9 +61,9 @@ class ScoredFootage:
     windows: Sequence[np.ndarray]
 
     @classmethod
-    def of(cls, windows: dict[str, Sequence[dict[str, float]]]) -> "ScoredFootage":
-        """From the windows of each video, as `prediction` gives them."""
-        seconds = [rows[-1]["end_s"] - rows[0]["start_s"] for rows in windows.values()]
+    def from_windows(cls, windows: Mapping[str, Sequence[Window]]) -> Self:
+        """The footage of the windows of each video, by name."""
+        seconds = [rows[-1].end_s - rows[0].start_s for rows in windows.values()]
         return cls(
             list(windows),
             np.array(seconds) / 3600,
@@ -75,17 +77,21 @@ class ScoredFootage:
 
     def counts(self, thresholds: np.ndarray) -> np.ndarray:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
-        return np.stack([_alarm_counts(one, thresholds) for one in self.starts])
+        return np.stack([_alarm_counts(starts, thresholds) for starts in self.starts])
 
     def minutes(self, thresholds: np.ndarray) -> np.ndarray:
         """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
-        return np.stack([_minutes(one, thresholds) for one in self.windows])
+        return np.stack([_minutes(windows, thresholds) for windows in self.windows])
 
-    def told(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
-        """What a threshold gives: `videos`, `hours`, `alarms`, `alarm_minutes`, and
-        `alarms_per_hour` with `alarms_per_hour_ci` (exact, alarms independent) and
-        `alarms_per_hour_ci_videos` (videos drawn with replacement; None for one video, and
-        without an alarm, of which every draw would have none)."""
+    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
+        """The alarms at a threshold.
+
+        Returns:
+            `videos`, `hours`, `alarms`, `alarm_minutes`, `alarms_per_hour`, with
+            `alarms_per_hour_ci` (exact, alarms independent) and `alarms_per_hour_ci_videos`
+            (bootstrap over videos). The latter is None for a single video, and without alarms,
+            because no resample would have any.
+        """
         counts = self.counts(np.array([threshold]))[:, 0]
         alarms, hours = int(counts.sum()), self.total_hours
         return {
@@ -95,7 +101,7 @@ class ScoredFootage:
             "alarm_minutes": float(self.minutes(np.array([threshold])).sum()),
             "alarms_per_hour": alarms / hours,
             "alarms_per_hour_ci": poisson_interval(alarms, hours),
-            "alarms_per_hour_ci_videos": self._over_videos(
+            "alarms_per_hour_ci_videos": self._interval_over_videos(
                 lambda weights: (weights @ counts) / (weights @ self.hours),
                 resamples=resamples,
                 seed=seed,
@@ -107,45 +113,47 @@ class ScoredFootage:
     def check_support(self, per_hour: float) -> None:
         """
         Raises:
-            EvidenceError: If there are too few hours to show the rate even without an alarm.
+            EvidenceError: If the footage is too short to show the rate even without an alarm.
         """
         needed = hours_needed(per_hour)
         if self.total_hours < needed:
             raise EvidenceError(
                 f"--operating-point false_alarms_per_hour={per_hour!r} must have {needed:.1f} "
-                "hours of normal footage or more: fewer cannot show it, even without one alarm. "
-                f"Received: {self.total_hours:.2f} hours"
+                "hours of normal footage or more: fewer cannot show that rate, even without an "
+                f"alarm. Received: {self.total_hours:.2f} hours"
             )
 
-    def choose(self, per_hour: float) -> tuple[float, str]:
-        """The lowest threshold from which on there are no more alarms than that in an hour, and
-        why it is that.
+    def choose_threshold(self, per_hour: float) -> tuple[float, str]:
+        """The lowest threshold that keeps the rate, and the reason in words.
 
-        A higher threshold may part an alarm in two, so that their number does not only fall;
-        all thresholds above the one chosen keep the rate. An alarm that lasts counts once a
-        minute here: at a threshold of 0 there is a single one, which never ends.
+        A higher threshold may split an alarm in two, so the number of alarms does not only fall:
+        every threshold above the chosen one keeps the rate too. A long alarm counts once a minute
+        here: at a threshold of 0 there is a single alarm that never ends.
 
         Raises:
-            EvidenceError: If there is none.
+            EvidenceError: If no threshold keeps the rate.
         """
         edges = self._edges()
-        counts = sum(_alarm_counts(one, edges) for one in self.starts)
+        counts = sum(_alarm_counts(starts, edges) for starts in self.starts)
         rates = counts / self.total_hours
         rates[: self._quiet_from(edges, per_hour)] = math.inf
-        found = _lowest_threshold(edges, rates, per_hour)
-        if math.isnan(found):
+        threshold = _lowest_threshold(edges, rates, per_hour)
+        if math.isnan(threshold):
             raise EvidenceError(
-                "Some threshold must keep the false alarms that were asked for. Received: normal "
-                f"footage in which {int(counts[-1])} alarms have the probability 1"
+                "Some threshold must keep the rate of false alarms that was asked for. Received: "
+                f"normal footage in which {int(counts[-1])} alarms have the probability 1"
             )
-        words = f"{per_hour:g} or fewer false alarms per hour"
-        return found, f"{words} of normal footage ({self.total_hours:.1f} h)"
+        goal = f"{per_hour:g} or fewer false alarms per hour"
+        return threshold, f"{goal} of normal footage ({self.total_hours:.1f} h)"
 
     def threshold_interval(
         self, per_hour: float, *, resamples: int, seed: int
     ) -> list[float] | None:
-        """[low, high] of the threshold, chosen anew for videos drawn with replacement, of at
-        most 512 thresholds, closer to each other the higher; None for one video."""
+        """[low, high] of the threshold, chosen again on videos drawn with replacement; None for a
+        single video.
+
+        At most 512 thresholds are tried; they are denser near 1.
+        """
         edges = self._edges()
         places = np.geomspace(1, edges.size, min(_MOST_THRESHOLDS, edges.size)).astype(int)
         edges = edges[np.unique(edges.size - places)]
@@ -157,18 +165,18 @@ class ScoredFootage:
             rates = burden / hours[:, None]
             return np.array([_lowest_threshold(edges, row, per_hour) for row in rates])
 
-        return self._over_videos(chosen, resamples=resamples, seed=seed)
+        return self._interval_over_videos(chosen, resamples=resamples, seed=seed)
 
     def _edges(self) -> np.ndarray:
-        """The thresholds at which alarms may change, ascending: where a window is at the upper or
-        the lower one; and 1."""
-        found = np.concatenate([one[:, 2] for one in self.windows])
-        found = np.concatenate([found, found / LOWER_SHARE])
-        return np.union1d(found[found < 1], [1.0])
+        """The thresholds at which alarms may change, ascending: the probability of a window, that
+        probability as a lower threshold, and 1."""
+        upper = np.concatenate([windows[:, 2] for windows in self.windows])
+        edges = np.concatenate([upper, upper / LOWER_FRACTION])
+        return np.union1d(edges[edges < 1], [1.0])
 
     def _quiet_from(self, edges: np.ndarray, per_hour: float) -> int:
-        """Place of the lowest of some thresholds, ascending, with so many minutes of alarm or fewer
-        in an hour: a higher threshold never has more."""
+        """Index of the lowest of some ascending thresholds with at most `per_hour` minutes in alarm
+        per hour; higher thresholds never have more."""
 
         def is_quiet(place: int) -> bool:
             minutes = self.minutes(edges[place : place + 1]).sum()
@@ -176,22 +184,23 @@ class ScoredFootage:
 
         return bisect.bisect_left(range(edges.size), True, key=is_quiet)
 
-    def _over_videos(self, statistic, **draw: int) -> list[float] | None:
+    def _interval_over_videos(self, statistic, **resampling: int) -> list[float] | None:
         if len(self.names) < 2:
             return None
-        return intervals.bootstrap_over_recordings(self.names, statistic, **draw)
+        return intervals.bootstrap_over_recordings(self.names, statistic, **resampling)
 
 
-def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
-    """At which thresholds there is which alarm, an alarm being one of `segments`.
+def alarm_starts(windows: Sequence[Window]) -> np.ndarray:
+    """The thresholds at which each possible alarm exists, where an alarm is a segment as
+    `find_segments` finds it.
 
-    Taken from the highest window down, a window that touches none that is taken already begins
-    a run, and one that touches two joins them: from there on down, the run with the lower
-    peak is a part of the other. So a run is an alarm of its own at thresholds up to its peak
-    whose lower threshold is above the probability at which it was joined.
+    Windows are added from the most to the least probable. A window that touches no added window
+    begins a run of windows. A window that touches two runs merges them: at lower thresholds the
+    run with the lower peak is a part of the other. So a run is an alarm of its own at thresholds
+    up to its peak whose lower threshold is above the probability of the merge.
 
     Args:
-        windows: start_s, end_s, probability; both times ascending.
+        windows: Ascending in both times.
 
     Returns:
         float64 (M, 2), the lower and the upper end of those thresholds.
@@ -200,67 +209,65 @@ def alarm_starts(windows: Sequence[dict[str, float]]) -> np.ndarray:
         Edelsbrunner, Letscher and Zomorodian, Topological Persistence and Simplification, 2002
         (of superlevel sets)
     """
-    starts, ends, probability = (
-        np.array([window[name] for window in windows], np.float64)
-        for name in ("start_s", "end_s", "probability")
-    )
+    starts, ends, probability = _window_table(windows).T
     first = np.searchsorted(ends + TOUCH_S, starts, side="left").tolist()
     last = np.searchsorted(starts, ends + TOUCH_S, side="right").tolist()
     runs = _WindowRuns(probability)
     for row in np.argsort(-probability, kind="stable").tolist():
-        runs.take(row, range(row - 1, first[row] - 1, -1), range(row + 1, last[row]))
-    found = np.array(runs.ended()).reshape(-1, 2)
-    found[:, 0] = np.where(found[:, 0] < 0, -1.0, found[:, 0] / LOWER_SHARE)
-    return found[found[:, 0] < found[:, 1]]
+        runs.add(row, range(row - 1, first[row] - 1, -1), range(row + 1, last[row]))
+    alarms = np.array(runs.merges_and_peaks()).reshape(-1, 2)
+    alarms[:, 0] = np.where(alarms[:, 0] < 0, -1.0, alarms[:, 0] / LOWER_FRACTION)
+    return alarms[alarms[:, 0] < alarms[:, 1]]
 
 
 class _WindowRuns:
-    """Runs of windows that touch, while windows are taken from the highest down."""
+    """Runs of touching windows, as windows are added from the most probable on (union-find)."""
 
     def __init__(self, probability: np.ndarray) -> None:
         self._probability = probability
-        self._above = np.full(len(probability), -1)  # -1: not taken; itself: a peak
-        self._joined: list[tuple[float, float]] = []
+        self._parent = np.full(len(probability), -1)  # -1: not added; itself: the peak of a run
+        self._merges: list[tuple[float, float]] = []
 
-    def take(self, row: int, before: Iterable[int], after: Iterable[int]) -> None:
-        """Take a window; those that it touches are given from the nearest on."""
-        self._above[row] = row
+    def add(self, row: int, before: Iterable[int], after: Iterable[int]) -> None:
+        """Adds a window; `before` and `after` are the windows it touches, nearest first."""
+        self._parent[row] = row
         for side in (before, after):
-            near = next((one for one in side if self._above[one] >= 0), None)
+            near = next((neighbour for neighbour in side if self._parent[neighbour] >= 0), None)
             if near is not None:
-                self._join(self._peak(row), self._peak(near), self._probability[row])
+                self._merge(self._peak(row), self._peak(near), self._probability[row])
 
-    def _join(self, one: int, other: int, at: float) -> None:
-        if one != other:
-            low, high = sorted((one, other), key=lambda row: self._probability[row])
-            self._above[low] = high
-            self._joined.append((at, self._probability[low]))
+    def _merge(self, peak: int, other_peak: int, at: float) -> None:
+        if peak != other_peak:
+            low, high = sorted((peak, other_peak), key=lambda row: self._probability[row])
+            self._parent[low] = high
+            self._merges.append((at, self._probability[low]))
 
     def _peak(self, row: int) -> int:
-        while self._above[row] != row:
-            self._above[row] = self._above[self._above[row]]
-            row = self._above[row]
+        while self._parent[row] != row:
+            self._parent[row] = self._parent[self._parent[row]]
+            row = self._parent[row]
         return int(row)
 
-    def ended(self) -> list[tuple[float, float]]:
-        """Of each run, where it was joined to a higher one (-1: never), and its peak."""
-        peaks = np.flatnonzero(self._above == np.arange(len(self._above)))
-        return [*self._joined, *((-1.0, self._probability[row]) for row in peaks)]
+    def merges_and_peaks(self) -> list[tuple[float, float]]:
+        """For each run: the probability at which it merged into a higher one (-1: never), and that
+        of its peak."""
+        peaks = np.flatnonzero(self._parent == np.arange(len(self._parent)))
+        return [*self._merges, *((-1.0, self._probability[row]) for row in peaks)]
 
 
-def _window_table(windows: Sequence[dict[str, float]]) -> np.ndarray:
+def _window_table(windows: Sequence[Window]) -> np.ndarray:
     """Start, end and probability of windows, float64 (W, 3)."""
-    rows = [[one["start_s"], one["end_s"], one["probability"]] for one in windows]
-    return np.array(rows, np.float64)
+    rows = [[window.start_s, window.end_s, window.probability] for window in windows]
+    return np.array(rows, np.float64).reshape(-1, 3)
 
 
 def _minutes(windows: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Minutes of all alarms at each threshold, float64 (U,)."""
-    return np.array([_minutes_at(windows, one) for one in thresholds.tolist()])
+    return np.array([_minutes_at(windows, threshold) for threshold in thresholds.tolist()])
 
 
 def _minutes_at(windows: np.ndarray, threshold: float) -> float:
-    over = windows[windows[:, 2] >= lower_of(threshold)]
+    over = windows[windows[:, 2] >= default_lower_threshold(threshold)]
     if not len(over):
         return 0.0
     begins = np.append(True, over[1:, 0] > over[:-1, 1] + TOUCH_S)
@@ -271,7 +278,7 @@ def _minutes_at(windows: np.ndarray, threshold: float) -> float:
 
 
 def _alarm_counts(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """How many alarms begin at each threshold, int64 (U,)."""
+    """Number of alarms at each threshold, int64 (U,)."""
     over, reached = (np.sort(column) for column in starts.T)
     return np.searchsorted(over, thresholds, side="left") - np.searchsorted(
         reached, thresholds, side="left"
@@ -279,7 +286,7 @@ def _alarm_counts(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 def _lowest_threshold(edges: np.ndarray, rates: np.ndarray, per_hour: float) -> float:
-    """The middle of the lowest gap from which on the rate is kept.
+    """The middle of the lowest gap above which every threshold keeps the rate; NaN for none.
 
     Args:
         edges: Thresholds (U,), ascending; between two of them the rate is that of the upper one.

@@ -96,7 +96,7 @@ def label_video(
         VideoError: If the video cannot be read.
     """
     run = Run.open(run_dir)
-    classes = run.config()["classes"]
+    classes = run.record().classes
     if name not in classes and not config.new_class:
         raise ConfigError(
             f"LABEL must be one of the run's classes, {', '.join(classes)}, or --new-class be "
@@ -111,7 +111,7 @@ def label_video(
 
 
 def _dataset_dir(run: Run, config: LabelConfig) -> Path:
-    root = Path(config.dataset_path or run.config()["dataset"]["dir"])
+    root = Path(config.dataset_path or run.record().dataset["dir"])
     if not root.is_dir():
         raise DatasetError(
             f"The dataset's folder must be there; --dataset-path says where it is now. Received: "
@@ -278,7 +278,7 @@ class _LabelJob:
             table.rows.append(_Row(cells, Video(cells["path"], cells["label"], "")))
         else:
             table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
-        order = (*video_folder.COLUMNS, *video_folder.JUDGED_COLUMNS)
+        order = (*video_folder.TABLE_COLUMNS, *video_folder.JUDGED_COLUMNS)
         needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
         table.columns += [name for name in needed if name not in table.columns]
         table.write()

@@ -158,7 +158,7 @@ def find_leaks_between_folds(
 
 def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
-    if cache.settings().get("dataset") == run.config()["dataset"]:
+    if cache.settings().get("dataset") == run.record().dataset:
         return True
     learned = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
     return any(entry.digest in learned for entry in dataset.usable_entries(cache))
@@ -178,12 +178,12 @@ def _near_duplicates(
     here, there = cache.summaries(entries), None
     if theirs:
         there = their_cache.summaries(theirs)
-    reasons = [here.left_out] if here.left_out else []
+    reasons = [here.missing_reason] if here.missing_reason else []
     if len(theirs) < len(wanted):
         gone = len(wanted) - len(theirs)
         reasons.append(f"{gone} of {len(wanted)} videos learned from have no features")
-    if there and there.left_out:
-        reasons.append(f"of those learned from, {there.left_out}")
+    if there and there.missing_reason:
+        reasons.append(f"of those learned from, {there.missing_reason}")
     found: dict[str, tuple[float, str]] = {}
     if there:
         paths, hashes = _hashes(entries, here)
@@ -202,7 +202,7 @@ def _training_entries(
 ) -> tuple[list[ManifestEntry], FeatureCache]:
     """Rows of what was learned from, in the features at hand or in those of the training."""
     if not is_same_dataset(run, cache):
-        own = Path(run.config()["features"])
+        own = Path(run.record().features)
         try:
             cache = FeatureCache.open(own)
         except CacheError:
@@ -214,5 +214,5 @@ def _training_entries(
 def _hashes(
     entries: Sequence[ManifestEntry], seen: AvailableSummaries
 ) -> tuple[list[str], np.ndarray]:
-    rows = np.flatnonzero(~seen.sights.is_dull)
-    return [entries[seen.rows[row]].path for row in rows], seen.sights.hashes[rows]
+    rows = np.flatnonzero(~seen.summaries.is_uniform)
+    return [entries[seen.rows[row]].path for row in rows], seen.summaries.hashes[rows]

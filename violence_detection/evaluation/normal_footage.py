@@ -1,5 +1,4 @@
-"""Long footage in which nothing happens, scored as `predict` scores it: what would be an alarm
-there is a false one."""
+"""Normal footage, scored as `predict` scores it: every alarm in it is a false alarm."""
 
 import dataclasses
 import hashlib
@@ -12,6 +11,7 @@ from violence_detection.datasets import video_folder
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.evaluation.false_alarms import ScoredFootage
 from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.predictions import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
 from violence_detection.system import files, progress
@@ -22,23 +22,23 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class NormalFootage:
-    """Normal footage as a run sees it.
+    """A folder of normal footage, scored by a run.
 
     Attributes:
-        folder: Where it is.
-        watched: What alarms there are at any threshold.
-        unreadable: `path` and `reason` of what could not be read, and is not counted.
+        folder: Of the videos.
+        scored: The windows of the readable videos.
+        unreadable: `path` and `reason` of each video that could not be read; they do not count.
     """
 
     folder: Path
-    watched: ScoredFootage
+    scored: ScoredFootage
     unreadable: list[dict[str, str]]
 
-    def told(self, threshold: float, **draw: int) -> dict[str, Any]:
-        """`Watched.told`, with the folder and what is unreadable in it."""
+    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
+        """`ScoredFootage.alarms_at`, with the folder and its unreadable videos."""
         return {
             "dir": str(self.folder),
-            **self.watched.told(threshold, **draw),
+            **self.scored.alarms_at(threshold, resamples=resamples, seed=seed),
             "unreadable": self.unreadable,
         }
 
@@ -47,37 +47,37 @@ def list_videos(folder: Path) -> list[str]:
     """The videos below a folder, relative to it.
 
     Raises:
-        DatasetError: If there is no folder, or no video in it.
+        DatasetError: If the folder does not exist or has no video.
     """
     if not folder.is_dir():
         raise DatasetError(
-            f"--normal-footage must be a folder of videos. Received: {folder} (none)"
+            f"--normal-footage must be a folder of videos. Received: {folder} (no such folder)"
         )
-    found, notes = video_folder.find_videos(folder)
+    paths, notes = video_folder.walk(folder)
     for note in notes:
         log.info(f"{folder}: {note}")
-    if not found:
-        raise DatasetError(f"--normal-footage must hold videos. Received: {folder} (none)")
-    return found
+    if not paths:
+        raise DatasetError(f"--normal-footage must hold videos. Received: {folder} (empty)")
+    return paths
 
 
 def score_footage(run: Run, folder: Path, config: PredictConfig) -> NormalFootage:
-    """Score every video below a folder with a run's sliding window.
+    """Scores every video below a folder with a run's sliding window.
 
-    Each is kept in the run's `footage/` as soon as it is scored, so that what was interrupted is
-    gone on with, and another threshold costs nothing.
+    The windows of each video are saved in the run's `footage/` as soon as they are scored: an
+    interrupted scoring resumes, and another threshold needs no scoring.
 
     Raises:
-        DatasetError: If there is nothing to see in the folder.
-        RunError, WeightsError: If the run cannot look at videos.
+        DatasetError: If the folder has no readable video.
+        RunError, WeightsError: If the run cannot be applied to videos.
     """
     paths = list_videos(folder)
-    scores = _WindowCache(run, folder, config)
+    cache = _WindowCache(run, folder, config)
     windows, unreadable = {}, []
-    with progress.track("Watching", len(paths), "videos") as step:
+    with progress.track("Scoring footage", len(paths), "videos") as step:
         for path in paths:
             try:
-                windows[path] = scores.of(path)
+                windows[path] = cache.windows_of(path)
             except VideoError as error:
                 log.warning(f"Cannot read {path}: {error}")
                 unreadable.append({"path": path, "reason": str(error)})
@@ -85,26 +85,27 @@ def score_footage(run: Run, folder: Path, config: PredictConfig) -> NormalFootag
     if not windows:
         raise DatasetError(
             f"--normal-footage must hold readable videos. Received: {folder} "
-            f"({counted(len(paths), 'video')}, of which none is)"
+            f"({counted(len(paths), 'video')}, none of them readable)"
         )
-    return NormalFootage(folder, ScoredFootage.of(windows), unreadable)
+    return NormalFootage(folder, ScoredFootage.from_windows(windows), unreadable)
 
 
 class _WindowCache:
-    """Windows of videos, kept; the predictor starts with the first that is not there yet."""
+    """Scored windows of videos, saved in the run; the predictor starts with the first video that
+    has none."""
 
     def __init__(self, run: Run, folder: Path, config: PredictConfig) -> None:
         self._run, self._folder, self._config = run, folder, config
         self._predictor: Predictor | None = None
         self._identity = {
             "model_digest": files.sha256_of_file(run.model_path),
-            "temperature": run.temperature,
+            "temperature": run.record().temperature,
         }
 
-    def of(self, path: str) -> list[dict[str, float]]:
+    def windows_of(self, path: str) -> list[Window]:
         """
         Raises:
-            VideoError: If it cannot be read.
+            VideoError: If the video cannot be read.
         """
         full = self._folder / path
         try:
@@ -118,25 +119,26 @@ class _WindowCache:
             "mtime": stat.st_mtime_ns,
         }
         digits = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()
-        kept = self._run.footage_dir / f"{digits[:16]}.json"
-        if (found := _read_windows(kept, identity)) is not None:
-            return found
+        saved = self._run.footage_dir / f"{digits[:16]}.json"
+        if (windows := _read_windows(saved, identity)) is not None:
+            return windows
         if self._predictor is None:
             self._predictor = Predictor(self._run, self._config)
-        windows = self._predictor.predict(full)["windows"]
-        files.write_text(kept, json.dumps(identity | {"windows": windows}))
-        return windows
+        rows = self._predictor.predict(full)["windows"]
+        files.write_text(saved, json.dumps(identity | {"windows": rows}))
+        return [_window(row) for row in rows]
 
 
-def _read_windows(path: Path, identity: dict[str, Any]) -> list[dict[str, float]] | None:
-    """Windows that were kept; None where they are not there, torn, or of something else."""
+def _read_windows(path: Path, identity: dict[str, Any]) -> list[Window] | None:
+    """Saved windows; None if the file is missing, torn, or of another model or video."""
     try:
-        there = json.loads(path.read_text())
-        if any(there[name] != value for name, value in identity.items()):
+        saved = json.loads(path.read_text())
+        if any(saved[name] != value for name, value in identity.items()):
             return None
-        return [
-            {name: float(row[name]) for name in ("start_s", "end_s", "probability")}
-            for row in there["windows"]
-        ] or None
+        return [_window(row) for row in saved["windows"]] or None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _window(row: dict[str, Any]) -> Window:
+    return Window(float(row["start_s"]), float(row["end_s"]), float(row["probability"]))

@@ -1,133 +1,164 @@
-"""The threshold of a run: its own, or one that is chosen anew and may be kept in it."""
+"""The threshold of an evaluation: the run's own, or one for a requested operating point."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
-from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.normal_footage import NormalFootage, list_videos, score_footage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.config import PredictConfig
-from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.metrics import threshold_selection
 from violence_detection.metrics.operating_points import FALSE_ALARMS_PER_HOUR, OperatingPoint
-from violence_detection.models.classifier import probabilities
+from violence_detection.models.classifier import Classifier
+from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.units import counted
 
 
-class ThresholdChooser:
-    """What decides where the threshold of an evaluation is.
+@dataclass(frozen=True)
+class ChosenThreshold:
+    """A threshold and how it was chosen.
 
-    Args:
-        run: Of which it is.
-        cache: Features with the run's validation videos; none is read where nothing is chosen.
-
-    Raises:
-        CacheError: If the videos that something is to be chosen on are not all there.
-        EvidenceError: If they cannot support what is asked for.
-        DatasetError: If there is no normal footage where some is asked for.
+    Attributes:
+        threshold: An alarm is raised at or above it.
+        reason: In words.
+        operating_point: What was asked for and what is reached, with intervals; None for a run
+            of an older version, which does not record it.
     """
 
-    def __init__(self, run: Run, cache: FeatureCache, config: EvaluateConfig) -> None:
-        self._run, self._cache, self._config = run, cache, config
-        self._point = config.operating_point and OperatingPoint.of(config.operating_point)
-        self._classes = run.config()["classes"]
+    threshold: float
+    reason: str
+    operating_point: dict[str, Any] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """`threshold`, `threshold_reason` and, where it is recorded, `operating_point`."""
+        values = {"threshold": self.threshold, "threshold_reason": self.reason}
+        if self.operating_point is not None:
+            values["operating_point"] = self.operating_point
+        return values
+
+
+class ThresholdChooser:
+    """Chooses the threshold on the run's validation videos, or keeps the run's own."""
+
+    def __init__(
+        self,
+        run: Run,
+        cache: FeatureCache,
+        *,
+        operating_point: str | None,
+        normal_footage: str | None,
+        weights: str | None,
+        resamples: int,
+        seed: int,
+    ) -> None:
+        """
+        Args:
+            run: The evaluated run.
+            cache: Features that hold its validation videos; not read without an operating point.
+            operating_point: For example `recall=0.9`; None for the run's own threshold.
+            normal_footage: Folder of videos without violence, in which false alarms are counted.
+            weights: Weights file of the backbone that encodes the normal footage.
+            resamples, seed: Of the intervals.
+
+        Raises:
+            CacheError: If a validation video is missing from the features.
+            EvidenceError: If the validation videos do not support the operating point.
+            DatasetError: If the folder of normal footage has no videos.
+        """
+        self._run, self._cache = run, cache
+        self._point = OperatingPoint.of(operating_point) if operating_point else None
+        self._footage_dir = None if normal_footage is None else Path(normal_footage)
+        self._predict_config = PredictConfig(weights=weights, seed=seed)
+        self._resampling = {"resamples": resamples, "seed": seed}
+        self._classes = run.record().classes
         self._entries = validation_entries(run, cache) if self._point else []
-        if config.normal_footage is not None:
-            list_videos(Path(config.normal_footage))
+        if self._footage_dir is not None:
+            list_videos(self._footage_dir)
         if self._point and self._point.kind != FALSE_ALARMS_PER_HOUR:
             violent = [entry.label != self._classes[0] for entry in self._entries]
             groups = [entry.group for entry in self._entries]
-            threshold_selection.check_support(config.operating_point, violent, groups)
-        self._draw = {"resamples": config.bootstrap, "seed": config.seed}
+            threshold_selection.check_support(operating_point, violent, groups)
 
-    def footage(self) -> NormalFootage | None:
-        """The normal footage, watched; None where none is given."""
-        if self._config.normal_footage is None:
+    def score_footage(self) -> NormalFootage | None:
+        """The normal footage with its windows scored by the run; None if none is given.
+
+        Raises:
+            EvidenceError: If it is too short to show the requested rate of false alarms.
+        """
+        if self._footage_dir is None:
             return None
-        found = score_footage(
-            self._run,
-            Path(self._config.normal_footage),
-            PredictConfig(weights=self._config.weights, seed=self._config.seed),
-        )
+        footage = score_footage(self._run, self._footage_dir, self._predict_config)
         if self._point and self._point.kind == FALSE_ALARMS_PER_HOUR:
-            found.watched.check_support(self._point.goal)
-        return found
+            footage.scored.check_support(self._point.goal)
+        return footage
 
-    def choose(self, classifier: Any, footage: NormalFootage | None) -> dict[str, Any]:
-        """`threshold`, `threshold_reason`, and `operating_point` where it is known."""
+    def choose(self, classifier: Classifier, footage: NormalFootage | None) -> ChosenThreshold:
+        """Chooses the threshold for the operating point; without one it is the run's own."""
         if self._point is None:
             results = self._run.results()
-            found = {"threshold": results["threshold"]}
-            found["threshold_reason"] = results.get("threshold_reason", "")
-            if "operating_point" in results:
-                found["operating_point"] = results["operating_point"]
-            return found
-        chosen = self._chosen(classifier, footage)
-        return {
-            "threshold": chosen["threshold"],
-            "threshold_reason": chosen["reason"],
-            "operating_point": chosen,
-        }
-
-    def keep(self, chosen: dict[str, Any]) -> None:
-        """Write a choice into the run, if that is asked for."""
-        if self._config.set_threshold:
-            self._run.write_results(self._run.results() | chosen)
-
-    def _chosen(self, classifier: Any, footage: NormalFootage | None) -> dict[str, Any]:
-        clips = dataset.read_dataset(self._cache, self._entries, self._classes)
-        answers = probabilities(classifier, clips.features)
-        score = 1 - calibration.apply_temperature(answers, self._run.temperature)[:, 0]
-        columns = clips.labels > 0, score, clips.groups
-        if self._point.kind != FALSE_ALARMS_PER_HOUR:
-            return threshold_selection.choose_operating_point(
-                self._config.operating_point, *columns, **self._draw
+            return ChosenThreshold(
+                results["threshold"],
+                results.get("threshold_reason", ""),
+                results.get("operating_point"),
             )
-        return self._by_footage(footage, columns)
+        clips = dataset.read_dataset(self._cache, self._entries, self._classes)
+        score = violence_score(classifier.probabilities(clips.features))
+        columns = is_violent(clips.labels), score, clips.groups
+        if self._point.kind == FALSE_ALARMS_PER_HOUR:
+            point = self._choose_on_footage(footage, columns)
+        else:
+            point = threshold_selection.choose_operating_point(
+                str(self._point), *columns, **self._resampling
+            )
+        return ChosenThreshold(point["threshold"], point["reason"], point)
 
-    def _by_footage(self, footage: NormalFootage, columns: tuple) -> dict[str, Any]:
-        """The point that normal footage gives, and what it finds of the validation videos."""
-        watched = footage.watched
-        threshold, reason = watched.choose(self._point.goal)
-        rates, intervals = threshold_selection.achieved_rates(*columns, threshold, **self._draw)
-        told = watched.told(threshold, **self._draw)
+    def _choose_on_footage(self, footage: NormalFootage, columns: tuple) -> dict[str, Any]:
+        """The operating point of a rate of false alarms in normal footage, with the rates that
+        its threshold reaches on the validation videos."""
+        scored = footage.scored
+        threshold, reason = scored.choose_threshold(self._point.goal)
+        rates, intervals = threshold_selection.achieved_rates(
+            *columns, threshold, **self._resampling
+        )
+        alarms = scored.alarms_at(threshold, **self._resampling)
         return {
             "asked": str(self._point),
             "threshold": threshold,
             "reason": reason,
-            "interval": watched.threshold_interval(self._point.goal, **self._draw),
-            "achieved": {FALSE_ALARMS_PER_HOUR: told["alarms_per_hour"], **rates},
-            "achieved_ci": {FALSE_ALARMS_PER_HOUR: told["alarms_per_hour_ci"], **intervals},
-            "from": f"{told['hours']:.1f} h of normal footage; what is found, on validation",
+            "interval": scored.threshold_interval(self._point.goal, **self._resampling),
+            "achieved": {FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour"], **rates},
+            "achieved_ci": {FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour_ci"], **intervals},
+            "from": f"{alarms['hours']:.1f} h of normal footage; other rates on validation",
             "videos": len(self._entries),
             "recordings": len({entry.group for entry in self._entries}),
-            "hours": told["hours"],
+            "hours": alarms["hours"],
         }
 
 
 def validation_entries(run: Run, cache: FeatureCache) -> list[ManifestEntry]:
-    """The videos that the run was validated on, as its features have them now.
+    """The videos that the run was validated on, as rows of a cache.
 
     Raises:
-        CacheError: If one is not there, or has changed.
+        CacheError: If a video is missing or has changed.
     """
     wanted = {
         (row["path"], row["digest"]): row["label"]
         for row in run.own_videos()
         if row["split"] == "validation"
     }
-    found = [
+    entries = [
         entry
         for entry in dataset.usable_entries(cache)
         if wanted.get((entry.path, entry.digest)) == entry.label
     ]
-    if len(found) < len(wanted):
+    if len(entries) < len(wanted):
         raise CacheError(
-            "--operating-point must have the run's validation videos to choose on, as they were. "
-            f"Received: {cache.dir} (it lacks {len(wanted) - len(found)} of "
+            "--operating-point must have the features of all validation videos of the run, "
+            f"unchanged. Received: {cache.dir} (it lacks {len(wanted) - len(entries)} of "
             f"{counted(len(wanted), 'video')})"
         )
-    return found
+    return entries

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def attention_of(classifier: "keras.Model", features: np.ndarray) -> dict[str, np.ndarray]:
+def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[str, np.ndarray]:
     """Where a classifier looks.
 
     Args:

@@ -1,5 +1,4 @@
-"""What a training step is given: which videos an epoch draws, in which order and batches, and what
-is done to them."""
+"""Batches of training clips: sampling, order, augmentation, and the tf.data pipeline."""
 
 import functools
 import math
@@ -10,7 +9,8 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
-from violence_detection.features.dataset import FeatureDataset, targets
+from violence_detection.features.dataset import FeatureDataset
+from violence_detection.models.outputs.classes import Classes
 from violence_detection.training.augmentations._batch import Augmentation, Batch
 
 if TYPE_CHECKING:
@@ -21,8 +21,11 @@ _GATHERED_BYTES = 2**24
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The order of an epoch, int64 (count,): a function of the seed and the epoch alone, so
-    that a resumed training sees what the uninterrupted one would have."""
+    """The order of the videos in an epoch, int64 (count,).
+
+    It is a function of the seed and the epoch alone, so that a resumed training draws the same
+    batches as one that was not interrupted.
+    """
     return np.random.default_rng((seed, epoch)).permutation(count)
 
 
@@ -30,35 +33,38 @@ def steps_per_epoch(videos: int, batch_size: int) -> int:
     return math.ceil(videos / batch_size)
 
 
-def drawn_shares(labels: np.ndarray, classes: int, sampling: str) -> np.ndarray:
-    """Share of each class in what an epoch draws, float64 (K,): proportional to ``n_c`` for
-    natural sampling, to ``sqrt(n_c)`` for sqrt, and equal for balanced."""
+def drawn_fractions(labels: np.ndarray, classes: int, sampling: str) -> np.ndarray:
+    """The fraction of each class in what an epoch draws, float64 (K,).
+
+    It is proportional to ``n_c``, the videos of the class, for natural sampling, to ``sqrt(n_c)``
+    for sqrt, and equal for balanced.
+    """
     counts = np.bincount(labels, minlength=classes)
-    wanted = {"natural": counts, "sqrt": np.sqrt(counts), "balanced": counts > 0}
-    return wanted[sampling] / wanted[sampling].sum()
+    weights = {"natural": counts, "sqrt": np.sqrt(counts), "balanced": counts > 0}
+    return weights[sampling] / weights[sampling].sum()
 
 
 def sampled_order(labels: np.ndarray, sampling: str, *, seed: int, epoch: int) -> np.ndarray:
-    """What an epoch draws, in its order, int64 (N,), as a function of these arguments alone.
+    """The rows that an epoch draws, in order, int64 (N,): a function of these arguments alone.
 
-    Natural sampling is `epoch_order`. Otherwise the N draws are given to the classes by
-    `drawn_shares`, rounded by the largest remainders, and no video of a class comes once more
-    before the others of it have come as often.
+    Natural sampling is `epoch_order`. Otherwise `drawn_fractions`, rounded by the largest
+    remainders, says how many of the N draws each class gets. Within a class the draws go through
+    all of its videos before any video is drawn again.
     """
     if sampling == "natural":
         return epoch_order(len(labels), seed=seed, epoch=epoch)
     rng = np.random.default_rng((seed, epoch))
-    numbers = _apportioned(drawn_shares(labels, 0, sampling), len(labels))
+    numbers = _apportioned(drawn_fractions(labels, 0, sampling), len(labels))
     drawn = [
-        _in_rounds(np.flatnonzero(labels == kind), number, rng)
-        for kind, number in enumerate(numbers)
+        _in_rounds(np.flatnonzero(labels == label), number, rng)
+        for label, number in enumerate(numbers)
     ]
     return rng.permutation(np.concatenate(drawn))
 
 
-def _apportioned(shares: np.ndarray, total: int) -> np.ndarray:
-    """Whole numbers nearest to ``shares * total`` that add up to `total`."""
-    exact = shares * total
+def _apportioned(fractions: np.ndarray, total: int) -> np.ndarray:
+    """Whole numbers nearest to ``fractions * total`` that add up to `total`."""
+    exact = fractions * total
     numbers = exact.astype(np.int64)
     remainders = np.argsort(numbers - exact, kind="stable")
     numbers[remainders[: total - numbers.sum()]] += 1
@@ -72,7 +78,7 @@ def _in_rounds(rows: np.ndarray, number: int, rng: np.random.Generator) -> np.nd
 
 
 def reads_views(augment: str) -> bool:
-    """Whether an augmentation in this spec chooses among views."""
+    """True if an augmentation of this spec chooses among cached views."""
     return augment != "none" and any(map(_reads_views, registry.parse(augment)))
 
 
@@ -81,26 +87,27 @@ def _reads_views(part: registry.Spec) -> bool:
 
 
 def check_augmentation(augment: str) -> None:
-    """Whether each part takes its arguments, and comes where it can.
+    """Checks the arguments and the order of the augmentations of a spec.
 
     Raises:
-        ConfigError: If one does not.
+        ConfigError: If a part does not take its arguments, or replaces clips after another part
+            has changed them.
     """
     for place, part in enumerate(registry.parse(augment) if augment != "none" else ()):
         known = ("clips", "views")
         registry.check_arguments("augmentations", str(part), known=known)
         if place and _reads_views(part):
             raise ConfigError(
-                f"`{part.name}` must come first: it takes clips anew, and what was done before it "
-                f"would be lost. Received: augment={augment}"
+                f"`{part.name}` must come first: it replaces clips, and earlier changes would be "
+                f"lost. Received: augment={augment}"
             )
 
 
 def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | None:
-    """All that this spec does to a batch of training clips, in its order; None for `none`.
+    """A function that applies the augmentations of a spec in order; None for `none`.
 
     Raises:
-        ConfigError: If a part does not take its arguments, or wants views that are not there.
+        ConfigError: If a part does not take its arguments, or needs views that are not cached.
     """
     if augment == "none":
         return None
@@ -121,10 +128,10 @@ def build_augmentation(augment: str, clips: FeatureDataset) -> Augmentation | No
 def batch_indices(
     order: np.ndarray, batch_size: int, replicas: int = 1
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Rows of each batch, and which of them count.
+    """The rows of each batch, and which of them are real.
 
-    Every batch has B rows, `batch_size` rounded up to a multiple of `replicas`: it is filled
-    up with row 0 and 0.0, so that shapes are static and every replica gets its share.
+    Every batch has B rows, `batch_size` rounded up to a multiple of `replicas`. A short batch is
+    padded with row 0 marked 0.0, so that shapes are static and every replica gets as many rows.
 
     Yields:
         indices int64 (B,), real float32 (B,) of 0.0 and 1.0.
@@ -150,88 +157,90 @@ def batches(
     replicas: int = 1,
     augment: Augmentation | None = None,
     seed: int = 0,
-    share: tuple[int, int] = (0, 1),
+    part: tuple[int, int] = (0, 1),
 ) -> "tf.data.Dataset":
-    """One epoch of training batches after the other, without end: gathered a few at a time, and
-    ready before they are asked for, the next epoch's first ones too.
+    """Training batches of one epoch after the other, without end.
+
+    Several batches are gathered at a time and prefetched, the first batches of the next epoch
+    included.
 
     Args:
         clips: N videos.
         weights: float32 (N,), weight of each video.
         classes: K.
-        order: What an epoch draws, N rows, see `sampled_order`.
-        batch_size: Videos in a batch, over all replicas; no more than there are.
-        first_epoch: The one to begin with.
+        order: The N rows that an epoch draws, see `sampled_order`.
+        batch_size: Videos in a batch, over all replicas; at most N are used.
+        first_epoch: The epoch to begin with.
         replicas: B is `batch_size` rounded up to a multiple of these.
-        augment: What is done to each batch. It draws as a function of seed, epoch and the
-            number of the batch, and sees the real videos only: neither a resumption nor the
-            replicas change what it does.
-        seed: Of what it draws.
-        share: Which part of each batch to give: its number, of how many equal ones, B / M.
+        augment: Changes each batch. Its generator is a function of seed, epoch and the number of
+            the batch, and it gets the real videos only: neither a resumed training nor the
+            number of replicas changes its output.
+        seed: Of the augmentation.
+        part: The part of each batch to return: its number, of M equal parts.
 
     Returns:
-        Dataset of features (B / M, T, D), float16 as they are kept, or float32 where they are
-        augmented; targets float32 (B / M, 1 or K); and weights float32 (B / M,) divided by the
-        number of real videos in the whole batch.
+        Dataset of features (B / M, T, D), float16 as cached, or float32 if augmented; targets
+        float32 (B / M, 1 or K); and weights float32 (B / M,) divided by the number of real videos
+        in the whole batch.
     """
     import tensorflow as tf
 
-    # Of more, the rest would be rows that fill up: time and memory for nothing.
+    # A larger batch would be padding: time and memory for nothing.
     batch_size = min(batch_size, len(clips))
     width = -(-batch_size // replicas) * replicas
-    number, of = share
-    part = slice(number * width // of, (number + 1) * width // of)
-    goals = targets(clips.labels, classes)
-    drawn = _Drawn(
+    number, parts = part
+    own_rows = slice(number * width // parts, (number + 1) * width // parts)
+    all_targets = Classes(classes).targets(clips.labels)
+    source = _BatchSource(
         clips,
-        goals,
+        all_targets,
         weights,
         order=order,
         batch_size=batch_size,
         replicas=replicas,
         first_epoch=first_epoch,
     )
-    whole = augment is not None  # whose clips are mixed
-    gathered = slice(0, width) if whole else part
+    # An augmentation may mix any two clips of a batch, so it needs the whole batch.
+    gathered = own_rows if augment is None else slice(0, width)
     videos = gathered.stop - gathered.start
     at_once = _GATHERED_BYTES // (videos * math.prod(clips.features.shape[1:]) * 2)
     at_once = min(max(at_once, 1), _GATHERED_AT_ONCE)
 
     def gather(first):
-        function = functools.partial(drawn.gather, count=at_once, part=gathered)
-        kinds = (tf.float16, tf.float32, tf.float32)
-        return in_shape(tf.numpy_function(function, (first,), kinds), at_once, videos)
+        function = functools.partial(source.gather, count=at_once, rows=gathered)
+        dtypes = (tf.float16, tf.float32, tf.float32)
+        return with_shapes(tf.numpy_function(function, (first,), dtypes), at_once, videos)
 
     def change(number, batch):
-        # TensorFlow brings features to float32 ten times as fast as NumPy.
+        # TensorFlow converts features to float32 ten times as fast as NumPy.
         arguments = (number, tf.cast(batch[0], tf.float32), *batch[1:])
-        function = functools.partial(drawn.augment, augment, seed=seed, part=part)
-        kinds = (tf.float32, tf.float32, tf.float32)
-        changed = tf.numpy_function(function, arguments, kinds)
-        return in_shape(changed, part.stop - part.start)
+        function = functools.partial(source.augment, augment, seed=seed, rows=own_rows)
+        dtypes = (tf.float32, tf.float32, tf.float32)
+        changed = tf.numpy_function(function, arguments, dtypes)
+        return with_shapes(changed, own_rows.stop - own_rows.start)
 
-    def in_shape(batch, *sizes):
-        shapes = (clips.features.shape[1:], goals.shape[1:], ())
-        for one, shape in zip(batch, shapes, strict=True):
-            one.set_shape((*sizes, *shape))
+    def with_shapes(batch, *sizes):
+        shapes = (clips.features.shape[1:], all_targets.shape[1:], ())
+        for tensor, shape in zip(batch, shapes, strict=True):
+            tensor.set_shape((*sizes, *shape))
         return tuple(batch)
 
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # Each call of Python holds the training's own thread up, so that several batches come by one.
+    # Each call of Python holds the thread of the training up: one call gathers several batches.
     dataset = tf.data.Dataset.counter(step=at_once).map(gather).prefetch(1).unbatch()
     if augment is not None:
         dataset = dataset.enumerate().map(change, _AUGMENTED_AT_ONCE)
     return dataset.prefetch(_READY).with_options(options)
 
 
-class _Drawn:
-    """The batches of all epochs, each by its number from 0 on."""
+class _BatchSource:
+    """The batches of all epochs as arrays, by their number from 0."""
 
     def __init__(
         self,
         clips: FeatureDataset,
-        goals: np.ndarray,
+        all_targets: np.ndarray,
         weights: np.ndarray,
         *,
         order: Callable[[int], np.ndarray],
@@ -239,23 +248,23 @@ class _Drawn:
         replicas: int,
         first_epoch: int,
     ) -> None:
-        self._clips, self._goals, self._weights = clips, goals, weights
+        self._clips, self._targets, self._weights = clips, all_targets, weights
         self._order, self._first_epoch = order, first_epoch
         self._batch_size, self._replicas = batch_size, replicas
         self._steps = steps_per_epoch(len(clips), batch_size)
-        # Two: what is made ready may be of the next epoch already.
+        # Two epochs: prefetched batches may already be of the next one.
         self._epoch = functools.lru_cache(maxsize=2)(self._batches_of)
 
-    def gather(self, first: int, *, count: int, part: slice) -> tuple[np.ndarray, ...]:
-        """Features, targets and weights of a part of some batches, (count, videos, ...)."""
-        rows, weights = [], []
+    def gather(self, first: int, *, count: int, rows: slice) -> tuple[np.ndarray, ...]:
+        """Features, targets and weights of these rows of some batches, (count, videos, ...)."""
+        gathered, weights = [], []
         for number in range(first, first + count):
-            _, _, drawn, real = self._place(number)
-            rows.append(drawn[part])
-            weights.append((self._weights[drawn] * (real / real.sum()))[part])
-        features = self._clips.features[np.concatenate(rows)]
+            _, _, drawn, real = self._locate(number)
+            gathered.append(drawn[rows])
+            weights.append((self._weights[drawn] * (real / real.sum()))[rows])
+        features = self._clips.features[np.concatenate(gathered)]
         features = features.reshape(count, -1, *features.shape[1:])
-        return features, self._goals[np.stack(rows)], np.stack(weights)
+        return features, self._targets[np.stack(gathered)], np.stack(weights)
 
     def augment(
         self,
@@ -263,21 +272,21 @@ class _Drawn:
         number: int,
         *batch: np.ndarray,
         seed: int,
-        part: slice,
+        rows: slice,
     ) -> list[np.ndarray]:
-        """A part of the batch, after something was done to the real videos of the whole."""
-        epoch, step, rows, real = self._place(number)
+        """These rows of a batch, after the real videos of the whole batch were augmented."""
+        epoch, step, drawn, real = self._locate(number)
         count = np.count_nonzero(real)
-        # 0 in place of the step would be the stream of `epoch_order`.
+        # Step 0 is not used: (seed, epoch, 0) is the stream of `epoch_order`.
         rng = np.random.default_rng((seed, epoch, 1 + step))
-        changed = augment(Batch(*(one[:count] for one in batch), rows[:count]), rng)
+        changed = augment(Batch(*(array[:count] for array in batch), drawn[:count]), rng)
         return [
-            np.concatenate([one, rest[count:]])[part]
-            for one, rest in zip(changed, batch, strict=False)
+            np.concatenate([array, padded[count:]])[rows]
+            for array, padded in zip(changed, batch, strict=False)
         ]
 
-    def _place(self, number: int) -> tuple[int, int, np.ndarray, np.ndarray]:
-        """Its epoch, its step in there, its rows and which of them are real."""
+    def _locate(self, number: int) -> tuple[int, int, np.ndarray, np.ndarray]:
+        """The epoch of a batch, its step in the epoch, its rows, and which of them are real."""
         epochs, step = divmod(int(number), self._steps)
         epoch = self._first_epoch + epochs
         return (epoch, step, *self._epoch(epoch)[step])

@@ -17,6 +17,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import log_loss
 from violence_detection.models.attention_maps import attention_weights
+from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.reports import figures
 from violence_detection.system import files
 from violence_detection.training.optimizer import Schedule
@@ -133,7 +134,7 @@ class TensorBoard(keras.callbacks.Callback):
             for number, name in enumerate(others, 1)
         }
         if len(others) > 1:
-            curves[f"not {normal}"] = labels > 0, 1 - probability[:, 0]
+            curves[f"not {normal}"] = is_violent(labels), violence_score(probability)
         for name, (truth, found) in curves.items():
             curve = pr_curve.pb(name, truth, np.clip(found, 0, 1), _THRESHOLDS)
             tf.summary.experimental.write_raw_pb(curve.SerializeToString())

@@ -1,4 +1,4 @@
-"""What a killed training goes on from: one hashed file, and the one before it."""
+"""The files that a training saves: its state, from which it resumes, and its models."""
 
 import hashlib
 import io
@@ -19,50 +19,56 @@ log = logging.getLogger(__name__)
 _DIGEST_BYTES = 32
 
 
-def save(folder: Path, variables: list[np.ndarray], facts: dict[str, Any]) -> None:
-    """Keep variables and facts (JSON); the state before this one is kept beside it."""
-    content = io.BytesIO()
-    arrays = {f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)}
-    np.savez(content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
-    current, previous = _paths(folder)
-    if current.is_file():
-        os.replace(current, previous)
-    with files.writing(current) as file:
-        file.write(hashlib.sha256(content.getvalue()).digest())
-        file.write(content.getvalue())
+class Checkpoint:
+    """The state of a training in a folder: the newest state and the one before it.
 
-
-def load(folder: Path) -> tuple[list[np.ndarray], dict[str, Any]] | None:
-    """The newest state that is whole; None where no state was saved.
-
-    Raises:
-        TrainingError: If there is one, but none that is whole.
+    Each is one file: the SHA-256 of the content, then an npz of the variables and of JSON. If a
+    kill or a full disk damages the newest state, the training resumes one epoch earlier.
     """
-    there = [path for path in _paths(folder) if path.is_file()]
-    for path in there:
-        content = path.read_bytes()
-        digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-        if content and hashlib.sha256(content).digest() == digest:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                names = sorted(name for name in arrays.files if name != "facts")
-                facts = json.loads(arrays["facts"].tobytes())
-                return [arrays[name] for name in names], facts
-        log.warning(f"{path} is damaged.")
-    if there:
-        raise TrainingError(
-            f"A training's state must be whole. Received: {folder} (damaged; without --resume "
-            "and with --force the run starts anew)"
-        )
-    return None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths = (folder / "training_state.bin", folder / "training_state.previous.bin")
+
+    def save(self, variables: list[np.ndarray], facts: dict[str, Any]) -> None:
+        """Saves variables and facts (JSON), and keeps the state before."""
+        content = io.BytesIO()
+        arrays = {f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)}
+        np.savez(content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        newest, previous = self._paths
+        if newest.is_file():
+            os.replace(newest, previous)
+        with files.writing(newest) as file:
+            file.write(hashlib.sha256(content.getvalue()).digest())
+            file.write(content.getvalue())
+
+    def load(self) -> tuple[list[np.ndarray], dict[str, Any]] | None:
+        """Variables and facts of the newest undamaged state; None if no state was saved.
+
+        Raises:
+            TrainingError: If every saved state is damaged.
+        """
+        saved = [path for path in self._paths if path.is_file()]
+        for path in saved:
+            content = path.read_bytes()
+            digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+            if content and hashlib.sha256(content).digest() == digest:
+                with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                    names = sorted(name for name in arrays.files if name != "facts")
+                    facts = json.loads(arrays["facts"].tobytes())
+                    return [arrays[name] for name in names], facts
+            log.warning(f"{path} is damaged.")
+        if saved:
+            raise TrainingError(
+                f"The saved state of a training must be undamaged. Received: {self.folder} "
+                "(damaged; --force without --resume starts the run again)"
+            )
+        return None
 
 
-def _paths(folder: Path) -> tuple[Path, Path]:
-    return folder / "training_state.bin", folder / "training_state.previous.bin"
-
-
-def save_classifier(classifier: keras.Model, path) -> None:
-    """Save under a temporary name, then rename: a kill leaves the model before."""
-    # Not ending as the checkpoints do, which people list by their name.
+def save_classifier(classifier: keras.Model, path: Path) -> None:
+    """Saves a model under a temporary name, then renames it: a kill leaves the model before."""
+    # Not named like a checkpoint, because people list those by their name.
     temporary = path.with_name(f"{files.temporary_mark()}-{path.name}")
     try:
         classifier.save(temporary)

@@ -69,7 +69,7 @@ class InitialWeights:
                 f"`init_from` must be another run. Received: {source.dir}, which is to be replaced"
             )
         _check_head(source, config)
-        dataset = source.config()["dataset"]
+        dataset = source.record().dataset
         return cls(source.model_path, source, source.known_videos(), dataset)
 
     def check(self, cache: FeatureCache, classes: list[str]) -> None:
@@ -78,23 +78,17 @@ class InitialWeights:
         Raises:
             ConfigError: If they are not; it says what differs.
         """
-        trained = self.run.config()
+        record = self.run.record()
         space = cache.space()
-        wanted = trained["feature_space"]
-        differing = [
-            f"{name} {value}, not {wanted.get(name)}"
-            for name, value in dataclasses.asdict(space).items()
-            if value != wanted.get(name)
-        ]
-        if trained["fingerprint"] != space.fingerprint:
+        if record.fingerprint != space.fingerprint:
             raise ConfigError(
                 "`init_from` must be a run on features of the same space. Received: "
-                f"{self.run.dir} (here: {'; '.join(differing)})"
+                f"{self.run.dir} (here: {space.differing(dataclasses.asdict(record.feature_space))})"
             )
-        if trained["classes"] != classes:
+        if record.classes != classes:
             raise ConfigError(
                 f"`init_from` must be a run with the classes {', '.join(classes)}, the normal "
-                f"one first. Received: {', '.join(trained['classes'])} ({self.run.dir})"
+                f"one first. Received: {', '.join(record.classes)} ({self.run.dir})"
             )
 
     def check_sizes(self, config: TrainConfig, cache: FeatureCache, classes: list[str]) -> None:
@@ -113,7 +107,7 @@ class InitialWeights:
         classifier.check_shapes(asked, self.load())
 
     def load(self) -> "keras.Model":
-        return classifier.load_classifier(self.model_path)
+        return classifier.load_model(self.model_path)
 
     def keep(self, run: Run, cache: FeatureCache) -> None:
         """Put the copy into the state of a run that starts, and its videos beside the run's."""

@@ -10,7 +10,7 @@ from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.training_job import Lesson
+from violence_detection.training.training_job import TrainingJob
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _TRACED = "profiled_steps"
 _OF_THE_KEPT = "epochs_run best_epoch resumed_from_epoch videos_per_s".split()
 
 
-def train_members(lesson: Lesson, run: Run, config: TrainConfig) -> dict[str, Any]:
+def train_members(lesson: TrainingJob, run: Run, config: TrainConfig) -> dict[str, Any]:
     """Train a member for each seed in a run of its own in `run`, and keep one model of them.
 
     Without --ensemble that is the member with the lowest validation loss: a choice on
@@ -94,12 +94,12 @@ def _member(run: Run, config: TrainConfig, seed: int) -> tuple[Run, TrainConfig]
     )
 
 
-def _keep_all(lesson: Lesson, run: Run, members: list[Run]) -> None:
+def _keep_all(lesson: TrainingJob, run: Run, members: list[Run]) -> None:
     """One model of all members, and a history: the mean over those still in training."""
     from violence_detection.models.heads import _ensemble
     from violence_detection.training.checkpoint import save_classifier
 
-    loaded = [classifier.load_classifier(member.model_path) for member in members]
+    loaded = [classifier.load_model(member.model_path) for member in members]
     with lesson.machine.strategy.scope():
         save_classifier(_ensemble.build(loaded), run.model_path)
     histories = [files.read_own_csv(one.history_path, ("epoch",)) for one in members]

@@ -10,7 +10,7 @@ import numpy as np
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
-from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.training.validation import CLEAR_STANDARD_ERRORS
 from violence_detection.units import counted
 
@@ -53,15 +53,15 @@ def check_classifier(
     """
     found = []
     for split, probability in answers.items():
-        decided = classifier.decisions(probability, threshold)
+        decided = decide(probability, threshold)
         found += constant_prediction(split, clips[split].labels, decided, classes)
         if split == "validation":
             found += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
     its_threshold, _ = threshold_selection.choose_threshold(
-        validation.labels > 0,
-        1 - linear["validation"][:, 0],
+        is_violent(validation.labels),
+        violence_score(linear["validation"]),
         validation.groups,
         asked=operating_point,
     )
@@ -139,7 +139,7 @@ def compare_with_baseline(
     """
     labels = validation.labels
     right, right_too = (
-        classifier.decisions(one, threshold) == labels
+        decide(one, threshold) == labels
         for one, threshold in zip((probability, baseline), thresholds, strict=True)
     )
     recordings = np.unique(validation.groups.astype(str), return_inverse=True)[1]
@@ -148,7 +148,8 @@ def compare_with_baseline(
     gain = right_too.astype(float) - right
     error = CLEAR_STANDARD_ERRORS * standard_error(gain, recordings)
     auc, auc_too = (
-        intervals.weighted_auc(labels > 0, 1 - one[:, 0]) for one in (probability, baseline)
+        intervals.weighted_auc(is_violent(labels), violence_score(one))
+        for one in (probability, baseline)
     )
     interval = intervals.bootstrap_over_recordings(
         recordings,
@@ -167,8 +168,10 @@ def compare_with_baseline(
 def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    decided = classifier.decisions(probability, threshold)
-    violence = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
+    decided = decide(probability, threshold)
+    violence = classification.binary_metrics(
+        is_violent(labels), violence_score(probability), threshold
+    )
     return {"accuracy": float((decided == labels).mean()), "auc": violence["auc"]}
 
 

@@ -16,11 +16,11 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig, FeatureConfig
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import threshold_selection
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
 from violence_detection.system import devices
-from violence_detection.system.cluster_spec import ClusterSpec
-from violence_detection.system.coordination import Coordinator
+from violence_detection.system.coordination import Coordinator, coordinator_of
 from violence_detection.training import batching, multi_seed, run_setup
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.initial_weights import InitialWeights
@@ -55,14 +55,14 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
     origin = InitialWeights.of(config, run)
     machines = run_setup.find_cluster(config)
 
-    with Coordinator(machines) as peers:
-        peers.check_same(**run_setup.agreed_settings(config))
+    with coordinator_of(machines) as coordinator:
+        coordinator.check_same(**run_setup.agreed_settings(config))
 
         # -- on what: seed, precision, devices
-        machine = start_devices(config, machines)
+        machine = start_devices(config, coordinator)
         # Of several machines, the chief's run is the one that there is.
         alone = run_setup.locked_run(run, config, new=new)
-        with alone if peers.is_chief else contextlib.nullcontext(run) as run:
+        with alone if coordinator.is_chief else contextlib.nullcontext(run) as run:
             if config.resume and run.finished:  # by another training, meanwhile
                 return _results_of(run)
             # -- from what: cached clips, extracted first where they are missing
@@ -77,9 +77,9 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
             clips = read_splits(cache, entries, classes, views=views)
             validation = clips["validation"]
             threshold_selection.check_support(
-                config.operating_point, validation.labels > 0, validation.groups
+                config.operating_point, is_violent(validation.labels), validation.groups
             )
-            lesson = TrainingJob(machine, cache, entries, classes, clips, failures, origin, peers)
+            lesson = TrainingJob(machine, cache, entries, classes, clips, failures, origin)
             lesson.check_same()
 
             # -- the epochs, and what came of them
@@ -91,7 +91,7 @@ def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, A
                     **multi_seed.train_members(lesson, run, config),
                 }
                 lesson.finish(run, results)
-            if peers.is_chief:
+            if coordinator.is_chief:
                 model_card.write_model_card(run)
             return results
 
@@ -204,7 +204,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     devices.import_tensorflow()
-    registry.check_arguments("heads", config.head, known=("examples", "outputs", "recurrence"))
+    registry.check_arguments("heads", config.head, known=("examples", "recurrence"))
     registry.load(
         "losses",
         config.loss,
@@ -266,13 +266,15 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
     return [normal, *(label for label in labels if label != normal)]
 
 
-def start_devices(config: TrainConfig, hosts: ClusterSpec | None = None) -> devices.DeviceSetup:
-    """The devices and precision that a training asks for; see `runtime.start`."""
+def start_devices(
+    config: TrainConfig, coordinator: Coordinator | None = None
+) -> devices.DeviceSetup:
+    """The devices and precision that a training asks for; see `devices.start`."""
     return devices.start(
         seed=config.seed,
         mixed_precision=config.mixed_precision,
         xla=config.xla,
         virtual_devices=config.virtual_devices,
         deterministic=config.deterministic,
-        hosts=hosts,
+        coordinator=coordinator,
     )

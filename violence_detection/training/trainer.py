@@ -1,4 +1,4 @@
-"""The epochs of a training: learn, validate, record, keep the best, and be ready to be killed."""
+"""Runs the epochs of a training: trains, validates, records, and saves models and state."""
 
 import functools
 import hashlib
@@ -16,13 +16,14 @@ from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.run import Run
 from violence_detection.system import files, progress
-from violence_detection.system.coordination import Coordinator
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import batching, checkpoint, optimizer
+from violence_detection.training import optimizer
 from violence_detection.training.callbacks import HistoryFile, Profiler, TensorBoard
-from violence_detection.training.checkpoint import save_classifier
+from violence_detection.training.checkpoint import Checkpoint, save_classifier
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.step import AT_ONCE, separate_dropout
+from violence_detection.training.optimizer import StepSettings
+from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
+from violence_detection.training.training_data import TrainingData
 from violence_detection.training.validation import EpochSelection, Validation, check_monitor
 from violence_detection.training.weight_averaging import StochasticAverage
 
@@ -30,194 +31,203 @@ log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """A classifier in training: model, step, history, and the files of its run."""
+    """A classifier in training, and the files of its run.
+
+    Attributes:
+        data: The training videos: weights, sampling, augmentation, batches.
+        validation: Metrics of the validation videos.
+        selection: The choice of the epoch that is kept.
+        step: The training step; `classifier` and `average` are the step's.
+        history: One row for each epoch so far.
+        resumed_from_epoch: The epoch after which a resumed training continues; else 0.
+    """
 
     def __init__(
         self,
         run: Run,
         config: TrainConfig,
-        machine: DeviceSetup,
+        device_setup: DeviceSetup,
         *,
-        clips: dict[str, FeatureDataset],
+        clips: Mapping[str, FeatureDataset],
         classes: list[str],
         initial: keras.Model | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
-        peers: Coordinator | None = None,
     ) -> None:
-        """
+        """Builds everything that the epochs need; nothing is written before they start.
+
         Args:
-            run: Filled.
-            config: Everything that was asked for.
-            machine: From `runtime.start`.
-            clips: Of train and validation.
-            classes: Names, the normal one first.
-            initial: A classifier of the same shape whose weights the training begins with.
-            callbacks: Further ones, as for `fit`: epochs and steps count from 0, their logs are
+            run: The run folder to fill.
+            config: Settings of `train`.
+            device_setup: From `devices.start`. Of several machines, the chief alone validates,
+                decides and writes.
+            clips: The videos of `train` and `validation`.
+            classes: Names, the normal class first.
+            initial: A classifier of the same shape that gives the initial weights.
+            callbacks: Further callbacks, as for `fit`: epochs and steps count from 0, logs are
                 numbers, and `stop_training` of the model ends the training. Steps are run several
-                at a time: `on_train_batch_begin` and `on_train_batch_end` come once for the first
-                and the last of them, the latter with their means. The model has no optimiser: the
-                learning rate is the schedule's.
-            peers: The other machines. The chief alone validates, decides and writes.
+                at a time: `on_train_batch_begin` and `on_train_batch_end` are called once for the
+                first and the last of them, the latter with their means. The model has no
+                optimizer: the schedule sets the learning rate.
         """
-        self.peers = peers or Coordinator(None)
-        self.run, self.config, self.machine = run, config, machine
-        self.train = clips["train"]
+        self.run, self.config, self.device_setup = run, config, device_setup
         self.classes = classes
+        self._coordinator = device_setup.coordinator
         self.history: list[dict[str, Any]] = []
         self.resumed_from_epoch = 0
-        check_monitor(config.monitor, clips["validation"].labels)
-        self.selection = EpochSelection(
-            clips["validation"].groups, tolerant=config.monitor == "val_loss"
+        self._checkpoint = Checkpoint(run.state_dir)
+        self.data = TrainingData(
+            clips["train"],
+            classes=len(classes),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            sampling=config.sampling,
+            use_class_weights=config.use_class_weights,
+            recording_weights=config.recording_weights,
+            augment=config.augment,
         )
-        shares = batching.drawn_shares(self.train.labels, len(classes), config.sampling)
-        self.weights = _class_weights(
-            self.train.labels, shares, config.use_class_weights
-        ) * _recording_weights(self.train, config.recording_weights)
-        if config.use_class_weights:
-            shares = np.full(len(classes), 1 / len(classes))
-        self._steps_per_epoch = batching.steps_per_epoch(len(self.train), config.batch_size)
-        self.augment = batching.build_augmentation(config.augment, self.train)
         loss = registry.load(
             "losses",
             config.loss,
             label_smoothing=config.label_smoothing,
-            class_shares=shares.tolist(),
+            class_shares=self.data.class_fractions,
         )
+        check_monitor(config.monitor, clips["validation"].labels)
         self.validation = Validation(clips["validation"], classes=classes, loss=loss)
-        build = functools.partial(
-            optimizer.build_step,
-            config,
-            machine,
-            train=self.train,
-            classes=len(classes),
-            loss=loss,
-            initial=initial,
+        self.selection = EpochSelection(
+            clips["validation"].groups, tolerant=config.monitor == "val_loss"
         )
-        xla = machine.xla
-        if machine.xla and machine.gpus:
-            batch = next(self.batches())
-            xla = self.peers.of_chief(optimizer.is_xla_faster(build, batch))
-        self.step = build(xla=xla)
+        self.step = self._build_step(loss, initial)
         self.classifier, self.average = self.step.classifier, self.step.average
         span = settings.span_of(config.profile) if config.profile else None
         self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
-        recorders = [
-            HistoryFile(run.history_path, self.history),
+        self._callbacks = self._build_callbacks(callbacks)
+
+    def _build_step(self, loss: keras.losses.Loss, initial: keras.Model | None) -> TrainingStep:
+        """The training step, with XLA where the devices compile it and it is not slower."""
+        build = functools.partial(
+            optimizer.build_step,
+            StepSettings.from_config(self.config),
+            self.device_setup,
+            train=self.data.videos,
+            classes=len(self.classes),
+            loss=loss,
+            initial=initial,
+        )
+        xla = self.device_setup.xla
+        if xla and self.device_setup.gpus:
+            # Timings differ between machines, but all machines must run the same step: compiled
+            # and not compiled, the bits differ. So the chief's measurement counts for all.
+            batch = next(self.batches())
+            xla = self._coordinator.broadcast(optimizer.is_xla_faster(build, batch))
+        return build(xla=xla)
+
+    def _build_callbacks(
+        self, further: Sequence[keras.callbacks.Callback]
+    ) -> keras.callbacks.CallbackList:
+        """History file, TensorBoard, profiler and the further callbacks; on the chief alone."""
+        callbacks = [
+            HistoryFile(self.run.history_path, self.history),
             TensorBoard(
-                run.tensorboard_dir,
+                self.run.tensorboard_dir,
                 validation=self.validation,
                 schedule=self.step.schedule,
-                epochs=config.epochs,
-                steps=config.epochs * self._steps_per_epoch,
+                epochs=self.config.epochs,
+                steps=self.config.epochs * self.data.steps_per_epoch,
             ),
             *([self.profiler] if self.profiler else []),
-            *callbacks,
+            *further,
         ]
-        self._watch = keras.callbacks.CallbackList(
-            recorders if self.peers.is_chief else [], model=self.classifier
+        return keras.callbacks.CallbackList(
+            callbacks if self._coordinator.is_chief else [], model=self.classifier
         )
 
     # -- the epochs
 
     def run_epochs(self) -> None:
-        """Learn until the epochs are over, or none was better for `patience` epochs.
+        """Trains until the epochs are over, or `early_stopping_patience` epochs were not better.
 
         Raises:
-            TrainingError: If the loss is not finite any more.
+            TrainingError: If the loss is no longer finite.
         """
         self._restore()
-        self.peers.check_same(start=self._start_digest())
-        left = self.config.epochs - len(self.history)
+        self._coordinator.check_same(start=self._start_digest())
+        remaining = self.config.epochs - len(self.history)
         batches = self.batches(first_epoch=len(self.history) + 1)
         self.classifier.stop_training = False
-        self._watch.on_train_begin()
+        self._callbacks.on_train_begin()
         try:
-            with progress.track("Training", left, "epochs") as tick:
-                over = self.peers.of_chief(self._is_over())
+            with progress.track("Training", remaining, "epochs") as tick:
+                over = self._coordinator.broadcast(self._is_over())
                 while not over:
-                    self._epoch(len(self.history) + 1, batches)
-                    # Nobody leaves at a tick before the chief has saved the epoch.
-                    over = self.peers.of_chief(self._is_over())
+                    self._run_epoch(len(self.history) + 1, batches)
+                    # A tick may end the process after a signal: no machine may leave there
+                    # before the chief has saved the epoch.
+                    over = self._coordinator.broadcast(self._is_over())
                     tick()
-            if self.peers.is_chief and self._keeps_the_last():
-                with self.average.shown():
+            if self._coordinator.is_chief and self._keeps_last_epoch():
+                with self.average.swapped_in():
                     save_classifier(self.classifier, self.run.model_path)
         finally:
-            with self.average.shown():
-                self._watch.on_train_end()
+            with self.average.swapped_in():
+                self._callbacks.on_train_end()
 
     @property
     def effective(self) -> dict[str, Any]:
-        """What was got of what was asked for."""
+        """The requested settings as they took effect."""
         return {"xla": self.step.xla}
 
     def summary(self) -> dict[str, Any]:
-        """How the epochs went."""
+        """Epochs run, the kept epoch, and the speed."""
         rates = [row["videos_per_s"] for row in self.history]
-        traced = {}
-        if self.profiler:
-            traced["profiled_steps"] = self.profiler.traced
         return {
             "epochs_run": len(self.history),
             "best_epoch": self.selection.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
             "videos_per_s": float(np.median(rates)) if rates else 0.0,
-            **traced,
+            **({"profiled_steps": self.profiler.traced} if self.profiler else {}),
         }
 
-    def _epoch(self, epoch: int, batches: Iterator[tuple]) -> None:
-        self._watch.on_epoch_begin(epoch - 1)
-        row = self._learn(epoch, batches)
-        self.average.after_epoch(epoch)
-        if not self.peers.is_chief:
-            self.history.append(row)
-            return
-        with self.average.shown():
-            row |= self.validation.measure(self.classifier)
-            self.history.append(row)
-            log.debug(_told(row))
-            self._keep_models(row)
-            told = {name for name, value in row.items() if value is not None} - {"epoch"}
-            self._watch.on_epoch_end(epoch - 1, {name: row[name] for name in told})
-        self._save_state()
-
     def batches(self, first_epoch: int = 1) -> Iterator[tuple]:
-        """What the step learns from, one epoch after the other, dealt out to the replicas."""
-        return iter(self.machine.distributed(self.dataset(first_epoch)))
+        """Training batches, one epoch after the other, distributed over the replicas."""
+        return iter(self.device_setup.distributed(self.dataset(first_epoch)))
 
     def dataset(self, first_epoch: int = 1) -> tf.data.Dataset:
-        """What the step learns from; see `batching.batches`."""
-        # TensorFlow keeps what a dataset calls until the process ends: self must not be in it.
-        labels, sampling, seed = (
-            self.train.labels,
-            self.config.sampling,
-            self.config.seed,
-        )
-        return batching.batches(
-            self.train,
-            self.weights,
-            classes=len(self.classes),
-            order=lambda epoch: batching.sampled_order(labels, sampling, seed=seed, epoch=epoch),
-            batch_size=self.config.batch_size,
-            first_epoch=first_epoch,
-            replicas=self.machine.replicas * self.config.gradient_accumulation,
-            share=self.machine.share,
-            augment=self.augment,
-            seed=self.config.seed,
+        """This machine's part of the training batches; see `batching.batches`."""
+        return self.data.dataset(
+            first_epoch,
+            replicas=self.device_setup.replicas * self.config.gradient_accumulation,
+            part=self.device_setup.batch_part,
         )
 
-    def _learn(self, epoch: int, batches: Iterator[tuple]) -> dict[str, Any]:
-        """One pass over the training videos; the first part of its row of the history."""
+    def _run_epoch(self, epoch: int, batches: Iterator[tuple]) -> None:
+        self._callbacks.on_epoch_begin(epoch - 1)
+        row = self._train_epoch(epoch, batches)
+        self.average.after_epoch(epoch)
+        if not self._coordinator.is_chief:
+            self.history.append(row)
+            return
+        with self.average.swapped_in():
+            row |= self.validation.measure(self.classifier)
+            self.history.append(row)
+            logs = {name: value for name, value in row.items() if value is not None}
+            log.debug(" ".join(f"{name}={value:.4g}" for name, value in logs.items()))
+            self._save_models(row)
+            del logs["epoch"]
+            self._callbacks.on_epoch_end(epoch - 1, logs)
+        self._save_state()
+
+    def _train_epoch(self, epoch: int, batches: Iterator[tuple]) -> dict[str, Any]:
+        """Trains on every drawn video once; the first columns of the epoch's history row."""
         start_s = time.monotonic()
-        at_once = 1 if self.profiler else AT_ONCE  # its span begins and ends at any
-        results, left = [], self._steps_per_epoch
-        while left:
-            self._watch.on_train_batch_begin(self.step.steps)
-            results.append(self.step.run(batches, min(left, at_once)))
-            self._watch.on_train_batch_end(self.step.steps - 1, _means(results[-1]))
-            left -= len(results[-1]["loss"])
+        at_once = 1 if self.profiler else AT_ONCE  # a profile starts and ends at any step
+        results, remaining = [], self.data.steps_per_epoch
+        while remaining:
+            self._callbacks.on_train_batch_begin(self.step.steps)
+            results.append(self.step.run(batches, min(remaining, at_once)))
+            self._callbacks.on_train_batch_end(self.step.steps - 1, _means(results[-1]))
+            remaining -= len(results[-1]["loss"])
         steps = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
-        rate = len(self.train) / (time.monotonic() - start_s)
+        rate = len(self.data.videos) / (time.monotonic() - start_s)
         self._check_finite(steps["finite"], epoch)
         means = _means(steps)
         return {
@@ -229,12 +239,13 @@ class Trainer:
         }
 
     def _check_finite(self, finite: np.ndarray, epoch: int) -> None:
-        """One bad batch is skipped; in float32 one is one too many, in float16 an epoch is."""
+        """Raises if too many batches are not finite: in float32 one, in float16 a whole epoch,
+        because float16 finds its loss scale by overflows."""
         sound = int(finite.sum())
         if sound < (1 if self.step.scale > 1 else len(finite)):
             raise TrainingError(
                 "The loss and its gradients must stay finite. Received: "
-                f"{len(finite) - sound} batches of {len(finite)} that are not, in epoch {epoch}; "
+                f"{len(finite) - sound} of {len(finite)} batches not finite, in epoch {epoch}; "
                 "a lower --learning-rate helps"
             )
 
@@ -245,22 +256,23 @@ class Trainer:
         patience = self.config.early_stopping_patience
         return 0 < patience <= waited
 
-    # -- what stays
+    # -- models and state
 
-    def _keeps_the_last(self) -> bool:
-        """Whether the last epoch is kept, which is saved once it is known to be that."""
+    def _keeps_last_epoch(self) -> bool:
+        """True if the last epoch is kept; its model is saved after the last epoch only."""
         averages = isinstance(self.average, StochasticAverage)
         return self.config.monitor == "none" or (averages and self.average.has_begun)
 
-    def _keep_models(self, row: dict[str, Any]) -> None:
+    def _save_models(self, row: dict[str, Any]) -> None:
+        """Saves the model if this epoch is kept so far, and the regular checkpoint."""
         epoch, monitor = row["epoch"], self.config.monitor
         losses = self.validation.losses
         if monitor in ("val_auc", "val_accuracy"):
             losses = np.array([-row[monitor]])
-        better = self.selection.offer(epoch, losses)
-        if self._keeps_the_last():
+        keep = self.selection.offer(epoch, losses)
+        if self._keeps_last_epoch():
             self.selection.kept_epoch = epoch
-        elif better:
+        elif keep:
             save_classifier(self.classifier, self.run.model_path)
         every = self.config.checkpoint_epochs
         if every and epoch % every == 0:
@@ -280,61 +292,40 @@ class Trainer:
             "step": self.step.state(),
             "selection": self.selection.state(),
         }
-        checkpoint.save(self.run.state_dir, values, facts)
+        self._checkpoint.save(values, facts)
 
     def _restore(self) -> None:
-        state = checkpoint.load(self.run.state_dir) if self.config.resume else None
+        """Continues after the last saved epoch, if the training is resumed and has one."""
+        state = self._checkpoint.load() if self.config.resume else None
         if state is None:
             return
         values, facts = state
         variables = self._variables()
-        if [value.shape for value in values] != [tuple(one.shape) for one in variables]:
+        if [value.shape for value in values] != [tuple(item.shape) for item in variables]:
             raise TrainingError(
-                f"The state must be of this model. Received: another one's, in {self.run.state_dir}"
+                "The saved state must be of this model. Received: the state of another model, in "
+                f"{self.run.state_dir}"
             )
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        separate_dropout(self.classifier, self.machine.strategy, self.machine.first_replica)
+        separate_dropout(
+            self.classifier, self.device_setup.strategy, self.device_setup.first_replica
+        )
         self.step.restore(facts["step"])
         self.selection.restore(facts["selection"])
         self.history[:] = facts["history"]
         self.resumed_from_epoch = len(self.history)
-        log.info(f"Going on after epoch {self.resumed_from_epoch}.")
+        log.info(f"Resuming after epoch {self.resumed_from_epoch}.")
 
     def _start_digest(self) -> str:
-        """Of the weights and how often they have learned, which no replica has of its own."""
+        """Digest of weights and step count, which must be equal on all machines."""
         weights = self.classifier.trainable_variables
-        values = [hashlib.sha256(one.numpy().tobytes()).hexdigest() for one in weights]
+        values = [hashlib.sha256(weight.numpy().tobytes()).hexdigest() for weight in weights]
         return files.sha256_of_json([self.step.state(), values])[:12]
 
 
 def _means(steps: Mapping[str, Any]) -> dict[str, float]:
-    """Loss and gradient norm over some steps but for those that were skipped, if not all were."""
+    """Mean loss and gradient norm over the steps that were not skipped; over all if all were."""
     finite, names = np.asarray(steps["finite"]) > 0, ("loss", "gradient_norm")
-    sound = finite if finite.any() else ~finite
-    return {name: float(np.asarray(steps[name])[sound].mean()) for name in names}
-
-
-def _told(row: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value:.4g}" for name, value in row.items() if value is not None)
-
-
-def _class_weights(labels: np.ndarray, shares: np.ndarray, balanced: bool) -> np.ndarray:
-    """Weight of each video for its class, float32 (N,): with class weights 1 / (K s_c), where
-    s_c is its class's share of what is drawn, so that nothing is corrected twice; else 1."""
-    if not balanced:
-        return np.ones(len(labels), np.float32)
-    inverse = 1 / (len(shares) * np.maximum(shares, 1 / len(labels)))
-    return inverse[labels].astype(np.float32)
-
-
-def _recording_weights(clips: FeatureDataset, counted: str) -> np.ndarray:
-    """Weight of each video for its recording, float32 (N,): in proportion to n^-1/2 for sqrt and
-    to n^-1 for balanced, where n is the number of its recording's videos, else 1; its mean over
-    each class is 1, so that classes count as they did."""
-    power = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}[counted]
-    _, recording, counts = np.unique(clips.groups, return_inverse=True, return_counts=True)
-    weights = counts[recording] ** power
-    numbers = np.bincount(clips.labels)
-    means = np.bincount(clips.labels, weights) / np.maximum(numbers, 1)
-    return (weights / means[clips.labels]).astype(np.float32)
+    counted = finite if finite.any() else ~finite
+    return {name: float(np.asarray(steps[name])[counted].mean()) for name in names}

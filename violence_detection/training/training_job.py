@@ -1,6 +1,5 @@
 """What a classifier is taught with, and one training from the first epoch to its results."""
 
-import dataclasses
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, classification, threshold_selection
 from violence_detection.metrics.classification import log_loss
 from violence_detection.models import linear_baseline
-from violence_detection.models.classifier import decisions, load_classifier, probabilities
+from violence_detection.models.classifier import load_model, probabilities
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
-from violence_detection.system.coordination import Coordinator
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import run_setup, sanity_checks
 from violence_detection.training.config import TrainConfig
@@ -34,13 +33,12 @@ class TrainingJob:
     """What trainings that differ in their settings alone have in common.
 
     Attributes:
-        machine: What they run on.
+        machine: What they run on. Of several machines, the chief alone writes.
         cache, entries: Where the videos come from, and which they are.
         classes: Their names, the normal one first.
         clips: By split.
         failures: Videos that could not be read.
         origin: What they begin with, if not with weights drawn at random.
-        peers: The other machines. The chief alone writes.
     """
 
     machine: DeviceSetup
@@ -50,14 +48,13 @@ class TrainingJob:
     clips: Mapping[str, FeatureDataset]
     failures: list[dict[str, str]]
     origin: InitialWeights | None = None
-    peers: Coordinator = dataclasses.field(default_factory=lambda: Coordinator(None))
 
     @property
     def effective(self) -> dict[str, Any]:
         """What was got of what was asked for; a trainer may know better."""
         return {
             "replicas": self.machine.replicas,
-            "workers": self.machine.share[1],
+            "workers": self.machine.batch_part[1],
             "precision": self.machine.dtype_policy,
             "xla": self.machine.xla,
             "engine": self.cache.space().engine,
@@ -69,7 +66,7 @@ class TrainingJob:
         Raises:
             TrainingError: If one does not.
         """
-        self.peers.check_same(
+        self.machine.coordinator.check_same(
             **self.effective,
             features=self.cache.space().fingerprint,
             videos=run_setup.videos_digest(self.entries),
@@ -81,7 +78,7 @@ class TrainingJob:
         self.begin(run, config, trainer)
         trainer.run_epochs()
         results = None
-        if self.peers.is_chief:
+        if self.machine.coordinator.is_chief:
             results = {
                 "run": str(run.dir),
                 **trainer.summary(),
@@ -89,7 +86,7 @@ class TrainingJob:
                 "effective": self.effective | trainer.effective,
             }
             self.finish(run, results)
-        return self.peers.of_chief(results)
+        return self.machine.coordinator.broadcast(results)
 
     def trainer(
         self,
@@ -108,12 +105,11 @@ class TrainingJob:
             classes=self.classes,
             initial=self.origin.load() if self.origin else None,
             callbacks=callbacks,
-            peers=self.peers,
         )
 
     def begin(self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None) -> None:
         """Write what a run is, or check that one that is resumed still learns from the same."""
-        if not self.peers.is_chief:
+        if not self.machine.coordinator.is_chief:
             return
         if config.resume and run.started:
             run_setup.check_same_features(run, self.cache, self.entries)
@@ -146,15 +142,18 @@ class TrainingJob:
     def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Metrics of a run's model on validation and, with the temperature and the threshold
         chosen there, on the test; what a linear classifier gives, and what there is to warn of."""
-        classifier = load_classifier(run.model_path)
+        model = load_model(run.model_path)
         predicted = {
-            split: probabilities(classifier, self.clips[split].features)
+            split: probabilities(model, self.clips[split].features)
             for split in ("validation", "test")
             if split in self.clips
         }
         validation = self.clips["validation"]
         temperature, why = calibration.fit_temperature(
-            predicted["validation"], validation.labels, validation.groups
+            predicted["validation"],
+            validation.labels,
+            validation.groups,
+            violent=is_violent(validation.labels),
         )
         predicted = {
             split: calibration.apply_temperature(probability, temperature)
@@ -162,8 +161,8 @@ class TrainingJob:
         }
         chosen = threshold_selection.choose_operating_point(
             config.operating_point,
-            validation.labels > 0,
-            1 - predicted["validation"][:, 0],
+            is_violent(validation.labels),
+            violence_score(predicted["validation"]),
             validation.groups,
             seed=config.seed,
         )
@@ -199,8 +198,10 @@ class TrainingJob:
 def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    correct = decisions(probability, threshold) == labels
-    binary = classification.binary_metrics(labels > 0, 1 - probability[:, 0], threshold)
+    correct = decide(probability, threshold) == labels
+    binary = classification.binary_metrics(
+        is_violent(labels), violence_score(probability), threshold
+    )
     return {
         "accuracy": float(correct.mean()),
         "auc": binary["auc"],

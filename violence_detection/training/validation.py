@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.features import dataset
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.models.classifier import probabilities
+from violence_detection.models.outputs.classes import Classes, is_violent, violence_score
 
 if TYPE_CHECKING:
     import keras
@@ -53,11 +53,13 @@ class Validation:
         if len(self.classes) == 2:
             logits = logits[:, 1:] - logits[:, :1]
         labels = self.clips.labels
-        goals = dataset.targets(labels, len(self.classes))
+        goals = Classes(len(self.classes)).targets(labels)
         self.losses = np.array(self._loss(goals, logits.astype(np.float32)))
         self.probability = probability
         correct = probability.argmax(1) == labels
-        auc = classification.binary_metrics(labels > 0, 1 - probability[:, 0], 0.5)["auc"]
+        auc = classification.binary_metrics(is_violent(labels), violence_score(probability), 0.5)[
+            "auc"
+        ]
         return {
             "val_loss": float(self.losses.mean()),
             "val_accuracy": float(correct.mean()),
@@ -79,7 +81,7 @@ def check_monitor(monitor: str, labels: Iterable[int]) -> None:
     Raises:
         ConfigError: If an area under the curve is asked for, and they are of one side only.
     """
-    violent = {label > 0 for label in labels}
+    violent = set(is_violent(list(labels)).tolist())
     if monitor == "val_auc" and len(violent) == 1:
         sides = "violent" if True in violent else "normal"
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""Averages of the weights over a training, which often answer better than the last weights.
+"""Averages of the weights over a training, which often predict better than the last weights.
 
-The average is what is validated and kept; training itself goes on from the weights as they are.
+The average is validated and kept; the training itself continues from the weights as they are.
 """
 
 import contextlib
@@ -13,26 +13,26 @@ import tensorflow as tf
 
 
 class Average(Protocol):
-    """What a training needs of an average.
+    """An average of the weights of a classifier.
 
     Attributes:
-        variables: What a resumed training needs of it.
+        variables: The state of the average, which a resumed training restores.
     """
 
     variables: list[tf.Variable]
 
     def after_step(self) -> None:
-        """Take in the weights after a step, inside of its graph."""
+        """Adds the weights after a step, inside the graph of the step."""
 
     def after_epoch(self, epoch: int) -> None:
-        """Take in the weights after an epoch, the first being 1."""
+        """Adds the weights after an epoch, counted from 1."""
 
-    def shown(self) -> contextlib.AbstractContextManager[None]:
-        """Meanwhile the average stands in the place of the weights."""
+    def swapped_in(self) -> contextlib.AbstractContextManager[None]:
+        """Context manager: the classifier has the averaged weights inside the block."""
 
 
 class NoAverage:
-    """The weights as they are."""
+    """No average: the weights as they are."""
 
     variables: list[tf.Variable] = []
 
@@ -42,15 +42,15 @@ class NoAverage:
     def after_epoch(self, epoch: int) -> None:
         pass
 
-    def shown(self) -> contextlib.AbstractContextManager[None]:
+    def swapped_in(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
 
 class _Shadowed:
-    """A float32 copy of each weight, and how many weights are in it."""
+    """A float32 average of each weight, and the number of times that weights were added."""
 
     def __init__(self, weights: list[keras.Variable]) -> None:
-        # One copy, whatever the number of replicas.
+        # A plain variable has one copy, whatever the number of replicas.
         self._weights = weights
         self._shadows = [
             tf.Variable(weight.numpy(), trainable=False, dtype="float32") for weight in weights
@@ -58,19 +58,19 @@ class _Shadowed:
         self._count = tf.Variable(0.0, trainable=False, dtype="float32")
         self.variables = [self._count, *self._shadows]
 
-    def _move(self, share: tf.Tensor) -> None:
-        """Move the average by a share of the way to the weights."""
+    def _move(self, fraction: tf.Tensor) -> None:
+        """Moves the average by a fraction of its distance to the weights."""
         for shadow, weight in zip(self._shadows, self._weights, strict=True):
             value = tf.cast(weight.value, tf.float32)
-            shadow.assign_add(share * (value - shadow))
+            shadow.assign_add(fraction * (value - shadow))
 
     @property
     def has_begun(self) -> bool:
         return bool(self._count.numpy())
 
     @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
-        """Meanwhile the average stands in the place of the weights, where there is one."""
+    def swapped_in(self) -> Iterator[None]:
+        """Context manager: the classifier has the averaged weights, once weights were added."""
         if not self.has_begun:
             yield
             return
@@ -91,7 +91,7 @@ class ExponentialAverage(_Shadowed):
     """``average = d * average + (1 - d) * weight`` after every step.
 
     ``d = min(decay, (1 + n) / (10 + n))`` at step n, so that the first weights, which are
-    random, are soon forgotten.
+    random, soon count for little.
 
     Args:
         weights: Of the classifier.

@@ -133,7 +133,7 @@ def features_under(
             else:
                 yield task, clip.pictures
 
-    size = extractor.pictures_of_a_clip * 3 * extractor.space.frame_size**2
+    size = extractor.images_per_clip * 3 * extractor.space.frame_size**2
     read_ones = processes.map_unordered(
         read,
         tasks,

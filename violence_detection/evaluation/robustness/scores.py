@@ -8,7 +8,7 @@ import numpy as np
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests
-from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 
 NOTE = (
     "Each condition alters the videos themselves, in copies that keep every byte of what was done "
@@ -98,11 +98,11 @@ class _ConditionScorer:
             np.stack([answers[entry.path] for entry in entries]) for answers in (clean, given)
         )
         right_before, right = (self._right(labels, one) for one in (before, after))
-        violent, score = labels > 0, 1 - after[:, 0]
+        violent, score = is_violent(labels), violence_score(after)
         auc = classification.binary_metrics(violent, score, self._threshold)["auc"]
         worse = paired_tests.accuracy_difference(right_before, right, groups, **self._draw)
         # Two intervals over recordings alone: what exchanges runs means nothing here.
-        areas = [intervals.weighted_auc(violent, one) for one in (1 - before[:, 0], score)]
+        areas = [intervals.weighted_auc(violent, one) for one in (violence_score(before), score)]
         every = np.ones((1, len(entries)), int)
         less = float((areas[1](every) - areas[0](every))[0])
         return {
@@ -147,7 +147,7 @@ class _ConditionScorer:
         return labels, [one.group for one in entries]
 
     def _right(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        return classifier.decisions(probability, self._threshold) == labels
+        return decide(probability, self._threshold) == labels
 
 
 def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
@@ -178,13 +178,13 @@ def condition_rows(
             if entry.path not in given:
                 continue
             probability = given[entry.path]
-            called = classes[int(classifier.decisions(probability[None], threshold)[0])]
+            called = classes[int(decide(probability[None], threshold)[0])]
             yield {
                 "path": entry.path,
                 "label": entry.label,
                 "group": entry.group,
                 "condition": name,
-                "probability": float(1 - probability[0]),
+                "probability": float(violence_score(probability)),
                 "predicted": called,
                 "correct": called == entry.label,
             }

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, chosen, mix
+from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips, mix
 
 
 def build(
@@ -30,7 +30,7 @@ def build(
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count = len(batch.features)
-        mixed = chosen(batch, p, rng)
+        mixed = draw_clips(batch, p, rng)
         # The others with themselves, so that one that is not finite stays with its partner.
         partner = np.where(mixed, rng.permutation(count), np.arange(count))
         share = np.where(mixed, rng.beta(alpha, alpha, count), 1)

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, chosen
+from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips
 
 
 def build(
@@ -22,7 +22,7 @@ def build(
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        reversed_ = chosen(batch, p, rng)[:, None, None]
+        reversed_ = draw_clips(batch, p, rng)[:, None, None]
         features = np.where(reversed_, batch.features[:, ::-1], batch.features)
         return batch._replace(features=features)
 

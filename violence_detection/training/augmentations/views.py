@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection.errors import ConfigError
 from violence_detection.registry import Range
-from violence_detection.training.augmentations._batch import Augmentation, Batch, chosen
+from violence_detection.training.augmentations._batch import Augmentation, Batch, draw_clips
 
 READS_VIEWS = True
 
@@ -34,7 +34,7 @@ def build(
         )
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        features, other = batch.features.copy(), chosen(batch, p, rng)
+        features, other = batch.features.copy(), draw_clips(batch, p, rng)
         choice = rng.integers(len(views), size=len(features))
         for number, view in enumerate(views):
             seen = other & (choice == number)

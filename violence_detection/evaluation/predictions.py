@@ -1,0 +1,50 @@
+"""Rows of predictions.csv: the prediction for one video."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from violence_detection.datasets.manifest import ManifestEntry
+
+
+class PredictionRow(NamedTuple):
+    """The prediction for a video, in the columns of predictions.csv.
+
+    Attributes:
+        path: Key of the video in the manifest.
+        label: Its class.
+        group: Its recording.
+        probability: Of violence, in [0, 1].
+        predicted: The predicted class.
+        correct: Whether that is the label.
+    """
+
+    path: str
+    label: str
+    group: str
+    probability: float
+    predicted: str
+    correct: bool
+
+
+COLUMNS = PredictionRow._fields
+
+
+def prediction_rows(
+    entries: Sequence[ManifestEntry],
+    violence: np.ndarray,
+    predicted: np.ndarray,
+    classes: Sequence[str],
+) -> Iterator[PredictionRow]:
+    """A row for each video.
+
+    Args:
+        entries: N rows of the manifest.
+        violence: Probability of violence, float64 (N,).
+        predicted: Index of the predicted class, int (N,).
+        classes: Names, the normal class first.
+    """
+    for entry, score, index in zip(entries, violence.tolist(), predicted.tolist(), strict=True):
+        name = classes[index]
+        yield PredictionRow(entry.path, entry.label, entry.group, score, name, name == entry.label)
