@@ -181,7 +181,7 @@ def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplo
         pytest.skip("needs the extra `openvino`")
     space = FeatureExtractor.build(**asked, engine="openvino").space
     monkeypatch.setattr(registry.module("engines", "openvino"), "missing", lambda: "the extra")
-    again = FeatureExtractor.of_space(space, weights="random", batch_size=2, seed=1)
+    again = FeatureExtractor.from_space(space, weights="random", batch_size=2, seed=1)
     assert (again.space.engine, again.space.precision) == ("tensorflow", "float32")
 
 

@@ -10,6 +10,7 @@ from violence_detection import registry
 from violence_detection.export import classifier_graph
 from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
 from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import Classes
 
 FORMATS = registry.available("formats")
 HEADS = registry.available("heads")
@@ -21,12 +22,9 @@ def head(name: str, outputs: int = 1) -> tuple[keras.Model, np.ndarray]:
     """A classifier with no weight left at zero, and clips for it."""
     rng = np.random.default_rng(0)
     clips = rng.normal(1, 2, (6, FRAMES, DIM)).astype(np.float32)
-    built = registry.load(
-        "heads",
-        name,
-        examples=clips.astype(np.float16),
-        outputs=outputs,
-        recurrence="loop",
+    classes = 2 if outputs == 1 else outputs
+    built = classifier.build_classifier(
+        head=name, features=clips.astype(np.float16), classes=classes, recurrence="loop"
     )
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
@@ -46,7 +44,7 @@ def answers(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -
     part = registry.module("formats", name)
     if part.missing():
         pytest.skip(f"needs {part.missing()}")
-    made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
+    made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
     written = {"precision": "float32", "examples": [clips[:1]]} | asked
     part.write(made, folder / part.FILE, **written)
     run = part.load(folder / part.FILE)
@@ -241,7 +239,7 @@ def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
     for outputs in (1, 3):
         built, clips = head(of, outputs)
         keras.backend.clear_session()
-        made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=False)
+        made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
         moved = tflite._shifted(made, shift[: max(2, outputs)])(clips)
         expected = tempered_by_hand(np.array(built(clips))) * np.exp(shift[: max(2, outputs)])
         expected /= expected.sum(1, keepdims=True)
@@ -265,7 +263,7 @@ def test_a_layer_may_have_any_name_where_answers_are_moved():
 @pytest.mark.parametrize("of", HEADS)
 def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
     built, clips = head(of)
-    made = classifier_graph.classifier(built, temperature=TEMPERATURE, unrolled=False)
+    made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
     assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
     np.testing.assert_allclose(made(clips)[PROBABILITY], expected, atol=1e-6)
@@ -274,7 +272,7 @@ def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
 def test_a_model_of_reduced_precision_is_rebuilt_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     built, clips = head("bilstm_attention")
-    made = classifier_graph.in_float32(built, unrolled=True)
+    made = classifier_graph.to_float32(built, unrolled=True)
     for layer in made.layers:
         assert layer.compute_dtype == "float32"
     for before, after in zip(built.get_weights(), made.get_weights(), strict=True):
@@ -288,10 +286,10 @@ def test_an_ensemble_answers_the_mean_of_its_members():
     from violence_detection.models.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
-    made = classifier_graph.classifier(_ensemble.build(members), temperature=1.0, unrolled=False)
-    each = [
-        classifier.logits_to_probabilities(np.array(member(clips)))[:, 1:] for member in members
-    ]
+    made = classifier_graph.build_classifier(
+        _ensemble.build(members), temperature=1.0, unrolled=False
+    )
+    each = [Classes(2).answer(np.array(member(clips)))[:, 1:] for member in members]
     np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)
 
 
@@ -308,15 +306,15 @@ def lifted(model: keras.Model) -> list[str]:
 @pytest.mark.parametrize("of", ["transformer", "bilstm_attention"])
 def test_constants_of_a_head_are_in_its_graph(of):
     built, _ = head(of)
-    assert not lifted(classifier_graph.classifier(built, temperature=1.7, unrolled=False))
+    assert not lifted(classifier_graph.build_classifier(built, temperature=1.7, unrolled=False))
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet", "resnet50", "efficientnetb0"])
 def test_constants_of_a_backbone_are_in_its_graph(backbone):
-    from violence_detection.export.end_to_end_graph import _encoder
+    from violence_detection.export.end_to_end_graph import _backbone_model
 
     part = registry.module("backbones", backbone)
-    assert not lifted(_encoder(part.build(frame_size=32, weights=None)))
+    assert not lifted(_backbone_model(part.build(frame_size=32, weights=None)))
 
 
 @pytest.mark.parametrize("size", [(48, 64), (20, 24), (33, 50)])
@@ -324,4 +322,4 @@ def test_constants_of_a_resize_are_in_its_graph(size):
     from violence_detection.export import resize_graph
 
     frames = keras.Input(batch_shape=(2, *size, 3), dtype="float32")
-    assert not lifted(keras.Model(frames, resize_graph.resized(frames, (32, 32))))
+    assert not lifted(keras.Model(frames, resize_graph.resize(frames, (32, 32))))

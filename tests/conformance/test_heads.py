@@ -34,14 +34,19 @@ SEQUENCE_HEADS = [head for head in HEADS if "change" in ARGUMENTS[head]]
 RECURRENT_HEADS = ["bilstm_attention", "gru_attention"]
 
 
+def of_examples(head, examples, outputs=1, recurrence="loop") -> keras.Model:
+    classes = 2 if outputs == 1 else outputs
+    return classifier.build_classifier(
+        head=head, features=examples, classes=classes, recurrence=recurrence
+    )
+
+
 def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loop"):
     """A head on drawn examples, with no weight left at zero, and the examples."""
     rng = np.random.default_rng(0)
     examples = rng.normal(1, 2, (16, frames, dim)).astype(np.float16)
     with devices.dtype_policy(policy):
-        built = registry.load(
-            "heads", head, examples=examples, outputs=outputs, recurrence=recurrence
-        )
+        built = of_examples(head, examples, outputs, recurrence)
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.3, weight.shape))
     return built, examples.astype(np.float32)
@@ -49,7 +54,7 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
 
 def save_and_load(built, folder) -> keras.Model:
     built.save(folder / "head.keras")
-    return classifier.load_classifier(folder / "head.keras")
+    return classifier.load_model(folder / "head.keras")
 
 
 # -- what every head promises
@@ -106,7 +111,7 @@ def test_every_weight_of_a_head_learns(head):
 def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""
     built, clips = build(head)
-    scaled = registry.load("heads", head, examples=8 * clips, outputs=1, recurrence="loop")
+    scaled = of_examples(head, 8 * clips)
     trained = [one.path for one in built.trainable_variables]
     for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
         one.assign(other.value)
@@ -118,7 +123,7 @@ def test_a_head_standardises_by_its_examples(head):
 def test_a_feature_that_never_varies_is_not_blown_up(head):
     examples = np.random.default_rng(0).normal(size=(8, 5, 6)).astype(np.float16)
     examples[..., 0] = 3.0
-    built = registry.load("heads", head, examples=examples, outputs=1, recurrence="loop")
+    built = of_examples(head, examples)
     examples[..., 0] = 3.01
     assert np.abs(built(examples.astype(np.float32))).max() < 100
 

@@ -18,7 +18,6 @@ from violence_detection.errors import (
     DatasetError,
     EvidenceError,
 )
-from violence_detection.evaluation import evaluate as evaluate_module
 from violence_detection.evaluation import normal_footage, thresholds
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import evaluate_run
@@ -286,6 +285,6 @@ def test_the_runs_own_point_is_not_chosen_again(trained, monkeypatch):
 
 
 def test_evidence_is_told_before_anything_is_read(run, monkeypatch):
-    monkeypatch.setattr(evaluate_module, "load_classifier", None)
+    monkeypatch.setattr(Run, "load_classifier", None)
     with pytest.raises(EvidenceError):
         evaluate(run, operating_point="recall=0.99")

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 from support.features import draw_features
 
@@ -17,16 +16,6 @@ CLASSES = ["normal", "violent"]
 @pytest.fixture
 def cache(tmp_path) -> FeatureCache:
     return FeatureCache.open(draw_features(tmp_path / "space", counts=(6, 2, 2)))
-
-
-# -- golden
-
-
-def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
-    labels = np.array([0, 1, 1])
-    np.testing.assert_array_equal(dataset.targets(labels, 2), [[0], [1], [1]])
-    np.testing.assert_array_equal(dataset.targets(labels, 3), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
-    assert dataset.targets(labels, 2).dtype == np.float32
 
 
 # -- error

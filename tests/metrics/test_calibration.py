@@ -58,7 +58,7 @@ def test_the_temperature_that_was_put_in_is_found(true):
     logits = rng.normal(0, 2, 4000)
     labels = (rng.random(4000) < sigmoid(logits)).astype(int)
     answers = two_columns(sigmoid(logits * true))
-    found, reason = calibration.fit_temperature(answers, labels, RECORDINGS)
+    found, reason = calibration.fit_temperature(answers, labels, RECORDINGS, violent=labels > 0)
     assert found == pytest.approx(true, rel=0.1)
     assert reason == "least cross-entropy on validation (4000 videos)"
     before, after = (
@@ -74,14 +74,14 @@ def test_several_classes_have_one_temperature():
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = (rng.random(4000)[:, None] > shares.cumsum(1)).sum(1)
     sure = calibration.apply_temperature(shares, 0.5)
-    found, _ = calibration.fit_temperature(sure, labels, RECORDINGS)
+    found, _ = calibration.fit_temperature(sure, labels, RECORDINGS, violent=labels > 0)
     assert found == pytest.approx(2.0, rel=0.1)
 
 
 def test_answers_without_a_mistake_do_not_become_certain():
     labels = np.arange(100) % 2
     answers = two_columns(np.where(labels, 0.7, 0.3))
-    found, _ = calibration.fit_temperature(answers, labels, RECORDINGS[:100])
+    found, _ = calibration.fit_temperature(answers, labels, RECORDINGS[:100], violent=labels > 0)
     violence = calibration.apply_temperature(answers, found)[:, 1].max()
     assert violence == pytest.approx(51 / 52, abs=1e-3)  # Platt's goal for 50 videos
 
@@ -89,7 +89,9 @@ def test_answers_without_a_mistake_do_not_become_certain():
 def test_too_few_videos_leave_the_answers_as_they_are():
     labels = np.arange(30) % 2
     answers = two_columns(np.full(30, 0.9))
-    found, reason = calibration.fit_temperature(answers, labels, RECORDINGS[:30])
+    found, reason = calibration.fit_temperature(
+        answers, labels, RECORDINGS[:30], violent=labels > 0
+    )
     assert found == 1.0
     assert reason.startswith("1: validation has 15 violent videos of 3 recordings")
 

@@ -14,11 +14,10 @@ from hypothesis.extra import numpy as hnp
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.models.classifier import (
     build_classifier,
-    decisions,
-    load_classifier,
-    logits_to_probabilities,
+    load_model,
     probabilities,
 )
+from violence_detection.models.outputs.classes import Classes, decide
 from violence_detection.training.checkpoint import save_classifier
 
 LOGITS = hnp.arrays(np.float32, st.tuples(st.integers(1, 5), st.integers(1, 4)),
@@ -41,19 +40,19 @@ def linear(clips, classes=2) -> keras.Model:
 
 
 def test_two_classes_are_the_sigmoid_and_more_the_softmax():
-    two = logits_to_probabilities(np.log(np.array([[3.0]])))
+    two = Classes(2).answer(np.log(np.array([[3.0]])))
     np.testing.assert_allclose(two, [[0.25, 0.75]])
-    three = logits_to_probabilities(np.log(np.array([[1.0, 2.0, 5.0]])))
+    three = Classes(2).answer(np.log(np.array([[1.0, 2.0, 5.0]])))
     np.testing.assert_allclose(three, [[0.125, 0.25, 0.625]])
 
 
 def test_decisions_follow_the_threshold_and_then_the_likeliest_other():
     probability = np.array([[0.7, 0.1, 0.2], [0.6, 0.3, 0.1], [0.1, 0.2, 0.7]])
-    np.testing.assert_array_equal(decisions(probability, 0.4), [0, 1, 2])
+    np.testing.assert_array_equal(decide(probability, 0.4), [0, 1, 2])
 
 
 def test_a_score_at_the_threshold_is_violent():
-    assert decisions(np.array([[0.5, 0.5]]), 0.5) == 1
+    assert decide(np.array([[0.5, 0.5]]), 0.5) == 1
 
 
 # -- relation
@@ -62,7 +61,7 @@ def test_a_score_at_the_threshold_is_violent():
 def test_a_saved_classifier_answers_the_same(clips, tmp_path):
     classifier = linear(clips, classes=3)
     save_classifier(classifier, tmp_path / "best_model.keras")
-    loaded = load_classifier(tmp_path / "best_model.keras")
+    loaded = load_model(tmp_path / "best_model.keras")
     before, after = (probabilities(one, clips) for one in (classifier, loaded))
     np.testing.assert_array_equal(before, after)
     assert [path.name for path in tmp_path.iterdir()] == ["best_model.keras"]
@@ -78,7 +77,7 @@ def test_the_size_of_the_batches_does_not_change_probabilities(clips):
 def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
     violent = np.linspace(0, 1, 21)
     probability = np.stack([1 - violent, violent], axis=1)
-    low, high = (decisions(probability, value).sum() for value in sorted((one, other)))
+    low, high = (decide(probability, value).sum() for value in sorted((one, other)))
     assert high <= low
 
 
@@ -87,7 +86,7 @@ def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
 
 @given(LOGITS)
 def test_probabilities_are_a_distribution_at_any_logits(logits):
-    probability = logits_to_probabilities(logits)
+    probability = Classes(2).answer(logits)
     assert probability.shape == (len(logits), max(2, logits.shape[1]))
     np.testing.assert_allclose(probability.sum(1), 1)
     assert (probability >= 0).all()
@@ -101,7 +100,7 @@ def test_a_damaged_model_is_refused(tmp_path, content):
     path = tmp_path / "best_model.keras"
     path.write_bytes(content)
     with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
-        load_classifier(path)
+        load_model(path)
 
 
 def test_a_model_with_one_altered_byte_is_refused(clips, tmp_path):
@@ -112,7 +111,7 @@ def test_a_model_with_one_altered_byte_is_refused(clips, tmp_path):
         content[archive.getinfo("model.weights.h5").header_offset + 2000] ^= 0xFF
     path.write_bytes(content)
     with pytest.raises(RunError, match="must be one that train saved"):
-        load_classifier(path)
+        load_model(path)
 
 
 def test_code_inside_a_model_is_refused(tmp_path):
@@ -120,7 +119,7 @@ def test_code_inside_a_model_is_refused(tmp_path):
     unsafe = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     unsafe.save(tmp_path / "best_model.keras")
     with pytest.raises(RunError, match="must be one that train saved"):
-        load_classifier(tmp_path / "best_model.keras")
+        load_model(tmp_path / "best_model.keras")
 
 
 def rewritten(path, change) -> None:
@@ -140,7 +139,7 @@ def test_a_description_that_would_fill_the_memory_is_not_unpacked(clips, tmp_pat
     assert path.stat().st_size < 1 << 20
     start_s = time.monotonic()
     with pytest.raises(RunError, match="must be one that train saved"):
-        load_classifier(path)
+        load_model(path)
     assert time.monotonic() - start_s < 2
 
 
@@ -151,7 +150,7 @@ def test_weights_that_are_no_numbers_are_refused(clips, tmp_path):
     kernel.assign(np.full(kernel.shape, np.nan))
     save_classifier(classifier, path)
     with pytest.raises(RunError, match="weights must be finite. Received: .*NaN"):
-        load_classifier(path)
+        load_model(path)
 
 
 def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
@@ -159,7 +158,7 @@ def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
     save_classifier(linear(clips), path)
     rewritten(path, lambda config: re.sub(rb'"mean": \[+[-0-9.e]+', b'"mean": [NaN', config))
     with pytest.raises(RunError, match="weights must be finite|train saved"):
-        load_classifier(path)
+        load_model(path)
 
 
 def test_an_unknown_argument_of_a_head_is_named(clips):

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from violence_detection.models import classifier
 from violence_detection.models.heads import _ensemble
+from violence_detection.models.outputs.classes import Classes
 
 # Members, videos, outputs.
 LOGITS = hnp.arrays(
@@ -28,8 +29,8 @@ def mean_of(logits: np.ndarray) -> np.ndarray:
 
 @given(LOGITS)
 def test_it_is_the_mean_of_the_probabilities(logits):
-    expected = np.mean([classifier.logits_to_probabilities(one) for one in logits], axis=0)
-    answered = classifier.logits_to_probabilities(mean_of(logits))
+    expected = np.mean([Classes(2).answer(one) for one in logits], axis=0)
+    answered = Classes(2).answer(mean_of(logits))
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 
@@ -45,8 +46,8 @@ def test_rare_events_keep_their_probability():
 @given(LOGITS)
 def test_members_that_agree_change_nothing(logits):
     same = np.repeat(logits[:1], 3, axis=0)
-    answered = classifier.logits_to_probabilities(mean_of(same))
-    expected = classifier.logits_to_probabilities(logits[0])
+    answered = Classes(2).answer(mean_of(same))
+    expected = Classes(2).answer(logits[0])
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 
@@ -70,7 +71,7 @@ def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
         members.append(one)
     built = _ensemble.build(members)
     built.save(tmp_path / "ensemble.keras")
-    loaded = classifier.load_classifier(tmp_path / "ensemble.keras")
+    loaded = classifier.load_model(tmp_path / "ensemble.keras")
     answers = classifier.probabilities(loaded, clips)
     np.testing.assert_allclose(answers, classifier.probabilities(built, clips), atol=1e-6)
     apart = [classifier.probabilities(one, clips) for one in members]

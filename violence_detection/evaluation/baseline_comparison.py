@@ -1,5 +1,4 @@
-"""What trivial baselines, which learn from a run's training videos, answer on the videos that the
-run is judged on."""
+"""Compares a run with trivial baselines on the same videos."""
 
 import contextlib
 import dataclasses
@@ -25,8 +24,8 @@ from violence_detection.system import files
 from violence_detection.units import counted
 
 _MODEL = "model"
-_MOST_TRAINING = 4000  # training videos that are learned from
-_MOST_DECODED = 1000  # of which so many are looked at
+_MOST_TRAINING = 4000  # training videos that the baselines are fitted on
+_MOST_DECODED = 1000  # of these, that are decoded for a summary
 NO_PICTURES = "--no-pictures was given"
 
 
@@ -37,48 +36,48 @@ def compare_with_baselines(
     classes: Sequence[str],
     *,
     accuracy_ci: Sequence[float],
-    pictures: bool,
+    read_videos: bool,
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """The baselines beside a run on some videos, each at the threshold 0.5.
+    """Scores of the baselines on the evaluated videos, each at the threshold 0.5.
 
-    They learn from the videos that the run learned from, as far as these are still as they were:
-    of more than 4,000 from so many, of which 1,000 are looked at, evenly taken from each class.
+    They are fitted on the run's training videos that have not changed: at most 4,000, of which
+    1,000 are decoded, drawn evenly from each class.
 
     Args:
-        run: Which is judged.
-        cache: The features that it is judged on.
-        clips: The N videos.
+        run: The evaluated run.
+        cache: The features that it is evaluated on.
+        clips: The N evaluated videos.
         classes: Names, the normal one first.
         accuracy_ci: Interval of the run's accuracy over recordings.
-        pictures: Whether the videos are looked at.
+        read_videos: Whether videos may be decoded.
         resamples, seed: Of the intervals over recordings.
 
     Returns:
         `baselines` {name: `accuracy`, `accuracy_ci`, `auc`, `auc_ci`}, `baselines_left_out`, a
-        line each, `baseline_videos`, how many they learned from, `close_baselines`, names of
-        those that know the source only and come close, and `warnings` of them.
+        line each, `baseline_videos`, the number of training videos, `close_baselines`, names of
+        those that know only the source and come close, and `warnings` about them.
     """
     try:
-        home, learned, notes = _training_videos(run, cache, classes)
+        train_cache, train_clips, notes = _training_videos(run, cache, classes)
     except ViolenceDetectionError as error:
         return _no_baselines(str(error))
-    if len(set(learned.labels)) < len(classes):
-        return _no_baselines("the training videos are not there as the run learned from them")
-    trivial = _joint_baselines(home, learned, cache, clips, classes, pictures)
-    train = np.arange(len(learned))
-    test = np.arange(len(learned), len(learned) + len(clips))
-    draw = {"resamples": resamples, "seed": seed}
-    found = {
-        name: _scores(trivial.answers(name, train, test, seed=seed), clips, draw)
-        for name in trivial.names
+    if len(set(train_clips.labels)) < len(classes):
+        return _no_baselines("the training videos no longer exist or have changed")
+    joint = _joint_baselines(train_cache, train_clips, cache, clips, classes, read_videos)
+    train = np.arange(len(train_clips))
+    test = np.arange(len(train_clips), len(train_clips) + len(clips))
+    resampling = {"resamples": resamples, "seed": seed}
+    scores = {
+        name: _scores(joint.predict(name, train, test, seed=seed), clips, resampling)
+        for name in joint.names
     }
-    pooled = {**found, _MODEL: {"accuracy_ci": accuracy_ci}}
+    pooled = {**scores, _MODEL: {"accuracy_ci": accuracy_ci}}
     return {
-        "baselines": found,
-        "baselines_left_out": [*notes, *trivial.notes],
-        "baseline_videos": len(learned),
+        "baselines": scores,
+        "baselines_left_out": [*notes, *joint.notes],
+        "baseline_videos": len(train_clips),
         "close_baselines": baselines.close_sources(pooled, _MODEL),
         "warnings": baselines.source_warnings(pooled, _MODEL),
     }
@@ -97,24 +96,29 @@ def _no_baselines(reason: str) -> dict[str, Any]:
 def _training_videos(
     run: Run, cache: FeatureCache, classes: Sequence[str]
 ) -> tuple[FeatureCache, FeatureDataset, list[str]]:
-    """Where a run's training videos have their features, some of them, evenly taken, with the
-    labels that the run learned them by; and a note on those that are not there any more."""
+    """The training videos of a run that have not changed, at most 4,000, evenly from each class.
+
+    Returns:
+        The features that hold them; the videos, with the labels of the training; and a line about
+        training videos that are missing.
+    """
     rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)
     rows = [row for row in rows if row["split"] == "train"]
-    home, there = cache, _unchanged_entries(cache, rows)
-    if len(there) < len(rows) and (other := _training_features(run)):
-        home, there = other, _unchanged_entries(other, rows)
-    labels = np.array([classes.index(one.label) for one in there], np.int64)
+    train_cache, entries = cache, _unchanged_entries(cache, rows)
+    if len(entries) < len(rows) and (own := _training_features(run)):
+        train_cache, entries = own, _unchanged_entries(own, rows)
+    labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
     chosen = linear_baseline.evenly_spaced_rows(labels, len(classes), _MOST_TRAINING)
     notes = []
-    if len(there) < len(rows):
-        gone = counted(len(rows) - len(there), "training video")
-        notes.append(f"The baselines do without {gone}: not there as they were.")
-    return home, dataset.read_dataset(home, [there[n] for n in chosen], classes), notes
+    if len(entries) < len(rows):
+        missing = counted(len(rows) - len(entries), "training video")
+        notes.append(f"The baselines lack {missing}: no features, or they changed.")
+    entries = [entries[row] for row in chosen]
+    return train_cache, dataset.read_dataset(train_cache, entries, classes), notes
 
 
 def _unchanged_entries(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> list[ManifestEntry]:
-    """What a cache has of some videos that are in it as they were, labelled as they were."""
+    """The entries of a cache that have the path and digest of the rows, with the rows' labels."""
     entries = {entry.path: entry for entry in dataset.usable_entries(cache)}
     return [
         dataclasses.replace(entries[row["path"]], label=row["label"])
@@ -124,49 +128,53 @@ def _unchanged_entries(cache: FeatureCache, rows: Sequence[dict[str, str]]) -> l
 
 
 def _training_features(run: Run) -> FeatureCache | None:
-    """The features that a run learned from, where they are still there."""
+    """The features that a run was trained on; None if they no longer exist."""
     with contextlib.suppress(CacheError):
-        home = FeatureCache.open(Path(run.record().features))
-        if home.space().fingerprint == run.record().fingerprint:
-            return home
+        cache = FeatureCache.open(Path(run.record().features))
+        if cache.space().fingerprint == run.record().fingerprint:
+            return cache
     return None
 
 
 def _joint_baselines(
-    home: FeatureCache,
-    learned: FeatureDataset,
+    train_cache: FeatureCache,
+    train_clips: FeatureDataset,
     cache: FeatureCache,
     clips: FeatureDataset,
     classes: Sequence[str],
-    pictures: bool,
+    read_videos: bool,
 ) -> Baselines:
-    """Of the training videos and, behind them, those that are judged."""
-    both = FeatureDataset(
-        np.concatenate([learned.features[:], clips.features[:]]),
-        np.concatenate([learned.labels, clips.labels]),
-        (*learned.entries, *clips.entries),
+    """Baselines on the training videos, followed by the evaluated ones."""
+    joint = FeatureDataset(
+        np.concatenate([train_clips.features[:], clips.features[:]]),
+        np.concatenate([train_clips.labels, clips.labels]),
+        (*train_clips.entries, *clips.entries),
     )
-    looked_at = linear_baseline.evenly_spaced_rows(learned.labels, len(classes), _MOST_DECODED)
-    seen = np.concatenate([looked_at, len(learned) + np.arange(len(clips))])
-    found: VideoSummaries | str = NO_PICTURES
-    if pictures:
-        shown = [learned.entries[row] for row in looked_at]
+    decoded = linear_baseline.evenly_spaced_rows(train_clips.labels, len(classes), _MOST_DECODED)
+    summary_rows = np.concatenate([decoded, len(train_clips) + np.arange(len(clips))])
+    summaries: VideoSummaries | str = NO_PICTURES
+    if read_videos:
         parts = [
-            baselines.complete_summaries(home, shown),
+            baselines.complete_summaries(
+                train_cache, [train_clips.entries[row] for row in decoded]
+            ),
             baselines.complete_summaries(cache, clips.entries),
         ]
-        lacking = [part for part in parts if isinstance(part, str)]
-        found = lacking[0] if lacking else VideoSummaries.concatenate(parts)
-    return Baselines(both, len(classes), found, seen)
+        reasons = [part for part in parts if isinstance(part, str)]
+        summaries = reasons[0] if reasons else VideoSummaries.concatenate(parts)
+    return Baselines(joint, len(classes), summaries, summary_rows)
 
 
-def _scores(answer: np.ndarray, clips: FeatureDataset, draw: dict[str, int]) -> dict[str, Any]:
-    violent, violence = is_violent(clips.labels), np.clip(violence_score(answer), 0, 1)
-    correct = decide(answer, 0.5) == clips.labels
+def _scores(
+    probability: np.ndarray, clips: FeatureDataset, resampling: dict[str, int]
+) -> dict[str, Any]:
+    violent = is_violent(clips.labels)
+    violence = np.clip(violence_score(probability), 0, 1)
+    correct = decide(probability, 0.5) == clips.labels
     groups = clips.groups.astype(str)
     return {
         "accuracy": float(correct.mean()),
-        "accuracy_ci": intervals.accuracy_interval(correct, groups, **draw),
+        "accuracy_ci": intervals.accuracy_interval(correct, groups, **resampling),
         "auc": classification.binary_metrics(violent, violence, 0.5)["auc"],
-        "auc_ci": intervals.auc_interval(violent, violence, groups, **draw),
+        "auc_ci": intervals.auc_interval(violent, violence, groups, **resampling),
     }

@@ -1,11 +1,10 @@
-"""Trivial answers to compare a classifier with: what its features alone, the files alone, the
-background alone and the motion alone give.
+"""Trivial baselines: from the features alone, the file alone, the background alone and the motion
+alone.
 
 A classifier that is no better than the file's metadata or the background may have learned where
 its videos come from, and not what violence looks like.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,41 +20,39 @@ from violence_detection.models import linear_baseline
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
-log = logging.getLogger(__name__)
-
-# What no classifier should owe its answers to: the source of a video.
+# Baselines that know only the source of a video. A classifier should be better than these.
 SOURCES = ("metadata", "mean_picture")
 _TREES = 100
 
 
 class Baselines:
-    """Baselines on the same videos as a classifier; each learns anew for every fold.
+    """Baselines on the same videos as a classifier, fitted again for every fold.
 
     ``linear``: logistic regression (C = 1) on the standardised mean, deviation and mean
-    absolute difference over time of the features. ``metadata``: 100 trees on what the
-    container says: bytes, duration, frames/s, bytes per second, and width and height where
-    the videos are there. ``mean_picture`` and ``motion_energy``: the same regression as
-    ``linear`` on 16 x 16 pixels of the mean picture, and on how much moves. ``majority``: the
-    commonest class.
+    absolute difference over time of the features. ``metadata``: 100 trees on the values of the
+    container: bytes, duration, frames/s, bytes per second, and width and height if the videos
+    have a summary. ``mean_picture`` and ``motion_energy``: the same regression as ``linear`` on
+    16 x 16 pixels of the mean image, and on the amount of motion. ``majority``: the commonest
+    class.
 
     Attributes:
-        names: In the order in which they are told.
-        notes: What is left out, and why.
+        names: Of the baselines, in the order of the reports.
+        notes: A line for each baseline that is left out, with the reason.
     """
 
     def __init__(
         self,
         clips: FeatureDataset,
         classes: int,
-        sights: VideoSummaries | str,
-        seen: np.ndarray | None = None,
+        summaries: VideoSummaries | str,
+        summary_rows: np.ndarray | None = None,
     ) -> None:
         """
         Args:
             clips: All N videos.
             classes: K.
-            sights: Of the videos, or why there are none.
-            seen: int64 (M,), the rows that `sights` are of, if not of all.
+            summaries: Of the videos, or the reason why there are none.
+            summary_rows: int64 (M,), the rows that have a summary; None if all have one.
         """
         self._labels, self._classes = clips.labels, classes
         self._tables = {
@@ -65,34 +62,34 @@ class Baselines:
             "metadata": container_metadata(clips.entries),
         }
         self.notes: list[str] = []
-        if isinstance(sights, str):
+        if isinstance(summaries, str):
             self.notes.append(
-                "The baselines mean_picture and motion_energy are left out, and metadata goes "
-                f"without width and height: {sights}."
+                "The baselines mean_picture and motion_energy are left out, and metadata lacks "
+                f"width and height: {summaries}."
             )
         else:
-            rows = np.arange(len(clips)) if seen is None else seen
+            rows = np.arange(len(clips)) if summary_rows is None else summary_rows
             self._tables["metadata"] = np.hstack(
-                [self._tables["metadata"], _scatter_rows(sights.sizes, rows, len(clips))]
+                [self._tables["metadata"], _scatter_rows(summaries.sizes, rows, len(clips))]
             )
             for name, table in (
-                ("mean_picture", sights.mean_images.reshape(len(rows), -1)),
-                ("motion_energy", motion_statistics(sights)),
+                ("mean_picture", summaries.mean_images.reshape(len(rows), -1)),
+                ("motion_energy", motion_statistics(summaries)),
             ):
                 self._tables[name] = _scatter_rows(table, rows, len(clips))
         self.names = [*self._tables, "majority"]
 
-    def answers(self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
-        """Probabilities of one baseline.
+    def predict(self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
+        """Fits a baseline and predicts.
 
         Args:
             name: Of `names`.
-            train: Rows to learn from; every class is among those that were seen.
-            test: M rows to answer for.
-            seed: Of what it draws.
+            train: Training rows; those with a summary hold every class.
+            test: M rows to predict.
+            seed: Of the random forest.
 
         Returns:
-            float64 (M, K), rows sum to 1.
+            Probabilities, float64 (M, K), rows sum to 1.
         """
         if name != "majority":
             train = train[np.isfinite(self._tables[name][train]).all(axis=1)]
@@ -102,64 +99,64 @@ class Baselines:
             return np.eye(self._classes)[np.full(len(test), commonest)]
         table = self._tables[name]
         if name == "metadata":
-            fit = _forest_fit(table[train], labels, seed)
+            fit = _fit_forest(table[train], labels, seed)
         else:
             fit = linear_baseline.fit_logistic_regression(table[train], labels)
         return fit.predict_proba(table[test])
 
 
 def _scatter_rows(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """float (N, F), of a table (M, F) that is of some rows; NaN in the others."""
+    """float (N, F) with the rows of a table (M, F) at their places, and NaN elsewhere."""
     whole = np.full((count, table.shape[1]), np.nan, np.result_type(table, np.float32))
     whole[rows] = table
     return whole
 
 
 def container_metadata(entries: Sequence[ManifestEntry]) -> np.ndarray:
-    """What the container says of each video, float64 (N, 4): bytes, seconds, frames/s, and
-    bytes per second. Of a part of a file, the bytes are the file's."""
+    """The container's values of each video, float64 (N, 4): bytes, seconds, frames/s, and bytes
+    per second. For a part of a file, the bytes are those of the file."""
     rows = [
-        (one.size, one.duration_s, one.fps, one.size / max(one.duration_s, 1e-3)) for one in entries
+        (entry.size, entry.duration_s, entry.fps, entry.size / max(entry.duration_s, 1e-3))
+        for entry in entries
     ]
     return np.array(rows, np.float64)
 
 
-def motion_statistics(sights: VideoSummaries) -> np.ndarray:
-    """Mean, deviation and maximum over time of how much moves, float32 (N, 3)."""
-    energies = sights.energies
+def motion_statistics(summaries: VideoSummaries) -> np.ndarray:
+    """Mean, deviation and maximum over time of the motion energy, float32 (N, 3)."""
+    energies = summaries.energies
     return np.stack([energies.mean(axis=1), energies.std(axis=1), energies.max(axis=1)], axis=1)
 
 
 def complete_summaries(
     cache: FeatureCache, entries: Sequence[ManifestEntry], kept: Path | None = None
 ) -> VideoSummaries | str:
-    """Glances at the videos behind some features, made once and then kept; or why there are
-    not of all.
+    """Summaries of all given videos, or the reason why some have none.
 
     Args:
-        cache: Which names the videos' folder.
+        cache: Features of the videos.
         entries: Rows of its manifest.
-        kept: The file; see `FeatureCache.summaries`.
+        kept: The file of summaries; see `FeatureCache.summaries`.
     """
-    found = cache.summaries(entries, kept)
-    return found.missing_reason or found.summaries
+    available = cache.summaries(entries, kept)
+    return available.missing_reason or available.summaries
 
 
 def close_sources(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
-    """Names of the baselines that know the source of a video only and come close: whose
-    interval over recordings reaches that of the model.
+    """Names of the `SOURCES` that come close to the model: the interval of their accuracy over
+    recordings reaches that of the model.
 
     Args:
-        pooled: `accuracy_ci` by name, of baselines and the model.
+        pooled: `accuracy_ci` by name, of the baselines and the model.
         model: The model's name in it.
     """
-    there = [name for name in SOURCES if name in pooled]
+    names = [name for name in SOURCES if name in pooled]
     low = pooled[model]["accuracy_ci"][0]
-    return [name for name in there if pooled[name]["accuracy_ci"][1] >= low]
+    return [name for name in names if pooled[name]["accuracy_ci"][1] >= low]
 
 
 def source_warnings(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
-    """A line for each of `close_sources`."""
+    """A warning for each of `close_sources`."""
     ours = _percent(pooled[model]["accuracy_ci"])
     return [
         f"The baseline {name} comes close: {_percent(pooled[name]['accuracy_ci'])} over "
@@ -174,7 +171,7 @@ def _percent(interval: Sequence[float]) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def _forest_fit(table: np.ndarray, labels: np.ndarray, seed: int) -> "RandomForestClassifier":
+def _fit_forest(table: np.ndarray, labels: np.ndarray, seed: int) -> "RandomForestClassifier":
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(_TREES, min_samples_leaf=3, random_state=seed)

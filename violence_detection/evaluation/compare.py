@@ -87,8 +87,8 @@ class ComparedRun:
             self.cache,
             self.entries,
             self.config.split,
-            pictures=self.config.pictures,
-            most_bits=self.config.near_bits,
+            read_videos=self.config.pictures,
+            max_bits=self.config.near_bits,
         )
 
     def standing(self) -> Predictions | None:

@@ -1,7 +1,7 @@
-"""The worst mistakes to look at: some frames of each, and where in time the classifier looked."""
+"""A contact sheet of the worst mistakes: frames of each, and the attention over time."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
@@ -15,6 +15,7 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import anonymisation, error_analysis
+from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import files, processes, progress
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import keras
 
 FRAMES = 8  # of a video
-WORST = 6  # of a kind that are shown with frames
+WORST = 6  # mistakes of each kind
 _LONG_FRAMES = 900  # in a longer video, frames are reached by seeking
 _TILE_PX = (192, 144)  # that a frame must fit into
 _GAP_PX = 4
@@ -37,49 +38,52 @@ _TIMEOUT_S = 600.0
 def build_contact_sheet(
     cache: FeatureCache,
     clips: FeatureDataset,
-    predictions: Sequence[Mapping[str, Any]],
+    predictions: Sequence[PredictionRow],
     *,
     normal_class: str,
     classifier: "keras.Model",
     with_frames: bool,
     blur: bool,
 ) -> dict[str, Any]:
-    """The surest misses and false alarms, each with a strip of frames and the attention.
+    """The most confident misses and false alarms, each with a strip of frames and the attention.
 
     Args:
-        cache: Which names the videos' folder.
+        cache: Features of the videos.
         clips: The N videos.
-        predictions: Of them, in the same order; see `mistakes.worst`.
+        predictions: Of the videos, in the same order.
         normal_class: Its name.
-        classifier: Of any head; one without attention has none to show.
-        with_frames: Whether pictures are wanted.
-        blur: Whether people in them are made hard to recognise.
+        classifier: Of any head; a head without attention gives none.
+        with_frames: Whether frames are shown.
+        blur: Whether people in the frames are made hard to recognise.
 
     Returns:
-        `misses` and `false_alarms`, lists of {path, label, group, predicted, probability,
-        `frames` (a data URI, or None), `why` (there are none), `attention` (T weights that sum
-        to 1, or None)}.
+        `misses` and `false_alarms`, lists of {path, label, group, probability, predicted, correct,
+        `attention` (T weights that sum to 1, or None), `frames` (a data URI, or None), `why` (the
+        reason why there are none)}; and `blurred`.
     """
     rows = {
-        "misses": error_analysis.worst_mistakes(
-            predictions, normal_class, violent=True, most=WORST
-        ),
-        "false_alarms": error_analysis.worst_mistakes(
-            predictions, normal_class, violent=False, most=WORST
-        ),
+        kind: error_analysis.worst_mistakes(
+            predictions, normal_class, violent=kind == "misses", count=WORST
+        )
+        for kind in ("misses", "false_alarms")
     }
-    chosen = [row for kind in rows.values() for row in kind]
+    chosen = [row for members in rows.values() for row in members]
     attention = _attention(classifier, clips, chosen)
     strips: dict[int, bytes | str] = dict.fromkeys(chosen, "--no-frames was given")
     if with_frames and chosen:
         strips = dict(zip(chosen, _strips(cache, clips, chosen, blur), strict=True))
-    return {
+    sheet = {
         kind: [
-            {**predictions[row], "attention": attention.get(row), **_frames_cell(strips[row])}
+            {
+                **predictions[row]._asdict(),
+                "attention": attention.get(row),
+                **_frames_cell(strips[row]),
+            }
             for row in members
         ]
         for kind, members in rows.items()
     }
+    return sheet | {"blurred": with_frames and blur}
 
 
 def _frames_cell(strip: bytes | str) -> dict[str, str | None]:
@@ -92,29 +96,32 @@ def _frames_cell(strip: bytes | str) -> dict[str, str | None]:
 def _attention(
     classifier: "keras.Model", clips: FeatureDataset, rows: Sequence[int]
 ) -> dict[int, list[float]]:
-    """Weights over time by row, the mean where there are several layers or members."""
+    """Weights over time by row; the mean over several layers or members of an ensemble."""
     from violence_detection.models.attention_maps import attention_weights
 
     if not rows:
         return {}
-    weights = list(attention_weights(classifier, clips.features[np.array(rows)]).values())
-    if not weights:
+    layers = list(attention_weights(classifier, clips.features[np.array(rows)]).values())
+    if not layers:
         return {}
-    mean = np.mean(weights, axis=0)
-    return {row: [round(float(w), 5) for w in one] for row, one in zip(rows, mean, strict=True)}
+    mean = np.mean(layers, axis=0)
+    return {
+        row: [round(float(weight), 5) for weight in weights]
+        for row, weights in zip(rows, mean, strict=True)
+    }
 
 
 def _strips(
     cache: FeatureCache, clips: FeatureDataset, rows: Sequence[int], blur: bool
 ) -> list[bytes | str]:
-    """JPEG files, or why there is none."""
+    """A JPEG file for each row, or the reason why there is none."""
     entries = [clips.entries[row] for row in rows]
     root = cache.video_dir
-    there, reason = summary_cache.unchanged_videos(entries, root)
+    videos, reason = summary_cache.unchanged_videos(entries, root)
     if root.is_dir():
-        reason = f"the video is not in {root} as it was"
+        reason = f"the video is no longer in {root}, or changed"
 
-    def tried(entry: ManifestEntry, video: Video | None) -> bytes | str:
+    def strip_or_reason(entry: ManifestEntry, video: Video | None) -> bytes | str:
         if video is None:
             return reason
         path = root / video.path
@@ -132,24 +139,23 @@ def _strips(
             ProcessPool() as call,
             progress.track("Showing mistakes", len(rows), "videos") as step,
         ):
-            found = []
-            for one in pool.map(tried, entries, there):
-                found.append(one)
+            strips = []
+            for strip in pool.map(strip_or_reason, entries, videos):
+                strips.append(strip)
                 step()
-            return found
+            return strips
     finally:
-        processes.end_idle_processes()
+        processes.dismiss()
 
 
-# -- in the child
+# -- in the child process
 
 
 def draw_strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) -> bytes:
-    """Frames from the middles of eight equal parts of a video, or of a part of it, side by
-    side, as a JPEG file.
+    """A JPEG file with the frames of a video, or of a part of it, from left to right.
 
     Raises:
-        VideoError: If they cannot be decoded.
+        VideoError: If the frames cannot be decoded.
     """
     frames = strip_frames(path, start_s, end_s)
     if blur:
@@ -167,10 +173,11 @@ def draw_strip(path: Path, start_s: float | None, end_s: float | None, blur: boo
 def strip_frames(
     path: Path, start_s: float | None = None, end_s: float | None = None
 ) -> list[np.ndarray]:
-    """Eight frames, uint8 (H, W, 3) BGR; of a long video about those.
+    """Frames from the middles of eight equal parts of a video, or of a part of it, uint8 (H, W, 3)
+    BGR. Of a long video, they are near these positions, because they are reached by seeking.
 
     Raises:
-        VideoError: If they cannot be decoded.
+        VideoError: If the frames cannot be decoded.
     """
     with open_video(path) as video:
         if video.declared_frames > _LONG_FRAMES:
@@ -185,7 +192,7 @@ def strip_frames(
 
 
 def _same_size(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """All of the size of the first: it may change in the middle of a file."""
+    """The frames at the size of the first: the size may change within a file."""
     height, width = frames[0].shape[:2]
     return [cv2.resize(frame, (width, height)) for frame in frames]
 

@@ -121,8 +121,8 @@ class EvaluationStage:
             entries,
             config.split,
             groups=recordings.groups,
-            pictures=config.pictures,
-            most_bits=config.near_bits,
+            read_videos=config.pictures,
+            max_bits=config.near_bits,
         )
         scores = self._scores(clips, probability, predicted, chosen.threshold)
         alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
@@ -249,7 +249,7 @@ class EvaluationStage:
             clips,
             self._run.record().classes,
             accuracy_ci=accuracy_ci,
-            pictures=config.pictures,
+            read_videos=config.pictures,
             **self._resampling,
         )
         summaries = baseline_comparison.NO_PICTURES

@@ -1,8 +1,8 @@
-"""What is on both sides of a split: recordings, identical files, and videos that look alike."""
+"""Leakage between training and test: shared recordings, identical files and near-duplicates."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,20 @@ from violence_detection.system import files
 
 @dataclass(frozen=True)
 class Leaks:
-    """What was found on both sides.
+    """The leaks between training videos and evaluated videos, or between folds.
 
     Attributes:
-        recordings: Names.
+        recordings: Names of recordings on both sides.
         identical: Paths of videos whose bytes are on the other side too.
-        near_duplicates: Path of a video, and of the one on the other side that it looks like;
-            of other recordings, and other bytes.
-        searched: Whether all videos could be looked at for these.
+        near_duplicates: By path of a video, the path of its near-duplicate on the other side;
+            only pairs of different recordings and different bytes.
+        searched: Whether every video was searched for near-duplicates.
         reason: Why not.
     """
 
     recordings: Collection[str] = ()
     identical: Collection[str] = ()
-    near_duplicates: Mapping[str, str] = ()
+    near_duplicates: Mapping[str, str] = field(default_factory=dict)
     searched: bool = False
     reason: str = ""
 
@@ -43,22 +43,23 @@ class Leaks:
         return not (self.recordings or self.identical or self.near_duplicates)
 
     @property
-    def words(self) -> list[str]:
-        """A line each, sorted within its kind."""
+    def lines(self) -> list[str]:
+        """A line for each leak, sorted within its kind."""
         return [
             *(f"recording {name}" for name in sorted(self.recordings)),
             *(f"content of {path}" for path in sorted(self.identical)),
             *(
-                f"look-alike of {other}: {path}"
-                for path, other in sorted(dict(self.near_duplicates).items())
+                f"near-duplicate of {duplicate}: {path}"
+                for path, duplicate in sorted(self.near_duplicates.items())
             ),
         ]
 
     def as_dict(self) -> dict[str, Any]:
-        """`clean`, `leaks`, `leak_counts`, and whether near-duplicates were looked for."""
+        """`clean`, `leaks`, `leak_counts`, `near_duplicates_searched` and
+        `near_duplicates_reason`."""
         return {
             "clean": self.clean,
-            "leaks": self.words,
+            "leaks": self.lines,
             "leak_counts": {
                 "recordings": len(self.recordings),
                 "identical": len(self.identical),
@@ -77,91 +78,93 @@ def find_leaks(
     *,
     same_dataset: bool | None = None,
     groups: Mapping[str, str] | None = None,
-    pictures: bool = True,
-    most_bits: float = 4.0,
+    read_videos: bool = True,
+    max_bits: float = 4.0,
 ) -> Leaks:
-    """What of some videos the run has learned or chosen from.
+    """Finds which of some videos the run was trained or tuned on.
 
-    Names of recordings are compared within one dataset only; contents and looks always.
+    Names of recordings are compared within one dataset only; contents and near-duplicates always.
 
     Args:
-        run: Which has learned.
+        run: The trained run.
         cache: Features of the videos.
-        entries: The videos.
-        split: Which of the run's they are; validation is compared with train alone.
-        same_dataset: Whether names of recordings mean the same; None finds out.
-        groups: Recordings by path, where they are not those of the run and of `entries`.
-        pictures: Whether videos are looked at, where they are still there.
-        most_bits: Of 64, by which those that look alike may differ.
+        entries: Rows of the videos.
+        split: The split that they are; validation videos are compared with training videos only.
+        same_dataset: Whether equal names mean the same recording; None to detect it.
+        groups: Recordings by path, in place of those of the run and of `entries`.
+        read_videos: Whether videos that still exist may be decoded for near-duplicates.
+        max_bits: Distance of near-duplicates, in bits of 64.
     """
-    learned = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in run.known_videos() if row["split"] in learned]
+    trained_splits = ("train",) if split == "validation" else ("train", "validation")
+    rows = [row for row in run.known_videos() if row["split"] in trained_splits]
     groups = groups or {}
-    names, mine = set(), {}
+    trained_groups, own_groups = set(), {}
     if is_same_dataset(run, cache) if same_dataset is None else same_dataset:
-        names = {groups.get(row["path"], row["group"]) for row in rows} - {""}
-        mine = {entry.path: groups.get(entry.path, entry.group) for entry in entries}
+        trained_groups = {groups.get(row["path"], row["group"]) for row in rows} - {""}
+        own_groups = {entry.path: groups.get(entry.path, entry.group) for entry in entries}
     digests = {row["digest"] for row in rows}
     identical = {entry.path for entry in entries if entry.digest in digests}
-    found, searched, reason = {}, False, "--no-pictures was given"
-    if pictures:
-        found, reason = _near_duplicates(run, cache, entries, rows, most_bits)
-        searched = not reason
+    duplicates, reason = {}, "--no-pictures was given"
+    if read_videos:
+        duplicates, reason = _near_duplicates(run, cache, entries, rows, max_bits)
     return Leaks(
-        names & set(mine.values()),
+        trained_groups & set(own_groups.values()),
         identical,
         {
-            path: other
-            for path, other in found.items()
-            if path not in identical and mine.get(path) not in names
+            path: duplicate
+            for path, duplicate in duplicates.items()
+            if path not in identical and own_groups.get(path) not in trained_groups
         },
-        searched,
+        read_videos and not reason,
         reason,
     )
 
 
 def find_leaks_between_folds(
-    entries: Sequence[ManifestEntry], draws: Sequence[np.ndarray], found: NearDuplicates
+    entries: Sequence[ManifestEntry], draws: Sequence[np.ndarray], near_duplicates: NearDuplicates
 ) -> Leaks:
-    """What of some videos is in several folds of a draw.
+    """Finds recordings, files and near-duplicates that are in several folds of a draw.
 
     Args:
         entries: N videos.
-        draws: The fold of each, int (N,), -1 for none; once for each draw.
-        found: Which of the videos look alike.
+        draws: For each draw, the fold of each video, int (N,); -1 for none.
+        near_duplicates: Among the videos.
     """
     row_of = {entry.path: row for row, entry in enumerate(entries)}
 
-    def torn(kind: Sequence[str]) -> set[str]:
-        """Names whose videos are in several folds."""
-        names = set()
+    def in_several_folds(names: Sequence[str]) -> set[str]:
+        """The names whose videos are in several folds."""
+        leaked = set()
         for folds in draws:
-            sides = defaultdict(set)
-            for name, fold in zip(kind, folds.tolist(), strict=True):
+            folds_of = defaultdict(set)
+            for name, fold in zip(names, folds.tolist(), strict=True):
                 if name and fold >= 0:
-                    sides[name].add(fold)
-            names |= {name for name, on in sides.items() if len(on) > 1}
-        return names
+                    folds_of[name].add(fold)
+            leaked |= {name for name, members in folds_of.items() if len(members) > 1}
+        return leaked
 
-    recordings = torn([entry.group for entry in entries])
-    digests = torn([entry.digest for entry in entries])
-    lookalikes = {}
-    for pair in found.pairs:
-        one, other = (row_of[path] for path in pair)
-        apart = any(folds[one] != folds[other] for folds in draws)
-        same = entries[one].group == entries[other].group
-        if apart and not same and entries[one].digest != entries[other].digest:
-            lookalikes |= {pair[0]: pair[1], pair[1]: pair[0]}
+    recordings = in_several_folds([entry.group for entry in entries])
+    digests = in_several_folds([entry.digest for entry in entries])
+    duplicates = {}
+    for path, duplicate in near_duplicates.pairs:
+        row, other_row = row_of[path], row_of[duplicate]
+        apart = any(folds[row] != folds[other_row] for folds in draws)
+        same_group = entries[row].group == entries[other_row].group
+        if apart and not same_group and entries[row].digest != entries[other_row].digest:
+            duplicates |= {path: duplicate, duplicate: path}
     identical = {entry.path for entry in entries if entry.digest in digests}
-    return Leaks(recordings, identical, lookalikes, found.searched, found.reason)
+    return Leaks(
+        recordings, identical, duplicates, near_duplicates.searched, near_duplicates.reason
+    )
 
 
 def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
-    """Whether names of recordings mean the same: by the dataset's folder, or by any content."""
+    """Whether features are of the dataset that the run was trained on, so that equal names mean the
+    same recording: the folder is the same, or any file."""
     if cache.settings().get("dataset") == run.record().dataset:
         return True
-    learned = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
-    return any(entry.digest in learned for entry in dataset.usable_entries(cache))
+    digests = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
+    return any(entry.digest in digests for entry in dataset.usable_entries(cache))
 
 
 def _near_duplicates(
@@ -169,50 +172,50 @@ def _near_duplicates(
     cache: FeatureCache,
     entries: Sequence[ManifestEntry],
     rows: Sequence[Mapping[str, str]],
-    most_bits: float,
+    max_bits: float,
 ) -> tuple[dict[str, str], str]:
-    """By path, what a video looks like most of what was learned from; and why not all videos
-    could be looked at."""
+    """By path of a video, the path of the most similar training video within `max_bits`; and the
+    reason why not every video was searched, or ""."""
     wanted = {(row["path"], row["digest"]) for row in rows}
-    theirs, their_cache = _training_entries(run, cache, wanted)
-    here, there = cache.summaries(entries), None
-    if theirs:
-        there = their_cache.summaries(theirs)
-    reasons = [here.missing_reason] if here.missing_reason else []
-    if len(theirs) < len(wanted):
-        gone = len(wanted) - len(theirs)
-        reasons.append(f"{gone} of {len(wanted)} videos learned from have no features")
-    if there and there.missing_reason:
-        reasons.append(f"of those learned from, {there.missing_reason}")
-    found: dict[str, tuple[float, str]] = {}
-    if there:
-        paths, hashes = _hashes(entries, here)
-        other_paths, other_hashes = _hashes(theirs, there)
+    trained_entries, trained_cache = _training_entries(run, cache, wanted)
+    available, trained = cache.summaries(entries), None
+    if trained_entries:
+        trained = trained_cache.summaries(trained_entries)
+    reasons = [available.missing_reason] if available.missing_reason else []
+    if len(trained_entries) < len(wanted):
+        missing = len(wanted) - len(trained_entries)
+        reasons.append(f"{missing} of {len(wanted)} training videos have no features")
+    if trained and trained.missing_reason:
+        reasons.append(f"training videos: {trained.missing_reason}")
+    nearest: dict[str, tuple[float, str]] = {}
+    if trained:
+        paths, hashes = _hashes(entries, available)
+        trained_paths, trained_hashes = _hashes(trained_entries, trained)
         for row, column, bits in perceptual_hash.near_duplicate_pairs(
-            hashes, other_hashes, most_bits
+            hashes, trained_hashes, max_bits
         ):
-            path, other = paths[row], other_paths[column]
-            if path != other or cache.dir.parent != their_cache.dir.parent:
-                found[path] = min(found.get(path, (np.inf, "")), (bits, other))
-    return {path: other for path, (_, other) in found.items()}, "; ".join(reasons)
+            path, duplicate = paths[row], trained_paths[column]
+            if path != duplicate or cache.dir.parent != trained_cache.dir.parent:
+                nearest[path] = min(nearest.get(path, (np.inf, "")), (bits, duplicate))
+    return {path: duplicate for path, (_, duplicate) in nearest.items()}, "; ".join(reasons)
 
 
 def _training_entries(
     run: Run, cache: FeatureCache, wanted: Collection[tuple[str, str]]
 ) -> tuple[list[ManifestEntry], FeatureCache]:
-    """Rows of what was learned from, in the features at hand or in those of the training."""
+    """Rows of the training videos, in the given features or in those of the training."""
     if not is_same_dataset(run, cache):
-        own = Path(run.record().features)
         try:
-            cache = FeatureCache.open(own)
+            cache = FeatureCache.open(Path(run.record().features))
         except CacheError:
             return [], cache
-    known = cache.entries()
-    return [one for one in known if (one.path, one.digest) in wanted], cache
+    entries = [entry for entry in cache.entries() if (entry.path, entry.digest) in wanted]
+    return entries, cache
 
 
 def _hashes(
-    entries: Sequence[ManifestEntry], seen: AvailableSummaries
+    entries: Sequence[ManifestEntry], available: AvailableSummaries
 ) -> tuple[list[str], np.ndarray]:
-    rows = np.flatnonzero(~seen.summaries.is_uniform)
-    return [entries[seen.rows[row]].path for row in rows], seen.summaries.hashes[rows]
+    """Paths and hashes, uint64 (M, 8), of the videos whose frames are not uniform."""
+    rows = np.flatnonzero(~available.summaries.is_uniform)
+    return [entries[available.rows[row]].path for row in rows], available.summaries.hashes[rows]

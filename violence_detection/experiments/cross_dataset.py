@@ -222,7 +222,7 @@ def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) ->
     rates = classification.binary_metrics(violent, score, threshold)
     draw = {"resamples": config.bootstrap, "seed": config.seed}
     met = leakage.find_leaks(
-        run, other.cache, entries, split, same_dataset=other is one, pictures=False
+        run, other.cache, entries, split, same_dataset=other is one, read_videos=False
     )
     return cell | {
         "videos": len(clips),

@@ -1,7 +1,7 @@
-"""Folds learned side by side, in a process each.
+"""Trains folds side by side, each in a process of its own.
 
-The number of a process's threads is a function of the machine and of the number of folds, not of
-how many are learned at a time: with another number, sums are rounded otherwise.
+The number of threads of a process depends on the hardware and the number of folds, never on how
+many folds are trained at a time: with another number of threads, sums are rounded differently.
 """
 
 import functools
@@ -12,36 +12,34 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import TrainingError
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.fold_runner import Fold, Judge
+from violence_detection.experiments.fold_runner import Fold, FoldRunner, TrainedFold
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import ProcessKind, ProcessPool
 from violence_detection.training import train
 
 log = logging.getLogger(__name__)
 
-_MEMORY_BYTES = 3 * 2**29  # of a process that learns
-_ASK_S = 0.3  # from one look at what a signal asks for to the next
-_GROW = (("TF_FORCE_GPU_ALLOW_GROWTH", "true"),)  # several share a GPU, with the parent
-
-Learned = tuple[dict[str, Any], dict[str, np.ndarray]]
+_MEMORY_BYTES = 3 * 2**29  # of a process that trains
+_SIGNAL_CHECK_S = 0.3  # between two checks for Ctrl-C and SIGTERM
+_GROW = (("TF_FORCE_GPU_ALLOW_GROWTH", "true"),)  # several processes share a GPU
 
 
-class FoldPool:
-    """Processes that learn folds; leaving the context ends them."""
+class FoldProcesses:
+    """Processes that train folds; leaving the context ends them."""
 
-    def __init__(self, config: CrossValidateConfig, judge: Judge, folder: Path) -> None:
+    def __init__(self, config: CrossValidateConfig, study_dir: Path, runner: FoldRunner) -> None:
         """
         Args:
-            judge: Which knows the folds.
-            folder: Of the cross-validation.
+            config: Of the cross-validation.
+            study_dir: Its folder.
+            runner: Its folds and videos.
         """
-        self._config, self._judge, self._folder = config, judge, folder
-        threads = max(1, _cores() // len(judge.folds))
+        self._arguments = (config, study_dir, runner.clips.entries)
+        self._folds, self._jobs = runner.folds, config.jobs
+        threads = max(1, _cores() // len(runner.folds))
         kind = ProcessKind("its process", TrainingError, threads=threads, environment=_GROW)
         self._call = ProcessPool(kind=kind)
 
@@ -53,69 +51,58 @@ class FoldPool:
         processes.end_idle_processes()
 
     def check_buildable(self) -> None:
-        """What cannot be built must fail before what is there is replaced.
-
-        Raises:
-            ViolenceDetectionError: If it cannot.
-        """
+        """See `FoldRunner.check_buildable`."""
         self._call(check_buildable, *self._arguments)
 
-    def learned(self, folds: Sequence[Fold]) -> Iterator[tuple[Fold, *Learned]]:
-        """Each fold with what its training came to and what it answers, as they get done.
+    def train(self, folds: Sequence[Fold]) -> Iterator[tuple[Fold, TrainedFold]]:
+        """Each fold with its training, in the order in which the trainings finish.
 
         Raises:
-            TrainingError: If a training cannot go on, or its process is killed twice.
+            TrainingError: If a training fails, or its process is killed twice.
         """
         if not folds:
             return
-        jobs = self._config.jobs or _jobs(len(folds))
+        jobs = self._jobs or _parallel_jobs(len(folds))
         if jobs > 1:
-            log.info(f"{min(jobs, len(folds))} folds are learned at a time (--jobs).")
-        pool = ThreadPoolExecutor(jobs)
+            log.info(f"{min(jobs, len(folds))} folds are trained at a time (--jobs).")
+        threads = ThreadPoolExecutor(jobs)
         try:
-            waiting = {pool.submit(self._learn, fold): fold for fold in folds}
+            waiting = {threads.submit(self._train, fold): fold for fold in folds}
             with progress.track("Folds", len(folds), "folds") as step:
                 while waiting:
-                    for done in _first(waiting):
-                        fold = waiting.pop(done)
-                        yield fold, *self._told(fold, done.result())
+                    for future in _wait_for_first(waiting):
+                        fold = waiting.pop(future)
+                        trained, warnings = future.result()
+                        for line in warnings:
+                            log.warning(f"{fold.name}: {line}")
+                        log.info(f"{fold.name}: epoch {trained.best_epoch} is kept")
+                        yield fold, trained
                         step()
         finally:
             self._call.__exit__()
-            pool.shutdown(cancel_futures=True)
+            threads.shutdown(cancel_futures=True)
 
-    @property
-    def _arguments(self) -> tuple[CrossValidateConfig, Path, tuple[ManifestEntry, ...]]:
-        return self._config, self._folder, self._judge.clips.entries
-
-    def _learn(self, fold: Fold) -> tuple[Learned, list[str]]:
-        number = self._judge.folds.index(fold)
+    def _train(self, fold: Fold) -> tuple[TrainedFold, list[str]]:
+        number = self._folds.index(fold)
         try:
-            return self._call(learn, *self._arguments, number)
+            return self._call(train_fold, *self._arguments, number)
         except TrainingError as error:
             if "its process crashed" not in str(error) or self._call.ended:
                 raise
-            log.warning(f"{fold.name}: {error}; it is learned again.")
+            log.warning(f"{fold.name}: {error}; it is trained again.")
         try:
-            return self._call(learn, *self._arguments, number)
+            return self._call(train_fold, *self._arguments, number)
         except TrainingError as error:
             raise TrainingError(
-                f"A fold must be learned to its end. Received: {fold.name}, {error} (where the "
-                "memory was full, fewer --jobs help)"
+                f"The training of a fold must complete. Received: {fold.name}, {error} (if the "
+                "memory was full, use fewer --jobs)"
             ) from error
 
-    def _told(self, fold: Fold, answer: tuple[Learned, list[str]]) -> Learned:
-        learned, warnings = answer
-        for line in warnings:
-            log.warning(f"{fold.name}: {line}")
-        log.info(f"{fold.name}: epoch {learned[0]['best_epoch']} is kept")
-        return learned
 
-
-def _first(waiting: dict[Future, Fold]) -> set[Future]:
-    """Those that are done, once there are any; a signal ends the waiting."""
+def _wait_for_first(waiting: dict[Future, Fold]) -> set[Future]:
+    """Waits until at least one future is done; a signal ends the wait."""
     while True:
-        done, _ = wait(waiting, timeout=_ASK_S, return_when=FIRST_COMPLETED)
+        done, _ = wait(waiting, timeout=_SIGNAL_CHECK_S, return_when=FIRST_COMPLETED)
         if done:
             return done
         progress.stop.check()
@@ -125,8 +112,8 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _jobs(folds: int) -> int:
-    """As many as there are cores and memory for; one where there is a GPU."""
+def _parallel_jobs(folds: int) -> int:
+    """Processes that cores and memory allow; 1 with a GPU."""
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -135,17 +122,17 @@ def _jobs(folds: int) -> int:
 
 
 def _available_bytes() -> int:
-    """Memory that is free, or can be made so."""
+    """Memory that is free or can be freed."""
     with open("/proc/meminfo") as file:
         rows = dict(line.split(":") for line in file)
     return int(rows["MemAvailable"].split()[0]) * 1024
 
 
-# -- in a process of its own
+# -- in the process that trains
 
 
-class _Heard(logging.Handler):
-    """Keeps warnings, for the parent to say."""
+class _WarningCollector(logging.Handler):
+    """Keeps warnings, which the parent process logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -156,27 +143,29 @@ class _Heard(logging.Handler):
 
 
 def check_buildable(
-    config: CrossValidateConfig, folder: Path, entries: tuple[ManifestEntry, ...]
+    config: CrossValidateConfig, study_dir: Path, entries: tuple[ManifestEntry, ...]
 ) -> None:
-    """Whether a fold's training can be built."""
-    _judge(config, folder, entries).check_buildable()
+    """See `FoldRunner.check_buildable`."""
+    _runner(config, study_dir, entries).check_buildable()
 
 
-def learn(
+def train_fold(
     config: CrossValidateConfig,
-    folder: Path,
+    study_dir: Path,
     entries: tuple[ManifestEntry, ...],
     number: int,
-) -> tuple[Learned, list[str]]:
-    """What the training of a fold came to and what it answers; and what was warned of."""
-    heard, logger = _Heard(), logging.getLogger("violence_detection")
-    logger.handlers, logger.propagate = [heard], False
+) -> tuple[TrainedFold, list[str]]:
+    """The training of a fold, and the warnings that it logged."""
+    collector, logger = _WarningCollector(), logging.getLogger("violence_detection")
+    logger.handlers, logger.propagate = [collector], False
     logger.setLevel(logging.WARNING)
-    judge = _judge(config, folder, entries)
-    return judge.learn(judge.folds[number]), heard.lines
+    runner = _runner(config, study_dir, entries)
+    return runner.train_fold(runner.folds[number]), collector.lines
 
 
 @functools.lru_cache(maxsize=1)
-def _judge(config: CrossValidateConfig, folder: Path, entries: tuple[ManifestEntry, ...]) -> Judge:
-    machine = train.start_devices(config)
-    return Judge(config, machine, folder, list(entries))
+def _runner(
+    config: CrossValidateConfig, study_dir: Path, entries: tuple[ManifestEntry, ...]
+) -> FoldRunner:
+    device_setup = train.start_devices(config)
+    return FoldRunner(config, device_setup, study_dir, entries)

@@ -1,9 +1,7 @@
-"""The folds of a cross-validation, each learned and answered; what is answered is kept."""
+"""Draws the folds of a cross-validation, trains a classifier for each, and predicts its videos."""
 
 import contextlib
 import dataclasses
-import json
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import folds, recordings
+from violence_detection.datasets import folds
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.errors import ConfigError, EvidenceError
-from violence_detection.evaluation.baselines import Baselines
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.fold_results import MODEL, Judged
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -35,19 +30,17 @@ from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
 
-log = logging.getLogger(__name__)
-
-_TRAINING = "training"  # folder of the folds in hand
+_TRAINING = "training"  # folder of the runs in progress, in that of the study
 
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold to judge.
+    """Videos that are held out together, and the split of all others.
 
     Attributes:
         grouped: Whether all videos of a recording are in one fold.
         repeat, number: From 1.
-        entries: All videos, those of the fold with the split `test`.
+        entries: All videos; those of the fold have the split `test`.
     """
 
     grouped: bool
@@ -61,223 +54,193 @@ class Fold:
         return f"{kind}_repeat_{self.repeat}_fold_{self.number}"
 
     def rows(self, split: str) -> np.ndarray:
-        """Numbers of the videos of a split, int64."""
-        there = [row for row, one in enumerate(self.entries) if one.split == split]
-        return np.array(there, np.int64)
+        """Row numbers of the videos of a split, int64."""
+        rows = [row for row, entry in enumerate(self.entries) if entry.split == split]
+        return np.array(rows, np.int64)
 
 
-class Judge:
-    """The folds, and what they are trained and judged with.
-
-    Args:
-        machine: That folds are learned on; None where they are learned elsewhere.
-        entries: All videos with their recordings; None takes those of the features, as the
-            settings group them.
-        looks: Whether videos may be looked at.
+@dataclass(frozen=True)
+class TrainedFold:
+    """The training of a fold, and its predictions for the held-out videos.
 
     Attributes:
-        folds: All of them, in their order.
-        identity: What they are of: settings, features and videos.
-        clips: All videos.
-        classes: Names, the normal one first.
-        is_known: Whether the recording of every video is known.
+        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        temperature: Divides the model's logits.
+        threshold: On P(violent), chosen on the validation videos.
+        effective: Devices, precision and engine that were used.
+        probability: Of each class for each held-out video, float64 (M, K), calibrated.
+    """
+
+    epochs: int
+    best_epoch: int
+    temperature: float
+    threshold: float
+    effective: dict[str, Any]
+    probability: np.ndarray
+
+
+class FoldRunner:
+    """The folds of a cross-validation, and the training of each.
+
+    Attributes:
+        folds: All folds, in their order.
+        identity: Settings, and digests of the feature space and the videos.
+        clips: All N videos.
+        classes: K names, the normal one first.
     """
 
     def __init__(
         self,
         config: CrossValidateConfig,
-        machine: DeviceSetup | None,
-        folder: Path,
-        entries: list[ManifestEntry] | None = None,
-        *,
-        looks: bool = True,
+        device_setup: DeviceSetup | None,
+        study_dir: Path,
+        entries: Sequence[ManifestEntry],
     ) -> None:
-        self._config, self._machine, self._folder = config, machine, folder
+        """
+        Args:
+            config: How the folds are drawn, and the settings of each training.
+            device_setup: The devices to train on; None if this process trains nothing.
+            study_dir: The folder of the cross-validation.
+            entries: All videos, with their recordings.
+
+        Raises:
+            ConfigError: If the settings are in conflict, or there are too few recordings.
+            CacheError: If the features are missing or damaged, or there is one class only.
+        """
+        self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
         self._cache = FeatureCache.open(config.features)
-        self.is_known, self.grouped_by = dataset.has_all_recordings(self._cache), ""
-        self.alike, self._seen = NearDuplicates.not_searched("nothing is looked at"), None
-        if entries is None:
-            entries = self._grouped(dataset.usable_entries(self._cache), looks)
+        entries = list(entries)
         self.classes = classes_of(entries, config.normal_class)
-        self._origin = _origin(config, self._cache, entries, self.classes)
-        self.folds = _drawn(config, entries)
+        self._initial = self._initial_weights(entries)
+        self.folds = draw_test_folds(
+            entries,
+            config.folds,
+            protocols=config.protocols,
+            repeats=config.repeats,
+            seed=config.seed,
+            validation_fraction=config.validation_fraction,
+        )
         self.clips = dataset.read_dataset(self._cache, entries, self.classes)
         if batching.reads_views(config.augment):
             self.clips = dataset.with_views(self._cache, self.clips)
-        rows = [(one.path, one.label, one.group, one.digest) for one in entries]
+        rows = [(entry.path, entry.label, entry.group, entry.digest) for entry in entries]
         self.identity = {
             "settings": config.as_dict(),
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
-        self._baselines: Baselines | None = None
 
-    def _grouped(self, entries: list[ManifestEntry], looks: bool) -> list[ManifestEntry]:
-        """The videos with the recordings that are asked for, once all are looked at."""
-        config = self._config
-        if looks:
-            self.alike, self._seen = recordings.find_near_duplicates(
-                entries,
-                video_dir=self._cache.video_dir,
-                summaries_path=self._cache.summaries_path,
-                read_videos=config.pictures,
-                max_bits=config.near_bits,
-            )
-        joined = config.group_near_duplicates and looks
-        found = recordings.choose_recordings(
-            entries,
-            complete=self.is_known,
-            pattern=config.group_pattern,
-            joined_by=self.alike if joined else None,
-        )
-        self.is_known, self.grouped_by = found.complete, found.source
-        return found.apply_to(entries)
-
-    def check_validation(self) -> None:
-        """Whether the validation videos of every fold can say what they are asked.
+    def _initial_weights(self, entries: list[ManifestEntry]) -> InitialWeights | None:
+        """The weights that each training begins with, if a run is given.
 
         Raises:
-            ConfigError: If those of one cannot tell one epoch from another.
-            EvidenceError: If those of one cannot support the operating point.
+            ConfigError: If that run was trained on any of the videos.
+        """
+        config = self._config
+        initial = InitialWeights.from_config(config, Run(Path(config.checkpoint_dir) / config.name))
+        if initial:
+            initial.check(self._cache, self.classes)
+            held_out = [dataclasses.replace(entry, split="test") for entry in entries]
+            if overlap := initial.overlap(self._cache, held_out)["test"]:
+                raise ConfigError(
+                    "`init_from` must be a run that was not trained on the held-out videos. "
+                    f"Received: {config.init_from} (trained on {counted(overlap, 'video')} or "
+                    "their recordings)"
+                )
+        return initial
+
+    # -- checks before the first training
+
+    def check_validation(self) -> None:
+        """Checks that the validation videos of every fold are enough for what is chosen on them.
+
+        Raises:
+            ConfigError: If those of a fold cannot tell epochs apart.
+            EvidenceError: If those of a fold cannot support the operating point.
         """
         for fold in self.folds:
             rows = fold.rows("validation")
+            violent = is_violent(self.clips.labels[rows])
             try:
-                check_monitor(self._config.monitor, self.clips.labels[rows])
+                check_monitor(self._config.monitor, violent)
                 threshold_selection.check_support(
-                    self._config.operating_point,
-                    self.clips.labels[rows] > 0,
-                    self.clips.groups[rows],
+                    self._config.operating_point, violent, self.clips.groups[rows]
                 )
             except (ConfigError, EvidenceError) as error:
                 raise type(error)(f"{error} ({fold.name})") from error
 
-    def note(self, grouped: bool) -> str:
-        """What the folds are, for every output."""
-        unknown = "" if self.is_known else "the recordings are not known"
-        if not grouped:
-            return (
-                "random folds: clips of one recording are on both sides; the numbers are too "
-                "good" + (unknown and f", and {unknown}")
-            )
-        if unknown and self._config.group_near_duplicates:
-            return (
-                "folds grouped by likeness: videos that look alike are on one side; the "
-                "recordings are not known, and clips of one that do not look alike may be on both"
-            )
-        if unknown:
-            return (
-                f"{unknown}: clips of one recording may be on both sides, and the numbers too good"
-            )
-        return "grouped folds: all clips of a recording are on one side"
+    def check_buildable(self) -> None:
+        """Builds the training of the first fold, before an earlier study is replaced.
 
-    def _trivial(self) -> Baselines:
-        if self._baselines is None:
-            sights: Any = self.alike.reason
-            if self._seen and not self._seen.missing_reason:
-                sights = self._seen.summaries
-            self._baselines = Baselines(self.clips, len(self.classes), sights)
-            for line in self._baselines.notes:
-                log.warning(line)
-        return self._baselines
+        Raises:
+            ViolenceDetectionError: If it cannot be built.
+        """
+        first = self.folds[0]
+        run = Run(self._study_dir / _TRAINING / first.name)
+        self.training_job(first).build_trainer(run, self._config.of_fold(0, run.dir))
 
-    def path_of(self, fold: Fold) -> Path:
-        return self._folder / "folds" / f"{fold.name}.json"
+    def remove_unfinished(self) -> None:
+        """Removes the runs of trainings that were interrupted."""
+        shutil.rmtree(self._study_dir / _TRAINING, ignore_errors=True)
 
-    def kept(self, fold: Fold) -> Judged | None:
-        """A fold that was judged before; None if it was not, or what is there is torn."""
-        path = self.path_of(fold)
-        try:
-            found = Judged.of(json.loads(path.read_text()))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            log.warning(f"{path} was altered; its fold is trained again.")
-            return None
-        if not np.array_equal(found.rows, fold.rows("test")):
-            log.warning(f"{path} is of other videos; its fold is trained again.")
-            return None
-        return found
+    # -- a fold
 
-    def completed(
-        self, fold: Fold, learned: dict[str, Any], answers: dict[str, np.ndarray]
-    ) -> Judged:
-        """What was learned, with the baselines; it is kept from now on."""
-        test = fold.rows("test")
-        train = np.setdiff1d(np.arange(len(self.clips)), test)
-        seed = self._config.seed + fold.repeat - 1
-        trivial = self._trivial()
-        answers = dict(answers)
-        for name in trivial.names:
-            answer = trivial.answers(name, train, test, seed=seed)
-            answers[name] = np.asarray(answer, np.float64)  # as it is read again
-        judged = Judged(
-            repeat=fold.repeat,
-            fold=fold.number,
-            grouped=fold.grouped,
-            rows=test,
-            answers=answers,
-            left_out=trivial.notes,
-            **learned,
-        )
-        files.write_text(self.path_of(fold), json.dumps(judged.as_dict()))
-        return judged
+    def train_fold(self, fold: Fold) -> TrainedFold:
+        """Trains a classifier without the held-out videos, and predicts them.
 
-    def learn(self, fold: Fold) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """How the training went, as `Judged` has it; and the model's answers."""
+        Raises:
+            TrainingError: If the loss is no longer finite.
+        """
         import keras
 
-        run = Run(self._folder / _TRAINING / fold.name)
+        run = Run(self._study_dir / _TRAINING / fold.name)
         config = self._config.of_fold(fold.repeat - 1, run.dir)
-        lesson = self.lesson(fold)
+        job = self.training_job(fold)
         keras.backend.clear_session()
         shutil.rmtree(run.dir, ignore_errors=True)
         files.ensure_writable(run.dir)
         try:
             if config.seeds > 1:
-                done = multi_seed.train_members(lesson, run, config)
-                effective = done["effective"]
+                summary = multi_seed.train_members(job, run, config)
+                effective = summary["effective"]
             else:
-                trainer = lesson.trainer(run, config)
+                trainer = job.build_trainer(run, config)
                 trainer.run_epochs()
-                done = trainer.summary()
-                effective = lesson.effective | trainer.effective
+                summary = trainer.summary()
+                effective = job.effective | trainer.effective
             model = load_model(run.model_path)
-            answer = probabilities(model, lesson.clips["test"].features)
-            temperature, threshold = self._chosen(model, lesson.clips["validation"])
+            uncalibrated = probabilities(model, job.clips["test"].features)
+            temperature, threshold = self._fit_decision(model, job.clips["validation"])
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
-            with contextlib.suppress(OSError):  # another fold is in training there
+            with contextlib.suppress(OSError):  # not empty: another fold is in training
                 run.dir.parent.rmdir()
-        learned = {
-            "epochs": done["epochs_run"],
-            "best_epoch": done["best_epoch"],
-            "temperature": temperature,
-            "threshold": threshold,
-            "effective": effective,
-        }
-        return learned, {MODEL: calibration.apply_temperature(answer, temperature)}
+        return TrainedFold(
+            epochs=summary["epochs_run"],
+            best_epoch=summary["best_epoch"],
+            temperature=temperature,
+            threshold=threshold,
+            effective=effective,
+            probability=calibration.apply_temperature(uncalibrated, temperature),
+        )
 
-    def lesson(self, fold: Fold) -> TrainingJob:
-        """What a fold's classifier is taught with. Without videos for validation, those that
-        it learns from are looked at instead; nothing is chosen by them."""
+    def training_job(self, fold: Fold) -> TrainingJob:
+        """The training data of a fold.
+
+        Without validation videos, the training videos stand in for them; nothing is chosen on
+        them.
+        """
         clips = {
             split: self.clips.take(fold.rows(split)) for split in ("train", "validation", "test")
         }
         if not len(clips["validation"]):
             clips["validation"] = clips["train"]
         return TrainingJob(
-            self._machine,
-            self._cache,
-            fold.entries,
-            self.classes,
-            clips,
-            [],
-            self._origin,
+            self._device_setup, self._cache, fold.entries, self.classes, clips, [], self._initial
         )
 
-    def _chosen(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
-        """Temperature and threshold, as a training chooses them on its validation videos."""
+    def _fit_decision(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
+        """Temperature and threshold, chosen on validation videos as a training does."""
         if self._config.monitor == "none":
             return 1.0, 0.5
         probability = probabilities(model, validation.features)
@@ -296,49 +259,40 @@ class Judge:
         )
         return temperature, threshold
 
-    def sweep(self) -> None:
-        """Remove what folds have left that were killed in training."""
-        shutil.rmtree(self._folder / _TRAINING, ignore_errors=True)
 
-    def check_buildable(self) -> None:
-        """What cannot be built must fail before what is there is replaced."""
-        first = self.folds[0]
-        run = Run(self._folder / _TRAINING / first.name)
-        self.lesson(first).trainer(run, self._config.of_fold(0, run.dir))
+def draw_test_folds(
+    entries: list[ManifestEntry],
+    count: int,
+    *,
+    protocols: Sequence[bool],
+    repeats: int,
+    seed: int,
+    validation_fraction: float,
+) -> list[Fold]:
+    """All folds of a cross-validation, in the order in which they are trained.
 
+    Args:
+        entries: All videos, with their recordings.
+        count: Folds of a repeat.
+        protocols: Whether folds are grouped (True) or random (False), for each protocol.
+        repeats: Draws of each protocol; each has the next seed.
+        seed: Of the first repeat.
+        validation_fraction: Fraction of the other folds that validates.
 
-def _origin(
-    config: CrossValidateConfig,
-    cache: FeatureCache,
-    entries: Sequence[ManifestEntry],
-    classes: list[str],
-) -> InitialWeights | None:
-    """The run that each training begins with, once it has met none of the videos."""
-    origin = InitialWeights.of(config, Run(Path(config.checkpoint_dir) / config.name))
-    if origin:
-        origin.check(cache, classes)
-        judged = [dataclasses.replace(entry, split="test") for entry in entries]
-        if met := origin.met(cache, judged)["test"]:
-            raise ConfigError(
-                "`init_from` must be a run that has not learned from the videos that are judged. "
-                f"Received: {config.init_from} (it has met {counted(met, 'video')} or their "
-                "recordings)"
-            )
-    return origin
-
-
-def _drawn(config: CrossValidateConfig, entries: list[ManifestEntry]) -> list[Fold]:
+    Raises:
+        ConfigError: If there are too few recordings.
+    """
     return [
-        Fold(grouped, repeat, number, part)
-        for grouped in config.protocols
-        for repeat in range(1, config.repeats + 1)
-        for number, part in enumerate(
+        Fold(grouped, repeat, number, split_entries)
+        for grouped in protocols
+        for repeat in range(1, repeats + 1)
+        for number, split_entries in enumerate(
             folds.test_folds(
                 entries,
-                config.folds,
-                seed=config.seed + repeat - 1,
+                count,
+                seed=seed + repeat - 1,
                 grouped=grouped,
-                validation_fraction=config.validation_fraction,
+                validation_fraction=validation_fraction,
             ),
             1,
         )

@@ -86,7 +86,7 @@ class TrialRunner:
         """
         self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
         self._cache = FeatureCache.open(config.features)
-        self._initial = InitialWeights.of(config, Run(study_dir))
+        self._initial = InitialWeights.from_config(config, Run(study_dir))
         entries = run_setup.read_entries(Run(study_dir), config, self._cache)
         self._classes = train.classes_of(entries, config.normal_class)
         self.space = search_space.space_of(config)
@@ -95,14 +95,14 @@ class TrialRunner:
         if self._initial:
             self._initial.check(self._cache, self._classes)
             if search_space.keeps_sizes(self.space):
-                self._initial.check_sizes(config, self._cache, self._classes)
+                self._initial.check_sizes(config.head, self._cache, self._classes)
         entries = [entry for entry in entries if entry.split != "test"]
         self._folds = folds.validation_folds(entries, config.folds, seed=config.seed)
         for fold in self._folds:
             labels = [entry.label for entry in fold if entry.split == "validation"]
             check_monitor(config.monitor, map(self._classes.index, labels))
         if self._initial:
-            self._initial.warn_of_met(self._cache, self._folds[0])
+            self._initial.warn_of_overlap(self._cache, self._folds[0])
         self._seeds = range(config.seed, config.seed + config.seeds)
         # One fold in memory: all trials of a fold share it, and features may be large.
         self._job = functools.lru_cache(maxsize=1)(self._read_job)
@@ -168,20 +168,14 @@ class TrialRunner:
 
         job, scores = self._job(fold), EpochScores(config.monitor, report)
         with _conflicts_fail_the_trial():
-            trainer = job.trainer(run, config, [scores])
+            trainer = job.build_trainer(run, config, [scores])
         scores.validation = trainer.validation
-        job.begin(run, config, trainer)
+        job.start_run(run, config, trainer)
         trainer.run_epochs()
         if scores.stopped:
             return None
         if self._config.keep_runs:
-            results = {
-                "run": str(run.dir),
-                **trainer.summary(),
-                **job.judge(run, config),
-                "effective": job.effective | trainer.effective,
-            }
-            job.finish(run, results)
+            job.finish_run(run, config, trainer)
         return scores.values[trainer.selection.kept_epoch - 1]
 
     def _training_config(self, run: Run, values: dict[str, Any], seed: int) -> TrainConfig:

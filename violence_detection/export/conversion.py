@@ -1,7 +1,7 @@
 """What export does in processes of its own: at home the run's model in float32, its answers and the
 file written of it; away the file, opened by what a user would open it with.
 
-Functions are called one after the other in one process (`isolation.Fresh`), and share what the
+Functions are called one after the other in one process (`processes.DedicatedProcess`), and share what the
 first of them made.
 """
 
@@ -18,9 +18,8 @@ from violence_detection.errors import ExportError
 from violence_detection.export import classifier_graph
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.extractor import check_weights, load_backbone
-from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.metrics import calibration
-from violence_detection.models.classifier import load_classifier, probabilities
+from violence_detection.models.classifier import Classifier, load_model
+from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.video.stream_set import StreamSet
@@ -69,13 +68,13 @@ class _Home:
     def __init__(self, request: ConversionRequest) -> None:
         self.request = request
         run = Run(request.run_dir)
-        trained = run.config()
-        self._temperature = run.temperature
-        self._space = FeatureSpace.from_json(trained["feature_space"])
+        record = run.record()
+        self._output, self._temperature = Classes(len(record.classes)), record.temperature
+        self._space = record.feature_space
         self.make = StreamSet(self._space.stream, frame_size=self._space.frame_size)
-        loaded = load_classifier(run.model_path)
+        loaded = load_model(run.model_path)
         self.classifier = classifier_graph.to_float32(loaded)
-        self.backbone = self._backbone(trained["weights"]["seed"])
+        self.backbone = self._backbone(record.weights_seed)
         self.own_classifier, self.own_backbone = self.classifier, self.backbone
         if request.changed:
             self.own_classifier = self._changed(self.classifier)
@@ -105,8 +104,7 @@ class _Home:
 
     def answer(self, classifier: "keras.Model", features: np.ndarray) -> np.ndarray:
         """float64 (N, K) of float32 (N, T, D)."""
-        probability = probabilities(classifier, features)
-        return calibration.apply_temperature(probability, self._temperature)
+        return Classifier(classifier, self._output, self._temperature).probabilities(features)
 
     def encoded(self, backbone: "keras.Model", pictures: np.ndarray) -> np.ndarray:
         """float32 (T, K D) of uint8 (T, K, S, S, 3)."""

@@ -258,7 +258,7 @@ class _Answers:
         """The figures; what a changed model costs, where it is one."""
         config = subject.config
         violent = subject.cached.labels[self.rows] > 0
-        threshold = subject.run.results()["threshold"]
+        threshold = subject.run.record().threshold
         found = parity.compare_predictions(
             self.own, self.away, violent=violent, threshold=threshold
         )

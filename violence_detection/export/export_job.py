@@ -1,5 +1,6 @@
 """What is exported, and the real clips that it is checked on."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -90,7 +91,7 @@ class ExportJob:
             _some(entries, config.clips),
             places and _some(places, config.clips),
         )
-        cached = dataset.read_dataset(cache, entries, run.config()["classes"])
+        cached = dataset.read_dataset(cache, entries, run.record().classes)
         return cls(run, config, entries, cached, places, given, source)
 
     @property
@@ -99,7 +100,7 @@ class ExportJob:
 
     @property
     def space(self) -> FeatureSpace:
-        return FeatureSpace.from_json(self.run.config()["feature_space"])
+        return self.run.record().feature_space
 
     def request(self) -> ConversionRequest:
         """What the process that converts must know."""
@@ -148,16 +149,16 @@ class ExportJob:
         Args:
             interface: Names, shapes and types of what goes in and comes out.
         """
-        trained = self.run.config()
+        record = self.run.record()
         about: dict[str, Any] = {
             **interface,
-            "classes": trained["classes"],
-            "normal_class": trained["normal_class"],
-            "threshold": self.run.results()["threshold"],
-            "window_s": trained["window_s"],
+            "classes": record.classes,
+            "normal_class": record.normal_class,
+            "threshold": record.threshold,
+            "window_s": record.window_s,
         }
         if self.given is None:
-            return about | {"feature_space": trained["feature_space"]}
+            return about | {"feature_space": dataclasses.asdict(record.feature_space)}
         return about | {
             "frames": {
                 "channels": "RGB",
@@ -190,7 +191,7 @@ def _check_format(config: ExportConfig) -> None:
 
 
 def _weights(run: Run, config: ExportConfig) -> str:
-    return config.weights or run.config()["weights"]["source"]
+    return config.weights or run.record().weights_source
 
 
 def _places(
@@ -223,7 +224,7 @@ def _places(
 def _given(
     run: Run, entries: list[ManifestEntry], places: list[VideoPart], config: ExportConfig
 ) -> FrameInput:
-    space = FeatureSpace.from_json(run.config()["feature_space"])
+    space = run.record().feature_space
     size = (config.height, config.width)
     if not config.height:
         size = check_clips.most_common_size(_sizes(_some(places, _MEASURED)))
@@ -233,7 +234,7 @@ def _given(
         entries,
         pictures=space.frames,
         size=size,
-        window_s=run.config()["window_s"],
+        window_s=run.record().window_s,
         fps=config.fps,
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from violence_detection.export.formats._format import Tolerance
 from violence_detection.metrics import classification, paired_tests
-from violence_detection.models import classifier
+from violence_detection.models.outputs.classes import decide, violence_score
 
 
 def compare_predictions(
@@ -26,7 +26,7 @@ def compare_predictions(
         class is present only.
     """
     differences = np.abs(home - away)
-    same = classifier.decisions(home, threshold) == classifier.decisions(away, threshold)
+    same = decide(home, threshold) == decide(away, threshold)
     return {
         "max_abs_difference": float(differences.max()),
         "mean_abs_difference": float(np.mean(differences.max(axis=1))),
@@ -38,7 +38,7 @@ def compare_predictions(
 
 def auc(violent: np.ndarray, answers: np.ndarray) -> float | None:
     """Area under the ROC curve of answers (N, K); None where one class is present only."""
-    score = np.clip(np.nan_to_num(1 - answers[:, 0]), 0, 1)
+    score = np.clip(np.nan_to_num(violence_score(answers)), 0, 1)
     return classification.binary_metrics(violent, score, 0.5)["auc"]
 
 
@@ -60,11 +60,11 @@ def measure_cost(
     """
     if not np.isfinite(away).all():
         return {"auc_difference": 0.0, "auc_ci": None, "equal_decisions": 0.0}
-    same = classifier.decisions(home, threshold) == classifier.decisions(away, threshold)
+    same = decide(home, threshold) == decide(away, threshold)
     found = paired_tests.auc_difference(
         violent,
-        1 - home[:, 0],
-        1 - away[:, 0],
+        violence_score(home),
+        violence_score(away),
         groups,
         resamples=resamples,
         seed=seed,

@@ -128,10 +128,3 @@ def with_views(cache: FeatureCache, clips: FeatureDataset) -> FeatureDataset:
     numbers = range(1, 1 + view_count(clips.entries))
     views = tuple(packed.read_packed(cache, clips.entries, view) for view in numbers)
     return dataclasses.replace(clips, views=views)
-
-
-def targets(labels: np.ndarray, classes: int) -> np.ndarray:
-    """What a loss compares logits with: float32 (N, 1) for two classes, else one-hot (N, K)."""
-    if classes == 2:
-        return labels[:, None].astype(np.float32)
-    return np.eye(classes, dtype=np.float32)[labels]

@@ -1,8 +1,9 @@
-"""The classifier: built from a head, loaded from a run, and its logits as probabilities."""
+"""The classifier: built from a head and an output, loaded from a file, and applied to features."""
 
 import functools
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError, RunError
+from violence_detection.metrics import calibration
+from violence_detection.models.outputs.classes import Classes
 
 if TYPE_CHECKING:
     import keras
@@ -19,34 +22,67 @@ _DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3
 _RATIO = 50  # of what a file holds to its size; ours hold what they weigh
 
 
+@dataclass(frozen=True)
+class Classifier:
+    """A trained model with what its logits mean: its output, and its temperature.
+
+    Attributes:
+        model: From features (B, T, D) to float32 logits.
+        output: The question that the logits answer.
+        temperature: Divides the logits; 1 leaves them as they are.
+    """
+
+    model: "keras.Model"
+    output: Classes
+    temperature: float = 1.0
+
+    def probabilities(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        """The calibrated probability of each class.
+
+        Args:
+            features: float16 (N, T, D).
+            batch_size: Clips at a time.
+
+        Returns:
+            float64 (N, K), rows sum to 1.
+        """
+        return self.calibrated(self.uncalibrated(features, batch_size=batch_size))
+
+    def uncalibrated(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        """The probability of each class at temperature 1; see `probabilities`."""
+        return probabilities(self.model, features, batch_size=batch_size)
+
+    def calibrated(self, uncalibrated: np.ndarray) -> np.ndarray:
+        """Probabilities (N, K) of temperature 1 at the temperature of this classifier."""
+        return calibration.tempered(uncalibrated, self.temperature)
+
+
 def build_classifier(
     *, head: str, features: np.ndarray, classes: int, recurrence: str
 ) -> "keras.Model":
     """A model from features (B, T, D) to float32 logits: (B, 1) for two classes, else (B, K).
 
     Args:
-        head: Spec on the shelf `heads`.
+        head: Spec of a part in `models/heads`.
         features: The training clips, float16 (N, T, D); the head standardises by up to 2048
             of them, evenly spaced.
         classes: K.
-        recurrence: How one is computed: `cudnn` (on a GPU, where XLA does not compile), `loop`, or
-            `unrolled`, which is faster than a loop on a CPU. The weights are the same.
+        recurrence: How a recurrence is computed: `cudnn` (on a GPU, where XLA does not
+            compile), `loop`, or `unrolled`, which is faster than a loop on a CPU. The weights
+            are the same.
     """
+    import keras
+
     step = -(-len(features) // _EXAMPLES)
-    return registry.load(
-        "heads",
-        head,
-        examples=features[::step],
-        outputs=1 if classes == 2 else classes,
-        recurrence=recurrence,
-    )
+    encoded = registry.load("heads", head, examples=features[::step], recurrence=recurrence)
+    return keras.Model(encoded.features, Classes(classes).build(encoded), name=encoded.name)
 
 
-def begun_with(classifier: "keras.Model", source: "keras.Model") -> "keras.Model":
+def initialised_from(classifier: "keras.Model", source: "keras.Model") -> "keras.Model":
     """A classifier like `classifier` with the weights of `source` of the same shape.
 
     The constants that features are standardised by are the source's too, not those of the
-    videos at hand: the weights mean something for inputs on that scale only. Precision and
+    present videos: the weights are meaningful for inputs on that scale only. Precision and
     dropout are `classifier`'s.
 
     Raises:
@@ -68,26 +104,24 @@ def begun_with(classifier: "keras.Model", source: "keras.Model") -> "keras.Model
             config |= {"mean": taken["mean"], "variance": taken["variance"]}
         return type(layer).from_config(config)
 
-    begun = keras.models.clone_model(classifier, clone_function=like)
-    begun.set_weights(source.get_weights())
-    return begun
+    clone = keras.models.clone_model(classifier, clone_function=like)
+    clone.set_weights(source.get_weights())
+    return clone
 
 
 def check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
-    """Whether the weights of `source` have the shapes of those of `classifier`.
+    """Checks that the weights of `source` have the shapes of those of `classifier`.
 
     Raises:
         ConfigError: If they have not.
     """
-    wanted, there = (
-        [tuple(weight.shape) for weight in one.weights] for one in (classifier, source)
-    )
-    if len(wanted) != len(there):
+    shapes = [tuple(weight.shape) for weight in source.weights]
+    if len(classifier.weights) != len(shapes):
         raise ConfigError(
-            f"`init_from` must be a run whose head has as many weights, {len(wanted)} arrays. "
-            f"Received: {len(there)}"
+            "`init_from` must be a run whose head has as many weights, "
+            f"{len(classifier.weights)} arrays. Received: {len(shapes)}"
         )
-    for weight, shape in zip(classifier.weights, there, strict=True):
+    for weight, shape in zip(classifier.weights, shapes, strict=True):
         if tuple(weight.shape) != shape:
             raise ConfigError(
                 "`init_from` must be a run whose head has the same sizes, here "
@@ -95,8 +129,8 @@ def check_shapes(classifier: "keras.Model", source: "keras.Model") -> None:
             )
 
 
-def load_classifier(path: Path) -> "keras.Model":
-    """A saved classifier; code inside the file is refused.
+def load_model(path: Path) -> "keras.Model":
+    """The Keras model of a saved classifier; code inside the file is refused.
 
     Raises:
         RunError: If the file is damaged, or is not a classifier of this program.
@@ -110,7 +144,7 @@ def load_classifier(path: Path) -> "keras.Model":
 
     if not _is_whole(path):
         raise RunError(
-            f"The model must be one that train saved. Received: {path} (damaged, or none)"
+            f"The model must be one that train saved. Received: {path} (damaged, or no model)"
         )
     try:
         loaded = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -127,7 +161,7 @@ def load_classifier(path: Path) -> "keras.Model":
 
 
 def _is_finite(loaded: "keras.Model") -> bool:
-    """Whether every weight is a number, and every constant that features are standardised by."""
+    """Whether every weight and every constant of the standardisation is a finite number."""
     import keras
 
     constants = [
@@ -136,21 +170,20 @@ def _is_finite(loaded: "keras.Model") -> bool:
         if isinstance(layer, keras.layers.Normalization)
         for constant in (layer.mean, layer.variance)
     ]
-    return all(
-        np.isfinite(np.array(one, np.float64)).all() for one in [*loaded.weights, *constants]
-    )
+    arrays = [*loaded.weights, *constants]
+    return all(np.isfinite(np.array(array, np.float64)).all() for array in arrays)
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether every part of a saved model has its checksum.
+    """Whether every part of a saved model matches its checksum.
 
-    Keras seeks in the weights, and zipfile (of Python 3.13) does not check what was not read
-    from its start to its end. What would fill the memory is not unpacked: a description of many
-    megabytes, or far more than the file weighs.
+    Keras seeks in the weights, and zipfile (of Python 3.13) does not check a part that was not
+    read from its start to its end. A file that would fill the memory is not unpacked: one with a
+    description of many megabytes, or that unpacks to many times its size.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {one.filename: one.file_size for one in archive.infolist()}
+            sizes = {part.filename: part.file_size for part in archive.infolist()}
             if sizes.get("config.json", 0) > _DESCRIPTION_BYTES:
                 return False
             if sum(sizes.values()) > _RATIO * path.stat().st_size:
@@ -161,50 +194,32 @@ def _is_whole(path: Path) -> bool:
 
 
 def probabilities(
-    classifier: "keras.Model", features: np.ndarray, *, batch_size: int = 64
+    model: "keras.Model", features: np.ndarray, *, batch_size: int = 64
 ) -> np.ndarray:
-    """Probability of each class.
+    """The uncalibrated probability of each class.
 
     Args:
-        classifier: From features to logits.
+        model: From features to logits.
         features: float16 (N, T, D).
+        batch_size: Clips at a time.
 
     Returns:
         float64 (N, K), rows sum to 1.
     """
     import tensorflow as tf
 
-    logits_of = _forward(classifier)
+    logits_of = _forward(model)
     logits = [
         logits_of(tf.constant(features[start : start + batch_size], tf.float32)).numpy()
         for start in range(0, len(features), batch_size)
     ]
-    return logits_to_probabilities(np.concatenate(logits))
+    units = model.output_shape[-1]
+    return Classes(2 if units == 1 else units).answer(np.concatenate(logits))
 
 
 @functools.lru_cache(maxsize=2)
-def _forward(classifier: "keras.Model") -> Callable:
+def _forward(model: "keras.Model") -> Callable:
     """The forward pass as a graph, traced once and not at every epoch's validation."""
     import tensorflow as tf
 
-    return tf.function(functools.partial(classifier, training=False), reduce_retracing=True)
-
-
-def logits_to_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Sigmoid or softmax in float64: (N, 1) -> (N, 2), (N, K) -> (N, K)."""
-    logits = logits.astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
-
-
-def decisions(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Class of each row, int64 (N,): normal below the threshold, else the likeliest other.
-
-    Args:
-        probability: (N, K), the normal class first.
-        threshold: On 1 - P(normal).
-    """
-    violent = 1 - probability[:, 0] >= threshold
-    return np.where(violent, 1 + probability[:, 1:].argmax(1), 0)
+    return tf.function(functools.partial(model, training=False), reduce_retracing=True)

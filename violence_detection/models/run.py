@@ -1,16 +1,21 @@
-"""A run: the folder that training leaves, and that everything after it starts from."""
+"""A run: the folder of a trained classifier, and the record of how it was trained."""
 
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from violence_detection import units
-from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
+from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 from violence_detection.system.files import read_json
+
+if TYPE_CHECKING:
+    from violence_detection.models.classifier import Classifier
 
 FORMAT_VERSION = 1
 CONFIG_KEYS = frozenset(
@@ -21,8 +26,111 @@ RESULTS_KEYS = frozenset({"threshold"})
 
 
 @dataclass(frozen=True)
+class RunRecord:
+    """How a finished run was trained, and how its answers are read.
+
+    Attributes:
+        classes: Names of the K classes, the normal one first.
+        normal_class: The first of them.
+        dataset: Name and folder of the dataset, as extraction.json has them.
+        features: The folder of the features.
+        fingerprint: Of the feature space.
+        feature_space: Backbone, stream, frames and all else that makes features comparable.
+        weights_source: `imagenet`, `random`, or the path of the backbone's weights file.
+        weights_seed: Of random weights.
+        window_s: Length of a window: the training clips' median duration.
+        threshold: On the score, from which on a clip is violent.
+        temperature: Divides the logits; 1 in runs made before it existed.
+        temperature_reason: Why it is that.
+        operating_point: What the threshold was chosen to reach, as asked for; empty for the
+            default.
+        settings: The settings of the training, by name.
+    """
+
+    classes: list[str]
+    normal_class: str
+    dataset: dict[str, Any]
+    features: str
+    fingerprint: str
+    feature_space: FeatureSpace
+    weights_source: str
+    weights_seed: int
+    window_s: float
+    threshold: float
+    temperature: float
+    temperature_reason: str
+    operating_point: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def from_json(cls, config: dict[str, Any], results: dict[str, Any], folder: Path) -> Self:
+        """The record of training_config.json and training_results.json.
+
+        Args:
+            config: The content of the first.
+            results: The content of the second.
+            folder: Of the run, for messages.
+
+        Raises:
+            RunError: If the format is of a newer version, or a key is missing or not usable.
+        """
+        version = config.get("format_version", 0)
+        if not isinstance(version, int) or version > FORMAT_VERSION:
+            raise RunError(
+                f"The run's format must be <= {FORMAT_VERSION}. Received: {version} in {folder} "
+                "(made by a newer version of this program)"
+            )
+        for file, content, keys in (
+            ("training_config.json", config, CONFIG_KEYS),
+            ("training_results.json", results, RESULTS_KEYS),
+        ):
+            missing = keys - content.keys()
+            if missing:
+                raise RunError(
+                    f"{file} must have `{min(missing)}`. Received: {folder / file} (without it)"
+                )
+        try:
+            space = FeatureSpace.from_json(config["feature_space"])
+            source, seed = config["weights"]["source"], config["weights"]["seed"]
+            window_s = float(config["window_s"])
+        except (CacheError, KeyError, TypeError, ValueError) as error:
+            raise RunError(
+                "training_config.json must describe the feature space, the weights and window_s. "
+                f"Received: {folder} ({error})"
+            ) from error
+        return cls(
+            classes=config["classes"],
+            normal_class=config["normal_class"],
+            dataset=config["dataset"],
+            features=config["features"],
+            fingerprint=config["fingerprint"],
+            feature_space=space,
+            weights_source=source,
+            weights_seed=seed,
+            window_s=window_s,
+            threshold=_checked(
+                "threshold",
+                results["threshold"],
+                folder,
+                "in [0, 1]",
+                lambda value: 0 <= value <= 1,
+            ),
+            temperature=_checked(
+                "temperature",
+                results.get("temperature", 1.0),
+                folder,
+                "> 0",
+                lambda value: value > 0,
+            ),
+            temperature_reason=results.get("temperature_reason", ""),
+            operating_point=(results.get("operating_point") or {}).get("asked") or "",
+            settings=config.get("settings") or {},
+        )
+
+
+@dataclass(frozen=True)
 class Run:
-    """Paths in a run's folder, and the JSON in it."""
+    """The paths in a run's folder, and the JSON in it."""
 
     dir: Path
 
@@ -62,7 +170,7 @@ class Run:
 
     @property
     def footage_dir(self) -> Path:
-        """What it sees in normal footage, video by video."""
+        """The windows of normal footage, a file a video."""
         return self.dir / "footage"
 
     def evaluation_dir(self, split: str) -> Path:
@@ -73,7 +181,7 @@ class Run:
 
     @property
     def started(self) -> bool:
-        """Whether it is known what it learns from; before that only its settings are."""
+        """Whether the training data is recorded yet; before that only the settings are."""
         return self.config_path.is_file() and "videos_digest" in self.config()
 
     @property
@@ -92,7 +200,7 @@ class Run:
         return files.read_own_csv(self.videos_path, VIDEO_COLUMNS)
 
     def known_videos(self) -> list[dict[str, str]]:
-        """The videos that its weights have met: its own, and those of the run it began with."""
+        """The videos that its weights were trained on, also in the run that they come from."""
         paths = [self.videos_path]
         if self.initial_videos_path.is_file():
             paths.append(self.initial_videos_path)
@@ -178,23 +286,7 @@ class Run:
                     f"A finished run must hold {path.name}. Received: {folder} (it does not; "
                     "train --resume goes on with an unfinished one)"
                 )
-        version = run.config().get("format_version", 0)
-        if not isinstance(version, int) or version > FORMAT_VERSION:
-            raise RunError(
-                f"The run's format must be <= {FORMAT_VERSION}. Received: {version} in {folder} "
-                "(made by a newer version of this program)"
-            )
-        for path, keys in (
-            (run.config_path, CONFIG_KEYS),
-            (run.results_path, RESULTS_KEYS),
-        ):
-            missing = keys - read_json(path).keys()
-            if missing:
-                raise RunError(
-                    f"{path.name} must have `{min(missing)}`. Received: {path} (it has not)"
-                )
-        _check_share(run.results_path, run.results()["threshold"])
-        _check_temperature(run.results_path, run.temperature)
+        run.record()
         return run
 
     def config(self) -> dict[str, Any]:
@@ -203,10 +295,26 @@ class Run:
     def results(self) -> dict[str, Any]:
         return read_json(self.results_path)
 
-    @property
-    def temperature(self) -> float:
-        """What its logits are divided by; 1 for a run of before there was one."""
-        return self.results().get("temperature", 1.0)
+    def record(self) -> RunRecord:
+        """How a finished run was trained.
+
+        Raises:
+            RunError: If its files cannot be read, or are of a newer version.
+        """
+        return RunRecord.from_json(self.config(), self.results(), self.dir)
+
+    def load_classifier(self) -> "Classifier":
+        """The trained classifier, whose probabilities are at the run's temperature.
+
+        Raises:
+            RunError: If the model is damaged.
+        """
+        from violence_detection.models.classifier import Classifier, load_model
+        from violence_detection.models.outputs.classes import Classes
+
+        record = self.record()
+        model = load_model(self.model_path)
+        return Classifier(model, Classes(len(record.classes)), record.temperature)
 
     def write_config(self, config: dict[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
@@ -215,17 +323,11 @@ class Run:
         files.write_json(self.results_path, results)
 
 
-def _check_share(path: Path, threshold: Any) -> None:
-    sound = type(threshold) in (int, float) and math.isfinite(threshold)
-    if not sound or not 0 <= threshold <= 1:
-        raise RunError(
-            f"`threshold` in {path.name} must be in [0, 1]. Received: {threshold} ({path})"
-        )
-
-
-def _check_temperature(path: Path, temperature: Any) -> None:
-    sound = type(temperature) in (int, float) and math.isfinite(temperature)
-    if not sound or temperature <= 0:
-        raise RunError(
-            f"`temperature` in {path.name} must be > 0. Received: {temperature} ({path})"
-        )
+def _checked(
+    name: str, value: Any, folder: Path, rule: str, holds: Callable[[float], bool]
+) -> float:
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    if not is_number or not holds(value):
+        file = folder / "training_results.json"
+        raise RunError(f"`{name}` in {file.name} must be {rule}. Received: {value} ({file})")
+    return value

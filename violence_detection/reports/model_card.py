@@ -43,7 +43,7 @@ def _template_values(run: Run) -> dict[str, Any]:
         "settings": settings,
         "space": config["feature_space"],
         "results": results,
-        "temperature": run.temperature,
+        "temperature": run.record().temperature,
         "splits": _counts(videos, config["classes"]),
         "unknown": sum(row["group"] == row["path"] for row in videos),
         "trainings": _seeds_text(run, results),

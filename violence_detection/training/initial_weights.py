@@ -1,4 +1,4 @@
-"""The run that another training begins with (`--init-from`): its weights, not its optimiser."""
+"""Initial weights of a training from a finished run (`--init-from`)."""
 
 import dataclasses
 import logging
@@ -22,20 +22,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LEARNED = ["train", "validation"]
 _COPY = "initial_model.keras"
 
 
 @dataclass(frozen=True)
 class InitialWeights:
-    """A trained model that a run begins with.
+    """A trained model whose weights, without its optimizer, are those that a run starts from.
 
-    A started run has a copy of it in its state, until it is finished: --resume needs the
-    run that it came from no more.
+    A started run keeps a copy of the model in its state until it is finished, so that --resume
+    does not need the source run.
 
     Attributes:
-        videos: Rows of the videos that the weights have met, with the split of then.
-        dataset: Within which their recordings have their names; None if that is the run's own.
+        model_path: The model, in the source run or copied.
+        run: The source run.
+        videos: Rows of the videos that the weights were trained on, with their split in that
+            training.
+        dataset: The dataset in which the names of their recordings are unique; None if it is the
+            dataset of the new run.
     """
 
     model_path: Path
@@ -44,13 +47,13 @@ class InitialWeights:
     dataset: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, config: TrainConfig, run: Run) -> Self | None:
-        """What `config` asks `run` to begin with; None where it asks for nothing.
+    def from_config(cls, config: TrainConfig, run: Run) -> Self | None:
+        """The initial weights that a config asks for in `run`; None without `init_from`.
 
         Raises:
-            RunError: If it is no finished run.
-            ConfigError: If it is `run` itself, or has another head.
-            TrainingError: If `run` is started, and its copy is gone.
+            RunError: If the source is not a finished run.
+            ConfigError: If the source is `run` itself, or has another head.
+            TrainingError: If `run` is resumed and its copy of the model is missing.
         """
         if config.init_from is None:
             return None
@@ -58,25 +61,25 @@ class InitialWeights:
             copy = run.state_dir / _COPY
             if not copy.is_file():
                 raise TrainingError(
-                    f"A run that began with another's weights must have {_COPY} until it is "
-                    f"finished. Received: {copy} (not there)"
+                    f"A run started from another run's weights must have {_COPY} until it is "
+                    f"finished. Received: {copy} (missing)"
                 )
             rows = files.read_own_csv(run.initial_videos_path, VIDEO_COLUMNS)
             return cls(copy, Run(Path(config.init_from)), rows)
         source = Run.open(config.init_from)
         if source.dir == run.dir:
             raise ConfigError(
-                f"`init_from` must be another run. Received: {source.dir}, which is to be replaced"
+                f"`init_from` must be another run. Received: {source.dir}, which would be replaced"
             )
         _check_head(source, config)
         dataset = source.record().dataset
         return cls(source.model_path, source, source.known_videos(), dataset)
 
     def check(self, cache: FeatureCache, classes: list[str]) -> None:
-        """Whether the features and classes are those that the model knows.
+        """Checks that features and classes are those that the model was trained on.
 
         Raises:
-            ConfigError: If they are not; it says what differs.
+            ConfigError: If they differ, with the differences.
         """
         record = self.run.record()
         space = cache.space()
@@ -88,47 +91,50 @@ class InitialWeights:
         if record.classes != classes:
             raise ConfigError(
                 f"`init_from` must be a run with the classes {', '.join(classes)}, the normal "
-                f"one first. Received: {', '.join(record.classes)} ({self.run.dir})"
+                f"class first. Received: {', '.join(record.classes)} ({self.run.dir})"
             )
 
-    def check_sizes(self, config: TrainConfig, cache: FeatureCache, classes: list[str]) -> None:
-        """Whether the head that is asked for has the weights of the model.
+    def check_sizes(self, head: str, cache: FeatureCache, classes: list[str]) -> None:
+        """Checks that a head has as many weights, of the same sizes, as the model.
 
         Raises:
-            ConfigError: If it does not.
+            ConfigError: If they differ.
         """
         space = cache.space()
-        asked = classifier.build_classifier(
-            head=config.head,
+        built = classifier.build_classifier(
+            head=head,
             features=np.zeros((2, space.frames, space.dim), np.float16),
             classes=len(classes),
             recurrence="loop",
         )
-        classifier.check_shapes(asked, self.load())
+        classifier.check_shapes(built, self.load())
 
     def load(self) -> "keras.Model":
         return classifier.load_model(self.model_path)
 
-    def keep(self, run: Run, cache: FeatureCache) -> None:
-        """Put the copy into the state of a run that starts, and its videos beside the run's."""
+    def copy_to(self, run: Run, cache: FeatureCache) -> None:
+        """Copies the model into the state of a new run, and lists its videos there."""
         with files.writing(run.state_dir / _COPY) as file:
             file.write(self.model_path.read_bytes())
         files.write_csv(run.initial_videos_path, VIDEO_COLUMNS, self._videos_for(cache))
 
     def as_dict(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, Any]:
-        """For the run's record."""
+        """The entry `init_from` of the run's record."""
         return {
             "run": str(self.run.dir),
             "model_digest": files.sha256_of_file(self.model_path),
-            "met": self.met(cache, entries),
+            "met": self.overlap(cache, entries),
         }
 
-    def met(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, int]:
-        """How many videos of validation and test the weights were made with: of the same
-        recording or content."""
+    def overlap(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, int]:
+        """Number of validation and of test videos that the weights were trained or tuned on.
+
+        A video counts if its recording or its content is among the training videos of the source
+        run; for the test videos, if it is among its validation videos as well.
+        """
         counts = {}
-        for split, learned in (("validation", ["train"]), ("test", _LEARNED)):
-            rows = [row for row in self._videos_for(cache) if row["split"] in learned]
+        for split, used in (("validation", ["train"]), ("test", ["train", "validation"])):
+            rows = [row for row in self._videos_for(cache) if row["split"] in used]
             groups = {row["group"] for row in rows} - {""}
             digests = {row["digest"] for row in rows}
             counts[split] = sum(
@@ -138,16 +144,16 @@ class InitialWeights:
             )
         return counts
 
-    def warn_of_met(self, cache: FeatureCache, entries: list[ManifestEntry]) -> None:
-        for split, count in self.met(cache, entries).items():
+    def warn_of_overlap(self, cache: FeatureCache, entries: list[ManifestEntry]) -> None:
+        for split, count in self.overlap(cache, entries).items():
             if count:
                 log.warning(
-                    f"The run of --init-from learned from {count} of the {split} videos or "
-                    "their recordings: what they give is better than what new ones will."
+                    f"The run of --init-from was trained on {count} of the {split} videos or "
+                    f"their recordings: the {split} scores are better than on new videos."
                 )
 
     def _videos_for(self, cache: FeatureCache) -> list[dict[str, str]]:
-        """The videos; names of recordings mean something within one dataset only."""
+        """The videos; without recordings if those are of another dataset, where names differ."""
         if self.dataset in (None, cache.settings().get("dataset")):
             return self.videos
         return [row | {"group": ""} for row in self.videos]
@@ -161,8 +167,9 @@ def _check_head(source: Run, config: TrainConfig) -> None:
             f"are runs too: {source.dir / results['seeds'][0]['run']}, ...)"
         )
     head = source.config().get("settings", {}).get("head", "")
-    theirs, ours = (registry.parse(spec)[0].name for spec in (head, config.head))
-    if theirs != ours:
+    source_name, own_name = (registry.parse(spec)[0].name for spec in (head, config.head))
+    if source_name != own_name:
         raise ConfigError(
-            f"`init_from` must be a run with the head {ours}. Received: {theirs} ({source.dir})"
+            f"`init_from` must be a run with the head {own_name}. Received: {source_name} "
+            f"({source.dir})"
         )

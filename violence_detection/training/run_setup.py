@@ -254,7 +254,7 @@ def write_record(
         _clear(run)
     files.ensure_writable(run.dir)
     if origin:
-        origin.keep(run, cache)
+        origin.copy_to(run, cache)
     files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()
     durations_s = [entry.duration_s for entry in entries if entry.split == "train"]

@@ -1,4 +1,4 @@
-"""What a classifier is taught with, and one training from the first epoch to its results."""
+"""Data and devices that several trainings share; trains and scores a run."""
 
 import functools
 import shutil
@@ -30,86 +30,102 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What trainings that differ in their settings alone have in common.
+    """Training data, devices and initial weights; trains a classifier from settings.
+
+    Trainings of one job differ in their settings alone: the members of several seeds, the trials
+    of a search.
 
     Attributes:
-        machine: What they run on. Of several machines, the chief alone writes.
-        cache, entries: Where the videos come from, and which they are.
-        classes: Their names, the normal one first.
-        clips: By split.
-        failures: Videos that could not be read.
-        origin: What they begin with, if not with weights drawn at random.
+        device_setup: Devices and precision. Of several machines, the chief alone writes.
+        cache: The features.
+        entries: The usable videos with their splits.
+        classes: Names, the normal class first.
+        clips: Features and labels of each split.
+        failures: Videos that could not be read, with the reason.
+        initial_weights: The trained model that each training starts from; None for weights
+            drawn at random.
     """
 
-    machine: DeviceSetup
+    device_setup: DeviceSetup
     cache: FeatureCache
     entries: list[ManifestEntry]
     classes: list[str]
     clips: Mapping[str, FeatureDataset]
     failures: list[dict[str, str]]
-    origin: InitialWeights | None = None
+    initial_weights: InitialWeights | None = None
 
     @property
     def effective(self) -> dict[str, Any]:
-        """What was got of what was asked for; a trainer may know better."""
+        """The requested settings as they took effect; a trainer may override some."""
         return {
-            "replicas": self.machine.replicas,
-            "workers": self.machine.batch_part[1],
-            "precision": self.machine.dtype_policy,
-            "xla": self.machine.xla,
+            "replicas": self.device_setup.replicas,
+            "workers": self.device_setup.batch_part[1],
+            "precision": self.device_setup.dtype_policy,
+            "xla": self.device_setup.xla,
             "engine": self.cache.space().engine,
         }
 
     def check_same(self) -> None:
-        """Whether all machines learn from the same, in the same way.
+        """Checks that all machines train on the same features and videos, in the same way.
 
         Raises:
-            TrainingError: If one does not.
+            ConfigError: If a machine differs.
         """
-        self.machine.coordinator.check_same(
+        self.device_setup.coordinator.check_same(
             **self.effective,
             features=self.cache.space().fingerprint,
             videos=run_setup.videos_digest(self.entries),
         )
 
-    def learn(self, run: Run, config: TrainConfig) -> dict[str, Any]:
-        """Train one classifier in a run of its own, or go on with it; the run's results."""
-        trainer = self.trainer(run, config)
-        self.begin(run, config, trainer)
-        trainer.run_epochs()
-        results = None
-        if self.machine.coordinator.is_chief:
-            results = {
-                "run": str(run.dir),
-                **trainer.summary(),
-                **self.judge(run, config),
-                "effective": self.effective | trainer.effective,
-            }
-            self.finish(run, results)
-        return self.machine.coordinator.broadcast(results)
+    def run(
+        self,
+        run: Run,
+        config: TrainConfig,
+        callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    ) -> dict[str, Any]:
+        """Trains a classifier in a run folder, or resumes the run; returns the run's results.
 
-    def trainer(
+        Args:
+            run: The run folder.
+            config: Settings of the training.
+            callbacks: Further Keras callbacks, see `Trainer`.
+        """
+        trainer = self.build_trainer(run, config, callbacks)
+        self.start_run(run, config, trainer)
+        trainer.run_epochs()
+        coordinator = self.device_setup.coordinator
+        return coordinator.broadcast(
+            self.finish_run(run, config, trainer) if coordinator.is_chief else None
+        )
+
+    def build_trainer(
         self,
         run: Run,
         config: TrainConfig,
         callbacks: "Sequence[keras.callbacks.Callback]" = (),
     ) -> "Trainer":
-        """What runs the epochs; nothing is written before they start."""
+        """The trainer of a run; nothing is written before its epochs start."""
         from violence_detection.training.trainer import Trainer
 
         return Trainer(
             run,
             config,
-            self.machine,
+            self.device_setup,
             clips=dict(self.clips),
             classes=self.classes,
-            initial=self.origin.load() if self.origin else None,
+            initial=self.initial_weights.load() if self.initial_weights else None,
             callbacks=callbacks,
         )
 
-    def begin(self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None) -> None:
-        """Write what a run is, or check that one that is resumed still learns from the same."""
-        if not self.machine.coordinator.is_chief:
+    def start_run(self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None) -> None:
+        """Writes the record of a new run; of a resumed run, checks features and videos.
+
+        Args:
+            run: The run folder.
+            config: Settings of the training.
+            trainer: Its effective settings override the job's in the record.
+        """
+        if not self.device_setup.coordinator.is_chief:
             return
         if config.resume and run.started:
             run_setup.check_same_features(run, self.cache, self.entries)
@@ -121,11 +137,22 @@ class TrainingJob:
             self.entries,
             self.classes,
             self.effective | (trainer.effective if trainer else {}),
-            self.origin,
+            self.initial_weights,
         )
 
-    def finish(self, run: Run, results: dict[str, Any]) -> None:
-        """Leave the results, with what they are of; none is resumed then."""
+    def finish_run(self, run: Run, config: TrainConfig, trainer: "Trainer") -> dict[str, Any]:
+        """Scores a trained run and writes its results; returns them."""
+        results = {
+            "run": str(run.dir),
+            **trainer.summary(),
+            **self.score_run(run, config),
+            "effective": self.effective | trainer.effective,
+        }
+        self.write_results(run, results)
+        return results
+
+    def write_results(self, run: Run, results: dict[str, Any]) -> None:
+        """Writes the results, with the videos and failures added, and removes the saved state."""
         results |= {
             "videos": {split: len(part) for split, part in self.clips.items()},
             "failures": self.failures,
@@ -135,13 +162,15 @@ class TrainingJob:
 
     @functools.cached_property
     def baseline(self) -> tuple[dict[str, np.ndarray], int]:
-        """What a linear classifier answers, and from how many videos it learned."""
+        """Predictions of the linear baseline for each split, and its number of training videos."""
         splits = [split for split in ("validation", "test") if split in self.clips]
         return linear_baseline.baseline_predictions(self.clips, splits, len(self.classes))
 
-    def judge(self, run: Run, config: TrainConfig) -> dict[str, Any]:
-        """Metrics of a run's model on validation and, with the temperature and the threshold
-        chosen there, on the test; what a linear classifier gives, and what there is to warn of."""
+    def score_run(self, run: Run, config: TrainConfig) -> dict[str, Any]:
+        """Scores of a trained run, sanity checks and warnings.
+
+        Temperature and threshold are chosen on validation and applied to the test videos as well.
+        """
         model = load_model(run.model_path)
         predicted = {
             split: probabilities(model, self.clips[split].features)

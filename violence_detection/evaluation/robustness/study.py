@@ -296,7 +296,7 @@ def _write(
     for row in (scores["clean"], scores["control"], *scores["conditions"]):
         row["condition"] = study.conditions[row["name"]]
     found = leakage.find_leaks(
-        study.run, study.cache, study.entries, config.split, pictures=False
+        study.run, study.cache, study.entries, config.split, read_videos=False
     ).as_dict()
     result = {
         "run": str(study.run.dir),

@@ -144,12 +144,6 @@ def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[
         yield block if layer is None else ops.convert_to_numpy(layer(block))
 
 
-def logits(outputs: int, name: str = "logits") -> keras.layers.Layer:
-    """The last layer of a head, in float32."""
-    # Zeros: the first answers are 50%, whatever the seed.
-    return keras.layers.Dense(outputs, dtype="float32", kernel_initializer="zeros", name=name)
-
-
 def standardise(
     examples: np.ndarray, name: str, of: keras.layers.Layer | None = None
 ) -> keras.layers.Layer:

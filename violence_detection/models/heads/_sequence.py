@@ -9,9 +9,9 @@ from violence_detection.models.heads._layers import (
     AttentionPooling,
     TemporalChange,
     TemporalStatistics,
-    logits,
     standardise,
 )
+from violence_detection.models.outputs._output import Encoded
 
 _UNROLLED_STEPS = 48  # of more, the start takes seconds longer
 
@@ -21,21 +21,19 @@ def build(
     read: Callable[[keras.KerasTensor], keras.KerasTensor],
     *,
     examples: np.ndarray,
-    outputs: int,
     projection: int,
     attention: int,
     feature_dropout: float,
     dropout: float,
     change: bool,
     statistics: bool,
-) -> keras.Model:
+) -> Encoded:
     """Standardised features, projected, read, pooled by attention; pooled statistics beside.
 
     Args:
         name: Of the model.
         read: From what is projected (B, T, projection) to (B, T, any).
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         projection: Size that the features are reduced to.
         attention: Units behind the scores of the attention over time.
         feature_dropout: Share of the features that are not read, for a whole clip at a time.
@@ -59,15 +57,13 @@ def build(
     hidden = read(hidden)
     pooled = AttentionPooling(attention, name="attention")(hidden)
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
-    answer = logits(outputs)(pooled)
+    pooled_statistics = None
     if statistics:
         pool = TemporalStatistics(second_difference=True, dtype="float32", name="statistics")
-        pooled = pool(features)
-        pooled = standardise(examples, "standardise_statistics", of=pool)(pooled)
-        pooled = keras.layers.Dropout(dropout, name="dropout_statistics")(pooled)
-        more = logits(outputs, "logits_of_statistics")(pooled)
-        answer = keras.layers.Add(dtype="float32", name="sum")([answer, more])
-    return keras.Model(features, answer, name=name)
+        pooled_statistics = pool(features)
+        scale = standardise(examples, "standardise_statistics", of=pool)
+        pooled_statistics = scale(pooled_statistics)
+    return Encoded(name, features, pooled, hidden, pooled_statistics, dropout)
 
 
 def recurrence(

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 
 from violence_detection.models.heads import _sequence
+from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
 
 def build(
     *,
     examples: np.ndarray,
-    outputs: int,
     recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 8)] = 1,
@@ -21,12 +21,11 @@ def build(
     dropout: Annotated[float, Range(0, 0.99)] = 0.5,
     change: bool = True,
     statistics: bool = True,
-) -> keras.Model:
-    """A model from features (B, T, D) to float32 logits (B, outputs).
+) -> Encoded:
+    """Encodes features (B, T, D).
 
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         recurrence: How it is computed, see `model.build_classifier`.
         projection: Size that the features are reduced to before the recurrence.
         layers, units: Of the GRUs, in each direction.
@@ -48,7 +47,6 @@ def build(
             keras.layers.GRU, "bigru", layers=layers, units=units, computed=recurrence
         ),
         examples=examples,
-        outputs=outputs,
         projection=projection,
         attention=units,
         feature_dropout=feature_dropout,

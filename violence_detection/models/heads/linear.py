@@ -5,22 +5,21 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from violence_detection.models.heads._layers import TemporalStatistics, logits, standardise
+from violence_detection.models.heads._layers import TemporalStatistics, standardise
+from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
 
 def build(
     *,
     examples: np.ndarray,
-    outputs: int,
     recurrence: str,
     dropout: Annotated[float, Range(0, 0.99)] = 0.0,
-) -> keras.Model:
-    """A model from features (B, T, D) to float32 logits (B, outputs).
+) -> Encoded:
+    """Encodes features (B, T, D).
 
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         recurrence: Not used: there is none.
         dropout: Share of the statistics that is dropped in training.
     """
@@ -28,4 +27,4 @@ def build(
     pool = TemporalStatistics(dtype="float32", name="statistics")
     hidden = standardise(examples, "standardise", of=pool)(pool(features))
     hidden = keras.layers.Dropout(dropout, name="dropout")(hidden)
-    return keras.Model(features, logits(outputs)(hidden), name="linear")
+    return Encoded("linear", features, hidden)

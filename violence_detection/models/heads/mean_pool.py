@@ -5,28 +5,27 @@ from typing import Annotated
 import keras
 import numpy as np
 
-from violence_detection.models.heads._layers import logits, standardise
+from violence_detection.models.heads._layers import standardise
+from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
 
 def build(
     *,
     examples: np.ndarray,
-    outputs: int,
     recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     units: Annotated[int, Range(1, 8192)] = 64,
     feature_dropout: Annotated[float, Range(0, 0.99)] = 0.7,
     dropout: Annotated[float, Range(0, 0.99)] = 0.5,
-) -> keras.Model:
-    """A model from features (B, T, D) to float32 logits (B, outputs).
+) -> Encoded:
+    """Encodes features (B, T, D).
 
     Nothing in it knows the order of the frames: what another head is better by, it has from
     the order.
 
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         recurrence: Not used: there is none.
         projection: Size that the features of each frame are reduced to.
         units: Of the dense layer behind the mean.
@@ -41,4 +40,4 @@ def build(
     pooled = keras.layers.Dropout(dropout, name="dropout_mean")(pooled)
     pooled = keras.layers.Dense(units, activation="gelu", name="hidden")(pooled)
     pooled = keras.layers.Dropout(dropout, name="dropout_hidden")(pooled)
-    return keras.Model(features, logits(outputs)(pooled), name="mean_pool")
+    return Encoded("mean_pool", features, pooled)

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 
 from violence_detection.models.heads import _sequence
+from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
 
 def build(
     *,
     examples: np.ndarray,
-    outputs: int,
     recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 10)] = 2,
@@ -22,15 +22,14 @@ def build(
     dropout: Annotated[float, Range(0, 0.99)] = 0.5,
     change: bool = True,
     statistics: bool = True,
-) -> keras.Model:
-    """A model from features (B, T, D) to float32 logits (B, outputs).
+) -> Encoded:
+    """Encodes features (B, T, D).
 
     The convolutions see both ways, since a clip is whole, and are normalised over their
     channels: statistics of a batch would differ between replicas.
 
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         recurrence: Not used: there is none.
         projection: Size that the features are reduced to, and channels of the convolutions.
         layers: Blocks of two convolutions, dilated by 1, 2, 4, ... frames.
@@ -65,7 +64,6 @@ def build(
         "tcn",
         read,
         examples=examples,
-        outputs=outputs,
         projection=projection,
         attention=projection,
         feature_dropout=feature_dropout,

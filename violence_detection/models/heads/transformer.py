@@ -8,13 +8,13 @@ import numpy as np
 
 from violence_detection.models.heads import _sequence
 from violence_detection.models.heads._layers import SinePositions
+from violence_detection.models.outputs._output import Encoded
 from violence_detection.registry import Range
 
 
 def build(
     *,
     examples: np.ndarray,
-    outputs: int,
     recurrence: str,
     projection: Annotated[int, Range(1, 8192)] = 64,
     layers: Annotated[int, Range(1, 12)] = 1,
@@ -25,15 +25,14 @@ def build(
     dropout: Annotated[float, Range(0, 0.99)] = 0.5,
     change: bool = True,
     statistics: bool = True,
-) -> keras.Model:
-    """A model from features (B, T, D) to float32 logits (B, outputs).
+) -> Encoded:
+    """Encodes features (B, T, D).
 
     An encoder with its norms before each half of a block, which trains without a long
     warm-up.
 
     Args:
         examples: Training clips to standardise by, float16 (N, T, D).
-        outputs: K.
         recurrence: Not used: there is none.
         projection: Size that the features are reduced to, which is the encoder's.
         layers: Blocks of self-attention and two dense layers.
@@ -68,7 +67,6 @@ def build(
         "transformer",
         read,
         examples=examples,
-        outputs=outputs,
         projection=projection,
         attention=projection,
         feature_dropout=feature_dropout,

@@ -1,0 +1,29 @@
+"""The classes output: targets, probabilities and the score of violence."""
+
+import numpy as np
+
+from violence_detection.models.outputs.classes import Classes, decide, is_violent, violence_score
+
+
+def test_targets_are_a_column_for_two_classes_and_one_hot_for_more():
+    labels = np.array([0, 1, 1])
+    np.testing.assert_array_equal(Classes(2).targets(labels), [[0], [1], [1]])
+    np.testing.assert_array_equal(Classes(3).targets(labels), [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    assert Classes(2).targets(labels).dtype == np.float32
+
+
+def test_the_score_is_what_is_left_of_the_normal_class():
+    probability = np.array([[0.25, 0.75], [1.0, 0.0]])
+    np.testing.assert_array_equal(violence_score(probability), [0.75, 0.0])
+    np.testing.assert_array_equal(Classes(2).score(probability), violence_score(probability))
+    assert violence_score(probability[0]) == 0.75
+
+
+def test_labels_of_every_class_but_the_first_are_violent():
+    np.testing.assert_array_equal(is_violent(np.array([0, 1, 2])), [False, True, True])
+
+
+def test_the_decision_is_the_likeliest_class_but_for_the_threshold():
+    probability = np.array([[0.4, 0.35, 0.25]])
+    assert decide(probability, 0.5) == 1
+    assert decide(probability, 0.7) == 0

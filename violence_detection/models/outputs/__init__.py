@@ -1,0 +1,1 @@
+"""Outputs: the answers of a classifier, one file each."""
