@@ -1,4 +1,4 @@
-"""A run says what it sees in videos of any length, from the command line and from Python."""
+"""A run predicts videos of any length, from the command line and from Python."""
 
 import copy
 import dataclasses
@@ -19,7 +19,7 @@ from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predictor import Predictor
 from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
-# -- a run looks at videos
+# -- a run predicts videos
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def rows(trained):
-    """What the run says about a long video, a still, a text file and a folder."""
+    """The rows of a long video, a still, a text file and a folder."""
     run, root = trained
     long = draw_video(root / "long.mp4", frames=54)
     still = draw_video(root / "still.mp4", frames=1)
@@ -49,7 +49,7 @@ def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, t
     assert [row["path"] for row in rows] == [*names, *fights, f"{trained[1]}/empty"]
 
 
-def test_a_long_video_is_seen_in_windows_of_the_clips_length(rows):
+def test_a_long_video_is_cut_into_windows_of_the_clips_length(rows):
     """4.5 seconds in windows of 1 s, half a second apart."""
     spans = [(one["start_s"], one["end_s"]) for one in rows[0]["windows"]]
     assert spans[0] == (0.0, 1.0) and spans[-1][1] == pytest.approx(4.5)
@@ -137,13 +137,13 @@ def test_frames_that_are_decoded_by_hand_give_the_answer_of_the_path(
         assert one["probability"] == pytest.approx(other["probability"], abs=2e-6)
 
 
-def test_a_predictor_and_the_command_say_the_same(predictor, trained, rows):
+def test_a_predictor_and_the_command_give_the_same_prediction(predictor, trained, rows):
     answer = predictor.predict(str(trained[1] / "long.mp4"))
     assert answer == {key: rows[0][key] for key in answer}
     assert list(predictor.windows(trained[1] / "long.mp4")) == answer["windows"]
 
 
-def test_frames_at_another_rate_are_looked_at_at_the_same_moments(predictor, trained):
+def test_frames_at_another_rate_are_sampled_at_the_same_moments(predictor, trained):
     """Every frame twice, at twice the rate."""
     frames = np.array(frames_of(trained[1] / "long.mp4"))[..., ::-1]
     once, twice = (
@@ -185,7 +185,7 @@ def test_views_are_averaged(trained, predictor):
         *((view,) for view in (ORIGINAL, *TEST_TIME_VIEWS)),
     ):
         one = copy.copy(predictor)
-        one._reading = dataclasses.replace(predictor._reading, views=views)
+        one._source = dataclasses.replace(predictor._source, views=views)
         seen.append([window["probability"] for window in one.windows(path)])
     averaged, *alone = seen
     np.testing.assert_allclose(averaged, np.mean(alone, axis=0), atol=2e-5)
@@ -195,7 +195,7 @@ def test_views_are_averaged(trained, predictor):
 @pytest.mark.slow
 def test_views_are_what_tta_asks_for(trained):
     asked = Predictor.load(trained[0], tta=True)
-    assert asked._reading.views == (ORIGINAL, *TEST_TIME_VIEWS)
+    assert asked._source.views == (ORIGINAL, *TEST_TIME_VIEWS)
 
 
 def test_a_threshold_that_is_given_decides_labels_and_segments(trained, rows):
@@ -214,7 +214,7 @@ def test_a_lower_threshold_is_not_above_the_upper_one(trained):
         Predictor.load(trained[0], lower_threshold=1.0)
 
 
-def test_the_engine_that_answered_is_told(trained, predictor):
+def test_the_engine_that_was_used_has_a_name(trained, predictor):
     assert predictor.engine == "tensorflow float32"
 
 
@@ -222,12 +222,12 @@ def test_the_engine_that_answered_is_told(trained, predictor):
 
 
 @pytest.mark.slow
-def test_all_files_are_written_and_nothing_of_attention_is_printed(trained, tmp_path):
+def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     run, root = trained
     places = {name: str(tmp_path / name) for name in ("subtitles", "annotate")}
     config = PredictConfig(csv=str(tmp_path / "t.csv"), **places)
     words = [str(root / "long.mp4"), str(root / "text.mp4")]
-    planned = predict.plan(run, words, config)
+    planned = predict.PredictionStage(run, words, config).prepare()
     assert planned["videos"] == words
     assert not tmp_path.joinpath("annotate").exists()
     result = predict.predict_videos(run, words, config)

@@ -1,4 +1,4 @@
-"""What the machine gives of what was asked for."""
+"""Devices, precision and XLA: the best that the machine supports, and a warning otherwise."""
 
 import logging
 import subprocess
@@ -8,13 +8,21 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from support.tensorflow_start import start_tensorflow
 
 from violence_detection.errors import ConfigError
-from violence_detection.system import devices, provenance
+from violence_detection.system import devices
 from violence_detection.system.cluster_spec import ClusterSpec
-from violence_detection.system.devices import DeviceSetup, _xla, dtype_policy, precision
+from violence_detection.system.coordination import ClusterCoordinator
+from violence_detection.system.devices import DeviceSetup, _try_xla, dtype_policy, precision
 
 ASKED = {"seed": 1, "mixed_precision": False, "xla": False, "virtual_devices": None}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tensorflow():
+    """TensorFlow with two virtual CPUs, as in the tests of the packages that need it."""
+    start_tensorflow()
 
 
 def start(**settings) -> DeviceSetup:
@@ -38,7 +46,7 @@ def test_precision_is_the_best_that_the_machine_has(mixed, gpus, bfloat16, polic
     assert precision(mixed, gpus=gpus) == policy
 
 
-def test_what_is_asked_for_is_set(monkeypatch):
+def test_the_precision_and_determinism_asked_for_are_set(monkeypatch):
     """The policy that layers are made with, and the determinism of operations."""
     monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
     asked = []
@@ -72,22 +80,22 @@ def test_every_device_is_a_replica():
     ],
 )
 def test_xla_is_off_where_it_would_not_work(deterministic, replicas, gpus, got):
-    assert _xla(True, deterministic, replicas, gpus) is got
-    assert _xla(False, deterministic, replicas, gpus) is False
+    assert _try_xla(True, deterministic, replicas, gpus) is got
+    assert _try_xla(False, deterministic, replicas, gpus) is False
 
 
 # -- relation
 
 
 def test_the_same_seed_draws_the_same_weights():
-    def drawn(seed):
+    def kernel_of(seed):
         start(seed=seed)
         layer = keras.layers.Dense(4)
         layer.build((None, 3))
         return layer.kernel.numpy()
 
-    np.testing.assert_array_equal(drawn(5), drawn(5))
-    assert not np.array_equal(drawn(5), drawn(6))
+    np.testing.assert_array_equal(kernel_of(5), kernel_of(5))
+    assert not np.array_equal(kernel_of(5), kernel_of(6))
 
 
 def test_a_dtype_policy_ends_with_its_block():
@@ -98,21 +106,15 @@ def test_a_dtype_policy_ends_with_its_block():
     assert keras.config.dtype_policy().name == before
 
 
-def test_what_could_not_be_had_is_said_once(monkeypatch, caplog):
+def test_what_is_not_supported_is_logged_once(monkeypatch, caplog):
     monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: False)
     with caplog.at_level(logging.WARNING):
         precision(True, gpus=0)
-        _xla(True, False, 2, 0)
+        _try_xla(True, False, 2, 0)
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "Mixed precision is off",
         "XLA is off",
     ]
-
-
-def test_versions_name_what_numbers_depend_on():
-    assert {"python", "violence-detection", "tensorflow", "keras", "numpy"} <= set(
-        provenance.versions()
-    )
 
 
 # -- error
@@ -124,10 +126,10 @@ def test_devices_cannot_be_split_again():
         start(virtual_devices=3)
 
 
-def test_machines_cannot_be_joined_by_a_process_that_computes():
+def test_several_machines_need_a_process_that_has_not_used_tensorflow():
     start()
-    with pytest.raises(ConfigError, match="what a process starts TensorFlow with"):
-        start(hosts=ClusterSpec(("127.0.0.1:1", "127.0.0.1:2"), 1))
+    with pytest.raises(ConfigError, match="that has not used TensorFlow yet"):
+        start(coordinator=ClusterCoordinator(ClusterSpec(("127.0.0.1:1", "127.0.0.1:2"), 1)))
 
 
 @pytest.mark.slow
@@ -154,7 +156,7 @@ def test_importing_tensorflow_prints_nothing():
 
 
 @pytest.mark.slow
-def test_importing_tensorflow_leaves_out_what_is_not_used_and_can_be_had_later():
+def test_importing_tensorflow_does_not_import_what_is_not_used():
     code = """
 import sys
 from violence_detection.system import devices

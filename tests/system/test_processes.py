@@ -163,8 +163,8 @@ def test_a_child_that_cannot_start_is_not_an_error_of_the_video(call, monkeypatc
 
 _PARENT = """
 import operator, os, threading, time
-from violence_detection.system.processes import Calls
-call = Calls()
+from violence_detection.system.processes import ProcessPool
+call = ProcessPool()
 threading.Thread(target=call, args=({call},), daemon=True).start()
 while not call._busy:
     time.sleep(0.01)

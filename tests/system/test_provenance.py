@@ -1,11 +1,12 @@
-"""What the numbers of a run depend on: the commit, and the machine."""
+"""The commit, the versions and the machine that the results of a run depend on."""
 
 import platform
 import shutil
 import subprocess
+import sys
+import types
 
 import pytest
-import tensorflow as tf
 
 from violence_detection.system import provenance
 
@@ -13,8 +14,9 @@ from violence_detection.system import provenance
 def checkout(folder, *, ignored=False):
     """A repository with a package in it, and the commit that it is at."""
     package = folder / "package"
-    package.mkdir(parents=True)
-    (package / "provenance.py").write_text("")
+    (package / "system").mkdir(parents=True)
+    (package / "system" / "provenance.py").write_text("")
+    (package / "cli.py").write_text("")
     (folder / ".gitignore").write_text("package" if ignored else "")
     for words in ("init -q", "add .", "commit -q -m first"):
         name = ("-c", "user.name=a", "-c", "user.email=a@b")
@@ -24,7 +26,7 @@ def checkout(folder, *, ignored=False):
 
 
 def commit_of(package, monkeypatch) -> str:
-    monkeypatch.setattr(provenance, "__file__", str(package / "provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(package / "system" / "provenance.py"))
     return provenance.commit_hash.__wrapped__()
 
 
@@ -34,7 +36,7 @@ def test_the_commit_is_that_of_the_checkout_and_says_what_differs(tmp_path, monk
     assert commit_of(package, monkeypatch) == head
     (tmp_path / "a" / "notes.txt").write_text("beside the package")
     assert commit_of(package, monkeypatch) == head
-    (package / "provenance.py").write_text("changed")
+    (package / "cli.py").write_text("changed")
     assert commit_of(package, monkeypatch) == f"{head}+changes"
 
 
@@ -52,8 +54,20 @@ def test_without_git_the_commit_is_unknown(monkeypatch):
     assert provenance.commit_hash.__wrapped__() == "unknown"
 
 
-def test_facts_say_what_the_machine_is():
-    facts = provenance.describe_machine()
-    assert facts["cpu"] and facts["platform"] and facts["cores"] >= 1
-    assert len(facts["gpus"]) == len(tf.config.list_physical_devices("GPU"))
-    assert platform.node() not in (facts["cpu"], facts["platform"])
+def test_the_machine_is_described_without_its_name(monkeypatch):
+    names = {"gpu:0": {"device_name": "NVIDIA T4"}, "gpu:1": {}}
+    config = types.SimpleNamespace(
+        list_physical_devices=lambda kind: list(names),
+        experimental=types.SimpleNamespace(get_device_details=names.get),
+    )
+    monkeypatch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(config=config))
+    machine = provenance.describe_machine()
+    assert machine["cpu"] and machine["platform"] and machine["cores"] >= 1
+    assert machine["gpus"] == ["NVIDIA T4", "unknown"]
+    assert platform.node() not in (machine["cpu"], machine["platform"])
+
+
+def test_versions_name_what_results_depend_on():
+    assert {"python", "violence-detection", "tensorflow", "keras", "numpy"} <= set(
+        provenance.versions()
+    )

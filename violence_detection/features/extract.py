@@ -1,21 +1,17 @@
-"""Stage one: every video becomes a small array of frame features, once."""
+"""Stage one: extracts the features of a folder of videos into a cache, each video once."""
 
 import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import splits, video_folder
-from violence_detection.datasets.split_store import SplitStore
-from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.errors import (
-    CacheError,
-    DatasetError,
-    ViolenceDetectionError,
-)
+from violence_detection.datasets.split_store import SETTINGS, SplitStore
+from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.errors import CacheError, DatasetError, ViolenceDetectionError
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
@@ -23,7 +19,8 @@ from violence_detection.features.extraction_job import ExtractionJob, Extraction
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.shards import Shard
-from violence_detection.system import devices, files, provenance
+from violence_detection.features.video_worker import VideoResult, VideoWorker
+from violence_detection.system import devices, files, processes, provenance
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -32,93 +29,155 @@ log = logging.getLogger(__name__)
 def extract_features(
     video_dir: Path, config: ExtractConfig, *, force: bool = False
 ) -> ExtractionResult:
-    """Extract what is missing or changed of a folder of videos, and leave a cache behind.
-
-    Args:
-        video_dir: The folder.
-        config: Everything that was asked for.
-        force: Extract everything again.
-
-    Raises:
-        ConfigError: If the folder or a setting cannot be meant.
-        DatasetError: If there is nothing usable, or too many videos of a class fail.
-        WeightsError: If the backbone's weights cannot be had.
-        ViolenceDetectionError: If the cache cannot be written.
-    """
-    stage = ExtractionStage(video_dir, config, force=force)
-    files.ensure_writable(stage.dataset_dir)
-    return stage.extract_all() if stage.shard is None else stage.extract_shard()
+    """Extracts the missing and changed videos of a folder; see `ExtractionStage`."""
+    return ExtractionStage(video_dir, config, force=force).extract()
 
 
 class ExtractionStage:
-    """An extraction: from what, with what, to where."""
+    """The extraction of a folder of videos, or of a shard of it, into a cache.
 
-    def __init__(
-        self, video_dir: Path, config: ExtractConfig, *, force: bool, dry: bool = False
-    ) -> None:
-        self.config, self.force = config, force
-        self.shard = Shard.parse(config.shard) if config.shard else None
+    Raises, from each method:
+        ConfigError: If the folder or a setting is invalid.
+        DatasetError: If no video is usable, or too many videos of a class cannot be read.
+        WeightsError: If the backbone's weights cannot be loaded.
+        ViolenceDetectionError: If the cache cannot be written.
+    """
 
-        # -- from what: the videos, with label, recording and given split
-        self.folder = self.share = read_videos(video_dir, config)
-        if self.shard:
-            own = [video for video in self.folder.videos if self.shard.holds(video.key)]
-            self.share = dataclasses.replace(self.folder, videos=tuple(own))
-            log.info(f"Shard {self.shard} holds {counted(len(own), 'video')}.")
-        self.dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
-        self.kept_splits = SplitStore(self.dataset_dir)
-        self.kept_splits.check(video_dir, config, force=force)
+    def __init__(self, video_dir: Path, config: ExtractConfig, *, force: bool = False) -> None:
+        """
+        Args:
+            video_dir: The folder.
+            config: The settings.
+            force: Extract all videos again.
+        """
+        self._video_dir, self._config, self._force = video_dir, config, force
+        self._dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
+        self._split_store = SplitStore(self._dataset_dir)
+        self._shard = Shard.parse(config.shard) if config.shard else None
 
-        # -- with what: the backbone, which with its weights names the feature space
+    def prepare(self) -> dict[str, Any]:
+        """Reads the folder and the cache and counts the work; writes and downloads nothing.
+
+        Returns:
+            `dry_run` (true); `features`, the folder, empty if its name depends on ImageNet weights
+            that are not on this machine; `weights_to_download`, whether they are not; `videos`;
+            `to_extract`; `not_there`; `reused`; `failed`.
+        """
+        self._read_folder()
+        self._open_cache(FeatureExtractor.for_dry_run)
+        if self._config.executor == "ray":
+            ray_executor.check_cluster(self._config.address)
+        job = self._new_job()
+        failed = len(job.failures)
+        root = self._folder.root
+        absent = [video.path for video in job.todo if not (root / video.path).is_file()]
+        if absent:
+            log.warning(f"Missing: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
+        return {
+            "dry_run": True,
+            "features": str(self._cache.dir) if self._space.weights_digest else "",
+            "weights_to_download": not self._extractor.space.weights_digest,
+            "videos": len(self._part.videos),
+            "to_extract": len(job.todo) - len(absent),
+            "not_there": len(absent),
+            "reused": len(job.entries) + len(job.moved) - failed,
+            "failed": failed,
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Extracts; returns the JSON object of the command."""
+        return self.extract().as_dict()
+
+    def extract(self) -> ExtractionResult:
+        self._read_folder()
+        self._open_cache(FeatureExtractor.for_machine)
+        files.ensure_writable(self._dataset_dir)
+        return self._extract_all() if self._shard is None else self._extract_shard(self._shard)
+
+    # -- what is extracted, and into which cache
+
+    def _read_folder(self) -> None:
+        """Reads the videos, with label, recording and given split, and checks the split."""
+        config = self._config
+        self._folder = self._part = read_videos(self._video_dir, config.group_pattern)
+        if self._shard:
+            own = [video for video in self._folder.videos if self._shard.contains(video.key)]
+            self._part = dataclasses.replace(self._folder, videos=tuple(own))
+            log.info(f"Shard {self._shard} has {counted(len(own), 'video')}.")
+        self._split_store.check_settings(
+            self._video_dir,
+            asked={name: getattr(config, name) for name in SETTINGS if name in config.given},
+            redraw=config.redraw_splits,
+            force=self._force,
+        )
+
+    def _open_cache(self, make_extractor: Callable[..., FeatureExtractor]) -> None:
+        """Builds the extractor: the backbone, with its weights, names the folder of the cache."""
         devices.import_tensorflow()
-        make = FeatureExtractor.planned if dry else FeatureExtractor.of_config
-        self.extractor = make(config)
-        space = self.extractor.space
-        self.lacks_weights = not space.weights_digest
-        if self.lacks_weights:
-            space = _space_of_imagenet(self.dataset_dir, space) or space
-        self.is_named = bool(space.weights_digest)
-        self.cache = FeatureCache(self.dataset_dir / space.name, journal=str(self.shard or ""))
-        if self.lacks_weights:
+        self._extractor = make_extractor(**_extractor_settings(self._config))
+        self._space = self._extractor.space
+        lacks_weights = not self._space.weights_digest
+        if lacks_weights:
+            self._space = _imagenet_space(self._dataset_dir, self._space) or self._space
+        self._cache = FeatureCache(
+            self._dataset_dir / self._space.name, journal=str(self._shard or "")
+        )
+        if lacks_weights:
             log.warning(
-                f"The ImageNet weights of {config.backbone} are not in the cache of Keras, and "
-                "would be downloaded first."
+                f"The ImageNet weights of {self._config.backbone} are not in the cache of Keras, "
+                "and would be downloaded first."
             )
-        if self.is_named:
-            log.info(f"Features go to {self.cache.dir}")
+        if self._space.weights_digest:
+            log.info(f"Features go to {self._cache.dir}")
         else:
             log.warning(
-                f"Features go to a folder in {self.dataset_dir.resolve()}; its name depends on "
+                f"Features go to a folder in {self._dataset_dir.resolve()}; its name depends on "
                 "the weights, and is not known without them."
             )
 
-    def job(self) -> ExtractionJob:
-        """What is to do, and what is done already."""
-        job = ExtractionJob(self.share, self.cache, self.extractor, self.config, of=self.folder)
-        job.recognise(self.cache.known(), again=self.force)
-        found = len(job.entries) + len(job.moved)
-        log.info(f"{counted(len(job.todo), 'video')} to extract, {found} known already")
+    def _new_job(self) -> ExtractionJob:
+        config = self._config
+        job = ExtractionJob(
+            self._part,
+            self._cache,
+            self._space,
+            views=config.views,
+            max_failures=config.max_failures,
+            verify=config.verify,
+            retry_failed=config.retry_failed,
+            whole=self._folder,
+        )
+        job.find_finished(self._cache.latest_entries(), again=self._force)
+        finished = len(job.entries) + len(job.moved)
+        log.info(f"{counted(len(job.todo), 'video')} to extract, {finished} in the cache")
         if job.moved:
             log.info(f"Recognised under another name: {counted(len(job.moved), 'video')}.")
         return job
 
-    def extract_all(self) -> ExtractionResult:
-        with shards.locked_folder(self.cache.dir):
-            files.sweep_temporary(self.cache.dir)
-            job = self.job()
-            self._run(job)
-            self._finish(job)
-        return job.report()
+    # -- the work
 
-    def extract_shard(self) -> ExtractionResult:
-        """Extract one shard, and finish the cache where it was the last."""
-        with shards.locked_shard(self.cache.dir, self.shard):
-            job = self.job()
-            self._run(job)
-        with shards.locked_for_merge(self.cache.dir) as busy:
-            config = dataclasses.replace(self.config, verify=False, retry_failed=False)
-            whole = ExtractionJob(self.folder, self.cache, self.extractor, config)
-            whole.recognise(self.cache.known())
+    def _extract_all(self) -> ExtractionResult:
+        with shards.locked_folder(self._cache.dir):
+            files.sweep_temporary(self._cache.dir)
+            job = self._new_job()
+            self._run_job(job)
+            self._finish(job)
+        return job.result()
+
+    def _extract_shard(self, shard: Shard) -> ExtractionResult:
+        """Extracts one shard, and completes the cache if it was the last."""
+        with shards.locked_shard(self._cache.dir, shard):
+            job = self._new_job()
+            self._run_job(job)
+        with shards.locked_for_merge(self._cache.dir) as busy:
+            whole = ExtractionJob(
+                self._folder,
+                self._cache,
+                self._space,
+                views=self._config.views,
+                max_failures=self._config.max_failures,
+            )
+            whole.find_finished(self._cache.latest_entries())
             lacking = len(whole.todo) + len(whole.moved)
             if not lacking:
                 try:
@@ -128,116 +187,99 @@ class ExtractionStage:
                     self._write_settings(complete=False, stopped=str(error))
                     raise
                 if not busy:
-                    files.sweep_temporary(self.cache.dir)
-                return job.report()
-            whole.write_manifest(self.kept_splits.read(), busy)
-            stopped = f"{counted(lacking, 'video')} of other shards than {self.shard} are not done"
+                    files.sweep_temporary(self._cache.dir)
+                return job.result()
+            whole.write_manifest(self._split_store.split_by_key(), busy)
+            stopped = f"{counted(lacking, 'video')} of other shards than {shard} are not done"
             self._write_settings(complete=False, stopped=stopped)
             log.info(f"The features are not complete yet: {stopped}.")
-        return job.report(complete=False)
+        return job.result(complete=False)
 
-    def _run(self, job: ExtractionJob) -> None:
-        """Go, and whatever happens keep what is done."""
+    def _run_job(self, job: ExtractionJob) -> None:
+        """Runs a job; whatever ends it, the videos that are done stay in the manifest."""
         if job.todo or job.moved:
             self._write_settings(complete=False, stopped="interrupted")
         try:
-            job.run()
-            if self.shard is None:
-                _check_any_usable(job)
+            job.run(self._extract_videos)
+            if self._shard is None:
+                job.check_any_usable()
         except BaseException as error:
             with contextlib.suppress(ViolenceDetectionError):
-                if self.shard is None:
-                    job.write_manifest(self.kept_splits.read())
+                if self._shard is None:
+                    job.write_manifest(self._split_store.split_by_key())
                 if job.todo and isinstance(error, ViolenceDetectionError):
                     self._write_settings(complete=False, stopped=str(error))
             raise
 
+    def _extract_videos(
+        self, videos: Sequence[Video], on_result: Callable[[VideoResult], None]
+    ) -> None:
+        """Extracts videos on this machine, or on a Ray cluster."""
+        root, config = self._folder.root, self._config
+        decoding = {
+            "workers": config.workers,
+            "timeout_s": config.video_timeout,
+            "views": config.views,
+        }
+        if config.executor == "ray":
+            ray_executor.extract_on_cluster(
+                videos,
+                on_result,
+                task=ray_executor.Task(
+                    root, self._cache.dir, self._space, _extractor_settings(config), decoding
+                ),
+                address=config.address,
+                size=config.machines,
+            )
+            return
+        try:
+            worker = VideoWorker(root, self._cache, self._extractor, **decoding)
+            worker.extract(videos, on_result)
+        finally:
+            processes.end_idle_processes()
+
     def _finish(self, job: ExtractionJob, busy: Collection[str] = ()) -> None:
-        """Say which side of the split each video is on."""
-        _check_any_usable(job)
-        assigned = self.kept_splits.resolve(self.folder, job.entries, self.config)
+        """Assigns the splits, and marks the cache as complete."""
+        job.check_any_usable()
+        config = self._config
+        assigned = self._split_store.update(
+            self._folder,
+            job.entries,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            split_seed=config.split_seed,
+            redraw=config.redraw_splits,
+        )
         job.write_manifest(assigned, busy)
         self._write_settings(complete=True)
 
     def _write_settings(self, **state: Any) -> None:
-        space = self.extractor.space
+        space = self._space
         settings = {
             "dataset": {
-                "name": self.dataset_dir.name,
-                "dir": str(self.folder.root.resolve()),
+                "name": self._dataset_dir.name,
+                "dir": str(self._folder.root.resolve()),
             },
-            "grouping": self.folder.grouping,
-            "ungrouped": self.folder.ungrouped,
-            "classes": self.folder.labels,
+            "grouping": self._folder.grouping,
+            "ungrouped": self._folder.ungrouped,
+            "classes": self._folder.labels,
             "fingerprint": space.fingerprint,
             "feature_space": dataclasses.asdict(space),
             "weights": {
-                "source": self.config.weights,
+                "source": self._config.weights,
                 "digest": space.weights_digest,
-                "seed": self.config.seed,
+                "seed": self._config.seed,
             },
-            "settings": self.config.as_dict(),
+            "settings": self._config.as_dict(),
             "effective": {"engine": space.engine, "precision": space.precision},
             "versions": provenance.versions(),
         }
-        files.write_json(self.cache.extraction_path, settings | state)
+        files.write_json(self._cache.extraction_path, settings | state)
 
 
-def _check_any_usable(job: ExtractionJob) -> None:
-    if not any(entry.usable for entry in job.entries.values()):
-        path, reason = job.failures[0]
-        raise DatasetError(
-            f"At least one video must be readable. Received: {len(job.failures)} that are not, "
-            f"e.g. {path} ({reason})"
-        )
-
-
-def plan(video_dir: Path, config: ExtractConfig, *, force: bool = False) -> dict[str, Any]:
-    """The work that `extract` would do; nothing is written or downloaded.
-
-    Returns:
-        dry_run (true); features, the folder, empty where its name depends on ImageNet weights that
-        are not here; weights_to_download, whether they are not; videos; to_extract; not_there;
-        reused; failed.
-    """
-    stage = ExtractionStage(video_dir, config, force=force, dry=True)
-    if config.executor == "ray":
-        ray_executor.check_cluster(config.address)
-    job = stage.job()
-    failed = len(job.failures)
-    root = stage.folder.root
-    absent = [v.path for v in job.todo if not (root / v.path).is_file()]
-    if absent:
-        log.warning(f"Not there: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
-    return {
-        "dry_run": True,
-        "features": str(stage.cache.dir) if stage.is_named else "",
-        "weights_to_download": stage.lacks_weights,
-        "videos": len(stage.share.videos),
-        "to_extract": len(job.todo) - len(absent),
-        "not_there": len(absent),
-        "reused": len(job.entries) + len(job.moved) - failed,
-        "failed": failed,
-    }
-
-
-def _space_of_imagenet(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | None:
-    """The space of features that are here, made with ImageNet weights and otherwise like `space`;
-    None where there are none, or several."""
-    found = []
-    for path in dataset_dir.glob("*/extraction.json"):
-        with contextlib.suppress(CacheError, KeyError, TypeError):
-            settings = FeatureCache(path.parent).settings()
-            kept = FeatureSpace.of(settings["feature_space"])
-            if settings["weights"]["source"] == "imagenet":
-                found.append(kept)
-    alike = [kept for kept in found if dataclasses.replace(kept, weights_digest="") == space]
-    return alike[0] if len(alike) == 1 else None
-
-
-def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
-    """The folder's videos; its notes go to the log."""
-    folder = video_folder.read_folder(video_dir, group_pattern=config.group_pattern)
+def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
+    """The videos of a folder; logs its notes, and warns of recordings that are not named."""
+    folder = video_folder.read_folder(video_dir, group_pattern=group_pattern)
     counts = Counter(video.label for video in folder.videos)
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})
@@ -248,15 +290,38 @@ def read_videos(video_dir: Path, config: ExtractConfig) -> VideoFolder:
     if folder.grouping == "none":
         log.warning(
             "Recordings are not known, so each video counts as its own: clips of one recording "
-            "may land on both sides of the split. Name them in videos.csv or by --group-pattern."
+            "may be on both sides of the split. Name them in videos.csv or by --group-pattern."
         )
     elif folder.ungrouped:
         log.warning(
             f"The recording of {counted(folder.ungrouped, 'video')} is not known "
-            f"({folder.grouping}), so each of them counts as its own: clips of one may land on "
+            f"({folder.grouping}), so each of them counts as its own: clips of one may be on "
             "both sides of the split."
         )
-    given = [{"group": v.group, "split": v.split} for v in folder.videos]
+    given = [{"group": video.group, "split": video.split} for video in folder.videos]
     for group in splits.leaked_recordings(given)[:5]:
         log.warning(f"The given split has recording {group} on more than one side.")
     return folder
+
+
+def _extractor_settings(config: ExtractConfig) -> dict[str, Any]:
+    """The keywords of `FeatureExtractor.for_machine` and `for_dry_run`."""
+    names = (
+        "backbone weights stream frames frame_size engine mixed_precision batch_size seed".split()
+    )
+    settings = {name: getattr(config, name) for name in names}
+    return settings | {"engine_dir": Path(config.cache_dir) / ".engines"}
+
+
+def _imagenet_space(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | None:
+    """The space of features in a dataset's folder that were made with ImageNet weights and
+    otherwise like `space`; None if there are none, or several."""
+    spaces = []
+    for path in dataset_dir.glob("*/extraction.json"):
+        with contextlib.suppress(CacheError, KeyError, TypeError):
+            settings = FeatureCache(path.parent).settings()
+            kept = FeatureSpace.from_json(settings["feature_space"])
+            if settings["weights"]["source"] == "imagenet":
+                spaces.append(kept)
+    same = [kept for kept in spaces if dataclasses.replace(kept, weights_digest="") == space]
+    return same[0] if len(same) == 1 else None

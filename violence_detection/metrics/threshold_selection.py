@@ -20,6 +20,7 @@ from violence_detection.metrics.operating_points import (
     OperatingPoint,
 )
 from violence_detection.units import counted
+from violence_detection.metrics.intervals import _ratio
 
 _TIE = 1e-9  # rates this close are equal
 _BLOCK_CELLS = 1 << 18  # resamples x cuts looked at at once
@@ -311,9 +312,3 @@ class _Cuts:
 def _before(values: np.ndarray) -> np.ndarray:
     """Sums of what comes before each cut: (R, U) -> (R, U + 1)."""
     return np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """`part / whole`, NaN where there is nothing to divide by."""
-    part, whole = np.broadcast_arrays(np.asarray(part, float), whole)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

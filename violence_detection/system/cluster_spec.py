@@ -1,4 +1,4 @@
-"""Which machines train together, and which of them this one is."""
+"""The machines that train together, from flags, TF_CONFIG or SLURM."""
 
 import itertools
 import json
@@ -20,9 +20,9 @@ class ClusterSpec:
     """The machines of a training.
 
     Attributes:
-        addresses: `host:port` of each, the chief's first.
-        rank: The number of this one; 0 is the chief.
-        source: What named them.
+        addresses: `host:port` of each machine, the chief's first.
+        rank: The number of this machine; 0 is the chief.
+        source: Where the addresses come from: a flag or an environment variable.
     """
 
     addresses: tuple[str, ...]
@@ -34,12 +34,12 @@ class ClusterSpec:
 
 
 def parse_addresses(text: str) -> tuple[str, ...]:
-    """The addresses in `host:port,host:port,...`; without a port, the default one.
+    """The addresses in `host:port,host:port,...`; an address without a port gets the default.
 
     Raises:
         ConfigError: If they are not two or more different addresses.
     """
-    found = []
+    addresses = []
     for part in text.split(","):
         match = _ADDRESS.fullmatch(part.strip())
         port = int((match and match[2]) or DEFAULT_PORT)
@@ -48,34 +48,36 @@ def parse_addresses(text: str) -> tuple[str, ...]:
                 "Machines must be named host:port,host:port,... Received: "
                 f"{part.strip() or 'nothing'!r} in {text!r}"
             )
-        found.append(f"{match[1]}:{port}")
-    if len(found) < 2 or len(set(found)) < len(found):
+        addresses.append(f"{match[1]}:{port}")
+    if len(addresses) < 2 or len(set(addresses)) < len(addresses):
         raise ConfigError(
-            f"Machines must be two or more, each with an address of its own. Received: {text!r}"
+            f"There must be at least two machines with different addresses. Received: {text!r}"
         )
-    return tuple(found)
+    return tuple(addresses)
 
 
 def find_cluster(
-    asked: tuple[str, ...], rank: int | None, environment: Mapping[str, str]
+    addresses: tuple[str, ...], rank: int | None, environment: Mapping[str, str]
 ) -> ClusterSpec | None:
-    """The machines of --workers, else of TF_CONFIG, else of a SLURM step; None for one alone.
+    """The machines of --workers, else of TF_CONFIG, else of a SLURM step; None for one machine.
 
     Args:
-        asked: Addresses of --workers; none if it does not name machines.
-        rank: Of --rank.
-        environment: Variables.
+        addresses: Those of --workers; empty if it does not name machines.
+        rank: The value of --rank.
+        environment: Environment variables.
 
     Raises:
-        ConfigError: If the variables name no machines that can be meant.
+        ConfigError: If the variables are set but invalid.
     """
-    if asked:
-        return ClusterSpec(asked, rank or 0)
-    return _of_tf_config(environment) or _of_slurm(environment)
+    if addresses:
+        return ClusterSpec(addresses, rank or 0)
+    return _from_tf_config(environment) or _from_slurm(environment)
 
 
-def _of_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
-    """TensorFlow's own: {"cluster": {"worker": [...]}, "task": {"type": ..., "index": 0}}."""
+def _from_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
+    """From TF_CONFIG, as TensorFlow defines it:
+    {"cluster": {"worker": [...]}, "task": {"type": ..., "index": 0}}.
+    """
     text = environment.get("TF_CONFIG", "")
     try:
         config = json.loads(text or "{}")
@@ -90,17 +92,17 @@ def _of_tf_config(environment: Mapping[str, str]) -> ClusterSpec | None:
         named = ",".join(addresses)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise ConfigError(
-            "TF_CONFIG must name workers and the task that this is one of. Received: "
+            "TF_CONFIG must name the workers and which of them this machine is. Received: "
             f"{text[:200]} ({error})"
         ) from error
     return ClusterSpec(parse_addresses(named), rank, "TF_CONFIG")
 
 
-def _of_slurm(environment: Mapping[str, str]) -> ClusterSpec | None:
-    """A step of several tasks, as `srun` starts it; a batch script alone is none.
+def _from_slurm(environment: Mapping[str, str]) -> ClusterSpec | None:
+    """From a step of several tasks, as `srun` starts it; None in a batch script without a step.
 
-    The tasks of a node follow each other, as SLURM numbers them by default. Ports come from
-    the job's number, so that jobs which share a node keep apart.
+    The tasks of a node are numbered consecutively, which is SLURM's default. Ports are derived
+    from the job's number, so that jobs on the same node use different ones.
     """
     if environment.get("SLURM_STEP_NUM_TASKS", "") in ("", "1"):
         return None
@@ -127,16 +129,16 @@ def _nodes(text: str) -> list[str]:
     """`n[1-2,05],m` -> n1 n2 n05 m.
 
     Raises:
-        ValueError: If it is no such list.
+        ValueError: If it is not such a list.
     """
-    found, end = [], 0
+    nodes, end = [], 0
     while end < len(text):
         match = _NODES.match(text, end)
         if match is None or match.end() == end:
             raise ValueError(f"SLURM_STEP_NODELIST={text}")
         end = match.end()
-        found += [match[1] + number for number in _numbers(match[2])]
-    return found
+        nodes += [match[1] + number for number in _numbers(match[2])]
+    return nodes
 
 
 def _numbers(text: str | None) -> Iterator[str]:
@@ -153,7 +155,7 @@ def _counts(text: str) -> list[int]:
     """`2(x3),1` -> 2 2 2 1.
 
     Raises:
-        ValueError: If it is no such list.
+        ValueError: If it is not such a list.
     """
     matches = [_TASKS.fullmatch(part) for part in text.split(",")]
     if None in matches:
@@ -164,9 +166,14 @@ def _counts(text: str) -> list[int]:
 
 
 def describe_difference(facts: list[dict[str, Any]]) -> str:
-    """What machines do not have in common, as people read it; empty if nothing."""
+    """The first fact that differs between machines, as text; empty if none does.
+
+    Args:
+        facts: Each machine's facts, by rank.
+    """
     for name in facts[0]:
-        if any(other.get(name) != facts[0][name] for other in facts):
-            told = [f"{other.get(name)} (rank {rank})" for rank, other in enumerate(facts)]
-            return f"{name} = {', '.join(told)}"
+        values = [facts_of_rank.get(name) for facts_of_rank in facts]
+        if any(value != values[0] for value in values):
+            listed = [f"{value} (rank {rank})" for rank, value in enumerate(values)]
+            return f"{name} = {', '.join(listed)}"
     return ""

@@ -1,8 +1,9 @@
-"""How the machines of a training meet, agree, and notice that one is gone.
+"""Rendezvous, agreement and heartbeat of the machines that train together.
 
-TensorFlow's collective operations wait for a machine that died for minutes, and Python cannot
-interrupt them. So each machine keeps a connection to the chief of its own, beside TensorFlow's:
-it closes where a process ends, and falls silent where a machine or the network does.
+TensorFlow's collective operations wait for minutes for a machine that has died, and Python cannot
+interrupt them. So each machine keeps its own connection to the chief, in addition to
+TensorFlow's: it is closed when the other process ends, and sends nothing more when the other
+machine or the network fails.
 """
 
 import contextlib
@@ -22,67 +23,100 @@ from violence_detection.system.cluster_spec import ClusterSpec
 
 log = logging.getLogger(__name__)
 
-_MEET_S, _AGAIN_S = 300.0, 0.5
-_BEAT_S, _SILENCE_S = 2.0, 8.0  # TensorFlow itself aborts after 10 s, less clearly
-# For one that leaves by itself, for the reason of the others: an error of its own, a signal.
+_RENDEZVOUS_S, _RETRY_S = 300.0, 0.5
+_HEARTBEAT_S, _SILENCE_S = 2.0, 8.0  # TensorFlow itself aborts after 10 s, with a worse message
+# Time for this process to end by itself after another has said why it ends: by its own error or
+# by a signal, which is then the better message.
 _GRACE_S = 3.0
-_LONGEST_HELLO_BYTES = 200
+_MAX_HELLO_BYTES = 200
 
 
 class Coordinator:
-    """The other machines of a training, all over the chief; nobody, if it is alone.
+    """What one machine knows of the others while they train together.
 
-    Used with `with`: whoever leaves by an error tells the others why. If one is gone, the
-    process ends with status 1 and a line on stderr, whatever it is waiting for.
+    Attributes:
+        cluster: All machines and the rank of this one; None if it trains alone.
     """
 
-    def __init__(self, machines: ClusterSpec | None) -> None:
-        """
-        Args:
-            machines: All of them; None for one alone.
-        """
-        self._hosts = machines or ClusterSpec(("",), 0)
-        self._links: dict[int, _Link] = {}  # of a chief to all, of the others to it
-        self._leaving = threading.Event()
-        self._gone = threading.Lock()
+    cluster: ClusterSpec | None = None
 
     @property
     def is_chief(self) -> bool:
-        return self._hosts.rank == 0
+        return self.cluster is None or self.cluster.rank == 0
 
     def __enter__(self) -> Self:
-        """Wait until all are there.
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
+        pass
+
+    def gather(self, value: Any) -> list[Any]:
+        """The value (JSON) of each machine, by rank; returns when all have given theirs."""
+        raise NotImplementedError
+
+    def broadcast(self, value: Any) -> Any:
+        """The chief's value, on all machines."""
+        return self.gather(value if self.is_chief else None)[0]
+
+    def check_same(self, **facts: Any) -> None:
+        """Raises ConfigError on all machines if they do not all have the same facts."""
+        difference = cluster_spec.describe_difference(self.gather(facts))
+        if difference:
+            raise ConfigError(f"All machines must train with the same. Received: {difference}")
+
+
+class LocalCoordinator(Coordinator):
+    """The coordinator of a machine that trains alone: it is the chief, and agrees with itself."""
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+
+def coordinator_of(cluster: ClusterSpec | None) -> Coordinator:
+    """The coordinator of a cluster; a local one for None."""
+    return LocalCoordinator() if cluster is None else ClusterCoordinator(cluster)
+
+
+class ClusterCoordinator(Coordinator):
+    """The coordinator of several machines, which are all connected to the chief.
+
+    Used with `with`: a machine that leaves by an error tells the others why. If a machine is lost,
+    this process ends with status 1 and a line on stderr, whatever it is waiting for.
+    """
+
+    def __init__(self, cluster: ClusterSpec) -> None:
+        self.cluster = cluster
+        self._links: dict[int, _Link] = {}  # from the chief to all, from each other to the chief
+        self._leaving = threading.Event()
+        self._ending = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Wait until all machines are connected.
 
         Raises:
-            TrainingError: If they do not come.
+            TrainingError: If one does not connect in time.
         """
-        if len(self._hosts) > 1:
-            log.info(
-                f"This is rank {self._hosts.rank} of {len(self._hosts)} machines "
-                f"({self._hosts.source}); waiting for the others."
-            )
-            wait = self._wait_for_all if self.is_chief else self._join_chief
-            for rank, connection in wait(time.monotonic() + _MEET_S).items():
-                self._links[rank] = _Link(connection)
-            for rank, link in self._links.items():
-                link.start(lambda why, rank=rank: self._lost(rank, why))
+        log.info(
+            f"This is rank {self.cluster.rank} of {len(self.cluster)} machines "
+            f"({self.cluster.source}); waiting for the others."
+        )
+        connect = self._accept_all if self.is_chief else self._connect_to_chief
+        for rank, connection in connect(time.monotonic() + _RENDEZVOUS_S).items():
+            self._links[rank] = _Link(connection)
+        for rank, link in self._links.items():
+            link.start(lambda reason, rank=rank: self._end_process(rank, reason))
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
         if error is not None and self._links:
-            _await_verdict(error)
+            _await_heartbeat(error)
         self._leaving.set()
-        with self._gone:  # not while the other way out is taken
+        with self._ending:  # not while `_end_process` is at it
             last = {"end": True} if error is None else {"left": _reason(error)}
             for link in self._links.values():
                 link.close(last)
 
-    # -- agreeing
-
     def gather(self, value: Any) -> list[Any]:
-        """What each machine gives (JSON), by rank; none goes on before all have given theirs."""
-        if not self._links:
-            return [value]
         if self.is_chief:
             values = [value, *(self._links[rank].get() for rank in sorted(self._links))]
             for link in self._links.values():
@@ -91,119 +125,113 @@ class Coordinator:
         self._links[0].send({"value": value})
         return self._links[0].get()
 
-    def of_chief(self, value: Any) -> Any:
-        """What the chief gives."""
-        return self.gather(value if self.is_chief else None)[0]
+    # -- rendezvous
 
-    def check_same(self, **facts: Any) -> None:
-        """Whether all machines have the same.
-
-        Raises:
-            ConfigError: If not, on all of them.
-        """
-        different = cluster_spec.describe_difference(self.gather(facts))
-        if different:
-            raise ConfigError(f"All machines must train with the same. Received: {different}")
-
-    # -- meeting
-
-    def _wait_for_all(self, until_s: float) -> dict[int, socket.socket]:
-        """Connections of the other ranks; afterwards the port is TensorFlow's."""
-        came: dict[int, socket.socket] = {}
-        with _listening(_split(self._hosts.addresses[0])[1]) as listening:
-            while len(came) < len(self._hosts) - 1:
-                listening.settimeout(max(0.01, until_s - time.monotonic()))
+    def _accept_all(self, until_s: float) -> dict[int, socket.socket]:
+        """Connections to the other ranks. The port is free afterwards: TensorFlow needs it."""
+        connections: dict[int, socket.socket] = {}
+        with _listen_on(_split(self.cluster.addresses[0])[1]) as server:
+            while len(connections) < len(self.cluster) - 1:
+                server.settimeout(max(0.01, until_s - time.monotonic()))
                 try:
-                    connection, _ = listening.accept()
+                    connection, _ = server.accept()
                 except TimeoutError as error:
-                    for connection in came.values():
+                    for connection in connections.values():
                         connection.close()
-                    lacking = set(range(1, len(self._hosts))) - came.keys()
+                    missing = sorted(set(range(1, len(self.cluster))) - connections.keys())
                     raise TrainingError(
-                        f"All {len(self._hosts)} machines must be there within {_MEET_S:.0f} s. "
-                        f"Received: no rank {', '.join(map(str, sorted(lacking)))}"
+                        f"All {len(self.cluster)} machines must connect within "
+                        f"{_RENDEZVOUS_S:.0f} s. "
+                        f"Received: no rank {', '.join(map(str, missing))}"
                     ) from error
-                rank = self._hello(connection)
-                if rank in came:  # it was started again
-                    _answer(came[rank], "another process came with this rank")
+                rank = self._read_hello(connection)
+                if rank in connections:  # that machine was started again
+                    _reply(connections[rank], "another process came with this rank")
                 if rank is not None:
-                    came[rank] = connection
-        for connection in came.values():
-            _answer(connection, "")
-        return came
+                    connections[rank] = connection
+        for connection in connections.values():
+            _reply(connection, "")
+        return connections
 
-    def _hello(self, connection: socket.socket) -> int | None:
-        """The rank of who came; None for one that is not of this training."""
+    def _read_hello(self, connection: socket.socket) -> int | None:
+        """The rank of a machine that has connected; None, and the connection closed, if it is not
+        of this training."""
         connection.settimeout(5)
         try:
-            said = json.loads(_line(connection))
-            rank, machines = int(said["rank"]), int(said["machines"])
-        except (OSError, ValueError, TypeError, KeyError):  # whoever it is
+            hello = json.loads(_read_line(connection))
+            rank, machines = int(hello["rank"]), int(hello["machines"])
+        except (OSError, ValueError, TypeError, KeyError):  # some other program: a port scanner
             connection.close()
             return None
-        if machines != len(self._hosts) or not 0 < rank < machines:
-            wanted = f"it waits for {len(self._hosts)} machines, and is rank 0 itself"
-            _answer(connection, wanted)
+        if machines != len(self.cluster) or not 0 < rank < machines:
+            _reply(connection, f"it waits for {len(self.cluster)} machines, and is rank 0 itself")
             return None
         return rank
 
-    def _join_chief(self, until_s: float) -> dict[int, socket.socket]:
-        address = self._hosts.addresses[0]
-        _listening(_split(self._hosts.addresses[self._hosts.rank])[1]).close()
+    def _connect_to_chief(self, until_s: float) -> dict[int, socket.socket]:
+        address = self.cluster.addresses[0]
+        # Fails now, with a clear message, if TensorFlow could not open this machine's port later.
+        _listen_on(_split(self.cluster.addresses[self.cluster.rank])[1]).close()
         while True:
             try:
-                connection, refused = self._ask(address)
+                connection, refusal = self._send_hello(address)
                 break
             except (OSError, ValueError, TypeError, KeyError) as error:
                 if time.monotonic() > until_s:
                     raise TrainingError(
-                        f"The chief must be there within {_MEET_S:.0f} s. Received: {address} "
+                        f"The chief must answer within {_RENDEZVOUS_S:.0f} s. Received: {address} "
                         f"({error})"
                     ) from error
-            time.sleep(_AGAIN_S)
-        if refused:
+            time.sleep(_RETRY_S)
+        if refusal:
             connection.close()
             raise TrainingError(
-                f"The chief must wait for this machine. Received: rank {self._hosts.rank} of "
-                f"{len(self._hosts)} ({refused})"
+                f"The chief must accept this machine. Received: rank {self.cluster.rank} of "
+                f"{len(self.cluster)} ({refusal})"
             )
         return {0: connection}
 
-    def _ask(self, address: str) -> tuple[socket.socket, str]:
-        """A connection to the chief, once it has all machines or has refused this one."""
-        hello = {"rank": self._hosts.rank, "machines": len(self._hosts)}
+    def _send_hello(self, address: str) -> tuple[socket.socket, str]:
+        """A connection to the chief and its refusal, empty if it accepts this machine; returns
+        when the chief has all machines or has refused this one."""
+        hello = {"rank": self.cluster.rank, "machines": len(self.cluster)}
         connection = socket.create_connection(_split(address), timeout=5)
         try:
             connection.sendall(json.dumps(hello).encode() + b"\n")
-            connection.settimeout(_MEET_S)
-            return connection, json.loads(_line(connection))["refused"]
+            connection.settimeout(_RENDEZVOUS_S)
+            return connection, json.loads(_read_line(connection))["refused"]
         except BaseException:
             connection.close()
             raise
 
-    # -- noticing
+    # -- heartbeat
 
-    def _lost(self, rank: int, why: str) -> None:
-        """End the process; called on the thread that listens to a machine."""
-        if why:
+    def _end_process(self, rank: int, reason: str) -> None:
+        """End this process because a machine was lost; called in the thread that listens to it.
+
+        Args:
+            rank: The lost machine.
+            reason: Why it left, by its own account; empty if it said nothing.
+        """
+        if reason:
             self._leaving.wait(_GRACE_S)
-        with self._gone:
+        with self._ending:
             if self._leaving.is_set():
                 return
-            reason = why or "its connection was closed or fell silent"
+            reason = reason or "its connection was closed or fell silent"
             line = (
-                f"Error: All machines must stay until the end. Received: rank {rank} is gone "
-                f"({reason}); --resume on all of them goes on"
+                f"Error: Machine {rank} was lost ({reason}). Start all machines again with "
+                "--resume to continue."
             )
             os.write(2, " ".join(line.split()).encode() + b"\n")
-            for other, link in self._links.items():
-                if other != rank:
-                    link.send({"left": f"rank {rank} is gone"})
+            for other_rank, link in self._links.items():
+                if other_rank != rank:
+                    link.send({"left": f"machine {rank} was lost"})
             os._exit(TrainingError.exit_status)
 
 
 class _Link:
-    """A connection to another machine: JSON in lines, an empty one as a sign of life."""
+    """A connection to another machine: one JSON message a line; an empty line is a heartbeat."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -212,28 +240,31 @@ class _Link:
         self._closed = threading.Event()
         connection.settimeout(_SILENCE_S)
 
-    def start(self, lost: Callable[[str], None]) -> None:
-        """Listen, and give signs of life; `lost` is called if there are none, with the reason
-        that the other gave."""
-        threading.Thread(target=self._listen, args=(lost,), daemon=True).start()
-        threading.Thread(target=self._beat, daemon=True).start()
+    def start(self, on_loss: Callable[[str], None]) -> None:
+        """Start to listen and to send heartbeats.
+
+        Args:
+            on_loss: Called if the other machine is lost, with the reason that it gave.
+        """
+        threading.Thread(target=self._listen, args=(on_loss,), daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, daemon=True).start()
 
     def get(self) -> Any:
         """The next value.
 
         Raises:
-            TrainingError: If the other has ended before.
+            TrainingError: If the other machine ended before it sent one.
         """
         message = self._values.get()
         if "value" not in message:
             raise TrainingError(
-                "All machines must stay until the end. Received: one that ended before"
+                "All machines must train until the end. Received: a machine that ended before"
             )
         return message["value"]
 
     def send(self, message: dict[str, Any] | None) -> None:
         line = b"" if message is None else json.dumps(message).encode()
-        # Who listens to it notices that it is gone.
+        # An error is ignored here: `_listen` notices that the other machine is lost.
         with self._lock, contextlib.suppress(OSError):
             self._connection.sendall(line + b"\n")
 
@@ -242,12 +273,12 @@ class _Link:
         self.send(last)
         self._connection.close()
 
-    def _beat(self) -> None:
-        while not self._closed.wait(_BEAT_S):
+    def _send_heartbeats(self) -> None:
+        while not self._closed.wait(_HEARTBEAT_S):
             self.send(None)
 
-    def _listen(self, lost: Callable[[str], None]) -> None:
-        why = ""
+    def _listen(self, on_loss: Callable[[str], None]) -> None:
+        reason = ""
         with contextlib.suppress(OSError, ValueError):
             for line in self._connection.makefile("rb"):
                 message = json.loads(line) if line.strip() else {}
@@ -255,16 +286,21 @@ class _Link:
                     self._values.put(message)
                 if "end" in message:
                     return
-                why = message.get("left", why)
+                reason = message.get("left", reason)
         if not self._closed.is_set():
-            lost(why)
+            on_loss(reason)
 
 
-def _listening(port: int) -> socket.socket:
-    both = socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if both else socket.AF_INET
+def _listen_on(port: int) -> socket.socket:
+    """A server on a port of this machine, IPv6 and IPv4 where the system has both.
+
+    Raises:
+        TrainingError: If the port is not free.
+    """
+    dual_stack = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual_stack else socket.AF_INET
     try:
-        return socket.create_server(("", port), family=family, dualstack_ipv6=both)
+        return socket.create_server(("", port), family=family, dualstack_ipv6=dual_stack)
     except OSError as error:
         raise TrainingError(
             f"The port of this machine must be free. Received: {port} ({error})"
@@ -276,10 +312,10 @@ def _split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _line(connection: socket.socket) -> bytes:
-    """What was sent before the end of the line, and nothing of what comes after."""
+def _read_line(connection: socket.socket) -> bytes:
+    """One line. It is read byte by byte, so that nothing of what follows it is lost."""
     line = b""
-    while not line.endswith(b"\n") and len(line) < _LONGEST_HELLO_BYTES:
+    while not line.endswith(b"\n") and len(line) < _MAX_HELLO_BYTES:
         byte = connection.recv(1)
         if not byte:
             raise ConnectionError("it closed the connection")
@@ -287,10 +323,11 @@ def _line(connection: socket.socket) -> bytes:
     return line
 
 
-def _answer(connection: socket.socket, refused: str) -> None:
-    with contextlib.suppress(OSError):  # who is gone by now is missed soon
-        connection.sendall(json.dumps({"refused": refused}).encode() + b"\n")
-    if refused:
+def _reply(connection: socket.socket, refusal: str) -> None:
+    """Answer a machine's hello; an empty refusal accepts it, any other closes the connection."""
+    with contextlib.suppress(OSError):  # a machine lost by now is missed at its first heartbeat
+        connection.sendall(json.dumps({"refused": refusal}).encode() + b"\n")
+    if refusal:
         connection.close()
 
 
@@ -300,8 +337,11 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__.lstrip('_')} {error}".strip()[:300]
 
 
-def _await_verdict(error: BaseException) -> None:
-    """A collective operation fails where a machine dies; which one is known a moment later,
-    and then the process ends."""
+def _await_heartbeat(error: BaseException) -> None:
+    """Give the heartbeat time to notice a lost machine, after an error of TensorFlow.
+
+    A collective operation fails on all machines when one dies, without saying which. The heartbeat
+    knows it a moment later, and ends the process with that message.
+    """
     if type(error).__module__.startswith("tensorflow."):
-        time.sleep(_SILENCE_S + _BEAT_S)
+        time.sleep(_SILENCE_S + _HEARTBEAT_S)

@@ -1,4 +1,4 @@
-"""The machine: devices, precision, XLA and seeds, and what was got of what was asked for."""
+"""Devices, precision, XLA and seeds of a training, as far as this machine supports them."""
 
 import contextlib
 import faulthandler
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.system.cluster_spec import ClusterSpec
+from violence_detection.system.coordination import Coordinator, LocalCoordinator
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -25,61 +26,67 @@ _BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
 
 @dataclass(frozen=True)
 class DeviceSetup:
-    """What training runs on.
+    """The devices that a training runs on.
 
     Attributes:
         strategy: MirroredStrategy for several devices, the default strategy for one.
         dtype_policy: Keras' name of the precision.
-        xla: Whether forward and backward are compiled.
-        gpus: Number of GPUs in use, on this machine.
-        hosts: All machines that train together; None for this one alone.
+        xla: Whether the forward and backward pass are compiled.
+        gpus: Number of GPUs in use on this machine.
+        coordinator: The connection to the machines that train together with this one; a local
+            coordinator if there are none.
     """
 
     strategy: "tf.distribute.Strategy"
     dtype_policy: str
     xla: bool
     gpus: int
-    hosts: ClusterSpec | None = None
+    coordinator: Coordinator = LocalCoordinator()
 
     @property
     def replicas(self) -> int:
-        """Devices, of all machines."""
+        """The number of devices of all machines."""
         return self.strategy.num_replicas_in_sync
 
     @property
-    def share(self) -> tuple[int, int]:
-        """Which share of each batch is this machine's: its number, of how many."""
-        return (self.hosts.rank, len(self.hosts)) if self.hosts else (0, 1)
+    def batch_part(self) -> tuple[int, int]:
+        """This machine's part of each batch: the rank, and the number of machines."""
+        cluster = self.coordinator.cluster
+        return (cluster.rank, len(cluster)) if cluster else (0, 1)
 
     @property
     def first_replica(self) -> int:
-        """The number, over all machines, of this one's first replica."""
-        number, machines = self.share
-        return number * self.replicas // machines
+        """The number of this machine's first replica among those of all machines."""
+        rank, machines = self.batch_part
+        return rank * self.replicas // machines
 
     def distributed(self, batches: "tf.data.Dataset") -> Iterable:
-        """Endless batches over the replicas: one machine's whole ones, or its share of each.
+        """Batches divided over the replicas.
 
-        With a last one, TensorFlow would ask all machines before each whether there is one.
+        Args:
+            batches: Endless: for a dataset that ends, TensorFlow asks all machines before each
+                batch whether one is left. With several machines, each gives its own part of the
+                batches.
         """
-        if self.hosts is None:
+        _, machines = self.batch_part
+        if machines == 1:
             return self.strategy.experimental_distribute_dataset(batches)
-        rows = batches.element_spec[0].shape[0] * len(self.hosts) // self.replicas
+        rows = batches.element_spec[0].shape[0] * machines // self.replicas
         return self.strategy.distribute_datasets_from_function(lambda _: batches.rebatch(rows))
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and find the devices, keeping what it prints off the terminal.
+    """Import TensorFlow and find the devices, without its messages on the terminal.
 
-    It writes to file descriptor 2 from C++ whatever TF_CPP_MIN_LOG_LEVEL says, so the
-    descriptor itself is turned aside; the text comes back if the import fails.
+    TensorFlow writes to file descriptor 2 from C++, whatever TF_CPP_MIN_LOG_LEVEL says, so the
+    descriptor itself is redirected. The messages are printed if the import fails.
     """
     if "tensorflow" in sys.modules:
         return
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with _stderr_aside(), _hidden("sklearn", "matplotlib"):
-        import keras  # noqa: F401  (it reads KERAS_BACKEND now)
+    with _stderr_redirected(), _hidden("sklearn", "matplotlib"):
+        import keras  # noqa: F401  (reads KERAS_BACKEND now)
         import tensorflow as tf
 
         tf.config.list_physical_devices()
@@ -88,10 +95,10 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _hidden(*names: str) -> Iterator[None]:
-    """Modules cannot be imported meanwhile.
+    """Modules that cannot be imported inside the block.
 
-    Keras takes scikit-learn and Matplotlib where they are installed, for what is not used here;
-    that is nearly half of the time that it takes to start.
+    Keras imports scikit-learn and Matplotlib where they are installed, for features that are not
+    used here, and spends nearly half of its start-up time on it.
     """
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))
@@ -103,20 +110,21 @@ def _hidden(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _stderr_aside() -> Iterator[None]:
+def _stderr_redirected() -> Iterator[None]:
+    """File descriptor 2 goes to a temporary file inside the block; after an error it is printed."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as aside:
-        os.dup2(aside.fileno(), 2)
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as messages:
+        os.dup2(messages.fileno(), 2)
         try:
             yield
         except Exception:
-            aside.seek(0)
-            os.write(kept, aside.read())
+            messages.seek(0)
+            os.write(terminal, messages.read())
             raise
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def start(
@@ -126,17 +134,21 @@ def start(
     xla: bool,
     virtual_devices: int | None,
     deterministic: bool,
-    hosts: ClusterSpec | None = None,
+    coordinator: Coordinator | None = None,
 ) -> DeviceSetup:
-    """Seed everything, set the precision, and find the devices.
+    """Seed all random generators, set the precision, and find the devices.
 
-    What cannot be had is said in the log, and is not in the machine that comes back.
+    Whatever was asked for and is not supported here is logged, and is off in the result.
+
+    Args:
+        coordinator: The connection to the other machines; None for this one alone.
 
     Raises:
-        ConfigError: If virtual devices are asked for and TensorFlow has already started
-            with another number of them, or several machines after it has started.
-        TrainingError: If TensorFlow cannot start to listen to the other machines.
+        ConfigError: If virtual devices are asked for and TensorFlow has already started with
+            another number of them, or if several machines are asked for after it has started.
+        TrainingError: If TensorFlow cannot open its port for the other machines.
     """
+    coordinator = coordinator or LocalCoordinator()
     import_tensorflow()
     import keras
     import tensorflow as tf
@@ -146,20 +158,20 @@ def start(
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-    if hosts:
-        gpus, strategy = gpu_count(), _over(hosts)
+    if coordinator.cluster:
+        gpus, strategy = gpu_count(), _multi_worker_strategy(coordinator.cluster)
     else:
         gpus = 0 if virtual_devices else len(tf.config.list_logical_devices("GPU"))
-        strategy = _over_devices(_devices(virtual_devices), gpus)
+        strategy = _strategy_of(_devices(virtual_devices), gpus)
     policy = precision(mixed_precision, gpus=gpus)
     keras.config.set_dtype_policy(policy)
-    compiled = _xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
-    _use_float16_unheard()
-    return DeviceSetup(strategy, policy, compiled, gpus, hosts)
+    compiled = _try_xla(xla, deterministic, strategy.num_replicas_in_sync, gpus)
+    _use_float16_quietly()
+    return DeviceSetup(strategy, policy, compiled, gpus, coordinator)
 
 
 def precision(mixed: bool, *, gpus: int | None = None) -> str:
-    """The dtype policy for this machine; float32, and a line in the log, if none is better."""
+    """The dtype policy for this machine: mixed precision if its hardware has it, else float32."""
     if not mixed:
         return "float32"
     if gpus is None:
@@ -192,12 +204,12 @@ def dtype_policy(name: str) -> Iterator[None]:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself (AMX or AVX512-BF16)."""
+    """True if the CPU has bfloat16 multiplication (AMX or AVX512-BF16)."""
     return any(flag in cpu_info("flags").split() for flag in _BFLOAT16_FLAGS)
 
 
 def cpu_info(name: str) -> str:
-    """What Linux says of the first processor; nothing where it does not."""
+    """An entry of /proc/cpuinfo for the first processor; empty where it is missing."""
     try:
         with open("/proc/cpuinfo") as file:
             lines = [line.partition(":") for line in file]
@@ -206,43 +218,44 @@ def cpu_info(name: str) -> str:
     return next((value.strip() for key, _, value in lines if key.strip() == name), "")
 
 
-def _over(hosts: ClusterSpec) -> "tf.distribute.Strategy":
-    """A strategy over machines; it must be there before anything else is computed."""
+def _multi_worker_strategy(cluster: ClusterSpec) -> "tf.distribute.Strategy":
+    """A strategy over machines; it must be created before TensorFlow computes anything."""
     import tensorflow as tf
 
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
-        tf.train.ClusterSpec({"worker": list(hosts.addresses)}),
+        tf.train.ClusterSpec({"worker": list(cluster.addresses)}),
         task_type="worker",
-        task_id=hosts.rank,
+        task_id=cluster.rank,
         num_accelerators={"GPU": gpu_count()},
         rpc_layer="grpc",
     )
     handler = signal.getsignal(signal.SIGTERM)
-    log.info(f"TensorFlow joins the machines; where one fails, this ends in {_JOIN_S} s.")
+    log.info(f"TensorFlow connects the machines; if one fails, this ends after {_JOIN_S} s.")
     try:
         with _ending_after(_JOIN_S):
             strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
     except tf.errors.OpError as error:
         raise TrainingError(
-            "TensorFlow must listen to the other machines. Received: "
-            f"{hosts.addresses[hosts.rank]} ({error.message})"
+            "TensorFlow must be able to listen to the other machines. Received: "
+            f"{cluster.addresses[cluster.rank]} ({error.message})"
         ) from error
     except RuntimeError as error:
         raise ConfigError(
-            "Several machines must be what a process starts TensorFlow with. Received: one in "
-            f"which it has started ({error})"
+            "A training of several machines must start in a process that has not used TensorFlow "
+            f"yet. Received: one that has ({error})"
         ) from error
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, handler)  # TensorFlow puts its own there
+        signal.signal(signal.SIGTERM, handler)  # TensorFlow has set its own
     return strategy
 
 
 @contextlib.contextmanager
 def _ending_after(seconds: int) -> Iterator[None]:
-    """End the process with status 1 where a block does not end.
+    """Ends the process with status 1 if the block takes longer than some seconds.
 
-    TensorFlow holds Python's lock while it joins, for many minutes where a machine has died:
-    no other thread of Python could end it.
+    TensorFlow holds Python's lock while it connects, for many minutes if a machine has died, so
+    that no other Python thread could end the process. `faulthandler` uses a thread of its own
+    that needs no lock.
     """
     with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(seconds, exit=True, file=nowhere)
@@ -252,11 +265,12 @@ def _ending_after(seconds: int) -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _over_devices(devices: list[str], gpus: int) -> "tf.distribute.Strategy":
+def _strategy_of(devices: list[str], gpus: int) -> "tf.distribute.Strategy":
     import tensorflow as tf
 
     if len(devices) < 2:
         return tf.distribute.get_strategy()
+    # NCCL, the default, is for GPUs only.
     operations = None if gpus else tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(devices, cross_device_ops=operations)
 
@@ -284,16 +298,20 @@ def _devices(virtual_devices: int | None) -> list[str]:
     return [device.name for device in tf.config.list_logical_devices(kind)]
 
 
-def _use_float16_unheard() -> None:
-    """Features are kept in float16; that oneDNN leaves it to Eigen, TensorFlow prints as an error
-    at its first use."""
+def _use_float16_quietly() -> None:
+    """Use float16 once, without TensorFlow's message.
+
+    Features are stored in float16. At its first use TensorFlow prints as an error that oneDNN does
+    not support it on this CPU, and that Eigen is used.
+    """
     import tensorflow as tf
 
-    with _stderr_aside():
+    with _stderr_redirected():
         tf.function(tf.identity)(tf.zeros((), tf.float16))
 
 
-def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
+def _try_xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
+    """True if XLA was asked for and works here; a warning if it does not."""
     if asked and deterministic:
         log.warning("XLA is off: it is not deterministic, and --deterministic was asked for.")
     elif asked and devices > 1 and not gpus:
@@ -307,9 +325,12 @@ def _xla(asked: bool, deterministic: bool, devices: int, gpus: int) -> bool:
 
 
 def _xla_failure() -> str:
-    """Why XLA does not compile on this machine; nothing where it does.
+    """The reason why XLA does not compile on this machine; empty if it does.
 
-    It needs parts of CUDA that a driver does not bring (ptxas, libdevice).
+    The only reliable way to know is to compile something: XLA needs parts of CUDA that a driver
+    does not bring (ptxas, libdevice), looks for them in several places, and TensorFlow does not say
+    whether it has found them. Without this trial the error would come in the first step of the
+    training, and end it. A product of two matrices is enough, as every compiled kernel needs them.
     """
     import tensorflow as tf
 

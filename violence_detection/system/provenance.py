@@ -1,4 +1,4 @@
-"""What the numbers of a run depend on besides its settings: versions, the commit, the machine."""
+"""What the results of a run depend on besides its settings: versions, commit and machine."""
 
 import contextlib
 import functools
@@ -15,21 +15,24 @@ _RECORDED = ("tensorflow", "keras", "numpy", "opencv-python-headless", "scikit-l
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    found = {"python": platform.python_version()}
+    """Versions of Python, of this package, and of the libraries that results depend on."""
+    recorded = {"python": platform.python_version()}
     for name in ("violence-detection", *_RECORDED):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            recorded[name] = importlib.metadata.version(name)
+    return recorded
 
 
 @functools.cache
 def commit_hash() -> str:
-    """The commit of the checkout that this program runs from, `+changes` behind it if the
-    package is not as committed there; `unknown` where it is installed otherwise."""
-    package = Path(__file__).parent
+    """The commit of the checkout that this package runs from.
+
+    `+changes` is appended if the package differs from that commit. `unknown` if the package does
+    not run from its own checkout.
+    """
+    package = Path(__file__).parents[1]
     head = _git(package, "rev-parse", "--show-toplevel", "HEAD").splitlines()
-    # It may stand, ignored, in somebody else's repository.
+    # An installed package may lie, ignored by git, inside the repository of another project.
     if len(head) != 2 or Path(head[0]).resolve() != package.parent.resolve():
         return "unknown"
     changed = _git(package, "status", "--porcelain", "--", ".")
@@ -37,13 +40,14 @@ def commit_hash() -> str:
 
 
 def _git(folder: Path, *words: str) -> str:
-    """What git says; nothing where there is no git, or no repository."""
-    surroundings = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
+    """The output of a git command; empty if git is not installed or the command fails."""
+    # Git's own variables, which a hook sets, would name another repository.
+    environment = {name: value for name, value in os.environ.items() if name[:4] != "GIT_"}
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", *words],
             cwd=folder,
-            env=surroundings,
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -55,7 +59,7 @@ def _git(folder: Path, *words: str) -> str:
 
 
 def describe_machine() -> dict[str, Any]:
-    """What the machine is: platform, cpu, cores, and the names of the gpus."""
+    """The machine: `platform`, `cpu`, `cores`, and the names of its `gpus`."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
@@ -64,5 +68,5 @@ def describe_machine() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": devices.cpu_info("model name") or platform.processor() or platform.machine(),
         "cores": os.cpu_count() or 1,
-        "gpus": [one.get("device_name", "unknown") for one in details],
+        "gpus": [gpu.get("device_name", "unknown") for gpu in details],
     }

@@ -1,10 +1,11 @@
-"""Stage two: a classifier learns from cached features and leaves a run behind."""
+"""Stage two: trains a classifier on cached features and leaves a run."""
 
 import contextlib
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from violence_detection import registry
 from violence_detection.datasets import video_folder
@@ -16,7 +17,6 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig, FeatureConfig
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import threshold_selection
-from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
 from violence_detection.system import devices
@@ -28,72 +28,181 @@ from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
 
+if TYPE_CHECKING:
+    import keras
+
 log = logging.getLogger(__name__)
 
 
-def train_classifier(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
-    """Train a classifier on cached features and leave a run behind.
+class TrainingStage:
+    """Stage two: trains a classifier on cached features and leaves a run.
 
-    Args:
-        config: Everything that was asked for.
-        force: Whether a run of this name may be replaced.
-
-    Returns:
-        What training_results.json holds: the keys of the `train` command, and more.
-
-    Raises:
-        ConfigError: If the settings do not go together.
-        CacheError: If the features are missing, damaged, or lack a class or a split.
-        TrainingError: If the loss is not finite any more, or another machine does not come.
+    With `dataset_path` it extracts missing features first. With several machines, each runs the
+    same stage; the chief alone writes.
     """
-    # -- where: the run's folder, or the one to go on with
-    run, config = run_setup.choose_run(config, force=force)
-    new = not run.config_path.is_file()
-    if config.resume and run.finished:
-        return _results_of(run)
-    _check_before_hours_of_work(config)
-    origin = InitialWeights.of(config, run)
-    machines = run_setup.find_cluster(config)
 
-    with coordinator_of(machines) as coordinator:
-        coordinator.check_same(**run_setup.agreed_settings(config))
+    def __init__(
+        self,
+        config: TrainConfig,
+        *,
+        force: bool = False,
+        callbacks: "Sequence[keras.callbacks.Callback]" = (),
+    ) -> None:
+        """
+        Args:
+            config: Settings of `train`.
+            force: Replace a run of this name.
+            callbacks: Further Keras callbacks of every training, see `Trainer`.
+        """
+        self._asked, self._force, self._callbacks = config, force, callbacks
 
-        # -- on what: seed, precision, devices
-        machine = start_devices(config, coordinator)
-        # Of several machines, the chief's run is the one that there is.
-        alone = run_setup.locked_run(run, config, new=new)
-        with alone if coordinator.is_chief else contextlib.nullcontext(run) as run:
-            if config.resume and run.finished:  # by another training, meanwhile
-                return _results_of(run)
-            # -- from what: cached clips, extracted first where they are missing
-            cache, failures = _features(config)
-            entries = run_setup.read_entries(run, config, cache)
-            classes = classes_of(entries, config.normal_class)
-            if origin and not (config.resume and run.started):
-                origin.check(cache, classes)
-                origin.warn_of_met(cache, entries)
-            _warn_of_idle(config, cache)
-            views = batching.reads_views(config.augment)
-            clips = read_splits(cache, entries, classes, views=views)
-            validation = clips["validation"]
-            threshold_selection.check_support(
-                config.operating_point, is_violent(validation.labels), validation.groups
-            )
-            lesson = TrainingJob(machine, cache, entries, classes, clips, failures, origin)
-            lesson.check_same()
+    def prepare(self) -> dict[str, Any]:
+        """Checks the settings and, with `features`, the videos; writes nothing.
 
-            # -- the epochs, and what came of them
-            if config.seeds == 1:
-                results = lesson.learn(run, config)
-            else:
-                results = {
-                    "run": str(run.dir),
-                    **multi_seed.train_members(lesson, run, config),
-                }
-                lesson.finish(run, results)
+        Returns:
+            dry_run (true); run; with several machines machines and rank; the dry run of the
+            extraction, or else classes and videos, a number for each split; and settings.
+        """
+        self._choose_run()
+        self._check_settings()
+        config, settings = self._config, self._config.as_dict()
+        planned = {"dry_run": True, "run": str(self._run.dir)}
+        if self._cluster:
+            planned |= {"machines": list(self._cluster.addresses), "rank": self._cluster.rank}
+        if config.features is None:
+            from violence_detection.features import extract
+
+            planned |= extract.plan(Path(config.dataset_path), extract_config(config))
+            return planned | {"settings": settings}
+        cache = FeatureCache.open(config.features)
+        entries, classes = self._check_videos(cache)
+        if self._initial_weights and not self._is_started:
+            self._initial_weights.check_sizes(config.head, cache, classes)
+        used = settings.keys() - _idle_settings(config)
+        return planned | {
+            "classes": classes,
+            "videos": dict(Counter(entry.split for entry in entries)),
+            "settings": {name: settings[name] for name in settings if name in used},
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Trains and returns the results.
+
+        Returns:
+            The content of training_results.json, which is also the JSON object of `train`.
+
+        Raises:
+            ConfigError: If the settings do not go together.
+            CacheError: If the features are missing, damaged, or lack a class or a split.
+            TrainingError: If the loss is no longer finite, or another machine does not come.
+        """
+        # -- where: the run's folder, or the run that is resumed
+        self._choose_run()
+        if self._config.resume and self._run.finished:
+            return _results_of(self._run)
+        self._check_settings()
+        config, is_new = self._config, not self._run.config_path.is_file()
+        with coordinator_of(self._cluster) as coordinator:
+            coordinator.check_same(**run_setup.agreed_settings(config))
+
+            # -- on what: seed, precision, devices
+            device_setup = start_devices(config, coordinator)
+            # The run of several machines is the chief's: it alone reserves and locks the folder.
+            locked = contextlib.nullcontext(self._run)
             if coordinator.is_chief:
-                model_card.write_model_card(run)
-            return results
+                locked = run_setup.locked_run(self._run, config, new=is_new)
+            with locked as self._run:
+                if config.resume and self._run.finished:  # by another training, meanwhile
+                    return _results_of(self._run)
+
+                # -- from what: cached features, extracted first where they are missing
+                job = self._read_job(device_setup)
+                job.check_same()
+
+                # -- the epochs, and their results
+                results = self._train(job)
+                if coordinator.is_chief:
+                    model_card.write_model_card(self._run)
+                return results
+
+    def _choose_run(self) -> None:
+        self._run, self._config = run_setup.choose_run(self._asked, force=self._force)
+
+    @property
+    def _is_started(self) -> bool:
+        """True for a run that is resumed with its videos and initial weights recorded."""
+        return self._config.resume and self._run.started
+
+    def _check_settings(self) -> None:
+        """Checks everything that can be checked before hours of extraction: labels, head, loss,
+        augmentation, initial weights, machines."""
+        config, classes = self._config, 2
+        if config.dataset_path is not None:
+            folder = video_folder.read_folder(
+                Path(config.dataset_path), group_pattern=config.group_pattern
+            )
+            normal_class(folder.labels, config.normal_class)
+            classes = len(folder.labels)
+        check_parts(config, classes)
+        self._initial_weights = InitialWeights.from_config(config, self._run)
+        self._cluster = run_setup.find_cluster(config)
+
+    def _check_videos(self, cache: FeatureCache) -> tuple[list[ManifestEntry], list[str]]:
+        """The usable videos of a cache and their classes, once they fit the settings.
+
+        Raises:
+            CacheError: If a class or a split is missing.
+            ConfigError: If features or classes are not those of the initial weights, or validation
+                cannot choose an epoch by `monitor`.
+            EvidenceError: If validation is too small for `operating_point`.
+        """
+        config = self._config
+        entries = run_setup.read_entries(self._run, config, cache)
+        classes = classes_of(entries, config.normal_class)
+        if self._initial_weights and not self._is_started:
+            self._initial_weights.check(cache, classes)
+        check_splits(entries, classes)
+        if batching.reads_views(config.augment):
+            dataset.view_count([entry for entry in entries if entry.split == "train"])
+        validation = [entry for entry in entries if entry.split == "validation"]
+        violent = [entry.label != classes[0] for entry in validation]
+        check_monitor(config.monitor, violent)
+        threshold_selection.check_support(
+            config.operating_point, violent, [entry.group for entry in validation]
+        )
+        return entries, classes
+
+    def _read_job(self, device_setup: devices.DeviceSetup) -> TrainingJob:
+        """The training data, extracted first where features are missing."""
+        config = self._config
+        cache, failures = _features(config)
+        entries, classes = self._check_videos(cache)
+        if self._initial_weights and not self._is_started:
+            self._initial_weights.warn_of_overlap(cache, entries)
+        _warn_of_unknown_recordings(config, cache)
+        views = batching.reads_views(config.augment)
+        clips = read_splits(cache, entries, classes, views=views)
+        return TrainingJob(
+            device_setup, cache, entries, classes, clips, failures, self._initial_weights
+        )
+
+    def _train(self, job: TrainingJob) -> dict[str, Any]:
+        if self._config.seeds == 1:
+            return job.run(self._run, self._config, self._callbacks)
+        members = multi_seed.train_members(job, self._run, self._config, self._callbacks)
+        results = {"run": str(self._run.dir), **members}
+        job.write_results(self._run, results)
+        return results
+
+
+def train_classifier(
+    config: TrainConfig,
+    *,
+    force: bool = False,
+    callbacks: "Sequence[keras.callbacks.Callback]" = (),
+) -> dict[str, Any]:
+    """Trains a classifier on cached features; see `TrainingStage`."""
+    return TrainingStage(config, force=force, callbacks=callbacks).run()
 
 
 def _results_of(run: Run) -> dict[str, Any]:
@@ -101,44 +210,8 @@ def _results_of(run: Run) -> dict[str, Any]:
     return {**run.results(), "run": str(run.dir)}
 
 
-def plan(config: TrainConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `train_classifier` would do; nothing is written."""
-    run, config = run_setup.choose_run(config, force=force)
-    _check_before_hours_of_work(config)
-    origin = InitialWeights.of(config, run)
-    machines = run_setup.find_cluster(config)
-    settings = config.as_dict()
-    planned = {"dry_run": True, "run": str(run.dir)}
-    if machines:
-        planned["machines"] = list(machines.addresses)
-        planned["rank"] = machines.rank
-    if config.features is None:
-        from violence_detection.features import extract
-
-        planned |= extract.plan(Path(config.dataset_path), extract_config(config))
-    else:
-        cache = FeatureCache.open(config.features)
-        entries = run_setup.read_entries(run, config, cache)
-        counts = Counter(entry.split for entry in entries)
-        if batching.reads_views(config.augment):
-            dataset.view_count(entries)
-        planned["classes"] = classes_of(entries, config.normal_class)
-        if origin and not (config.resume and run.started):
-            origin.check(cache, planned["classes"])
-            origin.check_sizes(config, cache, planned["classes"])
-        held = [entry for entry in entries if entry.split == "validation"]
-        violent = [entry.label != planned["classes"][0] for entry in held]
-        check_monitor(config.monitor, violent)
-        threshold_selection.check_support(
-            config.operating_point, violent, [entry.group for entry in held]
-        )
-        planned["videos"] = dict(counts)
-        settings = {name: settings[name] for name in settings if name not in _idle_settings(config)}
-    return planned | {"settings": settings}
-
-
 def _idle_settings(config: TrainConfig) -> set[str]:
-    """Names that mean nothing with --features."""
+    """Names of the settings that have no effect with --features."""
     own = run_setup.OWN_SPLIT if run_setup.has_own_split(config) else frozenset()
     return run_setup.stage_one(config) - own
 
@@ -150,57 +223,57 @@ def read_splits(
     *,
     views: bool = False,
 ) -> dict[str, FeatureDataset]:
-    """The clips of each split that has any, those of train with their further views on request.
+    """Features and labels of each split that has videos.
+
+    Args:
+        cache: The features.
+        entries: Videos with their splits.
+        classes: Names, the normal class first.
+        views: Read the further views of the training videos as well.
 
     Raises:
-        CacheError: If train or validation has none, or train lacks a class.
+        CacheError: If train or validation has no videos, or train lacks a class.
         ConfigError: If there are no further views.
     """
-    rows = {
-        split: [row for row, entry in enumerate(entries) if entry.split == split]
-        for split in video_folder.SPLITS
-    }
+    check_splits(entries, classes)
+    clips = dataset.read_dataset(cache, entries, classes)
+    parts = {}
+    for split in video_folder.SPLITS:
+        rows = [row for row, entry in enumerate(entries) if entry.split == split]
+        if rows:
+            parts[split] = clips.take(rows)
+    if views:
+        parts["train"] = dataset.with_views(cache, parts["train"])
+    return parts
+
+
+def check_splits(entries: list[ManifestEntry], classes: list[str]) -> None:
+    """Checks that train and validation have videos, and train videos of every class.
+
+    Raises:
+        CacheError: If not.
+    """
+    counts = Counter(entry.split for entry in entries)
     for split in ("train", "validation"):
-        if not rows[split]:
-            counts = ", ".join(f"{len(part)} {name}" for name, part in rows.items())
+        if not counts[split]:
+            numbers = ", ".join(f"{counts[name]} {name}" for name in video_folder.SPLITS)
             raise CacheError(
-                f"There must be readable videos for {split}. Received: {counts}. More recordings, "
+                f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
                 "or a split column in videos.csv, help."
             )
-    missing = set(classes) - {entries[row].label for row in rows["train"]}
+    missing = set(classes) - {entry.label for entry in entries if entry.split == "train"}
     if missing:
         raise CacheError(
             "The training videos must have every class. Received: none of "
             f"{', '.join(sorted(missing))}"
         )
-    clips = dataset.read_dataset(cache, entries, classes)
-    found = {split: clips.take(part) for split, part in rows.items() if part}
-    if views:
-        found["train"] = dataset.with_views(cache, found["train"])
-    return found
-
-
-# -- what is needed
-
-
-def _check_before_hours_of_work(config: TrainConfig) -> None:
-    """What would be refused after an extraction is refused before it: labels, head, loss,
-    augmentation."""
-    classes = 2
-    if config.dataset_path is not None:
-        folder = video_folder.read_folder(
-            Path(config.dataset_path), group_pattern=config.group_pattern
-        )
-        normal_class(folder.labels, config.normal_class)
-        classes = len(folder.labels)
-    check_parts(config, classes)
 
 
 def check_parts(config: TrainConfig, classes: int = 2) -> None:
-    """Whether head, loss and augmentation take their arguments.
+    """Checks the arguments of head, loss and augmentation.
 
     Raises:
-        ConfigError: If one does not.
+        ConfigError: If a part does not take its arguments.
     """
     batching.check_augmentation(config.augment)
     devices.import_tensorflow()
@@ -213,24 +286,26 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     )
 
 
-def _warn_of_idle(config: TrainConfig, cache: FeatureCache) -> None:
+def _warn_of_unknown_recordings(config: TrainConfig, cache: FeatureCache) -> None:
     weighed = config.recording_weights
     if "recording_weights" not in config.given or weighed == "natural":
         return
     if not dataset.has_all_recordings(cache):
         log.warning(
-            f"--recording-weights {weighed}: a video whose recording is not known counts as one "
+            f"--recording-weights {weighed}: a video of an unknown recording counts as a recording "
             "of its own."
         )
 
 
 def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
-    """The cache, and the videos that could not be read."""
+    """The features, and the videos that this training's extraction could not read."""
     if config.features is not None:
         cache = FeatureCache.open(config.features)
         failed = [entry for entry in cache.entries() if not entry.usable]
         if failed:
-            log.warning(f"Not trained on, because not read: {counted(len(failed), 'video')}.")
+            log.warning(
+                f"Left out, because they could not be read: {counted(len(failed), 'video')}."
+            )
         return cache, []
     from violence_detection.features import extract
 
@@ -251,11 +326,11 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
 
 
 def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[str]:
-    """Names of the classes, the normal one first.
+    """Names of the classes, the normal class first.
 
     Raises:
-        CacheError: If there are not two.
-        ConfigError: If `asked` is none of them, or the normal one is not recognised.
+        CacheError: If there are fewer than two.
+        ConfigError: If `asked` is not among them, or the normal class is not recognised.
     """
     labels = sorted({entry.label for entry in entries})
     if len(labels) < 2:
@@ -269,7 +344,7 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
 def start_devices(
     config: TrainConfig, coordinator: Coordinator | None = None
 ) -> devices.DeviceSetup:
-    """The devices and precision that a training asks for; see `devices.start`."""
+    """Starts the devices with the seed and precision of a config; see `devices.start`."""
     return devices.start(
         seed=config.seed,
         mixed_precision=config.mixed_precision,
