@@ -62,7 +62,7 @@ def test_the_answer_is_a_table_for_people():
         "0.200  noFight  b.mp4",
         "       unread   c.mp4: no such file",
         "",
-        "threshold   0.500; segments go on down to 0.375",
+        "threshold   0.500; segments extend down to 0.375",
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
             "must be <= `threshold`",
         ),
         (("a.mp4", "--focus-s", 100), "`focus_s` must be <= 30"),
-        (("-",), "must be a video to look at"),
+        (("-",), "must be a video to predict"),
     ],
 )
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])

@@ -1,4 +1,4 @@
-"""An annotated video shows what was seen, when it was seen, and is heard as before."""
+"""Annotated videos show the timeline of the prediction, and keep their pace and sound."""
 
 import itertools
 import resource
@@ -14,16 +14,17 @@ from support.videos import draw_video, frames_of
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.inference import annotation
 from violence_detection.inference.annotation import Timeline, annotate, at_constant_rate, draw_frame
+from violence_detection.inference.predictions import Segment, Window
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writers
 
 av = pytest.importorskip("av")
 WINDOWS = [
-    {"start_s": 0.0, "end_s": 2.0, "probability": 0.2, "attention": [0.1, 0.9]},
-    {"start_s": 1.0, "end_s": 3.0, "probability": 0.8, "attention": [0.5, 0.5]},
+    Window(0.0, 2.0, 0.2, attention=(0.1, 0.9)),
+    Window(1.0, 3.0, 0.8, attention=(0.5, 0.5)),
 ]
-SEGMENTS = [{"start_s": 1.0, "end_s": 3.0, "peak": 0.8}]
-STORY = Timeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
+SEGMENTS = [Segment(1.0, 3.0, peak=0.8, peak_s=2.0)]
+TIMELINE = Timeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
 VIOLENT = np.array(annotation._VIOLENT)
 
 
@@ -71,17 +72,17 @@ def with_sound(path: Path, *, seconds: float, codec="aac", fps=12) -> Path:
 # -- golden
 
 
-def test_a_story_is_told_between_the_middles_of_windows():
-    assert [STORY.probability_at(t) for t in (0.0, 1.0, 1.5, 2.0, 9.0)] == pytest.approx(
+def test_a_probability_is_interpolated_between_the_middles_of_windows():
+    assert [TIMELINE.probability_at(t) for t in (0.0, 1.0, 1.5, 2.0, 9.0)] == pytest.approx(
         [0.2, 0.2, 0.5, 0.8, 0.8]
     )
-    assert [STORY.is_violent_at(t) for t in (0.9, 1.0, 2.99, 3.0)] == [
+    assert [TIMELINE.is_violent_at(t) for t in (0.9, 1.0, 2.99, 3.0)] == [
         False,
         True,
         True,
         False,
     ]
-    assert [STORY.window_at(t)["probability"] for t in (0.0, 1.4, 1.6, 5.0)] == [
+    assert [TIMELINE.window_at(t).probability for t in (0.0, 1.4, 1.6, 5.0)] == [
         0.2,
         0.2,
         0.8,
@@ -89,19 +90,18 @@ def test_a_story_is_told_between_the_middles_of_windows():
     ]
 
 
-def test_the_lists_over_all_windows_are_built_once(monkeypatch):
-    class Counted(dict):
-        def __getitem__(self, key):
-            reads[key] += 1
-            return super().__getitem__(key)
+def test_the_lists_over_all_windows_are_built_once():
+    class Counted(Window):
+        def __getattribute__(self, name):
+            reads[name] += 1
+            return super().__getattribute__(name)
 
-    reads, middles = Counter(), []
-    middle = annotation._middle
-    monkeypatch.setattr(annotation, "_middle", lambda w: middles.append(w) or middle(w))
-    story = Timeline([Counted(window) for window in WINDOWS], SEGMENTS, threshold=0.5, fps=12.0)
+    reads = Counter()
+    windows = [Counted(**vars(window)) for window in WINDOWS]
+    timeline = Timeline(windows, SEGMENTS, threshold=0.5, fps=12.0)
     for time_s in np.arange(0.0, 4.0, 0.1):
-        story.probability_at(time_s)
-    assert reads["probability"] == len(middles) == len(WINDOWS)
+        timeline.probability_at(time_s)
+    assert reads["probability"] == reads["middle_s"] == len(WINDOWS)
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,16 @@ def test_a_gap_of_hours_is_not_written():
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 49), (1280, 720), (3, 2)])
-def test_the_strip_stands_below_the_picture_on_even_sides(size):
+def test_the_strip_is_below_the_frame_and_sides_are_even(size):
     frame = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
-    page = draw_frame(frame, 0.5, STORY)
+    page = draw_frame(frame, 0.5, TIMELINE)
     assert page.shape[0] % 2 == page.shape[1] % 2 == 0
     np.testing.assert_array_equal(page[: size[1], : size[0]], frame)
 
 
 def test_a_segment_has_a_frame_and_a_bar_of_its_colour():
     frame = np.zeros((480, 640, 3), np.uint8)
-    calm, violent = (draw_frame(frame, time_s, STORY) for time_s in (0.5, 2.0))
+    calm, violent = (draw_frame(frame, time_s, TIMELINE) for time_s in (0.5, 2.0))
     for row, column in ((0, 320), (479, 320), (200, 0), (200, 639)):
         assert (calm[row, column] == 0).all()
         assert (violent[row, column] == VIOLENT).all()
@@ -155,7 +155,7 @@ def test_a_segment_has_a_frame_and_a_bar_of_its_colour():
 def test_an_annotated_video_plays_as_long_as_the_original(tmp_path, name):
     path = draw_video(tmp_path / "a.mp4", frames=36, size=(65, 49))
     output = tmp_path / "out.mp4"
-    *_, written = annotate(path, output, STORY, name)
+    *_, written = annotate(path, output, TIMELINE, name)
     assert written == 36
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.mp4", "out.mp4"]
     frames = frames_of(output)
@@ -176,7 +176,7 @@ def test_an_annotated_video_plays_as_long_as_the_original(tmp_path, name):
 )
 def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
     path = with_sound(tmp_path / f"a.{ending}", seconds=3, codec=codec)
-    list(annotate(path, tmp_path / "out.mp4", STORY, encoder))
+    list(annotate(path, tmp_path / "out.mp4", TIMELINE, encoder))
     with av.open(str(tmp_path / "out.mp4")) as file:
         (sound,) = file.streams.audio
         assert (heard if encoder == "pyav" else "aac") in sound.codec_context.name
@@ -184,10 +184,10 @@ def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
     assert samples / 44100 == pytest.approx(3.0, abs=0.15)
 
 
-def test_what_was_not_looked_at_is_left_out(tmp_path):
+def test_what_was_not_predicted_is_left_out(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=36)
-    story = Timeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
-    *_, written = annotate(path, tmp_path / "out.mp4", story, "pyav")
+    timeline = Timeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
+    *_, written = annotate(path, tmp_path / "out.mp4", timeline, "pyav")
     assert written == pytest.approx(12, abs=1)
 
 
@@ -196,7 +196,7 @@ def test_what_was_not_looked_at_is_left_out(tmp_path):
 
 def test_a_video_that_is_gone_leaves_nothing(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
-        list(annotate(tmp_path / "gone.mp4", tmp_path / "out.mp4", STORY, "pyav"))
+        list(annotate(tmp_path / "gone.mp4", tmp_path / "out.mp4", TIMELINE, "pyav"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -221,7 +221,7 @@ def _limited(path, output, name):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        yield from annotate(path, output, STORY, name)
+        yield from annotate(path, output, TIMELINE, name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 

@@ -1,7 +1,8 @@
-"""What is written of a prediction is whole, of its own name, and replaces nothing unasked."""
+"""The files of a prediction are complete, have names of their own, and replace nothing unasked."""
 
 import csv
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,46 +10,43 @@ from support.folders import tree_of
 from support.videos import draw_video
 
 from violence_detection.errors import ConfigError
-from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
+from violence_detection.inference.predictions import (
+    Segment,
+    SourcePrediction,
+    VideoPrediction,
+    Window,
+)
 from violence_detection.inference.video_sources import parse_source
 
-SEGMENT = {"start_s": 0.5, "end_s": 1.5, "peak": 0.7, "peak_s": 1.0}
-ANSWER = {
-    "probability": 0.7,
-    "label": "fight",
-    "windows": [
-        {"start_s": 0.0, "end_s": 1.0, "probability": 0.2},
-        {"start_s": 0.5, "end_s": 1.5, "probability": 0.7},
-    ],
-    "segments": [SEGMENT],
-    "duration_s": 1.5,
-    "fps": 12.0,
-    "damage": "",
-}
+PREDICTION = VideoPrediction(
+    probability=0.7,
+    label="fight",
+    windows=(Window(0.0, 1.0, 0.2), Window(0.5, 1.5, 0.7, attention=(0.5, 0.5))),
+    segments=(Segment(0.5, 1.5, peak=0.7, peak_s=1.0),),
+    duration_s=1.5,
+    fps=12.0,
+    damage="",
+)
 NAMED = {"threshold": 0.5, "violent": "fight"}
 
 
 def outputs(tmp_path, *words, **settings) -> Outputs:
     places = {name: str(tmp_path / place) for name, place in settings.items()}
-    return Outputs(PredictConfig(**places), [parse_source(str(word)) for word in words])
+    return Outputs([parse_source(str(word)) for word in words], **places)
 
 
 def test_a_table_has_a_row_for_each_window_and_each_failure(tmp_path):
     one = outputs(tmp_path, "a.mp4", "b.mp4", csv="t.csv")
-    many = {"normal": 0.3, "fight": 0.5, "fall": 0.2}
-    answers = [{**row, "probabilities": many} for row in ANSWER["windows"]]
+    by_class = {"normal": 0.3, "fight": 0.5, "fall": 0.2}
+    windows = [replace(window, probabilities=by_class) for window in PREDICTION.windows]
+    prediction = replace(PREDICTION, windows=tuple(windows), probabilities=by_class)
     one.write_table(
         [
-            {
-                **ANSWER,
-                "path": "a,b.mp4",
-                "windows": answers,
-                "probabilities": many,
-                "error": None,
-            },
-            {"path": "b.mp4", "windows": [], "segments": [], "error": "no such file"},
-        ]
+            SourcePrediction("a,b.mp4", prediction),
+            SourcePrediction("b.mp4", None, "no such file"),
+        ],
+        classes=list(by_class),
     )
     with open(tmp_path / "t.csv") as file:
         rows = list(csv.DictReader(file))
@@ -59,7 +57,7 @@ def test_a_table_has_a_row_for_each_window_and_each_failure(tmp_path):
     assert rows[2]["error"] == "no such file"
 
 
-def test_everything_is_written_beside_each_other(tmp_path):
+def test_all_files_can_be_written_to_the_same_folder(tmp_path):
     videos = [
         draw_video(tmp_path / f"{name}/cam.mp4", frames=18, seed=seed)
         for seed, name in enumerate("ab")
@@ -74,8 +72,9 @@ def test_everything_is_written_beside_each_other(tmp_path):
     )
     one.check(force=False)
     for number in (0, 1):
-        assert one.write(number, ANSWER, [[0.5, 0.5]] * 2, **NAMED) == ""
-    one.write_table([{**ANSWER, "path": str(path), "error": None} for path in videos])
+        assert one.write(number, PREDICTION, **NAMED) is None
+    predictions = [SourcePrediction(str(path), PREDICTION) for path in videos]
+    one.write_table(predictions, classes=["normal", "fight"])
     endings = ("mp4", "png", "srt", "vtt")
     expected = [f"cam{number}.{one}" for number in ("-2", "") for one in endings]
     assert tree_of(tmp_path / "out") == sorted([*expected, "t.csv"])
@@ -123,12 +122,12 @@ def test_names_that_are_not_utf8_are_refused_where_they_would_be_written(tmp_pat
         outputs(tmp_path, name, csv="t.csv")
 
 
-def test_a_video_that_goes_away_is_told_of_and_keeps_its_numbers(tmp_path):
+def test_a_video_that_goes_away_has_an_error_and_keeps_its_numbers(tmp_path):
     video = draw_video(tmp_path / "a.mp4")
     one = outputs(tmp_path, video, annotate="out", subtitles="out")
     one.check(force=False)
     video.unlink()
-    error = one.write(0, ANSWER, [[0.5, 0.5]] * 2, **NAMED)
+    error = one.write(0, PREDICTION, **NAMED)
     assert error == "it could not be annotated: no such file"
     assert tree_of(tmp_path / "out") == ["a.srt", "a.vtt"]
 

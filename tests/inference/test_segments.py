@@ -1,24 +1,27 @@
 """Windows become violent intervals, with hysteresis."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection.inference.predictions import Segment, Window
 from violence_detection.inference.segments import default_lower_threshold, find_segments
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)
 UNIT = st.floats(0, 1)
 
 
-def windows(*probabilities, length_s=2.0, stride_s=1.0) -> list[dict[str, float]]:
+def windows(*probabilities, length_s=2.0, stride_s=1.0) -> list[Window]:
     return [
-        {"start_s": n * stride_s, "end_s": n * stride_s + length_s, "probability": one}
-        for n, one in enumerate(probabilities)
+        Window(n * stride_s, n * stride_s + length_s, probability)
+        for n, probability in enumerate(probabilities)
     ]
 
 
-def spans(found):
-    return [(one["start_s"], one["end_s"]) for one in found]
+def spans(segments):
+    return [(segment.start_s, segment.end_s) for segment in segments]
 
 
 def seconds(found):
@@ -28,11 +31,11 @@ def seconds(found):
 # -- golden
 
 
-def test_an_answer_that_wavers_about_the_threshold_is_one_segment():
+def test_a_probability_that_wavers_about_the_threshold_is_one_segment():
     """Canny's hysteresis on a line: strong at 2 and 6, weak between, weak alone at 9."""
     answers = windows(0.1, 0.4, 0.6, 0.45, 0.4, 0.45, 0.9, 0.1, 0.1, 0.1, 0.45, 0.1)
     (found,) = find_segments(answers, 0.5, lower=0.4)
-    assert found == {"start_s": 1.0, "end_s": 8.0, "peak": 0.9, "peak_s": 7.0}
+    assert found == Segment(1.0, 8.0, peak=0.9, peak_s=7.0)
     assert spans(find_segments(answers, 0.5)) == [(2.0, 4.0), (6.0, 8.0)]
 
 
@@ -84,9 +87,9 @@ def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
 @given(PROBABILITIES, UNIT, UNIT)
 def test_every_segment_has_its_peak_inside(answers, threshold, lower):
     for one in find_segments(windows(*answers), threshold, lower=lower):
-        assert one["peak"] >= threshold
-        assert one["peak"] in answers
-        assert one["start_s"] < one["peak_s"] < one["end_s"]
+        assert one.peak >= threshold
+        assert one.peak in answers
+        assert one.start_s < one.peak_s < one.end_s
 
 
 # -- with one threshold
@@ -95,8 +98,8 @@ def test_every_segment_has_its_peak_inside(answers, threshold, lower):
 def test_windows_that_overlap_are_one_segment_with_their_peak():
     found = find_segments(windows(0.1, 0.6, 0.9, 0.2, 0.2, 0.7), 0.5)
     assert found == [
-        {"start_s": 1.0, "end_s": 4.0, "peak": 0.9, "peak_s": 3.0},
-        {"start_s": 5.0, "end_s": 7.0, "peak": 0.7, "peak_s": 6.0},
+        Segment(1.0, 4.0, peak=0.9, peak_s=3.0),
+        Segment(5.0, 7.0, peak=0.7, peak_s=6.0),
     ]
 
 
@@ -107,14 +110,14 @@ def test_windows_that_touch_are_one_segment():
 
 def test_a_window_at_the_threshold_counts():
     (found,) = find_segments(windows(0.5), 0.5)
-    assert found == {"start_s": 0.0, "end_s": 2.0, "peak": 0.5, "peak_s": 1.0}
+    assert found == Segment(0.0, 2.0, peak=0.5, peak_s=1.0)
 
 
 @given(PROBABILITIES, UNIT, UNIT)
 def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
     def seconds(threshold):
         found = find_segments(windows(*probabilities), threshold)
-        return sum(each["end_s"] - each["start_s"] for each in found)
+        return sum(segment.duration_s for segment in found)
 
     low, high = sorted((one, other))
     assert seconds(high) <= seconds(low)
@@ -123,7 +126,12 @@ def test_a_higher_threshold_finds_no_more_time(probabilities, one, other):
 @given(PROBABILITIES, UNIT)
 def test_later_windows_give_the_same_segments_later(probabilities, threshold):
     def moved(rows, by_s):
-        return [{**row, **{k: row[k] + by_s for k in row if k.endswith("_s")}} for row in rows]
+        return [
+            dataclasses.replace(
+                row, **{k: v + by_s for k, v in vars(row).items() if k.endswith("_s")}
+            )
+            for row in rows
+        ]
 
     here = windows(*probabilities)
     assert find_segments(moved(here, 64.0), threshold) == moved(
@@ -136,10 +144,10 @@ def test_segments_are_apart_and_hold_exactly_the_violent_windows(probabilities, 
     rows = windows(*probabilities)
     found = find_segments(rows, threshold)
     for one, after in zip(found, found[1:], strict=False):
-        assert one["end_s"] < after["start_s"]
+        assert one.end_s < after.start_s
     for row in rows:
-        inside = [s for s in found if s["start_s"] <= row["start_s"] and row["end_s"] <= s["end_s"]]
-        if row["probability"] >= threshold:
-            assert inside and inside[0]["peak"] >= row["probability"]
-    peaks = sorted(each["peak"] for each in found)
+        inside = [segment for segment in found if segment.contains(row)]
+        if row.probability >= threshold:
+            assert inside and inside[0].peak >= row.probability
+    peaks = sorted(segment.peak for segment in found)
     assert set(peaks) <= set(probabilities) and all(peak >= threshold for peak in peaks)

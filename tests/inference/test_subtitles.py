@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from violence_detection.inference.predictions import Segment
 from violence_detection.inference.subtitles import srt, timestamp, webvtt
 
 SEGMENTS = [
-    {"start_s": 1.5, "end_s": 4.0, "peak": 0.9},
-    {"start_s": 3661.0, "end_s": 3662.25, "peak": 0.514},
+    Segment(1.5, 4.0, peak=0.9, peak_s=2.0),
+    Segment(3661.0, 3662.25, peak=0.514, peak_s=3661.5),
 ]
 
 

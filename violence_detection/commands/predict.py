@@ -1,14 +1,12 @@
-"""What a run says about videos that it has never seen."""
+"""The command `predict`: probabilities and violent segments of videos."""
 
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
-from violence_detection.errors import VideoError
 from violence_detection.inference import config
-from violence_detection.reports import console
 
 
 @click.command(
@@ -21,67 +19,58 @@ from violence_detection.reports import console
 def predict(
     settings: config.PredictConfig, shared: CommonFlags, run: str, videos: tuple[str, ...]
 ) -> None:
-    """Say how likely violence is in videos of any length, and where.
+    """Predict the probability of violence in videos of any length, and when it happens.
 
-    A VIDEO is a file, a folder of them, a pattern in quotes ('cameras/**/*.mp4'), - for a list on
-    stdin, the URL of a stream, or the number of a camera."""
-    with prints_to_stderr():
-        from violence_detection.inference import predict
-        from violence_detection.inference.predict import plan
+    A VIDEO is a file, a folder of videos, a pattern in quotes ('cameras/**/*.mp4'), - for a list
+    on stdin, the URL of a stream, or the number of a camera."""
 
-        if shared.dry_run:
-            planned = plan(run, videos, settings, force=shared.force)
-        else:
-            result = predict.predict_videos(run, videos, settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    rows = result["videos"]
-    failed = [row for row in rows if row["error"]]
-    if not any(row["windows"] for row in rows):
-        raise VideoError(
-            f"At least one video must be readable. Received: {failed[0]['path']} "
-            f"({failed[0]['error']})" + (f" and {len(failed) - 1} more" if failed[1:] else "")
-        )
-    finish(result, shared, _lines(result), failed=len(failed))
+    def make():
+        from violence_detection.inference.predict import PredictionStage
+
+        return PredictionStage(run, videos, settings, force=shared.force)
+
+    def unread(result: dict[str, Any]) -> int:
+        return sum(bool(row["error"]) for row in result["videos"])
+
+    run_stage(make, shared, lines=_lines, failed=unread)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
-    """A table: a line a video, and below it one a segment."""
+    """A table: a line for each video, and below it a line for each segment."""
     rows = result["videos"]
-    room = min(max(len(row["label"]) for row in rows), 24)
-    lines = [line for row in rows for line in _video_lines(row, room)]
+    label_width = min(max(len(row["label"]) for row in rows), 24)
+    lines = [line for row in rows for line in _video_lines(row, label_width)]
     lines += [
         "",
-        f"threshold   {result['threshold']:.3f}; segments go on down to "
+        f"threshold   {result['threshold']:.3f}; segments extend down to "
         f"{result['lower_threshold']:.3f}",
         f"engine      {result['engine']}",
     ]
     return [*lines, *_written_lines(result["written"])]
 
 
-def _written_lines(paths: list[str], most: int = 6) -> list[str]:
-    lines = [f"written     {path}" for path in paths[:most]]
-    if len(paths) > most:
-        lines.append(f"written     and {len(paths) - most} more")
+def _written_lines(paths: list[str], limit: int = 6) -> list[str]:
+    lines = [f"written     {path}" for path in paths[:limit]]
+    if len(paths) > limit:
+        lines.append(f"written     and {len(paths) - limit} more")
     return lines
 
 
-def _video_lines(row: dict[str, Any], room: int) -> list[str]:
+def _video_lines(row: dict[str, Any], label_width: int) -> list[str]:
     if not row["windows"]:
-        return [f"{'':5s}  {'unread':{room}s}  {row['path']}: {row['error']}"]
-    lines = [f"{row['probability']:.3f}  {row['label']:{room}s}  {row['path']}"]
-    for one in row["segments"]:
-        span = f"{_clock(one['start_s'])} to {_clock(one['end_s'])}"
-        lines.append(
-            f"{one['peak']:.3f}  {'':{room}s}      {span}, peak at {_clock(one['peak_s'])}"
-        )
+        return [f"{'':5s}  {'unread':{label_width}s}  {row['path']}: {row['error']}"]
+    lines = [f"{row['probability']:.3f}  {row['label']:{label_width}s}  {row['path']}"]
+    indent = f"{'':{label_width}s}      "
+    for segment in row["segments"]:
+        span = f"{_clock(segment['start_s'])} to {_clock(segment['end_s'])}"
+        lines.append(f"{segment['peak']:.3f}  {indent}{span}, peak at {_clock(segment['peak_s'])}")
     if row["error"]:
-        lines.append(f"{'':5s}  {'':{room}s}      {row['error']}")
+        lines.append(f"{'':5s}  {indent}{row['error']}")
     return lines
 
 
 def _clock(time_s: float) -> str:
-    """`0:01:15.5`: people look for a place in a player."""
+    """`0:01:15.5`, as a player shows a position."""
     minutes, seconds = divmod(round(time_s, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{seconds:04.1f}"

@@ -130,7 +130,7 @@ class Outputs:
             files.write_text(webvtt, subtitles.webvtt(prediction.segments, violent))
             files.write_text(srt, subtitles.srt(prediction.segments, violent))
         if self._timelines:
-            figures.timeline(
+            figures.draw_timeline(
                 self._timelines[number],
                 [window.as_dict() for window in prediction.windows],
                 [segment.as_dict() for segment in prediction.segments],
