@@ -4,6 +4,7 @@ import click
 
 from violence_detection import __version__
 from violence_detection.commands._exit import Group
+from violence_detection.commands.cache import cache
 from violence_detection.commands.check import check
 from violence_detection.commands.compare import compare
 from violence_detection.commands.cross_dataset import cross_dataset
@@ -35,6 +36,7 @@ def main() -> None:
 for command in (
     check,
     extract_features,
+    cache,
     train,
     tune,
     cross_validate,

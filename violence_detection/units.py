@@ -20,6 +20,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def format_bytes(count: int) -> str:
+    """`999` -> `999 B`, `1600000000` -> `1.6 GB`; units of 1000, three digits."""
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 999.5:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 99.95 else f"{size:.1f} {unit}"
+
+
 def is_utf8(text: str) -> bool:
     """Whether a path, as Python has it, can be written into a file."""
     try:

@@ -486,7 +486,7 @@ NAMES = st.text(
 @given(names=st.sets(NAMES, min_size=2, max_size=4))
 def test_every_class_name_is_kept_as_given(tmp_path_factory, names):
     root = tmp_path_factory.mktemp("tree")
-    labels = {name for name in names if name.lower() not in video_folder._SPLIT_NAMES}
+    labels = {name for name in names if name.lower() not in video_folder.SPLIT_NAMES}
     touch(root, "other/1.mp4", *(f"{label}/1.mp4" for label in labels))
     assert set(read_folder(root).labels) == labels | {"other"}
 

@@ -27,10 +27,10 @@ EXTENSIONS = frozenset(
     ".mts .mxf .ogv .ts .vob .webm .wmv".split()
 )
 TABLE = "videos.csv"
-COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
+TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
 JUDGED_COLUMNS = ("judged_by", "judged_at")  # who gave the label, and when
 SPLITS = ("train", "validation", "test")
-_SPLIT_NAMES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -171,7 +171,7 @@ def read_video_table(table: Path) -> list[tuple[int, dict[str, str]]]:
             f"videos.csv must have a row for each video. Received: {table} (no rows)"
         )
     columns = rows[0][1]
-    for column in COLUMNS[:2]:
+    for column in TABLE_COLUMNS[:2]:
         if column not in columns:
             raise DatasetError(
                 "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
@@ -193,7 +193,7 @@ def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], int, li
     outside = set(found) - {video.path for video in videos}
     if outside:
         notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
-    unknown = set(rows[0][1]) - set(COLUMNS) - set(JUDGED_COLUMNS)
+    unknown = set(rows[0][1]) - set(TABLE_COLUMNS) - set(JUDGED_COLUMNS)
     if unknown:
         notes.append(f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}.")
     return videos, ungrouped, notes
@@ -224,13 +224,13 @@ def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
     if not label:
         raise fail("label must not be empty", label)
     split = row.get("split", "").strip()
-    if split and split.lower() not in _SPLIT_NAMES:
+    if split and split.lower() not in SPLIT_NAMES:
         raise fail("split must be train, validation or test", split)
     start_s, end_s = (_seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s"))
     if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
         raise fail("start_s and end_s must both be there, start first", f"{start_s}, {end_s}")
     group = row.get("group", "").strip() or plain.as_posix()
-    split = _SPLIT_NAMES.get(split.lower(), "")
+    split = SPLIT_NAMES.get(split.lower(), "")
     return Video(plain.as_posix(), label, group, split, start_s, end_s)
 
 
@@ -271,7 +271,7 @@ def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[s
             f"{root} ({len(found)} videos without a class folder)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
-    splits = [top for top in tops if top.lower() in _SPLIT_NAMES]
+    splits = [top for top in tops if top.lower() in SPLIT_NAMES]
     if splits and len(splits) < len(tops):
         others = ", ".join(sorted(set(tops) - set(splits)))
         raise DatasetError(
@@ -292,7 +292,7 @@ def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[s
 
 def _located(path: str, depth: int) -> Video:
     first, *_ = names = path.split("/")
-    split = _SPLIT_NAMES[first.lower()] if depth else ""
+    split = SPLIT_NAMES[first.lower()] if depth else ""
     return Video(path, label=names[depth], group=path, split=split)
 
 

@@ -1,9 +1,9 @@
-"""From a video to its features: one object that extraction and prediction share."""
+"""The feature extractor: from videos to features, for extraction, prediction and export alike."""
 
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,8 +12,7 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import WeightsError
 from violence_detection.features import engine_choice
-from violence_detection.features.config import ExtractConfig
-from violence_detection.features.feature_space import RECIPE_VERSION, FeatureSpace
+from violence_detection.features.feature_space import IMPORTED, RECIPE_VERSION, FeatureSpace
 from violence_detection.system import devices
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader
@@ -22,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class FeatureExtractor:
-    """A feature space that can be computed.
+    """A feature space, the reader of its images and the backbone that encodes them.
 
     Attributes:
-        space: What it computes.
-        reader: Turns videos into pictures.
-        batch_size: Frames encoded at a time. Batches always have this size, the last one
-            filled up, so that the arithmetic is the same for every frame.
+        space: The feature space.
+        reader: Reads videos as images.
+        batch_size: Frames encoded at a time. Batches always have this size, the last is padded,
+            so that the arithmetic is the same for every frame.
     """
 
     def __init__(
@@ -59,22 +58,24 @@ class FeatureExtractor:
         seed: int,
         engine_dir: Path | None = None,
     ) -> Self:
-        """Build the backbone with its weights on the engine.
+        """Builds the backbone with its weights on an engine.
 
         Args:
-            backbone, engine: Specs of the parts.
-            stream: Spec of what the backbone sees; the features of several are joined along D.
+            backbone: Name of the part.
             weights: "imagenet", "random" (drawn from `seed`), or a weights file.
+            stream: Spec of the streams; the features of several are joined along D.
             frames: T.
             frame_size: S; None for the backbone's own.
+            engine: Name of the part.
             precision: Keras dtype policy.
             batch_size: Frames encoded at a time.
-            seed: Of random weights.
-            engine_dir: Where the engine may keep what it makes of the backbone.
+            seed: Seed of random weights.
+            engine_dir: Folder in which the engine may keep the converted backbone; None keeps
+                nothing.
 
         Raises:
-            ConfigError: If a part is not there, or the backbone cannot take `frame_size`.
-            WeightsError: If the weights cannot be had or do not fit.
+            ConfigError: If a part does not exist, or the backbone cannot take `frame_size`.
+            WeightsError: If the weights cannot be loaded or do not fit.
         """
         part = registry.module("backbones", backbone)
         size = frame_size or part.FRAME_SIZE
@@ -91,60 +92,87 @@ class FeatureExtractor:
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
-    def of_config(cls, config: ExtractConfig) -> Self:
-        """The extractor that was asked for, on the engine and in the precision that are here.
+    def for_machine(cls, *, backbone: str, engine: str, mixed_precision: bool, **settings) -> Self:
+        """The extractor on an engine of this machine, in a precision that it has.
+
+        Args:
+            backbone: Name of the part.
+            engine: Name of the part; "auto" chooses the fastest that is installed.
+            mixed_precision: Whether reduced precision is used where it is faster.
+            **settings: The others of `build`.
 
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.choose_engine(config.engine)
-        return cls.build(
-            backbone=config.backbone,
-            weights=config.weights,
-            stream=config.stream,
-            frames=config.frames,
-            frame_size=config.frame_size,
-            engine=engine,
-            precision=engine_choice.choose_precision(
-                engine, config.mixed_precision, backbone=config.backbone
-            ),
-            engine_dir=Path(config.cache_dir) / ".engines",
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
+        engine = engine_choice.choose_engine(engine)
+        precision = engine_choice.choose_precision(engine, mixed_precision, backbone=backbone)
+        return cls.build(backbone=backbone, engine=engine, precision=precision, **settings)
 
     @classmethod
-    def planned(cls, config: ExtractConfig) -> Self:
-        """The extractor that was asked for, for a dry run: it has a space, and cannot encode.
+    def for_dry_run(
+        cls,
+        *,
+        backbone: str,
+        weights: str,
+        stream: str,
+        frames: int,
+        frame_size: int | None,
+        engine: str,
+        mixed_precision: bool,
+        batch_size: int,
+        seed: int,
+        engine_dir: Path | None = None,
+    ) -> Self:
+        """An extractor with a feature space that cannot encode; see `for_machine`.
 
-        Nothing is downloaded, and nothing is built for an engine. Weights that are here are loaded
-        for their digest; it is empty in the space of an extractor whose ImageNet weights are not
-        in the cache of Keras.
+        Nothing is downloaded, and nothing is built for an engine. Weights on this machine are
+        loaded for their digest; the digest is empty if ImageNet weights are not in the cache of
+        Keras.
 
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.choose_engine(config.engine)
-        precision = engine_choice.choose_precision(
-            engine, config.mixed_precision, backbone=config.backbone
-        )
-        size = config.frame_size or registry.module("backbones", config.backbone).FRAME_SIZE
-        reader = ClipReader(stream=config.stream, frames=config.frames, frame_size=size)
+        engine = engine_choice.choose_engine(engine)
+        precision = engine_choice.choose_precision(engine, mixed_precision, backbone=backbone)
+        size = frame_size or registry.module("backbones", backbone).FRAME_SIZE
+        reader = ClipReader(stream=stream, frames=frames, frame_size=size)
         policy = registry.module("engines", engine).policy(precision)
-        digest = _digest_here(config, frame_size=size, precision=policy)
-        space = _space(
-            reader,
-            config.backbone,
-            config.stream,
-            size,
-            digest,
-            engine=engine,
-            precision=precision,
+        digest = _local_digest(
+            backbone, weights=weights, frame_size=size, precision=policy, seed=seed
         )
-        return cls(space, reader, _no_encoder, batch_size=config.batch_size)
+        space = _space(reader, backbone, stream, size, digest, engine=engine, precision=precision)
+        return cls(space, reader, _no_encoder, batch_size=batch_size)
 
     @classmethod
-    def of_space(
+    def from_run(
+        cls,
+        space: FeatureSpace,
+        trained_weights: Mapping[str, Any],
+        *,
+        weights: str | None,
+        batch_size: int,
+        engine: str | None = None,
+    ) -> Self:
+        """The extractor of a run's feature space; see `from_space`.
+
+        Args:
+            space: The run's.
+            trained_weights: The backbone's weights at extraction, `source` and `seed`, as
+                extraction.json and a run's record have them.
+            weights: Where the weights are now; None for where they were.
+            batch_size: Frames encoded at a time.
+            engine: Another engine; None for the space's.
+        """
+        return cls.from_space(
+            space,
+            weights=weights or trained_weights["source"],
+            batch_size=batch_size,
+            seed=trained_weights["seed"],
+            engine=engine,
+        )
+
+    @classmethod
+    def from_space(
         cls,
         space: FeatureSpace,
         *,
@@ -153,15 +181,30 @@ class FeatureExtractor:
         seed: int,
         engine: str | None = None,
     ) -> Self:
-        """The extractor of a known feature space, on its own engine or another one.
+        """The extractor of a feature space.
+
+        Where this machine lacks the space's engine or precision, a warning says which one is
+        used instead.
 
         Args:
-            engine: Another one, in float32 if it is not the space's; None for the space's.
+            space: The feature space.
+            weights: "imagenet", "random", or a weights file.
+            batch_size: Frames encoded at a time.
+            seed: Seed of random weights.
+            engine: Name of the part; one that is not the space's runs in float32. None for the
+                space's.
 
         Raises:
-            ConfigError: If the engine that is asked for is not here.
-            WeightsError: If `weights` are not those that the space was made with.
+            ConfigError: If `engine` is not installed.
+            WeightsError: If `weights` are not those that the space was made with, or the features
+                were imported.
         """
+        if space.backbone == IMPORTED:
+            raise WeightsError(
+                "Videos must be seen by the program that made the features. Received: features "
+                f"that `cache import` read ({space.stream}); train on features of "
+                "extract-features to predict, export or serve"
+            )
         asked, precision = engine and engine_choice.choose_engine(engine), space.precision
         engine = asked or space.engine
         if engine != space.engine:
@@ -169,8 +212,8 @@ class FeatureExtractor:
         lacking = registry.module("engines", engine).missing()
         if lacking:
             log.warning(
-                f"Not here: {lacking}. The backbone runs on TensorFlow in float32, where answers "
-                "may differ a little."
+                f"Not installed: {lacking}. The backbone runs on TensorFlow in float32; "
+                "probabilities may differ a little."
             )
             engine, precision = "tensorflow", "float32"
         elif precision != "float32" and precision != engine_choice.choose_precision(engine, True):
@@ -191,42 +234,42 @@ class FeatureExtractor:
         return extractor
 
     @property
-    def pictures_of_a_clip(self) -> int:
-        """T times K."""
+    def images_per_clip(self) -> int:
+        """The number of images in a clip: T times K streams."""
         return self.space.frames * len(self.reader.make.streams)
 
-    def encode(self, pictures: np.ndarray) -> np.ndarray:
-        """Features of up to `batch_size` pictures.
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Features of up to `batch_size` images.
 
         Args:
-            pictures: uint8 (n, S, S, 3).
+            images: uint8 (n, S, S, 3).
 
         Returns:
             float16 (n, D), as the cache keeps them.
         """
-        filled = pictures
-        if len(pictures) < self.batch_size:
-            filled = np.zeros((self.batch_size, *pictures.shape[1:]), np.uint8)
-            filled[: len(pictures)] = pictures
-        with np.errstate(over="ignore"):
-            return self._encode(filled)[: len(pictures)].astype(np.float16)
+        padded = images
+        if len(images) < self.batch_size:
+            padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
+            padded[: len(images)] = images
+        with np.errstate(over="ignore"):  # what float16 cannot hold is noticed by the caller
+            return self._encode(padded)[: len(images)].astype(np.float16)
 
     def encode_clips(
         self, clips: Iterable[tuple[Any, np.ndarray]]
     ) -> Iterator[tuple[Any, np.ndarray]]:
-        """Features of clips, in order; pictures of several clips share a batch.
+        """Features of clips, in order; images of several clips share a batch.
 
         Args:
-            clips: Pairs of anything and pictures uint8 (t, K, S, S, 3).
+            clips: Pairs of an item, which is passed through, and images uint8 (t, K, S, S, 3).
 
         Yields:
-            The same anything and its features, float16 (t, D), of K streams side by side.
+            The item and its features, float16 (t, D), of K streams side by side.
         """
         waiting: deque[tuple[Any, int, int]] = deque()
-        pictures: list[np.ndarray] = []
+        images: list[np.ndarray] = []
         features: list[np.ndarray] = []
 
-        def finished() -> Iterator[tuple[Any, np.ndarray]]:
+        def finished_clips() -> Iterator[tuple[Any, np.ndarray]]:
             while waiting and len(features) >= waiting[0][1]:
                 item, count, frames = waiting.popleft()
                 yield item, np.stack(features[:count]).reshape(frames, -1)
@@ -234,14 +277,14 @@ class FeatureExtractor:
 
         for item, clip in clips:
             waiting.append((item, clip.shape[0] * clip.shape[1], clip.shape[0]))
-            pictures.extend(clip.reshape(-1, *clip.shape[2:]))
-            while len(pictures) >= self.batch_size:
-                features.extend(self.encode(np.stack(pictures[: self.batch_size])))
-                del pictures[: self.batch_size]
-            yield from finished()
-        if pictures:
-            features.extend(self.encode(np.stack(pictures)))
-            yield from finished()
+            images.extend(clip.reshape(-1, *clip.shape[2:]))
+            while len(images) >= self.batch_size:
+                features.extend(self.encode(np.stack(images[: self.batch_size])))
+                del images[: self.batch_size]
+            yield from finished_clips()
+        if images:
+            features.extend(self.encode(np.stack(images)))
+            yield from finished_clips()
 
 
 def _space(
@@ -254,7 +297,7 @@ def _space(
     engine: str,
     precision: str,
 ) -> FeatureSpace:
-    """The feature space of a backbone whose weights have this digest."""
+    """The feature space of a backbone with weights of a digest."""
     part = registry.module("backbones", backbone)
     return FeatureSpace(
         backbone=backbone,
@@ -270,28 +313,24 @@ def _space(
     )
 
 
-def _digest_here(config: ExtractConfig, *, frame_size: int, precision: str) -> str:
-    """The digest of a backbone's weights, empty where they would have to be downloaded."""
+def _local_digest(
+    backbone: str, *, weights: str, frame_size: int, precision: str, seed: int
+) -> str:
+    """The digest of a backbone's weights; empty if they would have to be downloaded."""
     from violence_detection.features.backbones import _applications
 
-    weights = config.weights
+    source = weights
     if weights == "imagenet":
-        path = _applications.imagenet_file(
-            registry.module("backbones", config.backbone), frame_size
-        )
+        path = _applications.imagenet_file(registry.module("backbones", backbone), frame_size)
         if not path.is_file():
             return ""
-        weights = str(path)  # Keras would download a damaged file again
+        source = str(path)  # Keras would download a damaged file again
     try:
-        _, digest = _drawn_or_loaded(
-            config.backbone,
-            weights=weights,
-            frame_size=frame_size,
-            precision=precision,
-            seed=config.seed,
+        _, digest = _uncalibrated_backbone(
+            backbone, weights=source, frame_size=frame_size, precision=precision, seed=seed
         )
     except WeightsError:
-        if config.weights == "imagenet":
+        if weights == "imagenet":
             return ""
         raise
     return digest
@@ -302,7 +341,7 @@ def _no_encoder(_: np.ndarray) -> np.ndarray:
 
 
 def _recipe(stream: str, reader: ClipReader) -> str:
-    """How frames become pictures, for the fingerprint."""
+    """The steps from frames to images, for the fingerprint."""
     specs = registry.parse(stream)
     recipes = [registry.module("streams", spec.name).RECIPE for spec in specs]
     if reader.make.focused:
@@ -313,14 +352,14 @@ def _recipe(stream: str, reader: ClipReader) -> str:
 def load_backbone(
     name: str, *, weights: str, frame_size: int, precision: str, seed: int
 ) -> tuple[Any, str]:
-    """A backbone with its weights, and the SHA-256 over its variables.
+    """A backbone with its weights, and the SHA-256 of its variables.
 
-    The digest of random weights is of what was drawn, before their calibration, whose
-    last bits depend on the machine.
+    The digest of random weights is taken before their calibration, whose last bits depend on
+    the machine.
     """
     from violence_detection.features.backbones import _applications
 
-    network, digest = _drawn_or_loaded(
+    network, digest = _uncalibrated_backbone(
         name, weights=weights, frame_size=frame_size, precision=precision, seed=seed
     )
     if weights == "random":
@@ -328,10 +367,10 @@ def load_backbone(
     return network, digest
 
 
-def _drawn_or_loaded(
+def _uncalibrated_backbone(
     name: str, *, weights: str, frame_size: int, precision: str, seed: int
 ) -> tuple[Any, str]:
-    """A backbone before its calibration, and the SHA-256 over its variables."""
+    """A backbone before its calibration, and the SHA-256 of its variables."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -347,10 +386,10 @@ def _drawn_or_loaded(
 
 
 def check_weights(space: FeatureSpace, digest: str, weights: str) -> None:
-    """Whether weights of a digest are those of a space.
+    """Checks that the weights of a backbone are those of a feature space.
 
     Raises:
-        WeightsError: If they are not.
+        WeightsError: If their digest is another.
     """
     if digest != space.weights_digest:
         raise WeightsError(

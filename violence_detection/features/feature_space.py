@@ -1,4 +1,4 @@
-"""What makes two arrays of features comparable."""
+"""The feature space: all settings that two arrays of features must share to be comparable."""
 
 import re
 from collections.abc import Mapping
@@ -9,22 +9,25 @@ from violence_detection.errors import CacheError
 from violence_detection.system import files
 
 RECIPE_VERSION = 1
+IMPORTED = "imported"  # the backbone of features that another program made
 _DIGITS = 8
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """What makes two arrays comparable; anything else about an extraction is not in here.
+    """The settings that change the numbers of an array; nothing else of an extraction is here.
 
     Attributes:
-        backbone: Part's name; `layer` is its output.
-        stream: Spec of what the backbone sees.
+        backbone: Name of the part.
+        layer: The layer that is its output.
+        stream: Spec of the streams.
         frames: T.
-        frame_size: Side of a picture in pixels.
-        resize: How a frame becomes a picture.
+        frame_size: Side of an image in pixels.
+        resize: The steps from a frame to an image.
         dim: D.
-        weights_digest: Of the backbone's variables.
-        engine, precision: What ran it, and in which arithmetic.
+        weights_digest: SHA-256 of the backbone's variables.
+        engine: Name of the engine that ran it.
+        precision: Keras dtype policy that it ran in.
         recipe: Version of everything else that changes the numbers.
     """
 
@@ -42,17 +45,20 @@ class FeatureSpace:
 
     @property
     def fingerprint(self) -> str:
-        """Hex SHA-256 over all of it."""
+        """Hex SHA-256 of all fields."""
         return files.sha256_of_json(asdict(self))
 
     @property
     def name(self) -> str:
-        """Readable and unique: `mobilenetv2-rgb-20f-1a2b3c4d`."""
+        """A readable and unique name: `mobilenetv2-rgb-20f-1a2b3c4d`."""
         stream = re.sub(r"[^a-z0-9]+", "-", self.stream.lower()).strip("-")
         return f"{self.backbone}-{stream}-{self.frames}f-{self.fingerprint[:_DIGITS]}"
 
     def differing(self, wanted: Mapping[str, Any]) -> str:
-        """What differs from another, as `asdict` gives it: `frames 20, not 16; ...`."""
+        """The fields that differ from another space, as `asdict` gives it: `frames 20, not 16`.
+
+        Differences are separated by `; `; the text is empty if there are none.
+        """
         return "; ".join(
             f"{name} {value}, not {wanted.get(name)}"
             for name, value in asdict(self).items()
@@ -60,8 +66,8 @@ class FeatureSpace:
         )
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Self:
-        """From what `asdict` gave.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The space of a JSON object, as `asdict` gave it; other keys are ignored.
 
         Raises:
             CacheError: If a field is missing.

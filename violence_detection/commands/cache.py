@@ -1,0 +1,226 @@
+"""The feature cache: its content, checks, removal, export and import."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from violence_detection.commands._exit import (
+    Command,
+    CommonFlags,
+    Group,
+    finish,
+    prints_to_stderr,
+    run_stage,
+)
+from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.features.cache_config import (
+    CacheConfig,
+    CacheExportConfig,
+    CacheImportConfig,
+)
+from violence_detection.reports import console
+from violence_detection.settings import same_as
+from violence_detection.training.config import TrainConfig
+from violence_detection.units import counted, format_bytes
+
+
+@dataclass(frozen=True)
+class _UsedCacheConfig(CacheConfig):
+    """A cache, and the runs that were trained on it."""
+
+    checkpoint_dir: str = same_as(
+        TrainConfig, "checkpoint_dir", "Where the runs are that may use the features."
+    )
+
+
+@click.group(cls=Group, epilog=example("violence-detection cache list --cache-dir feature_cache"))
+def cache() -> None:
+    """List, check, remove, export and import cached features."""
+
+
+@cache.command("list", epilog=example("violence-detection cache list --cache-dir feature_cache"))
+@options_of(_UsedCacheConfig, writes=False)
+def list_(settings: _UsedCacheConfig, shared: CommonFlags) -> None:
+    """List the datasets and feature spaces of a cache, their size, and the runs that use them."""
+    with prints_to_stderr():
+        from violence_detection.features import cache_inventory
+
+        datasets = cache_inventory.list_datasets(Path(settings.cache_dir), _runs(settings))
+    result = {"datasets": [dataset.as_dict() for dataset in datasets]}
+    lines = [line for dataset in result["datasets"] for line in _dataset_lines(dataset)]
+    finish(result, shared, lines or [f"No features in {settings.cache_dir}."])
+
+
+def _dataset_lines(dataset: dict[str, Any]) -> list[str]:
+    lines = [f"{dataset['name']}  {format_bytes(dataset['bytes'])}"]
+    for space in dataset["spaces"]:
+        state = "" if space["complete"] else ", not complete"
+        users = counted(len(space["used_by"]), "run")
+        lines += [
+            f"    {space['name']}  {format_bytes(space['bytes'])}, "
+            f"{counted(space['videos'], 'video')}{state}, used by {users}",
+            *[f"        {run}" for run in space["used_by"]],
+        ]
+    return lines
+
+
+@cache.command(epilog=example("violence-detection cache verify --cache-dir feature_cache"))
+@click.argument("names", nargs=-1, type=PATH, metavar="[NAME]...")
+@options_of(CacheConfig, writes=False)
+def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -> None:
+    """Read every array of a cache again and compare it with its digest.
+
+    NAME is DATASET, DATASET/SPACE or the path of a features folder; without any, everything is
+    checked. Exits with status 3 if it finds a problem."""
+    with prints_to_stderr():
+        from violence_detection.features import cache_inventory
+
+        datasets = cache_inventory.list_datasets(Path(settings.cache_dir), {})
+        spaces = cache_inventory.choose_spaces(datasets, names, Path(settings.cache_dir))
+        result = cache_inventory.verify_arrays(spaces)
+    findings = [
+        {"path": row["path"] or row["features"], "reason": row["reason"]}
+        for row in result["findings"]
+    ]
+    lines = [
+        f"checked     {counted(result['arrays'], 'array')} of "
+        f"{counted(result['videos'], 'video')} in {counted(result['spaces'], 'feature space')}",
+        *[line.replace("failed ", "finding", 1) for line in _listed(findings)],
+    ]
+    finish(result, shared, lines, failed=len(findings))
+
+
+def _listed(rows: list[dict[str, str]]) -> list[str]:
+    return console.failure_lines(rows, whole="the output of --json")
+
+
+@cache.command(epilog=example("violence-detection cache prune mine --dry-run"))
+@click.argument("names", nargs=-1, required=True, type=PATH, metavar="NAME...")
+@options_of(_UsedCacheConfig)
+def prune(settings: _UsedCacheConfig, shared: CommonFlags, names: tuple[str, ...]) -> None:
+    """Remove datasets or feature spaces from a cache.
+
+    NAME is DATASET, DATASET/SPACE or the path of a features folder, as `cache list` shows them.
+    With a dataset its split (splits.csv) is removed, too. Features that a run in --checkpoint-dir
+    was trained on are removed with --force only."""
+
+    def make() -> Any:
+        from violence_detection.features.cache_inventory import PruneStage
+
+        folder = Path(settings.cache_dir)
+        return PruneStage(folder, names, _runs(settings), force=shared.force)
+
+    run_stage(make, shared, lines=_prune_lines, plan_lines=_prune_lines)
+
+
+def _prune_lines(result: dict[str, Any]) -> list[str]:
+    return [
+        *[f"removed     {folder}" for folder in result["removed"]],
+        *[f"used by     {run}" for run in result["used_by"]],
+        f"size        {format_bytes(result['bytes'])}",
+        *(["nothing is removed (--dry-run)"] if result["dry_run"] else []),
+    ]
+
+
+def _runs(settings: _UsedCacheConfig) -> Any:
+    from violence_detection.models.run_index import runs_by_features
+
+    return runs_by_features(Path(settings.checkpoint_dir))
+
+
+@cache.command(
+    epilog=example("violence-detection cache export feature_cache/mine/space --output mine.h5")
+)
+@click.argument("features", type=PATH)
+@options_of(CacheExportConfig)
+def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> None:
+    """Write the features of a folder into one HDF5 file, for other programs and machines.
+
+    It holds features float16 (N, T, D), labels int64 with the attribute `classes`, paths, groups
+    and splits, and as attributes the feature space. `cache import` reads it back."""
+
+    def make() -> Any:
+        from violence_detection.features.hdf5 import CacheExport
+
+        return CacheExport(features, output=settings.output, force=shared.force)
+
+    run_stage(make, shared, lines=_export_lines, plan_lines=_export_lines)
+
+
+def _export_lines(result: dict[str, Any]) -> list[str]:
+    count, frames, dim = result["shape"]
+    return [
+        f"file        {result['path']}",
+        f"features    {count} x {frames} x {dim}, {format_bytes(result['bytes'])}",
+        *[
+            line.replace("failed  ", "left out", 1)
+            for line in console.failure_lines(result["left_out"])
+        ],
+        *(["nothing is written (--dry-run)"] if result["dry_run"] else []),
+    ]
+
+
+@cache.command(
+    "import",
+    cls=Command,
+    epilog=example(
+        "violence-detection cache import train_features.npy test_features.npy "
+        "--classes nonviolent,violent --dataset-name mine"
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="FILE...")
+@click.option(
+    "--labels",
+    "labels",
+    multiple=True,
+    type=PATH,
+    metavar="FILE",
+    help="Labels of a FILE, .npy or .csv (label[,path][,group][,split][,duration_s]); once for "
+    "each FILE, in the same order. Default: the file of the same name with `labels` in place of "
+    "`features`, or what is in the HDF5 file.",
+)
+@options_of(CacheImportConfig)
+def import_(
+    settings: CacheImportConfig,
+    shared: CommonFlags,
+    paths: tuple[str, ...],
+    labels: tuple[str, ...],
+) -> None:
+    """Make a feature cache of features that another program left, for `train --features`.
+
+    FILE is .npy or HDF5 with features (N, T, D), float16, float32 or float64. Its part of the split
+    is taken from its name (train_features.npy) where the labels do not name it. Clips that are all
+    zeros, not finite or beyond float16 are left out and listed; then it exits with status 3. A file
+    that `cache export` wrote is imported to the bit."""
+
+    def make() -> Any:
+        from violence_detection.features.feature_import import CacheImport
+
+        return CacheImport(paths, labels, settings, force=shared.force)
+
+    run_stage(
+        make,
+        shared,
+        lines=_import_lines,
+        plan_lines=_import_lines,
+        failed=lambda result: len(result["left_out"]),
+    )
+
+
+def _import_lines(result: dict[str, Any]) -> list[str]:
+    frames, dim = result["shape"]
+    return [
+        f"features    {result['features']}",
+        f"clips       {result['videos']}: {result['imported']} imported, "
+        f"{len(result['left_out'])} left out; {frames} x {dim} each",
+        f"classes     {', '.join(result['classes'])}",
+        *[
+            line.replace("failed  ", "left out", 1)
+            for line in console.failure_lines(result["left_out"])
+        ],
+        "nothing is written (--dry-run)"
+        if result["dry_run"]
+        else f"next        violence-detection train --features {result['features']}",
+    ]

@@ -1,0 +1,406 @@
+"""Imports features of another program, or of `cache export`, as a feature cache."""
+
+import contextlib
+import dataclasses
+import hashlib
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from violence_detection import units
+from violence_detection.datasets import splits, video_folder
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.split_store import SplitStore
+from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
+from violence_detection.features import shards
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.cache_config import CacheImportConfig
+from violence_detection.features.feature_space import IMPORTED, FeatureSpace
+from violence_detection.features.imported_file import ImportedFile, open_imported, to_float16
+from violence_detection.features.video_worker import check_array_name
+from violence_detection.system import files, progress, provenance
+from violence_detection.units import counted
+
+log = logging.getLogger(__name__)
+
+_VIEW_NAME = re.compile(r"\.view\d+$")
+
+
+class CacheImport:
+    """Makes a feature cache of files of features.
+
+    The files are read twice: first to check every clip, then to write them.
+
+    Args:
+        paths: `.npy` or HDF5 files of one program, for instance one for each part of the split.
+        labels_paths: A file of labels for each; empty where they are found beside or inside.
+        config: Settings of the command.
+        force: Whether an import of the same name is replaced.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        labels_paths: Sequence[str],
+        config: CacheImportConfig,
+        *,
+        force: bool,
+    ) -> None:
+        if labels_paths and len(labels_paths) != len(paths):
+            raise ConfigError(
+                f"--labels must be given once for each FILE. Received: {len(labels_paths)} for "
+                f"{counted(len(paths), 'file')}"
+            )
+        given = labels_paths or [None] * len(paths)
+        self._sources = [
+            (Path(path).absolute(), label and Path(label).absolute())
+            for path, label in zip(paths, given, strict=True)
+        ]
+        self._config, self._force = config, force
+
+    # -- the first half
+
+    def prepare(self) -> dict[str, Any]:
+        """Reads and checks every clip; nothing is written.
+
+        Returns:
+            `dry_run` (true), `features` (the folder), `dataset`, `videos` (clips of the files),
+            `imported`, `left_out` [{`path`, `reason`}], `shape` [T, D], `classes`, `grouped`
+            (whether every recording is known), `padded` (clips of which some frames are all
+            zeros; they are imported).
+
+        Raises:
+            ConfigError, CacheError: If a file or a setting cannot be used.
+            DatasetError: If no clip can be used, or all are of one class.
+        """
+        with contextlib.ExitStack() as stack:
+            opened = [stack.enter_context(self._open(*source)) for source in self._sources]
+            self._check_same_shape(opened)
+            self._video_dir, self._rows = _relative_rows(self._sources[0][0], opened)
+            self._group(opened)
+            _check_names(self._rows)
+            digest, padded = self._check_clips(opened)
+            own = opened[0].settings
+            shape = opened[0].features.shape[1:]
+            self._space = self._space_of(own, shape, str(opened[0].features.dtype), digest)
+            self._settings = self._extraction_json(own)
+            self._sources_of_split = {
+                row.path: source
+                for file in opened
+                for row, source in zip(file.rows, file.split_sources, strict=False)
+            }
+        self._check_usable()
+        name = self._settings["dataset"]["name"]
+        self._dataset_dir = Path(self._config.cache_dir) / name
+        self._cache = FeatureCache(self._dataset_dir / self._space.name)
+        self._store = SplitStore(self._dataset_dir)
+        self._store.check(self._video_dir, self._config, force=self._force)
+        if self._cache.manifest_path.is_file() and not self._force:
+            raise ConfigError(
+                "An import must have a new name (--dataset-name), or --force be given. Received: "
+                f"{self._cache.dir} (it exists)"
+            )
+        left_out = [row for row in self._rows if not row.usable]
+        self._say(left_out, padded, own)
+        return {
+            "dry_run": True,
+            "features": str(self._cache.dir),
+            "dataset": name,
+            "videos": len(self._rows),
+            "imported": len(self._rows) - len(left_out),
+            "left_out": [{"path": row.path, "reason": row.error} for row in left_out],
+            "shape": [self._space.frames, self._space.dim],
+            "classes": self._settings["classes"],
+            "grouped": self._settings["grouping"] != "none" and not self._settings["ungrouped"],
+            "padded": padded,
+        }
+
+    def _open(
+        self, path: Path, labels_path: Path | None
+    ) -> contextlib.AbstractContextManager[ImportedFile]:
+        config = self._config
+        names = [name.strip() for name in (config.classes or "").split(",")]
+        if config.classes is not None and (not all(names) or len(set(names)) < len(names)):
+            raise ConfigError(
+                f"--classes must be names, separated by commas. Received: {config.classes!r}"
+            )
+        return open_imported(
+            path,
+            labels_path=labels_path,
+            classes=names if config.classes is not None else [],
+            features_key=config.features_key,
+            labels_key=config.labels_key,
+        )
+
+    def _check_same_shape(self, opened: Sequence[ImportedFile]) -> None:
+        if len(opened) > 1 and any(file.settings for file in opened):
+            raise ConfigError(
+                "A file of `cache export` must be imported alone. Received: "
+                f"{counted(len(opened), 'file')}"
+            )
+        shapes = {file.features.shape[1:]: file.path.name for file in opened}
+        if len(shapes) > 1:
+            came = ", ".join(f"{shape} in {name}" for shape, name in shapes.items())
+            raise CacheError(f"All files must have the same (T, D). Received: {came}")
+
+    def _group(self, opened: Sequence[ImportedFile]) -> None:
+        """Names the recordings: as given, else by the pattern; a clip without is its own."""
+        own, pattern = opened[0].settings, self._config.group_pattern
+        self._grouping = own["grouping"] if own else "imported"
+        self._ungrouped = int(own.get("ungrouped") or 0) if own else 0
+        if pattern is not None:
+            names = video_folder.match_recordings(pattern, [row.path for row in self._rows])
+            self._grouping = "--group-pattern"
+        elif own:
+            return
+        else:
+            names = [row.group or None for row in self._rows]
+        self._ungrouped = sum(name is None for name in names)
+        if self._ungrouped == len(names):
+            self._grouping = "none"
+        self._rows = [
+            dataclasses.replace(row, group=name or row.group or row.path)
+            for row, name in zip(self._rows, names, strict=True)
+        ]
+
+    def _check_clips(self, opened: Sequence[ImportedFile]) -> tuple[str, int]:
+        """Marks the clips that cannot be used; the digest of all, and how many are padded."""
+        digest, padded, rows = hashlib.sha256(), 0, iter(self._rows)
+        checked: list[ManifestEntry] = []
+        with progress.track("Checking", len(self._rows), "clips") as step:
+            for file in opened:
+                for block in file.blocks():
+                    clips, reasons = to_float16(block)
+                    digest.update(clips.tobytes())
+                    empty = ~clips.any(axis=2)
+                    padded += int((empty.any(axis=1) & ~empty.all(axis=1)).sum())
+                    for reason in reasons:
+                        row = next(rows)
+                        if reason:
+                            row = dataclasses.replace(row, status="failed", error=reason)
+                        checked.append(row)
+                        step()
+        self._rows = checked
+        return digest.hexdigest(), padded
+
+    def _space_of(
+        self, own: dict[str, Any] | None, shape: tuple[int, int], dtype: str, digest: str
+    ) -> FeatureSpace:
+        """The recorded feature space, or one that stands for the program that made the files."""
+        if own:
+            space = FeatureSpace.from_json(own["feature_space"])
+            if (space.frames, space.dim) != tuple(shape):
+                raise CacheError(
+                    f"Features must be of the file's feature space, ({space.frames}, {space.dim}). "
+                    f"Received: {tuple(shape)}"
+                )
+            return space
+        maker = self._config.made_by
+        return FeatureSpace(
+            backbone=IMPORTED,
+            layer="",
+            stream=maker or self._sources[0][0].stem,
+            frames=shape[0],
+            frame_size=0,
+            resize="",
+            dim=shape[1],
+            weights_digest=hashlib.sha256(maker.encode()).hexdigest() if maker else digest,
+            engine=IMPORTED,
+            precision="" if maker else dtype,
+        )
+
+    def _extraction_json(self, own: dict[str, Any] | None) -> dict[str, Any]:
+        name = self._config.dataset_name
+        default = own["dataset"]["name"] if own else self._sources[0][0].stem
+        if not units.is_name(name or default):
+            raise ConfigError(
+                f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
+            )
+        settings = own or {
+            "weights": {
+                "source": IMPORTED,
+                "digest": self._space.weights_digest,
+                "seed": self._config.seed,
+            },
+            "settings": self._config.as_dict(),
+            "effective": {"engine": IMPORTED, "precision": self._space.precision},
+            "versions": provenance.versions(),
+        }
+        return settings | {
+            "dataset": {"name": name or default, "dir": str(self._video_dir)},
+            "grouping": self._grouping,
+            "ungrouped": self._ungrouped,
+            "classes": sorted({row.label for row in self._rows}),
+            "fingerprint": self._space.fingerprint,
+            "feature_space": dataclasses.asdict(self._space),
+            "imported": [str(path) for path, _ in self._sources],
+        }
+
+    def _check_usable(self) -> None:
+        usable = [row for row in self._rows if row.usable]
+        if not usable:
+            raise DatasetError(
+                f"At least one clip must be usable. Received: {len(self._rows)} that are not, e.g. "
+                f"{self._rows[0].path} ({self._rows[0].error})"
+            )
+        classes = {row.label for row in usable}
+        if len(classes) < 2:
+            raise DatasetError(
+                f"There must be two classes or more. Received: one class, {classes.pop()}, "
+                f"{counted(len(usable), 'clip')}"
+            )
+
+    def _say(
+        self, left_out: Sequence[ManifestEntry], padded: int, own: dict[str, Any] | None
+    ) -> None:
+        for reason, count in Counter(row.error for row in left_out).items():
+            log.warning(f"Left out: {counted(count, 'clip')}, because {reason}.")
+        if padded:
+            log.warning(
+                f"Some frames of {counted(padded, 'clip')} are all zeros, as of padding; they are "
+                "imported as they are."
+            )
+        if self._grouping == "none":
+            log.warning(
+                "Recordings are not known, so each clip counts as its own: clips of one recording "
+                "may land on both sides of the split. Name them in the column `group` of --labels, "
+                "or by --group-pattern where paths are known."
+            )
+        elif self._ungrouped:
+            log.warning(
+                f"The recording of {counted(self._ungrouped, 'clip')} is not known, so each of "
+                "them counts as its own: clips of one may land on both sides of the split."
+            )
+        if own is None:
+            log.info(
+                "Runs that are trained on these features can be evaluated and compared. They "
+                "cannot see videos: only the program that made the features can make more."
+            )
+
+    # -- the second half
+
+    def run(self) -> dict[str, Any]:
+        """Writes the arrays, the split and the manifest.
+
+        Returns:
+            As `prepare`.
+
+        Raises:
+            ConfigError, CacheError, DatasetError: See `prepare`.
+            ViolenceDetectionError: If the cache cannot be written.
+        """
+        result = self.prepare()
+        files.ensure_writable(self._dataset_dir)
+        with shards.locked_folder(self._cache.dir):
+            files.sweep_temporary(self._cache.dir)
+            before = self._cache.entries()
+            interrupted = {"complete": False, "stopped": "the import was interrupted"}
+            files.write_json(self._cache.extraction_path, self._settings | interrupted)
+            entries = self._write_arrays()
+            kept = {entry.path for entry in entries if entry.usable}
+            for entry in before:
+                if entry.path not in kept:
+                    self._cache.drop_arrays(entry.path)
+            assigned = self._resolve_splits(entries)
+            self._cache.write_manifest(
+                dataclasses.replace(entry, split=assigned[entry.path]) for entry in entries
+            )
+            files.write_json(self._cache.extraction_path, self._settings | {"complete": True})
+        return result | {"dry_run": False}
+
+    def _write_arrays(self) -> list[ManifestEntry]:
+        entries, rows = [], iter(self._rows)
+        with contextlib.ExitStack() as stack:
+            step = stack.enter_context(progress.track("Importing", len(self._rows), "clips"))
+            for source in self._sources:
+                file = stack.enter_context(self._open(*source))
+                for block in file.blocks():
+                    clips, reasons = to_float16(block)
+                    for clip, reason in zip(clips, reasons, strict=True):
+                        entries.append(self._write(next(rows), clip, reason))
+                        step()
+        if len(entries) != len(self._rows):
+            raise CacheError(f"FILE must stay as it is while it is read. Received: {file.path}")
+        return entries
+
+    def _write(self, row: ManifestEntry, clip: np.ndarray, reason: str) -> ManifestEntry:
+        if (row.status == "failed") != bool(reason):
+            raise CacheError(f"FILE must stay as it is while it is read. Changed: {row.path}")
+        if reason:
+            return row
+        (digest,) = self._cache.write_arrays(row.path, clip[None])
+        # Without a video, the same features stand for the same video in the search for leaks.
+        return dataclasses.replace(row, array_digest=digest, digest=row.digest or digest, views="")
+
+    def _resolve_splits(self, entries: Sequence[ManifestEntry]) -> dict[str, str]:
+        """Keeps the given and the drawn parts of the split, and draws what is missing."""
+        given = {
+            row.path: row.split
+            for row in entries
+            if self._sources_of_split.get(row.path, splits.GIVEN) == splits.GIVEN
+        }
+        drawn = {row.path: row.split for row in entries if row.path not in given and row.split}
+        videos = [Video(row.path, row.label, row.group, given.get(row.path, "")) for row in entries]
+        path = self._dataset_dir / "splits.csv"
+        if drawn and not path.is_file():
+            kept = [video for video in videos if video.key in drawn]
+            splits.write_splits_csv(path, kept, drawn)
+        folder = VideoFolder(self._video_dir, tuple(videos), self._grouping, self._ungrouped)
+        by_path = {entry.path: entry for entry in entries}
+        return self._store.resolve(folder, by_path, self._config)
+
+
+def _relative_rows(first: Path, opened: Sequence[ImportedFile]) -> tuple[Path, list[ManifestEntry]]:
+    """The folder of the videos and the rows of all files, their paths relative to it.
+
+    Where paths are not absolute, the first file stands for the folder, so that no video is looked
+    for where another could lie.
+    """
+    rows = [row for file in opened for row in file.rows]
+    if opened[0].settings:
+        return Path(opened[0].settings["dataset"]["dir"]), rows
+    paths = [PurePosixPath(row.path) for row in rows]
+    if not all(path.is_absolute() for path in paths):
+        return first, rows
+    folder = os.path.commonpath([path.parent for path in paths])
+    return Path(folder), [
+        dataclasses.replace(row, path=path.relative_to(folder).as_posix())
+        for row, path in zip(rows, paths, strict=True)
+    ]
+
+
+def _check_names(rows: Sequence[ManifestEntry]) -> None:
+    """Arrays are named after the paths, below the cache's folder and nowhere else."""
+    for row in rows:
+        plain = PurePosixPath(row.path)
+        sound = row.path and "\0" not in row.path and units.is_utf8(row.path)
+        sound = sound and not plain.is_absolute() and ".." not in plain.parts
+        if (
+            not sound
+            or not plain.name
+            or plain.as_posix() != row.path
+            or _VIEW_NAME.search(row.path)
+        ):
+            raise CacheError(
+                "Paths must be relative, without `..` and without `.viewN` at the end. Received: "
+                f"{row.path!r}"
+            )
+        try:
+            check_array_name(row.path, 0)
+        except VideoError as error:
+            raise CacheError(
+                f"A path must be usable as a name. Received: {row.path} ({error})"
+            ) from error
+    twice = [path for path, count in Counter(row.path for row in rows).items() if count > 1]
+    if twice:
+        raise CacheError(
+            f"Each clip must have a path of its own. Received: {twice[0]} more than once "
+            f"({counted(len(twice), 'such path')})"
+        )
