@@ -38,7 +38,7 @@ def dataset_dir(tmp_path: Path) -> Path:
 LONG = (
     "experiments/test_demo conformance/test_backbones training/test_equal_devices "
     "experiments/test_cross_validate training/test_run_setup export/test_export_docs "
-    "experiments/test_tune features/test_extract export/test_export commands/test_cli "
+    "experiments/test_tune features/test_extraction_job export/test_export commands/test_cli "
     "features/test_ray_executor training/test_several_machines training/test_step "
     "training/test_multi_seed"
 ).split()

@@ -1,4 +1,4 @@
-"""Specs are read, printed and found; what is not there is named with what is."""
+"""Specs are parsed and printed, and their parts found in the registry folders."""
 
 import keyword
 
@@ -55,7 +55,7 @@ def test_specs_read_as_they_look(text, specs):
         "\0",
     ],
 )
-def test_what_is_no_spec_is_wrong_usage(text):
+def test_an_invalid_spec_is_wrong_usage(text):
     with pytest.raises(ConfigError) as raised:
         registry.parse(text)
     assert str(raised.value) == (
@@ -85,7 +85,7 @@ def test_the_folder_is_the_registry():
     assert registry.available("losses") == ["crossentropy", "focal"]
 
 
-def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
+def test_a_file_added_to_a_registry_folder_is_a_part(tmp_path, monkeypatch):
     folder = tmp_path / "models" / "losses"
     folder.mkdir(parents=True)
     for name in ("hinge.py", "_shared.py", "__init__.py", "notes.txt"):
@@ -94,13 +94,13 @@ def test_a_file_added_to_a_shelf_is_a_part(tmp_path, monkeypatch):
     assert registry.available("losses") == ["hinge"]
 
 
-def test_a_part_that_is_not_there_is_answered_with_those_that_are():
+def test_an_unknown_part_is_answered_with_the_existing_ones():
     with pytest.raises(ConfigError) as raised:
         registry.load("losses", "focl(gamma=2.0)")
     assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
 
 
-def test_private_files_and_paths_are_no_parts():
+def test_private_files_and_paths_are_not_parts():
     for name in ("_applications", "__init__"):
         with pytest.raises(ConfigError, match=f"No part '{name}' in backbones/"):
             registry.module("backbones", name)
@@ -126,7 +126,7 @@ def test_the_nearest_word_is_offered_only_when_it_is_near():
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("linear(dropout=2)", "`dropout` of heads/linear must be float in [0, 0.99]"),
         ("linear(dropout=1e999)", "must be float in [0, 0.99]. Received: dropout=inf"),
@@ -137,19 +137,19 @@ def test_the_nearest_word_is_offered_only_when_it_is_near():
         ("bilstm_attention(change=1)", "must be true or false. Received: change=1"),
     ],
 )
-def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, told):
-    known = ("examples", "outputs", "recurrence")
+def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, message):
+    context = ("examples", "outputs", "recurrence")
     with pytest.raises(ConfigError) as caught:
-        registry.check_arguments("heads", spec, known=known)
-    assert told in str(caught.value)
+        registry.check_arguments("heads", spec, context=context)
+    assert message in str(caught.value)
 
 
 def test_an_argument_may_be_of_several_types():
-    known = ("label_smoothing", "class_shares")
+    context = ("label_smoothing", "class_shares")
     for alpha in ("auto", "none", "0.3", "1"):
-        registry.check_arguments("losses", f"focal(alpha={alpha})", known=known)
+        registry.check_arguments("losses", f"focal(alpha={alpha})", context=context)
     with pytest.raises(ConfigError, match="must be float or a word or none"):
-        registry.check_arguments("losses", "focal(alpha=[1])", known=known)
+        registry.check_arguments("losses", "focal(alpha=[1])", context=context)
 
 
 @pytest.mark.parametrize("spec", ["linear(dropout={[1]})", "+".join(["a"] * 9999)])

@@ -1,20 +1,20 @@
-"""Everything that this package raises on purpose.
+"""Every exception that this package raises on purpose.
 
 ViolenceDetectionError            exit status 1
-├── ConfigError                   exit status 2: wrong usage, says what must hold and what came
+├── ConfigError                   exit status 2: wrong usage; says what must hold and what came
 ├── DatasetError                  a folder of videos that cannot be used
-├── VideoError                    one video that cannot be read; stage one lists it and goes on
+├── VideoError                    a video that cannot be read; stage one lists it and continues
 ├── CacheError                    cached features that are missing, damaged or of another space
-├── EvidenceError                 a number that the videos at hand are too few to support
-├── WeightsError                  weights that cannot be had or belong to another architecture
+├── EvidenceError                 a number that needs more videos than there are
+├── WeightsError                  weights that are missing or belong to another architecture
 ├── RunError                      a run folder that cannot be used
-├── TrainingError                 training that cannot go on
-└── ExportError                   a format that cannot say what the model says
+├── TrainingError                 a training that cannot continue
+└── ExportError                   a format that cannot represent the model
 """
 
 
 class ViolenceDetectionError(Exception):
-    """Base of the tree; `exit_status` is what the command line leaves with."""
+    """Base class of all; `exit_status` is the exit status of the command line."""
 
     exit_status = 1
 

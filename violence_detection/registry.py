@@ -1,7 +1,8 @@
-"""Interchangeable parts: a folder is a shelf, a file on it is a part, a spec names one.
+"""Registry of interchangeable parts: every file in a registry folder is a part, named in a spec.
 
-A spec reads `name` or `name(key=value, ...)`; several are joined by `+`. Values are
-numbers, true/false, none, 'quoted' or bare words: `focal(gamma=2.0, alpha=auto)`.
+A spec is `name` or `name(key=value, ...)`; several specs are joined by `+`. Values are numbers,
+true/false, none, 'quoted' or bare words: `focal(gamma=2.0, alpha=auto)`. A part is a module with a
+function `build`, whose keyword arguments are the part's options.
 """
 
 import ast
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 from violence_detection.errors import ConfigError
 
 _PACKAGE_DIR = Path(__file__).parent
-# The registry folders, by the package that each is in.
+# The package of each registry folder.
 _FOLDERS = {
     "streams": "video.streams",
     "backbones": "features.backbones",
@@ -35,30 +36,29 @@ _WORDS = {"true": True, "false": False, "none": None}
 
 
 class Range(NamedTuple):
-    """What a number in a spec must be, on the argument that takes it:
-    ``units: Annotated[int, Range(1, 4096)] = 32``."""
+    """The range of a numeric argument of a part: ``units: Annotated[int, Range(1, 4096)] = 32``."""
 
     low: float
     high: float = math.inf
 
 
 class Spec(NamedTuple):
-    """A part's name and the arguments asked of it."""
+    """The name of a part and the arguments that a spec gives it."""
 
     name: str
     arguments: dict[str, Any]
 
     def __str__(self) -> str:
-        """The canonical text: keys in order, parsed again to an equal spec."""
+        """The canonical text, with sorted keys; it parses to an equal spec."""
         listed = ", ".join(
             f"{key}={_format(self.arguments[key])}" for key in sorted(self.arguments)
         )
         return f"{self.name}({listed})" if listed else self.name
 
 
-def available(shelf: str) -> list[str]:
-    """Names of the parts on a shelf, sorted. Files starting with `_` are not parts."""
-    files = _PACKAGE_DIR.joinpath(*_FOLDERS[shelf].split(".")).glob("*.py")
+def available(folder: str) -> list[str]:
+    """Sorted names of the parts in a registry folder. Files starting with `_` are not parts."""
+    files = _PACKAGE_DIR.joinpath(*_FOLDERS[folder].split(".")).glob("*.py")
     return sorted(file.stem for file in files if not file.stem.startswith("_"))
 
 
@@ -66,7 +66,7 @@ def parse(spec: str) -> list[Spec]:
     """The parts that a spec names, in its order.
 
     Raises:
-        ConfigError: If `spec` does not read as described above.
+        ConfigError: If `spec` does not have the form described above.
     """
     try:
         return [_spec_of(node) for node in _summands(ast.parse(spec.strip(), mode="eval").body)]
@@ -76,69 +76,71 @@ def parse(spec: str) -> list[Spec]:
         ) from error
 
 
-def check(shelf: str, spec: str) -> str:
-    """The canonical text of `spec`, once every part in it is found on the shelf.
+def check(folder: str, spec: str) -> str:
+    """The canonical text of `spec`, after checking that its parts are in the registry folder.
 
     Raises:
-        ConfigError: If the spec does not parse or a part is not there.
+        ConfigError: If the spec does not parse or a part does not exist.
     """
     specs = parse(spec)
     for part in specs:
-        _find(shelf, part.name)
+        _find(folder, part.name)
     return "+".join(map(str, specs))
 
 
-def module(shelf: str, name: str) -> ModuleType:
+def module(folder: str, name: str) -> ModuleType:
     """The module of one part.
 
     Raises:
-        ConfigError: If the shelf does not have it.
+        ConfigError: If it is not in the registry folder.
     """
-    return importlib.import_module(f"violence_detection.{_FOLDERS[shelf]}.{_find(shelf, name)}")
+    return importlib.import_module(f"violence_detection.{_FOLDERS[folder]}.{_find(folder, name)}")
 
 
-def load(shelf: str, spec: str, **context: Any) -> Any:
-    """Build the one part that `spec` names: its `build(**spec arguments, **context)`.
+def load(folder: str, spec: str, /, **context: Any) -> Any:
+    """Build the part that `spec` names: the result of its `build(**spec arguments, **context)`.
 
     Raises:
-        ConfigError: If the part is not there, or does not take an argument of the spec.
+        ConfigError: If the part does not exist or does not take an argument of the spec, or if
+            the spec names several parts.
     """
-    part = check_arguments(shelf, spec, known=context)
-    return module(shelf, part.name).build(**part.arguments, **context)
+    part = check_arguments(folder, spec, context=context)
+    return module(folder, part.name).build(**part.arguments, **context)
 
 
-def check_arguments(shelf: str, spec: str, *, known: Iterable[str]) -> Spec:
-    """The one part that `spec` names, once its `build` takes every argument of the spec:
-    by name, by the type it is annotated with, and by `Range`.
+def check_arguments(folder: str, spec: str, *, context: Iterable[str]) -> Spec:
+    """The part that `spec` names, after checking that its `build` takes the spec's arguments: by
+    name, by annotated type, and by `Range`.
 
     Args:
-        known: Arguments that are not the spec's to give.
+        context: Arguments of `build` that the program gives, so that a spec may not.
 
     Raises:
-        ConfigError: If it does not, or the spec names several parts.
+        ConfigError: If an argument is not accepted, or the spec names several parts.
     """
-    part, *more = parse(spec)
-    if more:
-        raise ConfigError(f"{shelf}/ takes one part here. Received: {spec}")
-    build = module(shelf, part.name).build
-    accepted = [key for key in inspect.signature(build).parameters if key not in known]
-    kinds = typing.get_type_hints(build, include_extras=True)
+    part, *others = parse(spec)
+    if others:
+        raise ConfigError(f"{folder}/ takes one part here. Received: {spec}")
+    build = module(folder, part.name).build
+    accepted = [key for key in inspect.signature(build).parameters if key not in context]
+    annotations = typing.get_type_hints(build, include_extras=True)
     for key, value in part.arguments.items():
         if key not in accepted:
             raise ConfigError(
-                f"{shelf}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
+                f"{folder}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
                 f"Received: {key}"
             )
-        wanted = _mismatch(value, kinds[key])
-        if wanted:
+        expected = _mismatch(value, annotations[key])
+        if expected:
             raise ConfigError(
-                f"`{key}` of {shelf}/{part.name} must be {wanted}. Received: {key}={value!r}"
+                f"`{key}` of {folder}/{part.name} must be {expected}. Received: {key}={value!r}"
             )
     return part
 
 
 def _mismatch(value: Any, annotation: Any) -> str:
-    """What `annotation` wants, in words, where `value` is not that; else nothing."""
+    """The type and range that `annotation` demands, in words, if `value` does not have them; else
+    an empty text."""
     rules = getattr(annotation, "__metadata__", ())
     plain = annotation.__origin__ if rules else annotation
     kinds = typing.get_args(plain) or (plain,)
@@ -156,15 +158,15 @@ def _mismatch(value: Any, annotation: Any) -> str:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """` Did you mean X?` where something in `words` is close to `word`, else nothing."""
+    """` Did you mean X?` for the closest of `words`; empty if none is close to `word`."""
     close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" Did you mean `{close[0]}`?" if close else ""
 
 
-def _find(shelf: str, name: str) -> str:
-    names = available(shelf)
+def _find(folder: str, name: str) -> str:
+    names = available(folder)
     if name not in names:
-        raise ConfigError(f"No part '{name}' in {shelf}/. There are: {', '.join(names)}.")
+        raise ConfigError(f"No part '{name}' in {folder}/. There are: {', '.join(names)}.")
     return name
 
 

@@ -1,10 +1,11 @@
-"""Conversions between frames and seconds, and how people read numbers."""
+"""Conversions between frames and seconds, numbers as text, and checks of names."""
 
-TOUCH_S = 0.002  # windows this close touch: times are rounded, to a millisecond at most
+# Windows that are at most this far apart touch: their times are rounded to a millisecond.
+TOUCH_S = 0.002
 
 
 def frames_to_s(frames: float, fps: float) -> float:
-    """Seconds that `frames` last at `fps`; 0.0 where the rate is not known (fps <= 0)."""
+    """Duration of `frames` at `fps`; 0.0 if the rate is unknown (fps <= 0)."""
     return frames / fps if fps > 0 else 0.0
 
 
@@ -31,7 +32,10 @@ def format_bytes(count: int) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a path, as Python has it, can be written into a file."""
+    """True if a path can be written into a UTF-8 file.
+
+    Python represents bytes of a path that are not UTF-8 by characters that cannot be encoded.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -40,6 +44,6 @@ def is_utf8(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be the name of a folder that files with longer names lie in."""
+    """True if `text` can be the name of a folder whose files have that name and an ending."""
     plain = text not in ("", ".", "..") and not set(text) & set("/\\\0")
     return plain and is_utf8(text) and len(text.encode()) <= 200

@@ -1,4 +1,4 @@
-"""A file is whole or not there; what the system refuses is one clear line."""
+"""Files are whole or do not exist; an error of the system is one clear line."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ CELLS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
-    """Run a program in a process of its own, which it may limit or kill."""
+    """Run a Python program in its own process, which it may limit or kill."""
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
@@ -74,18 +74,18 @@ def test_only_what_dead_processes_left_is_swept_from_a_shared_folder(tmp_path):
 def test_a_name_as_long_as_may_be_can_be_written(tmp_path):
     path = tmp_path / ("n" * 251 + ".npy")
     files.write_text(path, "x")
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
     with pytest.raises(ViolenceDetectionError, match="the name is too long"):
         files.write_text(tmp_path / ("n" * 256), "x")
 
 
 @pytest.mark.parametrize("name", ["a", "a.b c", "ä" * 100, "-x"])
-def test_what_can_be_the_name_of_a_folder(name):
+def test_valid_folder_names(name):
     assert units.is_name(name)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0", "ä" * 101])
-def test_what_cannot_be_the_name_of_a_folder(name):
+def test_invalid_folder_names(name):
     assert not units.is_name(name)
 
 
@@ -114,7 +114,7 @@ def test_a_killed_writer_leaves_a_file_that_the_sweep_removes(tmp_path):
     assert list(path.parent.iterdir()) == []
 
 
-def test_sweeping_a_folder_that_is_not_there_removes_nothing(tmp_path):
+def test_sweeping_a_folder_that_does_not_exist_removes_nothing(tmp_path):
     assert files.sweep_temporary(tmp_path / "none") == 0
 
 
@@ -145,18 +145,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path):
         (errno.EIO, "Input/output error"),
     ],
 )
-def test_what_the_system_refuses_is_said_in_plain_words(number, reason):
+def test_errors_of_the_system_are_in_plain_words(number, reason):
     error = files.write_error(Path("/a/b"), OSError(number, os.strerror(number)))
     assert str(error) == f"Cannot write /a/b: {reason}."
 
 
-def test_a_file_in_place_of_a_folder_is_said(tmp_path):
+def test_a_file_in_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file")
-    told = f"Cannot write {tmp_path}/cache/x: a file stands where a folder must be."
+    message = f"Cannot write {tmp_path}/cache/x: there is a file where a folder must be."
     for write in (lambda path: files.write_text(path, ""), files.ensure_writable):
         with pytest.raises(ViolenceDetectionError) as raised:
             write(tmp_path / "cache" / "x")
-        assert str(raised.value) == told
+        assert str(raised.value) == message
 
 
 def test_a_folder_is_made_and_the_probe_leaves_nothing(tmp_path):
@@ -175,15 +175,15 @@ def test_where_nothing_can_be_written_the_probe_leaves_nothing(tmp_path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_is_occupied_by_what_counts(tmp_path):
+def test_a_lock_and_partial_files_count_as_an_empty_folder(tmp_path):
     folder = tmp_path / "x"
-    assert not files.is_occupied(folder, but_for=".lock")
+    assert not files.is_occupied(folder, lock_name=".lock")
     folder.mkdir()
     (folder / ".lock").touch()
     (folder / f"a{files.temporary_mark()}").touch()
-    assert not files.is_occupied(folder, but_for=".lock")
-    assert files.is_occupied(folder, but_for=".other")
-    assert files.is_occupied(folder / ".lock", but_for=".lock")  # not a folder
+    assert not files.is_occupied(folder, lock_name=".lock")
+    assert files.is_occupied(folder, lock_name=".other")
+    assert files.is_occupied(folder / ".lock", lock_name=".lock")  # not a folder
 
 
 def test_json_keeps_the_letters_of_every_language(tmp_path):
@@ -213,7 +213,7 @@ def test_a_table_read_back_is_what_was_written(tmp_path_factory, rows):
 
 
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\xff\xfe\x00", b"path,split\na\n"])
-def test_a_table_of_ours_that_was_altered_is_one_line(tmp_path, content):
+def test_a_table_that_was_changed_is_one_line(tmp_path, content):
     (tmp_path / "splits.csv").write_bytes(content)
     with pytest.raises(ViolenceDetectionError, match="splits.csv must"):
         files.read_own_csv(tmp_path / "splits.csv", ("path", "split"))

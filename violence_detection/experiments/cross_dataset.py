@@ -1,13 +1,13 @@
-"""What a training on each of several datasets is worth on the others: a matrix."""
+"""Cross-dataset evaluation: trains on each of several datasets and scores each run on all."""
 
 import functools
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
+from violence_detection.datasets import labels
 from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
@@ -27,8 +27,8 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 NOTE = (
-    "Each row is one training, on that dataset's own train and validation videos. It is judged on "
-    "all videos of every other dataset, and on the test videos of its own; intervals are over "
+    "Each row is one training, on the train and validation videos of that dataset. It is evaluated "
+    "on all videos of every other dataset, and on the test videos of its own; intervals are over "
     "recordings."
 )
 _COLUMNS = (
@@ -43,6 +43,8 @@ class Dataset:
 
     Attributes:
         name: As the cache has it.
+        cache: The features.
+        entries: The usable videos.
         classes: Names, the normal one first.
     """
 
@@ -52,7 +54,7 @@ class Dataset:
     classes: list[str]
 
     @classmethod
-    def of(cls, features: str, normal_class: str | None) -> Self:
+    def open(cls, features: str, normal_class: str | None) -> Self:
         """
         Raises:
             CacheError: If there are no features of a finished extraction, or of one class only.
@@ -61,214 +63,246 @@ class Dataset:
         cache = FeatureCache.open(features)
         entries = dataset.usable_entries(cache)
         name = cache.settings()["dataset"]["name"]
-        return cls(name, cache, entries, train.classes_of(entries, normal_class))
+        return cls(name, cache, entries, labels.classes_of(entries, normal_class))
 
     @functools.cached_property
     def digests(self) -> frozenset[str]:
-        """Of the contents of its videos."""
+        """Digests of the contents of its videos."""
         return frozenset(entry.digest for entry in self.entries) - {""}
 
 
 def run_cross_dataset(
     features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
 ) -> dict[str, Any]:
-    """Train on each dataset, and judge each training on every one.
+    """Trains on each dataset and scores each run on all; see `CrossDatasetStage`."""
+    return CrossDatasetStage(features, config, force=force).run()
 
-    Leaves `<checkpoint-dir>/<name>/` with matrix.csv, results.json and the runs. Started again, it
-    goes on with the training in hand and those that are missing.
+
+class CrossDatasetStage:
+    """A matrix of trainings and datasets in `<checkpoint-dir>/<name>/`.
+
+    Started again, it resumes the training that was interrupted and runs the missing ones.
+    """
+
+    def __init__(
+        self, features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
+    ) -> None:
+        """
+        Args:
+            features: Folders of features of two datasets or more, of one feature space.
+            config: The settings of every training.
+            force: Whether an earlier study in the folder is replaced.
+        """
+        self._features, self._config, self._force = features, config, force
+
+    def prepare(self) -> dict[str, Any]:
+        """Checks everything that can be checked before a training; the JSON object of a dry run.
+
+        Raises:
+            ConfigError: If there are not two or more different datasets, or the folder has a study
+                with other settings.
+            CacheError: If features are missing, damaged, of different spaces, or of classes that
+                cannot be matched.
+        """
+        self._open()
+        if self._study.started and not self._force:
+            self._study.check_same(self._identity())
+        return {
+            "dry_run": True,
+            "cross_dataset": str(self._study.dir),
+            "trainings": len(self._datasets) * self._config.seeds,
+            "datasets": {item.name: len(item.entries) for item in self._datasets},
+            "warnings": list(_shared_video_warnings(self._datasets)),
+            "settings": self._config.as_dict(),
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Trains and evaluates; leaves matrix.csv, results.json and the runs.
+
+        Returns:
+            The content of results.json.
+
+        Raises:
+            ConfigError, CacheError: As `prepare`.
+            TrainingError: If a loss is no longer finite.
+        """
+        self._open()
+        devices.import_tensorflow()
+        with self._study.lock():
+            notes = {"versions": provenance.versions(), "commit": provenance.commit_hash()}
+            self._study.start(self._identity(), force=self._force, notes=notes)
+            cells = []
+            for number, trained_on in enumerate(self._datasets, 1):
+                log.info(f"Training {number} of {len(self._datasets)}: {trained_on.name}")
+                run = self._train(trained_on)
+                cells += [
+                    _cell(
+                        run,
+                        trained_on,
+                        scored_on,
+                        resamples=self._config.bootstrap,
+                        seed=self._config.seed,
+                    )
+                    for scored_on in self._datasets
+                ]
+            return self._write(cells)
+
+    def _open(self) -> None:
+        config = self._config
+        self._datasets = open_datasets(self._features, config.normal_class)
+        for item in self._datasets:
+            validation = [row.label for row in item.entries if row.split == "validation"]
+            check_monitor(config.monitor, map(item.classes.index, validation))
+        self._study = StudyFolder.named(
+            config.checkpoint_dir,
+            config.name,
+            "cross-dataset study",
+            record="cross_dataset.json",
+            settings=CrossDatasetConfig,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        rows = [
+            [
+                item.name,
+                *([e.path, e.label, e.group, e.split, e.digest] for e in item.entries),
+            ]
+            for item in self._datasets
+        ]
+        return {
+            "settings": self._config.as_dict(),
+            "fingerprint": self._datasets[0].cache.space().fingerprint,
+            "videos_digest": files.sha256_of_json(rows),
+        }
+
+    def _train(self, trained_on: Dataset) -> Run:
+        """The run on a dataset; an interrupted one is resumed."""
+        import keras
+
+        run = Run(self._study.dir / "runs" / trained_on.name)
+        keras.backend.clear_session()
+        resume = run.config_path.is_file()
+        config = self._config.of_dataset(trained_on.cache.dir, run.dir, resume=resume)
+        train.train_classifier(config)
+        return Run.open(run.dir)
+
+    def _write(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
+        """Writes matrix.csv and results.json."""
+        folder, datasets = self._study.dir, self._datasets
+        rows = []
+        for cell in cells:
+            row = dict(cell)
+            for name in ("accuracy", "auc"):
+                low, high = row.get(f"{name}_ci") or (None, None)
+                row |= {f"{name}_low": low, f"{name}_high": high}
+            rows.append(row)
+        files.write_csv(folder / "matrix.csv", _COLUMNS, rows)
+        warnings = list(_shared_video_warnings(datasets))
+        warnings += [
+            f"The recordings of {item.name} are not all known: its intervals may be too narrow."
+            for item in datasets
+            if not dataset.has_all_recordings(item.cache)
+        ]
+        for line in warnings:
+            log.warning(line)
+        result = {
+            "cross_dataset": str(folder),
+            "datasets": [item.name for item in datasets],
+            "features": [str(item.cache.dir) for item in datasets],
+            "runs": [str(folder / "runs" / item.name) for item in datasets],
+            "cells": cells,
+            "note": NOTE,
+            "warnings": warnings,
+            "matrix_csv": str(folder / "matrix.csv"),
+        }
+        files.write_json(folder / "results.json", result)
+        return result
+
+
+def open_datasets(features: Sequence[str], normal_class: str | None) -> list[Dataset]:
+    """Opens the features of datasets that can be compared.
 
     Args:
-        features: Folders of features of two datasets or more, of one feature space.
-        config: What each training is.
-        force: Whether what is there is replaced.
-
-    Returns:
-        What results.json holds.
+        features: Their folders.
+        normal_class: Name of the normal class; None recognises it.
 
     Raises:
-        ConfigError: If the datasets are not two or more different ones, or what is there was
-            made with other settings.
-        CacheError: If features are missing, damaged, of different spaces, or of classes that
-            cannot be matched.
-        TrainingError: If a loss is not finite any more.
+        ConfigError: If there are not two or more different datasets.
+        CacheError: If features are missing, of different spaces, or of classes that cannot be
+            matched.
     """
-    # -- where, on what
-    datasets = _datasets(features, config)
-    kept = _folder(config)
-    devices.import_tensorflow()
-
-    # -- the trainings, and what each is worth where
-    with kept.lock():
-        notes = {"versions": provenance.versions(), "commit": provenance.commit_hash()}
-        kept.start(_identity(datasets, config), force=force, notes=notes)
-        cells = []
-        for number, one in enumerate(datasets, 1):
-            log.info(f"Training {number} of {len(datasets)}: {one.name}")
-            run = _trained(one, config, kept.dir)
-            cells += [_cell(run, one, other, config) for other in datasets]
-        return _write(kept.dir, datasets, cells)
-
-
-def plan(
-    features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
-) -> dict[str, Any]:
-    """What `cross-dataset` would do; nothing is written."""
-    datasets, kept = _datasets(features, config), _folder(config)
-    if kept.started and not force:
-        kept.check_same(_identity(datasets, config))
-    return {
-        "dry_run": True,
-        "cross_dataset": str(kept.dir),
-        "trainings": len(datasets) * config.seeds,
-        "datasets": {one.name: len(one.entries) for one in datasets},
-        "warnings": list(_shared(datasets)),
-        "settings": config.as_dict(),
-    }
-
-
-def _folder(config: CrossDatasetConfig) -> StudyFolder:
-    return StudyFolder.named(
-        config.checkpoint_dir,
-        config.name,
-        "cross-dataset study",
-        record="cross_dataset.json",
-        settings=CrossDatasetConfig,
-    )
-
-
-# -- the datasets
-
-
-def _datasets(features: Sequence[str], config: CrossDatasetConfig) -> list[Dataset]:
-    """Once they are two or more, different, of one feature space, and mean the same."""
-    found = [Dataset.of(one, config.normal_class) for one in features]
-    names = [one.name for one in found]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if len(found) < 2 or twice:
-        came = f"{twice[0]} twice" if twice else counted(len(found), "dataset")
-        raise ConfigError(f"FEATURES must be of two or more different datasets. Received: {came}")
-    first, *others = found
-    wanted = vars(first.cache.space())
+    datasets = [Dataset.open(folder, normal_class) for folder in features]
+    names = [item.name for item in datasets]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if len(datasets) < 2 or repeated:
+        received = f"{repeated[0]} twice" if repeated else counted(len(datasets), "dataset")
+        raise ConfigError(
+            f"FEATURES must be of two or more different datasets. Received: {received}"
+        )
+    first = datasets[0].cache
     differing = [
-        f"{one.cache.dir}: {differs}"
-        for one in others
-        if (differs := one.cache.space().differing(wanted))
+        f"{item.cache.dir}: {difference}"
+        for item in datasets[1:]
+        if (difference := item.cache.space().differing(vars(first.space())))
     ]
     if differing:
         raise CacheError(
-            f"FEATURES must all be of one feature space, as {first.cache.dir} is. Received: "
+            f"FEATURES must all be of one feature space, as {first.dir} is. Received: "
             + "; ".join(differing)
         )
-    for one, other in itertools.permutations(found, 2):
-        label_mapping(one.classes, other.classes)
-    for one in found:
-        held = [row.label for row in one.entries if row.split == "validation"]
-        check_monitor(config.monitor, map(one.classes.index, held))
-    return found
+    for trained_on, scored_on in itertools.permutations(datasets, 2):
+        label_mapping(trained_on.classes, scored_on.classes)
+    return datasets
 
 
-def _identity(datasets: Sequence[Dataset], config: CrossDatasetConfig) -> dict[str, Any]:
-    """What the matrix is of."""
-    rows = [
-        [
-            one.name,
-            *([e.path, e.label, e.group, e.split, e.digest] for e in one.entries),
-        ]
-        for one in datasets
-    ]
-    return {
-        "settings": config.as_dict(),
-        "fingerprint": datasets[0].cache.space().fingerprint,
-        "videos_digest": files.sha256_of_json(rows),
-    }
-
-
-def _shared(datasets: Sequence[Dataset]) -> Iterator[str]:
-    """What is in two datasets, and so is no other's."""
-    for one, other in itertools.combinations(datasets, 2):
-        if both := one.digests & other.digests:
+def _shared_video_warnings(datasets: Sequence[Dataset]) -> Iterator[str]:
+    """A line for each pair of datasets with identical videos."""
+    for first, second in itertools.combinations(datasets, 2):
+        if shared := first.digests & second.digests:
             yield (
-                f"{counted(len(both), 'video')} of {one.name} and {other.name} have the same "
-                "bytes: where they were learned from, the numbers are too good."
+                f"{counted(len(shared), 'video')} of {first.name} and {second.name} have the same "
+                "bytes: numbers of a run that was trained on them are too good."
             )
 
 
-# -- the cells
+def _cell(
+    run: Run, trained_on: Dataset, scored_on: Dataset, *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """Scores of a run on another dataset, or on the test videos of its own.
 
-
-def _trained(one: Dataset, config: CrossDatasetConfig, folder: Path) -> Run:
-    """The run on a dataset: gone on with where it was begun."""
-    import keras
-
-    run = Run(folder / "runs" / one.name)
-    keras.backend.clear_session()
-    resume = run.config_path.is_file()
-    train.train_classifier(config.of_dataset(one.cache.dir, run.dir, resume=resume))
-    return Run.open(run.dir)
-
-
-def _cell(run: Run, one: Dataset, other: Dataset, config: CrossDatasetConfig) -> dict[str, Any]:
-    """What the training on one dataset is worth on another, or on its own test videos."""
-    split = "test" if other is one else "all"
-    cell = {"trained_on": one.name, "judged_on": other.name, "split": split}
-    if split == "test" and all(entry.split != "test" for entry in one.entries):
+    Args:
+        run: Trained on the first dataset.
+        trained_on, scored_on: The datasets.
+        resamples, seed: Of the bootstrap over recordings.
+    """
+    own = scored_on is trained_on
+    split = "test" if own else "all"
+    cell = {"trained_on": trained_on.name, "judged_on": scored_on.name, "split": split}
+    if own and all(entry.split != "test" for entry in trained_on.entries):
         return cell | {"videos": 0}
-    entries = evaluation_set.split_entries(run, other.cache, split)
-    clips = dataset.read_dataset(other.cache, entries, one.classes)
+    entries = evaluation_set.split_entries(run, scored_on.cache, split)
+    clips = dataset.read_dataset(scored_on.cache, entries, trained_on.classes)
     probability = run.load_classifier().probabilities(clips.features)
     threshold = run.record().threshold
-    right = decide(probability, threshold) == clips.labels
+    correct = decide(probability, threshold) == clips.labels
     violent, score = is_violent(clips.labels), violence_score(probability)
     rates = classification.binary_metrics(violent, score, threshold)
-    draw = {"resamples": config.bootstrap, "seed": config.seed}
-    met = leakage.find_leaks(
-        run, other.cache, entries, split, same_dataset=other is one, read_videos=False
+    draw = {"resamples": resamples, "seed": seed}
+    leaks = leakage.find_leaks(
+        run, scored_on.cache, entries, split, same_dataset=own, read_videos=False
     )
     return cell | {
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
-        "grouped": dataset.has_all_recordings(other.cache),
-        "accuracy": float(right.mean()),
-        "accuracy_ci": intervals.accuracy_interval(right, clips.groups, **draw),
+        "grouped": dataset.has_all_recordings(scored_on.cache),
+        "accuracy": float(correct.mean()),
+        "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **draw),
         "auc": rates["auc"],
         "auc_ci": intervals.auc_interval(violent, score, clips.groups, **draw),
         "recall": rates["recall"],
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,
-        "class_mapping": renamed_labels(one.classes, other.entries),
-        "clean": met.clean,
-        "shared_videos": len(met.identical),
+        "class_mapping": renamed_labels(trained_on.classes, scored_on.entries),
+        "clean": leaks.clean,
+        "shared_videos": len(leaks.identical),
     }
-
-
-def _write(
-    folder: Path, datasets: Sequence[Dataset], cells: list[dict[str, Any]]
-) -> dict[str, Any]:
-    rows = []
-    for cell in cells:
-        row = dict(cell)
-        for name in ("accuracy", "auc"):
-            low, high = row.get(f"{name}_ci") or (None, None)
-            row |= {f"{name}_low": low, f"{name}_high": high}
-        rows.append(row)
-    files.write_csv(folder / "matrix.csv", _COLUMNS, rows)
-    warnings = list(_shared(datasets))
-    warnings += [
-        f"The recordings of {one.name} are not all known: its intervals may be too narrow."
-        for one in datasets
-        if not dataset.has_all_recordings(one.cache)
-    ]
-    for line in warnings:
-        log.warning(line)
-    result = {
-        "cross_dataset": str(folder),
-        "datasets": [one.name for one in datasets],
-        "features": [str(one.cache.dir) for one in datasets],
-        "runs": [str(folder / "runs" / one.name) for one in datasets],
-        "cells": cells,
-        "note": NOTE,
-        "warnings": warnings,
-        "matrix_csv": str(folder / "matrix.csv"),
-    }
-    files.write_json(folder / "results.json", result)
-    return result

@@ -75,7 +75,7 @@ def space_of(config: TuneConfig) -> Space:
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
     for settings in with_each(config, space):
         for name, shelf in _SHELVES.items():
-            registry.check_arguments(shelf, getattr(settings, name), known=_CONTEXT[name])
+            registry.check_arguments(shelf, getattr(settings, name), context=_CONTEXT[name])
     return space
 
 

@@ -1,4 +1,4 @@
-"""The frames of a video that pictures of windows may yet be made of, in bounded memory."""
+"""Bounded buffer of the decoded frames that later windows still need."""
 
 import itertools
 import math
@@ -12,11 +12,16 @@ from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import View
 
-_BYTES = 400 * 2**20  # of frames, until it is known where to cut them
+_BUFFER_BYTES = 400 * 2**20  # of frames whose crop is not determined yet
 
 
 class MomentFrames(NamedTuple):
-    """The frame at a moment, and for each of K streams the frames that its picture is made of."""
+    """The frames that the images of one sampled moment are made of.
+
+    Attributes:
+        index: The frame at the moment.
+        frames: For each of K streams, the frames that its image is made of.
+    """
 
     index: int
     frames: tuple[tuple[int, ...], ...]
@@ -27,149 +32,165 @@ class MomentFrames(NamedTuple):
 
 
 class NumberedImages:
-    """Pictures, numbered as they are made."""
+    """Images, numbered in the order in which they are made."""
 
-    def __init__(self, make: StreamSet, views: tuple[View, ...]) -> None:
-        self.make, self.views = make, views
+    def __init__(self, streams: StreamSet, views: tuple[View, ...]) -> None:
+        self.streams, self.views = streams, views
         self.count = 0
-        self._fresh: list[np.ndarray] = []
+        self._new: list[np.ndarray] = []
 
-    def add(self, picture: np.ndarray) -> int:
-        self._fresh.append(picture)
+    def add(self, image: np.ndarray) -> int:
+        """Adds an image; returns its number."""
+        self._new.append(image)
         self.count += 1
         return self.count - 1
 
-    def taken(self) -> list[np.ndarray]:
-        fresh, self._fresh = self._fresh, []
-        return fresh
+    def take(self) -> list[np.ndarray]:
+        """Removes and returns the images that were added since the last call."""
+        new, self._new = self._new, []
+        return new
 
 
 class FrameBuffer:
-    """The frames that pictures may yet be made of, and the pictures that windows may share."""
+    """The frames that images may still be made of, and the images that windows may share."""
 
-    def __init__(self, made: NumberedImages, *, held_s: float, step_s: float) -> None:
+    def __init__(self, images: NumberedImages, *, max_wait_s: float, step_s: float) -> None:
         """
         Args:
-            made: Where pictures go.
-            held_s: Seconds for which a frame is held, until it is known where to cut it.
-            step_s: Seconds between two frames that windows look at.
+            images: Receives the images.
+            max_wait_s: Seconds that a frame is kept at most, until its crop is determined.
+            step_s: Seconds between two sampled moments.
         """
-        self._made, self._make = made, made.make
-        self._held_s, self._step_s = held_s, step_s
-        self._focused = [stream.focus for stream in made.make.streams]
+        self._images, self._streams = images, images.streams
+        self._max_wait_s, self._step_s = max_wait_s, step_s
+        self._cropped = [stream.focus for stream in images.streams.streams]
         self._frames: dict[int, np.ndarray] = {}
-        self._reduction = 0  # of the sides of frames that are held
+        self._reduction = 0  # divides the sides of the frames that are kept; 0: not chosen yet
         self._uses: Counter[int] = Counter()
-        self._plain: dict[int, dict[tuple[int, int], np.ndarray]] = {}
+        self._uncropped: dict[int, dict[tuple[int, int], np.ndarray]] = {}
         self._waiting: deque[MomentFrames] = deque()
-        self._numbers: dict[int, dict[tuple, int]] = {}  # of pictures, by their frame
-        self._cut: dict[tuple[int, int, int], np.ndarray] = {}
-        self._cut_to: Region | None = None
+        self._numbers: dict[int, dict[tuple, int]] = {}  # of images, by their frame
+        self._prepared: dict[tuple[int, int, int], np.ndarray] = {}  # for the region below
+        self._region: Region | None = None
 
     def add(self, index: int, frame: np.ndarray, *, rate: float) -> None:
-        """Take a frame, uint8 (H, W, 3)."""
+        """Adds a frame, uint8 (H, W, 3)."""
         if not self._reduction:
-            self._reduction = self._reduction_for(frame.nbytes, rate)
+            self._reduction = self._choose_reduction(frame.nbytes, rate)
         if self._reduction > 1:
-            height, width = (max(1, n // self._reduction) for n in frame.shape[:2])
+            height, width = (max(1, side // self._reduction) for side in frame.shape[:2])
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
         self._frames[index] = frame
         while self._waiting and self._waiting[0].last <= index:
-            self._make_plain(self._waiting.popleft())
+            self._make_uncropped(self._waiting.popleft())
 
-    def _reduction_for(self, frame_bytes: int, rate: float) -> int:
-        """By what the sides of frames are divided, so that those that are held have room."""
-        reach = self._make.reach(rate)
-        held = 2 * reach + 1.0
-        if any(self._focused):
-            parts = 3 if reach else 1
-            held += self._held_s * min(rate, parts / self._step_s)
-        return math.ceil(math.sqrt(held * frame_bytes / _BYTES))
+    def _choose_reduction(self, frame_bytes: int, rate: float) -> int:
+        """The divisor of the sides of frames with which the buffer stays within its bytes."""
+        reach = self._streams.reach(rate)
+        count = 2 * reach + 1.0
+        if any(self._cropped):
+            frames_per_moment = 3 if reach else 1
+            count += self._max_wait_s * min(rate, frames_per_moment / self._step_s)
+        return math.ceil(math.sqrt(count * frame_bytes / _BUFFER_BYTES))
 
-    def expect(self, look: MomentFrames) -> None:
-        """A window may look at a frame, which is there."""
-        for focused, frames in zip(self._focused, look.frames, strict=True):
-            if focused:
+    def expect(self, moment: MomentFrames) -> None:
+        """Keeps the frames of a moment, which a window may need; its own frame is in the buffer."""
+        for cropped, frames in zip(self._cropped, moment.frames, strict=True):
+            if cropped:
                 self._uses.update(set(frames))
-        if not all(self._focused) and look.index not in self._plain:
-            self._plain[look.index] = {}
-            if look.last <= look.index:
-                self._make_plain(look)
+        if not all(self._cropped) and moment.index not in self._uncropped:
+            self._uncropped[moment.index] = {}
+            if moment.last <= moment.index:
+                self._make_uncropped(moment)
             else:
-                self._waiting.append(look)
+                self._waiting.append(moment)
 
-    def release(self, look: MomentFrames) -> None:
-        """No window looks at a frame any more."""
-        for focused, frames in zip(self._focused, look.frames, strict=True):
-            if focused:
+    def release(self, moment: MomentFrames) -> None:
+        """Ends what `expect` began: no window needs the moment any more."""
+        for cropped, frames in zip(self._cropped, moment.frames, strict=True):
+            if cropped:
                 self._uses.subtract(set(frames))
 
-    def forget(self, *, before: int, pictures_before: int) -> None:
-        """Drop frames and pictures, but not the frames that a window may yet need."""
-        for index in [one for one in self._frames if one < before]:
+    def forget(self, *, before: int, images_before: int) -> None:
+        """Drops frames before an index that no expected moment uses, and images before another."""
+        for index in [index for index in self._frames if index < before]:
             if self._uses[index] <= 0:
                 del self._frames[index], self._uses[index]
-        for kept in (self._plain, self._numbers):
-            for index in [one for one in kept if one < pictures_before]:
-                del kept[index]
+        for by_index in (self._uncropped, self._numbers):
+            for index in [index for index in by_index if index < images_before]:
+                del by_index[index]
 
-    def needed_from(self) -> int:
-        """The first picture that a window may share."""
-        numbers = (one.values() for one in self._numbers.values())
-        return min(itertools.chain.from_iterable(numbers), default=self._made.count)
+    def first_shared_image(self) -> int:
+        """The number of the first image that a later window may share."""
+        numbers = (by_key.values() for by_key in self._numbers.values())
+        return min(itertools.chain.from_iterable(numbers), default=self._images.count)
 
-    def numbers(self, looks: list[MomentFrames], region: Region | None) -> np.ndarray:
-        """Of the pictures of a window, which are made if they are not there: int64 (V, T, K)."""
-        if region != self._cut_to:
-            self._cut, self._cut_to = {}, region
-        streams, views = range(len(self._focused)), range(len(self._made.views))
+    def numbers_of(self, moments: list[MomentFrames], region: Region | None) -> np.ndarray:
+        """The numbers of the images of a window; images that do not exist yet are made.
+
+        Args:
+            moments: The T moments of the window.
+            region: Of the crop; None does not crop.
+
+        Returns:
+            int64 (V, T, K).
+        """
+        if region != self._region:
+            self._prepared, self._region = {}, region
+        streams, views = range(len(self._cropped)), range(len(self._images.views))
         return np.array(
             [
-                [[self._number(look, stream, view) for stream in streams] for look in looks]
+                [
+                    [self._number_of(moment, stream, view) for stream in streams]
+                    for moment in moments
+                ]
                 for view in views
             ],
             np.int64,
         )
 
-    def _number(self, look: MomentFrames, stream: int, view: int) -> int:
-        region = self._cut_to if self._focused[stream] else None
-        known = self._numbers.setdefault(look.index, {})
+    def _number_of(self, moment: MomentFrames, stream: int, view: int) -> int:
+        region = self._region if self._cropped[stream] else None
+        numbers = self._numbers.setdefault(moment.index, {})
         key = stream, view, region
-        if key not in known:
-            known[key] = self._made.add(self._picture(look, stream, view))
-        return known[key]
+        if key not in numbers:
+            numbers[key] = self._images.add(self._image_of(moment, stream, view))
+        return numbers[key]
 
-    def _picture(self, look: MomentFrames, stream: int, view: int) -> np.ndarray:
-        if not self._focused[stream]:
-            made = self._plain[look.index]
-            while (stream, view) not in made:  # the video has ended
-                self._make_plain(self._waiting.popleft())
-            return made[stream, view]
+    def _image_of(self, moment: MomentFrames, stream: int, view: int) -> np.ndarray:
+        if not self._cropped[stream]:
+            images = self._uncropped[moment.index]
+            while (stream, view) not in images:  # the video has ended before the moment's frames
+                self._make_uncropped(self._waiting.popleft())
+            return images[stream, view]
         parts = []
-        for index in look.frames[stream]:
+        for index in moment.frames[stream]:
             key = self._nearest(index), stream, view
-            if key not in self._cut:
-                self._cut[key] = self._prepared(*key, self._cut_to)
-            parts.append(self._cut[key])
-        return self._make.streams[stream].combine(parts)
+            if key not in self._prepared:
+                self._prepared[key] = self._prepare(*key, self._region)
+            parts.append(self._prepared[key])
+        return self._streams.streams[stream].combine(parts)
 
-    def _make_plain(self, look: MomentFrames) -> None:
-        """The pictures of a frame that are not cut."""
-        made = self._plain.get(look.index)
-        for stream, focused in enumerate(self._focused):
-            for view in range(len(self._made.views)):
-                if made is not None and not focused:
-                    frames = [self._nearest(index) for index in look.frames[stream]]
-                    parts = [self._prepared(one, stream, view, None) for one in frames]
-                    made[stream, view] = self._make.streams[stream].combine(parts)
+    def _make_uncropped(self, moment: MomentFrames) -> None:
+        """Makes the images of a moment for the streams that are not cropped."""
+        images = self._uncropped.get(moment.index)
+        for stream, cropped in enumerate(self._cropped):
+            for view in range(len(self._images.views)):
+                if images is not None and not cropped:
+                    frames = [self._nearest(index) for index in moment.frames[stream]]
+                    parts = [self._prepare(index, stream, view, None) for index in frames]
+                    images[stream, view] = self._streams.streams[stream].combine(parts)
 
-    def _prepared(self, index: int, stream: int, view: int, region: Region | None) -> np.ndarray:
+    def _prepare(self, index: int, stream: int, view: int, region: Region | None) -> np.ndarray:
         region = region.reduced(self._reduction) if region else None
-        seen = self._made.views[view]
-        return self._make.prepared(self._frames[index], region, [stream], seen)[stream]
+        views = self._images.views
+        return self._streams.prepared(self._frames[index], region, [stream], views[view])[stream]
 
     def _nearest(self, index: int) -> int:
-        """A frame that is there; where the rate has changed, or at the end, another is not."""
+        """The index itself, or the nearest frame in the buffer.
+
+        A frame is missing at the end of a video, and after a change of its rate.
+        """
         if index in self._frames:
             return index
-        return min(self._frames, key=lambda one: abs(one - index))
+        return min(self._frames, key=lambda kept: abs(kept - index))

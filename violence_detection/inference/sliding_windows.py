@@ -1,7 +1,7 @@
-"""The windows of a video of any length, made in one pass over its frames and in bounded memory.
+"""Sliding windows over a video of any length, in one pass over its frames and in bounded memory.
 
-Windows look at moments of one grid, a T-th of a window apart, so that those that overlap share
-their pictures.
+The frames of windows are sampled at the moments of one grid, a T-th of a window apart, so that
+windows that overlap share their images.
 """
 
 import math
@@ -21,30 +21,30 @@ from violence_detection.video.motion_crop import FRAME_STEP, RecentMotion, Regio
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import ORIGINAL, View
 
-_RATE_FRAMES = 64  # that tell the rate
-_FEW_FRAMES = 9  # that do not
-_FASTEST_FPS = 240.0  # what declares more is not believed
-_TOUCH = 0.01  # of a frame, by which times may be rounded
+_RATE_FRAMES = 64  # the last ones, that the frame rate is measured on
+_MIN_RATE_FRAMES = 9  # of fewer, the declared rate holds
+_MAX_FPS = 240.0  # a higher declared rate is ignored
+_TOUCH_FRAMES = 0.01  # by which times may be rounded
 
 
 class Frames(Protocol):
-    """What is read: the times of frames, each of which can be had while it is the last one."""
+    """A decoder: iterates over numbers and times of frames, and decodes the current one."""
 
     def __iter__(self) -> Iterator[tuple[int, float]]: ...
 
     def retrieve(self) -> np.ndarray:
-        """The frame, uint8 (H, W, 3) BGR."""
+        """The current frame, uint8 (H, W, 3) BGR."""
 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Where the windows of a video are.
+    """The positions of windows and of the moments at which their frames are sampled.
 
     Attributes:
-        window_s, stride_s: Length of a window, and from the start of one to the next.
-        count: Moments that a window looks at (T).
-        focus_s: Seconds for which a focused stream looks at one place; None finds the place
-            anew for each window.
+        window_s, stride_s: Length of a window, and from the start of a window to the next.
+        count: Moments of a window (T).
+        focus_s: Seconds for which a focused stream keeps the same crop; None chooses a crop for
+            each window.
     """
 
     window_s: float
@@ -54,53 +54,55 @@ class WindowPlan:
 
     @property
     def step_s(self) -> float:
-        """From one moment to the next."""
+        """Seconds from one moment to the next."""
         return self.window_s / self.count
 
     def first_moment(self, start_s: float) -> int:
-        """The moment of the grid that a window begins with, up to half a step beside its own."""
+        """The first moment of a window: the nearest of the grid, at most half a step away."""
         return math.floor(start_s / self.step_s + 0.5)
 
     def moment_s(self, moment: int) -> float:
-        """When a moment is: in the middle of its step."""
+        """The time of a moment: the middle of its step."""
         return (moment + 0.5) * self.step_s
 
     def span_s(self, start_s: float) -> tuple[float, float]:
-        """The part of the video whose motion tells a window where to look: itself, or the
-        `focus_s` around its middle."""
+        """Start and end of the part of the video whose motion determines the crop of a window.
+
+        It is the window itself, or the interval of `focus_s` that contains the window's middle.
+        """
         if self.focus_s is None:
             return start_s, start_s + self.window_s
-        held = math.floor((start_s + self.window_s / 2) / self.focus_s)
-        return held * self.focus_s, (held + 1) * self.focus_s
+        interval = math.floor((start_s + self.window_s / 2) / self.focus_s)
+        return interval * self.focus_s, (interval + 1) * self.focus_s
 
 
 class WindowImages(NamedTuple):
-    """A window, as the backbone sees it.
+    """A window, with the numbers of its images.
 
     Attributes:
-        start_s, end_s: Seconds.
-        pictures: int64 (V, T, K), for each view, moment and stream the number of its picture.
-        needed_from: The first picture that this window or later ones may need.
+        start_s, end_s: Seconds from the start of the video.
+        images: int64 (V, T, K), for each view, moment and stream the number of its image.
+        needed_from: The first image that this window or later windows may need.
     """
 
     start_s: float
     end_s: float
-    pictures: np.ndarray
+    images: np.ndarray
     needed_from: int
 
 
 class SlidingWindows:
-    """Reads one video.
+    """Cuts one video into windows, frame by frame.
 
     Attributes:
-        frames: Read so far.
+        frames: Count of frames added so far.
         longest_s: The longest time between two frames.
         last_s: Time of the last frame.
     """
 
     def __init__(
         self,
-        make: StreamSet,
+        streams: StreamSet,
         plan: WindowPlan,
         *,
         fps: float,
@@ -108,48 +110,47 @@ class SlidingWindows:
     ) -> None:
         """
         Args:
-            make: Makes the pictures.
-            plan: Where windows are.
-            fps: Frames per second, as the video declares or shows them; 0.0 if not known.
-            views: In which every picture is made.
+            streams: Make the images.
+            plan: Positions of the windows.
+            fps: Frames per second that the video declares; 0.0 if unknown.
+            views: In which every image is made.
         """
         self.frames, self.longest_s, self.last_s = 0, 0.0, 0.0
         self._plan, self._fps = plan, fps
-        self._made = NumberedImages(make, tuple(views))
+        self._images = NumberedImages(streams, tuple(views))
         self._section: _Section | None = None
 
     @property
     def end_s(self) -> float:
-        """Where the last frame ends."""
+        """The time at which the last frame ends."""
         return self._section.end_s if self._section else 0.0
 
-    def pictures(self) -> list[np.ndarray]:
-        """The pictures that were made since this was last asked, uint8 (S, S, 3) each."""
-        return self._made.taken()
+    def take_images(self) -> list[np.ndarray]:
+        """Removes and returns the images made since the last call, uint8 (S, S, 3) each."""
+        return self._images.take()
 
-    def take(self, time_s: float, video: Frames) -> list[WindowImages]:
-        """Take the next frame; the windows that it completes.
+    def add(self, time_s: float, video: Frames) -> list[WindowImages]:
+        """Adds the next frame; returns the windows that it completes.
 
-        A gap that is longer than a window parts the video: no window lies over it.
+        A gap that is longer than a window divides the video: no window contains it.
         """
-        done = []
+        windows = []
         gap_s = time_s - self.last_s if self.frames else 0.0
         if self._section is None or gap_s > self._plan.window_s:
-            done += self.end()
+            windows += self.end()
             fps = self._section.rate if self._section else self._fps
-            self._section = _Section(self._made, self._plan, fps=fps, start_s=time_s)
+            self._section = _Section(self._images, self._plan, fps=fps, start_s=time_s)
         self.longest_s = max(self.longest_s, gap_s)
         self.frames, self.last_s = self.frames + 1, time_s
-        return done + self._section.take(time_s, video)
+        return windows + self._section.add(time_s, video)
 
     def end(self) -> list[WindowImages]:
-        """The windows that were not complete before the end; the last one ends where the video
-        does."""
+        """The windows that only the end of the video completes; the last one ends with it."""
         return self._section.end() if self._section else []
 
 
 class _Section:
-    """A part of a video without a gap. Frames are counted, and times are, from its start."""
+    """A part of a video without a gap; frames are numbered, and times counted, from its start."""
 
     def __init__(
         self, made: NumberedImages, plan: WindowPlan, *, fps: float, start_s: float

@@ -1,5 +1,5 @@
-"""Videos, streams and arrays of frames, read as windows; the reading of files is done in children,
-beside the encoding."""
+"""Videos, streams and arrays of frames, read as windows; files are read in child processes, in
+parallel with the encoding."""
 
 import contextlib
 import queue
@@ -22,36 +22,35 @@ from violence_detection.inference.sliding_windows import (
 from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader, sample_indices
 from violence_detection.video.decoder import describe_damage_at_end, open_live_stream, open_video
 from violence_detection.video.views import ORIGINAL, View
 
 _SHORT_CLIP_WINDOWS = 1.5
-_CHUNK_PICTURES = 32
+_CHUNK_IMAGES = 32
 _CHUNKS_AHEAD = 2  # of a video, that wait to be encoded
-_HELD_BYTES = 512 * 2**20  # beside what decoding takes
+_BUFFER_BYTES = 512 * 2**20  # in addition to what decoding takes
 
 
 class Chunk(NamedTuple):
-    """Pictures in the order of their numbers, and windows that are complete with them.
+    """Images in the order of their numbers, and the windows that are complete with them.
 
     Attributes:
-        pictures: uint8 (n, S, S, 3).
+        images: uint8 (n, S, S, 3).
         windows: Ascending.
     """
 
-    pictures: np.ndarray
+    images: np.ndarray
     windows: list[WindowImages]
 
 
 class VideoEnd(NamedTuple):
-    """What is known when a video has been read.
+    """The end of a video that has been read.
 
     Attributes:
-        frames: That could be decoded.
-        duration_s: Seconds.
-        damage: What is wrong with the file, empty where nothing is.
+        frames: Count of decoded frames.
+        duration_s: Seconds that were read.
+        damage: Description of what is wrong with the file; mostly empty.
     """
 
     frames: int
@@ -61,14 +60,14 @@ class VideoEnd(NamedTuple):
 
 @dataclass(frozen=True)
 class WindowSource:
-    """How videos are read.
+    """Reads videos as windows.
 
     Attributes:
-        reader: Makes the pictures.
-        plan: Where windows are.
-        views: In which every picture is made.
+        reader: Makes the images.
+        plan: Positions of the windows.
+        views: In which every image is made.
         max_duration_s: After which reading ends; None reads to the end.
-        open_timeout_s: After which a stream is given up.
+        open_timeout_s: Seconds that a stream may take to open, or be silent.
     """
 
     reader: ClipReader
@@ -79,11 +78,11 @@ class WindowSource:
 
     @property
     def short_s(self) -> float:
-        """A video of up to this length is one window: it is what training calls a clip."""
+        """The longest video that is read as one window, as training reads a clip."""
         return _SHORT_CLIP_WINDOWS * self.plan.window_s
 
     def chunks(self, source: Source) -> Iterator[Chunk | VideoEnd]:
-        """Read a source; its end comes last.
+        """Yields the chunks of a source, and its end last.
 
         Raises:
             VideoError: If it cannot be decoded.
@@ -99,48 +98,53 @@ class WindowSource:
             yield from clip
             return
         with open_video(source.path) as video:
-            one = _WindowPass(self, video, fps=fps, declared=declared, short_s=self.short_s)
-            yield from one.chunks()
-        if one.is_short:
+            windows = _WindowPass(self, video, fps=fps, declared=declared, short_s=self.short_s)
+            yield from windows.chunks()
+        if windows.is_short:
             yield from self._clip(source) or ()
 
-    def chunks_of(self, frames: np.ndarray, fps: float) -> Iterator[Chunk | VideoEnd]:
-        """Read frames that are in memory, uint8 (N, H, W, 3) RGB."""
+    def chunks_of_frames(self, frames: np.ndarray, fps: float) -> Iterator[Chunk | VideoEnd]:
+        """Yields the chunks of frames in memory, uint8 (N, H, W, 3) RGB, and their end last."""
         video = _ArrayVideo(frames, fps)
-        one = _WindowPass(self, video, fps=fps, short_s=self.short_s)
-        yield from one.chunks()
-        if one.is_short:
-            pictures = _clip_of(self.reader, video, self.views)
-            yield from _as_chunks(pictures, len(frames), len(frames) / fps)
+        windows = _WindowPass(self, video, fps=fps, short_s=self.short_s)
+        yield from windows.chunks()
+        if windows.is_short:
+            indices = sample_indices(len(frames), self.reader.count).tolist()
+            images = self.reader.make.images_of(video, indices, fps=fps, views=self.views)
+            yield from _chunks_of_clip(images, len(frames), len(frames) / fps)
 
     def _clip(self, source: Source) -> list[Chunk | VideoEnd] | None:
-        """The video as extraction reads it; None where it is longer than it said."""
+        """The video as extraction reads it; None if it is longer than its header says."""
         clip = self.reader.read(source.path, views=self.views[1:])
         if clip.duration_s > self.short_s + units.frames_to_s(0.5, clip.fps):
             return None
-        return _as_chunks(clip.views, clip.frames, clip.duration_s, clip.damage)
+        return _chunks_of_clip(clip.views, clip.frames, clip.duration_s, clip.damage)
 
 
-def _as_chunks(
-    views: np.ndarray, frames: int, duration_s: float, damage: str = ""
+def _chunks_of_clip(
+    images: np.ndarray, frames: int, duration_s: float, damage: str = ""
 ) -> list[Chunk | VideoEnd]:
-    """Of pictures uint8 (V, T, K, S, S, 3), which are one window."""
-    numbers = np.arange(np.prod(views.shape[:3])).reshape(views.shape[:3])
+    """The one chunk of a clip that is one window, and its end.
+
+    Args:
+        images: uint8 (V, T, K, S, S, 3).
+    """
+    numbers = np.arange(np.prod(images.shape[:3])).reshape(images.shape[:3])
     window = WindowImages(0.0, duration_s, numbers, needed_from=0)
-    pictures = views.reshape(-1, *views.shape[3:])
-    return [Chunk(pictures, [window]), VideoEnd(frames, duration_s, damage)]
+    flat = images.reshape(-1, *images.shape[3:])
+    return [Chunk(flat, [window]), VideoEnd(frames, duration_s, damage)]
 
 
 class _WindowPass:
-    """One pass over the frames of a video.
+    """One pass over the frames of a video, in chunks.
 
     Attributes:
-        is_short: Whether it was over before `short_s`; then it has given nothing.
+        is_short: The video ended before `short_s`; then the pass has given no chunk.
     """
 
     def __init__(
         self,
-        reading: WindowSource,
+        source: WindowSource,
         video: Frames,
         *,
         fps: float,
@@ -148,45 +152,43 @@ class _WindowPass:
         short_s: float = 0.0,
     ) -> None:
         self._video, self._declared, self._fps = video, declared, fps
-        self._windows = SlidingWindows(
-            reading.reader.make, reading.plan, fps=fps, views=reading.views
-        )
-        self._most_s = reading.max_duration_s
+        self._windows = SlidingWindows(source.reader.make, source.plan, fps=fps, views=source.views)
+        self._max_duration_s = source.max_duration_s
         self._short_s = short_s
-        if self._most_s is not None and self._most_s < short_s:
+        if self._max_duration_s is not None and self._max_duration_s < short_s:
             self._short_s = 0.0
         self.is_short = self._short_s > 0
-        self._pictures: list[np.ndarray] = []
-        self._done: list[WindowImages] = []
+        self._new_images: list[np.ndarray] = []
+        self._new_windows: list[WindowImages] = []
 
     def chunks(self) -> Iterator[Chunk | VideoEnd]:
         first_s, stopped = 0.0, False
         for index, time_s in self._video:
             first_s = time_s if index == 0 else first_s
-            if self._most_s is not None and time_s - first_s >= self._most_s:
+            if self._max_duration_s is not None and time_s - first_s >= self._max_duration_s:
                 stopped = True
                 break
-            self._done += self._windows.take(time_s, self._video)
-            self._pictures += self._windows.pictures()
+            self._new_windows += self._windows.add(time_s, self._video)
+            self._new_images += self._windows.take_images()
             if self.is_short and self._windows.end_s - first_s > self._short_s:
                 self.is_short = False
-            if not self.is_short and len(self._pictures) >= _CHUNK_PICTURES:
+            if not self.is_short and len(self._new_images) >= _CHUNK_IMAGES:
                 yield self._chunk()
         if not self._windows.frames:
             raise VideoError("no frame of it can be decoded")
         if self.is_short:
             return
-        self._done += self._windows.end()
-        self._pictures += self._windows.pictures()
+        self._new_windows += self._windows.end()
+        self._new_images += self._windows.take_images()
         yield self._chunk()
-        yield self._ending(first_s, stopped)
+        yield self._end(first_s, stopped)
 
     def _chunk(self) -> Chunk:
-        windows, self._done = self._done, []
-        pictures, self._pictures = self._pictures, []
-        return Chunk(np.array(pictures, np.uint8), windows)
+        windows, self._new_windows = self._new_windows, []
+        images, self._new_images = self._new_images, []
+        return Chunk(np.array(images, np.uint8), windows)
 
-    def _ending(self, first_s: float, stopped: bool) -> VideoEnd:
+    def _end(self, first_s: float, stopped: bool) -> VideoEnd:
         windows, damage = self._windows, ""
         if self._declared and not stopped:
             damage = describe_damage_at_end(
@@ -200,7 +202,7 @@ class _WindowPass:
 
 
 class _ArrayVideo:
-    """Frames in memory, as a decoder gives them."""
+    """Frames in memory, uint8 (N, H, W, 3) RGB, with the interface of a decoder."""
 
     def __init__(self, frames: np.ndarray, fps: float) -> None:
         self.frames, self.fps = frames, fps
@@ -211,6 +213,9 @@ class _ArrayVideo:
             self._index = index
             yield index, units.frames_to_s(index, self.fps)
 
+    def __len__(self) -> int:
+        return len(self.frames)
+
     def retrieve(self) -> np.ndarray:
         return self[self._index]
 
@@ -219,29 +224,8 @@ class _ArrayVideo:
         return np.ascontiguousarray(self.frames[index][:, :, ::-1])
 
 
-def _clip_of(reader: ClipReader, video: _ArrayVideo, views: Sequence[View]) -> np.ndarray:
-    """The pictures of a clip in memory, as those of a file are made: uint8
-    (V, T, K, S, S, 3)."""
-    make, count = reader.make, len(video.frames)
-    indices = sample_indices(count, reader.count).tolist()
-    needed = [make.needed(one, fps=video.fps, last=count - 1) for one in indices]
-    motion = motion_crop.MotionMap()
-    if make.focused:
-        for index in range(0, count, motion_crop.FRAME_STEP):
-            motion.add(video[index])
-    every = range(len(make.streams))
-    wanted = {index for one in needed for frames in one for index in frames}
-    made = []
-    for view in views:
-        prepared = {
-            index: make.prepared(video[index], motion.region(), every, view) for index in wanted
-        }
-        made.append([make.combined(one, prepared) for one in needed])
-    return np.array(made)
-
-
 def check_frames(frames: Any, fps: float | None) -> np.ndarray:
-    """Frames that a caller gives, once they are what they must be.
+    """Checks frames that a caller gives; returns them as an array.
 
     Raises:
         ConfigError: If they are not uint8 (N, H, W, 3), N >= 1, or `fps` is not above 0.
@@ -266,16 +250,19 @@ def check_frames(frames: Any, fps: float | None) -> np.ndarray:
 
 @contextlib.contextmanager
 def read_sources(
-    reading: WindowSource, sources: Sequence[Source], *, workers: int, timeout_s: float
+    window_source: WindowSource, sources: Sequence[Source], *, workers: int, timeout_s: float
 ) -> Iterator[Iterator[tuple[int, Chunk | VideoEnd | VideoError]]]:
-    """Read sources in children, several at a time; gives what comes, with the source's number.
+    """Reads sources in child processes, several at a time.
 
-    The last of each is an Ending or a VideoError. Memory does not grow with the number of
-    sources or their length: children wait until what they have sent is taken.
+    The context is an iterator of the source's number and its next chunk; the last item of each
+    source is a VideoEnd or a VideoError. Memory does not grow with the number of sources or their
+    length: child processes wait until their chunks are taken.
 
     Args:
+        window_source: Reads a source.
+        sources: To read.
         workers: Sources at a time.
-        timeout_s: Seconds that a source may give nothing.
+        timeout_s: Seconds that the next chunk of a source may take.
     """
     workers = min(workers, len(sources)) or 1
     waiting: queue.Queue = queue.Queue(_CHUNKS_AHEAD * workers)
@@ -290,26 +277,28 @@ def read_sources(
         if ended.is_set():
             return
         try:
-            asked = (WindowSource.chunks, reading, sources[number])
-            for chunk in call.stream(*asked, timeout_s=timeout_s):
+            arguments = (WindowSource.chunks, window_source, sources[number])
+            for chunk in call.stream(*arguments, timeout_s=timeout_s):
                 put((number, chunk))
                 if ended.is_set():
                     break
-        except Exception as error:  # raised where it is taken
+        except Exception as error:  # raised in the thread that takes it
             put((number, error))
 
     with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
         try:
-            with ProcessPool(processes.MEMORY_LIMIT_BYTES + _HELD_BYTES) as call:
+            with ProcessPool(processes.MEMORY_LIMIT_BYTES + _BUFFER_BYTES) as call:
                 for number in range(len(sources)):
                     pool.submit(feed, number, call)
-                yield _taken(waiting, len(sources))
+                yield _take_items(waiting, len(sources))
                 ended.set()
         finally:
             ended.set()
 
 
-def _taken(waiting: queue.Queue, count: int) -> Iterator[tuple[int, Chunk | VideoEnd | VideoError]]:
+def _take_items(
+    waiting: queue.Queue, count: int
+) -> Iterator[tuple[int, Chunk | VideoEnd | VideoError]]:
     while count:
         number, item = waiting.get()
         if isinstance(item, Exception) and not isinstance(item, VideoError):

@@ -7,7 +7,6 @@ from scipy.stats import binomtest
 
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.input_checks import check_same_length, checked_scores
-import numpy as np
 
 MIN_RECORDINGS = 5
 _BLOCK_CELLS = 1 << 21  # resamples x videos held at once
@@ -210,7 +209,7 @@ def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
     return float(np.sqrt(count / (count - 1) * np.square(sums).sum()) / len(values))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """`part / whole`, NaN where there is nothing to divide by."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from violence_detection.errors import EvidenceError
 from violence_detection.metrics import classification, input_checks
-from violence_detection.metrics.intervals import bootstrap_over_recordings
+from violence_detection.metrics.intervals import bootstrap_over_recordings, ratio
 from violence_detection.metrics.operating_points import (
     DEFAULT,
     FALSE_ALARMS_PER_HOUR,
@@ -20,7 +20,6 @@ from violence_detection.metrics.operating_points import (
     OperatingPoint,
 )
 from violence_detection.units import counted
-from violence_detection.metrics.intervals import _ratio
 
 _TIE = 1e-9  # rates this close are equal
 _BLOCK_CELLS = 1 << 18  # resamples x cuts looked at at once
@@ -200,13 +199,13 @@ def achieved_rates(
     def rates_of(counts: np.ndarray) -> dict[str, np.ndarray]:
         hits, alarms = counts @ (alarm & violent), counts @ alarm
         positive, total = counts @ violent, counts.sum(axis=1)
-        recall = _ratio(hits, positive)
-        false_positive = _ratio(alarms - hits, total - positive)
+        recall = ratio(hits, positive)
+        false_positive = ratio(alarms - hits, total - positive)
         return {
             "recall": recall,
             "false_positive_rate": false_positive,
-            "precision": _ratio(hits, alarms),
-            "f1": _ratio(2 * hits, positive + alarms),
+            "precision": ratio(hits, alarms),
+            "f1": ratio(2 * hits, positive + alarms),
             "balanced_accuracy": (recall + 1 - false_positive) / 2,
         }
 
@@ -279,9 +278,9 @@ class _Cuts:
         if not self._has_last:
             hits, alarms = hits[:, :-1], alarms[:, :-1]
         return (
-            _ratio(hits, num_violent),
-            _ratio(alarms, num_normal),
-            _ratio(2 * hits, num_violent + hits + alarms),
+            ratio(hits, num_violent),
+            ratio(alarms, num_normal),
+            ratio(2 * hits, num_violent + hits + alarms),
         )
 
     @property

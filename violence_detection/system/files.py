@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the digests that prove it."""
+"""Files that are written whole or not at all, CSV and JSON files, and digests of files."""
 
 import contextlib
 import csv
@@ -23,13 +23,13 @@ _QUOTED = re.compile(r'[",\r\n]|^ ')
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` only when everything is written and synced.
+    """Opens a temporary file that gets the name `path` once everything is written and synced.
 
-    The temporary name has `.partial-` in it, is in the same folder, and is gone after an error.
-    A full disk or a folder that cannot be written to becomes one clear line.
+    The temporary file is in the same folder and has `.partial-` in its name; an error removes it.
 
     Raises:
-        ViolenceDetectionError: If the system refuses to write.
+        ViolenceDetectionError: If it cannot be written: the disk is full, or there is no
+            permission.
     """
     temporary = path.with_name(f"{path.name[:20]}{temporary_mark()}")
     try:
@@ -47,16 +47,16 @@ def writing(path: Path) -> Iterator[BinaryIO]:
 
 
 def temporary_mark() -> str:
-    """A part of a name that no other process takes, on this machine or another."""
-    return f"{TEMPORARY_MARK}{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    """A part of a file name that no other process uses, on this machine or another."""
+    return f"{TEMPORARY_MARK}{_host_digest()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-def _host() -> str:
+def _host_digest() -> str:
     return f"{zlib.crc32(os.uname().nodename.encode()):08x}"
 
 
 def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
-    """What the system said about writing `path`, as the one line that a person needs."""
+    """The error of writing `path`, with the system's reason in plain words."""
     reason = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the disk quota is used up",
@@ -64,18 +64,18 @@ def write_error(path: Path, error: OSError) -> ViolenceDetectionError:
         errno.EACCES: "no permission to write there",
         errno.EPERM: "no permission to write there",
         errno.EROFS: "the file system is read-only",
-        errno.ENOTDIR: "a file stands where a folder must be",
-        errno.EEXIST: "a file stands where a folder must be",
+        errno.ENOTDIR: "there is a file where a folder must be",
+        errno.EEXIST: "there is a file where a folder must be",
         errno.ENAMETOOLONG: "the name is too long",
     }.get(error.errno or 0, error.strerror or str(error))
     return ViolenceDetectionError(f"Cannot write {path}: {reason}.")
 
 
 def ensure_writable(folder: Path) -> None:
-    """Make `folder` and prove that a file can be written in it, before hours of work.
+    """Make `folder` and write a file in it, so that a missing permission is not found after hours.
 
     Raises:
-        ViolenceDetectionError: If it cannot.
+        ViolenceDetectionError: If it cannot be written to.
     """
     probe = folder / f"probe{temporary_mark()}"
     try:
@@ -89,29 +89,35 @@ def ensure_writable(folder: Path) -> None:
             probe.unlink(missing_ok=True)
 
 
-def is_occupied(folder: Path, *, but_for: str) -> bool:
-    """Whether something is at `folder` that a command which was stopped before it began does not
-    leave there: a folder with its lock, and files half-written, is as good as new.
+def is_occupied(folder: Path, *, lock_name: str) -> bool:
+    """True if `folder` holds results, or is a file.
+
+    A folder that holds only a lock and partial files counts as empty: a command leaves it when it
+    is stopped before it has a result.
 
     Args:
-        folder: Or what is in its place.
-        but_for: Name of the lock.
+        folder: The folder; it need not exist.
+        lock_name: The name of the lock file.
     """
     if not folder.is_dir():
         return folder.exists()
     names = (path.name for path in folder.iterdir())
-    return any(one != but_for and TEMPORARY_MARK not in one for one in names)
+    return any(name != lock_name and TEMPORARY_MARK not in name for name in names)
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Give a file that is written its name, once it is on the disk."""
+    """Rename a written file to `path`, once its content is on the disk."""
     with open(temporary, "rb+") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Remove what a killed run left half-written below `folder`; the number of files removed."""
+    """Remove the temporary files below `folder`, which killed processes have left.
+
+    Returns:
+        The number of files removed.
+    """
     leftovers = list(folder.rglob(f"*{TEMPORARY_MARK}*")) if folder.is_dir() else []
     for path in leftovers:
         path.unlink(missing_ok=True)
@@ -119,10 +125,12 @@ def sweep_temporary(folder: Path) -> int:
 
 
 def sweep_dead(folder: Path) -> None:
-    """Remove what processes of this machine that are no more left half-written in `folder`;
-    others may be writing there now."""
+    """Remove the temporary files in `folder` of processes of this machine that have ended.
+
+    Those of other machines are kept: their processes may be writing now.
+    """
     for path in folder.glob(f"*{TEMPORARY_MARK}*"):
-        match = re.search(rf"{re.escape(TEMPORARY_MARK)}{_host()}-(\d+)", path.name)
+        match = re.search(rf"{re.escape(TEMPORARY_MARK)}{_host_digest()}-(\d+)", path.name)
         if match and not Path(f"/proc/{match[1]}").exists():
             path.unlink(missing_ok=True)
 
@@ -144,10 +152,10 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, An
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
-    """One line of CSV that `read_csv` gives back as it was.
+    """One line of CSV that `read_csv` reads back unchanged.
 
-    csv.writer quotes neither a carriage return nor a space in front, both of which file
-    names may have.
+    `csv.writer` is not used: it quotes neither a carriage return nor a leading space, and file
+    names may have both.
     """
     texts = ["" if cell is None else str(cell) for cell in cells]
     quoted = [
@@ -164,23 +172,23 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 def read_csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Rows of a CSV file with a header, each with the number of the line that it ends on.
 
-    A byte-order mark is dropped, names are stripped, empty rows are passed over.
+    A byte-order mark is dropped, column names are stripped, empty rows are skipped.
 
     Raises:
-        csv.Error: If it cannot be parsed, names a column twice, or has a row with more
-            cells than columns.
+        csv.Error: If it cannot be parsed, has a column name twice, or has a row with more cells
+            than columns.
     """
     with open(path, newline="", encoding="utf-8-sig") as file:
         table = csv.reader(file, skipinitialspace=True)
         columns = [name.strip() for name in next(table, [])]
-        twice = [name for name in columns if name and columns.count(name) > 1]
-        if twice:
-            raise csv.Error(f"the column {twice[0]} is there twice")
+        repeated = [name for name in columns if name and columns.count(name) > 1]
+        if repeated:
+            raise csv.Error(f"it has the column {repeated[0]} twice")
         rows = []
         for cells in table:
             if any(cells[len(columns) :]):
                 raise csv.Error(
-                    f"line {table.line_num} has {len(cells)} cells under {len(columns)} "
+                    f"line {table.line_num} has {len(cells)} cells for {len(columns)} "
                     "columns; a cell with a comma in it must be quoted"
                 )
             if any(cells):
@@ -189,28 +197,28 @@ def read_csv_lines(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def read_own_csv(path: Path, columns: Iterable[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file that this program wrote.
+    """Rows of a CSV file that this program has written.
 
     Raises:
-        ViolenceDetectionError: If it cannot be read, or does not have `columns`.
+        ViolenceDetectionError: If it cannot be read or lacks one of `columns`.
     """
     columns = list(columns)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            found = next(csv.reader(file), [])
+            header = next(csv.reader(file), [])
         rows = read_csv(path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ViolenceDetectionError(f"{path} must be a table in UTF-8. ({error})") from error
-    if not set(columns) <= set(found) or any(len(row) < len(found) for row in rows):
+    if not set(columns) <= set(header) or any(len(row) < len(header) for row in rows):
         raise ViolenceDetectionError(
-            f"{path} must have the columns {','.join(columns)} in every row. It was altered; "
-            "put it back or, in a cache, remove it to have it made again."
+            f"{path} must have the columns {','.join(columns)} in every row. It was changed: "
+            "restore it or, if it is in a cache, remove it; it is then written again."
         )
     return rows
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, read in pieces."""
+    """Hex SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -219,9 +227,12 @@ def sha256_of_file(path: Path) -> str:
 
 
 def sha256_of_unchanged(path: Path) -> str:
-    """The same, read once for a file that has many parts."""
+    """Hex SHA-256 of a file's bytes; a file that has not changed is not read again.
+
+    Many videos of a dataset may be parts of one file.
+    """
     stat = path.stat()
-    # The time of change is the system's own: no tool sets it back.
+    # ctime is set by the system; unlike mtime, no tool sets it back.
     return _sha256_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
@@ -236,6 +247,11 @@ def sha256_of_json(value: Any) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        RunError: If the file cannot be read or does not hold a JSON object.
+    """
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

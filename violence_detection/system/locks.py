@@ -1,4 +1,8 @@
-"""Lock files: one process at a time in a folder. A process that is killed releases its lock."""
+"""Lock files: one process at a time in a folder, on one machine or several.
+
+The operating system holds the lock (`flock`) and releases it when the process ends, however it
+ends: the file that stays behind does not lock anything.
+"""
 
 import contextlib
 import logging
@@ -15,11 +19,11 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file, or refuse where another process holds it.
+    """Context manager: holds a lock file, or refuses if another process holds it.
 
     Args:
-        path: The lock file; it stays.
-        busy: The message where another process holds it.
+        path: The lock file. Its folder must exist; the file is never removed.
+        busy: The error message if another process holds it.
 
     Raises:
         ConfigError: If another process holds it.
@@ -40,11 +44,11 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def locked_after_waiting(path: Path, waiting: str) -> Iterator[None]:
-    """Hold a lock file, once every other process has released it.
+    """Context manager: holds a lock file, after waiting for other processes to release it.
 
     Args:
-        path: The lock file; its folder is made.
-        waiting: The line in the log while another process holds it.
+        path: The lock file. Its folder is made; the file is never removed.
+        waiting: Logged once if another process holds it.
 
     Raises:
         ViolenceDetectionError: If it cannot be written.
@@ -59,11 +63,14 @@ def locked_after_waiting(path: Path, waiting: str) -> Iterator[None]:
 
 
 def acquire_waiting(lock: FileLock, waiting: str) -> contextlib.AbstractContextManager:
-    """Acquire a lock, and wait for it; leaving what comes back releases it.
+    """Acquires a lock, after waiting for other processes to release it.
 
     Args:
-        lock: Not held by this process.
-        waiting: The line in the log while another process holds it.
+        lock: A lock that this process does not hold.
+        waiting: Logged once if another process holds it.
+
+    Returns:
+        A context manager that releases the lock.
 
     Raises:
         OSError: If the lock file cannot be written.
@@ -76,7 +83,7 @@ def acquire_waiting(lock: FileLock, waiting: str) -> contextlib.AbstractContextM
 
 
 def is_free(lock: FileLock) -> bool:
-    """Whether no process holds a lock at this moment."""
+    """True if no process holds the lock at this moment."""
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -1,7 +1,6 @@
-"""Progress on stderr: a bar on a terminal, else a plain line every 30 seconds.
+"""Progress on stderr: a bar on a terminal, else one line every 30 seconds.
 
-Loops that are tracked are also where a signal ends the program: between two items, where
-nothing is half done.
+A signal ends the program in a tracked loop: between two items, when no file is half written.
 """
 
 import contextlib
@@ -13,14 +12,14 @@ from collections.abc import Callable, Iterator
 from violence_detection import units
 
 log = logging.getLogger(__name__)
-_LINE_EVERY_S = 30.0
+_LINE_INTERVAL_S = 30.0
 
 
 class Stop:
-    """What a signal asks for: to end the tracked loop after the item at hand.
+    """A signal's request to end the tracked loop after the item in progress.
 
-    Raising from the signal's handler would be simpler, but TensorFlow swallows about 1 in
-    100 exceptions that come up while it calls back into Python, and once broke its heap.
+    Raising an exception in the signal's handler would be simpler. But TensorFlow loses about 1 in
+    100 exceptions that are raised while it calls back into Python, and once corrupted its heap.
     """
 
     def __init__(self) -> None:
@@ -28,12 +27,17 @@ class Stop:
         self.loops = 0
 
     def ask(self, error: type[BaseException]) -> bool:
-        """Whether a loop will end with `error`; if none runs, or one was asked before, not."""
-        again, self.error = self.error is not None, error
-        return self.loops > 0 and not again
+        """Request that the tracked loop ends with `error`.
+
+        Returns:
+            True if it will. False if no loop is running, or if this is the second request: the
+            caller should then end the program itself.
+        """
+        is_repeated, self.error = self.error is not None, error
+        return self.loops > 0 and not is_repeated
 
     def check(self) -> None:
-        """End here if asked to."""
+        """Raise the error that was requested, if any."""
         if self.error:
             raise self.error
 
@@ -42,15 +46,21 @@ stop = Stop()
 
 
 @contextlib.contextmanager
-def track(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
-    """Show how far a loop of `total` steps is, its rate and the time left.
+def track(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+    """Context manager: shows the progress of a loop, its rate and the time left.
 
-    Gives a function to call after each step; a signal's error comes up there. Nothing is
-    shown below log level INFO.
+    Args:
+        activity: What the loop does: "Extracting".
+        total: Steps of the loop.
+        unit: What a step is, in the plural: "videos".
+
+    Returns:
+        A function to call after each step; it raises the error that a signal requested. Nothing
+        is shown if INFO is not logged.
     """
     stop.loops += 1
     try:
-        with _shown(what, total, unit) as show:
+        with _display(activity, total, unit) as show:
 
             def step() -> None:
                 show()
@@ -62,31 +72,31 @@ def track(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
-def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+def _display(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
     if not log.isEnabledFor(logging.INFO):
         yield lambda: None
     elif sys.stderr.isatty():
-        with _bar(what, total, unit) as step:
+        with _bar(activity, total, unit) as step:
             yield step
     else:
-        yield _Lines(what, total, unit).step
+        yield _Lines(activity, total, unit).step
 
 
 @contextlib.contextmanager
-def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
     from rich import progress
     from rich.console import Console
 
     start_s = time.monotonic()
     columns = (
-        progress.TextColumn(what),
+        progress.TextColumn(activity),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total, rate="")
+        task = bar.add_task(activity, total=total, rate="")
 
         def step() -> None:
             bar.advance(task)
@@ -103,18 +113,19 @@ def _rate(per_s: float, unit: str) -> str:
 
 
 class _Lines:
-    def __init__(self, what: str, total: int, unit: str) -> None:
-        self._what, self._total, self._unit = what, total, unit
+    """Progress as a line in the log from time to time."""
+
+    def __init__(self, activity: str, total: int, unit: str) -> None:
+        self._activity, self._total, self._unit = activity, total, unit
         self._done = 0
-        self._start_s = self._said_s = time.monotonic()
+        self._start_s = self._logged_s = time.monotonic()
 
     def step(self) -> None:
         self._done += 1
         now_s = time.monotonic()
-        if now_s - self._said_s >= _LINE_EVERY_S:
-            self._said_s = now_s
+        if now_s - self._logged_s >= _LINE_INTERVAL_S:
+            self._logged_s = now_s
             rate = self._done / (now_s - self._start_s)
             left = units.format_duration((self._total - self._done) / rate)
-            log.info(
-                f"{self._what}: {self._done}/{self._total}, {_rate(rate, self._unit)}, {left} left"
-            )
+            rate_text = _rate(rate, self._unit)
+            log.info(f"{self._activity}: {self._done}/{self._total}, {rate_text}, {left} left")

@@ -53,7 +53,7 @@ class StudyFolder:
             ConfigError: If the folder holds something else.
         """
         study = cls((Path(checkpoint_dir) / name).resolve(), kind, **fields)
-        if files.is_occupied(study.dir, but_for=_LOCK) and not study.started:
+        if files.is_occupied(study.dir, lock_name=_LOCK) and not study.started:
             raise ConfigError(
                 f"--name must name a new folder or a {kind}. Received: {study.dir} (it exists and "
                 f"is not a {kind})"

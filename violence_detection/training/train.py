@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from violence_detection import registry
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.labels import normal_class
+from violence_detection.datasets.labels import classes_of, normal_class
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig, FeatureConfig
-from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
@@ -24,6 +22,7 @@ from violence_detection.system.coordination import Coordinator, coordinator_of
 from violence_detection.training import batching, multi_seed, run_setup
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.training_data import check_splits, read_splits
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
@@ -70,9 +69,10 @@ class TrainingStage:
         if self._cluster:
             planned |= {"machines": list(self._cluster.addresses), "rank": self._cluster.rank}
         if config.features is None:
-            from violence_detection.features import extract
+            from violence_detection.features.extract import ExtractionStage
 
-            planned |= extract.plan(Path(config.dataset_path), extract_config(config))
+            extraction = ExtractionStage(Path(config.dataset_path), extract_config(config))
+            planned |= extraction.prepare()
             return planned | {"settings": settings}
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
@@ -101,7 +101,7 @@ class TrainingStage:
         if self._config.resume and self._run.finished:
             return _results_of(self._run)
         self._check_settings()
-        config, is_new = self._config, not self._run.config_path.is_file()
+        config = self._config
         with coordinator_of(self._cluster) as coordinator:
             coordinator.check_same(**run_setup.agreed_settings(config))
 
@@ -110,7 +110,7 @@ class TrainingStage:
             # The run of several machines is the chief's: it alone reserves and locks the folder.
             locked = contextlib.nullcontext(self._run)
             if coordinator.is_chief:
-                locked = run_setup.locked_run(self._run, config, new=is_new)
+                locked = run_setup.locked_run(self._run, config, new=self._is_new)
             with locked as self._run:
                 if config.resume and self._run.finished:  # by another training, meanwhile
                     return _results_of(self._run)
@@ -127,6 +127,7 @@ class TrainingStage:
 
     def _choose_run(self) -> None:
         self._run, self._config = run_setup.choose_run(self._asked, force=self._force)
+        self._is_new = not self._run.config_path.is_file()
 
     @property
     def _is_started(self) -> bool:
@@ -216,59 +217,6 @@ def _idle_settings(config: TrainConfig) -> set[str]:
     return run_setup.stage_one(config) - own
 
 
-def read_splits(
-    cache: FeatureCache,
-    entries: list[ManifestEntry],
-    classes: list[str],
-    *,
-    views: bool = False,
-) -> dict[str, FeatureDataset]:
-    """Features and labels of each split that has videos.
-
-    Args:
-        cache: The features.
-        entries: Videos with their splits.
-        classes: Names, the normal class first.
-        views: Read the further views of the training videos as well.
-
-    Raises:
-        CacheError: If train or validation has no videos, or train lacks a class.
-        ConfigError: If there are no further views.
-    """
-    check_splits(entries, classes)
-    clips = dataset.read_dataset(cache, entries, classes)
-    parts = {}
-    for split in video_folder.SPLITS:
-        rows = [row for row, entry in enumerate(entries) if entry.split == split]
-        if rows:
-            parts[split] = clips.take(rows)
-    if views:
-        parts["train"] = dataset.with_views(cache, parts["train"])
-    return parts
-
-
-def check_splits(entries: list[ManifestEntry], classes: list[str]) -> None:
-    """Checks that train and validation have videos, and train videos of every class.
-
-    Raises:
-        CacheError: If not.
-    """
-    counts = Counter(entry.split for entry in entries)
-    for split in ("train", "validation"):
-        if not counts[split]:
-            numbers = ", ".join(f"{counts[name]} {name}" for name in video_folder.SPLITS)
-            raise CacheError(
-                f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
-                "or a split column in videos.csv, help."
-            )
-    missing = set(classes) - {entry.label for entry in entries if entry.split == "train"}
-    if missing:
-        raise CacheError(
-            "The training videos must have every class. Received: none of "
-            f"{', '.join(sorted(missing))}"
-        )
-
-
 def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """Checks the arguments of head, loss and augmentation.
 
@@ -277,7 +225,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     devices.import_tensorflow()
-    registry.check_arguments("heads", config.head, known=("examples", "recurrence"))
+    registry.check_arguments("heads", config.head, context=("examples", "recurrence"))
     registry.load(
         "losses",
         config.loss,
@@ -303,9 +251,7 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
         cache = FeatureCache.open(config.features)
         failed = [entry for entry in cache.entries() if not entry.usable]
         if failed:
-            log.warning(
-                f"Left out, because they could not be read: {counted(len(failed), 'video')}."
-            )
+            log.warning(f"Left out, because not readable: {counted(len(failed), 'video')}.")
         return cache, []
     from violence_detection.features import extract
 
@@ -323,22 +269,6 @@ def extract_config(config: TrainConfig) -> ExtractConfig:
         views=1 if batching.reads_views(config.augment) else 0,
         given=config.given,
     )
-
-
-def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[str]:
-    """Names of the classes, the normal class first.
-
-    Raises:
-        CacheError: If there are fewer than two.
-        ConfigError: If `asked` is not among them, or the normal class is not recognised.
-    """
-    labels = sorted({entry.label for entry in entries})
-    if len(labels) < 2:
-        raise CacheError(
-            f"There must be readable videos of two classes. Received: {', '.join(labels)}"
-        )
-    normal = normal_class(labels, asked)
-    return [normal, *(label for label in labels if label != normal)]
 
 
 def start_devices(

@@ -1,10 +1,11 @@
 """What a stream spec needs of a video's frames, and the pictures that it makes of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from violence_detection import registry
+from violence_detection.video import motion_crop
 from violence_detection.video.decoder import FALLBACK_FPS
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.streams._stream import Stream
@@ -70,3 +71,36 @@ class StreamSet:
                 for number, stream in enumerate(self.streams)
             ]
         )
+
+    def images_of(
+        self,
+        frames: Sequence[np.ndarray],
+        indices: Sequence[int],
+        *,
+        fps: float,
+        views: Sequence[View] = (ORIGINAL,),
+    ) -> np.ndarray:
+        """The images of a clip in memory, made exactly as those of a file.
+
+        Args:
+            frames: All frames of the clip, uint8 (H, W, 3) BGR each.
+            indices: Of the T frames that are sampled.
+            fps: Frames per second; 0.0 if unknown.
+            views: V views of each image.
+
+        Returns:
+            uint8 (V, T, K, S, S, 3).
+        """
+        needed = [self.needed(index, fps=fps, last=len(frames) - 1) for index in indices]
+        used = {index for of_image in needed for stream in of_image for index in stream}
+        motion, every_stream = motion_crop.MotionMap(), range(len(self.streams))
+        if self.focused:
+            for index in range(0, len(frames), motion_crop.FRAME_STEP):
+                motion.add(frames[index])
+        region, images = motion.region(), []
+        for view in views:
+            prepared = {
+                index: self.prepared(frames[index], region, every_stream, view) for index in used
+            }
+            images.append([self.combined(of_image, prepared) for of_image in needed])
+        return np.array(images)
