@@ -195,7 +195,7 @@ def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
     reading = reading_of(window_s=window_s, stream=stream)
     frames = np.array(frames_of(video))[..., ::-1]
     by_path, *_ = seen_in(reading.chunks(parse_source(str(video))))
-    in_memory, ending, _ = seen_in(reading.chunks_of(frames, FPS))
+    in_memory, ending, _ = seen_in(reading.chunks_of_frames(frames, FPS))
     assert ending.duration_s == pytest.approx(5.0)
     np.testing.assert_allclose(spans(in_memory), spans(by_path), atol=1e-3)
     for one, other in zip(in_memory, by_path, strict=True):
@@ -205,11 +205,11 @@ def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
 def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
     reading = reading_of(views=(ORIGINAL, View(mirror=True)))
     *chunks, _ = reading.chunks(parse_source(str(video)))
-    pictures = np.concatenate([chunk.pictures for chunk in chunks])
+    pictures = np.concatenate([chunk.images for chunk in chunks])
     found = [window for chunk in chunks for window in chunk.windows]
     assert len(found) == 9
     for window in found:
-        plain, mirrored = (pictures[numbers[:, 0]] for numbers in window.pictures)
+        plain, mirrored = (pictures[numbers[:, 0]] for numbers in window.images)
         difference = np.abs(mirrored.astype(int) - plain[:, :, ::-1])
         assert difference.max() <= 1  # rounding
 
@@ -219,7 +219,7 @@ def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
 
     reading = reading_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
     whole, *_ = seen_in(reading.chunks(parse_source(str(video))))
-    monkeypatch.setattr(frame_buffer, "_BYTES", 4 * 160 * 120 * 3)
+    monkeypatch.setattr(frame_buffer, "_BUFFER_BYTES", 4 * 160 * 120 * 3)
     small, *_ = seen_in(reading.chunks(parse_source(str(video))))
     assert spans(small) == spans(whole)
     for one, other in zip(small, whole, strict=True):
@@ -238,15 +238,15 @@ def test_what_is_held_does_not_grow_with_the_video(video, stream):
     reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
     array = window_reader._ArrayVideo(frames, FPS)
     for _, time_s in array:
-        reader.take(time_s, array)
-        reader.pictures()
+        reader.add(time_s, array)
+        reader.take_images()
         section = reader._section
-        state = section._held
+        state = section._buffer
         held.append(
             len(state._frames)
             + len(state._numbers)
-            + len(state._plain)
-            + len(section._looks)
+            + len(state._uncropped)
+            + len(section._moments)
             + len(section._motion._changes)
         )
     assert max(held[90:]) <= max(held[:90]) < 70
@@ -259,7 +259,7 @@ def test_a_gap_longer_than_a_window_parts_the_video(video):
     reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
     found = []
     for index, time_s in array:
-        found += reader.take(time_s + (1000.0 if index >= 60 else 0.0), array)
+        found += reader.add(time_s + (1000.0 if index >= 60 else 0.0), array)
     found += reader.end()
     starts = [one.start_s for one in found]
     np.testing.assert_allclose(starts, [*np.arange(9) / 2, *(1005 + np.arange(9) / 2)], atol=1e-6)

@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import devices, progress
 from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -178,6 +181,32 @@ class Predictor:
                     yield number, item
                 else:
                     windows[number].append(item)
+
+    def to_frame(self, videos: Iterable[str | os.PathLike]) -> "pd.DataFrame":
+        """Predicts several videos, returns a pandas table with a row a window.
+
+        Args:
+            videos: Paths; see `__call__`.
+
+        Returns:
+            `path`, `start_s`, `end_s`, `probability`, `error`; see `reports.tables.windows`. A
+            video that cannot be read has one row, with its error and without a window.
+
+        Raises:
+            ConfigError: If a stream comes without `max_duration_s`.
+        """
+        from violence_detection.reports import tables  # pandas takes half a second
+
+        sources = [video_sources.parse_source(os.fspath(video)) for video in videos]
+        video_sources.check_time_limits(sources, self.config.max_duration_s)
+        rows: list[tuple[str, list[dict[str, Any]], str]] = [("", [], "")] * len(sources)
+        for number, prediction in self.predict_all(sources):
+            if isinstance(prediction, VideoError):
+                rows[number] = (sources[number].name, [], str(prediction))
+            else:
+                listed = [window.as_dict() for window in prediction.windows]
+                rows[number] = (sources[number].name, listed, "")
+        return tables.windows(rows, self.classes)
 
     # -- from chunks of images to windows
 

@@ -153,32 +153,32 @@ class _Section:
     """A part of a video without a gap; frames are numbered, and times counted, from its start."""
 
     def __init__(
-        self, made: NumberedImages, plan: WindowPlan, *, fps: float, start_s: float
+        self, images: NumberedImages, plan: WindowPlan, *, fps: float, start_s: float
     ) -> None:
-        self._made, self._make, self._plan = made, made.make, plan
-        self._fps, self._start_s = fps if fps <= _FASTEST_FPS else 0.0, start_s
+        self._streams, self._plan = images.streams, plan
+        self._fps, self._start_s = fps if fps <= _MAX_FPS else 0.0, start_s
         self._count, self._at_s = 0, 0.0
-        self._recent: deque[float] = deque(maxlen=_RATE_FRAMES)
-        self._held = FrameBuffer(
-            made, held_s=plan.window_s + (plan.focus_s or 0.0), step_s=plan.step_s
+        self._recent_s: deque[float] = deque(maxlen=_RATE_FRAMES)
+        self._buffer = FrameBuffer(
+            images, max_wait_s=plan.window_s + (plan.focus_s or 0.0), step_s=plan.step_s
         )
         self._motion = RecentMotion()
-        self._looked: tuple[tuple[float, float], Region | None] | None = None
-        self._looks: dict[int, MomentFrames] = {}  # by moment
-        self._moment = 0  # the next one without a frame
-        self._window = 0  # the next one to be made
+        self._region: tuple[tuple[float, float], Region | None] | None = None  # of the last span
+        self._moments: dict[int, MomentFrames] = {}
+        self._next_moment = 0  # the first without a frame
+        self._next_window = 0
         self._covered_s = 0.0
 
     @property
     def rate(self) -> float:
-        """Frames per second, lately."""
-        if len(self._recent) < _FEW_FRAMES:
+        """Frames per second of the last frames."""
+        if len(self._recent_s) < _MIN_RATE_FRAMES:
             return self._fps or FALLBACK_FPS
-        return min(measured_fps(self._recent, self._fps), _FASTEST_FPS)
+        return min(measured_fps(self._recent_s, self._fps), _MAX_FPS)
 
     @property
     def end_s(self) -> float:
-        """Where the last frame ends, from the start of the video."""
+        """The time at which the last frame ends, from the start of the video."""
         return self._start_s + self._duration_s
 
     @property
@@ -189,106 +189,107 @@ class _Section:
     def _duration_s(self) -> float:
         return self._at_s + self._frame_s
 
-    def take(self, time_s: float, video: Frames) -> list[WindowImages]:
+    def add(self, time_s: float, video: Frames) -> list[WindowImages]:
+        """Adds the next frame; returns the windows that it completes."""
         index, self._at_s = self._count, time_s - self._start_s
         self._count += 1
-        self._recent.append(self._at_s)
-        self._hold(index, video)
+        self._recent_s.append(self._at_s)
+        self._keep_frame(index, video)
         while self._is_due():
-            needed = self._make.needed(index, fps=self.rate, last=sys.maxsize)
-            self._looks[self._moment] = look = MomentFrames(index, needed)
-            self._held.expect(look)
-            self._moment += 1
-        done = []
-        while self._fits(_TOUCH) and self._is_there(index):
-            done.append(self._next())
+            # A stream may need frames after this one, whose count is not known yet.
+            needed = self._streams.needed(index, fps=self.rate, last=sys.maxsize)
+            self._moments[self._next_moment] = moment = MomentFrames(index, needed)
+            self._buffer.expect(moment)
+            self._next_moment += 1
+        windows = []
+        while self._next_window_ends(slack_frames=_TOUCH_FRAMES) and self._has_frames(index):
+            windows.append(self._make_next_window())
         self._forget(index)
-        return done
+        return windows
 
     def end(self) -> list[WindowImages]:
-        done = []
-        while self._fits(0.5):
-            done.append(self._next())
+        """The windows that only the end of the section completes."""
+        windows = []
+        while self._next_window_ends(slack_frames=0.5):
+            windows.append(self._make_next_window())
         if self._covered_s < self._duration_s - self._frame_s / 2:
-            done.append(self._last())
-        return done
+            # One more window, which ends with the section and is no longer than it.
+            start_s = max(0.0, self._duration_s - self._plan.window_s)
+            windows.append(self._make_window(start_s, self._duration_s))
+        return windows
 
     # -- frames
 
-    def _hold(self, index: int, video: Frames) -> None:
-        """Keep a frame, if a picture may be made of it; look for motion in it."""
-        reach = self._make.reach(self.rate)
-        looked_at = self._make.focused and index % FRAME_STEP == 0
-        if reach or looked_at or self._is_due():
+    def _keep_frame(self, index: int, video: Frames) -> None:
+        """Decodes a frame that an image may be made of, or that motion is measured on."""
+        reach = self._streams.reach(self.rate)
+        shows_motion = self._streams.focused and index % FRAME_STEP == 0
+        if reach or shows_motion or self._is_due():
             frame = video.retrieve()
-            if looked_at:
+            if shows_motion:
                 self._motion.add(self._at_s, frame)
             if reach or self._is_due():
-                self._held.add(index, frame, rate=self.rate)
+                self._buffer.add(index, frame, rate=self.rate)
 
     def _is_due(self) -> bool:
-        """Whether the frame at hand is that of the next moment."""
-        soon_s = self._at_s + (1 - _TOUCH) * self._frame_s
-        return self._plan.moment_s(self._moment) < soon_s
+        """True if the current frame is the frame of the next moment."""
+        frame_end_s = self._at_s + (1 - _TOUCH_FRAMES) * self._frame_s
+        return self._plan.moment_s(self._next_moment) < frame_end_s
 
     def _forget(self, index: int) -> None:
-        """Drop what neither the next windows nor the last one can need."""
-        first = self._plan.first_moment(self._window * self._plan.stride_s)
-        first = min(first, self._moment - self._plan.count - 1)
-        while self._looks and (moment := next(iter(self._looks))) < first:
-            self._held.release(self._looks.pop(moment))
-        oldest = next(iter(self._looks.values())).index if self._looks else index
-        reach = self._make.reach(self.rate)
-        self._held.forget(before=index - 2 * reach, pictures_before=oldest)
+        """Drops what neither the next windows nor the last one can need."""
+        first = self._plan.first_moment(self._next_window * self._plan.stride_s)
+        first = min(first, self._next_moment - self._plan.count - 1)
+        while self._moments and (moment := next(iter(self._moments))) < first:
+            self._buffer.release(self._moments.pop(moment))
+        oldest = next(iter(self._moments.values())).index if self._moments else index
+        reach = self._streams.reach(self.rate)
+        self._buffer.forget(before=index - 2 * reach, images_before=oldest)
 
     # -- windows
 
-    def _fits(self, slack_frames: float) -> bool:
-        """Whether the next window ends before what was read does, or little later."""
-        end_s = self._window * self._plan.stride_s + self._plan.window_s
+    def _next_window_ends(self, *, slack_frames: float) -> bool:
+        """True if the next window ends at most `slack_frames` after the last frame."""
+        end_s = self._next_window * self._plan.stride_s + self._plan.window_s
         return end_s <= self._duration_s + slack_frames * self._frame_s
 
-    def _is_there(self, read_to: int) -> bool:
-        """Whether all frames are that the next window needs."""
-        start_s = self._window * self._plan.stride_s
+    def _has_frames(self, last_index: int) -> bool:
+        """True if all frames that the next window needs are read."""
+        start_s = self._next_window * self._plan.stride_s
         last = self._plan.first_moment(start_s) + self._plan.count - 1
-        if self._make.focused and self._plan.span_s(start_s)[1] > self._duration_s:
+        if self._streams.focused and self._plan.span_s(start_s)[1] > self._duration_s:
             return False
-        return last < self._moment and self._looks[last].last <= read_to
+        return last < self._next_moment and self._moments[last].last <= last_index
 
-    def _next(self) -> WindowImages:
-        start_s = self._window * self._plan.stride_s
-        self._window += 1
+    def _make_next_window(self) -> WindowImages:
+        start_s = self._next_window * self._plan.stride_s
+        self._next_window += 1
         self._covered_s = start_s + self._plan.window_s
-        touch_s = _TOUCH * self._frame_s
-        if self._covered_s > self._duration_s + touch_s:  # it is the last one
+        touch_s = _TOUCH_FRAMES * self._frame_s
+        if self._covered_s > self._duration_s + touch_s:  # the last window ends with the section
             self._covered_s = self._duration_s
-        return self._made_of(start_s, self._covered_s)
+        return self._make_window(start_s, self._covered_s)
 
-    def _last(self) -> WindowImages:
-        """The one that ends where the section does; it is shorter where the section is."""
-        return self._made_of(max(0.0, self._duration_s - self._plan.window_s), self._duration_s)
-
-    def _made_of(self, start_s: float, end_s: float) -> WindowImages:
+    def _make_window(self, start_s: float, end_s: float) -> WindowImages:
         count = self._plan.count
         # The last moment may lie at the end itself, where no frame is.
-        first = min(self._plan.first_moment(start_s), self._moment - count)
-        moments = max(0, first) + sample_indices(min(count, self._moment), count)
-        looks = [self._looks[moment] for moment in moments.tolist()]
+        first = min(self._plan.first_moment(start_s), self._next_moment - count)
+        numbers = max(0, first) + sample_indices(min(count, self._next_moment), count)
+        moments = [self._moments[number] for number in numbers.tolist()]
         region = None
-        if self._make.focused:
-            region = self._region_in(self._plan.span_s(start_s))
-        pictures = self._held.numbers(looks, region)
+        if self._streams.focused:
+            region = self._region_of(self._plan.span_s(start_s))
+        images = self._buffer.numbers_of(moments, region)
         return WindowImages(
             self._start_s + start_s,
             self._start_s + end_s,
-            pictures,
-            self._held.needed_from(),
+            images,
+            self._buffer.first_shared_image(),
         )
 
-    def _region_in(self, span_s: tuple[float, float]) -> Region | None:
-        if not self._looked or self._looked[0] != span_s:
-            touch_s = _TOUCH * self._frame_s
-            found = self._motion.region_in(*(one - touch_s for one in span_s))
-            self._looked = span_s, found
-        return self._looked[1]
+    def _region_of(self, span_s: tuple[float, float]) -> Region | None:
+        if not self._region or self._region[0] != span_s:
+            touch_s = _TOUCH_FRAMES * self._frame_s
+            start_s, end_s = span_s
+            self._region = span_s, self._motion.region_in(start_s - touch_s, end_s - touch_s)
+        return self._region[1]
