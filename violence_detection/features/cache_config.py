@@ -32,7 +32,9 @@ class CacheImportConfig(SplitConfig):
 
     cache_dir: str = same_as(FeatureConfig, "cache_dir")
     dataset_name: str | None = option(
-        None, "Name of the dataset in the cache; default: the one in the file, or the file's name."
+        None,
+        "Name of the dataset in the cache; default: the one in the file, or the name of the file, "
+        "of several files that of their folder.",
     )
     classes: str | None = option(
         None, "Names of the classes 0, 1, ... where labels are numbers, separated by commas."

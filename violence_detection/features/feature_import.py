@@ -16,7 +16,7 @@ import numpy as np
 from violence_detection import units
 from violence_detection.datasets import splits, video_folder
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_store import SplitStore
+from violence_detection.datasets.split_store import SETTINGS, SplitStore
 from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
 from violence_detection.features import shards
@@ -101,7 +101,13 @@ class CacheImport:
         self._dataset_dir = Path(self._config.cache_dir) / name
         self._cache = FeatureCache(self._dataset_dir / self._space.name)
         self._store = SplitStore(self._dataset_dir)
-        self._store.check(self._video_dir, self._config, force=self._force)
+        config = self._config
+        self._store.check_settings(
+            self._video_dir,
+            asked={name: getattr(config, name) for name in SETTINGS if name in config.given},
+            redraw=config.redraw_splits,
+            force=self._force,
+        )
         if self._cache.manifest_path.is_file() and not self._force:
             raise ConfigError(
                 "An import must have a new name (--dataset-name), or --force be given. Received: "
@@ -206,7 +212,7 @@ class CacheImport:
         return FeatureSpace(
             backbone=IMPORTED,
             layer="",
-            stream=maker or self._sources[0][0].stem,
+            stream=maker or "features",
             frames=shape[0],
             frame_size=0,
             resize="",
@@ -218,7 +224,9 @@ class CacheImport:
 
     def _extraction_json(self, own: dict[str, Any] | None) -> dict[str, Any]:
         name = self._config.dataset_name
-        default = own["dataset"]["name"] if own else self._sources[0][0].stem
+        first = self._sources[0][0]
+        default = first.stem if len(self._sources) == 1 else first.parent.name
+        default = own["dataset"]["name"] if own else default
         if not units.is_name(name or default):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
@@ -354,7 +362,14 @@ class CacheImport:
             splits.write_splits_csv(path, kept, drawn)
         folder = VideoFolder(self._video_dir, tuple(videos), self._grouping, self._ungrouped)
         by_path = {entry.path: entry for entry in entries}
-        return self._store.resolve(folder, by_path, self._config)
+        return self._store.update(
+            folder,
+            by_path,
+            validation_fraction=self._config.validation_fraction,
+            test_fraction=self._config.test_fraction,
+            split_seed=self._config.split_seed,
+            redraw=self._config.redraw_splits,
+        )
 
 
 def _relative_rows(first: Path, opened: Sequence[ImportedFile]) -> tuple[Path, list[ManifestEntry]]:
