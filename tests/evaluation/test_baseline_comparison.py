@@ -50,7 +50,7 @@ def test_they_learn_from_train_and_are_judged_on_the_split(run_dir, cache):
     entries = [*entries_of(cache, "train"), *entries_of(cache, "test")]
     clips = dataset.read_dataset(cache, entries, CLASSES)
     ours = Baselines(clips, 2, "none")
-    answer = ours.answers("linear", np.arange(16), np.arange(16, 24), seed=1)
+    answer = ours.predict("linear", np.arange(16), np.arange(16, 24), seed=1)
     expected = ((answer[:, 1] >= 0.5) == clips.labels[16:]).mean()
     found = judge(run_dir, cache)
     assert found["baselines"]["linear"]["accuracy"] == pytest.approx(expected)
@@ -123,7 +123,7 @@ def test_pictures_that_are_not_wanted_or_not_there_are_told(run_dir, cache):
     (line,) = judge(run_dir, cache)["baselines_left_out"]
     assert line.endswith("width and height: --no-pictures was given.")
     (line,) = judge(run_dir, cache, pictures=True)["baselines_left_out"]
-    assert line.endswith("their folder /drawn is not there.")
+    assert line.endswith("their folder /drawn does not exist.")
 
 
 def test_training_videos_that_changed_are_done_without(run_dir, cache, tmp_path):

@@ -62,7 +62,7 @@ def test_linear_is_a_regression_on_three_statistics(features_dir):
     fit = LogisticRegression(C=1, max_iter=1000)
     fit.fit(scaler.transform(pooled[train]), clips.labels[train])
     wanted = fit.predict_proba(scaler.transform(pooled[test]))
-    found = Baselines(clips, 2, "none").answers("linear", train, test, seed=0)
+    found = Baselines(clips, 2, "none").predict("linear", train, test, seed=0)
     np.testing.assert_allclose(found, wanted, atol=2e-3)
 
 
@@ -70,7 +70,7 @@ def test_majority_is_the_commonest_class_of_the_other_folds(features_dir):
     clips = clips_of(features_dir)
     violent = np.flatnonzero(clips.labels == 1)
     train = np.concatenate([violent, np.flatnonzero(clips.labels == 0)[:3]])
-    found = Baselines(clips, 2, "none").answers("majority", train, violent, seed=0)
+    found = Baselines(clips, 2, "none").predict("majority", train, violent, seed=0)
     np.testing.assert_array_equal(found, [[0, 1]] * len(violent))
 
 
@@ -105,7 +105,7 @@ def test_a_baseline_finds_what_is_there_for_it_alone(tmp_path, name):
     made = Baselines(clips, 2, sights_with(32, **seen[name]))
     train, test = np.arange(0, 24), np.arange(24, 32)
     answers = {
-        other: made.answers(other, train, test, seed=0).argmax(axis=1)
+        other: made.predict(other, train, test, seed=0).argmax(axis=1)
         for other in ("metadata", "mean_picture", "motion_energy")
     }
     np.testing.assert_array_equal(answers.pop(name), clips.labels[test])
@@ -119,7 +119,7 @@ def test_the_seed_decides_what_trees_answer(features_dir, rng):
         clips.features, clips.labels, tuple(entries_with(rng.integers(1, 999, 32)))
     )
     made, train, test = Baselines(clips, 2, "none"), np.arange(24), np.arange(24, 32)
-    first, again, other = (made.answers("metadata", train, test, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (made.predict("metadata", train, test, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
@@ -156,8 +156,8 @@ def test_videos_that_were_not_seen_are_not_learned_from(features_dir, rng):
     made = Baselines(clips, 2, some, seen)
     whole = Baselines(clips, 2, sights_with(32, pictures=pictures))
     np.testing.assert_array_equal(
-        made.answers("mean_picture", train, test, seed=1),
-        whole.answers("mean_picture", np.intersect1d(train, seen), test, seed=1),
+        made.predict("mean_picture", train, test, seed=1),
+        whole.predict("mean_picture", np.intersect1d(train, seen), test, seed=1),
     )
 
 
@@ -177,7 +177,7 @@ def test_sights_of_some_videos_are_none_for_baselines(seen_cache, seen_videos, t
     opened, entries = seen_cache
     entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
     told = baselines.complete_summaries(opened, entries, tmp_path / "sights.npz")
-    assert told == f"not in {seen_videos} as before: 1 video of 6"
+    assert told == f"1 of 6 videos is no longer in {seen_videos}, or changed"
 
 
 def test_a_glance_at_nothing_is_an_error(tmp_path):

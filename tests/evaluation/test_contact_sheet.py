@@ -155,7 +155,7 @@ def test_a_folder_that_is_gone_is_said(seen_cache, clips):
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
     why = {row["why"] for row in sheet(seen_cache, clips)["misses"]}
-    assert why == {"their folder /nowhere is not there"}
+    assert why == {"their folder /nowhere does not exist"}
 
 
 def test_a_part_without_frames_is_an_error(tmp_path):

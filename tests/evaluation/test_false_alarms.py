@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation import false_alarms
 from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
-from violence_detection.inference.segments import LOWER_SHARE, lower_of, segments
+from violence_detection.inference.segments import (
+    LOWER_FRACTION,
+    default_lower_threshold,
+    find_segments,
+)
 
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
 PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)
@@ -126,7 +130,9 @@ def test_alarms_are_the_segments_at_every_threshold(videos, stride_s):
     counts, minutes = found.counts(thresholds), found.minutes(thresholds)
     for number, video in enumerate(videos):
         shown = [
-            segments(windows(video, stride_s), threshold, lower=lower_of(threshold))
+            find_segments(
+                windows(video, stride_s), threshold, lower=default_lower_threshold(threshold)
+            )
             for threshold in thresholds
         ]
         lengths_s = [sum(s["end_s"] - s["start_s"] for s in one) for one in shown]
@@ -143,7 +149,7 @@ def test_no_threshold_above_the_one_chosen_has_too_many(videos, rate):
         assert found.counts(np.array([1.0])).sum() / found.total_hours > rate
         return
     reached = np.array([p for one in videos for p in one])
-    edges = np.concatenate([reached, reached / LOWER_SHARE, [1.0]])
+    edges = np.concatenate([reached, reached / LOWER_FRACTION, [1.0]])
     edges = np.unique(edges[edges <= 1.0])
 
     def burden(at) -> np.ndarray:

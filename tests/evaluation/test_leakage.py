@@ -216,7 +216,7 @@ def test_a_draw_alone_is_enough():
     videos = entries(("a", ""), ("a", ""))
     draws = [np.array([1, 1]), np.array([1, 2])]
     assert leakage.find_leaks_between_folds(
-        videos, draws, NearDuplicates.nowhere("gone")
+        videos, draws, NearDuplicates.not_searched("gone")
     ).recordings == {"a"}
 
 

@@ -1,4 +1,4 @@
-"""Nothing is chosen on the fold that is judged, and what is killed ends as what was not."""
+"""Nothing is chosen on the held-out fold, and a killed cross-validation ends as an uninterrupted one."""
 
 import csv
 import dataclasses
@@ -22,23 +22,22 @@ from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
 from violence_detection.evaluation import baselines
-from violence_detection.experiments import cross_validate as cross_validate_module
 from violence_detection.experiments import fold_processes, fold_results
 from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.cross_validate import run_cross_validation
-from violence_detection.experiments.fold_processes import FoldPool
-from violence_detection.experiments.fold_results import MODEL
-from violence_detection.experiments.fold_runner import Judge
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.experiments.cross_validate import CrossValidationStage, run_cross_validation
+from violence_detection.experiments.fold_processes import FoldProcesses
+from violence_detection.experiments.fold_runner import FoldRunner, TrainedFold
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import usable_entries
 from violence_detection.system import files
+from violence_detection.system.study_folder import StudyFolder
 
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS = (
     "repeat fold grouped videos recordings accuracy auc epochs best_epoch threshold temperature "
     "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
 )
-CHECK_BUILDABLE = Judge.check_buildable
+CHECK_BUILDABLE = FoldRunner.check_buildable
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "folds": 2}
 
 
@@ -47,7 +46,7 @@ def config_of(features, folder, **settings) -> CrossValidateConfig:
     return CrossValidateConfig.of({**QUICK, **places, **settings})
 
 
-def judge(features, folder, *, force=False, **settings) -> dict:
+def validate(features, folder, *, force=False, **settings) -> dict:
     return run_cross_validation(config_of(features, folder, **settings), force=force)
 
 
@@ -56,61 +55,60 @@ def table(folder: Path, name: str = "folds.csv") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def left_in(folder: Path) -> dict[str, bytes]:
-    """What is there for people, byte for byte."""
+def outputs_in(folder: Path) -> dict[str, bytes]:
+    """The tables and the results, byte for byte."""
     names = ("folds.csv", "predictions.csv", "results.json")
     return {name: (folder / "cv" / name).read_bytes() for name in names}
 
 
-def learn(self, fold):
-    """In the place of a training: an answer that is a function of the fold."""
-    lesson = self.lesson(fold)
-    assert len(lesson.clips["train"])
+def train_nothing(self, fold) -> TrainedFold:
+    """In place of a training: predictions that are a function of the fold."""
+    job = self.training_job(fold)
+    assert len(job.clips["train"])
     rng = np.random.default_rng([fold.repeat, fold.number, fold.grouped])
-    violence = rng.random(len(lesson.clips["test"]))
-    learned = {"epochs": 2, "best_epoch": 1, "threshold": 0.5, "temperature": 1.0}
-    learned["effective"] = {}
-    return learned, {MODEL: np.stack([1 - violence, violence], axis=1)}
+    violence = rng.random(len(job.clips["test"]))
+    probability = np.stack([1 - violence, violence], axis=1)
+    return TrainedFold(2, 1, 1.0, 0.5, {}, probability)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def in_this_process():
-    """A process of its own takes seconds to start; those tests that need one start a command."""
+    """A process of its own takes seconds to start; tests that need one start a command."""
 
-    def learned(self, folds):
+    def train(self, folds):
         for fold in folds:
-            yield fold, *fold_processes._judge(*self._arguments).learn(fold)
+            yield fold, fold_processes._runner(*self._arguments).train_fold(fold)
 
     def check_buildable(self):
         fold_processes.check_buildable(*self._arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FoldPool, "learned", learned)
-        patch.setattr(FoldPool, "check_buildable", check_buildable)
+        patch.setattr(FoldProcesses, "train", train)
+        patch.setattr(FoldProcesses, "check_buildable", check_buildable)
         yield
 
 
 @pytest.fixture
 def untrained(monkeypatch):
-    """Folds that cost nothing; a list of those that were judged."""
-    judged = []
+    """Folds that cost nothing; a list of those that were trained."""
+    trained = []
 
     def noted(self, fold):
-        judged.append(fold.name)
-        return learn(self, fold)
+        trained.append(fold.name)
+        return train_nothing(self, fold)
 
-    monkeypatch.setattr(Judge, "learn", noted)
-    monkeypatch.setattr(Judge, "check_buildable", lambda _: None)
+    monkeypatch.setattr(FoldRunner, "train_fold", noted)
+    monkeypatch.setattr(FoldRunner, "check_buildable", lambda _: None)
     monkeypatch.setattr(baselines, "_TREES", 2)
     monkeypatch.setattr(fold_results, "_RESAMPLES", 50)
-    return judged
+    return trained
 
 
 @pytest.fixture(scope="module")
 def trained(features_dir, tmp_path_factory):
-    """What a cross-validation says, and where it is."""
+    """The result of a cross-validation, and its folder."""
     folder = tmp_path_factory.mktemp("trained")
-    return judge(features_dir, folder), folder
+    return validate(features_dir, folder), folder
 
 
 # -- what it leaves
@@ -161,26 +159,26 @@ def test_a_class_that_differs_is_found(trained):
     assert result["baselines"]["linear"]["accuracy"] > 0.9
     assert result["baselines"]["majority"]["auc"] == 0.5
     assert result["left_out"] == [
-        "The baselines mean_picture and motion_energy are left out, and metadata goes without "
+        "The baselines mean_picture and motion_energy are left out, and metadata lacks width and "
         "width and height: their folder /drawn does not exist."
     ]
 
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = config_of(features_dir, tmp_path, both=True, repeats=2)
-    planned = cross_validate_module.plan(asked)
+    planned = CrossValidationStage(asked).prepare()
     assert (planned["trainings"], planned["videos"]) == (8, 32)
     assert tree_of(tmp_path) == []
 
 
-# -- nothing is chosen on the fold that is judged
+# -- nothing is chosen on the held-out fold
 
 
 @pytest.mark.parametrize("grouped", [True, False])
-def test_what_validates_is_neither_learned_from_nor_judged(features_dir, tmp_path, grouped):
-    made = Judge(config_of(features_dir, tmp_path, grouped=grouped), None, tmp_path)
-    for fold in made.folds:
-        clips = made.lesson(fold).clips
+def test_validation_videos_are_neither_trained_on_nor_held_out(features_dir, tmp_path, grouped):
+    runner = runner_of(features_dir, tmp_path, grouped=grouped)
+    for fold in runner.folds:
+        clips = runner.training_job(fold).clips
         groups = {split: set(part.groups) for split, part in clips.items()}
         paths = {split: {e.path for e in part.entries} for split, part in clips.items()}
         assert not groups["validation"] & groups["train"] and groups["validation"]
@@ -189,47 +187,55 @@ def test_what_validates_is_neither_learned_from_nor_judged(features_dir, tmp_pat
             assert not groups["test"] & (groups["train"] | groups["validation"])
 
 
-def test_without_a_monitor_all_other_folds_are_learned_from(features_dir, tmp_path):
-    made = Judge(config_of(features_dir, tmp_path, monitor="none"), None, tmp_path)
-    for fold in made.folds:
-        clips = made.lesson(fold).clips
+def test_without_a_monitor_all_other_folds_are_trained_on(features_dir, tmp_path):
+    runner = runner_of(features_dir, tmp_path, monitor="none")
+    for fold in runner.folds:
+        clips = runner.training_job(fold).clips
         assert len(clips["train"]) + len(clips["test"]) == 32
         assert clips["validation"] is clips["train"]
 
 
 @pytest.mark.slow
 def test_without_a_monitor_the_last_epoch_is_kept(features_dir, tmp_path):
-    result = judge(features_dir, tmp_path, monitor="none", epochs=3)
+    result = validate(features_dir, tmp_path, monitor="none", epochs=3)
     for row in result["by_fold"]:
         assert (row["epochs"], row["best_epoch"], row["threshold"]) == (3, 3, 0.5)
 
 
-def test_the_labels_of_the_judged_fold_do_not_matter(features_dir, tmp_path):
-    """A fold that is judged with its labels swapped is answered as before."""
-    made = Judge(config_of(features_dir, tmp_path), None, tmp_path)
-    fold = made.folds[0]
-    before = made._trivial().answers("linear", *sides_of(fold, made), seed=42)
-    made.clips.labels[fold.rows("test")] ^= 1
-    made._baselines = None
-    after = made._trivial().answers("linear", *sides_of(fold, made), seed=42)
+def test_the_labels_of_the_held_out_fold_do_not_matter(features_dir, tmp_path):
+    """A fold whose labels are swapped has the same predictions."""
+    runner = runner_of(features_dir, tmp_path)
+    fold = runner.folds[0]
+    test = fold.rows("test")
+    train = np.setdiff1d(np.arange(len(runner.clips)), test)
+    before, after = (
+        baselines.Baselines(clips, 2, "not read").predict("linear", train, test, seed=42)
+        for clips in (runner.clips, with_swapped_labels(runner.clips, test))
+    )
     np.testing.assert_array_equal(before, after)
 
 
-def sides_of(fold, made) -> tuple[np.ndarray, np.ndarray]:
-    test = fold.rows("test")
-    return np.setdiff1d(np.arange(len(made.clips)), test), test
+def with_swapped_labels(clips, rows):
+    labels = clips.labels.copy()
+    labels[rows] ^= 1
+    return dataclasses.replace(clips, labels=labels)
 
 
-def test_weights_that_have_met_the_videos_are_refused(run_dir, features_dir, tmp_path):
-    with pytest.raises(ConfigError, match="has met 24 videos or their recordings"):
-        judge(features_dir, tmp_path, init_from=str(run_dir))
+def runner_of(features, folder, **settings) -> FoldRunner:
+    config = config_of(features, folder, **settings)
+    return FoldRunner(config, None, folder, usable_entries(FeatureCache.open(features)))
+
+
+def test_weights_that_were_trained_on_the_videos_are_refused(run_dir, features_dir, tmp_path):
+    with pytest.raises(ConfigError, match="trained on 24 videos or their recordings"):
+        validate(features_dir, tmp_path, init_from=str(run_dir))
 
 
 # -- the two kinds of folds
 
 
-def test_both_kinds_are_told_apart_in_every_output(features_dir, tmp_path, untrained):
-    result = judge(features_dir, tmp_path, both=True)
+def test_both_protocols_are_named_in_every_output(features_dir, tmp_path, untrained):
+    result = validate(features_dir, tmp_path, both=True)
     kinds = ("grouped", "random")
     assert untrained == [f"{k}_repeat_1_fold_{n}" for k in kinds for n in (1, 2)]
     assert (result["grouped"], result["random"]["grouped"]) == (True, False)
@@ -243,9 +249,9 @@ def test_both_kinds_are_told_apart_in_every_output(features_dir, tmp_path, untra
     assert result["random"]["accuracy"] != result["accuracy"]
 
 
-def test_unknown_recordings_are_said_in_every_output(tmp_path, untrained):
+def test_unknown_recordings_are_named_in_every_output(tmp_path, untrained):
     features = draw_features(tmp_path / "drawn" / "space", grouping="none")
-    result = judge(features, tmp_path)
+    result = validate(features, tmp_path)
     note = result["note"]
     assert note.startswith("the recordings are not known: ")
     assert not result["clean"] and not result["recordings_known"]
@@ -255,12 +261,12 @@ def test_unknown_recordings_are_said_in_every_output(tmp_path, untrained):
 
 
 def test_repeats_draw_anew(features_dir, tmp_path, untrained):
-    result = judge(features_dir, tmp_path / "a", repeats=2)
+    result = validate(features_dir, tmp_path / "a", repeats=2)
     assert (result["repeats"], len(table(tmp_path / "a", "predictions.csv"))) == (2, 64)
     first, second = (held_in(tmp_path / "a", repeat, 1) for repeat in (1, 2))
     assert first != second
     # The second repeat is the first of the next seed.
-    judge(features_dir, tmp_path / "b", seed=43)
+    validate(features_dir, tmp_path / "b", seed=43)
     assert held_in(tmp_path / "b", 1, 1) == second
 
 
@@ -270,13 +276,13 @@ def held_in(folder: Path, repeat: int, fold: int) -> set[str]:
     return {row["path"] for row in rows if (row["repeat"], row["fold"]) == wanted}
 
 
-# -- going on
+# -- resuming
 
 
-def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untrained, monkeypatch):
-    judge(features_dir, tmp_path / "whole", repeats=2)
+def test_it_resumes_with_the_missing_folds(features_dir, tmp_path, untrained, monkeypatch):
+    validate(features_dir, tmp_path / "whole", repeats=2)
     del untrained[:]
-    write, left = cross_validate_module._write, [2]
+    write, left = CrossValidationStage._write, [2]
 
     def interrupted(*arguments, **settings):
         left[0] -= 1
@@ -285,66 +291,63 @@ def test_it_goes_on_with_the_folds_that_are_missing(features_dir, tmp_path, untr
         return write(*arguments, **settings)
 
     with monkeypatch.context() as patch:
-        patch.setattr(cross_validate_module, "_write", interrupted)
+        patch.setattr(CrossValidationStage, "_write", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            judge(features_dir, tmp_path / "cut", repeats=2)
+            validate(features_dir, tmp_path / "cut", repeats=2)
     so_far = json.loads((tmp_path / "cut" / "cv" / "results.json").read_text())
     assert not so_far["complete"] and len(table(tmp_path / "cut")) == 2
-    judge(features_dir, tmp_path / "cut", repeats=2)
-    assert len(untrained) == 4  # the third was judged, and its tables are written now
+    validate(features_dir, tmp_path / "cut", repeats=2)
+    assert len(untrained) == 4  # the third was trained, and its tables are written now
     for name in ("folds.csv", "predictions.csv"):
-        whole, cut = (left_in(tmp_path / kind)[name] for kind in ("whole", "cut"))
+        whole, cut = (outputs_in(tmp_path / kind)[name] for kind in ("whole", "cut"))
         assert whole == cut
 
 
-def test_what_is_finished_says_its_result_again(features_dir, tmp_path, untrained):
-    first = judge(features_dir, tmp_path)
-    before = left_in(tmp_path)
-    assert judge(features_dir, tmp_path) == first
-    assert len(untrained) == 2 and left_in(tmp_path) == before
+def test_a_finished_cross_validation_gives_its_result_again(features_dir, tmp_path, untrained):
+    first = validate(features_dir, tmp_path)
+    before = outputs_in(tmp_path)
+    assert validate(features_dir, tmp_path) == first
+    assert len(untrained) == 2 and outputs_in(tmp_path) == before
 
 
 def test_force_starts_anew(features_dir, tmp_path, untrained):
-    judge(features_dir, tmp_path)
-    result = judge(features_dir, tmp_path, force=True, repeats=2)
+    validate(features_dir, tmp_path)
+    result = validate(features_dir, tmp_path, force=True, repeats=2)
     assert len(untrained) == 6 and result["repeats"] == 2
 
 
-def test_what_cannot_be_built_replaces_nothing(features_dir, tmp_path, untrained, monkeypatch):
-    judge(features_dir, tmp_path)
+def test_a_training_that_cannot_be_built_replaces_nothing(
+    features_dir, tmp_path, untrained, monkeypatch
+):
+    validate(features_dir, tmp_path)
     before = tree_of(tmp_path)
-    monkeypatch.setattr(Judge, "check_buildable", CHECK_BUILDABLE)
+    monkeypatch.setattr(FoldRunner, "check_buildable", CHECK_BUILDABLE)
     with pytest.raises(ConfigError):
-        judge(features_dir, tmp_path, force=True, head="transformer(heads=0)")
+        validate(features_dir, tmp_path, force=True, head="transformer(heads=0)")
     assert tree_of(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
-    [
-        ({"epochs": 3}, "epochs=2, or --force or another --name be given. Received: epochs=3"),
-        ({"folds": 3}, "folds=2.*Received: folds=3"),
-        ({"grouped": False}, "grouped=True.*Received: grouped=False"),
-        ({"seed": 1}, "seed=42.*Received: seed=1"),
-    ],
-)  # fmt: skip
-def test_other_settings_are_refused(features_dir, tmp_path, untrained, asked, told):
-    judge(features_dir, tmp_path)
-    with pytest.raises(ConfigError, match=told):
-        judge(features_dir, tmp_path, **asked)
-
-
-def test_other_features_are_refused(features_dir, tmp_path, untrained):
-    judge(features_dir, tmp_path)
-    other = draw_features(tmp_path / "drawn" / "space", seed=1)
+def test_a_study_is_locked_and_resumed_with_the_same_settings_and_videos_only(
+    features_dir, tmp_path, untrained
+):
+    validate(features_dir, tmp_path)
+    stage = CrossValidationStage(config_of(features_dir, tmp_path, grouped=False))
+    for act in (stage.prepare, stage.run):
+        with pytest.raises(ConfigError, match="grouped=True.*Received: grouped=False"):
+            act()
+    study = StudyFolder(tmp_path / "cv", "study", "cross_validation.json", CrossValidateConfig)
     with pytest.raises(ConfigError, match="Received: another videos_digest"):
-        judge(other, tmp_path)
+        validate(draw_features(tmp_path / "drawn" / "space", seed=1), tmp_path)
+    with study.lock(), pytest.raises(ConfigError, match="in use by another process"):
+        validate(features_dir, tmp_path)
+    validate(features_dir, tmp_path, jobs=1)
+    assert len(untrained) == 2
 
 
 @pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal(trained, features_dir, tmp_path):
-    judge(features_dir, tmp_path)
-    found, wanted = left_in(tmp_path), left_in(trained[1])
+    validate(features_dir, tmp_path)
+    found, wanted = outputs_in(tmp_path), outputs_in(trained[1])
     for name in ("folds.csv", "predictions.csv"):
         assert found[name] == wanted[name]
 
@@ -362,8 +365,8 @@ def started(features, folder: Path, jobs: int) -> subprocess.Popen:
 
 
 def ended(process: subprocess.Popen) -> tuple[int, str]:
-    said = process.communicate()[1]
-    return process.returncode, said
+    stderr = process.communicate()[1]
+    return process.returncode, stderr
 
 
 def wait_for(process: subprocess.Popen, happens) -> None:
@@ -373,17 +376,17 @@ def wait_for(process: subprocess.Popen, happens) -> None:
 
 @pytest.fixture(scope="module")
 def whole(features_dir, tmp_path_factory) -> Path:
-    """Folds learned one after the other, without a kill."""
+    """Folds trained one after the other, without a kill."""
     folder = tmp_path_factory.mktemp("whole")
-    status, said = ended(started(features_dir, folder, 1))
-    assert status == 0, said
+    status, stderr = ended(started(features_dir, folder, 1))
+    assert status == 0, stderr
     return folder
 
 
 def check_same(folder: Path, wanted: Path) -> None:
     for name in ("folds.csv", "predictions.csv"):
-        assert left_in(folder)[name] == left_in(wanted)[name]
-    for path in judged_in(wanted):
+        assert outputs_in(folder)[name] == outputs_in(wanted)[name]
+    for path in fold_files(wanted):
         assert path.read_bytes() == (folder / "cv" / "folds" / path.name).read_bytes()
 
 
@@ -393,7 +396,7 @@ def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
 ):
     """SIGKILL as soon as a fold is there; no process is left that writes."""
     process = started(features_dir, tmp_path, 2)
-    wait_for(process, lambda: judged_in(tmp_path))
+    wait_for(process, lambda: fold_files(tmp_path))
     children = children_of(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     ended(process)
@@ -401,32 +404,32 @@ def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
     while any(map(runs, children)) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     assert children and not any(map(runs, children))
-    status, said = ended(started(features_dir, tmp_path, 2))
-    assert status == 0, said
+    status, stderr = ended(started(features_dir, tmp_path, 2))
+    assert status == 0, stderr
     check_same(tmp_path, whole)
     assert not (tmp_path / "cv" / "training").exists()
 
 
 @pytest.mark.slow
-def test_a_fold_whose_process_is_killed_is_learned_again(whole, features_dir, tmp_path):
+def test_a_fold_whose_process_is_killed_is_trained_again(whole, features_dir, tmp_path):
     process = started(features_dir, tmp_path, 1)
     wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
     for pid in children_of(process.pid):
         os.kill(pid, signal.SIGKILL)
-    status, said = ended(process)
-    assert status == 0, said
-    assert "its process crashed (SIGKILL); it is learned again." in said
+    status, stderr = ended(process)
+    assert status == 0, stderr
+    assert "its process crashed (SIGKILL); it is trained again." in stderr
     check_same(tmp_path, whole)
 
 
 @pytest.mark.thorough
-def test_an_interruption_ends_all_at_once_and_can_be_gone_on_from(whole, features_dir, tmp_path):
+def test_an_interruption_ends_all_processes_and_can_be_resumed(whole, features_dir, tmp_path):
     process = started(features_dir, tmp_path, 2)
     wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
     os.kill(process.pid, signal.SIGINT)
-    status, said = ended(process)
-    assert status == 130, said
-    assert "start the same command again to go on" in said
+    status, stderr = ended(process)
+    assert status == 130, stderr
+    assert "start the same command again to go on" in stderr
     assert ended(started(features_dir, tmp_path, 2))[0] == 0
     check_same(tmp_path, whole)
 
@@ -447,23 +450,23 @@ def children_of(pid: int) -> list[int]:
     ]
 
 
-def judged_in(folder: Path) -> list[Path]:
+def fold_files(folder: Path) -> list[Path]:
     return list((folder / "cv" / "folds").glob("*.json"))
 
 
 @pytest.mark.slow
 def test_members_are_trained_for_every_fold(features_dir, tmp_path):
-    result = judge(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
+    result = validate(features_dir, tmp_path, seeds=2, ensemble=True, epochs=1)
     assert result["complete"] and len(result["by_fold"]) == 2
     assert not (tmp_path / "cv" / "training").exists()
 
 
-# -- what is on both sides
+# -- leaks between folds
 
 
 def test_a_pattern_groups_the_videos_at_hand(features_dir, tmp_path, untrained):
     """Recordings by the last digit, instead of those of the features."""
-    result = judge(features_dir, tmp_path, group_pattern=r"(\d)\.mp4$")
+    result = validate(features_dir, tmp_path, group_pattern=r"(\d)\.mp4$")
     rows = table(tmp_path, "predictions.csv")
     assert {row["group"] for row in rows} == set("0123456789")
     assert result["recordings"] == 10 and result["grouped_by"] == "--group-pattern"
@@ -476,13 +479,13 @@ def test_a_pattern_groups_the_videos_at_hand(features_dir, tmp_path, untrained):
 
 def test_a_pattern_makes_unknown_recordings_known(tmp_path, untrained):
     features = draw_features(tmp_path / "drawn" / "space", grouping="none")
-    assert judge(features, tmp_path, group_pattern=r"_(\d+)")["recordings_known"]
-    partly = judge(features, tmp_path, group_pattern=r"train_(\d+)", name="partly")
+    assert validate(features, tmp_path, group_pattern=r"_(\d+)")["recordings_known"]
+    partly = validate(features, tmp_path, group_pattern=r"train_(\d+)", name="partly")
     assert not partly["recordings_known"] and not partly["clean"]
 
 
 def test_random_folds_count_the_recordings_on_both_sides(features_dir, tmp_path, untrained):
-    result = judge(features_dir, tmp_path, grouped=False)
+    result = validate(features_dir, tmp_path, grouped=False)
     rows = table(tmp_path, "predictions.csv")
     sides = {}
     for row in rows:
@@ -540,28 +543,28 @@ def draw_scene(path: Path, scene: np.ndarray, side: int) -> None:
 
 
 def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrained):
-    result = judge(filmed, tmp_path, seed=apart(filmed, tmp_path))
+    result = validate(filmed, tmp_path, seed=apart(filmed, tmp_path))
     assert result["near_duplicates_searched"] and not result["clean"]
     assert result["leak_counts"]["near_duplicates"] in (2, 4)
-    assert "look like another of another recording" in " ".join(result["warnings"])
+    assert "similar to a video of another recording in another fold" in " ".join(result["warnings"])
     shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
                  "--name", "shown", "--seed", apart(filmed, tmp_path))  # fmt: skip
-    assert "NOT CLEAN: in several grouped folds are" in shown.stdout
+    assert "NOT CLEAN: several grouped folds share" in shown.stdout
     assert "near-duplicates, e.g. look-alike of" in shown.stdout
 
 
 def apart(features, folder) -> int:
     """A seed that draws 0 and 1 of a class into two folds."""
     for seed in range(20):
-        made = Judge(config_of(features, folder, seed=seed), None, folder, looks=False)
-        first = {entry.path: entry.split for entry in made.folds[0].entries}
+        runner = runner_of(features, folder, seed=seed)
+        first = {entry.path: entry.split for entry in runner.folds[0].entries}
         if (first["fight/0.mp4"] == "test") != (first["fight/1.mp4"] == "test"):
             return seed
     raise AssertionError
 
 
-def test_what_looks_alike_is_kept_together_on_request(filmed, tmp_path, untrained):
-    result = judge(filmed, tmp_path, group_near_duplicates=True)
+def test_near_duplicates_are_kept_together_on_request(filmed, tmp_path, untrained):
+    result = validate(filmed, tmp_path, group_near_duplicates=True)
     sides = {row["path"]: row["fold"] for row in table(tmp_path, "predictions.csv")}
     for label in ("fight", "noFight"):
         assert sides[f"{label}/0.mp4"] == sides[f"{label}/1.mp4"]
@@ -569,60 +572,60 @@ def test_what_looks_alike_is_kept_together_on_request(filmed, tmp_path, untraine
     assert result["leak_counts"]["near_duplicates"] == 0
 
 
-def test_what_was_looked_at_once_is_not_looked_at_again(filmed, tmp_path, untrained, monkeypatch):
-    first = judge(filmed, tmp_path, name="a")
+def test_videos_are_summarised_once(filmed, tmp_path, untrained, monkeypatch):
+    first = validate(filmed, tmp_path, name="a")
     shutil.rmtree(tmp_path / "videos")
     monkeypatch.setattr(video_folder, "read_folder", None)
-    again = judge(filmed, tmp_path, name="b")
+    again = validate(filmed, tmp_path, name="b")
     for name in ("leak_counts", "near_duplicates_searched", "baselines"):
         assert again[name] == first[name]
 
 
-def test_videos_that_are_gone_cannot_be_grouped_by_likeness(features_dir, tmp_path):
+def test_missing_videos_cannot_be_grouped_by_similarity(features_dir, tmp_path):
     with pytest.raises(EvidenceError, match="videos to look at. Received: their"):
-        judge(features_dir, tmp_path, group_near_duplicates=True)
-    result = judge_untrained(features_dir, tmp_path)
+        validate(features_dir, tmp_path, group_near_duplicates=True)
+    result = validate_untrained(features_dir, tmp_path)
     assert not result["near_duplicates_searched"]
     assert "their folder /drawn does not exist" in result["near_duplicates_reason"]
 
 
-def judge_untrained(features, folder):
+def validate_untrained(features, folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Judge, "learn", learn)
-        patch.setattr(Judge, "check_buildable", lambda _: None)
-        return judge(features, folder)
+        patch.setattr(FoldRunner, "train_fold", train_nothing)
+        patch.setattr(FoldRunner, "check_buildable", lambda _: None)
+        return validate(features, folder)
 
 
-# -- what validation can say
+# -- validation
 
 
-def test_a_curve_that_no_fold_can_have_is_refused_before_anything(tmp_path):
-    """Of two violent recordings one is judged, and the other is learned from."""
+def test_a_monitor_that_a_fold_cannot_compute_is_refused_before_anything(tmp_path):
+    """Of two violent recordings one is held out, and the other is trained on."""
     features = draw_features(tmp_path / "cache" / "drawn" / "space", counts=(40, 0, 0))
     cache = FeatureCache.open(features)
     few = {"violent train 0", "violent train 1"}
     rows = [row for row in cache.entries() if row.label == "normal" or row.group in few]
     cache.write_manifest(rows)
-    told = "val_auc must have .* normal ones only .grouped_repeat_1_fold_"
-    with pytest.raises(ConfigError, match=told):
-        judge(features, tmp_path / "runs", monitor="val_auc", folds=2)
+    message = "val_auc must have .* normal ones only .grouped_repeat_1_fold_"
+    with pytest.raises(ConfigError, match=message):
+        validate(features, tmp_path / "runs", monitor="val_auc", folds=2)
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_dir, tmp_path):
-    told = "recall=0.9 must have more to be chosen on.*grouped_repeat_1_fold_1"
-    with pytest.raises(EvidenceError, match=told):
-        judge(features_dir, tmp_path, operating_point="recall=0.9")
+    message = "recall=0.9 must have more .*grouped_repeat_1_fold_1"
+    with pytest.raises(EvidenceError, match=message):
+        validate(features_dir, tmp_path, operating_point="recall=0.9")
     assert tree_of(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
-    """About 120 videos in each fold's validation, none of which is judged."""
+    """About 120 videos in each fold's validation, none of which is held out."""
     features = draw_features(tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5)
     asked = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
     found = {
-        point: judge(features, tmp_path / point, operating_point=point, **asked)
+        point: validate(features, tmp_path / point, operating_point=point, **asked)
         for point in ("recall=0.7", "recall=0.95")
     }
     low, high = ([row["threshold"] for row in one["by_fold"]] for one in found.values())
@@ -634,30 +637,30 @@ def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
         assert row["temperature"] != 1.0
 
 
-# -- the door
+# -- the command
 
 
 def call(*words):
     return CliRunner().invoke(cli.main, ["cross-validate", *map(str, words)])
 
 
-def test_the_command_shows_tables_and_says_json(features_dir, tmp_path, untrained):
+def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
     words = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--folds", 2]
     shown = call(*words, "--both", "--name", "a")
     assert shown.exit_code == 0, shown.output
     for part in ("grouped accuracy", "random accuracy", "too good", "majority", "sd "):
         assert part in shown.stdout
-    said = call(*words, "--random", "--name", "b", "--json")
-    result = json.loads(said.stdout)
+    done = call(*words, "--random", "--name", "b", "--json")
+    result = json.loads(done.stdout)
     assert set(KEYS.split()) <= set(result) and result["grouped"] is False
-    assert "Warning: Random folds" in said.stderr
+    assert "Warning: Random folds" in done.stderr
     planned = call(*words, "--name", "c", "--dry-run")
     assert "trainings   2: 2 folds, 1 repeat" in planned.stdout
     assert not (tmp_path / "c").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--fold", "3"], "No such option"),
         (["--backbone", "vgg19"], "No such option"),
@@ -677,11 +680,11 @@ def test_the_command_shows_tables_and_says_json(features_dir, tmp_path, untraine
         (["--jobs", "0"], "`jobs` must be >= 1. Received: jobs=0"),
     ],
 )  # fmt: skip
-def test_wrong_usage_is_one_line(features_dir, tmp_path, words, told):
+def test_wrong_usage_is_one_line(features_dir, tmp_path, words, message):
     places = ["--features", features_dir, "--checkpoint-dir", tmp_path]
     result = call(*places, *words)
     assert (result.exit_code, result.stdout) == (2, ""), result.output
-    assert told in result.stderr
+    assert message in result.stderr
     assert tree_of(tmp_path) == []
 
 
@@ -694,77 +697,40 @@ def test_features_must_be_given(tmp_path):
 
 
 @pytest.mark.parametrize("content", ['{"repeat": 1', "[]", "{}"])
-def test_a_torn_fold_is_judged_again(features_dir, tmp_path, untrained, content):
-    judge(features_dir, tmp_path)
-    before = left_in(tmp_path)
-    torn, _ = sorted(judged_in(tmp_path))
+def test_a_torn_fold_is_trained_again(features_dir, tmp_path, untrained, content):
+    validate(features_dir, tmp_path)
+    before = outputs_in(tmp_path)
+    torn, _ = sorted(fold_files(tmp_path))
     torn.write_text(content)
-    judge(features_dir, tmp_path)
-    assert untrained[2:] == [torn.stem] and left_in(tmp_path) == before
+    validate(features_dir, tmp_path)
+    assert untrained[2:] == [torn.stem] and outputs_in(tmp_path) == before
 
 
 def test_torn_tables_are_written_again(features_dir, tmp_path, untrained):
-    judge(features_dir, tmp_path)
-    before = left_in(tmp_path)
+    validate(features_dir, tmp_path)
+    before = outputs_in(tmp_path)
     for name, content in before.items():
         (tmp_path / "cv" / name).write_bytes(content[: len(content) // 2])
-    judge(features_dir, tmp_path)
-    assert len(untrained) == 2 and left_in(tmp_path) == before
-
-
-def test_a_folder_of_something_else_is_left_alone(features_dir, tmp_path):
-    (tmp_path / "cv").mkdir()
-    (tmp_path / "cv" / "mine.txt").write_text("mine")
-    for force in (False, True):
-        with pytest.raises(ConfigError, match="it is something else"):
-            judge(features_dir, tmp_path, force=force)
-    assert tree_of(tmp_path) == ["cv", "cv/mine.txt"]
-
-
-def test_what_was_stopped_before_it_began_can_be_started_again(features_dir, tmp_path, untrained):
-    (tmp_path / "cv").mkdir()
-    (tmp_path / "cv" / ".lock").touch()
-    (tmp_path / "cv" / f"cross_v{files.temporary_mark()}").write_text("{")
-    judge(features_dir, tmp_path)
-    left = {path.name for path in (tmp_path / "cv").iterdir()}
-    assert len(untrained) == 2 and "cross_validation.json" in left
-    assert not any(files.TEMPORARY_MARK in name for name in left)
-
-
-def test_two_at_once_are_refused(features_dir, tmp_path, untrained):
-    folder = tmp_path / "cv"
-    files.ensure_writable(folder)
-    (folder / "cross_validation.json").write_text("{}")
-    kept = StudyFolder(
-        folder,
-        "cross_validation.json",
-        "cross-validation",
-        settings=CrossValidateConfig,
-    )
-    with (
-        kept.lock(),
-        pytest.raises(ConfigError, match="is in use by another process"),
-        kept.lock(),
-    ):
-        pass
+    validate(features_dir, tmp_path)
+    assert len(untrained) == 2 and outputs_in(tmp_path) == before
 
 
 def test_one_class_in_one_recording_is_refused(tmp_path):
     features = draw_features(tmp_path / "drawn" / "space", counts=(3, 0, 0))
     with pytest.raises(ConfigError, match="recordings of each class.*1 of violent"):
-        judge(features, tmp_path)
+        validate(features, tmp_path)
 
 
 def test_one_class_alone_is_refused(tmp_path):
     features = draw_features(tmp_path / "drawn" / "space", labels=("normal",))
     with pytest.raises(CacheError, match="videos of two classes"):
-        judge(features, tmp_path)
+        validate(features, tmp_path)
 
 
 @pytest.mark.slow
-def test_several_classes_are_judged(tmp_path):
+def test_several_classes_are_evaluated(tmp_path):
     classes = ("normal", "kick", "punch")
     features = draw_features(tmp_path / "drawn" / "space", labels=classes, counts=(18, 9, 9))
-    result = judge(features, tmp_path, epochs=1)
+    result = validate(features, tmp_path, epochs=1)
     assert result["classes"] == list(classes)
     assert 0 <= result["accuracy"]["mean"] <= 1 and result["auc"]["mean"] is not None

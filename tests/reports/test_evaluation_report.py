@@ -1,4 +1,4 @@
-"""The page: plain words that agree with the numbers, and nothing from outside."""
+"""The report of an evaluation: its text agrees with the numbers, and it loads nothing."""
 
 import base64
 import html
@@ -8,11 +8,12 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.reports import METRICS, ROBUSTNESS, WORST, mistake
+from support.reports import ROBUSTNESS, WORST, evaluation_result, mistake
 
 from violence_detection.errors import ConfigError
 from violence_detection.reports import evaluation_report
-from violence_detection.reports.html import flattened, of_100
+from violence_detection.reports.evaluation_result import EvaluationResult
+from violence_detection.reports.html import flatten, of_100
 
 JPEG = "data:image/jpeg;base64,/9j/"
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
@@ -20,16 +21,16 @@ PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
 
 @pytest.fixture
 def page(tmp_path):
-    """Writes a page and gives its text; keywords change the metrics."""
+    """Writes a report and returns its text; keywords change the metrics."""
 
-    def write(figures=None, worst=WORST, run=None, robustness=None, **changes):
+    def write(figures=None, mistakes=WORST, settings=None, robustness=None, **changes):
         path = tmp_path / "report.html"
         evaluation_report.write_report(
             path,
-            metrics={**METRICS, **changes},
+            evaluation_result(**changes),
             figures=figures or {},
-            worst=worst,
-            run=run or {},
+            mistakes=mistakes,
+            settings=settings or {},
             robustness=robustness,
         )
         return path.read_text(encoding="utf-8")
@@ -38,7 +39,7 @@ def page(tmp_path):
 
 
 def words(page):
-    """The page as it is read: without tags, spaces run together."""
+    """The text of the page: without tags, with single spaces."""
     body = page.split("<body>")[1]
     return " ".join(re.sub(r"<[^>]*>", " ", body).split())
 
@@ -46,27 +47,27 @@ def words(page):
 # -- golden
 
 
-def test_the_first_screen_says_it_in_videos_of_100(page):
+def test_the_summary_counts_videos_of_100(page):
     text = words(page())
     assert "Of 100 violent videos it finds 90 Here it found 45 of 50." in text
     assert "Of 100 violent videos it misses 10 Here it missed 5 of 50." in text
-    assert "Of 100 harmless videos it flags 20 Here it flagged 10 of 50." in text
-    assert "50 violent and 50 harmless, from 30 recordings." in text
+    assert "Of 100 normal videos it flags 20 Here it flagged 10 of 50." in text
+    assert "50 violent and 50 normal, from 30 recordings." in text
     assert "right for 85 of 100 videos" in text
     assert "expect between 76 and 91" in text
     assert "These numbers can be relied on" in text
 
 
-def test_a_share_short_of_all_is_never_written_as_all():
-    shares = {0.0: 0, 0.001: 1, 0.345: 34, 0.5: 50, 0.999: 99, 1.0: 100}
-    assert {share: of_100(share) for share in shares} == shares
+def test_a_fraction_below_1_is_never_written_as_all():
+    of_fractions = {0.0: 0, 0.001: 1, 0.345: 34, 0.5: 50, 0.999: 99, 1.0: 100}
+    assert {fraction: of_100(fraction) for fraction in of_fractions} == of_fractions
 
 
 @pytest.mark.parametrize(
     ("changes", "verdict", "reason"),
     [
         ({"clean": False}, "Do not rely", "were used in training"),
-        ({"split": "train"}, "Do not rely", "learned from these very videos"),
+        ({"split": "train"}, "Do not rely", "was trained on these videos"),
         ({"accuracy": 0.5}, "Do not rely", "is no better than that"),
         ({"grouped": False}, "Read these numbers with care", "grouping was not"),
         ({"split": "validation"}, "Read these numbers with care", "test split is"),
@@ -76,11 +77,13 @@ def test_a_share_short_of_all_is_never_written_as_all():
         (
             {"clean": False, "leak_counts": {"recordings": 2, "near_duplicates": 1}},
             "Do not rely",
-            "On both sides: 2 recordings, 1 look-alike.",
+            "In training and here: 2 recordings, 1 near-duplicate.",
         ),
     ],
 )
-def test_what_spoils_the_numbers_is_said_and_changes_the_verdict(page, changes, verdict, reason):
+def test_a_problem_with_the_numbers_is_named_and_changes_the_verdict(
+    page, changes, verdict, reason
+):
     text = words(page(**changes))
     assert verdict in text
     assert reason in text
@@ -97,9 +100,9 @@ def test_a_split_of_one_class_makes_no_claim_on_the_other(page):
     text = words(page(**changes, auc=None, auc_ci=None, auc_ci_delong=None, accuracy=0.8))
     assert "violent videos found –" in text
     assert re.search(r"&lt;fight&gt; 0 0 0 –", text)
-    assert "There is no violent video in this split" in text
+    assert "This split has no violent video" in text
     assert "violent videos it finds" not in text
-    assert "there is no ROC AUC" in text
+    assert "ROC AUC needs videos of both classes" in text
 
 
 def test_several_classes_are_violent_together(page):
@@ -110,8 +113,8 @@ def test_several_classes_are_violent_together(page):
             recall_per_class={"calm": 0.8, "fight": 2 / 3, "fall": 0.9},
         )
     )
-    assert "violent is “fight”, “fall”." in text
-    assert "Here it found 45 of 50." in text  # a fight taken for a fall is found
+    assert "violent ones “fight”, “fall”." in text
+    assert "Here it found 45 of 50." in text  # a fight predicted as a fall is found
     assert "fight 3 20 7 30 0.667 0.488 – 0.808" in text
 
 
@@ -121,13 +124,13 @@ def test_an_empty_split_still_has_a_page(page):
     intervals = {"accuracy_ci": [0.0, 0.0], "accuracy_ci_wilson": [0.0, 0.0]}
     changes = {**dict.fromkeys(rates, 0.0), **empty, **intervals, "auc_ci": None}
     none = {"misses": [], "false_alarms": [], "blurred": False}
-    assert "There is no harmless video" in words(page(worst=none, **changes))
+    assert "This split has no normal video" in words(page(mistakes=none, **changes))
 
 
-def test_mistakes_stand_with_what_there_is_of_them(page):
+def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
     shown = mistake("c.mp4", "calm", 0.7, "<fight>", frames=JPEG, attention=[0.1, 0.2, 0.7])
-    text = page(worst={**WORST, "false_alarms": [shown]})
-    misses, alarms = text.split("Harmless videos that it flagged most surely")
+    text = page(mistakes={**WORST, "false_alarms": [shown]})
+    misses, alarms = text.split("Flagged normal videos")
     assert misses.index("0.020") < misses.index("0.400")
     assert "No frames: --no-frames was given." in words(text)
     assert f'src="{JPEG}"' in alarms
@@ -136,9 +139,9 @@ def test_mistakes_stand_with_what_there_is_of_them(page):
     assert "People can be recognised here" in text
 
 
-def test_a_page_of_blurred_people_says_what_that_is_worth(page):
-    text = words(page(worst=WORST | {"blurred": True}))
-    assert "Somebody who stands still, and whose face was not found, may be" in text
+def test_a_report_with_blurred_people_states_the_limits_of_blurring(page):
+    text = words(page(mistakes=WORST | {"blurred": True}))
+    assert "A person who stands still and whose face was not detected may be" in text
     assert "People can be recognised here" not in text
 
 
@@ -146,21 +149,21 @@ def test_a_head_without_attention_says_so(page):
     assert "This classifier has no attention over time to show." in words(page())
 
 
-def test_baselines_stand_beside_the_model(page):
+def test_baselines_are_listed_with_the_model(page):
     text = words(page())
     model, metadata = text.index("at its own threshold 85.0%"), text.index("57.0%")
     assert model < metadata
     assert "left out: &lt;gone&gt;." in text
-    assert "It does clearly better than a guess from the file's size" in html.unescape(text)
+    assert "It is clearly better than a prediction from the file's size" in html.unescape(text)
 
 
-def test_errors_by_recording_list_those_with_some(page):
+def test_errors_by_recording_list_recordings_with_errors(page):
     text = words(page())
     assert "rec&lt;1&gt; 25.0% 11.2% – 46.9% 20 3 2" in text
-    assert "1 of 2 without an error." in text
+    assert "1 of 2 recordings have no error." in text
 
 
-def test_an_operating_point_and_footage_are_shown_where_they_are(page):
+def test_an_operating_point_and_normal_footage_are_shown(page):
     point = {
         "asked": "recall=0.9",
         "threshold": 0.43,
@@ -171,17 +174,18 @@ def test_an_operating_point_and_footage_are_shown_where_they_are(page):
     }
     footage = {"hours": 12.5, "alarms_per_hour": 0.48, "alarms_per_hour_ci": [0.2, 1]}
     text = words(page(operating_point=point, normal_footage=footage))
-    assert "Asked for: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
+    assert "Requested: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
     assert "recall 0.910 0.800 – 1.000 false positive rate 0.200" in text
-    assert "12.5 hours of footage in which nothing happens it cried wolf 0.48 times" in text
+    assert "False alarms in normal footage: 0.48 per camera-hour (95%: 0.2 to 1)" in text
+    assert "measured on 12.5 hours" in text
     assert "Operating point" not in words(page(operating_point=None))
 
 
-def test_robustness_is_shown_where_it_is(page):
+def test_robustness_is_shown_where_it_was_measured(page):
     text = words(page(robustness=ROBUSTNESS))
-    assert "as they are 85.0% 78.0% – 91.0%" in text
+    assert "unchanged videos 85.0% 78.0% – 91.0%" in text
     assert "dark&lt;er&gt; 70.0% 60.0% – 80.0% –" in text
-    assert "Worse pictures" not in page()
+    assert "Robustness" not in page()
 
 
 def test_robustness_of_other_videos_or_torn_is_not_read(tmp_path):
@@ -200,13 +204,13 @@ def test_robustness_of_other_videos_or_torn_is_not_read(tmp_path):
 
 
 def test_settings_become_tables(page):
-    run = {"dataset": "shop", "model": {"head": {"units": 64}, "xla": False, "w": None}}
-    assert list(flattened(run["model"])) == [
+    settings = {"dataset": "shop", "model": {"head": {"units": 64}, "xla": False, "w": None}}
+    assert list(flatten(settings["model"])) == [
         ("head.units", "64"),
         ("xla", "no"),
         ("w", "–"),
     ]
-    text = words(page(run=run))
+    text = words(page(settings=settings))
     assert "dataset shop" in text
     assert "head.units 64" in text
 
@@ -240,7 +244,7 @@ def test_nothing_is_fetched_and_nothing_runs(page, tmp_path):
 
 
 def test_names_cannot_break_the_page(page):
-    text = page(run={"<b>": {"<q>": "<u>"}}, threshold_reason="<s>")
+    text = page(settings={"<b>": {"<q>": "<u>"}}, threshold_reason="<s>")
     for tag in ("<script>", "<fight>", "<b>&", "<q>", "<u>", "<s>"):
         assert tag not in text
     assert "a&lt;script&gt;.mp4" in text
@@ -248,25 +252,19 @@ def test_names_cannot_break_the_page(page):
 
 
 @given(st.floats(0.0, 1.0))
-def test_videos_of_100_round_within_one(share):
-    assert 0 <= of_100(share) <= 100
-    assert abs(of_100(share) - 100 * share) <= 1.0
+def test_videos_of_100_round_within_one(fraction):
+    assert 0 <= of_100(fraction) <= 100
+    assert abs(of_100(fraction) - 100 * fraction) <= 1.0
 
 
 # -- error
 
 
-def test_metrics_without_a_key_are_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="`metrics` must hold split, videos, "):
-        evaluation_report.write_report(
-            tmp_path / "report.html",
-            metrics={"run": "r"},
-            figures={},
-            worst={},
-            run={},
-        )
+def test_metrics_without_a_key_are_an_error():
+    with pytest.raises(ConfigError, match="must hold split, videos, .* Received: run"):
+        EvaluationResult.from_dict({"run": "r"})
 
 
-def test_a_figure_that_is_not_there_is_an_error(page, tmp_path):
+def test_a_missing_figure_is_an_error(page, tmp_path):
     with pytest.raises(ConfigError, match="must be files that can be read. Received: "):
         page(figures={"roc": tmp_path / "none.png"})

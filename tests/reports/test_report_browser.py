@@ -1,14 +1,22 @@
-"""The pages in a real browser: at a desk and on a phone, in light and dark."""
+"""The reports in a real browser: on a desktop and a phone, in light and dark."""
 
+import base64
 import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from support.reports import METRICS, RESULT, ROBUSTNESS, SETTINGS, WORST, mistake
+from support.reports import (
+    METRICS,
+    RESULT,
+    ROBUSTNESS,
+    SETTINGS,
+    WORST,
+    evaluation_result,
+    mistake,
+)
 
-from violence_detection.evaluation import contact_sheet
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -71,7 +79,7 @@ BOTTOMS = """what => [...document.querySelectorAll(what)].map(
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory) -> dict[str, Path]:
-    """A report with everything that one can have, and long names; and one of folds."""
+    """An evaluation report with every section and long names, and a cross-validation report."""
     folder = tmp_path_factory.mktemp("pages")
     rng = np.random.default_rng(3)
     violent = np.arange(100) % 2 > 0
@@ -80,11 +88,11 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     figures.draw_roc(drawn["roc"], violent, probability, 0.91)
     figures.draw_confusion(drawn["confusion"], METRICS["confusion"], METRICS["classes"])
     strip = rng.integers(0, 256, (108, 1564, 3), dtype=np.uint8)
-    jpeg = cv2.imencode(".jpg", strip)[1].tobytes()
-    shown = contact_sheet._frames_cell(jpeg)["frames"]
+    jpeg = base64.b64encode(cv2.imencode(".jpg", strip)[1]).decode()
+    frames = f"data:image/jpeg;base64,{jpeg}"
     name = f"{'a_long_name_without_a_space' * 4}.mp4"
     weights = rng.dirichlet(np.ones(20)).tolist()
-    row = mistake(name, "calm", 0.9, "<fight>", frames=shown, attention=weights)
+    row = mistake(name, "calm", 0.9, "<fight>", frames=frames, attention=weights)
     point = {
         "asked": "recall=0.9",
         "interval": [0.3, 0.5],
@@ -94,10 +102,10 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     }
     evaluation_report.write_report(
         folder / "report.html",
-        metrics={**METRICS, "operating_point": point, "close_baselines": ["metadata"]},
+        evaluation_result(operating_point=point, close_baselines=["metadata"]),
         figures=drawn,
-        worst={**WORST, "false_alarms": [row]},
-        run={"commit": "0123456789abcdef" * 4, "settings": {"head": "linear"}},
+        mistakes={**WORST, "false_alarms": [row]},
+        settings={"commit": "0123456789abcdef" * 4, "settings": {"head": "linear"}},
         robustness=ROBUSTNESS,
     )
     cross_validation_report.write_report(folder / "folds.html", result=RESULT, settings=SETTINGS)

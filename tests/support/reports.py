@@ -1,5 +1,7 @@
 """What an evaluation and a cross-validation leave, as their reports read it."""
 
+from violence_detection.reports.evaluation_result import EvaluationResult
+
 
 def scores(accuracy, auc=0.8):
     low, high = max(0.0, accuracy - 0.05), min(1.0, accuracy + 0.05)
@@ -55,8 +57,12 @@ METRICS = {
     "videos": 100,
     "recordings": 30,
     "grouped": True,
+    "grouped_by": "",
     "clean": True,
     "leaks": [],
+    "leak_counts": {"recordings": 0, "identical": 0, "near_duplicates": 0},
+    "near_duplicates_searched": False,
+    "near_duplicates_reason": "--no-pictures was given",
     "accuracy": 0.85,
     "accuracy_ci": [0.78, 0.91],
     "accuracy_ci_wilson": [0.767, 0.907],
@@ -77,6 +83,8 @@ METRICS = {
     "threshold_reason": "best balanced accuracy on validation (80 videos)",
     "baseline_accuracy": 0.5,
     "calibration_error": 0.04,
+    "calibration_error_as_trained": 0.05,
+    "brier_score": 0.11,
     "undefined": [],
     "baselines": {
         "metadata": {
@@ -112,7 +120,19 @@ METRICS = {
         ]
     },
     "errors_left_out": [],
+    "warnings": [],
+    "temperature": 1.0,
+    "temperature_reason": "",
+    "class_mapping": {},
+    "features": "/cache/drawn/space",
+    "model_digest": "0" * 64,
+    "videos_digest": "1" * 64,
+    "report": "/runs/night & day/evaluation/test/report.html",
 }
+
+
+def evaluation_result(**changes) -> EvaluationResult:
+    return EvaluationResult.from_dict({**METRICS, **changes})
 
 
 def mistake(*of, frames=None, why="--no-frames was given", attention=None):

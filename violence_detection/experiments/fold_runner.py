@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import folds
+from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.experiments.config import CrossValidateConfig
@@ -25,7 +26,6 @@ from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, multi_seed
 from violence_detection.training.initial_weights import InitialWeights
-from violence_detection.training.train import classes_of
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted

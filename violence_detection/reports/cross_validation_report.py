@@ -1,8 +1,8 @@
-"""One HTML page about a cross-validation: what a training is worth, beside trivial baselines, fold
-by fold, and by random folds where these were asked for."""
+"""The HTML report of a cross-validation: scores beside trivial baselines, by fold, and the same
+for random folds where they were asked for."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ _MODEL = "model"
 
 
 def write_report(path: Path, *, result: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Write a page that needs no network, no script and no other file.
+    """Writes a page that needs no network, no script and no other file.
 
     Args:
         path: HTML file.
-        result: What results.json of a finished cross-validation holds.
+        result: The content of results.json of a finished cross-validation.
         settings: Settings and versions, nested; each dict in it becomes a table.
 
     Raises:
@@ -36,57 +36,57 @@ def write_report(path: Path, *, result: Mapping[str, Any], settings: Mapping[str
         cards=list(_cards(protocols)),
         findings=findings,
         verdict=overall_verdict(findings),
-        protocols=[_protocol(one, result["by_fold"]) for one in protocols],
-        tables=html.tables(settings),
+        protocols=[_protocol(protocol, result["by_fold"]) for protocol in protocols],
+        tables=html.settings_tables(settings),
     )
     files.write_text(path, page)
 
 
-def _protocol(one: Mapping[str, Any], by_fold: list[Mapping[str, Any]]) -> dict[str, Any]:
-    kind = "Grouped folds" if one["grouped"] else "Random folds, which flatter"
+def _protocol(protocol: Mapping[str, Any], by_fold: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    grouped = protocol["grouped"]
     return {
-        "title": kind,
-        "note": one["note"][0].upper() + one["note"][1:],
+        "title": "Grouped folds" if grouped else "Random folds, which are optimistic",
+        "note": protocol["note"][0].upper() + protocol["note"][1:],
         "rows": [
             {"name": name, "meaning": BASELINES.get(name, ""), **scores}
-            for name, scores in one["pooled"].items()
+            for name, scores in protocol["pooled"].items()
         ],
-        "folds": [row for row in by_fold if row["grouped"] == one["grouped"]],
-        "accuracy": one["accuracy"],
-        "auc": one["auc"],
+        "folds": [row for row in by_fold if row["grouped"] == grouped],
+        "accuracy": protocol["accuracy"],
+        "auc": protocol["auc"],
     }
 
 
-def _cards(protocols: list[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Right answers of the model; the best baseline; and what random folds would say."""
+def _cards(protocols: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The accuracy of the model, of the best baseline, and of the model on random folds."""
     pooled = protocols[0]["pooled"]
     ours = pooled[_MODEL]
     yield {
         "kind": "finds",
         "lead": "Of 100 videos it is right for",
         "number": html.of_100(ours["accuracy"]),
-        "share": ours["accuracy"],
-        "note": f"95%: {html.percent_span(ours['accuracy_ci'])}, over recordings.",
+        "fraction": ours["accuracy"],
+        "note": f"95%: {html.format_percent_interval(ours['accuracy_ci'])}, over recordings.",
     }
-    others = {name: one for name, one in pooled.items() if name != _MODEL}
-    if others:
-        best = max(others, key=lambda name: others[name]["accuracy"])
-        share = others[best]["accuracy"]
+    baselines = {name: scores for name, scores in pooled.items() if name != _MODEL}
+    if baselines:
+        best = max(baselines, key=lambda name: baselines[name]["accuracy"])
+        accuracy = baselines[best]["accuracy"]
         yield {
             "kind": "misses",
             "lead": "The best baseline is right for",
-            "number": html.of_100(share),
-            "share": share,
+            "number": html.of_100(accuracy),
+            "fraction": accuracy,
             "note": f"{best.replace('_', ' ').capitalize()}: {BASELINES.get(best, '')}.",
         }
     if len(protocols) > 1:
-        share = protocols[1]["pooled"][_MODEL]["accuracy"]
+        accuracy = protocols[1]["pooled"][_MODEL]["accuracy"]
         yield {
             "kind": "alarms",
-            "lead": "Random folds would have said",
-            "number": html.of_100(share),
-            "share": share,
-            "note": "Too good: clips of one recording are on both sides.",
+            "lead": "With random folds it would seem right for",
+            "number": html.of_100(accuracy),
+            "fraction": accuracy,
+            "note": "Too good: clips of one recording are in training and test folds.",
         }
 
 
@@ -99,22 +99,22 @@ def _findings(result: Mapping[str, Any]) -> Iterator[Finding]:
     few = result["recordings_known"] and result["recordings"] < FEW_RECORDINGS
     yield Finding(
         "care" if few else "good",
-        f"Tried on {counted(result['videos'], 'video')} from {recordings}."
+        f"Tested on {counted(result['videos'], 'video')} from {recordings}."
         + (" That is few: every number here is a rough guess." if few else ""),
     )
     wide = high - low > 0.2
     yield Finding(
         "care" if wide else "good",
         f"On other videos of this kind, expect between {math.floor(100 * low)} and "
-        f"{math.ceil(100 * high)} right answers of 100{', which is a wide range' if wide else ''}. "
-        "Other cameras and places may differ more.",
+        f"{math.ceil(100 * high)} right predictions of 100"
+        f"{', which is a wide range' if wide else ''}. Other cameras and places may differ more.",
     )
     if result["clean"]:
-        yield Finding("good", "No recording was learned from and judged in one fold.")
+        yield Finding("good", "In every fold, no recording was used in training and in the test.")
     elif result["grouped"] and result["recordings_known"]:
         yield Finding("bad", "Some videos are in two folds. The numbers are too good.")
     lines = list(result["warnings"])
     for line in result.get("random", {}).get("warnings", ()):
-        lines.remove(line)  # those folds stand beside, and are labelled
+        lines.remove(line)  # of the random folds, whose card says that they are too good
     for line in lines:
         yield Finding("care" if result["grouped"] else "bad", line)

@@ -1,4 +1,4 @@
-"""One HTML page about a run on a split: plain words first, then everything measured."""
+"""The HTML report of an evaluation: a summary in plain words first, then every metric."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,43 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection.errors import ConfigError
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.reports import html
+from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.findings import evaluation_findings, overall_verdict, video_counts
 from violence_detection.system import files
 
 _MOST_RECORDINGS = 12  # with errors, that are listed
-_REQUIRED = (
-    *("run", "split", "videos", "recordings", "grouped", "clean", "leaks"),
-    *("accuracy", "accuracy_ci", "accuracy_ci_wilson", "auc", "auc_ci"),
-    "auc_ci_delong",
-    *("average_precision", "balanced_accuracy", "precision", "recall", "f1"),
-    *("false_alarm_rate", "recall_per_class", "confusion", "classes", "normal_class"),
-    *("threshold", "threshold_reason", "baseline_accuracy", "undefined"),
-    *("calibration_error", "baselines", "baselines_left_out", "baseline_videos"),
-    *("errors_by", "errors_left_out"),
-)
 _CAPTIONS = {
-    "roc": "ROC curve: violent videos found, at each price in false alarms.",
-    "precision_recall": "Precision and recall: right alarms, the more is found.",
-    "confusion": "Confusion matrix: what each class is taken for.",
-    "score_histogram": "Probabilities given to normal and to violent videos.",
-    "reliability": "Of videos given about the same probability, how many are violent.",
-    "history": "Training, epoch by epoch.",
+    "roc": "ROC curve: fraction of violent videos found against fraction of normal videos flagged, "
+    "for every threshold.",
+    "precision_recall": "Precision-recall curve: fraction of alarms that are right against "
+    "fraction of violent videos found.",
+    "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns).",
+    "score_histogram": "Probability of violence of the normal and the violent videos.",
+    "reliability": "Reliability: fraction of violent videos among videos of similar probability.",
+    "history": "Loss and validation scores of each training epoch.",
 }
 BASELINES = {
     "model": "at its own threshold",
-    "linear": "logistic regression on the same features, without their order",
-    "metadata": "the container alone: bytes, length, frames/s, size of the picture",
-    "mean_picture": "the background alone: the mean picture at 16 x 16 pixels",
-    "motion_energy": "how much moves, and nothing else",
+    "linear": "logistic regression on the same features, without their order in time",
+    "metadata": "the file alone: bytes, length, frames/s, frame size",
+    "mean_picture": "the background alone: the mean image at 16 x 16 pixels",
+    "motion_energy": "the amount of motion alone",
     "majority": "always the commonest class",
 }
 _BREAKDOWNS = {
     "recording": "Recording",
-    "resolution": "Shorter side of the picture",
-    "brightness": "Brightness (mean grey level, of 255)",
+    "resolution": "Shorter side of the frame",
+    "brightness": "Brightness (mean grey level, 0 to 255)",
     "duration": "Duration",
 }
 _CONDITION_KEYS = {"name", "accuracy", "accuracy_ci", "auc"}
@@ -50,7 +42,7 @@ _CONDITION_KEYS = {"name", "accuracy", "accuracy_ci", "auc"}
 
 @dataclass(frozen=True)
 class Measure:
-    """One row of the table of metrics; `interval` is [low, high] or None."""
+    """A row of the table of metrics; `interval` is [low, high] or None."""
 
     name: str
     value: float | None
@@ -61,48 +53,41 @@ class Measure:
 
 def write_report(
     path: Path,
+    result: EvaluationResult,
     *,
-    metrics: Mapping[str, Any],
     figures: Mapping[str, Path],
-    worst: Mapping[str, Any],
-    run: Mapping[str, Any],
+    mistakes: Mapping[str, Any],
+    settings: Mapping[str, Any],
     robustness: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a page that needs no network, no script and no other file.
+    """Writes a page that needs no network, no script and no other file.
 
     Args:
         path: HTML file.
-        metrics: What `evaluate` measured: run, split, videos, recordings, grouped,
-            clean, leaks, accuracy with accuracy_ci and accuracy_ci_wilson, auc with
-            auc_ci (both may be None), the other rates, confusion, classes, threshold,
-            baselines, errors_by. What else may be there, and is shown where it is:
-            operating_point, normal_footage, leak_counts.
+        result: Of the evaluation.
         figures: PNG files by name, in the order of the page.
-        worst: The surest mistakes with their frames; see `scrutiny.worst`.
-        run: Settings and versions, nested; each dict in it becomes a table.
+        mistakes: The worst mistakes; see `contact_sheet.build_contact_sheet`.
+        settings: Settings and versions of the training, nested; each dict in it becomes a table.
         robustness: See `read_robustness`.
 
     Raises:
-        ConfigError: If `metrics` lacks a key, or a figure cannot be read.
+        ConfigError: If a figure cannot be read.
         ViolenceDetectionError: If the page cannot be written.
     """
-    missing = ", ".join(name for name in _REQUIRED if name not in metrics)
-    if missing:
-        raise ConfigError(f"`metrics` must hold {missing}. Received: {list(metrics)}")
-    findings = list(evaluation_findings(metrics))
+    findings = list(evaluation_findings(result))
     page = html.render_template(
         "report.html.j2",
-        title=f"Violence detection: {metrics['split']} report",
-        metrics=metrics,
-        counts=video_counts(metrics),
-        footage=metrics.get("normal_footage"),
+        title=f"Violence detection: {result.split} report",
+        metrics=result,
+        counts=video_counts(result),
+        footage=result.normal_footage,
         findings=findings,
         verdict=overall_verdict(findings),
-        worst=worst,
-        beside=_baseline_rows(metrics),
-        point=_operating_point(metrics.get("operating_point")),
-        measures=list(_measures(metrics)),
-        classes=list(_class_rows(metrics)),
+        worst=mistakes,
+        baselines=_baseline_rows(result),
+        point=_operating_point(result.operating_point),
+        measures=list(_measures(result)),
+        classes=list(_class_rows(result)),
         figures=[
             {
                 "caption": _CAPTIONS.get(name, name.replace("_", " ").capitalize()),
@@ -110,49 +95,49 @@ def write_report(
             }
             for name, figure in figures.items()
         ],
-        breakdowns=_breakdowns(metrics["errors_by"]),
+        breakdowns=_breakdowns(result.errors_by),
         robustness=robustness,
-        tables=html.tables(run),
+        tables=html.settings_tables(settings),
     )
     files.write_text(path, page)
 
 
 def read_robustness(folder: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
-    """What was measured of the same videos darkened, blurred and so on, where it was.
+    """Reads robustness.json of an evaluation, if it is of the same model and videos.
 
     Args:
         folder: Of the evaluation.
-        identity: Digests of the model and the videos; of others it is not shown.
+        identity: Digests of the model and the videos.
 
     Returns:
         `clean` and `conditions`, each with name, accuracy, accuracy_ci and auc, and
-        `mean_accuracy`; None where there is nothing, or it is something else.
+        `mean_accuracy`; None if the file is missing, incomplete, or of something else.
     """
     try:
-        found = json.loads((folder / "robustness.json").read_text())
-        rows = [found["clean"], *found["conditions"]]
-        whole = all(row.keys() >= _CONDITION_KEYS for row in rows[1:])
-        same = all(found.get(name, one) == one for name, one in identity.items())
-        found["mean_accuracy"] = float(found["mean_accuracy"])
+        study = json.loads((folder / "robustness.json").read_text())
+        rows = [study["clean"], *study["conditions"]]
+        complete = all(row.keys() >= _CONDITION_KEYS for row in rows[1:])
+        same = all(study.get(name, value) == value for name, value in identity.items())
+        study["mean_accuracy"] = float(study["mean_accuracy"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return found if whole and same else None
+    return study if complete and same else None
 
 
-def _baseline_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The model and the baselines, a row each; none without baselines."""
-    if not metrics["baselines"]:
+def _baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
+    """A row for the model and for each baseline; empty without baselines."""
+    if not result.baselines:
         return []
     names = ("accuracy", "accuracy_ci", "auc", "auc_ci")
-    model = {name: metrics[name] for name in names}
+    model = {name: getattr(result, name) for name in names}
     return [
         {"name": name, "meaning": BASELINES.get(name, ""), **scores}
-        for name, scores in {"model": model, **metrics["baselines"]}.items()
+        for name, scores in {"model": model, **result.baselines}.items()
     ]
 
 
 def _operating_point(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """An operating point with a row for each thing that was achieved."""
+    """An operating point with a row for each rate that it reaches."""
     if not point:
         return None
     achieved, intervals = point.get("achieved"), point.get("achieved_ci")
@@ -171,64 +156,64 @@ def _operating_point(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict]:
-    """Tables of errors; of the recordings those with errors, the worst."""
-    found = []
+    """Tables of errors; of the recordings only the worst, and only those with errors."""
+    tables = []
     for name, title in _BREAKDOWNS.items():
         rows, rest = errors_by.get(name, []), ""
         if name == "recording":
             shown = [row for row in rows if row["errors"]][:_MOST_RECORDINGS]
             without = sum(not row["errors"] for row in rows)
-            others = len(rows) - without - len(shown)
-            rest = f"{without} of {len(rows)} without an error"
-            rest += f", {others} more with some: metrics.json lists them." if others else "."
+            hidden = len(rows) - without - len(shown)
+            rest = f"{without} of {len(rows)} recordings have no error"
+            rest += f"; {hidden} more have errors: see metrics.json." if hidden else "."
             rows = shown
         if rows or rest:
-            found.append({"title": title, "rows": rows, "rest": rest})
-    return found
+            tables.append({"title": title, "rows": rows, "rest": rest})
+    return tables
 
 
-def _measures(metrics: Mapping[str, Any]) -> Iterator[Measure]:
-    counts = video_counts(metrics)
+def _measures(result: EvaluationResult) -> Iterator[Measure]:
+    counts = video_counts(result)
     bootstrap, wilson = "recordings", "Wilson"
 
     def row(name: str, key: str, meaning: str, interval=None, kind="") -> Measure:
-        value = None if key in metrics["undefined"] else metrics[key]
+        value = None if key in result.undefined else getattr(result, key)
         return Measure(name, value, interval, kind, meaning)
 
-    right = "right answers"
-    yield row("Accuracy", "accuracy", right, metrics["accuracy_ci"], bootstrap)
-    yield row("Accuracy", "accuracy", right, metrics["accuracy_ci_wilson"], wilson)
-    guess = "always giving the commonest class"
-    yield row("Baseline accuracy", "baseline_accuracy", guess)
-    yield row("Balanced accuracy", "balanced_accuracy", "mean over the classes")
-    area = "violent above normal, of all pairs"
-    yield row("ROC AUC", "auc", area, metrics["auc_ci"], bootstrap)
-    yield row("ROC AUC", "auc", area, metrics["auc_ci_delong"], "DeLong")
-    yield row("Average precision", "average_precision", "area under precision-recall")
-    gap = "probabilities against what happened"
+    right = "fraction of right predictions"
+    yield row("Accuracy", "accuracy", right, result.accuracy_ci, bootstrap)
+    yield row("Accuracy", "accuracy", right, result.accuracy_ci_wilson, wilson)
+    commonest = "always predicting the commonest class"
+    yield row("Baseline accuracy", "baseline_accuracy", commonest)
+    yield row("Balanced accuracy", "balanced_accuracy", "mean recall of the classes")
+    area = "fraction of pairs in which the violent video has the higher probability"
+    yield row("ROC AUC", "auc", area, result.auc_ci, bootstrap)
+    yield row("ROC AUC", "auc", area, result.auc_ci_delong, "DeLong")
+    yield row("Average precision", "average_precision", "area under the precision-recall curve")
+    gap = "expected gap between probability and fraction of violent videos"
     yield row("Calibration error", "calibration_error", gap)
-    yield row("Precision", "precision", "alarms that are right")
+    yield row("Precision", "precision", "fraction of alarms that are right")
     found = _wilson(counts["found"], counts["violent"])
-    yield row("Recall", "recall", "violent videos found", found, wilson)
-    yield row("F1", "f1", "harmonic mean of both")
+    yield row("Recall", "recall", "fraction of violent videos found", found, wilson)
+    yield row("F1", "f1", "harmonic mean of precision and recall")
     flagged = _wilson(counts["flagged"], counts["normal"])
-    harmless = "normal videos flagged"
-    yield row("False-alarm rate", "false_alarm_rate", harmless, flagged, wilson)
+    normal = "fraction of normal videos flagged"
+    yield row("False-alarm rate", "false_alarm_rate", normal, flagged, wilson)
 
 
-def _class_rows(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for index, name in enumerate(metrics["classes"]):
-        counts = metrics["confusion"][index]
+def _class_rows(result: EvaluationResult) -> Iterator[dict[str, Any]]:
+    for index, name in enumerate(result.classes):
+        counts = result.confusion[index]
         yield {
             "name": name,
             "index": index,
             "counts": counts,
             "videos": sum(counts),
-            "recall": metrics["recall_per_class"][name] if sum(counts) else None,
+            "recall": result.recall_per_class[name] if sum(counts) else None,
             "interval": _wilson(counts[index], sum(counts)),
         }
 
 
 def _wilson(correct: int, total: int) -> list[float] | None:
-    """None where nothing ran: [0, 0] would read as certainty."""
+    """None for no videos: [0, 0] would read as certainty."""
     return wilson_interval(correct, total) if total else None

@@ -1,4 +1,4 @@
-"""What pictures are drawn on: their size, their colours, and how they are saved."""
+"""Matplotlib style and saving, common to all figures."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from violence_detection.system import files
 
 _SIZE_IN = (4.8, 3.6)
-_DPI = 200  # 960 pixels wide, for screens with two to a point
+_DPI = 200  # 960 pixels wide, for high-density screens
 INK, FAINT, _GRID = "#26313c", "#6b7885", "#e3e8ec"
-NORMAL, VIOLENT = "#2f7ea8", "#c8502d"  # told apart by colour-blind readers too
+NORMAL, VIOLENT = "#2f7ea8", "#c8502d"  # distinct for colour-blind readers too
 _NAME_CHARACTERS = 14
 
 
@@ -49,8 +49,8 @@ def unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
 
 
 def name_ticks(axes: Axes, classes: Sequence[str]) -> None:
-    """Class names on both axes, cut where long, never read as formulas (`$`)."""
-    names = [cut(name) for name in classes]
+    """Class names on both axes, truncated where long; `$` does not start a formula."""
+    names = [truncate(name) for name in classes]
     many = len(names) > 3
     size = 11 if len(names) <= 6 else 8
     style = {"parse_math": False, "fontsize": size}
@@ -61,11 +61,11 @@ def name_ticks(axes: Axes, classes: Sequence[str]) -> None:
     axes.tick_params(length=0)
 
 
-def cut(name: str, characters: int = _NAME_CHARACTERS) -> str:
+def truncate(name: str, characters: int = _NAME_CHARACTERS) -> str:
     return name if len(name) <= characters else name[: characters - 1] + "…"
 
 
-def legend(axes: Axes, columns: int) -> None:
+def add_legend(axes: Axes, columns: int) -> None:
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": columns}
     space = {"handlelength": 1.4, "columnspacing": 1.4}
     axes.legend(frameon=False, fontsize=10.5, labelcolor=INK, **place, **space)
@@ -75,13 +75,13 @@ def save_message(path: Path, figure: Figure, text: str) -> None:
     figure.clear()
     place = {"ha": "center", "va": "center", "color": FAINT, "fontsize": 14}
     figure.text(0.5, 0.5, text, **place)
-    save(path, figure)
+    save_figure(path, figure)
 
 
-def save(path: Path | BinaryIO, figure: Figure) -> None:
-    whole = files.writing(path) if isinstance(path, Path) else nullcontext(path)
-    # Without the software's name in it, equal data gives equal bytes.
-    with whole as file, warnings.catch_warnings():
-        # A class named in a script that the font lacks is drawn as boxes.
+def save_figure(path: Path | BinaryIO, figure: Figure) -> None:
+    opened = files.writing(path) if isinstance(path, Path) else nullcontext(path)
+    # Without the version of the software in the file, equal data gives equal bytes.
+    with opened as file, warnings.catch_warnings():
+        # Characters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure.savefig(file, format="png", metadata={"Software": None})

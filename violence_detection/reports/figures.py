@@ -1,8 +1,8 @@
-"""Pictures of what a detector does, as PNG files that stay readable at 480 pixels.
+"""Figures as PNG files that stay readable at a width of 480 pixels.
 
-Every function draws one file, whole or not there, or into one that is open. Where there
-is nothing to draw, as with videos of one class only, the picture says so. No pyplot:
-nothing is global, and no window system is needed.
+Every function draws one file, or into an open one; a file is complete or does not exist. A figure
+without data, such as a ROC curve of videos of one class, holds a message instead. Without pyplot
+there is no global state, and no window system is needed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,13 +27,13 @@ _TICKS_S = (
 
 
 def draw_roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
-    """Recall over false-alarm rate, for every threshold.
+    """Draws recall over false-alarm rate, for every threshold.
 
     Args:
         path: PNG file.
         violent: bool (N,).
         probability: float (N,), of violence.
-        auc: The area under the curve; None where only one class is present.
+        auc: The area under the curve; None for videos of one class only.
     """
     figure, axes = figure_style.new_axes()
     if auc is None or _one_class(violent):
@@ -43,20 +43,20 @@ def draw_roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: floa
     axes.fill_between(false_alarm_rate, recall, color=figure_style.NORMAL, alpha=0.10, linewidth=0)
     axes.plot(false_alarm_rate, recall, color=figure_style.NORMAL, linewidth=2)
     axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=figure_style.INK, fontsize=14)
-    figure_style.unit_axes(axes, "False alarms (share of normal)", "Found (share of violent)")
-    figure_style.save(path, figure)
+    figure_style.unit_axes(axes, "False alarms (fraction of normal)", "Found (fraction of violent)")
+    figure_style.save_figure(path, figure)
 
 
 def draw_precision_recall(
     path: Path, violent: np.ndarray, probability: np.ndarray, average_precision: float
 ) -> None:
-    """Precision over recall, for every threshold; dashed, what chance would give.
+    """Draws precision over recall, for every threshold; the dashed line is chance.
 
     Args:
         path: PNG file.
         violent: bool (N,).
         probability: float (N,), of violence.
-        average_precision: Written into the picture.
+        average_precision: Written into the figure.
     """
     figure, axes = figure_style.new_axes()
     if _one_class(violent):
@@ -68,35 +68,35 @@ def draw_precision_recall(
     axes.plot(recall, precision, color=figure_style.VIOLENT, linewidth=2, drawstyle="steps-pre")
     label = f"average precision {average_precision:.3f}"
     axes.text(0.04, 0.06, label, color=figure_style.INK, fontsize=12)
-    figure_style.unit_axes(axes, "Found (share of violent)", "Right among alarms (precision)")
-    figure_style.save(path, figure)
+    figure_style.unit_axes(axes, "Found (fraction of violent)", "Precision (fraction of alarms)")
+    figure_style.save_figure(path, figure)
 
 
 def draw_confusion(
     path: Path | BinaryIO, matrix: Sequence[Sequence[int]], classes: Sequence[str]
 ) -> None:
-    """Counts of true against predicted classes, coloured by the share of each row.
+    """Draws counts of actual against predicted classes, coloured by the fraction of each row.
 
     Args:
         path: PNG file, or an open one.
-        matrix: int (K, K), rows true and columns predicted.
+        matrix: int (K, K); rows are actual classes, columns predicted ones.
         classes: The K names.
     """
     counts = np.asarray(matrix)
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure, axes = figure_style.new_axes()
-    axes.imshow(share, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
+    axes.imshow(fraction, cmap="Blues", vmin=0.0, vmax=1.25, aspect="auto")
     size = 15 if len(classes) <= 4 else 9
     for row, column in np.ndindex(*counts.shape):
         text = str(counts[row, column])
-        colour = "white" if share[row, column] > 0.7 else figure_style.INK
+        colour = "white" if fraction[row, column] > 0.7 else figure_style.INK
         place = {"ha": "center", "va": "center", "fontsize": size, "color": colour}
         axes.text(column, row, text, **place)
     figure_style.name_ticks(axes, classes)
-    axes.set(xlabel="Predicted", ylabel="True")
+    axes.set(xlabel="Predicted", ylabel="Actual")
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    figure_style.save(path, figure)
+    figure_style.save_figure(path, figure)
 
 
 def draw_attention(
@@ -105,43 +105,45 @@ def draw_attention(
     names: Sequence[str],
     answers: Sequence[str],
 ) -> None:
-    """Where in each clip a classifier looks: dark is much, white nothing.
+    """Draws the attention of a classifier over the frames of each clip; darker is more.
 
     Args:
         path: PNG file, or an open one.
         weights: float (N, T), rows sum to 1.
         names: Of the N clips, on the left.
-        answers: Probability of violence of each, and what is true; on the right.
+        answers: Probability of violence and actual class of each clip, on the right.
     """
     count, frames = weights.shape
     figure, axes = figure_style.new_axes((4.8, 1.6 + 0.34 * count))
-    # 1 is what every frame has where none stands out.
+    # With even attention every frame has the value 1.
     image = axes.imshow(weights * frames, cmap="Blues", vmin=0.0, aspect="auto")
     bar = figure.colorbar(image, ax=axes, location="top", aspect=40, pad=0.02)
-    bar.set_label("Attention (1: even over the frames)", fontsize=10.5, color=figure_style.INK)
+    bar.set_label("Attention (1 = even over the frames)", fontsize=10.5, color=figure_style.INK)
     bar.ax.tick_params(
         colors=figure_style.FAINT, labelcolor=figure_style.INK, labelsize=9, length=2
     )
     bar.outline.set_visible(False)
     style = {"parse_math": False, "fontsize": 9}
-    axes.set_yticks(range(count), [figure_style.cut(name) for name in names], **style)
+    axes.set_yticks(range(count), [figure_style.truncate(name) for name in names], **style)
     right = axes.secondary_yaxis("right")
-    right.set_yticks(range(count), [figure_style.cut(answer, 18) for answer in answers], **style)
+    right.set_yticks(
+        range(count), [figure_style.truncate(answer, 18) for answer in answers], **style
+    )
     right.spines[:].set_visible(False)
     right.tick_params(length=0, labelcolor=figure_style.INK)
-    note = "On the right: probability of violence, and the truth"
+    note = "On the right: probability of violence, actual class"
     axes.set_xlabel(f"Frame of the clip\n{note}", fontsize=10.5)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda frame, _: f"{frame + 1:.0f}")
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    figure_style.save(path, figure)
+    figure_style.save_figure(path, figure)
 
 
 def draw_score_histogram(
     path: Path, violent: np.ndarray, probability: np.ndarray, threshold: float
 ) -> None:
-    """How many videos of either kind got which probability; dashed, the threshold.
+    """Draws histograms of the probability of normal and violent videos; dashed, the threshold.
 
     Args:
         path: PNG file.
@@ -163,8 +165,8 @@ def draw_score_histogram(
     axes.axvline(threshold, color=figure_style.INK, linestyle=(0, (4, 3)), label=label)
     axes.set(xlabel="Probability of violence", ylabel="Videos", xlim=(0, 1))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    figure_style.legend(axes, columns=3)
-    figure_style.save(path, figure)
+    figure_style.add_legend(axes, columns=3)
+    figure_style.save_figure(path, figure)
 
 
 def draw_reliability(
@@ -172,37 +174,38 @@ def draw_reliability(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     error: float,
 ) -> None:
-    """Share of violent videos over the probability given to them; dashed, what it should be.
+    """Draws the fraction of violent videos over their predicted probability; the dashed line is
+    perfect calibration.
 
     Args:
         path: PNG file.
-        curves: By name, or one without: mean probability, share of violent videos and number
-            of videos in each bin; a dot is as large as the bin.
-        error: The expected calibration error of the first, written into the picture.
+        curves: By name: mean probability, fraction of violent videos and number of videos in each
+            bin. The size of a dot is the number of videos.
+        error: The expected calibration error of the first curve, written into the figure.
     """
     figure, axes = figure_style.new_axes()
     if not any(count.size for _, _, count in curves.values()):
         return figure_style.save_message(path, figure, "No videos")
     axes.plot([0, 1], [0, 1], color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    for (name, (mean, share, count)), colour in zip(
+    for (name, (mean, fraction, count)), colour in zip(
         curves.items(), (figure_style.VIOLENT, figure_style.NORMAL), strict=False
     ):
-        axes.plot(mean, share, color=colour, linewidth=1.5, label=name)
-        axes.scatter(mean, share, s=12 + 160 * count / count.sum(), color=colour)
+        axes.plot(mean, fraction, color=colour, linewidth=1.5, label=name)
+        axes.scatter(mean, fraction, s=12 + 160 * count / count.sum(), color=colour)
     axes.text(0.96, 0.06, f"error {error:.3f}", ha="right", color=figure_style.INK, fontsize=14)
-    figure_style.unit_axes(axes, "Probability of violence", "Violent (share of videos)")
+    figure_style.unit_axes(axes, "Probability of violence", "Violent (fraction of videos)")
     if len(curves) > 1:
-        figure_style.legend(axes, columns=2)
-    figure_style.save(path, figure)
+        figure_style.add_legend(axes, columns=2)
+    figure_style.save_figure(path, figure)
 
 
 def draw_robustness(path: Path, scores: Mapping[str, Any]) -> None:
-    """Accuracy under each condition with its interval; dashed, that of the videos as they are.
+    """Draws the accuracy under each condition with its interval; dashed, of the unchanged videos.
 
     Args:
         path: PNG file.
         scores: `clean`, `control` and `conditions`, each row with name, videos, accuracy and
-            accuracy_ci; one without videos is left out.
+            accuracy_ci; rows without videos are left out.
     """
     rows = [row for row in scores["conditions"] if row["videos"]]
     rows = sorted(rows, key=lambda row: row["accuracy"])
@@ -218,17 +221,17 @@ def draw_robustness(path: Path, scores: Mapping[str, Any]) -> None:
         axes.plot(row["accuracy_ci"], [place, place], color=colour, linewidth=2)
         dot = {"color": colour, "markersize": 6, "clip_on": False}
         axes.plot(row["accuracy"], place, "o", **dot)
-        beside = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
+        margin = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
         text = f"{row['accuracy']:.0%}"
-        axes.text(1.03, place, text, color=figure_style.INK, fontsize=10.5, **beside)
-    names = [figure_style.cut(row["name"], 28) for row in rows]
+        axes.text(1.03, place, text, color=figure_style.INK, fontsize=10.5, **margin)
+    names = [figure_style.truncate(row["name"], 28) for row in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False, fontsize=10.5)
     axes.set(xlabel="Accuracy, 95% over recordings", ylim=(-0.6, len(rows) - 0.4))
     lowest = min(row["accuracy_ci"][0] for row in rows)
     axes.set_xlim(max(0.0, 0.1 * int(10 * lowest - 0.5)), 1.0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(False, axis="y")
-    figure_style.save(path, figure)
+    figure_style.save_figure(path, figure)
 
 
 def draw_timeline(
@@ -239,20 +242,20 @@ def draw_timeline(
     threshold: float,
     title: str,
 ) -> None:
-    """Probability over the time of a video, segments shaded; dashed, the threshold.
+    """Draws the probability over the time of a video, segments shaded; dashed, the threshold.
 
     Args:
         path: PNG file.
         windows: start_s, end_s, probability; ascending.
         segments: start_s, end_s.
         threshold: On the probability.
-        title: Above it, cut at the front where it is long.
+        title: Above the figure; a long title is truncated at its start.
     """
     figure, axes = figure_style.new_axes((9.6, 2.8))
     if not windows:
         return figure_style.save_message(path, figure, "No windows")
-    for one in segments:
-        span = (one["start_s"], one["end_s"])
+    for segment in segments:
+        span = (segment["start_s"], segment["end_s"])
         axes.axvspan(*span, color=figure_style.VIOLENT, alpha=0.18, linewidth=0)
     axes.axhline(threshold, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
     times_s, values = _steps(windows)
@@ -263,18 +266,19 @@ def draw_timeline(
     ends_s = (windows[0]["start_s"], windows[-1]["end_s"])
     figure_style.unit_axes(axes, "", "Probability\nof violence")
     axes.set_xlim(ends_s)
-    _time_axis(axes, ends_s[1] - ends_s[0])
+    _format_time_axis(axes, ends_s[1] - ends_s[0])
     shown = title if len(title) <= 90 else f"…{title[-89:]}"
     axes.set_title(shown, fontsize=10.5, color=figure_style.INK, loc="left", parse_math=False)
-    figure_style.save(path, figure)
+    figure_style.save_figure(path, figure)
 
 
 def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
     """The highest probability of the windows at each time, as corners of a line, float (P,); NaN
-    where no window is."""
-    edges = np.unique([one[end] for one in windows for end in ("start_s", "end_s")])
+    between windows."""
+    edges = np.unique([window[end] for window in windows for end in ("start_s", "end_s")])
     starts, ends, values = (
-        np.array([one[name] for one in windows]) for name in ("start_s", "end_s", "probability")
+        np.array([window[name] for window in windows])
+        for name in ("start_s", "end_s", "probability")
     )
     # Windows ascend in both ends, so those at a time are neighbours.
     first = np.searchsorted(ends, edges[:-1], side="right")
@@ -285,7 +289,7 @@ def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarr
     return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
 
 
-def _time_axis(axes: Axes, duration_s: float) -> None:
+def _format_time_axis(axes: Axes, duration_s: float) -> None:
     """Ticks at whole seconds, minutes or hours, as `1:15`."""
     steps = [step for step in _TICKS_S if duration_s / step <= 10] or [_TICKS_S[-1]]
     axes.xaxis.set_major_locator(MultipleLocator(steps[0]))
@@ -293,12 +297,12 @@ def _time_axis(axes: Axes, duration_s: float) -> None:
 
 
 def draw_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Loss above, validation accuracy and AUC below, epoch by epoch.
+    """Draws the loss, and below it validation accuracy and AUC, over the epochs.
 
     Args:
         path: PNG file.
-        rows: One an epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that
-            is absent or None leaves a gap.
+        rows: A row for each epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that is
+            missing or None leaves a gap.
     """
     figure = figure_style.new_figure((4.8, 4.8))
     if not rows:
@@ -309,14 +313,14 @@ def draw_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
     _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
     upper.set(ylabel="Loss")
-    lower.set(xlabel="Epoch", ylabel="On validation")
+    lower.set(xlabel="Epoch", ylabel="Validation")
     lower.set_ylim(top=1.0)
     lower.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-    figure_style.save(path, figure)
+    figure_style.save_figure(path, figure)
 
 
 def _plot_columns(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
-    """One line a column; a column without any number is left out."""
+    """Draws a line for each column; a column without any number is left out."""
     epochs = _column(rows, "epoch")
     for (name, label), colour in zip(
         names.items(), (figure_style.NORMAL, figure_style.VIOLENT), strict=True
@@ -327,7 +331,7 @@ def _plot_columns(axes: Axes, rows: Sequence[Mapping[str, Any]], names: Mapping[
             style = {"linewidth": 2, "marker": marker, "markersize": 4}
             axes.plot(epochs, values, color=colour, label=label, **style)
     if axes.lines:
-        figure_style.legend(axes, columns=2)
+        figure_style.add_legend(axes, columns=2)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

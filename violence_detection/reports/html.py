@@ -1,5 +1,5 @@
-"""What the pages and cards have in common: templates, numbers as people read them, pictures that
-are part of the page, and settings as tables."""
+"""Parts that the reports and the model card share: templates, number formats, embedded figures and
+tables of settings."""
 
 import base64
 import functools
@@ -16,11 +16,11 @@ _NOTHING = "–"
 
 
 def render_template(template: str, /, **context: Any) -> str:
-    """A template of this package, filled in.
+    """Fills in a template of this package.
 
     Args:
-        template: Name of the file; of `.html.j2` files everything that comes in is escaped.
-        context: What it names; nothing of that may be missing.
+        template: Name of the file; in `.html.j2` files every value is escaped.
+        context: Every value that the template names.
     """
     return _environment().get_template(template).render(**context)
 
@@ -38,11 +38,11 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "of_100": of_100,
-        "number": number,
-        "percent": percent,
-        "span": span,
-        "percent_span": percent_span,
-        "text": as_text,
+        "number": format_number,
+        "percent": format_percent,
+        "span": format_interval,
+        "percent_span": format_percent_interval,
+        "text": format_value,
     }
     return environment
 
@@ -55,42 +55,42 @@ def _source(name: str) -> str:
 # -- numbers
 
 
-def of_100(share: float) -> int:
-    """`share` in whole videos of 100; 0 and 100 only where it is exactly that.
+def of_100(fraction: float) -> int:
+    """A fraction in whole videos of 100; 0 and 100 only if it is exactly that.
 
     >>> of_100(0.998)
     99
     """
-    if share <= 0.0 or share >= 1.0:
-        return round(100 * min(max(share, 0.0), 1.0))
-    return min(max(round(100 * share), 1), 99)
+    if fraction <= 0.0 or fraction >= 1.0:
+        return round(100 * min(max(fraction, 0.0), 1.0))
+    return min(max(round(100 * fraction), 1), 99)
 
 
-def number(value: float | None) -> str:
-    """`0.912`."""
+def format_number(value: float | None) -> str:
+    """`0.912`; a dash for None."""
     return _NOTHING if value is None else f"{value:.3f}"
 
 
-def percent(value: float | None) -> str:
-    """`91.2%`."""
+def format_percent(value: float | None) -> str:
+    """`91.2%`; a dash for None."""
     return _NOTHING if value is None else f"{value:.1%}"
 
 
-def span(interval: Sequence[float] | None) -> str:
-    """`0.850 – 0.960`; nothing for no interval."""
-    return f"{number(interval[0])} – {number(interval[1])}" if interval else ""
+def format_interval(interval: Sequence[float] | None) -> str:
+    """`0.850 – 0.960`; empty for None."""
+    return f"{format_number(interval[0])} – {format_number(interval[1])}" if interval else ""
 
 
-def percent_span(interval: Sequence[float] | None) -> str:
-    """`85.0% – 96.0%`; nothing for no interval."""
-    return f"{percent(interval[0])} – {percent(interval[1])}" if interval else ""
+def format_percent_interval(interval: Sequence[float] | None) -> str:
+    """`85.0% – 96.0%`; empty for None."""
+    return f"{format_percent(interval[0])} – {format_percent(interval[1])}" if interval else ""
 
 
-# -- pictures
+# -- figures
 
 
 def embed_png(path: Path) -> str:
-    """A PNG file as an address that is the picture itself.
+    """A PNG file as a data URI.
 
     Raises:
         ConfigError: If it cannot be read.
@@ -107,30 +107,30 @@ def embed_png(path: Path) -> str:
 # -- settings
 
 
-def tables(values: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """A title and rows for every dict in `values`; what is no dict comes first."""
+def settings_tables(values: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """A title and rows for every dict in `values`; the other values come first, titled `run`."""
     alone = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     nested = [(key, value) for key, value in values.items() if key not in alone]
     sections = [("run", alone), *nested]
-    return [(name, list(flattened(found))) for name, found in sections if found]
+    return [(name, list(flatten(section))) for name, section in sections if section]
 
 
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Names joined by dots, and values as text, of a nested dict."""
     for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{name}.")
+            yield from flatten(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", as_text(value)
+            yield f"{prefix}{name}", format_value(value)
 
 
-def as_text(value: Any) -> str:
-    """`yes`, `a, b`, or a dash for nothing."""
+def format_value(value: Any) -> str:
+    """`yes`, `a, b`, or a dash for None and for empty values."""
     if value is None or value == "":
         return _NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return ", ".join(as_text(item) for item in items) or _NOTHING
+        return ", ".join(format_value(item) for item in items) or _NOTHING
     return str(value)

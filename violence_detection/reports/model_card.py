@@ -1,5 +1,4 @@
-"""MODEL_CARD.md of a run: what it is, what it learned from, what it measured, what it is for and
-where it ends. It says what holds for that run, and nothing else."""
+"""The model card of a run: model, training data, training, results, use and limitations."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ NAME = "MODEL_CARD.md"
 
 
 def write_model_card(run: Run) -> None:
-    """Write the card of a trained run, with the evaluations of its present model.
+    """Writes the card of a trained run, with the evaluations of its present model.
 
     Raises:
         RunError: If the run cannot be read.
@@ -29,8 +28,8 @@ def write_model_card(run: Run) -> None:
 
 
 def _template_values(run: Run) -> dict[str, Any]:
-    """What the template names."""
-    # A run of an older version lacks what was not there yet.
+    """The values that the template names."""
+    # Runs of older versions lack some of these.
     config = {"own_split": False, "init_from": None} | run.config()
     settings = dict.fromkeys(("head", "seed", "loss")) | config.get("settings", {})
     results = {"threshold_reason": ""} | run.results()
@@ -46,115 +45,115 @@ def _template_values(run: Run) -> dict[str, Any]:
         "temperature": run.record().temperature,
         "splits": _counts(videos, config["classes"]),
         "unknown": sum(row["group"] == row["path"] for row in videos),
-        "trainings": _seeds_text(run, results),
-        "learned": _training_text(config, results),
+        "seeds": _seeds_text(run, results),
+        "training": _training_text(config, results),
         "evaluations": evaluations,
-        "limits": list(_limits(config, results, videos, evaluations)),
+        "limitations": list(_limitations(config, results, videos, evaluations)),
         "warnings": results.get("warnings", []),
     }
 
 
 def _escaped(text: str) -> str:
-    """A name as Markdown shows it: nothing in it means anything, and it stays in its cell."""
+    """A name with Markdown escaped, in a line."""
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())
 
 
 def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[dict[str, Any]]:
-    """Videos of each class, and recordings, by split."""
-    found = []
+    """The number of videos of each class and of recordings, by split."""
+    counts = []
     for split in SPLITS:
         rows = [row for row in videos if row["split"] == split]
         if rows:
             by_class = [sum(row["label"] == name for row in rows) for name in classes]
             recordings = len({row["group"] for row in rows})
-            found.append({"split": split, "by_class": by_class, "recordings": recordings})
-    return found
+            counts.append({"split": split, "by_class": by_class, "recordings": recordings})
+    return counts
 
 
 def _seeds_text(run: Run, results: Mapping[str, Any]) -> str:
-    """How many trainings it comes from, where that is not one."""
+    """The number of seeds and the choice among them; empty for a single training."""
     if "seeds" not in results:
         return ""
     kept = results["kept"]
-    how = "It is " if kept["ensemble"] else f"Kept is seed {kept['seeds'][0]}: "
-    return f"Trained {len(results['seeds'])} times with other seeds. {how}{kept['reason']}."
+    how = "The model is " if kept["ensemble"] else f"The model is of seed {kept['seeds'][0]}: "
+    return f"Trained with {len(results['seeds'])} seeds. {how}{kept['reason']}."
 
 
 def _training_text(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     settings = config.get("settings", {})
     epochs = counted(results.get("epochs_run", 0), "epoch")
-    told = f"{epochs} were run, number {results.get('best_epoch', 0)} is kept"
+    text = f"{epochs} were run; the model is of epoch {results.get('best_epoch', 0)}"
     if settings.get("monitor") == "none":
-        return f"{told}: the last, so no video chose it"
+        return f"{text}, the last, so it was not chosen on any video"
     if settings.get("swa_fraction"):
-        return f"{told}: the last, with the mean of the weights over the last epochs"
+        return f"{text}, the last, with the weights averaged over the last epochs"
     measure = {"val_auc": "AUC", "val_accuracy": "accuracy"}
-    return f"{told}, by the {measure.get(settings.get('monitor'), 'loss')} on validation"
+    return f"{text}, chosen by the {measure.get(settings.get('monitor'), 'loss')} on validation"
 
 
 def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
-    """What metrics.json of each split holds, where it is of the present model."""
+    """The content of metrics.json of each split that was evaluated with the present model."""
     digest = files.sha256_of_file(run.model_path)
     for split in ("test", "all", "validation", "train"):
         path = run.evaluation_dir(split) / "metrics.json"
         try:
-            found = json.loads(path.read_text())
-            same = found["model_digest"] == digest and found["split"] == split
-            found["features"] = str(found["features"])
-            rates = [found[name] for name in ("accuracy", "recall", "false_alarm_rate")]
-            sound = all(type(rate) in (int, float) for rate in rates)
+            metrics = json.loads(path.read_text())
+            same = metrics["model_digest"] == digest and metrics["split"] == split
+            metrics["features"] = str(metrics["features"])
+            rates = [metrics[name] for name in ("accuracy", "recall", "false_alarm_rate")]
+            valid = all(type(rate) in (int, float) for rate in rates)
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if same and sound:
-            found = {"baselines": {}} | found
-            yield found | {"dataset": _escaped(Path(found["features"]).parent.name)}
+        if same and valid:
+            metrics = {"baselines": {}} | metrics
+            yield metrics | {"dataset": _escaped(Path(metrics["features"]).parent.name)}
 
 
-def _limits(
+def _limitations(
     config: Mapping[str, Any],
     results: Mapping[str, Any],
     videos: list[dict[str, str]],
     evaluations: list[dict[str, Any]],
 ) -> Iterator[str]:
-    """What follows from how this run was made, a sentence each."""
+    """The limitations that follow from the training of this run, a sentence each."""
     stream = config["feature_space"]["stream"]
     recordings = len({row["group"] for row in videos if row["split"] == "train"})
     window_s = config["window_s"]
     yield (
-        "It has seen the cameras, places, light and events of its training videos only. Elsewhere "
-        "it must be measured before it is relied on."
+        "It was trained on the cameras, places, light and events of its training videos only. "
+        "Evaluate it on videos of other places before you rely on it there."
     )
     yield (
-        f"It judges {window_s:.3g} s at a time; what takes much longer or shorter than that it "
-        "has not learned."
+        f"It predicts for {window_s:.3g} s at a time. It was not trained on events that are much "
+        "longer or shorter."
     )
-    yield "It hears nothing, and knows neither people nor intent."
+    yield "It uses no audio, and cannot judge intent."
     if recordings < FEW_RECORDINGS:
-        yield f"It learned from {counted(recordings, 'recording')}, which is few."
+        yield f"It was trained on {counted(recordings, 'recording')}, which is few."
     if any(row["group"] == row["path"] for row in videos):
         yield (
-            "The recording of some videos is not known: clips of one may be on both sides of the "
-            "split, and the numbers too good."
+            "The recording of some videos is not known: clips of one recording may be in training "
+            "and test, and the numbers too good."
         )
     if "focus=true" in stream:
         yield (
-            "It looks at one place of the picture at a time, where most of the motion is: what "
-            "happens beside heavier motion is easily missed."
+            "It uses one area of the frame at a time, the area with most motion: it easily misses "
+            "events next to heavier motion."
         )
     if "motion" in stream and "rgb" not in stream:
-        yield "It sees what moves, in grey: a camera that moves or shakes disturbs it."
+        yield "It uses motion only, without colour: a moving or shaking camera disturbs it."
     if config["weights"].get("source") == "random":
-        yield "Its backbone has random weights: it is for trying things out, not for use."
+        yield "Its backbone has random weights: use it for trials only."
     if results.get("failures"):
         failed = counted(len(results["failures"]), "video")
-        yield f"{failed} could not be read and taught it nothing."
-    for found in evaluations:
-        if not found.get("clean", True):
+        yield f"{failed} could not be read and had no part in the training."
+    for metrics in evaluations:
+        if not metrics.get("clean", True):
             yield (
-                f"Its {found['split']} numbers are too good: it has learned from some of those "
+                f"Its {metrics['split']} numbers are too good: it was trained on some of those "
                 "videos or their recordings."
             )
-        for line in found.get("warnings", ()):
-            yield f"On {found['split']}: {line}"
+        for line in metrics.get("warnings", ()):
+            yield f"On {metrics['split']}: {line}"

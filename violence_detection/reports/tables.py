@@ -169,7 +169,7 @@ def errors(run: str | os.PathLike, split: str = "test") -> pd.DataFrame:
         | `name` | string | of the recording, or the range |
         | `videos`, `errors` | int64 | |
         | `error_rate`, `ci_low`, `ci_high` | float64 | with its 95% interval (Wilson) |
-        | `misses`, `false_alarms` | int64 | violent videos missed, normal videos taken for violent |
+        | `misses`, `false_alarms` | int64 | violent videos missed, false alarms |
 
     Raises:
         RunError: If the split was not evaluated.
