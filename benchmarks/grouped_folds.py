@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from violence_detection.datasets import folds
+from violence_detection.datasets.labels import classes_of
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -29,7 +30,7 @@ from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training import batching
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import classes_of, start_devices
+from violence_detection.training.train import start_devices
 
 FOLDS = 5
 METHODS = ("linear", "last epoch", "chosen epoch")
@@ -173,7 +174,7 @@ def classifier_scores(
         parts = divided(clips, train, seed)
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
-        config = TrainConfig.of({"seed": seed, "checkpoint_epochs": 0, **settings})
+        config = TrainConfig.from_flags({"seed": seed, "checkpoint_epochs": 0, **settings})
         machine = start_devices(config)
         run = Run(Path(folder))
         Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()

@@ -108,7 +108,7 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
         "epochs": 10,
         "mixed_precision": False,
     }
-    train_classifier(TrainConfig(**settings, given=frozenset(settings)))
+    train_classifier(TrainConfig.from_flags(settings))
     path = folder / "runs" / settings["run"]
     config = json.loads((path / "training_config.json").read_text())
     config["window_s"] = WINDOW_S  # the clips are of 2.0 s, give or take a frame

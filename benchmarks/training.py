@@ -170,7 +170,7 @@ def our_way(row: Row, arguments: argparse.Namespace, folder: Path) -> dict[str, 
 def constant(trainer) -> Iterator[Any]:
     """The first batch again and again, dealt out to the replicas."""
     first = trainer.dataset().take(1).cache().repeat()
-    return iter(trainer.machine.distributed(first))
+    return iter(trainer.device_setup.distributed(first))
 
 
 def rate(batches: Iterator[Any], step, batch_size: int) -> float:
@@ -193,8 +193,8 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     from violence_detection.models.run import Run
     from violence_detection.system import devices
     from violence_detection.training.config import TrainConfig
-    from violence_detection.training.train import read_splits
     from violence_detection.training.trainer import Trainer
+    from violence_detection.training.training_data import read_splits
 
     machine = devices.start(
         seed=1,

@@ -17,11 +17,12 @@ from violence_detection.datasets import folds
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.experiments import tune as tune_module
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.experiments.tune import Search, run_search
+from violence_detection.experiments.tune import SearchStage, run_search
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.models.run import Run
+from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
@@ -39,7 +40,7 @@ def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
         path.write_text(json.dumps(space))
         quick["space"] = str(path)
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return run_search(TuneConfig.of({**quick, **places, **settings}), force=force)
+    return run_search(TuneConfig.from_flags({**quick, **places, **settings}), force=force)
 
 
 def trials_of(folder: Path) -> list[dict[str, str]]:
@@ -53,17 +54,17 @@ def chosen(folder: Path, *states) -> list[float]:
 
 
 def interrupted_at(trial: int, epoch: int = 1):
-    """A `_save_state` before which the program is interrupted in an epoch of a trial."""
-    save, begun = Trainer._save_state, []
+    """A `Checkpoint.save` before which the program is interrupted in an epoch of a trial."""
+    save, begun = Checkpoint.save, []
 
-    def save_state(self):
-        if self.run not in begun:
-            begun.append(self.run)
-        if (len(begun), len(self.history)) == (trial, epoch):
+    def interrupting_save(self, variables, facts):
+        if self.folder not in begun:
+            begun.append(self.folder)
+        if (len(begun), len(facts["history"])) == (trial, epoch):
             raise KeyboardInterrupt
-        save(self)
+        save(self, variables, facts)
 
-    return save_state
+    return interrupting_save
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     """A training with them validates as the trial did."""
     result, _ = study
     asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    config = TrainConfig.of(asked, Path(result["best_config"]))
+    config = TrainConfig.from_flags(asked, Path(result["best_config"]))
     assert (config.head, config.epochs, config.batch_size) == ("linear", 2, 8)
     from violence_detection.training.train import train_classifier
 
@@ -116,7 +117,7 @@ def test_runs_are_kept_where_wanted(features_dir, tmp_path):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    planned = Search(TuneConfig.of({**asked, "folds": 3, "seeds": 2})).prepare()
+    planned = SearchStage(TuneConfig.from_flags({**asked, "folds": 3, "seeds": 2})).prepare()
     assert (planned["trainings_per_trial"], planned["videos"]) == (6, 24)
     assert "learning_rate" in planned["space"] and tree_of(tmp_path) == []
 
@@ -205,7 +206,7 @@ def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeyp
 @pytest.mark.slow
 def test_an_interrupted_trial_is_tried_again(study, features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save_state", interrupted_at(3))
+        patch.setattr(Checkpoint, "save", interrupted_at(3))
         with pytest.raises(KeyboardInterrupt):
             tune(features_dir, tmp_path / "c", trials=4)
     assert len(trials_of(tmp_path / "c")) == 2
@@ -336,7 +337,7 @@ def train_with(result, features, folder) -> dict:
     """What a training with the best settings of a search gives."""
     settings = json.loads(Path(result["best_config"]).read_text())
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return train_classifier(TrainConfig.of({**settings, **places, "run": "best"}))
+    return train_classifier(TrainConfig.from_flags({**settings, **places, "run": "best"}))
 
 
 @pytest.mark.slow
@@ -453,7 +454,7 @@ def test_more_folds_than_recordings_are_refused(features_dir, tmp_path):
 
 def test_features_must_be_given(tmp_path):
     with pytest.raises(ConfigError, match="--features must be given"):
-        run_search(TuneConfig(checkpoint_dir=str(tmp_path)))
+        run_search(TuneConfig.from_settings({"checkpoint_dir": str(tmp_path)}))
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Trainers and strategies over virtual devices; needs TensorFlow."""
 
+import keras
 import pytest
 import tensorflow as tf
 
@@ -9,8 +10,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import read_splits
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_data import read_splits
 
 
 def strategy_over(replicas: int) -> tf.distribute.Strategy:
@@ -25,8 +26,10 @@ def strategy_over(replicas: int) -> tf.distribute.Strategy:
 def trainer_on(
     features, folder, classes=CLASSES, coordinator=None, callbacks=(), **settings
 ) -> Trainer:
-    config = TrainConfig(**{"head": "linear", "batch_size": 8, "epochs": 10, **settings})
-    machine = devices.start(
+    config = TrainConfig.from_settings(
+        {"head": "linear", "batch_size": 8, "epochs": 10, **settings}
+    )
+    device_setup = devices.start(
         seed=0,
         mixed_precision=False,
         xla=False,
@@ -36,26 +39,31 @@ def trainer_on(
     )
     cache = FeatureCache.open(features)
     clips = read_splits(cache, dataset.usable_entries(cache), classes)
-    asked = {"clips": clips, "classes": classes}
-    asked["callbacks"] = callbacks
-    return Trainer(Run(folder), config, machine, **asked)
+    asked = {"clips": clips, "classes": classes, "callbacks": callbacks}
+    return Trainer(Run(folder), config, device_setup, **asked)
 
 
-def interrupted_at(epoch):
-    """A `_save_state` before which the program is interrupted in an epoch."""
-    save = Trainer._save_state
+class InterruptedAt(keras.callbacks.Callback):
+    """Interrupts a training after it recorded an epoch, before its state is saved.
 
-    def save_state(self):
-        if len(self.history) == epoch:
+    Args:
+        epoch: From 1.
+        training: The number of the training, from 1, if there are several.
+    """
+
+    def __init__(self, epoch: int, training: int = 1) -> None:
+        super().__init__()
+        self.epoch, self.training, self.started = epoch, training, 0
+
+    def on_train_begin(self, logs=None) -> None:
+        self.started += 1
+
+    def on_epoch_end(self, epoch: int, logs=None) -> None:
+        if (self.started, epoch + 1) == (self.training, self.epoch):
             raise KeyboardInterrupt
-        save(self)
-
-    return save_state
 
 
-def interrupt(features, folder, monkeypatch, *, epoch=2, **asked):
-    """A run that was interrupted in an epoch."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save_state", interrupted_at(epoch))
-        with pytest.raises(KeyboardInterrupt):
-            train_quickly(features, folder, **asked)
+def interrupt(features, folder, *, epoch=2, training=1, **asked) -> None:
+    """Starts a training that is interrupted in an epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        train_quickly(features, folder, callbacks=[InterruptedAt(epoch, training)], **asked)

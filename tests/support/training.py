@@ -9,14 +9,17 @@ from violence_detection.training.config import TrainConfig
 CLASSES = ["normal", "violent"]
 
 
-def train_quickly(features: Path, checkpoint_dir: Path, *, force=False, **settings) -> dict:
-    """Train the linear head for a few epochs; what the command's JSON holds."""
+def train_quickly(
+    features: Path, checkpoint_dir: Path, *, force=False, callbacks=(), **settings
+) -> dict:
+    """Trains the linear head for a few epochs; returns the JSON object of the command."""
     from violence_detection.training.train import train_classifier
 
     quick = {"head": "linear", "epochs": 3, "batch_size": 8, "checkpoint_epochs": 0}
     places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
     asked = {"run": "run", **quick, **places, **settings}
-    return train_classifier(TrainConfig(**asked, given=frozenset(asked)), force=force)
+    config = TrainConfig.from_flags(asked)
+    return train_classifier(config, force=force, callbacks=callbacks)
 
 
 def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:

@@ -140,7 +140,7 @@ def test_shares_of_batches_make_up_the_whole_ones(clips):
     """The last batch has one video and three fillers; its weight is that of the whole batch."""
     weights, asked = np.arange(1, 7, dtype=np.float32), {"batch_size": 5, "replicas": 3}
     whole = epoch_of(clips, weights, **asked)
-    shares = [epoch_of(clips, weights, **asked, share=(number, 3)) for number in range(3)]
+    shares = [epoch_of(clips, weights, **asked, part=(number, 3)) for number in range(3)]
     assert len(whole) == 2
     for batch, *parts in zip(whole, *shares, strict=True):
         for arrays in zip(batch, *parts, strict=True):

@@ -150,7 +150,7 @@ def test_clips_of_every_class_are_shown(tmp_path):
 
 @pytest.mark.slow
 def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch, epoch=3, epochs=4)
+    interrupt(features_dir, tmp_path, epoch=3, epochs=4)
     train_quickly(features_dir, tmp_path, epochs=4, resume=True)
     events = events_of(tmp_path / "run")
     assert list(values_of(events, "schedule/learning_rate")) == list(range(1, 9))

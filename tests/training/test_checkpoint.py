@@ -1,17 +1,17 @@
-"""The state that a killed training goes on from: exact, hashed, and kept twice."""
+"""The state that a killed training resumes from: exact, hashed, and kept twice."""
 
 import numpy as np
 import pytest
 
 from violence_detection.errors import TrainingError, ViolenceDetectionError
-from violence_detection.training import checkpoint
+from violence_detection.training.checkpoint import Checkpoint
 
 VARIABLES = [np.float32([[1.5, np.pi]]), np.int64(7), np.uint32([1, 2]), np.float16([])]
 
 
 def saved(folder, *epochs):
     for epoch in epochs:
-        checkpoint.save(folder, VARIABLES, {"epoch": epoch})
+        Checkpoint(folder).save(VARIABLES, {"epoch": epoch})
 
 
 def newest(folder):
@@ -29,8 +29,8 @@ def flip(path, place=-1):
 
 def test_variables_come_back_to_the_bit_and_in_order(tmp_path):
     many = [np.float32([number]) for number in range(300)]
-    checkpoint.save(tmp_path, [*VARIABLES, *many], {"rate": 0.1, "none": None})
-    values, facts = checkpoint.load(tmp_path)
+    Checkpoint(tmp_path).save([*VARIABLES, *many], {"rate": 0.1, "none": None})
+    values, facts = Checkpoint(tmp_path).load()
     assert facts == {"rate": 0.1, "none": None}
     for value, before in zip(values, [*VARIABLES, *many], strict=True):
         assert (value.dtype, value.shape) == (before.dtype, before.shape)
@@ -39,39 +39,39 @@ def test_variables_come_back_to_the_bit_and_in_order(tmp_path):
 
 def test_the_newest_state_wins(tmp_path):
     saved(tmp_path, 1, 2, 3)
-    assert checkpoint.load(tmp_path)[1] == {"epoch": 3}
+    assert Checkpoint(tmp_path).load()[1] == {"epoch": 3}
 
 
 @pytest.mark.parametrize("place", [0, 40, 200, -1])
 def test_one_altered_bit_leads_back_to_the_state_before(tmp_path, place):
     saved(tmp_path, 1, 2)
     flip(newest(tmp_path), place)
-    assert checkpoint.load(tmp_path)[1] == {"epoch": 1}
+    assert Checkpoint(tmp_path).load()[1] == {"epoch": 1}
 
 
 @pytest.mark.parametrize("length", [0, 10, 32, 100])
 def test_a_truncated_file_leads_back_to_the_state_before(tmp_path, length):
     saved(tmp_path, 1, 2)
     newest(tmp_path).write_bytes(newest(tmp_path).read_bytes()[:length])
-    assert checkpoint.load(tmp_path)[1] == {"epoch": 1}
+    assert Checkpoint(tmp_path).load()[1] == {"epoch": 1}
 
 
 def test_a_kill_between_the_two_renames_leaves_the_state_before(tmp_path):
     saved(tmp_path, 1)
     newest(tmp_path).rename(tmp_path / "training_state.previous.bin")
-    assert checkpoint.load(tmp_path)[1] == {"epoch": 1}
+    assert Checkpoint(tmp_path).load()[1] == {"epoch": 1}
 
 
 def test_with_both_damaged_nothing_is_made_up(tmp_path):
     saved(tmp_path, 1, 2)
     for path in tmp_path.iterdir():
         flip(path)
-    with pytest.raises(TrainingError, match="state must be whole"):
-        checkpoint.load(tmp_path)
+    with pytest.raises(TrainingError, match="state of a training must be undamaged"):
+        Checkpoint(tmp_path).load()
 
 
 def test_nothing_saved_is_no_state(tmp_path):
-    assert checkpoint.load(tmp_path / "nowhere") is None
+    assert Checkpoint(tmp_path / "nowhere").load() is None
 
 
 def test_only_two_files_stay(tmp_path):

@@ -13,13 +13,12 @@ from support.features import draw_features
 from violence_detection import registry
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import FeatureConfig
 from violence_detection.models.run import Run
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import read_splits
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_data import read_splits
 
 STEPS, VIDEOS, BATCH = 20, 26, 8  # 4 steps an epoch, the last with 2 videos
 STEPS_PER_EPOCH = 4
@@ -246,12 +245,11 @@ def test_the_cases_cover_every_setting_of_the_step():
     known = {setting.name for setting in TrainConfig.settings()}
     elsewhere = set(
         # where things are, stage one, what is drawn, what is kept, and what is told
-        "seed dataset_path features normal_class extract_batch_size extract_mixed_precision "
-        "checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
+        "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
         "virtual_devices deterministic monitor early_stopping_patience checkpoint_epochs "
         "init_from seeds ensemble recall_bar operating_point profile "
         # compared in test_several_machines.py
-        "rank".split()
+        "hosts rank".split()
     )
-    stage_one = {setting.name for setting in FeatureConfig.settings()}
+    stage_one = TrainConfig.names_in("extract") | TrainConfig.names_in("split")
     assert known - elsewhere - stage_one == compared - {"precision", "labels"}

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from support.features import draw_features
+from support.trainers import interrupt
 from support.training import train_quickly
 
 from violence_detection.errors import ConfigError, RunError, TrainingError
@@ -17,7 +18,7 @@ from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system.files import sha256_of_file
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import plan
+from violence_detection.training.train import TrainingStage
 from violence_detection.training.trainer import Trainer
 
 NONE = {"split_seed": 42, "init_from": None}
@@ -122,17 +123,7 @@ def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path, monkeypa
     source = train_quickly(features_dir, tmp_path, run="source")["run"]
     asked = {"init_from": source, "epochs": 4, "checkpoint_epochs": 4}
     whole = train_quickly(features_dir, tmp_path, run="whole", **asked)["run"]
-    save = Trainer._save_state
-    with monkeypatch.context() as patch:
-
-        def save_state(self):
-            if len(self.history) == 3:
-                raise KeyboardInterrupt
-            save(self)
-
-        patch.setattr(Trainer, "_save_state", save_state)
-        with pytest.raises(KeyboardInterrupt):
-            train_quickly(features_dir, tmp_path, **asked)
+    interrupt(features_dir, tmp_path, epoch=3, **asked)
     Path(source).rename(tmp_path / "elsewhere")
     result = train_quickly(features_dir, tmp_path, **asked, resume=True)
     assert result["resumed_from_epoch"] == 2
@@ -172,7 +163,7 @@ def test_a_run_killed_before_its_first_state_begins_with_the_copy(
         (
             {"labels": ("normal", "brawl")},
             {},
-            "classes normal, brawl, the normal one first. Received: normal, violent",
+            "classes normal, brawl, the normal class first. Received: normal, violent",
         ),
         ({}, {"head": "bilstm_attention"}, "head bilstm_attention. Received: linear"),
     ],
@@ -218,7 +209,7 @@ def test_a_dry_run_checks_it_too(run_dir, tmp_path):
     features = draw_features(tmp_path / "space", shape=(6, 9))
     config = TrainConfig(features=str(features), init_from=str(run_dir), head="linear", run="new")
     with pytest.raises(ConfigError, match="features of the same space"):
-        plan(config)
+        TrainingStage(config).prepare()
 
 
 def test_a_dry_run_knows_the_sizes(features_dir, tmp_path):
@@ -226,9 +217,9 @@ def test_a_dry_run_knows_the_sizes(features_dir, tmp_path):
     began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
     asked = {"features": str(features_dir), "init_from": began, "run": "new"}
     places = {"checkpoint_dir": str(tmp_path)}
-    assert plan(TrainConfig(**asked, **places, head=small))["dry_run"]
+    assert TrainingStage(TrainConfig(**asked, **places, head=small)).prepare()["dry_run"]
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
-        plan(TrainConfig(**asked, **places, head="mean_pool(units=3)"))
+        TrainingStage(TrainConfig(**asked, **places, head="mean_pool(units=3)")).prepare()
 
 
 def test_an_ensemble_is_not_begun_with(run_dir, features_dir, tmp_path):

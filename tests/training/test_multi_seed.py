@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.trainers import interrupt
 from support.training import read_history, train_quickly
 
 from violence_detection.errors import ConfigError
@@ -144,18 +145,8 @@ def test_one_seed_leaves_what_it_always_left(run_dir):
 @pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, monkeypatch):
     """Interrupted in the second epoch of the second member, it goes on right there."""
-    save, seeds = Trainer._save_state, []
-
-    def save_state(self):
-        if self.config.seed == 8 and len(self.history) == 2:
-            raise KeyboardInterrupt
-        save(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save_state", save_state)
-        with pytest.raises(KeyboardInterrupt):
-            train_quickly(features_dir, tmp_path, **ASKED)
-    run_epochs = Trainer.run_epochs
+    interrupt(features_dir, tmp_path, epoch=2, training=2, **ASKED)
+    run_epochs, seeds = Trainer.run_epochs, []
 
     def noted(self):
         run_epochs(self)

@@ -16,8 +16,8 @@ from violence_detection.system import devices
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import optimizer
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import read_splits
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_data import read_splits
 
 SMALL = "bilstm_attention(projection=4, units=3)"
 
@@ -52,18 +52,18 @@ def recurrence_of(trainer) -> keras.layers.LSTM:
 @pytest.mark.parametrize("xla_s", [0.001, 0.003])
 def test_what_is_faster_is_taken_and_the_loser_is_told(tmp_path, monkeypatch, caplog, xla_s):
     seconds = iter([xla_s, 0.002])  # with XLA, with cuDNN
-    monkeypatch.setattr(optimizer, "_seconds_a_step", lambda *_: next(seconds))
+    monkeypatch.setattr(optimizer, "seconds_per_step", lambda *_: next(seconds))
     with caplog.at_level(logging.INFO):
         trainer = trainer_with(tmp_path)
     got = trainer.effective["xla"]
     assert got is (xla_s < 0.002)
     assert bool(recurrence_of(trainer).use_cudnn) is not got
-    assert f"with it {1000 * xla_s:.2f} ms a step" in caplog.text
+    assert f"{1000 * xla_s:.2f} ms a step with XLA" in caplog.text
     assert ("XLA is off" in caplog.text) is not got
 
 
 def test_a_head_without_recurrence_is_compiled_unmeasured(tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizer, "_seconds_a_step", None)
+    monkeypatch.setattr(optimizer, "seconds_per_step", None)
     assert trainer_with(tmp_path, head="linear").effective == {"xla": True}
 
 

@@ -21,7 +21,7 @@ from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.training import train
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import plan, train_classifier
+from violence_detection.training.train import TrainingStage, train_classifier
 from violence_detection.training.trainer import Trainer
 
 ALL = {"test_fraction": 0.0, "validation_fraction": 0.25}
@@ -198,10 +198,10 @@ def test_the_dataset_s_split_is_not_redrawn_through_features(features_dir, tmp_p
 
 def test_a_dry_run_counts_the_run_s_own_split(features_dir):
     asked = {"features": str(features_dir), "head": "linear", **ALL}
-    planned = plan(TrainConfig.of(asked))
+    planned = TrainingStage(TrainConfig.from_flags(asked)).prepare()
     assert set(planned["videos"]) == {"train", "validation"}
     assert planned["settings"]["test_fraction"] == 0.0
-    plain = plan(TrainConfig.of({"features": str(features_dir)}))
+    plain = TrainingStage(TrainConfig.from_flags({"features": str(features_dir)})).prepare()
     assert "test_fraction" not in plain["settings"]
 
 

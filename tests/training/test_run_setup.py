@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.features import draw_features
 from support.folders import tree_of
-from support.trainers import interrupt, interrupted_at
+from support.trainers import interrupt
 from support.training import read_history, train_quickly
 
 from violence_detection.errors import (
@@ -60,10 +60,7 @@ def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
 def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path, monkeypatch):
     asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_save_state", interrupted_at(4))
-        with pytest.raises(KeyboardInterrupt):
-            train_quickly(features_dir, tmp_path / "broken", **asked)
+    interrupt(features_dir, tmp_path / "broken", epoch=4, **asked)
     assert len(read_history(tmp_path / "broken" / "run")) == 4
     result = train_quickly(features_dir, tmp_path / "broken", **asked, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (3, 6)
@@ -81,7 +78,7 @@ def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
     asked = {"epochs": 4, "checkpoint_epochs": 4, "sampling": "sqrt"}
     asked |= {"augment": "jitter+frame_dropout+reverse+noise+mixup+cutmix"}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
-    interrupt(features_dir, tmp_path / "broken", monkeypatch, epoch=3, **asked)
+    interrupt(features_dir, tmp_path / "broken", epoch=3, **asked)
     train_quickly(features_dir, tmp_path / "broken", **asked, resume=True)
     for row, other in zip(
         read_history(tmp_path / "broken" / "run"), read_history(whole), strict=True
@@ -101,7 +98,7 @@ def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypat
 def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
     features_dir, tmp_path, monkeypatch
 ):
-    interrupt(features_dir, tmp_path, monkeypatch)
+    interrupt(features_dir, tmp_path)
     start, finished = devices.start, []
 
     def while_another_finishes(**asked):
@@ -117,7 +114,7 @@ def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
 @pytest.mark.slow
 def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
-    interrupt(features_dir, tmp_path, monkeypatch, run="newer")
+    interrupt(features_dir, tmp_path, run="newer")
     config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
     assert Path(train_classifier(config)["run"]).name == "newer"
 
@@ -130,7 +127,7 @@ def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
 
 @pytest.mark.slow
 def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch, epoch=1)
+    interrupt(features_dir, tmp_path, epoch=1)
     result = train_quickly(features_dir, tmp_path, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 3)
     assert [row["epoch"] for row in read_history(tmp_path / "run")] == list("123")
@@ -138,7 +135,7 @@ def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path,
 
 @pytest.mark.slow
 def test_a_damaged_state_costs_an_epoch_but_not_the_run(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    interrupt(features_dir, tmp_path, epoch=3)
     state = tmp_path / "run" / "state" / "training_state.bin"
     state.write_bytes(state.read_bytes()[:-7])
     result = train_quickly(features_dir, tmp_path, resume=True)
@@ -175,7 +172,7 @@ def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
 @pytest.mark.parametrize("said", ["features", "checkpoint_dir"])
 def test_a_run_goes_on_where_it_and_its_features_are_now(tmp_path, monkeypatch, said):
     features = draw_features(tmp_path / "cache" / "space")
-    interrupt(features, tmp_path / "runs", monkeypatch)
+    interrupt(features, tmp_path / "runs")
     if said == "features":
         features = features.rename(tmp_path / "moved")
         features.with_name("splits.csv").unlink(missing_ok=True)
@@ -298,7 +295,7 @@ def test_a_run_killed_while_it_is_replaced_is_the_new_one(
     features_dir, tmp_path, monkeypatch, done
 ):
     """Neither can it not be gone on with, nor does it go on with what was there."""
-    interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    interrupt(features_dir, tmp_path, epoch=3)
     write = getattr(files, done)
 
     def killed(*asked):
@@ -322,7 +319,7 @@ def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
 
 
 def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch, learning_rate=0.01)
+    interrupt(features_dir, tmp_path, learning_rate=0.01)
     with pytest.raises(ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
@@ -330,7 +327,7 @@ def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
 def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path, monkeypatch):
     natural = {"recording_weights": "natural"}
     whole = train_quickly(features_dir, tmp_path / "whole", epochs=4, **natural)["run"]
-    interrupt(features_dir, tmp_path, monkeypatch, epochs=4, **natural)
+    interrupt(features_dir, tmp_path, epochs=4, **natural)
     run = Run(tmp_path / "run")
     recorded = run.config()
     del recorded["settings"]["recording_weights"]
@@ -345,14 +342,14 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp
 def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
     features_dir, tmp_path, monkeypatch, asked
 ):
-    interrupt(features_dir, tmp_path, monkeypatch)
+    interrupt(features_dir, tmp_path)
     with pytest.raises(ConfigError, match=f"`{next(iter(asked))}` must go with --data"):
         train_quickly(features_dir, tmp_path, resume=True, **asked)
 
 
 def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
-    interrupt(features, tmp_path, monkeypatch)
+    interrupt(features, tmp_path)
     draw_features(tmp_path / "space", seed=1)
     with pytest.raises(TrainingError, match="go on with the same videos, labels and split"):
         train_quickly(features, tmp_path, resume=True)
@@ -360,7 +357,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch)
+    interrupt(features_dir, tmp_path)
     checkpoint.save(tmp_path / "run" / "state", [np.zeros(3)], {})
     with pytest.raises(TrainingError, match="state must be of this model"):
         train_quickly(features_dir, tmp_path, resume=True)
@@ -432,7 +429,7 @@ def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monke
 def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
     features_dir, tmp_path, monkeypatch
 ):
-    interrupt(features_dir, tmp_path, monkeypatch, epoch=3)
+    interrupt(features_dir, tmp_path, epoch=3)
     for path in (tmp_path / "run" / "state").iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     before = tree_of(tmp_path)
@@ -484,23 +481,23 @@ def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path):
 
 
 def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch)
+    interrupt(features_dir, tmp_path)
     path = tmp_path / "run" / "training_config.json"
     config = json.loads(path.read_text())
     config["settings"]["redraw_splits"] = True
     path.write_text(json.dumps(config))
     asked = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
-    assert run_setup.choose_run(asked, force=False)[1].redraw_splits is False
+    assert run_setup.choose_run(asked, force=False)[1].extract.redraw_splits is False
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
 def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, monkeypatch, spelling):
-    interrupt(features_dir, tmp_path, monkeypatch, label_smoothing=0.1)
+    interrupt(features_dir, tmp_path, label_smoothing=0.1)
     told = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
         asked = {spelling: told[spelling], "resume": True, "run": "run"}
-        config = TrainConfig.of({**asked, "checkpoint_dir": str(tmp_path)})
+        config = TrainConfig.from_flags({**asked, "checkpoint_dir": str(tmp_path)})
         run_setup.choose_run(config, force=False)
 
 
@@ -513,7 +510,7 @@ def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_pa
 
 
 def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path, monkeypatch):
-    interrupt(features_dir, tmp_path, monkeypatch)
+    interrupt(features_dir, tmp_path)
     config = json.loads((tmp_path / "run" / "training_config.json").read_text())
     for settings in (None, [], {"epocs": 3}):
         text = json.dumps({**config, "settings": settings})
@@ -525,7 +522,7 @@ def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp
 @pytest.mark.slow
 def test_a_resumed_run_keeps_its_feature_space(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
-    interrupt(features, tmp_path, monkeypatch)
+    interrupt(features, tmp_path)
     settings = json.loads((features / "extraction.json").read_text())
     settings["feature_space"]["engine"] = "openvino"
     (features / "extraction.json").write_text(json.dumps(settings))

@@ -20,8 +20,8 @@ from violence_detection.models.classifier import load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import read_splits
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_data import read_splits
 
 COMMAND = [
     sys.executable,
@@ -88,7 +88,7 @@ class Machines:
         for rank in range(2):
             task = {"type": "worker", "index": rank}
             config = {"cluster": {"worker": named}, "task": task}
-            words, variables = ["--workers", ",".join(named), "--rank", str(rank)], {}
+            words, variables = ["--hosts", ",".join(named), "--rank", str(rank)], {}
             if by_variable:
                 words, variables = [], {"TF_CONFIG": json.dumps(config)}
             with open(self._told(rank), "w") as told:

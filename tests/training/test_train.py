@@ -16,9 +16,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import provenance
-from violence_detection.training import train
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import extract_config, plan
+from violence_detection.training.train import TrainingStage, extract_config
 
 KEYS = {
     "warnings",
@@ -188,14 +187,14 @@ def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
         ("noise+views", "`views` must come first"),
     ],
 )
-@pytest.mark.parametrize("do", ["train_classifier", "plan"])
+@pytest.mark.parametrize("half", ["prepare", "run"])
 def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
-    features_dir, tmp_path, augment, message, do
+    features_dir, tmp_path, augment, message, half
 ):
     places = {"features": str(features_dir), "checkpoint_dir": str(tmp_path / "runs")}
     config = TrainConfig(run="run", augment=augment, **places)
     with pytest.raises(ConfigError, match=message):
-        getattr(train, do)(config)
+        getattr(TrainingStage(config), half)()
     assert not (tmp_path / "runs").exists()
 
 
@@ -277,6 +276,6 @@ def test_a_folder_that_is_no_cache_is_refused(tmp_path):
 
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     config = TrainConfig(features=str(features_dir), checkpoint_dir=str(tmp_path / "runs"))
-    planned = plan(config)
+    planned = TrainingStage(config).prepare()
     assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
     assert planned["dry_run"] is True and tree_of(tmp_path) == []

@@ -23,7 +23,7 @@ from violence_detection.system.coordination import Coordinator
 from violence_detection.training import batching
 from violence_detection.training.callbacks import HISTORY_COLUMNS
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import plan
+from violence_detection.training.train import TrainingStage
 from violence_detection.training.trainer import Trainer
 
 CLASSES = ["normal", "violent"]
@@ -88,10 +88,12 @@ def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
     labels = ("normal", "violent", "violent2")
     features = draw_features(tmp_path / "space", counts=(11, 6, 0), labels=labels)
     trainer = trainer_on(features, tmp_path, list(labels), **CLASSES_ALONE)
-    weight = {label: trainer.weights[trainer.train.labels == label] for label in range(3)}
+    weight = {
+        label: trainer.data.weights[trainer.data.videos.labels == label] for label in range(3)
+    }
     np.testing.assert_allclose(weight[0], 11 / (3 * 4))
     np.testing.assert_allclose(weight[2], 11 / (3 * 3))
-    assert trainer.weights.mean() == pytest.approx(1.0)
+    assert trainer.data.weights.mean() == pytest.approx(1.0)
 
 
 def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
@@ -99,7 +101,7 @@ def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
     asked = {"loss": "focal(alpha=auto)", **CLASSES_ALONE}
     weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
     plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
-    assert (plain.weights == 1).all()
+    assert (plain.data.weights == 1).all()
     assert weighted.step.loss.alpha == [0.5, 0.5]
     np.testing.assert_allclose(plain.step.loss.alpha, [5 / 11, 6 / 11])
 
@@ -114,9 +116,9 @@ def test_weights_and_alpha_correct_what_is_drawn_once(tmp_path, sampling, shares
     weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
     plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
     for label in (0, 1):
-        weight = weighted.weights[weighted.train.labels == label]
+        weight = weighted.data.weights[weighted.data.videos.labels == label]
         np.testing.assert_allclose(weight, 1 / (2 * shares[label]), rtol=1e-6)
-    assert (plain.weights == 1).all()
+    assert (plain.data.weights == 1).all()
     assert weighted.step.loss.alpha == [0.5, 0.5]
     np.testing.assert_allclose(plain.step.loss.alpha, shares[::-1])
 
@@ -135,9 +137,9 @@ def test_a_recording_weighs_as_asked(tmp_path, counted, of_one, of_two, of_four)
     asked = {"recording_weights": counted, "use_class_weights": False}
     trainer = trainer_on(features, tmp_path, **asked)
     expected = np.repeat([of_four, of_two, of_one], [4, 2, 1])
-    normal = trainer.train.labels == 0
-    np.testing.assert_allclose(trainer.weights[normal], expected / expected.mean(), rtol=1e-6)
-    np.testing.assert_array_equal(trainer.weights[~normal], 1)
+    normal = trainer.data.videos.labels == 0
+    np.testing.assert_allclose(trainer.data.weights[normal], expected / expected.mean(), rtol=1e-6)
+    np.testing.assert_array_equal(trainer.data.weights[~normal], 1)
 
 
 @pytest.mark.parametrize("counted", ["natural", "sqrt", "balanced"])
@@ -146,9 +148,9 @@ def test_the_weights_of_recordings_leave_the_classes_as_they_are(tmp_path, count
     features = skewed_features(tmp_path / "space", normal=9, violent=4)
     mixed(features, "normal train 0", "violent train 0")
     trainer = trainer_on(features, tmp_path, recording_weights=counted)
-    total = np.bincount(trainer.train.labels, trainer.weights)
+    total = np.bincount(trainer.data.videos.labels, trainer.data.weights)
     np.testing.assert_allclose(total, 13 / 2, rtol=1e-6)
-    of_four = trainer.weights[trainer.train.groups == "normal train 0"]
+    of_four = trainer.data.weights[trainer.data.videos.groups == "normal train 0"]
     assert (len(of_four), len(set(of_four))) == (4, 2)
     assert trainer.step.loss.alpha == [0.5, 0.5]
 
@@ -275,15 +277,15 @@ def test_a_callback_ends_the_training(features_dir, tmp_path):
 @pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
 def test_patience_is_refused_where_all_epochs_are_run(asked):
     with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 where"):
-        TrainConfig.of({"early_stopping_patience": 5, **asked})
-    TrainConfig.of({"early_stopping_patience": 0, **asked})
-    assert TrainConfig.of(asked).early_stopping_patience == 0
+        TrainConfig.from_flags({"early_stopping_patience": 5, **asked})
+    TrainConfig.from_flags({"early_stopping_patience": 0, **asked})
+    assert TrainConfig.from_flags(asked).early_stopping_patience == 0
 
 
 def test_what_an_average_would_ignore_is_refused():
     with pytest.raises(ConfigError, match="`monitor` must be left out with swa"):
-        TrainConfig.of({"monitor": "val_auc", "swa_fraction": 0.5})
-    TrainConfig.of({"monitor": "none", "swa_fraction": 0.5})
+        TrainConfig.from_flags({"monitor": "val_auc", "swa_fraction": 0.5})
+    TrainConfig.from_flags({"monitor": "none", "swa_fraction": 0.5})
 
 
 def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
@@ -295,9 +297,9 @@ def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
     with pytest.raises(ConfigError, match="val_auc must have .* normal ones only"):
         train_quickly(features, tmp_path / "runs", **asked)
     assert not (tmp_path / "runs" / "run").exists()
-    config = TrainConfig.of({"features": str(features), **asked})
+    config = TrainConfig.from_flags({"features": str(features), **asked})
     with pytest.raises(ConfigError, match="val_auc must have .* normal ones only"):
-        plan(config)
+        TrainingStage(config).prepare()
 
 
 @pytest.mark.slow
@@ -392,7 +394,7 @@ def poisoned_features(folder, split):
 def test_features_that_are_not_finite_stop_the_training(tmp_path):
     features = poisoned_features(tmp_path / "space", "train")
     with pytest.raises(
-        TrainingError, match="must stay finite. Received: 2 batches of 2 .* epoch 1"
+        TrainingError, match="must stay finite. Received: 2 of 2 batches not .* epoch 1"
     ):
         train_quickly(features, tmp_path)
 
@@ -413,9 +415,9 @@ def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path, monkeypatch):
 
 def test_in_float16_an_epoch_of_overflows_is_one_too_many(trainer):
     trainer.step.restore({"steps": 0, "scale": 1024.0, "sound_steps": 0})
-    trainer._check_finite(np.array([1.0, 0.0, 0.0]), epoch=1)
-    with pytest.raises(TrainingError, match="2 batches of 2 that are not, in epoch 7"):
-        trainer._check_finite(np.array([0.0, 0.0]), epoch=7)
+    trainer.step.check_finite(np.array([1.0, 0.0, 0.0]), epoch=1)
+    with pytest.raises(TrainingError, match="2 of 2 batches not finite, in epoch 7"):
+        trainer.step.check_finite(np.array([0.0, 0.0]), epoch=7)
 
 
 def test_keras_is_not_left_in_another_precision():

@@ -1,10 +1,10 @@
-"""Features to a run."""
+"""The command `train`: features to a run."""
 
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
 from violence_detection.reports import console
 from violence_detection.training import config
@@ -15,29 +15,37 @@ from violence_detection.training import config
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
 @options_of(config.TrainConfig)
-def train(settings: config.TrainConfig, shared: CommonFlags) -> None:
-    """Train a classifier on features; with --dataset-path, extract what is missing first."""
-    with prints_to_stderr():
-        from violence_detection.training import train
+def train(settings: config.TrainConfig, flags: CommonFlags) -> None:
+    """Train a classifier on features; with --dataset-path, extract missing features first."""
 
-        if shared.dry_run:
-            planned = train.plan(settings, force=shared.force)
-        else:
-            result = train.train_classifier(settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.extraction_table(planned))
-    lines = [
+    def training() -> Stage:
+        from violence_detection.training.train import TrainingStage
+
+        return TrainingStage(settings, force=flags.force)
+
+    run_stage(
+        training,
+        flags,
+        lines=result_lines,
+        failed=lambda result: len(result["failures"]),
+        plan_lines=console.format_extraction_plan,
+    )
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """The console text of a training."""
+    of_best_member = " (best member)" if result.get("kept", {}).get("ensemble") else ""
+    return [
         f"run         {result['run']}",
         *_member_lines(result),
         f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
-        f"{result['videos_per_s']:.0f} videos/s{_of_whom(result)}",
+        f"{result['videos_per_s']:.0f} videos/s{of_best_member}",
         *[_score_line(split, result[split]) for split in ("validation", "test") if result[split]],
         *console.threshold_lines(result),
-        *_guard_lines(result),
+        *_sanity_check_lines(result),
         *console.failure_lines(result["failures"]),
         f"next        violence-detection evaluate {result['run']}",
     ]
-    finish(result, shared, lines, failed=len(result["failures"]))
 
 
 def _score_line(split: str, scores: dict[str, float]) -> str:
@@ -45,13 +53,8 @@ def _score_line(split: str, scores: dict[str, float]) -> str:
     return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
 
 
-def _of_whom(result: dict[str, Any]) -> str:
-    """Of which member the epochs are, where the kept model is all of them."""
-    return " (best member)" if result.get("kept", {}).get("ensemble") else ""
-
-
 def _member_lines(result: dict[str, Any]) -> list[str]:
-    """What the members of a training with several seeds give, and which is kept."""
+    """The kept member of several seeds, and the mean scores of all members."""
     if "seeds" not in result:
         return []
     lines = [f"kept        {result['kept']['reason']}"]
@@ -67,8 +70,8 @@ def _member_lines(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _guard_lines(result: dict[str, Any]) -> list[str]:
-    """What a training's guards found; a run of an older version has none."""
+def _sanity_check_lines(result: dict[str, Any]) -> list[str]:
+    """The linear baseline and the warnings; a run of an older version has none."""
     if "baseline" not in result:
         return []
     baseline = result["baseline"]

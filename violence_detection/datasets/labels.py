@@ -114,3 +114,19 @@ def renamed_labels(classes: Sequence[str], entries: Iterable[ManifestEntry]) -> 
     """The labels that have another name in the run, and which."""
     called = label_mapping(classes, (entry.label for entry in entries))
     return {label: name for label, name in called.items() if label != name}
+
+
+def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[str]:
+    """Names of the classes, the normal class first.
+
+    Raises:
+        CacheError: If there are fewer than two.
+        ConfigError: If `asked` is not among them, or the normal class is not recognised.
+    """
+    labels = sorted({entry.label for entry in entries})
+    if len(labels) < 2:
+        raise CacheError(
+            f"There must be readable videos of two classes. Received: {', '.join(labels)}"
+        )
+    normal = normal_class(labels, asked)
+    return [normal, *(label for label in labels if label != normal)]

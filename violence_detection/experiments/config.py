@@ -1,5 +1,8 @@
-"""What `cross-validate` and `cross-dataset` are asked for: their settings, and those of `train`
-that every training of theirs has."""
+"""Settings of `cross-validate`, `cross-dataset`, `tune` and `demo`.
+
+A command that trains many times holds the settings of a training in its field `train`, without
+those that mean nothing for a training inside a study.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,61 +12,70 @@ from violence_detection import units
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.config import ExtractConfig
-from violence_detection.settings import Config, option, same_as
+from violence_detection.settings import CommandConfig, nested, option, same_as
 from violence_detection.training.config import TrainConfig
-
-# Of `train`, without a meaning here: stage one's, what a run that is kept would have, and what
-# would choose the test videos otherwise.
-_LEFT_OUT = {setting.name for setting in ExtractConfig.settings()} - {
-    "seed",
-    "batch_size",
-    "mixed_precision",
-    "validation_fraction",
-    "group_pattern",
-} | set(
-    "dataset_path extract_batch_size extract_mixed_precision run resume checkpoint_epochs workers "
-    "rank profile recall_bar".split()
-)
 
 
 @dataclass(frozen=True)
-class CrossValidateConfig(TrainConfig):
+class CrossValidateConfig(CommandConfig):
     """Settings of `cross-validate`."""
 
-    name: str = option("cross_validation", "Name of the folder, in --checkpoint-dir.")
+    train: TrainConfig = nested(
+        TrainConfig,
+        shared=("seed",),
+        without=(
+            *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
+            *("checkpoint_epochs", "recall_bar", "profile"),
+        ),
+    )
+    name: str = option(
+        "cross_validation",
+        "Name of the folder of the study, in --checkpoint-dir.",
+        group="Output",
+        free=True,
+    )
     jobs: int | None = option(
         None,
-        "Folds learned at the same time, in a process each; default: as many as there are cores "
-        "and memory for (1.5 GB each), with a GPU one. It changes no number.",
+        "Folds trained at the same time, each in its own process; default: as many as the cores "
+        "and the memory allow (1.5 GB each), 1 with a GPU. It does not change the results.",
+        group="Devices",
         low=1,
         high=256,
+        free=True,
     )
-    folds: int = option(5, "Parts that the videos are divided into.", low=2, high=100)
+    folds: int = option(5, "Number of folds.", group="Study", low=2, high=100)
     repeats: int = option(
-        1, "Draw the folds so many times, with --seed, --seed + 1, ...", low=1, high=100
+        1,
+        "Draws of the folds, with the seeds --seed, --seed + 1, ...",
+        group="Study",
+        low=1,
+        high=100,
     )
     grouped: bool = option(
         True,
-        "Keep all videos of a recording in one fold; or draw each by itself, which papers do and "
-        "which gives numbers that are too good.",
+        "Keep all videos of a recording in one fold. --random assigns each video by itself, as "
+        "papers do; its results are optimistic.",
+        group="Study",
         off="random",
     )
-    both: bool = option(False, "Do both, grouped and random, and show them side by side.")
+    both: bool = option(False, "Run grouped and random folds, and compare them.", group="Study")
     group_pattern: str | None = same_as(EvaluateConfig, "group_pattern")
     group_near_duplicates: bool = same_as(EvaluateConfig, "group_near_duplicates")
     near_bits: float = same_as(EvaluateConfig, "near_bits")
     pictures: bool = option(
         True,
-        "Look at the videos, where they are still there, for near-duplicates and for the baselines "
-        "of their mean picture and motion; it decodes each once.",
+        "Read the videos, where they still exist, to find near-duplicates and to compute the "
+        "baselines of mean image and motion; each video is decoded once.",
+        group="Analysis",
     )
-    validation_fraction: float = same_as(
-        ExtractConfig,
-        "validation_fraction",
-        "Share of the folds that are learned from, whole recordings, that decides epoch and "
-        "threshold; not with --monitor none.",
+    validation_fraction: float = option(
+        0.15,
+        "Fraction of the training folds, by whole recordings, that decides epoch and threshold; "
+        "not with --monitor none.",
+        group="Split",
+        low=0.0,
+        high=0.9,
     )
-    test_fraction: float = 0.0  # no setting: each fold is the test once
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,76 +88,87 @@ class CrossValidateConfig(TrainConfig):
             raise ConfigError(
                 "--both must come without --random: it has random folds anyway. Received: both"
             )
-        if self.seed + self.repeats + self.seeds > 2**31:
+        if self.seed + self.repeats + self.train.seeds > 2**31:
             raise ConfigError(
                 "`seed` + `repeats` + `seeds` must be <= 2147483648. Received: "
-                f"{self.seed} + {self.repeats} + {self.seeds}"
+                f"{self.seed} + {self.repeats} + {self.train.seeds}"
             )
         self._check_validation()
 
     def _check_validation(self) -> None:
-        """Whether there is what epoch, threshold and member are chosen on."""
-        if self.monitor != "none":
+        """Checks that epoch, threshold and member can be chosen; with monitor none there are no
+        validation videos.
+
+        Raises:
+            ConfigError: If they cannot.
+        """
+        if self.train.monitor != "none":
             if not self.validation_fraction:
                 raise ConfigError(
                     "`validation_fraction` must be > 0, or monitor none: something must decide "
-                    f"which epoch is kept. Received: 0.0 with monitor={self.monitor}"
+                    f"which epoch is kept. Received: 0.0 with monitor={self.train.monitor}"
                 )
             return
         if "validation_fraction" in self.given and self.validation_fraction:
             raise ConfigError(
-                "`validation_fraction` must not be given with monitor none, which learns from "
-                f"all of the other folds. Received: {self.validation_fraction}"
+                "`validation_fraction` must not be given with monitor none, which trains on all "
+                f"of the other folds. Received: {self.validation_fraction}"
             )
-        if self.operating_point is not None:
+        if self.train.operating_point is not None:
             raise ConfigError(
-                "`operating_point` must not be given with monitor none: there are no videos to "
-                f"choose it on. Received: {self.operating_point}"
+                "`operating_point` must not be given with monitor none: there are no validation "
+                f"videos to choose a threshold on. Received: {self.train.operating_point}"
             )
-        if self.seeds > 1 and not self.ensemble:
+        if self.train.seeds > 1 and not self.train.ensemble:
             raise ConfigError(
-                "`seeds` must come with ensemble where monitor is none: there are no videos to "
-                f"choose a member by. Received: seeds={self.seeds}"
+                "`seeds` must come with ensemble where monitor is none: there are no validation "
+                f"videos to choose a member on. Received: seeds={self.train.seeds}"
             )
-        object.__setattr__(self, "validation_fraction", 0.0)
-
-    @classmethod
-    def settings(cls):
-        """The settings, without those of `train` that mean nothing here."""
-        return (one for one in super().settings() if one.name not in _LEFT_OUT)
+        self._set("validation_fraction", 0.0)
 
     @property
     def protocols(self) -> tuple[bool, ...]:
         """Grouped (True) or random (False) folds, or both."""
         return (True, False) if self.both else (self.grouped,)
 
-    def of_fold(self, repeat: int, folder: Path) -> TrainConfig:
-        """What one fold is trained with, in a run in `folder`."""
-        return _training(self, folder, seed=self.seed + repeat, group_pattern=None)
+    def train_fold(self, repeat: int, folder: Path) -> TrainConfig:
+        """The settings of the training of a fold, with its run in `folder`."""
+        return _in_folder(self.train, folder, seed=self.seed + repeat)
 
 
 @dataclass(frozen=True)
-class CrossDatasetConfig(TrainConfig):
+class CrossDatasetConfig(CommandConfig):
     """Settings of `cross-dataset`."""
 
-    name: str = option("cross_dataset", "Name of the folder, in --checkpoint-dir.")
-    bootstrap: int = option(
-        2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+    train: TrainConfig = nested(
+        TrainConfig,
+        shared=("seed",),
+        without=(
+            *("extract", "test_fraction", "split_seed", "dataset_path", "features", "hosts"),
+            *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile"),
+        ),
     )
+    group_pattern: str | None = same_as(ExtractConfig, "group_pattern")
+    name: str = option(
+        "cross_dataset",
+        "Name of the folder of the study, in --checkpoint-dir.",
+        group="Output",
+        free=True,
+    )
+    bootstrap: int = same_as(EvaluateConfig, "bootstrap")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_name(self.name)
+        if self.group_pattern is not None:
+            raise ConfigError(
+                "`group_pattern` must go with --dataset-path: the features of --features are made "
+                f"already. Received: group_pattern={self.group_pattern}"
+            )
 
-    @classmethod
-    def settings(cls):
-        """The settings, without those of `train` that mean nothing here."""
-        left_out = _LEFT_OUT | {"features"}
-        return (one for one in super().settings() if one.name not in left_out)
-
-    def of_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
-        """What the training on one dataset is, in a run in `folder`."""
-        return _training(self, folder, features=str(features), resume=resume)
+    def train_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
+        """The settings of the training on a dataset, with its run in `folder`."""
+        return _in_folder(self.train, folder, features=str(features), resume=resume)
 
 
 def _check_name(name: str) -> None:
@@ -153,100 +176,108 @@ def _check_name(name: str) -> None:
         raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
 
 
-def _training(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
-    """The settings of a training in a run in `folder`, with those that are `changed`."""
-    own = {setting.name for setting in TrainConfig.settings()}
-    base = {name: value for name, value in config.as_dict().items() if name in own}
-    base |= {
-        "checkpoint_dir": str(folder.parent),
-        "run": folder.name,
-        "checkpoint_epochs": 0,
-    }
-    return TrainConfig(**base | changed, given=config.given & own)
+def _in_folder(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
+    """The settings of a training whose run is in `folder`."""
+    return config.with_settings(
+        checkpoint_dir=str(folder.parent), run=folder.name, checkpoint_epochs=0, **changed
+    )
 
 
 @dataclass(frozen=True)
-class DemoConfig(Config):
+class TuneConfig(CommandConfig):
+    """Settings of `tune`; every trial starts from those in `train`."""
+
+    train: TrainConfig = nested(
+        TrainConfig,
+        shared=("seed",),
+        without=(
+            *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
+            *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar", "profile"),
+        ),
+        changes={
+            "seeds": {
+                "help": "Trainings of each trial, with the seeds --seed, --seed + 1, ...; their "
+                "scores are averaged.",
+                "group": "Study",
+            }
+        },
+    )
+    resume: bool = option(False, "Resume the study --name.", group="Output", free=True)
+    monitor: str = option(
+        "val_loss",
+        "Score of a trial: val_loss (the cross-entropy of the kept epoch, whatever --loss a trial "
+        "trains with), val_auc or val_accuracy. It also decides which epoch is kept, as in train, "
+        "except with --swa-fraction.",
+        group="Study",
+        choices=("val_loss", "val_auc", "val_accuracy"),
+    )
+    name: str = option(
+        "tune", "Name of the study's folder, in --checkpoint-dir.", group="Output", free=True
+    )
+    trials: int = option(
+        30,
+        "Trials in total, pruned trials included.",
+        group="Study",
+        low=1,
+        high=100_000,
+        free=True,
+    )
+    space: str | None = option(
+        None,
+        'JSON file with the search space: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": '
+        'true}, "head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: '
+        "learning rate, weight decay, batch size, label smoothing, the gamma of --loss, and the "
+        "sizes and dropouts of --head, except those that are given.",
+        group="Study",
+        path=True,
+    )
+    folds: int | None = option(
+        None,
+        "Score a trial by the mean over this many folds of the training and validation videos, "
+        "by recording; default: by the validation videos.",
+        group="Study",
+        low=2,
+        high=100,
+    )
+    timeout: float | None = option(
+        None,
+        "Seconds after which no further trial begins.",
+        group="Study",
+        above=0.0,
+        free=True,
+    )
+    prune: bool = option(
+        True,
+        "End a trial whose score is worse than the median of earlier trials at the same epoch.",
+        group="Study",
+    )
+    keep_runs: bool = option(
+        False, "Keep the runs of all trials in the study's folder.", group="Output", free=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_name(self.name)
+
+    def base(self) -> dict[str, Any]:
+        """The settings of `train` that every trial starts from, by name."""
+        names = {setting.name for setting in TrainConfig.settings()}
+        return {name: value for name, value in self.as_dict().items() if name in names}
+
+
+@dataclass(frozen=True)
+class DemoConfig(CommandConfig):
     """Settings of `demo`."""
 
     output: str = option(
-        "demo_output", "Folder for the clips, the features and the run.", path=True
+        "demo_output", "Folder for the clips, the features and the run.", group="Output", path=True
     )
-    clips: int = option(320, "Clips to draw, half of each kind.", low=40, high=5000)
-    epochs: int = option(40, "Passes over the training clips, at most.", low=1)
+    clips: int = option(320, "Clips to draw, half of each class.", group="Data", low=40, high=5000)
+    epochs: int = option(
+        40, "Largest number of passes over the training clips.", group="Optimisation", low=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.clips % 2:
             raise ConfigError(f"`clips` must be even. Received: clips={self.clips}")
-
-
-# Of `train`, without a meaning here: stage one's, and what a run that is kept would have.
-_LEFT_OUT_OF_TRIALS = {setting.name for setting in ExtractConfig.settings()} - {
-    "seed",
-    "batch_size",
-    "mixed_precision",
-    "validation_fraction",
-    "test_fraction",
-    "split_seed",
-} | set(
-    "dataset_path extract_batch_size extract_mixed_precision run checkpoint_epochs "
-    "ensemble use_focal_loss workers rank profile recall_bar operating_point".split()
-)
-
-
-@dataclass(frozen=True)
-class TuneConfig(TrainConfig):
-    """Settings of `tune`: its own, and those of `train` that every trial has."""
-
-    resume: bool = option(False, "Go on with the study --name.")
-    seeds: int = same_as(
-        TrainConfig, "seeds", "Train each trial with so many seeds, and take the mean."
-    )
-    monitor: str = option(
-        "val_loss",
-        "What is to be best: val_loss (the cross-entropy of the kept epoch, whatever --loss a "
-        "trial learns with), val_auc or val_accuracy. It also decides which epoch is kept, as in "
-        "train, but with --swa-fraction.",
-        choices=("val_loss", "val_auc", "val_accuracy"),
-    )
-    name: str = option("tune", "Name of the study's folder, in --checkpoint-dir.")
-    trials: int = option(30, "Trials in all, pruned ones too.", low=1, high=100_000)
-    space: str | None = option(
-        None,
-        'JSON file of what to try: {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": true}, '
-        '"head": ["linear", "bilstm_attention"], "head.dropout": [0.3, 0.5]}; default: rate, '
-        "decay, batch, smoothing, and what --loss and --head take of gamma, sizes and dropouts, "
-        "each unless it is given.",
-        path=True,
-    )
-    folds: int | None = option(
-        None,
-        "Judge a trial by the mean over so many folds of the training and validation videos, "
-        "by recording; default: by the validation videos.",
-        low=2,
-        high=100,
-    )
-    timeout: float | None = option(None, "Seconds after which no further trial begins.", above=0.0)
-    prune: bool = option(
-        True, "End a trial that is worse than the median of those before it, by epoch."
-    )
-    keep_runs: bool = option(False, "Keep the runs of all trials in the study's folder.")
-
-    def _check_monitor(self) -> None:
-        """It judges the trials, also where it chooses no epoch."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not units.is_name(self.name):
-            raise ConfigError(f"`name` must be the name of a folder. Received: {self.name!r}")
-
-    @classmethod
-    def settings(cls):
-        """The settings, without those of `train` that mean nothing here."""
-        return (one for one in super().settings() if one.name not in _LEFT_OUT_OF_TRIALS)
-
-    def base(self) -> dict[str, Any]:
-        """The settings of `train` that every trial has."""
-        own = {setting.name for setting in TrainConfig.settings()}
-        return {name: value for name, value in self.as_dict().items() if name in own}

@@ -110,7 +110,7 @@ class CrossDatasetStage:
         return {
             "dry_run": True,
             "cross_dataset": str(self._study.dir),
-            "trainings": len(self._datasets) * self._config.seeds,
+            "trainings": len(self._datasets) * self._config.train.seeds,
             "datasets": {item.name: len(item.entries) for item in self._datasets},
             "warnings": list(_shared_video_warnings(self._datasets)),
             "settings": self._config.as_dict(),
@@ -149,12 +149,12 @@ class CrossDatasetStage:
 
     def _open(self) -> None:
         config = self._config
-        self._datasets = open_datasets(self._features, config.normal_class)
+        self._datasets = open_datasets(self._features, config.train.normal_class)
         for item in self._datasets:
             validation = [row.label for row in item.entries if row.split == "validation"]
-            check_monitor(config.monitor, map(item.classes.index, validation))
+            check_monitor(config.train.monitor, map(item.classes.index, validation))
         self._study = StudyFolder.named(
-            config.checkpoint_dir,
+            config.train.checkpoint_dir,
             config.name,
             "cross-dataset study",
             record="cross_dataset.json",
@@ -182,7 +182,7 @@ class CrossDatasetStage:
         run = Run(self._study.dir / "runs" / trained_on.name)
         keras.backend.clear_session()
         resume = run.config_path.is_file()
-        config = self._config.of_dataset(trained_on.cache.dir, run.dir, resume=resume)
+        config = self._config.train_dataset(trained_on.cache.dir, run.dir, resume=resume)
         train.train_classifier(config)
         return Run.open(run.dir)
 

@@ -72,7 +72,7 @@ class CrossValidationStage:
             "folds": config.folds,
             "repeats": config.repeats,
             "protocols": [self._note(grouped) for grouped in config.protocols],
-            "trainings": len(self._runner.folds) * config.seeds,
+            "trainings": len(self._runner.folds) * config.train.seeds,
             "videos": len(self._runner.clips),
             "settings": config.as_dict(),
         }
@@ -119,18 +119,17 @@ class CrossValidationStage:
                 none.
         """
         config = self._config
-        if config.features is None:
+        if config.train.features is None:
             raise ConfigError("--features must be given. Received: none")
         self._study = StudyFolder.named(
-            config.checkpoint_dir,
+            config.train.checkpoint_dir,
             config.name,
             "cross-validation",
             record=_RECORD,
             settings=CrossValidateConfig,
-            free=frozenset({"jobs"}),
         )
         devices.import_tensorflow()
-        cache = FeatureCache.open(config.features)
+        cache = FeatureCache.open(config.train.features)
         entries = dataset.usable_entries(cache)
         self._near_duplicates = NearDuplicates.not_searched("a dry run reads no videos")
         self._summaries = None
@@ -192,7 +191,7 @@ class CrossValidationStage:
         seed = self._config.seed + fold.repeat - 1
         predictions = {MODEL: trained.probability}
         for name in self._baselines.names:
-            probability = self._baselines.answers(name, train, test, seed=seed)
+            probability = self._baselines.predict(name, train, test, seed=seed)
             # In float64 it is equal to what a resumed start reads from JSON.
             predictions[name] = np.asarray(probability, np.float64)
         return FoldResult(
@@ -251,7 +250,7 @@ class CrossValidationStage:
             "recordings_known": self._grouping.complete,
             "grouped_by": self._grouping.source,
             "classes": runner.classes,
-            "features": str(Path(config.features)),
+            "features": str(Path(config.train.features)),
             "effective": finished[-1].effective,
             "folds_csv": str(folder / "folds.csv"),
             "predictions_csv": str(folder / "predictions.csv"),

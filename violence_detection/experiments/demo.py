@@ -1,4 +1,4 @@
-"""The whole way on clips that are drawn here: extract, train, evaluate, predict; offline."""
+"""Demo: draws synthetic clips, then extracts, trains, evaluates and predicts, offline."""
 
 import logging
 import shutil
@@ -24,84 +24,110 @@ _BACKBONE, _FRAME_SIZE, _FRAMES = "mobilenetv2", 96, 16
 _MARK = "violence-detection-demo"
 
 
-def plan(config: DemoConfig) -> dict[str, Any]:
-    """What `demo` would do; nothing is written."""
-    return {
-        "dry_run": True,
-        "output": str(Path(config.output).resolve()),
-        "clips": config.clips,
-    }
-
-
 def run_demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
-    """Draw clips, go through both stages, and judge what came of it.
+    """Draws clips and runs all stages on them; see `DemoStage`."""
+    return DemoStage(config, force=force).run()
 
-    The backbone has random weights, so that nothing is downloaded: what is learned is
-    motion, in drawings. Both kinds have the same backgrounds, sizes and lighting; the
-    accuracy from the mean picture of a clip alone says how far that holds.
 
-    Args:
-        config: Where, and how much.
-        force: Whether an earlier demo there may be replaced.
+class DemoStage:
+    """All stages on synthetic clips of walks and fights.
 
-    Raises:
-        ConfigError: If something else, or an earlier demo without `force`, is there.
+    The backbone has random weights, so that nothing is downloaded. Clips of walks and fights have
+    the same backgrounds, sizes and lighting, so that only the motion tells them apart; the
+    accuracy of a baseline on the mean image of each clip measures how far that holds.
     """
-    output = _prepare(Path(config.output).resolve(), force=force)
-    clips = output / "clips"
-    log.info(f"Drawing {config.clips} clips")
-    with progress.track("Drawing", config.clips, "clips") as step:
-        synthetic.draw_clips(clips, count=config.clips, seed=config.seed, on_clip=lambda _: step())
-    extraction = extract.extract_features(
-        clips,
-        ExtractConfig(
-            seed=config.seed,
-            cache_dir=str(output / "feature_cache"),
-            backbone=_BACKBONE,
-            weights="random",
-            stream="rgb",
-            frames=_FRAMES,
-            frame_size=_FRAME_SIZE,
-        ),
-    )
-    trained = train.train_classifier(
-        TrainConfig(
-            seed=config.seed,
-            features=str(extraction.features),
-            checkpoint_dir=str(output / "checkpoints"),
-            run="demo",
-            epochs=config.epochs,
-            checkpoint_epochs=0,
+
+    def __init__(self, config: DemoConfig, *, force: bool = False) -> None:
+        """
+        Args:
+            config: The output folder, and the number of clips and epochs.
+            force: Whether an earlier demo in the folder may be replaced.
+        """
+        self._config, self._force = config, force
+        self._output = Path(config.output).resolve()
+
+    def prepare(self) -> dict[str, Any]:
+        """Checks the output folder; the JSON object of a dry run.
+
+        Raises:
+            ConfigError: If the folder has an earlier demo and there is no `force`, or holds
+                something else.
+        """
+        output = self._output
+        if output.exists() and not output.is_dir():
+            raise ConfigError(f"--output must be a folder. Received: {output} (a file)")
+        if output.is_dir() and any(output.iterdir()):
+            if not (output / _MARK).is_file():
+                raise ConfigError(f"--output must be empty or an earlier demo. Received: {output}")
+            if not self._force:
+                raise ConfigError(f"--force replaces an earlier demo. Received: {output}")
+        return {"dry_run": True, "output": str(output), "clips": self._config.clips}
+
+    def run(self) -> dict[str, Any]:
+        """Draws, extracts, trains, evaluates, and predicts one test clip.
+
+        Returns:
+            The JSON object of the command.
+
+        Raises:
+            ConfigError: As `prepare`.
+        """
+        self.prepare()
+        config, output = self._config, self._output
+        clips = output / "clips"
+        self._draw(clips)
+        extraction = extract.extract_features(
+            clips,
+            ExtractConfig(
+                seed=config.seed,
+                cache_dir=str(output / "feature_cache"),
+                backbone=_BACKBONE,
+                weights="random",
+                stream="rgb",
+                frames=_FRAMES,
+                frame_size=_FRAME_SIZE,
+            ),
         )
-    )
-    judged = evaluate.evaluate_run(trained["run"], EvaluateConfig(seed=config.seed))
-    table = files.read_csv(clips / "videos.csv")
-    tested = [row for row in table if row["split"] == "test" and row["label"] == "violent"]
-    example = clips / tested[0]["path"]
-    predicted = predict.predict_videos(trained["run"], [str(example)], PredictConfig())
-    return {
-        "run": trained["run"],
-        "test_videos": judged["videos"],
-        "test_accuracy": judged["accuracy"],
-        "test_auc": judged["auc"],
-        "mean_picture_accuracy": synthetic.mean_image_accuracy(clips),
-        "report": judged["report"],
-        "clips": str(clips),
-        "features": str(extraction.features),
-        "prediction": predicted["videos"][0],
-    }
+        trained = train.train_classifier(
+            TrainConfig(
+                seed=config.seed,
+                features=str(extraction.features),
+                checkpoint_dir=str(output / "checkpoints"),
+                run="demo",
+                epochs=config.epochs,
+                checkpoint_epochs=0,
+            )
+        )
+        evaluation = evaluate.evaluate_run(trained["run"], EvaluateConfig(seed=config.seed))
+        rows = files.read_csv(clips / "videos.csv")
+        example = next(
+            clips / row["path"]
+            for row in rows
+            if row["split"] == "test" and row["label"] == "violent"
+        )
+        predicted = predict.predict_videos(trained["run"], [str(example)], PredictConfig())
+        return {
+            "run": trained["run"],
+            "test_videos": evaluation["videos"],
+            "test_accuracy": evaluation["accuracy"],
+            "test_auc": evaluation["auc"],
+            "mean_picture_accuracy": synthetic.mean_image_accuracy(clips),
+            "report": evaluation["report"],
+            "clips": str(clips),
+            "features": str(extraction.features),
+            "prediction": predicted["videos"][0],
+        }
 
-
-def _prepare(output: Path, *, force: bool) -> Path:
-    """An empty folder with the demo's mark in it."""
-    if output.exists() and not output.is_dir():
-        raise ConfigError(f"--output must be a folder. Received: {output} (a file)")
-    if output.is_dir() and any(output.iterdir()):
-        if not (output / _MARK).is_file():
-            raise ConfigError(f"--output must be empty or an earlier demo. Received: {output}")
-        if not force:
-            raise ConfigError(f"--force replaces an earlier demo. Received: {output}")
-        shutil.rmtree(output)
-    files.ensure_writable(output)
-    files.write_text(output / _MARK, "Made by `violence-detection demo`; --force replaces it.\n")
-    return output
+    def _draw(self, clips: Path) -> None:
+        """Replaces the output folder by one with the mark of a demo and the drawn clips."""
+        config, output = self._config, self._output
+        if output.is_dir() and any(output.iterdir()):
+            shutil.rmtree(output)
+        files.ensure_writable(output)
+        mark = "Made by `violence-detection demo`; --force replaces it.\n"
+        files.write_text(output / _MARK, mark)
+        log.info(f"Drawing {config.clips} clips")
+        with progress.track("Drawing", config.clips, "clips") as step:
+            synthetic.draw_clips(
+                clips, count=config.clips, seed=config.seed, on_clip=lambda _: step()
+            )

@@ -167,5 +167,5 @@ def train_fold(
 def _runner(
     config: CrossValidateConfig, study_dir: Path, entries: tuple[ManifestEntry, ...]
 ) -> FoldRunner:
-    device_setup = train.start_devices(config)
+    device_setup = train.start_devices(config.train)
     return FoldRunner(config, device_setup, study_dir, entries)

@@ -1,16 +1,16 @@
-"""What came of the folds: scores of each, their mean with an interval, and the answers of all
-folds pooled."""
+"""Results of cross-validation folds: scores of each, their mean with an interval, pooled scores."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import stats
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
+from violence_detection.evaluation.predictions import prediction_rows
 from violence_detection.metrics import calibration, intervals
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.units import counted
@@ -21,19 +21,20 @@ _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One fold, answered by those who have not learned from it.
+class FoldResult:
+    """Predictions for the held-out videos of one fold, by the model and the baselines.
 
     Attributes:
         repeat, fold: From 1.
         grouped: Whether all videos of a recording are in one fold.
-        rows: int64 (M,), which videos these are.
-        epochs, best_epoch: How many were run, and which is kept.
-        threshold: Of the model; a baseline's is 0.5.
-        temperature: That the model's logits were divided by.
-        answers: Probabilities by `model` and the names of the baselines, float64 (M, K).
-        effective: What was got of what was asked for.
-        left_out: Why there are not more baselines.
+        rows: Row numbers of the held-out videos, int64 (M,).
+        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        threshold: Of the model; a baseline has 0.5.
+        predictions: Probability of each class, float64 (M, K), by `model` and the names of the
+            baselines.
+        temperature: Divides the model's logits.
+        effective: Devices, precision and engine that were used.
+        left_out: Reasons why baselines are missing.
     """
 
     repeat: int
@@ -43,33 +44,41 @@ class Judged:
     epochs: int
     best_epoch: int
     threshold: float
-    answers: Mapping[str, np.ndarray]
+    predictions: Mapping[str, np.ndarray]
     temperature: float
     effective: Mapping[str, Any]
     left_out: Sequence[str]
 
-    def decided(self, name: str) -> np.ndarray:
-        """The class that `name` gives each video, int64 (M,)."""
-        threshold = self.threshold if name == MODEL else 0.5
-        return decide(self.answers[name], threshold)
+    def predicted(self, name: str) -> np.ndarray:
+        """The class that a predictor gives each video, int64 (M,)."""
+        return decide(self.predictions[name], self.threshold if name == MODEL else 0.5)
+
+    def violence(self, name: str) -> np.ndarray:
+        """The probability of violence by a predictor, float64 (M,) in [0, 1]."""
+        return np.clip(violence_score(self.predictions[name]), 0.0, 1.0)
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON, from which it comes back to the bit."""
-        answers = {name: answer.tolist() for name, answer in self.answers.items()}
-        return vars(self) | {"rows": self.rows.tolist(), "answers": answers}
+        """Ready for JSON, without loss of a bit."""
+        lists = {name: array.tolist() for name, array in self.predictions.items()}
+        values = vars(self) | {"rows": self.rows.tolist(), "predictions": lists}
+        # In files the predictions are called answers.
+        return {"answers" if name == "predictions" else name: values[name] for name in values}
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Judged":
-        """From what `as_dict` gave.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The result that `as_dict` wrote.
 
         Raises:
-            TypeError, ValueError, KeyError, AttributeError: If it is something else.
+            TypeError, ValueError, KeyError, AttributeError: If the values are something else.
         """
-        answers = {name: np.array(answer, np.float64) for name, answer in values["answers"].items()}
-        rows = np.array(values["rows"], np.int64)
-        if any(len(answer) != len(rows) for answer in answers.values()):
-            raise ValueError("an answer for each video")
-        return cls(**{**values, "rows": rows, "answers": answers})
+        fields = dict(values)
+        predictions = {
+            name: np.array(rows, np.float64) for name, rows in fields.pop("answers").items()
+        }
+        rows = np.array(fields.pop("rows"), np.int64)
+        if any(len(array) != len(rows) for array in predictions.values()):
+            raise ValueError("a prediction for each video")
+        return cls(**fields, rows=rows, predictions=predictions)
 
 
 class FoldResults:
@@ -77,7 +86,7 @@ class FoldResults:
 
     def __init__(
         self,
-        judged: Sequence[Judged],
+        results: Sequence[FoldResult],
         *,
         entries: Sequence[ManifestEntry],
         labels: np.ndarray,
@@ -87,19 +96,21 @@ class FoldResults:
     ) -> None:
         """
         Args:
-            judged: So far; at least one.
+            results: Of the folds that are finished; at least one.
             entries: All N videos.
-            labels: Of them, int64 (N,).
+            labels: Of the videos, int64 (N,).
             classes: K names, the normal one first.
             folds: Of a repeat.
-            note: What the folds are, for every output.
+            note: The protocol in words, for every output.
         """
-        self._judged, self._entries, self._labels = judged, entries, labels
+        self._results, self._entries, self._labels = results, entries, labels
         self._classes, self._folds, self._note = classes, folds, note
         self._groups = np.array([entry.group for entry in entries], dtype=object)
-        # A baseline may be missing from folds that were judged while the videos were away.
+        # A baseline may be missing from folds that ran while the video files were away.
         self._names = [
-            name for name in judged[0].answers if all(name in one.answers for one in judged)
+            name
+            for name in results[0].predictions
+            if all(name in result.predictions for result in results)
         ]
 
     # -- tables
@@ -107,129 +118,139 @@ class FoldResults:
     def fold_rows(self) -> list[dict[str, Any]]:
         """A row a fold: its size, scores, epochs and threshold, and each baseline's scores."""
         rows = []
-        for one in self._judged:
+        for result in self._results:
             row = {
-                "repeat": one.repeat,
-                "fold": one.fold,
-                "grouped": one.grouped,
-                "videos": len(one.rows),
-                "recordings": len(set(self._groups[one.rows])),
-                **self._scores(one, MODEL),
-                "epochs": one.epochs,
-                "best_epoch": one.best_epoch,
-                "threshold": one.threshold,
-                "temperature": one.temperature,
+                "repeat": result.repeat,
+                "fold": result.fold,
+                "grouped": result.grouped,
+                "videos": len(result.rows),
+                "recordings": len(set(self._groups[result.rows])),
+                **self._scores(result, MODEL),
+                "epochs": result.epochs,
+                "best_epoch": result.best_epoch,
+                "threshold": result.threshold,
+                "temperature": result.temperature,
             }
             for name in self._names[1:]:
-                scores = self._scores(one, name)
-                row |= {f"{name}_{what}": value for what, value in scores.items()}
+                scores = self._scores(result, name)
+                row |= {f"{name}_{metric}": value for metric, value in scores.items()}
             rows.append(row | {"note": self._note})
         return rows
 
     def prediction_rows(self) -> list[dict[str, Any]]:
-        """A row for each video and repeat: what the model answered that has not met it."""
+        """A row for each video and repeat: the prediction of the model not trained on it."""
         return [
             {
-                "repeat": one.repeat,
-                "fold": one.fold,
-                "grouped": one.grouped,
-                "path": self._entries[row].path,
-                "label": self._entries[row].label,
-                "group": self._entries[row].group,
-                "probability": round(float(violence_score(answer)), 6),
-                "predicted": self._classes[decided],
-                "correct": bool(decided == self._labels[row]),
+                "repeat": result.repeat,
+                "fold": result.fold,
+                "grouped": result.grouped,
+                **row._asdict(),
+                "probability": round(row.probability, 6),
                 "note": self._note,
             }
-            for one in self._judged
-            for row, answer, decided in zip(
-                one.rows, one.answers[MODEL], one.decided(MODEL), strict=True
+            for result in self._results
+            for row in prediction_rows(
+                [self._entries[number] for number in result.rows],
+                violence_score(result.predictions[MODEL]),
+                result.predicted(MODEL),
+                self._classes,
             )
         ]
 
-    def _scores(self, one: Judged, name: str) -> dict[str, float | None]:
-        labels = self._labels[one.rows]
-        auc = intervals.weighted_auc(is_violent(labels), _violence(one.answers[name]))
+    def _scores(self, result: FoldResult, name: str) -> dict[str, float | None]:
+        """Accuracy and AUC of a predictor on one fold; no AUC (None) for one class only."""
+        labels = self._labels[result.rows]
+        auc = intervals.weighted_auc(is_violent(labels), result.violence(name))
         return {
-            "accuracy": float((one.decided(name) == labels).mean()),
-            "auc": _of_once(auc, len(labels)),
+            "accuracy": float((result.predicted(name) == labels).mean()),
+            "auc": _value_of(auc, len(labels)),
         }
 
     # -- figures
 
     def summary(self) -> dict[str, Any]:
         """`accuracy` and `auc` over folds, and those of the baselines."""
-        over = {}
+        by_name = {}
         for name in self._names:
-            scores = [self._scores(one, name) for one in self._judged]
-            over[name] = {
-                what: over_folds([score[what] for score in scores], self._folds)
-                for what in ("accuracy", "auc")
+            scores = [self._scores(result, name) for result in self._results]
+            by_name[name] = {
+                metric: over_folds([score[metric] for score in scores], self._folds)
+                for metric in ("accuracy", "auc")
             }
-        return over[MODEL] | {
+        return by_name[MODEL] | {
             "baselines": {
                 name: {
-                    "accuracy": found["accuracy"]["mean"],
-                    "auc": found["auc"]["mean"],
-                    "over_folds": found,
+                    "accuracy": scores["accuracy"]["mean"],
+                    "auc": scores["auc"]["mean"],
+                    "over_folds": scores,
                 }
-                for name, found in over.items()
+                for name, scores in by_name.items()
                 if name != MODEL
             }
         }
 
     def pooled(self, *, seed: int) -> dict[str, dict[str, Any]]:
-        """What the answers of all folds together come to, by name: accuracy, auc, recall,
-        false_positive_rate and brier_score, each with its interval by a bootstrap over
-        recordings, and calibration_error; of several repeats, the mean.
+        """Scores of the predictions of all folds together, by predictor.
 
-        Rates are at the threshold of each fold. The area compares answers of different models
-        with each other, which may cost it a little, and a constant answer more.
+        Rates are at the threshold of each fold. The AUC compares predictions of different models,
+        which may lower it a little, and that of a constant prediction more.
+
+        Args:
+            seed: Of the bootstrap over recordings.
+
+        Returns:
+            accuracy, auc, recall, false_positive_rate and brier_score, each with its interval
+            (`accuracy_ci`, ...), and calibration_error; of several repeats, the mean.
         """
         return {name: self._pooled(name, seed) for name in self._names}
 
     def _pooled(self, name: str, seed: int) -> dict[str, Any]:
         violent, groups = is_violent(self._labels), self._groups.astype(str)
-        sums = _Sums(violent)
-        for repeat in sorted({one.repeat for one in self._judged}):
-            folds = [one for one in self._judged if one.repeat == repeat]
-            rows = np.concatenate([one.rows for one in folds])
-            decided = np.concatenate([one.decided(name) for one in folds])
-            violence = np.concatenate([_violence(one.answers[name]) for one in folds])
-            sums.add(rows, decided, violence, decided == self._labels[rows])
+        sums = _RepeatSums(violent)
+        for repeat in sorted({result.repeat for result in self._results}):
+            results = [result for result in self._results if result.repeat == repeat]
+            rows = np.concatenate([result.rows for result in results])
+            predicted = np.concatenate([result.predicted(name) for result in results])
+            violence = np.concatenate([result.violence(name) for result in results])
+            sums.add(rows, predicted, violence, predicted == self._labels[rows])
         draw = {"resamples": _RESAMPLES, "seed": seed, "level": _LEVEL}
-        found: dict[str, Any] = {}
-        for what, statistic in sums.statistics().items():
-            found[what] = _of_once(statistic, len(violent))
-            found[f"{what}_ci"] = intervals.bootstrap_over_recordings(groups, statistic, **draw)
-        return found | {"calibration_error": sums.calibration_error}
+        scores: dict[str, Any] = {}
+        for metric, statistic in sums.statistics().items():
+            scores[metric] = _value_of(statistic, len(violent))
+            scores[f"{metric}_ci"] = intervals.bootstrap_over_recordings(groups, statistic, **draw)
+        return scores | {"calibration_error": sums.calibration_error}
 
     def draws(self) -> list[np.ndarray]:
-        """For each repeat the fold of each video, int64 (N,); -1 where it is not judged yet."""
-        found = {}
-        for one in self._judged:
-            folds = found.setdefault(one.repeat, np.full(len(self._labels), -1))
-            folds[one.rows] = one.fold
-        return list(found.values())
+        """For each repeat the fold of each video, int64 (N,); -1 for a fold not yet finished."""
+        draws = {}
+        for result in self._results:
+            folds = draws.setdefault(result.repeat, np.full(len(self._labels), -1))
+            folds[result.rows] = result.fold
+        return list(draws.values())
 
-    # -- what there is to warn of
+    # -- warnings
 
     def warnings(self, pooled: Mapping[str, Mapping[str, Any]]) -> list[str]:
-        """A line for each baseline of the source that comes close, and for each class that
-        folds lack."""
+        """A line for each baseline of the video's source that comes close to the model, and for
+        each class that is missing from folds."""
         lines = baselines.source_warnings(pooled, MODEL)
         for number, label in enumerate(self._classes):
-            lacking = sum(not (self._labels[one.rows] == number).any() for one in self._judged)
+            lacking = sum(
+                not (self._labels[result.rows] == number).any() for result in self._results
+            )
             if lacking:
                 lines.append(
                     f"No video of {label!r} is in {counted(lacking, 'fold')} of "
-                    f"{len(self._judged)}."
+                    f"{len(self._results)}."
                 )
         return lines
 
 
-class _Sums:
-    """Answers of several draws of folds, added up by video."""
+class _RepeatSums:
+    """Predictions of several repeats, summed up by video.
+
+    Sums by video let the bootstrap weigh each video by how often its recording is drawn.
+    """
 
     def __init__(self, violent: np.ndarray) -> None:
         """
@@ -238,63 +259,67 @@ class _Sums:
         """
         self._violent = violent
         zeros = [np.zeros(len(violent)) for _ in range(4)]
-        self._answered, self._right, self._alarms, self._squares = zeros
-        self._areas: list[tuple[np.ndarray, Callable]] = []
-        self._errors: list[float] = []
+        self._predictions, self._correct, self._alarms, self._squares = zeros
+        self._auc_functions: list[tuple[np.ndarray, Callable]] = []
+        self._calibration_errors: list[float] = []
 
     def add(
         self,
         rows: np.ndarray,
-        decided: np.ndarray,
+        predicted: np.ndarray,
         violence: np.ndarray,
-        right: np.ndarray,
+        correct: np.ndarray,
     ) -> None:
-        """One draw: what each of M videos was decided to be, how likely violence, and
-        whether that is right; (M,) each."""
+        """Adds one repeat.
+
+        Args:
+            rows: The videos, int64 (M,).
+            predicted: Their predicted classes, int64 (M,).
+            violence: Their probabilities of violence, float64 (M,).
+            correct: Whether the predicted class is the label, bool (M,).
+        """
         violent = self._violent[rows]
-        self._answered[rows] += 1
-        self._right[rows] += right
-        self._alarms[rows] += decided > 0
+        self._predictions[rows] += 1
+        self._correct[rows] += correct
+        self._alarms[rows] += predicted > 0
         self._squares[rows] += (violence - violent) ** 2
-        self._areas.append((rows, intervals.weighted_auc(violent, violence)))
-        self._errors.append(calibration.expected_calibration_error(violent, violence))
+        self._auc_functions.append((rows, intervals.weighted_auc(violent, violence)))
+        error = calibration.expected_calibration_error(violent, violence)
+        self._calibration_errors.append(error)
 
     @property
     def calibration_error(self) -> float:
-        return float(np.mean(self._errors))
+        return float(np.mean(self._calibration_errors))
 
     def statistics(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Functions of counts (R, N) that give (R,), NaN where they are not defined."""
-        violent, normal = self._violent, ~self._violent
+        """Functions of counts (R, N) that return (R,), NaN if undefined."""
+        everything, violent, normal = np.ones(len(self._violent)), self._violent, ~self._violent
 
-        def share(of: np.ndarray, among: np.ndarray) -> Callable:
-            return lambda counts: _ratio(counts @ (of * among), counts @ (self._answered * among))
+        def fraction(part: np.ndarray, among: np.ndarray) -> Callable:
+            return lambda counts: intervals.ratio(
+                counts @ (part * among), counts @ (self._predictions * among)
+            )
 
-        everything = np.ones(len(violent))
         return {
-            "accuracy": share(self._right, everything),
+            "accuracy": fraction(self._correct, everything),
             "auc": lambda counts: np.mean(
-                [area(counts[:, rows]) for rows, area in self._areas], axis=0
+                [auc(counts[:, rows]) for rows, auc in self._auc_functions], axis=0
             ),
-            "recall": share(self._alarms, violent),
-            "false_positive_rate": share(self._alarms, normal),
-            "brier_score": share(self._squares, everything),
+            "recall": fraction(self._alarms, violent),
+            "false_positive_rate": fraction(self._alarms, normal),
+            "brier_score": fraction(self._squares, everything),
         }
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
     """Mean, sample deviation, and a 95% t-interval of a score over folds.
 
     ``mean -+ t(n - 1) sd sqrt(1 / n + 1 / (folds - 1))``, within [0, 1]. Folds share most of
-    what they learn from, so their scores are not independent: the second term under the root,
-    the share of test to training videos, makes up for it.
+    their training videos, so their scores are not independent: the second term under the root,
+    the ratio of test to training videos, corrects for it.
 
     Args:
-        values: In [0, 1]; None where a fold does not define it.
+        values: In [0, 1]; None for a fold in which the score is undefined.
         folds: Of a repeat, >= 2.
 
     Returns:
@@ -305,29 +330,16 @@ def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
         Nadeau and Bengio, Inference for the generalization error, 2003,
         https://doi.org/10.1023/A:1024068626366
     """
-    known = np.array([value for value in values if value is not None], np.float64)
-    if known.size < 2:
-        return {
-            "mean": float(known[0]) if known.size else None,
-            "sd": 0.0,
-            "ci": None,
-        }
-    mean, sd = float(known.mean()), float(known.std(ddof=1))
-    quantile = stats.t.ppf((1 + _LEVEL) / 2, known.size - 1)
-    half = float(quantile * sd * math.sqrt(1 / known.size + 1 / (folds - 1)))
-    return {
-        "mean": mean,
-        "sd": sd,
-        "ci": [max(0.0, mean - half), min(1.0, mean + half)],
-    }
+    scores = np.array([value for value in values if value is not None], np.float64)
+    if scores.size < 2:
+        return {"mean": float(scores[0]) if scores.size else None, "sd": 0.0, "ci": None}
+    mean, sd = float(scores.mean()), float(scores.std(ddof=1))
+    quantile = stats.t.ppf((1 + _LEVEL) / 2, scores.size - 1)
+    half = float(quantile * sd * math.sqrt(1 / scores.size + 1 / (folds - 1)))
+    return {"mean": mean, "sd": sd, "ci": [max(0.0, mean - half), min(1.0, mean + half)]}
 
 
-def _violence(answer: np.ndarray) -> np.ndarray:
-    """Probability of violence, (M,), of those of the classes, (M, K)."""
-    return np.clip(violence_score(answer), 0.0, 1.0)
-
-
-def _of_once(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:
-    """A statistic of counts where each video counts once; None where it is not defined."""
+def _value_of(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:
+    """The value of a statistic of counts when each video counts once; None if undefined."""
     value = float(statistic(np.ones((1, count), int))[0])
     return None if math.isnan(value) else value

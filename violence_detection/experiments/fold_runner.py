@@ -108,9 +108,9 @@ class FoldRunner:
             CacheError: If the features are missing or damaged, or there is one class only.
         """
         self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
-        self._cache = FeatureCache.open(config.features)
+        self._cache = FeatureCache.open(config.train.features)
         entries = list(entries)
-        self.classes = classes_of(entries, config.normal_class)
+        self.classes = classes_of(entries, config.train.normal_class)
         self._initial = self._initial_weights(entries)
         self.folds = draw_test_folds(
             entries,
@@ -121,7 +121,7 @@ class FoldRunner:
             validation_fraction=config.validation_fraction,
         )
         self.clips = dataset.read_dataset(self._cache, entries, self.classes)
-        if batching.reads_views(config.augment):
+        if batching.reads_views(config.train.augment):
             self.clips = dataset.with_views(self._cache, self.clips)
         rows = [(entry.path, entry.label, entry.group, entry.digest) for entry in entries]
         self.identity = {
@@ -137,14 +137,16 @@ class FoldRunner:
             ConfigError: If that run was trained on any of the videos.
         """
         config = self._config
-        initial = InitialWeights.from_config(config, Run(Path(config.checkpoint_dir) / config.name))
+        initial = InitialWeights.from_config(
+            config.train, Run(Path(config.train.checkpoint_dir) / config.name)
+        )
         if initial:
             initial.check(self._cache, self.classes)
             held_out = [dataclasses.replace(entry, split="test") for entry in entries]
             if overlap := initial.overlap(self._cache, held_out)["test"]:
                 raise ConfigError(
                     "`init_from` must be a run that was not trained on the held-out videos. "
-                    f"Received: {config.init_from} (trained on {counted(overlap, 'video')} or "
+                    f"Received: {config.train.init_from} (trained on {counted(overlap, 'video')} or "
                     "their recordings)"
                 )
         return initial
@@ -162,9 +164,9 @@ class FoldRunner:
             rows = fold.rows("validation")
             violent = is_violent(self.clips.labels[rows])
             try:
-                check_monitor(self._config.monitor, violent)
+                check_monitor(self._config.train.monitor, violent)
                 threshold_selection.check_support(
-                    self._config.operating_point, violent, self.clips.groups[rows]
+                    self._config.train.operating_point, violent, self.clips.groups[rows]
                 )
             except (ConfigError, EvidenceError) as error:
                 raise type(error)(f"{error} ({fold.name})") from error
@@ -177,7 +179,7 @@ class FoldRunner:
         """
         first = self.folds[0]
         run = Run(self._study_dir / _TRAINING / first.name)
-        self.training_job(first).build_trainer(run, self._config.of_fold(0, run.dir))
+        self.training_job(first).build_trainer(run, self._config.train_fold(0, run.dir))
 
     def remove_unfinished(self) -> None:
         """Removes the runs of trainings that were interrupted."""
@@ -194,7 +196,7 @@ class FoldRunner:
         import keras
 
         run = Run(self._study_dir / _TRAINING / fold.name)
-        config = self._config.of_fold(fold.repeat - 1, run.dir)
+        config = self._config.train_fold(fold.repeat - 1, run.dir)
         job = self.training_job(fold)
         keras.backend.clear_session()
         shutil.rmtree(run.dir, ignore_errors=True)
@@ -241,7 +243,7 @@ class FoldRunner:
 
     def _fit_decision(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
         """Temperature and threshold, chosen on validation videos as a training does."""
-        if self._config.monitor == "none":
+        if self._config.train.monitor == "none":
             return 1.0, 0.5
         probability = probabilities(model, validation.features)
         temperature, _ = calibration.fit_temperature(
@@ -255,7 +257,7 @@ class FoldRunner:
             is_violent(validation.labels),
             violence_score(probability),
             validation.groups,
-            asked=self._config.operating_point,
+            asked=self._config.train.operating_point,
         )
         return temperature, threshold
 

@@ -13,12 +13,6 @@ from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.training.config import TrainConfig
 
-# Settings of the whole search, or of the machine; a space cannot have them.
-_FIXED = set(
-    "seed features checkpoint_dir resume monitor normal_class init_from mixed_precision xla "
-    "virtual_devices deterministic validation_fraction test_fraction split_seed "
-    "name trials space folds seeds timeout prune keep_runs".split()
-)
 _SHELVES = {"head": "heads", "loss": "losses"}
 # What a part is given besides what its spec says.
 _CONTEXT = {
@@ -70,7 +64,7 @@ def space_of(config: TuneConfig) -> Space:
         if config.space and name in config.given:
             raise ConfigError(
                 f"`{name}` must be given or tried, not both. Received: "
-                f"{name}={getattr(config, name)}, and {name} in --space"
+                f"{name}={config.as_dict()[name]}, and {name} in --space"
             )
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
     for settings in with_each(config, space):
@@ -138,10 +132,10 @@ def _default(config: TuneConfig) -> dict[str, Any]:
     """The default space, without what is given and what head and loss do not take."""
     given = set(config.given)
     for shelf in _SHELVES:
-        spec, *_ = registry.parse(getattr(config, shelf))
+        spec, *_ = registry.parse(getattr(config.train, shelf))
         if shelf in given:
             given |= {f"{shelf}.{argument}" for argument in spec.arguments}
-    if config.init_from:
+    if config.train.init_from:
         given |= _CHANGES_SIZES
     base = config.base()
     return {
@@ -154,7 +148,8 @@ def _default(config: TuneConfig) -> dict[str, Any]:
 def _specs(config: TuneConfig, asked: Mapping[str, Any]) -> dict[str, Sequence[str]]:
     """The specs of each shelf that trials may have."""
     return {
-        shelf: asked[shelf] if shelf in asked else [getattr(config, shelf)] for shelf in _SHELVES
+        shelf: asked[shelf] if shelf in asked else [getattr(config.train, shelf)]
+        for shelf in _SHELVES
     }
 
 
@@ -167,7 +162,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(asked, dict) or not asked:
         raise ConfigError(f"--space must hold a JSON object of settings to try. Received: {path}")
-    known = [one.name for one in TuneConfig.settings() if one.name not in _FIXED]
+    known = [one.name for one in TuneConfig.settings() if one.rule.tunable]
     for name, values in asked.items():
         shelf, dot, argument = name.partition(".")
         if name in known or (dot and argument and shelf in _SHELVES):
@@ -224,7 +219,7 @@ def _settings(
     """Settings of a training with this value; of an argument, with each part that takes it."""
     shelf, dot, argument = name.partition(".")
     if not dot:
-        yield TrainConfig(**config.base() | {name: value})
+        yield TrainConfig.from_settings(config.base() | {name: value})
         return
     taking = [
         spec._replace(arguments={argument: value})
@@ -236,7 +231,7 @@ def _settings(
             f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
         )
     for spec in taking:
-        yield TrainConfig(**config.base() | {shelf: str(spec)})
+        yield TrainConfig.from_settings(config.base() | {shelf: str(spec)})
 
 
 def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:

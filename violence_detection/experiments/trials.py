@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection.datasets import folds
+from violence_detection.datasets.labels import classes_of
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.experiments import search_space
 from violence_detection.experiments.config import TuneConfig
@@ -18,7 +19,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import batching, run_setup, train
+from violence_detection.training import batching, run_setup, train, training_data
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_job import TrainingJob
@@ -85,17 +86,17 @@ class TrialRunner:
             CacheError: If the features are missing, damaged, or lack a class or a split.
         """
         self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
-        self._cache = FeatureCache.open(config.features)
-        self._initial = InitialWeights.from_config(config, Run(study_dir))
-        entries = run_setup.read_entries(Run(study_dir), config, self._cache)
-        self._classes = train.classes_of(entries, config.normal_class)
+        self._cache = FeatureCache.open(config.train.features)
+        self._initial = InitialWeights.from_config(config.train, Run(study_dir))
+        entries = run_setup.read_entries(Run(study_dir), config.train, self._cache)
+        self._classes = classes_of(entries, config.train.normal_class)
         self.space = search_space.space_of(config)
-        for settings in (config, *search_space.with_each(config, self.space)):
+        for settings in (config.train, *search_space.with_each(config, self.space)):
             train.check_parts(settings, len(self._classes))
         if self._initial:
             self._initial.check(self._cache, self._classes)
             if search_space.keeps_sizes(self.space):
-                self._initial.check_sizes(config.head, self._cache, self._classes)
+                self._initial.check_sizes(config.train.head, self._cache, self._classes)
         entries = [entry for entry in entries if entry.split != "test"]
         self._folds = folds.validation_folds(entries, config.folds, seed=config.seed)
         for fold in self._folds:
@@ -103,10 +104,10 @@ class TrialRunner:
             check_monitor(config.monitor, map(self._classes.index, labels))
         if self._initial:
             self._initial.warn_of_overlap(self._cache, self._folds[0])
-        self._seeds = range(config.seed, config.seed + config.seeds)
+        self._seeds = range(config.seed, config.seed + config.train.seeds)
         # One fold in memory: all trials of a fold share it, and features may be large.
         self._job = functools.lru_cache(maxsize=1)(self._read_job)
-        epochs = self.space.get("epochs", (config.epochs,))
+        epochs = self.space.get("epochs", (config.train.epochs,))
         self._most_epochs = int(epochs.high if isinstance(epochs, Interval) else max(epochs))
         self.videos = len(entries)
         rows = [
@@ -191,12 +192,12 @@ class TrialRunner:
         # `monitor` scores the trial here, also where it chooses no epoch.
         given = (self._config.given | varied) - {"monitor"}
         with _conflicts_fail_the_trial():
-            return TrainConfig(**settings, given=given)
+            return TrainConfig.from_settings(settings, given=given)
 
     def _read_job(self, fold: int) -> TrainingJob:
         entries = self._folds[fold]
-        augmentations = {self._config.augment, *self.space.get("augment", ())}
-        clips = train.read_splits(
+        augmentations = {self._config.train.augment, *self.space.get("augment", ())}
+        clips = training_data.read_splits(
             self._cache,
             entries,
             self._classes,

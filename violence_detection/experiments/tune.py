@@ -19,18 +19,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FREE_ON_RESUME = frozenset("resume trials timeout keep_runs".split())
 # Nothing is pruned in the first epochs or among the first trials: their scores vary too much.
 _WARMUP_EPOCHS, _FIRST_TRIALS = 5, 5
 _COLUMNS = ("number", "state", "value", "seconds", "reason")
 
 
 def run_search(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
-    """Searches for the settings with the best validation score; see `Search`."""
-    return Search(config, force=force).run()
+    """Searches for the settings with the best validation score; see `SearchStage`."""
+    return SearchStage(config, force=force).run()
 
 
-class Search:
+class SearchStage:
     """A hyperparameter search with Optuna, in `<checkpoint-dir>/<name>/`.
 
     The test videos are never read. An interrupted search is continued with --resume, and its
@@ -100,24 +99,23 @@ class Search:
     def _open(self, *, train_trials: bool) -> None:
         """Opens the folder and the features, and checks the settings of all trials."""
         config = self._config
-        if config.features is None:
+        if config.train.features is None:
             raise ConfigError("--features must be given. Received: none")
         self._folder = self._open_folder()
         _import_optuna()
         devices.import_tensorflow()
         # The devices come first: a model that the checks build would fix their number.
-        device_setup = train.start_devices(config) if train_trials else None
+        device_setup = train.start_devices(config.train) if train_trials else None
         self._runner = TrialRunner(config, device_setup, self._folder.dir)
 
     def _open_folder(self) -> StudyFolder:
         config = self._config
         folder = StudyFolder.named(
-            config.checkpoint_dir,
+            config.train.checkpoint_dir,
             config.name,
             "study",
             record="tune_config.json",
             settings=TuneConfig,
-            free=_FREE_ON_RESUME,
             remedy="use another --name, or --force without --resume",
         )
         if config.resume and not folder.started:
@@ -236,9 +234,9 @@ class Search:
             "best_settings": self._best_settings(study),
             "best_config": str(folder / "best.json"),
             "trials_csv": str(folder / "trials.csv"),
-            "features": str(Path(config.features)),
+            "features": str(Path(config.train.features)),
             "folds": config.folds or 1,
-            "seeds": config.seeds,
+            "seeds": config.train.seeds,
             "trainings_per_trial": len(self._runner),
             "videos": self._runner.videos,
             "note": note,

@@ -84,9 +84,10 @@ class InitialWeights:
         record = self.run.record()
         space = cache.space()
         if record.fingerprint != space.fingerprint:
+            differences = space.differing(dataclasses.asdict(record.feature_space))
             raise ConfigError(
                 "`init_from` must be a run on features of the same space. Received: "
-                f"{self.run.dir} (here: {space.differing(dataclasses.asdict(record.feature_space))})"
+                f"{self.run.dir} (here: {differences})"
             )
         if record.classes != classes:
             raise ConfigError(

@@ -129,8 +129,8 @@ def is_xla_faster(build: Callable[..., TrainingStep], batch: Any) -> bool:
     without_xla = build(xla=False)
     if not _uses_cudnn(without_xla.classifier):
         return True
-    xla_s = _seconds_per_step(build(xla=True), batch)
-    cudnn_s = _seconds_per_step(without_xla, batch)
+    xla_s = seconds_per_step(build(xla=True), batch)
+    cudnn_s = seconds_per_step(without_xla, batch)
     times = f"{1000 * xla_s:.2f} ms a step with XLA, {1000 * cudnn_s:.2f} with cuDNN's recurrence"
     if xla_s <= cudnn_s:
         log.info(f"XLA is on: {times}.")
@@ -152,7 +152,7 @@ def _uses_cudnn(classifier: keras.Model) -> bool:
     return any(getattr(layer, "use_cudnn", False) for layer in forward_layers)
 
 
-def _seconds_per_step(step: TrainingStep, batch: Any) -> float:
+def seconds_per_step(step: TrainingStep, batch: Any) -> float:
     for _ in range(_WARM_UP_STEPS):
         float(step(batch)["loss"])
     start_s = time.perf_counter()

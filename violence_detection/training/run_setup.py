@@ -16,7 +16,6 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import FeatureConfig
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import cluster_spec, files, locks, provenance
 from violence_detection.system.cluster_spec import ClusterSpec
@@ -25,20 +24,8 @@ from violence_detection.training.initial_weights import InitialWeights
 
 log = logging.getLogger(__name__)
 
-STAGE_ONE = {setting.name for setting in FeatureConfig.settings()} - {"seed"} | {
-    "extract_batch_size",
-    "extract_mixed_precision",
-}
-# These draw a split for one run where the features are there already.
-OWN_SPLIT = frozenset(split_store.SETTINGS)
 # What may differ between the machines of a training: who they are, and where they find it.
-_FREE_ON_RANK = frozenset("workers rank features checkpoint_dir cache_dir weights".split())
-# What may differ between a run and the command that resumes it: names, places, and what
-# the digests of the features and videos stand for.
-_FREE_ON_RESUME = frozenset(
-    "resume run checkpoint_dir dataset_path features cache_dir weights workers rank max_failures "
-    "retry_failed".split()
-)
+_FREE_ON_RANK = frozenset("hosts rank features checkpoint_dir cache_dir weights".split())
 _LOCK = ".lock"
 
 
@@ -84,21 +71,23 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
             f"{run.config_path.name} must hold the settings of a training. Received: "
             f"{run.config_path}"
         )
-    recorded = TrainConfig.recorded(recorded)
-    for name in sorted(asked.given - _FREE_ON_RESUME):
-        if getattr(asked, name) != recorded[name]:
+    free_names, values = TrainConfig.free_names(), asked.as_dict()
+    free_names, values = TrainConfig.free_names(), asked.as_dict()
+    recorded = TrainConfig.complete_record(recorded)
+    for name in sorted(asked.given - free_names):
+        if values[name] != recorded[name]:
             raise ConfigError(
                 f"--resume must go on with the run's settings, {name}={recorded[name]}. "
-                f"Received: {name}={getattr(asked, name)}"
+                f"Received: {name}={values[name]}"
             )
     if asked.given & {"dataset_path", "features"}:
         recorded |= {"dataset_path": None, "features": None}
-    free = {name: getattr(asked, name) for name in asked.given & _FREE_ON_RESUME}
+    free = {name: values[name] for name in asked.given & free_names}
     recorded |= free | {"resume": True, "run": run.dir.name}
-    given = asked.given & (OWN_SPLIT | _FREE_ON_RESUME) | _drawn_otherwise(recorded)
+    given = asked.given & (TrainConfig.names_in("split") | free_names) | _drawn_otherwise(recorded)
     if run.started:  # the split was drawn then
         recorded["redraw_splits"] = False
-    resumed = TrainConfig(**recorded, given=given)
+    resumed = TrainConfig.from_settings(recorded, given=given)
     _check_sources(resumed)
     return resumed
 
@@ -110,7 +99,7 @@ def _drawn_otherwise(recorded: dict[str, Any]) -> frozenset[str]:
     return frozenset(
         setting.name
         for setting in TrainConfig.settings()
-        if setting.name in OWN_SPLIT
+        if setting.name in TrainConfig.names_in("split")
         and recorded.get(setting.name, setting.default) != setting.default
     )
 
@@ -126,16 +115,11 @@ def _check_sources(config: TrainConfig) -> None:
         return
     if "cache_dir" in config.given:
         log.warning("--cache-dir has no effect: --features says where the features are.")
-    for name in sorted(stage_one(config) & config.given - {"cache_dir"} - OWN_SPLIT):
+    for name in sorted(config.names_in("extract") & config.given - {"cache_dir"}):
         raise ConfigError(
             f"`{name}` must go with --dataset-path: the features of --features are made "
-            f"already. Received: {name}={getattr(config, name)}"
+            f"already. Received: {name}={config.as_dict()[name]}"
         )
-
-
-def stage_one(config: TrainConfig) -> set[str]:
-    """Names of the settings that only stage one reads."""
-    return STAGE_ONE - {"workers"} if config.hosts else STAGE_ONE
 
 
 def find_cluster(config: TrainConfig) -> ClusterSpec | None:
@@ -144,7 +128,7 @@ def find_cluster(config: TrainConfig) -> ClusterSpec | None:
     Raises:
         ConfigError: If they cannot, with these settings.
     """
-    found = cluster_spec.find_cluster(config.hosts, config.rank, os.environ)
+    found = cluster_spec.find_cluster(config.addresses, config.rank, os.environ)
     if found is None:
         return None
     several = f"of {len(found)} machines ({found.source})"
@@ -223,12 +207,17 @@ def read_entries(run: Run, config: TrainConfig, cache: FeatureCache) -> list[Man
     if config.resume and run.started:
         return with_splits(entries, run.own_splits())
     if has_own_split(config):
-        return split_store.draw_for_one_run(cache.dir.parent, entries, config)
+        return split_store.draw_for_one_run(
+            cache.dir.parent,
+            entries,
+            **config.split.as_dict(),
+            given=config.split.given,
+        )
     return entries
 
 
 def has_own_split(config: TrainConfig) -> bool:
-    return config.features is not None and bool(OWN_SPLIT & config.given)
+    return config.features is not None and bool(config.split.given)
 
 
 def with_splits(entries: list[ManifestEntry], splits: Mapping[str, str]) -> list[ManifestEntry]:

@@ -1,8 +1,8 @@
-"""One training step over all devices, right where `fit` under a strategy is silently wrong.
+"""The training step over all devices, correct where `fit` under a strategy is silently wrong.
 
-The order is what matters: each replica's gradients are reduced first, then checked for being
-finite, then clipped, then applied; and the loss is divided by the videos of the whole batch,
-not of a replica's share. One device and many go the same way.
+The order matters: gradients are summed over the replicas first, then checked for being finite,
+then clipped, then applied. The loss is divided by the videos of the whole batch, not of a
+replica's part. One device and many use the same code.
 """
 
 import math
@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from violence_detection.errors import TrainingError
 from violence_detection.training.weight_averaging import Average, NoAverage
 
 AT_ONCE = 8  # steps
@@ -28,18 +29,18 @@ class TrainingStep:
         classifier: Built in the strategy's scope.
         loss: Gives a value per example, (B,).
         optimizer: Built in the strategy's scope; its learning rate is set at every step.
-        strategy: The default strategy for one device.
-        schedule: Learning rate at a step.
+        strategy: The default strategy for one device, else a strategy over several.
+        schedule: The learning rate at a step.
         clip_norm: Largest global norm of the gradients; 0 does not clip.
         xla: Compile each replica's forward and backward.
-        pieces: Each replica works its share through in so many parts, adding up their
-            gradients; it divides the share.
-        sam_rho: Distance at which the gradient is taken, uphill of the weights
-            (sharpness-aware minimisation); 0 takes it where they are.
-        average: Takes in the weights after each step that was applied.
+        pieces: Each replica processes its part of a batch in so many equal pieces and adds up
+            their gradients.
+        sam_rho: Distance uphill of the weights at which the gradient is taken (sharpness-aware
+            minimisation); 0 takes it at the weights.
+        average: Gets the weights after each applied step.
 
     Attributes:
-        xla: Whether the forward and backward pass are compiled.
+        xla: True if the forward and backward pass are compiled.
         steps: Steps done, those skipped for non-finite gradients included.
         scale: Loss scale in float16, else 1.
 
@@ -67,39 +68,39 @@ class TrainingStep:
         self.average = average or NoAverage()
         self.steps = 0
         self._scaled = keras.config.dtype_policy().compute_dtype == "float16"
-        # In the graph: reading them back would make the devices wait at every step.
+        # Variables of the graph: reading them in Python would make the devices wait at every step.
         self._scale = tf.Variable(
             _FIRST_SCALE if self._scaled else 1.0, trainable=False, dtype="float32"
         )
         self._sound_steps = tf.Variable(0, trainable=False, dtype="int32")
         self.xla = xla
         self._forward_backward = tf.function(self._replica_gradients, jit_compile=xla)
-        # In a graph of its own: Keras leaves in a registry, for good, the one that this is in.
+        # A graph of its own: Keras never releases the graph in which an optimizer is applied.
         self._applied = tf.function(self._apply)
-        self._one_step = tf.function(self._learn)
-        self._some_steps = tf.function(self._learn_some)
+        self._one_step = tf.function(self._train_step)
+        self._some_steps = tf.function(self._train_steps)
 
     def __call__(self, batch: tuple) -> dict[str, tf.Tensor]:
-        """Learn from one batch of features (B, T, D), in float16 or float32, targets (B, K) and
+        """Trains on one batch of features (B, T, D), in float16 or float32, targets (B, K) and
         weights (B,).
 
         Returns:
-            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step),
-            float32 scalars that may still be in the making.
+            loss, gradient_norm (before clipping), finite (1.0, or 0.0 for a skipped step):
+            float32 scalars that the devices may still be computing.
         """
         (rate,) = self._next_rates(1)
         self.optimizer.learning_rate.assign(rate)
         return self._one_step(batch)
 
     def run(self, batches: Iterator[tuple], steps: int) -> dict[str, tf.Tensor]:
-        """Learn from the next few batches without coming back to Python in between.
+        """Trains on the next batches without returning to Python in between.
 
         Args:
-            batches: Of a dataset, or one dealt out to the replicas.
+            batches: An iterator of a dataset, or of a dataset distributed over the replicas.
             steps: At most `AT_ONCE`.
 
         Returns:
-            As a call, for each step, (steps,).
+            The same results as a call, for each step, (steps,).
         """
         rates = np.zeros(AT_ONCE, np.float32)
         rates[:steps] = self._next_rates(steps)
@@ -117,7 +118,7 @@ class TrainingStep:
         return float(self._scale.numpy())
 
     def state(self) -> dict[str, float]:
-        """What a resumed training needs besides the variables."""
+        """The state that a resumed training restores besides the variables."""
         return {
             "steps": self.steps,
             "scale": self.scale,
@@ -129,20 +130,41 @@ class TrainingStep:
         self._scale.assign(state["scale"])
         self._sound_steps.assign(int(state["sound_steps"]))
 
+    def check_finite(self, finite: np.ndarray, epoch: int) -> None:
+        """Checks that not too many steps of an epoch were skipped.
+
+        In float32 no step may be skipped. In float16 some are, because the loss scale is adapted
+        by overflows; but not all steps of an epoch.
+
+        Args:
+            finite: 1.0 for each step of the epoch, or 0.0 if it was skipped.
+            epoch: From 1, for the message.
+
+        Raises:
+            TrainingError: If too many steps were skipped.
+        """
+        applied = int(finite.sum())
+        if applied < (1 if self.scale > 1 else len(finite)):
+            raise TrainingError(
+                "The loss and its gradients must stay finite. Received: "
+                f"{len(finite) - applied} of {len(finite)} batches not finite, in epoch {epoch}; "
+                "a lower --learning-rate helps"
+            )
+
     # -- in the graph, over all replicas
 
-    def _learn_some(self, batches, rates, steps):
-        # Always of one length: another one would be traced anew.
+    def _train_steps(self, batches, rates, steps):
+        # Arrays of one length always: another length would be traced anew.
         results = {name: tf.TensorArray(tf.float32, AT_ONCE) for name in _RESULTS}
         for number in tf.range(steps):
-            # Steps follow on each other: to begin several at once only costs.
+            # Each step needs the weights of the one before: parallel iterations only cost memory.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             self.optimizer.learning_rate.assign(rates[number])
-            result = self._learn(next(batches))
+            result = self._train_step(next(batches))
             results = {name: array.write(number, result[name]) for name, array in results.items()}
         return {name: array.stack() for name, array in results.items()}
 
-    def _learn(self, batch):
+    def _train_step(self, batch):
         loss, gradients, norm = self._reduced_gradients(batch)
         finite = tf.math.is_finite(norm) & tf.math.is_finite(loss)
         if self.sam_rho:
@@ -166,31 +188,31 @@ class TrainingStep:
             self._forward_backward, args=(*batch, self._scale.read_value())
         )
         loss, *gradients = self._sums([losses, *gradients])
-        gradients = [one / self._scale for one in gradients]
+        gradients = [gradient / self._scale for gradient in gradients]
         return loss, gradients, tf.linalg.global_norm(gradients)
 
     def _sums(self, values):
-        """Each value's sum over the replicas."""
+        """The sum of each value over the replicas."""
         if self.strategy.num_replicas_in_sync == 1:
             return values
-        # All in one operation: between machines, each waits for the network.
+        # One operation for all values: between machines, each operation waits for the network.
         packed = self.strategy.run(_packed, args=values)
         packed = self.strategy.reduce(tf.distribute.ReduceOp.SUM, packed, axis=None)
         weights = self.classifier.trainable_variables
         shapes = [(), *[tuple(weight.shape) for weight in weights]]
         sums = tf.split(packed, [math.prod(shape) for shape in shapes])
-        return [tf.reshape(one, shape) for one, shape in zip(sums, shapes, strict=True)]
+        return [tf.reshape(value, shape) for value, shape in zip(sums, shapes, strict=True)]
 
     def _gradients_uphill(self, batch, gradients, norm):
-        """Gradients at the distance rho in the direction in which the loss grows fastest."""
+        """Gradients at the distance rho from the weights, where the loss grows fastest."""
         weights = self.classifier.trainable_variables
         kept = [tf.identity(weight.value) for weight in weights]
-        reach = tf.math.divide_no_nan(self.sam_rho, norm)
-        # A step that is not finite is skipped, and must not lead to weights that are not.
-        reach = tf.where(tf.math.is_finite(norm), reach, 0.0)
+        distance = tf.math.divide_no_nan(self.sam_rho, norm)
+        # A step that is not finite is skipped: the weights must stay finite meanwhile.
+        distance = tf.where(tf.math.is_finite(norm), distance, 0.0)
         for weight, value, gradient in zip(weights, kept, gradients, strict=True):
             gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
-            weight.assign(value + tf.cast(reach * gradient, value.dtype))
+            weight.assign(value + tf.cast(distance * gradient, value.dtype))
         _, gradients, norm = self._reduced_gradients(batch)
         for weight, value in zip(weights, kept, strict=True):
             weight.assign(value)
@@ -202,7 +224,7 @@ class TrainingStep:
         return tf.constant(True)
 
     def _rescale(self, finite):
-        """Halve the loss scale after an overflow, double it after 2000 sound steps."""
+        """Halves the loss scale after an overflow, doubles it after 2000 steps without one."""
         sound = tf.where(finite, self._sound_steps + 1, 0)
         grown = tf.where(sound % _GROWTH_STEPS == 0, self._scale * 2, self._scale)
         scale = tf.where(finite, grown, self._scale / 2)
@@ -212,20 +234,20 @@ class TrainingStep:
     # -- in the graph, on one replica
 
     def _replica_gradients(self, features, targets, weights, scale):
-        """Loss and scaled gradients of a replica's share, one piece after the other."""
+        """Loss and scaled gradients of a replica's part of a batch, piece after piece."""
         if self.pieces == 1:
             return self._piece_gradients(features, targets, weights, scale)
         pieces = [
-            tf.reshape(one, (self.pieces, -1, *one.shape[1:]))
-            for one in (features, targets, weights)
+            tf.reshape(tensor, (self.pieces, -1, *tensor.shape[1:]))
+            for tensor in (features, targets, weights)
         ]
         loss = tf.zeros(())
         gradients = [tf.zeros(variable.shape) for variable in self.classifier.trainable_variables]
         for piece in tf.range(self.pieces):
-            # Together they would take the memory of the whole share.
+            # In parallel the pieces would take the memory of the whole part.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            more, added = self._piece_gradients(*[one[piece] for one in pieces], scale)
-            loss += more
+            piece_loss, added = self._piece_gradients(*[part[piece] for part in pieces], scale)
+            loss += piece_loss
             # Grappler would merge this sum with those inside the gradients and, where it counts
             # more memory than there is, accumulate it in a temporary variable. It creates that
             # variable once more after the last piece, never destroys it, and the next run ends
@@ -241,7 +263,7 @@ class TrainingStep:
             logits = self.classifier(features, training=True)
             loss = tf.reduce_sum(self.loss(targets, logits) * weights)
             scaled = loss * scale
-        # Over one frame, attention has nothing to choose, and its weights no gradient.
+        # With one frame the attention is constant, and its weights have no gradient.
         gradients = tape.gradient(
             scaled, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
@@ -255,10 +277,15 @@ def _packed(*values: tf.Tensor) -> tf.Tensor:
 def separate_dropout(
     classifier: keras.Model, strategy: tf.distribute.Strategy, first_replica: int = 0
 ) -> None:
-    """Let each replica draw dropout masks of its own; as built, all draw the same one.
+    """Gives each replica dropout masks of its own; as Keras builds them, all draw the same mask.
 
-    The seed of replica r is that of the first plus r, so the first one's is all that a
-    resumed training needs. `first_replica` is the number of this machine's first one.
+    The seed of replica r is the seed of replica 0 plus r, so that a resumed training needs the
+    seed of replica 0 only.
+
+    Args:
+        classifier: Built in the strategy's scope.
+        strategy: The strategy over the replicas.
+        first_replica: Number of this machine's first replica among those of all machines.
     """
     for variable in classifier.variables:
         if "seed_generator" not in variable.path:

@@ -1,6 +1,7 @@
 """Stage two: trains a classifier on cached features and leaves a run."""
 
 import contextlib
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from violence_detection.datasets.labels import classes_of, normal_class
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig, FeatureConfig
+from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
@@ -140,7 +141,7 @@ class TrainingStage:
         config, classes = self._config, 2
         if config.dataset_path is not None:
             folder = video_folder.read_folder(
-                Path(config.dataset_path), group_pattern=config.group_pattern
+                Path(config.dataset_path), group_pattern=config.extract.group_pattern
             )
             normal_class(folder.labels, config.normal_class)
             classes = len(folder.labels)
@@ -211,10 +212,10 @@ def _results_of(run: Run) -> dict[str, Any]:
     return {**run.results(), "run": str(run.dir)}
 
 
-def _idle_settings(config: TrainConfig) -> set[str]:
+def _idle_settings(config: TrainConfig) -> frozenset[str]:
     """Names of the settings that have no effect with --features."""
-    own = run_setup.OWN_SPLIT if run_setup.has_own_split(config) else frozenset()
-    return run_setup.stage_one(config) - own
+    own = run_setup.has_own_split(config)
+    return config.names_in("extract") | (frozenset() if own else config.names_in("split"))
 
 
 def check_parts(config: TrainConfig, classes: int = 2) -> None:
@@ -261,14 +262,8 @@ def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
 
 def extract_config(config: TrainConfig) -> ExtractConfig:
     """The settings of the extraction that `train --dataset-path` starts."""
-    shared = {setting.name: getattr(config, setting.name) for setting in FeatureConfig.settings()}
-    return ExtractConfig(
-        **shared | {"workers": config.decoders},
-        batch_size=config.extract_batch_size,
-        mixed_precision=config.extract_mixed_precision,
-        views=1 if batching.reads_views(config.augment) else 0,
-        given=config.given,
-    )
+    views = 1 if batching.reads_views(config.augment) else 0
+    return dataclasses.replace(config.extract, views=views)
 
 
 def start_devices(

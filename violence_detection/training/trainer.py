@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from violence_detection import registry, settings
+from violence_detection import registry
 from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.run import Run
@@ -98,8 +98,8 @@ class Trainer:
         )
         self.step = self._build_step(loss, initial)
         self.classifier, self.average = self.step.classifier, self.step.average
-        span = settings.span_of(config.profile) if config.profile else None
-        self.profiler = Profiler(run.tensorboard_dir, *span) if span else None
+        steps = config.profiled_steps
+        self.profiler = Profiler(run.tensorboard_dir, *steps) if steps else None
         self._callbacks = self._build_callbacks(callbacks)
 
     def _build_step(self, loss: keras.losses.Loss, initial: keras.Model | None) -> TrainingStep:
@@ -228,7 +228,7 @@ class Trainer:
             remaining -= len(results[-1]["loss"])
         steps = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
         rate = len(self.data.videos) / (time.monotonic() - start_s)
-        self._check_finite(steps["finite"], epoch)
+        self.step.check_finite(steps["finite"], epoch)
         means = _means(steps)
         return {
             "epoch": epoch,
@@ -237,17 +237,6 @@ class Trainer:
             "gradient_norm": means["gradient_norm"],
             "videos_per_s": rate,
         }
-
-    def _check_finite(self, finite: np.ndarray, epoch: int) -> None:
-        """Raises if too many batches are not finite: in float32 one, in float16 a whole epoch,
-        because float16 finds its loss scale by overflows."""
-        sound = int(finite.sum())
-        if sound < (1 if self.step.scale > 1 else len(finite)):
-            raise TrainingError(
-                "The loss and its gradients must stay finite. Received: "
-                f"{len(finite) - sound} of {len(finite)} batches not finite, in epoch {epoch}; "
-                "a lower --learning-rate helps"
-            )
 
     def _is_over(self) -> bool:
         if self.classifier.stop_training or len(self.history) >= self.config.epochs:

@@ -1,10 +1,20 @@
-"""The training videos: their weights, the order of an epoch, augmentation and batches."""
+"""The videos of each split, and the weights, order and batches of the training videos."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.errors import CacheError
+from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.training import batching
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 _RECORDING_POWERS = {"natural": 0.0, "sqrt": -0.5, "balanced": -1.0}
 
@@ -54,7 +64,7 @@ class TrainingData:
 
     def dataset(
         self, first_epoch: int = 1, *, replicas: int = 1, part: tuple[int, int] = (0, 1)
-    ) -> tf.data.Dataset:
+    ) -> "tf.data.Dataset":
         """Batches of one epoch after the other, without end; see `batching.batches`.
 
         Args:
@@ -102,3 +112,56 @@ def recording_weights_of(videos: FeatureDataset, weighting: str) -> np.ndarray:
     numbers = np.bincount(videos.labels)
     means = np.bincount(videos.labels, weights) / np.maximum(numbers, 1)
     return (weights / means[videos.labels]).astype(np.float32)
+
+
+def read_splits(
+    cache: FeatureCache,
+    entries: list[ManifestEntry],
+    classes: list[str],
+    *,
+    views: bool = False,
+) -> dict[str, FeatureDataset]:
+    """Features and labels of each split that has videos.
+
+    Args:
+        cache: The features.
+        entries: Videos with their splits.
+        classes: Names, the normal class first.
+        views: Read the further views of the training videos as well.
+
+    Raises:
+        CacheError: If train or validation has no videos, or train lacks a class.
+        ConfigError: If there are no further views.
+    """
+    check_splits(entries, classes)
+    clips = dataset.read_dataset(cache, entries, classes)
+    parts = {}
+    for split in video_folder.SPLITS:
+        rows = [row for row, entry in enumerate(entries) if entry.split == split]
+        if rows:
+            parts[split] = clips.take(rows)
+    if views:
+        parts["train"] = dataset.with_views(cache, parts["train"])
+    return parts
+
+
+def check_splits(entries: list[ManifestEntry], classes: list[str]) -> None:
+    """Checks that train and validation have videos, and train videos of every class.
+
+    Raises:
+        CacheError: If not.
+    """
+    counts = Counter(entry.split for entry in entries)
+    for split in ("train", "validation"):
+        if not counts[split]:
+            numbers = ", ".join(f"{counts[name]} {name}" for name in video_folder.SPLITS)
+            raise CacheError(
+                f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
+                "or a split column in videos.csv, help."
+            )
+    missing = set(classes) - {entry.label for entry in entries if entry.split == "train"}
+    if missing:
+        raise CacheError(
+            "The training videos must have every class. Received: none of "
+            f"{', '.join(sorted(missing))}"
+        )

@@ -1,0 +1,79 @@
+"""Settings of a training over several machines, and of its decoding processes."""
+
+import pytest
+
+from violence_detection.errors import ConfigError
+from violence_detection.training import run_setup
+from violence_detection.training.config import TrainConfig
+
+MACHINES = {"hosts": "a:1,b:1", "rank": 0}
+
+
+def test_workers_are_decoding_processes_and_hosts_are_machines():
+    config = TrainConfig.from_settings({"features": "/f", **MACHINES, "workers": 4})
+    assert (config.extract.workers, config.addresses, config.rank) == (4, ("a:1", "b:1"), 0)
+    assert TrainConfig().addresses == ()
+
+
+def test_machines_may_have_their_data_in_different_folders():
+    chief = TrainConfig(features="/a", checkpoint_dir="/b", hosts="a:1,b:1", rank=0)
+    follower = TrainConfig(features="/c", checkpoint_dir="/d", hosts="a,b", rank=1)
+    epochs = TrainConfig(features="/a", epochs=3)
+    assert run_setup.agreed_settings(chief) == run_setup.agreed_settings(follower)
+    assert run_setup.agreed_settings(chief) != run_setup.agreed_settings(epochs)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"workers": 0}, "`workers` must be >= 1. Received: workers=0"),
+        ({"workers": 500}, "`workers` must be <= 256. Received: workers=500"),
+        ({"workers": True}, "`workers` must be of type int"),
+        ({"workers": "a:1,b:1"}, "`workers` must be of type int. .*--hosts names the machines"),
+        ({"hosts": "", "rank": 0}, "host:port,.* Received: 'nothing' in ''"),
+        ({"hosts": "a:1", "rank": 0}, "at least two machines"),
+        ({"hosts": "a:1,", "rank": 0}, "host:port,.* Received: 'nothing' in 'a:1,'"),
+        ({"hosts": "a:1,b:x", "rank": 0}, "Received: 'b:x' in 'a:1,b:x'"),
+        ({"hosts": "a:1,b:99999", "rank": 0}, "Received: 'b:99999'"),
+        ({"hosts": "a:1,http://b", "rank": 0}, "Received: 'http://b'"),
+        ({"hosts": "a:1,a:1", "rank": 0}, "at least two machines with different addresses"),
+        ({"hosts": "a:1,b:1"}, "must be given together. Received: hosts=a:1,b:1, rank=None"),
+        ({"workers": 4, "rank": 0}, "must be given together. Received: hosts=None, rank=0"),
+        ({"hosts": "a:1,b:1", "rank": 2}, "`rank` must be < 2, .* Received: rank=2"),
+    ],
+    ids=str,
+)
+def test_invalid_machines_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.from_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset_path": "/v"}, "must have --features, .* Received: --dataset-path"),
+        ({"run": None}, "must have --run, the same on all. Received: none"),
+        ({"virtual_devices": 2}, "must have no --virtual-devices.* Received: 2"),
+    ],
+    ids=str,
+)
+def test_settings_for_one_machine_are_refused_on_several(settings, message):
+    values = {**MACHINES, "run": "run", **settings}
+    if "dataset_path" not in settings:
+        values["features"] = "/f"
+    with pytest.raises(ConfigError, match=rf"of 2 machines \(--hosts\) {message}"):
+        run_setup.find_cluster(TrainConfig(**values))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "10", "10-20", "10,20,30", "0,5", "5,5", "9,3", "1,2000", "-1,2", "a,b"],
+)
+def test_profiled_steps_are_a_first_and_a_last(text):
+    with pytest.raises(ConfigError) as raised:
+        TrainConfig(profile=text)
+    assert str(raised.value) == (
+        "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + 1000. "
+        f"Received: profile={text}"
+    )
+    assert TrainConfig(profile="10,20").profiled_steps == (10, 20)
