@@ -1,43 +1,60 @@
-"""What the README says can be typed, can be typed."""
+"""Every command and option that the README and the docs name exists."""
 
 import re
 import shlex
 
 import pytest
+from support.commands import all_commands
 from support.folders import ROOT
 
 from violence_detection import registry
-from violence_detection.cli import main
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
-LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [line for line in LINES if line.startswith("violence-detection ")]
+COMMANDS = all_commands()
+
+
+def command_lines(text: str) -> list[str]:
+    """Lines of shell blocks that start this program."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.S)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("violence-detection ")]
+
+
+README_LINES = command_lines(README)
+DOCS_LINES = [
+    line for path in sorted(ROOT.glob("docs/*.md")) for line in command_lines(path.read_text())
+]
 OTHER_TOOLS = {"--logdir"}
+
+
+def command_of(line: str) -> tuple[str, list[str]]:
+    """The full name of the command in a line, and the other words."""
+    _, *words = shlex.split(line)
+    named = [name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS]
+    assert named, f"{line} has no command"
+    return named[0], words[len(named[0].split()) :]
 
 
 def options(command: str) -> set[str]:
     flags = set()
-    for parameter in main.commands[command].params:
+    for parameter in COMMANDS[command].params:
         flags.update(parameter.opts + parameter.secondary_opts)
     return flags | {"--help"}
 
 
 def test_the_readme_shows_every_command():
-    shown = {line.split()[1] for line in COMMANDS}
-    assert shown == set(main.commands)
+    assert {command_of(line)[0] for line in README_LINES} == set(COMMANDS)
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_every_command_and_flag_of_the_readme_exists(line):
-    _, command, *rest = shlex.split(line)
-    assert command in main.commands
-    used = {word for word in rest if word.startswith("--")}
+@pytest.mark.parametrize("line", [*README_LINES, *DOCS_LINES])
+def test_every_command_and_flag_of_the_readme_and_the_docs_exists(line):
+    command, words = command_of(line)
+    used = {word for word in words if word.startswith("--")}
     assert used <= options(command)
 
 
 def test_every_flag_in_the_text_is_one_of_some_command():
-    known = set().union(*(options(command) for command in main.commands))
+    known = set().union(*map(options, COMMANDS))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) - OTHER_TOOLS
     assert named - {"--quick", "--all"} <= known
 
