@@ -45,7 +45,9 @@ def resolve(tmp_path, caplog):
             )
             for video in videos
         }
-        return SplitStore(tmp_path / "cache").resolve(folder, entries, ExtractConfig.of(settings))
+        return SplitStore(tmp_path / "cache").resolve(
+            folder, entries, ExtractConfig.from_flags(settings)
+        )
 
     return run
 
@@ -107,7 +109,7 @@ def test_videos_that_move_with_their_recording_are_said(resolve, caplog):
 
 
 def check(folder: Path, root: Path, *, force=False, **settings) -> None:
-    SplitStore(folder).check(root, ExtractConfig.of(settings), force=force)
+    SplitStore(folder).check(root, ExtractConfig.from_flags(settings), force=force)
 
 
 def test_a_name_is_one_folder_s_until_that_is_gone(resolve, tmp_path):

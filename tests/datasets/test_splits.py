@@ -246,8 +246,8 @@ def test_a_given_split_takes_what_was_drawn_of_its_recording_along():
 def test_the_file_read_back_is_what_was_assigned(tmp_path):
     videos = [*TWO_CLASSES, Video('a, "b"\n.mp4', "a", "x y", "test")]
     assigned = assign(videos)
-    splits.write_splits(tmp_path / "splits.csv", videos, assigned)
-    rows = splits.read_splits(tmp_path / "splits.csv")
+    splits.write_splits_csv(tmp_path / "splits.csv", videos, assigned)
+    rows = splits.read_splits_csv(tmp_path / "splits.csv")
     assert {row["path"]: row["split"] for row in rows} == assigned
     text = (tmp_path / "splits.csv").read_text()
     assert text.startswith('path,label,group,split,source\n"a, ""b""\n.mp4",a,x y,test,given')
@@ -255,22 +255,22 @@ def test_the_file_read_back_is_what_was_assigned(tmp_path):
 
 
 def test_no_file_keeps_nothing(tmp_path):
-    assert splits.read_splits(tmp_path / "splits.csv") == []
+    assert splits.read_splits_csv(tmp_path / "splits.csv") == []
 
 
 def test_rows_of_videos_that_are_gone_are_kept(tmp_path):
     path, assigned = tmp_path / "splits.csv", assign(TWO_CLASSES)
-    splits.write_splits(path, TWO_CLASSES, assigned)
-    gone = [row for row in splits.read_splits(path) if row["label"] == "b"]
-    splits.write_splits(path, TWO_CLASSES[:60], assigned, gone)
-    assert {row["path"]: row["split"] for row in splits.read_splits(path)} == assigned
+    splits.write_splits_csv(path, TWO_CLASSES, assigned)
+    gone = [row for row in splits.read_splits_csv(path) if row["label"] == "b"]
+    splits.write_splits_csv(path, TWO_CLASSES[:60], assigned, gone)
+    assert {row["path"]: row["split"] for row in splits.read_splits_csv(path)} == assigned
 
 
 def test_a_file_with_another_word_for_a_split_is_refused(tmp_path):
     path = tmp_path / "splits.csv"
     path.write_text("path,label,group,split,source\na.mp4,a,a,vali,drawn\n")
     with pytest.raises(CacheError, match=r"must be one of train.*Received: vali \(a\.mp4"):
-        splits.read_splits(path)
+        splits.read_splits_csv(path)
 
 
 def test_what_the_parts_lack_is_said():

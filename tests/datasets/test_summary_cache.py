@@ -29,10 +29,10 @@ def test_brightness_is_the_luma_of_the_picture():
 
 def test_glances_are_kept(seen_cache, kept, monkeypatch):
     found = seen_cache[0].summaries(seen_cache[1], kept)
-    assert found.sights.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
+    assert found.summaries.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
     monkeypatch.setattr(video_summary, "summarise_videos", None)
     again = seen_cache[0].summaries(seen_cache[1], kept)
-    np.testing.assert_array_equal(again.sights.pictures, found.sights.pictures)
+    np.testing.assert_array_equal(again.summaries.mean_images, found.summaries.mean_images)
 
 
 def test_only_new_videos_are_looked_at(seen_cache, kept, monkeypatch):
@@ -57,7 +57,7 @@ def test_videos_that_changed_are_not_looked_at(seen_cache, seen_videos, kept):
     entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
     found = cache.summaries(entries, kept)
     assert found.rows.tolist() == [0, 1, 2, 3, 4]
-    assert found.left_out == f"not in {seen_videos} as before: 1 video of 6"
+    assert found.missing_reason == f"1 of 6 videos is no longer in {seen_videos}, or changed"
 
 
 def test_what_was_seen_is_known_when_the_videos_are_gone(seen_cache, kept):
@@ -65,10 +65,10 @@ def test_what_was_seen_is_known_when_the_videos_are_gone(seen_cache, kept):
     cache.summaries(entries[:5], kept)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
-    assert cache.summaries(entries[:5], kept).left_out == ""
+    assert cache.summaries(entries[:5], kept).missing_reason == ""
     found = cache.summaries(entries, kept)
-    assert found.left_out == "their folder /nowhere is not there"
-    assert len(found.rows) == len(found.sights) == 5
+    assert found.missing_reason == "their folder /nowhere does not exist"
+    assert len(found.rows) == len(found.summaries) == 5
 
 
 def test_a_video_that_cannot_be_read_any_more_is_told(seen_cache, seen_videos, tmp_path, kept):
@@ -78,7 +78,7 @@ def test_a_video_that_cannot_be_read_any_more_is_told(seen_cache, seen_videos, t
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
     files.write_json(cache.extraction_path, settings)
     found = cache.summaries(entries, kept)
-    assert found.left_out.startswith("the videos cannot be read (fight/0.mp4: ")
+    assert found.missing_reason.startswith("the videos cannot be read (fight/0.mp4: ")
     assert found.rows.tolist() == [1, 2, 3, 4, 5]
 
 

@@ -280,8 +280,8 @@ def test_lines_are_counted_with_the_empty_ones(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        (("path,label,path", "1.mp4,a,2.mp4"), "the column path is there twice"),
-        (("path,label", "a,b.mp4,x"), "line 2 has 3 cells under 2 columns"),
+        (("path,label,path", "1.mp4,a,2.mp4"), "it has the column path twice"),
+        (("path,label", "a,b.mp4,x"), "line 2 has 3 cells for 2 columns"),
         (("path,label", "a" * 200_000 + ",x"), "field larger than field limit"),
     ],
 )

@@ -43,7 +43,7 @@ QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "folds": 2}
 
 def config_of(features, folder, **settings) -> CrossValidateConfig:
     places = {"features": str(features), "checkpoint_dir": str(folder), "name": "cv"}
-    return CrossValidateConfig.of({**QUICK, **places, **settings})
+    return CrossValidateConfig.from_flags({**QUICK, **places, **settings})
 
 
 def validate(features, folder, *, force=False, **settings) -> dict:
@@ -550,7 +550,7 @@ def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrai
     shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
                  "--name", "shown", "--seed", apart(filmed, tmp_path))  # fmt: skip
     assert "NOT CLEAN: several grouped folds share" in shown.stdout
-    assert "near-duplicates, e.g. look-alike of" in shown.stdout
+    assert "near-duplicates, e.g. near-duplicate of" in shown.stdout
 
 
 def apart(features, folder) -> int:
@@ -582,7 +582,7 @@ def test_videos_are_summarised_once(filmed, tmp_path, untrained, monkeypatch):
 
 
 def test_missing_videos_cannot_be_grouped_by_similarity(features_dir, tmp_path):
-    with pytest.raises(EvidenceError, match="videos to look at. Received: their"):
+    with pytest.raises(EvidenceError, match="files of all videos. Received: their"):
         validate(features_dir, tmp_path, group_near_duplicates=True)
     result = validate_untrained(features_dir, tmp_path)
     assert not result["near_duplicates_searched"]
@@ -613,7 +613,7 @@ def test_a_monitor_that_a_fold_cannot_compute_is_refused_before_anything(tmp_pat
 
 
 def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_dir, tmp_path):
-    message = "recall=0.9 must have more .*grouped_repeat_1_fold_1"
+    message = "recall=0.9 needs more validation videos.*grouped_repeat_1_fold_1"
     with pytest.raises(EvidenceError, match=message):
         validate(features_dir, tmp_path, operating_point="recall=0.9")
     assert tree_of(tmp_path) == []

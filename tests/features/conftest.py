@@ -23,7 +23,7 @@ def extract(tmp_path, dataset_dir, monkeypatch):
 
     def run(root: Path = dataset_dir, *, force: bool = False, **settings) -> ExtractionResult:
         flags = {"cache_dir": str(tmp_path / "cache"), **SMALL, **settings}
-        return extract_features(root, ExtractConfig.of(flags), force=force)
+        return extract_features(root, ExtractConfig.from_flags(flags), force=force)
 
     return run
 

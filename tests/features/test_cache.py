@@ -94,14 +94,14 @@ def test_the_fingerprint_changes_with_each_field(name):
 
 def test_equal_spaces_have_one_fingerprint_whatever_the_order_of_their_fields():
     values = dataclasses.asdict(SPACE)
-    again = FeatureSpace.of(dict(reversed(values.items())) | {"something": "else"})
+    again = FeatureSpace.from_json(dict(reversed(values.items())) | {"something": "else"})
     assert again.fingerprint == SPACE.fingerprint
 
 
 def test_a_space_with_a_field_missing_is_refused():
     values = dataclasses.asdict(SPACE)
     del values["engine"]
-    assert message_of(FeatureSpace.of, values) == (
+    assert message_of(FeatureSpace.from_json, values) == (
         "A feature space must have every field. Missing: 'engine'"
     )
 
@@ -157,7 +157,7 @@ def test_an_altered_array_is_noticed(kept, alter):
         "The array of a/1.mp4 must be what extract-features wrote; it was altered: "
         f"{path}. Start extract-features --verify to make it again."
     )
-    assert not cache.has_arrays(entry, SHAPE, verify=True)
+    assert not cache.arrays_exist(entry, SHAPE, verify=True)
 
 
 def test_an_array_of_another_shape_is_refused(kept):
@@ -165,7 +165,7 @@ def test_an_array_of_another_shape_is_refused(kept):
     assert message_of(cache.read_array, entry, (5, 6)) == (
         "The array of a/1.mp4 must be float16 (5, 6). Received: float16 (4, 6)"
     )
-    assert not cache.has_arrays(entry, (5, 6), verify=False)
+    assert not cache.arrays_exist(entry, (5, 6), verify=False)
 
 
 def test_a_pickled_array_is_not_opened(kept, tmp_path):
@@ -183,9 +183,9 @@ def test_a_pickled_array_is_not_opened(kept, tmp_path):
 
 def test_a_missing_array_is_noticed(kept):
     cache, entry, _ = kept
-    assert cache.has_arrays(entry, SHAPE, verify=False)
+    assert cache.arrays_exist(entry, SHAPE, verify=False)
     cache.array_path(entry.path).unlink()
-    assert not cache.has_arrays(entry, SHAPE, verify=False)
+    assert not cache.arrays_exist(entry, SHAPE, verify=False)
     assert message_of(cache.read_array, entry, SHAPE) == (
         "The array of a/1.mp4 cannot be read: No such file or directory."
     )
@@ -212,8 +212,8 @@ def test_a_manifest_read_back_is_what_was_written(tmp_path_factory, entries):
 def test_a_journal_read_back_is_the_last_of_each_video(tmp_path_factory, entries):
     cache = FeatureCache(tmp_path_factory.mktemp("cache"))
     for entry in entries:
-        cache.note(entry)
-    assert cache.known() == {entry.path: entry for entry in entries}
+        cache.append_to_journal(entry)
+    assert cache.latest_entries() == {entry.path: entry for entry in entries}
 
 
 def test_the_newest_row_of_all_journals_is_known(tmp_path):
@@ -221,9 +221,9 @@ def test_the_newest_row_of_all_journals_is_known(tmp_path):
     old = ManifestEntry("a/1.mp4", "a", "r", "", status="failed", error="it took longer")
     new = ManifestEntry("a/1.mp4", "a", "r", "", array_digest="ab")
     for first, second in ((plain, shard), (shard, plain)):
-        first.note(old)
-        second.note(new)
-        assert plain.known() == shard.known() == {new.path: new}
+        first.append_to_journal(old)
+        second.append_to_journal(new)
+        assert plain.latest_entries() == shard.latest_entries() == {new.path: new}
         plain.write_manifest([])
         assert not list(tmp_path.glob("*.jsonl"))
 
@@ -231,8 +231,8 @@ def test_the_newest_row_of_all_journals_is_known(tmp_path):
 def test_journals_of_shards_at_work_are_kept(tmp_path):
     one, two = (FeatureCache(tmp_path, journal=f"{number}-of-2") for number in (1, 2))
     entries = [ManifestEntry(f"a/{number}.mp4", "a", "r", "") for number in (1, 2)]
-    one.note(entries[0])
-    two.note(entries[1])
+    one.append_to_journal(entries[0])
+    two.append_to_journal(entries[1])
     one.write_manifest(entries, busy={"2-of-2"})
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["manifest.journal.2-of-2.jsonl"]
 
@@ -247,10 +247,10 @@ def test_the_journal_goes_on_from_the_manifest(tmp_path):
     old, gone = ManifestEntry("1.mp4", "a", "r", "train"), ManifestEntry("2.mp4", "a", "r", "test")
     cache.write_manifest([old, gone])
     new = dataclasses.replace(old, size=9)
-    cache.note(new)
-    assert cache.known() == {"1.mp4": new, "2.mp4": gone}
+    cache.append_to_journal(new)
+    assert cache.latest_entries() == {"1.mp4": new, "2.mp4": gone}
     cache.write_manifest([new])
-    assert cache.known() == {"1.mp4": new}
+    assert cache.latest_entries() == {"1.mp4": new}
     assert list(tmp_path.iterdir()) == [cache.manifest_path]
 
 
@@ -259,24 +259,24 @@ def test_a_journal_torn_anywhere_keeps_every_whole_line(tmp_path):
     entries = [ManifestEntry(f'{n}, "ж"\n.mp4', "a", "r", "", size=n) for n in range(3)]
     ends = []
     for entry in entries:
-        cache.note(entry)
+        cache.append_to_journal(entry)
         ends.append((tmp_path / "manifest.journal.jsonl").stat().st_size)
     whole = (tmp_path / "manifest.journal.jsonl").read_bytes()
     for length in range(len(whole)):
         (tmp_path / "manifest.journal.jsonl").write_bytes(whole[:length])
         done = sum(end <= length for end in ends)
-        assert cache.known() == {entry.path: entry for entry in entries[:done]}, length
+        assert cache.latest_entries() == {entry.path: entry for entry in entries[:done]}, length
 
 
 def test_notes_after_a_torn_line_are_not_lost(tmp_path):
     cache = FeatureCache(tmp_path)
     entries = [ManifestEntry(f"{n}.mp4", "a", "r", "") for n in range(3)]
-    cache.note(entries[0])
-    cache.note(entries[1])
+    cache.append_to_journal(entries[0])
+    cache.append_to_journal(entries[1])
     path = tmp_path / "manifest.journal.jsonl"
     path.write_bytes(path.read_bytes()[:-7])
-    cache.note(entries[2])
-    assert cache.known() == {"0.mp4": entries[0], "2.mp4": entries[2]}
+    cache.append_to_journal(entries[2])
+    assert cache.latest_entries() == {"0.mp4": entries[0], "2.mp4": entries[2]}
 
 
 def test_a_damaged_manifest_is_named(tmp_path):

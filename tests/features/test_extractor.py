@@ -108,14 +108,14 @@ def test_the_batch_size_and_the_neighbours_do_not_change_features(small, rng):
 
 
 def test_an_extractor_is_built_again_from_its_space(small, rng):
-    again = FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=42)
+    again = FeatureExtractor.from_space(small.space, weights="random", batch_size=8, seed=42)
     pictures = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
     np.testing.assert_array_equal(again.encode(pictures), small.encode(pictures))
 
 
 def test_weights_of_another_space_are_refused(small):
     with pytest.raises(WeightsError) as raised:
-        FeatureExtractor.of_space(small.space, weights="random", batch_size=8, seed=43)
+        FeatureExtractor.from_space(small.space, weights="random", batch_size=8, seed=43)
     start = (
         "The backbone's weights must be those that the features were made with "
         f"({small.space.weights_digest[:8]}). Received: random ("

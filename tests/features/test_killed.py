@@ -21,7 +21,7 @@ from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.video.clip_reader import ClipReader
 
-def of_config(config):
+def from_config(config):
     space = FeatureSpace(
         backbone="mobilenetv2", layer="mean", stream=config.stream, frames=8, frame_size=32,
         resize="area", dim=6, weights_digest="0" * 64, engine="tensorflow", precision="float32",
@@ -33,7 +33,7 @@ def encode(pictures):
     values = pictures.astype(np.float32)
     return np.concatenate([values.mean((1, 2)), values.std((1, 2))], 1)
 
-FeatureExtractor.of_config = of_config
+FeatureExtractor.from_config = from_config
 from violence_detection.cli import extract_features
 extract_features(sys.argv[1:])
 """

@@ -82,7 +82,7 @@ def extract(root: Path, cache_dir: Path) -> Path:
     settings = {"cache_dir": str(cache_dir), "max_failures": 1.0, **SMALL}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FeatureExtractor, "build", build_once)
-        return extract_features(root, ExtractConfig.of(settings)).features
+        return extract_features(root, ExtractConfig.from_flags(settings)).features
 
 
 # -- mutants

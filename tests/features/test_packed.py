@@ -207,7 +207,7 @@ def test_a_damaged_file_and_an_altered_array_are_refused(cache):
 def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
     wrong = bytes(array_bytes(SHAPE))
     monkeypatch.setattr(cache, "read_content", lambda *_: wrong)
-    with pytest.raises(CacheError, match="must be what was written. Received: .*packed"):
+    with pytest.raises(CacheError, match="must be as it was written. Received: .*packed"):
         packed.read_packed(cache, cache.entries())
 
 

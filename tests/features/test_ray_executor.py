@@ -21,7 +21,7 @@ VIDEOS = [Video(f"fight/{number}.mp4", "fight", f"{number}") for number in range
 
 
 class FakeRay:
-    """Runs what machines are given at once; `fate` is told of each, and may raise."""
+    """Runs each batch of videos at once; `fate` is called with each batch, and may raise."""
 
     class exceptions:
         class RayError(Exception):
@@ -53,7 +53,7 @@ class FakeRay:
                 def remote(*task):
                     return ray.starting, ray.machines
 
-            class work:
+            class extract:
                 @staticmethod
                 def remote(given):
                     ray.given.append([video.key for video in given])
@@ -81,8 +81,8 @@ class FakeRay:
 
 def work(ray, size=None, videos=VIDEOS) -> list[ManifestEntry]:
     done: list[VideoResult] = []
-    crew = _WorkerPool(ray, (Path("/nowhere"),), size)
-    crew.work(deque(videos), done.append)
+    pool = _WorkerPool(ray, (Path("/nowhere"),), size)
+    pool.extract(deque(videos), done.append)
     return [one.entry for one in done]
 
 
@@ -98,7 +98,7 @@ def test_more_machines_than_videos_do_no_harm():
     assert len(work(FakeRay(), size=50)) == 20
 
 
-def test_what_a_lost_machine_had_in_hand_is_done_by_another():
+def test_the_videos_of_a_lost_machine_are_done_by_another():
     def fate(given):
         if not ray.lost:
             ray.lost = True
@@ -121,7 +121,7 @@ def test_a_video_that_costs_three_machines_has_failed():
     failed = [entry for entry in entries if not entry.usable]
     assert len(entries) == 20
     assert [(entry.path, entry.error) for entry in failed] == [
-        ("fight/7.mp4", "3 machines of the cluster died while they had it in hand")
+        ("fight/7.mp4", "3 machines of the cluster died while they read it")
     ]
 
 
@@ -142,7 +142,7 @@ def test_a_machine_that_is_never_placed_is_given_nothing():
     assert len(work(ray)) == 20
 
 
-def test_machines_that_die_on_the_way_end_the_work():
+def test_machines_that_die_while_they_start_end_the_work():
     with pytest.raises(ViolenceDetectionError, match="Machines of the cluster must st"):
         work(FakeRay(starting="dies"))
 
@@ -175,7 +175,7 @@ def test_a_cluster_without_a_cpu_is_refused():
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'violence-detection\[ray\]'"):
-        ray_executor.extract_on_cluster([], print, root=None, cache=None, space=None, config=None)
+        ray_executor.extract_on_cluster([], print, task=None, address=None, size=None)
 
 
 @pytest.mark.parametrize("name, value", [("address", "a:1"), ("machines", 2)])
@@ -202,7 +202,7 @@ def machines() -> set[int]:
     found = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith(b"ray::Machine"):
+            if path.read_bytes().startswith(b"ray::ClusterWorker"):
                 found.add(int(path.parent.name))
         except OSError:
             continue

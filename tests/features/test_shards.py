@@ -15,19 +15,19 @@ from violence_detection.features.shards import Shard
 @given(st.lists(st.text(), unique=True), st.integers(1, 9))
 def test_each_video_is_in_one_shard(keys, count):
     for key in keys:
-        holders = [n for n in range(1, count + 1) if Shard(n, count).holds(key)]
+        holders = [n for n in range(1, count + 1) if Shard(n, count).contains(key)]
         assert len(holders) == 1
 
 
 def test_shards_are_about_equal():
     keys = [f"fight/{number}.mp4" for number in range(4000)]
-    sizes = [sum(map(Shard(number, 4).holds, keys)) for number in (1, 2, 3, 4)]
+    sizes = [sum(map(Shard(number, 4).contains, keys)) for number in (1, 2, 3, 4)]
     assert sum(sizes) == 4000
     assert max(sizes) < 1.15 * min(sizes)
 
 
 def test_a_video_stays_in_its_shard_from_version_to_version():
-    held = [number for number in range(20) if Shard(2, 3).holds(f"{number}.mp4")]
+    held = [number for number in range(20) if Shard(2, 3).contains(f"{number}.mp4")]
     assert held == PINNED
 
 
@@ -91,7 +91,7 @@ def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(ViolenceDetectionError, match="a file stands where a folder"),
+        pytest.raises(ViolenceDetectionError, match="there is a file where a folder"),
         shards.locked_folder(tmp_path / "file" / "folder"),
     ):
         pass

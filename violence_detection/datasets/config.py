@@ -1,4 +1,4 @@
-"""Settings of the split into train, validation and test."""
+"""Settings of the split into train, validation and test videos."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,27 @@ from violence_detection.settings import Config, option
 
 @dataclass(frozen=True)
 class SplitConfig(Config):
-    """Settings with which a split is drawn."""
+    """Settings of the random draw of a split."""
 
     validation_fraction: float = option(
         0.15,
-        "Share of the videos for validation, where no split is given; with train --features, "
-        "for that run alone.",
+        "Fraction of the videos for validation, if the dataset gives no split. With train "
+        "--features, the split is drawn for that run alone.",
+        group="Split",
         low=0.0,
         high=0.9,
     )
     test_fraction: float = option(
         0.15,
-        "Share of the videos for the test, where no split is given; with train --features, for "
-        "that run alone.",
+        "Fraction of the videos for the test, if the dataset gives no split. With train "
+        "--features, the split is drawn for that run alone.",
+        group="Split",
         low=0.0,
         high=0.9,
     )
-    split_seed: int = option(42, "Seed of the drawn split.", low=0, high=2**31 - 1)
-    redraw_splits: bool = option(False, "Draw the split again instead of keeping splits.csv.")
+    split_seed: int = option(
+        42, "Seed of the draw of the split.", group="Split", low=0, high=2**31 - 1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Rows of a manifest, a video each, and their look-up by file content."""
+"""The rows of a manifest, one a video, and their look-up by file content."""
 
 import re
 from collections import defaultdict
@@ -14,11 +14,15 @@ from violence_detection.system import files
 
 @dataclass(frozen=True)
 class ManifestEntry:
-    """One row of the manifest.
+    """A row of the manifest.
 
-    `path` is the video's key; `mtime` is in nanoseconds; `status` is ok, damaged (used all
-    the same) or failed (no array, `error` says why); `views` are the digests of the arrays of
-    further views, with spaces in between.
+    Attributes:
+        path: The video's key.
+        size, mtime: Of the file, in bytes and in nanoseconds.
+        digest: SHA-256 of the file; empty if it could not be read.
+        array_digest: SHA-256 of the array file.
+        status: `ok`, `damaged` (used all the same) or `failed` (no array; `error` says why).
+        views: Digests of the arrays of further views, separated by spaces.
     """
 
     path: str
@@ -38,7 +42,7 @@ class ManifestEntry:
 
     @property
     def digests(self) -> list[str]:
-        """Of its arrays: as it is, and in each further view."""
+        """Digests of the arrays: of the video as it is, then of each further view."""
         return [self.array_digest, *self.views.split()]
 
     @property
@@ -46,8 +50,8 @@ class ManifestEntry:
         return self.status != "failed"
 
     @classmethod
-    def of(cls, row: dict[str, str]) -> Self:
-        """From a row of the CSV; one without `views`, as they were at first, has none.
+    def from_row(cls, row: dict[str, str]) -> Self:
+        """The entry of a row of the CSV; manifests of the first version have no `views`.
 
         Raises:
             CacheError: If a cell is missing or is not of its type.
@@ -68,7 +72,7 @@ _PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")
 
 
 class ContentIndex:
-    """What is known of videos, found by their bytes and which part of them it is."""
+    """Usable rows of a manifest, looked up by the content of a video file and the part of it."""
 
     def __init__(self, entries: Iterable[ManifestEntry]) -> None:
         self._entries: dict[tuple[int, str], list[ManifestEntry]] = defaultdict(list)
@@ -77,18 +81,18 @@ class ContentIndex:
                 self._entries[entry.size, part_suffix(entry.path)].append(entry)
 
     def find(self, root: Path, video: Video) -> ManifestEntry | None:
-        """An entry of the same bytes; a file is read only where the size is the same."""
+        """The last entry of the same bytes; a file is read only if an entry has its size."""
         part = video.key.removeprefix(video.path)
         try:
             same_size = self._entries.get(((root / video.path).stat().st_size, part))
             digest = same_size and files.sha256_of_unchanged(root / video.path)
         except OSError:
             return None
-        found = [entry for entry in same_size or () if entry.digest == digest]
-        return found[-1] if found else None
+        same = [entry for entry in same_size or () if entry.digest == digest]
+        return same[-1] if same else None
 
 
 def part_suffix(key: str) -> str:
-    """`@start-end` at the end of the key of a part, else nothing."""
+    """The `@start-end` at the end of the key of a part of a file; empty for a whole file."""
     match = _PART.search(key)
     return match[0] if match else ""

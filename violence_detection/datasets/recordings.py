@@ -1,5 +1,4 @@
-"""Which recording a video is of: as extraction noted it, by a pattern on its path, or with all that
-look alike."""
+"""The recordings of videos: from extraction, a pattern on paths, or near-duplicates."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -18,12 +17,12 @@ from violence_detection.errors import EvidenceError
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Videos that look alike, as far as they could be looked at.
+    """Pairs of videos that are near-duplicates, as far as their videos could be read.
 
     Attributes:
-        pairs: By two paths, the smaller first: bits that they are apart.
-        searched: Whether all of them were looked at.
-        reason: Why not.
+        pairs: Distance in bits, by the two paths, the smaller first.
+        searched: Whether all videos were compared.
+        reason: Why not; empty if they were.
     """
 
     pairs: Mapping[tuple[str, str], float]
@@ -31,47 +30,25 @@ class NearDuplicates:
     reason: str
 
     @classmethod
-    def nowhere(cls, reason: str) -> "NearDuplicates":
-        """Where nothing was looked at."""
+    def not_searched(cls, reason: str) -> "NearDuplicates":
         return cls({}, False, reason)
-
-
-def near_duplicates_of(
-    entries: Sequence[ManifestEntry], seen: AvailableSummaries, most_bits: float
-) -> NearDuplicates:
-    """The pairs among some videos that look alike.
-
-    Args:
-        entries: N videos.
-        seen: Of them.
-        most_bits: Of 64, that may differ.
-    """
-    rows = np.flatnonzero(~seen.sights.is_dull)
-    paths = [entries[seen.rows[row]].path for row in rows]
-    hashes = seen.sights.hashes[rows]
-    pairs = {
-        tuple(sorted((paths[one], paths[other]))): round(bits, 2)
-        for one, other, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, most_bits)
-        if one < other
-    }
-    return NearDuplicates(pairs, not seen.left_out, seen.left_out)
 
 
 @dataclass(frozen=True)
 class Grouping:
-    """The recordings of a dataset's videos, as they are taken.
+    """The recordings of a dataset's videos.
 
     Attributes:
-        groups: By path.
-        known: Whether the recording of every video is.
-        source: Where they come from, in words; empty where extraction noted them.
+        groups: The recording of each video, by path.
+        complete: Whether every video has a recording that was named or found.
+        source: The source of the recordings, in words; empty if extraction noted them.
     """
 
     groups: Mapping[str, str]
-    known: bool
+    complete: bool
     source: str
 
-    def of(self, entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
+    def apply_to(self, entries: Sequence[ManifestEntry]) -> list[ManifestEntry]:
         """The same videos, with these recordings."""
         return [
             dataclasses.replace(entry, group=self.groups.get(entry.path, entry.group))
@@ -82,72 +59,85 @@ class Grouping:
 def choose_recordings(
     entries: Sequence[ManifestEntry],
     *,
-    known: bool,
+    complete: bool,
     pattern: str | None,
-    by_likeness: NearDuplicates | None,
+    joined_by: NearDuplicates | None,
 ) -> Grouping:
-    """The recordings as they are asked for.
+    """The recordings of videos, by the settings of an evaluation.
 
     Args:
         entries: All videos of a dataset.
-        known: Whether extraction noted the recording of every video.
+        complete: Whether extraction noted the recording of every video.
         pattern: Regular expression on the path; None keeps what extraction noted.
-        by_likeness: Join the recordings of what looks alike, too.
+        joined_by: Near-duplicates whose recordings become one; None joins none.
 
     Raises:
-        ConfigError: If the pattern is none, or matches nothing.
-        EvidenceError: If some of the videos could not be looked at.
+        ConfigError: If the pattern is no regular expression, or matches nothing.
+        EvidenceError: If not all videos were searched for near-duplicates.
     """
     groups = {entry.path: entry.group for entry in entries}
     source = ""
     if pattern is not None:
         paths = [entry.path.removesuffix(part_suffix(entry.path)) for entry in entries]
         names = video_folder.match_recordings(pattern, paths)
-        known, source = all(names), "--group-pattern"
+        complete, source = all(names), "--group-pattern"
         for entry, name in zip(entries, names, strict=True):
             groups[entry.path] = name or entry.group
-    if by_likeness is not None:
-        if not by_likeness.searched:
+    if joined_by is not None:
+        if not joined_by.searched:
             raise EvidenceError(
-                "--group-near-duplicates must have all videos to look at. Received: "
-                f"{by_likeness.reason}"
+                "--group-near-duplicates must have the files of all videos. Received: "
+                f"{joined_by.reason}"
             )
-        groups = _joined(groups, by_likeness.pairs)
+        groups = _joined(groups, joined_by.pairs)
         source = " and ".join(filter(None, (source, "likeness")))
-    return Grouping(groups, known, source)
+    return Grouping(groups, complete, source)
 
 
 def find_near_duplicates(
     entries: Sequence[ManifestEntry],
     *,
     video_dir: Path,
-    kept: Path,
-    pictures: bool,
-    most_bits: float,
+    summaries_path: Path,
+    read_videos: bool,
+    max_bits: float,
 ) -> tuple[NearDuplicates, AvailableSummaries | None]:
     """The near-duplicates among some videos, and the videos' summaries.
 
     Args:
         entries: The videos.
         video_dir: Their folder.
-        kept: The file of the summaries made before.
-        pictures: Whether the videos may be decoded.
-        most_bits: Of 64, that may differ.
+        summaries_path: The file of summaries; those of other videos are added to it.
+        read_videos: Whether videos may be decoded; without it nothing is searched.
+        max_bits: Largest distance of near-duplicates, of the 64 bits of a frame's hash.
     """
-    if not pictures:
-        return NearDuplicates.nowhere("--no-pictures was given"), None
-    seen = summary_cache.summaries_of(entries, video_dir=video_dir, kept=kept)
-    return near_duplicates_of(entries, seen, most_bits), seen
+    if not read_videos:
+        return NearDuplicates.not_searched("--no-pictures was given"), None
+    available = summary_cache.summaries_of(entries, video_dir=video_dir, kept=summaries_path)
+    # Uniform videos have hashes that say nothing about them.
+    rows = np.flatnonzero(~available.summaries.is_uniform)
+    paths = [entries[available.rows[row]].path for row in rows]
+    hashes = available.summaries.hashes[rows]
+    pairs = {
+        tuple(sorted((paths[first], paths[second]))): round(bits, 2)
+        for first, second, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, max_bits)
+        if first < second
+    }
+    reason = available.missing_reason
+    return NearDuplicates(pairs, not reason, reason), available
 
 
 def _joined(groups: Mapping[str, str], pairs: Mapping[tuple[str, str], float]) -> dict[str, str]:
-    """Recordings joined where a video of the one looks like one of the other; a joined one has
-    the first name of its own."""
+    """Recordings, joined where they have near-duplicate videos.
+
+    Joined recordings are the connected components of the graph of pairs; a component is named
+    by the first of its recordings.
+    """
     names = sorted(set(groups.values()))
     place = {name: number for number, name in enumerate(names)}
-    links = [(place[groups[one]], place[groups[other]]) for one, other in pairs]
+    links = [(place[groups[first]], place[groups[second]]) for first, second in pairs]
     rows, columns = np.array(links, int).reshape(-1, 2).T
     graph = coo_matrix((np.ones(len(rows)), (rows, columns)), (len(names),) * 2)
     _, component = connected_components(graph, directed=False)
-    _, first = np.unique(component, return_index=True)
-    return {path: names[first[component[place[name]]]] for path, name in groups.items()}
+    _, first_of = np.unique(component, return_index=True)
+    return {path: names[first_of[component[place[name]]]] for path, name in groups.items()}

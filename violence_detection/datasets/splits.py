@@ -133,7 +133,7 @@ def missing_classes(videos: Iterable[Video], assigned: Mapping[str, str]) -> lis
     return found
 
 
-def read_splits(path: Path) -> list[dict[str, str]]:
+def read_splits_csv(path: Path) -> list[dict[str, str]]:
     """Rows of a splits.csv; none where there is no such file.
 
     Raises:
@@ -149,7 +149,7 @@ def read_splits(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def write_splits(
+def write_splits_csv(
     path: Path,
     videos: Sequence[Video],
     assigned: Mapping[str, str],

@@ -1,7 +1,6 @@
-"""Glances at the videos behind some features, made once and kept by the videos' content."""
+"""The summaries of a dataset's videos on disk, keyed by the content of each video."""
 
 import contextlib
-import dataclasses
 import io
 import zipfile
 from collections.abc import Sequence
@@ -18,32 +17,41 @@ from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.units import counted
 
+# The arrays of the file, and the attributes that they hold: the file keeps its first names.
+_ARRAYS = {
+    "sizes": "sizes",
+    "pictures": "mean_images",
+    "energies": "energies",
+    "hashes": "hashes",
+}
+
 
 @dataclass(frozen=True)
 class AvailableSummaries:
-    """What could be seen of N videos.
+    """The summaries of those of N videos that could be summarised.
 
     Attributes:
-        rows: int64 (M,), ascending: which of them.
-        sights: Of those M.
-        left_out: Why the others could not; nothing where all were.
+        rows: int64 (M,), ascending: the videos that have a summary.
+        summaries: Of those M videos.
+        missing_reason: Why the others have none; empty if all have one.
     """
 
     rows: np.ndarray
-    sights: VideoSummaries
-    left_out: str = ""
+    summaries: VideoSummaries
+    missing_reason: str = ""
 
 
 def summaries_of(
     entries: Sequence[ManifestEntry], *, video_dir: Path, kept: Path
 ) -> AvailableSummaries:
-    """Summaries of some videos; those made before are taken from the file, whether the videos
-    are still there or not.
+    """Summaries of some videos: read from the file, or made and added to it.
+
+    A summary in the file is used whether the video still exists or not.
 
     Args:
         entries: Rows of a manifest.
         video_dir: The folder of the videos.
-        kept: The file of the summaries made before; new ones are added.
+        kept: The file of summaries.
     """
     keys = [_key(entry) for entry in entries]
     before = _load(kept)
@@ -66,19 +74,19 @@ def summaries_of(
 def unchanged_videos(
     entries: Sequence[ManifestEntry], video_dir: Path
 ) -> tuple[list[Video | None], str]:
-    """The videos of some manifest rows, where they are unchanged in a folder.
+    """The videos of some manifest rows that are still in a folder, at their size.
 
     Args:
         entries: Rows of a manifest.
         video_dir: The folder of the videos.
 
     Returns:
-        Each video, or None for one that is gone or has another size; and why some are None,
-        nothing where none is.
+        Each video, or None for a video that is gone or has another size; and why some are None,
+        empty if none is.
     """
     none: list[Video | None] = [None] * len(entries)
     if not video_dir.is_dir():
-        return none, f"their folder {video_dir} is not there"
+        return none, f"their folder {video_dir} does not exist"
     try:
         by_key = {video.key: video for video in video_folder.read_folder(video_dir).videos}
     except ViolenceDetectionError as error:
@@ -90,22 +98,24 @@ def unchanged_videos(
     gone = unchanged.count(None)
     if not gone:
         return unchanged, ""
-    return unchanged, f"not in {video_dir} as before: {counted(gone, 'video')} of {len(unchanged)}"
+    are = "is" if gone == 1 else "are"
+    return unchanged, (
+        f"{gone} of {counted(len(unchanged), 'video')} {are} no longer in {video_dir}, or changed"
+    )
 
 
 def _summarise(
     entries: Sequence[ManifestEntry], video_dir: Path, made: dict[int, tuple[np.ndarray, ...]]
 ) -> str:
-    """Put the summaries of some videos, by row, into `made`; why some are missing."""
+    """Puts the summaries of some videos, by row, into `made`; returns why some are missing."""
     if not entries:
         return ""
     unchanged, reason = unchanged_videos(entries, video_dir)
     rows = [row for row, video in enumerate(unchanged) if video]
     chosen = [unchanged[row] for row in rows]
-    paths = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
-    for row, summary in zip(
-        rows, video_summary.summarise_videos(paths) if paths else (), strict=True
-    ):
+    parts = [(video_dir / video.path, video.start_s, video.end_s) for video in chosen]
+    summaries = video_summary.summarise_videos(parts) if parts else ()
+    for row, summary in zip(rows, summaries, strict=True):
         if isinstance(summary, VideoError):
             reason = f"the videos cannot be read ({unchanged[row].key}: {summary})"
         else:
@@ -114,7 +124,7 @@ def _summarise(
 
 
 def _key(entry: ManifestEntry) -> str:
-    """What is looked at: the bytes, and which part of them."""
+    """The digest of a video's bytes, and the part of them that the row is about."""
     content = entry.digest or f"{entry.path} {entry.size}"
     return content + manifest.part_suffix(entry.path)
 
@@ -126,31 +136,32 @@ def _size(path: Path) -> int:
         return -1
 
 
-def _stacked(seen: Sequence[tuple[np.ndarray, ...]]) -> VideoSummaries:
-    return (
-        VideoSummaries(*map(np.stack, zip(*seen, strict=True))) if seen else VideoSummaries.none()
-    )
+def _stacked(rows: Sequence[tuple[np.ndarray, ...]]) -> VideoSummaries:
+    if not rows:
+        return VideoSummaries.empty()
+    return VideoSummaries(*map(np.stack, zip(*rows, strict=True)))
 
 
-def _save(path: Path, found: dict[str, tuple[np.ndarray, ...]]) -> None:
+def _save(path: Path, summaries: dict[str, tuple[np.ndarray, ...]]) -> None:
     content = io.BytesIO()
-    seen = _stacked(list(found.values()))
-    np.savez(content, keys=np.array(list(found)), **vars(seen))
+    stacked = _stacked(list(summaries.values()))
+    arrays = {name: getattr(stacked, attribute) for name, attribute in _ARRAYS.items()}
+    np.savez(content, keys=np.array(list(summaries)), **arrays)
     with files.writing(path) as file:
         file.write(content.getvalue())
 
 
 def _load(path: Path) -> dict[str, tuple[np.ndarray, ...]]:
-    """What was saved; nothing where it is not there, or not whole."""
+    """The summaries in a file, by key; none if it does not exist or is damaged."""
     try:
         content = io.BytesIO(path.read_bytes())  # NumPy leaves a torn file open
         with np.load(content, allow_pickle=False) as arrays:
             keys = arrays["keys"].tolist()
-            columns = [arrays[field.name] for field in dataclasses.fields(VideoSummaries)]
+            columns = [arrays[name] for name in _ARRAYS]
         rows = zip(*columns, strict=True)
         sound = all(
             column.shape[1:] == empty.shape[1:]
-            for column, empty in zip(columns, vars(VideoSummaries.none()).values(), strict=True)
+            for column, empty in zip(columns, vars(VideoSummaries.empty()).values(), strict=True)
         )
         return dict(zip(keys, rows, strict=True)) if sound else {}
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):

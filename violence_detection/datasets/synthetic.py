@@ -24,7 +24,7 @@ from violence_detection.datasets.synthetic_figures import (
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.system import files
 
-COLUMNS = ("path", "label", "group", "split")
+_COLUMNS = ("path", "label", "group", "split")
 _MIN_CLIPS = 12
 _PAIRS_IN_RECORDING = 2
 _TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
@@ -85,10 +85,10 @@ def draw_clips(
             path = f"{label}/{kind}{number:04d}.mp4"
             _write_clip(folder / path, frames, recording)
             row = (path, label, recording.group, recording.split)
-            rows.append(dict(zip(COLUMNS, row, strict=True)))
+            rows.append(dict(zip(_COLUMNS, row, strict=True)))
             if on_clip is not None:
                 on_clip(len(rows))
-    files.write_csv(folder / "videos.csv", COLUMNS, rows)
+    files.write_csv(folder / "videos.csv", _COLUMNS, rows)
 
 
 def mean_image_accuracy(folder: Path) -> float:

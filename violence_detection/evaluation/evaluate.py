@@ -30,7 +30,7 @@ from violence_detection.models.run import Run
 from violence_detection.reports import evaluation_report, figures, model_card
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.system import devices, files
-from violence_detection.training import run_setup
+from violence_detection.training.config import TrainConfig
 
 
 def evaluate_run(
@@ -330,7 +330,7 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
     """
     settings = dict(trained.get("settings", {}))
     if settings.get("features"):
-        for name in run_setup.STAGE_ONE - run_setup.OWN_SPLIT:
+        for name in TrainConfig.names_in("extract"):
             settings.pop(name, None)
     return {**trained, "settings": settings}
 

@@ -1,157 +1,219 @@
-"""The model that leaves the house: written, opened again by others' software, and held to what the
-run answers at home."""
+"""The stage that exports a run and checks the exported model against the original."""
 
 import contextlib
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from violence_detection.errors import (
-    ConfigError,
-    DatasetError,
-    ExportError,
-    VideoError,
-)
-from violence_detection.export import conversion, parity
+from violence_detection.errors import ConfigError, DatasetError, ExportError, VideoError
+from violence_detection.export import parity
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.export_job import Clip, ExportJob
+from violence_detection.export.conversion import Converter, ExportedModel
+from violence_detection.export.export_job import ExportJob
 from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.system import files, progress
 from violence_detection.system.processes import DedicatedProcess
 
 log = logging.getLogger(__name__)
 
 _ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
-# One thread, as latency is told.
-_ALONE = _ON_CPU | dict.fromkeys(
+# Latency is measured on one thread.
+_ON_ONE_THREAD = _ON_CPU | dict.fromkeys(
     ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1"
 )
-_EXAMPLES = 24  # clips that fewer bits are calibrated on
+_CALIBRATION_CLIPS = 24  # for float16 and int8
+
+
+class ExportStage:
+    """Writes a run's model in a format, and checks the file on the validation videos."""
+
+    def __init__(self, run_dir: str, config: ExportConfig, *, force: bool = False) -> None:
+        """
+        Args:
+            run_dir: The folder of a run.
+            config: The format, and what the model contains.
+            force: An earlier export may be replaced.
+        """
+        self._run_dir, self._config, self._force = run_dir, config, force
+
+    def prepare(self) -> dict[str, Any]:
+        """Opens run, features and videos, and checks the output folder.
+
+        Returns:
+            The object of `--dry-run`: `dry_run`, `format`, `scope`, `path`, `videos` (count).
+
+        Raises:
+            RunError, CacheError, WeightsError: If run, features or weights cannot be used.
+            ConfigError: If the format is not installed, or an export exists and `force` is not
+                given.
+            DatasetError: If the videos, which an end-to-end export is checked on, do not exist.
+        """
+        self._job = ExportJob.from_config(self._run_dir, self._config)
+        self._folder = self._choose_folder()
+        return {
+            "dry_run": True,
+            "format": self._config.format,
+            "scope": self._config.scope,
+            "path": str(self._folder / self._job.format.FILE),
+            "videos": len(self._job.entries),
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Exports the run.
+
+        Returns:
+            The content of parity.json: the keys of the `export` command, and more.
+
+        Raises:
+            ExportError: If the format cannot express the model, or its predictions differ too
+                much; no file is left then.
+            ViolenceDetectionError: See `prepare`.
+        """
+        # -- what is exported, and to where
+        self.prepare()
+        job, config, folder = self._job, self._config, self._folder
+        files.ensure_writable(folder.parent)
+        files.sweep_dead(folder.parent)
+        temporary = folder.with_name(f"{folder.name}{files.temporary_mark()}")
+        path = temporary / job.format.FILE
+        try:
+            temporary.mkdir()
+            with contextlib.ExitStack() as running:
+                with DedicatedProcess(self._process_name("The converter"), _ON_CPU) as converter:
+                    # -- the file
+                    converter.construct(Converter, job.request())
+                    interface = self._convert(converter, path)
+
+                    # -- predictions of the original and of the file
+                    exported = DedicatedProcess(self._process_name("The runtime"), _ON_ONE_THREAD)
+                    running.enter_context(exported)
+                    exported.construct(ExportedModel, config.format, path)
+                    predictions = _predict_clips(job, converter, exported)
+                latency_ms = exported.call_method(
+                    ExportedModel.measure_latency_ms, predictions.example
+                )
+
+            # -- how much they differ
+            figures = _compare(predictions, job)
+            tolerance = job.format.TOLERANCES[config.precision]
+            excess = parity.describe_excess(figures, predictions.exported, tolerance)
+            if excess:
+                closer = "" if config.precision == "float32" else " (float32 is closer)"
+                raise ExportError(
+                    "An exported model must predict as the run does. Received: "
+                    f"{excess}{closer}; the file was removed"
+                )
+            result = {
+                "format": config.format,
+                "scope": config.scope,
+                "path": str(folder / job.format.FILE),
+                **_sizes(temporary),
+                "videos_checked": len(predictions.rows),
+                **figures,
+                "latency_ms": latency_ms,
+                "precision": config.precision,
+                "prune": config.prune,
+                "cluster": config.cluster or 0,
+                "features": job.source,
+                "unreadable": predictions.unreadable,
+                "run": str(job.run.dir),
+            }
+
+            # -- the files that stay
+            files.write_json(temporary / "parity.json", result)
+            files.write_json(temporary / "model.json", job.describe_model(interface))
+            _replace_folder(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return result
+
+    def _choose_folder(self) -> Path:
+        """The folder of the export, such as `end-to-end-tflite-int8`.
+
+        Raises:
+            ConfigError: If it exists and must not be replaced.
+        """
+        config = self._config
+        words = [config.scope, config.format]
+        if config.precision != "float32":
+            words.append(config.precision)
+        if config.prune:
+            words.append(f"pruned{config.prune:g}")
+        if config.cluster:
+            words.append(f"clustered{config.cluster}")
+        folder = Path(config.output or self._job.run.dir / "export") / "-".join(words)
+        if folder.exists() and not (folder / "parity.json").is_file():
+            raise ConfigError(
+                f"The folder of an export must be new, or hold an export. Received: {folder}"
+            )
+        if folder.exists() and not self._force:
+            raise ConfigError(f"--force replaces an export. Received: {folder} (it exists)")
+        return folder
+
+    def _process_name(self, program: str) -> str:
+        """The subject of the message if the process crashes."""
+        return f"{program} of {self._config.format} in {self._config.precision}"
+
+    def _convert(self, converter: DedicatedProcess, path: Path) -> dict[str, Any]:
+        """Writes the file; returns names, shapes and dtypes of its inputs and outputs."""
+        log.info(f"Converting to {self._config.format}")
+        with tempfile.TemporaryDirectory() as scratch:
+            examples = []
+            if self._config.precision != "float32":
+                examples = _save_calibration_clips(self._job, converter, Path(scratch))
+            return converter.call_method(Converter.write, path, examples)
 
 
 def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
-    """Write a run's model in a format, and prove that it answers as the run does.
+    """Exports a run; see `ExportStage.run`."""
+    return ExportStage(run_dir, config, force=force).run()
 
-    Args:
-        run_dir: What training left.
-        config: Which format, and what is in it.
-        force: Whether an earlier export may be replaced.
 
-    Returns:
-        What parity.json holds: the keys of the `export` command, and more.
+# -- files
+
+
+def _save_calibration_clips(
+    job: ExportJob, converter: DedicatedProcess, folder: Path
+) -> list[Path]:
+    """Saves the inputs of up to 24 clips, evenly spaced over all, as `.npy` files.
 
     Raises:
-        RunError, CacheError, WeightsError: If run, features or weights cannot be used.
-        ConfigError: If the format is not installed, or an export is there already.
-        DatasetError: If the videos, which an end-to-end export is checked on, are not there.
-        ExportError: If the format cannot express the model, or its answers are too far off;
-            nothing is left then.
+        DatasetError: If none of them can be read.
     """
-    # -- of what, on which clips, and where to
-    subject = ExportJob.of(run_dir, config)
-    folder = _folder(subject, force=force)
-    files.ensure_writable(folder.parent)
-    files.sweep_dead(folder.parent)
-    beside = folder.with_name(f"{folder.name}{files.temporary_mark()}")
-    path = beside / subject.format.FILE
-    try:
-        beside.mkdir()
-        with contextlib.ExitStack() as running:
-            with DedicatedProcess(_named(config, "The converter"), _ON_CPU) as home:
-                # -- the file
-                home(conversion.begin, subject.request())
-                interface = _written(home, subject, path)
-
-                # -- what it says, opened anew, and what the run says
-                away = DedicatedProcess(_named(config, "The runtime"), _ALONE)
-                running.enter_context(away)
-                away(conversion.load, config.format, path)
-                answers = _Answers.of(subject, home, away)
-            latency_ms = away(conversion.latency_ms, answers.example)
-
-        # -- how far apart that is
-        found = answers.compared(subject)
-        tolerance = subject.format.TOLERANCES[config.precision]
-        if past := parity.describe_excess(found, answers.away, tolerance):
-            nearer = "" if config.precision == "float32" else " (float32 is nearer)"
-            raise ExportError(
-                f"An exported model must answer as the run does. Received: {past}{nearer}; "
-                "nothing was kept"
-            )
-        result = {
-            "format": config.format,
-            "scope": config.scope,
-            "path": str(folder / subject.format.FILE),
-            **_sizes(beside),
-            "videos_checked": len(answers.rows),
-            **found,
-            "latency_ms": latency_ms,
-            "precision": config.precision,
-            "prune": config.prune,
-            "cluster": config.cluster or 0,
-            "features": subject.source,
-            "unreadable": answers.unreadable,
-            "run": str(subject.run.dir),
-        }
-
-        # -- what stays
-        files.write_json(beside / "parity.json", result)
-        files.write_json(beside / "model.json", subject.described(interface))
-        _put(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return result
+    paths = []
+    step = -(-len(job.entries) // _CALIBRATION_CLIPS)
+    for number in range(0, len(job.entries), step):
+        try:
+            clip = job.read_clip(number)
+        except VideoError:
+            continue
+        if clip.frames is not None:
+            inputs = clip.frames[None]
+        else:
+            inputs = converter.call_method(Converter.encode_clip, clip)
+        paths.append(folder / f"{len(paths)}.npy")
+        np.save(paths[-1], inputs)
+    if not paths:
+        raise DatasetError(
+            f"At least one validation video must be readable. Received: {job.parts[0].path}"
+        )
+    return paths
 
 
-def plan(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `export` would do; nothing is written."""
-    subject = ExportJob.of(run_dir, config)
-    return {
-        "dry_run": True,
-        "format": config.format,
-        "scope": config.scope,
-        "path": str(_folder(subject, force=force) / subject.format.FILE),
-        "videos": len(subject.entries),
-    }
-
-
-def _named(config: ExportConfig, what: str) -> str:
-    """How the line begins that says a process died."""
-    return f"{what} of {config.format} in {config.precision}"
-
-
-def _folder(subject: ExportJob, *, force: bool) -> Path:
-    """Where it goes, `end-to-end-tflite-int8`, once that may be written."""
-    config = subject.config
-    words = [config.scope, config.format]
-    if config.precision != "float32":
-        words.append(config.precision)
-    if config.prune:
-        words.append(f"pruned{config.prune:g}")
-    if config.cluster:
-        words.append(f"clustered{config.cluster}")
-    folder = Path(config.output or subject.run.dir / "export") / "-".join(words)
-    if folder.exists() and not (folder / "parity.json").is_file():
-        raise ConfigError(f"Where an export goes must be nothing, or an export. Received: {folder}")
-    if folder.exists() and not force:
-        raise ConfigError(f"An export is replaced with --force only. Received: {folder}")
-    return folder
-
-
-def _put(beside: Path, folder: Path) -> None:
-    """Give a folder its name; one that is there is out of the way for a moment."""
+def _replace_folder(temporary: Path, folder: Path) -> None:
+    """Renames a folder; an existing one is moved away first, and removed last."""
     former = folder.with_name(f"{folder.name}{files.temporary_mark()}")
     try:
         if folder.exists():
             os.replace(folder, former)
-        os.replace(beside, folder)
+        os.replace(temporary, folder)
     except OSError as error:
         raise files.write_error(folder, error) from error
     finally:
@@ -159,135 +221,113 @@ def _put(beside: Path, folder: Path) -> None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    """`bytes` of what was written, and how many it has zipped."""
-    written = [path for path in folder.rglob("*") if path.is_file()]
+    """`bytes` of the files in a folder, and `zipped_bytes`."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
     with tempfile.TemporaryDirectory() as scratch:
-        zipped = shutil.make_archive(str(Path(scratch, "zipped")), "zip", folder)
-        zipped_bytes = Path(zipped).stat().st_size
-    total = sum(path.stat().st_size for path in written)
-    return {"bytes": total, "zipped_bytes": zipped_bytes}
+        archive = shutil.make_archive(str(Path(scratch, "zipped")), "zip", folder)
+        zipped_bytes = Path(archive).stat().st_size
+    return {"bytes": sum(path.stat().st_size for path in paths), "zipped_bytes": zipped_bytes}
 
 
-# -- writing
-
-
-def _written(home: DedicatedProcess, subject: ExportJob, path: Path) -> dict[str, Any]:
-    """Write the file; names, shapes and types of what goes in and comes out."""
-    log.info(f"Converting to {subject.config.format}")
-    with tempfile.TemporaryDirectory() as scratch:
-        examples = []
-        if subject.config.precision != "float32":
-            for clip in _readable(subject, home, _EXAMPLES):
-                examples.append(Path(scratch, f"{len(examples)}.npy"))
-                np.save(examples[-1], clip.inputs)
-            if not examples:
-                raise DatasetError(
-                    "At least one validation video must be readable. Received: "
-                    f"{subject.places[0][0]}"
-                )
-        return home(conversion.write, path, examples)
-
-
-def _readable(subject: ExportJob, home: DedicatedProcess, most: int) -> Iterator[Clip]:
-    """Clips, evenly over all of them."""
-    step = -(-len(subject.entries) // most)
-    for number in range(0, len(subject.entries), step):
-        try:
-            yield subject.clip(number, home)
-        except VideoError:
-            continue
-
-
-# -- comparing
+# -- predictions
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """What is said of N clips, each float64 (N, K).
+class _Predictions:
+    """The predictions of N clips, each float64 (N, K).
 
     Attributes:
-        rows: Their numbers.
-        run: By the run, to float32 features.
-        cached: By the run, to the features that the cache has.
-        own: By the model that was written, in Keras.
-        away: By the file.
-        unreadable: The other videos, and why.
-        example: One of the inputs.
+        rows: Numbers of the clips.
+        reference: By the run, of float32 features.
+        cached: By the run, of the features in the cache.
+        source: By the model that was converted, in Keras.
+        exported: By the file.
+        unreadable: `path` and `reason` of the other videos.
+        example: The input of one clip.
     """
 
     rows: list[int]
-    run: np.ndarray
+    reference: np.ndarray
     cached: np.ndarray
-    own: np.ndarray
-    away: np.ndarray
+    source: np.ndarray
+    exported: np.ndarray
     unreadable: list[dict[str, str]]
     example: np.ndarray
 
-    @classmethod
-    def of(cls, subject: ExportJob, home: DedicatedProcess, away: DedicatedProcess) -> "_Answers":
-        """
-        Raises:
-            DatasetError: If no video can be read.
-        """
-        rows, run, own, there, unreadable = [], [], [], [], []
-        with progress.track("Checking", len(subject.entries), "videos") as step:
-            for number, entry in enumerate(subject.entries):
-                try:
-                    clip = subject.clip(number, home)
-                except VideoError as error:
-                    log.warning(f"Cannot read {entry.path}: {error}")
-                    unreadable.append({"path": entry.path, "reason": str(error)})
-                    continue
-                rows.append(number)
-                run.append(home(conversion.answers, clip.features))
-                pictures = clip.pictures if subject.given else None
-                own.append(home(conversion.own_answers, clip.features, pictures))
-                there.append(_by_class(away(conversion.run, clip.inputs)))
-                example = clip.inputs
-                step()
-        if not rows:
-            raise DatasetError(
-                f"At least one validation video must be readable. Received: {unreadable[0]}"
-            )
-        cached = home(conversion.answers, np.stack([subject.cached.features[row] for row in rows]))
-        joined = map(np.concatenate, (run, own, there))
-        first, second, third = joined
-        return cls(rows, first, cached, second, third, unreadable, example)
 
-    def compared(self, subject: ExportJob) -> dict[str, Any]:
-        """The figures; what a changed model costs, where it is one."""
-        config = subject.config
-        violent = subject.cached.labels[self.rows] > 0
-        threshold = subject.run.record().threshold
-        found = parity.compare_predictions(
-            self.own, self.away, violent=violent, threshold=threshold
+def _predict_clips(
+    job: ExportJob, converter: DedicatedProcess, exported: DedicatedProcess
+) -> _Predictions:
+    """Predicts every readable clip with the original and with the file.
+
+    Raises:
+        DatasetError: If no clip can be read.
+    """
+    rows, reference, source, by_file, unreadable = [], [], [], [], []
+    with progress.track("Checking", len(job.entries), "videos") as step:
+        for number, entry in enumerate(job.entries):
+            try:
+                clip = job.read_clip(number)
+            except VideoError as error:
+                log.warning(f"Cannot read {entry.path}: {error}")
+                unreadable.append({"path": entry.path, "reason": str(error)})
+                continue
+            predictions = converter.call_method(Converter.predict_clip, clip)
+            inputs = predictions.features if clip.frames is None else clip.frames[None]
+            rows.append(number)
+            reference.append(predictions.reference)
+            source.append(predictions.source)
+            by_file.append(_by_class(exported.call_method(ExportedModel.predict, inputs)))
+            step()
+    if not rows:
+        raise DatasetError(
+            f"At least one validation video must be readable. Received: {unreadable[0]}"
         )
-        found["auc_before"] = parity.auc(violent, self.run)
-        drift = parity.compare_predictions(
-            self.run, self.cached, violent=violent, threshold=threshold
-        )
-        found["drift_of_cached_features"] = {
-            "max_abs_difference": drift["max_abs_difference"],
-            "mean_abs_difference": drift["mean_abs_difference"],
-            "equal_decisions": drift["equal_decisions"],
-            "auc": drift["auc_after"],
-        }
-        if config.precision == "int8" or config.prune or config.cluster:
-            found["cost"] = parity.measure_cost(
-                self.run,
-                self.away,
-                violent=violent,
-                groups=subject.cached.groups[self.rows],
-                threshold=threshold,
-                resamples=config.bootstrap,
-                seed=config.seed,
-            )
-        return found
+    features = np.stack([job.cached.features[row] for row in rows])
+    return _Predictions(
+        rows=rows,
+        reference=np.concatenate(reference),
+        cached=converter.call_method(Converter.predict_features, features),
+        source=np.concatenate(source),
+        exported=np.concatenate(by_file),
+        unreadable=unreadable,
+        example=inputs,
+    )
 
 
-def _by_class(answers: dict[str, np.ndarray]) -> np.ndarray:
-    """float64 (1, K) of what a file gives by name."""
-    if PROBABILITIES in answers:
-        return answers[PROBABILITIES].astype(np.float64)
-    violent = answers[PROBABILITY].astype(np.float64)
+def _by_class(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The probabilities of all classes, float64 (1, K), of the outputs of a file."""
+    if PROBABILITIES in outputs:
+        return outputs[PROBABILITIES].astype(np.float64)
+    violent = outputs[PROBABILITY].astype(np.float64)
     return np.concatenate([1 - violent, violent], axis=1)
+
+
+def _compare(predictions: _Predictions, job: ExportJob) -> dict[str, Any]:
+    """The figures of parity.json; with `cost` if the weights are int8 or compressed."""
+    config, threshold = job.config, job.record.threshold
+    violent = is_violent(job.cached.labels[predictions.rows])
+    figures = parity.compare_predictions(
+        predictions.source, predictions.exported, violent=violent, threshold=threshold
+    )
+    figures["auc_before"] = parity.auc(violent, predictions.reference)
+    drift = parity.compare_predictions(
+        predictions.reference, predictions.cached, violent=violent, threshold=threshold
+    )
+    figures["drift_of_cached_features"] = {
+        "max_abs_difference": drift["max_abs_difference"],
+        "mean_abs_difference": drift["mean_abs_difference"],
+        "equal_decisions": drift["equal_decisions"],
+        "auc": drift["auc_after"],
+    }
+    if config.precision == "int8" or config.prune or config.cluster:
+        figures["cost"] = parity.measure_cost(
+            predictions.reference,
+            predictions.exported,
+            violent=violent,
+            groups=job.cached.groups[predictions.rows],
+            threshold=threshold,
+            resamples=config.bootstrap,
+            seed=config.seed,
+        )
+    return figures

@@ -1,4 +1,4 @@
-"""The feature cache: one folder a feature space, one array a video, and a manifest of both."""
+"""The feature cache: a folder for each feature space, an array for each video, a manifest."""
 
 import contextlib
 import functools
@@ -28,7 +28,7 @@ _SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space 
 
 
 def dataset_name(root: Path, asked: str | None = None) -> str:
-    """`asked`, or the folder's name and 8 hex digits of its real path."""
+    """The name of a dataset: `asked`, or the folder's name and 8 hex digits of its real path."""
     if asked is not None:
         return asked
     real = root.resolve()
@@ -42,8 +42,8 @@ class FeatureCache:
     def __init__(self, folder: Path, journal: str = "") -> None:
         """
         Args:
-            folder: Where it is.
-            journal: Of the shard that notes what it does; empty where there are none.
+            folder: The folder of the cache.
+            journal: Name of the shard that writes to it; empty without shards.
         """
         self.dir = folder.resolve()
         self.manifest_path = self.dir / "manifest.csv"
@@ -53,10 +53,10 @@ class FeatureCache:
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
-        """A cache that extract-features left.
+        """The cache in a folder that extract-features left.
 
         Raises:
-            CacheError: If `folder` is none.
+            CacheError: If `folder` has no extraction.json or no manifest.
         """
         cache = cls(Path(folder))
         for path in (cache.extraction_path, cache.manifest_path):
@@ -68,14 +68,14 @@ class FeatureCache:
         return cache
 
     def array_path(self, key: str, view: int = 0) -> Path:
-        """Where the features of a video are; 0 is the video as it is."""
+        """The file of a video's features; view 0 is the video as it is."""
         return self.dir / (f"{key}.view{view}.npy" if view else f"{key}.npy")
 
     def settings(self) -> dict[str, Any]:
-        """What extraction.json holds.
+        """The content of extraction.json.
 
         Raises:
-            CacheError: If it cannot be read.
+            CacheError: If it cannot be read, or lacks a key.
         """
         try:
             settings = json.loads(self.extraction_path.read_text())
@@ -84,19 +84,19 @@ class FeatureCache:
         if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS_KEYS:
             raise CacheError(
                 f"{self.extraction_path} must hold a JSON object with "
-                f"{', '.join(sorted(_SETTINGS_KEYS))}. It was altered; start extract-features "
+                f"{', '.join(sorted(_SETTINGS_KEYS))}. It was edited; run extract-features "
                 "again."
             )
         return settings
 
     @property
     def video_dir(self) -> Path:
-        """The folder of the videos, as it was at extraction."""
+        """The folder that the videos were in at extraction."""
         return Path(self.settings()["dataset"]["dir"])
 
     @property
     def summaries_path(self) -> Path:
-        """The summaries of a dataset's videos, which all its feature spaces share."""
+        """The file of the dataset's video summaries, which all its feature spaces share."""
         return self.dir.parent / "sights.npz"
 
     def summaries(
@@ -106,7 +106,7 @@ class FeatureCache:
 
         Args:
             entries: Rows of this manifest.
-            kept: The file of the summaries made before; default: the dataset's.
+            kept: The file of summaries; default: the dataset's.
         """
         from violence_detection.datasets import summary_cache  # which imports the decoder
 
@@ -115,7 +115,7 @@ class FeatureCache:
         )
 
     def space(self) -> FeatureSpace:
-        return FeatureSpace.of(self.settings()["feature_space"])
+        return FeatureSpace.from_json(self.settings()["feature_space"])
 
     # -- the manifest
 
@@ -127,33 +127,34 @@ class FeatureCache:
         """
         return _read_entries(self.manifest_path)
 
-    def former(self) -> list[ManifestEntry]:
-        """Rows of videos that are gone, or are not there under this name, whose arrays are
-        still here: a video that is moved or comes back is recognised by its content.
+    def former_entries(self) -> list[ManifestEntry]:
+        """Rows of videos that are no longer in the folder under that name, whose arrays remain.
+
+        A video that is moved, or comes back, is recognised by its content and takes the array.
 
         Raises:
             CacheError: If the file is damaged.
         """
         return _read_entries(self.former_path)
 
-    def known(self) -> dict[str, ManifestEntry]:
-        """What is known of each video: the manifest, and after it what shards and killed runs
-        noted."""
-        return {entry.path: entry for entry in (*self.entries(), *self._noted())}
+    def latest_entries(self) -> dict[str, ManifestEntry]:
+        """The last row of each video, by path: in the manifest, or in a journal that shards and
+        killed extractions left."""
+        return {entry.path: entry for entry in (*self.entries(), *self._journal_entries())}
 
-    def _noted(self) -> list[ManifestEntry]:
+    def _journal_entries(self) -> list[ManifestEntry]:
         """Rows of all journals, the oldest first."""
-        found = []
+        rows = []
         for path in sorted(self.dir.glob(_journal_name("*", ""))):
             for line in path.read_bytes().split(b"\n"):
-                # A line torn by the kill is passed over; its video is read again.
+                # A line torn by the kill is ignored; its video is read again.
                 with contextlib.suppress(CacheError, ValueError):
                     row = json.loads(line)
-                    found.append((float(row.pop("at", 0)), ManifestEntry.of(row)))
-        return [entry for _, entry in sorted(found, key=lambda pair: pair[0])]
+                    rows.append((float(row.pop("at", 0)), ManifestEntry.from_row(row)))
+        return [entry for _, entry in sorted(rows, key=lambda pair: pair[0])]
 
-    def note(self, entry: ManifestEntry) -> None:
-        """Add a row to the journal, so that a kill loses nothing that is done."""
+    def append_to_journal(self, entry: ManifestEntry) -> None:
+        """Adds a row to the journal, so that a kill loses no finished video."""
         # The line break comes first: it ends a line that a kill has torn.
         line = "\n" + json.dumps(asdict(entry) | {"at": time.time()})
         try:
@@ -163,13 +164,17 @@ class FeatureCache:
             raise files.write_error(self._journal_path, error) from error
 
     def write_manifest(self, entries: Iterable[ManifestEntry], busy: Collection[str] = ()) -> None:
-        """Replace the manifest, and drop the journals that led to it, but for those of `busy`
-        shards."""
+        """Replaces the manifest and removes the journals that are in it now.
+
+        Args:
+            entries: All rows.
+            busy: Names of shards that are still extracting; their journals stay.
+        """
         rows = sorted(entries, key=lambda entry: entry.path)
         usable = {entry.path for entry in rows if entry.usable}
         earlier = {
             entry.path: entry
-            for entry in (*self.former(), *self.entries(), *self._noted())
+            for entry in (*self.former_entries(), *self.entries(), *self._journal_entries())
             if entry.usable
         }
         former = [
@@ -177,7 +182,7 @@ class FeatureCache:
             for path, entry in earlier.items()
             if path not in usable and self.array_path(path).is_file()
         ]
-        # First, so that at a kill in between no row is in neither.
+        # The former rows first: a kill between the two files must lose no row.
         if former or self.former_path.is_file():
             files.write_csv(self.former_path, MANIFEST_COLUMNS, map(asdict, former))
         files.write_csv(self.manifest_path, MANIFEST_COLUMNS, map(asdict, rows))
@@ -189,7 +194,7 @@ class FeatureCache:
     # -- the arrays
 
     def write_arrays(self, key: str, features: np.ndarray) -> list[str]:
-        """Write the views of a video, float16 (V, T, D); the SHA-256 of each file."""
+        """Writes the views of a video, float16 (V, T, D); returns the SHA-256 of each file."""
         digests = []
         for view, array in enumerate(features):
             content = io.BytesIO()
@@ -201,17 +206,17 @@ class FeatureCache:
         return digests
 
     def drop_arrays(self, key: str, first: int = 0) -> None:
-        """Remove the arrays of a video, from view `first` on."""
+        """Removes the arrays of a video, from view `first` on."""
         if first == 0:
             self.array_path(key).unlink(missing_ok=True)
         for view in itertools.count(max(1, first)):
             try:
                 self.array_path(key, view).unlink()
-            except OSError:  # none, or no name that it could have
+            except OSError:  # no such file, or a name that is too long for one
                 return
 
     def read_array(self, entry: ManifestEntry, shape: tuple[int, int], view: int = 0) -> np.ndarray:
-        """The float16 (T, D) features of a video; damage is noticed by digest.
+        """The float16 (T, D) features of a video, checked against their digest.
 
         Raises:
             CacheError: If the array is missing or is not what extraction wrote.
@@ -240,7 +245,8 @@ class FeatureCache:
             )
         if not content.startswith(array_header(shape)):
             raise CacheError(
-                f"The array of {entry.path} must be float16 {shape}. Received: {_told(content)}"
+                f"The array of {entry.path} must be float16 {shape}. "
+                f"Received: {_describe_array(content)}"
             )
         return content
 
@@ -249,11 +255,17 @@ class FeatureCache:
         views = range(len(entry.digests))
         return np.stack([self.read_array(entry, shape, view) for view in views])
 
-    def has_arrays(
+    def arrays_exist(
         self, entry: ManifestEntry, shape: tuple[int, int], *, verify: bool, views: int = 0
     ) -> bool:
-        """Whether the array and those of further views are there, each at its size or, with
-        `verify`, to the bit."""
+        """True if the array and at least `views` further views exist.
+
+        Args:
+            entry: Row of the manifest.
+            shape: T and D.
+            verify: Compare digests, not sizes only.
+            views: Further views that are needed.
+        """
         if len(entry.digests) <= views:
             return False
         try:
@@ -268,8 +280,8 @@ class FeatureCache:
             return False
 
 
-def _told(content: bytes) -> str:
-    """What an array is that is not as it should be; one that is pickled could be anything."""
+def _describe_array(content: bytes) -> str:
+    """The type and shape of a `.npy` file, or why it has none; nothing pickled is loaded."""
     try:
         array = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError) as error:
@@ -285,12 +297,12 @@ def _read_entries(path: Path) -> list[ManifestEntry]:
     if not path.is_file():
         return []
     columns = [name for name in MANIFEST_COLUMNS if name != "views"]
-    return [ManifestEntry.of(row) for row in files.read_own_csv(path, columns)]
+    return [ManifestEntry.from_row(row) for row in files.read_own_csv(path, columns)]
 
 
 @functools.cache
 def array_header(shape: tuple[int, int]) -> bytes:
-    """What the .npy file of a float16 array of this shape begins with."""
+    """The first bytes of the .npy file of a float16 array of this shape."""
     content = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         content, {"descr": "<f2", "fortran_order": False, "shape": shape}
@@ -299,5 +311,5 @@ def array_header(shape: tuple[int, int]) -> bytes:
 
 
 def array_bytes(shape: tuple[int, int]) -> int:
-    """Bytes of an .npy file with a float16 array of this shape."""
+    """The size of an .npy file with a float16 array of this shape, in bytes."""
     return len(array_header(shape)) + 2 * shape[0] * shape[1]

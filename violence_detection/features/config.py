@@ -1,4 +1,4 @@
-"""Settings of stage one, and of all that calls it."""
+"""Settings of stage one: `extract-features`, its part of `train`, and `check`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,65 +6,142 @@ from pathlib import Path
 from violence_detection import units
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.errors import ConfigError
-from violence_detection.settings import Config, option, same_as
+from violence_detection.settings import CommandConfig, Config, nested, option, same_as
 
 
 @dataclass(frozen=True)
-class FeatureConfig(SplitConfig):
-    """What stage one and everything that calls it share."""
+class ExtractConfig(CommandConfig):
+    """Settings of `extract-features`; `train` takes most of them too."""
 
-    cache_dir: str = option("feature_cache", "Where features are kept.", path=True)
+    split: SplitConfig = nested(SplitConfig)
+    redraw_splits: bool = option(
+        False, "Draw the split again instead of keeping splits.csv.", group="Split"
+    )
+    cache_dir: str = option(
+        "feature_cache", "Folder of the feature cache.", group="Data", path=True, free=True
+    )
     dataset_name: str | None = option(
         None,
         "Name of the dataset in the cache; default: the folder's name and a digest of its path.",
+        group="Data",
     )
-    backbone: str = option("efficientnetb0", "Network that encodes a frame.", shelf="backbones")
+    backbone: str = option(
+        "efficientnetb0",
+        "Network that encodes a frame.",
+        group="Feature extraction",
+        registry="backbones",
+    )
     weights: str = option(
         "imagenet",
-        "`imagenet` (downloaded once), `random` (drawn from --seed), or a weights file.",
+        "Weights of the backbone: `imagenet` (downloaded once), `random` (drawn with --seed), or "
+        "a weights file.",
+        group="Feature extraction",
+        metavar="imagenet|random|FILE",
+        free=True,
     )
     stream: str = option(
         "motion(focus=true)",
-        "What the backbone sees of a clip; several are joined by +, with (focus=true) each is cut "
-        "to where the motion is.",
-        shelf="streams",
+        "Input of the backbone; several streams are joined by +. With (focus=true) a stream is "
+        "cropped to the region of motion.",
+        group="Feature extraction",
+        registry="streams",
     )
-    frames: int = option(20, "Frames sampled from a video (T).", low=1, high=1024)
+    frames: int = option(
+        20, "Frames sampled from a video (T).", group="Feature extraction", low=1, high=1024
+    )
     frame_size: int | None = option(
         None,
-        "Side in pixels of what the backbone sees; default: the backbone's own.",
+        "Height and width in pixels of the backbone's input; default: the backbone's own.",
+        group="Feature extraction",
         low=32,
         high=1024,
     )
     engine: str = option(
         "tensorflow",
-        "What runs the backbone; `auto` takes the fastest that is here.",
-        shelf="engines",
+        "Engine that runs the backbone; `auto` takes the fastest that is installed.",
+        group="Feature extraction",
+        registry="engines",
         words=("auto",),
     )
     workers: int | None = option(
         None,
-        "Videos decoded at the same time; default: the number of cores.",
+        "Processes that decode videos; default: the number of cores.",
+        group="Devices",
         low=1,
         high=256,
+        free=True,
     )
     video_timeout: float = option(
         600.0,
-        "Seconds that the decoding of a video may take; one that takes longer counts as "
+        "Seconds that the decoding of a video may take; a video that takes longer counts as "
         "unreadable.",
+        group="Advanced",
         above=0.0,
         high=1e6,
     )
     max_failures: float = option(
         0.2,
-        "Stop when more than this share of a class cannot be read; 1 never stops.",
+        "Stop if more than this fraction of a class is unreadable; 1 never stops.",
+        group="Advanced",
         low=0.0,
         high=1.0,
+        free=True,
     )
-    retry_failed: bool = option(False, "Try videos again that could not be read before.")
+    retry_failed: bool = option(
+        False,
+        "Retry videos that were unreadable in an earlier extraction.",
+        group="Advanced",
+        free=True,
+    )
     group_pattern: str | None = option(
         None,
         "Regular expression on a video's path; its first group (or match) names the recording.",
+        group="Data",
+        metavar="REGEX",
+    )
+    batch_size: int = option(
+        32, "Frames encoded at a time.", group="Feature extraction", low=1, high=4096
+    )
+    mixed_precision: bool = option(
+        False,
+        "Encode in float16 (GPU) or bfloat16 (a CPU that supports it).",
+        group="Feature extraction",
+    )
+    views: int = option(
+        0,
+        "Additional views of each video, for augmentation: mirrored, slightly cropped, brighter "
+        "or darker.",
+        group="Feature extraction",
+        low=0,
+        high=99,
+    )
+    executor: str = option(
+        "local",
+        "Run on this machine, or on a Ray cluster whose nodes share the folders.",
+        group="Advanced",
+        choices=("local", "ray"),
+    )
+    address: str | None = option(
+        None,
+        "Address of the Ray cluster; default: start Ray on this machine.",
+        group="Advanced",
+    )
+    machines: int | None = option(
+        None,
+        "Backbones that Ray runs; default: one on each machine of the cluster.",
+        group="Advanced",
+        low=1,
+        high=10_000,
+    )
+    shard: str | None = option(
+        None,
+        "Extract part I of N of the videos (`I/N`); other processes extract the other parts into "
+        "the same cache.",
+        group="Advanced",
+        metavar="I/N",
+    )
+    verify: bool = option(
+        False, "Read every video and array again and compare their digests.", group="Advanced"
     )
 
     def __post_init__(self) -> None:
@@ -74,45 +151,6 @@ class FeatureConfig(SplitConfig):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {self.dataset_name!r}"
             )
-
-
-@dataclass(frozen=True)
-class ExtractConfig(FeatureConfig):
-    """Settings of `extract-features`."""
-
-    batch_size: int = option(32, "Frames encoded at a time.", low=1, high=4096)
-    mixed_precision: bool = option(
-        False, "Encode in float16 (GPU) or bfloat16 (a CPU that has it)."
-    )
-    views: int = option(
-        0,
-        "Further views to keep of each video, for augmentation: mirrored, slightly cropped, "
-        "brighter or darker.",
-        low=0,
-        high=99,
-    )
-    executor: str = option(
-        "local",
-        "Where the work is done: on this machine, or on a Ray cluster that shares the folders.",
-        choices=("local", "ray"),
-    )
-    address: str | None = option(
-        None, "Of the Ray cluster; default: one is started on this machine."
-    )
-    machines: int | None = option(
-        None,
-        "How often Ray runs the backbone; default: once on each machine of the cluster.",
-        low=1,
-        high=10_000,
-    )
-    shard: str | None = option(
-        None,
-        "Do part I of N of the videos (`I/N`), beside others that do the rest, on one cache.",
-    )
-    verify: bool = option(False, "Read every video and array again and compare digests.")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
         for name in ("address", "machines"):
             if self.executor != "ray" and getattr(self, name) is not None:
                 raise ConfigError(
@@ -121,37 +159,37 @@ class ExtractConfig(FeatureConfig):
 
 
 @dataclass(frozen=True)
-class CheckConfig(Config):
+class CheckConfig(CommandConfig):
     """Settings of `check`."""
 
     frames: int = same_as(
-        FeatureConfig, "frames", "Frames that extraction will sample from a video (T)."
+        ExtractConfig, "frames", "Frames that extraction will sample from a video (T)."
     )
-    group_pattern: str | None = same_as(
-        FeatureConfig,
-        "group_pattern",
-        "Regular expression on a video's path; its first group (or match) names the recording.",
-    )
+    group_pattern: str | None = same_as(ExtractConfig, "group_pattern")
     near_bits: float = option(
         4.0,
-        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
+        "Two videos are near-duplicates if the perceptual hashes of their frames differ in at "
+        "most this many of 64 bits on average.",
+        group="Analysis",
         low=0.0,
         high=32.0,
     )
     workers: int | None = same_as(
-        FeatureConfig,
+        ExtractConfig,
         "workers",
-        "Videos looked at at the same time; default: the number of cores.",
+        "Videos checked at the same time; default: the number of cores.",
     )
     video_timeout: float = same_as(
-        FeatureConfig,
-        "video_timeout",
-        "Seconds that looking at a video may take.",
+        ExtractConfig, "video_timeout", "Seconds that the check of a video may take."
     )
 
 
 def resolve_weights(config: Config) -> None:
-    """Make a path in `weights` absolute."""
+    """Makes a path in `weights` absolute, while the config is made.
+
+    Raises:
+        ConfigError: If `weights` is empty.
+    """
     if config.weights == "":
         raise ConfigError("`weights` must be imagenet, random or a file. Received: nothing")
     if config.weights not in (None, "imagenet", "random"):

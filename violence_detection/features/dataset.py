@@ -1,4 +1,4 @@
-"""What training and evaluation read: the features and labels of a split."""
+"""The features and labels of videos, as training and evaluation read them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,10 +9,7 @@ import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
-from violence_detection.errors import (
-    CacheError,
-    ConfigError,
-)
+from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import packed
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.packed import LazyRows
@@ -23,11 +20,11 @@ class FeatureDataset:
     """Features and labels of some videos.
 
     Attributes:
-        features: float16 (N, T, D), indexed by numbers of rows or by slices; of a cache, they
-            are in memory only once they are asked for.
-        labels: int64 (N,), index in the classes; 0 is the normal one.
+        features: float16 (N, T, D), indexed by row numbers or slices; those of a cache are
+            read when they are indexed.
+        labels: int64 (N,), index in the classes; 0 is the normal class.
         entries: The N rows of the manifest.
-        views: The features of the same videos in further views, where they were asked for.
+        views: The features of the same videos in further views, if these were read.
     """
 
     features: np.ndarray | LazyRows
@@ -44,7 +41,7 @@ class FeatureDataset:
         return np.array([entry.group for entry in self.entries], dtype=object)
 
     def take(self, rows: Sequence[int]) -> Self:
-        """Some of them, in this order."""
+        """The videos of some rows, in this order."""
         rows = np.asarray(rows, np.int64)
         return dataclasses.replace(
             self,
@@ -53,6 +50,25 @@ class FeatureDataset:
             entries=tuple(self.entries[row] for row in rows),
             views=tuple(LazyRows(view, rows) for view in self.views),
         )
+
+    def balanced_rows(self, most: int, *, proportional: bool = False) -> np.ndarray:
+        """About `most` rows, int64, class by class, evenly spaced within each class.
+
+        Args:
+            most: Rows wanted; all are taken where there are fewer.
+            proportional: Take the same fraction of each class, not the same number.
+
+        Returns:
+            At least one row of each class that has videos.
+        """
+        rows_by_class = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
+        fraction = min(1.0, most / max(1, len(self)))
+        chosen = [np.zeros(0, np.int64)]
+        for rows in rows_by_class:
+            wanted = fraction * len(rows) if proportional else most / len(rows_by_class)
+            count = min(len(rows), max(1, int(wanted)))
+            chosen.append(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+        return np.concatenate(chosen)
 
 
 def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
@@ -68,8 +84,8 @@ def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
             f"Features must be of a finished extraction. Received: {cache.dir} (start "
             f"extract-features again; it was stopped: {reason})"
         )
-    # One split for all feature spaces of a dataset: it may have been redrawn through another.
-    kept = SplitStore(cache.dir.parent).read()
+    # All feature spaces of a dataset share a split: an extraction into another may have redrawn it.
+    kept = SplitStore(cache.dir.parent).split_by_key()
     entries = [
         dataclasses.replace(entry, split=kept.get(entry.path, entry.split))
         for entry in cache.entries()
@@ -81,7 +97,7 @@ def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
 
 
 def has_all_recordings(cache: FeatureCache) -> bool:
-    """Whether the recording of every video is known."""
+    """True if the recording of every video was named at extraction."""
     settings = cache.settings()
     return settings.get("grouping") != "none" and not settings.get("ungrouped")
 
@@ -89,7 +105,7 @@ def has_all_recordings(cache: FeatureCache) -> bool:
 def read_dataset(
     cache: FeatureCache, entries: Sequence[ManifestEntry], classes: Sequence[str]
 ) -> FeatureDataset:
-    """The features of some videos, each checked against its digest; see `packed`.
+    """The features and labels of some videos; each array is checked against its digest.
 
     Raises:
         CacheError: If an array is missing or altered, or a label is not in `classes`.
@@ -104,10 +120,10 @@ def read_dataset(
 
 
 def view_count(entries: Sequence[ManifestEntry]) -> int:
-    """Further views that every one of some videos has, >= 1.
+    """The number of further views that all of some videos have, >= 1.
 
     Raises:
-        ConfigError: If there are none.
+        ConfigError: If it is 0.
     """
     count = min(len(entry.digests) - 1 for entry in entries)
     if not count:
@@ -119,10 +135,10 @@ def view_count(entries: Sequence[ManifestEntry]) -> int:
 
 
 def with_views(cache: FeatureCache, clips: FeatureDataset) -> FeatureDataset:
-    """Clips of a cache, with the further views that all of them have.
+    """The same videos, with the further views that all of them have.
 
     Raises:
-        ConfigError: If there are none.
+        ConfigError: If there are no further views.
         CacheError: If an array is missing or altered.
     """
     numbers = range(1, 1 + view_count(clips.entries))

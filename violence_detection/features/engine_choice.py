@@ -1,4 +1,4 @@
-"""The engine that runs the backbone on this machine, and the precision that it has there."""
+"""The choice of the engine that runs the backbone, and of its precision on this machine."""
 
 import logging
 
@@ -10,10 +10,10 @@ log = logging.getLogger(__name__)
 
 
 def choose_engine(asked: str) -> str:
-    """The engine's name: `asked`, or for `auto` the best that is installed.
+    """The name of the engine: `asked`, or for `auto` the fastest that is installed.
 
     Raises:
-        ConfigError: If it is not installed.
+        ConfigError: If `asked` is not installed.
     """
     if asked != "auto":
         lacking = registry.module("engines", asked).missing()
@@ -21,9 +21,9 @@ def choose_engine(asked: str) -> str:
             raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
         return asked
     gpus = devices.gpu_count()
-    found = {name: registry.module("engines", name) for name in registry.available("engines")}
-    there = [name for name, part in found.items() if not part.missing()]
-    best = max(there, key=lambda name: found[name].rank(gpus=gpus))
+    engines = {name: registry.module("engines", name) for name in registry.available("engines")}
+    installed = [name for name, part in engines.items() if not part.missing()]
+    best = max(installed, key=lambda name: engines[name].rank(gpus=gpus))
     log.info(f"The engine is {best}.")
     return best
 
@@ -32,9 +32,10 @@ def choose_precision(name: str, mixed: bool, *, backbone: str | None = None) -> 
     """The dtype policy of an engine on this machine.
 
     Args:
-        name: Of the engine.
-        mixed: Whether a reduced one was asked for.
-        backbone: For which it is to be faster; None asks only what can be had.
+        name: The engine.
+        mixed: Whether reduced precision was asked for.
+        backbone: Reduced precision is used only if it makes this backbone faster; None uses it
+            wherever the machine has it.
     """
     part = registry.module("engines", name)
     gpus = devices.gpu_count() if part.ON_GPU else 0

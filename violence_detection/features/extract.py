@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import splits, video_folder
-from violence_detection.datasets.split_store import SETTINGS, SplitStore
+from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, DatasetError, ViolenceDetectionError
 from violence_detection.features import ray_executor, shards
@@ -104,9 +104,10 @@ class ExtractionStage:
             own = [video for video in self._folder.videos if self._shard.contains(video.key)]
             self._part = dataclasses.replace(self._folder, videos=tuple(own))
             log.info(f"Shard {self._shard} has {counted(len(own), 'video')}.")
+        split = config.split
         self._split_store.check_settings(
             self._video_dir,
-            asked={name: getattr(config, name) for name in SETTINGS if name in config.given},
+            asked={name: value for name, value in split.as_dict().items() if name in split.given},
             redraw=config.redraw_splits,
             force=self._force,
         )
@@ -245,9 +246,7 @@ class ExtractionStage:
         assigned = self._split_store.update(
             self._folder,
             job.entries,
-            validation_fraction=config.validation_fraction,
-            test_fraction=config.test_fraction,
-            split_seed=config.split_seed,
+            **config.split.as_dict(),
             redraw=config.redraw_splits,
         )
         job.write_manifest(assigned, busy)

@@ -1,42 +1,47 @@
-"""One pass over a dataset: what is known of each video, what is done, what came of it."""
+"""One extraction: which videos are done, which are to extract, and the results."""
 
 import contextlib
 import dataclasses
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 from violence_detection.datasets.manifest import ContentIndex, ManifestEntry
 from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, DatasetError, VideoError
-from violence_detection.features import ray_executor
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.video_worker import (
     NO_SUCH_FILE,
     VideoResult,
-    VideoWorker,
     check_array_name,
     failure_reason,
 )
-from violence_detection.system import files, processes, progress
+from violence_detection.system import files, progress
 
 log = logging.getLogger(__name__)
 
 _SLOWEST = 5  # that are listed
 
+# Extracts videos and passes on the result of each.
+Extract = Callable[[Sequence[Video], Callable[[VideoResult], None]], None]
+
 
 @dataclass(frozen=True)
 class ExtractionResult:
-    """What an extraction did.
+    """The result of an extraction; `videos` = `extracted` + `reused` + `failed`.
 
-    `videos` = `extracted` + `reused` + `failed`; `failures` are pairs of path and reason,
-    `slowest` of path and seconds. It is `complete` where no shard lacks.
+    Attributes:
+        features: The folder of the cache.
+        failures: Path and reason of each video that cannot be read.
+        frames: Frames that were encoded.
+        slowest: Path and seconds of the videos whose decoding took longest.
+        complete: Whether no shard is missing.
     """
 
     features: Path
@@ -55,7 +60,7 @@ class ExtractionResult:
     def failed(self) -> int:
         return len(self.failures)
 
-    def as_dict(self) -> dict:
+    def as_dict(self) -> dict[str, Any]:
         return {
             "features": str(self.features),
             "videos": self.videos,
@@ -76,80 +81,86 @@ class ExtractionResult:
 
 
 class ExtractionJob:
-    """Extracts what is to do of a folder's videos into a cache."""
+    """The extraction of a folder's videos, or of a shard of them, into a cache.
+
+    Attributes:
+        entries: Rows of the videos that are done, by key; failed ones too.
+        moved: Rows whose arrays a video takes over, by the key of that video.
+        todo: Videos to extract.
+    """
 
     def __init__(
         self,
         folder: VideoFolder,
         cache: FeatureCache,
-        extractor: FeatureExtractor,
-        config: ExtractConfig,
+        space: FeatureSpace,
         *,
-        of: VideoFolder | None = None,
+        views: int,
+        max_failures: float,
+        verify: bool = False,
+        retry_failed: bool = False,
+        whole: VideoFolder | None = None,
     ) -> None:
         """
         Args:
             folder: The videos.
-            cache: Where their features go.
-            extractor: Makes them.
-            config: Everything that was asked for.
-            of: The whole, of which `folder` is a share; failures are a share of that.
+            cache: The cache of their features.
+            space: The feature space of the cache.
+            views: Further views of each video.
+            max_failures: Fraction of a class that may be unreadable, in [0, 1].
+            verify: Compare the digests of videos and arrays, whatever their time and size.
+            retry_failed: Try videos again that could not be read before.
+            whole: The folder that `folder` is a shard of: `max_failures` is a fraction of that.
         """
-        self.folder, self.cache, self.extractor, self.config = (
-            folder,
-            cache,
-            extractor,
-            config,
-        )
+        self.folder, self.cache, self.space = folder, cache, space
         self.entries: dict[str, ManifestEntry] = {}
-        self.before: dict[str, ManifestEntry] = {}
         self.moved: dict[str, ManifestEntry] = {}
         self.todo: list[Video] = []
-        self.extracted = 0
-        self._took: list[tuple[float, str]] = []
-        self._totals = Counter(video.label for video in (of or folder).videos)
+        self._views, self._max_failures = views, max_failures
+        self._verify, self._retry_failed = verify, retry_failed
+        self._shape = (space.frames, space.dim)
+        self._replaced: dict[str, ManifestEntry] = {}  # rows in force until their videos are done
+        self._extracted = 0
+        self._decode_times: list[tuple[float, str]] = []
+        self._totals = Counter(video.label for video in (whole or folder).videos)
         self._failed: Counter[str] = Counter()
-        self.start_s = time.monotonic()
-        self.shape = (extractor.space.frames, extractor.space.dim)
+        self._started_s = time.monotonic()
 
     @property
     def failures(self) -> list[tuple[str, str]]:
+        """Path and reason of each video that cannot be read."""
         failed = [entry for entry in self.entries.values() if not entry.usable]
         return sorted((entry.path, entry.error) for entry in failed)
 
-    @property
-    def slowest(self) -> list[tuple[float, str]]:
-        """Seconds and paths of the videos whose decoding took longest."""
-        return sorted(self._took, reverse=True)[:_SLOWEST]
-
-    def recognise(self, known: Mapping[str, ManifestEntry], *, again: bool = False) -> None:
-        """Sort the videos into those that are done and those to do.
+    def find_finished(self, latest: Mapping[str, ManifestEntry], *, again: bool = False) -> None:
+        """Sorts the videos into those that are done, those that were moved, and those to extract.
 
         Args:
-            known: What is known of each video.
-            again: Do all of them again. What is known is kept until they are done.
+            latest: The last row of each video in the cache, by key.
+            again: Extract all of them again; their rows stay in force until they are done.
         """
-        elsewhere = ContentIndex((*self.cache.former(), *known.values()))
+        by_content = ContentIndex((*self.cache.former_entries(), *latest.values()))
         for video in self.folder.videos:
-            entry = self._reusable(video, known.get(video.key))
+            entry = self._reusable(video, latest.get(video.key))
             if again and entry is not None:
-                self.before[video.key] = entry
+                self._replaced[video.key] = entry
                 entry = None
             if entry is not None:
                 self.entries[video.key] = entry
                 continue
             moved = None
             with contextlib.suppress(VideoError):
-                check_array_name(video.key, self.config.views)
+                check_array_name(video.key, self._views)
                 if not again:
-                    moved = elsewhere.find(self.folder.root, video)
-            if moved and self._has_arrays(moved, verify=True):
+                    moved = by_content.find(self.folder.root, video)
+            if moved and self._arrays_exist(moved, verify=True):
                 self.moved[video.key] = moved
             else:
                 self.todo.append(video)
 
     def _reusable(self, video: Video, entry: ManifestEntry | None) -> ManifestEntry | None:
-        if entry is None or (not entry.usable and self.config.retry_failed):
+        """The row of a video that need not be extracted again, else None."""
+        if entry is None or (not entry.usable and self._retry_failed):
             return None
         path = self.folder.root / video.path
         entry = dataclasses.replace(entry, label=video.label, group=video.group)
@@ -158,138 +169,153 @@ class ExtractionJob:
         except OSError as error:
             return entry if entry.error == failure_reason(error) else None
         unchanged = (entry.size, entry.mtime) == (stat.st_size, stat.st_mtime_ns)
-        if not entry.digest:  # it could not be read, or is no file
+        if not entry.digest:  # it could not be read, or is not a plain file
             return entry if unchanged and not entry.usable else None
         if not S_ISREG(stat.st_mode):
             return None
-        if not unchanged or self.config.verify:
+        if not unchanged or self._verify:
             try:
                 digest = files.sha256_of_unchanged(path)
             except OSError:
                 return None
             if digest != entry.digest:
                 return None
-        if entry.usable and not self._has_arrays(entry, verify=self.config.verify):
+        if entry.usable and not self._arrays_exist(entry, verify=self._verify):
             return None
         return dataclasses.replace(entry, size=stat.st_size, mtime=stat.st_mtime_ns)
 
-    def _has_arrays(self, entry: ManifestEntry, *, verify: bool) -> bool:
-        return self.cache.has_arrays(entry, self.shape, verify=verify, views=self.config.views)
+    def _arrays_exist(self, entry: ManifestEntry, *, verify: bool) -> bool:
+        return self.cache.arrays_exist(entry, self._shape, verify=verify, views=self._views)
 
-    def run(self) -> None:
-        """Do what is to do, and note each video as it is done."""
+    def run(self, extract: Extract) -> None:
+        """Extracts the videos to extract; each result is in the journal as soon as it is there.
+
+        Args:
+            extract: Extracts videos and passes on the result of each.
+
+        Raises:
+            DatasetError: If too many videos of a class cannot be read.
+        """
         self.check_failures()
-        self._take_over()
+        self._take_over_arrays()
         if not self.todo:
             return
         with progress.track("Extracting", len(self.todo), "videos") as step:
 
-            def note(done: VideoResult) -> None:
-                self._finish(done)
+            def on_result(result: VideoResult) -> None:
+                self._finish(result)
                 step()
 
-            self._work(note)
+            extract(self.todo, on_result)
 
-    def _work(self, note: Callable[[VideoResult], None]) -> None:
-        root, config = self.folder.root, self.config
-        if config.executor == "ray":
-            space = self.extractor.space
-            ray_executor.extract_on_cluster(
-                self.todo, note, root=root, cache=self.cache, space=space, config=config
-            )
-            return
-        try:
-            VideoWorker(root, self.cache, self.extractor, config).work(self.todo, note)
-        finally:
-            processes.end_idle_processes()
-
-    def _take_over(self) -> None:
-        """Give the arrays of videos that were moved their new names."""
+    def _take_over_arrays(self) -> None:
+        """Writes the arrays of videos that were moved under their new names."""
         videos = {video.key: video for video in self.folder.videos}
         for key, entry in self.moved.items():
             video = videos[key]
             try:
-                features = self.cache.read_arrays(entry, self.shape)
+                features = self.cache.read_arrays(entry, self._shape)
                 stat = (self.folder.root / video.path).stat()
             except (CacheError, OSError):
-                # Another one took its place: two names were swapped.
+                # The array was overwritten just now: the names of two videos were swapped.
                 self.todo.append(video)
                 continue
             digest, *of_views = self.cache.write_arrays(key, features)
-            taken = dataclasses.replace(
-                entry,
-                path=key,
-                label=video.label,
-                group=video.group,
-                array_digest=digest,
-                views=" ".join(of_views),
-                size=stat.st_size,
-                mtime=stat.st_mtime_ns,
+            self._record(
+                dataclasses.replace(
+                    entry,
+                    path=key,
+                    label=video.label,
+                    group=video.group,
+                    array_digest=digest,
+                    views=" ".join(of_views),
+                    size=stat.st_size,
+                    mtime=stat.st_mtime_ns,
+                )
             )
-            self._note(taken)
 
-    def _finish(self, done: VideoResult) -> None:
-        entry = done.entry
-        self._took.append((done.decode_s, entry.path))
-        if len(self._took) > 2 * _SLOWEST:
-            self._took = self.slowest
+    def _finish(self, result: VideoResult) -> None:
+        entry = result.entry
+        self._decode_times.append((result.decode_s, entry.path))
+        if len(self._decode_times) > 2 * _SLOWEST:
+            self._decode_times = self._slowest()
         if entry.usable:
-            self.extracted += 1
-            self._note(entry)
+            self._extracted += 1
+            self._record(entry)
             return
         log.warning(f"Cannot read {entry.path}: {entry.error}")
         if entry.error != NO_SUCH_FILE:
-            with contextlib.suppress(OSError):  # of what the file was before
+            with contextlib.suppress(OSError):  # arrays of what the file was before
                 self.cache.drop_arrays(entry.path)
-        self._note(entry)
+        self._record(entry)
         self._failed[entry.label] += 1
         self._check_failures(entry.label)
 
-    def _note(self, entry: ManifestEntry) -> None:
+    def _slowest(self) -> list[tuple[float, str]]:
+        return sorted(self._decode_times, reverse=True)[:_SLOWEST]
+
+    def _record(self, entry: ManifestEntry) -> None:
         self.entries[entry.path] = entry
-        self.cache.note(entry)
+        self.cache.append_to_journal(entry)
 
     def check_failures(self) -> None:
-        """Hold what is known already against --max-failures.
+        """Compares the failures so far with `max_failures`.
 
         Raises:
-            DatasetError: If too many videos of a class have failed.
+            DatasetError: If too many videos of a class cannot be read.
         """
-        known = [entry for entry in self.entries.values() if not entry.usable]
-        self._failed = Counter(entry.label for entry in known)
+        failed = [entry for entry in self.entries.values() if not entry.usable]
+        self._failed = Counter(entry.label for entry in failed)
         for label in self._failed:
             self._check_failures(label)
 
     def _check_failures(self, label: str) -> None:
-        """Stop before hours are wasted on a class that cannot be read."""
+        """Stops early: hours of extraction are wasted on a class that cannot be read."""
         count, total = self._failed[label], self._totals[label]
-        if count > self.config.max_failures * total:
+        if count > self._max_failures * total:
             path, reason = self.failures[0]
             raise DatasetError(
-                f"At most {self.config.max_failures:.0%} of a class may be unreadable "
+                f"At most {self._max_failures:.0%} of a class may be unreadable "
                 f"(--max-failures; 1 never stops). Received: {count} of {total} videos of {label}, "
                 f"e.g. {path} ({reason})"
             )
 
+    def check_any_usable(self) -> None:
+        """
+        Raises:
+            DatasetError: If no video can be read.
+        """
+        if not any(entry.usable for entry in self.entries.values()):
+            path, reason = self.failures[0]
+            raise DatasetError(
+                f"At least one video must be readable. Received: {len(self.failures)} unreadable "
+                f"videos, e.g. {path} ({reason})"
+            )
+
     def write_manifest(self, assigned: Mapping[str, str], busy: Collection[str] = ()) -> None:
-        """Write what is known of each video, with its split; see FeatureCache."""
+        """Writes the row of each video, with its split.
+
+        Args:
+            assigned: Split by key; videos that are not in it have none.
+            busy: Shards that are still extracting; see `FeatureCache.write_manifest`.
+        """
         entries = [
             dataclasses.replace(entry, split=assigned.get(key, ""))
-            for key, entry in {**self.before, **self.entries}.items()
+            for key, entry in {**self._replaced, **self.entries}.items()
         ]
         self.cache.write_manifest(entries, busy)
 
-    def report(self, *, complete: bool = True) -> ExtractionResult:
+    def result(self, *, complete: bool = True) -> ExtractionResult:
         return ExtractionResult(
             complete=complete,
             features=self.cache.dir,
             videos=len(self.entries),
-            extracted=self.extracted,
-            reused=len(self.entries) - self.extracted - len(self.failures),
+            extracted=self._extracted,
+            reused=len(self.entries) - self._extracted - len(self.failures),
             failures=tuple(self.failures),
-            frames=self.extracted * self.extractor.space.frames,
-            slowest=tuple((path, seconds) for seconds, path in self.slowest),
-            seconds=time.monotonic() - self.start_s,
-            engine=self.extractor.space.engine,
-            precision=self.extractor.space.precision,
+            frames=self._extracted * self.space.frames,
+            slowest=tuple((path, seconds) for seconds, path in self._slowest()),
+            seconds=time.monotonic() - self._started_s,
+            engine=self.space.engine,
+            precision=self.space.precision,
         )

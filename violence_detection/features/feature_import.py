@@ -16,7 +16,7 @@ import numpy as np
 from violence_detection import units
 from violence_detection.datasets import splits, video_folder
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.split_store import SETTINGS, SplitStore
+from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import Video, VideoFolder
 from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
 from violence_detection.features import shards
@@ -102,9 +102,10 @@ class CacheImport:
         self._cache = FeatureCache(self._dataset_dir / self._space.name)
         self._store = SplitStore(self._dataset_dir)
         config = self._config
+        split = config.split
         self._store.check_settings(
             self._video_dir,
-            asked={name: getattr(config, name) for name in SETTINGS if name in config.given},
+            asked={name: value for name, value in split.as_dict().items() if name in split.given},
             redraw=config.redraw_splits,
             force=self._force,
         )
@@ -365,9 +366,7 @@ class CacheImport:
         return self._store.update(
             folder,
             by_path,
-            validation_fraction=self._config.validation_fraction,
-            test_fraction=self._config.test_fraction,
-            split_seed=self._config.split_seed,
+            **self._config.split.as_dict(),
             redraw=self._config.redraw_splits,
         )
 

@@ -1,14 +1,14 @@
-"""All arrays of a cache in one memory-mapped file: what training and evaluation gather from.
+"""All arrays of a cache in a single memory-mapped file, from which training and evaluation read.
 
-The file `features.view<V>.<digits>.packed` in the cache's folder is the `.npy` files of one view of
-every usable video, byte for byte, one after another. Its digits are those of the list of digests
-that the manifest has for them, so another manifest has another file. It is built when it is first
-needed and whenever it is not what it should be; to remove it costs nothing but the time.
+The file `features.view<V>.<digits>.packed` in the cache's folder is the `.npy` files of a view of
+all usable videos, byte for byte, one after another. Its digits are a digest of the list of array
+digests in the manifest, so another manifest has another file. The file is built when it is first
+needed, and again when it is damaged; it can be removed at any time.
 
-What is guaranteed: before a row is given out, its bytes have had the SHA-256 that the manifest has
-for that array, since the file was opened. So a packed file that was damaged is noticed and packed
-again, once each array has its digest; an array that is altered after packing does no harm, because
-what was extracted is still in here. What is done to the file while it is mapped is not noticed.
+Guarantee: the bytes of each row that is given out had the SHA-256 of the manifest at least once
+since the file was opened. A damaged packed file is noticed and built again from the arrays, whose
+digests are checked too. An array that is changed after packing does no harm: the packed file still
+has what was extracted. Changes of the packed file while it is mapped are not noticed.
 """
 
 import hashlib
@@ -36,11 +36,11 @@ _CHUNKS = 64
 
 
 class LazyRows:
-    """Some rows of an array, in memory only when they are asked for.
+    """Rows of an array that are read when they are indexed.
 
     Args:
-        array: (M, ...), a mapped file for one.
-        rows: int64 (N,), which of them, in which order.
+        array: (M, ...), for example a mapped file.
+        rows: int64 (N,), numbers of rows in `array`.
     """
 
     def __init__(self, array: "np.ndarray | LazyRows", rows: np.ndarray) -> None:
@@ -52,7 +52,7 @@ class LazyRows:
         return len(self._rows)
 
     def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
-        """Row `key`, or a copy of the rows that a slice or an array of numbers names."""
+        """A row, or a copy of the rows of a slice or of an array of numbers."""
         return self._array[self._rows[key]]
 
 
@@ -60,13 +60,13 @@ def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int
     """The features of some videos, float16 (N, T, D), each checked against its digest.
 
     Args:
-        cache: Of a finished extraction.
+        cache: The cache of a finished extraction.
         entries: Rows of its manifest.
         view: 0 is each video as it is.
 
     Raises:
-        CacheError: If an array is missing or altered and the packed file cannot stand in.
-        ViolenceDetectionError: If there is no room to pack in.
+        CacheError: If an array is missing or altered, and no sound packed file has it.
+        ViolenceDetectionError: If the packed file can be written nowhere.
     """
     space = cache.space()
     pack = _Pack(cache, (space.frames, space.dim), view)
@@ -74,8 +74,8 @@ def read_packed(cache: FeatureCache, entries: Sequence[ManifestEntry], view: int
         rows = np.array([pack.rows[entry.digests[view]] for entry in entries], np.int64)
     except KeyError as error:
         raise CacheError(
-            f"The manifest must stay as it is while it is read. Received: {cache.dir} (another "
-            "extraction works in it; start again when it is done)"
+            f"The manifest must not change while it is read. Received: {cache.dir} (another "
+            "process extracts into it; start again when it is done)"
         ) from error
     return LazyRows(pack.array(rows), rows)
 
@@ -84,7 +84,7 @@ class _Pack:
     """The packed file of one view.
 
     Attributes:
-        rows: Number of the row of each array, by its digest.
+        rows: Row number by the digest of an array.
     """
 
     def __init__(self, cache: FeatureCache, shape: tuple[int, int], view: int) -> None:
@@ -95,30 +95,30 @@ class _Pack:
         self._path = self._path_of(view)
 
     def _arrays(self, view: int) -> dict[str, ManifestEntry]:
-        """By digest: videos with the same features share a row."""
-        has_it = (entry for entry in self._all if len(entry.digests) > view)
-        return {entry.digests[view]: entry for entry in has_it}
+        """An entry for each digest of a view: videos with the same features share a row."""
+        with_view = (entry for entry in self._all if len(entry.digests) > view)
+        return {entry.digests[view]: entry for entry in with_view}
 
     def _path_of(self, view: int) -> Path:
         digits = files.sha256_of_json([self._shape, list(self._arrays(view))])
         return self._cache.dir / f"features.view{view}.{digits[:_DIGITS]}.packed"
 
     def array(self, rows: np.ndarray) -> np.ndarray:
-        """Every row, mapped, float16 (M, T, D); those asked for are checked."""
+        """All rows, mapped, float16 (M, T, D); the digests of `rows` are checked."""
         content = self._opened()
         if content is None or not self._is_sound(content, rows):
             content = self._build(damaged=content is not None)
             if not self._is_sound(content, rows):
                 raise CacheError(
-                    f"What is packed must be what was written. Received: {self._path} (damaged as "
-                    "soon as it is written: the disk, or the memory, is not sound)"
+                    f"A packed file must be as it was written. Received: {self._path} (damaged "
+                    "right after it was written: check the disk and the memory)"
                 )
         header_bytes = len(array_header(self._shape))
         features = content[:, header_bytes:].view("<f2")
         return features.reshape(len(content), *self._shape)
 
     def _opened(self) -> np.ndarray | None:
-        """What is in the file; None where there is none of this size."""
+        """The bytes of the file, mapped; None if it does not exist or has another size."""
         try:
             with open(self._path, "rb") as file:
                 return self._mapped(file)
@@ -126,14 +126,14 @@ class _Pack:
             return None
 
     def _mapped(self, file: BinaryIO) -> np.ndarray | None:
-        """uint8 (M, bytes of an array), mapped beyond the closing of the file."""
+        """The file as uint8 (M, bytes of an array); it stays mapped when it is closed."""
         shape = (len(self._entries), array_bytes(self._shape))
         if os.fstat(file.fileno()).st_size != shape[0] * shape[1]:
             return None
         return np.memmap(file, np.uint8, "r", shape=shape).view(np.ndarray)
 
     def _is_sound(self, content: np.ndarray, rows: np.ndarray) -> bool:
-        """Whether each of these rows has its digest; hashing lets go of the interpreter."""
+        """True if all rows have their digests; threads help, as hashing releases the GIL."""
         digests = list(self._entries)
 
         def is_sound(chunk: np.ndarray) -> bool:
@@ -143,7 +143,7 @@ class _Pack:
             return all(pool.map(is_sound, np.array_split(np.unique(rows), _CHUNKS)))
 
     def _build(self, *, damaged: bool) -> np.ndarray:
-        """Pack in the cache's folder or, where that cannot be, for this process alone."""
+        """Packs in the cache's folder or, if it is not writable, in an unnamed temporary file."""
         try:
             with locks.acquire_waiting(
                 FileLock(self._cache.dir / _LOCK),
@@ -152,34 +152,34 @@ class _Pack:
                 if damaged:
                     log.warning(f"{self._path} was damaged; it is packed again.")
                     self._path.unlink(missing_ok=True)
-                content = self._opened()  # of another, who was faster
+                content = self._opened()  # another process may have packed it meanwhile
                 if content is None:
                     self._write_to_cache()
                     content = self._opened()
         except OSError as error:
             log.warning(
                 f"{files.write_error(self._path, error)} The features are packed in "
-                f"{tempfile.gettempdir()} instead, for this time."
+                f"{tempfile.gettempdir()} instead, for this process only."
             )
             content = self._temporary()
         if content is None:
-            raise CacheError(f"{self._path} must stay while it is read. It is gone.")
+            raise CacheError(f"{self._path} must exist while it is read. It was removed.")
         return content
 
     def _write_to_cache(self) -> None:
-        # Always the same name: whoever holds the lock clears away what a killed one left.
+        # Always the same name, under the lock: what a killed process left is overwritten.
         temporary = self._cache.dir / "features.packing"
         try:
             with open(temporary, "wb") as file:
                 self._write(file)
-            # Not synced: a file that a power cut tears is noticed and packed again.
+            # No fsync: a file that a power cut tears is noticed and packed again.
             os.replace(temporary, self._path)
         finally:
             temporary.unlink(missing_ok=True)
         views = range(max(len(entry.digests) for entry in self._all))
         kept = {self._path_of(view) for view in views}
         for path in self._cache.dir.glob("features.view*.packed"):
-            if path not in kept:  # of a manifest that was
+            if path not in kept:  # of an earlier manifest
                 path.unlink(missing_ok=True)
 
     def _temporary(self) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The work of an extraction on the machines of a Ray cluster, which share its folders."""
+"""Extraction on the nodes of a Ray cluster, which share the folders of videos and cache."""
 
 import contextlib
 import dataclasses
@@ -9,15 +9,14 @@ import signal
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.video_worker import VideoResult, VideoWorker, unread_entry
@@ -26,77 +25,97 @@ from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 32  # videos that a machine is given, at the most
-_TRIES = 3  # of a video, whose machine dies each time
+_MAX_BATCH = 32  # videos that a worker gets at a time
+_MAX_LOSSES = 3  # workers that a video may cost before it counts as failed
 _POLL_S = 0.5
-_PATIENCE_S = 120.0  # until a machine has started
-_STARTING = ""  # the key of no video: machines that died before they had one
+_START_WARNING_S = 120.0  # without a worker that has started
+_STARTING = ""  # the key of no video: losses of workers that had not started yet
+
+
+class Task(NamedTuple):
+    """The arguments of `ClusterWorker.start`.
+
+    Attributes:
+        root: The folder of the videos, the same on all nodes.
+        cache_dir: The folder of the cache, the same on all nodes.
+        space: The feature space that every node must compute.
+        extractor: Keywords of `FeatureExtractor.for_machine`.
+        decoding: Keywords of `VideoWorker`.
+    """
+
+    root: Path
+    cache_dir: Path
+    space: FeatureSpace
+    extractor: Mapping[str, Any]
+    decoding: Mapping[str, Any]
 
 
 def extract_on_cluster(
     videos: Sequence[Video],
-    note: Callable[[VideoResult], None],
+    on_result: Callable[[VideoResult], None],
     *,
-    root: Path,
-    cache: FeatureCache,
-    space: FeatureSpace,
-    config: ExtractConfig,
+    task: Task,
+    address: str | None,
+    size: int | None,
 ) -> None:
-    """Write the array of each video that has one; see `Worker.work`.
+    """Writes the array of each video that can be read; see `VideoWorker.extract`.
 
-    A machine that dies is replaced, and what it had in hand is given to another; a video that
-    has cost three machines has failed.
+    A worker that dies is replaced, and its videos go to another; a video that costs three workers
+    has failed.
 
     Args:
-        videos: Which ones.
-        note: Is told what came of each; what it raises ends the work.
-        root: The folder of the videos, the same on all machines.
-        cache: Where the arrays go, the same on all machines.
-        space: What every machine must compute.
-        config: Everything that was asked for.
+        videos: The videos.
+        on_result: Called with the result of each video; an error that it raises ends the work.
+        task: Folders and settings of the workers.
+        address: Address of the cluster; None starts one on this machine.
+        size: Number of workers; None for one on each node.
 
     Raises:
-        ConfigError: If Ray is not installed, or there is no cluster at the address.
-        ViolenceDetectionError: If a machine cannot do the work.
+        ConfigError: If Ray is not installed, or no cluster answers at the address.
+        ViolenceDetectionError: If a worker cannot do the work.
     """
     ray = _ray()
-    with _connected(ray, config.address):
-        crew = _WorkerPool(ray, (root, cache.dir, space, config), config.machines)
+    with _connected(ray, address):
+        pool = _WorkerPool(ray, task, size)
         try:
-            crew.work(deque(videos), note)
+            pool.extract(deque(videos), on_result)
         finally:
-            crew.leave()
+            pool.close()
 
 
 class ClusterWorker:
-    """One of a cluster, with the backbone in its memory."""
+    """A Ray actor: a process of a node, with the backbone in its memory."""
 
     def start(
-        self, root: Path, cache_dir: Path, space: FeatureSpace, config: ExtractConfig
+        self,
+        root: Path,
+        cache_dir: Path,
+        space: FeatureSpace,
+        extractor: Mapping[str, Any],
+        decoding: Mapping[str, Any],
     ) -> None:
-        """Build the backbone. (An error of `__init__` would look like a machine that died.)"""
+        """Builds the backbone. (An error of `__init__` would look like a worker that died.)"""
         devices.import_tensorflow()
-        extractor = FeatureExtractor.of_config(config)
-        if extractor.space != space:
+        built = FeatureExtractor.for_machine(**extractor)
+        if built.space != space:
             raise ViolenceDetectionError(
                 f"Every machine must compute {space.name}. Received: {os.uname().nodename}, which "
-                f"computes {extractor.space.name}"
+                f"computes {built.space.name}"
             )
-        self._worker = VideoWorker(root, FeatureCache(cache_dir), extractor, config)
+        self._worker = VideoWorker(root, FeatureCache(cache_dir), built, **decoding)
 
-    def work(self, videos: Sequence[Video]) -> list[VideoResult]:
-        """What came of each."""
-        done: list[VideoResult] = []
-        self._worker.work(videos, done.append)
-        return done
+    def extract(self, videos: Sequence[Video]) -> list[VideoResult]:
+        results: list[VideoResult] = []
+        self._worker.extract(videos, results.append)
+        return results
 
 
 def workers_that_fit(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
-    """How many workers there are room for on nodes with so many CPUs, and the CPUs of each.
+    """The number of workers that fit on nodes, and the CPUs of each worker.
 
     Args:
-        cpus: Of each node.
-        asked: Workers; None for one on each node.
+        cpus: CPUs of each node.
+        asked: Workers asked for; None for one on each node.
 
     Raises:
         ConfigError: If no node has a CPU.
@@ -105,121 +124,124 @@ def workers_that_fit(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
     if not cpus:
         raise ConfigError("The Ray cluster must have a machine with a CPU. Received: none")
     count = min(asked or len(cpus), sum(cpus))
-    share = min(cpus) if count <= len(cpus) else max(1, sum(cpus) // count)
-    while sum(node // share for node in cpus) < count:
-        share -= 1
-    return count, share
+    each = min(cpus) if count <= len(cpus) else max(1, sum(cpus) // count)
+    while sum(node // each for node in cpus) < count:
+        each -= 1
+    return count, each
 
 
 class _WorkerPool:
-    """The machines that work, and what each has in hand."""
+    """The workers of a cluster, and the videos in progress on each."""
 
     def __init__(self, ray: Any, task: tuple, asked: int | None) -> None:
         """
         Args:
             ray: The library.
-            task: What a Machine is started with.
-            asked: How many; None for one on each that the cluster has.
+            task: Arguments of `ClusterWorker.start`.
+            asked: Number of workers; None for one on each node.
         """
         self._ray, self._task = ray, task
-        there = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        self._size, cpus = workers_that_fit([int(node.get("CPU", 0)) for node in there], asked)
-        gpus = sum(node.get("GPU", 0) for node in there) / self._size
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._size, cpus = workers_that_fit([int(node.get("CPU", 0)) for node in nodes], asked)
+        gpus = sum(node.get("GPU", 0) for node in nodes) / self._size
         self._actor = ray.remote(
             num_cpus=cpus, num_gpus=min(1, gpus), scheduling_strategy="SPREAD"
         )(ClusterWorker)
-        # What is awaited of each machine: its start (no videos), or what came of some.
-        self._awaited: dict[Any, tuple[Any, list[Video]]] = {}
+        # By the reference of a call: its worker and the videos in it, none for a start.
+        self._in_progress: dict[Any, tuple[Any, list[Video]]] = {}
         self._losses: Counter[str] = Counter()
-        self._at_once = 1
+        self._batch = 1
         log.info(
             f"Ray runs the backbone {counted(self._size, 'time')}, on "
-            f"{counted(len(there), 'machine')}."
+            f"{counted(len(nodes), 'machine')}."
         )
         if asked and asked > self._size:
             log.warning(f"The cluster has room for {self._size} of the {asked} --machines.")
 
-    def work(self, todo: deque[Video], note: Callable[[VideoResult], None]) -> None:
-        self._at_once = max(1, min(_AT_ONCE, len(todo) // (2 * self._size)))
+    def extract(self, todo: deque[Video], on_result: Callable[[VideoResult], None]) -> None:
+        self._batch = max(1, min(_MAX_BATCH, len(todo) // (2 * self._size)))
         for _ in range(self._size):
             self._start()
         idle: list[Any] = []
-        waits_s = time.monotonic()
-        while todo or any(given for _, given in self._awaited.values()):
+        waiting_since_s = time.monotonic()
+        while todo or any(videos for _, videos in self._in_progress.values()):
             while todo and idle:
-                machine, given = idle.pop(), self._next(todo)
-                self._awaited[machine.work.remote(given)] = machine, given
-            ready, _ = self._ray.wait(list(self._awaited), timeout=_POLL_S)
+                worker, videos = idle.pop(), self._next_batch(todo)
+                self._in_progress[worker.extract.remote(videos)] = worker, videos
+            ready, _ = self._ray.wait(list(self._in_progress), timeout=_POLL_S)
             progress.stop.check()
             if ready:
-                waits_s = math.inf
-            if time.monotonic() - waits_s > _PATIENCE_S:
+                waiting_since_s = math.inf
+            if time.monotonic() - waiting_since_s > _START_WARNING_S:
                 log.warning("No machine of the cluster has room yet; waiting for one.")
-                waits_s = math.inf
-            for answer in ready:
-                machine, given = self._awaited.pop(answer)
+                waiting_since_s = math.inf
+            for reference in ready:
+                worker, videos = self._in_progress.pop(reference)
                 try:
-                    came = self._ray.get(answer) or ()
-                    idle.append(machine)
+                    results = self._ray.get(reference) or ()
+                    idle.append(worker)
                 except self._ray.exceptions.RayTaskError as error:
                     raise ViolenceDetectionError(
                         f"A machine of the cluster failed: {error.cause or error}"
                     ) from error
                 except self._ray.exceptions.RayError as error:
-                    came = self._lost(error, given, todo)
-                for done in came:
-                    note(done)
+                    results = self._replace_lost(error, videos, todo)
+                for result in results:
+                    on_result(result)
 
     def _start(self) -> None:
-        """Start a machine; it is given nothing before it is there, which may be never."""
-        machine = self._actor.remote()
-        self._awaited[machine.start.remote(*self._task)] = machine, []
+        """Starts a worker; it gets videos only once it has started, which may be never."""
+        worker = self._actor.remote()
+        self._in_progress[worker.start.remote(*self._task)] = worker, []
 
-    def _next(self, todo: deque[Video]) -> list[Video]:
-        """What a machine is given: some videos, or one alone that has cost a machine."""
-        given = [todo.popleft()]
-        while todo and len(given) < self._at_once:
-            if self._losses[given[0].key] or self._losses[todo[0].key]:
+    def _next_batch(self, todo: deque[Video]) -> list[Video]:
+        """The next videos of a worker; a video that has cost a worker before goes alone."""
+        batch = [todo.popleft()]
+        while todo and len(batch) < self._batch:
+            if self._losses[batch[0].key] or self._losses[todo[0].key]:
                 break
-            given.append(todo.popleft())
-        return given
+            batch.append(todo.popleft())
+        return batch
 
-    def _lost(self, error: Exception, given: list[Video], todo: deque[Video]) -> list[VideoResult]:
-        """Replace a machine that is lost, and put its videos back; those that are given up."""
+    def _replace_lost(
+        self, error: Exception, videos: list[Video], todo: deque[Video]
+    ) -> list[VideoResult]:
+        """Starts another worker for a lost one and puts its videos back; returns the results of
+        those that count as failed now."""
         log.warning(
             f"A machine of the cluster was lost ({type(error).__name__}) with "
-            f"{counted(len(given), 'video')} in hand, which go to another."
+            f"{counted(len(videos), 'video')} in progress, which go to another."
         )
-        self._losses[_STARTING] += not given
-        if self._losses[_STARTING] >= _TRIES * self._size:
+        self._losses[_STARTING] += not videos
+        if self._losses[_STARTING] >= _MAX_LOSSES * self._size:
             raise ViolenceDetectionError(
                 f"Machines of the cluster must start. Received: {self._losses[_STARTING]} that "
-                f"died on the way ({type(error).__name__})"
+                f"died while they started ({type(error).__name__})"
             ) from error
-        given_up = []
-        for video in given:
+        failed = []
+        for video in videos:
             self._losses[video.key] += 1
-            if self._losses[video.key] < _TRIES:
+            if self._losses[video.key] < _MAX_LOSSES:
                 todo.append(video)
             else:
-                given_up.append(VideoResult(_costly(self._task[0], video), 0.0))
+                failed.append(VideoResult(_costly_entry(self._task[0], video), 0.0))
         self._start()
-        return given_up
+        return failed
 
-    def leave(self) -> None:
-        """End the machines that are at work, or are still to start."""
-        for machine, _ in self._awaited.values():
-            self._ray.kill(machine)
-        self._awaited.clear()
+    def close(self) -> None:
+        """Kills the workers that are working or starting."""
+        for worker, _ in self._in_progress.values():
+            self._ray.kill(worker)
+        self._in_progress.clear()
 
 
-def _costly(root: Path, video: Video) -> ManifestEntry:
-    error = f"{_TRIES} machines of the cluster died while they had it in hand"
+def _costly_entry(root: Path, video: Video) -> ManifestEntry:
+    error = f"{_MAX_LOSSES} machines of the cluster died while they read it"
     return dataclasses.replace(unread_entry(root, video), status="failed", error=error)
 
 
 def check_cluster(address: str | None) -> None:
-    """Whether there is Ray, and somebody at an address.
+    """Checks that Ray is installed and that something listens at an address.
 
     Raises:
         ConfigError: If not.
@@ -228,7 +250,7 @@ def check_cluster(address: str | None) -> None:
     try:
         _check_listens(address or "")
     except (OSError, ValueError) as error:
-        raise _not_there(address, error) from error
+        raise _no_cluster(address, error) from error
 
 
 def _ray() -> Any:
@@ -244,7 +266,7 @@ def _ray() -> Any:
 
 @contextlib.contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
-    """On a cluster; without an address, on one that is started on this machine."""
+    """Context manager: connects to a cluster; without an address, starts one on this machine."""
     handler = signal.getsignal(signal.SIGTERM)
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     check_cluster(address)
@@ -255,26 +277,26 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
             # Without "local" Ray tries the last cluster that ran here, for minutes if it died.
             ray.init(address="local", include_dashboard=False, **quiet)
     except (OSError, ValueError) as error:  # a ConnectionError is an OSError
-        raise _not_there(address, error) from error
+        raise _no_cluster(address, error) from error
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, handler)  # Ray puts its own there
+        signal.signal(signal.SIGTERM, handler)  # Ray installs its own
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def _not_there(address: str | None, error: Exception) -> ConfigError:
+def _no_cluster(address: str | None, error: Exception) -> ConfigError:
     first, *_ = str(error).strip().splitlines() or [type(error).__name__]
     return ConfigError(f"`address` must be of a Ray cluster. Received: address={address} ({first})")
 
 
 def _check_listens(address: str) -> None:
-    """Ray itself tries for many minutes.
+    """Connects to a `host:port` once: Ray itself would try for many minutes.
 
     Raises:
-        OSError: If nobody listens at `host:port`.
-        ValueError: If the port is no number.
+        OSError: If nothing listens there.
+        ValueError: If the port is not a number.
     """
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon:

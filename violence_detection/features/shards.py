@@ -1,4 +1,4 @@
-"""Extractions that share the work on one cache: each takes the videos of its shard."""
+"""Shards of a dataset: parts that several extractions into one cache divide among them."""
 
 import contextlib
 import hashlib
@@ -22,17 +22,17 @@ _SPEC = re.compile(r"(\d{1,6})/(\d{1,6})")
 
 
 class Shard(NamedTuple):
-    """One of `count` parts of a dataset, told by the videos' keys alone."""
+    """Part `number` of `count`, 1-based; a video's key alone decides which part it is in."""
 
     number: int
     count: int
 
     @classmethod
     def parse(cls, spec: str) -> Self:
-        """From `I/N`, 1 <= I <= N.
+        """The shard of a spec `I/N`.
 
         Raises:
-            ConfigError: If it is not that.
+            ConfigError: If it is not two numbers with 1 <= I <= N.
         """
         match = _SPEC.fullmatch(spec)
         if not match or not 1 <= int(match[1]) <= int(match[2]):
@@ -42,54 +42,55 @@ class Shard(NamedTuple):
     def __str__(self) -> str:
         return f"{self.number}-of-{self.count}"
 
-    def holds(self, key: str) -> bool:
-        """Whether a video is in this shard; it stays there when others come or go."""
+    def contains(self, key: str) -> bool:
+        """True if a video is in this shard, which other videos do not change."""
         digest = hashlib.sha256(key.encode()).digest()
         return int.from_bytes(digest[:8]) % self.count == self.number - 1
 
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold a folder: another extraction that works in it, or shards of one, are waited for."""
-    with _held(folder, wait_for_shards=True):
+    """Locks a folder for one extraction; waits for other extractions in it, and for shards."""
+    with _locked(folder, wait_for_shards=True):
         yield
 
 
 @contextlib.contextmanager
 def locked_for_merge(folder: Path) -> Iterator[set[str]]:
-    """Hold a folder in which shards may go on working; gives the names of those that do."""
-    with _held(folder, wait_for_shards=False):
-        yield {name for name, lock in _locks(folder) if not locks.is_free(lock)}
+    """Locks a folder to merge its shards; yields the names of shards that are still extracting."""
+    with _locked(folder, wait_for_shards=False):
+        yield {name for name, lock in _shard_locks(folder) if not locks.is_free(lock)}
 
 
 @contextlib.contextmanager
 def locked_shard(folder: Path, shard: Shard) -> Iterator[None]:
-    """Hold a shard of a folder; whoever holds it, or the whole folder, is waited for."""
-    mine = FileLock(folder / f".shard-{shard}.lock")
-    said = False
-    while not mine.is_locked:
-        with _held(folder, wait_for_shards=False), contextlib.suppress(Timeout):
-            mine.acquire(timeout=0)
-        if not mine.is_locked:
-            if not said:
-                log.info(f"Another extraction does shard {shard}; waiting for it.")
-                said = True
+    """Locks a shard of a folder; waits for another extraction of it, or of the whole folder."""
+    lock = FileLock(folder / f".shard-{shard}.lock")
+    logged = False
+    while not lock.is_locked:
+        # Taken under the folder's lock: an extraction of the whole folder waits for all shards.
+        with _locked(folder, wait_for_shards=False), contextlib.suppress(Timeout):
+            lock.acquire(timeout=0)
+        if not lock.is_locked:
+            if not logged:
+                log.info(f"Another process extracts shard {shard}; waiting for it.")
+                logged = True
             time.sleep(_POLL_S)
     try:
         yield
     finally:
-        mine.release()
+        lock.release()
 
 
 @contextlib.contextmanager
-def _held(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
+def _locked(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
     lock = FileLock(folder / _LOCK)
     waiting = f"Another extraction works in {folder}; waiting for it."
     try:
         folder.mkdir(parents=True, exist_ok=True)
         locks.acquire_waiting(lock, waiting)
-        # None can start while the folder is held.
-        for _, of_shard in _locks(folder) if wait_for_shards else ():
+        # No shard can start while the folder is locked.
+        for _, of_shard in _shard_locks(folder) if wait_for_shards else ():
             locks.acquire_waiting(of_shard, waiting)
             of_shard.release()
     except OSError as error:
@@ -100,7 +101,7 @@ def _held(folder: Path, *, wait_for_shards: bool) -> Iterator[None]:
         lock.release()
 
 
-def _locks(folder: Path) -> list[tuple[str, FileLock]]:
-    """The names and locks of the shards that have ever worked in a folder."""
-    found = sorted(folder.glob(".shard-*.lock"))
-    return [(path.name[len(".shard-") : -len(".lock")], FileLock(path)) for path in found]
+def _shard_locks(folder: Path) -> list[tuple[str, FileLock]]:
+    """The names and locks of all shards that were ever extracted in a folder."""
+    paths = sorted(folder.glob(".shard-*.lock"))
+    return [(path.name[len(".shard-") : -len(".lock")], FileLock(path)) for path in paths]

@@ -1,4 +1,4 @@
-"""From videos to arrays in the cache, on one machine: decoding in children beside encoding here."""
+"""Extraction on one machine: child processes decode videos, this process encodes and writes."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,6 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import files, processes
 from violence_detection.system.processes import ProcessPool
@@ -27,11 +26,10 @@ _NAME_BYTES = 255
 
 
 class VideoResult(NamedTuple):
-    """What came of a video.
+    """The result of the extraction of a video.
 
     Attributes:
-        entry: Its row of the manifest, without a split; of status `failed` where it has no
-            array.
+        entry: Its row of the manifest, without a split; of status `failed` if it has no array.
         decode_s: Seconds that its decoding took.
     """
 
@@ -40,65 +38,73 @@ class VideoResult(NamedTuple):
 
 
 class _DecodedVideo(NamedTuple):
-    done: VideoResult
-    clip: Clip | None
+    result: VideoResult  # not final before its array is written
+    clip: Clip | None  # None if it could not be decoded
 
 
 class VideoWorker:
-    """Turns videos of a folder into arrays of a cache."""
+    """Extracts videos of a folder into arrays of a cache."""
 
     def __init__(
         self,
         root: Path,
         cache: FeatureCache,
         extractor: FeatureExtractor,
-        config: ExtractConfig,
+        *,
+        workers: int | None,
+        timeout_s: float,
+        views: int,
     ) -> None:
         """
         Args:
             root: The folder of the videos.
-            cache: Where the arrays go.
-            extractor: Makes the features.
-            config: How many are decoded at a time, and for how long at the most.
+            cache: The cache of the arrays.
+            extractor: Reads and encodes the videos.
+            workers: Videos decoded at a time; None for the number of cores.
+            timeout_s: Seconds after which a video counts as unreadable.
+            views: Further views of each video.
         """
         self._root, self._cache, self._extractor = root, cache, extractor
-        self._decoders = config.workers or cpu_count() or 1
-        self._timeout_s, self._views = config.video_timeout, config.views
-        # A child has each picture as a frame's part, in the clip, and pickled.
-        pictures = (1 + config.views) * extractor.pictures_of_a_clip
-        self._clip_bytes = pictures * 3 * extractor.space.frame_size**2
+        self._decoders = workers or cpu_count() or 1
+        self._timeout_s, self._views = timeout_s, views
+        images = (1 + views) * extractor.images_per_clip
+        self._clip_bytes = images * 3 * extractor.space.frame_size**2
 
-    def work(self, videos: Iterable[Video], note: Callable[[VideoResult], None]) -> None:
-        """Write the array of each video that has one.
+    def extract(self, videos: Iterable[Video], on_result: Callable[[VideoResult], None]) -> None:
+        """Writes the array of each video that can be read.
 
         Memory does not grow with the number of videos.
 
         Args:
-            videos: Which ones.
-            note: Is told what came of each, as it is done; what it raises ends the work.
+            videos: The videos.
+            on_result: Called with the result of each video, in the order in which they finish;
+                an error that it raises ends the work.
         """
-        with contextlib.closing(self._decoded(iter(videos), note)) as decoded:
-            for one, features in self._extractor.encode_clips(decoded):
-                note(self._kept(one, features))
+        with contextlib.closing(self._decode_all(iter(videos), on_result)) as decoded:
+            for video, features in self._extractor.encode_clips(decoded):
+                on_result(self._write(video, features))
 
-    def _decoded(
-        self, videos: Iterator[Video], note: Callable[[VideoResult], None]
+    def _decode_all(
+        self, videos: Iterator[Video], on_result: Callable[[VideoResult], None]
     ) -> Iterator[tuple[_DecodedVideo, np.ndarray]]:
-        """The clips, as they are decoded: a slow one holds no other up. Those that cannot be
-        read are noted."""
+        """The clips, in the order in which their decoding ends: a slow video delays no other.
+
+        The results of videos that cannot be read are passed on here.
+        """
         decoded = processes.map_unordered(
             self._decode,
             videos,
             children=self._decoders,
+            # A child holds each image three times: cut from its frame, in the clip, and pickled.
             memory_bytes=processes.MEMORY_LIMIT_BYTES + 3 * self._clip_bytes,
         )
         with contextlib.closing(decoded):
-            for one in decoded:
-                if one.clip is None:
-                    note(one.done)
+            for video in decoded:
+                if video.clip is None:
+                    on_result(video.result)
                 else:
-                    pictures = one.clip.views
-                    yield one, pictures.reshape(-1, *pictures.shape[2:])
+                    images = video.clip.views
+                    yield video, images.reshape(-1, *images.shape[2:])
 
     def _decode(self, video: Video, call: ProcessPool) -> _DecodedVideo:
         path = self._root / video.path
@@ -106,7 +112,7 @@ class VideoWorker:
         start_s = time.monotonic()
         clip = None
         try:
-            if not S_ISREG(path.stat().st_mode):  # reading a pipe waits for ever
+            if not S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
                 raise VideoError("it is not a plain file")
             check_array_name(video.key, self._views)
             digest = files.sha256_of_unchanged(path)
@@ -125,8 +131,8 @@ class VideoWorker:
             entry = _failed(entry, failure_reason(error))
         return _DecodedVideo(VideoResult(entry, time.monotonic() - start_s), clip)
 
-    def _kept(self, one: _DecodedVideo, features: np.ndarray) -> VideoResult:
-        entry, clip = one.done.entry, one.clip
+    def _write(self, video: _DecodedVideo, features: np.ndarray) -> VideoResult:
+        entry, clip = video.result.entry, video.clip
         if not np.isfinite(features).all():
             entry = _failed(entry, "its features are not finite in float16")
         else:
@@ -142,11 +148,11 @@ class VideoWorker:
                 status="damaged" if clip.damage else "ok",
                 error=clip.damage,
             )
-        return one.done._replace(entry=entry)
+        return video.result._replace(entry=entry)
 
 
 def unread_entry(root: Path, video: Video) -> ManifestEntry:
-    """The row of a video of which no more is known than its size and time, where it is there."""
+    """The row of a video that was not read: its size and time, if the file exists."""
     entry = ManifestEntry(path=video.key, label=video.label, group=video.group, split="")
     try:
         stat = (root / video.path).stat()
@@ -156,7 +162,7 @@ def unread_entry(root: Path, video: Video) -> ManifestEntry:
 
 
 def failure_reason(error: OSError) -> str:
-    """Why a video has failed, where the system refuses it."""
+    """The reason in the manifest for a video that the system does not open."""
     if isinstance(error, FileNotFoundError):
         return NO_SUCH_FILE
     return f"it cannot be read: {error.strerror}"
@@ -167,10 +173,10 @@ def _failed(entry: ManifestEntry, reason: str) -> ManifestEntry:
 
 
 def check_array_name(key: str, views: int) -> None:
-    """A video's arrays are named after it.
+    """Checks that the array files, which are named after the video, have a valid name.
 
     Raises:
-        VideoError: If there is no room for the ending.
+        VideoError: If the name is too long for a file.
     """
     name = PurePosixPath(key).name + (f".view{views}.npy" if views else ".npy")
     if len(name.encode()) > _NAME_BYTES:

@@ -54,7 +54,7 @@ class Classifier:
 
     def calibrated(self, uncalibrated: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of temperature 1 at the temperature of this classifier."""
-        return calibration.tempered(uncalibrated, self.temperature)
+        return calibration.apply_temperature(uncalibrated, self.temperature)
 
 
 def build_classifier(

@@ -72,7 +72,6 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
             f"{run.config_path}"
         )
     free_names, values = TrainConfig.free_names(), asked.as_dict()
-    free_names, values = TrainConfig.free_names(), asked.as_dict()
     recorded = TrainConfig.complete_record(recorded)
     for name in sorted(asked.given - free_names):
         if values[name] != recorded[name]:
