@@ -26,6 +26,7 @@ from violence_detection.datasets import video_folder
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
+from violence_detection.features import extract as stage
 from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.video_worker import unread_entry
@@ -198,7 +199,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
     devices.import_tensorflow()
-    return FeatureExtractor.from_config(config)
+    return FeatureExtractor.for_machine(**stage._extractor_settings(config))
 
 
 STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}

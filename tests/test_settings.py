@@ -10,20 +10,36 @@ from hypothesis import strategies as st
 
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import config
-from violence_detection.evaluation.config import Config
-from violence_detection.experiments.config import CrossValidateConfig, DemoConfig, TuneConfig
-from violence_detection.features.config import ExtractConfig
+from violence_detection.evaluation.robustness.config import RobustnessConfig
+from violence_detection.experiments.config import (
+    CrossDatasetConfig,
+    CrossValidateConfig,
+    DemoConfig,
+    TuneConfig,
+)
+from violence_detection.export.config import ExportConfig
+from violence_detection.features.cache_config import CacheExportConfig, CacheImportConfig
+from violence_detection.features.config import CheckConfig, ExtractConfig
 from violence_detection.inference.config import PredictConfig
+from violence_detection.settings import GROUPS, CommandConfig, Config, nested, option
 from violence_detection.training.config import TrainConfig
 
 CONFIGS = (
+    CheckConfig,
     ExtractConfig,
+    CacheExportConfig,
+    CacheImportConfig,
     TrainConfig,
     config.EvaluateConfig,
+    config.CompareConfig,
+    config.LabelConfig,
+    RobustnessConfig,
     PredictConfig,
+    ExportConfig,
     DemoConfig,
     TuneConfig,
     CrossValidateConfig,
+    CrossDatasetConfig,
 )
 SETTINGS = [(kind, setting) for kind in CONFIGS for setting in kind.settings()]
 each_setting = pytest.mark.parametrize(
@@ -33,17 +49,17 @@ each_setting = pytest.mark.parametrize(
 
 def message_of(kind: type[Config], **values) -> str:
     with pytest.raises(ConfigError) as raised:
-        kind.of(values)
+        kind.from_flags(values)
     return str(raised.value)
 
 
 def test_a_path_means_the_same_from_every_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = TrainConfig(features="f", cache_dir="c", weights="w.h5")
+    config = TrainConfig.from_settings({"features": "f", "cache_dir": "c", "weights": "w.h5"})
     assert config.features == str(tmp_path / "f")
-    assert config.cache_dir == str(tmp_path / "c")
-    assert config.weights == str(tmp_path / "w.h5")
-    assert TrainConfig(weights="random").weights == "random"
+    assert config.extract.cache_dir == str(tmp_path / "c")
+    assert config.extract.weights == str(tmp_path / "w.h5")
+    assert ExtractConfig(weights="random").weights == "random"
 
 
 # -- golden: the contract's defaults
@@ -72,7 +88,7 @@ def test_the_defaults_are_those_of_the_contract():
 def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"frames": 8, "cache-dir": "there", "batch_size": 4}))
-    chosen = ExtractConfig.of({"frames": 16}, file)
+    chosen = ExtractConfig.from_flags({"frames": 16}, file)
     assert (chosen.frames, chosen.cache_dir, chosen.batch_size) == (
         16,
         str(Path("there").absolute()),
@@ -84,13 +100,14 @@ def test_a_flag_beats_the_file_which_beats_the_default(tmp_path):
 
 def test_a_file_may_start_with_a_byte_order_mark(tmp_path):
     (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf{"frames": 8}')
-    assert ExtractConfig.of({}, tmp_path / "x.json").frames == 8
+    assert ExtractConfig.from_flags({}, tmp_path / "x.json").frames == 8
 
 
 @given(st.integers(1, 1024), st.floats(0, 1), st.booleans())
 def test_a_config_written_as_json_comes_back_equal(frames, max_failures, verify):
     chosen = ExtractConfig(frames=frames, max_failures=max_failures, verify=verify)
-    assert ExtractConfig(**json.loads(json.dumps(chosen.as_dict()))) == chosen
+    again = ExtractConfig.from_settings(json.loads(json.dumps(chosen.as_dict())))
+    assert again == chosen
 
 
 def test_a_spec_is_kept_in_its_canonical_form():
@@ -99,22 +116,98 @@ def test_a_spec_is_kept_in_its_canonical_form():
     )
 
 
-def test_extraction_within_train_has_the_defaults_of_extraction():
-    assert TrainConfig().extract_batch_size == ExtractConfig().batch_size
-    assert TrainConfig().extract_mixed_precision == ExtractConfig().mixed_precision
+# -- nested configs
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner(CommandConfig):
+    """A config that another one holds."""
+
+    size: int = option(1, "A size.", group="Model", low=1)
+    color: str = option("red", "A colour.", group="Model", choices=("red", "blue"))
+    depth: int = option(3, "A depth.", group="Model", free=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer(CommandConfig):
+    """A config that holds another one."""
+
+    inner: Inner = nested(
+        Inner,
+        shared=("seed",),
+        without=("depth",),
+        renamed={"size": "inner_size"},
+        changes={"color": {"choices": ("red",)}},
+    )
+    size: int = option(5, "Another size.", group="Data")
+
+
+def test_a_nested_config_is_flat_in_json_and_flags():
+    outer = Outer.from_flags({"inner_size": 2, "size": 7, "seed": 9})
+    assert outer.as_dict() == {"seed": 9, "inner_size": 2, "color": "red", "size": 7}
+    assert (outer.inner.size, outer.inner.depth, outer.inner.seed) == (2, 3, 9)
+    assert outer.given == {"inner_size", "size", "seed"}
+    assert outer.inner.given == {"size"}
+    assert Outer.from_settings(outer.as_dict(), given=outer.given) == outer
+    assert Outer.names_in("inner") == {"inner_size", "color"}
+
+
+def test_a_setting_of_a_nested_config_is_refused_by_its_name_in_the_outer_one():
+    assert message_of(Outer, inner_size=0) == "`inner_size` must be >= 1. Received: inner_size=0"
+    assert "must be one of red. Received: color=blue" in message_of(Outer, color="blue")
+    assert message_of(Outer, depth=2) == "Unknown setting `depth`."
+    with pytest.raises(ConfigError, match="must be one of red. Received: color=blue"):
+        Outer(inner=Inner(color="blue"))
+
+
+def test_a_changed_copy_keeps_what_was_given():
+    changed = Outer.from_flags({"size": 7}).with_settings(inner_size=4)
+    assert (changed.size, changed.inner.size, changed.given) == (7, 4, {"size"})
+
+
+def test_train_has_stage_one_under_its_own_names():
+    config = TrainConfig.from_flags(
+        {"batch_size": 4, "extract_batch_size": 8, "split_seed": 5, "seed": 6, "workers": 2}
+    )
+    assert (config.batch_size, config.extract.batch_size, config.extract.seed) == (4, 8, 6)
+    assert config.extract.split == config.split and config.split.split_seed == 5
+    assert config.extract.given == {"batch_size", "workers", "split_seed"}
+    assert "views" in message_of(TrainConfig, views=1)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_flat_names_are_unique(kind):
+    names = [setting.name for setting in kind.settings()]
+    assert len(names) == len(set(names))
+
+
+# -- records of earlier versions
+
+
+def test_a_record_of_an_earlier_version_means_what_it_meant():
+    earlier = TrainConfig.complete_record({"workers": "a:1,b:1", "rank": 0, "epochs": 3})
+    assert (earlier["hosts"], earlier["workers"], earlier["rank"]) == ("a:1,b:1", None, 0)
+    assert TrainConfig.complete_record({"workers": "4"})["workers"] == 4
+    assert TrainConfig.complete_record({"workers": None})["hosts"] is None
+    assert earlier["recording_weights"] == "natural" != TrainConfig().recording_weights
+    assert CrossValidateConfig.complete_record({})["recording_weights"] == "natural"
+    assert TrainConfig.from_settings(earlier).epochs == 3
+
+
+# -- specs and shorthands
 
 
 @pytest.mark.parametrize(("use", "name"), [(True, "focal"), (False, "crossentropy")])
 def test_the_shorthand_chooses_the_loss(use, name):
-    chosen = TrainConfig.of({"use_focal_loss": use})
+    chosen = TrainConfig.from_flags({"use_focal_loss": use})
     assert chosen.loss.startswith(name)
     assert chosen.use_focal_loss is None
-    again = TrainConfig.of(chosen.as_dict())
+    again = TrainConfig.from_flags(chosen.as_dict())
     assert again.loss == chosen.loss
 
 
 def test_the_shorthand_keeps_the_arguments_of_a_loss_that_agrees():
-    chosen = TrainConfig.of({"use_focal_loss": True, "loss": "focal(gamma=3.0)"})
+    chosen = TrainConfig.from_flags({"use_focal_loss": True, "loss": "focal(gamma=3.0)"})
     assert chosen.loss == "focal(gamma=3.0)"
 
 
@@ -137,32 +230,43 @@ def test_every_setting_has_a_help_that_is_a_sentence(kind, setting):
 
 
 @each_setting
+def test_every_setting_has_a_group(kind, setting):
+    assert setting.rule.group in GROUPS
+
+
+@each_setting
 def test_out_of_range_says_what_must_hold_and_what_came(kind, setting):
     name, rule = setting.name, setting.rule
     if rule.low is not None:
         value = setting.type(rule.low - 1)
-        told = f"`{name}` must be >= {rule.low}. Received: {name}={value}"
-        assert message_of(kind, **{name: value}) == told
+        message = f"`{name}` must be >= {rule.low}. Received: {name}={value}"
+        assert message_of(kind, **{name: value}) == message
     if rule.high is not None:
         value = setting.type(rule.high + 1)
-        told = f"`{name}` must be <= {rule.high}. Received: {name}={value}"
-        assert message_of(kind, **{name: value}) == told
+        message = f"`{name}` must be <= {rule.high}. Received: {name}={value}"
+        assert message_of(kind, **{name: value}) == message
 
 
 @each_setting
 def test_another_type_is_refused(kind, setting):
     wrong = {str: 1.5, bool: 1}.get(setting.type, "1")
-    told = message_of(kind, **{setting.name: wrong})
-    assert told == (
+    message = message_of(kind, **{setting.name: wrong})
+    hint = f" ({setting.rule.hint})" if setting.rule.hint else ""
+    assert message == (
         f"`{setting.name}` must be of type {setting.type.__name__}. "
-        f"Received: {setting.name}={wrong!r}"
+        f"Received: {setting.name}={wrong!r}{hint}"
     )
+
+
+def test_machines_in_workers_are_sent_to_hosts():
+    message = message_of(TrainConfig, workers="a:1,b:1")
+    assert message.endswith("workers='a:1,b:1' (--hosts names the machines of a training)")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_what_is_no_finite_number_is_in_no_range(value):
-    told = message_of(TrainConfig, clip_norm=float(value))
-    assert told == f"`clip_norm` must be finite. Received: clip_norm={value}"
+    message = message_of(TrainConfig, clip_norm=float(value))
+    assert message == f"`clip_norm` must be finite. Received: clip_norm={value}"
 
 
 def test_a_number_beyond_any_float_is_refused():
@@ -175,8 +279,8 @@ def test_a_path_that_cannot_be_written_down_is_refused(path):
 
 
 def test_a_learning_rate_of_nothing_is_refused():
-    told = message_of(TrainConfig, learning_rate=0.0)
-    assert told == "`learning_rate` must be > 0.0. Received: learning_rate=0.0"
+    message = message_of(TrainConfig, learning_rate=0.0)
+    assert message == "`learning_rate` must be > 0.0. Received: learning_rate=0.0"
 
 
 @pytest.mark.parametrize("name", ["cache_dir", "checkpoint_dir", "features", "weights"])
@@ -184,11 +288,11 @@ def test_an_empty_path_is_not_the_folder_one_is_in(name):
     assert f"`{name}` must be " in message_of(TrainConfig, **{name: ""})
 
 
-def test_smoothing_may_be_said_in_the_loss():
+def test_label_smoothing_may_be_an_argument_of_the_loss():
     config = TrainConfig(loss="focal(label_smoothing=0.2, gamma=1)")
     assert (config.loss, config.label_smoothing) == ("focal(gamma=1)", 0.2)
-    said_twice = {"loss": "crossentropy(label_smoothing=0.2)", "label_smoothing": 0.1}
-    assert "--label-smoothing and --loss must agree" in message_of(TrainConfig, **said_twice)
+    contradiction = {"loss": "crossentropy(label_smoothing=0.2)", "label_smoothing": 0.1}
+    assert "--label-smoothing and --loss must agree" in message_of(TrainConfig, **contradiction)
     assert "`label_smoothing` must be <= 0.5" in message_of(
         TrainConfig, loss="focal(label_smoothing=3)"
     )
@@ -197,8 +301,8 @@ def test_smoothing_may_be_said_in_the_loss():
 def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path):
     file = tmp_path / "settings.json"
     file.write_text('{"batch-size": 8, "batch_size": 16}')
-    with pytest.raises(ConfigError, match="`batch_size` is there twice"):
-        TrainConfig.of({}, file)
+    with pytest.raises(ConfigError, match="`batch_size` is given twice"):
+        TrainConfig.from_flags({}, file)
 
 
 def test_a_whole_number_will_do_for_a_fraction():
@@ -214,26 +318,26 @@ def test_an_unknown_setting_is_answered_with_the_nearest():
     assert message_of(TrainConfig, zzz=3) == "Unknown setting `zzz`."
 
 
-def test_what_is_told_aside_cannot_be_set():
+def test_given_is_not_a_setting():
     assert message_of(TrainConfig, given=["seed"]).startswith("Unknown setting `given`.")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("[1]", "must hold a JSON object. Received: a list"),
         ("{", "must name a readable JSON file"),
     ],
 )
-def test_a_config_file_that_is_no_object_is_wrong_usage(tmp_path, text, told):
+def test_a_config_file_that_is_no_object_is_wrong_usage(tmp_path, text, message):
     (tmp_path / "x.json").write_text(text)
-    with pytest.raises(ConfigError, match=told):
-        ExtractConfig.of({}, tmp_path / "x.json")
+    with pytest.raises(ConfigError, match=message):
+        ExtractConfig.from_flags({}, tmp_path / "x.json")
 
 
 def test_a_config_file_that_is_not_there_is_wrong_usage(tmp_path):
     with pytest.raises(ConfigError, match="Received: .*none.json"):
-        ExtractConfig.of({}, tmp_path / "none.json")
+        ExtractConfig.from_flags({}, tmp_path / "none.json")
 
 
 def test_settings_that_exclude_each_other_are_refused():
@@ -267,14 +371,3 @@ def test_a_dataset_name_is_the_name_of_a_folder(name):
 def test_a_config_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ExtractConfig().seed = 1
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "10", "10-20", "10,20,30", "0,5", "5,5", "9,3", "1,2000", "-1,2", "a,b"],
-)
-def test_steps_to_trace_are_a_first_and_a_last(text):
-    assert message_of(TrainConfig, profile=text) == (
-        "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + 1000. "
-        f"Received: profile={text}"
-    )

@@ -1,4 +1,4 @@
-"""The commands in the order of the way. It imports neither TensorFlow nor NumPy."""
+"""The command line: all commands, in pipeline order. It imports neither TensorFlow nor NumPy."""
 
 import click
 
@@ -23,12 +23,12 @@ from violence_detection.commands.tune import tune
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="violence-detection")
 def main() -> None:
-    """Train a violence detector on your own videos, and use it.
+    """Train a violence detector on your own videos, and apply it.
 
     \b
-    Stage one turns every video once into a small array of features:
+    Stage one encodes every video once, as a small array of features:
         violence-detection extract-features my_videos
-    Stage two trains on those arrays in minutes:
+    Stage two trains on these arrays, in minutes:
         violence-detection train --dataset-path my_videos
     """
 

@@ -1,13 +1,13 @@
-"""What a setting is, and a config that is checked when it is made."""
+"""Settings with their defaults, ranges, help and groups, and the configs that check them."""
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
-import re
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,32 +15,72 @@ from typing import Any, Self
 from violence_detection import registry, units
 from violence_detection.errors import ConfigError
 
-_AS_NOW = object()
+COMMON = "Common options"
+# Headings of the help, in the order in which every command shows them.
+GROUPS = (
+    "Data",
+    "Split",
+    "Feature extraction",
+    "Model",
+    "Optimisation",
+    "Imbalance",
+    "Averaging",
+    "Study",
+    "Windows",
+    "Decision",
+    "Analysis",
+    "Devices",
+    "Output",
+    "Advanced",
+    COMMON,
+)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a setting must be, and what its help says."""
+    """The limits of a setting, its help, and its place in the help.
+
+    Attributes:
+        help: A sentence.
+        group: One of `GROUPS`.
+        low, high: Smallest and largest number.
+        above: A number that the value must exceed.
+        choices: The only values.
+        registry: A registry folder; the value is a spec of its parts.
+        words: Values besides the parts of the registry folder.
+        path: The value is the path of a file or folder.
+        canonical: Brings the value into its canonical form, or raises ConfigError.
+        metavar: Name of the value in the help; None takes that of the type.
+        off: Name of the flag that switches the setting off; None is `no-` and the setting's name.
+        hint: Advice for a value of another type.
+        free: The value may differ when the work is resumed: a name, a place, or the speed.
+        tunable: A trial of `tune` may vary it.
+    """
 
     help: str
+    group: str
     low: float | None = None
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] | None = None
-    shelf: str | None = None
-    words: tuple[str, ...] = ()  # that are no parts of the shelf, and mean something all the same
+    registry: str | None = None
+    words: tuple[str, ...] = ()
     path: bool = False
-    span: int | None = None  # `FIRST,LAST`, at most so many apart
-    canonical: Callable[[str], str] | None = None  # to the one way to write it, or an error
-    off: str | None = None  # what the flag that says no is called, if not --no-...
-    formerly: Any = _AS_NOW  # how it was before it could be asked for, if not the default
+    canonical: Callable[[str], str] | None = None
+    metavar: str | None = None
+    off: str | None = None
+    hint: str = ""
+    free: bool = False
+    tunable: bool = False
 
     def check(self, name: str, value: Any) -> Any:
-        """`value`, once it is in range; a spec comes back in its canonical form, a path
-        absolute, so that a run means the same from every folder.
+        """Checks a value, returns it as the config keeps it.
+
+        A spec gets its canonical form. A path becomes absolute, so that a run means the same
+        from every folder.
 
         Raises:
-            ConfigError: If it is out of range, not a choice, or not on the shelf.
+            ConfigError: If the value is out of range, no choice, or not in the registry folder.
         """
         if value is None:
             return None
@@ -55,117 +95,244 @@ class Rule:
         if self.choices and value not in self.choices:
             listed = ", ".join(self.choices)
             raise ConfigError(f"`{name}` must be one of {listed}. Received: {name}={value}")
-        if self.span:
-            first, last = span_of(value) or (0, 0)
-            if not 1 <= first < last <= first + self.span:
-                raise ConfigError(
-                    f"`{name}` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + {self.span}. "
-                    f"Received: {name}={value}"
-                )
         if self.canonical:
             return self.canonical(value)
         if self.path and (not value or "\0" in value or not units.is_utf8(value)):
             raise ConfigError(f"`{name}` must be a path in UTF-8. Received: {name}={value!r}")
         if self.path:
             return str(Path(value).absolute())
-        if self.shelf and value not in self.words:
-            return registry.check(self.shelf, value)
+        if self.registry and value not in self.words:
+            return registry.check(self.registry, value)
         return value
-
-
-def span_of(text: str) -> tuple[int, int] | None:
-    """`10,20` -> (10, 20); None for what is no two whole numbers."""
-    numbers = re.fullmatch(r"(\d{1,9}),(\d{1,9})", text, re.ASCII)
-    return (int(numbers[1]), int(numbers[2])) if numbers else None
-
-
-def option(default: Any, help: str, **rule: Any) -> Any:
-    """A dataclass field with its default, range and help."""
-    return dataclasses.field(default=default, metadata={"rule": Rule(help, **rule)})
-
-
-def same_as(config: type, name: str, help: str | None = None) -> Any:
-    """A field with the default and range of another config's; its help too, where none is given."""
-    field = _fields(config)[name]
-    rule = field.metadata["rule"]
-    if help is not None:
-        rule = dataclasses.replace(rule, help=help)
-    return dataclasses.field(default=field.default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a config, as the command line needs it."""
+    """A setting of a config, as the command line and the JSON files name it.
+
+    Attributes:
+        name: Its flat name.
+        path: Where a config keeps it: the names of the nested fields, and its own name there.
+    """
 
     name: str
     type: type
     default: Any
     rule: Rule
+    path: tuple[str, ...]
 
-    @property
-    def formerly(self) -> Any:
-        """What it was in runs of before it was there."""
-        return self.default if self.rule.formerly is _AS_NOW else self.rule.formerly
+    def value_in(self, config: "Config") -> Any:
+        return functools.reduce(getattr, self.path, config)
 
-    def checked(self, value: Any) -> Any:
-        """`value` as the setting keeps it, once it is of its type and keeps its rule.
+    def check(self, value: Any) -> Any:
+        """Checks the type and the rule, returns the value as the config keeps it.
 
         Raises:
-            ConfigError: If it is not, or does not.
+            ConfigError: If the value has another type, or breaks the rule.
         """
-        return self.rule.check(self.name, _typed(self, value))
+        return self.rule.check(self.name, self._typed(value))
+
+    def _typed(self, value: Any) -> Any:
+        if value is None and self.default is None:
+            return None
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            with contextlib.suppress(OverflowError):
+                return float(value)
+        if type(value) is not self.type:
+            hint = f" ({self.rule.hint})" if self.rule.hint else ""
+            raise ConfigError(
+                f"`{self.name}` must be of type {self.type.__name__}. "
+                f"Received: {self.name}={value!r}{hint}"
+            )
+        return value
+
+
+def option(default: Any, help: str, *, group: str, **rule: Any) -> Any:
+    """A field of a config that is a setting."""
+    return dataclasses.field(default=default, metadata={"rule": Rule(help, group, **rule)})
+
+
+def same_as(config: "type[Config]", name: str, help: str | None = None, **changes: Any) -> Any:
+    """A field with the default and the rule of another config's, but for what is given here."""
+    field = {field.name: field for field in dataclasses.fields(config)}[name]
+    changes |= {} if help is None else {"help": help}
+    rule = dataclasses.replace(field.metadata["rule"], **changes)
+    return dataclasses.field(default=field.default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """The config of a nested field, and which settings the outer config takes from it."""
+
+    config: "type[Config]"
+    shared: frozenset[str]
+    without: frozenset[str]
+    renamed: Mapping[str, str]
+    changes: Mapping[str, Mapping[str, Any]]
+
+    def settings(self, field: str) -> Iterator[Setting]:
+        for setting in self.config.settings():
+            if (self.shared | self.without).isdisjoint({setting.name, *setting.path[:-1]}):
+                yield dataclasses.replace(
+                    setting,
+                    name=self.renamed.get(setting.name, setting.name),
+                    rule=dataclasses.replace(setting.rule, **self.changes.get(setting.name, {})),
+                    path=(field, *setting.path),
+                )
+
+
+def nested(
+    config: "type[Config]",
+    *,
+    shared: Iterable[str] = (),
+    without: Iterable[str] = (),
+    renamed: Mapping[str, str] | None = None,
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Any:
+    """A field that holds another config, whose settings are settings of the outer one too.
+
+    Args:
+        config: Class of the field.
+        shared: Fields of the same name in both; the outer one's value holds.
+        without: Settings, or nested fields with all of their settings, that the outer config
+            does not take: they keep their defaults, or the outer config sets them.
+        renamed: Name in the outer config by name in the nested one.
+        changes: Parts of the rule that differ in the outer config, by name in the nested one.
+    """
+    part = _Nested(config, frozenset(shared), frozenset(without), renamed or {}, changes or {})
+    return dataclasses.field(default_factory=config, metadata={"nested": part})
 
 
 @dataclass(frozen=True)
 class Config:
-    """Base of the configs: checked when made, JSON both ways.
+    """Base of the configs: checked when made; flat at the command line and in JSON.
 
-    `given` holds the names that a flag or a file set, so that a stage can tell a wish
-    from a default.
+    Attributes:
+        given: Flat names of the settings that a flag or a file set, so that a stage can tell
+            them from defaults.
     """
 
-    seed: int = option(42, "Seed of everything that is drawn at random.", low=0, high=2**31 - 1)
-    given: frozenset[str] = frozenset()
+    given: frozenset[str] = dataclasses.field(default=frozenset(), kw_only=True)
 
     def __post_init__(self) -> None:
+        for name, part in _nested_fields(type(self)).items():
+            shared = {field: getattr(self, field) for field in part.shared}
+            self._set(name, dataclasses.replace(getattr(self, name), **shared))
+        given = set()
         for setting in self.settings():
-            value = setting.checked(getattr(self, setting.name))
-            object.__setattr__(self, setting.name, value)
+            value = setting.check(setting.value_in(self))
+            *fields, name = setting.path
+            if not fields:
+                self._set(name, value)
+            if name in functools.reduce(getattr, fields, self).given:
+                given.add(setting.name)
+        self._set("given", frozenset(given))
+
+    def _set(self, name: str, value: Any) -> None:
+        """Set a field of the frozen config; only while it is made."""
+        object.__setattr__(self, name, value)
 
     @classmethod
-    def settings(cls) -> Iterator[Setting]:
-        """The settings, in the order of the class."""
-        for name, field in _fields(cls).items():
-            if "rule" in field.metadata:
-                yield Setting(name, _plain_type(field.type), field.default, field.metadata["rule"])
+    def settings(cls) -> tuple[Setting, ...]:
+        """The settings, those of nested fields too, in the order of the class."""
+        return _settings(cls)
 
     @classmethod
-    def recorded(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Settings that were written down, with those that there were none of then, as it was."""
-        return {one.name: one.formerly for one in cls.settings()} | dict(settings)
+    def names_in(cls, field: str) -> frozenset[str]:
+        """Flat names of the settings that a nested field holds."""
+        return frozenset(setting.name for setting in cls.settings() if field in setting.path[:-1])
 
     @classmethod
-    def of(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
-        """The config of a command: flag beats `file` beats default.
+    def free_names(cls) -> frozenset[str]:
+        """Names of the settings that may differ when the work is resumed."""
+        return frozenset(setting.name for setting in cls.settings() if setting.rule.free)
+
+    @classmethod
+    def from_flags(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:
+        """The config of a command: a flag beats `file`, which beats the default.
 
         Raises:
             ConfigError: If the file cannot be read, or names an unknown setting.
         """
-        values = {**(_read(file) if file else {}), **flags}
-        known = [setting.name for setting in cls.settings()]
+        values = {**(_read_file(file) if file else {}), **flags}
+        return cls.from_settings(values, given=values)
+
+    @classmethod
+    def from_settings(cls, values: Mapping[str, Any], *, given: Iterable[str] = ()) -> Self:
+        """The config with these values, by flat name; every other setting has its default.
+
+        Raises:
+            ConfigError: If a name is unknown, or a value breaks its rule.
+        """
+        known = {setting.name: setting for setting in cls.settings()}
         for name in values:
             if name not in known:
-                hint = registry.nearest(name, known)
-                raise ConfigError(f"Unknown setting `{name}`.{hint}")
-        return cls(**values, given=frozenset(values))
+                raise ConfigError(f"Unknown setting `{name}`.{registry.nearest(name, known)}")
+        checked = {known[name].path: known[name].check(value) for name, value in values.items()}
+        return _build(cls, checked, {known[name].path for name in given if name in known})
+
+    def with_settings(self, **changed: Any) -> Self:
+        """The config with other values for these settings, by flat name."""
+        return self.from_settings(self.as_dict() | changed, given=self.given)
 
     def as_dict(self) -> dict[str, Any]:
-        """Every setting, ready for JSON."""
-        return {setting.name: getattr(self, setting.name) for setting in self.settings()}
+        """Every setting by its flat name, ready for JSON."""
+        return {setting.name: setting.value_in(self) for setting in self.settings()}
+
+    @classmethod
+    def complete_record(cls, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings that an earlier version may have recorded, by today's names, all of them.
+
+        A setting that the record lacks has the value in effect before the setting existed.
+        """
+        defaults = {setting.name: setting.default for setting in cls.settings()}
+        return defaults | cls._upgraded(dict(recorded))
+
+    @classmethod
+    def _upgraded(cls, recorded: dict[str, Any]) -> dict[str, Any]:
+        """A record of an earlier version by today's names; a config overrides it as needed."""
+        for part in _nested_fields(cls).values():
+            recorded = part.config._upgraded(recorded)
+        return recorded
 
 
-def _fields(config: type) -> dict[str, dataclasses.Field]:
-    return {field.name: field for field in dataclasses.fields(config)}
+@dataclass(frozen=True)
+class CommandConfig(Config):
+    """Base of the configs of commands."""
+
+    seed: int = option(42, "Seed of all random draws.", group=COMMON, low=0, high=2**31 - 1)
+
+
+@functools.cache
+def _settings(config: type[Config]) -> tuple[Setting, ...]:
+    settings: list[Setting] = []
+    for field in dataclasses.fields(config):
+        if rule := field.metadata.get("rule"):
+            kind = _plain_type(field.type)
+            settings.append(Setting(field.name, kind, field.default, rule, (field.name,)))
+        elif part := field.metadata.get("nested"):
+            settings += part.settings(field.name)
+    return tuple(settings)
+
+
+@functools.cache
+def _nested_fields(config: type[Config]) -> dict[str, _Nested]:
+    return {
+        field.name: field.metadata["nested"]
+        for field in dataclasses.fields(config)
+        if "nested" in field.metadata
+    }
+
+
+def _build(
+    config: type[Config], values: Mapping[tuple[str, ...], Any], given: set[tuple[str, ...]]
+) -> Any:
+    """A config from the inside out: nested fields first."""
+    fields = {path[0]: value for path, value in values.items() if len(path) == 1}
+    for name, part in _nested_fields(config).items():
+        inner = {path[1:]: value for path, value in values.items() if path[0] == name and path[1:]}
+        fields[name] = _build(part.config, inner, {path[1:] for path in given if path[0] == name})
+    return config(**fields, given=frozenset(path[0] for path in given if len(path) == 1))
 
 
 def _plain_type(annotation: Any) -> type:
@@ -175,21 +342,7 @@ def _plain_type(annotation: Any) -> type:
     return annotation
 
 
-def _typed(setting: Setting, value: Any) -> Any:
-    if value is None and setting.default is None:
-        return None
-    if setting.type is float and isinstance(value, int) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):
-            return float(value)
-    if type(value) is not setting.type:
-        raise ConfigError(
-            f"`{setting.name}` must be of type {setting.type.__name__}. "
-            f"Received: {setting.name}={value!r}"
-        )
-    return value
-
-
-def _read(file: Path) -> dict[str, Any]:
+def _read_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8-sig")
         values = json.loads(text, object_pairs_hook=_unique)
@@ -203,9 +356,13 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, once no name in it comes twice (`a-b` and `a_b` are one)."""
+    """A JSON object that names nothing twice (`a-b` and `a_b` are the same name).
+
+    Raises:
+        ValueError: If it does.
+    """
     names = [name.replace("-", "_") for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"`{twice[0]}` is there twice")
+        raise ValueError(f"`{twice[0]}` is given twice")
     return dict(pairs)

@@ -42,7 +42,7 @@ def drawn(tmp_path_factory):
 
 def matrix(drawn, folder, *, force=False, **settings):
     asked = {**QUICK, "checkpoint_dir": str(folder), **settings}
-    config = CrossDatasetConfig(**asked, given=frozenset(asked))
+    config = CrossDatasetConfig.from_flags(asked)
     return cross_dataset.run_cross_dataset(list(drawn), config, force=force)
 
 
@@ -157,8 +157,8 @@ def test_for_people_it_is_a_matrix(made, drawn):
 
 
 def test_a_plan_writes_nothing(drawn, tmp_path):
-    config = CrossDatasetConfig(checkpoint_dir=str(tmp_path))
-    planned = cross_dataset.plan(list(drawn), config)
+    config = CrossDatasetConfig.from_settings({"checkpoint_dir": str(tmp_path)})
+    planned = CrossDatasetStage(list(drawn), config).prepare()
     assert (planned["trainings"], planned["datasets"]) == (
         2,
         {"north": 32, "south": 28},

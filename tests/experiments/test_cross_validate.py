@@ -159,7 +159,7 @@ def test_a_class_that_differs_is_found(trained):
     assert result["baselines"]["linear"]["accuracy"] > 0.9
     assert result["baselines"]["majority"]["auc"] == 0.5
     assert result["left_out"] == [
-        "The baselines mean_picture and motion_energy are left out, and metadata lacks width and "
+        "The baselines mean_picture and motion_energy are left out, and metadata lacks "
         "width and height: their folder /drawn does not exist."
     ]
 
@@ -671,8 +671,8 @@ def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
         (["--validation-fraction", "0"], "`validation_fraction` must be > 0"),
         (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
         (["--monitor", "none", "--seeds", "2"], "`seeds` must come with ensemble"),
-        (["--monitor", "none", "--operating-point", "best_f1"], "no videos to choose"),
-        (["--operating-point", "false_alarms_per_hour=1"], "chosen by evaluate with"),
+        (["--monitor", "none", "--operating-point", "best_f1"], "there are no validation videos"),
+        (["--operating-point", "false_alarms_per_hour=1"], "must be chosen by evaluate --normal-footage"),
         (["--operating-point", "recall=2"], "recall must be a number > 0 and < 1"),
         (["--group-near-duplicates", "--no-pictures"], "must come with pictures"),
         (["--group-pattern", "("], "must be a regular expression"),

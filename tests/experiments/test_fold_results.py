@@ -1,4 +1,4 @@
-"""Scores over folds, their intervals, and what is warned of."""
+"""Scores over folds, their intervals, and the warnings."""
 
 import math
 
@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.experiments.fold_results import FoldResults, Judged, over_folds
+from violence_detection.experiments.fold_results import FoldResult, FoldResults, over_folds
 
 CLASSES = ["normal", "violent"]
 
 
-def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged:
-    answers = {"model": violence, **others}
-    answers = {name: np.stack([1 - np.array(one), one], axis=1) for name, one in answers.items()}
-    return Judged(
+def fold_result(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> FoldResult:
+    scores = {"model": violence, **others}
+    predictions = {
+        name: np.stack([1 - np.array(score), score], axis=1) for name, score in scores.items()
+    }
+    return FoldResult(
         repeat=repeat,
         fold=fold,
         grouped=True,
@@ -26,14 +28,14 @@ def judged(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> Judged
         best_epoch=2,
         threshold=threshold,
         temperature=1.0,
-        answers=answers,
+        predictions=predictions,
         effective={},
         left_out=[],
     )
 
 
 def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
-    """Of videos of which two in a row are of one recording."""
+    """Of videos of which each two in a row are from one recording."""
     entries = [
         ManifestEntry(f"{n}.mp4", classes[k], f"rec{n // 2}", "", digest=(digests or {}).get(n, ""))
         for n, k in enumerate(labels)
@@ -60,12 +62,12 @@ def test_the_interval_over_folds_is_the_closed_form():
     assert found["ci"] == pytest.approx([0.75 - half, 0.75 + half])
 
 
-def test_pooled_scores_are_those_of_all_answers():
+def test_pooled_scores_are_those_of_all_predictions():
     labels = [0, 1, 0, 1, 1, 0, 1, 0]
     violence = np.array([0.2, 0.9, 0.6, 0.7, 0.4, 0.1, 0.8, 0.3])
     folds = [
-        judged(1, [0, 1, 2, 3], violence[:4]),
-        judged(2, [4, 5, 6, 7], violence[4:]),
+        fold_result(1, [0, 1, 2, 3], violence[:4]),
+        fold_result(2, [4, 5, 6, 7], violence[4:]),
     ]
     found = results_of(folds, labels).pooled(seed=1)["model"]
     assert found["accuracy"] == pytest.approx(6 / 8)
@@ -78,10 +80,10 @@ def test_several_repeats_are_averaged():
     labels = [0, 1, 0, 1]
     right, wrong = [0.1, 0.9], [0.9, 0.1]
     folds = [
-        judged(1, [0, 1], right),
-        judged(2, [2, 3], right),
-        judged(1, [0, 1], wrong, repeat=2),
-        judged(2, [2, 3], right, repeat=2),
+        fold_result(1, [0, 1], right),
+        fold_result(2, [2, 3], right),
+        fold_result(1, [0, 1], wrong, repeat=2),
+        fold_result(2, [2, 3], right, repeat=2),
     ]
     found = results_of(folds, labels).pooled(seed=1)["model"]
     assert found["accuracy"] == pytest.approx(3 / 4)
@@ -90,8 +92,8 @@ def test_several_repeats_are_averaged():
 
 def test_each_fold_goes_by_its_own_threshold():
     folds = [
-        judged(1, [0, 1], [0.2, 0.35], threshold=0.3, linear=[0.2, 0.35]),
-        judged(2, [2, 3], [0.6, 0.9], threshold=0.8, linear=[0.6, 0.9]),
+        fold_result(1, [0, 1], [0.2, 0.35], threshold=0.3, linear=[0.2, 0.35]),
+        fold_result(2, [2, 3], [0.6, 0.9], threshold=0.8, linear=[0.6, 0.9]),
     ]
     results = results_of(folds, [0, 1, 0, 1])
     first, second = results.fold_rows()
@@ -105,7 +107,7 @@ def test_each_fold_goes_by_its_own_threshold():
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.integers(2, 10))
-def test_an_interval_holds_the_mean_and_stays_a_share(values, folds):
+def test_an_interval_holds_the_mean_and_stays_a_fraction(values, folds):
     found = over_folds(values, folds)
     low, high = found["ci"]
     assert 0 <= low <= found["mean"] + 1e-12 and found["mean"] - 1e-12 <= high <= 1
@@ -114,14 +116,16 @@ def test_an_interval_holds_the_mean_and_stays_a_share(values, folds):
 def test_a_fold_comes_back_from_json_to_the_bit(rng):
     import json
 
-    one = judged(1, [4, 2], rng.random(2), linear=rng.random(2))
-    again = Judged.of(json.loads(json.dumps(one.as_dict())))
-    for name, answer in one.answers.items():
-        np.testing.assert_array_equal(again.answers[name], answer)
-    assert again.as_dict() == one.as_dict()
+    result = fold_result(1, [4, 2], rng.random(2), linear=rng.random(2))
+    values = result.as_dict()
+    assert list(values["answers"]) == ["model", "linear"]
+    again = FoldResult.from_json(json.loads(json.dumps(values)))
+    for name, prediction in result.predictions.items():
+        np.testing.assert_array_equal(again.predictions[name], prediction)
+    assert again.as_dict() == values
 
 
-# -- what is warned of
+# -- warnings
 
 
 def test_metadata_that_comes_close_is_warned_of():
@@ -129,22 +133,22 @@ def test_metadata_that_comes_close_is_warned_of():
     good = [0.1, 0.9] * 4
     poor = [0.9, 0.1] * 4
 
-    def told(metadata):
+    def warnings_with(metadata):
         folds = [
-            judged(1, range(8), good, metadata=metadata),
-            judged(2, range(8, 16), good, metadata=metadata),
+            fold_result(1, range(8), good, metadata=metadata),
+            fold_result(2, range(8, 16), good, metadata=metadata),
         ]
         results = results_of(folds, labels)
         return results.warnings(results.pooled(seed=1))
 
-    (line,) = told(good)
+    (line,) = warnings_with(good)
     assert "metadata comes close: 100.0% to 100.0% over recordings" in line
     assert "the source of the videos and not the violence" in line
-    assert told(poor) == []
+    assert warnings_with(poor) == []
 
 
-def test_folds_without_a_class_are_told_and_have_no_area():
-    folds = [judged(1, [0, 2], [0.1, 0.2]), judged(2, [1, 3], [0.7, 0.8])]
+def test_folds_without_a_class_are_named_and_have_no_auc():
+    folds = [fold_result(1, [0, 2], [0.1, 0.2]), fold_result(2, [1, 3], [0.7, 0.8])]
     results = results_of(folds, [0, 1, 0, 1])
     assert [row["auc"] for row in results.fold_rows()] == [None, None]
     assert results.summary()["auc"] == {"mean": None, "sd": 0.0, "ci": None}
@@ -156,19 +160,19 @@ def test_folds_without_a_class_are_told_and_have_no_area():
 
 def test_draws_say_the_fold_of_each_video():
     folds = [
-        judged(1, [0, 2], [0.1, 0.2]),
-        judged(2, [1], [0.7]),
-        judged(2, [3], [0.7], repeat=2),
+        fold_result(1, [0, 2], [0.1, 0.2]),
+        fold_result(2, [1], [0.7]),
+        fold_result(2, [3], [0.7], repeat=2),
     ]
     draws = results_of(folds, [0, 1, 0, 1]).draws()
-    assert [one.tolist() for one in draws] == [[1, 2, 1, -1], [-1, -1, -1, 2]]
+    assert [draw.tolist() for draw in draws] == [[1, 2, 1, -1], [-1, -1, -1, 2]]
 
 
 def test_pooled_rates_and_brier_score_are_counted_by_hand():
     """Two folds, each at its own threshold."""
     folds = [
-        judged(1, [0, 1], [0.2, 0.4], threshold=0.3),
-        judged(2, [2, 3], [0.6, 0.9], threshold=0.5),
+        fold_result(1, [0, 1], [0.2, 0.4], threshold=0.3),
+        fold_result(2, [2, 3], [0.6, 0.9], threshold=0.5),
     ]
     found = results_of(folds, [0, 1, 0, 1]).pooled(seed=1)["model"]
     assert (found["recall"], found["false_positive_rate"]) == (1.0, 0.5)
@@ -191,11 +195,11 @@ def test_pooled_rates_and_brier_score_are_counted_by_hand():
         lambda values: values.update(more=1),
     ],
 )
-def test_what_is_no_fold_is_refused(spoil):
-    values = judged(1, [0, 1], [0.1, 0.9]).as_dict()
+def test_anything_but_a_fold_is_refused(spoil):
+    values = fold_result(1, [0, 1], [0.1, 0.9]).as_dict()
     spoil(values)
     with pytest.raises((TypeError, ValueError, KeyError)):
-        Judged.of(values)
+        FoldResult.from_json(values)
 
 
 def test_one_value_has_no_interval():

@@ -18,13 +18,13 @@ def space_of(tmp_path):
     def space(content, **flags):
         path = tmp_path / "space.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return search_space.space_of(TuneConfig.of({**flags, "space": str(path)}))
+        return search_space.space_of(TuneConfig.from_flags({**flags, "space": str(path)}))
 
     return space
 
 
 def default(**flags):
-    return search_space.space_of(TuneConfig.of(flags))
+    return search_space.space_of(TuneConfig.from_flags(flags))
 
 
 # -- the default
@@ -113,12 +113,12 @@ def test_a_setting_is_given_or_tried(space_of):
 
 
 def test_arguments_go_to_the_head_that_was_chosen():
-    base = TuneConfig.of({"loss": "focal(alpha=0.3)"}).base()
+    base = TuneConfig.from_flags({"loss": "focal(alpha=0.3)"}).base()
     chosen = {"head": "linear", "head.dropout": 0.2, "loss.gamma": 1.5, "epochs": 7}
     settings = search_space.settings_with(base, chosen)
     assert settings["head"] == "linear(dropout=0.2)"
     assert settings["loss"] == "focal(alpha=0.3, gamma=1.5)"
-    assert TrainConfig(**settings).epochs == 7
+    assert TrainConfig.from_settings(settings).epochs == 7
 
 
 def test_an_argument_that_the_head_does_not_take_is_not_tried():
@@ -135,4 +135,4 @@ def test_every_setting_of_tune_is_its_own_or_one_of_train():
     assert names - train == set("name trials space folds timeout prune keep_runs".split())
     assert not names & {"backbone", "dataset_path", "run", "ensemble", "cache_dir"}
     with pytest.raises(ConfigError, match="Unknown setting `backbone`"):
-        TuneConfig.of({"backbone": "vgg19"})
+        TuneConfig.from_flags({"backbone": "vgg19"})

@@ -89,7 +89,7 @@ def test_nodes_keep_the_order_of_the_ranks():
 
 def test_flags_beat_variables():
     cluster = cluster_spec.find_cluster(("x:1", "y:1"), 1, tf_config() | STEP)
-    assert cluster == ClusterSpec(("x:1", "y:1"), 1, "--workers")
+    assert cluster == ClusterSpec(("x:1", "y:1"), 1, "--hosts")
     assert cluster_spec.find_cluster((), None, tf_config() | STEP).source == "TF_CONFIG"
 
 

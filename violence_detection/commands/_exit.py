@@ -14,28 +14,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import click
+import cloup
 
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.reports import console
+from violence_detection.settings import COMMON
 from violence_detection.system import files, progress
 
 log = logging.getLogger("violence_detection")
 
 _SOME_FAILED, _INTERRUPTED, _TERMINATED = 3, 130, 143
+_RESUME = "start the same command again to resume; a training with --resume."
+_DEBUG = 1  # log level of --debug, which also prints tracebacks
 
-
-_GO_ON = "start the same command again to go on; a training with --resume."
-
-
-_DEBUG = 1  # everything, and where errors came from
+# The help is at most so wide. With less than so many columns for its text, the text of an
+# option stands below the option.
+_MOST_COLUMNS, _FEWEST_COLUMNS = 100, 35
 
 
 class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that what is done is kept."""
+    """SIGTERM as an exception, so that finished work is kept."""
 
 
 class _ExitStatus:
-    """Turns every way out of a command into one line on stderr and an exit status."""
+    """Turns every end of a command into at most one line on stderr and an exit status."""
 
     def main(self, *args: Any, standalone_mode: bool = True, **kwargs: Any) -> Any:
         if not standalone_mode:
@@ -55,46 +57,61 @@ class _ExitStatus:
             click.echo(error.ctx.get_help(), err=True)
             return 2
         except click.ClickException as error:
-            return _say(error.format_message(), error.exit_code)
+            return _fail(error.format_message(), error.exit_code)
         except ViolenceDetectionError as error:
-            return _say(str(error), error.exit_status)
+            return _fail(str(error), error.exit_status)
         except (click.Abort, KeyboardInterrupt):
-            click.echo(f"Interrupted; {_GO_ON}", err=True)
+            click.echo(f"Interrupted; {_RESUME}", err=True)
             return _INTERRUPTED
         except _Terminated:
-            click.echo(f"Terminated; {_GO_ON}", err=True)
+            click.echo(f"Terminated; {_RESUME}", err=True)
             return _TERMINATED
-        except BrokenPipeError:  # `| head` has had enough
+        except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
             _drop_stdout()
             return 1
         except OSError as error:
-            if error.filename is None and error.errno == errno.ENOSPC:  # of --help
+            if error.filename is None and error.errno == errno.ENOSPC:  # from printing --help
                 _drop_stdout()
-                return _say("Cannot write to stdout: the disk is full.", 1)
+                return _fail("Cannot write to stdout: the disk is full.", 1)
             return self._unexpected(error)
         except MemoryError:
-            return _say("The memory is full; a smaller --batch-size or fewer --workers help.", 1)
+            return _fail("Out of memory; try a smaller --batch-size or fewer --workers.", 1)
         except Exception as error:
             return self._unexpected(error)
 
     def _unexpected(self, error: Exception) -> int:
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        return _say(f"Unexpected {what} (--debug shows where)", 1)
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        return _fail(f"Unexpected {text} (--debug prints the traceback)", 1)
 
 
-class Command(_ExitStatus, click.Command):
-    pass
+class Command(_ExitStatus, cloup.Command):
+    """A command whose help shows its options in groups, the common ones last."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        layout = {"max_width": _MOST_COLUMNS, "col2_min_width": _FEWEST_COLUMNS}
+        super().__init__(*args, formatter_settings=layout, **kwargs)
+
+    def get_default_option_group(self, ctx: click.Context, *_: Any, **__: Any) -> cloup.OptionGroup:
+        group = cloup.OptionGroup(COMMON)
+        group.options = self.get_ungrouped_options(ctx)  # with --help
+        return group
 
 
-class Group(_ExitStatus, click.Group):
+class Group(_ExitStatus, cloup.Group):
+    """The group of all commands."""
+
     command_class = Command
 
+    # In pipeline order, not alphabetical.
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of the way, not of the alphabet
+        return list(self.commands)
+
+    def list_sections(self, ctx: click.Context, *_: Any, **__: Any) -> list[cloup.Section]:
+        return [cloup.Section("Commands", self.commands)]
 
 
 def _open_standard_streams() -> None:
-    """Give closed streams (`2>&-`) a place: else the next file opened would be stderr."""
+    """Opens closed standard streams (`2>&-`): else the next opened file would become stderr."""
     while True:
         number = os.open(os.devnull, os.O_RDWR)
         if number > 2:
@@ -103,17 +120,17 @@ def _open_standard_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (for good)
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (never closed)
 
 
 def _drop_stdout() -> None:
-    """What could not be written to stdout is not tried again when Python ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+    """Sends stdout to nowhere: else Python flushes it again at its end, with a second error."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
 
 
-def _say(message: str, status: int) -> int:
+def _fail(message: str, status: int) -> int:
     if log.getEffectiveLevel() == _DEBUG:
         traceback.print_exc()
     click.echo(f"Error: {' '.join(message.split())}", err=True)
@@ -121,17 +138,17 @@ def _say(message: str, status: int) -> int:
 
 
 def _on_signal(number: int, _: Any) -> None:
-    """Finish the item at hand, then leave; the second signal leaves at once."""
+    """Asks loops to stop after the current step; the second signal stops at once."""
     error = KeyboardInterrupt if number == signal.SIGINT else _Terminated
     if not progress.stop.ask(error):
         raise error
     # Not click.echo: the signal may have come in the middle of a write.
-    os.write(2, b"Finishing what is at hand; once more stops at once.\n")
+    os.write(2, b"Stopping after the current step. Press Ctrl-C again to stop now.\n")
 
 
 @dataclass(frozen=True)
 class CommonFlags:
-    """Flags of every command that are not settings."""
+    """The options of every command that are not settings."""
 
     json: bool
     verbose: bool
@@ -142,7 +159,7 @@ class CommonFlags:
 
 
 class _Stderr(logging.Handler):
-    """Writes to whatever sys.stderr is now: a progress bar puts its own there."""
+    """Writes to the current sys.stderr: a progress bar replaces it for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "Warning: " if record.levelno >= logging.WARNING else ""
@@ -160,7 +177,7 @@ def start_logging(shared: CommonFlags) -> None:
 
 @contextlib.contextmanager
 def prints_to_stderr() -> Iterator[None]:
-    """Libraries that print (Keras, when it downloads) do so on stderr: stdout is for results."""
+    """Sends what libraries print (Keras, when it downloads) to stderr: stdout is for results."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
@@ -185,9 +202,9 @@ def run_stage(
     *,
     lines: Callable[[dict[str, Any]], list[str]],
     failed: Callable[[dict[str, Any]], int] = lambda result: 0,
-    plan_lines: Callable[[dict[str, Any]], list[str]] = console.table,
+    plan_lines: Callable[[dict[str, Any]], list[str]] = console.format_table,
 ) -> None:
-    """Prepare or run a stage, and print what comes of it.
+    """Prepares or runs a stage, and prints the result.
 
     Args:
         make: Imports the stage and builds it.
@@ -206,9 +223,9 @@ def run_stage(
 
 
 def finish(result: dict[str, Any], shared: CommonFlags, lines: list[str], failed: int = 0) -> None:
-    """Print the result, and leave with 3 where some inputs failed."""
+    """Prints the result; exits with status 3 if some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
-    if not text.isprintable():  # a path that is not UTF-8 stays valid JSON
+    if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(result, allow_nan=False)
     try:
         click.echo(text if shared.json else "\n".join(lines))

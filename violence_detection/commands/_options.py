@@ -1,115 +1,143 @@
-"""The flags and the help of a command, from its config."""
+"""The options and the help of a command, from its config."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from violence_detection import registry, units
 from violence_detection.commands._exit import CommonFlags, start_logging
-from violence_detection.settings import Config, Setting
-
-# -- options
+from violence_detection.settings import COMMON, GROUPS, Config, Setting
 
 
 class _Path(click.ParamType):
-    """A path; the empty one is a variable that a script has not set, not this folder."""
+    """A path that is not empty: an empty one is usually a variable that a script has not set."""
 
     name = "path"
 
-    def __init__(self, *, kept: bool) -> None:
+    def __init__(self, *, recorded: bool) -> None:
         """
         Args:
-            kept: Whether it is written into files, which are in UTF-8.
+            recorded: The path is written into files, which are in UTF-8.
         """
-        self._kept = kept
+        self._recorded = recorded
 
     def convert(self, value: str, param: Any, ctx: Any) -> str:
         if not value:
             self.fail("It must be a path. Received: nothing", param, ctx)
-        if self._kept and not units.is_utf8(value):
+        if self._recorded and not units.is_utf8(value):
             self.fail(f"It must be in UTF-8. Received: {value!r}", param, ctx)
         return value
 
 
-PATH = _Path(kept=True)
-ANY_PATH = _Path(kept=False)
+class _Integer(click.types.IntParamType):
+    """An integer; the error gives the hint of its setting."""
+
+    def __init__(self, hint: str) -> None:
+        self._hint = hint
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message} ({self._hint})", param, ctx)
 
 
-def options_of(settings: type[Config], *, writes: bool = True) -> Callable:
-    """Give a command the flags of a config, and those that every command has."""
+PATH = _Path(recorded=True)
+ANY_PATH = _Path(recorded=False)
+
+
+def options_of(config: type[Config], *, writes: bool = True) -> Callable:
+    """Decorates a command with the options of a config, in groups, and with the common options.
+
+    Args:
+        config: Class of the settings that the command gets.
+        writes: The command writes files: it takes --dry-run and --force.
+    """
 
     def decorate(function: Callable) -> Callable:
         @functools.wraps(function)
         def command(*args: Any, **values: Any) -> Any:
-            shared = CommonFlags(
+            common = CommonFlags(
                 **{name: values.pop(name, False) for name in CommonFlags.__annotations__}
             )
-            flags = {name: values.pop(name) for name in known if values.get(name) is not None}
-            for name in known:
-                values.pop(name, None)
-            start_logging(shared)
+            flags = {name: values.pop(name) for name in names}
+            flags = {name: value for name, value in flags.items() if value is not None}
+            start_logging(common)
             file = values.pop("config")
-            chosen = settings.of(flags, Path(file) if file else None)
-            return function(*args, chosen, shared, **values)
+            settings = config.from_flags(flags, Path(file) if file else None)
+            return function(*args, settings, common, **values)
 
-        known = [setting.name for setting in settings.settings()]
-        for option in reversed([*_flags(settings), *_shared_flags(writes)]):
+        names = [setting.name for setting in config.settings()]
+        for option in reversed([*_setting_options(config), *_common_options(writes)]):
             command = option(command)
         return command
 
     return decorate
 
 
-def _shared_flags(writes: bool) -> list[Callable]:
-    flags = [
+def _common_options(writes: bool) -> list[Callable]:
+    options = [
         click.option(
             "--config",
             type=PATH,
             metavar="FILE",
-            help="JSON file of settings; flags beat it.",
+            help="JSON file of settings; an option overrides it.",
         ),
         click.option("--json", is_flag=True, help="Print one JSON object on stdout."),
-        click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
-        click.option("-q", "--quiet", is_flag=True, help="Say only warnings on stderr."),
-        click.option("--debug", is_flag=True, help="Show where an error came from."),
+        click.option("-v", "--verbose", is_flag=True, help="Log more on stderr."),
+        click.option("-q", "--quiet", is_flag=True, help="Log only warnings on stderr."),
+        click.option("--debug", is_flag=True, help="Print the traceback of an error."),
     ]
     if writes:
-        flags += [
-            click.option("--dry-run", is_flag=True, help="Say what would be done, and stop."),
-            click.option("--force", is_flag=True, help="Replace what is there."),
+        options += [
+            click.option("--dry-run", is_flag=True, help="Print the plan without running it."),
+            click.option("--force", is_flag=True, help="Replace existing results."),
         ]
-    return flags
+    return options
 
 
-def _flags(settings: type[Config]) -> Iterator[Callable]:
-    for setting in settings.settings():
-        name = setting.name.replace("_", "-")
-        off = setting.rule.off or f"no-{name}"
-        flag = f"--{name}/--{off}" if setting.type is bool else f"--{name}"
-        kind = {} if setting.type is bool else {"type": setting.type, "metavar": _metavar(setting)}
-        yield click.option(flag, setting.name, default=None, help=_help(setting), **kind)
+def _setting_options(config: type[Config]) -> list[Callable]:
+    """An option for each setting, group by group; cloup prints those without a group last."""
+    groups = {title: cloup.OptionGroup(title) for title in GROUPS}
+    settings = sorted(config.settings(), key=lambda setting: GROUPS.index(setting.rule.group))
+    return [
+        _setting_option(setting, None if title == COMMON else groups[title])
+        for setting in settings
+        if (title := setting.rule.group)
+    ]
 
 
-def _metavar(setting: Setting) -> str:
+def _setting_option(setting: Setting, group: cloup.OptionGroup | None) -> Callable:
+    name = setting.name.replace("_", "-")
+    flag, kind = f"--{name}", {"type": setting.type, "metavar": _metavar(setting)}
+    if setting.type is bool:
+        flag, kind = f"--{name}/--{setting.rule.off or f'no-{name}'}", {}
+    elif setting.rule.hint:
+        kind["type"] = _Integer(setting.rule.hint)
+    return cloup.option(flag, setting.name, default=None, help=_help(setting), group=group, **kind)
+
+
+def _metavar(setting: Setting) -> str | None:
     rule = setting.rule
+    if rule.metavar:
+        return rule.metavar
     if rule.choices:
         return "|".join(rule.choices)
-    if rule.span:
-        return "FIRST,LAST"
-    if rule.shelf or rule.canonical:
+    if rule.registry or rule.canonical:
         return "SPEC"
-    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}[setting.type]
+    if rule.path:
+        return "PATH"
+    return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(setting.type)
 
 
 def _help(setting: Setting) -> str:
-    text = setting.rule.help
-    if setting.rule.shelf:
-        text += (
-            f" One of {', '.join([*setting.rule.words, *registry.available(setting.rule.shelf)])}."
-        )
+    text, rule = setting.rule.help, setting.rule
+    if rule.registry:
+        text += f" One of {', '.join([*rule.words, *registry.available(rule.registry)])}."
     if setting.default is None:
         return text
     default = setting.default
@@ -119,4 +147,5 @@ def _help(setting: Setting) -> str:
 
 
 def example(line: str) -> str:
+    """The epilog of a command's help."""
     return f"\b\nExample:\n  {line}"

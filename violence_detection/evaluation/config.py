@@ -1,82 +1,92 @@
-"""Settings of `evaluate`, `compare`, `label`, `robustness`, `export` and `demo`."""
+"""Settings of `evaluate`, `compare` and `label`."""
 
 from dataclasses import dataclass
 
 from violence_detection import units
 from violence_detection.errors import ConfigError
-from violence_detection.features.config import CheckConfig, FeatureConfig, resolve_weights
+from violence_detection.features.config import CheckConfig, ExtractConfig, resolve_weights
+from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import operating_points
-from violence_detection.settings import Config, option, same_as
+from violence_detection.settings import CommandConfig, option, same_as
 
 
 @dataclass(frozen=True)
-class EvaluateConfig(Config):
+class EvaluateConfig(CommandConfig):
     """Settings of `evaluate`."""
 
     split: str = option(
         "test",
-        "Which part of the videos; `all` is for another dataset, which the run has not met.",
+        "Split to evaluate; `all` is for a dataset that the run was not trained on.",
+        group="Data",
         choices=("train", "validation", "test", "all"),
     )
     features: str | None = option(
         None,
-        "Folder of features; default: the one that the run was trained on.",
+        "Folder of features; default: that of the run's training.",
+        group="Data",
         path=True,
     )
     frames: bool = option(
-        True, "Show frames of the worst mistakes in the report: pictures of people."
+        True,
+        "Show frames of the worst mistakes in the report. The frames can show people.",
+        group="Output",
     )
     blur_faces: bool = option(
         False,
-        "Show what moves in them in coarse blocks, and cover the faces that are found. Somebody "
-        "who stands still, and whose face is not found, can be recognised: --no-frames is sure.",
+        "Pixelate moving regions of these frames, and cover detected faces. A person who stands "
+        "still and whose face is not detected stays recognisable; only --no-frames prevents that.",
+        group="Output",
     )
     pictures: bool = option(
         True,
-        "Look at the videos, where they are still there, for near-duplicates on both sides, for "
-        "errors by brightness and resolution, and for the baselines that see; it decodes each "
-        "once, and keeps what it saw.",
+        "Read the videos, where they still exist, to find near-duplicates across splits, errors "
+        "by brightness and resolution, and the baselines that use pixels. Each video is decoded "
+        "once; its summary is kept.",
+        group="Analysis",
     )
     bootstrap: int = option(
-        2000, "Resamples of the recordings behind each interval.", low=100, high=100_000
+        2000,
+        "Resamples of the recordings for each interval.",
+        group="Analysis",
+        low=100,
+        high=100_000,
     )
     group_pattern: str | None = same_as(
-        FeatureConfig,
+        ExtractConfig,
         "group_pattern",
-        "Regular expression on a video's path, whose first group (or match) names the recording, "
-        "in place of what the features say.",
+        "Regular expression on a video's path, whose first group (or match) names the recording; "
+        "it replaces the recordings in the features.",
     )
     group_near_duplicates: bool = option(
-        False,
-        "Take recordings of which videos look alike for one.",
+        False, "Treat recordings with near-duplicate videos as one recording.", group="Analysis"
     )
-    near_bits: float = same_as(
-        CheckConfig,
-        "near_bits",
-        "Videos look alike whose frames' hashes differ by this many of 64 bits on average.",
-    )
+    near_bits: float = same_as(CheckConfig, "near_bits")
     operating_point: str | None = option(
         None,
-        "Choose the threshold anew on the run's validation videos: balanced_accuracy, best_f1, "
-        "recall=SHARE, false_positive_rate=SHARE, or false_alarms_per_hour=NUMBER with "
-        "--normal-footage; what they cannot support is refused. Default: the run's threshold.",
+        "Choose the threshold again on the run's validation videos: balanced_accuracy, best_f1, "
+        "recall=FRACTION, false_positive_rate=FRACTION, or false_alarms_per_hour=NUMBER with "
+        "--normal-footage. A goal that the videos cannot support is refused. Default: the run's "
+        "threshold.",
+        group="Decision",
         canonical=operating_points.canonical,
     )
     set_threshold: bool = option(
         False,
-        "Keep the threshold of --operating-point in the run: predict and all that comes after "
-        "take it.",
+        "Save the threshold of --operating-point in the run, for predict and all later commands.",
+        group="Decision",
     )
     normal_footage: str | None = option(
         None,
-        "Folder of long videos in which nothing happens; alarms per hour are counted in them, "
-        "with the sliding window of predict.",
+        "Folder of long videos of normal footage; false alarms per camera-hour are measured on "
+        "them, with the sliding windows of predict.",
+        group="Data",
         path=True,
     )
-    weights: str | None = option(
-        None,
-        "With --normal-footage: weights file of the backbone, where the run's own path is not "
-        "here.",
+    weights: str | None = same_as(
+        PredictConfig,
+        "weights",
+        "With --normal-footage: weights file of the backbone, if the path in the run does not "
+        "exist here.",
     )
 
     def __post_init__(self) -> None:
@@ -88,17 +98,17 @@ class EvaluateConfig(Config):
             raise ConfigError(
                 "`group_near_duplicates` must come with pictures. Received: pictures=False"
             )
-        asked = self.operating_point or ""
-        if self.set_threshold and not asked:
+        point = self.operating_point or ""
+        if self.set_threshold and not point:
             raise ConfigError("`set_threshold` must come with operating_point. Received: none")
-        if asked and self.split == "validation":
+        if point and self.split == "validation":
             raise ConfigError(
-                "`operating_point` must not be chosen on the videos that are judged. Received: "
+                "`operating_point` must not be chosen on the videos that are evaluated. Received: "
                 "split=validation"
             )
-        if asked.startswith(operating_points.FALSE_ALARMS_PER_HOUR) and self.normal_footage is None:
+        if point.startswith(operating_points.FALSE_ALARMS_PER_HOUR) and self.normal_footage is None:
             raise ConfigError(
-                f"`operating_point` {asked} must come with normal_footage. Received: none"
+                f"`operating_point` {point} must come with normal_footage. Received: none"
             )
         if self.weights is not None and self.normal_footage is None:
             raise ConfigError(
@@ -108,44 +118,47 @@ class EvaluateConfig(Config):
 
 
 @dataclass(frozen=True)
-class CompareConfig(Config):
+class CompareConfig(CommandConfig):
     """Settings of `compare`."""
 
-    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
-    features_a: str | None = option(
-        None,
-        "Folder of features for RUN_A; default: the one that it was trained on.",
-        path=True,
-    )
-    features_b: str | None = option(None, "The same for RUN_B.", path=True)
-    bootstrap: int = same_as(
+    split: str = same_as(EvaluateConfig, "split", "Split to compare the runs on.")
+    features_a: str | None = same_as(
         EvaluateConfig,
-        "bootstrap",
-        "Resamples of the recordings behind each interval.",
+        "features",
+        "Folder of features for RUN_A; default: that of its training.",
     )
+    features_b: str | None = same_as(
+        EvaluateConfig,
+        "features",
+        "Folder of features for RUN_B; default: that of its training.",
+    )
+    bootstrap: int = same_as(EvaluateConfig, "bootstrap")
     pictures: bool = same_as(
         EvaluateConfig,
         "pictures",
-        "Look at the videos, where they are still there, for near-duplicates on both sides.",
+        "Read the videos, where they still exist, to find near-duplicates across splits.",
     )
 
 
 @dataclass(frozen=True)
-class LabelConfig(Config):
+class LabelConfig(CommandConfig):
     """Settings of `label`."""
 
     start_s: float | None = option(
-        None, "Where the part begins that was judged, in seconds.", low=0.0
+        None, "Start of the labelled part, in seconds.", group="Data", low=0.0
     )
-    end_s: float | None = option(None, "Where it ends.", above=0.0)
-    by: str | None = option(None, "Who judged; default: the login name.")
+    end_s: float | None = option(None, "End of the labelled part.", group="Data", above=0.0)
+    by: str | None = option(
+        None, "Name of the person who labels; default: the login name.", group="Data"
+    )
     group: str | None = option(
         None,
         "Recording that the video was cut from; default: that of the other parts of its file.",
+        group="Data",
     )
-    new_class: bool = option(False, "Allow a label that the run does not know.")
+    new_class: bool = option(False, "Allow a label that is not a class of the run.", group="Data")
     dataset_path: str | None = option(
-        None, "Folder of the dataset; default: where the run says.", path=True
+        None, "Folder of the dataset; default: that of the run.", group="Data", path=True
     )
 
     def __post_init__(self) -> None:

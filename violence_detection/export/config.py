@@ -6,74 +6,87 @@ from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.config import resolve_weights
 from violence_detection.inference.config import PredictConfig
-from violence_detection.settings import Config, option, same_as
+from violence_detection.settings import CommandConfig, option, same_as
 
 
 @dataclass(frozen=True)
-class ExportConfig(Config):
+class ExportConfig(CommandConfig):
     """Settings of `export`."""
 
-    format: str = option("saved_model", "What is written.", shelf="formats")
+    format: str = option("saved_model", "Format of the file.", group="Output", registry="formats")
     scope: str = option(
         "end-to-end",
-        "What is in it: everything from uint8 frames to a probability, or the classifier alone, "
-        "on features.",
+        "Content of the file: the whole path from uint8 frames to a probability, or only the "
+        "classifier, on features.",
+        group="Output",
         choices=("end-to-end", "classifier"),
     )
     output: str | None = option(
-        None, "Folder for exports; default: `export` in the run's.", path=True
+        None,
+        "Folder for exports; default: `export` in the run's folder.",
+        group="Output",
+        path=True,
     )
     precision: str = option(
         "float32",
-        "Of the weights and, with int8, of what is computed; tflite alone has others than float32.",
+        "Precision of the weights and, with int8, of the computation; only tflite has others than "
+        "float32.",
+        group="Output",
         choices=("float32", "float16", "int8"),
     )
     prune: float = option(
         0.0,
-        "Share of the weights of every layer, the smallest, that becomes 0.",
+        "Fraction of the weights of every layer, the smallest, that is set to 0.",
+        group="Advanced",
         low=0.0,
         high=0.95,
     )
     cluster: int | None = option(
-        None, "Values that the weights of a layer may have.", low=2, high=256
+        None,
+        "Number of different values that the weights of a layer may have.",
+        group="Advanced",
+        low=2,
+        high=256,
     )
     height: int | None = option(
         None,
-        "Of the frames that will be given; default: the validation videos' commonest, brought "
-        "to a width of 640 at most.",
+        "Height of the input frames; default: the most frequent size of the validation videos, "
+        "scaled to a width of 640 at most.",
+        group="Output",
         low=16,
         high=4320,
     )
-    width: int | None = option(None, "The same for the width.", low=16, high=7680)
+    width: int | None = option(
+        None, "Width of the input frames; default: as --height.", group="Output", low=16, high=7680
+    )
     fps: float | None = option(
         None,
-        "Frames per second that will be given, where a stream looks at more than the sampled "
-        "ones; default: the validation videos' commonest.",
+        "Frames per second of the input, for a stream that reads more than the sampled frames; "
+        "default: the most frequent rate of the validation videos.",
+        group="Output",
         above=0.0,
         high=240.0,
     )
     clips: int = option(
-        200, "Validation videos to check the file on, at most.", low=1, high=100_000
+        200,
+        "Largest number of validation videos to check the file on.",
+        group="Analysis",
+        low=1,
+        high=100_000,
     )
     videos: str | None = option(
         None,
-        "Folder of the videos, where it is not where it was at extraction.",
+        "Folder of the videos, if it has moved since the extraction.",
+        group="Data",
         path=True,
     )
-    features: str | None = same_as(
-        EvaluateConfig,
-        "features",
-        "Folder of features; default: the one that the run was trained on.",
-    )
-    weights: str | None = same_as(
-        PredictConfig,
-        "weights",
-        "Weights file of the backbone, where the run's own path is not here.",
-    )
+    features: str | None = same_as(EvaluateConfig, "features")
+    weights: str | None = same_as(PredictConfig, "weights")
     bootstrap: int = same_as(
         EvaluateConfig,
         "bootstrap",
-        "Resamples of the recordings behind the interval of what int8, --prune and --cluster cost.",
+        "Resamples of the recordings for the interval of the accuracy lost by int8, --prune and "
+        "--cluster.",
     )
 
     def __post_init__(self) -> None:

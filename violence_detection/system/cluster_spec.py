@@ -27,7 +27,7 @@ class ClusterSpec:
 
     addresses: tuple[str, ...]
     rank: int
-    source: str = "--workers"
+    source: str = "--hosts"
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -59,10 +59,10 @@ def parse_addresses(text: str) -> tuple[str, ...]:
 def find_cluster(
     addresses: tuple[str, ...], rank: int | None, environment: Mapping[str, str]
 ) -> ClusterSpec | None:
-    """The machines of --workers, else of TF_CONFIG, else of a SLURM step; None for one machine.
+    """The machines of --hosts, else of TF_CONFIG, else of a SLURM step; None for one machine.
 
     Args:
-        addresses: Those of --workers; empty if it does not name machines.
+        addresses: Those of --hosts; empty if it does not name machines.
         rank: The value of --rank.
         environment: Environment variables.
 

@@ -12,7 +12,6 @@ from violence_detection.settings import Config
 from violence_detection.system import files, locks
 
 _LOCK = ".lock"
-_FREE = frozenset("name checkpoint_dir features".split())  # names and places
 _DIFFERENCES = {
     "fingerprint": "another feature space",
     "videos_digest": "other videos, labels or recordings",
@@ -32,9 +31,8 @@ class StudyFolder:
         dir: The folder.
         kind: What the folder holds, for messages: "cross-validation".
         record: Name of the file with the settings and digests.
-        settings: The config class of the command. A setting that is missing from a record of an
-            older version had its default.
-        free: Names of the settings that a resumed study may change.
+        settings: The config class of the command. It completes the record of an
+            older version, and says which settings a resumed study may change.
         remedy: What the user can do instead of repeating the settings, for messages.
     """
 
@@ -42,7 +40,6 @@ class StudyFolder:
     kind: str
     record: str
     settings: type[Config]
-    free: frozenset[str] = frozenset()
     remedy: str = "use --force or another --name"
 
     @classmethod
@@ -125,9 +122,9 @@ class StudyFolder:
         """
         if recorded is None:
             recorded = files.read_json(self.dir / self.record)
-        settings = self.settings.recorded(recorded.get("settings") or {})
+        settings = self.settings.complete_record(recorded.get("settings") or {})
         for name, value in identity.get("settings", {}).items():
-            if name not in _FREE | self.free and value != settings.get(name):
+            if name not in self.settings.free_names() and value != settings.get(name):
                 raise ConfigError(
                     f"{self.dir} was started with other settings ({name}={settings.get(name)}); "
                     f"repeat them, or {self.remedy}. Received: {name}={value}"

@@ -1,4 +1,4 @@
-"""Which run a training fills: a new one, one that it replaces, or one that it goes on with."""
+"""Creates, replaces or resumes a run folder: its settings, lock, videos and record."""
 
 import contextlib
 import dataclasses
@@ -24,18 +24,21 @@ from violence_detection.training.initial_weights import InitialWeights
 
 log = logging.getLogger(__name__)
 
-# What may differ between the machines of a training: who they are, and where they find it.
+# Settings that may differ between the machines of a training: addresses and paths.
 _FREE_ON_RANK = frozenset("hosts rank features checkpoint_dir cache_dir weights".split())
 _LOCK = ".lock"
 
 
 def choose_run(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
-    """The run to fill, and the settings: those of the run where it is resumed.
+    """The run to fill, and the settings: of a resumed run, those that it was started with.
 
-    With `force` a run that stands there may be replaced, once everything else is known to work.
+    Nothing is written. With `force` an existing run may be replaced later, by `write_record`,
+    once everything else is known to work.
 
     Raises:
-        ConfigError: If the run or the source of its features cannot be meant.
+        ConfigError: If the run exists and may not be filled, or the source of the features is
+            missing or given twice.
+        RunError: If the settings of a resumed run cannot be read.
     """
     checkpoint_dir = Path(config.checkpoint_dir)
     run = None
@@ -47,26 +50,29 @@ def choose_run(config: TrainConfig, *, force: bool) -> tuple[Run, TrainConfig]:
             return run, _resumed(run, config)
         if _is_occupied(run):
             raise ConfigError(
-                f"--resume must name a run, or a new one. Received: {run.dir} (it is neither)"
+                "--resume must name a run, or a folder that does not exist. Received: "
+                f"{run.dir} (it exists and is not a run)"
             )
-        log.warning(f"There is no run to go on with at {run.dir}; it starts anew.")
+        log.warning(f"There is no run to resume at {run.dir}; a new run starts.")
     elif _is_occupied(run):
         if not force:
             raise ConfigError(
                 f"--run must name a new run, or --resume or --force be given. Received: {run.dir} "
-                "(it is there)"
+                "(it exists)"
             )
         if not run.config_path.is_file():
-            raise ConfigError(f"--force replaces runs only. Received: {run.dir} (it is none)")
+            raise ConfigError(
+                f"--force replaces runs only. Received: {run.dir} (not a run; it is not deleted)"
+            )
     _check_sources(config)
     return run, config
 
 
 def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
-    """The run's own settings, once nothing that was asked for differs but names and places."""
+    """The settings of a resumed run, with the names and paths of the command that resumes it."""
     recorded = run.config().get("settings")
-    known = {setting.name for setting in TrainConfig.settings()}
-    if not isinstance(recorded, dict) or not recorded.keys() <= known:
+    names = {setting.name for setting in TrainConfig.settings()}
+    if not isinstance(recorded, dict) or not recorded.keys() <= names:
         raise RunError(
             f"{run.config_path.name} must hold the settings of a training. Received: "
             f"{run.config_path}"
@@ -76,7 +82,7 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
     for name in sorted(asked.given - free_names):
         if values[name] != recorded[name]:
             raise ConfigError(
-                f"--resume must go on with the run's settings, {name}={recorded[name]}. "
+                f"--resume must use the settings of the run, {name}={recorded[name]}. "
                 f"Received: {name}={values[name]}"
             )
     if asked.given & {"dataset_path", "features"}:
@@ -84,7 +90,7 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
     free = {name: values[name] for name in asked.given & free_names}
     recorded |= free | {"resume": True, "run": run.dir.name}
     given = asked.given & (TrainConfig.names_in("split") | free_names) | _drawn_otherwise(recorded)
-    if run.started:  # the split was drawn then
+    if run.started:  # its split is drawn already
         recorded["redraw_splits"] = False
     resumed = TrainConfig.from_settings(recorded, given=given)
     _check_sources(resumed)
@@ -92,7 +98,10 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
 
 
 def _drawn_otherwise(recorded: dict[str, Any]) -> frozenset[str]:
-    """The settings of a run's own split: with features that are there, none is idle."""
+    """The settings that differ from the default for a run that drew a split of its own.
+
+    Of a run on --features every split setting draws; on --dataset-path they are the dataset's.
+    """
     if recorded.get("features") is None:
         return frozenset()
     return frozenset(
@@ -104,11 +113,11 @@ def _drawn_otherwise(recorded: dict[str, Any]) -> frozenset[str]:
 
 
 def _check_sources(config: TrainConfig) -> None:
-    """Features come from one place, and what only stage one reads goes with it."""
+    """Checks that features have one source, and that settings of an extraction go with it."""
     if (config.dataset_path is None) == (config.features is None):
-        came = "both" if config.features else "neither"
+        given = "both" if config.features else "neither"
         raise ConfigError(
-            f"Exactly one of --dataset-path and --features must be given. Received: {came}"
+            f"Exactly one of --dataset-path and --features must be given. Received: {given}"
         )
     if config.features is None:
         return
@@ -116,42 +125,42 @@ def _check_sources(config: TrainConfig) -> None:
         log.warning("--cache-dir has no effect: --features says where the features are.")
     for name in sorted(config.names_in("extract") & config.given - {"cache_dir"}):
         raise ConfigError(
-            f"`{name}` must go with --dataset-path: the features of --features are made "
-            f"already. Received: {name}={config.as_dict()[name]}"
+            f"`{name}` must go with --dataset-path: the features of --features are already "
+            f"extracted. Received: {name}={config.as_dict()[name]}"
         )
 
 
 def find_cluster(config: TrainConfig) -> ClusterSpec | None:
-    """The machines that train together; None for this one alone.
+    """The machines that train together; None for this machine alone.
 
     Raises:
-        ConfigError: If they cannot, with these settings.
+        ConfigError: If several machines cannot train with these settings.
     """
-    found = cluster_spec.find_cluster(config.addresses, config.rank, os.environ)
-    if found is None:
+    cluster = cluster_spec.find_cluster(config.addresses, config.rank, os.environ)
+    if cluster is None:
         return None
-    several = f"of {len(found)} machines ({found.source})"
+    several = f"of {len(cluster)} machines ({cluster.source})"
     if config.features is None:
         raise ConfigError(
-            f"A training {several} must have --features, which extract-features has made. "
+            f"A training {several} must have --features, extracted before by extract-features. "
             "Received: --dataset-path"
         )
     if config.run is None:
         raise ConfigError(f"A training {several} must have --run, the same on all. Received: none")
     if config.virtual_devices:
         raise ConfigError(
-            f"A training {several} must have no --virtual-devices: they are to try several "
-            f"devices out on one. Received: {config.virtual_devices}"
+            f"A training {several} must have no --virtual-devices, which imitate several devices "
+            f"on one machine. Received: {config.virtual_devices}"
         )
     if config.seeds > 1:
         raise ConfigError(
-            f"A training {several} must be a single one. Received: --seeds {config.seeds}"
+            f"A training {several} must have one seed. Received: --seeds {config.seeds}"
         )
-    return found
+    return cluster
 
 
 def agreed_settings(config: TrainConfig) -> dict[str, Any]:
-    """What the machines of a training must have in common before it starts."""
+    """Settings and versions that the machines of a training must have in common."""
     settings = config.as_dict().items()
     return {name: value for name, value in settings if name not in _FREE_ON_RANK} | {
         name.replace("-", "_") + "_version": version
@@ -165,24 +174,29 @@ def _is_occupied(run: Run) -> bool:
 
 @contextlib.contextmanager
 def locked_run(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
-    """Hold a run, so that no other training writes into it.
+    """Context manager: locks a run, so that no other training writes into it.
 
-    Until it is started, an error takes its name back; after an interruption --resume finds
-    its settings. A run that is replaced or resumed has its folder already, and keeps it as
-    it is.
+    The folder of a new run is made here, with the settings in it, so that --resume finds them
+    after an interruption. After an error before the run is started, its folder is removed. The
+    folder of a replaced or resumed run is not touched.
 
     Args:
-        new: Whether the run was not there when it was chosen.
+        run: From `choose_run`.
+        config: Settings of the run.
+        new: True if the run did not exist when it was chosen.
+
+    Yields:
+        The run; under another name if another training took the name of an unnamed run.
     """
     if new:
         run = run.reserve(config.as_dict(), or_next=config.run is None)
-    with _locked(run):  # what is removed is our own, and nobody else is in it
+    with _locked(run):  # only a folder that this training made and locks is removed
         try:
             yield run
         except Exception:
             if new and not run.started:
                 shutil.rmtree(run.dir, ignore_errors=True)
-                with contextlib.suppress(OSError):  # it holds other runs
+                with contextlib.suppress(OSError):  # the parent folder holds other runs
                     run.dir.parent.rmdir()
             raise
 
@@ -190,17 +204,17 @@ def locked_run(run: Run, config: TrainConfig, *, new: bool) -> Iterator[Run]:
 def _locked(run: Run) -> contextlib.AbstractContextManager[None]:
     return locks.locked(
         run.dir / _LOCK,
-        f"A run must not be in training already. Received: {run.dir} (another training works on "
-        "it; --run names another)",
+        f"A run must not be in use. Received: {run.dir} (in use by another training; --run names "
+        "another run)",
     )
 
 
 def read_entries(run: Run, config: TrainConfig, cache: FeatureCache) -> list[ManifestEntry]:
-    """The usable videos, each with its split: the dataset's, or the run's own.
+    """The usable videos with their splits: those of the dataset, or the run's own.
 
     Raises:
-        CacheError: If there are none.
-        ConfigError: If a split is to be drawn, and the dataset gives all of it.
+        CacheError: If no video is usable.
+        ConfigError: If a split is to be drawn, but the dataset fixes all splits.
     """
     entries = dataset.usable_entries(cache)
     if config.resume and run.started:
@@ -220,7 +234,7 @@ def has_own_split(config: TrainConfig) -> bool:
 
 
 def with_splits(entries: list[ManifestEntry], splits: Mapping[str, str]) -> list[ManifestEntry]:
-    """The entries, those in `splits` (by path) with the split that they have there."""
+    """The entries with the splits of a table by path; others keep their split."""
     return [
         dataclasses.replace(entry, split=splits.get(entry.path, entry.split)) for entry in entries
     ]
@@ -233,16 +247,27 @@ def write_record(
     entries: list[ManifestEntry],
     classes: list[str],
     effective: dict[str, Any],
-    origin: InitialWeights | None = None,
+    initial_weights: InitialWeights | None = None,
 ) -> None:
-    """Write what the run is before anything else happens in it; a run replaced goes now."""
+    """Writes the record of a run before its first epoch; deletes a replaced run.
+
+    Args:
+        run: The locked run.
+        config: Settings of the run.
+        cache: The features.
+        entries: The usable videos with their splits.
+        classes: Names, the normal class first.
+        effective: The requested settings as they took effect.
+        initial_weights: The model that the run starts from.
+    """
     if run.dir.is_dir():
-        # Killed from here on, it is a run that has not started, and has its settings.
+        # After a kill from here on, the folder is a run that is not started: --resume finds the
+        # settings and starts anew.
         run.write_config({"settings": config.as_dict()})
         _clear(run)
     files.ensure_writable(run.dir)
-    if origin:
-        origin.copy_to(run, cache)
+    if initial_weights:
+        initial_weights.copy_to(run, cache)
     files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
     settings, space = cache.settings(), cache.space()
     durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
@@ -259,7 +284,7 @@ def write_record(
             "weights": settings["weights"],
             "window_s": float(np.median(durations_s)),
             "own_split": has_own_split(config),
-            "init_from": origin and origin.as_dict(cache, entries),
+            "init_from": initial_weights and initial_weights.as_dict(cache, entries),
             "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),
             "effective": effective,
@@ -271,7 +296,7 @@ def write_record(
 
 
 def _clear(run: Run) -> None:
-    """Remove what is in a run's folder but for its settings and the lock that is held."""
+    """Empties a run folder, except for its settings and its lock, which this training holds."""
     for path in run.dir.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -280,7 +305,7 @@ def _clear(run: Run) -> None:
 
 
 def check_same_features(run: Run, cache: FeatureCache, entries: list[ManifestEntry]) -> None:
-    """Whether a run that is resumed still learns from what it started with.
+    """Checks that a resumed run has the features and videos that it was started with.
 
     Raises:
         TrainingError: If the feature space, the videos, their labels or their split differ.
@@ -289,17 +314,18 @@ def check_same_features(run: Run, cache: FeatureCache, entries: list[ManifestEnt
     trained = run.config()
     if trained.get("fingerprint") != cache.space().fingerprint:
         raise TrainingError(
-            "--resume must go on with features of the same space. Received: "
+            "--resume must use features of the same space. Received: "
             f"{cache.dir.name}, not {Path(trained.get('features', '')).name}"
         )
     if trained["videos_digest"] != videos_digest(entries):
         raise TrainingError(
-            "--resume must go on with the same videos, labels and split. Received: others than "
+            "--resume must use the same videos, labels and split. Received: others than "
             f"{run.videos_path} lists; start a new run"
         )
 
 
 def videos_digest(entries: list[ManifestEntry]) -> str:
+    """Digest of the videos with their labels, recordings, splits and contents."""
     return files.sha256_of_json(_video_rows(entries))
 
 
@@ -308,5 +334,5 @@ def _video_rows(entries: list[ManifestEntry]) -> list[dict[str, str]]:
 
 
 def _split_digest(entries: list[ManifestEntry]) -> str:
-    """Of which video is where: equal for runs on other features of the same split."""
+    """Digest of the split alone: equal for runs on other features of the same split."""
     return files.sha256_of_json(sorted([entry.path, entry.split] for entry in entries))

@@ -8,73 +8,67 @@ from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.config import ExtractConfig, resolve_weights
 from violence_detection.inference.config import PredictConfig
-from violence_detection.settings import Config, option, same_as
+from violence_detection.settings import CommandConfig, option, same_as
 
-_COMMAS = re.compile(r",(?![^()]*\))")  # but for those in brackets
+_COMMAS = re.compile(r",(?![^()]*\))")  # outside of brackets
 
 
 @dataclass(frozen=True)
-class RobustnessConfig(Config):
+class RobustnessConfig(CommandConfig):
     """Settings of `robustness`."""
 
-    split: str = same_as(EvaluateConfig, "split", "Which part of the videos.")
+    split: str = same_as(EvaluateConfig, "split", "Split to evaluate.")
     conditions: str = option(
         "all",
-        "What is done to the videos, with commas in between, for example "
-        "`darken(gamma=3),drop_frames,darken+noise`; of those joined by +, each on what the one "
-        f"before has left. Parts: {', '.join(registry.available('corruptions'))}.",
+        "Corruptions of the videos, separated by commas, for example "
+        "`darken(gamma=3),drop_frames,darken+noise`; those joined by + are applied one after "
+        f"another. Parts: {', '.join(registry.available('corruptions'))}.",
+        group="Study",
     )
     features: str | None = same_as(
         EvaluateConfig,
         "features",
-        "Folder of features that names the videos; default: the one that the run was trained on.",
+        "Folder of features that lists the videos; default: that of the run's training.",
     )
     video_dir: str | None = option(
         None,
-        "Folder of the videos; default: the one that the features were made of.",
+        "Folder of the videos; default: that of the features' extraction.",
+        group="Data",
         path=True,
     )
-    weights: str | None = same_as(
-        PredictConfig,
-        "weights",
-        "Weights file of the backbone, where the run's own path is not here.",
-    )
-    batch_size: int = same_as(ExtractConfig, "batch_size", "Frames encoded at a time.")
+    weights: str | None = same_as(PredictConfig, "weights")
+    batch_size: int = same_as(ExtractConfig, "batch_size")
     workers: int | None = same_as(
         ExtractConfig,
         "workers",
-        "Videos altered at the same time; default: the number of cores.",
+        "Videos corrupted at the same time; default: the number of cores.",
     )
     video_timeout: float = same_as(
         ExtractConfig,
         "video_timeout",
-        "Seconds that it may take to alter and read a video once.",
+        "Seconds that corrupting and reading a video once may take.",
     )
-    bootstrap: int = same_as(
-        EvaluateConfig,
-        "bootstrap",
-        "Resamples of the recordings behind each interval.",
-    )
+    bootstrap: int = same_as(EvaluateConfig, "bootstrap")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         resolve_weights(self)
-        asked = self.listed
-        twice = [spec for spec in asked if asked.count(spec) > 1]
+        specs = self.listed
+        twice = [spec for spec in specs if specs.count(spec) > 1]
         if twice:
             raise ConfigError(
                 f"`conditions` must name each once. Received: {twice[0]} "
-                f"{asked.count(twice[0])} times"
+                f"{specs.count(twice[0])} times"
             )
         if self.conditions != "all":
-            object.__setattr__(self, "conditions", ",".join(asked))
+            self._set("conditions", ",".join(specs))
 
     @property
     def listed(self) -> list[str]:
         """The conditions, each a spec of corruptions.
 
         Raises:
-            ConfigError: If one does not parse, or names what is not on the shelf.
+            ConfigError: If a condition does not parse, or names no corruption.
         """
         if self.conditions == "all":
             return registry.available("corruptions")
