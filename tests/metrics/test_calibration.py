@@ -60,7 +60,7 @@ def test_the_temperature_that_was_put_in_is_found(true):
     answers = two_columns(sigmoid(logits * true))
     found, reason = calibration.fit_temperature(answers, labels, RECORDINGS, violent=labels > 0)
     assert found == pytest.approx(true, rel=0.1)
-    assert reason == "least cross-entropy on validation (4000 videos)"
+    assert reason == "smallest cross-entropy on validation (4000 videos)"
     before, after = (
         calibration.expected_calibration_error(labels > 0, one[:, 1])
         for one in (answers, calibration.apply_temperature(answers, found))

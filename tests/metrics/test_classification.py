@@ -77,6 +77,30 @@ def test_where_nothing_ran_rates_are_zero_and_auc_is_none():
     assert intervals.auc_interval([], [], []) is None
 
 
+def test_scores_are_accuracy_and_auc_of_fawcetts_example():
+    correct = FAWCETT_VIOLENT == (FAWCETT_PROBABILITY >= 0.54)
+    scores = classification.scores(correct, FAWCETT_VIOLENT, FAWCETT_PROBABILITY)
+    assert scores == pytest.approx({"accuracy": 0.7, "auc": 0.68})
+
+
+def test_scores_with_recordings_have_their_intervals():
+    violent, probability, groups = drawn()
+    correct = violent == (probability >= 0.5)
+    scores = classification.scores(correct, violent, probability, groups, resamples=100, seed=3)
+    bootstrap = {"resamples": 100, "seed": 3}
+    assert scores == {
+        **classification.scores(correct, violent, probability),
+        "accuracy_ci": intervals.accuracy_interval(correct, groups, **bootstrap),
+        "auc_ci": intervals.auc_interval(violent, probability, groups, **bootstrap),
+    }
+
+
+def test_scores_of_no_videos_and_of_one_class():
+    assert classification.scores([], [], []) == {"accuracy": 0.0, "auc": None}
+    one_class = classification.scores([True, False], [True, True], [0.9, 0.1], ["a", "b"])
+    assert (one_class["accuracy"], one_class["auc"], one_class["auc_ci"]) == (0.5, None, None)
+
+
 def test_auc_and_its_interval_are_none_with_one_class():
     violent, probability = np.ones(6, bool), np.linspace(0, 1, 6)
     rates = classification.binary_metrics(violent, probability, 0.5)
@@ -218,7 +242,7 @@ def test_columns_of_two_lengths_are_an_error():
         ),
         (
             lambda: classification.class_metrics([0, 2], [0, 0], ["a", "b"]),
-            r"`labels` must be in \[0, 2\), one for each class. Received: 2",
+            r"`labels` must be in \[0, 2\), the numbers of the classes. Received: 2",
         ),
         (
             lambda: classification.binary_metrics([True], [0.5], 1.5),

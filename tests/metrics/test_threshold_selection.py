@@ -93,7 +93,7 @@ def test_small_validation_gets_one_half_and_says_why():
     groups = [*"aabb", *range(40)]
     assert threshold_selection.choose_threshold(violent, np.linspace(0, 1, 44), groups) == (
         0.5,
-        "0.5: validation has 4 violent videos of 2 recordings; a choice needs 20 and 5",
+        "0.5: validation has 4 violent videos of 2 recordings; 20 videos of 5 recordings are needed",
     )
 
 
@@ -152,7 +152,7 @@ def test_a_point_is_told_with_its_intervals(asked):
     assert low <= found["threshold"] <= high
     for name, (low, high) in found["achieved_ci"].items():
         assert 0 <= low <= found["achieved"][name] <= high <= 1
-    point = OperatingPoint.of(asked)
+    point = OperatingPoint.from_text(asked)
     if point.kind == "recall":
         assert 0.8 <= found["achieved"]["recall"] <= 0.81
     if point.kind == "false_positive_rate":
@@ -188,7 +188,7 @@ def test_a_resample_is_chosen_on_as_if_its_videos_were_there_so_often():
     counts = np.random.default_rng(0).integers(0, 3, (5, 80))
     cuts = threshold_selection._Cuts(violent, probability)
     for asked in POINTS:
-        point = OperatingPoint.of(asked)
+        point = OperatingPoint.from_text(asked)
         found = cuts.thresholds(point, counts)
         for row, threshold in zip(counts, found, strict=True):
             again = threshold_selection._Cuts(violent.repeat(row), probability.repeat(row))
@@ -256,18 +256,18 @@ def test_no_other_threshold_has_a_better_balanced_accuracy(steps):
 )
 def test_a_point_that_the_videos_cannot_support_is_refused(asked, told):
     violent = np.repeat([True, False], 40)
-    with pytest.raises(EvidenceError, match=told):
+    with pytest.raises(EvidenceError, match=message):
         threshold_selection.choose_operating_point(
             asked, violent, np.linspace(1, 0, 80), np.arange(80)
         )
 
 
 @pytest.mark.parametrize("asked", POINTS)
-def test_a_point_that_is_asked_for_does_not_become_one_half(asked):
+def test_an_operating_point_that_was_asked_for_does_not_become_one_half(asked):
     violent = np.repeat([True, False], 10)
     columns = violent, np.linspace(1, 0, 20), np.arange(20)
-    told = f"{asked} must have more to be chosen on. Received: validation has 10 violent"
-    with pytest.raises(EvidenceError, match=told):
+    message = f"{asked} needs more validation videos. Received: validation has 10 violent"
+    with pytest.raises(EvidenceError, match=message):
         threshold_selection.choose_operating_point(asked, *columns)
     found = threshold_selection.choose_operating_point(None, *columns, resamples=20)
     assert (found["threshold"], found["interval"]) == (0.5, None)
@@ -284,7 +284,7 @@ def test_a_point_that_is_asked_for_does_not_become_one_half(asked):
     ],
 )
 def test_a_point_has_one_way_to_be_written(text, written):
-    assert str(OperatingPoint.of(text)) == written == str(OperatingPoint.of(written))
+    assert str(OperatingPoint.from_text(text)) == written == str(OperatingPoint.from_text(written))
 
 
 @pytest.mark.parametrize(
@@ -295,4 +295,4 @@ def test_a_point_has_one_way_to_be_written(text, written):
 )  # fmt: skip
 def test_what_is_no_point_is_refused(text):
     with pytest.raises(ConfigError, match="`operating_point` .*must be .* Received: "):
-        OperatingPoint.of(text)
+        OperatingPoint.from_text(text)

@@ -1,4 +1,4 @@
-"""Two runs on the same videos: how much better the second is, and whether these can show it."""
+"""Compares two runs on the same videos: differences with intervals and paired tests."""
 
 import json
 import logging
@@ -10,13 +10,14 @@ import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
-from violence_detection.evaluation import evaluate, evaluation_set, leakage
+from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
+from violence_detection.evaluation.evaluate import EvaluationStage
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification, delong, paired_tests
-from violence_detection.models.run import Run
+from violence_detection.models.run import Run, RunRecord
 from violence_detection.reports import findings
 from violence_detection.system import files
 from violence_detection.units import counted
@@ -28,7 +29,7 @@ _NAMED = 3  # videos that an error names
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a run says of its N videos.
+    """Predictions of a run for N videos.
 
     Attributes:
         probability: Of violence, float64 (N,).
@@ -39,49 +40,34 @@ class Predictions:
     correct: np.ndarray
 
     def take(self, rows: Sequence[int]) -> Self:
-        """Those of some videos, in this order."""
+        """The predictions of some rows, in this order."""
         return type(self)(self.probability[rows], self.correct[rows])
 
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One of the two runs, the videos that it is judged on, and how."""
+    """A run of the comparison, with its videos and the settings of its evaluation."""
 
     run: Run
+    record: RunRecord
     cache: FeatureCache
     entries: list[ManifestEntry]
     config: EvaluateConfig
 
     @classmethod
-    def of(cls, run_dir: str, features: str | None, config: CompareConfig) -> Self:
+    def open(cls, run_dir: str, config: EvaluateConfig) -> Self:
         run = Run.open(run_dir)
-        cache = evaluation_set.open_features(run, features)
-        asked = EvaluateConfig(
-            split=config.split,
-            features=features,
-            bootstrap=config.bootstrap,
-            seed=config.seed,
-            pictures=config.pictures,
-        )
+        cache = evaluation_set.open_features(run, config.features)
         entries = evaluation_set.split_entries(run, cache, config.split)
-        return cls(run, cache, entries, asked)
-
-    @property
-    def threshold(self) -> float:
-        return self.run.record().threshold
+        return cls(run, run.record(), cache, entries, config)
 
     @property
     def grouped(self) -> bool:
         """Whether the recording of every video is known."""
         return dataset.has_all_recordings(self.cache)
 
-    @property
-    def operating_point(self) -> str:
-        """What the threshold was to reach; a run of an older version does not say."""
-        return self.run.record().operating_point
-
     def leaks(self) -> Leaks:
-        """What of the videos the run has learned from."""
+        """The videos that the run was trained or tuned on."""
         return leakage.find_leaks(
             self.run,
             self.cache,
@@ -91,19 +77,25 @@ class ComparedRun:
             max_bits=self.config.near_bits,
         )
 
-    def standing(self) -> Predictions | None:
-        """The answers of the evaluation that is there, if it is whole and of the run's present
-        model, temperature and videos; of several classes, of its threshold too. With two, answers
-        at another threshold are those at the run's own all the same."""
+    def evaluation_stage(self, *, force: bool) -> EvaluationStage:
+        return EvaluationStage(str(self.run.dir), self.config, force=force)
+
+    def saved_predictions(self) -> Predictions | None:
+        """The predictions of the saved evaluation.
+
+        None if it is missing or incomplete, or is of another model, temperature or other videos;
+        with more than two classes also if it is of another threshold. With two classes, the
+        predictions at the run's threshold follow from the probabilities.
+        """
         folder = self.run.evaluation_dir(self.config.split)
         wanted = evaluation_set.identity_of(self.run, self.entries)
-        wanted |= {"temperature": self.run.record().temperature}
-        classes = self.run.record().classes
+        wanted |= {"temperature": self.record.temperature}
+        classes, threshold = self.record.classes, self.record.threshold
         if len(classes) > 2:
-            wanted |= {"threshold": self.threshold}
+            wanted |= {"threshold": threshold}
         try:
-            there = json.loads((folder / "metrics.json").read_text())
-            if any(there[name] != value for name, value in wanted.items()):
+            metrics = json.loads((folder / "metrics.json").read_text())
+            if any(metrics[name] != value for name, value in wanted.items()):
                 return None
             columns = ("path", "probability", "predicted")
             table = files.read_own_csv(folder / "predictions.csv", columns)
@@ -116,133 +108,186 @@ class ComparedRun:
             return None
         labels = [entry.label for entry in self.entries]
         predicted = [row["predicted"] for row in rows]
-        if there.get("threshold") != self.threshold:
-            alarms = probability >= self.threshold
+        if metrics.get("threshold") != threshold:
+            alarms = probability >= threshold
             predicted = [classes[int(alarm)] for alarm in alarms]
         return Predictions(probability, np.array(predicted) == np.array(labels))
 
-    def answers(self, *, force: bool) -> Predictions:
-        """The answers, of an evaluation that is made where none stands."""
-        found = self.standing()
-        if found is None:
+    def predictions(self, *, force: bool) -> Predictions:
+        """The predictions of the saved evaluation, which is made if it is missing."""
+        predictions = self.saved_predictions()
+        if predictions is None:
             log.info(f"{self.run.dir} is evaluated on {self.config.split} first.")
-            evaluate.evaluate_run(str(self.run.dir), self.config, force=force)
-            found = self.standing()
-        if found is None:
+            self.evaluation_stage(force=force).run()
+            predictions = self.saved_predictions()
+        if predictions is None:
             raise ViolenceDetectionError(
-                "An evaluation must stay as it was written. Received: "
-                f"{self.run.evaluation_dir(self.config.split)} (altered while it was read)"
+                "An evaluation must not change while it is read. Received: "
+                f"{self.run.evaluation_dir(self.config.split)}"
             )
-        return found
+        return predictions
+
+    def summary(self, predictions: Predictions, violent: np.ndarray) -> dict[str, Any]:
+        """Scores, threshold and leaks of the run.
+
+        Args:
+            predictions: Of its videos.
+            violent: bool (N,), the actual class.
+        """
+        probability, threshold = predictions.probability, self.record.threshold
+        return {
+            "run": str(self.run.dir),
+            "features": str(self.cache.dir),
+            "accuracy": float(predictions.correct.mean()),
+            "auc": classification.binary_metrics(violent, probability, threshold)["auc"],
+            "auc_ci_delong": delong.interval(violent, probability),
+            "threshold": threshold,
+            "operating_point": self.record.operating_point,
+            **self.leaks().as_dict(),
+        }
 
 
 def compare_runs(
     run_a: str, run_b: str, config: CompareConfig, *, force: bool = False
 ) -> dict[str, Any]:
-    """How much better RUN_B is than RUN_A on the same videos, and whether these can show it.
+    """The result of a `ComparisonStage`."""
+    return ComparisonStage(run_a, run_b, config, force=force).run()
+
+
+class ComparisonStage:
+    """Compares RUN_B with RUN_A on the same videos.
 
     Differences are B - A. The intervals `ci` and `auc_ci` draw recordings, and both
-    `..._exchange_p` exchange them; McNemar's test and DeLong's take every video for independent
-    of the others. The runs may be of different feature spaces, and are evaluated first where no
-    evaluation of theirs stands.
-
-    Args:
-        run_a, run_b: What two trainings left.
-        config: Which split, of which features.
-        force: Whether an evaluation of other videos may be replaced.
-
-    Returns:
-        The keys of the `compare` command, and more.
-
-    Raises:
-        ConfigError: If the videos or the normal class are not the same, or another evaluation
-            stands where one is to be made.
-        RunError: If a run cannot be used.
-        CacheError: If features are not of the run's feature space, or the split is empty.
+    `..._exchange_p` exchange the runs within recordings; McNemar's test and DeLong's take every
+    video as independent. The runs may be of different feature spaces. A run without a saved
+    evaluation is evaluated first.
     """
-    side_a, side_b = _open_runs(run_a, run_b, config)
-    entries = side_a.entries
-    answers_a, answers_b = (side.answers(force=force) for side in (side_a, side_b))
-    row_of = {entry.path: row for row, entry in enumerate(side_b.entries)}
-    answers_b = answers_b.take([row_of[entry.path] for entry in entries])
 
-    normal = side_a.run.record().normal_class
-    violent = np.array([entry.label != normal for entry in entries])
-    groups, grouped = _recordings(side_a, side_b)
-    draw = {"resamples": config.bootstrap, "seed": config.seed}
-    a = _summary(side_a, answers_a, violent)
-    b = _summary(side_b, answers_b, violent)
-    clean = a["clean"] and b["clean"]
-    result = {
-        "a": a,
-        "b": b,
-        "split": config.split,
-        "videos": len(entries),
-        "recordings": len(set(groups)),
-        "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
-        "grouped": grouped,
-        "clean": clean,
-        **paired_tests.accuracy_difference(answers_a.correct, answers_b.correct, groups, **draw),
-        **paired_tests.auc_difference(
-            violent, answers_a.probability, answers_b.probability, groups, **draw
-        ),
-        **paired_tests.discordance(answers_a.correct, answers_b.correct),
-    }
-    result["better"] = {"accuracy": "unknown", "auc": "unknown"}
-    if clean and result["recordings"] >= paired_tests.MIN_RECORDINGS:
-        result["better"] = {
-            "accuracy": paired_tests.better_run(result["ci"], result["accuracy_exchange_p"]),
-            "auc": paired_tests.better_run(result["auc_ci"], result["auc_exchange_p"]),
-        }
-    return result
+    def __init__(
+        self, run_a: str, run_b: str, config: CompareConfig, *, force: bool = False
+    ) -> None:
+        """
+        Args:
+            run_a, run_b: Folders of the runs.
+            config: The split and the features.
+            force: Whether an evaluation of other videos may be replaced.
+        """
+        self._run_dirs, self._config, self._force = (run_a, run_b), config, force
 
+    def prepare(self) -> dict[str, Any]:
+        """Opens the runs, checks that they are comparable, and prepares missing evaluations.
 
-def plan(run_a: str, run_b: str, config: CompareConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `compare_runs` would do; nothing is written."""
-    sides = dict(zip("ab", _open_runs(run_a, run_b, config), strict=True))
-    planned = {"dry_run": True, "split": config.split, "videos": 0}
-    for name, side in sides.items():
-        evaluates = side.standing() is None
-        if evaluates:
-            evaluate.plan(str(side.run.dir), side.config, force=force)
-        planned[name] = {"run": str(side.run.dir), "evaluates_first": evaluates}
-        planned["videos"] = len(side.entries)
-    return planned
+        Raises:
+            ConfigError: If the videos or the normal class differ, or a missing evaluation would
+                replace one of other videos.
+            RunError: If a run is not usable.
+            CacheError: If features are of another feature space, or the split is empty.
+        """
+        config = self._config
+        self._runs = [
+            ComparedRun.open(
+                run_dir,
+                EvaluateConfig(
+                    split=config.split,
+                    features=features,
+                    bootstrap=config.bootstrap,
+                    seed=config.seed,
+                    pictures=config.pictures,
+                ),
+            )
+            for run_dir, features in zip(
+                self._run_dirs, (config.features_a, config.features_b), strict=True
+            )
+        ]
+        a, b = self._runs
+        if a.record.normal_class != b.record.normal_class:
+            raise ConfigError(
+                "RUN_A and RUN_B must have the same normal class. Received: "
+                f"{a.record.normal_class} and {b.record.normal_class}"
+            )
+        check_same_videos(a.entries, b.entries)
+        plan = {"dry_run": True, "split": config.split, "videos": len(b.entries)}
+        for name, compared in zip("ab", self._runs, strict=True):
+            evaluates = compared.saved_predictions() is None
+            if evaluates:
+                compared.evaluation_stage(force=self._force).prepare()
+            plan[name] = {"run": str(compared.run.dir), "evaluates_first": evaluates}
+        return plan
 
+    def run(self) -> dict[str, Any]:
+        """Compares, and returns the keys of the `compare` command and more.
 
-def _open_runs(run_a: str, run_b: str, config: CompareConfig) -> tuple[ComparedRun, ComparedRun]:
-    """Both runs, once they are to be judged on the same videos and mean the same."""
-    a = ComparedRun.of(run_a, config.features_a, config)
-    b = ComparedRun.of(run_b, config.features_b, config)
-    normal_a, normal_b = (side.run.record().normal_class for side in (a, b))
-    if normal_a != normal_b:
-        raise ConfigError(
-            f"RUN_A and RUN_B must have the same normal class. Received: {normal_a} and {normal_b}"
+        Raises:
+            ConfigError, RunError, CacheError: See `prepare`.
+        """
+        # -- runs and predictions, of B in the order of A
+        self.prepare()
+        a, b = self._runs
+        predictions_a, predictions_b = (
+            compared.predictions(force=self._force) for compared in self._runs
         )
-    check_same_videos(a.entries, b.entries)
-    return a, b
+        row_of = {entry.path: row for row, entry in enumerate(b.entries)}
+        predictions_b = predictions_b.take([row_of[entry.path] for entry in a.entries])
+
+        # -- scores and tests
+        violent = np.array([entry.label != a.record.normal_class for entry in a.entries])
+        groups, grouped = _recordings(a, b)
+        resampling = {"resamples": self._config.bootstrap, "seed": self._config.seed}
+        summary_a = a.summary(predictions_a, violent)
+        summary_b = b.summary(predictions_b, violent)
+        result = {
+            "a": summary_a,
+            "b": summary_b,
+            "split": self._config.split,
+            "videos": len(a.entries),
+            "recordings": len(set(groups)),
+            "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
+            "grouped": grouped,
+            "clean": summary_a["clean"] and summary_b["clean"],
+            **paired_tests.accuracy_difference(
+                predictions_a.correct, predictions_b.correct, groups, **resampling
+            ),
+            **paired_tests.auc_difference(
+                violent,
+                predictions_a.probability,
+                predictions_b.probability,
+                groups,
+                **resampling,
+            ),
+            **paired_tests.discordance(predictions_a.correct, predictions_b.correct),
+        }
+
+        # -- the better run, where the videos are unseen and enough
+        result["better"] = {"accuracy": "unknown", "auc": "unknown"}
+        if result["clean"] and result["recordings"] >= paired_tests.MIN_RECORDINGS:
+            result["better"] = {
+                "accuracy": paired_tests.better_run(result["ci"], result["accuracy_exchange_p"]),
+                "auc": paired_tests.better_run(result["auc_ci"], result["auc_exchange_p"]),
+            }
+        return result
 
 
 def check_same_videos(a: Sequence[ManifestEntry], b: Sequence[ManifestEntry]) -> None:
-    """Videos are the same by path, label and, where both know it, content.
+    """Checks that two runs are evaluated on the same videos, by path, label and, where it is known,
+    content.
 
     Raises:
-        ConfigError: If they are not; it says how many differ, and names some.
+        ConfigError: If they differ; it says how many, and names some.
     """
     of_a, of_b = ({entry.path: entry for entry in entries} for entries in (a, b))
-    both = [(entry, of_b[path]) for path, entry in of_a.items() if path in of_b]
+    pairs = [(entry, of_b[path]) for path, entry in of_a.items() if path in of_b]
     differing = {
         f"of the {counted(len(a), 'video')} of RUN_A not in RUN_B": of_a.keys() - of_b.keys(),
         f"of the {counted(len(b), 'video')} of RUN_B not in RUN_A": of_b.keys() - of_a.keys(),
-        "with another label": {x.path for x, y in both if x.label != y.label},
+        "with another label": {x.path for x, y in pairs if x.label != y.label},
         "with other content": {
-            x.path for x, y in both if x.digest and y.digest and x.digest != y.digest
+            x.path for x, y in pairs if x.digest and y.digest and x.digest != y.digest
         },
     }
-    found = [f"{len(paths)} {how} ({_named(paths)})" for how, paths in differing.items() if paths]
-    if found:
+    parts = [f"{len(paths)} {how} ({_named(paths)})" for how, paths in differing.items() if paths]
+    if parts:
         raise ConfigError(
-            "RUN_A and RUN_B must be judged on the same videos. Received: " + "; ".join(found)
+            "RUN_A and RUN_B must be evaluated on the same videos. Received: " + "; ".join(parts)
         )
 
 
@@ -251,29 +296,16 @@ def _named(paths: set[str]) -> str:
     return first + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
-def _recordings(side_a: ComparedRun, side_b: ComparedRun) -> tuple[list[str], bool]:
-    """The recording of each of A's videos, of features that know them, and whether any do."""
-    groups_of = {entry.path: entry.group for entry in side_b.entries}
-    of_a = [entry.group for entry in side_a.entries]
-    of_b = [groups_of[entry.path] for entry in side_a.entries]
-    if side_a.grouped and side_b.grouped and of_a != of_b:
+def _recordings(a: ComparedRun, b: ComparedRun) -> tuple[list[str], bool]:
+    """The recording of each video of A, from the features that have recordings; and whether any
+    have."""
+    groups_of = {entry.path: entry.group for entry in b.entries}
+    groups_a = [entry.group for entry in a.entries]
+    groups_b = [groups_of[entry.path] for entry in a.entries]
+    if a.grouped and b.grouped and groups_a != groups_b:
         log.warning(
-            "The features of the two runs name recordings differently; those of RUN_A are taken."
+            "The features of the two runs name recordings differently; those of RUN_A are used."
         )
-    if side_b.grouped and not side_a.grouped:
-        return of_b, True
-    return of_a, side_a.grouped
-
-
-def _summary(side: ComparedRun, answers: Predictions, violent: np.ndarray) -> dict[str, Any]:
-    scores = classification.binary_metrics(violent, answers.probability, side.threshold)
-    return {
-        "run": str(side.run.dir),
-        "features": str(side.cache.dir),
-        "accuracy": float(answers.correct.mean()),
-        "auc": scores["auc"],
-        "auc_ci_delong": delong.interval(violent, answers.probability),
-        "threshold": side.threshold,
-        "operating_point": side.operating_point,
-        **side.leaks().as_dict(),
-    }
+    if b.grouped and not a.grouped:
+        return groups_b, True
+    return groups_a, a.grouped

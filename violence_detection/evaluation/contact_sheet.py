@@ -145,7 +145,7 @@ def _strips(
                 step()
             return strips
     finally:
-        processes.dismiss()
+        processes.end_idle_processes()
 
 
 # -- in the child process

@@ -70,7 +70,7 @@ class ThresholdChooser:
             DatasetError: If the folder of normal footage has no videos.
         """
         self._run, self._cache = run, cache
-        self._point = OperatingPoint.of(operating_point) if operating_point else None
+        self._point = OperatingPoint.from_text(operating_point) if operating_point else None
         self._footage_dir = None if normal_footage is None else Path(normal_footage)
         self._predict_config = PredictConfig(weights=weights, seed=seed)
         self._resampling = {"resamples": resamples, "seed": seed}

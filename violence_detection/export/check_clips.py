@@ -1,23 +1,44 @@
-"""Real clips, as an exported model is given them: frames of a fixed number and size."""
+"""Validation clips that an exported model is checked on: frames of a fixed number and size."""
 
 import functools
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import VideoError
 from violence_detection.export.end_to_end_graph import FrameInput, needs_all_frames
 from violence_detection.video.clip_reader import sample_frames
 from violence_detection.video.decoder import FALLBACK_FPS, open_video
 from violence_detection.video.stream_set import StreamSet
 
-_WIDEST = 640
+_MAX_WIDTH = 640
 
-VideoPart = tuple[Path, float | None, float | None]  # a file, and the part of it
+
+class VideoPart(NamedTuple):
+    """A video file, or the part of it from `start_s` to `end_s`."""
+
+    path: Path
+    start_s: float | None
+    end_s: float | None
+
+
+class CheckClip(NamedTuple):
+    """A clip, in the one form in which the check reads it.
+
+    Attributes:
+        frames: Input of an end-to-end model, uint8 (F, H, W, 3) RGB.
+        images: Input of the backbone, uint8 (T, K, S, S, 3), if a classifier is exported and
+            the videos are available.
+        features: Float32 (1, T, D) from the cache, if they are not.
+    """
+
+    frames: np.ndarray | None = None
+    images: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 def read_frames(
@@ -26,32 +47,32 @@ def read_frames(
     end_s: float | None,
     shape: tuple[int, int, int],
 ) -> np.ndarray:
-    """The frames of a video, or of a part of it, at the middles of equal parts.
+    """Reads frames of a video, or of a part of it, at the middles of equal parts.
 
     Args:
         path: The video.
         start_s, end_s: Of the part.
-        shape: (F, H, W): their number and size.
+        shape: (F, H, W): count and size of the frames.
 
     Returns:
-        uint8 (F, H, W, 3) RGB; frames of another size are brought to it by area.
+        uint8 (F, H, W, 3) RGB; frames of another size are resized by area.
 
     Raises:
         VideoError: If it cannot be decoded.
     """
     count, height, width = shape
-    sized = functools.partial(_sized, height=height, width=width)
-    return np.stack(sample_frames(path, count, start_s=start_s, end_s=end_s, prepare=sized))
+    resize = functools.partial(_resize_to_rgb, height=height, width=width)
+    return np.stack(sample_frames(path, count, start_s=start_s, end_s=end_s, prepare=resize))
 
 
-def _sized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+def _resize_to_rgb(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     if frame.shape[:2] != (height, width):
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return frame[:, :, ::-1]
 
 
 def read_frame_size(path: Path) -> tuple[int, int]:
-    """Height and width of a video's frames.
+    """Reads height and width of a video's frames.
 
     Raises:
         VideoError: If it cannot be decoded.
@@ -64,38 +85,37 @@ def read_frame_size(path: Path) -> tuple[int, int]:
 
 
 def most_common_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The commonest of (height, width), brought to a width of 640 at most."""
+    """The most common (height, width), reduced to a width of at most 640."""
     (height, width), _ = Counter(sizes).most_common(1)[0]
-    if width <= _WIDEST:
+    if width <= _MAX_WIDTH:
         return height, width
-    return max(1, round(height * _WIDEST / width)), _WIDEST
+    return max(1, round(height * _MAX_WIDTH / width)), _MAX_WIDTH
 
 
 def choose_frame_input(
-    make: StreamSet,
-    entries: Sequence[ManifestEntry],
+    streams: StreamSet,
+    rates: Sequence[float],
     *,
-    pictures: int,
+    count: int,
     size: tuple[int, int],
     window_s: float,
     fps: float | None,
 ) -> FrameInput:
-    """What a model of these streams must be given.
+    """Chooses the frames that a model of some streams takes.
 
-    A stream of the sampled frames alone needs no others: F is T. Else it is every frame of a
+    They are the T sampled frames alone (F = T) if no stream needs others, else every frame of a
     window.
 
     Args:
-        make: The streams.
-        entries: Videos with their rates.
-        pictures: T.
+        streams: Of the model.
+        rates: Frames per second of the videos; 0.0 where unknown.
+        count: T.
         size: Height and width.
         window_s: Seconds of a clip.
-        fps: Frames per second; None for the commonest of `entries`.
+        fps: Frames per second; None for the most common of `rates`.
     """
-    rates = Counter(entry.fps for entry in entries if entry.fps > 0)
-    rate = fps or (rates.most_common(1)[0][0] if rates else FALLBACK_FPS)
-    count = pictures
-    if needs_all_frames(make):
-        count = max(1, round(window_s * rate))
-    return FrameInput(frames=count, height=size[0], width=size[1], fps=rate, pictures=pictures)
+    known = Counter(rate for rate in rates if rate > 0)
+    chosen_fps = fps or (known.most_common(1)[0][0] if known else FALLBACK_FPS)
+    frames = max(1, round(window_s * chosen_fps)) if needs_all_frames(streams) else count
+    height, width = size
+    return FrameInput(frames=frames, height=height, width=width, fps=chosen_fps, sampled=count)

@@ -1,21 +1,18 @@
-"""What export does in processes of its own: at home the run's model in float32, its answers and the
-file written of it; away the file, opened by what a user would open it with.
-
-Functions are called one after the other in one process (`processes.DedicatedProcess`), and share what the
-first of them made.
-"""
+"""The objects that export constructs in processes of their own: the converter and the exported
+model."""
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ExportError
 from violence_detection.export import classifier_graph
+from violence_detection.export.check_clips import CheckClip
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.extractor import check_weights, load_backbone
 from violence_detection.models.classifier import Classifier, load_model
@@ -29,209 +26,208 @@ if TYPE_CHECKING:
 
     from violence_detection.export.end_to_end_graph import FrameInput
 
-_WARM, _REPEATS, _SECONDS = 3, 30, 6.0
-_shared: dict[str, Any] = {}
+_WARMUP_CALLS, _TIMED_CALLS, _MAX_TIMED_S = 3, 30, 6.0
 
 
 @dataclass(frozen=True)
 class ConversionRequest:
-    """What is exported.
+    """The run and the settings that a file is converted from.
 
     Attributes:
         run_dir: The run.
-        format, precision: What is written.
-        given: The frames that go in; None for features.
-        weights: Of the backbone; None where it has no part in it.
-        prune, cluster: See `compression`.
+        format, precision: Of the file.
+        frame_input: The frames that the model takes; None for a model that takes features.
+        weights: Of the backbone; None if cached features are all that there is.
+        prune, cluster: See `weight_compression.compress`.
     """
 
     run_dir: Path
     format: str
     precision: str
-    given: "FrameInput | None"
+    frame_input: "FrameInput | None"
     weights: str | None
     prune: float
     cluster: int | None
 
-    @property
-    def changed(self) -> bool:
-        """Whether the model is not to answer as the run does."""
-        return bool(self.prune or self.cluster)
+
+class ClipPredictions(NamedTuple):
+    """The predictions of the Keras models for one clip.
+
+    Attributes:
+        features: Of the reference model, float32 (1, T, D).
+        reference: By the run's model in float32, float64 (1, K).
+        source: By the model that is converted, float64 (1, K); another than `reference` only if
+            its weights are compressed.
+    """
+
+    features: np.ndarray
+    reference: np.ndarray
+    source: np.ndarray
 
 
-# -- at home
+class Converter:
+    """The run's model in float32, the model that is converted, and the conversion.
 
-
-class _Home:
-    """The run in float32, and the same with what is to be changed."""
+    The two models are the same unless weights are pruned or clustered.
+    """
 
     def __init__(self, request: ConversionRequest) -> None:
-        self.request = request
+        """
+        Raises:
+            RunError, WeightsError: If the run or the backbone's weights cannot be used.
+        """
+        devices.import_tensorflow()
+        self._request = request
         run = Run(request.run_dir)
         record = run.record()
         self._output, self._temperature = Classes(len(record.classes)), record.temperature
         self._space = record.feature_space
-        self.make = StreamSet(self._space.stream, frame_size=self._space.frame_size)
-        loaded = load_model(run.model_path)
-        self.classifier = classifier_graph.to_float32(loaded)
-        self.backbone = self._backbone(record.weights_seed)
-        self.own_classifier, self.own_backbone = self.classifier, self.backbone
-        if request.changed:
-            self.own_classifier = self._changed(self.classifier)
-            if request.given and self.backbone:
-                self.own_backbone = self._changed(self.backbone)
+        self._streams = StreamSet(self._space.stream, frame_size=self._space.frame_size)
+        self._classifier = classifier_graph.to_float32(load_model(run.model_path))
+        self._backbone = self._load_backbone(record.weights_seed)
+        self._source_classifier, self._source_backbone = self._classifier, self._backbone
+        if request.prune or request.cluster:
+            self._source_classifier = self._compressed(self._classifier)
+            if request.frame_input and self._backbone:
+                self._source_backbone = self._compressed(self._backbone)
 
-    def _backbone(self, seed: int) -> "keras.Model | None":
-        if self.request.weights is None:
+    def _load_backbone(self, seed: int) -> "keras.Model | None":
+        if self._request.weights is None:
             return None
-        network, digest = load_backbone(
+        backbone, digest = load_backbone(
             self._space.backbone,
-            weights=self.request.weights,
+            weights=self._request.weights,
             frame_size=self._space.frame_size,
             precision="float32",
             seed=seed,
         )
-        check_weights(self._space, digest, self.request.weights)
-        return network
+        check_weights(self._space, digest, self._request.weights)
+        return backbone
 
-    def _changed(self, of: "keras.Model") -> "keras.Model":
+    def _compressed(self, model: "keras.Model") -> "keras.Model":
         import keras
 
-        copy = keras.models.clone_model(of)
-        copy.set_weights(of.get_weights())
-        compress(copy, prune=self.request.prune, cluster=self.request.cluster)
+        copy = keras.models.clone_model(model)
+        copy.set_weights(model.get_weights())
+        compress(copy, prune=self._request.prune, cluster=self._request.cluster)
         return copy
 
-    def answer(self, classifier: "keras.Model", features: np.ndarray) -> np.ndarray:
-        """float64 (N, K) of float32 (N, T, D)."""
-        return Classifier(classifier, self._output, self._temperature).probabilities(features)
+    def encode_clip(self, clip: CheckClip) -> np.ndarray:
+        """The float32 features (1, T, D) of a clip, by the reference model."""
+        if clip.features is not None:
+            return clip.features
+        return self._encode(self._backbone, self._images_of(clip))
 
-    def encoded(self, backbone: "keras.Model", pictures: np.ndarray) -> np.ndarray:
-        """float32 (T, K D) of uint8 (T, K, S, S, 3)."""
-        flat = pictures.reshape(-1, *pictures.shape[2:])
+    def predict_clip(self, clip: CheckClip) -> ClipPredictions:
+        """The predictions of both models for a clip."""
+        images = None if clip.features is not None else self._images_of(clip)
+        features = clip.features if images is None else self._encode(self._backbone, images)
+        reference = self._classify(self._classifier, features)
+        source_features = features
+        if images is not None and self._source_backbone is not self._backbone:
+            source_features = self._encode(self._source_backbone, images)
+        source = self._classify(self._source_classifier, source_features)
+        return ClipPredictions(features, reference, source)
+
+    def predict_features(self, features: np.ndarray) -> np.ndarray:
+        """The predictions of the reference model for features (N, T, D), float64 (N, K)."""
+        return self._classify(self._classifier, features)
+
+    def _images_of(self, clip: CheckClip) -> np.ndarray:
+        """What the backbone takes, uint8 (T, K, S, S, 3)."""
+        if clip.images is not None:
+            return clip.images
+        from violence_detection.export.end_to_end_graph import images_of_frames
+
+        return images_of_frames(clip.frames, self._request.frame_input, self._streams)
+
+    @staticmethod
+    def _encode(backbone: "keras.Model", images: np.ndarray) -> np.ndarray:
+        """float32 (1, T, K D) of uint8 (T, K, S, S, 3)."""
+        flat = images.reshape(-1, *images.shape[2:])
         features = backbone.predict_on_batch(flat.astype(np.float32))
-        return np.asarray(features).reshape(len(pictures), -1)
+        return np.asarray(features).reshape(1, len(images), -1)
 
-    def portable(self) -> "keras.Model":
-        """What is written."""
-        part = registry.module("formats", self.request.format)
+    def _classify(self, model: "keras.Model", features: np.ndarray) -> np.ndarray:
+        return Classifier(model, self._output, self._temperature).probabilities(features)
+
+    def write(self, path: Path, examples: Sequence[Path]) -> dict[str, Any]:
+        """Writes the file.
+
+        Args:
+            path: Of the file, or the folder.
+            examples: Files of arrays, the inputs that float16 and int8 are calibrated on.
+
+        Returns:
+            `inputs` and `outputs`, each a list of `name`, `shape` and `dtype`.
+
+        Raises:
+            ExportError: If the format cannot express the model.
+        """
+        format_name, precision = self._request.format, self._request.precision
+        model = self._build_model()
+        part = registry.module("formats", format_name)
+        inputs = [np.load(example, "r", allow_pickle=False) for example in examples]
+        try:
+            part.write(model, path, precision=precision, examples=inputs)
+        except Exception as error:  # every converter has its own
+            raise conversion_error(format_name, precision, error) from error
+        return {
+            "inputs": [_describe(model.input.name, model.input)],
+            "outputs": [_describe(name, tensor) for name, tensor in model.output.items()],
+        }
+
+    def _build_model(self) -> "keras.Model":
+        """The model that is converted, of Keras' own layers alone."""
+        part = registry.module("formats", self._request.format)
         classifier = classifier_graph.build_classifier(
-            self.own_classifier, temperature=self._temperature, unrolled=part.UNROLLED
+            self._source_classifier, temperature=self._temperature, unrolled=part.UNROLLED
         )
-        if self.request.given is None:
+        if self._request.frame_input is None:
             return classifier
         from violence_detection.export import end_to_end_graph
 
         return end_to_end_graph.build_end_to_end(
-            self.request.given,
-            self.make,
-            backbone=self.own_backbone,
+            self._request.frame_input,
+            self._streams,
+            backbone=self._source_backbone,
             classifier=classifier,
         )
 
 
-def begin(request: ConversionRequest) -> None:
-    """Load the run, and its backbone where it has a part in it.
+class ExportedModel:
+    """An exported file, opened with the runtime of its format."""
 
-    Raises:
-        RunError, WeightsError: If they cannot be used.
-    """
-    devices.import_tensorflow()
-    _shared["home"] = _Home(request)
+    def __init__(self, format_name: str, path: Path, threads: int = 1) -> None:
+        if format_name in ("keras", "saved_model"):
+            devices.import_tensorflow()
+        self._predict = registry.module("formats", format_name).load(path, threads)
 
+    def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs of the file by name, for one clip (1, ...)."""
+        return self._predict(inputs)
 
-def pictures_of(frames: np.ndarray, given: "FrameInput") -> np.ndarray:
-    """What the backbone sees of frames, uint8 (T, K, S, S, 3); see `end_to_end`."""
-    from violence_detection.export import end_to_end_graph
-
-    return end_to_end_graph.pictures_of(frames, given, _shared["home"].make)
-
-
-def features_of(pictures: np.ndarray) -> np.ndarray:
-    """Float32 features (T, K D) of pictures, uint8 (T, K, S, S, 3)."""
-    home = _shared["home"]
-    return home.encoded(home.backbone, pictures)
-
-
-def answers(features: np.ndarray) -> np.ndarray:
-    """The run's answers, float64 (N, K), to features (N, T, D)."""
-    home = _shared["home"]
-    return home.answer(home.classifier, features)
+    def measure_latency_ms(self, inputs: np.ndarray) -> float:
+        """The median time of a call with one clip, after a few calls that do not count."""
+        for _ in range(_WARMUP_CALLS):
+            self._predict(inputs)
+        times_s, start_s = [], time.perf_counter()
+        while len(times_s) < _TIMED_CALLS and time.perf_counter() - start_s < _MAX_TIMED_S:
+            before_s = time.perf_counter()
+            self._predict(inputs)
+            times_s.append(time.perf_counter() - before_s)
+        return float(np.median(times_s) * 1000)
 
 
-def own_answers(features: np.ndarray, pictures: np.ndarray | None) -> np.ndarray:
-    """Those of the model that is written, which has a backbone of its own where it was changed
-    too: float64 (1, K), to features (1, T, D) or to the pictures that they are of."""
-    home = _shared["home"]
-    if pictures is not None and home.own_backbone is not home.backbone:
-        features = home.encoded(home.own_backbone, pictures)[None]
-    return home.answer(home.own_classifier, features)
-
-
-def write(path: Path, examples: Sequence[Path]) -> dict[str, Any]:
-    """Write the file.
-
-    Args:
-        path: Of the file, or the folder.
-        examples: Arrays in files, that fewer bits are calibrated on.
-
-    Returns:
-        Names, shapes and types of what goes in and comes out.
-
-    Raises:
-        ExportError: If the format cannot express the model.
-    """
-    request = _shared["home"].request
-    network = _shared["home"].portable()
-    part = registry.module("formats", request.format)
-    inputs = [np.load(one, "r", allow_pickle=False) for one in examples]
-    try:
-        part.write(network, path, precision=request.precision, examples=inputs)
-    except Exception as error:  # every converter has its own
-        raise cannot(request, error) from error
-    return {
-        "inputs": [_described(network.input.name, network.input)],
-        "outputs": [_described(*one) for one in network.output.items()],
-    }
-
-
-def cannot(request: ConversionRequest, reason: object) -> ExportError:
-    """What a converter cannot do, and what can."""
+def conversion_error(format_name: str, precision: str, reason: object) -> ExportError:
+    """The error of a converter that refused a model, with a setting that works."""
     brief = " ".join(str(reason).split())[:300] or type(reason).__name__
-    other = "float32" if request.precision != "float32" else ""
-    works = f"--precision {other}" if other else "--format saved_model"
+    works = "--format saved_model" if precision == "float32" else "--precision float32"
     return ExportError(
         f"`format` must be able to express the model; {works} is. Received: "
-        f"format={request.format} ({brief})"
+        f"format={format_name} ({brief})"
     )
 
 
-def _described(name: str, tensor: "keras.KerasTensor") -> dict[str, Any]:
+def _describe(name: str, tensor: "keras.KerasTensor") -> dict[str, Any]:
     return {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
-
-
-# -- away
-
-
-def load(name: str, path: Path, threads: int = 1) -> None:
-    """Open a file with the runtime of its format."""
-    if name in ("keras", "saved_model"):
-        devices.import_tensorflow()
-    _shared["away"] = registry.module("formats", name).load(path, threads)
-
-
-def run(inputs: np.ndarray) -> dict[str, np.ndarray]:
-    """What the file answers to one clip, (1, ...)."""
-    return _shared["away"](inputs)
-
-
-def latency_ms(inputs: np.ndarray) -> float:
-    """Median of the time that one clip takes, once the file is warm."""
-    for _ in range(_WARM):
-        _shared["away"](inputs)
-    times, start_s = [], time.perf_counter()
-    while len(times) < _REPEATS and time.perf_counter() - start_s < _SECONDS:
-        before_s = time.perf_counter()
-        _shared["away"](inputs)
-        times.append(time.perf_counter() - before_s)
-    return float(np.median(times) * 1000)

@@ -1,7 +1,8 @@
-"""Whether a probability of 70% is right 7 times in 10, and the temperature that brings it nearer.
+"""Calibration error and temperature scaling.
 
-A temperature divides the logits. It changes neither the order of two videos nor the likeliest
-class, only how sure the answers are.
+Predictions are calibrated if 7 in 10 videos with a probability of 70% are violent. A temperature
+divides the logits: it changes how far probabilities are from each other, but neither the order
+of two videos nor the predicted class.
 """
 
 from collections.abc import Sequence
@@ -14,16 +15,16 @@ from violence_detection.metrics import classification
 from violence_detection.units import counted
 
 BINS = 10
-_COLDEST, _HOTTEST = 0.1, 10.0
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.1, 10.0
 _SMALLEST = 1e-12
 
 
 def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities whose logits are divided by a temperature: ``p^(1/T)``, brought to sum 1.
+    """Probabilities whose logits are divided by a temperature: ``p^(1/T)``, normalised to sum 1.
 
     Args:
         probability: float (N, K), rows sum to 1.
-        temperature: T > 0; above 1 the answers are less sure.
+        temperature: T > 0; above 1, probabilities move towards 1/K.
 
     Returns:
         float64 (N, K), rows sum to 1.
@@ -36,8 +37,8 @@ def apply_temperature(probability: np.ndarray, temperature: float) -> np.ndarray
     if temperature == 1.0:
         return probability
     logits = np.log(np.clip(probability, _SMALLEST, 1.0)) / temperature
-    shifted = np.exp(logits - logits.max(1, keepdims=True))
-    return shifted / shifted.sum(1, keepdims=True)
+    exponentials = np.exp(logits - logits.max(1, keepdims=True))
+    return exponentials / exponentials.sum(1, keepdims=True)
 
 
 def fit_temperature(
@@ -47,24 +48,24 @@ def fit_temperature(
     *,
     violent: np.ndarray,
 ) -> tuple[float, str]:
-    """The temperature with the least cross-entropy on validation, and why it is that.
+    """The temperature with the smallest cross-entropy on validation, and its reason.
 
-    The goals are ``(N_k + 1) / (N_k + 2)`` for the right class instead of 1, N_k its videos:
-    where the classes are told apart without a mistake, there would be no least one.
+    The targets are ``(N_k + 1) / (N_k + 2)`` for the true class instead of 1, with N_k its number
+    of videos: with targets of 1 there is no minimum if the predictions have no mistake.
 
     Args:
         probability: float (N, K) of validation, rows sum to 1.
         labels: int (N,), in [0, K); 0 is the normal class.
         groups: The recording of each video (N,).
-        violent: Whether each video is, bool (N,).
+        violent: bool (N,).
 
     Returns:
-        T in [0.1, 10], and a reason in words. It is 1 where violent or normal videos are too
-        few to choose on, as for the threshold.
+        T in [0.1, 10], and the reason in words. T is 1 if there are too few violent or normal
+        videos to choose on; see `classification.too_few_reason`.
 
     Reference:
         Guo et al., On Calibration of Modern Neural Networks, 2017,
-        https://arxiv.org/abs/1706.04599 (section 4.2); the goals are those of Platt,
+        https://arxiv.org/abs/1706.04599 (section 4.2); the targets are those of Platt,
         Probabilistic outputs for support vector machines, 1999
     """
     too_few = classification.too_few_reason(violent, groups)
@@ -73,46 +74,46 @@ def fit_temperature(
     classes = probability.shape[1]
     videos = np.bincount(labels, minlength=classes)[labels]
     rest = 1 / (videos + 2)
-    goals = np.repeat(rest[:, None] / (classes - 1), classes, axis=1)
-    goals[np.arange(len(labels)), labels] = 1 - rest
+    targets = np.repeat(rest[:, None] / (classes - 1), classes, axis=1)
+    targets[np.arange(len(labels)), labels] = 1 - rest
 
     def cross_entropy(log_temperature: float) -> float:
-        answers = apply_temperature(probability, float(np.exp(log_temperature)))
-        return -float((goals * np.log(np.clip(answers, _SMALLEST, 1.0))).sum(1).mean())
+        scaled = apply_temperature(probability, float(np.exp(log_temperature)))
+        return -float((targets * np.log(np.clip(scaled, _SMALLEST, 1.0))).sum(1).mean())
 
-    span = np.log([_COLDEST, _HOTTEST])
-    found = minimize_scalar(cross_entropy, bounds=tuple(span), method="bounded")
-    reason = f"least cross-entropy on validation ({counted(len(labels), 'video')})"
-    return float(np.exp(found.x)), reason
+    bounds = np.log([_MIN_TEMPERATURE, _MAX_TEMPERATURE])
+    minimum = minimize_scalar(cross_entropy, bounds=tuple(bounds), method="bounded")
+    reason = f"smallest cross-entropy on validation ({counted(len(labels), 'video')})"
+    return float(np.exp(minimum.x)), reason
 
 
 def reliability_curve(
     violent: np.ndarray, probability: np.ndarray, bins: int = BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often videos are violent that were given about the same probability.
+    """Mean probability and fraction of violent videos, in bins of probability.
 
     Args:
         violent: bool (N,).
-        probability: float (N,), of violence.
-        bins: Equally wide ones in [0, 1].
+        probability: float (N,), of violence, in [0, 1].
+        bins: Number of equally wide bins in [0, 1].
 
     Returns:
-        Mean probability, share of violent videos, and number of videos, of each bin that
-        has one.
+        Mean probability, fraction of violent videos, and number of videos, of each bin that
+        has a video.
     """
-    place = np.minimum((probability * bins).astype(int), bins - 1)
-    count = np.bincount(place, minlength=bins)
-    there = count > 0
-    mean, share = (
-        np.bincount(place, weights=values, minlength=bins)[there] / count[there]
+    bin_index = np.minimum((probability * bins).astype(int), bins - 1)
+    count = np.bincount(bin_index, minlength=bins)
+    filled = count > 0
+    mean, violent_fraction = (
+        np.bincount(bin_index, weights=values, minlength=bins)[filled] / count[filled]
         for values in (probability, violent.astype(float))
     )
-    return mean, share, count[there]
+    return mean, violent_fraction, count[filled]
 
 
 def brier_score(violent: np.ndarray, probability: np.ndarray) -> float:
-    """Mean of ``(probability - violent)^2``, in [0, 1]; 0.25 for always saying a half, 0.0 for no
-    videos.
+    """Mean of ``(probability - violent)^2``, in [0, 1]; 0.25 if all probabilities are 0.5, 0.0 for
+    no videos.
 
     Args:
         violent, probability: As in `reliability`.
@@ -126,9 +127,10 @@ def brier_score(violent: np.ndarray, probability: np.ndarray) -> float:
 def expected_calibration_error(
     violent: np.ndarray, probability: np.ndarray, bins: int = BINS
 ) -> float:
-    """``sum_b n_b / N |share of violent videos in b - mean probability in b|``, in [0, 1].
+    """``sum_b n_b / N |fraction of violent videos in b - mean probability in b|``, in [0, 1].
 
-    On few videos it is above 0 for a perfect detector too: by about 0.14 on 50.
+    With few videos it is above 0 even if the true probabilities are predicted: about 0.14 for 50
+    videos.
 
     Args:
         violent, probability, bins: As in `reliability`.
@@ -139,5 +141,5 @@ def expected_calibration_error(
     """
     if not len(violent):
         return 0.0
-    mean, share, count = reliability_curve(violent, probability, bins)
-    return float((count * np.abs(share - mean)).sum() / count.sum())
+    mean, violent_fraction, count = reliability_curve(violent, probability, bins)
+    return float((count * np.abs(violent_fraction - mean)).sum() / count.sum())

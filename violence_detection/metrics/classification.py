@@ -1,8 +1,8 @@
-"""What a detector's answers are worth: rates and their intervals.
+"""Rates of a detector: accuracy, recall, precision, area under the ROC curve, and others.
 
-Words: `violent` bool (N,) is the truth, `probability` float (N,) in [0, 1] is that of
-violence (1 - that of the normal class), and a video is called violent where
-``probability >= threshold``. Label 0 is the normal class, first in `classes`.
+Names used in this package: `violent`, bool (N,), is the truth. `probability`, float (N,) in
+[0, 1], is the predicted probability of violence (1 - that of the normal class). A video is called
+violent if ``probability >= threshold``. Label 0 is the normal class, the first of `classes`.
 """
 
 from collections.abc import Sequence
@@ -17,29 +17,90 @@ from violence_detection.metrics.input_checks import (
     check_same_length,
     checked_scores,
 )
-from violence_detection.metrics.intervals import MIN_RECORDINGS
+from violence_detection.metrics.intervals import (
+    MIN_RECORDINGS,
+    accuracy_interval,
+    auc_interval,
+)
 from violence_detection.units import counted
 
-MIN_VIDEOS = 20  # of each class, to choose anything on
+MIN_VIDEOS = 20  # videos of each class, to choose a threshold or a temperature on
+
+
+def scores(
+    correct: np.ndarray,
+    violent: np.ndarray,
+    probability: np.ndarray,
+    groups: Sequence[str] | np.ndarray | None = None,
+    *,
+    resamples: int = 2000,
+    seed: int = 42,
+) -> dict[str, Any]:
+    """Accuracy and area under the ROC curve, with their intervals if recordings are given.
+
+    Args:
+        correct: Whether each video's class was predicted, bool (N,).
+        violent: bool (N,).
+        probability: float (N,), in [0, 1].
+        groups: The recording of each video (N,); None for no intervals.
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
+
+    Returns:
+        `accuracy` in [0, 1], 0.0 for no videos; `auc` in [0, 1], None if only one class is present.
+        With `groups` also `accuracy_ci` and `auc_ci`, [low, high] at 95%; `auc_ci` is None if
+        `auc` is.
+
+    Raises:
+        ConfigError: If the lengths differ, or a value is not a probability.
+    """
+    correct = np.asarray(correct, dtype=bool)
+    violent, probability = checked_scores(violent, probability)
+    check_same_length(correct=correct, violent=violent)
+    accuracy = fraction(correct.sum(), correct.size)
+    if groups is None:
+        return {"accuracy": accuracy, "auc": area_under_curve(violent, probability)}
+    bootstrap = {"resamples": resamples, "seed": seed}
+    return {
+        "accuracy": accuracy,
+        "accuracy_ci": accuracy_interval(correct, groups, **bootstrap),
+        "auc": area_under_curve(violent, probability),
+        "auc_ci": auc_interval(violent, probability, groups, **bootstrap),
+    }
+
+
+def area_under_curve(violent: np.ndarray, probability: np.ndarray) -> float | None:
+    """Area under the ROC curve, in [0, 1]; None if only one class is present.
+
+    Args:
+        violent: bool (N,).
+        probability: float (N,), in [0, 1].
+
+    Raises:
+        ConfigError: If the lengths differ, or a value is not a probability.
+    """
+    violent, probability = checked_scores(violent, probability)
+    if violent.all() or not violent.any():
+        return None
+    return float(roc_auc_score(violent, probability))
 
 
 def binary_metrics(
     violent: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    """Rates of a yes-or-no detector at one threshold, and over all of them.
+    """Rates of a detector of violence at one threshold, and the areas over all thresholds.
 
     ``balanced_accuracy`` is the mean recall of the classes that are present,
-    ``false_alarm_rate`` the share of normal videos called violent, ``f1 = 2 TP / (2 TP
-    + FP + FN)``. A rate with nothing in its denominator is 0.0.
+    ``false_alarm_rate`` the fraction of normal videos called violent, ``f1 = 2 TP / (2 TP
+    + FP + FN)``. A rate whose denominator is 0 is 0.0.
 
     Args:
         violent: bool (N,).
         probability: float (N,), in [0, 1].
-        threshold: Decides "violent" at or above it, in [0, 1].
+        threshold: In [0, 1].
 
     Returns:
         accuracy, balanced_accuracy, auc, average_precision, precision, recall, f1,
-        false_alarm_rate; all in [0, 1]. With one class present `auc` is None and
+        false_alarm_rate; all in [0, 1]. If only one class is present, `auc` is None and
         `average_precision` 0.0.
 
     Raises:
@@ -54,27 +115,27 @@ def binary_metrics(
     alarm = probability >= threshold
     hits, false_alarms = int(np.sum(alarm & violent)), int(np.sum(alarm & ~violent))
     num_violent, num_normal = int(violent.sum()), int((~violent).sum())
-    recall = _share(hits, num_violent)
-    specificity = _share(num_normal - false_alarms, num_normal)
-    both = num_violent > 0 and num_normal > 0
+    recall = fraction(hits, num_violent)
+    specificity = fraction(num_normal - false_alarms, num_normal)
+    has_both_classes = num_violent > 0 and num_normal > 0
     return {
-        "accuracy": _share(hits + num_normal - false_alarms, violent.size),
-        "balanced_accuracy": (recall + specificity) / (2 if both else 1),
-        "auc": float(roc_auc_score(violent, probability)) if both else None,
+        "accuracy": fraction(hits + num_normal - false_alarms, violent.size),
+        "balanced_accuracy": (recall + specificity) / (2 if has_both_classes else 1),
+        "auc": area_under_curve(violent, probability),
         "average_precision": (
-            float(average_precision_score(violent, probability)) if both else 0.0
+            float(average_precision_score(violent, probability)) if has_both_classes else 0.0
         ),
-        "precision": _share(hits, hits + false_alarms),
+        "precision": fraction(hits, hits + false_alarms),
         "recall": recall,
-        "f1": _share(2 * hits, num_violent + hits + false_alarms),
-        "false_alarm_rate": _share(false_alarms, num_normal),
+        "f1": fraction(2 * hits, num_violent + hits + false_alarms),
+        "false_alarm_rate": fraction(false_alarms, num_normal),
     }
 
 
 def class_metrics(
     labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """How often each class is named rightly, and what it is mistaken for.
+    """Accuracy, recall of each class, and the confusion matrix.
 
     Args:
         labels: int (N,), in [0, K).
@@ -82,13 +143,12 @@ def class_metrics(
         classes: The K names, the normal class first.
 
     Returns:
-        accuracy; baseline_accuracy, the share of the commonest class, which is what
-        always giving that answer scores; recall_per_class {name: float}, 0.0 for a
-        class without videos; confusion, K lists of K counts, rows true and columns
-        predicted.
+        accuracy; baseline_accuracy, the fraction of the most frequent class, which is the accuracy
+        of always predicting it; recall_per_class {name: float}, 0.0 for a class without videos;
+        confusion, K lists of K counts, true classes in rows and predicted ones in columns.
 
     Raises:
-        ConfigError: If the lengths differ, or a label is not that of a class.
+        ConfigError: If the lengths differ, or a label is not in [0, K).
     """
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     check_same_length(labels=labels, predicted=predicted)
@@ -98,10 +158,10 @@ def class_metrics(
     if labels.size:
         counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
     return {
-        "accuracy": _share(np.trace(counts), labels.size),
-        "baseline_accuracy": _share(counts.sum(axis=1).max(), labels.size),
+        "accuracy": fraction(np.trace(counts), labels.size),
+        "baseline_accuracy": fraction(counts.sum(axis=1).max(), labels.size),
         "recall_per_class": {
-            name: _share(row[index], row.sum())
+            name: fraction(row[index], row.sum())
             for index, (name, row) in enumerate(zip(classes, counts, strict=True))
         },
         "confusion": counts.tolist(),
@@ -109,22 +169,36 @@ def class_metrics(
 
 
 def too_few_reason(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:
-    """Why nothing can be chosen on these videos, bool (N,), of these recordings (N,); else ""."""
+    """The reason why nothing can be chosen on these videos: too few of a class; else empty.
+
+    Args:
+        violent: bool (N,).
+        groups: The recording of each video (N,).
+    """
     groups = np.asarray(groups)
     check_same_length(violent=violent, groups=groups)
     for name, members in (("violent", violent), ("normal", ~violent)):
         videos, recordings = int(members.sum()), np.unique(groups[members]).size
         if videos < MIN_VIDEOS or recordings < MIN_RECORDINGS:
-            had = f"{counted(videos, f'{name} video')} of {counted(recordings, 'recording')}"
-            return f"validation has {had}; a choice needs {MIN_VIDEOS} and {MIN_RECORDINGS}"
+            available = f"{counted(videos, f'{name} video')} of {counted(recordings, 'recording')}"
+            return (
+                f"validation has {available}; {MIN_VIDEOS} videos of {MIN_RECORDINGS} recordings "
+                "are needed"
+            )
     return ""
 
 
-def _share(part: float, whole: float) -> float:
+def fraction(part: float, whole: float) -> float:
+    """``part / whole``; 0.0 if `whole` is 0."""
     return float(part / whole) if whole else 0.0
 
 
 def log_loss(labels: np.ndarray, probability: np.ndarray) -> float:
-    """Mean negative logarithm of the probability of the true class."""
+    """Mean negative logarithm of the probability of the true class.
+
+    Args:
+        labels: int (N,), in [0, K).
+        probability: float (N, K), rows sum to 1.
+    """
     likelihood = probability[np.arange(len(labels)), labels]
     return float(-np.log(np.clip(likelihood, 1e-12, 1)).mean())

@@ -1,8 +1,8 @@
-"""The area under the ROC curve by DeLong's method: its interval, and two areas on the same videos.
+"""DeLong's interval of the area under the ROC curve, and his test of two areas on the same videos.
 
-Videos are taken for independent of each other, which clips of one recording are not: where
-recordings have several, the intervals are too narrow and p is too small. `intervals.auc_interval`
-draws recordings instead.
+The method takes videos as independent of each other, which clips of one recording are not: if
+recordings have several clips, the intervals are too narrow and p is too small.
+`intervals.auc_interval` resamples recordings instead.
 
 Reference:
     DeLong, DeLong and Clarke-Pearson, Comparing the areas under two or more correlated receiver
@@ -21,17 +21,18 @@ from scipy.stats import norm, rankdata
 
 from violence_detection.metrics import input_checks
 
-_WIDTH = float(norm.ppf(0.975))  # standard errors on either side of a 95% interval
-_NOISE = 1e-28  # variances below this are those of float64 arithmetic
+_STANDARD_ERRORS = float(norm.ppf(0.975))  # on either side of a 95% interval
+_ROUNDING = 1e-28  # variances below this come from float64 arithmetic
 
 
 class AucDifference(NamedTuple):
-    """How much larger the second of two areas is.
+    """The second of two areas minus the first.
 
     Attributes:
-        value: In [-1, 1]; None where only one class is present.
-        interval: [low, high] at 95%; None where the variance cannot be estimated.
-        p: Two-sided, of no difference; 1.0 where there is none. None where it cannot be said.
+        value: In [-1, 1]; None if only one class is present.
+        interval: [low, high] at 95%; None if the variance cannot be estimated.
+        p: Two-sided p of no difference. 1.0 if the areas are equal and the variance cannot be
+            estimated; None if they differ and it cannot, or if only one class is present.
     """
 
     value: float | None
@@ -47,19 +48,19 @@ def interval(violent: np.ndarray, probability: np.ndarray) -> list[float] | None
         probability: float (N,), in [0, 1].
 
     Returns:
-        [low, high], cut to [0, 1]. None where the variance cannot be estimated: of fewer than
-        two videos of a class, or where it is 0, as of classes that are wholly apart.
+        [low, high], clipped to [0, 1]. None if the variance cannot be estimated: with fewer than
+        two videos of a class, or if it is 0, as for classes that are separated perfectly.
 
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     of_violent, of_normal = _placements(violent, probability)
     variance = _variance(of_violent, of_normal)
-    return _around(of_violent.mean(), variance, lowest=0.0) if variance else None
+    return _interval_around(of_violent.mean(), variance, lowest=0.0) if variance else None
 
 
 def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> AucDifference:
-    """The second area less the first, both on the same videos: z = difference / sqrt(variance).
+    """The second area minus the first, on the same videos: z = difference / sqrt(variance).
 
     Args:
         violent: bool (N,).
@@ -68,27 +69,30 @@ def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> Au
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
     """
-    one, other = _placements(violent, first), _placements(violent, second)
-    if not one[0].size or not one[1].size:
+    first_of_violent, first_of_normal = _placements(violent, first)
+    second_of_violent, second_of_normal = _placements(violent, second)
+    if not first_of_violent.size or not first_of_normal.size:
         return AucDifference(None, None, None)
-    # The variance of differences, and not a difference of variances: that of two runs which
-    # agree is 0 to the bit.
-    of_violent, of_normal = other[0] - one[0], other[1] - one[1]
+    # The variance of the differences, not variances and a covariance: for two runs with equal
+    # predictions it is exactly 0.
+    of_violent = second_of_violent - first_of_violent
+    of_normal = second_of_normal - first_of_normal
     value, variance = float(of_violent.mean()), _variance(of_violent, of_normal)
     if not variance:
         return AucDifference(value, None, None if abs(value) > 1e-12 else 1.0)
     p = 2 * norm.sf(abs(value) / math.sqrt(variance))
-    return AucDifference(value, _around(value, variance, lowest=-1.0), float(p))
+    return AucDifference(value, _interval_around(value, variance, lowest=-1.0), float(p))
 
 
 def _placements(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each violent video the share of normal ones below it, of each normal one the share of
-    violent ones above it, ties counting half; the mean of either is the area.
+    """The fraction of normal videos below each violent one, and of violent videos above each
+    normal one; ties count half. The mean of either is the area.
 
-    A video's rank among all less its rank in its class counts the others below it: O(N log N).
+    A video's rank among all videos minus its rank in its own class is the number of videos of the
+    other class below it: O(N log N).
 
     Returns:
-        float64 (violent videos,) and (normal videos,); both empty where one is.
+        float64 (violent videos,) and (normal videos,); both are empty if one class is missing.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
     num_violent, num_normal = int(violent.sum()), int((~violent).sum())
@@ -101,14 +105,14 @@ def _placements(violent: np.ndarray, probability: np.ndarray) -> tuple[np.ndarra
 
 
 def _variance(of_violent: np.ndarray, of_normal: np.ndarray) -> float:
-    """``S_violent / M + S_normal / N``; 0.0 where it cannot be estimated."""
+    """``S_violent / M + S_normal / N``; 0.0 if it cannot be estimated."""
     if min(of_violent.size, of_normal.size) < 2:
         return 0.0
-    parts = (np.var(one, ddof=1) / one.size for one in (of_violent, of_normal))
+    parts = (np.var(values, ddof=1) / values.size for values in (of_violent, of_normal))
     variance = float(sum(parts))
-    return variance if variance > _NOISE else 0.0
+    return variance if variance > _ROUNDING else 0.0
 
 
-def _around(value: float, variance: float, *, lowest: float) -> list[float]:
-    half = _WIDTH * math.sqrt(variance)
-    return [max(lowest, float(value) - half), min(1.0, float(value) + half)]
+def _interval_around(value: float, variance: float, *, lowest: float) -> list[float]:
+    half_width = _STANDARD_ERRORS * math.sqrt(variance)
+    return [max(lowest, float(value) - half_width), min(1.0, float(value) + half_width)]

@@ -8,18 +8,18 @@ from scipy.stats import binomtest
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.input_checks import check_same_length, checked_scores
 
-MIN_RECORDINGS = 5
-_BLOCK_CELLS = 1 << 21  # resamples x videos held at once
+MIN_RECORDINGS = 5  # of each class, to choose a threshold or a temperature on
+_BLOCK_CELLS = 1 << 21  # resamples x videos in memory at a time
 
 
 def wilson_interval(correct: int, total: int, level: float = 0.95) -> list[float]:
-    """The interval of a share, as if every video were independent of the others.
+    """Wilson's interval of a proportion, which takes videos as independent of each other.
 
     ``(p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)``, p = correct/n.
     Clips of one recording are not independent: see `accuracy_interval`.
 
     Returns:
-        [low, high], in [0, 1]; [0.0, 0.0] where `total` is 0.
+        [low, high], in [0, 1]; [0.0, 0.0] if `total` is 0.
 
     Raises:
         ConfigError: If `correct` is not in [0, total] or `level` not in (0, 1).
@@ -46,17 +46,17 @@ def bootstrap_over_recordings(
     seed: int,
     level: float = 0.95,
 ) -> list[float] | None:
-    """The interval of any statistic, when whole recordings are drawn with replacement.
+    """The bootstrap interval of a statistic, with whole recordings drawn with replacement.
 
-    Each resample draws as many recordings as there are, so a video counts as often as
-    its recording was drawn. With one recording the interval has no width, which says
-    that nothing is known about other recordings and not that the statistic is sure.
+    Each resample draws as many recordings as there are, and a video counts as often as its
+    recording was drawn. With one recording the interval has no width: this means that nothing is
+    known about other recordings, not that the statistic is certain.
 
     Args:
         groups: The recording of each video (N,).
-        statistic: Takes int counts (R, N), how often each video is in each of R
-            resamples; returns float (R,), NaN where a resample does not define it.
-        resamples: Resamples drawn, >= 1.
+        statistic: A function of counts, int (R, N), how often each video is in each of R
+            resamples. It returns float (R,), NaN for a resample that does not define it.
+        resamples: Number of resamples, >= 1.
         seed: The same seed gives the same interval.
         level: Confidence, in (0, 1).
 
@@ -77,12 +77,12 @@ def bootstrap_over_recordings(
     if recordings.size == 0:
         return None
     rng = np.random.default_rng(seed)
-    share = np.full(recordings.size, 1.0 / recordings.size)
+    chances = np.full(recordings.size, 1.0 / recordings.size)
     block = max(1, _BLOCK_CELLS // recording.size)
     values = []
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = rng.multinomial(recordings.size, share, size=size)
+        drawn = rng.multinomial(recordings.size, chances, size=size)
         values.append(statistic(drawn[:, recording]))
     values = np.concatenate(values)
     values = values[~np.isnan(values)]
@@ -100,7 +100,7 @@ def accuracy_interval(
     seed: int = 42,
     level: float = 0.95,
 ) -> list[float]:
-    """The interval of accuracy, recordings drawn with replacement.
+    """The bootstrap interval of accuracy over recordings.
 
     Args:
         correct: bool (N,).
@@ -112,11 +112,11 @@ def accuracy_interval(
     Raises:
         ConfigError: If the lengths differ, or a setting is out of range.
     """
-    right, groups = np.asarray(correct, dtype=float), np.asarray(groups)
-    check_same_length(correct=right, groups=groups)
+    correct, groups = np.asarray(correct, dtype=float), np.asarray(groups)
+    check_same_length(correct=correct, groups=groups)
     interval = bootstrap_over_recordings(
         groups,
-        lambda counts: counts @ right / counts.sum(axis=1),
+        lambda counts: counts @ correct / counts.sum(axis=1),
         resamples=resamples,
         seed=seed,
         level=level,
@@ -133,9 +133,9 @@ def auc_interval(
     seed: int = 42,
     level: float = 0.95,
 ) -> list[float] | None:
-    """The interval of the area under the ROC curve, recordings drawn with replacement.
+    """The bootstrap interval of the area under the ROC curve over recordings.
 
-    Resamples with one class are dropped.
+    Resamples with one class only are dropped.
 
     Args:
         violent: bool (N,).
@@ -143,7 +143,7 @@ def auc_interval(
         groups, resamples, seed, level: As in `bootstrap_over_recordings`.
 
     Returns:
-        [low, high], in [0, 1]; None where only one class is present.
+        [low, high], in [0, 1]; None if only one class is present.
 
     Raises:
         ConfigError: If the lengths differ, or a value is out of range.
@@ -163,10 +163,13 @@ def auc_interval(
 def weighted_auc(
     violent: np.ndarray, probability: np.ndarray
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of counts (R, N) that gives AUC (R,), NaN where a class is missing.
+    """The area under the ROC curve as a function of counts, for `bootstrap_over_recordings`.
 
-    Mann-Whitney: the share of (violent, normal) pairs in which the violent video has
-    the higher probability, ties counting half. Sorting is done once, here.
+    The area is the fraction of (violent, normal) pairs in which the violent video has the higher
+    probability; ties count half (Mann-Whitney). The videos are sorted once, for all resamples.
+
+    Returns:
+        A function from int (R, N) to float (R,), NaN for a resample with one class only.
     """
     order = np.argsort(probability, kind="stable")
     ordered = probability[order]
@@ -190,10 +193,10 @@ def _check_level(level: float) -> None:
 
 
 def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
-    """Standard error of a mean whose values come in groups that stand or fall together.
+    """Standard error of a mean of values that are correlated within groups.
 
     ``sqrt(G / (G - 1) * sum over groups of (sum of (x - mean))^2) / N``; infinite for one
-    group, which says nothing about others.
+    group, which contains no information about other groups.
 
     Args:
         values: (N,).
@@ -210,6 +213,6 @@ def standard_error(values: np.ndarray, groups: np.ndarray) -> float:
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """`part / whole`, NaN where there is nothing to divide by."""
+    """``part / whole``, element by element; NaN where `whole` is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -1,7 +1,8 @@
-"""Two detectors' answers on the same videos: differences with their intervals, and tests.
+"""Paired tests of two classifiers on the same videos.
 
-Differences are B - A. What draws or exchanges whole recordings holds whatever their clips have in
-common; McNemar's test, DeLong's and Cohen's g take every video for independent of the others.
+Differences are B - A. Bootstrap intervals and exchange tests treat whole recordings as the
+independent units, so that they are valid however similar the clips of a recording are. McNemar's
+test, DeLong's test and Cohen's g take videos as independent of each other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,12 @@ from scipy.stats import binomtest, rankdata
 
 from violence_detection.metrics import delong, intervals
 
-# That each of five recordings favours one run happens to equal ones in 2 of 2^5 cases: over 5%.
+# With five recordings, all favour the same run in 2 of 2^5 cases if the runs are equal: over 5%.
 MIN_RECORDINGS = 6
 _LEVEL = 0.05
-_NOISE = 1e-9  # differences this close are equal
-_EXCHANGES = 1024  # of them all, or as many of them
-_BLOCK_CELLS = 1 << 20  # exchanges x videos held at once
+_ROUNDING = 1e-9  # a smaller difference between differences is rounding
+_EXCHANGES = 1024  # exchanges drawn, if there are more
+_BLOCK_CELLS = 1 << 20  # exchanges x videos in memory at a time
 
 
 def accuracy_difference(
@@ -28,11 +29,12 @@ def accuracy_difference(
     resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Any]:
-    """The second accuracy less the first, with its interval and `exchange_p`.
+    """The accuracy of B minus that of A, with its bootstrap interval and `exchange_p`.
 
     Args:
         correct_a, correct_b: bool (N,), N >= 1.
-        groups: The recording of each video (N,); they are drawn with replacement.
+        groups: The recording of each video (N,).
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
 
     Returns:
         `accuracy_difference` in [-1, 1]; `ci`, its [low, high] at 95%; `accuracy_exchange_p`.
@@ -67,50 +69,51 @@ def auc_difference(
     resamples: int = 2000,
     seed: int = 42,
 ) -> dict[str, Any]:
-    """The second area under the ROC curve less the first, with two intervals and two tests.
+    """The area under the ROC curve of B minus that of A, with two intervals and two tests.
 
     Args:
         violent: bool (N,).
         probability_a, probability_b: float (N,), in [0, 1].
-        groups: The recording of each video (N,); they are drawn with replacement.
+        groups: The recording of each video (N,).
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
 
     Returns:
         `auc_difference` in [-1, 1], `auc_ci` over recordings, `auc_exchange_p`, `auc_ci_delong`,
-        and `auc_p` of DeLong's test, two-sided. An interval that cannot be had is None; in
-        `undefined` are the names of numbers that are 0.0, or a p of 1.0, only because they
-        cannot be said.
+        and `auc_p` of DeLong's test, two-sided. An interval that cannot be computed is None. A
+        difference or p that cannot be computed is 0.0 or 1.0, and its name is in `undefined`.
     """
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
-    auc_a, auc_b = (intervals.weighted_auc(violent, one) for one in (probability_a, probability_b))
+    auc_a = intervals.weighted_auc(violent, probability_a)
+    auc_b = intervals.weighted_auc(violent, probability_b)
     interval = intervals.bootstrap_over_recordings(
         recording,
         lambda counts: auc_b(counts) - auc_a(counts),
         resamples=resamples,
         seed=seed,
     )
-    found = delong.difference(violent, probability_a, probability_b)
+    delongs = delong.difference(violent, probability_a, probability_b)
     numbers = {
-        "auc_difference": found.value,
+        "auc_difference": delongs.value,
         "auc_exchange_p": None,
-        "auc_p": found.p,
+        "auc_p": delongs.p,
     }
-    if found.value is not None:
-        # Runs have scales of their own; places in a run's order can be exchanged.
+    if delongs.value is not None:
+        # The probabilities of two runs have different scales; their ranks can be exchanged.
         a, b = rankdata(probability_a), rankdata(probability_b)
 
         def difference(exchanged: np.ndarray) -> np.ndarray:
             of_videos = exchanged[:, recording]
-            one, other = np.where(of_videos, b, a), np.where(of_videos, a, b)
-            return _areas(violent, other) - _areas(violent, one)
+            first, second = np.where(of_videos, b, a), np.where(of_videos, a, b)
+            return _areas(violent, second) - _areas(violent, first)
 
         numbers["auc_exchange_p"] = exchange_p(recording, difference, seed=seed)
-    instead = {"auc_difference": 0.0, "auc_exchange_p": 1.0, "auc_p": 1.0}
+    placeholders = {"auc_difference": 0.0, "auc_exchange_p": 1.0, "auc_p": 1.0}
     undefined = [name for name, value in numbers.items() if value is None]
     return {
         **numbers,
-        **{name: instead[name] for name in undefined},
+        **{name: placeholders[name] for name in undefined},
         "auc_ci": interval,
-        "auc_ci_delong": found.interval,
+        "auc_ci_delong": delongs.interval,
         "undefined": undefined,
     }
 
@@ -121,15 +124,17 @@ def exchange_p(
     *,
     seed: int,
 ) -> float:
-    """Two-sided p of no difference: if runs are equal, either might have given the other's
-    answers to a whole recording; this is the share of such exchanges after which they differ as
-    much. The answers as they are count as one.
+    """Two-sided p of no difference, by exchanging the runs' predictions of whole recordings.
+
+    If the runs are equal, the predictions of A and B for a recording can be exchanged. p is the
+    fraction of exchanges, the unchanged predictions included, after which the runs differ as much
+    as they do.
 
     Args:
-        recording: int (N,), in [0, R).
-        difference: Takes bool (P, R), the recordings in which A and B change places; returns
-            float (P,).
-        seed: Of the 1,023 exchanges that are drawn where there are more than 1,024.
+        recording: The recording of each video, int (N,), in [0, R).
+        difference: A function of bool (P, R), the recordings that are exchanged in each of P
+            exchanges. It returns B - A after each, float (P,).
+        seed: Draws 1,023 exchanges if there are more than 1,024.
 
     Reference:
         Bandos, Rockette and Gur, A permutation test sensitive to differences in areas for
@@ -137,15 +142,15 @@ def exchange_p(
     """
     count = int(recording.max()) + 1
     if 2**count <= _EXCHANGES:
-        ways = np.arange(2**count)[:, None] >> np.arange(count) & 1
+        exchanges = np.arange(2**count)[:, None] >> np.arange(count) & 1
     else:
-        ways = np.random.default_rng(seed).integers(0, 2, (_EXCHANGES, count))
-        ways[0] = 0
+        exchanges = np.random.default_rng(seed).integers(0, 2, (_EXCHANGES, count))
+        exchanges[0] = 0  # the unchanged predictions
     block = max(1, _BLOCK_CELLS // recording.size)
-    starts = range(0, len(ways), block)
-    values = [difference(ways[start : start + block] > 0) for start in starts]
+    starts = range(0, len(exchanges), block)
+    values = [difference(exchanges[start : start + block] > 0) for start in starts]
     sizes = np.abs(np.concatenate(values))
-    return float(np.mean(sizes >= sizes[0] - _NOISE))
+    return float(np.mean(sizes >= sizes[0] - _ROUNDING))
 
 
 def _areas(violent: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -156,18 +161,18 @@ def _areas(violent: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
-    """McNemar's exact test, and how the videos are shared that one run alone gets right.
+    """McNemar's exact test and Cohen's g, of the videos that exactly one run gets right.
 
-    Cohen's g is the share of them that B gets right, less a half: 0.05 is small, 0.15 medium,
-    0.25 large. Unlike an odds ratio, it is finite where one run gets all of them.
+    Cohen's g is the fraction of them that B gets right, minus 0.5: 0.05 is small, 0.15 medium,
+    0.25 large. Unlike an odds ratio, it is finite if one run gets all of them right.
 
     Args:
         correct_a, correct_b: bool (N,).
 
     Returns:
-        `agreement`, counts of videos by who is right; `mcnemar_p`, two-sided; `cohens_g` in
-        [-0.5, 0.5] and `cohens_g_ci`, its exact [low, high] at 95% (Clopper and Pearson). With
-        no such video they are 1.0, 0.0 and all of [-0.5, 0.5].
+        `agreement`, counts of videos by which runs are right; `mcnemar_p`, two-sided; `cohens_g`
+        in [-0.5, 0.5] and `cohens_g_ci`, its exact [low, high] at 95% (Clopper and Pearson). If no
+        video is right in exactly one run, they are 1.0, 0.0 and [-0.5, 0.5].
 
     Reference:
         McNemar, Note on the sampling error of the difference between correlated proportions or
@@ -176,18 +181,18 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
     """
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    found: Mapping[str, Any] = {
+    statistics: Mapping[str, Any] = {
         "mcnemar_p": 1.0,
         "cohens_g": 0.0,
         "cohens_g_ci": [-0.5, 0.5],
     }
     if only_a + only_b:
         test = binomtest(only_b, only_a + only_b)
-        share = test.proportion_ci(confidence_level=0.95, method="exact")
-        found = {
+        interval = test.proportion_ci(confidence_level=0.95, method="exact")
+        statistics = {
             "mcnemar_p": float(test.pvalue),
             "cohens_g": float(test.statistic) - 0.5,
-            "cohens_g_ci": [float(share.low) - 0.5, float(share.high) - 0.5],
+            "cohens_g_ci": [float(interval.low) - 0.5, float(interval.high) - 0.5],
         }
     counts = {
         "both_right": int((a & b).sum()),
@@ -195,12 +200,12 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
         "only_b_right": only_b,
         "both_wrong": int((~a & ~b).sum()),
     }
-    return {"agreement": counts, **found}
+    return {"agreement": counts, **statistics}
 
 
 def better_run(interval: Sequence[float] | None, p: float) -> str:
-    """`a` or `b` where an interval of B - A leaves 0 out and `p` is below 0.05, else `neither`;
-    `unknown` without an interval."""
+    """The better run: `a` or `b` if the interval of B - A does not contain 0 and `p` is below 0.05,
+    else `neither`; `unknown` if `interval` is None."""
     if interval is None:
         return "unknown"
     low, high = interval

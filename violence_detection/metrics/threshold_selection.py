@@ -1,7 +1,8 @@
-"""Where to put the threshold: the operating point that was asked for, as validation gives it.
+"""Choice of the threshold on validation, for a given operating point.
 
-`violent`, `probability` and the threshold are as in `metrics`; a cut is a place between two
-consecutive distinct probabilities, below the lowest, or above the highest.
+`violent`, `probability` and `threshold` are as in `classification`. A cut is an interval between
+two consecutive distinct probabilities, below the lowest, or above the highest: all thresholds in a
+cut give the same decisions.
 """
 
 import math
@@ -21,10 +22,10 @@ from violence_detection.metrics.operating_points import (
 )
 from violence_detection.units import counted
 
-_TIE = 1e-9  # rates this close are equal
-_BLOCK_CELLS = 1 << 18  # resamples x cuts looked at at once
-_UNSHOWN = 0.05  # chance that a sample without any miss is one of a rate that is too high
-_WORDS = {
+_TIE = 1e-9  # rates with a smaller difference are equal
+_BLOCK_CELLS = 1 << 18  # resamples x cuts computed at a time
+_ERROR_CHANCE = 0.05  # of accepting a rate that is too low because a sample has no mistake
+_DESCRIPTIONS = {
     "balanced_accuracy": "best balanced accuracy",
     "best_f1": "best F1",
     "recall": "recall of {goal:g} or more",
@@ -41,36 +42,36 @@ def choose_operating_point(
     resamples: int = 1000,
     seed: int = 42,
 ) -> dict[str, Any]:
-    """The operating point of validation, with what it gives there.
+    """Choose a threshold on validation, and measure the rates that it achieves there.
 
     Args:
-        asked: As `points.Point` reads it; None is the best balanced accuracy or, where
-            validation is too small to choose on, 0.5.
+        asked: The text of an `operating_points.OperatingPoint`; None for the best balanced
+            accuracy or, if validation is too small to choose on, a threshold of 0.5.
         violent: bool (N,).
         probability: float (N,), in [0, 1].
         groups: The recording of each video (N,).
-        resamples, seed: Of the recordings, behind the intervals.
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
 
     Returns:
-        `asked`, `threshold`, `reason`; `interval`, [low, high] of the threshold, chosen anew in
-        each resample (None where it was not chosen); `achieved` and `achieved_ci`, see
-        `achieved`; `from`, `videos`, `recordings`.
+        `asked`, `threshold`, `reason`; `interval`, [low, high] of the threshold if it is chosen
+        again in each resample (None if it was not chosen); `achieved` and `achieved_ci`, see
+        `achieved_rates`; `from`, `videos`, `recordings`.
 
     Raises:
-        EvidenceError: If the videos cannot support what was asked for.
+        EvidenceError: If there are too few videos for the operating point.
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
     threshold, reason = choose_threshold(violent, probability, groups, asked=asked)
-    point = OperatingPoint.of(asked or DEFAULT)
-    draw = {"resamples": resamples, "seed": seed}
+    point = OperatingPoint.from_text(asked or DEFAULT)
+    bootstrap = {"resamples": resamples, "seed": seed}
     interval = None
     if not reason.startswith("0.5: "):
         cuts = _Cuts(violent, probability)
         interval = bootstrap_over_recordings(
-            groups, lambda counts: cuts.thresholds(point, counts), **draw
+            groups, lambda counts: cuts.thresholds(point, counts), **bootstrap
         )
-    rates, intervals = achieved_rates(violent, probability, groups, threshold, **draw)
+    rates, intervals = achieved_rates(violent, probability, groups, threshold, **bootstrap)
     return {
         "asked": str(point),
         "threshold": threshold,
@@ -91,93 +92,96 @@ def choose_threshold(
     *,
     asked: str | None = None,
 ) -> tuple[float, str]:
-    """The threshold of an operating point on validation, and why it is that.
+    """The threshold of an operating point on validation, and the reason for it.
 
-    A rate that is asked for is reached at the best price: recall at the highest threshold
-    that has it, a false positive rate at the lowest; both in the middle of the cut. Of what is to
-    be best, neighbouring cuts that are equally good make one plateau; of the best plateaus the
-    widest is taken, of equally wide ones that nearest 0.5, and in it the middle: the threshold
-    that other videos are least likely to upset.
+    For a recall, it is the highest threshold that reaches it, for a false positive rate the
+    lowest: the other rate is then best. It is the middle of that cut. For a rate that is
+    maximised, neighbouring cuts with equal rates form a plateau. The widest of the best plateaus
+    is chosen, of equally wide ones the one nearest to 0.5, and of that the middle: a few other
+    videos would change it least.
 
     Args:
-        violent, probability, groups, asked: As in `choose`.
+        violent, probability, groups, asked: As in `choose_operating_point`.
 
     Returns:
-        The threshold, in [0, 1], and a reason in words. It is 0.5 where no cut has a better
-        balanced accuracy than chance and, if nothing was asked for, where a class has fewer
-        than 20 videos or 5 recordings.
+        The threshold, in [0, 1], and the reason in words. It is 0.5 if no cut has a better
+        balanced accuracy than chance and, if `asked` is None, if a class has fewer than 20 videos
+        or 5 recordings.
 
     Raises:
-        EvidenceError: If the videos cannot support what was asked for.
+        EvidenceError: If there are too few videos for the operating point.
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
-    point = OperatingPoint.of(asked or DEFAULT)
+    point = OperatingPoint.from_text(asked or DEFAULT)
     if asked:
         check_support(asked, violent, groups)
     elif too_few := classification.too_few_reason(violent, groups):
         return 0.5, f"0.5: {too_few}"
-    found = _Cuts(violent, probability).thresholds(point, np.ones((1, violent.size), int))[0]
-    if math.isnan(found):
+    cuts = _Cuts(violent, probability)
+    threshold = cuts.thresholds(point, np.ones((1, violent.size), int))[0]
+    description = _DESCRIPTIONS[point.kind].format(goal=point.goal)
+    if math.isnan(threshold):
         return 0.5, (
             f"0.5: no threshold beats chance on validation ({violent.size} videos)"
             if point.kind in MAXIMISED
-            else f"0.5: no threshold has {_WORDS[point.kind].format(goal=point.goal)} on validation"
+            else f"0.5: no threshold has {description} on validation"
         )
-    reason = f"{_WORDS[point.kind].format(goal=point.goal)} on validation"
-    return float(found), f"{reason} ({violent.size} videos)"
+    reason = f"{description} on validation"
+    return float(threshold), f"{reason} ({violent.size} videos)"
 
 
 def check_support(
     asked: str | None, violent: np.ndarray, groups: Sequence[str] | np.ndarray
 ) -> None:
-    """Whether validation videos can support an operating point; None is always supported.
+    """Raises EvidenceError if there are too few validation videos for an operating point.
 
-    A share of r asks for ``ln 0.05 / ln r`` videos (r is recall, or 1 - false positive rate): with
-    fewer, even one without a single mistake would not show it at 95%. The videos are counted
-    as if they were independent, so this is the least that is needed.
+    A rate of r (recall, or 1 - false positive rate) needs `videos_needed(r)` videos of its class.
+    This is a lower limit, because the videos are counted as if they were independent.
 
     Args:
-        asked: As in `choose`, without alarms per hour.
+        asked: As in `choose_operating_point`; None needs no minimum.
         violent: bool (N,).
         groups: The recording of each video (N,).
 
     Raises:
-        EvidenceError: If they are too few; it says how many are needed.
+        EvidenceError: If there are too few; the message says how many are needed.
     """
     if asked is None:
         return
-    point = OperatingPoint.of(asked)
+    point = OperatingPoint.from_text(asked)
     violent = np.asarray(violent, bool)
     if too_few := classification.too_few_reason(violent, groups):
         raise EvidenceError(
-            f"--operating-point {asked} must have more to be chosen on. Received: {too_few}"
+            f"--operating-point {asked} needs more validation videos. Received: {too_few}"
         )
     if point.kind in (*MAXIMISED, FALSE_ALARMS_PER_HOUR):
         return
-    name, members, share = (
+    name, members, rate = (
         ("violent", violent, point.goal)
         if point.kind == "recall"
         else ("normal", ~violent, 1 - point.goal)
     )
-    needed, there = videos_needed(share), int(members.sum())
-    if there < needed:
+    needed, available = videos_needed(rate), int(members.sum())
+    if available < needed:
         raise EvidenceError(
             f"--operating-point {asked} must be chosen on {counted(needed, f'{name} video')} or "
-            "more: fewer cannot show it, even without one mistake. Received: validation with "
-            f"{there}"
+            "more: with fewer, even no mistake at all does not show that rate. Received: "
+            f"validation with {available}"
         )
 
 
-def videos_needed(share: float) -> int:
-    """Videos of which all must be right to show, at 95%, that more than `share` are:
-    ``ln 0.05 / ln share``, about 3 / (1 - share).
+def videos_needed(rate: float) -> int:
+    """The smallest number of videos that can show, at 95%, a rate above `rate`.
+
+    It is ``ln 0.05 / ln rate``, about 3 / (1 - rate): with fewer, a detector of a lower rate has no
+    mistake either with a chance of over 5%.
 
     Reference:
         Hanley and Lippman-Hand, If nothing goes wrong, is everything all right?, 1983,
         https://doi.org/10.1001/jama.1983.03330370053031
     """
-    return math.ceil(math.log(_UNSHOWN) / math.log(share))
+    return math.ceil(math.log(_ERROR_CHANCE) / math.log(rate))
 
 
 def achieved_rates(
@@ -189,9 +193,17 @@ def achieved_rates(
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, float], dict[str, list[float] | None]]:
-    """What a threshold gives on some videos: recall, false_positive_rate, precision, f1 and
-    balanced_accuracy, in [0, 1], 0.0 where there is nothing to rate; and the interval of each,
-    [low, high] over recordings, None where it is not defined."""
+    """The rates of a threshold, and their intervals.
+
+    Args:
+        violent, probability, groups, resamples, seed: As in `choose_operating_point`.
+        threshold: In [0, 1].
+
+    Returns:
+        recall, false_positive_rate, precision, f1 and balanced_accuracy, in [0, 1], 0.0 if the
+        denominator is 0; and the interval of each, [low, high] over recordings, None if it is not
+        defined.
+    """
     violent, probability = input_checks.checked_scores(violent, probability)
     rates = classification.binary_metrics(violent, probability, threshold)
     alarm = probability >= threshold
@@ -226,7 +238,7 @@ def achieved_rates(
 
 
 class _Cuts:
-    """The cuts of N probabilities; U of them are distinct, so there are U + 1."""
+    """The cuts of N probabilities. U of them are distinct, so there are U + 1 cuts."""
 
     def __init__(self, violent: np.ndarray, probability: np.ndarray) -> None:
         """
@@ -239,12 +251,16 @@ class _Cuts:
         self._violent = violent[self._order]
         self._starts = np.flatnonzero(np.diff(ordered, prepend=-1.0))
         self._edges = np.concatenate([[0.0], ordered[self._starts], [1.0]])
-        # Nothing is above a probability of 1.
+        # There is no cut above a probability of 1.
         self._has_last = not ordered.size or ordered[-1] < 1.0
 
     def thresholds(self, point: OperatingPoint, counts: np.ndarray) -> np.ndarray:
-        """The threshold of a point where video n counts `counts[r, n]` times, float (R,); NaN
-        where there is none."""
+        """The threshold in each of R resamples, float (R,); NaN if none meets the criterion.
+
+        Args:
+            point: The criterion.
+            counts: How often each video is in each resample, int (R, N).
+        """
         block = max(1, _BLOCK_CELLS // self._edges.size)
         parts = [
             self._thresholds(point, counts[start : start + block])
@@ -272,9 +288,10 @@ class _Cuts:
         counts = counts[:, self._order].astype(float)
         positive = np.add.reduceat(counts * self._violent, self._starts, axis=1)
         negative = np.add.reduceat(counts * ~self._violent, self._starts, axis=1)
-        num_violent, num_normal = (one.sum(axis=1, keepdims=True) for one in (positive, negative))
-        hits = num_violent - _before(positive)
-        alarms = num_normal - _before(negative)
+        num_violent = positive.sum(axis=1, keepdims=True)
+        num_normal = negative.sum(axis=1, keepdims=True)
+        hits = num_violent - _sums_before(positive)
+        alarms = num_normal - _sums_before(negative)
         if not self._has_last:
             hits, alarms = hits[:, :-1], alarms[:, :-1]
         return (
@@ -288,26 +305,25 @@ class _Cuts:
         """A threshold in each cut, (U + 1,)."""
         low, high = self._edges[:-1], self._edges[1:]
         middle = (low + high) / 2
-        # Between neighbouring floats there is no middle: the cut is then at the upper one.
+        # Neighbouring floats have no middle; the threshold is then the upper one.
         return np.where(middle > low, middle, high)
 
     def _best(self, values: np.ndarray, chance: float) -> float:
-        """The middle of the widest run of the best cuts; NaN where none is above chance."""
-        most = np.nanmax(values, initial=-1.0)
-        if not most > chance + _TIE:
+        """The middle of the widest run of the best cuts; NaN if none is above chance."""
+        highest = np.nanmax(values, initial=-1.0)
+        if not highest > chance + _TIE:
             return math.nan
-        best = np.concatenate([[0], values >= most - _TIE, [0]])
+        best = np.concatenate([[0], values >= highest - _TIE, [0]])
         edges = np.diff(best.astype(int))
-        low, high = (
-            self._edges[np.flatnonzero(edges == side)] for side in (1, -1)
-        )  # fmt: skip
-        # Rounded, so that widths which differ only by float noise count as equal.
+        low = self._edges[np.flatnonzero(edges == 1)]
+        high = self._edges[np.flatnonzero(edges == -1)]
+        # Rounded, so that widths which differ by float rounding only are equal.
         width, distance = np.round(high - low, 9), np.abs((low + high) / 2 - 0.5)
         chosen = np.lexsort((low, distance, -width))[0]
         middle = (low[chosen] + high[chosen]) / 2
         return float(middle if middle > low[chosen] else high[chosen])
 
 
-def _before(values: np.ndarray) -> np.ndarray:
-    """Sums of what comes before each cut: (R, U) -> (R, U + 1)."""
+def _sums_before(values: np.ndarray) -> np.ndarray:
+    """Sums of the values before each cut: (R, U) -> (R, U + 1)."""
     return np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))

@@ -46,6 +46,20 @@ def serve(calls: int, answers: int, arrays: int, memory_bytes: int, niceness: in
         _send(outgoing, arrays, _call(*pending.get()))
 
 
+# The object that `construct` has made, and that `call_method` calls methods of.
+_object: list[Any] = []
+
+
+def construct(factory: Callable, arguments: tuple) -> None:
+    """Construct the object of this process."""
+    _object[:] = [factory(*arguments)]
+
+
+def call_method(method: Callable, arguments: tuple) -> Any:
+    """Call a method, given as a function of its class, of the object of this process."""
+    return method(_object[0], *arguments)
+
+
 # The generator that `begin_stream` has started; a child serves one call at a time.
 _stream: list[Iterator[Any]] = []
 

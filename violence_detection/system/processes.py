@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
+from violence_detection.system import child_process
 from violence_detection.system.child_process import begin_stream, next_item
 from violence_detection.system.process_handle import ProcessHandle, ProcessKind
 
@@ -163,6 +164,24 @@ class DedicatedProcess:
         if raised:
             raise answer
         return answer
+
+    def construct(self, factory: Callable, *arguments: Any) -> None:
+        """Construct the object of the process, which stays there; see `call_method`.
+
+        Args:
+            factory: A class, or a function that returns the object.
+            arguments: Of the factory.
+        """
+        self(child_process.construct, factory, arguments)
+
+    def call_method(self, method: Callable, *arguments: Any) -> Any:
+        """Call a method of the object that `construct` has made, and return its result.
+
+        Args:
+            method: A function of the class: `Converter.write`.
+            arguments: Of the method, without `self`.
+        """
+        return self(child_process.call_method, method, arguments)
 
 
 def map_unordered(

@@ -1,5 +1,4 @@
-"""Features of altered copies of videos whose features are there, by the same way from file to
-feature."""
+"""Features of corrupted copies of videos, extracted exactly as those of the originals were."""
 
 import contextlib
 import zlib
@@ -24,11 +23,12 @@ from violence_detection.video.clip_reader import Clip
 
 
 class Task(NamedTuple):
-    """A video under a condition.
+    """A video to read under a condition.
 
     Attributes:
-        key: The video's, in the cache.
-        condition: With every severity in it.
+        key: Of the video in the manifest.
+        source: Its file.
+        condition: With every severity written out.
     """
 
     key: str
@@ -37,50 +37,50 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task: features, float16 (T, D), or why there are none."""
+    """The result of a task: features, float16 (T, D), or the reason why there are none."""
 
     task: Task
     features: np.ndarray | None
     reason: str = ""
 
 
-def excerpts_of(
+def unchanged_excerpts(
     cache: FeatureCache, entries: Sequence[ManifestEntry], video_dir: str | None = None
 ) -> tuple[dict[str, Excerpt], list[dict[str, str]]]:
-    """Where videos are of which there are features; and which are gone or have changed, and so
-    are no longer those.
+    """The videos that have not changed since their features were extracted.
 
     Args:
-        cache: Which names the videos' folder.
-        entries: Rows of its manifest.
-        video_dir: Where that folder is now.
+        cache: The features; they name the folder of the videos.
+        entries: Rows of the manifest.
+        video_dir: The folder, if it was moved.
+
+    Returns:
+        The unchanged videos by key; and `path`, `condition` and `reason` of the others.
 
     Raises:
-        CacheError: If it is not there.
+        CacheError: If the folder does not exist.
         DatasetError: If it holds no dataset.
     """
     root = Path(video_dir or cache.settings()["dataset"]["dir"])
     if not root.is_dir():
         raise CacheError(
-            "The folder of the videos must be there; --video-dir says where it is now. Received: "
-            f"{root} (not there)"
+            "The folder of the videos must exist; --video-dir names its new place. Received: "
+            f"{root} (no such folder)"
         )
-    listed = {video.key: video for video in video_folder.read_folder(root).videos}
-    found, failures = {}, []
+    by_key = {video.key: video for video in video_folder.read_folder(root).videos}
+    excerpts, failures = {}, []
     for entry in entries:
-        video = listed.get(entry.path)
-        reason = NO_SUCH_FILE
-        if video is not None:
-            reason = _changed(root / video.path, entry)
+        video = by_key.get(entry.path)
+        reason = NO_SUCH_FILE if video is None else _change_reason(root / video.path, entry)
         if reason:
             failures.append({"path": entry.path, "condition": CLEAN, "reason": reason})
         else:
-            found[entry.path] = Excerpt(root / video.path, video.start_s, video.end_s)
-    return found, failures
+            excerpts[entry.path] = Excerpt(root / video.path, video.start_s, video.end_s)
+    return excerpts, failures
 
 
-def _changed(path: Path, entry: ManifestEntry) -> str:
-    """Why a file is not the one that features were made of; nothing where it is."""
+def _change_reason(path: Path, entry: ManifestEntry) -> str:
+    """The reason why a file differs from the one of the features; empty if it is the same."""
     try:
         stat = path.stat()
         if (stat.st_size, stat.st_mtime_ns) == (entry.size, entry.mtime):
@@ -88,10 +88,10 @@ def _changed(path: Path, entry: ManifestEntry) -> str:
         same = stat.st_size == entry.size and files.sha256_of_unchanged(path) == entry.digest
     except OSError as error:
         return failure_reason(error)
-    return "" if same else "it has changed since its features were made"
+    return "" if same else "it has changed since its features were extracted"
 
 
-def features_under(
+def extract_corrupted_features(
     extractor: FeatureExtractor,
     tasks: Sequence[Task],
     folder: Path,
@@ -100,47 +100,48 @@ def features_under(
     workers: int | None,
     timeout_s: float,
 ) -> Iterator[Outcome]:
-    """Features of altered videos, as they are done.
+    """Features of corrupted videos, in the order in which they are ready.
 
     Args:
-        tasks: What to alter, and how.
-        folder: Where copies are written, as many at a time as there are workers; each is removed
-            once it is read.
-        seed: Of what is drawn; each video has its own numbers.
-        workers: Videos altered at the same time; None for as many as there are cores.
-        timeout_s: For each.
+        extractor: Of the run.
+        tasks: Videos and conditions.
+        folder: For the copies, as many at a time as there are workers; each copy is removed once
+            it is read.
+        seed: Of random corruptions; each video has its own random numbers.
+        workers: Videos corrupted at the same time; None for the number of cores.
+        timeout_s: For each video.
 
     Raises:
-        ViolenceDetectionError: If copies cannot be written.
+        ViolenceDetectionError: If a copy cannot be written.
     """
     failed: list[Outcome] = []
 
     def read(task: Task, call: ProcessPool) -> tuple[Task, Clip | str]:
         copy = folder / f"altered{files.temporary_mark()}.avi"
-        own = zlib.crc32(task.key.encode(), seed)
-        arguments = (extractor.reader, task.source, task.condition, copy, own)
+        video_seed = zlib.crc32(task.key.encode(), seed)
+        arguments = (extractor.reader, task.source, task.condition, copy, video_seed)
         try:
             return task, call(corrupted_video.read_corrupted, *arguments, timeout_s=timeout_s)
         except VideoError as error:
             return task, str(error)
         finally:
-            copy.unlink(missing_ok=True)  # of a child that was ended
+            copy.unlink(missing_ok=True)  # left by a child process that was killed
 
     def clips() -> Iterator[tuple[Task, np.ndarray]]:
-        for task, clip in read_ones:
+        for task, clip in results:
             if isinstance(clip, str):
                 failed.append(Outcome(task, None, clip))
             else:
                 yield task, clip.pictures
 
     size = extractor.images_per_clip * 3 * extractor.space.frame_size**2
-    read_ones = processes.map_unordered(
+    results = processes.map_unordered(
         read,
         tasks,
         children=workers or cpu_count() or 1,
         memory_bytes=processes.MEMORY_LIMIT_BYTES + 3 * size,
     )
-    with contextlib.closing(read_ones):
+    with contextlib.closing(results):
         for task, features in extractor.encode_clips(clips()):
             if np.isfinite(features).all():
                 yield Outcome(task, features)
