@@ -1,4 +1,4 @@
-"""A matrix of trainings and datasets: each cell is what evaluate would say."""
+"""A matrix of trainings and datasets: each cell has the numbers of evaluate."""
 
 import csv
 import json
@@ -11,39 +11,43 @@ from support.folders import tree_of
 
 from violence_detection import cli
 from violence_detection.errors import CacheError, ConfigError
-from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.experiments import cross_dataset
+from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.experiments.config import CrossDatasetConfig
+from violence_detection.experiments.cross_dataset import CrossDatasetStage
 from violence_detection.features.cache import FeatureCache
+from violence_detection.system.study_folder import StudyFolder
 
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "bootstrap": 100}
 
 
 def draw(folder, name, **settings):
-    told = {"dataset": {"name": name, "dir": f"/{name}"}}
-    return draw_features(folder / name / "space", **told, **settings)
+    source = {"name": name, "dir": f"/{name}"}
+    return draw_features(folder / name / "space", dataset=source, **settings)
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """Two datasets whose classes have other names, and that share a video."""
     folder = tmp_path_factory.mktemp("datasets")
-    one = draw(folder, "north", seed=1)
-    other = draw(folder, "south", seed=2, labels=("noFight", "fight"), counts=(12, 8, 8))
-    caches = [FeatureCache.open(path) for path in (one, other)]
+    north = draw(folder, "north", seed=1)
+    south = draw(folder, "south", seed=2, labels=("noFight", "fight"), counts=(12, 8, 8))
+    caches = [FeatureCache.open(path) for path in (north, south)]
     rows = caches[1].entries()
     trained = next(row for row in caches[0].entries() if row.split == "train")
     copies = [row for row in rows if row.path == "fight/test_1.mp4"]
     object.__setattr__(copies[0], "digest", trained.digest)
     caches[1].write_manifest(rows)
-    return str(one), str(other)
+    return str(north), str(south)
 
 
-def matrix(drawn, folder, *, force=False, **settings):
-    asked = {**QUICK, "checkpoint_dir": str(folder), **settings}
-    config = CrossDatasetConfig.from_flags(asked)
-    return cross_dataset.run_cross_dataset(list(drawn), config, force=force)
+def stage_of(drawn, folder, **settings) -> CrossDatasetStage:
+    config = CrossDatasetConfig.from_flags({**QUICK, "checkpoint_dir": str(folder), **settings})
+    return CrossDatasetStage(list(drawn), config)
+
+
+def matrix(drawn, folder, **settings):
+    return stage_of(drawn, folder, **settings).run()
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +58,17 @@ def made(drawn, tmp_path_factory):
 
 def cell(result, trained_on, judged_on):
     return next(
-        one
-        for one in result["cells"]
-        if (one["trained_on"], one["judged_on"]) == (trained_on, judged_on)
+        cell
+        for cell in result["cells"]
+        if (cell["trained_on"], cell["judged_on"]) == (trained_on, judged_on)
     )
 
 
-def test_others_are_judged_whole_and_its_own_by_its_test_videos(made):
+def test_other_datasets_are_used_whole_and_its_own_by_its_test_videos(made):
     result, _ = made
     assert [
-        (one["trained_on"], one["judged_on"], one["split"], one["videos"])
-        for one in result["cells"]
+        (cell["trained_on"], cell["judged_on"], cell["split"], cell["videos"])
+        for cell in result["cells"]
     ] == [
         ("north", "north", "test", 8),
         ("north", "south", "all", 28),
@@ -73,30 +77,27 @@ def test_others_are_judged_whole_and_its_own_by_its_test_videos(made):
     ]
 
 
-def test_a_cell_is_what_evaluate_says(made, drawn):
+def test_a_cell_has_the_numbers_of_evaluate(made, drawn):
     result, _ = made
     run = result["runs"][0]
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "_draw_figures", lambda *_: {})
-        told = evaluate.evaluate_run(run, config)
-    found = cell(result, "north", "south")
-    same = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold"
-    for name in same.split():
-        assert found[name] == told[name], name
-    assert found["class_mapping"] == told["class_mapping"]
+    metrics = evaluate_run(run, config, figures=False)
+    shown = cell(result, "north", "south")
+    names = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold class_mapping"
+    for name in names.split():
+        assert shown[name] == metrics[name], name
 
 
-def test_classes_of_other_names_are_matched_and_said(made):
-    found = cell(made[0], "south", "north")
-    assert found["class_mapping"] == {"normal": "noFight", "violent": "fight"}
+def test_classes_of_other_names_are_matched(made):
+    scores = cell(made[0], "south", "north")
+    assert scores["class_mapping"] == {"normal": "noFight", "violent": "fight"}
     assert cell(made[0], "north", "north")["class_mapping"] == {}
 
 
-def test_a_video_that_is_in_both_is_counted_and_said(made):
+def test_a_video_of_both_datasets_is_counted_and_warned_of(made):
     result, _ = made
-    found = cell(result, "north", "south")
-    assert (found["clean"], found["shared_videos"]) == (False, 1)
+    scores = cell(result, "north", "south")
+    assert (scores["clean"], scores["shared_videos"]) == (False, 1)
     assert cell(result, "south", "north")["clean"] is True  # it is south's test video
     assert "1 video of north and south have the same bytes" in result["warnings"][0]
 
@@ -107,7 +108,7 @@ def test_the_table_and_the_result_are_on_disk(made):
     assert json.loads((kept / "results.json").read_text()) == result
     with open(kept / "matrix.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [float(row["accuracy"]) for row in rows] == [one["accuracy"] for one in result["cells"]]
+    assert [float(row["accuracy"]) for row in rows] == [c["accuracy"] for c in result["cells"]]
 
 
 def test_started_again_nothing_is_trained_again(made, drawn, tmp_path):
@@ -128,41 +129,40 @@ def test_a_training_that_is_missing_is_made(made, drawn, tmp_path):
     assert matrix(drawn, folder)["cells"] == result["cells"]
 
 
-def test_other_settings_are_not_mixed_in(made, drawn, tmp_path):
+def test_a_study_is_locked_and_resumed_with_the_same_settings_and_videos_only(
+    made, drawn, tmp_path
+):
     folder = shutil.copytree(made[1], tmp_path / "copy")
-    with pytest.raises(ConfigError, match="its own settings, epochs=2.*epochs=3"):
-        matrix(drawn, folder, epochs=3)
-
-
-def test_other_videos_are_not_mixed_in(made, drawn, tmp_path):
-    folder = shutil.copytree(made[1], tmp_path / "copy")
+    other_settings = stage_of(drawn, folder, epochs=3)
+    for act in (other_settings.prepare, other_settings.run):
+        with pytest.raises(ConfigError, match="other settings .epochs=2.*Received: epochs=3"):
+            act()
     others = draw(tmp_path, "south", seed=5, labels=("noFight", "fight"))
     with pytest.raises(ConfigError, match="Received: another videos_digest"):
         matrix((drawn[0], str(others)), folder)
+    study = StudyFolder(folder / "cross_dataset", "study", "cross_dataset.json", CrossDatasetConfig)
+    with study.lock(), pytest.raises(ConfigError, match="in use by another process"):
+        matrix(drawn, folder)
 
 
-def test_for_people_it_is_a_matrix(made, drawn):
+def test_the_console_shows_a_matrix(made, drawn):
     folder = made[1]
     words = ["--checkpoint-dir", str(folder)]
     for name, value in QUICK.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     done = CliRunner().invoke(cli.main, ["cross-dataset", *drawn, *words])
     assert done.exit_code == 0, done.stderr
-    assert "accuracy    of trainings on (down), judged on (across)" in done.stdout
+    assert "accuracy    of trainings on (down), evaluated on (across)" in done.stdout
     assert "NOT CLEAN" in done.stdout
-    assert "fight is taken for violent, noFight is taken for normal" in done.stdout
+    assert "fight is mapped to violent, noFight is mapped to normal" in done.stdout
 
 
 # -- error
 
 
-def test_a_plan_writes_nothing(drawn, tmp_path):
-    config = CrossDatasetConfig.from_settings({"checkpoint_dir": str(tmp_path)})
-    planned = CrossDatasetStage(list(drawn), config).prepare()
-    assert (planned["trainings"], planned["datasets"]) == (
-        2,
-        {"north": 32, "south": 28},
-    )
+def test_a_dry_run_writes_nothing(drawn, tmp_path):
+    plan = stage_of(drawn, tmp_path).prepare()
+    assert (plan["trainings"], plan["datasets"]) == (2, {"north": 32, "south": 28})
     assert tree_of(tmp_path) == []
 
 
@@ -173,33 +173,33 @@ def test_one_dataset_or_the_same_twice_is_refused(drawn, tmp_path):
         matrix((drawn[0], drawn[0]), tmp_path)
 
 
-def test_a_curve_that_one_cannot_have_is_refused_before_any_training(drawn, tmp_path):
+def test_a_monitor_that_a_dataset_cannot_compute_is_refused_before_any_training(drawn, tmp_path):
     south = draw(tmp_path, "south")
     cache = FeatureCache.open(south)
     rows = [row for row in cache.entries() if row.split != "validation" or row.label == "violent"]
     cache.write_manifest(rows)
-    with pytest.raises(ConfigError, match="val_auc must have .* violent ones only"):
+    with pytest.raises(ConfigError, match="val_auc must have .* violent videos only"):
         matrix((drawn[0], south), tmp_path / "runs", monitor="val_auc")
     assert not (tmp_path / "runs").exists()
 
 
 def test_another_feature_space_is_refused_with_what_differs(drawn, tmp_path):
-    other = draw(tmp_path, "east", shape=(7, 8))
+    east = draw(tmp_path, "east", shape=(7, 8))
     with pytest.raises(CacheError, match=r"one feature space.*east.*frames 7, not 6"):
-        matrix((drawn[0], str(other)), tmp_path / "runs")
+        matrix((drawn[0], str(east)), tmp_path / "runs")
 
 
 def test_classes_that_cannot_be_matched_are_refused_before_any_training(drawn, tmp_path):
-    other = draw(tmp_path, "east", labels=("normal", "kick", "punch"))
+    east = draw(tmp_path, "east", labels=("normal", "kick", "punch"))
     with pytest.raises(CacheError, match="Received: kick, punch"):
-        matrix((drawn[0], str(other)), tmp_path / "runs")
+        matrix((drawn[0], str(east)), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.slow
 def test_a_dataset_without_test_videos_has_no_cell_of_its_own(drawn, tmp_path):
-    other = draw(tmp_path, "east", counts=(12, 8, 0), seed=4)
-    result = matrix((drawn[0], str(other)), tmp_path / "runs")
+    east = draw(tmp_path, "east", counts=(12, 8, 0), seed=4)
+    result = matrix((drawn[0], str(east)), tmp_path / "runs")
     assert cell(result, "east", "east") == {
         "trained_on": "east",
         "judged_on": "east",

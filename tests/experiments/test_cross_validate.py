@@ -606,7 +606,7 @@ def test_a_monitor_that_a_fold_cannot_compute_is_refused_before_anything(tmp_pat
     few = {"violent train 0", "violent train 1"}
     rows = [row for row in cache.entries() if row.label == "normal" or row.group in few]
     cache.write_manifest(rows)
-    message = "val_auc must have .* normal ones only .grouped_repeat_1_fold_"
+    message = "val_auc must have .* normal videos only .grouped_repeat_1_fold_"
     with pytest.raises(ConfigError, match=message):
         validate(features, tmp_path / "runs", monitor="val_auc", folds=2)
     assert not (tmp_path / "runs").exists()

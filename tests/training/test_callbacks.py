@@ -139,10 +139,10 @@ def test_clips_of_every_class_are_shown(tmp_path):
     labels = tuple("abcdefghijkl")
     features = draw_features(tmp_path / "s", counts=(12, 30, 0), labels=labels)
     clips = trainer_on(features, tmp_path, list(labels)).validation.clips
-    rows = callbacks._evenly_of_each_class(clips, 8)
+    rows = dataset.balanced_rows(clips.labels, 8)
     assert sorted(clips.labels[rows]) == list(range(12))
     two = dataset.FeatureDataset(clips.features, clips.labels % 2, clips.entries)
-    assert np.bincount(two.labels[callbacks._evenly_of_each_class(two, 8)]).tolist() == [
+    assert np.bincount(two.labels[dataset.balanced_rows(two.labels, 8)]).tolist() == [
         4,
         4,
     ]

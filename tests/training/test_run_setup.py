@@ -351,7 +351,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
     features = draw_features(tmp_path / "space")
     interrupt(features, tmp_path)
     draw_features(tmp_path / "space", seed=1)
-    with pytest.raises(TrainingError, match="go on with the same videos, labels and split"):
+    with pytest.raises(TrainingError, match="use the same videos, labels and split"):
         train_quickly(features, tmp_path, resume=True)
 
 
@@ -433,7 +433,7 @@ def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
     for path in (tmp_path / "run" / "state").iterdir():
         path.write_bytes(path.read_bytes()[:-7])
     before = tree_of(tmp_path)
-    with pytest.raises(TrainingError, match="state must be whole"):
+    with pytest.raises(TrainingError, match="state of a training must be undamaged"):
         train_quickly(features_dir, tmp_path, resume=True)
     assert tree_of(tmp_path) == before
 
@@ -443,7 +443,7 @@ def test_a_run_in_training_is_not_trained_by_another(features_dir, tmp_path, mon
 
     def another(self):
         for flags in ({"resume": True}, {"force": True}):
-            with pytest.raises(ConfigError, match="another training works on it"):
+            with pytest.raises(ConfigError, match="in use by another training"):
                 train_quickly(features_dir, tmp_path, **flags)
             asked.append(flags)
         raise KeyboardInterrupt
@@ -504,7 +504,7 @@ def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, monkeypatch, 
 def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "holiday.jpg").write_text("x")
-    with pytest.raises(ConfigError, match="it is neither"):
+    with pytest.raises(ConfigError, match="it exists and is not a run"):
         train_quickly(features_dir, tmp_path, resume=True)
     assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
 

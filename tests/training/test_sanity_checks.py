@@ -42,7 +42,7 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
     answers = {"validation": both(violence)}
     for name, (part, answer) in more.items():
         clips[name], answers[name] = part, answer
-    linear, _ = linear_baseline.baseline_predictions(clips, answers.keys(), len(CLASSES))
+    linear, _ = linear_baseline.baseline_predictions(clips, answers.keys())
     return sanity_checks.check_classifier(
         clips, answers, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
     )
@@ -60,14 +60,14 @@ def test_a_sound_classifier_is_not_warned_of(caplog):
 def test_one_answer_for_everything_is_warned_of(caplog):
     with caplog.at_level(logging.WARNING):
         lines = examined(np.full(40, 0.8))["warnings"]
-    assert lines[0] == "The model answers 'violent' for every video of validation."
+    assert lines[0] == "The model predicts 'violent' for every video of validation."
     assert caplog.messages == lines
 
 
 def test_one_answer_for_the_test_is_warned_of_too():
     test = clips_of(TRUTH, seed=2), both(np.full(40, 0.2))
     assert examined(test=test)["warnings"] == [
-        "The model answers 'normal' for every video of test."
+        "The model predicts 'normal' for every video of test."
     ]
 
 
@@ -81,19 +81,22 @@ def test_a_class_of_which_little_is_found_is_warned_of(bar, lines):
     """8 of the 20 violent videos are found."""
     decided = TRUTH * (np.arange(40) < 16)
     found = sanity_checks.low_recalls(TRUTH, decided, CLASSES, bar)
-    told = f"Of 'violent', 40% is found on validation (8 of 20 videos), under --recall-bar {bar:g}."
-    assert found == [told] * lines
+    warning = (
+        "The recall of 'violent' on validation is 40% (8 of 20 videos), below --recall-bar "
+        f"{bar:g}."
+    )
+    assert found == [warning] * lines
 
 
 def test_a_class_without_videos_is_named():
     found = sanity_checks.low_recalls(TRUTH, TRUTH, [*CLASSES, "robbery"], 0.5)
-    assert found == ["There is no validation video of 'robbery': what is found of it is not known."]
+    assert found == ["There is no validation video of 'robbery': its recall is unknown."]
 
 
 def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
     train, validation = clips_of(TRUTH, shift=0.3), clips_of(TRUTH, shift=0.3, seed=1)
     clips = {"train": train, "validation": validation}
-    answers, count = linear_baseline.baseline_predictions(clips, ["validation"], 2)
+    answers, count = linear_baseline.baseline_predictions(clips, ["validation"])
     pooled = statistics_of(train.features).astype(np.float64)
     mean, deviation = pooled.mean(0), pooled.std(0)
     fit = LogisticRegression(C=1, max_iter=1000)
@@ -151,7 +154,7 @@ def test_every_class_is_in_what_the_baseline_learns_from(monkeypatch):
     monkeypatch.setattr(linear_baseline, "_BASELINE_VIDEOS", 10)
     labels = np.array([0] * 98 + [1, 2])
     clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
-    answers, count = linear_baseline.baseline_predictions(clips, ["validation"], 3)
+    answers, count = linear_baseline.baseline_predictions(clips, ["validation"])
     assert answers["validation"].shape == (12, 3) and count == 9 + 1 + 1
 
 
@@ -181,7 +184,7 @@ def test_a_training_that_learns_from_noise_says_so(tmp_path):
     features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
     result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)
     assert result["warnings"] == Run.open(result["run"]).results()["warnings"]
-    assert "under --recall-bar 1." in result["warnings"][0]
+    assert "below --recall-bar 1." in result["warnings"][0]
     assert set(result["baseline"]) == {"validation", "test", "videos", "compared"}
     assert result["baseline"]["videos"] == 16
 

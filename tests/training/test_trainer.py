@@ -294,11 +294,11 @@ def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
     rows = [row for row in cache.entries() if row.split != "validation" or row.label == "normal"]
     cache.write_manifest(rows)
     asked = {"monitor": "val_auc"}
-    with pytest.raises(ConfigError, match="val_auc must have .* normal ones only"):
+    with pytest.raises(ConfigError, match="val_auc must have .* normal videos only"):
         train_quickly(features, tmp_path / "runs", **asked)
     assert not (tmp_path / "runs" / "run").exists()
     config = TrainConfig.from_flags({"features": str(features), **asked})
-    with pytest.raises(ConfigError, match="val_auc must have .* normal ones only"):
+    with pytest.raises(ConfigError, match="val_auc must have .* normal videos only"):
         TrainingStage(config).prepare()
 
 

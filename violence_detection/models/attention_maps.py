@@ -1,4 +1,4 @@
-"""Which frames of a clip a classifier looks at."""
+"""Attention weights of a classifier over the frames of a clip."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -11,35 +11,35 @@ if TYPE_CHECKING:
 
 
 def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[str, np.ndarray]:
-    """Where a classifier looks.
+    """Attention weights of a classifier over time.
 
     Args:
-        classifier: Of any head, or several of them as one.
+        classifier: Of any head, or an ensemble.
         features: float16 (N, T, D).
 
     Returns:
-        Of each of its `AttentionPooling` layers, by name, the weights, float32 (N, T); rows sum
-        to 1.
+        The weights of each `AttentionPooling` layer by its name, float32 (N, T); rows sum to 1.
+        Empty for a head without attention.
     """
     import tensorflow as tf
 
     inputs = tf.constant(features, tf.float32)
-    return {name: found.numpy() for name, found in _weights(classifier)(inputs).items()}
+    return {name: weights.numpy() for name, weights in _weights(classifier)(inputs).items()}
 
 
 @functools.lru_cache(maxsize=2)
 def _weights(classifier: "keras.Model") -> Callable:
-    """The weights of all layers as one graph."""
+    """A graph from features to the weights of all layers."""
     import tensorflow as tf
 
     parts = list(_pooling_layers(classifier))
 
     @tf.function(reduce_retracing=True)
     def weights(inputs):
-        found = {}
+        by_layer = {}
         for name, before, layer in parts:
-            _, found[name] = layer(before(inputs, training=False), return_weights=True)
-        return found
+            _, by_layer[name] = layer(before(inputs, training=False), return_weights=True)
+        return by_layer
 
     return weights
 
@@ -47,7 +47,8 @@ def _weights(classifier: "keras.Model") -> Callable:
 def _pooling_layers(
     classifier: "keras.Model", prefix: str = ""
 ) -> Iterator[tuple[str, "keras.Model", "keras.layers.Layer"]]:
-    """Name, model from features to the layer's input, and layer, of each, in members too."""
+    """Each attention layer, also of ensemble members: its name, the model from features to its
+    input, and the layer."""
     import keras
 
     from violence_detection.models.heads._layers import AttentionPooling

@@ -6,56 +6,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.features.dataset import FeatureDataset
+from violence_detection.features.dataset import FeatureDataset, balanced_rows
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-
-_BASELINE_VIDEOS = 4000
-
-
-_BASELINE_CELLS = 1 << 24  # videos x pooled features: 64 MB
-
-
+_MAX_VIDEOS = 4000
+_MAX_CELLS = 1 << 24  # videos x pooled features: 64 MB
 _BLOCK = 256  # videos pooled at a time
 
 
 def baseline_predictions(
-    clips: Mapping[str, FeatureDataset], splits: Iterable[str], classes: int
+    clips: Mapping[str, FeatureDataset], splits: Iterable[str]
 ) -> tuple[dict[str, np.ndarray], int]:
     """Probabilities of a logistic regression (C = 1) on the standardised mean, deviation and
     mean absolute difference over time.
 
-    It learns from 4,000 videos, or fewer of long features, evenly taken from each class.
+    It is fitted to at most 4,000 training videos, fewer if features are long, the same fraction
+    of each class.
 
     Args:
-        clips: Of train and `splits`.
-        splits: To answer for.
-        classes: K.
+        clips: The videos of `train` and of `splits`.
+        splits: The splits to predict.
 
     Returns:
-        float64 (N, K) of each split, and the number of videos that it learned from.
+        Probabilities of each split, float64 (N, K), and the number of videos of the fit.
     """
     train = clips["train"]
-    most = min(_BASELINE_VIDEOS, _BASELINE_CELLS // (3 * train.features.shape[-1]))
-    rows = evenly_spaced_rows(train.labels, classes, most)
+    most = min(_MAX_VIDEOS, _MAX_CELLS // (3 * train.features.shape[-1]))
+    rows = balanced_rows(train.labels, most, proportional=True)
     features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0
     for block in pooled_blocks(train, rows):
         features[start : start + len(block)] = block
         start += len(block)
     fit = fit_logistic_regression(features, train.labels[rows])
-    answers = {}
+    predicted = {}
     for split in splits:
         blocks = pooled_blocks(clips[split], np.arange(len(clips[split])))
-        answers[split] = np.concatenate([fit.predict_proba(one) for one in blocks])
-    return answers, len(rows)
+        predicted[split] = np.concatenate([fit.predict_proba(block) for block in blocks])
+    return predicted, len(rows)
 
 
 def fit_logistic_regression(features: np.ndarray, labels: np.ndarray) -> "Pipeline":
-    """A logistic regression (C = 1) on features (N, F), which are standardised in place: a copy
-    of all that is pooled would be most of the memory of a training."""
+    """A logistic regression (C = 1) fitted to features (N, F).
+
+    The features are standardised in place: a copy would take most of the memory of a training.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -63,29 +60,13 @@ def fit_logistic_regression(features: np.ndarray, labels: np.ndarray) -> "Pipeli
 
     fit = make_pipeline(StandardScaler(copy=False), LogisticRegression(C=1, max_iter=1000))
     with warnings.catch_warnings():
-        # Where it has not converged after 1000 steps it is a baseline all the same.
+        # A fit that has not converged after 1000 steps is still a baseline.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return fit.fit(features, labels)
 
 
-def evenly_spaced_rows(labels: np.ndarray, classes: int, most: int) -> np.ndarray:
-    """About `most` rows, or all where there are fewer, int64: the same share of each of K
-    classes, evenly spaced, at least one."""
-    share = min(1.0, most / max(1, len(labels)))
-    rows = [np.flatnonzero(labels == number) for number in range(classes)]
-    return np.concatenate([_evenly(one, share) for one in rows])
-
-
-def _evenly(rows: np.ndarray, share: float) -> np.ndarray:
-    """A share of some rows, evenly spaced, at least one."""
-    if not len(rows):
-        return rows
-    count = max(1, int(share * len(rows)))
-    return rows[np.linspace(0, len(rows) - 1, count).astype(int)]
-
-
 def pooled_blocks(clips: FeatureDataset, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Statistics over time of some clips, blocks of float32 (at most 256, 3 D)."""
+    """Statistics over time of the clips of some rows, in blocks of float32 (at most 256, 3 D)."""
     from violence_detection.models.heads._layers import statistics_of
 
     for start in range(0, len(rows), _BLOCK):

@@ -1,4 +1,4 @@
-"""Keras callbacks of a training: history, TensorBoard, profile, and the scores of a trial."""
+"""Keras callbacks of a training: history file, TensorBoard, profiler, scores of a trial."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorboard.plugins.pr_curve import summary as pr_curve
 
-from violence_detection.features.dataset import FeatureDataset
+from violence_detection.features.dataset import balanced_rows
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import log_loss
 from violence_detection.models.attention_maps import attention_weights
@@ -34,20 +34,22 @@ HISTORY_COLUMNS = (
     "videos_per_s",
 )
 
-_CURVE_POINTS = 500
-_THRESHOLDS = 101  # of a precision-recall curve
-_PICTURES = 10  # of a kind in a training; no more is what TensorBoard shows, either
-_CLIPS = 8  # in a picture of the attention
+_SCHEDULE_POINTS = 500
+_CURVE_THRESHOLDS = 101  # of a precision-recall curve
+_IMAGES = 10  # images of a kind in a training; TensorBoard shows no more, either
+_ATTENTION_CLIPS = 8  # clips in an image of the attention
+
+log = logging.getLogger(__name__)
 
 
 class HistoryFile(keras.callbacks.Callback):
-    """Writes training_history.csv anew after each epoch."""
+    """Rewrites training_history.csv after each epoch."""
 
     def __init__(self, path: Path, history: list[dict[str, Any]]) -> None:
         """
         Args:
-            path: Of the file.
-            history: A row for each epoch so far, to which the training adds.
+            path: The file.
+            history: One row for each epoch so far; the training appends to it.
         """
         super().__init__()
         self._path, self._history = path, history
@@ -58,11 +60,11 @@ class HistoryFile(keras.callbacks.Callback):
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Records what TensorBoard draws: the history as scalars, precision-recall curves, and at
-    most every tenth epoch and after the last, what is confused and where attention lies.
+    """Writes TensorBoard events: scalars, precision-recall curves, confusion, attention.
 
-    A training that is resumed adds a file. Where it does an epoch again, TensorBoard shows
-    what came last.
+    Scalars and curves are written after each epoch; the images of confusion and attention at most
+    every tenth epoch, and after the last. A resumed training adds a file; of an epoch that it
+    repeats, TensorBoard shows the last events.
     """
 
     def __init__(
@@ -76,116 +78,102 @@ class TensorBoard(keras.callbacks.Callback):
     ) -> None:
         """
         Args:
-            folder: Of the event files.
-            validation: As measured before each epoch's end.
+            folder: The folder of the event files.
+            validation: Measured before the end of each epoch.
             schedule: The planned learning rate at a step.
-            epochs, steps: Of the training, if it is not stopped earlier.
+            epochs, steps: Length of the training, if it is not stopped earlier.
         """
         super().__init__()
         self._folder, self._validation = folder, validation
         self._schedule, self._steps = schedule, steps
-        self._picture_epochs = max(_PICTURES, math.ceil(epochs / _PICTURES))
-        self._shown = _evenly_of_each_class(validation.clips, _CLIPS)
-        self._not_drawn = 0  # the epoch just recorded, if without pictures
+        self._image_epochs = max(_IMAGES, math.ceil(epochs / _IMAGES))
+        self._attention_rows = balanced_rows(validation.clips.labels, _ATTENTION_CLIPS)
+        self._epoch_without_images = 0  # the epoch written last, if its images are not written yet
         self._writer: tf.summary.SummaryWriter | None = None
 
     def on_train_begin(self, logs=None) -> None:
         self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def on_epoch_begin(self, epoch: int, logs=None) -> None:
-        self._not_drawn = 0
+        self._epoch_without_images = 0
         if epoch == 0:
-            self._draw_schedule()
+            self._write_schedule()
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
         with self._writer.as_default(step=epoch + 1):
             for name, value in logs.items():
                 tf.summary.scalar(name, value)
-            self._draw_curves()
-        self._not_drawn = epoch + 1
-        if (epoch + 1) % self._picture_epochs == 0:
-            self._draw_pictures()
+            self._write_curves()
+        self._epoch_without_images = epoch + 1
+        if (epoch + 1) % self._image_epochs == 0:
+            self._write_images()
         self._writer.flush()
 
     def on_train_end(self, logs=None) -> None:
-        if self._not_drawn:
-            self._draw_pictures()
+        if self._epoch_without_images:
+            self._write_images()
         if self._writer:
             self._writer.close()
 
-    def _draw_schedule(self) -> None:
-        """The rate that is planned, at the middles of steps, as it is set."""
-        points = min(self._steps, _CURVE_POINTS)
+    def _write_schedule(self) -> None:
+        """Writes the planned learning rate, at the middles of steps, as the step sets it."""
+        points = min(self._steps, _SCHEDULE_POINTS)
         steps = np.linspace(0, self._steps - 1, points).round().astype(int)
         with self._writer.as_default():
             for step in steps.tolist():
                 rate = self._schedule(step + 0.5)
                 tf.summary.scalar("schedule/learning_rate", rate, step=step + 1)
 
-    def _draw_curves(self) -> None:
-        """Of each class but the normal one; where they are several, also of all together."""
-        labels, probability = (
-            self._validation.clips.labels,
-            self._validation.probability,
-        )
-        normal, *others = self._validation.classes
+    def _write_curves(self) -> None:
+        """Writes a precision-recall curve for each violent class, and for all of them together."""
+        labels, probability = self._validation.clips.labels, self._validation.probability
+        normal, *violent_classes = self._validation.classes
         curves = {
             name: (labels == number, probability[:, number])
-            for number, name in enumerate(others, 1)
+            for number, name in enumerate(violent_classes, 1)
         }
-        if len(others) > 1:
+        if len(violent_classes) > 1:
             curves[f"not {normal}"] = is_violent(labels), violence_score(probability)
-        for name, (truth, found) in curves.items():
-            curve = pr_curve.pb(name, truth, np.clip(found, 0, 1), _THRESHOLDS)
+        for name, (truth, scores) in curves.items():
+            curve = pr_curve.pb(name, truth, np.clip(scores, 0, 1), _CURVE_THRESHOLDS)
             tf.summary.experimental.write_raw_pb(curve.SerializeToString())
 
-    def _draw_pictures(self) -> None:
+    def _write_images(self) -> None:
+        """Writes the confusion matrix, and the attention over time in some validation clips."""
         classes, clips = self._validation.classes, self._validation.clips
-        answers = self._validation.probability.argmax(1)
-        confused = classification.class_metrics(clips.labels, answers, classes)["confusion"]
-        names = [Path(clips.entries[row].path).stem for row in self._shown]
-        told = [
-            f"{1 - self._validation.probability[row, 0]:.2f} {classes[clips.labels[row]]}"
-            for row in self._shown
-        ]
-        weights = attention_weights(self.model, clips.features[self._shown])
-        with self._writer.as_default(step=self._not_drawn):
-            _write_picture("confusion", figures.draw_confusion, confused, classes)
-            for layer, rows in weights.items():
-                _write_picture(layer, figures.draw_attention, rows, names, told)
-        self._not_drawn = 0
+        probability, rows = self._validation.probability, self._attention_rows
+        predicted = probability.argmax(1)
+        confusion = classification.class_metrics(clips.labels, predicted, classes)["confusion"]
+        names = [Path(clips.entries[row].path).stem for row in rows]
+        scores = violence_score(probability)
+        captions = [f"{scores[row]:.2f} {classes[clips.labels[row]]}" for row in rows]
+        weights = attention_weights(self.model, clips.features[rows])
+        with self._writer.as_default(step=self._epoch_without_images):
+            _write_image("confusion", figures.draw_confusion, confusion, classes)
+            for layer, layer_weights in weights.items():
+                _write_image(layer, figures.draw_attention, layer_weights, names, captions)
+        self._epoch_without_images = 0
 
 
-def _evenly_of_each_class(clips: FeatureDataset, most: int) -> np.ndarray:
-    """Rows of some clips, evenly spaced among those of each class, one of it at least."""
-    kinds = np.unique(clips.labels)
-    rows = [np.flatnonzero(clips.labels == kind) for kind in kinds]
-    return np.concatenate(
-        [one[:: math.ceil(len(one) / max(1, most // len(kinds)))] for one in rows]
-    )
-
-
-def _write_picture(name: str, draw: Callable, *what) -> None:
+def _write_image(name: str, draw: Callable, *arguments: Any) -> None:
     file = io.BytesIO()
-    draw(file, *what)
+    draw(file, *arguments)
     tf.summary.image(name, tf.io.decode_png(file.getvalue())[None])
 
 
-log = logging.getLogger(__name__)
-
-
 class Profiler(keras.callbacks.Callback):
-    """Traces steps; what goes wrong with that is said in the log, and training goes on.
+    """Traces steps for TensorBoard; a failure is logged and does not stop the training.
 
     Attributes:
-        traced: First and last step in the trace, from 1; empty without one.
+        traced: First and last step in the trace, from 1; empty without a trace.
     """
 
     def __init__(self, folder: Path, first: int, last: int) -> None:
         """
         Args:
-            folder: Of the event files; the trace goes to `plugins/profile/` in it.
-            first, last: Steps, from 1. A training that ends between them keeps what it has.
+            folder: The folder of the event files; the trace goes to `plugins/profile/` in it.
+            first, last: Steps to trace, from 1. A training that ends between them keeps the trace
+                so far.
         """
         super().__init__()
         self._folder, self._first, self._last = folder, first, last
@@ -206,7 +194,7 @@ class Profiler(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs=None) -> None:
         if not self._is_on:
             return
-        self._step.close()  # `logs` has numbers: the devices have done the step
+        self._step.close()  # `logs` holds numbers, so the devices have finished the step
         if batch + 1 == self._last:
             self._stop()
 
@@ -240,17 +228,17 @@ class Profiler(keras.callbacks.Callback):
 
 
 class EpochScores(keras.callbacks.Callback):
-    """Reads what is monitored after each epoch, and ends a training that is not worth more.
+    """Collects the monitored score of each epoch, and stops a training that is pruned.
 
     Args:
         monitor: `val_loss`, `val_auc` or `val_accuracy`.
-        report: Told the score of each epoch, from 1; whether to stop.
+        report: Gets the number of each epoch, from 1, and its score; returns True to stop.
 
     Attributes:
-        validation: Of the training, once that is built.
-        values: The scores so far; of `val_loss` the cross-entropy, which can be compared
+        validation: The validation of the trainer; to be set once the trainer is built.
+        values: The scores so far. For `val_loss` they are the cross-entropy, which is comparable
             between trainings with different losses.
-        stopped: Whether `report` ended the training.
+        stopped: True if `report` stopped the training.
     """
 
     validation: Validation

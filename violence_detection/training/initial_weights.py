@@ -73,7 +73,7 @@ class InitialWeights:
             )
         _check_head(source, config)
         dataset = source.record().dataset
-        return cls(source.model_path, source, source.known_videos(), dataset)
+        return cls(source.model_path, source, source.videos_trained_on(), dataset)
 
     def check(self, cache: FeatureCache, classes: list[str]) -> None:
         """Checks that features and classes are those that the model was trained on.

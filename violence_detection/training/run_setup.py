@@ -98,10 +98,7 @@ def _resumed(run: Run, asked: TrainConfig) -> TrainConfig:
 
 
 def _drawn_otherwise(recorded: dict[str, Any]) -> frozenset[str]:
-    """The settings that differ from the default for a run that drew a split of its own.
-
-    Of a run on --features every split setting draws; on --dataset-path they are the dataset's.
-    """
+    """The split settings with which a run on --features drew a split of its own."""
     if recorded.get("features") is None:
         return frozenset()
     return frozenset(

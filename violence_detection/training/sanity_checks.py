@@ -1,9 +1,8 @@
-"""What a trained classifier is looked at for: one answer for everything, a class that it misses,
-and whether a linear classifier on pooled features does better."""
+"""Sanity checks of a trained classifier: constant predictions, low recall, a better baseline."""
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +13,6 @@ from violence_detection.models.outputs.classes import decide, is_violent, violen
 from violence_detection.training.validation import CLEAR_STANDARD_ERRORS
 from violence_detection.units import counted
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger(__name__)
 
 _RESAMPLES = 1000
@@ -24,7 +20,7 @@ _RESAMPLES = 1000
 
 def check_classifier(
     clips: Mapping[str, FeatureDataset],
-    answers: Mapping[str, np.ndarray],
+    predicted: Mapping[str, np.ndarray],
     linear: Mapping[str, np.ndarray],
     *,
     classes: Sequence[str],
@@ -33,85 +29,82 @@ def check_classifier(
     operating_point: str | None = None,
     seed: int = 42,
 ) -> dict[str, Any]:
-    """Warn of what makes a classifier useless, in the log and in what comes back.
+    """Runs all sanity checks, logs the warnings and returns them.
 
     Args:
-        clips: Of train, validation, and test where there is one.
-        answers: Probabilities of the classifier on validation and test, float (N, K).
-        linear: The same of a linear classifier; see `linear_answers`.
-        classes: Names, the normal one first.
-        threshold: Of violence.
-        recall_bar: Share of a class's validation videos that must be found.
-        operating_point: As for `operating.choose`; the linear classifier's threshold is put
-            by the same one.
-        seed: Of the resamples behind the comparison with the baseline.
+        clips: The videos of each split.
+        predicted: Probabilities of the classifier on validation and test, float (N, K).
+        linear: Probabilities of the linear baseline; see `linear_baseline.baseline_predictions`.
+        classes: Names, the normal class first.
+        threshold: The threshold of violence.
+        recall_bar: Fraction of a class's validation videos that must be detected.
+        operating_point: See `threshold_selection`; it chooses the baseline's threshold as well.
+        seed: Of the resamples in the comparison with the baseline.
 
     Returns:
-        `warnings`, a line each, and `baseline`: accuracy and auc of the linear classifier on
-        validation and test (None without one), and `compared`, how the classifier stands
-        beside it.
+        `warnings`, one line each, and `baseline`: accuracy and auc of the linear baseline on
+        validation and test (None without test videos), and `compared`, the result of the
+        comparison.
     """
-    found = []
-    for split, probability in answers.items():
+    warnings = []
+    for split, probability in predicted.items():
         decided = decide(probability, threshold)
-        found += constant_prediction(split, clips[split].labels, decided, classes)
+        warnings += constant_prediction(split, clips[split].labels, decided, classes)
         if split == "validation":
-            found += low_recalls(clips[split].labels, decided, classes, recall_bar)
+            warnings += low_recalls(clips[split].labels, decided, classes, recall_bar)
     baseline: dict[str, Any] = {"validation": None, "test": None}
     validation = clips["validation"]
-    its_threshold, _ = threshold_selection.choose_threshold(
+    baseline_threshold, _ = threshold_selection.choose_threshold(
         is_violent(validation.labels),
         violence_score(linear["validation"]),
         validation.groups,
         asked=operating_point,
     )
     for split, probability in linear.items():
-        baseline[split] = _scores(clips[split].labels, probability, its_threshold)
+        baseline[split] = _scores(clips[split].labels, probability, baseline_threshold)
     baseline["compared"], is_better = compare_with_baseline(
         validation,
-        answers["validation"],
+        predicted["validation"],
         linear["validation"],
-        thresholds=(threshold, its_threshold),
+        thresholds=(threshold, baseline_threshold),
         seed=seed,
     )
     if is_better:
-        found.append(
+        warnings.append(
             f"A linear classifier on pooled features does better on validation: "
-            f"{_told(baseline['validation'])}. --head linear, more epochs or another "
+            f"{_format_scores(baseline['validation'])}. --head linear, more epochs or another "
             "--learning-rate may help."
         )
-    for line in found:
+    for line in warnings:
         log.warning(line)
-    return {"warnings": found, "baseline": baseline}
+    return {"warnings": warnings, "baseline": baseline}
 
 
 def constant_prediction(
     split: str, labels: np.ndarray, decided: np.ndarray, classes: Sequence[str]
 ) -> list[str]:
-    """A line if everything gets one answer, and that is not right."""
-    answers = np.unique(decided)
-    if len(answers) != 1 or len(np.unique(labels)) == 1:
+    """A warning if all videos of a split, of several classes, are assigned to one class."""
+    assigned = np.unique(decided)
+    if len(assigned) != 1 or len(np.unique(labels)) == 1:
         return []
-    return [f"The model answers {classes[answers[0]]!r} for every video of {split}."]
+    return [f"The model predicts {classes[assigned[0]]!r} for every video of {split}."]
 
 
 def low_recalls(
     labels: np.ndarray, decided: np.ndarray, classes: Sequence[str], bar: float
 ) -> list[str]:
-    """A line for each class of which less than `bar` is found, or nothing is known."""
+    """A warning for each class with a recall below `bar`, or without validation videos."""
     lines = []
     for number, name in enumerate(classes):
         of_class = labels == number
         if not of_class.any():
-            lines.append(
-                f"There is no validation video of {name!r}: what is found of it is not known."
-            )
+            lines.append(f"There is no validation video of {name!r}: its recall is unknown.")
             continue
         right = decided[of_class] == number
         if right.mean() < bar:
             lines.append(
-                f"Of {name!r}, {right.mean():.0%} is found on validation ({right.sum()} of "
-                f"{counted(len(right), 'video')}), under --recall-bar {bar:g}."
+                f"The recall of {name!r} on validation is {right.mean():.0%} ({right.sum()} of "
+                f"{counted(len(right), 'video')}), below --recall-bar {bar:g}."
             )
     return lines
 
@@ -124,36 +117,39 @@ def compare_with_baseline(
     thresholds: tuple[float, float],
     seed: int,
 ) -> tuple[str, bool]:
-    """How a classifier stands beside the baseline on validation, and whether that is better.
+    """Compares a classifier with the baseline on validation.
 
-    Clearly better is one whose accuracy is higher by more than two standard errors over
-    recordings, or whose area under the curve is higher by a difference whose 95% interval
-    over recordings lies above 0. Fewer than 5 recordings say nothing.
+    A model is clearly better if its accuracy is higher by more than two standard errors over
+    recordings, or if the 95% interval over recordings of the difference in the area under the
+    curve lies above 0. Fewer than 5 recordings are too few to compare.
 
     Args:
         validation: N videos.
-        probability: float (N, K).
-        baseline: The same of the baseline.
-        thresholds: Of either.
+        probability: Probabilities of the classifier, float (N, K).
+        baseline: Probabilities of the baseline, float (N, K).
+        thresholds: Of the classifier and of the baseline.
         seed: Of the resamples.
+
+    Returns:
+        The result as text, and True if the baseline is clearly better.
     """
     labels = validation.labels
-    right, right_too = (
-        decide(one, threshold) == labels
-        for one, threshold in zip((probability, baseline), thresholds, strict=True)
+    correct, baseline_correct = (
+        decide(values, threshold) == labels
+        for values, threshold in zip((probability, baseline), thresholds, strict=True)
     )
     recordings = np.unique(validation.groups.astype(str), return_inverse=True)[1]
     if recordings.max() + 1 < intervals.MIN_RECORDINGS:
         return "not compared: validation has too few recordings", False
-    gain = right_too.astype(float) - right
+    gain = baseline_correct.astype(float) - correct
     error = CLEAR_STANDARD_ERRORS * standard_error(gain, recordings)
-    auc, auc_too = (
-        intervals.weighted_auc(is_violent(labels), violence_score(one))
-        for one in (probability, baseline)
+    auc, baseline_auc = (
+        intervals.weighted_auc(is_violent(labels), violence_score(values))
+        for values in (probability, baseline)
     )
     interval = intervals.bootstrap_over_recordings(
         recordings,
-        lambda counts: auc_too(counts) - auc(counts),
+        lambda counts: baseline_auc(counts) - auc(counts),
         resamples=_RESAMPLES,
         seed=seed,
     )
@@ -175,6 +171,6 @@ def _scores(
     return {"accuracy": float((decided == labels).mean()), "auc": violence["auc"]}
 
 
-def _told(scores: Mapping[str, float | None]) -> str:
+def _format_scores(scores: Mapping[str, float | None]) -> str:
     auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
     return f"accuracy {scores['accuracy']:.1%}, AUC {auc}"

@@ -164,7 +164,7 @@ class TrainingJob:
     def baseline(self) -> tuple[dict[str, np.ndarray], int]:
         """Predictions of the linear baseline for each split, and its number of training videos."""
         splits = [split for split in ("validation", "test") if split in self.clips]
-        return linear_baseline.baseline_predictions(self.clips, splits, len(self.classes))
+        return linear_baseline.baseline_predictions(self.clips, splits)
 
     def score_run(self, run: Run, config: TrainConfig) -> dict[str, Any]:
         """Scores of a trained run, sanity checks and warnings.

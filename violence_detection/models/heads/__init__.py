@@ -1,1 +1,1 @@
-"""Classifiers on the features of a clip. A part has `build`."""
+"""Heads, which encode the features of a clip. A part has `build`."""

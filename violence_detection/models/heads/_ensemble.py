@@ -1,4 +1,4 @@
-"""Several classifiers as one, which answers the mean of their probabilities."""
+"""Several classifiers as one model, which predicts the mean of their probabilities."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ class MeanProbability(keras.layers.Layer):
     """The logits of the mean of the members' probabilities, float32.
 
     ``p = mean_m sigmoid(z_m)``, ``output = log p - log (1 - p)`` for one output, else
-    ``output = log mean_m softmax(z_m)``: both in logarithms, so that certain answers stay finite.
+    ``output = log mean_m softmax(z_m)``, computed in logarithms, so that probabilities near 0 and 1
+    stay finite.
 
     Input: a list of M times (B, K). Output: float32 (B, K).
     """
@@ -22,7 +23,7 @@ class MeanProbability(keras.layers.Layer):
     def call(self, inputs):
         logits = ops.cast(ops.stack(inputs), "float32")
         if logits.shape[-1] == 1:
-            # The number of members falls out of the difference.
+            # The number of members cancels in the difference.
             violent = ops.logsumexp(ops.log_sigmoid(logits), axis=0)
             return violent - ops.logsumexp(ops.log_sigmoid(-logits), axis=0)
         mean = ops.logsumexp(ops.log_softmax(logits, axis=-1), axis=0)
@@ -39,9 +40,9 @@ def build(members: Sequence[keras.Model]) -> keras.Model:
         members: From features (B, T, D) to logits (B, K).
     """
     features = keras.Input(members[0].input_shape[1:], dtype="float32", name="features")
-    # Under names of their own: all members have that of their head.
-    answers = [
+    # New names: all members have the name of their head.
+    logits = [
         keras.Model(member.input, member.output, name=f"member_{number}")(features)
         for number, member in enumerate(members, start=1)
     ]
-    return keras.Model(features, MeanProbability(name="mean_probability")(answers), name="ensemble")
+    return keras.Model(features, MeanProbability(name="mean_probability")(logits), name="ensemble")

@@ -1,4 +1,4 @@
-"""Layers that heads share, registered so that a saved model names them and holds no code."""
+"""Layers of several heads, registered with Keras so that a saved model holds no code."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,13 +12,13 @@ _CLIPS = 64
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class AttentionPooling(keras.layers.Layer):
-    """The weighted mean over time, with weights that the layer learns.
+    """The weighted mean over time, with learned weights.
 
     ``score[t] = v . tanh(W h[t] + b)``, ``weight = softmax(score)``,
     ``output = sum_t weight[t] h[t]``. Scores and weights are float32 whatever the precision.
 
     Args:
-        units: Size of the hidden layer behind the scores.
+        units: Units of the hidden layer of the scores.
 
     Input: (B, T, D), and a mask (B, T) or None. Output: (B, D), or with
     `return_weights=True` also the float32 weights (B, T).
@@ -31,7 +31,7 @@ class AttentionPooling(keras.layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.supports_masking = True
-        # The layer's own precision: a model is loaded under another global one.
+        # The precision of the layer: a model may be loaded under another global precision.
         self.hidden = keras.layers.Dense(
             units, activation="tanh", dtype=self.dtype_policy, name="hidden"
         )
@@ -45,7 +45,7 @@ class AttentionPooling(keras.layers.Layer):
         scores = ops.cast(ops.squeeze(self.score(self.hidden(inputs)), -1), "float32")
         if mask is not None:
             scores = ops.where(mask, scores, -1e9)
-        # Keras warns of a softmax over one step.
+        # Keras warns about a softmax over one step.
         one_step = scores.shape[-1] == 1
         weights = ops.ones_like(scores) if one_step else ops.softmax(scores, axis=-1)
         pooled = ops.einsum("bt,btd->bd", ops.cast(weights, inputs.dtype), inputs)
@@ -63,8 +63,10 @@ class AttentionPooling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class TemporalChange(keras.layers.Layer):
-    """How much each feature changes from frame to frame: ``|x[t] - x[t-1]|``, the first
-    change twice. (B, T, D) -> (B, T, D), zeros for T = 1."""
+    """The change of each feature from frame to frame, ``|x[t] - x[t-1]|``.
+
+    The first change stands twice. (B, T, D) -> (B, T, D), zeros for T = 1.
+    """
 
     def call(self, inputs):
         if inputs.shape[1] == 1:
@@ -81,9 +83,8 @@ class TemporalStatistics(keras.layers.Layer):
     """Mean, deviation and mean absolute difference over time: (B, T, D) -> float32 (B, 3 D).
 
     Args:
-        second_difference: Also the mean of ``|x[t + 1] - 2 x[t] + x[t - 1]|``, which tells
-            jerky motion from steady; then (B, 4 D). A difference of fewer frames than it
-            takes is 0.
+        second_difference: Also the mean of ``|x[t + 1] - 2 x[t] + x[t - 1]|``, which is larger
+            for jerky than for steady motion; then (B, 4 D). With too few frames a difference is 0.
     """
 
     def __init__(self, second_difference: bool = False, **kwargs) -> None:
@@ -110,7 +111,7 @@ class TemporalStatistics(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package=_PACKAGE)
 class SinePositions(keras.layers.Layer):
-    """Adds to each step a code of its place, which attention alone does not see.
+    """Adds a code of its position to each frame, which attention alone ignores.
 
     ``code[t, 2i] = sin(t / 10000^(2i / D))``, ``code[t, 2i + 1] = cos(t / 10000^(2i / D))``.
     (B, T, D) -> (B, T, D).
@@ -124,7 +125,7 @@ class SinePositions(keras.layers.Layer):
         exponent = np.arange(size) // 2 * 2 / size
         angle = np.arange(frames)[:, None] / 10_000**exponent
         code = np.where(np.arange(size) % 2, np.cos(angle), np.sin(angle))
-        # An array and no tensor: it is a constant of whatever graph the layer is called in.
+        # An array, not a tensor: the layer may be called in several graphs.
         return inputs + code.astype(keras.backend.standardize_dtype(inputs.dtype))
 
     def compute_output_shape(self, input_shape):
@@ -137,8 +138,10 @@ def statistics_of(clips: np.ndarray) -> np.ndarray:
 
 
 def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[np.ndarray]:
-    """Clips, or what a layer makes of them, some at a time: in float32 all of them would take
-    hundreds of megabytes, of which TensorFlow would keep its part for good."""
+    """Blocks of clips in float32, or of a layer's output for them.
+
+    All clips at once would take hundreds of megabytes, and TensorFlow never returns its part.
+    """
     for start in range(0, len(clips), _CLIPS):
         block = clips[start : start + _CLIPS].astype(np.float32)
         yield block if layer is None else ops.convert_to_numpy(layer(block))
@@ -147,14 +150,15 @@ def _in_blocks(clips: np.ndarray, layer: keras.layers.Layer | None) -> Iterator[
 def standardise(
     examples: np.ndarray, name: str, of: keras.layers.Layer | None = None
 ) -> keras.layers.Layer:
-    """A layer that brings each feature to mean 0 and variance 1 over `examples`.
+    """A layer that scales each feature to mean 0 and variance 1 over `examples`.
 
-    A feature that hardly varies is scaled by the average deviation, not blown up.
+    The variance has a floor of a thousandth of the mean variance, so that a feature that hardly
+    varies is not blown up.
 
     Args:
         examples: float16 (N, T, D).
-        name: Of the layer.
-        of: Standardise what this layer makes of the examples, instead.
+        name: Name of the layer.
+        of: Standardise the output of this layer for the examples instead.
     """
 
     def mean_of(function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

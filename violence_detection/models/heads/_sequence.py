@@ -1,4 +1,4 @@
-"""What heads share that read a clip in its order: all that is before and after the reading."""
+"""The common frame of heads that encode frames in order: layers before and after the encoder."""
 
 from collections.abc import Callable
 
@@ -13,12 +13,12 @@ from violence_detection.models.heads._layers import (
 )
 from violence_detection.models.outputs._output import Encoded
 
-_UNROLLED_STEPS = 48  # of more, the start takes seconds longer
+_UNROLLED_STEPS = 48  # unrolling more steps delays the start of a training by seconds
 
 
 def build(
     name: str,
-    read: Callable[[keras.KerasTensor], keras.KerasTensor],
+    encode: Callable[[keras.KerasTensor], keras.KerasTensor],
     *,
     examples: np.ndarray,
     projection: int,
@@ -28,22 +28,23 @@ def build(
     change: bool,
     statistics: bool,
 ) -> Encoded:
-    """Standardised features, projected, read, pooled by attention; pooled statistics beside.
+    """Standardises, projects, encodes and pools the features by attention.
 
     Args:
-        name: Of the model.
-        read: From what is projected (B, T, projection) to (B, T, any).
-        examples: Training clips to standardise by, float16 (N, T, D).
-        projection: Size that the features are reduced to.
-        attention: Units behind the scores of the attention over time.
-        feature_dropout: Share of the features that are not read, for a whole clip at a time.
-        dropout: Before the logits.
-        change: Also read how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute first and
+        name: Name of the head.
+        encode: From projected features (B, T, projection) to (B, T, any).
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        projection: Size of the features after the projection.
+        attention: Hidden units of the attention over time.
+        feature_dropout: Fraction of the features dropped, for a whole clip at a time.
+        dropout: Fraction dropped before the output.
+        change: Encode also the change of each feature from frame to frame.
+        statistics: Give the output also the mean, deviation and mean absolute first and
             second difference over time of the features.
 
     Returns:
-        From features (B, T, D) to float32 logits (B, outputs).
+        The encoded clip; its statistics are None without `statistics`.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
     hidden = standardise(examples, "standardise")(features)
@@ -54,7 +55,7 @@ def build(
         hidden = keras.layers.Concatenate(dtype="float32", name="both")([hidden, changes])
     hidden = keras.layers.SpatialDropout1D(feature_dropout, name="dropout_features")(hidden)
     hidden = keras.layers.Dense(projection, activation="gelu", name="projection")(hidden)
-    hidden = read(hidden)
+    hidden = encode(hidden)
     pooled = AttentionPooling(attention, name="attention")(hidden)
     pooled = keras.layers.Dropout(dropout, name="dropout_pooled")(pooled)
     pooled_statistics = None
@@ -69,24 +70,26 @@ def build(
 def recurrence(
     cell: type[keras.layers.RNN], name: str, *, layers: int, units: int, computed: str
 ) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
-    """A `read`: bidirectional recurrences one after the other, (B, T, any) -> (B, T, 2 units).
+    """An encoder of stacked bidirectional recurrences, (B, T, any) -> (B, T, 2 units).
 
     Args:
-        computed: `cudnn`, `loop`, or `unrolled`: frame after frame in the graph, where they are
-            few over all layers.
+        cell: LSTM or GRU.
+        name: Prefix of the layer names.
+        layers, units: Number of layers, and units of each direction.
+        computed: `cudnn`, `loop`, or `unrolled`: a copy of the cell for each frame, if layers
+            times frames are few.
     """
 
-    def read(hidden):
+    def encode(hidden):
         for number in range(1, layers + 1):
             few = layers * hidden.shape[1] <= _UNROLLED_STEPS
-            one_way = cell(
+            forward = cell(
                 units,
                 return_sequences=True,
                 use_cudnn="auto" if computed == "cudnn" else False,
                 unroll=computed == "unrolled" and few,
             )
-            both_ways = keras.layers.Bidirectional(one_way, name=f"{name}_{number}")
-            hidden = both_ways(hidden)
+            hidden = keras.layers.Bidirectional(forward, name=f"{name}_{number}")(hidden)
         return hidden
 
-    return read
+    return encode

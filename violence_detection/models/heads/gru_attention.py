@@ -1,4 +1,4 @@
-"""A projection, bidirectional GRUs and attention over time, beside pooled statistics."""
+"""Projection, bidirectional GRUs and attention over time, with pooled statistics."""
 
 from typing import Annotated
 
@@ -25,15 +25,16 @@ def build(
     """Encodes features (B, T, D).
 
     Args:
-        examples: Training clips to standardise by, float16 (N, T, D).
-        recurrence: How it is computed, see `model.build_classifier`.
-        projection: Size that the features are reduced to before the recurrence.
-        layers, units: Of the GRUs, in each direction.
-        feature_dropout: Share of the features that the recurrence does not see, for a
-            whole clip at a time.
-        dropout: Before the logits.
-        change: Also show the recurrence how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute first and
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        recurrence: Implementation of the recurrence, see `classifier.build_classifier`.
+        projection: Size of the features after the projection, before the recurrence.
+        layers, units: Number of GRU layers, and units of each direction.
+        feature_dropout: Fraction of the features dropped before the recurrence, for a whole
+            clip at a time.
+        dropout: Fraction dropped before the output.
+        change: Give the recurrence also the change of each feature from frame to frame.
+        statistics: Give the output also the mean, deviation and mean absolute first and
             second difference over time of the features: on a few hundred videos the
             recurrence alone overfits.
 

@@ -1,4 +1,4 @@
-"""Pooled statistics into one dense layer: the baseline that every head is held against."""
+"""Pooled statistics, then one dense layer: the baseline for all other heads."""
 
 from typing import Annotated
 
@@ -19,9 +19,10 @@ def build(
     """Encodes features (B, T, D).
 
     Args:
-        examples: Training clips to standardise by, float16 (N, T, D).
-        recurrence: Not used: there is none.
-        dropout: Share of the statistics that is dropped in training.
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        recurrence: Not used: this head has no recurrence.
+        dropout: Fraction of the statistics dropped in training.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
     pool = TemporalStatistics(dtype="float32", name="statistics")

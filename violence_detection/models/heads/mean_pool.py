@@ -1,4 +1,4 @@
-"""The mean over time of a projection, into a dense layer: what the frames show, in any order."""
+"""Mean over time of projected features, then a dense layer; ignores the order of frames."""
 
 from typing import Annotated
 
@@ -21,16 +21,16 @@ def build(
 ) -> Encoded:
     """Encodes features (B, T, D).
 
-    Nothing in it knows the order of the frames: what another head is better by, it has from
-    the order.
+    It does not use the order of the frames: another head that is better gains by the order.
 
     Args:
-        examples: Training clips to standardise by, float16 (N, T, D).
-        recurrence: Not used: there is none.
-        projection: Size that the features of each frame are reduced to.
-        units: Of the dense layer behind the mean.
-        feature_dropout: Share of the features that are dropped, for a whole clip at a time.
-        dropout: Before the dense layer and before the logits.
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        recurrence: Not used: this head has no recurrence.
+        projection: Size of the features of each frame after the projection.
+        units: Units of the dense layer after the mean.
+        feature_dropout: Fraction of the features dropped, for a whole clip at a time.
+        dropout: Fraction dropped before the dense layer and before the output.
     """
     features = keras.Input(examples.shape[1:], dtype="float32", name="features")
     hidden = standardise(examples, "standardise")(features)

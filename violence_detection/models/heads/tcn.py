@@ -1,4 +1,4 @@
-"""A projection, dilated convolutions over time and attention, beside pooled statistics."""
+"""Projection, dilated convolutions over time and attention, with pooled statistics."""
 
 from typing import Annotated
 
@@ -25,44 +25,45 @@ def build(
 ) -> Encoded:
     """Encodes features (B, T, D).
 
-    The convolutions see both ways, since a clip is whole, and are normalised over their
-    channels: statistics of a batch would differ between replicas.
+    The convolutions are not causal, since a clip is complete. They are normalised over their
+    channels, because statistics of a batch would differ between replicas.
 
     Args:
-        examples: Training clips to standardise by, float16 (N, T, D).
-        recurrence: Not used: there is none.
-        projection: Size that the features are reduced to, and channels of the convolutions.
-        layers: Blocks of two convolutions, dilated by 1, 2, 4, ... frames.
-        kernel: Frames that a convolution takes together.
-        feature_dropout: Share of the features that the convolutions do not see, for a whole
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        recurrence: Not used: this head has no recurrence.
+        projection: Size of the features after the projection, and channels of the convolutions.
+        layers: Number of blocks of two convolutions, dilated by 1, 2, 4, ... frames.
+        kernel: Frames in the kernel of a convolution.
+        feature_dropout: Fraction of the features dropped before the convolutions, for a whole
             clip at a time.
-        block_dropout: Share of the channels dropped after each convolution, likewise.
-        dropout: Before the logits.
-        change: Also show the convolutions how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute first and
+        block_dropout: Fraction of the channels dropped after each convolution, likewise.
+        dropout: Fraction dropped before the output.
+        change: Give the convolutions also the change of each feature from frame to frame.
+        statistics: Give the output also the mean, deviation and mean absolute first and
             second difference over time of the features.
 
     Reference:
         Bai, Kolter and Koltun, 2018, https://arxiv.org/abs/1803.01271
     """
 
-    def read(hidden):
+    def encode(hidden):
         for number in range(layers):
-            more = hidden
+            residual = hidden
             for half in (1, 2):
-                more = _convolution(
-                    more,
+                residual = _convolution(
+                    residual,
                     kernel=kernel,
                     dilation=2**number,
                     dropout=block_dropout,
                     name=f"block_{number + 1}_{half}",
                 )
-            hidden = keras.layers.Add(name=f"block_{number + 1}_sum")([hidden, more])
+            hidden = keras.layers.Add(name=f"block_{number + 1}_sum")([hidden, residual])
         return hidden
 
     return _sequence.build(
         "tcn",
-        read,
+        encode,
         examples=examples,
         projection=projection,
         attention=projection,

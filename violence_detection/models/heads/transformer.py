@@ -1,5 +1,4 @@
-"""A projection, self-attention between the frames and attention over time, beside pooled
-statistics."""
+"""Projection, self-attention between frames and attention over time, with pooled statistics."""
 
 from typing import Annotated
 
@@ -28,22 +27,22 @@ def build(
 ) -> Encoded:
     """Encodes features (B, T, D).
 
-    An encoder with its norms before each half of a block, which trains without a long
-    warm-up.
+    The norms stand before each half of a block, so that training needs no long warm-up.
 
     Args:
-        examples: Training clips to standardise by, float16 (N, T, D).
-        recurrence: Not used: there is none.
-        projection: Size that the features are reduced to, which is the encoder's.
-        layers: Blocks of self-attention and two dense layers.
-        heads: Of the self-attention; each has projection / heads dimensions, rounded up.
-        units: Of the first of the dense layers.
-        feature_dropout: Share of the features that the encoder does not see, for a whole
-            clip at a time.
-        block_dropout: Of what each half of a block adds.
-        dropout: Before the logits.
-        change: Also show the encoder how much each feature changes from frame to frame.
-        statistics: Also give the logits the mean, deviation and mean absolute first and
+        examples: Training clips that set mean and variance of the standardisation, float16
+            (N, T, D).
+        recurrence: Not used: this head has no recurrence.
+        projection: Size of the features after the projection, and of the encoder.
+        layers: Number of blocks of self-attention and two dense layers.
+        heads: Heads of the self-attention; each has projection / heads dimensions, rounded up.
+        units: Units of the first dense layer of a block.
+        feature_dropout: Fraction of the features dropped before the encoder, for a whole clip
+            at a time.
+        block_dropout: Fraction dropped of the output of each half of a block.
+        dropout: Fraction dropped before the output.
+        change: Give the encoder also the change of each feature from frame to frame.
+        statistics: Give the output also the mean, deviation and mean absolute first and
             second difference over time of the features.
 
     Reference:
@@ -51,7 +50,7 @@ def build(
         Xiong et al., 2020, https://arxiv.org/abs/2002.04745 (norms first)
     """
 
-    def read(hidden):
+    def encode(hidden):
         hidden = SinePositions(name="positions")(hidden)
         for number in range(1, layers + 1):
             hidden = _block(
@@ -65,7 +64,7 @@ def build(
 
     return _sequence.build(
         "transformer",
-        read,
+        encode,
         examples=examples,
         projection=projection,
         attention=projection,
@@ -80,18 +79,18 @@ def _block(
     hidden: keras.KerasTensor, *, heads: int, units: int, dropout: float, name: str
 ) -> keras.KerasTensor:
     size = hidden.shape[-1]
-    # No dropout inside: with it Keras takes a softmax in the reduced precision. No biases:
-    # that of the keys would not change a weight of the softmax.
+    # No dropout inside: with it Keras computes the softmax in the reduced precision. No biases:
+    # a bias of the keys cancels in the softmax.
     attention = keras.layers.MultiHeadAttention(
         heads, -(-size // heads), use_bias=False, name=f"{name}_attention"
     )
     normed = keras.layers.LayerNormalization(name=f"{name}_attention_norm")(hidden)
-    more = attention(normed, normed)
-    more = keras.layers.Dropout(dropout, name=f"{name}_attention_dropout")(more)
-    hidden = keras.layers.Add(name=f"{name}_attention_sum")([hidden, more])
+    residual = attention(normed, normed)
+    residual = keras.layers.Dropout(dropout, name=f"{name}_attention_dropout")(residual)
+    hidden = keras.layers.Add(name=f"{name}_attention_sum")([hidden, residual])
 
-    more = keras.layers.LayerNormalization(name=f"{name}_norm")(hidden)
-    more = keras.layers.Dense(units, activation="gelu", name=f"{name}_hidden")(more)
-    more = keras.layers.Dense(size, name=f"{name}_output")(more)
-    more = keras.layers.Dropout(dropout, name=f"{name}_dropout")(more)
-    return keras.layers.Add(name=f"{name}_sum")([hidden, more])
+    residual = keras.layers.LayerNormalization(name=f"{name}_norm")(hidden)
+    residual = keras.layers.Dense(units, activation="gelu", name=f"{name}_hidden")(residual)
+    residual = keras.layers.Dense(size, name=f"{name}_output")(residual)
+    residual = keras.layers.Dropout(dropout, name=f"{name}_dropout")(residual)
+    return keras.layers.Add(name=f"{name}_sum")([hidden, residual])

@@ -1,1 +1,1 @@
-"""Losses on logits. A part has `build`, which gives a keras.losses.Loss."""
+"""Losses on logits. A part has `build`, which returns a keras.losses.Loss."""

@@ -1,7 +1,7 @@
 """Focal loss on logits, binary or over several classes.
 
-Keras' own ignores `alpha` unless another flag is set, and its gradient is NaN on confidently
-right examples for 0 < gamma < 1.
+The focal loss of Keras ignores `alpha` unless another flag is set, and for 0 < gamma < 1 its
+gradient is NaN on confidently right examples.
 """
 
 from typing import Annotated
@@ -14,14 +14,14 @@ from violence_detection.registry import Range
 
 
 class Focal(keras.losses.Loss):
-    """``sum over classes of y * alpha * (1 - p)^gamma * -log p``, a value per example.
+    """``sum over classes of y * alpha * (1 - p)^gamma * -log p``, one value per example.
 
     With one output, ``p`` is the sigmoid and the two classes are ``y`` and ``1 - y``; with
     K >= 2 it is the softmax. Labels are smoothed to ``(1 - s) y + s / K`` (binary: K = 2).
 
     Args:
         gamma: >= 0; 0 is cross-entropy.
-        alpha: Weight of each class, the normal one first; None for 1.
+        alpha: Weight of each class, the normal class first; None for 1.
         label_smoothing: s.
 
     Call: y_true (B, K) one-hot or (B, 1), y_pred logits of the same shape; float32 (B,).
@@ -43,7 +43,7 @@ class Focal(keras.losses.Loss):
         logits = ops.cast(y_pred, "float32")
         if logits.shape[-1] == 1:
             y_true = ops.concatenate([1 - y_true, y_true], axis=-1)
-            # Two logits, +-z: log p = -softplus(-z), and log(1 - p) is the other one's.
+            # Two logits, -z and +z: log p = -softplus(-z), log(1 - p) = -softplus(z).
             logits = ops.concatenate([-logits, logits], axis=-1)
             log_p = -ops.softplus(-logits)
             log_rest = -ops.softplus(logits)
@@ -66,14 +66,15 @@ def build(
     gamma: Annotated[float, Range(0, 100)] = 2.0,
     alpha: float | str | None = "auto",
 ) -> Focal:
-    """
+    """A focal loss.
+
     Args:
-        label_smoothing: Share of a label's weight spread over the classes.
-        class_shares: Share of each class in what the loss sees, the normal one first;
-            equal shares where class weights are on.
-        gamma: How much the easy examples are turned down, >= 0.
-        alpha: Weight of violence, the normal class having 1 - alpha; `auto` weighs each
-            class by what the others have, which is 0.5 for two balanced classes; none for 1.
+        label_smoothing: Fraction of a label's weight that is spread over the classes.
+        class_shares: Fraction of each class in the drawn videos, the normal class first; equal
+            fractions if class weights are on.
+        gamma: Strength by which easy examples count for less, >= 0.
+        alpha: Weight of violence; the normal class has 1 - alpha. `auto` weighs each class by the
+            fractions of the others, which is 0.5 for two balanced classes; none is 1 for all.
 
     Raises:
         ConfigError: If alpha is not in [0, 1], or a number is given for
