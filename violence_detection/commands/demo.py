@@ -1,30 +1,33 @@
-"""The whole way on drawn clips."""
+"""The command `demo`: all stages on synthetic clips."""
+
+from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
-from violence_detection.experiments import config
-from violence_detection.reports import console
+from violence_detection.experiments.config import DemoConfig
 
 
 @click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
-@options_of(config.DemoConfig)
-def demo(settings: config.DemoConfig, shared: CommonFlags) -> None:
-    """Go the whole way, offline, on clips that it draws: figures that walk, figures that fight."""
-    with prints_to_stderr():
-        from violence_detection.experiments import demo as stage
+@options_of(DemoConfig)
+def demo(settings: DemoConfig, flags: CommonFlags) -> None:
+    """Run all stages, offline, on clips that it draws: figures that walk, figures that fight."""
 
-        if shared.dry_run:
-            planned = stage.plan(settings)
-        else:
-            result = stage.run_demo(settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    lines = [
+    def stage() -> Stage:
+        from violence_detection.experiments.demo import DemoStage
+
+        return DemoStage(settings, force=flags.force)
+
+    run_stage(stage, flags, lines=result_lines)
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """The console text of a demo."""
+    return [
         f"accuracy    {result['test_accuracy']:.1%} on {result['test_videos']} drawn test clips",
-        f"by picture  {result['mean_picture_accuracy']:.1%} from the mean picture alone: "
-        "it is the motion that tells",
+        f"mean image  {result['mean_picture_accuracy']:.1%} from the mean image alone: only the "
+        "motion tells the classes apart",
         f"prediction  {result['prediction']['path']}: {result['prediction']['label']} "
         f"({result['prediction']['probability']:.2f})",
         f"clips       {result['clips']}",
@@ -32,4 +35,3 @@ def demo(settings: config.DemoConfig, shared: CommonFlags) -> None:
         f"run         {result['run']}",
         f"report      {result['report']}",
     ]
-    finish(result, shared, lines)

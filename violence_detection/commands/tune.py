@@ -23,12 +23,12 @@ def tune(settings: TuneConfig, flags: CommonFlags) -> None:
     for train --config. Settings of train that are given here hold for every trial. The test
     videos are not used."""
 
-    def search() -> Stage:
-        from violence_detection.experiments.tune import Search
+    def stage() -> Stage:
+        from violence_detection.experiments.tune import SearchStage
 
-        return Search(settings, force=flags.force)
+        return SearchStage(settings, force=flags.force)
 
-    run_stage(search, flags, lines=result_lines)
+    run_stage(stage, flags, lines=result_lines)
 
 
 def result_lines(result: dict[str, Any]) -> list[str]:
@@ -39,7 +39,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"{result['pruned']} pruned, {result['failed']} failed; "
         f"{units.format_duration(result['seconds'])}",
         f"best        {result['monitor']} {result['best_value']:.4f}, trial {result['best_trial']}",
-        *console.table(result["best_settings"], "            "),
+        *console.format_table(result["best_settings"], "            "),
         f"note        {result['note']}",
         f"next        violence-detection train --features {result['features']} --config "
         f"{result['best_config']}",
