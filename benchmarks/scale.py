@@ -24,9 +24,9 @@ import numpy as np
 
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.features import extract as stage
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features import extract as stage
 from violence_detection.features.extract import extract_features
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.video_worker import unread_entry

@@ -21,19 +21,19 @@ from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.video.clip_reader import ClipReader
 
-def from_config(config):
+def for_machine(*, stream, **settings):
     space = FeatureSpace(
-        backbone="mobilenetv2", layer="mean", stream=config.stream, frames=8, frame_size=32,
+        backbone="mobilenetv2", layer="mean", stream=stream, frames=8, frame_size=32,
         resize="area", dim=6, weights_digest="0" * 64, engine="tensorflow", precision="float32",
     )
-    reader = ClipReader(stream=config.stream, frames=8, frame_size=32)
+    reader = ClipReader(stream=stream, frames=8, frame_size=32)
     return FeatureExtractor(space, reader, encode, batch_size=16)
 
 def encode(pictures):
     values = pictures.astype(np.float32)
     return np.concatenate([values.mean((1, 2)), values.std((1, 2))], 1)
 
-FeatureExtractor.from_config = from_config
+FeatureExtractor.for_machine = for_machine
 from violence_detection.cli import extract_features
 extract_features(sys.argv[1:])
 """

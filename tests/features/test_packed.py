@@ -214,7 +214,7 @@ def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
 def test_videos_that_left_the_manifest_meanwhile_are_noticed(cache):
     entries = cache.entries()
     cache.write_manifest(entries[1:])
-    with pytest.raises(CacheError, match="manifest must stay as it is"):
+    with pytest.raises(CacheError, match="manifest must not change"):
         packed.read_packed(cache, entries)
 
 

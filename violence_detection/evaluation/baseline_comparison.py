@@ -17,7 +17,6 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals
-from violence_detection.models import linear_baseline
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
@@ -108,7 +107,7 @@ def _training_videos(
     if len(entries) < len(rows) and (own := _training_features(run)):
         train_cache, entries = own, _unchanged_entries(own, rows)
     labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
-    chosen = linear_baseline.evenly_spaced_rows(labels, len(classes), _MOST_TRAINING)
+    chosen = dataset.balanced_rows(labels, _MOST_TRAINING, proportional=True)
     notes = []
     if len(entries) < len(rows):
         missing = counted(len(rows) - len(entries), "training video")
@@ -150,7 +149,7 @@ def _joint_baselines(
         np.concatenate([train_clips.labels, clips.labels]),
         (*train_clips.entries, *clips.entries),
     )
-    decoded = linear_baseline.evenly_spaced_rows(train_clips.labels, len(classes), _MOST_DECODED)
+    decoded = dataset.balanced_rows(train_clips.labels, _MOST_DECODED, proportional=True)
     summary_rows = np.concatenate([decoded, len(train_clips) + np.arange(len(clips))])
     summaries: VideoSummaries | str = NO_PICTURES
     if read_videos:

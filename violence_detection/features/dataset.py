@@ -51,25 +51,6 @@ class FeatureDataset:
             views=tuple(LazyRows(view, rows) for view in self.views),
         )
 
-    def balanced_rows(self, most: int, *, proportional: bool = False) -> np.ndarray:
-        """About `most` rows, int64, class by class, evenly spaced within each class.
-
-        Args:
-            most: Rows wanted; all are taken where there are fewer.
-            proportional: Take the same fraction of each class, not the same number.
-
-        Returns:
-            At least one row of each class that has videos.
-        """
-        rows_by_class = [np.flatnonzero(self.labels == label) for label in np.unique(self.labels)]
-        fraction = min(1.0, most / max(1, len(self)))
-        chosen = [np.zeros(0, np.int64)]
-        for rows in rows_by_class:
-            wanted = fraction * len(rows) if proportional else most / len(rows_by_class)
-            count = min(len(rows), max(1, int(wanted)))
-            chosen.append(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
-        return np.concatenate(chosen)
-
 
 def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
     """Rows of the videos that have an array.
@@ -144,3 +125,24 @@ def with_views(cache: FeatureCache, clips: FeatureDataset) -> FeatureDataset:
     numbers = range(1, 1 + view_count(clips.entries))
     views = tuple(packed.read_packed(cache, clips.entries, view) for view in numbers)
     return dataclasses.replace(clips, views=views)
+
+
+def balanced_rows(labels: np.ndarray, most: int, *, proportional: bool = False) -> np.ndarray:
+    """About `most` rows, int64, class by class, evenly spaced within each class.
+
+    Args:
+        labels: Class of each of N videos, (N,).
+        most: Rows wanted; all rows of a class that has fewer.
+        proportional: Take the same fraction of each class, not the same number.
+
+    Returns:
+        At least one row of each class that has videos.
+    """
+    rows_by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    fraction = min(1.0, most / max(1, len(labels)))
+    chosen = [np.zeros(0, np.int64)]
+    for rows in rows_by_class:
+        wanted = fraction * len(rows) if proportional else most / len(rows_by_class)
+        count = min(len(rows), max(1, int(wanted)))
+        chosen.append(rows[np.linspace(0, len(rows) - 1, count).astype(int)])
+    return np.concatenate(chosen)

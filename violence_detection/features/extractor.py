@@ -3,9 +3,9 @@
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -18,6 +18,14 @@ from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader
 
 log = logging.getLogger(__name__)
+
+
+class RecordedSpace(Protocol):
+    """A feature space and the weights that it was made with, as a run's record has them."""
+
+    feature_space: FeatureSpace
+    weights_source: str
+    weights_seed: int
 
 
 class FeatureExtractor:
@@ -146,8 +154,7 @@ class FeatureExtractor:
     @classmethod
     def from_run(
         cls,
-        space: FeatureSpace,
-        trained_weights: Mapping[str, Any],
+        record: RecordedSpace,
         *,
         weights: str | None,
         batch_size: int,
@@ -156,18 +163,16 @@ class FeatureExtractor:
         """The extractor of a run's feature space; see `from_space`.
 
         Args:
-            space: The run's.
-            trained_weights: The backbone's weights at extraction, `source` and `seed`, as
-                extraction.json and a run's record have them.
-            weights: Where the weights are now; None for where they were.
+            record: The record of the run.
+            weights: "imagenet", "random", or a weights file; None for those of the record.
             batch_size: Frames encoded at a time.
-            engine: Another engine; None for the space's.
+            engine: Name of the part; None for the space's.
         """
         return cls.from_space(
-            space,
-            weights=weights or trained_weights["source"],
+            record.feature_space,
+            weights=weights or record.weights_source,
             batch_size=batch_size,
-            seed=trained_weights["seed"],
+            seed=record.weights_seed,
             engine=engine,
         )
 

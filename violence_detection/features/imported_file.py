@@ -5,6 +5,7 @@ import csv
 import math
 import os
 import re
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,15 @@ from violence_detection.system import files
 
 _BLOCK_BYTES = 64 << 20
 _MAX_FRAMES, _MAX_DIM = 1024, 1 << 16
+# What NumPy raises of a header that it cannot parse.
+_BAD_HEADERS = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    MemoryError,
+    RecursionError,
+)
 _LABEL_SUFFIXES = (".npy", ".csv")
 _TABLE_COLUMNS = ("path", "label", "group", "split", "duration_s")
 
@@ -65,7 +75,7 @@ def to_float16(clips: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """
     finite = np.isfinite(clips).all(axis=(1, 2))
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        rounded = clips.astype("<f2")
+        rounded = clips.astype("<f2", order="C")
     in_range = np.isfinite(rounded).all(axis=(1, 2))
     reasons = []
     for row, clip in enumerate(rounded):
@@ -167,7 +177,7 @@ def open_npy(path: Path) -> np.ndarray:
             raise ValueError(f"an empty array, {shape}")
         order = "F" if is_fortran else "C"
         return np.memmap(path, dtype, "r", offset, shape, order).view(np.ndarray)
-    except (OSError, ValueError, TypeError, SyntaxError, MemoryError, OverflowError) as error:
+    except (OSError, *_BAD_HEADERS) as error:
         reason = " ".join(str(error).split())[:200]
         raise CacheError(
             f"{path} must be an array that numpy.save left. Received: {reason}"

@@ -73,12 +73,8 @@ class Predictor:
         self.window_s: float = record.window_s
         self.stride_s = config.stride_s or self.window_s / 2
         self._classifier = run.load_classifier()
-        self._extractor = FeatureExtractor.from_space(
-            record.feature_space,
-            weights=config.weights or record.weights_source,
-            batch_size=config.batch_size,
-            seed=record.weights_seed,
-            engine=config.engine,
+        self._extractor = FeatureExtractor.from_run(
+            record, weights=config.weights, batch_size=config.batch_size, engine=config.engine
         )
         plan = WindowPlan(
             self.window_s, self.stride_s, self._extractor.space.frames, config.focus_s

@@ -15,16 +15,16 @@ from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_features import (
     Task,
-    excerpts_of,
-    features_under,
+    extract_corrupted_features,
+    unchanged_excerpts,
 )
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.evaluation.robustness.scores import (
     CONDITION_COLUMNS,
     NOTE,
     condition_rows,
+    score_conditions,
     scores_table,
-    study_scores,
 )
 from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
@@ -65,12 +65,14 @@ def measure_robustness(
     # -- of what, on what
     study = _Study(run_dir, config)
     devices.import_tensorflow()
-    extractor = _extractor(study.run, config)
+    extractor = FeatureExtractor.from_run(
+        study.run.record(), weights=config.weights, batch_size=config.batch_size
+    )
     study.identity |= {"feature_space": extractor.space.fingerprint}
 
     # -- the answers: those that are there, and those that are missing
     with _study_folder(study.folder).lock():
-        kept = _AnswerFile(study.folder, study.identity, force=force)
+        kept = _PredictionFile(study.folder, study.identity, force=force)
         tasks = [task for task in study.tasks() if not kept.has(task)]
         log.info(
             f"{counted(len(study.excerpts), 'video')} under "
@@ -117,7 +119,9 @@ class _Study:
         self.entries = evaluation_set.split_entries(self.run, self.cache, config.split)
         self.folder = self.run.evaluation_dir(config.split)
         self.conditions, self.left_out = _conditions(config)
-        self.excerpts, self.failures = excerpts_of(self.cache, self.entries, config.video_dir)
+        self.excerpts, self.failures = unchanged_excerpts(
+            self.cache, self.entries, config.video_dir
+        )
         if not self.excerpts:
             raise VideoError(
                 f"At least one video must be there. Received: {self.failures[0]['path']} "
@@ -137,22 +141,12 @@ def _conditions(config: RobustnessConfig) -> tuple[dict[str, str], list[str]]:
     wanted, left_out = config.listed, []
     if config.conditions == "all":
         for name in list(wanted):
-            if install := corrupted_video.missing(name):
+            if install := corrupted_video.missing_extra(name):
                 wanted.remove(name)
                 left_out.append(f"{name} ({install})")
                 log.warning(f"Left out is {name}, which needs an extra: {install}")
     listed = {name: corrupted_video.full_condition(name) for name in wanted}
     return {CLEAN: CLEAN, CONTROL: CONTROL} | listed, left_out
-
-
-def _extractor(run: Run, config: RobustnessConfig) -> FeatureExtractor:
-    record = run.record()
-    return FeatureExtractor.from_space(
-        record.feature_space,
-        weights=config.weights or record.weights_source,
-        batch_size=config.batch_size,
-        seed=record.weights_seed,
-    )
 
 
 def _study_folder(folder: Path) -> StudyFolder:
@@ -173,14 +167,14 @@ def _predict_missing(
     study: _Study,
     extractor: FeatureExtractor,
     tasks: list[Task],
-    kept: "_AnswerFile",
+    kept: "_PredictionFile",
     config: RobustnessConfig,
 ) -> list[dict[str, str]]:
     """Give the answers that are missing; those that cannot be given, and why."""
     classifier = study.run.load_classifier()
     failures: list[dict[str, str]] = []
     names = {condition: name for name, condition in study.conditions.items()}
-    outcomes = features_under(
+    outcomes = extract_corrupted_features(
         extractor,
         tasks,
         study.folder,
@@ -204,7 +198,7 @@ def _predict_missing(
     return sorted(failures, key=lambda row: (row["path"], row["condition"]))
 
 
-class _AnswerFile:
+class _PredictionFile:
     """Answers that are kept as they are given, a line each, so that a kill loses none."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], *, force: bool) -> None:
@@ -273,7 +267,7 @@ class _AnswerFile:
 def _write(
     study: _Study,
     extractor: FeatureExtractor,
-    kept: _AnswerFile,
+    kept: _PredictionFile,
     failures: list[dict[str, str]],
     config: RobustnessConfig,
 ) -> dict[str, Any]:
@@ -285,7 +279,7 @@ def _write(
         raise VideoError(
             f"At least one video must be readable. Received: {first['path']} ({first['reason']})"
         )
-    scores = study_scores(
+    scores = score_conditions(
         answers,
         study.entries,
         classes=study.record.classes,
