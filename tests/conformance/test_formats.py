@@ -1,4 +1,4 @@
-"""What every export format promises: the same answers, in a file that its own software opens."""
+"""The contract of every export format: the same predictions, in a file that its own software opens."""
 
 import re
 
@@ -39,7 +39,7 @@ def tempered_by_hand(logits: np.ndarray) -> np.ndarray:
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
-def answers(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -> dict:
+def predict_with_file(name: str, built: keras.Model, clips: np.ndarray, folder, **asked) -> dict:
     """By name, of a file that was written and opened again, a clip at a time."""
     part = registry.module("formats", name)
     if part.missing():
@@ -57,20 +57,20 @@ def relative(folder) -> list[str]:
 
 
 @each_format
-def test_a_file_answers_what_the_temperature_makes_of_the_logits(name, tmp_path):
+def test_a_file_predicts_the_tempered_probability(name, tmp_path):
     built, clips = head("mean_pool")
     expected = tempered_by_hand(np.array(built(clips)))
-    found = answers(name, built, clips, tmp_path)
+    found = predict_with_file(name, built, clips, tmp_path)
     assert list(found) == [PROBABILITY]
     assert found[PROBABILITY].dtype == np.float32
     np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=1e-6)
 
 
 @each_format
-def test_several_classes_are_all_answered(name, tmp_path):
+def test_a_file_predicts_all_of_several_classes(name, tmp_path):
     built, clips = head("linear", outputs=3)
     expected = tempered_by_hand(np.array(built(clips)))
-    found = answers(name, built, clips, tmp_path)
+    found = predict_with_file(name, built, clips, tmp_path)
     assert set(found) == {PROBABILITY, PROBABILITIES}
     np.testing.assert_allclose(found[PROBABILITIES], expected, atol=1e-6)
     np.testing.assert_allclose(found[PROBABILITY], 1 - expected[:, :1], atol=1e-6)
@@ -81,7 +81,7 @@ def test_several_classes_are_all_answered(name, tmp_path):
 def test_a_recurrence_can_be_written(name, tmp_path):
     built, clips = head("bilstm_attention")
     expected = tempered_by_hand(np.array(built(clips)))
-    found = answers(name, built, clips, tmp_path)
+    found = predict_with_file(name, built, clips, tmp_path)
     np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=2e-6)
 
 
@@ -109,11 +109,11 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
     ("precision", "outputs", "within"),
     [("float16", 1, 2e-3), ("int8", 1, 0.1), ("int8", 3, 0.1)],
 )
-def test_fewer_bits_move_answers_a_little(precision, outputs, within, tmp_path):
+def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_path):
     built, clips = head("mean_pool", outputs=outputs)
     expected = tempered_by_hand(np.array(built(clips)))
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    found = answers("tflite", built, clips, tmp_path, **asked)
+    found = predict_with_file("tflite", built, clips, tmp_path, **asked)
     off = np.abs(found[PROBABILITY] - (1 - expected[:, :1]))
     assert 0 < off.max() < within
     if outputs > 1:
@@ -126,10 +126,10 @@ def test_a_head_is_written_in_fewer_bits_or_refused(of, precision, tmp_path):
     built, clips = head(of)
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
     if (of, precision) == ("linear", "int8"):  # all of it is the logits
-        with pytest.raises(ValueError, match="nothing in it would be kept in fewer"):
-            answers("tflite", built, clips, tmp_path, **asked)
+        with pytest.raises(ValueError, match="no operation of it can be stored in fewer"):
+            predict_with_file("tflite", built, clips, tmp_path, **asked)
         return
-    found = answers("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
+    found = predict_with_file("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
     np.testing.assert_allclose(found, expected, atol=0.1)
 
@@ -149,9 +149,9 @@ def drawn_network() -> keras.Model:
 
 
 def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_float():
-    from violence_detection.export.formats import tflite
+    from violence_detection.export.formats import _tflite_precision, tflite
 
-    operations, weights = tflite._operations(tflite._converted(drawn_network()))
+    operations, weights = _tflite_precision.list_operations(tflite._convert(drawn_network()))
     assert weights == 36 * 4 + 36 * 16 + 9 * 16 + 16 * 16 + 16
     named = {re.search(r"backbone_\d|projection|logits", one.name): one for one in operations}
     named = {found[0]: one for found, one in named.items() if found and one.weights}
@@ -164,17 +164,17 @@ def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_floa
     }
     # The first is more than a quarter of the products; a third of it would be less.
     every = list(named.values())
-    assert tflite._coarse(every) == every[:-1]
+    assert _tflite_precision.choose_int8_operations(every) == every[:-1]
     later = [every[0]._replace(products=every[0].products // 3), *every[1:]]
-    assert tflite._coarse(later) == later[1:-1]
+    assert _tflite_precision.choose_int8_operations(later) == later[1:-1]
 
 
 def test_float16_keeps_large_matrices_so_and_computes_in_float32():
     from ai_edge_litert import schema_py_generated as schema
 
-    from violence_detection.export.formats import tflite
+    from violence_detection.export.formats import _tflite_precision, tflite
 
-    made = tflite._in_float16(tflite._converted(drawn_network()), ())
+    made = _tflite_precision.to_float16(tflite._convert(drawn_network()), ())
     (graph,) = schema.ModelT.InitFromPackedBuf(made, 0).subgraphs
     halved = [one for one in graph.tensors if one.type == schema.TensorType.FLOAT16]
     assert sorted(int(np.prod(one.shape)) for one in halved) == [144, 256, 576]
@@ -182,7 +182,7 @@ def test_float16_keeps_large_matrices_so_and_computes_in_float32():
     assert computed == {schema.TensorType.FLOAT32}
 
 
-def test_what_eight_bits_move_all_answers_by_is_taken_back():
+def test_a_shift_of_all_log_odds_is_corrected():
     import tensorflow as tf
 
     from violence_detection.export.formats import tflite
@@ -190,7 +190,7 @@ def test_what_eight_bits_move_all_answers_by_is_taken_back():
     given = keras.Input((1,), name="given")
     plain = keras.layers.Activation("sigmoid")(given)
     model = keras.Model(given, {PROBABILITY: plain})
-    moved = tflite._shifted(model, np.float32([0.0, 0.75]))
+    moved = tflite.shift_log_odds(model, np.float32([0.0, 0.75]))
     logit = np.float32([[-3.0], [0.0], [2.0]])
     np.testing.assert_allclose(moved(logit)[PROBABILITY], tf.sigmoid(logit + 0.75), atol=1e-6)
 
@@ -219,12 +219,12 @@ def drawn_sum() -> tuple[keras.Model, np.ndarray]:
 
 
 @pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.03)])
-def test_all_classes_are_answered_in_fewer_bits(precision, within, names_begin_anew, tmp_path):
+def test_all_classes_are_predicted_in_fewer_bits(precision, within, names_begin_anew, tmp_path):
     built, clips = drawn_sum()
     expected = tempered_by_hand(np.array(built(clips)))
     assert np.diff(np.sort(expected, axis=1), axis=1).min() > within  # which is which is seen
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    found = answers("tflite", built, clips, tmp_path, **asked)
+    found = predict_with_file("tflite", built, clips, tmp_path, **asked)
     assert set(found) == {PROBABILITY, PROBABILITIES}
     off = np.abs(found[PROBABILITIES] - expected)
     assert off.shape == (6, 3) and 0 < off.max() < within
@@ -232,7 +232,7 @@ def test_all_classes_are_answered_in_fewer_bits(precision, within, names_begin_a
 
 
 @pytest.mark.parametrize("of", HEADS)
-def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
+def test_the_log_odds_of_every_head_can_be_shifted(of, names_begin_anew):
     from violence_detection.export.formats import tflite
 
     shift = np.array([0.0, 0.75, -0.5])
@@ -240,7 +240,7 @@ def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
         built, clips = head(of, outputs)
         keras.backend.clear_session()
         made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
-        moved = tflite._shifted(made, shift[: max(2, outputs)])(clips)
+        moved = tflite.shift_log_odds(made, shift[: max(2, outputs)])(clips)
         expected = tempered_by_hand(np.array(built(clips))) * np.exp(shift[: max(2, outputs)])
         expected /= expected.sum(1, keepdims=True)
         np.testing.assert_allclose(moved[PROBABILITY], 1 - expected[:, :1], atol=1e-5)
@@ -248,12 +248,12 @@ def test_the_answers_of_every_head_can_be_moved(of, names_begin_anew):
             np.testing.assert_allclose(moved[PROBABILITIES], expected, atol=1e-5)
 
 
-def test_a_layer_may_have_any_name_where_answers_are_moved():
+def test_a_layer_may_have_any_name_where_log_odds_are_shifted():
     from violence_detection.export.formats import tflite
 
     given = keras.Input((1,), name="given")
     answer = keras.layers.Activation("sigmoid", name="shift_0")(given)
-    moved = tflite._shifted(keras.Model(given, {PROBABILITY: answer}), np.zeros(2))
+    moved = tflite.shift_log_odds(keras.Model(given, {PROBABILITY: answer}), np.zeros(2))
     assert [one.name for one in moved.operations][-2:] == ["shift_0", "shift_1"]
 
 
@@ -261,7 +261,7 @@ def test_a_layer_may_have_any_name_where_answers_are_moved():
 
 
 @pytest.mark.parametrize("of", HEADS)
-def test_every_head_is_taken_apart_into_layers_of_keras(of, tmp_path):
+def test_every_head_becomes_layers_of_keras_alone(of, tmp_path):
     built, clips = head(of)
     made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
     assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
@@ -282,14 +282,14 @@ def test_a_model_of_reduced_precision_is_rebuilt_in_float32():
     np.testing.assert_allclose(made(clips), plain(clips), atol=1e-5)
 
 
-def test_an_ensemble_answers_the_mean_of_its_members():
+def test_an_ensemble_predicts_the_mean_of_its_members():
     from violence_detection.models.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
     made = classifier_graph.build_classifier(
         _ensemble.build(members), temperature=1.0, unrolled=False
     )
-    each = [Classes(2).answer(np.array(member(clips)))[:, 1:] for member in members]
+    each = [Classes(2).predictions(np.array(member(clips)))[:, 1:] for member in members]
     np.testing.assert_allclose(made(clips)[PROBABILITY], np.mean(each, 0), atol=1e-6)
 
 

@@ -40,9 +40,9 @@ def linear(clips, classes=2) -> keras.Model:
 
 
 def test_two_classes_are_the_sigmoid_and_more_the_softmax():
-    two = Classes(2).answer(np.log(np.array([[3.0]])))
+    two = Classes(2).predictions(np.log(np.array([[3.0]])))
     np.testing.assert_allclose(two, [[0.25, 0.75]])
-    three = Classes(2).answer(np.log(np.array([[1.0, 2.0, 5.0]])))
+    three = Classes(2).predictions(np.log(np.array([[1.0, 2.0, 5.0]])))
     np.testing.assert_allclose(three, [[0.125, 0.25, 0.625]])
 
 
@@ -86,7 +86,7 @@ def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
 
 @given(LOGITS)
 def test_probabilities_are_a_distribution_at_any_logits(logits):
-    probability = Classes(2).answer(logits)
+    probability = Classes(2).predictions(logits)
     assert probability.shape == (len(logits), max(2, logits.shape[1]))
     np.testing.assert_allclose(probability.sum(1), 1)
     assert (probability >= 0).all()

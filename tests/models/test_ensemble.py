@@ -29,8 +29,8 @@ def mean_of(logits: np.ndarray) -> np.ndarray:
 
 @given(LOGITS)
 def test_it_is_the_mean_of_the_probabilities(logits):
-    expected = np.mean([Classes(2).answer(one) for one in logits], axis=0)
-    answered = Classes(2).answer(mean_of(logits))
+    expected = np.mean([Classes(2).predictions(one) for one in logits], axis=0)
+    answered = Classes(2).predictions(mean_of(logits))
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 
@@ -46,8 +46,8 @@ def test_rare_events_keep_their_probability():
 @given(LOGITS)
 def test_members_that_agree_change_nothing(logits):
     same = np.repeat(logits[:1], 3, axis=0)
-    answered = Classes(2).answer(mean_of(same))
-    expected = Classes(2).answer(logits[0])
+    answered = Classes(2).predictions(mean_of(same))
+    expected = Classes(2).predictions(logits[0])
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 
 

@@ -308,7 +308,7 @@ def _table_of(root: Path, run: Run) -> _Table:
         lines = video_folder.read_video_table(path)
         rows = [_Row(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines]
         return _Table(path, list(lines[0][1]), rows, is_new=False)
-    recordings = {row["path"]: row["group"] for row in run.known_videos()}
+    recordings = {row["path"]: row["group"] for row in run.videos_trained_on()}
     rows = []
     for video in video_folder.read_folder(root).videos:
         group = recordings.get(video.path, video.path)

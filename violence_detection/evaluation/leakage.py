@@ -96,7 +96,7 @@ def find_leaks(
         max_bits: Distance of near-duplicates, in bits of 64.
     """
     trained_splits = ("train",) if split == "validation" else ("train", "validation")
-    rows = [row for row in run.known_videos() if row["split"] in trained_splits]
+    rows = [row for row in run.videos_trained_on() if row["split"] in trained_splits]
     groups = groups or {}
     trained_groups, own_groups = set(), {}
     if is_same_dataset(run, cache) if same_dataset is None else same_dataset:

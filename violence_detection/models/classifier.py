@@ -28,7 +28,7 @@ class Classifier:
 
     Attributes:
         model: From features (B, T, D) to float32 logits.
-        output: The question that the logits answer.
+        output: What the logits predict.
         temperature: Divides the logits; 1 leaves them as they are.
     """
 
@@ -214,7 +214,7 @@ def probabilities(
         for start in range(0, len(features), batch_size)
     ]
     units = model.output_shape[-1]
-    return Classes(2 if units == 1 else units).answer(np.concatenate(logits))
+    return Classes(2 if units == 1 else units).predictions(np.concatenate(logits))
 
 
 @functools.lru_cache(maxsize=2)

@@ -199,7 +199,7 @@ class Run:
         """The videos that it was trained, validated and tested on."""
         return files.read_own_csv(self.videos_path, VIDEO_COLUMNS)
 
-    def known_videos(self) -> list[dict[str, str]]:
+    def videos_trained_on(self) -> list[dict[str, str]]:
         """The videos that its weights were trained on, also in the run that they come from."""
         paths = [self.videos_path]
         if self.initial_videos_path.is_file():

@@ -1,1 +1,1 @@
-"""Outputs: the answers of a classifier, one file each."""
+"""Outputs: the prediction tasks of a classifier, one file each."""

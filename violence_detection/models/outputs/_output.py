@@ -1,4 +1,4 @@
-"""The contract between a head, which encodes a clip, and an output, which answers a question."""
+"""The contract between a head, which encodes clips, and an output, which predicts from them."""
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -30,21 +30,21 @@ class Encoded(NamedTuple):
 
 
 class Output(Protocol):
-    """One question and its answer: layers, targets and the score that all later steps go by.
+    """A prediction task: its layers, its targets, and the score that all later steps use.
 
-    Thresholds, calibration, segments, alerts and reports read `score`, never the answer itself.
+    Calibration, thresholds, segments, alerts and reports use `score`, never class 0 themselves.
     """
 
     name: str
 
     def build(self, encoded: Encoded) -> "keras.KerasTensor":
-        """The layers that answer, on what a head encodes."""
+        """The layers of the output, on an encoded clip; their raw outputs."""
 
     def targets(self, labels: np.ndarray) -> np.ndarray:
-        """The goals of the loss for some labels, int (N,)."""
+        """The targets of the loss for labels, int (N,)."""
 
-    def answer(self, outputs: np.ndarray) -> np.ndarray:
-        """The answer of some raw outputs of the model; probabilities, where there are any."""
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
+        """The predictions that the model's raw outputs stand for, such as probabilities."""
 
-    def score(self, answer: np.ndarray) -> np.ndarray:
-        """Violence, or how unusual a clip is, float (N,) in [0, 1]; higher is worse."""
+    def score(self, predictions: np.ndarray) -> np.ndarray:
+        """How violent or unusual each clip is, float (N,) in [0, 1]."""

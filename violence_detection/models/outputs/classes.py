@@ -1,4 +1,4 @@
-"""The class of a clip: one logit for two classes, a softmax for more; the normal class is first."""
+"""The class of a clip: one logit for two classes, a softmax for more. Class 0 is the normal one."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ name = "classes"
 
 
 class Classes:
-    """The output that names a clip's class.
+    """The output that predicts the class of a clip.
 
     Attributes:
         count: K, the number of classes; class 0 is the normal one.
@@ -47,7 +47,7 @@ class Classes:
             return labels[:, None].astype(np.float32)
         return np.eye(self.count, dtype=np.float32)[labels]
 
-    def answer(self, outputs: np.ndarray) -> np.ndarray:
+    def predictions(self, outputs: np.ndarray) -> np.ndarray:
         """The probability of each class: sigmoid or softmax of the logits, in float64.
 
         Args:
@@ -62,8 +62,8 @@ class Classes:
         shifted = np.exp(logits - logits.max(1, keepdims=True))
         return shifted / shifted.sum(1, keepdims=True)
 
-    def score(self, answer: np.ndarray) -> np.ndarray:
-        return violence_score(answer)
+    def score(self, predictions: np.ndarray) -> np.ndarray:
+        return violence_score(predictions)
 
 
 def build(*, count: int) -> Classes:
@@ -100,7 +100,7 @@ def decide(probability: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _logits(units: int, layer_name: str = "logits") -> "keras.layers.Layer":
-    """A dense layer in float32 whose first answers are 50%, whatever the seed."""
+    """A dense layer in float32; its first predictions are 50%, whatever the seed."""
     import keras
 
     return keras.layers.Dense(units, dtype="float32", kernel_initializer="zeros", name=layer_name)
