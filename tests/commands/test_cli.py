@@ -1,4 +1,4 @@
-"""The door: the whole way, help, flags, exit status, and what goes to stdout."""
+"""The command line: the whole pipeline, help, options, exit status, stdout and stderr."""
 
 import contextlib
 import csv
@@ -20,8 +20,9 @@ from support.features import draw_features
 from support.videos import draw_video
 
 from violence_detection import cli
+from violence_detection.settings import COMMON, GROUPS
 from violence_detection.system import progress
-from violence_detection.training import train as train_module
+from violence_detection.training.train import TrainingStage
 
 COMMANDS = all_commands()
 TINY = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4".split()
@@ -35,21 +36,21 @@ EVALUATE_KEYS = (
 )
 
 
-def call(*words) -> click.testing.Result:
+def invoke(*words) -> click.testing.Result:
     """The command line in this process; stdout and stderr apart."""
     return CliRunner().invoke(cli.main, [str(word) for word in words])
 
 
-def answer(*words, status=0):
+def run_json(*words, status=0):
     """The one JSON object on stdout."""
-    result = call(*words, "--json")
+    result = invoke(*words, "--json")
     assert result.exit_code == status, result.stderr
     return json.loads(result.stdout)
 
 
-def refusal(*words, status) -> str:
+def error_line(*words, status) -> str:
     """The one line on stderr of a command that fails; nothing is on stdout."""
-    result = call(*words, "--json")
+    result = invoke(*words, "--json")
     assert (result.exit_code, result.stdout) == (status, ""), result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1 and result.stderr.endswith(lines[0] + "\n"), result.stderr
@@ -61,7 +62,7 @@ def tree(folder: Path) -> list[tuple[str, int]]:
 
 
 def draw_dataset(root: Path) -> Path:
-    """A dozen clips of one length, and one file that is none."""
+    """A dozen clips of one length, in two classes."""
     for label, offset in (("fight", 0), ("noFight", 100)):
         for number in range(6):
             draw_video(root / label / f"{number}.mp4", seed=offset + number)
@@ -69,21 +70,21 @@ def draw_dataset(root: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def way(tmp_path_factory):
-    """What each command of the whole way says, from drawn videos to a prediction."""
-    root = tmp_path_factory.mktemp("way")
+def pipeline(tmp_path_factory):
+    """The JSON object of each command of the pipeline, from drawn videos to a prediction."""
+    root = tmp_path_factory.mktemp("pipeline")
     videos, places = draw_dataset(root / "videos"), ("--cache-dir", root / "cache")
-    said = {"root": root, "videos": videos}
-    said["checked"] = answer("check", videos, status=3)
-    said["extracted"] = answer("extract-features", videos, *places, *TINY)
-    features = said["extracted"]["features"]
+    results = {"root": root, "videos": videos}
+    results["checked"] = run_json("check", videos, status=3)
+    results["extracted"] = run_json("extract-features", videos, *places, *TINY)
+    features = results["extracted"]["features"]
     runs = ("--checkpoint-dir", root / "runs", "--run", "first")
-    said["trained"] = answer("train", "--features", features, *runs, "--epochs", 2)
-    run = said["trained"]["run"]
-    said["evaluated"] = answer("evaluate", run, "--bootstrap", 100)
+    results["trained"] = run_json("train", "--features", features, *runs, "--epochs", 2)
+    run = results["trained"]["run"]
+    results["evaluated"] = run_json("evaluate", run, "--bootstrap", 100)
     clips = [videos / "fight" / "0.mp4", *_of_split(Path(features), videos, "test")]
-    said["predicted"] = answer("predict", run, *clips)
-    return said
+    results["predicted"] = run_json("predict", run, *clips)
+    return results
 
 
 def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
@@ -91,111 +92,117 @@ def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
         return [videos / row["path"] for row in csv.DictReader(file) if row["split"] == split]
 
 
-# -- the whole way
+# -- the whole pipeline
 
 
-def test_the_whole_way_says_what_the_contract_says(way):
-    assert set(CHECK_KEYS.split()) <= set(way["checked"])
-    assert (way["checked"]["videos"], way["checked"]["readable"]) == (12, 12)
-    assert set(EXTRACT_KEYS.split()) | {"precision"} <= set(way["extracted"])
-    assert set(TRAIN_KEYS.split()) <= set(way["trained"])
-    assert set(EVALUATE_KEYS.split()) <= set(way["evaluated"])
-    extracted = way["extracted"]
+def test_every_command_prints_the_keys_of_the_contract(pipeline):
+    assert set(CHECK_KEYS.split()) <= set(pipeline["checked"])
+    assert (pipeline["checked"]["videos"], pipeline["checked"]["readable"]) == (12, 12)
+    assert set(EXTRACT_KEYS.split()) | {"precision"} <= set(pipeline["extracted"])
+    assert set(TRAIN_KEYS.split()) <= set(pipeline["trained"])
+    assert set(EVALUATE_KEYS.split()) <= set(pipeline["evaluated"])
+    extracted = pipeline["extracted"]
     assert (extracted["videos"], extracted["extracted"], extracted["failed"]) == (
         12,
         12,
         0,
     )
-    assert way["trained"]["epochs_run"] == 2
-    counts = way["evaluated"]["leak_counts"]  # clips drawn by one hand look alike
+    assert pipeline["trained"]["epochs_run"] == 2
+    counts = pipeline["evaluated"]["leak_counts"]  # drawn clips are near-duplicates
     assert (counts["recordings"], counts["identical"]) == (0, 0)
     for name in ("features", "run"):
-        assert Path({**extracted, **way["trained"]}[name]).is_absolute()
-    assert Path(way["evaluated"]["report"]).is_file()
+        assert Path({**extracted, **pipeline["trained"]}[name]).is_absolute()
+    assert Path(pipeline["evaluated"]["report"]).is_file()
     assert {"path", "probability", "label", "windows", "segments", "error"} <= set(
-        way["predicted"]["videos"][0]
+        pipeline["predicted"]["videos"][0]
     )
 
 
-def test_an_evaluation_looks_at_the_videos(way):
-    judged = way["evaluated"]
+def test_an_evaluation_looks_at_the_videos(pipeline):
+    judged = pipeline["evaluated"]
     assert {"recording", "resolution", "brightness"} <= judged["errors_by"].keys()
     assert {"metadata", "mean_picture", "motion_energy"} <= judged["baselines"].keys()
     assert judged["baselines_left_out"] == judged["errors_left_out"] == []
     page = Path(judged["report"]).read_text()
     wrong = 1 - judged["accuracy"] > 0
     assert ("data:image/jpeg;base64," in page) is wrong
-    assert (Path(way["trained"]["run"]) / "MODEL_CARD.md").is_file()
+    assert (Path(pipeline["trained"]["run"]) / "MODEL_CARD.md").is_file()
 
 
-def test_a_raw_video_is_predicted_as_its_features_were_evaluated(way):
-    with open(Path(way["evaluated"]["report"]).with_name("predictions.csv")) as file:
+def test_a_raw_video_is_predicted_as_its_features_were_evaluated(pipeline):
+    with open(Path(pipeline["evaluated"]["report"]).with_name("predictions.csv")) as file:
         evaluated = {row["path"]: float(row["probability"]) for row in csv.DictReader(file)}
-    predicted = {row["path"]: row["probability"] for row in way["predicted"]["videos"][1:]}
-    assert len(evaluated) == way["evaluated"]["videos"] == len(predicted)
+    predicted = {row["path"]: row["probability"] for row in pipeline["predicted"]["videos"][1:]}
+    assert len(evaluated) == pipeline["evaluated"]["videos"] == len(predicted)
     for path, probability in predicted.items():
-        key = str(Path(path).relative_to(way["videos"]))
+        key = str(Path(path).relative_to(pipeline["videos"]))
         assert probability == pytest.approx(evaluated[key], abs=2e-6)
 
 
-def test_extraction_again_reuses_everything(way):
-    again = answer("extract-features", way["videos"], "--cache-dir", way["root"] / "cache", *TINY)
+def test_extraction_again_reuses_everything(pipeline):
+    again = run_json(
+        "extract-features", pipeline["videos"], "--cache-dir", pipeline["root"] / "cache", *TINY
+    )
     assert (again["extracted"], again["reused"]) == (0, 12)
-    assert again["features"] == way["extracted"]["features"]
+    assert again["features"] == pipeline["extracted"]["features"]
 
 
-def test_for_people_every_command_ends_with_what_to_do_next(way):
-    trained = call("train", "--resume", "--checkpoint-dir", way["root"] / "runs", "--run", "first")
+def test_the_text_ends_with_the_next_command(pipeline):
+    trained = invoke(
+        "train", "--resume", "--checkpoint-dir", pipeline["root"] / "runs", "--run", "first"
+    )
     assert (
         trained.stdout.splitlines()[-1]
-        == f"next        violence-detection evaluate {way['trained']['run']}"
+        == f"next        violence-detection evaluate {pipeline['trained']['run']}"
     )
     assert "accuracy" in trained.stdout and trained.exit_code == 0
 
 
 @pytest.mark.slow
-def test_some_videos_that_fail_are_listed_and_the_status_is_3(way, tmp_path):
+def test_some_videos_that_fail_are_listed_and_the_status_is_3(pipeline, tmp_path):
     torn = tmp_path / "torn.mp4"
     torn.write_text("no video")
-    whole = way["videos"] / "fight" / "0.mp4"
-    rows = answer("predict", way["trained"]["run"], torn, whole, status=3)["videos"]
+    whole = pipeline["videos"] / "fight" / "0.mp4"
+    rows = run_json("predict", pipeline["trained"]["run"], torn, whole, status=3)["videos"]
     assert [bool(row["error"]) for row in rows] == [True, False]
     assert rows[0]["path"] == str(torn)
 
 
 @pytest.mark.slow
-def test_no_readable_video_at_all_is_a_failure(way, tmp_path):
+def test_no_readable_video_at_all_is_a_failure(pipeline, tmp_path):
     torn = tmp_path / "torn.mp4"
     torn.write_text("no video")
-    line = refusal("predict", way["trained"]["run"], torn, status=1)
+    line = error_line("predict", pipeline["trained"]["run"], torn, status=1)
     assert "At least one video must be readable. Received:" in line
 
 
 @pytest.mark.slow
-def test_train_extracts_what_is_missing_and_leaves_with_3_for_what_fails(way, tmp_path):
-    (way["root"] / "torn").mkdir()
-    torn = draw_dataset(way["root"] / "torn")
+def test_train_extracts_what_is_missing_and_leaves_with_3_for_what_fails(pipeline, tmp_path):
+    (pipeline["root"] / "torn").mkdir()
+    torn = draw_dataset(pipeline["root"] / "torn")
     (torn / "fight" / "text.mp4").write_text("no video")
     asked = [
         "--dataset-path",
         torn,
         "--cache-dir",
-        way["root"] / "cache",
+        pipeline["root"] / "cache",
         *TINY,
         *SHORT,
     ]
-    result = answer("train", *asked, "--checkpoint-dir", tmp_path, status=3)
+    result = run_json("train", *asked, "--checkpoint-dir", tmp_path, status=3)
     assert [failure["path"] for failure in result["failures"]] == ["fight/text.mp4"]
 
 
 @pytest.mark.slow
-def test_the_succeeded_systems_command_runs_as_it_stands(way, tmp_path):
+def test_the_command_of_the_previous_system_runs_unchanged(pipeline, tmp_path):
     documented = (
         "train --dataset-path {D} --epochs 150 --batch-size 64 --learning-rate 0.0005 "
         "--mixed-precision --cache-dir {C} --checkpoint-dir {K} --early-stopping-patience 15"
     )
-    words = documented.format(D=way["videos"], C=way["root"] / "cache", K=tmp_path).split()
-    result = answer(*words, *TINY)
+    words = documented.format(
+        D=pipeline["videos"], C=pipeline["root"] / "cache", K=tmp_path
+    ).split()
+    result = run_json(*words, *TINY)
     assert 1 <= result["best_epoch"] <= result["epochs_run"] <= 150
     assert result["effective"]["precision"] in (
         "mixed_bfloat16",
@@ -209,11 +216,19 @@ def test_the_succeeded_systems_command_runs_as_it_stands(way, tmp_path):
 
 def train(features_dir, folder, *flags, **asked):
     places = ("--features", features_dir, "--checkpoint-dir", folder, "--run", "run")
-    return answer("train", *places, *SHORT, *flags, **asked)
+    return run_json("train", *places, *SHORT, *flags, **asked)
 
 
 def settings_of(folder):
     return json.loads((folder / "run" / "training_config.json").read_text())["settings"]
+
+
+def planned(features_dir, tmp_path, values, *flags):
+    """The settings of a training that is planned only, with a file of settings."""
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps(values))
+    places = ("--features", features_dir, "--checkpoint-dir", tmp_path / "runs")
+    return run_json("train", *places, "--dry-run", "--config", file, *flags)["settings"]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +236,7 @@ def settings_of(folder):
     [
         ("--warmup-epochs 1", "warmup_epochs", 1.0),
         ("--label-smoothing 0.2", "label_smoothing", 0.2),
-        ("--use-focal-loss", "loss", None),
+        ("--use-focal-loss", "loss", "focal(alpha=auto, gamma=2.0)"),
         ("--no-use-focal-loss", "loss", "crossentropy"),
         ("--use-class-weights", "use_class_weights", True),
         ("--no-use-class-weights", "use_class_weights", False),
@@ -231,17 +246,19 @@ def settings_of(folder):
         ("--resume", "resume", True),
     ],
 )
-def test_every_documented_flag_trains_and_is_recorded(features_dir, tmp_path, flag, name, value):
-    result = train(features_dir, tmp_path, *flag.split())
-    assert result["epochs_run"] == 2
-    if value is not None:
-        assert settings_of(tmp_path)[name] == value
-    if flag == "--use-focal-loss":
-        assert settings_of(tmp_path)["loss"].startswith("focal")
+def test_every_documented_flag_changes_its_setting(features_dir, tmp_path, flag, name, value):
+    assert planned(features_dir, tmp_path, {}, *flag.split())[name] == value
+
+
+def test_a_training_records_the_settings_of_its_plan(features_dir, tmp_path):
+    flags = "--warmup-epochs 1 --label-smoothing 0.2 --no-use-focal-loss --mixed-precision".split()
+    plan = planned(features_dir, tmp_path, {}, *SHORT, *flags, "--run", "run")
+    assert train(features_dir, tmp_path / "runs", *flags)["epochs_run"] == 2
+    assert plan.items() <= settings_of(tmp_path / "runs").items()
 
 
 @pytest.mark.slow
-def test_xla_is_what_was_got(features_dir, tmp_path):
+def test_the_effective_xla_is_reported(features_dir, tmp_path):
     assert train(features_dir, tmp_path, "--xla")["effective"]["xla"] is True
 
 
@@ -258,16 +275,16 @@ def test_virtual_devices_are_replicas(features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_the_guards_find_is_read_by_people_and_programs(tmp_path):
+def test_warnings_and_the_baseline_are_in_the_text_and_in_the_json(tmp_path):
     noise = draw_features(tmp_path / "space", shift=0.0)
 
     def flags(name):
         places = ("--features", noise, "--checkpoint-dir", tmp_path / "runs")
         return ("train", *places, "--run", name, *SHORT, "--recall-bar", "1")
 
-    told = answer(*flags("json"))["warnings"]
-    lines = call(*flags("text")).stdout.splitlines()
-    assert told and [f"warning     {line}" for line in told] == [
+    warnings = run_json(*flags("json"))["warnings"]
+    lines = invoke(*flags("text")).stdout.splitlines()
+    assert warnings and [f"warning     {line}" for line in warnings] == [
         line for line in lines if line.startswith("warning ")
     ]
     (line,) = [line for line in lines if line.startswith("baseline ")]
@@ -276,17 +293,17 @@ def test_what_the_guards_find_is_read_by_people_and_programs(tmp_path):
 
 def test_a_shorthand_that_contradicts_the_loss_is_wrong_usage(features_dir):
     flags = ("--loss", "crossentropy", "--use-focal-loss")
-    line = refusal("train", "--features", features_dir, *flags, status=2)
+    line = error_line("train", "--features", features_dir, *flags, status=2)
     assert line == "Error: --use-focal-loss and --loss must agree. Received: --loss crossentropy"
 
 
 @pytest.mark.slow
-def test_force_and_resume_are_what_lets_a_run_be(features_dir, tmp_path):
+def test_an_existing_run_needs_force_or_resume(features_dir, tmp_path):
     train(features_dir, tmp_path)
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run")
-    assert "--resume or --force" in refusal("train", *places, *SHORT, status=2)
+    assert "--resume or --force" in error_line("train", *places, *SHORT, status=2)
     assert train(features_dir, tmp_path, "--resume")["epochs_run"] == 2
-    assert "epochs=2. Received: epochs=3" in refusal(
+    assert "epochs=2. Received: epochs=3" in error_line(
         "train", *places, "--resume", "--epochs", 3, status=2
     )
     assert train(features_dir, tmp_path, "--force")["resumed_from_epoch"] == 0
@@ -295,20 +312,12 @@ def test_force_and_resume_are_what_lets_a_run_be(features_dir, tmp_path):
 # -- settings from a file
 
 
-def planned(features_dir, tmp_path, values, *flags):
-    file = tmp_path / "settings.json"
-    file.write_text(json.dumps(values))
-    places = ("--features", features_dir, "--checkpoint-dir", tmp_path / "runs")
-    return answer("train", *places, "--dry-run", "--config", file, *flags)["settings"]
-
-
 def test_a_flag_beats_the_file_and_the_file_beats_the_default(features_dir, tmp_path):
     default = planned(features_dir, tmp_path, {})
-    other = default["epochs"] + 1
-    assert planned(features_dir, tmp_path, {"epochs": other})["epochs"] == other
-    both = planned(features_dir, tmp_path, {"epochs": other}, "--epochs", 77)
-    assert both["epochs"] == 77
-    assert both == {**default, "epochs": 77}
+    in_file = default["epochs"] + 1
+    assert planned(features_dir, tmp_path, {"epochs": in_file})["epochs"] == in_file
+    settings = planned(features_dir, tmp_path, {"epochs": in_file}, "--epochs", 77)
+    assert settings == {**default, "epochs": 77}
 
 
 def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
@@ -320,7 +329,7 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('{"epoch": 3}', "Unknown setting `epoch`. Did you mean `epochs`?"),
         ('{"epochs": "3"}', "`epochs` must be of type int. Received: epochs='3'"),
@@ -329,10 +338,10 @@ def test_a_flag_that_is_off_beats_a_file_that_says_on(features_dir, tmp_path):
         ("{", "--config must name a readable JSON file. Received: "),
     ],
 )
-def test_a_wrong_file_is_one_clear_line(tmp_path, text, said):
+def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):
     (tmp_path / "settings.json").write_text(text)
-    line = refusal("train", "--features", "x", "--config", tmp_path / "settings.json", status=2)
-    assert said in line
+    line = error_line("train", "--features", "x", "--config", tmp_path / "settings.json", status=2)
+    assert message in line
 
 
 # -- several trainings
@@ -343,23 +352,23 @@ TUNE_KEYS = "study trials completed pruned failed best_trial best_value best_set
 
 def test_tune_leaves_a_config_that_train_takes(features_dir, tmp_path):
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path)
-    told = answer("tune", *places, *SHORT[:-2], "--trials", 1)
-    assert set(TUNE_KEYS.split()) <= set(told)
-    best = ("--config", told["best_config"], "--run", "best")
-    trained = answer("train", *places, *best)
-    assert trained["validation"]["loss"] == pytest.approx(told["best_value"])
-    said = call("tune", *places, *SHORT[:-2], "--trials", 1, "--resume").stdout
-    assert "note        It is the best of 1 trials" in said
-    assert said.splitlines()[-1].startswith("next        violence-detection train ")
+    result = run_json("tune", *places, *SHORT[:-2], "--trials", 1)
+    assert set(TUNE_KEYS.split()) <= set(result)
+    best = ("--config", result["best_config"], "--run", "best")
+    trained = run_json("train", *places, *best)
+    assert trained["validation"]["loss"] == pytest.approx(result["best_value"])
+    text = invoke("tune", *places, *SHORT[:-2], "--trials", 1, "--resume").stdout
+    assert "note        The value is the best of 1 trials" in text
+    assert text.splitlines()[-1].startswith("next        violence-detection train ")
 
 
 @pytest.mark.slow
-def test_for_people_members_are_summed_up(features_dir, tmp_path):
+def test_the_text_sums_up_the_members(features_dir, tmp_path):
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
-    said = call("train", *places, "--seeds", 2, "--run", "two").stdout
-    assert "kept        seed 4" in said and "lowest validation loss of 2" in said
-    assert re.search(r"members     test accuracy [\d.]+% \+- [\d.]+%, AUC ", said)
-    line = refusal("train", *places, "--ensemble", status=2)
+    text = invoke("train", *places, "--seeds", 2, "--run", "two").stdout
+    assert "kept        seed 4" in text and "lowest validation loss of 2" in text
+    assert re.search(r"members     test accuracy [\d.]+% \+- [\d.]+%, AUC ", text)
+    line = error_line("train", *places, "--ensemble", status=2)
     assert "`ensemble` must come with seeds >= 2" in line
 
 
@@ -373,8 +382,8 @@ def test_for_people_members_are_summed_up(features_dir, tmp_path):
 def test_a_dry_run_writes_nothing(features_dir, run_dir, tmp_path, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     before = tree(run_dir), tree(features_dir), tree(tmp_path)
-    told = answer(*words.format(F=features_dir, R=run_dir).split(), "--dry-run")
-    assert told["dry_run"] is True
+    plan = run_json(*words.format(F=features_dir, R=run_dir).split(), "--dry-run")
+    assert plan["dry_run"] is True
     assert (tree(run_dir), tree(features_dir), tree(tmp_path)) == before
 
 
@@ -384,8 +393,8 @@ def test_a_dry_run_of_stage_one_writes_nothing(tmp_path, monkeypatch, words):
     videos = draw_dataset(tmp_path / "videos")
     monkeypatch.chdir(tmp_path)
     before = tree(tmp_path)
-    told = answer(*words.format(D=videos).split(), *TINY, "--dry-run")
-    assert (told["dry_run"], told["to_extract"], tree(tmp_path)) == (True, 12, before)
+    plan = run_json(*words.format(D=videos).split(), *TINY, "--dry-run")
+    assert (plan["dry_run"], plan["to_extract"], tree(tmp_path)) == (True, 12, before)
 
 
 # -- help
@@ -393,7 +402,7 @@ def test_a_dry_run_of_stage_one_writes_nothing(tmp_path, monkeypatch, words):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_has_help_that_ends_with_an_example(name):
-    command, result = COMMANDS[name], call(*name.split(), "--help")
+    command, result = COMMANDS[name], invoke(*name.split(), "--help")
     assert result.exit_code == 0 and command.help
     for option in command.params:
         if isinstance(option, click.Option):
@@ -405,7 +414,7 @@ def test_every_command_and_option_has_help_that_ends_with_an_example(name):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_example_is_a_command_that_parses(name):
-    example = call(*name.split(), "--help").stdout.rstrip().splitlines()[-1]
+    example = invoke(*name.split(), "--help").stdout.rstrip().splitlines()[-1]
     program, *words = shlex.split(example)
     depth = len(name.split())
     assert (program, words[:depth]) == ("violence-detection", name.split())
@@ -429,26 +438,65 @@ def test_every_command_takes_what_all_commands_take(name):
         assert {"--dry-run", "--force"} <= taken
 
 
+def headings(text: str) -> list[str]:
+    """The headings between the usage and the example."""
+    lines = re.findall(r"^([A-Z][A-Za-z ]+):$", text, re.M)
+    return [line for line in lines if line != "Example"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_groups_of_the_help_come_in_one_order_the_common_options_last(name):
+    shown = headings(invoke(*name.split(), "--help").stdout)
+    assert shown == [title for title in GROUPS if title in shown]
+    assert shown[-1] == COMMON and len(shown) >= 2
+
+
+def test_rare_options_are_under_advanced():
+    rare = {
+        "train": "virtual_devices profile video_timeout",
+        "extract-features": "executor address machines shard",
+        "export": "prune cluster",
+    }
+    for command, names in rare.items():
+        groups = {
+            option.name: getattr(option, "group", None) for option in COMMANDS[command].params
+        }
+        assert {groups[name].title for name in names.split()} == {"Advanced"}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100])
+@pytest.mark.parametrize("name", ["train", "cache import"])
+def test_the_help_fits_the_terminal(name, columns):
+    command = [sys.executable, "-m", "violence_detection", *name.split(), "--help"]
+    environment = os.environ | {"COLUMNS": str(columns)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    text = [line for line in result.stdout.splitlines() if not line.startswith("  violence-")]
+    assert max(map(len, text)) < columns
+    beside = re.search(r"^  --seed INTEGER  +Seed of all", result.stdout, re.M)
+    assert bool(beside) is (columns > 60)  # on a narrow terminal, the text stands below
+
+
 def test_help_names_the_parts_and_the_defaults():
-    text = " ".join(call("train", "--help").stdout.split())
+    text = " ".join(invoke("train", "--help").stdout.split())
     assert "One of bilstm_attention, gru_attention, linear, mean_pool, tcn, transformer" in text
     assert "[default: 42]" in text
 
 
 @pytest.mark.parametrize("words", [(), ("--help",), ("-h",), ("--version",)])
-def test_the_commands_are_listed_in_the_order_of_the_way(words):
-    result = call(*words)
+def test_the_commands_are_listed_in_pipeline_order(words):
+    result = invoke(*words)
     assert result.exit_code == (0 if words else 2)
     if words != ("--version",):
         places = [result.output.index(f"\n  {name}") for name in cli.main.commands]
         assert places == sorted(places)
 
 
-def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["check", "--help"]])
+def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy(words):
     code = (
         "import sys; from violence_detection.cli import main\n"
-        "heavy = {'tensorflow', 'keras', 'numpy', 'cv2'}\n"
-        "try: main(['train', '--help'])\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'cv2', 'pandas'}\n"
+        f"try: main({words})\n"
         "except SystemExit: print(sorted(heavy & set(sys.modules)))"
     )
     took_s = []
@@ -460,6 +508,12 @@ def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
     assert min(took_s) < 1.0
 
 
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "violence_detection", "train", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.startswith("Usage: violence-detection train [OPTIONS]"), done.stderr
+
+
 @pytest.mark.parametrize("name", ["violence-detection", "extract-features", "train"])
 def test_the_commands_are_installed(name):
     path = Path(sys.executable).with_name(name)
@@ -467,11 +521,11 @@ def test_the_commands_are_installed(name):
     assert done.returncode == 0 and "Usage:" in done.stdout
 
 
-# -- ways out
+# -- exit status
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         ("trian", "No such command 'trian'. Did you mean 'train'?"),
         (
@@ -529,14 +583,14 @@ def test_the_commands_are_installed(name):
         ),
     ],
 )
-def test_wrong_usage_is_one_line_and_status_2(words, said, tmp_path, monkeypatch):
+def test_wrong_usage_is_one_line_and_status_2(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert said in refusal(*words.split(), status=2)
+    assert message in error_line(*words.split(), status=2)
     assert tree(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             "train --features gone",
@@ -549,9 +603,9 @@ def test_wrong_usage_is_one_line_and_status_2(words, said, tmp_path, monkeypatch
         ("predict gone a.mp4", "RUN must be a folder that train left. Received: gone"),
     ],
 )
-def test_what_is_not_there_is_one_line_and_status_1(words, said, tmp_path, monkeypatch):
+def test_a_missing_input_is_one_line_and_status_1(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert said in refusal(*words.split(), status=1)
+    assert message in error_line(*words.split(), status=1)
     assert tree(tmp_path) == []
 
 
@@ -564,16 +618,13 @@ def test_a_wrong_argument_of_a_part_is_named(features_dir, tmp_path):
         "--loss",
         "focal(beta=1)",
     )
-    line = refusal("train", *asked, *SHORT, status=2)
+    line = error_line("train", *asked, *SHORT, status=2)
     assert "losses/focal takes gamma, alpha. Received: beta" in line
 
 
 def ending_in(monkeypatch, error):
-    def train(*_, **__):
-        error()
-
-    monkeypatch.setattr(train_module, "train_classifier", train)
-    return call("train", "--features", "x", "--json")
+    monkeypatch.setattr(TrainingStage, "run", lambda stage: error())
+    return invoke("train", "--features", "x", "--json")
 
 
 def _raise(error):
@@ -581,7 +632,7 @@ def _raise(error):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said"),
+    ("error", "status", "message"),
     [
         (
             lambda: _raise(KeyboardInterrupt()),
@@ -593,7 +644,7 @@ def _raise(error):
             143,
             "Terminated; start the same",
         ),
-        (lambda: _raise(MemoryError()), 1, "Error: The memory is full"),
+        (lambda: _raise(MemoryError()), 1, "Error: Out of memory"),
         (
             lambda: _raise(RuntimeError("a\nb")),
             1,
@@ -601,10 +652,10 @@ def _raise(error):
         ),
     ],
 )
-def test_every_way_out_has_its_status_and_one_line(monkeypatch, error, status, said):
+def test_every_error_has_its_status_and_one_line(monkeypatch, error, status, message):
     result = ending_in(monkeypatch, error)
     assert (result.exit_code, result.stdout) == (status, "")
-    assert result.stderr.strip().startswith(said) and "\n" not in result.stderr.strip()
+    assert result.stderr.strip().startswith(message) and "\n" not in result.stderr.strip()
 
 
 @pytest.mark.parametrize(
@@ -643,32 +694,31 @@ def test_a_signal_that_a_library_swallowed_ends_the_next_loop(monkeypatch):
 
 def test_a_command_does_not_inherit_an_earlier_signal(monkeypatch, run_dir):
     assert ending_in(monkeypatch, lambda: os.kill(os.getpid(), signal.SIGINT)).exit_code == 130
-    assert call("evaluate", run_dir, "--dry-run").exit_code == 0
+    assert invoke("evaluate", run_dir, "--dry-run").exit_code == 0
     with progress.track("Training", 1, "epochs") as step:
         step()
 
 
-def test_debug_shows_where_an_error_came_from():
-    result = call("evaluate", "gone", "--debug")
+def test_debug_prints_the_traceback():
+    result = invoke("evaluate", "gone", "--debug")
     assert "Traceback" in result.stderr and result.exit_code == 1
-    assert "Traceback" not in call("evaluate", "gone").stderr
+    assert "Traceback" not in invoke("evaluate", "gone").stderr
 
 
 def test_what_libraries_print_does_not_reach_stdout(monkeypatch):
-    def evaluate(*_, **__):
+    def download():
         print("Downloading data from https://...")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("violence_detection.evaluation.evaluate.evaluate_run", evaluate)
-    result = call("evaluate", "run", "--json")
+    result = ending_in(monkeypatch, download)
     assert result.stdout == "" and "Downloading" in result.stderr
 
 
 @pytest.mark.slow
-def test_quiet_says_nothing_and_verbose_says_more(features_dir, tmp_path):
+def test_quiet_logs_nothing_and_verbose_logs_the_epochs(features_dir, tmp_path):
     places = ("train", "--features", features_dir, "--checkpoint-dir", tmp_path, *SHORT)
-    quiet = call(*places, "--run", "quiet", "--quiet")
-    loud = call(*places, "--run", "loud", "--verbose")
+    quiet = invoke(*places, "--run", "quiet", "--quiet")
+    loud = invoke(*places, "--run", "loud", "--verbose")
     assert quiet.stderr == ""
     assert re.search(r"epoch=1 loss=[\d.]+ .*val_loss=", loud.stderr)
     assert "val_loss" not in loud.stdout and quiet.stdout.startswith("run  ")
