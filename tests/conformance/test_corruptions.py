@@ -9,7 +9,10 @@ from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.corruptions._corruption import VideoFrames, lossless
+from violence_detection.evaluation.robustness.corruptions._corruption import (
+    VideoFrames,
+    lossless_writer,
+)
 
 NAMES = registry.available("corruptions")
 each_part = pytest.mark.parametrize("name", NAMES)
@@ -26,7 +29,7 @@ def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
 
 def change(spec, frames, *, fps=25.0, seed=3) -> VideoFrames:
     """VideoFrames under a corruption, its frames in a list."""
-    video = VideoFrames(iter(frames), fps, lossless)
+    video = VideoFrames(iter(frames), fps, lossless_writer)
     after = registry.load("corruptions", spec)(video, np.random.default_rng(seed))
     return after._replace(frames=list(after.frames))
 
@@ -66,7 +69,7 @@ def test_frames_are_taken_one_after_the_other(name):
             taken.append(frame)
             yield frame
 
-    video = VideoFrames(noted(), 25.0, lossless)
+    video = VideoFrames(noted(), 25.0, lossless_writer)
     after = registry.load("corruptions", name)(video, np.random.default_rng(0))
     next(iter(after.frames))
     assert len(taken) == 1

@@ -25,16 +25,16 @@ def page(tmp_path):
     return write
 
 
-def test_the_first_screen_has_model_baseline_and_random_folds(page):
+def test_the_summary_has_model_baseline_and_random_folds(page):
     text = page()
     assert "Of 100 videos it is right for 88 95%: 83.1% – 93.1%" in text
     assert "The best baseline is right for 85 Linear: logistic regression" in text
-    assert "Random folds would have said 95 Too good:" in text
+    assert "With random folds it would seem right for 95 Too good:" in text
     assert "These numbers can be relied on" in text
 
 
-def test_random_folds_are_labelled_where_they_stand(page):
-    grouped, random = page().split("Random folds, which flatter")[0:2]
+def test_random_folds_are_labelled_as_optimistic(page):
+    grouped, random = page().split("Random folds, which are optimistic")[0:2]
     assert "model at its own threshold 88.1%" in grouped
     assert "model at its own threshold 95.4%" in random
     assert "Random" not in page(without=["random"], warnings=[])
@@ -46,7 +46,7 @@ def test_folds_have_a_row_each_and_a_mean(page):
     assert "mean 88.1% 78.1% – 90.1%" in text
 
 
-def test_what_is_left_out_is_said(page):
+def test_missing_baselines_are_listed(page):
     assert "left out: &lt;gone&gt;." in page()
 
 
@@ -59,6 +59,6 @@ def test_what_is_left_out_is_said(page):
         ({"grouped": False, "clean": False, "warnings": ["x"] * 2}, "Do not rely"),
     ],
 )
-def test_what_spoils_the_numbers_changes_the_verdict(page, changes, verdict):
+def test_a_problem_with_the_numbers_changes_the_verdict(page, changes, verdict):
     without = ["random"] if "grouped" in changes else []
     assert verdict in page(without=without, **changes)

@@ -133,5 +133,5 @@ def test_classes_may_have_any_name(names, tmp_path):
 
 def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ViolenceDetectionError, match="Cannot write .*roc.png: a file"):
+    with pytest.raises(ViolenceDetectionError, match="Cannot write .*roc.png: there is a file"):
         figures.draw_roc(tmp_path / "file" / "roc.png", VIOLENT, PROBABILITY, 8 / 9)

@@ -1,5 +1,6 @@
 """The card says what holds for its run, before an evaluation and after it, and nothing else."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -18,13 +19,13 @@ from violence_detection.system import files
 
 @pytest.fixture
 def run(run_dir, tmp_path):
-    """A copy of a run, to be written to."""
+    """A copy of a run, for tests that write to it."""
     return Run(shutil.copytree(run_dir, tmp_path / "my_run"))
 
 
 @pytest.fixture
 def card(run):
-    """Writes the card after changes to the config and the results, and gives its text."""
+    """Writes the card after changes to the config and the results, and returns its text."""
 
     def write(results=None, **config) -> str:
         run.write_config(run.config() | config)
@@ -41,76 +42,77 @@ def test_training_leaves_a_card(run_dir):
     assert "| train | 8 | 8 | 8 |" in text
     assert "| test | 4 | 4 | 4 |" in text
     assert "8 epochs were run" in text
-    assert "It has not been evaluated yet" in text
+    assert "Not evaluated yet" in text
     results = json.loads((run_dir / "training_results.json").read_text())
     assert f"accuracy {results['test']['accuracy']:.1%}" in text
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "text"),
     [
         ({}, "by the loss on validation"),
         ({"monitor": "val_auc"}, "by the AUC on validation"),
-        ({"monitor": "none"}, "the last, so no video chose it"),
-        ({"swa_fraction": 0.25}, "the last, with the mean of the weights"),
+        ({"monitor": "none"}, "the last, so it was not chosen on any video"),
+        ({"swa_fraction": 0.25}, "the last, with the weights averaged"),
     ],
 )
-def test_it_says_what_chose_the_epoch(run, card, settings, told):
-    assert told in card(settings={**run.config()["settings"], **settings})
+def test_it_says_how_the_epoch_was_chosen(run, card, settings, text):
+    assert text in card(settings={**run.config()["settings"], **settings})
 
 
-def test_an_evaluation_completes_it(run):
+def test_an_evaluation_adds_its_results(run):
     config = EvaluateConfig(bootstrap=100, frames=False)
-    found = evaluate.evaluate_run(str(run.dir), config)
+    result = evaluate.evaluate_run(str(run.dir), config, figures=False)
     text = (run.dir / "MODEL_CARD.md").read_text()
-    assert "It has not been evaluated yet" not in text
-    low, high = found["accuracy_ci"]
+    assert "Not evaluated yet" not in text
+    low, high = result["accuracy_ci"]
     line = next(line for line in text.splitlines() if line.startswith("| accuracy |"))
-    assert f"{found['accuracy']:.1%} | {low:.1%} – {high:.1%} over recordings" in line
-    assert "On **test** of drawn: 8 videos of 4 recordings, none of which it" in text
+    assert f"{result['accuracy']:.1%} | {low:.1%} – {high:.1%} over recordings" in line
+    assert "On **test** of drawn: 8 videos of 4 recordings, none of them used in training" in text
     assert "| baseline `linear`: accuracy |" in text
 
 
 def test_an_evaluation_of_another_model_is_not_in_it(run, card):
     folder = run.evaluation_dir("test")
-    evaluate.evaluate_run(str(run.dir), EvaluateConfig(bootstrap=100, frames=False))
+    config = EvaluateConfig(bootstrap=100, frames=False)
+    evaluate.evaluate_run(str(run.dir), config, figures=False)
     metrics = json.loads((folder / "metrics.json").read_text())
     files.write_json(folder / "metrics.json", metrics | {"model_digest": "other"})
-    assert "It has not been evaluated yet" in card()
+    assert "Not evaluated yet" in card()
     (folder / "metrics.json").write_text("torn")
-    assert "It has not been evaluated yet" in card()
+    assert "Not evaluated yet" in card()
 
 
 @pytest.mark.parametrize(
-    ("stream", "said"),
+    ("stream", "limitations"),
     [
         ("rgb", []),
-        ("rgb(focus=true)", ["one place"]),
-        ("motion", ["in grey"]),
-        ("motion(focus=true)", ["one place", "in grey"]),
+        ("rgb(focus=true)", ["one area"]),
+        ("motion", ["motion only"]),
+        ("motion(focus=true)", ["one area", "motion only"]),
         ("motion+rgb", []),
     ],
 )
-def test_limits_are_those_of_the_stream(card, run, stream, said):
+def test_limitations_follow_from_the_stream(card, run, stream, limitations):
     text = card(feature_space=run.config()["feature_space"] | {"stream": stream})
-    assert [words for words in ("one place", "in grey") if words in text] == said
+    assert [words for words in ("one area", "motion only") if words in text] == limitations
 
 
-def test_what_spoils_a_run_is_among_its_limits(card):
+def test_problems_of_the_training_are_limitations(card):
     text = card({"failures": [{"path": "a", "reason": "b"}]}, window_s=2.5)
-    assert "It judges 2.5 s at a time" in text
-    assert "It learned from 8 recordings, which is few." in text
-    assert "1 video could not be read and taught it nothing." in text
-    assert "random weights: it is for trying things out" in text
+    assert "It predicts for 2.5 s at a time" in text
+    assert "It was trained on 8 recordings, which is few." in text
+    assert "1 video could not be read and had no part in the training." in text
+    assert "random weights: use it for trials only" in text
     named = card(weights={"source": "imagenet", "digest": "", "seed": 1})
     assert "random weights" not in named
 
 
-def test_recordings_that_are_not_known_are_said(tmp_path):
+def test_unknown_recordings_are_stated(tmp_path):
     from violence_detection.features.cache import FeatureCache
 
     cache = FeatureCache.open(draw_features(tmp_path / "c" / "space"))
-    rows = [one.__class__(**vars(one) | {"group": one.path}) for one in cache.entries()]
+    rows = [dataclasses.replace(entry, group=entry.path) for entry in cache.entries()]
     cache.write_manifest(rows)
     run = Run(Path(train_quickly(cache.dir, tmp_path / "runs", epochs=1)["run"]))
     text = (run.dir / "MODEL_CARD.md").read_text()
@@ -123,23 +125,23 @@ def test_warnings_of_the_training_are_quoted(card):
     assert "\n> " not in card({"warnings": []})
 
 
-def test_a_name_stays_a_name_and_in_its_cell(card):
+def test_markdown_in_a_name_is_escaped(card):
     text = card(classes=["normal", "a|b *c*\nd"])
     header = next(line for line in text.splitlines() if line.startswith("| split |"))
     assert header == r"| split | normal | a\|b \*c\* d | recordings |"
 
 
-def test_no_line_is_left_half_filled(card):
+def test_every_value_of_the_template_is_filled_in(card):
     text = card(own_split=True, init_from={"run": "a"})
     assert not re.search(r"\{[{%]|None|undefined", text)
-    assert "The split was drawn for this run alone." in text
-    assert "It began with the weights of another run" in text
+    assert "The split was drawn for this run only." in text
+    assert "The training started from the weights of another run" in text
 
 
-def test_a_run_of_several_seeds_says_which_is_kept(card):
+def test_a_run_of_several_seeds_names_the_chosen_one(card):
     seeds = [{"seed": 1}, {"seed": 2}]
     kept = {"seeds": [2], "ensemble": False, "reason": "the lowest loss"}
     text = card({"seeds": seeds, "kept": kept})
-    assert "Trained 2 times with other seeds. Kept is seed 2: the lowest loss." in text
+    assert "Trained with 2 seeds. The model is of seed 2: the lowest loss." in text
     kept |= {"ensemble": True, "reason": "the mean of all"}
-    assert "It is the mean of all." in card({"seeds": seeds, "kept": kept})
+    assert "The model is the mean of all." in card({"seeds": seeds, "kept": kept})

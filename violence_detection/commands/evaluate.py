@@ -1,13 +1,13 @@
-"""What a run is worth on a split."""
+"""The command `evaluate`: metrics, diagnostics and a report of a run on a split."""
 
 import functools
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
-from violence_detection.evaluation import config
+from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
 
@@ -17,33 +17,31 @@ from violence_detection.units import counted, format_duration
     epilog=example("violence-detection evaluate checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)
-@options_of(config.EvaluateConfig)
-def evaluate(settings: config.EvaluateConfig, shared: CommonFlags, run: str) -> None:
-    """Judge a run on a split: metrics with intervals, predictions, and a report to read."""
-    with prints_to_stderr():
-        from violence_detection.evaluation import evaluate
-        from violence_detection.evaluation.evaluate import plan
+@options_of(EvaluateConfig)
+def evaluate(settings: EvaluateConfig, flags: CommonFlags, run: str) -> None:
+    """Evaluate a run on a split: metrics with intervals, predictions and an HTML report."""
 
-        if shared.dry_run:
-            planned = plan(run, settings, force=shared.force)
-        else:
-            result = evaluate.evaluate_run(run, settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    unreadable = result.get("normal_footage", {}).get("unreadable", ())
-    finish(result, shared, evaluation_lines(result), failed=len(unreadable))
+    def stage() -> Stage:
+        from violence_detection.evaluation.evaluate import EvaluationStage
+
+        return EvaluationStage(run, settings, force=flags.force)
+
+    def unreadable(result: dict[str, Any]) -> int:
+        return len(result.get("normal_footage", {}).get("unreadable", ()))
+
+    run_stage(stage, flags, lines=evaluation_lines, failed=unreadable)
 
 
 def evaluation_lines(result: dict[str, Any]) -> list[str]:
-    """What `evaluate` found."""
-    of = functools.partial(console.format_rate, result)
+    """The console text of an evaluation."""
+    rate = functools.partial(console.format_rate, result)
     recalls = ", ".join(
-        f"{name} {of(f'recall_per_class.{name}', value)}"
+        f"{name} {rate(f'recall_per_class.{name}', value)}"
         for name, value in result["recall_per_class"].items()
     )
     by_recording, by_video = (
-        f"{low:.1%} to {high:.1%}"
-        for low, high in (result["accuracy_ci"], result["accuracy_ci_wilson"])
+        console.format_interval(result[name], ".1%")
+        for name in ("accuracy_ci", "accuracy_ci_wilson")
     )
     return [
         f"run         {result['run']}",
@@ -52,15 +50,15 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
         *console.mapping_lines(result["class_mapping"]),
         f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
         f"{by_video} over videos)",
-        f"AUC         {_auc(result)}, average precision {of('average_precision')}",
-        f"precision   {of('precision')}, recall {of('recall')}, F1 {of('f1')}, "
-        f"false alarms {of('false_alarm_rate')}",
+        f"AUC         {_auc_text(result)}, average precision {rate('average_precision')}",
+        f"precision   {rate('precision')}, recall {rate('recall')}, F1 {rate('f1')}, "
+        f"false-alarm rate {rate('false_alarm_rate')}",
         f"recall      {recalls}",
         *console.threshold_lines(result),
-        *_alarm_lines(result),
-        f"calibrated  error {result['calibration_error']:.3f}, Brier score "
+        *_false_alarm_lines(result),
+        f"calibration error {result['calibration_error']:.3f}, Brier score "
         f"{result['brier_score']:.3f}, temperature "
-        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'none was fitted'})",
+        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'not fitted'})",
         *_confusion_lines(result["classes"], result["confusion"]),
         *_baseline_lines(result),
         _trust_line(result),
@@ -68,64 +66,67 @@ def evaluation_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _alarm_lines(result: dict[str, Any]) -> list[str]:
-    """How often it cries wolf in normal footage, where some was given."""
+def _false_alarm_lines(result: dict[str, Any]) -> list[str]:
+    """False alarms per camera-hour, measured on normal footage; empty without such footage."""
     footage = result.get("normal_footage")
     if not footage:
         return []
     by_alarm, by_video = (footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos"))
     over_videos = f", {console.format_interval(by_video, '.3g')} over videos" if by_video else ""
     return [
-        f"cries wolf  {footage['alarms_per_hour']:.3g} times an hour (95%: "
-        f"{console.format_interval(by_alarm, '.3g')} over alarms{over_videos}): "
+        f"alarms      {footage['alarms_per_hour']:.3g} false alarms per camera-hour of normal "
+        f"footage (95%: {console.format_interval(by_alarm, '.3g')} over alarms{over_videos}): "
         f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
         f"{counted(footage['videos'], 'video')}",
         *[f"not read    {row['path']}: {row['reason']}" for row in footage["unreadable"]],
     ]
 
 
-def _auc(result: dict[str, Any]) -> str:
+def _auc_text(result: dict[str, Any]) -> str:
     if result["auc"] is None:
         return console.NONE
     intervals = {
         "over recordings": result["auc_ci"],
         "over videos": result["auc_ci_delong"],
     }
-    told = ", ".join(
-        f"{interval[0]:.3f} to {interval[1]:.3f} {how}"
+    parts = ", ".join(
+        f"{console.format_interval(interval, '.3f')} {how}"
         for how, interval in intervals.items()
         if interval
     )
-    return f"{result['auc']:.3f}" + (f" (95%: {told})" if told else "")
+    return f"{result['auc']:.3f}" + (f" (95%: {parts})" if parts else "")
 
 
-def _confusion_lines(classes: list[str], counts: list[list[int]]) -> list[str]:
+def _confusion_lines(classes: list[str], confusion: list[list[int]]) -> list[str]:
     return [
-        f"truly {name}: "
-        + ", ".join(f"{n} called {called}" for n, called in zip(row, classes, strict=True))
-        for name, row in zip(classes, counts, strict=True)
+        f"actual {name}: predicted "
+        + ", ".join(f"{predicted} {count}" for count, predicted in zip(row, classes, strict=True))
+        for name, row in zip(classes, confusion, strict=True)
     ]
 
 
 def _baseline_lines(result: dict[str, Any]) -> list[str]:
-    """Trivial answers to the same videos, and those that come too close."""
-    told = ", ".join(
+    """Accuracies of the baselines, and warnings about those that come too close."""
+    parts = ", ".join(
         f"{name} {scores['accuracy']:.1%}" for name, scores in result["baselines"].items()
     )
     return [
-        *([f"beside      {told}"] if told else []),
+        *([f"baselines   {parts}"] if parts else []),
         *[f"warning     {line}" for line in result["warnings"]],
     ]
 
 
 def _trust_line(result: dict[str, Any]) -> str:
     if not result["clean"]:
-        return f"trust       NOT CLEAN: on both sides are {console.leaks_text(result)}"
+        return f"trust       NOT CLEAN: in training and here are {console.leaks_text(result)}"
     if not result["grouped"]:
-        return "trust       recordings are not all known: clips of one may be on both sides"
+        return (
+            "trust       recordings are not all known: clips of one recording may be in training "
+            "and here"
+        )
     if not result["near_duplicates_searched"]:
         return (
-            "trust       no recording or identical file on both sides; near-duplicates were not "
-            f"looked for: {result['near_duplicates_reason']}"
+            "trust       no recording or identical file in training and here; near-duplicates "
+            f"were not searched: {result['near_duplicates_reason']}"
         )
-    return "trust       clean: no recording, identical file or near-duplicate on both sides"
+    return "trust       clean: no recording, identical file or near-duplicate in training and here"

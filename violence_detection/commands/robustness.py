@@ -1,12 +1,13 @@
-"""What a run is worth when its videos are darker, blurred, compressed, ..."""
+"""The command `robustness`: scores of a run on corrupted copies of the videos."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
-from violence_detection.evaluation.robustness import config
+from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.reports import console
 from violence_detection.units import counted
 
@@ -16,27 +17,24 @@ from violence_detection.units import counted
     epilog=example("violence-detection robustness checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)
-@options_of(config.RobustnessConfig)
-def robustness(settings: config.RobustnessConfig, shared: CommonFlags, run: str) -> None:
-    """Judge a run on the same videos darkened, blurred, compressed, with fewer frames, ...
+@options_of(RobustnessConfig)
+def robustness(settings: RobustnessConfig, flags: CommonFlags, run: str) -> None:
+    """Evaluate a run on the same videos darkened, blurred, compressed, with fewer frames, ...
 
-    Copies are altered, written, and read by the run's own decoder and backbone; each is removed
-    once it is read. Starting it again continues with the answers that are missing. Leaves with 3
-    where a video could not be altered or read."""
-    with prints_to_stderr():
-        from violence_detection.evaluation.robustness import study as stage
+    A corrupted copy of each video is written, read by the run's own decoder and backbone, and
+    removed. The same command again resumes an interrupted study. Exits with status 3 if a video
+    could not be corrupted or read."""
 
-        if shared.dry_run:
-            planned = stage.plan(run, settings, force=shared.force)
-        else:
-            result = stage.measure_robustness(run, settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    finish(result, shared, result_lines(result), failed=len(result["failures"]))
+    def stage() -> Stage:
+        from violence_detection.evaluation.robustness.study import RobustnessStage
+
+        return RobustnessStage(run, settings, force=flags.force)
+
+    run_stage(stage, flags, lines=result_lines, failed=lambda result: len(result["failures"]))
 
 
 def result_lines(result: dict[str, Any]) -> list[str]:
-    """A table, a row for each condition, those that cost most first."""
+    """The console text of a study: a row for each condition, the largest loss of accuracy first."""
     rows = sorted(result["conditions"], key=lambda row: row["accuracy_difference"])
     rows = [result["clean"], result["control"], *rows]
     heads = "condition accuracy 95% AUC 95% difference 95% videos".split()
@@ -52,16 +50,15 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"note        {result['note']}",
         *[f"left out    {line}" for line in result["left_out"]],
         *_trust_lines(result),
-        *console.failure_lines(_by_condition(result["failures"]), whole="robustness.json"),
+        *console.failure_lines(_with_conditions(result["failures"]), whole="robustness.json"),
         f"table       {result['table']}",
-        f"picture     {result['picture']}",
+        f"figure      {result['picture']}",
     ]
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if not row["videos"]:
         return [row["name"], *["none"] * 6, "0"]
-    low, high = (100 * end for end in row["difference_ci"])
     return [
         row["name"],
         f"{row['accuracy']:.1%}",
@@ -69,15 +66,14 @@ def _cells(row: dict[str, Any]) -> list[str]:
         console.format_auc(row["auc"]),
         console.format_interval(row["auc_ci"], ".3f"),
         f"{100 * row['accuracy_difference']:+.1f}",
-        f"{low:+.1f} to {high:+.1f}",
+        console.format_interval([100 * end for end in row["difference_ci"]], "+.1f"),
         str(row["videos"]),
     ]
 
 
 def _trust_lines(result: dict[str, Any]) -> list[str]:
     if result["leaks"]:
-        found = console.leaks_text(result)
-        return [f"trust       NOT CLEAN: the run has learned from {found}"]
+        return [f"trust       NOT CLEAN: the run was trained on {console.leaks_text(result)}"]
     if result["split"] == "validation":
         return ["trust       epoch and threshold were chosen on these videos"]
     if not result["grouped"]:
@@ -85,7 +81,8 @@ def _trust_lines(result: dict[str, Any]) -> list[str]:
     return []
 
 
-def _by_condition(failures: list[dict[str, str]]) -> list[dict[str, str]]:
+def _with_conditions(failures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The failures, with the condition behind each path."""
     return [
         {"path": f"{row['path']} ({row['condition']})", "reason": row["reason"]} for row in failures
     ]

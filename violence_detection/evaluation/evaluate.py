@@ -71,7 +71,9 @@ class EvaluationStage:
         self._cache = open_features(self._run, config.features)
         self._entries = split_entries(self._run, self._cache, config.split)
         if config.group_pattern is not None:
-            video_folder.named_by(config.group_pattern, [entry.path for entry in self._entries])
+            video_folder.match_recordings(
+                config.group_pattern, [entry.path for entry in self._entries]
+            )
         self._folder = self._run.evaluation_dir(config.split)
         self._identity = identity_of(self._run, self._entries)
         _check_replaceable(self._folder, self._identity, force=self._force)

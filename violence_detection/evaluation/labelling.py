@@ -2,12 +2,10 @@
 gave it and when."""
 
 import contextlib
-import dataclasses
 import getpass
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.datasets import video_folder
+from violence_detection.datasets.label_table import LabelRow, LabelTable
 from violence_detection.datasets.video_folder import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
@@ -28,35 +27,9 @@ from violence_detection.video.clip_reader import ClipReader
 log = logging.getLogger(__name__)
 
 JUDGED_DIR = "judged"  # where videos from elsewhere are copied to
-HISTORY = "labels_history.csv"
-_HISTORY_COLUMNS = (
-    *("path", "start_s", "end_s", "from_label", "from_judged_by", "from_judged_at"),
-    *("to_label", "judged_by", "judged_at"),
-)
 _LOCK = ".labels.lock"
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
 _TIMEOUT_S = 600.0
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A line of videos.csv: its cells as they are, and the video that they name."""
-
-    cells: dict[str, str]
-    video: Video
-
-
-@dataclass
-class _Table:
-    """The rows of a dataset, those of its videos.csv or those that stand for its folders."""
-
-    path: Path
-    columns: list[str]
-    rows: list[_Row]
-    is_new: bool
-
-    def write(self) -> None:
-        files.write_csv(self.path, self.columns, [row.cells for row in self.rows])
 
 
 def label_video(
@@ -125,7 +98,10 @@ class _LabelJob:
 
     def __init__(self, run: Run, root: Path, config: LabelConfig) -> None:
         self._root, self._config = root, config
-        self._table = _table_of(root, run)
+        recordings = {}
+        if not (root / video_folder.TABLE).is_file():
+            recordings = {row["path"]: row["group"] for row in run.videos_trained_on()}
+        self._table = LabelTable.of_dataset(root, recordings)
         self._by = config.by or _login_name()
 
     def of(self, text: str, name: str, *, plan: bool, force: bool) -> dict[str, Any]:
@@ -135,17 +111,18 @@ class _LabelJob:
         self._check_readable(source, part)
         target, copied = self._target(source, row)
         asked = Video(target, name, "", "", *part)
-        row = self._row_of(asked)
+        row = self._table.row_of(asked.key)
         if row and not force:
             self._check_replaceable(row, name)
         was = row.cells["label"] if row else ""
-        siblings = [one for one in self._table.rows if one.video.path == target]
+        siblings = self._table.rows_of_file(target)
         written = self._judged(row, siblings, asked)
         known = written.get("group") or (target if asked.start_s is not None else "")
+        conflicts = self._table.conflicts_of(asked)
         if not plan:
             if copied:
                 _copy(source, self._root / target)
-            self._write(row, written)
+            self._table.write_row(row, written)
         return {
             "video": asked.key,
             "label": name,
@@ -157,17 +134,17 @@ class _LabelJob:
             "videos_csv": str(self._table.path),
             "created": self._table.is_new,
             "copied": copied,
-            "overlaps": _overlaps(asked, siblings),
+            "overlaps": conflicts,
             "dry_run": plan,
         }
 
     # -- which video
 
-    def _located(self, text: str) -> tuple[Path, _Row | None]:
+    def _located(self, text: str) -> tuple[Path, LabelRow | None]:
         """The file, and the row that its name alone tells."""
-        named = [row for row in self._table.rows if row.video.key == text]
+        named = self._table.row_of(text)
         if named:
-            return self._root / named[0].video.path, named[0]
+            return self._root / named.video.path, named
         for path in (Path(text), self._root / text):
             if path.exists():
                 same = [row for row in self._table.rows if self._is(path, row)]
@@ -177,12 +154,12 @@ class _LabelJob:
             f"VIDEO must be a file, or a video of {self._root}. Received: {text} (not there)"
         )
 
-    def _is(self, path: Path, row: _Row) -> bool:
+    def _is(self, path: Path, row: LabelRow) -> bool:
         with contextlib.suppress(OSError):
             return path.samefile(self._root / row.video.path)
         return False
 
-    def _part(self, row: _Row | None) -> tuple[float | None, float | None]:
+    def _part(self, row: LabelRow | None) -> tuple[float | None, float | None]:
         start_s, end_s = self._config.start_s, self._config.end_s
         if (start_s is None) != (end_s is None):
             raise ConfigError(
@@ -214,7 +191,7 @@ class _LabelJob:
         finally:
             processes.end_idle_processes()
 
-    def _target(self, source: Path, row: _Row | None) -> tuple[str, bool]:
+    def _target(self, source: Path, row: LabelRow | None) -> tuple[str, bool]:
         """The video's path in the dataset, and whether it must be copied there."""
         if row is not None:
             return row.video.path, False
@@ -240,11 +217,7 @@ class _LabelJob:
                     found.append(path)
         return found
 
-    def _row_of(self, asked: Video) -> _Row | None:
-        rows = [row for row in self._table.rows if row.video.key == asked.key]
-        return rows[0] if rows else None
-
-    def _check_replaceable(self, row: _Row, name: str) -> None:
+    def _check_replaceable(self, row: LabelRow, name: str) -> None:
         judge = row.cells.get("judged_by", "")
         if judge not in ("", self._by) and row.cells["label"] != name:
             raise ConfigError(
@@ -254,7 +227,9 @@ class _LabelJob:
 
     # -- what is written
 
-    def _judged(self, row: _Row | None, siblings: Sequence[_Row], asked: Video) -> dict[str, str]:
+    def _judged(
+        self, row: LabelRow | None, siblings: Sequence[LabelRow], asked: Video
+    ) -> dict[str, str]:
         """The cells of the row to be. A new part follows the other rows of its file."""
         if row:
             cells = dict(row.cells)
@@ -270,53 +245,6 @@ class _LabelJob:
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         return cells | {"label": asked.label, "judged_by": self._by, "judged_at": at}
 
-    def _write(self, row: _Row | None, cells: dict[str, str]) -> None:
-        """The history first: what a label was before must not be lost."""
-        self._write_history(row.cells if row else {}, cells)
-        table = self._table
-        if row is None:
-            table.rows.append(_Row(cells, Video(cells["path"], cells["label"], "")))
-        else:
-            table.rows[table.rows.index(row)] = dataclasses.replace(row, cells=cells)
-        order = (*video_folder.TABLE_COLUMNS, *video_folder.JUDGED_COLUMNS)
-        needed = [name for name in order if any(one.cells.get(name) for one in table.rows)]
-        table.columns += [name for name in needed if name not in table.columns]
-        table.write()
-
-    def _write_history(self, before: dict[str, str], after: dict[str, str]) -> None:
-        path = self._root / HISTORY
-        rows: list[dict[str, Any]] = []
-        if path.is_file():
-            rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
-        line = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
-        line |= {
-            f"from_{name}": before.get(name, "") for name in ("label", *video_folder.JUDGED_COLUMNS)
-        }
-        line |= {name: after[name] for name in video_folder.JUDGED_COLUMNS}
-        files.write_csv(path, _HISTORY_COLUMNS, [*rows, line | {"to_label": after["label"]}])
-
-
-def _table_of(root: Path, run: Run) -> _Table:
-    """The dataset's videos.csv, or one that says what its folders say, with the recordings as
-    the run knows them: a pattern may have told them.
-
-    Raises:
-        DatasetError: If it cannot be read.
-    """
-    path = root / video_folder.TABLE
-    if path.is_file():
-        lines = video_folder.read_video_table(path)
-        rows = [_Row(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines]
-        return _Table(path, list(lines[0][1]), rows, is_new=False)
-    recordings = {row["path"]: row["group"] for row in run.videos_trained_on()}
-    rows = []
-    for video in video_folder.read_folder(root).videos:
-        group = recordings.get(video.path, video.path)
-        # Without a name: that of the video itself would read as a recording that is known.
-        cells = {"group": "" if group == video.path else group, "split": video.split}
-        rows.append(_Row({"path": video.path, "label": video.label, **cells}, video))
-    return _Table(path, ["path", "label"], rows, is_new=True)
-
 
 def _ends_s(path: Path) -> float:
     """Where a video ends, in seconds; in a child.
@@ -330,25 +258,6 @@ def _ends_s(path: Path) -> float:
         if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
             return float(times_s.max()) + frame_s
         return max((time_s for _, time_s in video), default=0.0) + frame_s
-
-
-def _overlaps(asked: Video, siblings: Sequence[_Row]) -> list[str]:
-    """Rows of the same file that share a part with `asked` and have another label."""
-
-    def span(video: Video) -> tuple[float, float]:
-        if video.start_s is None:
-            return 0.0, float("inf")
-        return video.start_s, video.end_s
-
-    start, end = span(asked)
-    return [
-        f"{row.video.key} ({row.video.label})"
-        for row in siblings
-        if row.video.key != asked.key
-        and row.video.label != asked.label
-        and span(row.video)[0] < end
-        and start < span(row.video)[1]
-    ]
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -53,7 +53,7 @@ def list_videos(folder: Path) -> list[str]:
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (no such folder)"
         )
-    paths, notes = video_folder.walk(folder)
+    paths, notes = video_folder.find_videos(folder)
     for note in notes:
         log.info(f"{folder}: {note}")
     if not paths:

@@ -1,5 +1,4 @@
-"""A video, or a part of one, as another file that is darker, blurred, compressed, ..., read back as
-any video is."""
+"""Corrupted copies of videos: written to a file, and read back as any video."""
 
 import bisect
 import contextlib
@@ -17,7 +16,7 @@ from violence_detection.errors import VideoError
 from violence_detection.evaluation.robustness.corruptions._corruption import (
     Corruption,
     VideoFrames,
-    lossless,
+    lossless_writer,
 )
 from violence_detection.system import files
 from violence_detection.video import seeking
@@ -25,7 +24,7 @@ from violence_detection.video.clip_reader import Clip, ClipReader
 from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
 
 CLEAN, CONTROL = "clean", "re-encoded"
-_MARGIN_S = 0.5  # around a part: streams look at frames outside of it
+_MARGIN_S = 0.5  # before and after a part, because streams use frames around it
 
 
 class Excerpt(NamedTuple):
@@ -37,34 +36,35 @@ class Excerpt(NamedTuple):
 
 
 def full_condition(condition: str) -> str:
-    """The text of a condition with every severity in it, also those that are defaults.
+    """The text of a condition with every severity written out, including defaults.
 
     Raises:
-        ConfigError: If a part is not there, does not take an argument, or lacks an extra.
+        ConfigError: If a part does not exist, has no such argument, or needs an extra that is not
+            installed.
     """
-    corruption_of(condition)
-    full = []
+    load_corruption(condition)
+    specs = []
     for spec in registry.parse(condition):
         build = inspect.signature(registry.module("corruptions", spec.name).build)
-        defaults = {name: one.default for name, one in build.parameters.items()}
-        full.append(str(spec._replace(arguments=defaults | spec.arguments)))
-    return "+".join(full)
+        defaults = {name: parameter.default for name, parameter in build.parameters.items()}
+        specs.append(str(spec._replace(arguments=defaults | spec.arguments)))
+    return "+".join(specs)
 
 
-def missing(condition: str) -> str:
-    """How to install what a condition needs; nothing where it is here."""
+def missing_extra(condition: str) -> str:
+    """The command that installs the extra which a condition needs; empty if it is installed."""
     for spec in registry.parse(condition):
-        lacking = getattr(registry.module("corruptions", spec.name), "missing", str)()
-        if lacking:
-            return lacking
+        command = getattr(registry.module("corruptions", spec.name), "missing", str)()
+        if command:
+            return command
     return ""
 
 
-def corruption_of(condition: str) -> Corruption:
-    """What a condition does; the control does nothing.
+def load_corruption(condition: str) -> Corruption:
+    """Builds the corruption of a condition; that of the control changes nothing.
 
     Raises:
-        ConfigError: See `written_out`.
+        ConfigError: See `full_condition`.
     """
     specs = [] if condition == CONTROL else registry.parse(condition)
     steps = [registry.load("corruptions", str(spec)) for spec in specs]
@@ -80,15 +80,15 @@ def corruption_of(condition: str) -> Corruption:
 def read_corrupted(
     reader: ClipReader, source: Excerpt, condition: str, copy: Path, seed: int
 ) -> Clip:
-    """The pictures of a video under a condition: those of an altered copy, which is removed.
+    """Reads a video under a condition, from a corrupted copy that is removed afterwards.
 
     Args:
-        reader: What reads the copy, as it would any video.
-        source: Of what.
-        condition: Corruptions joined by `+`; `clean` reads the video itself, `re-encoded` a
-            copy that is not altered.
-        copy: A file to write, ending in .avi.
-        seed: Of what is drawn.
+        reader: Of the run; it reads the copy as any video.
+        source: The video.
+        condition: Corruptions joined by `+`; `clean` reads the video itself, `re-encoded` a copy
+            without corruption.
+        copy: Path of the copy, ending in .avi.
+        seed: Of random corruptions.
 
     Raises:
         VideoError: If the video or the copy cannot be read.
@@ -97,22 +97,22 @@ def read_corrupted(
     if condition == CLEAN:
         return reader.read(*source)
     try:
-        made = _write_copy(source, copy, corruption_of(condition), seed)
-        clip = reader.read(copy, made.start_s, made.end_s)
+        written = _write_copy(source, copy, load_corruption(condition), seed)
+        clip = reader.read(copy, written.start_s, written.end_s)
     except OSError as error:
         raise files.write_error(copy, error) from error
     finally:
         copy.unlink(missing_ok=True)
-    if clip.frames < made.frames:
+    if clip.frames < written.frames:
         raise VideoError(
-            f"of {made.frames} frames of its altered copy {clip.frames} can be read; the disk may "
-            "be full"
+            f"only {clip.frames} of {written.frames} frames of its corrupted copy can be read; the "
+            "disk may be full"
         )
     return clip
 
 
 class _Copy(NamedTuple):
-    """An altered copy: where the part is in it, and how many frames of that there are."""
+    """A written copy: start and end of the part in it, and the number of frames of the part."""
 
     start_s: float | None
     end_s: float | None
@@ -120,16 +120,15 @@ class _Copy(NamedTuple):
 
 
 def _write_copy(source: Excerpt, copy: Path, corrupt: Corruption, seed: int) -> _Copy:
-    """Write the copy."""
     indices = _seekable_frames(source)
     if indices is not None:
         with contextlib.suppress(seeking.Unreachable):
-            return _CopyWriter(source, copy, corrupt, seed, indices).made()
-    return _CopyWriter(source, copy, corrupt, seed, None).made()
+            return _CopyWriter(source, copy, corrupt, seed, indices).write()
+    return _CopyWriter(source, copy, corrupt, seed, None).write()
 
 
 def _seekable_frames(source: Excerpt) -> range | None:
-    """The frames of a part, where it is cheaper to seek them than to decode from the start."""
+    """The frames of a part, if seeking to them is cheaper than decoding from the start."""
     if source.start_s is None:
         return None
     timeline = seeking.read_timeline(source.path)
@@ -141,7 +140,7 @@ def _seekable_frames(source: Excerpt) -> range | None:
 
 
 class _CopyWriter:
-    """A copy that is being written."""
+    """Writes a corrupted copy of a video or of a part of it."""
 
     def __init__(
         self,
@@ -151,38 +150,46 @@ class _CopyWriter:
         seed: int,
         indices: range | None,
     ) -> None:
+        """
+        Args:
+            source: The video.
+            copy: Path of the copy.
+            corrupt: The corruption.
+            seed: Of random corruptions.
+            indices: Frames to seek to; None to decode from the start.
+        """
         self._source, self._copy = source, copy
         self._corrupt, self._seed = corrupt, seed
         self._indices = indices
         self._times_s: list[float] = []
 
-    def made(self) -> _Copy:
+    def write(self) -> _Copy:
         with open_video(self._source.path) as video:
             declared = video.fps
             fps = declared or FALLBACK_FPS
-            written = self._write(video, fps)
-        true = measured_fps(self._times_s, declared)
-        if true != fps:  # a rate that varies, or is not said
-            fps = true
+            count, copy_fps = self._write_at(video, fps)
+        measured = measured_fps(self._times_s, declared)
+        if measured != fps:  # a rate that varies, or is not declared: known after the first pass
+            fps = measured
             with open_video(self._source.path) as video:
-                written = self._write(video, fps)
-        return self._described(fps, *written)
+                count, copy_fps = self._write_at(video, fps)
+        return self._located(fps, count, copy_fps)
 
-    def _write(self, video: Decoder, fps: float) -> tuple[int, float]:
-        """How many frames the copy has, and how many of them a second."""
+    def _write_at(self, video: Decoder, fps: float) -> tuple[int, float]:
+        """Writes the copy; its number of frames, and its frames per second."""
         self._times_s.clear()
         rng = np.random.default_rng(self._seed)
         with contextlib.closing(self._frames(video)) as frames:
-            video = self._corrupt(VideoFrames(frames, fps, lossless), rng)
-            return write_video(self._copy, video), video.fps
+            corrupted = self._corrupt(VideoFrames(frames, fps, lossless_writer), rng)
+            return write_video(self._copy, corrupted), corrupted.fps
 
     def _frames(self, video: Decoder) -> Iterator[np.ndarray]:
-        """Those of the source, with a margin around a part; their times are noted."""
-        for time_s in self._grabbed(video):
+        """Frames of the source, with a margin around a part; records their times."""
+        for time_s in self._grab(video):
             self._times_s.append(time_s)
             yield video.retrieve()
 
-    def _grabbed(self, video: Decoder) -> Iterator[float]:
+    def _grab(self, video: Decoder) -> Iterator[float]:
         if self._indices is not None:
             timeline = seeking.read_timeline(self._source.path)
             for index in timeline.visit(video, self._indices):
@@ -198,9 +205,9 @@ class _CopyWriter:
             if time_s >= start_s:
                 yield time_s
 
-    def _described(self, fps: float, count: int, copy_fps: float) -> _Copy:
-        """Where the part is in a copy whose frames are as far apart as those of the source in
-        the mean: cut half-way between frames, so that rounding does not matter."""
+    def _located(self, fps: float, count: int, copy_fps: float) -> _Copy:
+        """Locates the part in the copy, whose frames have the mean distance of the source's frames.
+        Its ends are half-way between frames, so that rounding does not matter."""
         if self._source.start_s is None:
             return _Copy(None, None, count)
         part = (self._source.start_s, self._source.end_s)
@@ -214,7 +221,8 @@ class _CopyWriter:
 
 
 def write_video(path: Path, video: VideoFrames) -> int:
-    """Write a video; the number of frames. Codecs want even sides: odd ones lose a row."""
+    """Writes a video and returns its number of frames. Codecs need even sides, so odd sides lose a
+    row or column."""
     frames = iter(video.frames)
     first = next(frames, None)
     if first is None:

@@ -1,4 +1,4 @@
-"""What answers under several conditions come to: each beside the videos as they are."""
+"""Scores of the predictions under each condition, compared with the unchanged videos."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -6,24 +6,27 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.evaluation import predictions
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 
 NOTE = (
-    "Each condition alters the videos themselves, in copies that keep every byte of what was done "
-    "(compress: that it encodes), which are then read and answered as any video is. Differences "
-    "are to the videos as they are, on the same videos, with intervals over recordings. Of the "
-    f"control ({CONTROL}) nothing is altered: what it differs by is the way, not the condition."
+    "Each condition corrupts the video itself, in a lossless copy (compress: in an encoded copy), "
+    "which is then read and predicted as any video. Differences are to the unchanged videos, on "
+    "the same videos, with intervals over recordings. The control "
+    f"({CONTROL}) is a copy without corruption: its difference comes from the copy, not from a "
+    "condition."
 )
 CONDITION_COLUMNS = "path label group condition probability predicted correct".split()
 _INTERVALS = ("accuracy_ci", "auc_ci", "difference_ci", "auc_difference_ci")
 
-Probabilities = Mapping[str, Mapping[str, np.ndarray]]  # by condition, then by video: float64 (K,)
+VideoProbabilities = Mapping[str, np.ndarray]  # by path of the video: float64 (K,)
+Probabilities = Mapping[str, VideoProbabilities]  # by name of the condition
 
 
-def study_scores(
-    answers: Probabilities,
+def score_conditions(
+    probabilities: Probabilities,
     entries: Sequence[ManifestEntry],
     *,
     classes: Sequence[str],
@@ -31,13 +34,12 @@ def study_scores(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """How good the answers are under each condition, and how much worse than to the videos as
-    they are.
+    """Scores under each condition, and the differences to the unchanged videos.
 
-    A video counts under a condition where it has an answer under that and as it is.
+    A video counts under a condition if it has a prediction there and for the unchanged video.
 
     Args:
-        answers: By condition, `clean` and `re-encoded` among them.
+        probabilities: By condition, including `clean` and `re-encoded`.
         entries: The videos.
         classes: Names, the normal one first.
         threshold: On 1 - P(normal).
@@ -45,113 +47,121 @@ def study_scores(
 
     Returns:
         `clean`, `control` and `conditions`, each with name, videos, accuracy, auc and differences
-        with their intervals; `mean_accuracy` over the conditions with its interval, of the videos
-        that have an answer under each; `mean_auc`.
+        with their intervals; `mean_accuracy` over the conditions with its interval, of the
+        `mean_videos` videos that have a prediction under each condition; and `mean_auc`.
     """
-    judge = _ConditionScorer(entries, classes, threshold, {"resamples": resamples, "seed": seed})
-    clean = answers[CLEAN]
-    rows = {name: judge.row(name, clean, answers[name]) for name in answers}
+    scorer = _ConditionScorer(
+        probabilities[CLEAN],
+        entries,
+        classes=classes,
+        threshold=threshold,
+        resamples=resamples,
+        seed=seed,
+    )
+    rows = {name: scorer.row(name, given) for name, given in probabilities.items()}
     conditions = [row for name, row in rows.items() if name not in (CLEAN, CONTROL)]
-    judged = {row["name"]: answers[row["name"]] for row in conditions if row["videos"]}
+    scored = [row["name"] for row in conditions if row["videos"]]
+    areas = [rows[name]["auc"] for name in scored if rows[name]["auc"] is not None]
     return {
         "clean": rows[CLEAN],
         "control": rows[CONTROL],
         "conditions": conditions,
-        **judge.mean(clean, list(judged.values())),
-        "mean_auc": _mean([rows[name]["auc"] for name in judged]),
+        **scorer.mean([probabilities[name] for name in scored]),
+        "mean_auc": float(np.mean(areas)) if areas else None,
     }
 
 
 class _ConditionScorer:
-    """Truth and recordings of the videos, and how answers are judged."""
+    """Scores predictions under a condition against those for the unchanged videos."""
 
     def __init__(
         self,
+        clean: VideoProbabilities,
         entries: Sequence[ManifestEntry],
+        *,
         classes: Sequence[str],
         threshold: float,
-        draw: dict[str, int],
+        resamples: int,
+        seed: int,
     ) -> None:
-        self._entries, self._classes = entries, classes
-        self._threshold, self._draw = threshold, draw
+        self._clean, self._entries, self._classes = clean, entries, classes
+        self._threshold = threshold
+        self._resampling = {"resamples": resamples, "seed": seed}
 
-    def row(
-        self,
-        name: str,
-        clean: Mapping[str, np.ndarray],
-        given: Mapping[str, np.ndarray],
-    ) -> dict[str, Any]:
-        both = [one for one in self._entries if one.path in clean and one.path in given]
-        nothing = {"accuracy": 0.0, "auc": None, "accuracy_difference": 0.0}
-        nothing |= {"auc_difference": 0.0, **dict.fromkeys(_INTERVALS)}
-        found = self._scores(both, clean, given) if both else nothing
-        return {"name": name, "videos": len(both), **found}
+    def row(self, name: str, given: VideoProbabilities) -> dict[str, Any]:
+        """Scores under the condition `name`; 0 and None without any video."""
+        entries = [
+            entry for entry in self._entries if entry.path in self._clean and entry.path in given
+        ]
+        scores = {"accuracy": 0.0, "auc": None, "accuracy_difference": 0.0}
+        scores |= {"auc_difference": 0.0, **dict.fromkeys(_INTERVALS)}
+        if entries:
+            scores = self._scores(entries, given)
+        return {"name": name, "videos": len(entries), **scores}
 
     def _scores(
-        self,
-        entries: Sequence[ManifestEntry],
-        clean: Mapping[str, np.ndarray],
-        given: Mapping[str, np.ndarray],
+        self, entries: Sequence[ManifestEntry], given: VideoProbabilities
     ) -> dict[str, Any]:
-        labels, groups = self._truth(entries)
+        labels, groups = self._labels_and_groups(entries)
         before, after = (
-            np.stack([answers[entry.path] for entry in entries]) for answers in (clean, given)
+            np.stack([by_video[entry.path] for entry in entries])
+            for by_video in (self._clean, given)
         )
-        right_before, right = (self._right(labels, one) for one in (before, after))
+        correct_before, correct = (self._correct(labels, values) for values in (before, after))
         violent, score = is_violent(labels), violence_score(after)
         auc = classification.binary_metrics(violent, score, self._threshold)["auc"]
-        worse = paired_tests.accuracy_difference(right_before, right, groups, **self._draw)
-        # Two intervals over recordings alone: what exchanges runs means nothing here.
-        areas = [intervals.weighted_auc(violent, one) for one in (violence_score(before), score)]
-        every = np.ones((1, len(entries)), int)
-        less = float((areas[1](every) - areas[0](every))[0])
+        difference = paired_tests.accuracy_difference(
+            correct_before, correct, groups, **self._resampling
+        )
+        # Only intervals over recordings: a test that exchanges runs has no meaning here.
+        areas = [
+            intervals.weighted_auc(violent, values) for values in (violence_score(before), score)
+        ]
+        once = np.ones((1, len(entries)), int)
         return {
-            "accuracy": float(right.mean()),
-            "accuracy_ci": intervals.accuracy_interval(right, groups, **self._draw),
+            "accuracy": float(correct.mean()),
+            "accuracy_ci": intervals.accuracy_interval(correct, groups, **self._resampling),
             "auc": auc,
-            "auc_ci": intervals.auc_interval(violent, score, groups, **self._draw),
-            "accuracy_difference": worse["accuracy_difference"],
-            "difference_ci": worse["ci"],
-            "auc_difference": 0.0 if auc is None else less,
+            "auc_ci": intervals.auc_interval(violent, score, groups, **self._resampling),
+            "accuracy_difference": difference["accuracy_difference"],
+            "difference_ci": difference["ci"],
+            "auc_difference": 0.0 if auc is None else float((areas[1](once) - areas[0](once))[0]),
             "auc_difference_ci": intervals.bootstrap_over_recordings(
-                groups, lambda counts: areas[1](counts) - areas[0](counts), **self._draw
+                groups, lambda counts: areas[1](counts) - areas[0](counts), **self._resampling
             ),
         }
 
-    def mean(
-        self,
-        clean: Mapping[str, np.ndarray],
-        given: Sequence[Mapping[str, np.ndarray]],
-    ) -> dict[str, Any]:
-        """Mean accuracy over conditions, of the videos that have an answer under each."""
+    def mean(self, conditions: Sequence[VideoProbabilities]) -> dict[str, Any]:
+        """Mean accuracy over conditions, of the videos that have a prediction under each."""
         entries = [
             entry
             for entry in self._entries
-            if given and all(entry.path in one for one in (clean, *given))
+            if conditions and all(entry.path in by_video for by_video in (self._clean, *conditions))
         ]
         if not entries:
             return {"mean_accuracy": 0.0, "mean_accuracy_ci": None, "mean_videos": 0}
-        labels, groups = self._truth(entries)
-        right = [
-            self._right(labels, np.stack([one[entry.path] for entry in entries])) for one in given
+        labels, groups = self._labels_and_groups(entries)
+        correct = [
+            self._correct(labels, np.stack([by_video[entry.path] for entry in entries]))
+            for by_video in conditions
         ]
-        share = np.mean(right, axis=0)
+        fraction = np.mean(correct, axis=0)
         return {
-            "mean_accuracy": float(share.mean()),
-            "mean_accuracy_ci": intervals.accuracy_interval(share, groups, **self._draw),
+            "mean_accuracy": float(fraction.mean()),
+            "mean_accuracy_ci": intervals.accuracy_interval(fraction, groups, **self._resampling),
             "mean_videos": len(entries),
         }
 
-    def _truth(self, entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, list[str]]:
-        labels = np.array([self._classes.index(one.label) for one in entries], np.int64)
-        return labels, [one.group for one in entries]
+    def _labels_and_groups(self, entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, list[str]]:
+        labels = np.array([self._classes.index(entry.label) for entry in entries], np.int64)
+        return labels, [entry.group for entry in entries]
 
-    def _right(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    def _correct(self, labels: np.ndarray, probability: np.ndarray) -> np.ndarray:
         return decide(probability, self._threshold) == labels
 
 
 def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Rows for a CSV, intervals as two columns each; and the columns."""
+    """Rows for a CSV file, with two columns for each interval; and the columns."""
     flat = []
     for row in rows:
         cells = dict(row)
@@ -166,30 +176,19 @@ def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], 
 
 
 def condition_rows(
-    answers: Probabilities,
+    probabilities: Probabilities,
     entries: Sequence[ManifestEntry],
     *,
     classes: Sequence[str],
     threshold: float,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each answer, those to a video one after the other."""
+    """A row for each prediction, with the conditions of a video one after the other."""
     for entry in entries:
-        for name, given in answers.items():
+        for name, given in probabilities.items():
             if entry.path not in given:
                 continue
-            probability = given[entry.path]
-            called = classes[int(decide(probability[None], threshold)[0])]
-            yield {
-                "path": entry.path,
-                "label": entry.label,
-                "group": entry.group,
-                "condition": name,
-                "probability": float(violence_score(probability)),
-                "predicted": called,
-                "correct": called == entry.label,
-            }
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+            probability = given[entry.path][None]
+            (row,) = predictions.prediction_rows(
+                [entry], violence_score(probability), decide(probability, threshold), classes
+            )
+            yield {**row._asdict(), "condition": name}

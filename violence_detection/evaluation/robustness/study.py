@@ -1,9 +1,9 @@
-"""What a run's answers are worth when the same videos are darker, blurred, compressed, ..."""
+"""The robustness study of a run: its scores on corrupted copies of the evaluated videos."""
 
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,110 +42,215 @@ _PREDICTIONS, _RESULT = "robustness_answers.jsonl", "robustness.json"
 def measure_robustness(
     run_dir: str, config: RobustnessConfig, *, force: bool = False
 ) -> dict[str, Any]:
-    """Answer for the videos of a split, and for altered copies of them, by the run's own way from
-    file to answer.
+    """The content of robustness.json, after a `RobustnessStage` has run."""
+    return RobustnessStage(run_dir, config, force=force).run()
 
-    Leaves robustness.json, robustness.csv, robustness_predictions.csv and a picture in
-    `evaluation/<split>/`. Started again, it goes on with the answers that are missing.
+
+class RobustnessStage:
+    """Predicts the videos of a split and corrupted copies of them, and compares the scores.
+
+    The copies are read and encoded exactly as the videos of the training were. Leaves
+    robustness.json, robustness.csv, robustness_predictions.csv and robustness.png in
+    `evaluation/<split>/`. A study that was interrupted is resumed by the same command.
+    """
+
+    def __init__(self, run_dir: str, config: RobustnessConfig, *, force: bool = False) -> None:
+        """
+        Args:
+            run_dir: Folder of the run.
+            config: The split, the conditions, and how many videos at a time.
+            force: Whether a study in the folder is replaced.
+        """
+        self._run_dir, self._config, self._force = run_dir, config, force
+
+    def prepare(self) -> dict[str, Any]:
+        """Opens the run and its features, and finds the videos and conditions.
+
+        Raises:
+            RunError, CacheError: If the run or its features are not usable.
+            ConfigError: If a condition is invalid.
+            VideoError: If no video exists unchanged.
+        """
+        config = self._config
+        self._run = Run.open(self._run_dir)
+        self._record = self._run.record()
+        self._cache = evaluation_set.open_features(self._run, config.features)
+        self._entries = evaluation_set.split_entries(self._run, self._cache, config.split)
+        self._folder = self._run.evaluation_dir(config.split)
+        self._conditions, self._left_out = _conditions(
+            config.listed, skip_missing=config.conditions == "all"
+        )
+        self._excerpts, self._changed = unchanged_excerpts(
+            self._cache, self._entries, config.video_dir
+        )
+        if not self._excerpts:
+            first = self._changed[0]
+            raise VideoError(
+                "At least one video must exist unchanged. Received: "
+                f"{first['path']} ({first['reason']})"
+            )
+        identity = evaluation_set.identity_of(self._run, self._entries)
+        self._identity: dict[str, Any] = identity | {"seed": config.seed}
+        return {
+            "dry_run": True,
+            "run": str(self._run.dir),
+            "split": config.split,
+            "videos": len(self._excerpts),
+            "not_there": len(self._changed),
+            "conditions": list(self._conditions),
+            "left_out": self._left_out,
+            "robustness": str(self._folder / _RESULT),
+        }
+
+    def run(self) -> dict[str, Any]:
+        """Predicts, and returns the content of robustness.json.
+
+        Raises:
+            RunError, CacheError, ConfigError, VideoError: See `prepare`.
+            ConfigError: If the folder holds predictions of other videos or another model.
+            WeightsError: If the backbone's weights are missing or differ from the run's.
+        """
+        self.prepare()
+        config = self._config
+        devices.import_tensorflow()
+        extractor = FeatureExtractor.from_run(
+            self._record, weights=config.weights, batch_size=config.batch_size
+        )
+        self._identity |= {"feature_space": extractor.space.fingerprint}
+        with _study_folder(self._folder).lock():
+            saved = _PredictionFile(self._folder, self._identity, force=self._force)
+            failures = self._changed + self._predict_missing(extractor, saved)
+            return self._write(extractor, saved, failures)
+
+    def _predict_missing(
+        self, extractor: FeatureExtractor, saved: "_PredictionFile"
+    ) -> list[dict[str, str]]:
+        """Adds the predictions that the file lacks; `path`, `condition` and `reason` of those that
+        failed."""
+        tasks = [
+            Task(key, source, condition)
+            for key, source in self._excerpts.items()
+            for condition in self._conditions.values()
+            if not saved.has(key, condition)
+        ]
+        log.info(
+            f"{counted(len(self._excerpts), 'video')} under "
+            f"{counted(len(self._conditions), 'condition')}: "
+            f"{counted(len(tasks), 'prediction')} missing"
+        )
+        classifier = self._run.load_classifier()
+        failures: list[dict[str, str]] = []
+        names = {condition: name for name, condition in self._conditions.items()}
+        outcomes = extract_corrupted_features(
+            extractor,
+            tasks,
+            self._folder,
+            seed=self._config.seed,
+            workers=self._config.workers,
+            timeout_s=self._config.video_timeout,
+        )
+        with (
+            contextlib.closing(outcomes),
+            progress.track("Corrupting", len(tasks), "clips") as step,
+        ):
+            for task, features, reason in outcomes:
+                if features is None:
+                    name = names[task.condition]
+                    log.warning(f"No prediction for {task.key} under {name}: {reason}")
+                    failures.append({"path": task.key, "condition": name, "reason": reason})
+                else:
+                    saved.append(task, classifier.probabilities(features[None])[0])
+                step()
+        return sorted(failures, key=lambda row: (row["path"], row["condition"]))
+
+    def _write(
+        self,
+        extractor: FeatureExtractor,
+        saved: "_PredictionFile",
+        failures: list[dict[str, str]],
+    ) -> dict[str, Any]:
+        """Scores the predictions, and writes tables, figure and result."""
+        record, entries, folder = self._record, self._entries, self._folder
+        keys = list(self._excerpts)
+        probabilities = {
+            name: saved.of_condition(condition, keys)
+            for name, condition in self._conditions.items()
+        }
+        if not probabilities[CLEAN]:
+            first = failures[0]
+            raise VideoError(
+                "At least one video must be readable. Received: "
+                f"{first['path']} ({first['reason']})"
+            )
+        scores = score_conditions(
+            probabilities,
+            entries,
+            classes=record.classes,
+            threshold=record.threshold,
+            resamples=self._config.bootstrap,
+            seed=self._config.seed,
+        )
+        rows = [scores["clean"], scores["control"], *scores["conditions"]]
+        for row in rows:
+            row["condition"] = self._conditions[row["name"]]
+        leaks = leakage.find_leaks(
+            self._run, self._cache, entries, self._config.split, read_videos=False
+        ).as_dict()
+        result = {
+            "run": str(self._run.dir),
+            "split": self._config.split,
+            "videos": len(entries),
+            "recordings": len({entry.group for entry in entries}),
+            "grouped": dataset.has_all_recordings(self._cache),
+            "leaks": leaks["leaks"],
+            "leak_counts": leaks["leak_counts"],
+            **scores,
+            "note": NOTE,
+            "left_out": self._left_out,
+            "failures": failures,
+            "threshold": record.threshold,
+            "features": str(self._cache.dir),
+            "effective": {
+                "engine": extractor.space.engine,
+                "precision": extractor.space.precision,
+            },
+            **self._identity,
+            "table": str(folder / "robustness.csv"),
+            "picture": str(folder / "robustness.png"),
+        }
+        table, columns = scores_table(rows)
+        files.write_csv(folder / "robustness.csv", columns, table)
+        files.write_csv(
+            folder / "robustness_predictions.csv",
+            CONDITION_COLUMNS,
+            condition_rows(
+                probabilities, entries, classes=record.classes, threshold=record.threshold
+            ),
+        )
+        figures.draw_robustness(folder / "robustness.png", scores)
+        files.write_json(folder / _RESULT, result)
+        return result
+
+
+def _conditions(asked: Sequence[str], *, skip_missing: bool) -> tuple[dict[str, str], list[str]]:
+    """The conditions by name, with every severity written out; first the unchanged video and the
+    control.
 
     Args:
-        run_dir: What training left.
-        config: Which split, and what is done to its videos.
-        force: Whether what is there is replaced, and nothing of it is used.
+        asked: Specs of corruptions.
+        skip_missing: Whether conditions that need an extra are left out, if it is not installed.
 
     Returns:
-        What robustness.json holds.
-
-    Raises:
-        RunError, CacheError: If the run or its features cannot be used.
-        ConfigError: If answers of other videos or another model are there.
-        VideoError: If no video can be read.
-        WeightsError: If the backbone's weights are not here, or are others.
+        The conditions, and a text for each that is left out.
     """
-    # -- of what, on what
-    study = _Study(run_dir, config)
-    devices.import_tensorflow()
-    extractor = FeatureExtractor.from_run(
-        study.run.record(), weights=config.weights, batch_size=config.batch_size
-    )
-    study.identity |= {"feature_space": extractor.space.fingerprint}
-
-    # -- the answers: those that are there, and those that are missing
-    with _study_folder(study.folder).lock():
-        kept = _PredictionFile(study.folder, study.identity, force=force)
-        tasks = [task for task in study.tasks() if not kept.has(task)]
-        log.info(
-            f"{counted(len(study.excerpts), 'video')} under "
-            f"{counted(len(study.conditions), 'condition')}: {counted(len(tasks), 'answer')} to "
-            "give"
-        )
-        failures = study.failures + _predict_missing(study, extractor, tasks, kept, config)
-
-        # -- what they are worth, and what stays
-        return _write(study, extractor, kept, failures, config)
-
-
-def plan(run_dir: str, config: RobustnessConfig, *, force: bool = False) -> dict[str, Any]:
-    """What `robustness` would do; nothing is written."""
-    study = _Study(run_dir, config)
-    return {
-        "dry_run": True,
-        "run": str(study.run.dir),
-        "split": config.split,
-        "videos": len(study.excerpts),
-        "not_there": len(study.failures),
-        "conditions": list(study.conditions),
-        "left_out": study.left_out,
-        "robustness": str(study.folder / _RESULT),
-    }
-
-
-class _Study:
-    """Which videos are altered how.
-
-    Attributes:
-        entries: Of the split.
-        excerpts: By key, those that are there as they were when their features were made.
-        failures: The others, and why.
-        conditions: By name, with every severity in it; the video itself and the control first.
-        left_out: Conditions that need what is not installed.
-        identity: What the answers are of.
-    """
-
-    def __init__(self, run_dir: str, config: RobustnessConfig) -> None:
-        self.run = Run.open(run_dir)
-        self.record = self.run.record()
-        self.cache = evaluation_set.open_features(self.run, config.features)
-        self.entries = evaluation_set.split_entries(self.run, self.cache, config.split)
-        self.folder = self.run.evaluation_dir(config.split)
-        self.conditions, self.left_out = _conditions(config)
-        self.excerpts, self.failures = unchanged_excerpts(
-            self.cache, self.entries, config.video_dir
-        )
-        if not self.excerpts:
-            raise VideoError(
-                f"At least one video must be there. Received: {self.failures[0]['path']} "
-                f"({self.failures[0]['reason']})"
-            )
-        self.identity = evaluation_set.identity_of(self.run, self.entries) | {"seed": config.seed}
-
-    def tasks(self) -> Iterator[Task]:
-        """All of them, those of a video one after the other."""
-        for key, source in self.excerpts.items():
-            for condition in self.conditions.values():
-                yield Task(key, source, condition)
-
-
-def _conditions(config: RobustnessConfig) -> tuple[dict[str, str], list[str]]:
-    """Those that can be had, and those that are left out of `all` because they cannot."""
-    wanted, left_out = config.listed, []
-    if config.conditions == "all":
-        for name in list(wanted):
+    names, left_out = list(asked), []
+    if skip_missing:
+        for name in asked:
             if install := corrupted_video.missing_extra(name):
-                wanted.remove(name)
+                names.remove(name)
                 left_out.append(f"{name} ({install})")
-                log.warning(f"Left out is {name}, which needs an extra: {install}")
-    listed = {name: corrupted_video.full_condition(name) for name in wanted}
+                log.warning(f"{name} is left out; it needs an extra: {install}")
+    listed = {name: corrupted_video.full_condition(name) for name in names}
     return {CLEAN: CLEAN, CONTROL: CONTROL} | listed, left_out
 
 
@@ -160,174 +265,65 @@ def _study_folder(folder: Path) -> StudyFolder:
     )
 
 
-# -- the answers
-
-
-def _predict_missing(
-    study: _Study,
-    extractor: FeatureExtractor,
-    tasks: list[Task],
-    kept: "_PredictionFile",
-    config: RobustnessConfig,
-) -> list[dict[str, str]]:
-    """Give the answers that are missing; those that cannot be given, and why."""
-    classifier = study.run.load_classifier()
-    failures: list[dict[str, str]] = []
-    names = {condition: name for name, condition in study.conditions.items()}
-    outcomes = extract_corrupted_features(
-        extractor,
-        tasks,
-        study.folder,
-        seed=config.seed,
-        workers=config.workers,
-        timeout_s=config.video_timeout,
-    )
-    with (
-        contextlib.closing(outcomes),
-        progress.track("Altering", len(tasks), "clips") as step,
-    ):
-        for task, features, reason in outcomes:
-            if features is None:
-                name = names[task.condition]
-                log.warning(f"No answer for {task.key} under {name}: {reason}")
-                row = {"path": task.key, "condition": name, "reason": reason}
-                failures.append(row)
-            else:
-                kept.note(task, classifier.probabilities(features[None])[0])
-            step()
-    return sorted(failures, key=lambda row: (row["path"], row["condition"]))
-
-
 class _PredictionFile:
-    """Answers that are kept as they are given, a line each, so that a kill loses none."""
+    """Predictions in a file, a line each, so that a killed process loses none."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], *, force: bool) -> None:
         """
         Args:
-            identity: What they must be of.
-            force: Begin anew.
+            folder: Of the study.
+            identity: Of the model, the videos and the settings.
+            force: Whether existing predictions are replaced.
 
         Raises:
-            ConfigError: If there are answers of something else.
+            ConfigError: If the folder has predictions of something else.
         """
         self._path = folder / _PREDICTIONS
-        self._found: dict[tuple[str, str], list[float]] = {}
-        head, *lines = ([] if force else self._lines()) or [None]
+        self._probabilities: dict[tuple[str, str], list[float]] = {}
+        head, *lines = ([] if force else self._read_lines()) or [None]
         if head:
             recorded = head if isinstance(head, dict) else {}
             _study_folder(folder).check_same(identity, recorded)
         for row in lines:
             with contextlib.suppress(KeyError, TypeError):
-                self._found[row["path"], row["condition"]] = list(row["probability"])
+                self._probabilities[row["path"], row["condition"]] = list(row["probability"])
         if not head:
             files.write_text(self._path, json.dumps(identity))
 
-    def _lines(self) -> list[Any]:
-        """What is there; a line that a kill has torn is passed over."""
+    def _read_lines(self) -> list[Any]:
+        """The lines of the file, without those that a killed process left incomplete."""
         try:
             texts = self._path.read_text().split("\n")
         except (OSError, ValueError):
             return []
-        found = []
+        lines = []
         for text in texts:
             with contextlib.suppress(ValueError):
-                found.append(json.loads(text))
-        return found
+                lines.append(json.loads(text))
+        return lines
 
-    def has(self, task: Task) -> bool:
-        return (task.key, task.condition) in self._found
+    def has(self, key: str, condition: str) -> bool:
+        return (key, condition) in self._probabilities
 
-    def note(self, task: Task, probability: np.ndarray) -> None:
-        """Keep an answer, float64 (K,)."""
+    def append(self, task: Task, probability: np.ndarray) -> None:
+        """Adds a prediction, float64 (K,)."""
         row = {
             "path": task.key,
             "condition": task.condition,
             "probability": probability.tolist(),
         }
-        self._found[task.key, task.condition] = row["probability"]
+        self._probabilities[task.key, task.condition] = row["probability"]
         try:
-            # The line break comes first: it ends a line that a kill has torn.
+            # The line break comes first: it ends a line that a killed process left incomplete.
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write("\n" + json.dumps(row))
         except OSError as error:
             raise files.write_error(self._path, error) from error
 
-    def of(self, condition: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
-        """Those there are, by the video's key."""
+    def of_condition(self, condition: str, keys: Sequence[str]) -> dict[str, np.ndarray]:
+        """The predictions under a condition, float64 (K,) by key of the video."""
         return {
-            key: np.array(self._found[key, condition])
+            key: np.array(self._probabilities[key, condition])
             for key in keys
-            if (key, condition) in self._found
+            if self.has(key, condition)
         }
-
-
-# -- what stays
-
-
-def _write(
-    study: _Study,
-    extractor: FeatureExtractor,
-    kept: _PredictionFile,
-    failures: list[dict[str, str]],
-    config: RobustnessConfig,
-) -> dict[str, Any]:
-    """Leave the table, the answers, the picture and the result."""
-    keys = list(study.excerpts)
-    answers = {name: kept.of(condition, keys) for name, condition in study.conditions.items()}
-    if not answers[CLEAN]:
-        first = failures[0]
-        raise VideoError(
-            f"At least one video must be readable. Received: {first['path']} ({first['reason']})"
-        )
-    scores = score_conditions(
-        answers,
-        study.entries,
-        classes=study.record.classes,
-        threshold=study.record.threshold,
-        resamples=config.bootstrap,
-        seed=config.seed,
-    )
-    for row in (scores["clean"], scores["control"], *scores["conditions"]):
-        row["condition"] = study.conditions[row["name"]]
-    found = leakage.find_leaks(
-        study.run, study.cache, study.entries, config.split, read_videos=False
-    ).as_dict()
-    result = {
-        "run": str(study.run.dir),
-        "split": config.split,
-        "videos": len(study.entries),
-        "recordings": len({entry.group for entry in study.entries}),
-        "grouped": dataset.has_all_recordings(study.cache),
-        "leaks": found["leaks"],
-        "leak_counts": found["leak_counts"],
-        **scores,
-        "note": NOTE,
-        "left_out": study.left_out,
-        "failures": failures,
-        "threshold": study.record.threshold,
-        "features": str(study.cache.dir),
-        "effective": {
-            "engine": extractor.space.engine,
-            "precision": extractor.space.precision,
-        },
-        **study.identity,
-        "table": str(study.folder / "robustness.csv"),
-        "picture": str(study.folder / "robustness.png"),
-    }
-    rows = [scores["clean"], scores["control"], *scores["conditions"]]
-    table, columns = scores_table(rows)
-    files.write_csv(study.folder / "robustness.csv", columns, table)
-    rows = condition_rows(
-        answers,
-        study.entries,
-        classes=study.record.classes,
-        threshold=result["threshold"],
-    )
-    files.write_csv(
-        study.folder / "robustness_predictions.csv",
-        CONDITION_COLUMNS,
-        rows,
-    )
-    figures.draw_robustness(study.folder / "robustness.png", scores)
-    files.write_json(study.folder / _RESULT, result)
-    return result

@@ -1,12 +1,12 @@
-"""What bad light, lenses, cameras and networks do to a video. A part has `build(**severity)`, which
-gives a function of `VideoFrames` and a generator to other `VideoFrames` (see `_corruption`).
+"""Corruptions of a video by light, lenses, cameras and networks, one part a file.
 
-A part takes frames one after the other and holds none, draws from the generator alone, never
-changes the frames that it is given, and keeps how long the video lasts. Its default severity has
-its source in its docstring; the middle one, 3 of 5, of ImageNet-C where that has the corruption,
-which is of pictures of 224 pixels.
+A part has `build(**severity)`, which returns a function from `VideoFrames` and a random generator
+to `VideoFrames` (see `_corruption`). A part streams the frames, draws from the generator only, does
+not change its input frames, and keeps the duration of the video. The docstring of `build` names the
+source of the default severity: the middle severity, 3 of 5, of ImageNet-C where it has the
+corruption, for images of 224 pixels.
 
-A part that needs an extra has `missing()`: how to install it, or nothing where it is.
+A part that needs an extra has `missing()`: the command that installs it, or "" if it is installed.
 
 Reference:
     Hendrycks and Dietterich, Benchmarking neural network robustness to common corruptions and

@@ -1,4 +1,4 @@
-"""Out of focus, or a dirty lens."""
+"""A lens that is dirty or out of focus."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from violence_detection.evaluation.robustness.corruptions._corruption import (
-    PICTURE,
+    REFERENCE_SIDE_PX,
     Corruption,
     each_frame,
 )
@@ -17,12 +17,12 @@ def build(*, sigma: Annotated[float, Range(0.1, 50)] = 3.0) -> Corruption:
     """A Gaussian blur.
 
     Args:
-        sigma: In pixels of a picture whose shorter side has 224; 3 is severity 3 of ImageNet-C's
-            Gaussian blur.
+        sigma: In pixels of a frame whose shorter side has 224 pixels; 3 is severity 3 of
+            ImageNet-C's Gaussian blur.
     """
 
     def blur(frame: np.ndarray) -> np.ndarray:
-        pixels = sigma * min(frame.shape[:2]) / PICTURE
+        pixels = sigma * min(frame.shape[:2]) / REFERENCE_SIDE_PX
         return cv2.GaussianBlur(frame, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
 
     return each_frame(blur)

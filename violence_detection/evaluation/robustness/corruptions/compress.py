@@ -1,4 +1,4 @@
-"""A recorder that saves disk, or a narrow line: few bits a second."""
+"""Compression at a low bit rate, by a recorder with little disk space or a slow network."""
 
 import importlib.util
 import math
@@ -17,14 +17,14 @@ from violence_detection.evaluation.robustness.corruptions._corruption import (
 from violence_detection.registry import Range
 
 _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
-_GROUP_S = 2.0  # from one key frame to the next, as cameras have it
-_MOST_UNITS = 65535  # of a second, in MPEG-4
+_GROUP_S = 2.0  # between key frames, as in cameras
+_MOST_UNITS = 65535  # time units of a second in MPEG-4
 
 
 def missing() -> str:
-    """How to install what encodes; nothing where it is."""
-    there = importlib.util.find_spec("av")
-    return "" if there else "pip install 'violence-detection[pyav]'"
+    """The command that installs the encoder; empty if it is installed."""
+    installed = importlib.util.find_spec("av") is not None
+    return "" if installed else "pip install 'violence-detection[pyav]'"
 
 
 def build(
@@ -32,16 +32,16 @@ def build(
     bits_per_pixel: Annotated[float, Range(0.001, 1)] = 0.02,
     codec: str = "h264",
 ) -> Corruption:
-    """Encoded at a rate of ``bits_per_pixel * width * height * fps`` bits a second, without frames
-    that look ahead, as a camera does it.
+    """Encoding at ``bits_per_pixel * width * height * fps`` bits per second, without B frames, as
+    in cameras.
 
     Args:
         bits_per_pixel: 0.02 is 0.55 Mbit/s at 1280x720 and 30 frames/s, about a quarter of what
-            cameras are sold with.
+            the default of cameras.
         codec: h264 or mpeg4.
 
     Raises:
-        ConfigError: If PyAV is not installed, or there is no such codec.
+        ConfigError: If PyAV is not installed, or the codec is unknown.
     """
     if codec not in _ENCODERS:
         raise ConfigError(
@@ -61,7 +61,7 @@ def build(
 
 
 class _Encoding:
-    """A file that PyAV writes, in one thread, so that its bytes are always the same."""
+    """A video file written by PyAV, in a single thread so that its bytes are reproducible."""
 
     def __init__(
         self,
@@ -87,8 +87,8 @@ class _Encoding:
         context.gop_size = max(1, round(_GROUP_S * fps))
 
     def write(self, frame: np.ndarray) -> None:
-        picture = self._frame_of(frame, format="bgr24")
-        self._container.mux(self._stream.encode(picture))
+        encoded = self._stream.encode(self._frame_of(frame, format="bgr24"))
+        self._container.mux(encoded)
 
     def release(self) -> None:
         self._container.mux(self._stream.encode(None))

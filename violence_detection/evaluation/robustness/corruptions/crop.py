@@ -1,4 +1,4 @@
-"""A camera that was turned or zoomed: the edges are gone."""
+"""A camera that was zoomed in: the edges are cut off."""
 
 from typing import Annotated
 
@@ -9,11 +9,11 @@ from violence_detection.registry import Range
 
 
 def build(*, share: Annotated[float, Range(0.1, 1)] = 0.8) -> Corruption:
-    """The middle of the picture.
+    """The middle of the frame.
 
     Args:
-        share: Of each side that is left. 0.8 leaves 64% of the picture; ImageNet-C has no such
-            corruption.
+        share: Fraction of each side that remains. 0.8 keeps 64% of the area; ImageNet-C has no
+            such corruption.
     """
 
     def cut(frame: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ def build(*, gamma: Annotated[float, Range(1, 10)] = 2.5) -> Corruption:
     """``255 (x / 255) ** gamma``: dark places lose more than bright ones.
 
     Args:
-        gamma: 2.5 is in the middle of the 2 to 3.5 with which dark pictures are made to learn from.
+        gamma: 2.5 is in the middle of the range 2 to 3.5 by which dark training images are made
+            (Lv et al.).
 
     Reference:
         Lv, Lu, Wu and Lim, MBLLEN: low-light image/video enhancement using CNNs, 2018.

@@ -1,4 +1,4 @@
-"""A camera, or a recorder, of low resolution."""
+"""A camera or recorder of low resolution."""
 
 from typing import Annotated
 
@@ -10,19 +10,18 @@ from violence_detection.registry import Range
 
 
 def build(*, side: Annotated[int, Range(8, 4320)] = 90) -> Corruption:
-    """Made smaller, by area; smaller videos stay as they are.
+    """Downscaling by area interpolation; smaller videos are not changed.
 
     Args:
-        side: Pixels of the shorter side. 90 is 0.4 of the 224 of a picture, severity 3 of
-            ImageNet-C's pixelation.
+        side: Pixels of the shorter side. 90 is 0.4 of 224, severity 3 of ImageNet-C's pixelation.
     """
 
     def shrink(frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]
-        share = side / min(height, width)
-        if share >= 1:
+        scale = side / min(height, width)
+        if scale >= 1:
             return frame
-        size = (max(2, round(share * width)), max(2, round(share * height)))
+        size = (max(2, round(scale * width)), max(2, round(scale * height)))
         return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
 
     return each_frame(shrink)

@@ -1,4 +1,4 @@
-"""A recorder that keeps few frames a second."""
+"""A recorder with a low frame rate."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -10,20 +10,20 @@ from violence_detection.registry import Range
 
 
 def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:
-    """Of each 1 / fps s the first frame; a video of no more frames a second stays as it is.
+    """The first frame of each 1 / fps s; videos of a lower rate are not changed.
 
     Args:
-        fps: Frames a second that are left. 5 is what recorders that save disk are set to.
+        fps: Frames per second that remain. 5 is a usual setting of recorders that save disk space.
     """
 
     def corrupt(video: VideoFrames, _: np.random.Generator) -> VideoFrames:
-        share = fps / video.fps
-        if share >= 1:
+        fraction = fps / video.fps
+        if fraction >= 1:
             return video
 
         def kept() -> Iterator[np.ndarray]:
             for index, frame in enumerate(video.frames):
-                if index == 0 or _number(index, share) > _number(index - 1, share):
+                if index == 0 or _period(index, fraction) > _period(index - 1, fraction):
                     yield frame
 
         return video._replace(frames=kept(), fps=fps)
@@ -31,6 +31,9 @@ def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:
     return corrupt
 
 
-def _number(index: int, share: float) -> int:
-    """Of the span that a frame is in; 1e-9 is for rates that divide evenly, but for rounding."""
-    return int(index * share + 1e-9)
+def _period(index: int, fraction: float) -> int:
+    """Number of the period of 1 / fps s that a frame is in.
+
+    The 1e-9 corrects rounding where the rates divide evenly.
+    """
+    return int(index * fraction + 1e-9)

@@ -1,4 +1,4 @@
-"""Left and right exchanged: what must not matter."""
+"""Left and right exchanged, which should not change a prediction."""
 
 import cv2
 
@@ -6,5 +6,5 @@ from violence_detection.evaluation.robustness.corruptions._corruption import Cor
 
 
 def build() -> Corruption:
-    """Mirrored."""
+    """Mirroring."""
     return each_frame(lambda frame: cv2.flip(frame, 1))

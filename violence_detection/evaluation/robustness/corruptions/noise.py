@@ -1,4 +1,4 @@
-"""A sensor's noise, as at night."""
+"""Noise of a sensor, as at night."""
 
 from typing import Annotated
 
@@ -10,18 +10,18 @@ from violence_detection.registry import Range
 
 
 def build(*, sigma: Annotated[float, Range(0, 1)] = 0.08) -> Corruption:
-    """``x + 255 sigma n``, n normal, of each colour of each pixel of each frame by itself.
+    """``x + 255 sigma n``, with n standard normal and independent for each value.
 
     Args:
-        sigma: 0.08, which is 20 grey levels, is severity 1 of ImageNet-C's Gaussian noise; the
-            ones above it are more than a camera's.
+        sigma: 0.08, which is 20 grey levels, is severity 1 of ImageNet-C's Gaussian noise; higher
+            severities exceed the noise of a camera.
     """
 
     def corrupt(video: VideoFrames, rng: np.random.Generator) -> VideoFrames:
         def noisy(frame: np.ndarray) -> np.ndarray:
-            grain = rng.standard_normal(frame.shape, np.float32)
-            grain *= np.float32(255 * sigma)
-            return cv2.add(frame, grain, dtype=cv2.CV_8U)  # rounds, and ends at 0 and 255
+            noise = rng.standard_normal(frame.shape, np.float32)
+            noise *= np.float32(255 * sigma)
+            return cv2.add(frame, noise, dtype=cv2.CV_8U)  # rounds, and clips to [0, 255]
 
         return video._replace(frames=map(noisy, video.frames))
 
