@@ -1,11 +1,8 @@
-"""A person's judgement of a video goes back into the dataset: a row of its `videos.csv`, with who
-gave it and when."""
+"""Writes a reviewer's label of a video to the dataset's videos.csv, with name and time."""
 
 import contextlib
 import getpass
-import logging
 import shutil
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,137 +21,134 @@ from violence_detection.system.processes import ProcessPool
 from violence_detection.video import decoder
 from violence_detection.video.clip_reader import ClipReader
 
-log = logging.getLogger(__name__)
-
-JUDGED_DIR = "judged"  # where videos from elsewhere are copied to
+JUDGED_DIR = "judged"  # of the dataset, for copies of videos from other folders
 _LOCK = ".labels.lock"
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
 _TIMEOUT_S = 600.0
 
 
-def label_video(
-    run_dir: str,
-    video: str,
-    name: str,
-    config: LabelConfig,
-    *,
-    plan: bool = False,
-    force: bool = False,
-) -> dict[str, Any]:
-    """Write what a person says of a video into its dataset.
+class LabelStage:
+    """Writes a reviewer's label of a video into the dataset of a run.
 
-    A video of the dataset gets the label in its row; a part of one, and a video from elsewhere,
-    get a row of their own. A video from elsewhere is copied into `judged/` of the dataset, unless
-    the dataset has the same bytes already. A dataset of class folders gets a `videos.csv` that
-    says of every video what its folder said. What a label was before is in `labels_history.csv`.
-
-    Args:
-        run_dir: What training left; it names the dataset and the classes.
-        video: A path, as it is or below the dataset's folder; or a part as reports name it.
-        name: The class that the person has seen.
-        config: Which part, by whom.
-        plan: Say what would be done; nothing is written.
-        force: Whether a label that somebody else has judged may be replaced.
-
-    Returns:
-        `video` (its name in the dataset), `label`, `was` (the label before, or nothing), `group`
-        (the recording, nothing where it is not known), `split` (where the dataset gives one),
-        `by`, `at`, `videos_csv`, `created` (that table), `copied`, and `overlaps`, rows of other
-        labels that share a part with this one.
-
-    Raises:
-        ConfigError: If the label is no class of the run, the part is none of the video, or
-            somebody else has judged otherwise.
-        DatasetError: If the dataset is not there, or cannot be read.
-        VideoError: If the video cannot be read.
+    A video of the dataset gets the label in its row. A part of a video and a video from another
+    folder get a row of their own; the latter is copied into `judged/` of the dataset, unless the
+    dataset has a file with the same bytes. A dataset of class folders gets a `videos.csv` with the
+    labels of its folders. Earlier labels are kept in `labels_history.csv`.
     """
-    run = Run.open(run_dir)
-    classes = run.record().classes
-    if name not in classes and not config.new_class:
-        raise ConfigError(
-            f"LABEL must be one of the run's classes, {', '.join(classes)}, or --new-class be "
-            f"given. Received: {name}"
-        )
-    if not name.strip() or name != name.strip() or not units.is_utf8(name):
-        raise ConfigError(f"LABEL must be a name in UTF-8. Received: {name!r}")
-    root = _dataset_dir(run, config)
-    busy = f"One label must be given at a time. Received: {root} (another is being written)"
-    with contextlib.nullcontext() if plan else locks.locked(root / _LOCK, busy):
-        return _LabelJob(run, root, config).of(video, name, plan=plan, force=force)
 
+    def __init__(
+        self, run_dir: str, video: str, label: str, config: LabelConfig, *, force: bool = False
+    ) -> None:
+        """
+        Args:
+            run_dir: Folder of the run; it names the dataset and the classes.
+            video: A path, absolute or within the dataset; or a part as reports name it.
+            label: The class that the reviewer gives.
+            config: The part of the video, and the reviewer.
+            force: Whether the label of another reviewer may be replaced.
+        """
+        self._run_dir, self._video, self._label = run_dir, video, label
+        self._config, self._force = config, force
 
-def _dataset_dir(run: Run, config: LabelConfig) -> Path:
-    root = Path(config.dataset_path or run.record().dataset["dir"])
-    if not root.is_dir():
-        raise DatasetError(
-            f"The dataset's folder must be there; --dataset-path says where it is now. Received: "
-            f"{root}"
-        )
-    return root
+    def prepare(self) -> dict[str, Any]:
+        """Finds and checks the video; the result of `run`, with `dry_run`.
 
+        Raises:
+            ConfigError: If the label is not a class of the run, the part is not within the video,
+                or another reviewer gave another label.
+            DatasetError: If the dataset does not exist or cannot be read.
+            VideoError: If the video cannot be read.
+        """
+        self._open_dataset()
+        return self._find_video() | {"dry_run": True}
 
-class _LabelJob:
-    """One label, on its way into a dataset."""
+    def run(self) -> dict[str, Any]:
+        """Writes the label.
 
-    def __init__(self, run: Run, root: Path, config: LabelConfig) -> None:
-        self._root, self._config = root, config
+        Returns:
+            `video` (its name in the dataset), `label`, `was` (the label before, or ""), `group`
+            (the recording, or ""), `split` (if the dataset gives one, or ""), `by`, `at`,
+            `videos_csv`, `created` (whether the table is new), `copied`, and `overlaps`, rows of
+            other labels that overlap with this part.
+
+        Raises:
+            ConfigError, DatasetError, VideoError: See `prepare`.
+        """
+        self._open_dataset()
+        busy = f"Another process is writing labels in {self._root}; try again."
+        with locks.locked(self._root / _LOCK, busy):
+            result = self._find_video()
+            if result["copied"]:
+                _copy_file(self._source, self._root / self._cells["path"])
+            self._table.write_row(self._row, self._cells)
+        return result | {"dry_run": False}
+
+    def _open_dataset(self) -> None:
+        """Checks the label, and finds the folder of the dataset."""
+        self._run = Run.open(self._run_dir)
+        record, label = self._run.record(), self._label
+        if label not in record.classes and not self._config.new_class:
+            raise ConfigError(
+                f"LABEL must be a class of the run, {', '.join(record.classes)}; --new-class allows "
+                f"others. Received: {label}"
+            )
+        if not label.strip() or label != label.strip() or not units.is_utf8(label):
+            raise ConfigError(f"LABEL must be a name in UTF-8. Received: {label!r}")
+        self._root = Path(self._config.dataset_path or record.dataset["dir"])
+        if not self._root.is_dir():
+            raise DatasetError(
+                "The dataset's folder must exist; --dataset-path names its new place. Received: "
+                f"{self._root}"
+            )
+        self._by = self._config.by or _login_name()
+
+    def _find_video(self) -> dict[str, Any]:
+        """Finds the video and its row, checks them, and describes what is written."""
         recordings = {}
-        if not (root / video_folder.TABLE).is_file():
-            recordings = {row["path"]: row["group"] for row in run.videos_trained_on()}
-        self._table = LabelTable.of_dataset(root, recordings)
-        self._by = config.by or _login_name()
-
-    def of(self, text: str, name: str, *, plan: bool, force: bool) -> dict[str, Any]:
-        """Find the video, check it, and write."""
-        source, row = self._located(text)
+        if not (self._root / video_folder.TABLE).is_file():
+            recordings = {row["path"]: row["group"] for row in self._run.videos_trained_on()}
+        self._table = LabelTable.of_dataset(self._root, recordings)
+        self._source, row = self._locate(self._video)
         part = self._part(row)
-        self._check_readable(source, part)
-        target, copied = self._target(source, row)
-        asked = Video(target, name, "", "", *part)
-        row = self._table.row_of(asked.key)
-        if row and not force:
-            self._check_replaceable(row, name)
-        was = row.cells["label"] if row else ""
-        siblings = self._table.rows_of_file(target)
-        written = self._judged(row, siblings, asked)
-        known = written.get("group") or (target if asked.start_s is not None else "")
-        conflicts = self._table.conflicts_of(asked)
-        if not plan:
-            if copied:
-                _copy(source, self._root / target)
-            self._table.write_row(row, written)
+        _check_readable(self._source, *part)
+        path, copied = self._path_in_dataset(row)
+        video = Video(path, self._label, "", "", *part)
+        self._row = self._table.row_of(video.key)
+        if self._row and not self._force:
+            self._check_replaceable(self._row)
+        self._cells = self._new_cells(video)
+        group = self._cells.get("group") or (path if video.start_s is not None else "")
         return {
-            "video": asked.key,
-            "label": name,
-            "was": was,
-            "group": known,
-            "split": written.get("split", ""),
+            "video": video.key,
+            "label": self._label,
+            "was": self._row.cells["label"] if self._row else "",
+            "group": group,
+            "split": self._cells.get("split", ""),
             "by": self._by,
-            "at": written["judged_at"],
+            "at": self._cells["judged_at"],
             "videos_csv": str(self._table.path),
             "created": self._table.is_new,
             "copied": copied,
-            "overlaps": conflicts,
-            "dry_run": plan,
+            "overlaps": self._table.conflicts_of(video),
         }
 
-    # -- which video
+    # -- the video
 
-    def _located(self, text: str) -> tuple[Path, LabelRow | None]:
-        """The file, and the row that its name alone tells."""
-        named = self._table.row_of(text)
-        if named:
-            return self._root / named.video.path, named
+    def _locate(self, text: str) -> tuple[Path, LabelRow | None]:
+        """The file of a name, and its row; of several rows of a file, that of the whole file."""
+        row = self._table.row_of(text)
+        if row:
+            return self._root / row.video.path, row
         for path in (Path(text), self._root / text):
             if path.exists():
-                same = [row for row in self._table.rows if self._is(path, row)]
-                whole = [row for row in same if row.video.start_s is None]
-                return path, (whole or same or [None])[0]
+                rows = [row for row in self._table.rows if self._is_file_of(row, path)]
+                whole = [row for row in rows if row.video.start_s is None]
+                return path, (whole or rows or [None])[0]
         raise VideoError(
-            f"VIDEO must be a file, or a video of {self._root}. Received: {text} (not there)"
+            f"VIDEO must be a file, or a video of {self._root}. Received: {text} (no such file)"
         )
 
-    def _is(self, path: Path, row: LabelRow) -> bool:
+    def _is_file_of(self, row: LabelRow, path: Path) -> bool:
         with contextlib.suppress(OSError):
             return path.samefile(self._root / row.video.path)
         return False
@@ -174,33 +168,17 @@ class _LabelJob:
             return row.video.start_s, row.video.end_s
         return start_s, end_s
 
-    def _check_readable(self, source: Path, part: tuple[float | None, float | None]) -> None:
-        """Whether the video, or the part of it, is there and can be decoded."""
-        try:
-            with ProcessPool() as call:
-                ends_s = call(_ends_s, source, timeout_s=_TIMEOUT_S)
-                if part[1] is not None and decoder.describe_part_damage(ends_s, *part):
-                    raise ConfigError(
-                        f"`end_s` must be within the video. Received: end_s={part[1]:g} "
-                        f"({source} ends at {ends_s:.1f} s)"
-                    )
-                reader = ClipReader(stream="rgb", frames=_FRAMES, frame_size=_SIDE_PX)
-                call(reader.read, source, *part, timeout_s=_TIMEOUT_S)
-        except VideoError as error:
-            raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
-        finally:
-            processes.end_idle_processes()
-
-    def _target(self, source: Path, row: LabelRow | None) -> tuple[str, bool]:
+    def _path_in_dataset(self, row: LabelRow | None) -> tuple[str, bool]:
         """The video's path in the dataset, and whether it must be copied there."""
         if row is not None:
             return row.video.path, False
+        source = self._source
         with contextlib.suppress(ValueError):
             inside = source.resolve().relative_to(self._root.resolve()).as_posix()
             if not any(part.startswith(".") for part in Path(inside).parts):
                 return inside, False
         digest = files.sha256_of_unchanged(source)
-        for path in self._same_size(source):
+        for path in self._videos_of_size(source.stat().st_size):
             if files.sha256_of_unchanged(self._root / path) == digest:
                 return path, False
         name = source.name
@@ -208,49 +186,66 @@ class _LabelJob:
             name = f"{source.stem}-{digest[:8]}{source.suffix}"
         return f"{JUDGED_DIR}/{name}", True
 
-    def _same_size(self, source: Path) -> list[str]:
-        """Videos of the dataset that may have the same bytes."""
-        found, size = [], source.stat().st_size
+    def _videos_of_size(self, size: int) -> list[str]:
+        paths = []
         for path in dict.fromkeys(video_folder.find_videos(self._root)[0]):
             with contextlib.suppress(OSError):
                 if (self._root / path).stat().st_size == size:
-                    found.append(path)
-        return found
+                    paths.append(path)
+        return paths
 
-    def _check_replaceable(self, row: LabelRow, name: str) -> None:
-        judge = row.cells.get("judged_by", "")
-        if judge not in ("", self._by) and row.cells["label"] != name:
+    # -- the row
+
+    def _check_replaceable(self, row: LabelRow) -> None:
+        reviewer = row.cells.get("judged_by", "")
+        if reviewer not in ("", self._by) and row.cells["label"] != self._label:
             raise ConfigError(
-                "What somebody else has judged is replaced with --force only. Received: "
-                f"{row.video.key} ({row.cells['label']} by {judge})"
+                "The label of another reviewer is replaced with --force only. Received: "
+                f"{row.video.key} ({row.cells['label']} by {reviewer})"
             )
 
-    # -- what is written
-
-    def _judged(
-        self, row: LabelRow | None, siblings: Sequence[LabelRow], asked: Video
-    ) -> dict[str, str]:
-        """The cells of the row to be. A new part follows the other rows of its file."""
-        if row:
-            cells = dict(row.cells)
+    def _new_cells(self, video: Video) -> dict[str, str]:
+        """The cells of the row. A new part takes split and recording from the other rows of its
+        file."""
+        if self._row:
+            cells = dict(self._row.cells)
         else:
-            near = siblings[0].cells if siblings else {}
-            cells = {"path": asked.path, "split": near.get("split", "")}
-            cells["group"] = self._config.group or near.get("group", "")
-            if asked.start_s is not None:
-                cells["start_s"] = f"{asked.start_s:.10g}"
-                cells["end_s"] = f"{asked.end_s:.10g}"
-        if row and self._config.group:
+            siblings = self._table.rows_of_file(video.path)
+            sibling = siblings[0].cells if siblings else {}
+            cells = {"path": video.path, "split": sibling.get("split", "")}
+            cells["group"] = self._config.group or sibling.get("group", "")
+            if video.start_s is not None:
+                cells["start_s"] = f"{video.start_s:.10g}"
+                cells["end_s"] = f"{video.end_s:.10g}"
+        if self._row and self._config.group:
             cells["group"] = self._config.group
         at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return cells | {"label": asked.label, "judged_by": self._by, "judged_at": at}
+        return cells | {"label": video.label, "judged_by": self._by, "judged_at": at}
 
 
-def _ends_s(path: Path) -> float:
-    """Where a video ends, in seconds; in a child.
+def _check_readable(source: Path, start_s: float | None, end_s: float | None) -> None:
+    """Raises VideoError if a video, or a part of it, cannot be decoded."""
+    try:
+        with ProcessPool() as call:
+            duration_s = call(_end_of_video_s, source, timeout_s=_TIMEOUT_S)
+            if end_s is not None and decoder.describe_part_damage(duration_s, start_s, end_s):
+                raise ConfigError(
+                    f"`end_s` must be within the video. Received: end_s={end_s:g} "
+                    f"({source} ends at {duration_s:.1f} s)"
+                )
+            reader = ClipReader(stream="rgb", frames=_FRAMES, frame_size=_SIDE_PX)
+            call(reader.read, source, start_s, end_s, timeout_s=_TIMEOUT_S)
+    except VideoError as error:
+        raise VideoError(f"VIDEO must be readable. Received: {source} ({error})") from error
+    finally:
+        processes.end_idle_processes()
+
+
+def _end_of_video_s(path: Path) -> float:
+    """The end of the last frame in seconds; runs in a child process.
 
     Raises:
-        VideoError: If it cannot be opened.
+        VideoError: If the video cannot be opened.
     """
     times_s, _ = decoder.read_packets(path)
     with decoder.open_video(path) as video:
@@ -260,9 +255,9 @@ def _ends_s(path: Path) -> float:
         return max((time_s for _, time_s in video), default=0.0) + frame_s
 
 
-def _copy(source: Path, target: Path) -> None:
-    with open(source, "rb") as read, files.writing(target) as written:
-        shutil.copyfileobj(read, written, 1 << 20)
+def _copy_file(source: Path, target: Path) -> None:
+    with open(source, "rb") as original, files.writing(target) as copy:
+        shutil.copyfileobj(original, copy, 1 << 20)
 
 
 def _login_name() -> str:
@@ -270,5 +265,5 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError) as error:
         raise ConfigError(
-            "--by must say who judged: this system has no login name. Received: none"
+            "--by must name the reviewer: this system has no login name. Received: none"
         ) from error

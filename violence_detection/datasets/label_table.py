@@ -1,0 +1,126 @@
+"""The labels of a dataset for editing: its videos.csv, and the history of their changes."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from violence_detection.datasets import video_folder
+from violence_detection.datasets.video_folder import Video
+from violence_detection.system import files
+
+HISTORY = "labels_history.csv"
+_HISTORY_COLUMNS = (
+    *("path", "start_s", "end_s", "from_label", "from_judged_by", "from_judged_at"),
+    *("to_label", "judged_by", "judged_at"),
+)
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """A row of videos.csv.
+
+    Attributes:
+        cells: By column, as they are in the file.
+        video: The video that they name.
+    """
+
+    cells: dict[str, str]
+    video: Video
+
+
+@dataclass
+class LabelTable:
+    """The rows of a dataset's videos.csv; those of class folders for a dataset without one.
+
+    Attributes:
+        is_new: Whether the file does not exist yet.
+    """
+
+    path: Path
+    columns: list[str]
+    rows: list[LabelRow]
+    is_new: bool
+
+    @classmethod
+    def of_dataset(cls, root: Path, recordings: Mapping[str, str]) -> Self:
+        """The table of a dataset.
+
+        Args:
+            root: The folder of the dataset.
+            recordings: The recording of each video, by path; used if there is no videos.csv.
+
+        Raises:
+            DatasetError: If it cannot be read.
+        """
+        path = root / video_folder.TABLE
+        if path.is_file():
+            lines = video_folder.read_video_table(path)
+            rows = [
+                LabelRow(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines
+            ]
+            return cls(path, list(lines[0][1]), rows, is_new=False)
+        rows = []
+        for video in video_folder.read_folder(root).videos:
+            group = recordings.get(video.path, video.path)
+            # Empty for a video that is its own recording: a name would read as a known recording.
+            cells = {"group": "" if group == video.path else group, "split": video.split}
+            rows.append(LabelRow({"path": video.path, "label": video.label, **cells}, video))
+        return cls(path, ["path", "label"], rows, is_new=True)
+
+    def row_of(self, key: str) -> LabelRow | None:
+        """The row of a video, or of a part of one, by its key."""
+        return next((row for row in self.rows if row.video.key == key), None)
+
+    def rows_of_file(self, path: str) -> list[LabelRow]:
+        """The rows of a file and of its parts."""
+        return [row for row in self.rows if row.video.path == path]
+
+    def conflicts_of(self, video: Video) -> list[str]:
+        """Rows that overlap a part of a file and have another label, as `key (label)`."""
+        start, end = _span_s(video)
+        return [
+            f"{row.video.key} ({row.video.label})"
+            for row in self.rows_of_file(video.path)
+            if row.video.key != video.key
+            and row.video.label != video.label
+            and _span_s(row.video)[0] < end
+            and start < _span_s(row.video)[1]
+        ]
+
+    def write_row(self, row: LabelRow | None, cells: dict[str, str]) -> None:
+        """Writes a row to videos.csv, and the change to the history.
+
+        Args:
+            row: The row that is replaced; None adds a row.
+            cells: The new cells.
+        """
+        # The history first: a kill in between must not lose the label before.
+        self._write_history(row.cells if row else {}, cells)
+        if row is None:
+            self.rows.append(LabelRow(cells, Video(cells["path"], cells["label"], "")))
+        else:
+            self.rows[self.rows.index(row)] = dataclasses.replace(row, cells=cells)
+        order = (*video_folder.TABLE_COLUMNS, *video_folder.JUDGED_COLUMNS)
+        needed = [name for name in order if any(row.cells.get(name) for row in self.rows)]
+        self.columns += [name for name in needed if name not in self.columns]
+        files.write_csv(self.path, self.columns, [row.cells for row in self.rows])
+
+    def _write_history(self, before: dict[str, str], after: dict[str, str]) -> None:
+        path = self.path.with_name(HISTORY)
+        rows: list[dict[str, Any]] = []
+        if path.is_file():
+            rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
+        change = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
+        change |= {
+            f"from_{name}": before.get(name, "") for name in ("label", *video_folder.JUDGED_COLUMNS)
+        }
+        change |= {name: after[name] for name in video_folder.JUDGED_COLUMNS}
+        files.write_csv(path, _HISTORY_COLUMNS, [*rows, change | {"to_label": after["label"]}])
+
+
+def _span_s(video: Video) -> tuple[float, float]:
+    if video.start_s is None:
+        return 0.0, float("inf")
+    return video.start_s, video.end_s
