@@ -2,13 +2,32 @@
 
 import json
 import os
+from dataclasses import asdict
 
 import pytest
 
 from violence_detection.errors import ConfigError, RunError
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import CONFIG_KEYS, FORMAT_VERSION, Run
 
-CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)}
+SPACE = FeatureSpace(
+    backbone="mobilenet",
+    layer="pool",
+    stream="rgb",
+    frames=20,
+    frame_size=224,
+    resize="area",
+    dim=1024,
+    weights_digest="0" * 64,
+    engine="tensorflow",
+    precision="float32",
+)
+CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)} | {
+    "classes": ["normal", "fight"],
+    "feature_space": asdict(SPACE),
+    "weights": {"source": "imagenet", "digest": SPACE.weights_digest, "seed": 42},
+    "window_s": 2.0,
+}
 
 
 @pytest.fixture
@@ -53,9 +72,28 @@ def test_a_finished_run_opens_with_what_was_written(run):
     assert opened.results() == {"threshold": 0.5}
 
 
+def test_the_record_says_how_the_run_was_trained_and_is_read(run):
+    """A run made before temperatures existed has the temperature 1."""
+    record = run.record()
+    assert (record.classes, record.threshold) == (["normal", "fight"], 0.5)
+    assert (record.temperature, record.operating_point) == (1.0, "")
+    assert record.feature_space == SPACE
+    assert (record.weights_source, record.weights_seed, record.window_s) == ("imagenet", 42, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("feature_space", {}), ("feature_space", "rgb"), ("weights", None), ("window_s", "long")],
+)
+def test_a_record_that_is_not_usable_is_refused(run, key, value):
+    run.write_config(CONFIG | {key: value})
+    line = "training_config.json must describe the feature space, the weights and window_s"
+    assert line in message_of(run.dir)
+
+
 def test_a_moved_run_opens_where_it_is_now(run, tmp_path):
     moved = run.dir.rename(tmp_path / "elsewhere")
-    assert Run.open(moved).config()["classes"] == "CLASSES"
+    assert Run.open(moved).config()["classes"] == CONFIG["classes"]
 
 
 def test_a_name_that_is_taken_is_not_given_again(tmp_path):

@@ -91,9 +91,9 @@ class RunRecord:
                 )
         try:
             space = FeatureSpace.from_json(config["feature_space"])
-            source, seed = config["weights"]["source"], config["weights"]["seed"]
+            source, seed = config["weights"]["source"], config["weights"].get("seed", 0)
             window_s = float(config["window_s"])
-        except (CacheError, KeyError, TypeError, ValueError) as error:
+        except (CacheError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
                 "training_config.json must describe the feature space, the weights and window_s. "
                 f"Received: {folder} ({error})"
