@@ -429,7 +429,7 @@ def test_an_interruption_ends_all_processes_and_can_be_resumed(whole, features_d
     os.kill(process.pid, signal.SIGINT)
     status, stderr = ended(process)
     assert status == 130, stderr
-    assert "start the same command again to go on" in stderr
+    assert "start the same command again to resume" in stderr
     assert ended(started(features_dir, tmp_path, 2))[0] == 0
     check_same(tmp_path, whole)
 
