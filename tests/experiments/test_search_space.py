@@ -1,4 +1,4 @@
-"""What is tried: the default space, a file's, and what a trial makes of it."""
+"""The search space: the default, that of a file, and the settings of a trial."""
 
 import json
 
@@ -13,39 +13,41 @@ from violence_detection.training.config import TrainConfig
 
 @pytest.fixture
 def space_of(tmp_path):
-    """The space of a file with this content, and of these flags."""
+    """A function from the content of a file, and from flags, to a space."""
 
     def space(content, **flags):
         path = tmp_path / "space.json"
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return search_space.space_of(TuneConfig.from_flags({**flags, "space": str(path)}))
+        return space_with(**flags, space=str(path))
 
     return space
 
 
-def default(**flags):
-    return search_space.space_of(TuneConfig.from_flags(flags))
+def space_with(**flags):
+    """The space of these flags; the default one without `space`."""
+    config = TuneConfig.from_flags(flags)
+    return search_space.build_space(config.base(), given=config.given, space_file=config.space)
 
 
 # -- the default
 
 
-def test_the_default_space_is_what_the_head_and_loss_take():
+def test_the_default_space_has_the_arguments_of_head_and_loss():
     names = {"learning_rate", "weight_decay", "batch_size", "label_smoothing"}
     of_head = {"projection", "units", "feature_dropout", "dropout"}
-    assert set(default()) == names | {"loss.gamma"} | {f"head.{n}" for n in of_head}
-    linear = default(head="linear", loss="crossentropy")
+    assert set(space_with()) == names | {"loss.gamma"} | {f"head.{n}" for n in of_head}
+    linear = space_with(head="linear", loss="crossentropy")
     assert set(linear) == names | {"head.dropout"}
 
 
-def test_what_is_given_is_not_tried():
-    space = default(batch_size=8, head="bilstm_attention(units=4)", loss="focal")
+def test_given_settings_are_not_varied():
+    space = space_with(batch_size=8, head="bilstm_attention(units=4)", loss="focal")
     assert not {"batch_size", "head.units"} & set(space)
     assert {"head.projection", "loss.gamma"} <= set(space)
 
 
 def test_weights_of_another_run_fix_the_sizes():
-    space = default(init_from="somewhere")
+    space = space_with(init_from="somewhere")
     assert not {"head.units", "head.projection"} & set(space)
     assert "head.dropout" in space
 
@@ -53,7 +55,7 @@ def test_weights_of_another_run_fix_the_sizes():
 # -- a file
 
 
-def test_a_file_says_what_is_tried(space_of):
+def test_a_file_gives_the_space(space_of):
     space = space_of(
         {
             "learning_rate": {"low": 1e-5, "high": 1e-2, "log": True},
@@ -68,11 +70,11 @@ def test_a_file_says_what_is_tried(space_of):
         "head.units": Interval(8, 32, step=8, whole=True),
         "use_class_weights": (True, False),
     }
-    json.dumps(search_space.as_json(space))
+    json.dumps(search_space.space_as_json(space))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{", "--space must name a readable JSON file"),
         ([], "must hold a JSON object"),
@@ -88,7 +90,7 @@ def test_a_file_says_what_is_tried(space_of):
         ({"epochs": [[1]]}, "must be a list of values"),
         ({"epochs": {"low": 9, "high": 3}}, "low < high"),
         ({"epochs": {"low": 1.5, "high": 3}}, "whole numbers"),
-        ({"weight_decay": {"low": 0, "high": 1, "log": True}}, "with log low > 0"),
+        ({"weight_decay": {"low": 0, "high": 1, "log": True}}, "with log, low > 0"),
         ({"learning_rate": [0.1, -1.0]}, "must be > 0.0. Received: learning_rate=-1"),
         ({"batch_size": {"low": 1, "high": 10**9}}, "`batch_size` must be <= 65536"),
         ({"head": ["linear", "typo"]}, "No part 'typo' in heads/"),
@@ -98,34 +100,34 @@ def test_a_file_says_what_is_tried(space_of):
         ({"loss.typo": [1]}, "takes. Received: loss.typo"),
     ],
 )
-def test_what_cannot_be_tried_is_said_before_the_first_trial(space_of, content, told):
+def test_an_invalid_space_is_refused_before_the_first_trial(space_of, content, message):
     with pytest.raises(ConfigError) as raised:
         space_of(content)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_setting_is_given_or_tried(space_of):
-    with pytest.raises(ConfigError, match="given or tried, not both.*batch_size=8"):
+def test_a_setting_is_given_or_varied(space_of):
+    with pytest.raises(ConfigError, match="given or be in --space, not both.*batch_size=8"):
         space_of({"batch_size": [8, 16]}, batch_size=8)
 
 
-# -- what a trial makes of it
+# -- the settings of a trial
 
 
-def test_arguments_go_to_the_head_that_was_chosen():
+def test_arguments_go_to_the_chosen_head():
     base = TuneConfig.from_flags({"loss": "focal(alpha=0.3)"}).base()
-    chosen = {"head": "linear", "head.dropout": 0.2, "loss.gamma": 1.5, "epochs": 7}
-    settings = search_space.settings_with(base, chosen)
+    values = {"head": "linear", "head.dropout": 0.2, "loss.gamma": 1.5, "epochs": 7}
+    settings = search_space.apply_values(base, values)
     assert settings["head"] == "linear(dropout=0.2)"
     assert settings["loss"] == "focal(alpha=0.3, gamma=1.5)"
     assert TrainConfig.from_settings(settings).epochs == 7
 
 
-def test_an_argument_that_the_head_does_not_take_is_not_tried():
+def test_an_argument_that_the_head_does_not_take_is_not_varied():
     base = TuneConfig().base()
-    assert search_space.takes({}, base, "head.units")
-    assert not search_space.takes({"head": "linear"}, base, "head.units")
-    settings = search_space.settings_with(base, {"head": "linear", "head.units": 3})
+    assert search_space.has_effect("head.units", {}, base)
+    assert not search_space.has_effect("head.units", {"head": "linear"}, base)
+    settings = search_space.apply_values(base, {"head": "linear", "head.units": 3})
     assert settings["head"] == "linear"
 
 

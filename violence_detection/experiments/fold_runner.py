@@ -289,7 +289,7 @@ def draw_test_folds(
         for grouped in protocols
         for repeat in range(1, repeats + 1)
         for number, split_entries in enumerate(
-            folds.test_folds(
+            folds.evaluation_folds(
                 entries,
                 count,
                 seed=seed + repeat - 1,

@@ -1,9 +1,9 @@
-"""What `tune` is asked for: its settings, and the space of settings that it searches."""
+"""The search space of `tune`: the values that a trial may choose for each setting."""
 
 import inspect
 import json
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.training.config import TrainConfig
 
-_SHELVES = {"head": "heads", "loss": "losses"}
-# What a part is given besides what its spec says.
+_REGISTRIES = {"head": "heads", "loss": "losses"}
+# Arguments that a part gets from the training and not from its spec.
 _CONTEXT = {
     "head": ("examples", "outputs", "recurrence"),
     "loss": ("label_smoothing", "class_shares"),
@@ -30,15 +30,18 @@ _DEFAULT = {
     "head.feature_dropout": {"low": 0.2, "high": 0.8},
     "head.dropout": {"low": 0.0, "high": 0.7},
 }
-_CHANGES_SIZES = {"head", "head.projection", "head.units"}
+_CHANGES_SHAPES = {"head", "head.projection", "head.units"}
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`, both included.
+    """A range of numbers.
 
-    `log`: equally likely by their logarithm; `step`: of the numbers between which to try;
-    `whole`: whole numbers only.
+    Attributes:
+        low, high: The ends, both included.
+        log: Whether values are drawn uniformly on a logarithmic scale.
+        step: Distance between the values; None for all values in between.
+        whole: Whether values are integers.
     """
 
     low: float
@@ -51,134 +54,148 @@ class Interval:
 Space = dict[str, Interval | tuple]
 
 
-def space_of(config: TuneConfig) -> Space:
-    """What is tried: intervals, and tuples of values, by the name of a setting, or by
-    `head.<argument>` and `loss.<argument>`.
+def build_space(
+    base: Mapping[str, Any], *, given: Collection[str], space_file: str | None
+) -> Space:
+    """The search space of a file, or the default one.
+
+    Args:
+        base: The settings of every trial, by name.
+        given: Names of the settings that were given; the default space leaves them out.
+        space_file: JSON file; None for the default space.
+
+    Returns:
+        Intervals, and tuples of values, by the name of a setting, `head.<argument>` or
+        `loss.<argument>`.
 
     Raises:
-        ConfigError: If the file cannot be read, or names what cannot be tried.
+        ConfigError: If the file cannot be read, or names a setting that cannot vary.
     """
-    asked = _read(Path(config.space)) if config.space else _default(config)
-    specs, space = _specs(config, asked), {}
-    for name, values in asked.items():
-        if config.space and name in config.given:
+    axes = _read_file(Path(space_file)) if space_file else _default_space(base, given)
+    specs, space = _specs(base, axes), {}
+    for name, values in axes.items():
+        if space_file and name in given:
             raise ConfigError(
-                f"`{name}` must be given or tried, not both. Received: "
-                f"{name}={config.as_dict()[name]}, and {name} in --space"
+                f"`{name}` must be given or be in --space, not both. Received: "
+                f"{name}={base[name]}, and {name} in --space"
             )
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
-    for settings in with_each(config, space):
-        for name, shelf in _SHELVES.items():
-            registry.check_arguments(shelf, getattr(settings, name), context=_CONTEXT[name])
+    for config in boundary_configs(base, space):
+        for name, registry_name in _REGISTRIES.items():
+            registry.check_arguments(registry_name, getattr(config, name), context=_CONTEXT[name])
     return space
 
 
-def with_each(config: TuneConfig, space: Space) -> Iterator[TrainConfig]:
-    """Settings of a training with each value of a space by itself, of an interval with its ends:
-    what is wrong with one is said before the first trial, not in the twentieth.
+def boundary_configs(base: Mapping[str, Any], space: Space) -> Iterator[TrainConfig]:
+    """A training config for each value of the space alone; of an interval, for its ends.
+
+    Checking them finds an invalid value before the first trial.
+
+    Args:
+        base: The settings of every trial, by name.
+        space: The search space.
 
     Raises:
-        ConfigError: If a setting cannot have one, or no part takes an argument.
+        ConfigError: If a setting cannot have a value, or no part takes an argument.
     """
-    specs = _specs(config, space)
+    specs = _specs(base, space)
     for name, axis in space.items():
-        ends = (axis.low, axis.high) if isinstance(axis, Interval) else axis
-        for value in ends:
-            yield from _settings(config, name, value, specs)
+        values = (axis.low, axis.high) if isinstance(axis, Interval) else axis
+        for value in values:
+            for changed in _changed_settings(name, value, specs):
+                yield TrainConfig.from_settings({**base, **changed})
 
 
-def keeps_sizes(space: Space) -> bool:
-    """Whether the heads of all trials have weights of the same sizes."""
+def keeps_weight_shapes(space: Space) -> bool:
+    """Whether the heads of all trials have weights of the same shapes."""
     return not any(
         name == "head" or (name.startswith("head.") and not name.endswith("dropout"))
         for name in space
     )
 
 
-def settings_with(base: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values that a trial chose; an argument that its head or loss does not
-    take has no effect."""
-    settings = dict(base) | {n: v for n, v in chosen.items() if "." not in n}
-    for shelf in _SHELVES:
-        spec, *_ = registry.parse(settings[shelf])
+def apply_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a trial: `base` with the values that were suggested for the trial.
+
+    An argument that the head or loss does not take has no effect.
+    """
+    settings = dict(base) | {name: value for name, value in values.items() if "." not in name}
+    for part in _REGISTRIES:
+        spec, *_ = registry.parse(settings[part])
         arguments = {
-            name.partition(".")[2]: value
-            for name, value in chosen.items()
-            if name.startswith(f"{shelf}.")
+            argument: value
+            for name, value in values.items()
+            for prefix, _, argument in [name.partition(".")]
+            if prefix == part and argument in _annotations(part, spec.name)
         }
-        taken = {n: v for n, v in arguments.items() if n in _taken(shelf, spec.name)}
-        settings[shelf] = str(spec._replace(arguments=spec.arguments | taken))
+        settings[part] = str(spec._replace(arguments=spec.arguments | arguments))
     return settings
 
 
-def takes(chosen: Mapping[str, Any], base: Mapping[str, Any], name: str) -> bool:
-    """Whether a value of `name` changes a trial that has chosen this so far."""
-    shelf, dot, argument = name.partition(".")
+def has_effect(name: str, values: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+    """Whether a value of `name` changes a trial with these values so far."""
+    part, dot, argument = name.partition(".")
     if not dot:
         return True
-    spec, *_ = registry.parse(chosen.get(shelf, base[shelf]))
-    return argument in _taken(shelf, spec.name)
+    spec, *_ = registry.parse(values.get(part, base[part]))
+    return argument in _annotations(part, spec.name)
 
 
-def as_json(space: Space) -> dict[str, Any]:
-    """A space as it is written down."""
+def space_as_json(space: Space) -> dict[str, Any]:
+    """A search space, ready for JSON."""
     return {
         name: vars(axis) if isinstance(axis, Interval) else list(axis)
         for name, axis in space.items()
     }
 
 
-def _default(config: TuneConfig) -> dict[str, Any]:
-    """The default space, without what is given and what head and loss do not take."""
-    given = set(config.given)
-    for shelf in _SHELVES:
-        spec, *_ = registry.parse(getattr(config.train, shelf))
-        if shelf in given:
-            given |= {f"{shelf}.{argument}" for argument in spec.arguments}
-    if config.train.init_from:
-        given |= _CHANGES_SIZES
-    base = config.base()
+def _default_space(base: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """The default space, without given settings and arguments that head and loss do not take."""
+    left_out = set(given)
+    for part in _REGISTRIES:
+        if part in given:
+            spec, *_ = registry.parse(base[part])
+            left_out |= {f"{part}.{argument}" for argument in spec.arguments}
+    if base["init_from"]:
+        left_out |= _CHANGES_SHAPES
     return {
         name: values
         for name, values in _DEFAULT.items()
-        if name not in given and takes({}, base, name)
+        if name not in left_out and has_effect(name, {}, base)
     }
 
 
-def _specs(config: TuneConfig, asked: Mapping[str, Any]) -> dict[str, Sequence[str]]:
-    """The specs of each shelf that trials may have."""
-    return {
-        shelf: asked[shelf] if shelf in asked else [getattr(config.train, shelf)]
-        for shelf in _SHELVES
-    }
+def _specs(base: Mapping[str, Any], axes: Mapping[str, Any]) -> dict[str, Sequence[str]]:
+    """The specs that trials may have for the head and the loss."""
+    return {part: axes[part] if part in axes else [base[part]] for part in _REGISTRIES}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
+    """The axes of a search-space file, by name; their values are not checked yet."""
     try:
-        asked = json.loads(path.read_text(encoding="utf-8-sig"))
+        axes = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"--space must name a readable JSON file. Received: {path} ({error})"
         ) from error
-    if not isinstance(asked, dict) or not asked:
+    if not isinstance(axes, dict) or not axes:
         raise ConfigError(f"--space must hold a JSON object of settings to try. Received: {path}")
-    known = [one.name for one in TuneConfig.settings() if one.rule.tunable]
-    for name, values in asked.items():
-        shelf, dot, argument = name.partition(".")
-        if name in known or (dot and argument and shelf in _SHELVES):
-            if not values or not isinstance(values, list | dict):
-                raise _not_a_range(name, values)
-            continue
-        raise ConfigError(
-            f"--space must have settings that a trial can vary. Received: {name}."
-            f"{registry.nearest(name, known)}"
-        )
-    return asked
+    tunable = [setting.name for setting in TuneConfig.settings() if setting.rule.tunable]
+    for name, values in axes.items():
+        part, dot, argument = name.partition(".")
+        if name not in tunable and not (dot and argument and part in _REGISTRIES):
+            raise ConfigError(
+                f"--space must have settings that a trial can vary. Received: {name}."
+                f"{registry.nearest(name, tunable)}"
+            )
+        if not values or not isinstance(values, list | dict):
+            raise _not_a_range(name, values)
+    return axes
 
 
 def _axis(name: str, values: Any, *, whole: bool) -> Interval | tuple:
     if isinstance(values, list):
-        if any(type(one) not in (str, int, float, bool) for one in values):
+        if any(type(value) not in (str, int, float, bool) for value in values):
             raise _not_a_range(name, values)
         return tuple(values)
     kinds = {
@@ -192,16 +209,16 @@ def _axis(name: str, values: Any, *, whole: bool) -> Interval | tuple:
     ):
         raise _not_a_range(name, values)
     axis = Interval(**values, whole=whole)
-    sound = axis.low < axis.high and (axis.step is None or axis.step > 0)
+    valid = axis.low < axis.high and (axis.step is None or axis.step > 0)
     if axis.log:
-        sound = sound and axis.low > 0 and axis.step is None
+        valid = valid and axis.low > 0 and axis.step is None
     if whole:
         numbers = (axis.low, axis.high, axis.step or 1)
-        sound = sound and all(number == int(number) for number in numbers)
-    if not sound:
+        valid = valid and all(number == int(number) for number in numbers)
+    if not valid:
         raise ConfigError(
-            f"`{name}` in --space must have low < high, with log low > 0 and no step, and whole "
-            f"numbers where the setting has them. Received: {values}"
+            f"`{name}` in --space must have low < high; with log, low > 0 and no step; and whole "
+            f"numbers if the setting is a whole number. Received: {values}"
         )
     return axis
 
@@ -213,46 +230,51 @@ def _not_a_range(name: str, values: Any) -> ConfigError:
     )
 
 
-def _settings(
-    config: TuneConfig, name: str, value: Any, specs: Mapping[str, Sequence[str]]
-) -> Iterator[TrainConfig]:
-    """Settings of a training with this value; of an argument, with each part that takes it."""
-    shelf, dot, argument = name.partition(".")
+def _changed_settings(
+    name: str, value: Any, specs: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """The setting with a value; for an argument, the spec of each part that takes the argument."""
+    part, dot, argument = name.partition(".")
     if not dot:
-        yield TrainConfig.from_settings(config.base() | {name: value})
+        yield {name: value}
         return
-    taking = [
-        spec._replace(arguments={argument: value})
-        for spec, *_ in map(registry.parse, specs[shelf])
-        if argument in _taken(shelf, spec.name)
-    ]
+    parsed = [registry.parse(text)[0] for text in specs[part]]
+    taking = [spec for spec in parsed if argument in _annotations(part, spec.name)]
     if not taking:
         raise ConfigError(
-            f"--space must have arguments that {' or '.join(specs[shelf])} takes. Received: {name}"
+            f"--space must have arguments that {' or '.join(specs[part])} takes. Received: {name}"
         )
     for spec in taking:
-        yield TrainConfig.from_settings(config.base() | {shelf: str(spec)})
+        yield {part: str(spec._replace(arguments={argument: value}))}
 
 
-def _is_whole(name: str, specs: Mapping[str, list[str]]) -> bool:
-    shelf, dot, argument = name.partition(".")
+def _is_whole(name: str, specs: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a setting, or an argument of a part, is a whole number."""
+    part, dot, argument = name.partition(".")
     if not dot:
-        return any(s.name == name and s.type is int for s in TrainConfig.settings())
-    for spec, *_ in map(registry.parse, specs[shelf]):
-        annotation = _taken(shelf, spec.name).get(argument)
+        return any(
+            setting.name == name and setting.type is int for setting in TrainConfig.settings()
+        )
+    for spec, *_ in map(registry.parse, specs[part]):
+        annotation = _annotations(part, spec.name).get(argument)
         if annotation is not None:
             plain = getattr(annotation, "__origin__", annotation)
-            kinds = typing.get_args(plain) or (plain,)
-            return int in kinds and float not in kinds
+            types = typing.get_args(plain) or (plain,)
+            return int in types and float not in types
     return False
 
 
-def _taken(shelf: str, name: str) -> dict[str, Any]:
-    """Annotations of the arguments that a spec may give a part, by name."""
-    build = registry.module(_SHELVES[shelf], name).build
+def _annotations(part: str, name: str) -> dict[str, Any]:
+    """Annotations of the arguments that a spec may give a head or a loss, by name.
+
+    Args:
+        part: `head` or `loss`.
+        name: The file of the part.
+    """
+    build = registry.module(_REGISTRIES[part], name).build
     hints = typing.get_type_hints(build, include_extras=True)
     return {
         argument: hints[argument]
         for argument in inspect.signature(build).parameters
-        if argument not in _CONTEXT[shelf]
+        if argument not in _CONTEXT[part]
     }

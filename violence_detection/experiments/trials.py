@@ -40,7 +40,7 @@ def suggest_values(trial: "optuna.Trial", space: Space, base: dict[str, Any]) ->
     values: dict[str, Any] = {}
     # Head and loss first: they decide which arguments exist.
     for name in sorted(space, key=lambda name: "." in name):
-        if search_space.takes(values, base, name):
+        if search_space.has_effect(name, values, base):
             values[name] = _suggest_value(trial, name, space[name])
     return values
 
@@ -90,12 +90,13 @@ class TrialRunner:
         self._initial = InitialWeights.from_config(config.train, Run(study_dir))
         entries = run_setup.read_entries(Run(study_dir), config.train, self._cache)
         self._classes = classes_of(entries, config.train.normal_class)
-        self.space = search_space.space_of(config)
-        for settings in (config.train, *search_space.with_each(config, self.space)):
+        base = config.base()
+        self.space = search_space.build_space(base, given=config.given, space_file=config.space)
+        for settings in (config.train, *search_space.boundary_configs(base, self.space)):
             train.check_parts(settings, len(self._classes))
         if self._initial:
             self._initial.check(self._cache, self._classes)
-            if search_space.keeps_sizes(self.space):
+            if search_space.keeps_weight_shapes(self.space):
                 self._initial.check_sizes(config.train.head, self._cache, self._classes)
         entries = [entry for entry in entries if entry.split != "test"]
         self._folds = folds.validation_folds(entries, config.folds, seed=config.seed)
@@ -180,7 +181,7 @@ class TrialRunner:
         return scores.values[trainer.selection.kept_epoch - 1]
 
     def _training_config(self, run: Run, values: dict[str, Any], seed: int) -> TrainConfig:
-        settings = search_space.settings_with(self._config.base(), values) | {
+        settings = search_space.apply_values(self._config.base(), values) | {
             "seed": seed,
             "seeds": 1,
             "run": run.dir.name,

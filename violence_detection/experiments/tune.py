@@ -61,7 +61,7 @@ class SearchStage:
             "trials": self._config.trials,
             "trainings_per_trial": len(self._runner),
             "videos": self._runner.videos,
-            "space": search_space.as_json(self._runner.space),
+            "space": search_space.space_as_json(self._runner.space),
             "settings": self._config.as_dict(),
         }
 
@@ -130,7 +130,7 @@ class SearchStage:
     def _identity(self) -> dict[str, Any]:
         return {
             "settings": self._config.as_dict(),
-            "space": search_space.as_json(self._runner.space),
+            "space": search_space.space_as_json(self._runner.space),
             **self._runner.identity,
         }
 
@@ -204,7 +204,7 @@ class SearchStage:
         Folders are left out.
         """
         base = self._config.base()
-        settings = search_space.settings_with(base, study.best_params)
+        settings = search_space.apply_values(base, study.best_params)
         varied = {name.partition(".")[0] for name in study.best_params}
         left_out = {"features", "checkpoint_dir", "resume", "seeds"}
         if settings["swa_fraction"]:
