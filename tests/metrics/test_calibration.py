@@ -57,13 +57,15 @@ def test_the_temperature_that_was_put_in_is_found(true):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 4000)
     labels = (rng.random(4000) < sigmoid(logits)).astype(int)
-    answers = two_columns(sigmoid(logits * true))
-    found, reason = calibration.fit_temperature(answers, labels, RECORDINGS, violent=labels > 0)
-    assert found == pytest.approx(true, rel=0.1)
+    scores = two_columns(sigmoid(logits * true))
+    temperature, reason = calibration.fit_temperature(
+        scores, labels, RECORDINGS, violent=labels > 0
+    )
+    assert temperature == pytest.approx(true, rel=0.1)
     assert reason == "smallest cross-entropy on validation (4000 videos)"
     before, after = (
-        calibration.expected_calibration_error(labels > 0, one[:, 1])
-        for one in (answers, calibration.apply_temperature(answers, found))
+        calibration.expected_calibration_error(labels > 0, probability[:, 1])
+        for probability in (scores, calibration.apply_temperature(scores, temperature))
     )
     assert after < 0.03 and (true == 1.0 or after < before / 2)
 
@@ -74,25 +76,27 @@ def test_several_classes_have_one_temperature():
     shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     labels = (rng.random(4000)[:, None] > shares.cumsum(1)).sum(1)
     sure = calibration.apply_temperature(shares, 0.5)
-    found, _ = calibration.fit_temperature(sure, labels, RECORDINGS, violent=labels > 0)
-    assert found == pytest.approx(2.0, rel=0.1)
+    temperature, _ = calibration.fit_temperature(sure, labels, RECORDINGS, violent=labels > 0)
+    assert temperature == pytest.approx(2.0, rel=0.1)
 
 
-def test_answers_without_a_mistake_do_not_become_certain():
+def test_predictions_without_a_mistake_do_not_become_certain():
     labels = np.arange(100) % 2
-    answers = two_columns(np.where(labels, 0.7, 0.3))
-    found, _ = calibration.fit_temperature(answers, labels, RECORDINGS[:100], violent=labels > 0)
-    violence = calibration.apply_temperature(answers, found)[:, 1].max()
-    assert violence == pytest.approx(51 / 52, abs=1e-3)  # Platt's goal for 50 videos
-
-
-def test_too_few_videos_leave_the_answers_as_they_are():
-    labels = np.arange(30) % 2
-    answers = two_columns(np.full(30, 0.9))
-    found, reason = calibration.fit_temperature(
-        answers, labels, RECORDINGS[:30], violent=labels > 0
+    scores = two_columns(np.where(labels, 0.7, 0.3))
+    temperature, _ = calibration.fit_temperature(
+        scores, labels, RECORDINGS[:100], violent=labels > 0
     )
-    assert found == 1.0
+    violence = calibration.apply_temperature(scores, temperature)[:, 1].max()
+    assert violence == pytest.approx(51 / 52, abs=1e-3)  # Platt's target for 50 videos
+
+
+def test_too_few_videos_leave_the_predictions_as_they_are():
+    labels = np.arange(30) % 2
+    scores = two_columns(np.full(30, 0.9))
+    temperature, reason = calibration.fit_temperature(
+        scores, labels, RECORDINGS[:30], violent=labels > 0
+    )
+    assert temperature == 1.0
     assert reason.startswith("1: validation has 15 violent videos of 3 recordings")
 
 

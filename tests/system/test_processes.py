@@ -18,7 +18,7 @@ import pytest
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import processes
-from violence_detection.system.processes import ProcessPool
+from violence_detection.system.processes import DedicatedProcess, ProcessPool
 
 
 @pytest.fixture
@@ -159,6 +159,25 @@ def test_a_child_that_cannot_start_is_not_an_error_of_the_video(call, monkeypatc
     monkeypatch.setattr(sys, "executable", "/nowhere")
     with pytest.raises(ViolenceDetectionError, match="of the decoder: .*No such file"):
         call(os.getpid)
+
+
+def test_a_dedicated_process_serves_all_calls():
+    with DedicatedProcess("It", {"MARK_OF_THIS_TEST": "here"}) as child:
+        assert child(os.getpid) == child(os.getpid) != os.getpid()
+        assert child(os.getenv, "MARK_OF_THIS_TEST") == "here"
+        with pytest.raises(ValueError, match="invalid literal"):
+            child(int, "x")
+        assert child(int, "7") == 7
+
+
+def test_a_dedicated_process_keeps_the_object_that_it_constructs():
+    with DedicatedProcess("It", {}) as child:
+        child.construct(itertools.count, 3)
+        assert [child.call_method(next), child.call_method(next)] == [3, 4]
+        child.construct(list, "ab")
+        assert child.call_method(list.index, "b") == 1
+        with pytest.raises(ValueError, match="not in list"):
+            child.call_method(list.index, "c")
 
 
 _PARENT = """
