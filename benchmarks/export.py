@@ -3,9 +3,9 @@
     python benchmarks/export.py RUN [--scope end-to-end] [--threads 1 2]
 
 Every format is exported and checked as the command does it. Then each file, in a process of its
-own, answers one clip after the other; the median is told. `keras` is `model.predict` on the same
-clip, which the others are held against. All formats take turns, so that a machine that changes its
-speed changes it for all.
+own, predicts one clip after the other; the table has the median. `keras` is `model.predict` on the
+same clip, and the others are compared with it. All formats take turns, so that a change of the
+machine's speed affects all of them.
 """
 
 import argparse
@@ -22,8 +22,9 @@ import machine
 import numpy as np
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.export import check_clips, conversion, export
+from violence_detection.export import export
 from violence_detection.export.config import ExportConfig
+from violence_detection.export.conversion import ExportedModel
 from violence_detection.export.export_job import ExportJob
 from violence_detection.system import files
 from violence_detection.system.processes import DedicatedProcess
@@ -70,7 +71,7 @@ def parse() -> argparse.Namespace:
 def exported(
     arguments: argparse.Namespace, name: str, precision: str, folder: str
 ) -> dict[str, Any] | None:
-    """What the command says; None where it refuses."""
+    """The result of the command; None if it fails."""
     print(f"exporting {name} {precision}", file=sys.stderr)
     config = ExportConfig(
         format=name,
@@ -87,11 +88,12 @@ def exported(
 
 
 def one_clip(arguments: argparse.Namespace) -> np.ndarray:
-    """The first validation clip, as a file is given it."""
-    subject = ExportJob.of(arguments.run, ExportConfig(format="keras", scope=arguments.scope))
-    if subject.given:
-        return check_clips.read_frames(*subject.places[0], subject.given.shape[:3])[None]
-    return np.float32(subject.cached.features[:1])
+    """The first validation clip, as input of a file."""
+    config = ExportConfig(format="keras", scope=arguments.scope)
+    job = ExportJob.from_config(arguments.run, config)
+    if job.frame_input:
+        return job.read_clip(0).frames[None]
+    return np.float32(job.cached.features[:1])
 
 
 def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> None:
@@ -103,8 +105,9 @@ def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> Non
         for row in rows:
             print(f"{threads} threads, round {number}: {row['path']}", file=sys.stderr)
             with DedicatedProcess("The runtime", environment) as child:
-                child(conversion.load, row["format"], Path(row["path"]), threads)
-                taken[row["path"]].append(child(conversion.latency_ms, inputs))
+                child.construct(ExportedModel, row["format"], Path(row["path"]), threads)
+                latency_ms = child.call_method(ExportedModel.measure_latency_ms, inputs)
+                taken[row["path"]].append(latency_ms)
     for row in rows:
         row[f"ms_{threads}_threads"] = statistics.median(taken[row["path"]])
 

@@ -1,10 +1,10 @@
-"""The model that leaves the house, and how far its answers are from those at home."""
+"""The command `export`: a run's model as a file for other software, checked against the run."""
 
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
 from violence_detection.reports import console
@@ -18,21 +18,18 @@ from violence_detection.units import counted
 @click.argument("run", type=PATH)
 @options_of(config.ExportConfig)
 def export(settings: config.ExportConfig, shared: CommonFlags, run: str) -> None:
-    """Write a run's model for other software, and prove that it answers as the run does.
+    """Write a run's model for other software, and check that it predicts as the run does.
 
-    The file is opened anew by the software that it is for, on the validation videos; where its
-    answers are too far off it is removed. What it takes and gives stands in model.json beside it,
-    how far its answers are off in parity.json."""
-    with prints_to_stderr():
-        from violence_detection.export import export as stage
+    The file is opened again by the software that it is for, on the validation videos. It is
+    removed if its predictions differ too much. The file model.json describes its inputs and
+    outputs, parity.json the differences."""
 
-        if shared.dry_run:
-            planned = stage.plan(run, settings, force=shared.force)
-        else:
-            result = stage.export_run(run, settings, force=shared.force)
-    if shared.dry_run:
-        return finish(planned, shared, console.table(planned))
-    finish(result, shared, _lines(result), failed=len(result["unreadable"]))
+    def make():
+        from violence_detection.export.export import ExportStage
+
+        return ExportStage(run, settings, force=shared.force)
+
+    run_stage(make, shared, lines=_lines, failed=lambda result: len(result["unreadable"]))
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
@@ -45,7 +42,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         f"checked     {counted(result['videos_checked'], 'validation video')}, on "
         + ("their frames" if result["features"] == "frames" else result["features"]),
         f"difference  {result['max_abs_difference']:.1e} at most, "
-        f"{result['mean_abs_difference']:.1e} in the mean",
+        f"{result['mean_abs_difference']:.1e} on average",
         f"decisions   {result['equal_decisions']:.1%} equal",
         f"AUC         {_auc(result['auc_before'])} before, {_auc(result['auc_after'])} after",
         f"latency     {result['latency_ms']:.2f} ms for a clip, on one thread",
@@ -54,8 +51,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     ]
     if "cost" in result:
         lines.append(f"cost        {_cost(result['cost'])}")
-    lines += [f"not read    {one['path']}: {one['reason']}" for one in result["unreadable"]]
-    return lines
+    unreadable = result["unreadable"]
+    return [*lines, *(f"not read    {video['path']}: {video['reason']}" for video in unreadable)]
 
 
 def _cost(cost: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`focus` in a graph: where the motion of a clip is, and frames cut to that."""
+"""The motion crop (`focus=true`) as a graph of Keras operations."""
 
 import functools
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class CropPosition(NamedTuple):
-    """Where to cut frames, as tensors.
+    """The position and size of a crop, as tensors.
 
     Attributes:
         top, left: In pixels, int32 ().
-        side: Which of the sizes that a region can have, int32 ().
+        size_number: Index of the crop's size among the sizes that it can have, int32 ().
     """
 
     top: "keras.KerasTensor"
     left: "keras.KerasTensor"
-    side: "keras.KerasTensor"
+    size_number: "keras.KerasTensor"
 
 
 class MotionCropGraph:
-    """The focus for frames of one size.
+    """The motion crop of frames of one size.
 
     Attributes:
         size: Height and width of the frames.
@@ -38,130 +38,142 @@ class MotionCropGraph:
         self._rows, self._columns = motion_crop.reduced_shape(height, width)
         self._sides = list(motion_crop.square_sides(self._rows, self._columns))
 
-    def place(self, frames: "keras.KerasTensor") -> CropPosition:
-        """Where 80% of the motion is.
+    def position(self, frames: "keras.KerasTensor") -> CropPosition:
+        """The smallest square with 80% of the motion.
 
         Args:
-            frames: uint8 (n, H, W, 3) RGB, those that are looked at.
+            frames: uint8 (n, H, W, 3) RGB, those that motion is measured on.
         """
         from keras import ops
 
         small = grey_in_graph(resize_graph.resize(frames, (self._rows, self._columns)))
         small = ops.squeeze(small, -1)
         changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE_GREY_LEVELS)
-        return self._place_of(ops.sum(changes, axis=0))
+        return self._position_of(ops.sum(changes, axis=0))
 
-    def _place_of(self, motion: "keras.KerasTensor") -> CropPosition:
-        """Of the motion on the reduced picture, (rows, columns)."""
+    def _position_of(self, motion: "keras.KerasTensor") -> CropPosition:
+        """The position for the motion on the reduced frame, (rows, columns)."""
         from keras import ops
 
         total = ops.sum(motion)
         sums = ops.cumsum(ops.cumsum(ops.pad(motion, ((1, 0), (1, 0))), 0), 1)
-        found = self._whole()
-        # From the largest down: the smallest square that holds enough is what remains.
+        chosen = [np.int32(0), np.int32(0), np.int32(len(self._sides))]  # the whole frame
+        # From the largest down: the smallest square with enough motion is chosen last.
         for number, side in reversed(list(enumerate(self._sides))):
-            held, at = self._fullest(sums, side)
-            fits = ops.logical_and(total > 0, held >= motion_crop.MOTION_FRACTION * total)
-            if side == self._sides[-1]:  # it holds all; rounding has no say
-                fits = total > 0
-            here = self._in_pixels(at, side, number)
-            found = [ops.where(fits, new, old) for new, old in zip(here, found, strict=True)]
-        return CropPosition(*found)
+            motion_inside, square = self._fullest_square(sums, side)
+            is_enough = ops.logical_and(
+                total > 0, motion_inside >= motion_crop.MOTION_FRACTION * total
+            )
+            if side == self._sides[-1]:  # it contains all motion, however the sum is rounded
+                is_enough = total > 0
+            candidate = self._in_pixels(square, side, number)
+            chosen = [
+                ops.where(is_enough, new, old) for new, old in zip(candidate, chosen, strict=True)
+            ]
+        return CropPosition(*chosen)
 
-    def _fullest(self, sums: "keras.KerasTensor", side: int):
-        """The most that a square holds, and which: of those that hold nearly as much, the middle
-        one, as its number row by row."""
+    def _fullest_square(self, sums: "keras.KerasTensor", side: int):
+        """The motion in the fullest square of a side, and the number of the chosen square.
+
+        The chosen square is the middle of those with nearly as much motion. Squares are numbered
+        row by row.
+
+        Args:
+            sums: Summed-area table of the motion, (rows + 1, columns + 1).
+            side: On the reduced frame.
+        """
         from keras import ops
 
-        high, wide = self._cut(side)
-        held = sums[high:, wide:] - sums[:-high, wide:]
-        held = held - sums[high:, :-wide] + sums[:-high, :-wide]
-        most = ops.max(held)
+        high, wide = self._clip_side(side)
+        inside = sums[high:, wide:] - sums[:-high, wide:]
+        inside = inside - sums[high:, :-wide] + sums[:-high, :-wide]
+        most = ops.max(inside)
         shape = (self._rows - high + 1, self._columns - wide + 1)
-        full = ops.cast(held >= motion_crop.NEARLY_FULLEST_FRACTION * most, "float32")
+        full = ops.cast(inside >= motion_crop.NEARLY_FULLEST_FRACTION * most, "float32")
         count = ops.sum(full)
-        far = (1 - full) * 1e12
-        for places in np.indices(shape).astype(np.float32):
-            # From the middle, times their number: in whole numbers what is equally far is equal.
-            far = far + ops.square(count * places - ops.sum(full * places))
-        # Not argmin: that of Keras looks at the sign of zeros, bit by bit.
-        number = np.arange(far.shape[0] * far.shape[1], dtype=np.float32)
-        nearest = ops.where(far <= ops.min(far), number.reshape(far.shape), 1e9)
+        distance = (1 - full) * 1e12
+        for positions in np.indices(shape).astype(np.float32):
+            # Distance from the mean times the count: whole numbers, in which ties are exact.
+            distance = distance + ops.square(count * positions - ops.sum(full * positions))
+        # Not argmin: the one of Keras compares zeros by their sign bit.
+        number = np.arange(distance.shape[0] * distance.shape[1], dtype=np.float32)
+        nearest = ops.where(distance <= ops.min(distance), number.reshape(distance.shape), 1e9)
         return most, ops.cast(ops.min(nearest), "int32")
 
-    def _in_pixels(self, at: "keras.KerasTensor", side: int, number: int):
-        """Top, left and side, of a square's number."""
+    def _in_pixels(self, square: "keras.KerasTensor", side: int, number: int):
+        """Top, left and size number of a square, given by its number."""
         from keras import ops
 
-        high, wide = self._cut(side)
+        high, wide = self._clip_side(side)
         shape = (self._rows - high + 1, self._columns - wide + 1)
-        places = np.indices(shape).reshape(2, -1)
+        positions = np.indices(shape).reshape(2, -1)
         scales = (self.size[0] / self._rows, self.size[1] / self._columns)
-        pixels = [(one * scale).astype(np.int32) for one, scale in zip(places, scales, strict=True)]
-        return [*(ops.take(one, at) for one in pixels), np.int32(number)]
+        top, left = (
+            (axis * scale).astype(np.int32) for axis, scale in zip(positions, scales, strict=True)
+        )
+        return [ops.take(top, square), ops.take(left, square), np.int32(number)]
 
-    def _whole(self):
-        """The whole picture, as top, left and side."""
-        return [np.int32(0), np.int32(0), np.int32(len(self._sides))]
-
-    def _cut(self, side: int) -> tuple[int, int]:
+    def _clip_side(self, side: int) -> tuple[int, int]:
         return min(side, self._rows), min(side, self._columns)
 
     def _sizes(self) -> list[tuple[int, int]]:
-        """Height and width in pixels of each size that a region can have."""
+        """Height and width in pixels of each size that a crop can have; the last is the frame's."""
         height, width = self.size
         sizes = [
             (
                 max(1, int(high * (height / self._rows))),
                 max(1, int(wide * (width / self._columns))),
             )
-            for high, wide in map(self._cut, self._sides)
+            for high, wide in map(self._clip_side, self._sides)
         ]
         return [*sizes, self.size]
 
-    def resized(
-        self, frames: "keras.KerasTensor", place: CropPosition, to: int
+    def crop_and_resize(
+        self, frames: "keras.KerasTensor", position: CropPosition, side: int
     ) -> "keras.KerasTensor":
-        """Frames cut to a place and brought to a square by area, rounded.
+        """Frames cropped and resized to a square by area, rounded.
 
         Args:
             frames: uint8 or float32 (n, H, W, C), whole numbers in [0, 255].
-            place: Where to cut them.
-            to: S.
+            position: Of the crop.
+            side: S.
 
         Returns:
             float32 (n, S, S, C), whole numbers.
         """
         from keras import ops
 
-        square = (to, to)
+        square = (side, side)
         sizes = self._sizes()
-        ways = [resize_graph.resize_method(*size, square) for size in sizes]
-        rows, columns = (_tables([size[axis] for size in sizes], ways, to) for axis in (0, 1))
-        chosen = functools.partial(ops.take, indices=place.side, axis=0)
+        methods = [resize_graph.resize_method(*size, square) for size in sizes]
+        rows, columns = (
+            _stack_taps([size[axis] for size in sizes], methods, side) for axis in (0, 1)
+        )
+        select = functools.partial(ops.take, indices=position.size_number, axis=0)
         channels = frames.shape[3]
         lines = resize_graph.sum_columns(
             frames,
-            [chosen(table) + place.left for table in columns.indices],
-            [chosen(np.repeat(table, channels, -1)) for table in columns.weights],
+            [select(table) + position.left for table in columns.indices],
+            [select(np.repeat(table, channels, -1)) for table in columns.weights],
         )
-        at = [chosen(table) + place.top for table in rows.indices]
-        shares = [ops.reshape(chosen(table), (to, 1)) for table in rows.weights]
-        finish = np.float32([resize_graph.rounding_terms(*size, square) for size in sizes])
-        scale, nudge = (chosen(np.ascontiguousarray(one)) for one in finish.T)
-        mean = ops.round(resize_graph.sum_rows(lines, at, shares) * scale + nudge)
-        between = resize_graph.interpolate_rows(
-            [ops.take(lines, one, 1) for one in at[:2]],
-            shares,
+        row_indices = [select(table) + position.top for table in rows.indices]
+        row_weights = [ops.reshape(select(table), (side, 1)) for table in rows.weights]
+        terms = np.float32([resize_graph.rounding_terms(*size, square) for size in sizes])
+        scale, offset = (select(np.ascontiguousarray(term)) for term in terms.T)
+        mean = ops.round(resize_graph.sum_rows(lines, row_indices, row_weights) * scale + offset)
+        interpolated = resize_graph.interpolate_rows(
+            [ops.take(lines, indices, 1) for indices in row_indices[:2]],
+            row_weights,
         )
-        is_between = np.array([way == resize_graph.LINEAR for way in ways])
-        squeezed = ops.where(chosen(is_between), between, mean)
-        return ops.reshape(squeezed, (-1, to, to, channels))
+        is_linear = np.array([method == resize_graph.LINEAR for method in methods])
+        resized = ops.where(select(is_linear), interpolated, mean)
+        return ops.reshape(resized, (-1, side, side, channels))
 
 
-def _tables(lengths: list[int], ways: list[int], to: int) -> resize_graph.Taps:
+def _stack_taps(lengths: list[int], methods: list[int], to: int) -> resize_graph.Taps:
     """The taps of each length, indices and weights (K, lengths, S)."""
-    pairs = list(zip(lengths, ways, strict=True))
-    most = max(len(resize_graph.taps(length, to, way).indices) for length, way in pairs)
-    found = [resize_graph.taps(length, to, way, max(2, most)) for length, way in pairs]
-    return resize_graph.Taps(*(np.stack(one, axis=1) for one in zip(*found, strict=True)))
+    pairs = list(zip(lengths, methods, strict=True))
+    most = max(len(resize_graph.taps(length, to, method).indices) for length, method in pairs)
+    by_length = [resize_graph.taps(length, to, method, max(2, most)) for length, method in pairs]
+    indices, weights = (np.stack(tables, axis=1) for tables in zip(*by_length, strict=True))
+    return resize_graph.Taps(indices, weights)

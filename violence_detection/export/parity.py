@@ -1,4 +1,4 @@
-"""How far the answers of an exported model are from those at home, and what that costs."""
+"""Differences between the predictions of an exported model and of the original, and their cost."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,40 +11,39 @@ from violence_detection.models.outputs.classes import decide, violence_score
 
 
 def compare_predictions(
-    home: np.ndarray, away: np.ndarray, *, violent: np.ndarray, threshold: float
+    reference: np.ndarray, exported: np.ndarray, *, violent: np.ndarray, threshold: float
 ) -> dict[str, Any]:
-    """Two answers to the same N clips.
+    """Compares two predictions of the same N clips.
 
     Args:
-        home, away: float (N, K), rows sum to 1; the normal class first.
-        violent: bool (N,), the truth.
+        reference, exported: float (N, K), rows sum to 1; the normal class first.
+        violent: bool (N,), the labels.
         threshold: On the probability of violence.
 
     Returns:
-        `max_abs_difference` and `mean_abs_difference` of a probability, `equal_decisions`, a
-        share, and the areas under the ROC curve `auc_before` and `auc_after`, None where one
-        class is present only.
+        `max_abs_difference` and `mean_abs_difference` of a probability; `equal_decisions`, a
+        fraction; the areas under the ROC curve `auc_before` and `auc_after`, None if only one
+        class is present.
     """
-    differences = np.abs(home - away)
-    same = decide(home, threshold) == decide(away, threshold)
+    differences = np.abs(reference - exported)
     return {
         "max_abs_difference": float(differences.max()),
         "mean_abs_difference": float(np.mean(differences.max(axis=1))),
-        "equal_decisions": float(same.mean()),
-        "auc_before": auc(violent, home),
-        "auc_after": auc(violent, away),
+        "equal_decisions": _equal_decisions(reference, exported, threshold),
+        "auc_before": auc(violent, reference),
+        "auc_after": auc(violent, exported),
     }
 
 
-def auc(violent: np.ndarray, answers: np.ndarray) -> float | None:
-    """Area under the ROC curve of answers (N, K); None where one class is present only."""
-    score = np.clip(np.nan_to_num(violence_score(answers)), 0, 1)
-    return classification.binary_metrics(violent, score, 0.5)["auc"]
+def auc(violent: np.ndarray, predictions: np.ndarray) -> float | None:
+    """Area under the ROC curve of predictions (N, K); None if only one class is present."""
+    score = np.clip(np.nan_to_num(violence_score(predictions)), 0, 1)
+    return classification.area_under_curve(violent, score)
 
 
 def measure_cost(
-    home: np.ndarray,
-    away: np.ndarray,
+    reference: np.ndarray,
+    exported: np.ndarray,
     *,
     violent: np.ndarray,
     groups: Sequence[str],
@@ -52,42 +51,56 @@ def measure_cost(
     resamples: int,
     seed: int,
 ) -> dict[str, Any]:
-    """What other answers change in area under the ROC curve, with an interval over recordings.
+    """The change of the area under the ROC curve, with an interval over recordings.
+
+    Args:
+        reference, exported, violent, threshold: See `compare_predictions`.
+        groups: The recording of each clip.
+        resamples, seed: Of the bootstrap.
 
     Returns:
-        `auc_difference`, after - before, its `auc_ci`, None where it cannot be had, and
-        `equal_decisions`, a share.
+        `auc_difference`, after - before; its `auc_ci`, None if there are too few recordings; and
+        `equal_decisions`, a fraction.
     """
-    if not np.isfinite(away).all():
+    if not np.isfinite(exported).all():
         return {"auc_difference": 0.0, "auc_ci": None, "equal_decisions": 0.0}
-    same = decide(home, threshold) == decide(away, threshold)
-    found = paired_tests.auc_difference(
+    difference = paired_tests.auc_difference(
         violent,
-        violence_score(home),
-        violence_score(away),
+        violence_score(reference),
+        violence_score(exported),
         groups,
         resamples=resamples,
         seed=seed,
     )
     return {
-        "auc_difference": found["auc_difference"],
-        "auc_ci": found["auc_ci"],
-        "equal_decisions": float(same.mean()),
+        "auc_difference": difference["auc_difference"],
+        "auc_ci": difference["auc_ci"],
+        "equal_decisions": _equal_decisions(reference, exported, threshold),
     }
 
 
-def describe_excess(found: dict[str, Any], away: np.ndarray, tolerance: Tolerance) -> str:
-    """What is past the tolerance, in words; nothing where nothing is."""
-    if not np.isfinite(away).all():
-        return "it answers NaN"
-    if found["max_abs_difference"] > tolerance.difference:
+def _equal_decisions(reference: np.ndarray, exported: np.ndarray, threshold: float) -> float:
+    return float((decide(reference, threshold) == decide(exported, threshold)).mean())
+
+
+def describe_excess(figures: dict[str, Any], exported: np.ndarray, tolerance: Tolerance) -> str:
+    """A clause that names the first figure beyond its tolerance; empty if all are within.
+
+    Args:
+        figures: Of `compare_predictions`.
+        exported: Predictions (N, K) of the exported model.
+        tolerance: Of the format and precision.
+    """
+    if not np.isfinite(exported).all():
+        return "it predicts NaN"
+    if figures["max_abs_difference"] > tolerance.difference:
         return (
-            f"a probability differs by {found['max_abs_difference']:.2g}, more than "
+            f"a probability differs by {figures['max_abs_difference']:.2g}, more than "
             f"{tolerance.difference:g}"
         )
-    if found["equal_decisions"] < tolerance.agreement:
+    if figures["equal_decisions"] < tolerance.agreement:
         return (
-            f"{found['equal_decisions']:.1%} of decisions are equal, fewer than "
+            f"{figures['equal_decisions']:.1%} of decisions are equal, fewer than "
             f"{tolerance.agreement:.0%}"
         )
     return ""

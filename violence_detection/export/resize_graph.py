@@ -1,9 +1,9 @@
-"""OpenCV's resize by area in a graph, to the grey level.
+"""OpenCV's resize by area as a graph of Keras operations, exact to the grey level.
 
-Runtimes have no such resize, or one that differs. At sizes that are known beforehand it is a few
-sums: each column, and then each row, is one of a few others, with weights. What lies halfway
-between two levels falls as the last bit of a sum does, so sums are taken one product after the
-other, as OpenCV takes them; a matrix product would take them in an order of its own.
+Runtimes have no such resize, or another one. At fixed sizes a resize is a weighted sum of a few
+columns for each column, and then of a few rows for each row. Where a value lies halfway between
+two levels, the last bit of the sum decides how it is rounded. So products are added in the order
+of OpenCV; a matrix product would add them in another.
 """
 
 import math
@@ -15,14 +15,14 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-BLOCK_MEAN, AREA, LINEAR = range(3)  # how OpenCV computes a resize
-LINEAR_STEPS = 2048  # it interpolates in whole numbers of this
-_HALF_UP = 0.01  # added, halves are rounded up, and nothing else changes
-_ROOM = 1e-3  # of a pixel, less of which does not count
+BLOCK_MEAN, AREA, LINEAR = range(3)  # the methods of OpenCV's INTER_AREA
+LINEAR_STEPS = 2048  # OpenCV interpolates in whole multiples of 1/2048
+_HALF_UP = 0.01  # added before rounding: halves are rounded up, and nothing else changes
+_MIN_COVER = 1e-3  # of a pixel; OpenCV ignores less
 
 
 class Taps(NamedTuple):
-    """Which of n rows (or columns) each of S is a sum of.
+    """The rows (or columns) that each of S rows is a weighted sum of.
 
     Attributes:
         indices: int32 (K, S), in [0, n).
@@ -34,72 +34,80 @@ class Taps(NamedTuple):
 
 
 def resize_method(height: int, width: int, to: tuple[int, int]) -> int:
-    """How pictures of a size are brought to another: WHOLE where each pixel is the mean of whole
-    ones, AREA where neither side grows, else BETWEEN."""
+    """The method that OpenCV uses to resize images from one size to another.
+
+    BLOCK_MEAN if each pixel is the mean of whole pixels, AREA if neither side grows, else LINEAR.
+    """
     if height < to[0] or width < to[1]:
         return LINEAR
     return AREA if height % to[0] or width % to[1] else BLOCK_MEAN
 
 
 def rounding_terms(height: int, width: int, to: tuple[int, int]) -> tuple[float, float]:
-    """What a sum is multiplied by, and what is added before it is rounded: of two by two pixels
-    OpenCV rounds a half up, else to even."""
+    """The factor of a sum, and the term that is added to it before it is rounded.
+
+    OpenCV rounds halves up for blocks of 2 by 2 pixels, and else to even.
+    """
     if resize_method(height, width, to) != BLOCK_MEAN:
         return 1.0, 0.0
     pixels = height // to[0] * (width // to[1])
     return 1 / pixels, _HALF_UP if (height, width) == (2 * to[0], 2 * to[1]) else 0.0
 
 
-def taps(length: int, to: int, how: int, count: int = 0) -> Taps:
-    """Of which rows each of S is a sum, as `cv2.resize` with INTER_AREA has it.
+def taps(length: int, to: int, method: int, count: int = 0) -> Taps:
+    """The rows and weights that each of S rows is a sum of, as in `cv2.resize` with INTER_AREA.
 
     Args:
         length: n.
         to: S.
-        how: WHOLE: n/S rows, each once. AREA: the mean of ``[i n/S, (i + 1) n/S)``. BETWEEN:
-            rows ``s = floor(i n/S)`` and s + 1, in steps of 1/2048, at ``f = (i + 1) - (s + 1)
-            S/n``, less its floor.
-        count: K at least, filled up with weights of 0.
+        method: BLOCK_MEAN: n/S rows with weight 1. AREA: the mean of ``[i n/S, (i + 1) n/S)``.
+            LINEAR: rows ``s = floor(i n/S)`` and s + 1, in steps of 1/2048, at ``f = (i + 1) -
+            (s + 1) S/n``, less its floor.
+        count: The least K; missing taps have weight 0.
     """
-    rows = [(_between if how == LINEAR else _covered)(place, length, to) for place in range(to)]
-    if how == BLOCK_MEAN:
-        each = length // to
-        rows = [[(place * each + k, 1.0) for k in range(each)] for place in range(to)]
+    if method == BLOCK_MEAN:
+        block = length // to
+        rows = [[(row * block + k, 1.0) for k in range(block)] for row in range(to)]
+    else:
+        taps_of = _linear_taps if method == LINEAR else _area_taps
+        rows = [taps_of(row, length, to) for row in range(to)]
     most = max(count, *map(len, rows))
     filled = [row + [(row[-1][0], 0.0)] * (most - len(row)) for row in rows]
     table = np.array(filled, np.float64).transpose(1, 0, 2)
     return Taps(table[..., 0].astype(np.int32), table[..., 1].astype(np.float32))
 
 
-def _covered(place: int, length: int, to: int) -> list[tuple[int, float]]:
-    """Rows that a row covers, and the share of each."""
-    scale = 1 / (to / length)  # as OpenCV has it; n/S may be another number
-    low, high = place * scale, place * scale + scale
+def _area_taps(row: int, length: int, to: int) -> list[tuple[int, float]]:
+    """The source rows that a row covers, and the fraction of each."""
+    scale = 1 / (to / length)  # computed as OpenCV does; n/S may round to another number
+    low, high = row * scale, row * scale + scale
     cell = min(scale, length - low)
     last = min(math.floor(high), length - 1)
     first = min(math.ceil(low), last)
-    found = []
-    if first - low > _ROOM:
-        found.append((first - 1, (first - low) / cell))
-    found += [(row, 1 / cell) for row in range(first, last)]
-    if high - last > _ROOM:
-        found.append((last, min(high - last, 1.0, cell) / cell))
-    return found
+    covered = []
+    if first - low > _MIN_COVER:
+        covered.append((first - 1, (first - low) / cell))
+    covered += [(source, 1 / cell) for source in range(first, last)]
+    if high - last > _MIN_COVER:
+        covered.append((last, min(high - last, 1.0, cell) / cell))
+    return covered
 
 
-def _between(place: int, length: int, to: int) -> list[tuple[int, float]]:
-    """Two rows, and how near each is, of 2048."""
-    first = math.floor(place * (1 / (to / length)))
-    share = np.float32((place + 1) - (first + 1) * (to / length))
-    share = np.float32(0 if share <= 0 else share - np.floor(share))
+def _linear_taps(row: int, length: int, to: int) -> list[tuple[int, float]]:
+    """The two source rows around a row, with weights that sum to 2048."""
+    first = math.floor(row * (1 / (to / length)))
+    fraction = np.float32((row + 1) - (first + 1) * (to / length))
+    fraction = np.float32(0 if fraction <= 0 else fraction - np.floor(fraction))
     if first >= length - 1:
-        first, share = length - 1, np.float32(0)
-    near, far = (float(np.round(one * LINEAR_STEPS)) for one in (np.float32(1) - share, share))
+        first, fraction = length - 1, np.float32(0)
+    near, far = (
+        float(np.round(weight * LINEAR_STEPS)) for weight in (np.float32(1) - fraction, fraction)
+    )
     return [(first, near), (min(first + 1, length - 1), far)]
 
 
 def resize(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTensor":
-    """Frames of a fixed size brought to another by area.
+    """Frames of a fixed size, resized to another by area.
 
     Args:
         frames: uint8 or float32 (n, H, W, C), whole numbers in [0, 255].
@@ -111,34 +119,34 @@ def resize(frames: "keras.KerasTensor", to: tuple[int, int]) -> "keras.KerasTens
     from keras import ops
 
     height, width, channels = frames.shape[1:]
-    how = resize_method(height, width, to)
-    rows, columns = taps(height, to[0], how), taps(width, to[1], how)
-    # In NumPy: a tensor that is made here would be an input of an exported graph.
-    shares = rows.weights[..., None]
+    method = resize_method(height, width, to)
+    rows, columns = taps(height, to[0], method), taps(width, to[1], method)
+    # NumPy arrays: a tensor that is made here would become an input of the exported graph.
+    row_weights = rows.weights[..., None]
     weights = np.repeat(columns.weights, channels, axis=-1)
     lines = sum_columns(frames, columns.indices, weights)
-    if how == LINEAR:
-        kept = [ops.take(lines, indices, 1) for indices in rows.indices]
-        squeezed = interpolate_rows(kept, list(shares))
+    if method == LINEAR:
+        taken = [ops.take(lines, indices, 1) for indices in rows.indices]
+        resized = interpolate_rows(taken, list(row_weights))
     else:
-        scale, nudge = rounding_terms(height, width, to)
-        mean = sum_rows(lines, rows.indices, shares)
-        squeezed = ops.round(mean * np.float32(scale) + nudge)
-    return ops.reshape(squeezed, (-1, *to, channels))
+        scale, offset = rounding_terms(height, width, to)
+        mean = sum_rows(lines, rows.indices, row_weights)
+        resized = ops.round(mean * np.float32(scale) + offset)
+    return ops.reshape(resized, (-1, *to, channels))
 
 
 def sum_columns(
     frames: "keras.KerasTensor", indices: Sequence[Any], weights: Sequence[Any]
 ) -> "keras.KerasTensor":
-    """Weighted sums of columns, product after product.
+    """Weighted sums of columns, one product added after the other.
 
-    Channels lie side by side as one line of numbers: runtimes multiply those faster than pixels
-    of three, and take bytes faster than float32 (docs/stack.md).
+    The channels of a row are flattened into one line: runtimes multiply lines faster than pixels
+    of three channels, and take bytes faster than float32 (docs/stack.md).
 
     Args:
         frames: uint8 or float32 (n, H, W, C), whole numbers.
         indices: K of (S,).
-        weights: K of (S C,), that of a column for each of its channels.
+        weights: K of (S C,): the weight of a column, repeated for each channel.
 
     Returns:
         float32 (n, H, S C).
@@ -157,7 +165,7 @@ def sum_columns(
 def sum_rows(
     lines: "keras.KerasTensor", indices: Sequence[Any], weights: Sequence[Any]
 ) -> "keras.KerasTensor":
-    """Weighted sums of lines, product after product.
+    """Weighted sums of lines, one product added after the other.
 
     Args:
         lines: float32 (n, H, any).
@@ -177,22 +185,22 @@ def _summed(parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]) -> "ke
 
     total = None
     for part, weight in zip(parts, weights, strict=True):
-        # Absolute, which it is: OpenVINO would make one operation of a product and a sum, which
-        # rounds once where OpenCV rounds twice.
+        # The product is not negative, so that `abs` changes nothing. Without it OpenVINO fuses
+        # product and sum, which rounds once where OpenCV rounds twice.
         product = ops.abs(part * weight)
         total = product if total is None else total + product
     return total
 
 
 def interpolate_rows(rows: list, weights: list) -> "keras.KerasTensor":
-    """Between two rows, as OpenCV does it in whole numbers.
+    """Linear interpolation between two rows in whole numbers, as OpenCV does it.
 
-    ``((b0 (D0 >> 4)) >> 16) + ((b1 (D1 >> 4)) >> 16) + 2) >> 2``, in float32, which holds whole
-    numbers up to 2^24: the product, which would be larger, is taken in two parts.
+    ``((b0 (D0 >> 4)) >> 16) + ((b1 (D1 >> 4)) >> 16) + 2) >> 2``, in float32, which represents
+    whole numbers up to 2^24. The product is larger, and is computed in two parts.
 
     Args:
         rows: D0 and D1, whole numbers in [0, 255 * 2048].
-        weights: b0 and b1, that go with them, in [0, 2048].
+        weights: b0 and b1, their weights, in [0, 2048].
     """
     from keras import ops
 

@@ -1,4 +1,4 @@
-"""Kernels with fewer weights or fewer values, which take less room once a file is zipped."""
+"""Weight pruning and clustering, which make a zipped model smaller."""
 
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,14 @@ _ROUNDS = 20
 
 
 def compress(model: "keras.Model", *, prune: float, cluster: int | None) -> None:
-    """Prune every kernel of a model, and then cluster what is left.
+    """Prunes every kernel of a model, and then clusters its other weights.
 
-    Kernels are weights of two dimensions and more; biases and scales stay as they are.
+    Kernels are weights of two or more dimensions; biases and scales are not changed.
 
     Args:
         model: Changed in place.
-        prune: Share of each kernel that becomes 0.
-        cluster: Values that the rest of it may have; None leaves them.
+        prune: Fraction of each kernel that becomes 0.
+        cluster: Count of values that the other weights may have; None does not cluster.
     """
     for variable in model.weights:
         if len(variable.shape) >= 2:
@@ -26,38 +26,38 @@ def compress(model: "keras.Model", *, prune: float, cluster: int | None) -> None
 
 
 def compress_kernel(kernel: np.ndarray, *, prune: float, cluster: int | None) -> np.ndarray:
-    """A kernel that is pruned and then clustered; zeros stay zeros."""
+    """The kernel, pruned and then clustered; pruned weights stay 0."""
     kernel = prune_kernel(kernel, prune)
     if cluster is None:
         return kernel
     if not prune:
         return cluster_kernel(kernel, cluster)
-    left = kernel != 0
-    found = kernel.copy()
-    found[left] = cluster_kernel(kernel[left], cluster)
-    return found
+    remaining = kernel != 0
+    compressed = kernel.copy()
+    compressed[remaining] = cluster_kernel(kernel[remaining], cluster)
+    return compressed
 
 
-def prune_kernel(kernel: np.ndarray, share: float) -> np.ndarray:
-    """The kernel with ``floor(share N)`` of its N weights, the smallest, set to 0.
+def prune_kernel(kernel: np.ndarray, fraction: float) -> np.ndarray:
+    """The kernel with the ``floor(fraction N)`` smallest of its N weights set to 0.
 
     Reference:
         Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015,
-        https://arxiv.org/abs/1506.02626 (without the training that follows there)
+        https://arxiv.org/abs/1506.02626 (without the fine-tuning of the paper)
     """
-    count = int(share * kernel.size)
-    found = kernel.copy()
+    count = int(fraction * kernel.size)
+    pruned = kernel.copy()
     if count:
-        sizes = np.abs(kernel).ravel()
-        found.reshape(-1)[np.argpartition(sizes, count - 1)[:count]] = 0
-    return found
+        magnitudes = np.abs(kernel).ravel()
+        pruned.reshape(-1)[np.argpartition(magnitudes, count - 1)[:count]] = 0
+    return pruned
 
 
 def cluster_kernel(kernel: np.ndarray, count: int) -> np.ndarray:
     """The kernel with each weight replaced by the nearest of `count` values.
 
-    The values are the means of their weights, by 20 rounds of Lloyd's algorithm on evenly spaced
-    values.
+    The values are the means of their weights, after 20 rounds of Lloyd's algorithm from evenly
+    spaced values.
 
     Reference:
         Han et al., Deep Compression, 2016, https://arxiv.org/abs/1510.00149 (linear

@@ -1,2 +1,2 @@
-"""Files that a model leaves the house in. A part has FILE, TOLERANCES (by precision), UNROLLED,
-`missing`, `write` and `load`."""
+"""File formats of exported models. A part has FILE, TOLERANCES (by precision), UNROLLED, `missing`,
+`write` and `load`."""

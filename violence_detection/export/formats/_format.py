@@ -1,4 +1,4 @@
-"""What the formats share: how far answers may be off, and who is told what to install."""
+"""Names of outputs, tolerances, and the message of a missing extra, shared by the formats."""
 
 import importlib.util
 from collections.abc import Callable
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-PROBABILITY, PROBABILITIES = "probability", "probabilities"  # what a model gives
+PROBABILITY, PROBABILITIES = "probability", "probabilities"  # outputs of a model
 
 ClipFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 class Tolerance(NamedTuple):
-    """How far an exported model's answers may be from those of the model that it was made of.
+    """The largest difference allowed between the predictions of a file and of its source model.
 
     Attributes:
         difference: Of a probability, on every clip.
-        agreement: Share of clips with the same decision, at least.
+        agreement: The least fraction of clips with the same decision.
     """
 
     difference: float
@@ -24,11 +24,11 @@ class Tolerance(NamedTuple):
 
 
 EXACT = Tolerance(1e-3)
-COARSE = Tolerance(1.0, agreement=0.98)  # eight bits move what lies near the threshold
+COARSE = Tolerance(1.0, agreement=0.98)  # int8 changes decisions near the threshold
 
 
 def missing_extra(extra: str, *modules: str) -> str:
-    """The extra that brings `modules`, where one of them is not there; else nothing."""
+    """The extra to install if one of `modules` is not installed, and how; else empty."""
     if all(map(importlib.util.find_spec, modules)):
         return ""
     return f"the extra `{extra}`: pip install 'violence-detection[{extra}]'"

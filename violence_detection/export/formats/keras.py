@@ -1,4 +1,4 @@
-"""Keras' own file: of Keras' own layers alone, without a line of code inside."""
+"""Keras' own file, with Keras' own layers alone and no code inside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,27 +17,27 @@ UNROLLED = False
 
 
 def missing() -> str:
-    """What must be installed for it: nothing."""
+    """Empty: the format needs no extra."""
     return ""
 
 
 def write(
     model: "keras.Model", path: Path, *, precision: str, examples: Sequence[np.ndarray]
 ) -> None:
-    """Write a model.
+    """Writes a model.
 
     Args:
         model: From one array to a dict of arrays.
         path: The file.
-        precision, examples: Not used: there is one precision.
+        precision, examples: Not used; there is one precision.
     """
     model.save(path)
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """A function from one array to a dict of arrays: `predict`, as most people call it.
+    """Loads a file as a function from one array to a dict of arrays: `predict`, as most programs call it.
 
-    The threads are those that TensorFlow was started with.
+    The number of threads is the one that TensorFlow was started with.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""ONNX, for onnxruntime and what else reads it."""
+"""ONNX, for onnxruntime and other software that reads it."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,25 +20,25 @@ _OPSET = 18
 
 
 def missing() -> str:
-    """What must be installed for it; nothing where it is."""
+    """The extra to install; empty if it is installed."""
     return _format.missing_extra("onnx", "onnx", "tf2onnx", "onnxruntime")
 
 
 def write(
     model: "keras.Model", path: Path, *, precision: str, examples: Sequence[np.ndarray]
 ) -> None:
-    """Write a model; inputs and outputs have the names that they have in Keras.
+    """Writes a model; inputs and outputs have the same names as in Keras.
 
     Args:
         model: From one array to a dict of arrays.
         path: The file.
-        precision, examples: Not used: there is one precision.
+        precision, examples: Not used; there is one precision.
     """
     import onnx
     import tensorflow as tf
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of NumPy 2, about what it still uses
+        warnings.simplefilter("ignore")  # tf2onnx uses names that NumPy 2 deprecates
         import tf2onnx
 
         names = list(model.output)
@@ -58,7 +58,7 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """A function from one array to a dict of arrays."""
+    """Loads a file as a function from one array to a dict of arrays."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -70,24 +70,24 @@ def load(path: Path, threads: int = 1) -> _format.ClipFunction:
 
 
 def _fill_constants(graph: "onnx.GraphProto", function: Callable) -> None:
-    """Put the constants into the file that tf2onnx (1.17) has made inputs of."""
+    """Writes the constants that tf2onnx (1.17) has turned into inputs back into the graph."""
     import tensorflow as tf
     from onnx import numpy_helper
 
     nodes = function.get_concrete_function().graph.as_graph_def().node
     constants = {f"{node.name}:0": node for node in nodes if node.op == "Const"}
-    for asked in [one for one in graph.input if one.name in constants]:
-        value = tf.make_ndarray(constants[asked.name].attr["value"].tensor)
-        graph.initializer.append(numpy_helper.from_array(value, asked.name))
-        graph.input.remove(asked)
+    for constant in [given for given in graph.input if given.name in constants]:
+        value = tf.make_ndarray(constants[constant.name].attr["value"].tensor)
+        graph.initializer.append(numpy_helper.from_array(value, constant.name))
+        graph.input.remove(constant)
 
 
 def _name_outputs(graph: "onnx.GraphProto", names: Sequence[str]) -> None:
-    """Give the outputs, which are called Identity, the names that they should have."""
+    """Renames the outputs, which tf2onnx calls Identity."""
     renamed = {output.name: name for output, name in zip(graph.output, names, strict=True)}
     for output in graph.output:
         output.name = renamed[output.name]
     for node in graph.node:
-        for places in (node.input, node.output):
-            for number, name in enumerate(places):
-                places[number] = renamed.get(name, name)
+        for tensors in (node.input, node.output):
+            for number, name in enumerate(tensors):
+                tensors[number] = renamed.get(name, name)

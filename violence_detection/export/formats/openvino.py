@@ -1,4 +1,4 @@
-"""OpenVINO's two files, for Intel's processors."""
+"""OpenVINO's two files, for Intel processors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,19 +17,19 @@ UNROLLED = True
 
 
 def missing() -> str:
-    """What must be installed for it; nothing where it is."""
+    """The extra to install; empty if it is installed."""
     return _format.missing_extra("openvino", "openvino")
 
 
 def write(
     model: "keras.Model", path: Path, *, precision: str, examples: Sequence[np.ndarray]
 ) -> None:
-    """Write a model: `path`, and its weights in a file that ends in `.bin`.
+    """Writes a model to `path`, and its weights to a file that ends in `.bin`.
 
     Args:
         model: From one array to a dict of arrays.
         path: The file.
-        precision, examples: Not used: there is one precision.
+        precision, examples: Not used; there is one precision.
     """
     import openvino
     import tensorflow as tf
@@ -45,14 +45,14 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """A function from one array to a dict of arrays, in float32."""
+    """Loads a file as a function from one array to a dict of arrays, in float32."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 
     def run(inputs: np.ndarray) -> dict[str, np.ndarray]:
-        answers = compiled(inputs)
-        return {port.any_name: np.array(answers[port]) for port in compiled.outputs}
+        outputs = compiled(inputs)
+        return {port.any_name: np.array(outputs[port]) for port in compiled.outputs}
 
     return run

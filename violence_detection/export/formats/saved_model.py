@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel, with the signature that TensorFlow Serving asks for."""
+"""TensorFlow's SavedModel, with the signature that TensorFlow Serving reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,19 +18,19 @@ SIGNATURE = "serving_default"
 
 
 def missing() -> str:
-    """What must be installed for it: nothing."""
+    """Empty: the format needs no extra."""
     return ""
 
 
 def write(
     model: "keras.Model", path: Path, *, precision: str, examples: Sequence[np.ndarray]
 ) -> None:
-    """Write a model with the signature `serving_default`.
+    """Writes a model with the signature `serving_default`.
 
     Args:
         model: From one array to a dict of arrays.
         path: The folder.
-        precision, examples: Not used: there is one precision.
+        precision, examples: Not used; there is one precision.
     """
     import keras
     import tensorflow as tf
@@ -47,9 +47,9 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """A function from one array to a dict of arrays.
+    """Loads a file as a function from one array to a dict of arrays.
 
-    The threads are those that TensorFlow was started with.
+    The number of threads is the one that TensorFlow was started with.
     """
     import tensorflow as tf
 
@@ -57,8 +57,9 @@ def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     serve = loaded.signatures[SIGNATURE]
     (name,) = serve.structured_input_signature[1]
 
-    def run(inputs: np.ndarray, kept: object = loaded) -> dict[str, np.ndarray]:
-        answers = serve(**{name: tf.constant(inputs)})
-        return {key: value.numpy() for key, value in answers.items()}
+    # The signature does not keep its model alive; the default argument does.
+    def run(inputs: np.ndarray, _model: object = loaded) -> dict[str, np.ndarray]:
+        outputs = serve(**{name: tf.constant(inputs)})
+        return {key: value.numpy() for key, value in outputs.items()}
 
     return run
