@@ -1,6 +1,5 @@
-"""What a run is worth: the contract's keys, leaks, and what is refused."""
+"""An evaluation: the contract's keys, metrics, leaks, and errors."""
 
-import csv
 import dataclasses
 import json
 import shutil
@@ -9,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from support.evaluation import read_predictions
 from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.errors import CacheError, ConfigError, RunError
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.evaluation.evaluate import evaluate_run, plan, undefined_rates
+from violence_detection.evaluation.evaluate import (
+    EvaluationStage,
+    evaluate_run,
+    undefined_rates,
+)
 from violence_detection.features.cache import FeatureCache
 
 KEYS = (
@@ -24,28 +28,12 @@ KEYS = (
 ).split()
 
 
-@pytest.fixture
-def run(run_dir, tmp_path):
-    """A copy of the run, to be written to."""
-    return shutil.copytree(run_dir, tmp_path / "copy")
-
-
-def evaluate(run, *, force=False, figures=False, **settings):
-    config = EvaluateConfig(**{"bootstrap": 100, **settings})
-    return evaluate_run(str(run), config, force=force, figures=figures)
-
-
-def predictions(run, split="test"):
-    with open(run / "evaluation" / split / "predictions.csv") as file:
-        return list(csv.DictReader(file))
-
-
-# -- what it leaves
+# -- results
 
 
 @pytest.mark.slow
 def test_the_result_has_the_keys_of_the_contract(run):
-    result = evaluate(run, figures=True)
+    result = evaluate_run(str(run), EvaluateConfig(bootstrap=100))
     assert set(KEYS) <= set(result)
     assert (result["videos"], result["split"], result["run"]) == (8, "test", str(run))
     folder = run / "evaluation" / "test"
@@ -55,8 +43,8 @@ def test_the_result_has_the_keys_of_the_contract(run):
     assert any(name.endswith(".png") for name in names)
 
 
-def test_numbers_are_never_null_but_auc(run):
-    result = evaluate(run)
+def test_numbers_are_never_null_but_auc(evaluated):
+    result = evaluated.result
     for name in set(KEYS) - {
         "auc",
         "auc_ci",
@@ -70,21 +58,22 @@ def test_numbers_are_never_null_but_auc(run):
     assert 0 <= low <= result["accuracy"] <= high <= 1
 
 
-def test_metrics_are_those_of_the_predictions_counted_by_hand(run):
-    result, rows = evaluate(run), predictions(run)
+def test_metrics_are_those_of_the_predictions_counted_by_hand(evaluated):
+    _, result, rows = evaluated
     right = [row["label"] == row["predicted"] for row in rows]
-    called = [row for row in rows if row["predicted"] == "violent"]
-    truly = [row for row in rows if row["label"] == "violent"]
-    hits = sum(row["label"] == "violent" for row in called)
+    predicted = [row for row in rows if row["predicted"] == "violent"]
+    violent = [row for row in rows if row["label"] == "violent"]
+    hits = sum(row["label"] == "violent" for row in predicted)
     assert result["accuracy"] == pytest.approx(np.mean(right))
-    assert result["recall"] == pytest.approx(hits / len(truly))
-    assert result["precision"] == pytest.approx(hits / max(1, len(called)))
+    assert result["recall"] == pytest.approx(hits / len(violent))
+    assert result["precision"] == pytest.approx(hits / max(1, len(predicted)))
     assert result["recall_per_class"]["violent"] == pytest.approx(result["recall"])
     assert [row["correct"] == "True" for row in rows] == right
 
 
-def test_the_threshold_is_the_one_that_training_chose(run):
-    result, rows = evaluate(run), predictions(run)
+def test_the_threshold_is_the_one_that_training_chose(evaluated):
+    run, result, rows = evaluated
+    assert len(rows) == 8
     trained = json.loads((run / "training_results.json").read_text())
     assert result["threshold"] == trained["threshold"]
     assert result["accuracy"] == trained["test"]["accuracy"]
@@ -93,10 +82,10 @@ def test_the_threshold_is_the_one_that_training_chose(run):
         assert row["predicted"] == ("violent" if violent else "normal")
 
 
-def test_the_temperature_divides_the_logits(run):
+def test_the_temperature_divides_the_logits(run, evaluate):
     def logits():
-        answers = np.array([float(row["probability"]) for row in predictions(run)])
-        return np.log(answers / (1 - answers))
+        violence = np.array([float(row["probability"]) for row in read_predictions(run)])
+        return np.log(violence / (1 - violence))
 
     result = evaluate(run)
     before = logits()
@@ -110,7 +99,7 @@ def test_the_temperature_divides_the_logits(run):
 
 
 @pytest.mark.parametrize("temperature", [0, -1, "1", None])
-def test_a_temperature_that_is_none_is_refused(run, temperature):
+def test_an_invalid_temperature_is_refused(run, temperature, evaluate):
     path = run / "training_results.json"
     results = json.loads(path.read_text())
     path.write_text(json.dumps(results | {"temperature": temperature}))
@@ -118,28 +107,27 @@ def test_a_temperature_that_is_none_is_refused(run, temperature):
         evaluate(run)
 
 
-def test_a_plan_writes_nothing(run):
-    planned = plan(str(run), EvaluateConfig())
-    assert (planned["dry_run"], planned["videos"]) == (True, 8)
+def test_a_dry_run_writes_nothing(run):
+    plan = EvaluationStage(str(run), EvaluateConfig()).prepare()
+    assert (plan["dry_run"], plan["videos"]) == (True, 8)
     assert not (run / "evaluation").exists()
 
 
 # -- leaks
 
 
-def test_a_held_out_split_is_clean(run):
-    result = evaluate(run)
-    assert (result["clean"], result["leaks"]) == (True, [])
+def test_a_held_out_split_is_clean(run, evaluated, evaluate):
+    assert (evaluated.result["clean"], evaluated.result["leaks"]) == (True, [])
     assert evaluate(run, split="validation")["clean"] is True
 
 
-def test_the_training_videos_are_not_clean(run):
+def test_the_training_videos_are_not_clean(run, evaluate):
     result = evaluate(run, split="train")
     assert result["clean"] is False
     assert "recording normal train 0" in result["leaks"]
 
 
-def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path):
+def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path, evaluate):
     features = draw_features(tmp_path / "space")
     cache = FeatureCache.open(features)
     rows = [
@@ -150,7 +138,7 @@ def test_a_recording_of_the_training_is_found_in_the_test(run, tmp_path):
     assert evaluate(run, features=str(features))["leaks"] == ["recording normal train 0"]
 
 
-def test_recordings_of_another_dataset_are_others_whatever_their_names(run, tmp_path):
+def test_recordings_of_another_dataset_differ_even_with_equal_names(run, tmp_path, evaluate):
     dataset = {"name": "other", "dir": "/other"}
     features = draw_features(tmp_path / "space", seed=1, dataset=dataset)
     cache = FeatureCache.open(features)
@@ -158,9 +146,9 @@ def test_recordings_of_another_dataset_are_others_whatever_their_names(run, tmp_
     assert evaluate(run, features=str(features))["clean"] is True
 
 
-def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path):
-    learned = FeatureCache.open(features_dir).entries()
-    train = next(row for row in learned if row.split == "train")
+def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path, evaluate):
+    entries = FeatureCache.open(features_dir).entries()
+    train = next(row for row in entries if row.split == "train")
     dataset = {"name": "other", "dir": "/other"}
     cache = FeatureCache.open(draw_features(tmp_path / "space", seed=1, dataset=dataset))
     rows = cache.entries()
@@ -170,15 +158,15 @@ def test_the_same_file_under_another_name_is_found(run, features_dir, tmp_path):
     assert result["leaks"] == [f"content of {rows[0].path}"]
 
 
-# -- again
+# -- repeated evaluation
 
 
-def test_the_same_evaluation_can_be_made_again(run):
+def test_the_same_evaluation_can_be_repeated(run, evaluate):
     first = evaluate(run)
     assert evaluate(run) == first
 
 
-def test_an_evaluation_of_other_videos_needs_force(run, tmp_path):
+def test_an_evaluation_of_other_videos_needs_force(run, tmp_path, evaluate):
     evaluate(run)
     other = str(draw_features(tmp_path / "space", seed=1))
     with pytest.raises(ConfigError, match="other videos or another model .* --force only"):
@@ -187,7 +175,7 @@ def test_an_evaluation_of_other_videos_needs_force(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path):
+def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path, evaluate):
     evaluate(run)
     other = train_quickly(features_dir, tmp_path, seed=9, epochs=1)["run"]
     shutil.copy(f"{other}/best_model.keras", run / "best_model.keras")
@@ -202,14 +190,16 @@ def test_an_evaluation_of_another_model_needs_force(run, features_dir, tmp_path)
     ("changed", "differs"),
     [({"shape": (7, 8)}, "frames 7, not 6"), ({"shape": (6, 9)}, "dim 9, not 8")],
 )
-def test_another_feature_space_is_refused_with_what_differs(run, tmp_path, changed, differs):
+def test_another_feature_space_is_refused_with_what_differs(
+    run, tmp_path, changed, differs, evaluate
+):
     features = draw_features(tmp_path / "space", **changed)
     with pytest.raises(CacheError, match=rf"of the run's feature space.*\({differs}\)"):
         evaluate(run, features=str(features))
     assert not (run / "evaluation").exists()
 
 
-def test_an_altered_array_is_refused(run, tmp_path):
+def test_an_altered_array_is_refused(run, tmp_path, evaluate):
     features = draw_features(tmp_path / "space")
     path = features / "normal" / "test_0.mp4.npy"
     path.write_bytes(path.read_bytes()[:-2] + b"\0\0")
@@ -217,17 +207,17 @@ def test_an_altered_array_is_refused(run, tmp_path):
         evaluate(run, features=str(features))
 
 
-def test_a_split_without_videos_is_refused(run, tmp_path):
+def test_a_split_without_videos_is_refused(run, tmp_path, evaluate):
     features = draw_features(tmp_path / "space", counts=(8, 4, 0))
     with pytest.raises(CacheError, match="Received: test .* has train, validation"):
         evaluate(run, features=str(features))
 
 
-def test_features_that_are_gone_are_refused(run, tmp_path):
+def test_missing_features_are_refused(run, tmp_path, evaluate):
     config = json.loads((run / "training_config.json").read_text())
     config["features"] = str(tmp_path / "gone")
     (run / "training_config.json").write_text(json.dumps(config))
-    with pytest.raises(CacheError, match="--features says where they are now. Received: .*gone"):
+    with pytest.raises(CacheError, match="--features names their new folder. Received: .*gone"):
         evaluate(run)
 
 
@@ -238,27 +228,27 @@ def test_features_that_are_gone_are_refused(run, tmp_path):
         ("best_model.keras", "A finished run must hold best_model.keras"),
     ],
 )
-def test_an_unfinished_run_is_refused(run, name, must):
+def test_an_unfinished_run_is_refused(run, name, must, evaluate):
     (run / name).unlink()
     with pytest.raises(RunError, match=must):
         evaluate(run)
 
 
-def test_a_damaged_model_is_refused(run):
+def test_a_damaged_model_is_refused(run, evaluate):
     (run / "best_model.keras").write_bytes(b"torn")
     with pytest.raises(RunError, match="must be one that train saved. Received: .*best_model"):
         evaluate(run)
     assert not (run / "evaluation").exists()
 
 
-def test_a_run_of_a_newer_version_is_refused(run):
+def test_a_run_of_a_newer_version_is_refused(run, evaluate):
     path = run / "training_config.json"
     path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
     with pytest.raises(RunError, match="format must be <= 1. Received: 99"):
         evaluate(run)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path, evaluate):
     with pytest.raises(RunError, match="folder that train left. Received: .* \\(not there\\)"):
         evaluate(tmp_path / "gone")
 
@@ -266,22 +256,23 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
 # -- several classes
 
 
-def test_three_classes_are_judged_each_and_as_violence(tmp_path):
+def test_three_classes_are_scored_each_and_as_violence(tmp_path, evaluate):
     labels = ("normal", "fight", "robbery")
     features = draw_features(tmp_path / "space", counts=(24, 12, 12), labels=labels, shift=2.0)
-    asked = {"epochs": 8, "learning_rate": 0.05}
-    run = Path(train_quickly(features, tmp_path / "runs", **asked)["run"])
-    result, rows = evaluate(run), predictions(run)
+    settings = {"epochs": 8, "learning_rate": 0.05}
+    run = Path(train_quickly(features, tmp_path / "runs", **settings)["run"])
+    result, rows = evaluate(run), read_predictions(run)
     assert result["classes"] == list(labels) == list(result["recall_per_class"])
     assert [len(row) for row in result["confusion"]] == [3, 3, 3]
     right = [row["label"] == row["predicted"] for row in rows]
     assert result["accuracy"] == pytest.approx(np.mean(right))
+    assert rows
     for row in rows:
         violent = float(row["probability"]) >= result["threshold"]
         assert (row["predicted"] != "normal") is violent
 
 
-def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
+def test_a_split_of_one_class_names_the_undefined_rates(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     cache = FeatureCache.open(features)
     rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
@@ -290,12 +281,12 @@ def test_a_split_of_one_class_says_which_rates_are_none(tmp_path):
     result = evaluate_run(run, EvaluateConfig(), figures=False)
     assert (result["auc"], result["recall"]) == (None, 0.0)
     assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
-    said = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
-    assert "recall none, F1 none" in said and "violent none" in said
+    text = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
+    assert "recall none, F1 none" in text and "violent none" in text
 
 
 @pytest.mark.slow
-def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
+def test_unknown_recordings_make_a_dataset_ungrouped(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
     assert evaluate_run(run, EvaluateConfig(), figures=False)["grouped"] is False
@@ -316,11 +307,11 @@ def test_a_recording_that_is_not_known_is_not_taken_for_one(tmp_path):
         ),
     ],
 )
-def test_a_rate_with_nothing_to_rate_is_named(confusion, names):
+def test_rates_with_an_empty_denominator_are_named(confusion, names):
     assert undefined_rates(confusion, ["calm", "fight"]) == names
 
 
-def test_settings_of_which_one_would_do_nothing_are_refused():
+def test_settings_without_effect_are_refused():
     with pytest.raises(ConfigError, match="`blur_faces` must come with frames"):
         EvaluateConfig(blur_faces=True, frames=False)
     with pytest.raises(ConfigError, match="must come with pictures"):

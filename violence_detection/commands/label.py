@@ -1,12 +1,12 @@
-"""What a person has judged goes back into the dataset."""
+"""The command `label`: a reviewer's label into the dataset."""
 
 from typing import Any
 
 import click
 
-from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
+from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
-from violence_detection.evaluation import config
+from violence_detection.evaluation.config import LabelConfig
 
 
 @click.command(
@@ -19,26 +19,25 @@ from violence_detection.evaluation import config
 @click.argument("run", type=PATH)
 @click.argument("video", type=ANY_PATH)
 @click.argument("label")
-@options_of(config.LabelConfig)
-def label(
-    settings: config.LabelConfig, shared: CommonFlags, run: str, video: str, label: str
-) -> None:
-    """Write a label that a person gives into the dataset's videos.csv, with who and when.
+@options_of(LabelConfig)
+def label(settings: LabelConfig, flags: CommonFlags, run: str, video: str, label: str) -> None:
+    """Write a reviewer's label into the dataset's videos.csv, with name and time.
 
-    VIDEO is a video of the dataset, by its path or as the report names it, or any other, which is
-    copied into the dataset's folder `judged`; with --start-s and --end-s a part of it. The next
-    extraction and training use it; what a label was before is kept in labels_history.csv. --force
-    replaces what somebody else has judged."""
-    with prints_to_stderr():
-        from violence_detection.evaluation import labelling
+    VIDEO is a video of the dataset, by its path or its name in the report, or any other video,
+    which is copied into the dataset's folder `judged`; with --start-s and --end-s a part of it. The
+    next extraction and training use the label; earlier labels are kept in labels_history.csv.
+    --force replaces the label of another reviewer."""
 
-        result = labelling.label_video(
-            run, video, label, settings, plan=shared.dry_run, force=shared.force
-        )
-    finish(result, shared, label_lines(result))
+    def stage() -> Stage:
+        from violence_detection.evaluation.labelling import LabelStage
+
+        return LabelStage(run, video, label, settings, force=flags.force)
+
+    run_stage(stage, flags, lines=label_lines, plan_lines=label_lines)
 
 
 def label_lines(result: dict[str, Any]) -> list[str]:
+    """The console text of a label, written or in a dry run."""
     was = result["was"] or "not in the dataset"
     recording = result["group"] or "not known; --group names it"
     lines = [
@@ -49,7 +48,7 @@ def label_lines(result: dict[str, Any]) -> list[str]:
         f"table       {result['videos_csv']}" + (" (new)" if result["created"] else ""),
     ]
     for row in result["overlaps"]:
-        lines.append(f"warning     {row} shares a part with it: the two contradict each other")
+        lines.append(f"warning     {row} overlaps with this part: the labels contradict each other")
     if result["dry_run"]:
         return [*lines, "nothing is written (--dry-run)"]
-    return [*lines, "next        extract-features, then train: both use it"]
+    return [*lines, "next        extract-features, then train: both use the new label"]

@@ -1,10 +1,10 @@
-"""People made hard to recognise in the pictures of a report: faces that are found are covered,
-and whatever moves is shown in coarse blocks.
+"""Anonymises the frames of a report: detected faces are covered, moving areas shown in coarse
+blocks.
 
-On surveillance footage a face is often smaller than any detector finds. So the two go together:
-what is guaranteed is that a place which differs between the pictures shown by more than 6 grey
-levels on average has no detail finer than 1/48 of the picture's width. A person who does not move,
-or is as dark as what is behind, and whose face is not found, is not covered.
+Faces in surveillance footage are often too small for any detector, so moving areas are coarsened
+too. The guarantee: an area that differs between the shown frames by more than 6 grey levels on
+average has no detail finer than 1/48 of the frame's width. A person who does not move, or is as
+dark as the background, and whose face is not detected, is not covered.
 """
 
 import functools
@@ -15,12 +15,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-BLOCKS = 48  # over the width of a picture
-_CHANGE = 6.0  # grey levels by which a block differs on average where something moves
-# Smaller pictures are enlarged to this: detectors begin at about 20 pixels.
+BLOCKS = 48  # over the width of a frame
+_CHANGE = 6.0  # mean grey levels of difference from which on a block counts as moving
+# Smaller frames are enlarged to this: detectors need faces of about 20 pixels.
 _DETECTOR_SIDE = 800
-# From and to which share of a picture's height a face is taken for one, and how often it must be
-# found there: a wrong large one would cover all that there is to see.
+# Smallest and largest height of a face, as a fraction of the frame's height, and the number of
+# overlapping detections it needs. Large faces need more: a wrong one would cover most of the frame.
 _SIZES = ((0.0, 1 / 3, 3), (1 / 3, 1.0, 6))
 _SMALLEST_PX = 20
 _MARGIN = 0.25  # of a face's size, on each side
@@ -29,10 +29,13 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 
 def anonymise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Pictures of one clip, uint8 (H, W, 3) BGR, in which people are hard to recognise.
+    """Makes people in the frames of a clip hard to recognise.
 
-    A face that is found is covered in the pictures before and after, too: a detector loses it
+    A detected face is covered in the frames before and after too, because a detector loses a face
     from one moment to the next.
+
+    Args:
+        frames: uint8 (H, W, 3) BGR.
     """
     faces = [list(_faces(frame)) for frame in frames]
     moving = moving_blocks(frames)
@@ -43,22 +46,22 @@ def anonymise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def moving_blocks(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Where pictures of one clip differ, and the blocks around that: bool (rows, 48)."""
+    """The blocks in which frames of a clip differ, and the blocks around them, bool (rows, 48)."""
     grey = [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
     grid = _grid(grey[0])
     still = np.median(np.stack(grey), axis=0).astype(np.uint8)
     moves = np.zeros(grid, bool)
-    for one in grey:
-        change = cv2.absdiff(one, still).astype(np.float32)
+    for frame in grey:
+        change = cv2.absdiff(frame, still).astype(np.float32)
         mean = cv2.resize(change, grid[::-1], interpolation=cv2.INTER_AREA)
         moves |= mean > _CHANGE
     around = np.ones((3, 3), np.uint8)
     return cv2.dilate(moves.astype(np.uint8), around).astype(bool)
 
 
-def _grid(picture: np.ndarray) -> tuple[int, int]:
-    """Rows and columns of the blocks of a picture, nearly square ones."""
-    height, width = picture.shape[:2]
+def _grid(frame: np.ndarray) -> tuple[int, int]:
+    """Rows and columns of the nearly square blocks of a frame."""
+    height, width = frame.shape[:2]
     columns = min(BLOCKS, width)
     return max(1, min(height, round(columns * height / width))), columns
 
@@ -69,28 +72,28 @@ def _cover(frame: np.ndarray, moving: np.ndarray, boxes: Sequence[Box]) -> np.nd
     blocks = cv2.resize(frame, moving.shape[::-1], interpolation=cv2.INTER_AREA)
     coarse = cv2.resize(blocks, size, interpolation=nearest)
     mask = cv2.resize(moving.astype(np.uint8), size, interpolation=nearest)
-    picture = np.where(mask[..., None] > 0, coarse, frame)
+    covered = np.where(mask[..., None] > 0, coarse, frame)
     for left, top, right, bottom in boxes:
-        place = picture[top:bottom, left:right]
-        place[:] = place.mean(axis=(0, 1))  # one colour: nothing is left of it
-    return picture
+        face = covered[top:bottom, left:right]
+        face[:] = face.mean(axis=(0, 1))  # a single colour, without any detail
+    return covered
 
 
 # -- faces
 
 
 def _faces(frame: np.ndarray) -> Iterator[Box]:
-    """Faces from the front and from either side, widened."""
+    """Boxes of frontal and profile faces, with a margin."""
     height, width = frame.shape[:2]
     scale = max(1.0, _DETECTOR_SIDE / max(height, width))
     grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    found = [*_detect("frontalface_default", grey), *_detect("profileface", grey)]
-    found += [
+    faces = [*_detect("frontalface_default", grey), *_detect("profileface", grey)]
+    faces += [
         (grey.shape[1] - left - wide, top, wide, high)
         for left, top, wide, high in _detect("profileface", grey[:, ::-1])
     ]
-    for left, top, wide, high in found:
+    for left, top, wide, high in faces:
         more = _MARGIN * np.array([-wide, -high, wide, high])
         box = (np.array([left, top, left + wide, top + high]) + more) / scale
         limits = [width, height, width, height]
@@ -100,11 +103,11 @@ def _faces(frame: np.ndarray) -> Iterator[Box]:
 
 
 def _detect(name: str, grey: np.ndarray) -> list[Box]:
-    """Left, top, width and height."""
-    grey, found = np.ascontiguousarray(grey), []
+    """Detections of a cascade: left, top, width and height."""
+    grey, detections = np.ascontiguousarray(grey), []
     for low, high, times in _SIZES:
         smallest, largest = (
-            max(_SMALLEST_PX, round(share * grey.shape[0])) for share in (low, high)
+            max(_SMALLEST_PX, round(fraction * grey.shape[0])) for fraction in (low, high)
         )
         boxes = _cascade(name).detectMultiScale(
             grey,
@@ -113,8 +116,8 @@ def _detect(name: str, grey: np.ndarray) -> list[Box]:
             minSize=(smallest, smallest),
             maxSize=(largest, largest),
         )
-        found += [tuple(box) for box in np.reshape(boxes, (-1, 4)).tolist()]
-    return found
+        detections += [tuple(box) for box in np.reshape(boxes, (-1, 4)).tolist()]
+    return detections
 
 
 @functools.cache

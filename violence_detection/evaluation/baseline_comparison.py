@@ -16,7 +16,7 @@ from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import classification, intervals
+from violence_detection.metrics import classification
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
@@ -171,9 +171,4 @@ def _scores(
     violence = np.clip(violence_score(probability), 0, 1)
     correct = decide(probability, 0.5) == clips.labels
     groups = clips.groups.astype(str)
-    return {
-        "accuracy": float(correct.mean()),
-        "accuracy_ci": intervals.accuracy_interval(correct, groups, **resampling),
-        "auc": classification.binary_metrics(violent, violence, 0.5)["auc"],
-        "auc_ci": intervals.auc_interval(violent, violence, groups, **resampling),
-    }
+    return classification.scores(correct, violent, violence, groups, **resampling)

@@ -138,8 +138,7 @@ class ComparedRun:
         return {
             "run": str(self.run.dir),
             "features": str(self.cache.dir),
-            "accuracy": float(predictions.correct.mean()),
-            "auc": classification.binary_metrics(violent, probability, threshold)["auc"],
+            **classification.scores(predictions.correct, violent, probability),
             "auc_ci_delong": delong.interval(violent, probability),
             "threshold": threshold,
             "operating_point": self.record.operating_point,

@@ -89,8 +89,8 @@ class LabelStage:
         record, label = self._run.record(), self._label
         if label not in record.classes and not self._config.new_class:
             raise ConfigError(
-                f"LABEL must be a class of the run, {', '.join(record.classes)}; --new-class allows "
-                f"others. Received: {label}"
+                f"LABEL must be a class of the run, {', '.join(record.classes)}; --new-class "
+                f"allows others. Received: {label}"
             )
         if not label.strip() or label != label.strip() or not units.is_utf8(label):
             raise ConfigError(f"LABEL must be a name in UTF-8. Received: {label!r}")

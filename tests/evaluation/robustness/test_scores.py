@@ -8,8 +8,8 @@ from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONT
 from violence_detection.evaluation.robustness.scores import (
     CONDITION_COLUMNS,
     condition_rows,
+    score_conditions,
     scores_table,
-    study_scores,
 )
 
 CLASSES = ("calm", "fight")
@@ -32,7 +32,7 @@ def given(violence, *, without=()) -> dict[str, np.ndarray]:
 def scores(**conditions):
     answers = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), **conditions}
     settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 200, "seed": 1}
-    return study_scores(answers, ENTRIES, **settings)
+    return score_conditions(answers, ENTRIES, **settings)
 
 
 def test_what_differs_by_nothing_differs_by_nothing():
@@ -93,7 +93,7 @@ def test_one_class_alone_has_no_area():
     calm = [entry for entry in ENTRIES if entry.label == "calm"]
     answers = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), "blur": given(RIGHT)}
     settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 50, "seed": 1}
-    found = study_scores(answers, calm, **settings)
+    found = score_conditions(answers, calm, **settings)
     assert found["conditions"][0]["auc"] is None and found["mean_auc"] is None
     assert found["conditions"][0]["auc_difference"] == 0.0
 

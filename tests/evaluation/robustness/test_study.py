@@ -19,7 +19,7 @@ from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
 from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.study import Task, _AnswerFile
+from violence_detection.evaluation.robustness.study import Task, _PredictionFile
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 
@@ -102,7 +102,7 @@ def test_after_a_stop_only_what_is_missing_is_answered(run, monkeypatch):
     lines = path.read_text().split("\n")
     path.write_text("\n".join(lines[:40]) + '\n{"path": "fight/0.m')  # torn by a kill
     asked = []
-    read = corrupted_features.features_under
+    read = corrupted_features.extract_corrupted_features
 
     def noted(extractor, tasks, *rest, **more):
         asked.extend(tasks)
@@ -178,7 +178,7 @@ def test_a_video_with_another_time_and_the_same_bytes_is_the_same(dataset_dir, f
     entry = entry_of(dataset_dir, "fight/0.mp4")
     os.utime(dataset_dir / "fight/0.mp4", ns=(1, 1))
     cache = FeatureCache.open(features_dir)
-    found, failures = corrupted_features.excerpts_of(cache, [entry], str(dataset_dir))
+    found, failures = corrupted_features.unchanged_excerpts(cache, [entry], str(dataset_dir))
     assert found == {"fight/0.mp4": Excerpt(dataset_dir / "fight/0.mp4")}
     assert failures == []
 
@@ -186,7 +186,7 @@ def test_a_video_with_another_time_and_the_same_bytes_is_the_same(dataset_dir, f
 def test_a_folder_that_is_gone_says_which_flag_helps(features_dir):
     cache = FeatureCache.open(features_dir)
     with pytest.raises(CacheError, match=r"--video-dir says where.*Received: /drawn"):
-        corrupted_features.excerpts_of(cache, cache.entries())
+        corrupted_features.unchanged_excerpts(cache, cache.entries())
 
 
 # -- what is kept
@@ -197,31 +197,31 @@ TASK = Task("a.mp4", Excerpt(None), "mirror")
 
 def test_answers_are_read_back_to_the_bit(tmp_path):
     answer = np.array([0.1, 0.2, 0.7]) / 3
-    _AnswerFile(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
-    kept = _AnswerFile(tmp_path, {"seed": 1}, force=False)
+    _PredictionFile(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
+    kept = _PredictionFile(tmp_path, {"seed": 1}, force=False)
     assert kept.has(TASK) and not kept.has(TASK._replace(condition="noise"))
     np.testing.assert_array_equal(kept.of("mirror", ["a.mp4", "b.mp4"])["a.mp4"], answer)
 
 
 @pytest.mark.parametrize("torn", ['\n{"path": "b.m', "\n[1, 2]", "\n\0\0", "\nnull"])
 def test_a_torn_line_costs_that_answer_alone(tmp_path, torn):
-    kept = _AnswerFile(tmp_path, {"seed": 1}, force=False)
+    kept = _PredictionFile(tmp_path, {"seed": 1}, force=False)
     kept.note(TASK, np.array([0.25, 0.75]))
     with open(tmp_path / "robustness_answers.jsonl", "a") as file:
         file.write(torn)
-    again = _AnswerFile(tmp_path, {"seed": 1}, force=False)
+    again = _PredictionFile(tmp_path, {"seed": 1}, force=False)
     again.note(TASK._replace(key="c.mp4"), np.array([0.5, 0.5]))
-    last = _AnswerFile(tmp_path, {"seed": 1}, force=False)
+    last = _PredictionFile(tmp_path, {"seed": 1}, force=False)
     assert sorted(last.of("mirror", ["a.mp4", "b.mp4", "c.mp4"])) == ["a.mp4", "c.mp4"]
 
 
 def test_answers_of_something_else_need_force(tmp_path):
-    _AnswerFile(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
+    _PredictionFile(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
     with pytest.raises(
         ConfigError, match="another seed; .* or use --force. Received: another seed than in .*jsonl"
     ):
-        _AnswerFile(tmp_path, {"seed": 2}, force=False)
-    assert not _AnswerFile(tmp_path, {"seed": 2}, force=True).has(TASK)
+        _PredictionFile(tmp_path, {"seed": 2}, force=False)
+    assert not _PredictionFile(tmp_path, {"seed": 2}, force=True).has(TASK)
 
 
 # -- conditions

@@ -109,7 +109,7 @@ class _ConditionScorer:
         )
         correct_before, correct = (self._correct(labels, values) for values in (before, after))
         violent, score = is_violent(labels), violence_score(after)
-        auc = classification.binary_metrics(violent, score, self._threshold)["auc"]
+        scores = classification.scores(correct, violent, score, groups, **self._resampling)
         difference = paired_tests.accuracy_difference(
             correct_before, correct, groups, **self._resampling
         )
@@ -119,13 +119,12 @@ class _ConditionScorer:
         ]
         once = np.ones((1, len(entries)), int)
         return {
-            "accuracy": float(correct.mean()),
-            "accuracy_ci": intervals.accuracy_interval(correct, groups, **self._resampling),
-            "auc": auc,
-            "auc_ci": intervals.auc_interval(violent, score, groups, **self._resampling),
+            **scores,
             "accuracy_difference": difference["accuracy_difference"],
             "difference_ci": difference["ci"],
-            "auc_difference": 0.0 if auc is None else float((areas[1](once) - areas[0](once))[0]),
+            "auc_difference": (
+                0.0 if scores["auc"] is None else float((areas[1](once) - areas[0](once))[0])
+            ),
             "auc_difference_ci": intervals.bootstrap_over_recordings(
                 groups, lambda counts: areas[1](counts) - areas[0](counts), **self._resampling
             ),
