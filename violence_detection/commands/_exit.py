@@ -98,11 +98,10 @@ class Command(_ExitStatus, cloup.Command):
 
 
 class Group(_ExitStatus, cloup.Group):
-    """The group of all commands."""
+    """A group of commands, listed in pipeline order, not alphabetically."""
 
     command_class = Command
 
-    # In pipeline order, not alphabetical.
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
@@ -166,11 +165,11 @@ class _Stderr(logging.Handler):
         click.echo(prefix + self.format(record), err=True)
 
 
-def start_logging(shared: CommonFlags) -> None:
-    level = logging.DEBUG if shared.verbose else logging.INFO
-    if shared.quiet:
+def start_logging(flags: CommonFlags) -> None:
+    level = logging.DEBUG if flags.verbose else logging.INFO
+    if flags.quiet:
         level = logging.WARNING
-    log.setLevel(_DEBUG if shared.debug else level)
+    log.setLevel(_DEBUG if flags.debug else level)
     log.handlers = [_Stderr()]
     log.propagate = False
 
@@ -222,13 +221,13 @@ def run_stage(
         finish(result, flags, lines(result), failed=failed(result))
 
 
-def finish(result: dict[str, Any], shared: CommonFlags, lines: list[str], failed: int = 0) -> None:
+def finish(result: dict[str, Any], flags: CommonFlags, lines: list[str], failed: int = 0) -> None:
     """Prints the result; exits with status 3 if some inputs failed."""
     text = json.dumps(result, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(result, allow_nan=False)
     try:
-        click.echo(text if shared.json else "\n".join(lines))
+        click.echo(text if flags.json else "\n".join(lines))
         sys.stdout.flush()
     except BrokenPipeError:
         raise
