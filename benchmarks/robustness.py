@@ -23,8 +23,8 @@ from violence_detection.datasets import folds
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corrupted_features import (
     Task,
-    excerpts_of,
-    features_under,
+    extract_corrupted_features,
+    unchanged_excerpts,
 )
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.features.cache import FeatureCache
@@ -91,7 +91,7 @@ def extract(
         SystemExit: If a video cannot be altered: a table is of all of them, or of none.
     """
     settings = cache.settings()
-    sources, failures = excerpts_of(cache, clips.entries)
+    sources, failures = unchanged_excerpts(cache, clips.entries)
     tasks = [
         Task(key, source, condition)
         for key, source in sources.items()
@@ -106,7 +106,7 @@ def extract(
             seed=settings["weights"]["seed"],
         )
         files.ensure_writable(folder)
-        outcomes = features_under(
+        outcomes = extract_corrupted_features(
             extractor, tasks, folder, seed=42, workers=workers, timeout_s=600.0
         )
         with progress.track("Altering", len(tasks), "clips") as step:
@@ -167,7 +167,7 @@ def print_table(
     print(f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings")
     for name, full in written.items():
         accuracy = right[name].mean(axis=1)
-        auc = [classification.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
+        auc = [classification.area_under_curve(violent, one[name]) for one in answers]
         found = paired_tests.accuracy_difference(right[CLEAN][0], right[name][0], clips.groups)
         low, high = (100 * end for end in found["ci"])
         less = 100 * (accuracy - right[CLEAN].mean(axis=1)).mean()

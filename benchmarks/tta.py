@@ -16,7 +16,7 @@ import numpy as np
 from grouped_folds import read
 from robustness import answered
 
-from violence_detection.evaluation.robustness.corrupted_features import excerpts_of
+from violence_detection.evaluation.robustness.corrupted_features import unchanged_excerpts
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.features.extractor import FeatureExtractor
@@ -50,7 +50,7 @@ def main() -> None:
 
 def shifted(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]:
     """Features of all videos in each view, float16 (N, T, D), by what the view is."""
-    sources, failures = excerpts_of(cache, clips.entries)
+    sources, failures = unchanged_excerpts(cache, clips.entries)
     if failures:
         raise SystemExit(f"Not there any more: {failures}")
     settings = cache.settings()
@@ -82,7 +82,7 @@ def print_table(clips: FeatureDataset, answers: list[dict[str, np.ndarray]]) -> 
     for name in answers[0]:
         right = np.array([(one[name] >= 0.5) == violent for one in answers])
         usual = np.array([(one[AS_IT_IS] >= 0.5) == violent for one in answers])
-        auc = [classification.binary_metrics(violent, one[name], 0.5)["auc"] for one in answers]
+        auc = [classification.area_under_curve(violent, one[name]) for one in answers]
         ends = paired_tests.accuracy_difference(usual[0], right[0], clips.groups)["ci"]
         low, high = (100 * end for end in ends)
         accuracy = right.mean(axis=1)

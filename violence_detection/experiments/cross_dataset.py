@@ -15,7 +15,7 @@ from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import classification, intervals
+from violence_detection.metrics import classification
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files, provenance
@@ -295,10 +295,7 @@ def _cell(
         "videos": len(clips),
         "recordings": len(set(clips.groups)),
         "grouped": dataset.has_all_recordings(scored_on.cache),
-        "accuracy": float(correct.mean()),
-        "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **draw),
-        "auc": rates["auc"],
-        "auc_ci": intervals.auc_interval(violent, score, clips.groups, **draw),
+        **classification.scores(correct, violent, score, clips.groups, **draw),
         "recall": rates["recall"],
         "false_alarm_rate": rates["false_alarm_rate"],
         "threshold": threshold,

@@ -164,11 +164,8 @@ def compare_with_baseline(
 def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
-    decided = decide(probability, threshold)
-    violence = classification.binary_metrics(
-        is_violent(labels), violence_score(probability), threshold
-    )
-    return {"accuracy": float((decided == labels).mean()), "auc": violence["auc"]}
+    correct = decide(probability, threshold) == labels
+    return classification.scores(correct, is_violent(labels), violence_score(probability))
 
 
 def _format_scores(scores: Mapping[str, float | None]) -> str:

@@ -228,11 +228,7 @@ def _scores(
     labels: np.ndarray, probability: np.ndarray, threshold: float
 ) -> dict[str, float | None]:
     correct = decide(probability, threshold) == labels
-    binary = classification.binary_metrics(
-        is_violent(labels), violence_score(probability), threshold
-    )
     return {
-        "accuracy": float(correct.mean()),
-        "auc": binary["auc"],
+        **classification.scores(correct, is_violent(labels), violence_score(probability)),
         "loss": log_loss(labels, probability),
     }

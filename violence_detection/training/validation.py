@@ -60,9 +60,7 @@ class Validation:
         self.losses = np.array(self._loss(goals, logits.astype(np.float32)))
         self.probability = probability
         correct = probability.argmax(1) == labels
-        auc = classification.binary_metrics(is_violent(labels), violence_score(probability), 0.5)[
-            "auc"
-        ]
+        auc = classification.area_under_curve(is_violent(labels), violence_score(probability))
         return {
             "val_loss": float(self.losses.mean()),
             "val_accuracy": float(correct.mean()),
