@@ -49,6 +49,17 @@ def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, t
     assert [row["path"] for row in rows] == [*names, *fights, f"{trained[1]}/empty"]
 
 
+def test_a_table_has_a_row_a_window_and_one_for_an_unreadable_video(rows, trained):
+    predictor = Predictor.load(trained[0], batch_size=8)
+    paths = [row["path"] for row in rows[:2]]
+    table = predictor.to_frame(paths)
+    windows = rows[0]["windows"]
+    assert table["path"].tolist() == [paths[0]] * len(windows) + [paths[1]]
+    for name in ("start_s", "end_s", "probability"):
+        assert table[name].tolist()[:-1] == [window[name] for window in windows]
+    assert table["error"].iloc[-1] == rows[1]["error"] and table["probability"].isna().iloc[-1]
+
+
 def test_a_long_video_is_cut_into_windows_of_the_clips_length(rows):
     """4.5 seconds in windows of 1 s, half a second apart."""
     spans = [(one["start_s"], one["end_s"]) for one in rows[0]["windows"]]

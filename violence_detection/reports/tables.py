@@ -81,14 +81,15 @@ def manifest(features: str | os.PathLike) -> pd.DataFrame:
     """
     cache = FeatureCache.open(features)
     texts = _rows(cache.manifest_path, _MANIFEST)
+    current = SplitStore(cache.dir.parent).split_by_key()
+    pairs = zip(texts["path"], texts["split"], strict=True)
+    texts["split"] = [current.get(path, split) for path, split in pairs]
     table = _typed(texts, _MANIFEST)
     modified = pd.to_datetime(table["mtime"], unit="ns", utc=True)
     table["mtime"] = modified.mask(table["mtime"] <= 0)
     views = texts["views"] if "views" in texts else pd.Series("", texts.index, "string")
     table["views"] = views.str.split().str.len().astype("int64")
-    current = SplitStore(cache.dir.parent).split_by_key()
-    table["split"] = table["path"].map(current).fillna(table["split"].astype("string"))
-    return table.astype({"split": "category"})
+    return table
 
 
 def predictions(
