@@ -575,7 +575,7 @@ def test_the_commands_are_installed(name):
         ),
         (
             "train --dataset-path gone",
-            "gone (nothing there)",
+            "gone (it does not exist)",
         ),
         (
             "extract-features x --backbone vgg",

@@ -40,7 +40,7 @@ def columns(entries) -> tuple[np.ndarray, np.ndarray]:
 
 def to_judge(entries, count, **settings) -> list[list[ManifestEntry]]:
     usual = {"seed": 0, "grouped": True, "validation_fraction": 0.2}
-    return folds.test_folds(entries, count, **usual | settings)
+    return folds.evaluation_folds(entries, count, **usual | settings)
 
 
 def sides(part) -> dict[str, set[str]]:

@@ -122,7 +122,7 @@ def test_other_and_hidden_files_are_ignored_and_counted(tmp_path):
     assert sorted(folder.notes) == [
         "Ignored: 1 hidden folders.",
         "Ignored: 2 hidden files.",
-        "Ignored: 4 files that are no videos.",
+        "Ignored: 4 files that are not videos.",
     ]
 
 
@@ -259,11 +259,11 @@ def test_an_absolute_path_below_the_folder_is_taken(tmp_path):
         ("1.mp4,a,,,0,inf", "end_s must be a number of seconds >= 0. Received: inf"),
         (
             "1.mp4,a,,,0,",
-            "start_s and end_s must both be there, start first. Received: 0.0, None",
+            "start_s and end_s must be given together, start first. Received: 0.0, None",
         ),
         (
             "1.mp4,a,,,2,2",
-            "start_s and end_s must both be there, start first. Received: 2.0, 2.0",
+            "start_s and end_s must be given together, start first. Received: 2.0, 2.0",
         ),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_row_that_ends_before_its_path_is_said(tmp_path):
 def test_a_video_named_twice_is_refused(tmp_path):
     with_table(tmp_path, "path,label", "1.mp4,a", "./1.mp4,b", "2.mp4,b")
     assert message_of(tmp_path) == (
-        "videos.csv must name each video once. Received: 1.mp4 2 times (1 such)"
+        "videos.csv must name each video once. Received: 1.mp4 2 times (1 video repeated)"
     )
 
 
@@ -347,7 +347,7 @@ def test_a_table_in_another_encoding_is_refused(tmp_path):
 def test_a_missing_folder_and_a_file_are_wrong_usage(tmp_path):
     touch(tmp_path, "file")
     must = "VIDEO_DIR must be a folder of videos. Received: "
-    assert message_of(tmp_path / "x", ConfigError) == f"{must}{tmp_path}/x (nothing there)"
+    assert message_of(tmp_path / "x", ConfigError) == f"{must}{tmp_path}/x (it does not exist)"
     assert message_of(tmp_path / "file", ConfigError) == f"{must}{tmp_path}/file (a file)"
 
 
@@ -366,7 +366,7 @@ def test_videos_without_class_folders_are_refused(tmp_path):
         f"Received: {tmp_path}/x (2 videos without a class folder)"
     )
     assert message_of(tmp_path / "y") == (
-        f"Splits must hold class folders. Received: {tmp_path}/y (2 videos, none in one)"
+        f"Splits must hold class folders. Received: {tmp_path}/y (2 videos outside of them)"
     )
 
 
@@ -379,7 +379,7 @@ def test_one_class_is_refused(tmp_path):
 def test_splits_beside_classes_are_refused(tmp_path):
     assert message_of(touch(tmp_path, "train/a/1.mp4", "test/b/1.mp4", "fight/1.mp4")) == (
         "The folders must all be splits (train, validation, test) or all be classes. "
-        "Received: test, train beside fight"
+        "Received: test, train and fight"
     )
 
 
@@ -458,7 +458,7 @@ def test_doubt_about_the_normal_class_is_said(labels):
     with pytest.raises(ConfigError) as raised:
         normal_class(labels)
     assert str(raised.value) == (
-        "Exactly one class must be recognised as the normal one; name it with --normal-class. "
+        "Exactly one class must be recognised as the normal class; name it with --normal-class. "
         f"Received: {', '.join(sorted(labels))}"
     )
 

@@ -1,1 +1,1 @@
-"""Which videos there are: labels, recordings, splits, folds, near-duplicates."""
+"""Datasets of videos: labels, recordings, splits, folds, near-duplicates."""

@@ -1,5 +1,4 @@
-"""Folds of videos: each is held out once, whole recordings together, while the others are learned
-from."""
+"""Folds of videos for cross-validation: each fold is held out once, whole recordings together."""
 
 import dataclasses
 from collections import Counter
@@ -23,21 +22,22 @@ def draw_folds(
     seed: int,
     grouped: bool = True,
 ) -> list[np.ndarray]:
-    """Rows of each fold, ascending; each video is in one fold.
+    """The rows of each fold, ascending; each video is in exactly one fold.
 
-    Each fold has about the same share of each class. All videos of a recording are in one
-    fold, unless not `grouped`: then they go wherever they are drawn, as in papers that do not
-    say how they drew.
+    Each fold has about the same fraction of each class.
 
     Args:
-        labels: Of N videos, (N,).
-        groups: The recording of each, (N,).
-        folds: How many, >= 2.
-        seed: Of the draw.
+        labels: Class of each of N videos, (N,).
+        groups: Recording of each video, (N,).
+        folds: Number of folds, >= 2.
+        seed: Seed of the draw.
+        grouped: Keep the videos of a recording in one fold. Without it videos are drawn one by
+            one, as in papers that do not mention recordings.
 
     Raises:
         ConfigError: If a class has fewer recordings (not grouped: videos) than there are
-            folds, or they are so uneven that no draw gives folds that can be learned from.
+            folds, or recordings are so uneven that every draw leaves a fold empty or a class in
+            one fold only.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -55,30 +55,32 @@ def draw_folds(
     for draw in range(_DRAWS):
         state = seed if not draw else np.random.RandomState([seed, draw])
         splitter = kind(folds, shuffle=True, random_state=state)
-        found = [rows for _, rows in splitter.split(labels, labels, by)]
-        if _can_be_learned(labels, found):
-            return found
+        rows_of_folds = [rows for _, rows in splitter.split(labels, labels, by)]
+        if _are_trainable(labels, rows_of_folds):
+            return rows_of_folds
     raise ConfigError(
-        "`folds` must leave videos of every class for each fold, and others to learn from. "
+        "`folds` must leave each fold videos of every class to train on. "
         f"Received: folds={folds}, of recordings too uneven for that (fewer folds help)"
     )
 
 
-def _can_be_learned(labels: np.ndarray, found: Sequence[np.ndarray]) -> bool:
-    """Whether no fold is empty, and no class is in one fold only."""
+def _are_trainable(labels: np.ndarray, rows_of_folds: Sequence[np.ndarray]) -> bool:
+    """True if no fold is empty, and no class is in one fold only."""
     classes = len(np.unique(labels))
-    return all(rows.size and len(np.unique(np.delete(labels, rows))) == classes for rows in found)
+    return all(
+        rows.size and len(np.unique(np.delete(labels, rows))) == classes for rows in rows_of_folds
+    )
 
 
 def validation_folds(
     entries: list[ManifestEntry], folds: int | None, *, seed: int
 ) -> list[list[ManifestEntry]]:
-    """The entries once for each fold, each time with another part of them for validation.
+    """For each fold, all entries with that fold as validation split and the rest as train.
 
-    Without folds: the entries as they are. See `held_out`.
+    Without folds: the entries as they are. See `draw_folds`.
 
     Raises:
-        ConfigError: If there cannot be so many.
+        ConfigError: If the folds cannot be drawn.
     """
     if folds is None:
         return [entries]
@@ -88,7 +90,7 @@ def validation_folds(
     ]
 
 
-def test_folds(
+def evaluation_folds(
     entries: list[ManifestEntry],
     folds: int,
     *,
@@ -96,16 +98,20 @@ def test_folds(
     grouped: bool,
     validation_fraction: float,
 ) -> list[list[ManifestEntry]]:
-    """The entries once for each fold, each time with another part of them for the test.
+    """For each fold, all entries with that fold as test split and the rest divided.
 
-    Of the rest, whole recordings validate; never one that is in the test, if the folds are
-    grouped. See `held_out`.
+    The rest is divided by whole recordings into train and validation; with grouped folds, no
+    recording of it is in the test split. See `draw_folds`.
 
     Args:
-        validation_fraction: Share of the rest that validates; 0 leaves all of it to train.
+        entries: The videos.
+        folds: Number of folds.
+        seed: Seed of both draws.
+        grouped: Keep the videos of a recording in one fold.
+        validation_fraction: Fraction of the rest for validation; 0 leaves all of it to train.
 
     Raises:
-        ConfigError: If there cannot be so many, or nothing is left for validation.
+        ConfigError: If the folds cannot be drawn, or the rest has too few recordings to divide.
     """
     parts = []
     for rows in draw_folds(*_columns(entries), folds, seed=seed, grouped=grouped):
@@ -119,9 +125,8 @@ def test_folds(
             ]
             if "validation" not in drawn.values():
                 raise ConfigError(
-                    "The folds that are learned from must have recordings to spare for "
-                    "validation. Received: none (more folds help, or --monitor none, which "
-                    "needs none)"
+                    "The training folds must have recordings to spare for validation. Received: "
+                    "too few (more folds help, or --monitor none, which needs no validation)"
                 )
         parts.append(part)
     return parts
@@ -130,7 +135,7 @@ def test_folds(
 def draw_validation(
     entries: Sequence[ManifestEntry], *, fraction: float, seed: int
 ) -> dict[str, str]:
-    """`train` or `validation` by path, drawn by recording as `splits` draws them."""
+    """The split of each video, `train` or `validation`, by path; see `assign_splits`."""
     return splits.assign_splits(
         [Video(entry.path, entry.label, entry.group) for entry in entries],
         kept={},
@@ -150,10 +155,10 @@ def _columns(entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _with_split(
-    entries: list[ManifestEntry], rows: np.ndarray, held: str, others: str
+    entries: list[ManifestEntry], rows: np.ndarray, held_out: str, others: str
 ) -> list[ManifestEntry]:
     chosen = set(rows.tolist())
     return [
-        dataclasses.replace(entry, split=held if row in chosen else others)
+        dataclasses.replace(entry, split=held_out if row in chosen else others)
         for row, entry in enumerate(entries)
     ]

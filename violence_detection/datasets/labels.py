@@ -22,9 +22,13 @@ _NEGATED = re.compile(r"(?:non|not|no)(.+)")
 
 
 def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
-    """The class in which nothing happens: `asked`, else recognised by its name.
+    """The normal class: `asked`, else the label that is recognised by its name.
 
     Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
+
+    Args:
+        labels: All labels of a dataset.
+        asked: Name given by the user.
 
     Raises:
         ConfigError: If `asked` is not a label, or not exactly one label is recognised.
@@ -40,14 +44,14 @@ def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
     recognised = [label for label in labels if _is_normal(words[label], words.values())]
     if len(recognised) != 1:
         raise ConfigError(
-            "Exactly one class must be recognised as the normal one; name it with "
+            "Exactly one class must be recognised as the normal class; name it with "
             f"--normal-class. Received: {', '.join(labels)}"
         )
     return recognised[0]
 
 
 def plain_name(label: str) -> str:
-    """A label as it is compared with others: case and punctuation do not count."""
+    """A label for comparisons: without case and punctuation."""
     return re.sub(r"[\W_]+", "", label.casefold())
 
 
@@ -64,33 +68,34 @@ def _is_normal(plain: str, others: Iterable[str]) -> bool:
 
 
 def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
-    """What each label is called by a run.
+    """The class of a run for each label of a dataset.
 
-    Labels are classes of the same name, case and punctuation aside. Where that leaves some over,
-    and there are two of either, the normal one is the normal one and the other the other.
+    A label is the class of the same name, case and punctuation aside. If some labels have none,
+    and both run and dataset have two classes, the normal class is mapped to the normal class and
+    the violent class to the violent class.
 
     Args:
-        classes: Of the run, the normal one first.
-        labels: Of the videos.
+        classes: Classes of the run, the normal class first.
+        labels: Labels of the videos.
 
     Raises:
-        CacheError: If a label is none of the classes.
+        CacheError: If a label has no class.
     """
     labels = sorted(set(labels))
-    called = {plain_name(name): name for name in classes}
-    found = {label: called.get(plain_name(label)) for label in labels}
-    if not all(found.values()) and len(classes) == 2 and len(labels) == 2:
-        found = _of_two(classes, labels)
-    over = [label for label in labels if not found[label]]
-    if over or len(set(found.values())) < len(labels):
+    names = {plain_name(name): name for name in classes}
+    mapping = {label: names.get(plain_name(label)) for label in labels}
+    if not all(mapping.values()) and len(classes) == 2 and len(labels) == 2:
+        mapping = _map_two_classes(classes, labels)
+    unmapped = [label for label in labels if not mapping[label]]
+    if unmapped or len(set(mapping.values())) < len(labels):
         raise CacheError(
             f"Labels must be among the run's classes, {', '.join(classes)}, or be two of which "
-            f"one is recognised as the normal one. Received: {', '.join(over or labels)}"
+            f"one is recognised as the normal class. Received: {', '.join(unmapped or labels)}"
         )
-    return found
+    return mapping
 
 
-def _of_two(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | None]:
+def _map_two_classes(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | None]:
     try:
         normal = normal_class(labels)
     except ConfigError:
@@ -101,19 +106,19 @@ def _of_two(classes: Sequence[str], labels: Sequence[str]) -> dict[str, str | No
 def with_class_names(
     entries: Sequence[ManifestEntry], classes: Sequence[str]
 ) -> list[ManifestEntry]:
-    """The videos, their labels in the run's words.
+    """The entries with the class names of a run as labels; see `label_mapping`.
 
     Raises:
-        CacheError: If a label is none of its classes.
+        CacheError: If a label has no class.
     """
-    called = label_mapping(classes, (entry.label for entry in entries))
-    return [dataclasses.replace(entry, label=called[entry.label]) for entry in entries]
+    mapping = label_mapping(classes, (entry.label for entry in entries))
+    return [dataclasses.replace(entry, label=mapping[entry.label]) for entry in entries]
 
 
 def renamed_labels(classes: Sequence[str], entries: Iterable[ManifestEntry]) -> dict[str, str]:
-    """The labels that have another name in the run, and which."""
-    called = label_mapping(classes, (entry.label for entry in entries))
-    return {label: name for label, name in called.items() if label != name}
+    """The class of a run for each label that has another name there."""
+    mapping = label_mapping(classes, (entry.label for entry in entries))
+    return {label: name for label, name in mapping.items() if label != name}
 
 
 def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[str]:

@@ -1,7 +1,7 @@
-"""Which recordings train, which validate and which test; drawn once, then kept.
+"""The split into train, validation and test: drawn by recording, stratified by class.
 
-A recording (`group`) is never on two sides of a drawn split: clips cut from one recording
-are so alike that a model which has seen one has nearly seen the others.
+A recording (`group`) is never on two sides of a drawn split: clips cut from one recording are so
+similar that a model which was trained on one of them does well on the others.
 """
 
 import random
@@ -16,19 +16,19 @@ from violence_detection.system import files
 
 SPLIT_COLUMNS = ("path", "label", "group", "split", "source")
 GIVEN, DRAWN = "given", "drawn"
-_PLACEMENTS = 200_000
-_MISSING_COST = {"train": 1e9, "validation": 1e6, "test": 1e3}
+_PLACEMENTS = 200_000  # of recordings into splits, in all tries together
+_MISSING_COST = {"train": 1e9, "validation": 1e6, "test": 1e3}  # of a class that a split lacks
 
 
 @dataclass
 class _Parts:
-    """Videos of each class in each split so far, and how many are wanted."""
+    """The number of videos by split and class: those placed so far, and those wanted."""
 
     wanted: Mapping[str, Mapping[str, float]]
     have: dict[str, Counter] = field(default_factory=lambda: {name: Counter() for name in SPLITS})
 
     def cost(self) -> float:
-        """Squared distance to what is wanted; a class that a split lacks costs most."""
+        """Squared distance to the wanted numbers; a class that a split lacks costs most."""
         total = 0.0
         for split, classes in self.wanted.items():
             for label, wanted in classes.items():
@@ -54,32 +54,34 @@ def assign_splits(
     test_fraction: float,
     seed: int,
 ) -> dict[str, str]:
-    """A split for every video.
+    """The split of every video.
 
-    A given split is honoured. The others are drawn by recording, stratified by class,
-    around what is `kept` from before: a new video follows its recording, else it joins the
-    split that lacks most. A recording that new groups show to be on two sides moves to one.
-    Given `train` and `test`, the validation that is missing comes out of `train`; given
-    `train` and `validation`, there is no test; given `train` alone, it is divided as if
-    nothing were given.
+    A given split stays. The other videos are drawn by recording, stratified by class, around
+    earlier draws:
+
+    - A new video goes where its recording is, else to the split that lacks most.
+    - A recording that is in several splits, because groups were renamed, moves to one of them.
+    - If `train` and `test` are given, validation is drawn from `train`.
+    - If `train` and `validation` are given, there is no test split.
+    - If only `train` is given, it is divided as if no split were given.
 
     Args:
         videos: The dataset.
         kept: Split by key, from earlier draws.
         leads: Split by recording, of videos that were drawn earlier and are gone.
-        validation_fraction: Share of the drawn videos for validation.
-        test_fraction: Share for the test.
-        seed: Of the draw.
+        validation_fraction: Fraction of the drawn videos for validation.
+        test_fraction: Fraction of the drawn videos for the test.
+        seed: Seed of the draw.
 
     Returns:
-        Split name by key.
+        Split by key.
     """
     given = {video.split for video in videos if video.split}
     loose = [video for video in videos if not video.split]
     if not loose and "validation" not in given:
         loose = [video for video in videos if video.split == "train"]
     fractions = _fractions(given, validation_fraction, test_fraction)
-    if loose and loose[0].split:  # given as train: never to a part that is given too
+    if loose and loose[0].split:  # given as train: never moved to a split that is given too
         kept = {key: split for key, split in kept.items() if split in fractions}
         leads = {group: split for group, split in leads.items() if split in fractions}
     movable = {video.key for video in loose}
@@ -91,18 +93,21 @@ def assign_splits(
     placed |= {v.key: follow[v.group] for v in loose if v.group in follow}
     rest = [video for video in loose if video.key not in placed]
     if rest:
-        drawn = _draw(rest, _so_far(videos, placed), fractions, seed)
+        drawn = _draw(rest, _placed_counts(videos, placed), fractions, seed)
         placed |= {video.key: drawn[video.group] for video in rest}
     return {video.key: placed[video.key] for video in videos}
 
 
 def _may_lead(video: Video, loose: Sequence[Video]) -> bool:
-    """Whether others follow `video`: a given split leads only those that have none given."""
+    """True if the rest of its recording goes where `video` is.
+
+    Given splits lead videos without a split; where `train` is divided, only its videos lead.
+    """
     return video.split == loose[0].split if loose and loose[0].split else True
 
 
 def _kept_sides(loose: Sequence[Video], kept: Mapping[str, str]) -> dict[str, Counter]:
-    """Where the videos of each recording are; more than one place if groups were renamed."""
+    """The earlier splits of each recording; several if groups were renamed."""
     sides = defaultdict(Counter)
     for video in loose:
         if video.key in kept:
@@ -119,25 +124,25 @@ def leaked_recordings(rows: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 def missing_classes(videos: Iterable[Video], assigned: Mapping[str, str]) -> list[str]:
-    """What the parts of a split lack, in words: `test has no videos of violent`."""
+    """A text for each split that lacks a class: `test has no videos of violent`."""
     videos = list(videos)
     labels = sorted({video.label for video in videos})
-    there = {(assigned[video.key], video.label) for video in videos}
-    found = []
+    present = {(assigned[video.key], video.label) for video in videos}
+    texts = []
     for split in SPLITS:
-        missing = [label for label in labels if (split, label) not in there]
+        missing = [label for label in labels if (split, label) not in present]
         if missing == labels:
-            found.append(f"{split} has no videos")
+            texts.append(f"{split} has no videos")
         elif missing:
-            found.append(f"{split} has no videos of {' and '.join(missing)}")
-    return found
+            texts.append(f"{split} has no videos of {' and '.join(missing)}")
+    return texts
 
 
 def read_splits_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of a splits.csv; none where there is no such file.
+    """The rows of a splits.csv; none if the file does not exist.
 
     Raises:
-        ViolenceDetectionError: If it was altered into something else.
+        ViolenceDetectionError: If a row is not as it was written.
     """
     rows = files.read_own_csv(path, SPLIT_COLUMNS) if path.is_file() else []
     for row in rows:
@@ -155,7 +160,10 @@ def write_splits_csv(
     assigned: Mapping[str, str],
     gone: Iterable[Mapping[str, str]] = (),
 ) -> None:
-    """Leave splits.csv: the videos, and rows of those that are gone, should they come back."""
+    """Writes splits.csv: a row for each video, and the rows of videos that are gone.
+
+    Those that are gone keep their split in case they come back.
+    """
     rows = [
         {
             "path": video.key,
@@ -171,16 +179,16 @@ def write_splits_csv(
 
 
 def _fractions(given: set[str], validation: float, test: float) -> dict[str, float]:
-    """Share of each split in the draw; a split that is given, or has share 0, is not drawn."""
+    """The fraction of each split that is drawn; given splits, and fractions of 0, are not."""
     if "validation" in given or "test" in given:
         test = 0.0
     if "validation" in given:
         validation = 0.0
-    shares = {"train": 1 - validation - test, "validation": validation, "test": test}
-    return {split: share for split, share in shares.items() if share > 0}
+    fractions = {"train": 1 - validation - test, "validation": validation, "test": test}
+    return {split: fraction for split, fraction in fractions.items() if fraction > 0}
 
 
-def _so_far(videos: Sequence[Video], placed: Mapping[str, str]) -> dict[str, Counter]:
+def _placed_counts(videos: Sequence[Video], placed: Mapping[str, str]) -> dict[str, Counter]:
     have = {name: Counter() for name in SPLITS}
     for video in videos:
         if video.key in placed:
@@ -194,7 +202,7 @@ def _draw(
     fractions: Mapping[str, float],
     seed: int,
 ) -> dict[str, str]:
-    """Split by recording: the cheapest of several greedy placements, largest recordings first."""
+    """The split of each recording: the best of several greedy placements, largest first."""
     recordings = defaultdict(Counter)
     for video in videos:
         recordings[video.group][video.label] += 1
@@ -202,8 +210,8 @@ def _draw(
     for split in fractions:
         totals += have[split]
     wanted = {
-        split: {label: share * count for label, count in totals.items()}
-        for split, share in fractions.items()
+        split: {label: fraction * count for label, count in totals.items()}
+        for split, fraction in fractions.items()
     }
     best: tuple[float, dict[str, str]] | None = None
     tries = max(1, min(100, _PLACEMENTS // (len(recordings) * len(fractions))))

@@ -1,4 +1,4 @@
-"""A folder of videos: which files count, what each one's label, recording and split are.
+"""A folder of videos, read as a dataset: the label, recording and split of each video.
 
 Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`, and
 `<class>/...`.
@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +28,7 @@ EXTENSIONS = frozenset(
 )
 TABLE = "videos.csv"
 TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
-JUDGED_COLUMNS = ("judged_by", "judged_at")  # who gave the label, and when
+JUDGED_COLUMNS = ("judged_by", "judged_at")  # of a label that a reviewer gave
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {
     "train": "train",
@@ -43,10 +43,13 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True)
 class Video:
-    """One row of a dataset: a file, or a part of one.
+    """A video of a dataset: a file, or a part of a file.
 
-    `path` is relative to the dataset's folder, with `/`. `split` is empty where the
-    dataset gives none.
+    Attributes:
+        path: Relative to the dataset's folder, with `/`.
+        group: The recording.
+        split: Empty if the dataset gives none.
+        start_s, end_s: Of a part, in seconds; None for a whole file.
     """
 
     path: str
@@ -58,7 +61,7 @@ class Video:
 
     @property
     def key(self) -> str:
-        """Name in the cache: the path, and `@start-end` for a part of a file."""
+        """The name in the cache: the path, and `@start-end` for a part of a file."""
         if self.start_s is None:
             return self.path
         return f"{self.path}@{self.start_s:.10g}-{self.end_s:.10g}"
@@ -66,13 +69,13 @@ class Video:
 
 @dataclass(frozen=True)
 class VideoFolder:
-    """What a folder holds.
+    """The videos of a folder.
 
     Attributes:
-        grouping: Where the recordings come from: `videos.csv`, `--group-pattern`, or
-            `none` (each video is its own).
-        ungrouped: Videos whose recording is not known all the same.
-        notes: One line for each thing that a person should know.
+        grouping: The source of the recordings: `videos.csv`, `--group-pattern`, or `none` (each
+            video is its own).
+        ungrouped: Number of videos whose recording that source does not name.
+        notes: Lines for the user, such as the number of ignored files.
     """
 
     root: Path
@@ -87,23 +90,28 @@ class VideoFolder:
 
 
 def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
-    """Every video below `root` with its label, recording and given split.
+    """All videos below a folder with their label, recording and given split.
+
+    Args:
+        root: The folder.
+        group_pattern: Regular expression on the path that names the recording; see
+            `match_recordings`.
 
     Raises:
-        ConfigError: If `root` is not a folder, or the pattern is no regular expression.
+        ConfigError: If `root` is not a folder, or the pattern is not a regular expression.
         DatasetError: If there are no videos, no classes, or one class only.
     """
     if not root.is_dir():
-        came = "a file" if root.exists() else "nothing there"
-        raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({came})")
+        reason = "a file" if root.exists() else "it does not exist"
+        raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({reason})")
     if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
-    found, notes = find_videos(root)
+    paths, notes = find_videos(root)
     table = root / TABLE
     if table.is_file():
-        videos, ungrouped, more = _from_table(table, found)
+        videos, ungrouped, more = _from_table(table, paths)
     else:
-        videos, more = _from_folders(root, found)
+        videos, more = _from_folders(root, paths)
         ungrouped = len(videos)
     grouping = "videos.csv" if ungrouped < len(videos) else "none"
     if group_pattern is not None:
@@ -116,49 +124,51 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
 
 
 def find_videos(root: Path) -> tuple[list[str], list[str]]:
-    """Relative paths of the videos below a folder, sorted in it, and notes on what was
-    passed over. A folder that cannot be listed is said in the log."""
-    found: list[str] = []
-    passed: Counter[str] = Counter()
-    seen: set[str] = set()
+    """Relative paths of the videos below a folder, and a note for each kind of ignored files.
+
+    Warns of folders that cannot be listed.
+    """
+    paths: list[str] = []
+    ignored: Counter[str] = Counter()
+    visited: set[str] = set()
     unlisted: list[str] = []
     walked = os.walk(root, followlinks=True, onerror=lambda error: unlisted.append(error.filename))
     for folder, subfolders, names in walked:
         real = os.path.realpath(folder)
-        if real in seen:  # a link that leads back up
+        if real in visited:  # a link to a folder above
             subfolders.clear()
             continue
-        seen.add(real)
-        passed["hidden folders"] += sum(name.startswith(".") for name in subfolders)
+        visited.add(real)
+        ignored["hidden folders"] += sum(name.startswith(".") for name in subfolders)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(names):
             if name.startswith("."):
-                passed["hidden files"] += 1
+                ignored["hidden files"] += 1
             elif Path(name).suffix.lower() not in EXTENSIONS:
-                passed["files that are no videos"] += 1
+                ignored["files that are not videos"] += 1
             elif not units.is_utf8(os.path.join(folder, name)):
-                passed["videos whose path is not UTF-8"] += 1
+                ignored["videos whose path is not UTF-8"] += 1
             else:
-                found.append(Path(folder, name).relative_to(root).as_posix())
+                paths.append(Path(folder, name).relative_to(root).as_posix())
     if (root / TABLE).is_file():
-        passed["files that are no videos"] -= 1
+        ignored["files that are not videos"] -= 1
     if unlisted:
         log.warning(
-            f"Not looked into, because they cannot be listed: "
-            f"{counted(len(unlisted), 'folder')}, e.g. {unlisted[0]}"
+            f"Ignored, because they cannot be listed: {counted(len(unlisted), 'folder')}, "
+            f"e.g. {unlisted[0]}"
         )
-    notes = [f"Ignored: {count} {what}." for what, count in passed.items() if count > 0]
-    return found, notes
+    notes = [f"Ignored: {count} {kind}." for kind, count in ignored.items() if count > 0]
+    return paths, notes
 
 
 # -- videos.csv
 
 
 def read_video_table(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a videos.csv, each with its line; at least one.
+    """The rows of a videos.csv, each with its line number; at least one.
 
     Raises:
-        DatasetError: If it is no such table.
+        DatasetError: If the file is not such a table.
     """
     try:
         rows = files.read_csv_lines(table)
@@ -180,17 +190,17 @@ def read_video_table(table: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], int, list[str]]:
-    """The videos, how many of them have no recording named, and notes."""
+def _from_table(table: Path, paths: Sequence[str]) -> tuple[list[Video], int, list[str]]:
+    """The videos of a table, the number of videos without a recording, and notes."""
     rows = read_video_table(table)
-    # A part of a longer file has a recording: the file.
+    # The recording of a part is its file, if the table names no other.
     ungrouped = sum(
         not (row.get("group", "").strip() or row.get("start_s", "").strip()) for _, row in rows
     )
     videos = [row_to_video(row, number, table) for number, row in rows]
     _check_unique(videos, table)
     notes = []
-    outside = set(found) - {video.path for video in videos}
+    outside = set(paths) - {video.path for video in videos}
     if outside:
         notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
     unknown = set(rows[0][1]) - set(TABLE_COLUMNS) - set(JUDGED_COLUMNS)
@@ -200,41 +210,45 @@ def _from_table(table: Path, found: Sequence[str]) -> tuple[list[Video], int, li
 
 
 def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
-    """What a row of a videos.csv names.
+    """The video of a row of a videos.csv.
 
     Args:
-        row: Its cells, by column.
-        number: The line that it ends on.
+        row: The cells, by column.
+        number: The line that the row ends on.
         table: The file.
 
     Raises:
-        DatasetError: If a cell is not what it must be.
+        DatasetError: If a cell is invalid.
     """
 
-    def fail(must: str, came: str) -> DatasetError:
-        return DatasetError(f"{table.name}, line {number}: {must}. Received: {came or 'nothing'}")
+    def invalid(must: str, received: str) -> DatasetError:
+        return DatasetError(
+            f"{table.name}, line {number}: {must}. Received: {received or 'nothing'}"
+        )
 
     path = row.get("path", "").strip()
     plain = PurePosixPath(path)
     if plain.is_absolute() and plain.is_relative_to(table.parent.absolute().as_posix()):
         plain = plain.relative_to(table.parent.absolute().as_posix())
     if not path or plain.is_absolute() or ".." in plain.parts or "\0" in path:
-        raise fail("path must be of a file below the folder of videos.csv", path)
+        raise invalid("path must be of a file below the folder of videos.csv", path)
     label = row["label"].strip() if row.get("label") else ""
     if not label:
-        raise fail("label must not be empty", label)
+        raise invalid("label must not be empty", label)
     split = row.get("split", "").strip()
     if split and split.lower() not in SPLIT_NAMES:
-        raise fail("split must be train, validation or test", split)
-    start_s, end_s = (_seconds(row.get(name, ""), name, fail) for name in ("start_s", "end_s"))
+        raise invalid("split must be train, validation or test", split)
+    start_s, end_s = (_seconds(row.get(name, ""), name, invalid) for name in ("start_s", "end_s"))
     if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
-        raise fail("start_s and end_s must both be there, start first", f"{start_s}, {end_s}")
+        raise invalid(
+            "start_s and end_s must be given together, start first", f"{start_s}, {end_s}"
+        )
     group = row.get("group", "").strip() or plain.as_posix()
     split = SPLIT_NAMES.get(split.lower(), "")
     return Video(plain.as_posix(), label, group, split, start_s, end_s)
 
 
-def _seconds(text: str, name: str, fail) -> float | None:
+def _seconds(text: str, name: str, invalid: Callable[[str, str], DatasetError]) -> float | None:
     if not text.strip():
         return None
     try:
@@ -242,33 +256,33 @@ def _seconds(text: str, name: str, fail) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise fail(f"{name} must be a number of seconds >= 0", text)
+        raise invalid(f"{name} must be a number of seconds >= 0", text)
     return seconds
 
 
 def _check_unique(videos: Sequence[Video], table: Path) -> None:
     counts = Counter(video.key for video in videos)
-    twice = [key for key, count in counts.items() if count > 1]
-    if twice:
+    repeated = [key for key, count in counts.items() if count > 1]
+    if repeated:
         raise DatasetError(
-            f"{table.name} must name each video once. Received: {twice[0]} "
-            f"{counts[twice[0]]} times ({len(twice)} such)"
+            f"{table.name} must name each video once. Received: {repeated[0]} "
+            f"{counts[repeated[0]]} times ({counted(len(repeated), 'video')} repeated)"
         )
 
 
 # -- folders
 
 
-def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[str]]:
-    if not found:
+def _from_folders(root: Path, paths: Sequence[str]) -> tuple[list[Video], list[str]]:
+    if not paths:
         raise DatasetError(
             f"VIDEO_DIR must hold videos ({' '.join(sorted(EXTENSIONS))}). Received: {root} (none)"
         )
-    inside = [path for path in found if "/" in path]
+    inside = [path for path in paths if "/" in path]
     if not inside:
         raise DatasetError(
             "Videos must lie in class folders, or in a tree with a videos.csv. Received: "
-            f"{root} ({len(found)} videos without a class folder)"
+            f"{root} ({len(paths)} videos without a class folder)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
     splits = [top for top in tops if top.lower() in SPLIT_NAMES]
@@ -276,31 +290,32 @@ def _from_folders(root: Path, found: Sequence[str]) -> tuple[list[Video], list[s
         others = ", ".join(sorted(set(tops) - set(splits)))
         raise DatasetError(
             "The folders must all be splits (train, validation, test) or all be classes. "
-            f"Received: {', '.join(splits)} beside {others}"
+            f"Received: {', '.join(splits)} and {others}"
         )
     depth = 1 if splits else 0
-    videos = [_located(path, depth) for path in inside if path.count("/") > depth]
+    videos = [_video_at(path, depth) for path in inside if path.count("/") > depth]
     notes = []
-    if len(videos) < len(found):
-        notes.append(f"Left out, in no class folder: {len(found) - len(videos)} videos.")
+    if len(videos) < len(paths):
+        notes.append(f"Left out, in no class folder: {len(paths) - len(videos)} videos.")
     if not videos:
         raise DatasetError(
-            f"Splits must hold class folders. Received: {root} ({len(found)} videos, none in one)"
+            f"Splits must hold class folders. Received: {root} "
+            f"({len(paths)} videos outside of them)"
         )
     return videos, notes
 
 
-def _located(path: str, depth: int) -> Video:
+def _video_at(path: str, depth: int) -> Video:
     first, *_ = names = path.split("/")
     split = SPLIT_NAMES[first.lower()] if depth else ""
     return Video(path, label=names[depth], group=path, split=split)
 
 
 def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
-    """The recording that a pattern finds in each path: its first group, or the match.
+    """The recording that a pattern finds in each path: its first group, or the whole match.
 
     Raises:
-        ConfigError: If it is no regular expression, or matches none of them.
+        ConfigError: If it is not a regular expression, or matches no path.
     """
     try:
         expression = re.compile(pattern)
@@ -319,13 +334,14 @@ def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
 
 
 def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
-    """The videos with the recordings that `pattern` finds, and how many it does not match."""
+    """The videos with the recordings that a pattern finds, and the number without any."""
     names = match_recordings(pattern, [video.path for video in videos])
     pairs = list(zip(videos, names, strict=True))
-    alone = sum(
+    ungrouped = sum(
         not name and video.group == video.path and video.start_s is None for video, name in pairs
     )
-    return [dataclasses.replace(video, group=name or video.group) for video, name in pairs], alone
+    grouped = [dataclasses.replace(video, group=name or video.group) for video, name in pairs]
+    return grouped, ungrouped
 
 
 def _check_classes(folder: VideoFolder) -> None:
