@@ -298,5 +298,5 @@ def test_a_view_is_that_of_the_clip():
 
 
 def test_views_must_be_there():
-    with pytest.raises(ConfigError, match="must be given views .* Received: none"):
+    with pytest.raises(ConfigError, match="must have views .* Received: none"):
         build("views", views=())

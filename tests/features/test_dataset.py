@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from support.features import draw_features
 
@@ -68,3 +69,16 @@ def test_an_array_of_another_shape_is_refused(cache):
     files.write_json(cache.extraction_path, settings)
     with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):
         dataset.read_dataset(cache, cache.entries(), CLASSES)
+
+
+@pytest.mark.parametrize(("classes", "counts"), [(12, [1] * 12), (2, [4, 4])])
+def test_balanced_rows_are_of_every_class(classes, counts):
+    labels = np.arange(30) % classes
+    rows = dataset.balanced_rows(labels, 8)
+    assert np.bincount(labels[rows]).tolist() == counts
+
+
+def test_proportional_rows_keep_the_fractions_and_every_class():
+    labels = np.repeat([0, 1, 2], [80, 19, 1])
+    rows = dataset.balanced_rows(labels, 10, proportional=True)
+    assert np.bincount(labels[rows]).tolist() == [8, 1, 1]

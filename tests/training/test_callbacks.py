@@ -1,20 +1,22 @@
-"""What TensorBoard reads of a training: the plan, curves, pictures."""
+"""TensorBoard reads schedule, curves and images of a training; the profiler traces its steps."""
 
-import keras
+import logging
+from pathlib import Path
+
 import numpy as np
 import pytest
+import tensorflow as tf
 from matplotlib.image import imread
 from support.features import draw_features
 from support.trainers import interrupt, trainer_on
-from support.training import train_quickly
+from support.training import read_history, train_quickly
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.pr_curve import metadata
 from tensorboard.util import tensor_util
 
-from violence_detection.features import dataset
-from violence_detection.models import attention_maps
 from violence_detection.models.run import Run
 from violence_detection.training import callbacks
+from violence_detection.training.callbacks import Profiler
 
 
 def events_of(folder) -> EventAccumulator:
@@ -107,20 +109,6 @@ def test_pictures_are_of_every_tenth_epoch_and_the_last(attentive, tmp_path):
         assert imread(tmp_path / "it.png").shape[1] == 960
 
 
-def test_attention_is_what_the_pooling_weighs(features_dir, tmp_path):
-    head = "bilstm_attention(units=2, projection=2, statistics=false)"
-    trainer = trainer_on(features_dir, tmp_path, head=head)
-    clips, model = trainer.validation.clips.features[:], trainer.classifier
-    (weights,) = attention_maps.attention_weights(model, clips).values()
-    assert weights.shape == (8, 6)
-    np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-5)
-    pooling = model.get_layer("attention")
-    before, after = model.layers[model.layers.index(pooling) - 1], pooling
-    seen = keras.Model(model.input, [before.output, after.output])
-    hidden, pooled = seen(clips.astype(np.float32), training=False)
-    np.testing.assert_allclose(np.einsum("bt,btd->bd", weights, hidden), pooled, atol=1e-5)
-
-
 # -- relation
 
 
@@ -128,28 +116,8 @@ def test_a_head_without_attention_has_no_picture_of_it(run_dir):
     assert shown_by(events_of(run_dir), "images") == {"confusion"}
 
 
-def test_reading_the_attention_leaves_the_model_as_it_was(features_dir, tmp_path):
-    trainer = trainer_on(features_dir, tmp_path, head="bilstm_attention(units=2)")
-    before = trainer.classifier.to_json()
-    attention_maps.attention_weights(trainer.classifier, trainer.validation.clips.features)
-    assert trainer.classifier.to_json() == before
-
-
-def test_clips_of_every_class_are_shown(tmp_path):
-    labels = tuple("abcdefghijkl")
-    features = draw_features(tmp_path / "s", counts=(12, 30, 0), labels=labels)
-    clips = trainer_on(features, tmp_path, list(labels)).validation.clips
-    rows = dataset.balanced_rows(clips.labels, 8)
-    assert sorted(clips.labels[rows]) == list(range(12))
-    two = dataset.FeatureDataset(clips.features, clips.labels % 2, clips.entries)
-    assert np.bincount(two.labels[dataset.balanced_rows(two.labels, 8)]).tolist() == [
-        4,
-        4,
-    ]
-
-
 @pytest.mark.slow
-def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path, monkeypatch):
+def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, epoch=3, epochs=4)
     train_quickly(features_dir, tmp_path, epochs=4, resume=True)
     events = events_of(tmp_path / "run")
@@ -187,3 +155,95 @@ def test_attention_is_drawn_of_every_kind_of_training(features_dir, tmp_path, as
     train_quickly(features_dir, tmp_path, head=head, epochs=2, **asked, **average)
     events = events_of(tmp_path / "run")
     assert [event.step for event in events.Tensors("attention")] == [2]
+
+
+# == the profiler
+
+
+def traces_in(folder) -> list:
+    return sorted(folder.glob("plugins/profile/*/*.xplane.pb"))
+
+
+def run_steps(profiler, last, first=1):
+    for step in range(first - 1, last):
+        profiler.on_train_batch_begin(step)
+        loss = float(tf.reduce_sum(tf.ones((4, 4)) @ tf.ones((4, 4))))
+        profiler.on_train_batch_end(step, {"loss": loss})
+    profiler.on_train_end()
+
+
+# -- golden
+
+
+@pytest.mark.slow
+def test_a_training_leaves_a_trace_of_the_asked_steps(features_dir, tmp_path):
+    """Two steps an epoch; the mark of each step is in the trace."""
+    result = train_quickly(features_dir, tmp_path, epochs=3, profile="3,5")
+    without = train_quickly(features_dir, tmp_path, epochs=3, run="without")
+    assert read_history(Path(result["run"])) == read_history(Path(without["run"]))
+    assert "profiled_steps" not in without
+    assert result["profiled_steps"] == [3, 5]
+    (trace,) = traces_in(tmp_path / "run" / "tensorboard")
+    content = trace.read_bytes()
+    assert b"train" in content and b"step_num" in content
+    assert b"MatMul" in content
+
+
+# -- relation
+
+
+def test_steps_before_and_after_are_not_traced(tmp_path):
+    profiler = Profiler(tmp_path, 3, 4)
+    run_steps(profiler, 6)
+    assert profiler.traced == [3, 4]
+    assert len(traces_in(tmp_path)) == 1
+
+
+def test_a_training_that_ends_earlier_keeps_what_it_has(tmp_path, caplog):
+    profiler = Profiler(tmp_path, 2, 100)
+    run_steps(profiler, 3)
+    assert profiler.traced == [2, 3] and len(traces_in(tmp_path)) == 1
+    assert not caplog.records
+
+
+def test_one_that_is_resumed_between_them_begins_there(tmp_path):
+    profiler = Profiler(tmp_path, 2, 6)
+    run_steps(profiler, 7, first=5)
+    assert profiler.traced == [5, 6] and len(traces_in(tmp_path)) == 1
+
+
+# -- hostile
+
+
+def test_a_training_that_ends_before_the_first_says_so(tmp_path, caplog):
+    profiler = Profiler(tmp_path, 10, 20)
+    run_steps(profiler, 3)
+    assert caplog.messages == ["--profile 10,20 left no trace: no such step was run."]
+    assert profiler.traced == [] and not traces_in(tmp_path)
+
+
+def test_a_profiler_that_is_in_use_does_not_stop_the_training(tmp_path, caplog):
+    tf.profiler.experimental.start(str(tmp_path / "other"))
+    try:
+        profiler = Profiler(tmp_path / "own", 1, 2)
+        run_steps(profiler, 3)
+    finally:
+        tf.profiler.experimental.stop(save=False)
+    assert profiler.traced == []
+    assert [record.levelno for record in caplog.records][0] == logging.WARNING
+    assert "--profile does not work here" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("error", [tf.errors.PermissionDeniedError])
+def test_a_trace_that_cannot_be_written_does_not_either(tmp_path, caplog, monkeypatch, error):
+    stop = tf.profiler.experimental.stop
+
+    def fail():
+        stop(save=False)
+        raise error(None, None, "no room")
+
+    monkeypatch.setattr(tf.profiler.experimental, "stop", fail)
+    profiler = Profiler(tmp_path, 1, 2)
+    run_steps(profiler, 3)
+    assert profiler.traced == []
+    assert "--profile does not work here: no room" in caplog.messages

@@ -77,3 +77,24 @@ def test_profiled_steps_are_a_first_and_a_last(text):
         f"Received: profile={text}"
     )
     assert TrainConfig(profile="10,20").profiled_steps == (10, 20)
+
+
+@pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
+def test_patience_is_refused_where_all_epochs_are_run(asked):
+    with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 if"):
+        TrainConfig.from_flags({"early_stopping_patience": 5, **asked})
+    TrainConfig.from_flags({"early_stopping_patience": 0, **asked})
+    assert TrainConfig.from_flags(asked).early_stopping_patience == 0
+
+
+def test_what_an_average_would_ignore_is_refused():
+    with pytest.raises(ConfigError, match="`monitor` must not be given with swa"):
+        TrainConfig.from_flags({"monitor": "val_auc", "swa_fraction": 0.5})
+    TrainConfig.from_flags({"monitor": "none", "swa_fraction": 0.5})
+
+
+def test_an_ensemble_has_members():
+    with pytest.raises(ConfigError, match="`ensemble` must come with seeds >= 2"):
+        TrainConfig(ensemble=True)
+    with pytest.raises(ConfigError, match="must be <= 2147483648"):
+        TrainConfig(seed=2**31 - 1, seeds=2)

@@ -77,7 +77,7 @@ def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
 
 @pytest.mark.slow
 def test_videos_that_the_source_learned_from_are_no_clean_test(
-    run_dir, features_dir, tmp_path, caplog, monkeypatch
+    run_dir, features_dir, tmp_path, caplog
 ):
     """A split of its own puts some of them into validation and test; that stays known."""
     caplog.set_level(logging.WARNING, "violence_detection")
@@ -86,7 +86,7 @@ def test_videos_that_the_source_learned_from_are_no_clean_test(
     run = train_quickly(features_dir, tmp_path, **asked)["run"]
     met = Run.open(run).config()["init_from"]["met"]
     assert min(met.values()) > 0
-    assert f"learned from {met['test']} of the test videos" in caplog.text
+    assert f"trained on {met['test']} of the test videos" in caplog.text
     assert evaluate(run)["clean"] is False
     onward = train_quickly(features_dir, tmp_path, run="c", init_from=run, split_seed=5, epochs=1)[
         "run"
@@ -118,7 +118,7 @@ def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path, monkeypatch):
+def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path):
     """It ends as one that was not interrupted, although the source is gone."""
     source = train_quickly(features_dir, tmp_path, run="source")["run"]
     asked = {"init_from": source, "epochs": 4, "checkpoint_epochs": 4}

@@ -13,14 +13,12 @@ import pytest
 from support.trainers import interrupt
 from support.training import read_history, train_quickly
 
-from violence_detection.errors import ConfigError
 from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.training import optimizer
-from violence_detection.training.config import TrainConfig
 from violence_detection.training.trainer import Trainer
 
 SEEDS = ("seed_7", "seed_8", "seed_9")
@@ -200,10 +198,3 @@ def test_force_loses_no_members_to_a_model_that_cannot_be_built(
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, seeds=2, force=True)
     assert Run.open(tmp_path / "run" / "seed_43").finished
-
-
-def test_an_ensemble_has_members():
-    with pytest.raises(ConfigError, match="`ensemble` must come with seeds >= 2"):
-        TrainConfig(ensemble=True)
-    with pytest.raises(ConfigError, match="must be <= 2147483648"):
-        TrainConfig(seed=2**31 - 1, seeds=2)

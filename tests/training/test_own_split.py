@@ -19,7 +19,7 @@ from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files
-from violence_detection.training import train
+from violence_detection.training import run_setup
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage, train_classifier
 from violence_detection.training.trainer import Trainer
@@ -44,6 +44,27 @@ def write_splits(features: Path, source=splits.DRAWN) -> Path:
     return path
 
 
+def own_split(features: Path, **settings) -> dict[str, str]:
+    """The split that a training with these settings draws, by path; nothing is trained."""
+    config = TrainConfig.from_flags({"features": str(features), **settings})
+    entries = run_setup.read_entries(Run(features / "new"), config, FeatureCache.open(features))
+    return {entry.path: entry.split for entry in entries}
+
+
+@pytest.fixture(scope="module")
+def final_run(features_dir, tmp_path_factory) -> Path:
+    """A run without test videos; not to be written to."""
+    folder = tmp_path_factory.mktemp("final")
+    return Path(train_quickly(features_dir, folder, epochs=1, **ALL)["run"])
+
+
+@pytest.fixture(scope="module")
+def seeded_run(features_dir, tmp_path_factory) -> Path:
+    """A run with a split of another seed; evaluations may be written into it."""
+    folder = tmp_path_factory.mktemp("seeded")
+    return Path(train_quickly(features_dir, folder, epochs=1, split_seed=5)["run"])
+
+
 def evaluate(run, split) -> dict:
     return evaluate_run(run, EvaluateConfig(split=split, bootstrap=100), figures=False)
 
@@ -64,25 +85,18 @@ def test_a_final_model_learns_from_all_videos(tmp_path):
     assert (features.parent / "splits.csv").read_bytes() == kept
 
 
-@pytest.mark.slow
-def test_recordings_stay_together(features_dir, tmp_path):
-    run = train_quickly(features_dir, tmp_path, epochs=1, split_seed=5)["run"]
+def test_recordings_stay_together(features_dir):
     group = {e.path: e.group for e in FeatureCache.open(features_dir).entries()}
-    sides = {(group[path], split) for path, split in split_of(run).items()}
+    sides = {(group[path], split) for path, split in own_split(features_dir, split_seed=5).items()}
     assert len(sides) == len(set(group.values()))
 
 
-@pytest.mark.slow
-def test_another_seed_is_another_split(features_dir, tmp_path):
-    one, two, again = (
-        split_of(train_quickly(features_dir, tmp_path, epochs=1, run=n, split_seed=s)["run"])
-        for n, s in (("one", 1), ("two", 2), ("again", 1))
-    )  # fmt: skip
-    assert one == again != two
-    assert Counter(one.values()).keys() == {"train", "validation", "test"}
+def test_another_seed_is_another_split(features_dir, seeded_run):
+    five, six = (own_split(features_dir, split_seed=seed) for seed in (5, 6))
+    assert split_of(seeded_run) == five != six
+    assert Counter(five.values()).keys() == {"train", "validation", "test"}
 
 
-@pytest.mark.slow
 def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
     """The draw is the one that extraction makes."""
     features = draw_features(tmp_path / "cache" / "space")
@@ -95,43 +109,37 @@ def test_with_the_dataset_s_own_settings_it_is_the_dataset_s_split(tmp_path):
         test_fraction=0.15,
         seed=42,
     )
-    run = train_quickly(features, tmp_path, epochs=1, split_seed=42)["run"]
-    assert split_of(run) == drawn
+    assert own_split(features, split_seed=42) == drawn
 
 
 # -- evaluation
 
 
-def test_evaluation_goes_by_the_run_s_split(features_dir, tmp_path):
-    run = train_quickly(features_dir, tmp_path, epochs=1, split_seed=5)["run"]
-    for split in ("validation", "test"):
-        judged = evaluate(run, split)
-        own = sorted(path for path, side in split_of(run).items() if side == split)
-        with open(Path(run) / "evaluation" / split / "predictions.csv") as file:
-            assert sorted(row["path"] for row in csv.DictReader(file)) == own
-        assert judged["clean"] is True
-        results = Run.open(run).results()
-        assert judged["accuracy"] == results[split]["accuracy"]
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_evaluation_goes_by_the_run_s_split(seeded_run, split):
+    evaluated = evaluate(str(seeded_run), split)
+    own = sorted(path for path, side in split_of(seeded_run).items() if side == split)
+    with open(seeded_run / "evaluation" / split / "predictions.csv") as file:
+        assert sorted(row["path"] for row in csv.DictReader(file)) == own
+    assert evaluated["clean"] is True
+    assert evaluated["accuracy"] == Run.open(seeded_run).results()[split]["accuracy"]
 
 
-@pytest.mark.slow
-def test_a_final_model_has_no_test(features_dir, tmp_path):
-    run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
+def test_a_final_model_has_no_test(final_run):
     with pytest.raises(CacheError, match="has train, validation"):
-        evaluate(run, "test")
+        evaluate(str(final_run), "test")
 
 
-@pytest.mark.slow
-def test_another_dataset_has_its_own_split(features_dir, tmp_path):
+def test_another_dataset_has_its_own_split(final_run, tmp_path):
     """Paths that are the same there do not get this run's split."""
-    run = train_quickly(features_dir, tmp_path, epochs=1, **ALL)["run"]
+    run = shutil.copytree(final_run, tmp_path / "run")
     dataset = {"name": "other", "dir": "/other"}
     other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
     config = EvaluateConfig(bootstrap=100, features=str(other))
     assert evaluate_run(run, config, figures=False)["videos"] == 8
 
 
-# -- going on
+# -- resume
 
 
 def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
@@ -148,7 +156,7 @@ def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_run_interrupted_before_its_start_draws_it_too(features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_features", _interrupted)
+        patch.setattr(FeatureCache, "open", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_quickly(features_dir, tmp_path, **ALL)
     config = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
@@ -170,15 +178,13 @@ def test_members_have_the_run_s_split(features_dir, tmp_path):
 # -- what is given
 
 
-@pytest.mark.slow
 def test_a_given_split_stays(tmp_path, caplog):
     caplog.set_level(logging.WARNING, "violence_detection")
     logging.getLogger("violence_detection").propagate = True
     features = draw_features(tmp_path / "cache" / "space")
     given = {e.path for e in FeatureCache.open(features).entries() if e.split == "test"}
     write_splits(features, lambda e: "given" if e.path in given else "drawn")
-    run = train_quickly(features, tmp_path, epochs=1, **ALL)["run"]
-    split = split_of(run)
+    split = own_split(features, **ALL)
     assert {path for path, side in split.items() if side == "test"} == given
     assert "gives test videos; a fraction does not change that" in caplog.text
 

@@ -21,10 +21,12 @@ from violence_detection.errors import (
     TrainingError,
     ViolenceDetectionError,
 )
+from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
-from violence_detection.training import checkpoint, optimizer, run_setup, train
+from violence_detection.training import optimizer, run_setup
+from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
 from violence_detection.training.trainer import Trainer
@@ -57,7 +59,7 @@ def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
 # -- one that it goes on with
 
 
-def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path, monkeypatch):
+def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path):
     asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
     interrupt(features_dir, tmp_path / "broken", epoch=4, **asked)
@@ -73,7 +75,7 @@ def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp
 
 @pytest.mark.slow
 def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
-    features_dir, tmp_path, monkeypatch
+    features_dir, tmp_path
 ):
     asked = {"epochs": 4, "checkpoint_epochs": 4, "sampling": "sqrt"}
     asked |= {"augment": "jitter+frame_dropout+reverse+noise+mixup+cutmix"}
@@ -112,7 +114,7 @@ def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
 
 
 @pytest.mark.slow
-def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path, monkeypatch):
+def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
     interrupt(features_dir, tmp_path, run="newer")
     config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
@@ -126,7 +128,7 @@ def test_resume_of_nothing_starts_anew(features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path, monkeypatch):
+def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, epoch=1)
     result = train_quickly(features_dir, tmp_path, resume=True)
     assert (result["resumed_from_epoch"], result["epochs_run"]) == (0, 3)
@@ -134,7 +136,7 @@ def test_a_run_killed_before_its_first_state_starts_anew(features_dir, tmp_path,
 
 
 @pytest.mark.slow
-def test_a_damaged_state_costs_an_epoch_but_not_the_run(features_dir, tmp_path, monkeypatch):
+def test_a_damaged_state_costs_an_epoch_but_not_the_run(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, epoch=3)
     state = tmp_path / "run" / "state" / "training_state.bin"
     state.write_bytes(state.read_bytes()[:-7])
@@ -149,7 +151,7 @@ def test_a_run_interrupted_before_its_features_were_made_is_found_again(
 ):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_features", _interrupting)
+        patch.setattr(FeatureCache, "open", _interrupting)
         with pytest.raises(KeyboardInterrupt):
             train_quickly(features_dir, tmp_path, run=None, epochs=2)
     assert Run.newest(tmp_path).dir.name != "older"
@@ -170,7 +172,7 @@ def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("said", ["features", "checkpoint_dir"])
-def test_a_run_goes_on_where_it_and_its_features_are_now(tmp_path, monkeypatch, said):
+def test_a_run_goes_on_where_it_and_its_features_are_now(tmp_path, said):
     features = draw_features(tmp_path / "cache" / "space")
     interrupt(features, tmp_path / "runs")
     if said == "features":
@@ -265,7 +267,7 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
     assert (process.returncode, out) == (status, ""), err
     assert (
         err.splitlines()[-1]
-        == f"{said}; start the same command again to go on; a training with --resume."
+        == f"{said}; start the same command again to resume; a training with --resume."
     )
     state = tmp_path / "run" / "state"
     assert not list(state.glob("*.partial-*")) and list(state.glob("*.bin"))
@@ -318,13 +320,13 @@ def test_force_does_not_remove_a_folder_that_is_no_run(features_dir, tmp_path):
     assert (tmp_path / "run" / "thesis.txt").is_file()
 
 
-def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, learning_rate=0.01)
     with pytest.raises(ConfigError, match="learning_rate=0.01. Received: learning_rate=0.02"):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
 
-def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path, monkeypatch):
+def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path):
     natural = {"recording_weights": "natural"}
     whole = train_quickly(features_dir, tmp_path / "whole", epochs=4, **natural)["run"]
     interrupt(features_dir, tmp_path, epochs=4, **natural)
@@ -339,15 +341,13 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp
 
 
 @pytest.mark.parametrize("asked", [{"max_failures": 0.5}, {"retry_failed": True}])
-def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
-    features_dir, tmp_path, monkeypatch, asked
-):
+def test_a_resumed_run_on_features_refuses_what_stage_one_reads(features_dir, tmp_path, asked):
     interrupt(features_dir, tmp_path)
     with pytest.raises(ConfigError, match=f"`{next(iter(asked))}` must go with --data"):
         train_quickly(features_dir, tmp_path, resume=True, **asked)
 
 
-def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_videos(tmp_path):
     features = draw_features(tmp_path / "space")
     interrupt(features, tmp_path)
     draw_features(tmp_path / "space", seed=1)
@@ -356,9 +356,9 @@ def test_a_resumed_run_keeps_its_videos(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_state_of_another_model_is_refused(features_dir, tmp_path, monkeypatch):
+def test_a_state_of_another_model_is_refused(features_dir, tmp_path):
     interrupt(features_dir, tmp_path)
-    checkpoint.save(tmp_path / "run" / "state", [np.zeros(3)], {})
+    Checkpoint(tmp_path / "run" / "state").save([np.zeros(3)], {})
     with pytest.raises(TrainingError, match="state must be of this model"):
         train_quickly(features_dir, tmp_path, resume=True)
 
@@ -426,9 +426,7 @@ def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monke
 
 
 @pytest.mark.slow
-def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(
-    features_dir, tmp_path, monkeypatch
-):
+def test_a_training_whose_state_is_lost_is_not_begun_again_over_its_model(features_dir, tmp_path):
     interrupt(features_dir, tmp_path, epoch=3)
     for path in (tmp_path / "run" / "state").iterdir():
         path.write_bytes(path.read_bytes()[:-7])
@@ -480,7 +478,7 @@ def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path):
     assert Run.open(tmp_path / "run").finished
 
 
-def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatch):
+def test_resume_does_not_draw_the_split_again(features_dir, tmp_path):
     interrupt(features_dir, tmp_path)
     path = tmp_path / "run" / "training_config.json"
     config = json.loads(path.read_text())
@@ -492,7 +490,7 @@ def test_resume_does_not_draw_the_split_again(features_dir, tmp_path, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
-def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, monkeypatch, spelling):
+def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, spelling):
     interrupt(features_dir, tmp_path, label_smoothing=0.1)
     told = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
@@ -509,7 +507,7 @@ def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_pa
     assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
 
 
-def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path, monkeypatch):
+def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path):
     interrupt(features_dir, tmp_path)
     config = json.loads((tmp_path / "run" / "training_config.json").read_text())
     for settings in (None, [], {"epocs": 3}):
@@ -520,7 +518,7 @@ def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp
 
 
 @pytest.mark.slow
-def test_a_resumed_run_keeps_its_feature_space(tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_feature_space(tmp_path):
     features = draw_features(tmp_path / "space")
     interrupt(features, tmp_path)
     settings = json.loads((features / "extraction.json").read_text())

@@ -5,13 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
-from violence_detection.models.heads._layers import statistics_of
 from violence_detection.models.run import Run
 from violence_detection.training import sanity_checks
 
@@ -93,19 +91,6 @@ def test_a_class_without_videos_is_named():
     assert found == ["There is no validation video of 'robbery': its recall is unknown."]
 
 
-def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
-    train, validation = clips_of(TRUTH, shift=0.3), clips_of(TRUTH, shift=0.3, seed=1)
-    clips = {"train": train, "validation": validation}
-    answers, count = linear_baseline.baseline_predictions(clips, ["validation"])
-    pooled = statistics_of(train.features).astype(np.float64)
-    mean, deviation = pooled.mean(0), pooled.std(0)
-    fit = LogisticRegression(C=1, max_iter=1000)
-    fit.fit((pooled - mean) / deviation, TRUTH)
-    expected = fit.predict_proba((statistics_of(validation.features) - mean) / deviation)
-    np.testing.assert_allclose(answers["validation"], expected, atol=1e-3)
-    assert count == 40
-
-
 def test_a_worse_classifier_than_the_baseline_is_warned_of():
     violence = np.random.default_rng(0).uniform(0.1, 0.9, 40)
     found = examined(violence, recall_bar=0.0)
@@ -148,14 +133,6 @@ def test_what_one_recording_says_is_noise():
         clips_of(TRUTH), both(violence), both(RIGHT), thresholds=(0.5, 0.5), seed=1
     )
     assert compared == ("no clear difference", False)
-
-
-def test_every_class_is_in_what_the_baseline_learns_from(monkeypatch):
-    monkeypatch.setattr(linear_baseline, "_BASELINE_VIDEOS", 10)
-    labels = np.array([0] * 98 + [1, 2])
-    clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
-    answers, count = linear_baseline.baseline_predictions(clips, ["validation"])
-    assert answers["validation"].shape == (12, 3) and count == 9 + 1 + 1
 
 
 def test_three_classes_are_compared_by_what_they_are_called():

@@ -1,9 +1,7 @@
 """The epochs: what is weighed, what decays, which is best, when it stops, and what stays."""
 
 import csv
-import dataclasses
 import gc
-import itertools
 import weakref
 
 import keras
@@ -20,7 +18,6 @@ from violence_detection.models import classifier
 from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
 from violence_detection.system.coordination import Coordinator
-from violence_detection.training import batching
 from violence_detection.training.callbacks import HISTORY_COLUMNS
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage
@@ -28,46 +25,6 @@ from violence_detection.training.trainer import Trainer
 
 CLASSES = ["normal", "violent"]
 CLASSES_ALONE = {"recording_weights": "natural"}
-
-
-def skewed_features(folder, *, normal, violent):
-    """Features of which the training videos are so many of each class."""
-    cache = FeatureCache.open(draw_features(folder, counts=(2 * normal, 8, 0)))
-    rows = [
-        row
-        for row in cache.entries()
-        if row.split != "train"
-        or int(row.path.partition("_")[2].partition(".")[0])
-        < 2 * (violent if row.label == "violent" else normal)
-    ]
-    cache.write_manifest(rows)
-    return cache.dir
-
-
-def regrouped(folder, **sizes):
-    """Features of as many training videos of each class, in recordings of these sizes."""
-    numbers = {label: sum(counts) for label, counts in sizes.items()}
-    cache = FeatureCache.open(skewed_features(folder / "space", **numbers))
-    names = {
-        label: iter(np.repeat([f"{label} {i}" for i in range(len(counts))], counts))
-        for label, counts in sizes.items()
-    }
-    rows = [
-        dataclasses.replace(row, group=str(next(names[row.label]))) if row.split == "train" else row
-        for row in cache.entries()
-    ]
-    cache.write_manifest(rows)
-    return cache.dir
-
-
-def mixed(features, *groups):
-    """Make one recording of several."""
-    cache = FeatureCache.open(features)
-    rows = [
-        dataclasses.replace(row, group=groups[0]) if row.group in groups else row
-        for row in cache.entries()
-    ]
-    cache.write_manifest(rows)
 
 
 @pytest.fixture
@@ -83,76 +40,11 @@ def rows_of(run) -> list[dict[str, str]]:
 # -- golden
 
 
-def test_class_weights_are_the_inverse_of_the_shares(tmp_path):
-    """12 videos: 4, 4 and 4 of three classes; then 2 violent ones fewer: N / (K n_c)."""
-    labels = ("normal", "violent", "violent2")
-    features = draw_features(tmp_path / "space", counts=(11, 6, 0), labels=labels)
-    trainer = trainer_on(features, tmp_path, list(labels), **CLASSES_ALONE)
-    weight = {
-        label: trainer.data.weights[trainer.data.videos.labels == label] for label in range(3)
-    }
-    np.testing.assert_allclose(weight[0], 11 / (3 * 4))
-    np.testing.assert_allclose(weight[2], 11 / (3 * 3))
-    assert trainer.data.weights.mean() == pytest.approx(1.0)
-
-
-def test_without_class_weights_alpha_auto_sees_the_shares(tmp_path):
+def test_the_loss_gets_the_fractions_of_the_classes(tmp_path):
     features = draw_features(tmp_path / "space", counts=(11, 4, 0))
-    asked = {"loss": "focal(alpha=auto)", **CLASSES_ALONE}
-    weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
-    plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
-    assert (plain.data.weights == 1).all()
-    assert weighted.step.loss.alpha == [0.5, 0.5]
-    np.testing.assert_allclose(plain.step.loss.alpha, [5 / 11, 6 / 11])
-
-
-@pytest.mark.parametrize(
-    ("sampling", "shares"),
-    [("natural", [9 / 13, 4 / 13]), ("sqrt", [3 / 5, 2 / 5]), ("balanced", [0.5, 0.5])],
-)
-def test_weights_and_alpha_correct_what_is_drawn_once(tmp_path, sampling, shares):
-    features = skewed_features(tmp_path / "space", normal=9, violent=4)
-    asked = {"loss": "focal(alpha=auto)", "sampling": sampling, **CLASSES_ALONE}
-    weighted = trainer_on(features, tmp_path, use_class_weights=True, **asked)
-    plain = trainer_on(features, tmp_path, use_class_weights=False, **asked)
-    for label in (0, 1):
-        weight = weighted.data.weights[weighted.data.videos.labels == label]
-        np.testing.assert_allclose(weight, 1 / (2 * shares[label]), rtol=1e-6)
-    assert (plain.data.weights == 1).all()
-    assert weighted.step.loss.alpha == [0.5, 0.5]
-    np.testing.assert_allclose(plain.step.loss.alpha, shares[::-1])
-
-
-@pytest.mark.parametrize(
-    ("counted", "of_one", "of_two", "of_four"),
-    [
-        ("natural", 1, 1, 1),
-        ("sqrt", 1, 2**-0.5, 0.5),
-        ("balanced", 1, 1 / 2, 1 / 4),
-    ],
-)
-def test_a_recording_weighs_as_asked(tmp_path, counted, of_one, of_two, of_four):
-    """Of the normal class recordings of 4, 2 and 1 videos; the violent ones are alone."""
-    features = regrouped(tmp_path, normal=[4, 2, 1], violent=[1] * 7)
-    asked = {"recording_weights": counted, "use_class_weights": False}
+    asked = {"loss": "focal(alpha=auto)", "use_class_weights": False}
     trainer = trainer_on(features, tmp_path, **asked)
-    expected = np.repeat([of_four, of_two, of_one], [4, 2, 1])
-    normal = trainer.data.videos.labels == 0
-    np.testing.assert_allclose(trainer.data.weights[normal], expected / expected.mean(), rtol=1e-6)
-    np.testing.assert_array_equal(trainer.data.weights[~normal], 1)
-
-
-@pytest.mark.parametrize("counted", ["natural", "sqrt", "balanced"])
-def test_the_weights_of_recordings_leave_the_classes_as_they_are(tmp_path, counted):
-    """A recording of both classes counts by all of its videos; class weights stay exact."""
-    features = skewed_features(tmp_path / "space", normal=9, violent=4)
-    mixed(features, "normal train 0", "violent train 0")
-    trainer = trainer_on(features, tmp_path, recording_weights=counted)
-    total = np.bincount(trainer.data.videos.labels, trainer.data.weights)
-    np.testing.assert_allclose(total, 13 / 2, rtol=1e-6)
-    of_four = trainer.data.weights[trainer.data.videos.groups == "normal train 0"]
-    assert (len(of_four), len(set(of_four))) == (4, 2)
-    assert trainer.step.loss.alpha == [0.5, 0.5]
+    np.testing.assert_allclose(trainer.step.loss.alpha, [5 / 11, 6 / 11])
 
 
 def test_the_rate_warms_up_over_the_asked_epochs(features_dir, tmp_path):
@@ -172,18 +64,6 @@ def test_validation_loss_is_that_of_the_logits(trainer):
 
 
 # -- relation
-
-
-@pytest.mark.parametrize(("sampling", "share"), [("natural", 2 / 14), ("balanced", 0.5)])
-def test_sampling_decides_what_an_epoch_learns_from(tmp_path, sampling, share):
-    features = skewed_features(tmp_path / "space", normal=12, violent=2)
-    trainer = trainer_on(features, tmp_path, sampling=sampling)
-    steps = batching.steps_per_epoch(14, trainer.config.batch_size)
-    drawn = [
-        np.ravel(goals)[weights.numpy() > 0]
-        for _, goals, weights in itertools.islice(trainer.batches(), steps)
-    ]
-    assert np.mean(np.concatenate(drawn)) == share
 
 
 @pytest.mark.parametrize("head", ["bilstm_attention", "transformer"])
@@ -272,20 +152,6 @@ def test_a_callback_ends_the_training(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, callbacks=[Enough()])
     trainer.run_epochs()
     assert len(trainer.history) == 2
-
-
-@pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
-def test_patience_is_refused_where_all_epochs_are_run(asked):
-    with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 where"):
-        TrainConfig.from_flags({"early_stopping_patience": 5, **asked})
-    TrainConfig.from_flags({"early_stopping_patience": 0, **asked})
-    assert TrainConfig.from_flags(asked).early_stopping_patience == 0
-
-
-def test_what_an_average_would_ignore_is_refused():
-    with pytest.raises(ConfigError, match="`monitor` must be left out with swa"):
-        TrainConfig.from_flags({"monitor": "val_auc", "swa_fraction": 0.5})
-    TrainConfig.from_flags({"monitor": "none", "swa_fraction": 0.5})
 
 
 def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
@@ -405,7 +271,7 @@ def test_predictions_that_are_not_finite_stop_the_training(tmp_path):
         train_quickly(features, tmp_path)
 
 
-def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path, monkeypatch):
+def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path)
     for variable in trainer.classifier.trainable_variables:
         variable.assign(np.full(variable.shape, 1e38))

@@ -11,29 +11,28 @@ from violence_detection.features.dataset import FeatureDataset, balanced_rows
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_MAX_VIDEOS = 4000
 _MAX_CELLS = 1 << 24  # videos x pooled features: 64 MB
 _BLOCK = 256  # videos pooled at a time
 
 
 def baseline_predictions(
-    clips: Mapping[str, FeatureDataset], splits: Iterable[str]
+    clips: Mapping[str, FeatureDataset], splits: Iterable[str], *, max_videos: int = 4000
 ) -> tuple[dict[str, np.ndarray], int]:
     """Probabilities of a logistic regression (C = 1) on the standardised mean, deviation and
     mean absolute difference over time.
 
-    It is fitted to at most 4,000 training videos, fewer if features are long, the same fraction
-    of each class.
+    It is fitted to the same fraction of the training videos of each class.
 
     Args:
         clips: The videos of `train` and of `splits`.
         splits: The splits to predict.
+        max_videos: Training videos of the fit at most; fewer if features are long.
 
     Returns:
         Probabilities of each split, float64 (N, K), and the number of videos of the fit.
     """
     train = clips["train"]
-    most = min(_MAX_VIDEOS, _MAX_CELLS // (3 * train.features.shape[-1]))
+    most = min(max_videos, _MAX_CELLS // (3 * train.features.shape[-1]))
     rows = balanced_rows(train.labels, most, proportional=True)
     features = np.empty((len(rows), 3 * train.features.shape[-1]), np.float32)
     start = 0

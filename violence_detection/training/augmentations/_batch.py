@@ -1,4 +1,4 @@
-"""What augmentations share: a batch, and what is done to it by more than one of them."""
+"""The batch that augmentations change, and the changes that several of them make."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,13 +7,13 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """The videos of a batch that count; rows that fill it up are not among them.
+    """The real videos of a batch, without its padding.
 
     Attributes:
         features: float32 (B, T, D).
-        targets: float32 (B, 1) for two classes, else one-hot (B, K); mixed ones in between.
+        targets: float32 (B, 1) for two classes, else one-hot (B, K); between 0 and 1 if mixed.
         weights: float32 (B,).
-        rows: int64 (B,), of the training clips, that the features are from.
+        rows: int64 (B,), rows of the features in the training clips.
     """
 
     features: np.ndarray
@@ -26,29 +26,29 @@ Augmentation = Callable[[Batch, np.random.Generator], Batch]
 
 
 def draw_clips(batch: Batch, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Each clip with probability p, bool (B,)."""
+    """Draws each clip with probability p, bool (B,)."""
     return rng.random(len(batch.features)) < p
 
 
 def take_frames(batch: Batch, frames: np.ndarray) -> Batch:
-    """The batch with other frames of each clip, whose numbers are int64 (B, T)."""
+    """The batch with the frames of these numbers, int64 (B, T), from each clip."""
     clip = np.arange(len(batch.features))[:, None]
     return batch._replace(features=batch.features[clip, frames])
 
 
-def mix(batch: Batch, features: np.ndarray, partner: np.ndarray, share: np.ndarray) -> Batch:
+def mix(batch: Batch, features: np.ndarray, partner: np.ndarray, fraction: np.ndarray) -> Batch:
     """The batch with mixed features, and targets and weights in the same proportion.
 
     Args:
         batch: B clips.
-        features: float32 (B, T, D), mixed.
-        partner: int64 (B,), which clip each is mixed with.
-        share: (B,) in [0, 1], what is left of the clip itself.
+        features: The mixed features, float32 (B, T, D).
+        partner: The clip that each clip is mixed with, int64 (B,).
+        fraction: The fraction of the clip itself in the mixture, (B,) in [0, 1].
     """
-    share = share.astype(np.float32)
-    rest = 1 - share
+    fraction = fraction.astype(np.float32)
+    rest = 1 - fraction
     return batch._replace(
         features=features,
-        targets=share[:, None] * batch.targets + rest[:, None] * batch.targets[partner],
-        weights=share * batch.weights + rest * batch.weights[partner],
+        targets=fraction[:, None] * batch.targets + rest[:, None] * batch.targets[partner],
+        weights=fraction * batch.weights + rest * batch.weights[partner],
     )

@@ -1,4 +1,4 @@
-"""Segment cut-mix: some successive frames of a clip are those of another one of its batch."""
+"""Segment cut-mix: replaces successive frames of a clip by those of another clip of its batch."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -16,16 +16,16 @@ def build(
     alpha: Annotated[float, Range(0.01, 100)] = 1.0,
     p: Annotated[float, Range(0, 1)] = 0.5,
 ) -> Augmentation:
-    """``round(s T)`` frames, from a place drawn evenly, s ~ Beta(alpha, alpha) for each clip;
-    targets and weights are mixed by the share of the frames.
+    """Replaces ``round(s T)`` frames from a random start, s ~ Beta(alpha, alpha) for each clip;
+    targets and weights are mixed by the fraction of the frames.
 
     Args:
         clips, views: Not used.
-        alpha: 1 draws every share alike.
-        p: Share of the clips that are mixed.
+        alpha: 1 draws every fraction with the same probability.
+        p: Fraction of the clips that are mixed.
 
     Reference:
-        Yun et al., 2019, https://arxiv.org/abs/1905.04899 (of pictures)
+        Yun et al., 2019, https://arxiv.org/abs/1905.04899 (of images)
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:

@@ -1,4 +1,4 @@
-"""Frame dropout: frames are lost, and the nearest one that is left stands in."""
+"""Frame dropout: replaces lost frames by the nearest frame that is left."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,11 +15,11 @@ def build(
     views: Sequence[np.ndarray],
     p: Annotated[float, Range(0, 0.95)] = 0.1,
 ) -> Augmentation:
-    """Every frame is lost with probability p; of two that are as near, the earlier stands in.
+    """Loses each frame with probability p; of two nearest frames the earlier replaces it.
 
     Args:
         clips, views: Not used.
-        p: Share of the frames that are lost. A clip that would lose all keeps all.
+        p: Fraction of the frames that are lost. A clip that would lose all frames keeps all.
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
@@ -32,7 +32,11 @@ def build(
 
 
 def nearest(kept: np.ndarray) -> np.ndarray:
-    """Number of the nearest frame that is kept, int64 (B, T); `kept` has one in each row."""
+    """Number of the nearest kept frame, int64 (B, T).
+
+    Args:
+        kept: bool (B, T), with a kept frame in each row.
+    """
     length = kept.shape[1]
     times, far = np.arange(length), 2 * length
     before = np.maximum.accumulate(np.where(kept, times, -far), axis=1)

@@ -1,4 +1,4 @@
-"""Temporal jitter: a clip begins and ends a little earlier or later."""
+"""Temporal jitter: moves the start and the end of a clip by a few frames."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -23,13 +23,13 @@ def build(
 ) -> Augmentation:
     """``frame[t] = round(a + (b - a) t / (T - 1))`` with a and b drawn around 0 and T - 1.
 
-    The clip is shifted by their mean and played slower or faster by their difference; beyond its
-    ends the first or the last frame stands still.
+    The clip is shifted by the mean of both moves, and slowed down or sped up by their difference.
+    Beyond its ends the first or the last frame is repeated.
 
     Args:
         clips, views: Not used.
-        frames: How far each end moves at most; never so far that the ends meet.
-        p: Share of the clips that are changed.
+        frames: Largest move of each end, in frames; never so large that the ends meet.
+        p: Fraction of the clips that are changed.
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:

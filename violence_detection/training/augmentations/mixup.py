@@ -1,4 +1,4 @@
-"""Mixup: a clip is blended with another one of its batch."""
+"""Mixup: blends a clip with another clip of its batch."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -21,8 +21,8 @@ def build(
 
     Args:
         clips, views: Not used.
-        alpha: Below 1 one of the two prevails, above 1 most are halves of both.
-        p: Share of the clips that are mixed.
+        alpha: Below 1 most mixtures are near a single clip, above 1 near half of each.
+        p: Fraction of the clips that are mixed.
 
     Reference:
         Zhang et al., 2018, https://arxiv.org/abs/1710.09412
@@ -31,13 +31,14 @@ def build(
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
         count = len(batch.features)
         mixed = draw_clips(batch, p, rng)
-        # The others with themselves, so that one that is not finite stays with its partner.
+        # Clips that are not mixed are their own partner: 0 times a partner that is not finite
+        # would be NaN.
         partner = np.where(mixed, rng.permutation(count), np.arange(count))
-        share = np.where(mixed, rng.beta(alpha, alpha, count), 1)
-        own = share.astype(np.float32)[:, None, None]
+        fraction = np.where(mixed, rng.beta(alpha, alpha, count), 1)
+        own = fraction.astype(np.float32)[:, None, None]
         features = batch.features[partner]
         features *= 1 - own
         features += own * batch.features
-        return mix(batch, features, partner, share)
+        return mix(batch, features, partner, fraction)
 
     return augment

@@ -1,4 +1,4 @@
-"""Feature noise, as large as each feature's own deviation allows."""
+"""Feature noise, in proportion to the deviation of each feature."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -20,17 +20,17 @@ def build(
     scale: Annotated[float, Range(0, 100)] = 0.1,
     p: Annotated[float, Range(0, 1)] = 1.0,
 ) -> Augmentation:
-    """``x + scale * s * n``, n normal (in 65,536 steps), s the deviation of the feature over
+    """``x + scale * s * n``: n is normal (in 65,536 steps), s the deviation of the feature over
     all frames of up to 2048 clips, evenly spaced.
 
     Args:
-        clips: Float16 (N, T, D).
+        clips: float16 (N, T, D).
         views: Not used.
-        scale: Of the noise, in deviations.
-        p: Share of the clips that are changed.
+        scale: Size of the noise, in deviations.
+        p: Fraction of the clips that are changed.
     """
     size = np.float32(scale) * deviation_of(clips)
-    # Looked up, a normal number takes a fifth of the time that it takes drawn.
+    # A table of normal numbers takes a fifth of the time of drawing them.
     inverse = NormalDist().inv_cdf
     normal = np.float32([inverse((step + 0.5) / _STEPS) for step in range(_STEPS)])
 
@@ -46,7 +46,7 @@ def build(
 
 
 def deviation_of(clips: np.ndarray) -> np.ndarray:
-    """Of each feature, float32 (D,)."""
+    """Standard deviation of each feature over up to 2048 clips, float32 (D,)."""
     rows = np.arange(0, len(clips), -(-len(clips) // _EXAMPLES))
     total = squares = 0.0
     for start in range(0, len(rows), _BLOCK):  # a block of clips in memory at a time

@@ -1,4 +1,4 @@
-"""Time reversal: a clip is seen from its end to its start."""
+"""Time reversal: plays a clip backwards."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -15,10 +15,11 @@ def build(
     views: Sequence[np.ndarray],
     p: Annotated[float, Range(0, 1)] = 0.5,
 ) -> Augmentation:
-    """
+    """Reverses the order of the frames.
+
     Args:
         clips, views: Not used.
-        p: Share of the clips that are reversed.
+        p: Fraction of the clips that are reversed.
     """
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:

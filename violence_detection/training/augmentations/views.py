@@ -1,4 +1,4 @@
-"""Choice among the cached views: a clip is seen mirrored, cropped, brighter or darker."""
+"""Cached views: replaces a clip by its mirrored, cropped, brighter or darker copy."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -18,27 +18,27 @@ def build(
     views: Sequence[np.ndarray],
     p: Annotated[float, Range(0, 1)] = 0.5,
 ) -> Augmentation:
-    """The features of a further view, all of which are as likely, in place of the clip's own.
+    """Replaces the features of a clip by those of a further view, all with the same probability.
 
     Args:
         clips: Not used.
         views: The training clips in each further view, float16 (N, T, D).
-        p: Share of the clips that are seen otherwise.
+        p: Fraction of the clips that are replaced.
 
     Raises:
-        ConfigError: If there are no further views.
+        ConfigError: If no further views are cached.
     """
     if not views:
         raise ConfigError(
-            "The augmentation `views` must be given views to choose among. Received: none"
+            "The augmentation `views` must have views to choose among. Received: none"
         )
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
-        features, other = batch.features.copy(), draw_clips(batch, p, rng)
+        features, replaced = batch.features.copy(), draw_clips(batch, p, rng)
         choice = rng.integers(len(views), size=len(features))
         for number, view in enumerate(views):
-            seen = other & (choice == number)
-            features[seen] = view[batch.rows[seen]]
+            of_view = replaced & (choice == number)
+            features[of_view] = view[batch.rows[of_view]]
         return batch._replace(features=features)
 
     return augment
