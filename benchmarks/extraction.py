@@ -130,7 +130,7 @@ class Benchmark:
             frames=self._config.frames,
             frame_size=part.FRAME_SIZE,
         )
-        self.frames_of_a_video = self._config.frames * len(self._reader.make.streams)
+        self.frames_of_a_video = self._config.frames * len(self._reader.stream_set.streams)
         network = part.build(frame_size=part.FRAME_SIZE, weights=None)
         self._size = {
             "params": network.count_params(),

@@ -173,7 +173,7 @@ def one_by_one_s(run: Path, video: Path, seconds: float) -> float:
     starts = [number * STRIDE_S for number in range(int(seconds - WINDOW_S) + 1)]
     begin_s = time.perf_counter()
     clips = (
-        (None, extractor.reader.read(video, start_s, start_s + WINDOW_S).pictures)
+        (None, extractor.reader.read(video, start_s, start_s + WINDOW_S).images)
         for start_s in starts
     )
     for _, features in extractor.encode_clips(clips):

@@ -39,8 +39,8 @@ def test_the_input_is_described_in_words():
 def test_images_of_frames_are_those_that_extraction_reads(frames, stream):
     path, rgb = frames
     reader = ClipReader(stream=stream, frames=3, frame_size=SIZE)
-    found = images_of_frames(rgb, INPUT, reader.make)
-    np.testing.assert_array_equal(found, reader.read(path).pictures)
+    found = images_of_frames(rgb, INPUT, reader.stream_set)
+    np.testing.assert_array_equal(found, reader.read(path).images)
 
 
 @pytest.mark.parametrize("stream", ["rgb", "motion", "rgb(focus=true)+motion(focus=true)"])

@@ -63,7 +63,7 @@ def spans(seen):
 
 def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
     """Features of a window from frames that are all there: the oracle."""
-    plan, make = reading.plan, reading.reader.make
+    plan, make = reading.plan, reading.reader.stream_set
     first = int(np.floor(start_s / plan.step_s + 0.5))
     moments_s = (first + np.arange(plan.count) + 0.5) * plan.step_s
     indices = np.floor(moments_s * fps + 0.01).astype(int).clip(0, len(frames) - 1)
@@ -78,13 +78,13 @@ def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
 
 
 def picture_of(make: StreamSet, frames, index, region, fps) -> np.ndarray:
-    needed = make.needed(int(index), fps=fps, last=len(frames) - 1)
+    needed = make.needed_frames(int(index), fps=fps, last=len(frames) - 1)
     every = range(len(make.streams))
     prepared = {
-        one: make.prepared(frames[one], region, every)
+        one: make.prepare_frame(frames[one], region, every)
         for one in {index for frames in needed for index in frames}
     }
-    return make.combined(needed, prepared)
+    return make.combine(needed, prepared)
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
     assert not rest
     np.testing.assert_array_equal(
         one.features[0],
-        MeanColour()(clip.pictures.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1),
+        MeanColour()(clip.images.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1),
     )
     assert one.window[:2] == (0.0, pytest.approx(5.0))
     assert ending.frames == 60
@@ -235,7 +235,7 @@ def test_what_is_held_does_not_grow_with_the_video(video, stream):
     """In the second half of a video no more frames, looks and pictures than in the first."""
     reading = reading_of(stream=stream, frames=6, stride_s=0.4)
     frames, held = np.array(frames_of(video) * 3), []
-    reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
+    reader = sliding_windows.SlidingWindows(reading.reader.stream_set, reading.plan, fps=FPS)
     array = window_reader._ArrayVideo(frames, FPS)
     for _, time_s in array:
         reader.add(time_s, array)
@@ -256,7 +256,7 @@ def test_a_gap_longer_than_a_window_parts_the_video(video):
     """5 s, a gap of 1,000 s, and 5 s: no window lies in the gap."""
     reading = reading_of()
     array = window_reader._ArrayVideo(np.array(frames_of(video) * 2), FPS)
-    reader = sliding_windows.SlidingWindows(reading.reader.make, reading.plan, fps=FPS)
+    reader = sliding_windows.SlidingWindows(reading.reader.stream_set, reading.plan, fps=FPS)
     found = []
     for index, time_s in array:
         found += reader.add(time_s + (1000.0 if index >= 60 else 0.0), array)

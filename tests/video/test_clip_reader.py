@@ -131,7 +131,7 @@ def test_fewer_than_one_is_refused(name, value):
 @pytest.mark.parametrize("count", [1, 4, 7, 40, 64])
 def test_exactly_the_sampled_frames_are_read(video, count):
     clip = reader(count).read(video)
-    assert frames_seen(clip.pictures) == sample_indices(40, count).tolist()
+    assert frames_seen(clip.images) == sample_indices(40, count).tolist()
     assert (clip.frames, clip.fps, clip.damage) == (40, 12.0, "")
     assert clip.duration_s == pytest.approx(40 / 12)
 
@@ -142,7 +142,7 @@ def test_pictures_are_uint8_rgb_of_the_size_asked_for(tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     writer.write(blue)
     writer.release()
-    pictures = reader(2, frame_size=40).read(tmp_path / "a.avi").pictures
+    pictures = reader(2, frame_size=40).read(tmp_path / "a.avi").images
     assert pictures.shape == (2, 1, 40, 40, 3)
     assert pictures.dtype == np.uint8
     assert np.abs(pictures.mean((0, 1, 2, 3)) - [0, 0, 200]).max() < 5
@@ -151,14 +151,14 @@ def test_pictures_are_uint8_rgb_of_the_size_asked_for(tmp_path):
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_a_video_shorter_than_the_clip_repeats_frames(tmp_path, frames):
     clip = reader(8).read(draw_video(tmp_path / "a.mp4", frames=frames))
-    assert frames_seen(clip.pictures) == sample_indices(frames, 8).tolist()
+    assert frames_seen(clip.images) == sample_indices(frames, 8).tolist()
     assert (clip.frames, clip.damage) == (frames, "")
 
 
 @pytest.mark.parametrize("size", [(63, 47), (17, 199), (640, 2)])
 def test_odd_sizes_are_read(tmp_path, size):
     clip = reader().read(draw_video(tmp_path / "a.avi", frames=5, size=size, codec="MJPG"))
-    assert clip.pictures.shape == (4, 1, 32, 32, 3)
+    assert clip.images.shape == (4, 1, 32, 32, 3)
     assert clip.frames == 5
 
 
@@ -167,7 +167,7 @@ def test_odd_sizes_are_read(tmp_path, size):
 )
 def test_other_containers_and_codecs_give_the_same_frames(tmp_path, name, codec):
     clip = reader(5).read(draw_video(tmp_path / name, frames=40, codec=codec))
-    assert frames_seen(clip.pictures) == sample_indices(40, 5).tolist()
+    assert frames_seen(clip.images) == sample_indices(40, 5).tolist()
 
 
 @needs_ffmpeg
@@ -178,7 +178,7 @@ def test_a_rotated_video_comes_upright(tmp_path):
     plain = ffmpeg("-loop", 1, "-i", tmp_path / "a.png", "-frames:v", 5, tmp_path / "a.mp4")
     rotate = ("-c", "copy", "-metadata:s:v", "rotate=180")
     turned = ffmpeg("-i", plain, *rotate, tmp_path / "turned.mp4")
-    above, below = (reader().read(path).pictures[0, 0, :16].mean() for path in (plain, turned))
+    above, below = (reader().read(path).images[0, 0, :16].mean() for path in (plain, turned))
     assert above > 240
     assert below < 15
 
@@ -197,7 +197,7 @@ def test_a_variable_frame_rate_counts_frames_and_lasts_its_timestamps(video, tmp
     clip = reader(25).read(ffmpeg("-i", video, *keep, tmp_path / "a.mp4"))
     assert clip.frames == 25
     assert clip.damage == ""
-    assert frames_seen(clip.pictures) == [*range(20), 20, 24, 28, 32, 36]
+    assert frames_seen(clip.images) == [*range(20), 20, 24, 28, 32, 36]
     assert clip.duration_s == pytest.approx(37 / 12, abs=0.03)
 
 
@@ -208,7 +208,7 @@ def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, na
     clip = reader(5).read(made)
     assert clip.frames == 40
     assert clip.damage == ""
-    assert np.abs(np.subtract(frames_seen(clip.pictures), [4, 12, 20, 28, 36])).max() <= 1
+    assert np.abs(np.subtract(frames_seen(clip.images), [4, 12, 20, 28, 36])).max() <= 1
 
 
 # -- streams
@@ -226,10 +226,10 @@ def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40)
     for frame in frames[first : end : motion_crop.FRAME_STEP]:
         motion.add(frame)
     region = motion.region()
-    prepared = [make.prepared(one, region, range(len(make.streams))) for one in frames]
+    prepared = [make.prepare_frame(one, region, range(len(make.streams))) for one in frames]
     return region, np.stack(
         [
-            make.combined(make.needed(first + index, fps=12.0, last=39), prepared)
+            make.combine(make.needed_frames(first + index, fps=12.0, last=39), prepared)
             for index in sample_indices(end - first, count)
         ]
     )
@@ -243,13 +243,13 @@ def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40)
 def test_streams_make_their_pictures_of_the_right_frames(tmp_path, monkeypatch, stream, held):
     """With or without room for the frames until it is known where to cut them."""
     if not held:
-        monkeypatch.setattr("violence_detection.video.clip_reader._HELD_BYTES", 0)
+        monkeypatch.setattr("violence_detection.video.clip_reader._MAX_KEPT_BYTES", 0)
     path = moving(tmp_path / "a.avi")
     region, pictures = expected(path, stream, 7)
     assert region is not None
     clip = ClipReader(stream=stream, frames=7, frame_size=32).read(path)
-    assert clip.pictures.shape == (7, stream.count("+") + 1, 32, 32, 3)
-    np.testing.assert_array_equal(clip.pictures, pictures)
+    assert clip.images.shape == (7, stream.count("+") + 1, 32, 32, 3)
+    np.testing.assert_array_equal(clip.images, pictures)
 
 
 def test_a_part_has_its_own_focus_and_its_neighbours_motion(tmp_path):
@@ -257,7 +257,7 @@ def test_a_part_has_its_own_focus_and_its_neighbours_motion(tmp_path):
     stream = "motion(focus=true)+rgb(focus=true)"
     _, pictures = expected(path, stream, 4, first=12, end=24)
     clip = ClipReader(stream=stream, frames=4, frame_size=32).read(path, 1.0, 2.0)
-    np.testing.assert_array_equal(clip.pictures, pictures)
+    np.testing.assert_array_equal(clip.images, pictures)
 
 
 def test_the_last_picture_of_a_part_sees_what_comes_after_it(tmp_path):
@@ -266,7 +266,7 @@ def test_the_last_picture_of_a_part_sees_what_comes_after_it(tmp_path):
     reader = ClipReader(stream="motion", frames=3, frame_size=32)
     whole = ClipReader(stream="motion", frames=20, frame_size=32).read(path)
     part = reader.read(path, 0.0, 0.6)  # frames 0, 1, 2
-    np.testing.assert_array_equal(part.pictures[2], whole.pictures[2])
+    np.testing.assert_array_equal(part.images[2], whole.images[2])
 
 
 def test_a_part_that_its_file_does_not_hold_is_damaged(video):
@@ -281,7 +281,7 @@ def test_a_container_without_a_count_has_the_same_streams(tmp_path):
     copied = ffmpeg("-i", path, "-c", "copy", tmp_path / "a.nut")
     for stream in ("motion", "motion(focus=true)"):
         reader = ClipReader(stream=stream, frames=5, frame_size=32)
-        np.testing.assert_array_equal(reader.read(copied).pictures, reader.read(path).pictures)
+        np.testing.assert_array_equal(reader.read(copied).images, reader.read(path).images)
 
 
 # -- parts of a recording
@@ -289,7 +289,7 @@ def test_a_container_without_a_count_has_the_same_streams(tmp_path):
 
 def test_a_part_is_sampled_from_its_own_frames(video):
     clip = reader(4).read(video, start_s=1.0, end_s=2.0)
-    assert frames_seen(clip.pictures) == (12 + sample_indices(12, 4)).tolist()
+    assert frames_seen(clip.images) == (12 + sample_indices(12, 4)).tolist()
     assert (clip.frames, clip.duration_s) == (12, pytest.approx(1.0))
 
 
@@ -334,7 +334,7 @@ def test_a_truncated_avi_is_sampled_from_what_is_left_and_marked(tmp_path):
     clip = reader(5).read(path)
     assert 10 < clip.frames < 30
     assert clip.damage == f"{clip.frames} of 40 declared frames can be decoded"
-    assert frames_seen(clip.pictures) == sample_indices(clip.frames, 5).tolist()
+    assert frames_seen(clip.images) == sample_indices(clip.frames, 5).tolist()
 
 
 def test_a_video_with_too_few_sound_frames_is_refused(tmp_path):
@@ -369,7 +369,7 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
             assert str(error), number
         else:
             assert isinstance(clip, Clip)
-            assert clip.pictures.shape == (4, 1, 32, 32, 3)
+            assert clip.images.shape == (4, 1, 32, 32, 3)
 
 
 # -- frames as they are
@@ -408,7 +408,7 @@ def test_a_frame_is_kept_as_it_is_prepared(video):
 
 
 def test_a_frame_that_is_missing_at_the_second_reading_is_an_error(video):
-    with pytest.raises(VideoError, match="were not at the second"):
+    with pytest.raises(VideoError, match="but not at the second"):
         read_frames(video, [3, 40], lambda frame, _: frame)
 
 

@@ -103,7 +103,7 @@ def test_it_is_the_smallest_square_and_nearly_the_fullest_of_them(motion):
     assert (found.width, found.height) == (min(side, columns), min(side, rows))
     assert 0 <= found.left <= columns - found.width
     assert 0 <= found.top <= rows - found.height
-    assert found.cut(motion.astype(np.float64)).sum() >= 0.98 * most * (1 - 1e-9)
+    assert found.crop(motion.astype(np.float64)).sum() >= 0.98 * most * (1 - 1e-9)
 
 
 @given(MAPS, st.integers(1, 2000), st.integers(1, 2000))
@@ -140,5 +140,5 @@ def test_recent_motion_is_that_of_the_frames_that_are_left():
 
 def test_a_cut_is_never_empty():
     frame = np.zeros((10, 20, 3), np.uint8)
-    assert Region(15, 5, 10, 10).cut(frame).shape == (5, 5, 3)
-    assert Region(500, 500, 10, 10).cut(frame).shape == (1, 1, 3)
+    assert Region(15, 5, 10, 10).crop(frame).shape == (5, 5, 3)
+    assert Region(500, 500, 10, 10).crop(frame).shape == (1, 1, 3)

@@ -213,7 +213,7 @@ def test_a_clip_and_a_part_of_it_are_made_of_it(av1):
     reader = ClipReader(stream="motion(focus=true)+rgb", frames=5, frame_size=32)
     clip = reader.read(av1)
     assert (clip.frames, clip.fps, clip.damage) == (40, 25.0, "")
-    assert clip.pictures.shape == (5, 2, 32, 32, 3)
+    assert clip.images.shape == (5, 2, 32, 32, 3)
     assert reader.read(av1, start_s=0.4, end_s=0.8).frames == 10
     assert inspect_video(av1).frames == 40
 

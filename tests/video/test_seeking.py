@@ -100,7 +100,7 @@ def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
 def test_a_frame_that_is_elsewhere_is_unreachable(made):
     path = made("b-frames.mp4")
     timeline = seeking.read_timeline(path)
-    moved = Timeline(timeline.times_s + 0.013, timeline.keys)
+    moved = Timeline(timeline.times_s + 0.013, timeline.key_frames)
     for wanted in ([5], [80]):
         with open_video(path) as video, pytest.raises(seeking.Unreachable):
             list(moved.visit(video, wanted))
@@ -108,13 +108,13 @@ def test_a_frame_that_is_elsewhere_is_unreachable(made):
 
 def test_seeking_pays_where_few_frames_lie_far_apart():
     timeline = Timeline(np.arange(9000) / 25, np.arange(0, 9000, 50))
-    assert timeline.pays([4000])
-    assert timeline.pays(range(0, 9000, 450))
-    assert timeline.pays(range(8000, 8100))
-    assert not timeline.pays(range(0, 9000, 60))
-    assert not timeline.pays(range(9000))
+    assert timeline.is_cheaper([4000])
+    assert timeline.is_cheaper(range(0, 9000, 450))
+    assert timeline.is_cheaper(range(8000, 8100))
+    assert not timeline.is_cheaper(range(0, 9000, 60))
+    assert not timeline.is_cheaper(range(9000))
     one_group = Timeline(np.arange(9000) / 25, np.array([0]))
-    assert not one_group.pays([100, 8000])
+    assert not one_group.is_cheaper([100, 8000])
 
 
 @pytest.mark.parametrize("stream", ["rgb", "motion", "motion(focus=true)"])
@@ -124,28 +124,28 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
     reader = ClipReader(stream=stream, frames=3, frame_size=32)
     forwards = reader.read(made(name), *part)
     monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
-    monkeypatch.setattr(seeking, "_CHEAPER", 99)
+    monkeypatch.setattr(seeking, "_MAX_DECODED_FRACTION", 99)
     visits, visit = [], Timeline.visit
     monkeypatch.setattr(Timeline, "visit", lambda *of: visits.append(1) or visit(*of))
     sought = reader.read(made(name), *part)
     assert bool(visits) == (not name.endswith("avi"))
-    np.testing.assert_array_equal(sought.pictures, forwards.pictures)
+    np.testing.assert_array_equal(sought.images, forwards.images)
     for field in ("frames", "fps", "duration_s", "damage"):
         assert getattr(sought, field) == getattr(forwards, field)
 
 
 @pytest.mark.parametrize(
-    "error", [seeking.Unreachable(), VideoError("a place in it cannot be reached")]
+    "error", [seeking.Unreachable(), VideoError("it cannot be read from 3.0 s on")]
 )
 def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
     reader = ClipReader(stream="rgb", frames=3, frame_size=32)
     forwards = reader.read(made("b-frames.mp4"))
     monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
-    monkeypatch.setattr(seeking, "_CHEAPER", 99)
+    monkeypatch.setattr(seeking, "_MAX_DECODED_FRACTION", 99)
 
     def unreachable(*_):
         raise error
         yield
 
     monkeypatch.setattr(Timeline, "visit", unreachable)
-    np.testing.assert_array_equal(reader.read(made("b-frames.mp4")).pictures, forwards.pictures)
+    np.testing.assert_array_equal(reader.read(made("b-frames.mp4")).images, forwards.images)

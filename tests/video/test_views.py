@@ -19,29 +19,29 @@ def frame(rng):
 
 
 def test_as_it_is_changes_nothing(frame):
-    np.testing.assert_array_equal(ORIGINAL.of(frame), frame)
+    np.testing.assert_array_equal(ORIGINAL.apply(frame), frame)
 
 
 def test_a_mirrored_view_has_left_and_right_swapped(frame):
-    np.testing.assert_array_equal(View(mirror=True).of(frame), frame[:, ::-1])
+    np.testing.assert_array_equal(View(mirror=True).apply(frame), frame[:, ::-1])
 
 
 @pytest.mark.parametrize("left, top, corner", [(0, 0, (0, 0)), (1, 1, (4, 6)), (0, 1, (4, 0))])
 def test_a_crop_keeps_its_share_of_each_side(frame, left, top, corner):
-    seen = View(share=0.9, left=left, top=top).of(frame)
+    seen = View(kept_fraction=0.9, left=left, top=top).apply(frame)
     y, x = corner
     np.testing.assert_array_equal(seen, frame[y : y + 36, x : x + 54])
 
 
 def test_brightness_is_multiplied_and_clipped(frame):
-    seen = View(gain=1.2).of(frame)
+    seen = View(gain=1.2).apply(frame)
     expected = np.minimum(np.rint(frame.astype(float) * 1.2), 255)
     assert np.abs(seen - expected).max() <= 1
 
 
 def test_a_frame_of_one_pixel_has_every_view():
     for view in views.draw_views(20, DIGEST):
-        assert view.of(np.full((1, 1, 3), 100, np.uint8)).shape == (1, 1, 3)
+        assert view.apply(np.full((1, 1, 3), 100, np.uint8)).shape == (1, 1, 3)
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
@@ -57,7 +57,7 @@ def test_views_differ_from_each_other_and_between_videos():
     assert sum(view.mirror for view in drawn) == 5
     assert not set(drawn[1:]) & set(views.draw_views(9, "cd" * 32))
     for view in drawn[1:]:
-        assert 0.85 <= view.share < 1 and 0.8 <= view.gain < 1.2
+        assert 0.85 <= view.kept_fraction < 1 and 0.8 <= view.gain < 1.2
 
 
 @pytest.mark.parametrize("stream", ["rgb", "rgb(focus=true)+motion(focus=true)"])
@@ -65,9 +65,9 @@ def test_a_clip_in_a_view_is_the_clip_of_changed_frames(tmp_path, stream):
     path = draw_video(tmp_path / "a.mp4", frames=20)
     reader = ClipReader(stream=stream, frames=4, frame_size=48)
     clip = reader.read(path, views=[View(mirror=True), ORIGINAL])
-    assert clip.views.shape == (3, *clip.pictures.shape)
-    np.testing.assert_array_equal(clip.views[2], clip.pictures)
-    np.testing.assert_array_equal(reader.read(path).pictures, clip.pictures)
-    mirrored = clip.pictures[:, :, :, ::-1].astype(int)
+    assert clip.views.shape == (3, *clip.images.shape)
+    np.testing.assert_array_equal(clip.views[2], clip.images)
+    np.testing.assert_array_equal(reader.read(path).images, clip.images)
+    mirrored = clip.images[:, :, :, ::-1].astype(int)
     assert np.abs(clip.views[1] - mirrored).max() <= 6  # of three roundings of areas
-    assert (clip.views[1] != clip.pictures).any()
+    assert (clip.views[1] != clip.images).any()

@@ -111,7 +111,7 @@ def summarise_video(
     with open_video(path) as video:
         next(iter(video))
         height, width, _ = video.retrieve().shape
-    images = _reader().read(path, start_s, end_s).pictures
+    images = _reader().read(path, start_s, end_s).images
     thumbnails = [perceptual_hash.thumbnail_of(image[..., ::-1]) for image in images[:, 0]]
     rgb, motion = (images[:, stream].astype(np.float32) / 255 for stream in (0, 1))
     return (

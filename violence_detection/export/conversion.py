@@ -1,6 +1,7 @@
 """The objects that export constructs in processes of their own: the converter and the exported
 model."""
 
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +83,6 @@ class Converter:
         record = run.record()
         self._output, self._temperature = Classes(len(record.classes)), record.temperature
         self._space = record.feature_space
-        self._streams = StreamSet(self._space.stream, frame_size=self._space.frame_size)
         self._classifier = classifier_graph.to_float32(load_model(run.model_path))
         self._backbone = self._load_backbone(record.weights_seed)
         self._source_classifier, self._source_backbone = self._classifier, self._backbone
@@ -90,6 +90,11 @@ class Converter:
             self._source_classifier = self._compressed(self._classifier)
             if request.frame_input and self._backbone:
                 self._source_backbone = self._compressed(self._backbone)
+
+    @functools.cached_property
+    def _streams(self) -> StreamSet:
+        """The streams of the run; features that were imported have none."""
+        return StreamSet(self._space.stream, frame_size=self._space.frame_size)
 
     def _load_backbone(self, seed: int) -> "keras.Model | None":
         if self._request.weights is None:

@@ -121,7 +121,8 @@ def _images(
 
     last = frame_input.frames - 1
     needed = [
-        streams.needed(index, fps=frame_input.fps, last=last) for index in frame_input.indices
+        streams.needed_frames(index, fps=frame_input.fps, last=last)
+        for index in frame_input.indices
     ]
     crop = position = None
     if streams.focused:

@@ -25,6 +25,7 @@ from violence_detection.export.config import ExportConfig
 from violence_detection.export.conversion import ConversionRequest
 from violence_detection.export.end_to_end_graph import FrameInput
 from violence_detection.features import dataset
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
 from violence_detection.video.clip_reader import ClipReader
@@ -76,7 +77,7 @@ class ExportJob:
         cache = evaluation_set.open_features(run, config.features)
         entries = evaluation_set.split_entries(run, cache, _SPLIT)
         weights = config.weights or record.weights_source
-        parts, missing = None, _check_weights(weights)
+        parts, missing = None, _check_weights(record.feature_space, weights)
         if not missing:
             parts, missing = _find_videos(entries, Path(config.videos or cache.video_dir))
         frame_input = None
@@ -183,8 +184,12 @@ def _check_format(format_name: str, precision: str) -> None:
         )
 
 
-def _check_weights(weights: str) -> WeightsError | None:
+def _check_weights(space: FeatureSpace, weights: str) -> WeightsError | None:
     """The error of weights that do not exist; None if they do, or need no file."""
+    try:
+        space.check_computable()
+    except WeightsError as error:
+        return error
     if weights in ("imagenet", "random") or Path(weights).is_file():
         return None
     return WeightsError(
@@ -228,7 +233,7 @@ def _choose_frame_input(
         size = check_clips.most_common_size(sizes)
     reader = ClipReader(stream=space.stream, frames=space.frames, frame_size=space.frame_size)
     return check_clips.choose_frame_input(
-        reader.make,
+        reader.stream_set,
         [entry.fps for entry in entries],
         count=space.frames,
         size=size,

@@ -12,7 +12,7 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import WeightsError
 from violence_detection.features import engine_choice
-from violence_detection.features.feature_space import IMPORTED, RECIPE_VERSION, FeatureSpace
+from violence_detection.features.feature_space import RECIPE_VERSION, FeatureSpace
 from violence_detection.system import devices
 from violence_detection.video import motion_crop
 from violence_detection.video.clip_reader import ClipReader
@@ -204,12 +204,7 @@ class FeatureExtractor:
             WeightsError: If `weights` are not those that the space was made with, or the features
                 were imported.
         """
-        if space.backbone == IMPORTED:
-            raise WeightsError(
-                "Videos must be seen by the program that made the features. Received: features "
-                f"that `cache import` read ({space.stream}); train on features of "
-                "extract-features to predict, export or serve"
-            )
+        space.check_computable()
         asked, precision = engine and engine_choice.choose_engine(engine), space.precision
         engine = asked or space.engine
         if engine != space.engine:
@@ -241,7 +236,7 @@ class FeatureExtractor:
     @property
     def images_per_clip(self) -> int:
         """The number of images in a clip: T times K streams."""
-        return self.space.frames * len(self.reader.make.streams)
+        return self.space.frames * len(self.reader.stream_set.streams)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Features of up to `batch_size` images.
@@ -311,7 +306,7 @@ def _space(
         frames=reader.count,
         frame_size=frame_size,
         resize=_recipe(stream, reader),
-        dim=part.DIM * len(reader.make.streams),
+        dim=part.DIM * len(reader.stream_set.streams),
         weights_digest=digest,
         engine=engine,
         precision=precision,
@@ -349,7 +344,7 @@ def _recipe(stream: str, reader: ClipReader) -> str:
     """The steps from frames to images, for the fingerprint."""
     specs = registry.parse(stream)
     recipes = [registry.module("streams", spec.name).RECIPE for spec in specs]
-    if reader.make.focused:
+    if reader.stream_set.focused:
         recipes.append(motion_crop.RECIPE)
     return "; ".join(recipes)
 

@@ -86,7 +86,7 @@ class FrameBuffer:
 
     def _choose_reduction(self, frame_bytes: int, rate: float) -> int:
         """The divisor of the sides of frames with which the buffer stays within its bytes."""
-        reach = self._streams.reach(rate)
+        reach = self._streams.reach_frames(rate)
         count = 2 * reach + 1.0
         if any(self._cropped):
             frames_per_moment = 3 if reach else 1
@@ -182,9 +182,11 @@ class FrameBuffer:
                     images[stream, view] = self._streams.streams[stream].combine(parts)
 
     def _prepare(self, index: int, stream: int, view: int, region: Region | None) -> np.ndarray:
-        region = region.reduced(self._reduction) if region else None
+        region = region.scaled_down(self._reduction) if region else None
         views = self._images.views
-        return self._streams.prepared(self._frames[index], region, [stream], views[view])[stream]
+        return self._streams.prepare_frame(self._frames[index], region, [stream], views[view])[
+            stream
+        ]
 
     def _nearest(self, index: int) -> int:
         """The index itself, or the nearest frame in the buffer.

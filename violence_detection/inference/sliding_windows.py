@@ -197,7 +197,7 @@ class _Section:
         self._keep_frame(index, video)
         while self._is_due():
             # A stream may need frames after this one, whose count is not known yet.
-            needed = self._streams.needed(index, fps=self.rate, last=sys.maxsize)
+            needed = self._streams.needed_frames(index, fps=self.rate, last=sys.maxsize)
             self._moments[self._next_moment] = moment = MomentFrames(index, needed)
             self._buffer.expect(moment)
             self._next_moment += 1
@@ -222,7 +222,7 @@ class _Section:
 
     def _keep_frame(self, index: int, video: Frames) -> None:
         """Decodes a frame that an image may be made of, or that motion is measured on."""
-        reach = self._streams.reach(self.rate)
+        reach = self._streams.reach_frames(self.rate)
         shows_motion = self._streams.focused and index % FRAME_STEP == 0
         if reach or shows_motion or self._is_due():
             frame = video.retrieve()
@@ -243,7 +243,7 @@ class _Section:
         while self._moments and (moment := next(iter(self._moments))) < first:
             self._buffer.release(self._moments.pop(moment))
         oldest = next(iter(self._moments.values())).index if self._moments else index
-        reach = self._streams.reach(self.rate)
+        reach = self._streams.reach_frames(self.rate)
         self._buffer.forget(before=index - 2 * reach, images_before=oldest)
 
     # -- windows

@@ -110,7 +110,7 @@ class WindowSource:
         yield from windows.chunks()
         if windows.is_short:
             indices = sample_indices(len(frames), self.reader.count).tolist()
-            images = self.reader.make.images_of(video, indices, fps=fps, views=self.views)
+            images = self.reader.stream_set.images_of(video, indices, fps=fps, views=self.views)
             yield from _chunks_of_clip(images, len(frames), len(frames) / fps)
 
     def _clip(self, source: Source) -> list[Chunk | VideoEnd] | None:
@@ -152,7 +152,9 @@ class _WindowPass:
         short_s: float = 0.0,
     ) -> None:
         self._video, self._declared, self._fps = video, declared, fps
-        self._windows = SlidingWindows(source.reader.make, source.plan, fps=fps, views=source.views)
+        self._windows = SlidingWindows(
+            source.reader.stream_set, source.plan, fps=fps, views=source.views
+        )
         self._max_duration_s = source.max_duration_s
         self._short_s = short_s
         if self._max_duration_s is not None and self._max_duration_s < short_s:

@@ -1,4 +1,4 @@
-"""From a video file to the pictures that the backbone sees."""
+"""Reads the sampled frames of a video file and makes the images that the backbone sees."""
 
 import functools
 import math
@@ -24,8 +24,9 @@ from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import NeededFrames, PreparedFrame, StreamSet
 from violence_detection.video.views import ORIGINAL, View
 
-_LONG_FRAMES = 900  # a shorter video is decoded from its start
-_HELD_BYTES = 128 * 2**20  # of a clip's frames, until it is known where to cut them
+_LONG_FRAMES = 900  # a video with fewer frames is decoded from its start, without seeking
+# Memory for whole frames of a focused clip: the crop is known only when all motion was seen.
+_MAX_KEPT_BYTES = 128 * 2**20
 
 _Prepared = TypeVar("_Prepared")
 
@@ -33,8 +34,8 @@ _Prepared = TypeVar("_Prepared")
 def sample_indices(num_frames: int, count: int) -> np.ndarray:
     """The frames nearest to the middles of `count` equal parts of a video.
 
-    ``index[i] = floor((i + 1/2) * num_frames / count)``. A video shorter than `count`
-    frames repeats frames rather than padding with black.
+    ``index[i] = floor((i + 1/2) * num_frames / count)``. A video with fewer than `count` frames
+    repeats frames; it is not padded with black.
 
     Args:
         num_frames: Frames in the video, >= 1.
@@ -63,25 +64,25 @@ def sample_frames(
 ) -> list[np.ndarray]:
     """The frames at the middles of equal parts of a video, or of a part of it.
 
-    The video is decoded from its start: once for the times of its frames, up to `end_s` or to
-    its end, and once more up to the last frame that is wanted.
+    The video is decoded from its start twice: for the times of its frames, up to `end_s` or to its
+    end, and then up to the last sampled frame.
 
     Args:
         path: The video.
-        count: Frames wanted (T), >= 1.
-        start_s, end_s: Of the part, in seconds; both or neither.
-        prepare: Applied to each frame when it is read, so that no more than its result is held;
+        count: Frames to sample (T), >= 1.
+        start_s, end_s: The part of the video in seconds; give both or neither.
+        prepare: Applied to each frame when it is read, so that only its result is kept in memory;
             None keeps the frame.
 
     Returns:
-        T frames in ascending order, uint8 (H, W, 3) BGR, or what `prepare` made of them. Their
-        sizes differ where the size changes in the middle of the file. A part of fewer than T
-        frames repeats frames, as `sample_indices` says; those are the same array.
+        T frames in ascending order, uint8 (H, W, 3) BGR, or the results of `prepare`. Their sizes
+        differ if the size changes in the middle of the file. Of a part with fewer than T frames,
+        some are repeated, as the same array; see `sample_indices`.
 
     Raises:
         ConfigError: If `count` is below 1.
-        VideoError: If the video cannot be decoded, no frame lies in the part, or a frame of the
-            first reading is missing in the second.
+        VideoError: If the video cannot be decoded, no frame lies in the part, or a frame that
+            was decoded the first time cannot be decoded the second time.
     """
     inside = []
     with open_video(path) as video:
@@ -93,49 +94,50 @@ def sample_frames(
     if not inside:
         raise VideoError("no frame of it can be decoded")
     wanted = [inside[number] for number in sample_indices(len(inside), count).tolist()]
-    found = read_frames(path, wanted, lambda frame, _: prepare(frame) if prepare else frame)
-    return [found[index] for index in wanted]
+    frames = read_frames(path, wanted, lambda frame, _: prepare(frame) if prepare else frame)
+    return [frames[index] for index in wanted]
 
 
 def read_frames(
     path: Path, indices: Collection[int], prepare: Callable[[np.ndarray, int], _Prepared]
 ) -> dict[int, _Prepared]:
-    """Reads a video from its start up to the last frame that is wanted, returns the wanted frames.
+    """Decodes a video from its start up to the last wanted frame, returns the wanted frames.
 
     Args:
         path: The video.
-        indices: Of the frames, at least one; repeats count once.
+        indices: Indices of the wanted frames, at least one; repeats count once.
         prepare: Applied to each wanted frame, uint8 (H, W, 3) BGR, and its index.
 
     Returns:
-        What `prepare` returned, by index.
+        The results of `prepare`, by index.
 
     Raises:
-        VideoError: If the video cannot be decoded, or has not all of these frames any more.
+        VideoError: If the video cannot be decoded, or does not have all of these frames.
     """
-    wanted, found = set(indices), {}
+    wanted, frames = set(indices), {}
     last = max(wanted)
     with open_video(path) as video:
         for index, _ in video:
             if index in wanted:
-                found[index] = prepare(video.retrieve(), index)
+                frames[index] = prepare(video.retrieve(), index)
             if index == last:
                 break
-    if len(found) < len(wanted):
-        raise VideoError("frames that were there at first reading were not at the second")
-    return found
+    if len(frames) < len(wanted):
+        raise VideoError("some frames could be decoded at the first reading but not at the second")
+    return frames
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video, or a part of one, as the backbone sees it.
+    """The images of a video, or of a part of it.
 
     Attributes:
-        views: uint8 (V, T, K, S, S, 3), of K streams; the first is the clip as it is.
-        frames: Frames that could be decoded.
-        fps: Frames per second; 0.0 where the container does not say.
-        duration_s: Seconds.
-        damage: What is wrong with the file, empty where nothing is.
+        views: The images in V views, of K streams, uint8 (V, T, K, S, S, 3); the first view is the
+            original.
+        frames: Number of frames that could be decoded.
+        fps: Frames per second; 0.0 if the container does not tell.
+        duration_s: Duration in seconds.
+        damage: The damage of the file, in words; empty if there is none.
     """
 
     views: np.ndarray
@@ -145,36 +147,36 @@ class Clip:
     damage: str = ""
 
     @property
-    def pictures(self) -> np.ndarray:
-        """The clip as it is, uint8 (T, K, S, S, 3)."""
+    def images(self) -> np.ndarray:
+        """The images of the original view, uint8 (T, K, S, S, 3)."""
         return self.views[0]
 
 
 class ClipReader:
-    """Turns video files into pictures; extraction and prediction both read through it.
+    """Reads video files as images for the backbone; extraction and prediction both use it.
 
     Attributes:
-        count: Pictures in a clip (T).
-        make: Makes the pictures of frames.
+        count: Images of each stream in a clip (T).
+        stream_set: Makes the images of frames.
     """
 
     def __init__(self, *, stream: str, frames: int, frame_size: int) -> None:
         """
         Args:
-            stream: Spec of what the backbone sees, one or several joined by `+`.
-            frames: T.
-            frame_size: Side of a picture in pixels (S).
+            stream: Spec of one stream, or of several joined by `+`.
+            frames: Images of each stream in a clip (T).
+            frame_size: Side of an image in pixels (S).
 
         Raises:
-            ConfigError: If a stream is not there, or does not take its arguments.
+            ConfigError: If a stream does not exist or does not take its arguments.
         """
         self.count = frames
-        self.make = StreamSet(stream, frame_size=frame_size)
+        self.stream_set = StreamSet(stream, frame_size=frame_size)
         self._spec = (stream, frames, frame_size)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A reader that a child process asks for is built there, once."""
-        return _reader, self._spec
+        """Pickles the spec only: a child process builds the reader once and keeps it."""
+        return _cached_reader, self._spec
 
     def read(
         self,
@@ -183,44 +185,44 @@ class ClipReader:
         end_s: float | None = None,
         views: Sequence[View] = (),
     ) -> Clip:
-        """The T pictures of a video, or of its part from `start_s` to `end_s`.
+        """Read the T images of a video, or of its part from `start_s` to `end_s`.
 
         Args:
             path: The video.
-            start_s, end_s: Of the part.
-            views: Further ones, beside the clip as it is.
+            start_s, end_s: The part in seconds; give both or neither.
+            views: Views in addition to the original.
 
         Raises:
-            VideoError: If it cannot be decoded, or fewer than T/2 distinct frames of a
-                damaged file are sound.
+            VideoError: If it cannot be decoded, or if fewer than T/2 distinct frames of a damaged
+                file can be decoded.
         """
-        return _Reading(self, path, start_s, end_s, (ORIGINAL, *views)).clip()
+        return _ClipReading(self, path, start_s, end_s, (ORIGINAL, *views)).read()
 
 
-Seen = tuple[PreparedFrame, ...]  # a frame as streams keep it, in each view
+_PreparedViews = tuple[PreparedFrame, ...]  # a prepared frame in each view
 
 
 class _Sampling(NamedTuple):
-    """The frames that a clip's pictures are made of.
+    """The frames that the images of a clip need.
 
     Attributes:
-        needed: For each of T pictures and K streams, the frames.
+        needed: The frames for each of T images and K streams.
     """
 
     needed: tuple[NeededFrames, ...]
 
     def streams_of_frames(self) -> dict[int, set[int]]:
-        """By frame, the streams that need it."""
-        found: dict[int, set[int]] = {}
-        for picture in self.needed:
-            for number, frames in enumerate(picture):
+        """The numbers of the streams that need each frame, by frame."""
+        streams: dict[int, set[int]] = {}
+        for of_image in self.needed:
+            for number, frames in enumerate(of_image):
                 for index in frames:
-                    found.setdefault(index, set()).add(number)
-        return found
+                    streams.setdefault(index, set()).add(number)
+        return streams
 
 
-class _Reading:
-    """A clip that is being read."""
+class _ClipReading:
+    """The reading of one clip."""
 
     def __init__(
         self,
@@ -230,23 +232,25 @@ class _Reading:
         end_s: float | None,
         views: tuple[View, ...],
     ) -> None:
-        self._count, self._make = reader.count, reader.make
+        self._count, self._stream_set = reader.count, reader.stream_set
         self._path, self._start_s, self._end_s = path, start_s, end_s
         self._views = views
         self._fps, self._declared = 0.0, 0
 
-    def clip(self) -> Clip:
+    def read(self) -> Clip:
         with open_video(self._path) as video:
             self._fps, self._declared = video.fps, video.declared_frames
-            found = None
-            if self._declared > _LONG_FRAMES:
-                found = self._reached()
-            return found or self._decoded(video)
+            clip = self._read_by_seeking() if self._declared > _LONG_FRAMES else None
+            return clip or self._read_forwards(video)
 
     # -- forwards
 
-    def _decoded(self, video: Decoder) -> Clip:
-        """By decoding from the start, and a second time where the first did not tell all."""
+    def _read_forwards(self, video: Decoder) -> Clip:
+        """Decode the video from its start.
+
+        The frames to keep are guessed from the declared number of frames. The video is decoded a
+        second time if that number is unknown or wrong.
+        """
         declared, guess = self._declared, None
         if self._start_s is None and declared > 0:
             guess = self._sampling(0, declared, fps=self._fps, last=declared - 1)
@@ -255,28 +259,31 @@ class _Reading:
             raise VideoError("no frame of it can be decoded")
         sampling = self._sampling_of(times_s)
         if frames is None or sampling != guess:
-            # The count was not known before, or not true, or there was no room for frames.
+            # The declared number was unknown or wrong, or the frames did not fit into memory.
             frames = self._collect(sampling, region)
-        return self._combined(sampling, frames, times_s)
+        return self._make_clip(sampling, frames, times_s)
 
     def _survey(
         self, video: Decoder, guess: _Sampling | None
-    ) -> tuple[list[float], Region | None, dict[int, Seen] | None]:
-        """Decode once.
+    ) -> tuple[list[float], Region | None, dict[int, _PreparedViews] | None]:
+        """Decode the video once.
 
         Returns:
-            Every frame's time in seconds, where the motion is, and the frames of `guess` as
-            the streams keep them; None where there is no guess or no room.
+            The time of each frame in seconds, the region of motion, and the prepared frames of
+            `guess`; None if there is no guess or the frames do not fit into memory.
         """
         wanted = guess.streams_of_frames() if guess else {}
-        motion = motion_crop.MotionMap() if self._make.focused else None
-        times_s, inside_s, held = [], [], {}
-        beyond = 0
+        motion = motion_crop.MotionMap() if self._stream_set.focused else None
+        times_s, inside_s, kept = [], [], {}
+        frames_beyond = 0
         for index, time_s in video:
             times_s.append(time_s)
             if self._end_s is not None and time_s >= self._end_s:
-                beyond += 1
-                if beyond >= self._make.reach(measured_fps(inside_s, self._fps)):
+                # The last images of a part may need frames that follow it.
+                frames_beyond += 1
+                if frames_beyond >= self._stream_set.reach_frames(
+                    measured_fps(inside_s, self._fps)
+                ):
                     break
                 continue
             frame = None
@@ -288,74 +295,83 @@ class _Reading:
             if index in wanted:
                 frame = video.retrieve() if frame is None else frame
                 if motion is None:
-                    frame = self._seen(frame, None, wanted[index])
-                elif frame.nbytes * len(wanted) > _HELD_BYTES:
-                    guess, wanted, held = None, {}, {}
+                    frame = self._prepare(frame, None, wanted[index])
+                elif frame.nbytes * len(wanted) > _MAX_KEPT_BYTES:
+                    guess, wanted, kept = None, {}, {}
                     continue
-                held[index] = frame
+                kept[index] = frame
         region = motion.region() if motion is not None else None
         if guess is None:
             return times_s, region, None
         if motion is not None:
-            held = {
-                index: self._seen(frame, region, wanted[index]) for index, frame in held.items()
+            kept = {
+                index: self._prepare(frame, region, wanted[index]) for index, frame in kept.items()
             }
-        return times_s, region, held
+        return times_s, region, kept
 
-    def _collect(self, sampling: _Sampling, region: Region | None) -> dict[int, Seen]:
-        """The frames of a sampling, as the streams keep them."""
+    def _collect(self, sampling: _Sampling, region: Region | None) -> dict[int, _PreparedViews]:
+        """Decode the video again for the prepared frames of a sampling."""
         wanted = sampling.streams_of_frames()
         return read_frames(
-            self._path, wanted, lambda frame, index: self._seen(frame, region, wanted[index])
+            self._path, wanted, lambda frame, index: self._prepare(frame, region, wanted[index])
         )
 
     # -- by seeking
 
-    def _reached(self) -> Clip | None:
-        """Without decoding what is not wanted; None where that is not possible or not cheaper.
+    def _read_by_seeking(self) -> Clip | None:
+        """Decode only the frames that are needed and a few before each.
 
-        The frames are the same. Damage between those that are wanted is not seen.
+        The images are the same as by `_read_forwards`. Damage between the needed frames is not
+        noticed.
+
+        Returns:
+            The clip; None if seeking is not possible or not cheaper.
         """
         timeline = seeking.read_timeline(self._path)
         if timeline is None:
             return None
         sampling = self._sampling_of(timeline.times_s)
         wanted = sampling.streams_of_frames()
-        looked_at = range(0)
-        if self._make.focused:
+        of_motion = range(0)
+        if self._stream_set.focused:
             first, num_frames = self._part(timeline.times_s)
-            looked_at = range(first, first + num_frames, motion_crop.FRAME_STEP)
-        if not timeline.pays(wanted.keys() | set(looked_at)):
+            of_motion = range(first, first + num_frames, motion_crop.FRAME_STEP)
+        if not timeline.is_cheaper(wanted.keys() | set(of_motion)):
             return None
         motion, frames = motion_crop.MotionMap(), {}
         try:
-            if looked_at:
+            if of_motion:
                 with open_video(self._path) as video:
-                    for _ in timeline.visit(video, looked_at):
+                    for _ in timeline.visit(video, of_motion):
                         motion.add(video.retrieve())
             region = motion.region()
             with open_video(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
-                    frames[index] = self._seen(video.retrieve(), region, wanted[index])
+                    frames[index] = self._prepare(video.retrieve(), region, wanted[index])
         except (seeking.Unreachable, VideoError):
             return None
-        return self._combined(sampling, frames, timeline.times_s)
+        return self._make_clip(sampling, frames, timeline.times_s)
 
-    # -- both
+    # -- either way
 
     def _sampling_of(self, times_s: Sequence[float]) -> _Sampling:
-        """Of the clip, in a video whose frames have these times as far as they matter."""
+        """The sampling of the clip.
+
+        Args:
+            times_s: Times of the video's frames, up to the last that the clip may need.
+        """
         first, num_frames = self._part(times_s)
         fps = measured_fps(times_s[first : first + num_frames], self._fps)
         return self._sampling(first, num_frames, fps=fps, last=len(times_s) - 1)
 
     def _sampling(self, first: int, num_frames: int, *, fps: float, last: int) -> _Sampling:
-        """Of a clip of `num_frames` from `first`, in a video that ends with frame `last`."""
+        """The sampling of `num_frames` frames from `first` on, in a video that ends with `last`."""
         indices = (first + sample_indices(num_frames, self._count)).tolist()
-        return _Sampling(tuple(self._make.needed(index, fps=fps, last=last) for index in indices))
+        needed = (self._stream_set.needed_frames(index, fps=fps, last=last) for index in indices)
+        return _Sampling(tuple(needed))
 
     def _part(self, times_s: Sequence[float]) -> tuple[int, int]:
-        """First frame and number of frames of the clip."""
+        """The first frame and the number of frames of the clip."""
         if self._start_s is None:
             return 0, len(times_s)
         part = self._start_s, self._end_s
@@ -367,28 +383,39 @@ class _Reading:
             )
         return first, end - first
 
-    def _seen(self, frame: np.ndarray, region: Region | None, numbers: set[int]) -> Seen:
-        return tuple(self._make.prepared(frame, region, numbers, view) for view in self._views)
+    def _prepare(
+        self, frame: np.ndarray, region: Region | None, numbers: set[int]
+    ) -> _PreparedViews:
+        """What the streams of these numbers keep of a frame, in each view."""
+        return tuple(
+            self._stream_set.prepare_frame(frame, region, numbers, view) for view in self._views
+        )
 
-    def _combined(
-        self, sampling: _Sampling, frames: dict[int, Seen], times_s: Sequence[float]
+    def _make_clip(
+        self, sampling: _Sampling, frames: dict[int, _PreparedViews], times_s: Sequence[float]
     ) -> Clip:
-        """Of the frames of a sampling and the times of all frames of the video."""
+        """The clip of a sampling's prepared frames.
+
+        Args:
+            sampling: The frames that the images need.
+            frames: The prepared frames, by index.
+            times_s: Times of all frames of the video.
+        """
         first, num_frames = self._part(times_s)
         damage = self._damage(times_s)
         if damage and min(num_frames, self._count) < self._count / 2:
             raise VideoError(f"{damage}; {math.ceil(self._count / 2)} are needed")
         views = []
         for number in range(len(self._views)):
-            prepared = {index: seen[number] for index, seen in frames.items()}
-            views.append([self._make.combined(one, prepared) for one in sampling.needed])
+            of_view = {index: prepared[number] for index, prepared in frames.items()}
+            views.append([self._stream_set.combine(image, of_view) for image in sampling.needed])
         inside_s = times_s[first : first + num_frames]
         frame_s = units.frames_to_s(1, self._fps or FALLBACK_FPS)
         duration_s = float(inside_s[-1] - inside_s[0]) + frame_s
         return Clip(np.array(views), num_frames, self._fps, duration_s, damage)
 
     def _damage(self, times_s: Sequence[float]) -> str:
-        """What is wrong with the file, or with the part of it."""
+        """The damage of the file, or of the part of it, in words."""
         if self._start_s is None:
             return describe_damage(times_s, self._declared, self._fps)
         ends_s = times_s[-1] + units.frames_to_s(1, self._fps or FALLBACK_FPS)
@@ -396,5 +423,5 @@ class _Reading:
 
 
 @functools.cache
-def _reader(stream: str, frames: int, frame_size: int) -> ClipReader:
+def _cached_reader(stream: str, frames: int, frame_size: int) -> ClipReader:
     return ClipReader(stream=stream, frames=frames, frame_size=frame_size)

@@ -1,7 +1,7 @@
-"""A video file, opened: its frames one after the other with their times, and what is wrong.
+"""Decodes a video file or a live stream with OpenCV, and finds damage.
 
-OpenCV hides damage, so the frames read are compared with the frames that
-the container declares.
+OpenCV does not report damage. So the number of decoded frames is compared with the number that the
+container declares.
 """
 
 import contextlib
@@ -26,31 +26,32 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 (_set_log_level or cv2.utils.logging.setLogLevel)(0)
 
-# FFmpeg reads playlists too, whatever their names: those open other files, or themselves until
-# it crashes. And it takes some noise for a video, in formats that have no signature.
+# Without this list FFmpeg also reads playlists, whatever their names: they open other files, or
+# themselves until FFmpeg crashes. And it accepts some noise as a video, in formats without a
+# signature.
 ALLOWED_FORMATS = (
     "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
     "mxf,nut,ogg,rm,vc1,wtv"
 )
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{ALLOWED_FORMATS}")
 
-# Up to 4.12: the wheels of 4.13 to 5.0 give noise in place of interlaced frames, and say nothing.
+# The wheels of 4.13 to 5.0 decode interlaced frames as noise, without an error.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
     raise ViolenceDetectionError(
-        "OpenCV must be 4.10 to 4.12: later wheels give noise in place of interlaced videos. "
+        "OpenCV must be 4.10 to 4.12: later wheels decode interlaced videos as noise. "
         f"Received: {cv2.__version__} (pip install 'opencv-python-headless<4.13'; "
-        "opencv-python must not be installed beside it)"
+        "opencv-python must not be installed with it)"
     )
 
 MAX_PIXELS = 8192 * 4320
 FALLBACK_FPS = 25.0
-_NO_TIME_S = -1e6  # OpenCV gives a time in the far past where there is none
-SHORT_TOLERANCE = 0.05
-_SOUND_S = 0.15  # by which the sound may be longer than the picture
-_JUMP_S = 3600.0  # between two frames, that no camera leaves
-_ATTEMPTS = 64  # packets in a row that cannot be decoded
+_NO_TIME_S = -1e6  # a frame without a timestamp has a time before this
+SHORT_TOLERANCE = 0.05  # fraction of the declared frames that may be missing without damage
+_MAX_SOUND_OVERHANG_S = 0.15  # the sound may last this much longer than the frames
+_MAX_GAP_S = 3600.0  # a longer time between two frames is a broken timestamp
+_MAX_FAILED_PACKETS = 64  # in a row
 
-# A stream may be a playlist; what it opens is on the network, never a file.
+# A stream may be a playlist; it may open network addresses only, never a file.
 _STREAM_OPTIONS = "|".join(
     [
         f"format_whitelist;{ALLOWED_FORMATS},hls,mpjpeg,rtsp,sdp",
@@ -62,20 +63,24 @@ _STREAM_OPTIONS = "|".join(
 
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
-    """A decoder that is closed at the end; what OpenCV raises is a VideoError.
+    """Opens a video file; closes it at the end of the block.
 
-    Where OpenCV gives no frame of a file, it is PyAV's, if that is installed.
+    If OpenCV cannot decode a frame of the file, the decoder is PyAV's, if PyAV is installed.
+
+    Raises:
+        VideoError: If the file cannot be opened or decoded, also for an error of OpenCV in the
+            block.
     """
     _check_file(path)
-    # One thread a video: the parallelism is over videos.
+    # One thread per video: the parallelism is over videos.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     try:
         video = Decoder(capture)
         if video.starts():
             yield video
         else:
-            with contextlib.closing(_by_pyav(path, video.codec)) as other:
-                yield other
+            with contextlib.closing(_open_with_pyav(path, video.codec)) as pyav_video:
+                yield pyav_video
     except (cv2.error, MemoryError) as error:
         raise VideoError(f"the decoder failed: {_reason(error)}") from error
     finally:
@@ -84,18 +89,18 @@ def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
 
 @contextlib.contextmanager
 def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decoder"]:
-    """A decoder of a stream (its URL) or of a camera (its number), closed at the end.
+    """Opens a live stream or a camera; closes it at the end of the block.
 
     Args:
-        target: What is opened; no error repeats it, as it may hold a password.
-        timeout_s: Seconds after which a stream that cannot be opened, or sends nothing more, is
-            given up.
+        target: The URL of a stream, or the number of a camera. Errors do not repeat it, because a
+            URL may contain a password.
+        timeout_s: Seconds to wait for a stream to open, and later for each frame.
 
     Raises:
         VideoError: If it cannot be opened, or sends no frame.
     """
     start_s = time.monotonic()
-    with _set("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAM_OPTIONS):
+    with _environment("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAM_OPTIONS):
         if isinstance(target, int):
             capture = cv2.VideoCapture(target)
         else:
@@ -105,9 +110,9 @@ def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decode
             capture = cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
     try:
         if not capture.isOpened():
-            passed_s = time.monotonic() - start_s
+            waited_s = time.monotonic() - start_s
             raise VideoError(
-                f"it cannot be opened (tried for {passed_s:.0f} s; --open-timeout-s is "
+                f"it cannot be opened (tried for {waited_s:.0f} s; --open-timeout-s is "
                 f"{timeout_s:g})"
             )
         video = Decoder(capture)
@@ -121,8 +126,8 @@ def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decode
 
 
 @contextlib.contextmanager
-def _set(name: str, value: str) -> Iterator[None]:
-    """An environment variable with another value for a while."""
+def _environment(name: str, value: str) -> Iterator[None]:
+    """An environment variable has another value inside the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -135,12 +140,12 @@ def _set(name: str, value: str) -> Iterator[None]:
 
 
 def _reason(error: cv2.error | MemoryError) -> str:
-    """What OpenCV says, without where in its source it says so."""
-    first, *_ = str(error).strip().splitlines() or ["out of memory"]
-    return first.rpartition(" error: ")[2]
+    """The message of an error, without the place in OpenCV's source."""
+    line, *_ = str(error).strip().splitlines() or ["out of memory"]
+    return line.rpartition(" error: ")[2]
 
 
-def _by_pyav(path: Path, codec: str) -> PyAVDecoder:
+def _open_with_pyav(path: Path, codec: str) -> PyAVDecoder:
     if install := pyav_decoder.missing():
         named = f" ({codec})" if codec.isascii() and codec.isprintable() else ""
         raise VideoError(
@@ -151,14 +156,21 @@ def _by_pyav(path: Path, codec: str) -> PyAVDecoder:
 
 
 class Decoder:
-    """An opened video; iterating grabs its frames as (index, time in seconds)."""
+    """An opened video. Iterating grabs its frames and yields (index, time in seconds).
+
+    A grabbed frame is converted to an image only by `retrieve`, which takes longer than grabbing.
+
+    Attributes:
+        fps: Frames per second; 0.0 if the container does not tell.
+        declared_frames: Number of frames by the container; 0 if it does not tell.
+    """
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self._capture = capture
         self._is_grabbed = False
         if not capture.isOpened():
             raise VideoError("not a video that can be opened")
-        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # which 4.11 leaves out
+        capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # the default, but not in 4.11
         width = self._number(cv2.CAP_PROP_FRAME_WIDTH)
         height = self._number(cv2.CAP_PROP_FRAME_HEIGHT)
         if width * height > MAX_PIXELS:
@@ -168,7 +180,7 @@ class Decoder:
         self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))
 
     def starts(self) -> bool:
-        """Whether there is a frame; it is grabbed, and iterating begins with it."""
+        """Grab the first frame, with which iterating then begins; False if there is none."""
         self._is_grabbed = self._grab()
         return self._is_grabbed
 
@@ -177,7 +189,7 @@ class Decoder:
         while self._is_grabbed or self._grab():
             self._is_grabbed = False
             time_s = self._number(cv2.CAP_PROP_POS_MSEC) / 1000
-            if time_s <= max(before_s, _NO_TIME_S):  # no timestamps, or broken ones
+            if time_s <= max(before_s, _NO_TIME_S):  # the timestamp is missing or broken
                 frame_s = units.frames_to_s(1, self.fps or FALLBACK_FPS)
                 time_s = before_s + frame_s if index else 0.0
             yield index, time_s
@@ -194,19 +206,20 @@ class Decoder:
 
     @property
     def codec(self) -> str:
-        """Four characters, lower case."""
+        """The codec's four characters, in lower case."""
         code = int(self._number(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         return code.to_bytes(4, "little").decode("latin-1").lower()
 
     def seek(self, time_s: float) -> None:
-        """Go to about a time; iterating again goes on from there, and not always exactly."""
+        """Seek to about a time; iterating again continues from there."""
         self._is_grabbed = False
         self._capture.set(cv2.CAP_PROP_POS_MSEC, time_s * 1000)
 
     def frame_near(self, index: int) -> np.ndarray | None:
-        """The frame at about `index`, reached by seeking; None where it cannot be.
+        """A frame near `index`, by seeking; None if it cannot be reached.
 
-        Which frame exactly is not sure (MPEG-TS, variable rates): for a look, not for features.
+        It may be a neighbour of that frame (MPEG-TS, variable rates), so that it is good for
+        inspection, but not for features.
         """
         self._is_grabbed = False
         if not self._capture.set(cv2.CAP_PROP_POS_FRAMES, index):
@@ -219,12 +232,16 @@ class Decoder:
             return None
 
     def _grab(self) -> bool:
-        """Grab the next frame; False at the end."""
-        # OpenCV's grab fails at a packet that cannot be decoded, not only at the end.
-        return any(self._capture.grab() for _ in range(_ATTEMPTS))
+        """Grab the next frame; False at the end of the video."""
+        # OpenCV's grab() returns False both at the end and at a packet that cannot be decoded, and
+        # does not tell which. The next call continues behind that packet. Without further calls,
+        # one flipped bit in a clip of 40 frames left 8 or 13 of them. After 64 failures in a row
+        # the rest is given up; at the end of a file, 64 calls take less than half a millisecond.
+        return any(self._capture.grab() for _ in range(_MAX_FAILED_PACKETS))
 
-    def _number(self, what: int) -> float:
-        value = self._capture.get(what)
+    def _number(self, property_id: int) -> float:
+        """A numeric property of the video; 0.0 if OpenCV gives NaN or infinity."""
+        value = self._capture.get(property_id)
         return value if math.isfinite(value) else 0.0
 
 
@@ -232,11 +249,11 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """The packets of a video, in the order of the file; nothing is decoded.
 
     Returns:
-        When each is to be shown, in seconds, float64 (packets,), and whether it is a key
+        The time at which each is shown, in seconds, float64 (packets,), and whether it is a key
         frame, bool (packets,).
 
     Raises:
-        VideoError: If it cannot be read.
+        VideoError: If the file cannot be read.
     """
     _check_file(path)
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
@@ -255,23 +272,31 @@ def _check_file(path: Path) -> None:
         raise VideoError("its path is not UTF-8")
     try:
         if not S_ISREG(path.stat().st_mode):
-            raise VideoError("it is not a plain file")  # reading a pipe waits for ever
+            raise VideoError("it is not a plain file")  # reading a pipe may never end
         with open(path, "rb") as file:
-            empty = not file.read(1)
+            is_empty = not file.read(1)
     except FileNotFoundError as error:
         raise VideoError("no such file") from error
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from error
-    if empty:
+    if is_empty:
         raise VideoError("the file is empty")
 
 
 def describe_damage(times_s: Sequence[float], declared: int, fps: float) -> str:
-    """What is wrong where clearly fewer frames are there than declared, or their times jump.
+    """The damage of a file in words: clearly fewer frames than declared, or a jump in the times.
 
-    Containers without a frame count declare duration times rate, which is off for
-    variable rates and where the sound is longer than the picture: a video whose timestamps
-    reach its declared end, or nearly, is not short.
+    Containers without a frame count declare duration times rate. That is wrong for variable rates,
+    and if the sound lasts longer than the frames. So a video is not damaged if its timestamps
+    (nearly) reach the declared end.
+
+    Args:
+        times_s: Times of the decoded frames, at least one.
+        declared: Number of frames by the container.
+        fps: Frames per second by the container.
+
+    Returns:
+        The damage; empty if there is none.
     """
     return describe_damage_at_end(
         len(times_s),
@@ -285,29 +310,37 @@ def describe_damage(times_s: Sequence[float], declared: int, fps: float) -> str:
 def describe_damage_at_end(
     frames: int, last_s: float, *, longest_s: float, declared: int, fps: float
 ) -> str:
-    """The same, of the time of the last frame and the longest between two."""
-    if longest_s > _JUMP_S:
+    """The damage of a file in words, without the times of all frames; see `describe_damage`.
+
+    Args:
+        frames: Number of decoded frames.
+        last_s: Time of the last frame.
+        longest_s: The longest time between two frames.
+        declared, fps: As in `describe_damage`.
+    """
+    if longest_s > _MAX_GAP_S:
         return f"its timestamps jump by {longest_s:.0f} s"
     declared_s = units.frames_to_s(declared, fps)
     ends_s = last_s + units.frames_to_s(1, fps)
     if (
         frames >= (1 - SHORT_TOLERANCE) * declared - 1
         or ends_s >= (1 - SHORT_TOLERANCE) * declared_s > 0
-        or ends_s >= declared_s - _SOUND_S > 0
+        or ends_s >= declared_s - _MAX_SOUND_OVERHANG_S > 0
     ):
         return ""
     return f"{frames} of {declared} declared frames can be decoded"
 
 
 def describe_part_damage(ends_s: float, start_s: float, end_s: float) -> str:
-    """What is wrong with a part where its file ends clearly before it does."""
+    """The damage of a part in words: its file ends clearly before the part; else empty."""
     if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
         return ""
     return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
 def measured_fps(times_s: Sequence[float], declared_fps: float) -> float:
-    """The declared rate, unless the timestamps say another one (variable rates, some WebM)."""
+    """The declared rate, or that of the timestamps if it differs by more than 5% (variable rates,
+    some WebM)."""
     span_s = times_s[-1] - times_s[0] if len(times_s) else 0.0
     if span_s <= 0:
         return declared_fps or FALLBACK_FPS

@@ -1,7 +1,7 @@
-"""Where in the picture the motion is.
+"""Crop to the region of motion.
 
-A fight fills a small part of a surveillance picture. Cut to where things move, the backbone
-sees it several times larger.
+A fight fills a small part of a surveillance frame. In a crop to the region of motion, it is several
+times larger for the backbone.
 """
 
 from collections import deque
@@ -10,65 +10,64 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-FRAME_STEP = 2  # of a clip's frames, that are looked at
+FRAME_STEP = 2  # every second frame of a clip is used for the motion
 RECIPE = "focus: the smallest square with 80% of changes over 24, on 64 columns, centred"
-_COLUMNS = 64
-NOISE_GREY_LEVELS = (
-    24.0  # grey levels of change that do not count: noise, and what is not worth a look
-)
-MOTION_FRACTION = 0.8  # of the motion, that the region holds
-_SMALLEST, _STEP = 12, 2  # columns
-NEARLY_FULLEST_FRACTION = 0.98  # of what the fullest square holds
+_COLUMNS = 64  # width that frames are reduced to
+# A change of a pixel by fewer grey levels (of 255) is not motion: noise, compression, flicker.
+NOISE_GREY_LEVELS = 24.0
+MOTION_FRACTION = 0.8  # fraction of the motion that the region contains
+_MIN_SIDE_COLUMNS, _SIDE_STEP_COLUMNS = 12, 2
+NEARLY_FULLEST_FRACTION = 0.98  # of the motion in the fullest square
 
 
 class Region(NamedTuple):
-    """A part of a picture, in pixels."""
+    """A rectangle in a frame, in pixels."""
 
     left: int
     top: int
     width: int
     height: int
 
-    def cut(self, frame: np.ndarray) -> np.ndarray:
-        """The part of a frame (H, W, 3); at least a pixel, whatever the frame's size."""
+    def crop(self, frame: np.ndarray) -> np.ndarray:
+        """The part of a frame (H, W, 3); at least one pixel, for a frame of any size."""
         top = min(self.top, frame.shape[0] - 1)
         left = min(self.left, frame.shape[1] - 1)
         return frame[top : top + self.height, left : left + self.width]
 
-    def reduced(self, by: int) -> "Region":
-        """The same part of frames whose sides are divided by a number."""
+    def scaled_down(self, factor: int) -> "Region":
+        """The same part of frames whose sides are divided by `factor`."""
         return Region(
-            self.left // by,
-            self.top // by,
-            max(1, self.width // by),
-            max(1, self.height // by),
+            self.left // factor,
+            self.top // factor,
+            max(1, self.width // factor),
+            max(1, self.height // factor),
         )
 
 
 def reduced_shape(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns that frames are looked at on."""
+    """Rows and columns of a reduced frame."""
     return max(1, _COLUMNS * height // width), _COLUMNS
 
 
 def square_sides(rows: int, columns: int) -> range:
-    """Sides of the squares that a region can be; the last holds everything."""
-    return range(_SMALLEST, max(rows, columns) + _STEP, _STEP)
+    """Sides of the squares that a region can be, in columns; the last contains everything."""
+    return range(_MIN_SIDE_COLUMNS, max(rows, columns) + _SIDE_STEP_COLUMNS, _SIDE_STEP_COLUMNS)
 
 
 def reduce_frame(frame: np.ndarray) -> np.ndarray:
-    """A frame, uint8 (H, W, 3) BGR, as grey levels on 64 columns, float32 (rows, 64)."""
+    """A frame, uint8 (H, W, 3) BGR, as grey levels with 64 columns, float32 (rows, 64)."""
     rows, columns = reduced_shape(*frame.shape[:2])
     small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
 
 
 def frame_change(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """How much more two reduced frames differ than noise does, float32 (rows, 64)."""
+    """The change between two reduced frames above the noise, in grey levels, float32 (rows, 64)."""
     return np.maximum(np.abs(after - before) - NOISE_GREY_LEVELS, 0)
 
 
 class MotionMap:
-    """The mean change of a clip, in constant memory."""
+    """The summed changes of a clip, in constant memory."""
 
     def __init__(self) -> None:
         self._sum: np.ndarray | None = None
@@ -76,20 +75,21 @@ class MotionMap:
         self._shape: tuple[int, ...] = ()
 
     def add(self, frame: np.ndarray) -> None:
-        """Take the next frame that is looked at, uint8 (H, W, 3)."""
-        small = reduce_frame(frame)
-        if self._before is not None and self._before.shape == small.shape:
-            changed = frame_change(self._before, small).astype(np.float64)
-            self._sum = changed if self._sum is None else self._sum + changed
-        self._before, self._shape = small, frame.shape
+        """Add the next frame, uint8 (H, W, 3); the clip's frames are added in `FRAME_STEP`s."""
+        reduced = reduce_frame(frame)
+        # A frame of another size, in the middle of a file, cannot be compared with the last.
+        if self._before is not None and self._before.shape == reduced.shape:
+            change = frame_change(self._before, reduced).astype(np.float64)
+            self._sum = change if self._sum is None else self._sum + change
+        self._before, self._shape = reduced, frame.shape
 
     def region(self) -> Region | None:
-        """Where the motion is; see `region_of`."""
+        """The region of motion; see `motion_region`."""
         return None if self._sum is None else motion_region(self._sum, self._shape)
 
 
 class RecentMotion:
-    """The changes of a video as far back as they are needed."""
+    """The changes of the last seconds of a video."""
 
     def __init__(self) -> None:
         self._changes: deque[tuple[float, float, np.ndarray]] = deque()
@@ -97,50 +97,54 @@ class RecentMotion:
         self._shape: tuple[int, ...] = ()
 
     def add(self, time_s: float, frame: np.ndarray) -> None:
-        """Take the next frame that is looked at, uint8 (H, W, 3)."""
-        small = reduce_frame(frame)
-        if self._before is not None and self._before[1].shape == small.shape:
-            start, before = self._before
-            self._changes.append((start, time_s, frame_change(before, small)))
-        self._before, self._shape = (time_s, small), frame.shape
+        """Add the next frame, uint8 (H, W, 3); frames are added in `FRAME_STEP`s."""
+        reduced = reduce_frame(frame)
+        if self._before is not None and self._before[1].shape == reduced.shape:
+            start_s, before = self._before
+            self._changes.append((start_s, time_s, frame_change(before, reduced)))
+        self._before, self._shape = (time_s, reduced), frame.shape
 
     def region_in(self, start_s: float, end_s: float) -> Region | None:
-        """Where the motion is between two times; what is before the first is dropped."""
+        """The region of motion between two times; changes before the first are dropped."""
         while self._changes and self._changes[0][0] < start_s:
             self._changes.popleft()
-        changes = [changed for _, after_s, changed in self._changes if after_s < end_s]
+        changes = [change for _, after_s, change in self._changes if after_s < end_s]
         return motion_region(np.sum(changes, axis=0), self._shape) if changes else None
 
 
 def motion_region(motion: np.ndarray, shape: tuple[int, ...]) -> Region | None:
-    """The smallest square that holds 80% of the motion.
+    """The smallest square that contains 80% of the motion.
 
-    Squares have sides of 12 columns and up, in steps of 2, and are cut at the border. Of the
-    places where it holds as much as anywhere, or nearly, it is the middle one.
+    Squares have sides of 12 columns and more, in steps of 2, and are cut off at the border. Of the
+    positions whose square contains as much motion as the fullest, or 98% of it, the one in the
+    middle is chosen.
 
     Args:
-        motion: How much each place changes, (rows, 64), >= 0.
+        motion: The summed change of each cell, (rows, 64), >= 0.
         shape: (height, width, ...) of the frames.
 
     Returns:
-        The region in pixels of the frames; None, the whole picture, where nothing moves.
+        The region in pixels of the frames; None, the whole frame, if nothing moves.
     """
     total = motion.sum(dtype=np.float64)
     if not total > 0:
         return None
     rows, columns = motion.shape
+    # Summed-area table: the sum in any square is four of its values.
     sums = np.pad(motion.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     for side in square_sides(rows, columns):
         high, wide = min(side, rows), min(side, columns)
-        held = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
-        if held.max() >= MOTION_FRACTION * total:
+        inside = (
+            sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
+        )
+        if inside.max() >= MOTION_FRACTION * total:
             break
-    fullest = np.argwhere(held >= NEARLY_FULLEST_FRACTION * held.max())
+    fullest = np.argwhere(inside >= NEARLY_FULLEST_FRACTION * inside.max())
     top, left = fullest[np.square(fullest - fullest.mean(0)).sum(1).argmin()]
-    down, across = shape[0] / rows, shape[1] / columns
+    row_px, column_px = shape[0] / rows, shape[1] / columns
     return Region(
-        left=int(left * across),
-        top=int(top * down),
-        width=max(1, int(wide * across)),
-        height=max(1, int(high * down)),
+        left=int(left * column_px),
+        top=int(top * row_px),
+        width=max(1, int(wide * column_px)),
+        height=max(1, int(high * row_px)),
     )

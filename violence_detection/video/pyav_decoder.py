@@ -1,8 +1,8 @@
-"""A video file read through PyAV (an extra), where OpenCV has no decoder for its codec.
+"""Decodes a video file with PyAV (an extra), if OpenCV has no decoder for its codec.
 
-Times are those that OpenCV gives, and frames too, byte for byte, of all that it reads but three:
-interlaced video (PyAV converts each field by itself), 4:2:0 of more than 8 bits (chroma is placed
-otherwise) and MPEG-4 part 2 (rounding).
+Times and frames are byte for byte those of OpenCV, with three exceptions: interlaced video (PyAV
+converts each field separately), 4:2:0 with more than 8 bits (chroma is positioned differently) and
+MPEG-4 part 2 (rounding).
 """
 
 import importlib.metadata
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     import av
 
 INSTALL = "pip install 'violence-detection[pyav]'"
-_OLDEST = 17  # version
-_MOST_FAILED = 64  # packets in a row
-_ITU601 = 5  # OpenCV takes every video for it, whatever is declared
-_TURNS = {
+_MIN_VERSION = 17
+_MAX_FAILED_PACKETS = 64  # in a row; as in `decoder.Decoder`
+_ITU601 = 5  # the colour space that OpenCV uses for every video, whatever is declared
+_ROTATIONS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     -90: cv2.ROTATE_90_CLOCKWISE,
     180: cv2.ROTATE_180,
@@ -34,34 +34,35 @@ _TURNS = {
 
 
 def missing() -> str:
-    """How to install it; nothing where it is."""
+    """The command that installs PyAV; empty if it is installed."""
     if importlib.util.find_spec("av"):
         version = importlib.metadata.version("av")
-        if int(version.partition(".")[0]) >= _OLDEST:
+        if int(version.partition(".")[0]) >= _MIN_VERSION:
             return ""
     return INSTALL
 
 
 class PyAVDecoder:
-    """An opened video, with what `decoder.Decoder` has; it must be closed.
+    """An opened video with the interface of `decoder.Decoder`; it must be closed.
 
     Attributes:
-        codec: As OpenCV names it.
-        fps: Frames per second; 0.0 where the container does not say.
-        declared_frames: As the container says, or its duration; 0 where neither does.
+        codec: OpenCV's name of the codec.
+        fps: Frames per second; 0.0 if the container does not tell.
+        declared_frames: Number of frames by the container, or by its duration; 0 if it tells
+            neither.
     """
 
     def __init__(self, path: Path, *, codec: str, max_pixels: int, fallback_fps: float) -> None:
         """
         Args:
             path: The file.
-            codec: As OpenCV names it.
-            max_pixels: Of a frame.
-            fallback_fps: For frames without times, where the rate is not known either.
+            codec: OpenCV's name of the codec.
+            max_pixels: The largest number of pixels of a frame.
+            fallback_fps: The rate for frames without timestamps, if the video's is unknown.
 
         Raises:
-            VideoError: If it is no video, PyAV has no decoder for it either, or its frames
-                are declared larger than `max_pixels`.
+            VideoError: If it is not a video, PyAV has no decoder for it either, or its declared
+                frames have more than `max_pixels`.
         """
         import av
 
@@ -82,7 +83,7 @@ class PyAVDecoder:
     def _read_header(self, max_pixels: int) -> None:
         from av.container import Flags
 
-        # Times that PyAV makes up would not be OpenCV's.
+        # Timestamps that FFmpeg generates here would differ from those of OpenCV.
         self._container.flags &= ~Flags.gen_pts.value
         if not self._container.streams.video:
             raise VideoError("not a video that can be opened")
@@ -114,7 +115,7 @@ class PyAVDecoder:
         for index, frame in enumerate(self._frames()):
             self._frame = frame
             time_s = self._time_s()
-            if time_s <= before_s:  # no timestamps, or broken ones
+            if time_s <= before_s:  # the timestamp is missing or broken
                 time_s = before_s + units.frames_to_s(1, self.fps or self._fallback_fps)
             yield index, time_s
             before_s = time_s
@@ -134,19 +135,19 @@ class PyAVDecoder:
             ).to_ndarray()
         except self._error as error:
             raise VideoError("a frame of it can be read but not decoded") from error
-        turn = _TURNS.get(self._frame.rotation)
-        return frame if turn is None else cv2.rotate(frame, turn)
+        rotation = _ROTATIONS.get(self._frame.rotation)
+        return frame if rotation is None else cv2.rotate(frame, rotation)
 
     def seek(self, time_s: float) -> None:
-        """Go to a key frame before a time; iterating again goes on from there."""
+        """Seek to a key frame before a time; iterating again continues from there."""
         target = self._start + round(time_s / self._time_base)
         try:
             self._container.seek(target, stream=self._stream)
         except self._error as error:
-            raise VideoError("a place in it cannot be reached") from error
+            raise VideoError(f"it cannot be read from {time_s:.1f} s on") from error
 
     def frame_near(self, index: int) -> np.ndarray | None:
-        """The frame at about `index`, reached by seeking; None where it cannot be."""
+        """The frame at about `index`, by seeking; None if it cannot be reached."""
         try:
             self.seek(units.frames_to_s(index, self.fps))
             for _, time_s in self:
@@ -157,14 +158,14 @@ class PyAVDecoder:
         return None
 
     def _frames(self) -> Iterator["av.VideoFrame"]:
-        """Frames as they are shown; a packet that cannot be decoded is left out."""
+        """Frames in the order of showing; packets that cannot be decoded are skipped."""
         failed = 0
         for packet in self._packets():
             try:
                 frames = self._stream.codec_context.decode(packet)
             except self._error:
                 failed += 1
-                if failed == _MOST_FAILED:
+                if failed == _MAX_FAILED_PACKETS:
                     return
                 continue
             if frames:
@@ -172,14 +173,14 @@ class PyAVDecoder:
             yield from frames
 
     def _packets(self) -> Iterator["av.Packet | None"]:
-        """Packets to the end, or to where the file can be read."""
+        """Packets up to the end, or up to the last that can be read."""
         try:
             yield from self._container.demux(self._stream)
         except self._error:
-            yield None  # for the frames that the decoder holds
+            yield None  # makes the decoder give the frames that it still has
 
     def _time_s(self) -> float:
-        # As OpenCV has it: 0 is no timestamp, and its times are in ms, which rounds them.
+        # As in OpenCV, a timestamp of 0 is missing, and times are rounded as milliseconds are.
         stamp = self._frame.pts or self._frame.dts
         if stamp is None:
             return 0.0

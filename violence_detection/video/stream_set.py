@@ -1,4 +1,4 @@
-"""What a stream spec needs of a video's frames, and the pictures that it makes of them."""
+"""The streams of a spec, side by side: the frames that their images need, and the images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,25 +11,26 @@ from violence_detection.video.motion_crop import Region
 from violence_detection.video.streams._stream import Stream
 from violence_detection.video.views import ORIGINAL, View
 
-NeededFrames = tuple[tuple[int, ...], ...]  # for each of K streams, frames
-PreparedFrame = dict[int, np.ndarray]  # a frame as streams keep it, by their number
+NeededFrames = tuple[tuple[int, ...], ...]  # for each of K streams, the indices of frames
+PreparedFrame = dict[int, np.ndarray]  # what each stream keeps of a frame, by its number
 
 
 class StreamSet:
-    """The streams of a spec, K of them, side by side.
+    """The K streams of a spec.
 
     Attributes:
-        focused: Whether a stream is cut to where the motion is.
+        streams: The streams, in the order of the spec.
+        focused: True if a stream is cropped to the region of motion.
     """
 
     def __init__(self, stream: str, *, frame_size: int) -> None:
         """
         Args:
-            stream: Spec, one part or several joined by `+`.
-            frame_size: Side of a picture in pixels (S).
+            stream: Spec of one stream, or of several joined by `+`.
+            frame_size: Side of an image in pixels (S).
 
         Raises:
-            ConfigError: If a stream is not there, or does not take its arguments.
+            ConfigError: If a stream does not exist or does not take its arguments.
         """
         self.streams: list[Stream] = [
             registry.load("streams", str(spec), frame_size=frame_size)
@@ -37,34 +38,46 @@ class StreamSet:
         ]
         self.focused = any(stream.focus for stream in self.streams)
 
-    def reach(self, fps: float) -> int:
-        """Frames to the furthest that a picture is made of."""
-        return max(stream.reach(fps or FALLBACK_FPS) for stream in self.streams)
+    def reach_frames(self, fps: float) -> int:
+        """The largest distance, in frames, from a sampled frame to one that its images need."""
+        return max(stream.reach_frames(fps or FALLBACK_FPS) for stream in self.streams)
 
-    def needed(self, index: int, *, fps: float, last: int) -> NeededFrames:
-        """The frames that the pictures at `index` are made of, none after `last`."""
+    def needed_frames(self, index: int, *, fps: float, last: int) -> NeededFrames:
+        """The frames that the images at frame `index` need, none after `last`."""
         return tuple(
             stream.frames(index, fps=fps or FALLBACK_FPS, last=last) for stream in self.streams
         )
 
-    def prepared(
+    def prepare_frame(
         self,
         frame: np.ndarray,
         region: Region | None,
         numbers: Iterable[int],
         view: View = ORIGINAL,
     ) -> PreparedFrame:
-        """What some of the streams keep of a frame, uint8 (H, W, 3) BGR, seen in a way."""
-        cut = region.cut(frame) if region else frame
+        """What streams keep of a frame until the image is made.
+
+        Args:
+            frame: uint8 (H, W, 3) BGR.
+            region: The region of motion, for focused streams; None for the whole frame.
+            numbers: The numbers of the streams.
+            view: The view of the frame.
+        """
+        cropped = region.crop(frame) if region else frame
         return {
             number: self.streams[number].prepare(
-                view.of(cut if self.streams[number].focus else frame)
+                view.apply(cropped if self.streams[number].focus else frame)
             )
             for number in numbers
         }
 
-    def combined(self, needed: NeededFrames, frames: Mapping[int, PreparedFrame]) -> np.ndarray:
-        """The picture of each stream, uint8 (K, S, S, 3)."""
+    def combine(self, needed: NeededFrames, frames: Mapping[int, PreparedFrame]) -> np.ndarray:
+        """The image of each stream, uint8 (K, S, S, 3).
+
+        Args:
+            needed: The frames that the images need.
+            frames: The prepared frames, by index.
+        """
         return np.stack(
             [
                 stream.combine([frames[index][number] for index in needed[number]])
@@ -91,7 +104,7 @@ class StreamSet:
         Returns:
             uint8 (V, T, K, S, S, 3).
         """
-        needed = [self.needed(index, fps=fps, last=len(frames) - 1) for index in indices]
+        needed = [self.needed_frames(index, fps=fps, last=len(frames) - 1) for index in indices]
         used = {index for of_image in needed for stream in of_image for index in stream}
         motion, every_stream = motion_crop.MotionMap(), range(len(self.streams))
         if self.focused:
@@ -100,7 +113,8 @@ class StreamSet:
         region, images = motion.region(), []
         for view in views:
             prepared = {
-                index: self.prepared(frames[index], region, every_stream, view) for index in used
+                index: self.prepare_frame(frames[index], region, every_stream, view)
+                for index in used
             }
-            images.append([self.combined(of_image, prepared) for of_image in needed])
+            images.append([self.combine(of_image, prepared) for of_image in needed])
         return np.array(images)

@@ -1,6 +1,7 @@
-"""What writes a video that browsers play: H.264 by ffmpeg or PyAV, else VP9 by OpenCV."""
+"""Writers of MP4 files that browsers play: H.264 by ffmpeg or PyAV, else VP9 by OpenCV."""
 
 import contextlib
+import errno
 import os
 import shutil
 import subprocess
@@ -17,18 +18,14 @@ from violence_detection.video import pyav_decoder
 from violence_detection.video.decoder import ALLOWED_FORMATS
 
 INSTALL = "pip install 'violence-detection[video]'"
-_QUALITY = "23"  # of x264: good, at a size for keeping
-_AS_IT_IS = (
-    "aac",
-    "mp3",
-    "mp3float",
-)  # sound that an MP4 file may hold, and browsers play
-_NEAREST = 65535  # denominator of a frame rate
+_CRF = "23"  # quality of x264: its default
+_COPIED_SOUND = ("aac", "mp3", "mp3float")  # in an MP4 file, browsers play these
+_MAX_DENOMINATOR = 65535  # of a frame rate
 _CODECS = ("libx264", "libopenh264")
 
 
 class VideoWriter(Protocol):
-    """Takes frames, uint8 (H, W, 3) BGR of one even size, until it is closed."""
+    """Writes frames, uint8 (H, W, 3) BGR, all of the same even size, until it is closed."""
 
     def write(self, frame: np.ndarray) -> None: ...
 
@@ -36,7 +33,7 @@ class VideoWriter(Protocol):
 
 
 def choose_encoder() -> tuple[str, str]:
-    """The encoder to take here, and what it lacks, empty where nothing."""
+    """The name of the best encoder that is installed, and what it lacks; empty if nothing."""
     if shutil.which("ffmpeg") and _ffmpeg_codec():
         return "ffmpeg", ""
     if not pyav_decoder.missing():
@@ -55,7 +52,7 @@ def open_writer(
     Args:
         name: `ffmpeg`, `pyav` or `opencv`.
         size: Width and height of the frames.
-        sound: A file whose sound is kept; by `opencv` it is not.
+        sound: A file whose sound is added; `opencv` adds none.
 
     Raises:
         ViolenceDetectionError: If it cannot be written.
@@ -65,34 +62,34 @@ def open_writer(
 
 
 def _ffmpeg_codec() -> str:
-    """An H.264 encoder of the ffmpeg on the PATH; empty where it has none."""
-    asked = ["ffmpeg", "-hide_banner", "-v", "error", "-encoders"]
+    """The H.264 encoder of the ffmpeg on the PATH; empty if it has none."""
+    command = ["ffmpeg", "-hide_banner", "-v", "error", "-encoders"]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, errors="replace")
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, errors="replace")
         return next((name for name in _CODECS if f" {name} " in done.stdout), "")
     return ""
 
 
 class _Ffmpeg:
-    """Frames go to ffmpeg through a pipe."""
+    """Sends frames to ffmpeg through a pipe."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with it)
-        rate = str(Fraction(fps).limit_denominator(_NEAREST))
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `_end`)
+        rate = str(Fraction(fps).limit_denominator(_MAX_DENOMINATOR))
         raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}"]
         original = ["-format_whitelist", ALLOWED_FORMATS, "-i", f"file:{sound.absolute()}"]
-        picture = ["-map", "0:v", "-c:v", _ffmpeg_codec(), "-pix_fmt", "yuv420p"]
-        heard = ["-map", "1:a:0?", "-c:a", "aac", "-shortest"]
-        written = ["-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
+        video = ["-map", "0:v", "-c:v", _ffmpeg_codec(), "-pix_fmt", "yuv420p"]
+        audio = ["-map", "1:a:0?", "-c:a", "aac", "-shortest"]
+        output = ["-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
         self._process = subprocess.Popen(
             [
                 *("ffmpeg", "-hide_banner", "-v", "error", "-nostdin", "-y"),
-                *(*raw, "-r", rate, "-i", "pipe:0", *original, *picture),
-                *("-crf", _QUALITY, "-preset", "veryfast", *heard, *written),
+                *(*raw, "-r", rate, "-i", "pipe:0", *original, *video),
+                *("-crf", _CRF, "-preset", "veryfast", *audio, *output),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
+            stderr=self._stderr,
         )
 
     def write(self, frame: np.ndarray) -> None:
@@ -109,12 +106,12 @@ class _Ffmpeg:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         status = self._process.wait()
-        self._said.seek(0)
-        said = self._said.read().decode(errors="replace").strip().splitlines()
-        self._said.close()
+        self._stderr.seek(0)
+        messages = self._stderr.read().decode(errors="replace").strip().splitlines()
+        self._stderr.close()
         if status:
-            reason = said[-1] if said else f"it ended with status {status}"
-            if "No space left" in " ".join(said):
+            reason = messages[-1] if messages else f"it ended with status {status}"
+            if "No space left" in " ".join(messages):
                 reason = "the disk is full"
             raise ViolenceDetectionError(
                 f"The video could not be written by ffmpeg: {reason[:200]}"
@@ -122,7 +119,7 @@ class _Ffmpeg:
 
 
 class _PyAV:
-    """Frames go to x264 in PyAV; the sound is copied, or made AAC."""
+    """Encodes frames with x264 in PyAV; the sound is copied, or encoded as AAC."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
         import av
@@ -130,59 +127,59 @@ class _PyAV:
         self._av = av
         options = {"movflags": "+faststart"}
         self._output = av.open(str(path), "w", format="mp4", options=options)
-        rate = Fraction(fps).limit_denominator(_NEAREST)
-        self._picture = self._output.add_stream("libx264", rate=rate)
-        self._picture.width, self._picture.height = size
-        self._picture.pix_fmt = "yuv420p"
-        self._picture.options = {"crf": _QUALITY, "preset": "veryfast"}
-        self._picture.codec_context.thread_count = 2
+        rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
+        self._video = self._output.add_stream("libx264", rate=rate)
+        self._video.width, self._video.height = size
+        self._video.pix_fmt = "yuv420p"
+        self._video.options = {"crf": _CRF, "preset": "veryfast"}
+        self._video.codec_context.thread_count = 2
         self._frame_s, self._count = float(1 / rate), 0
         self._sound = _Sound(av, self._output, sound)
 
     def write(self, frame: np.ndarray) -> None:
-        picture = self._av.VideoFrame.from_ndarray(frame, format="bgr24")
-        picture.pts = self._count
-        picture.time_base = 1 / self._picture.codec_context.framerate
-        self._output.mux(self._picture.encode(picture))
+        image = self._av.VideoFrame.from_ndarray(frame, format="bgr24")
+        image.pts = self._count
+        image.time_base = 1 / self._video.codec_context.framerate
+        self._output.mux(self._video.encode(image))
         self._count += 1
         self._sound.copy_to(self._count * self._frame_s)
 
     def close(self) -> None:
-        self._output.mux(self._picture.encode())
+        self._output.mux(self._video.encode())
         self._sound.copy_to(self._count * self._frame_s)
         self._sound.close()
         self._output.close()
 
 
 class _Sound:
-    """The first sound of a file, brought over as the picture goes on."""
+    """The first sound track of a file, copied or encoded while the frames are written."""
 
     def __init__(self, av, output, path: Path) -> None:
         self._av, self._output = av, output
         self._input, self._packets, self._waiting = None, iter(()), None
-        self._heard = None
+        self._track = None
         with contextlib.suppress(av.FFmpegError):
             self._input = av.open(str(path), options={"format_whitelist": ALLOWED_FORMATS})
         if self._input is None or not self._input.streams.audio:
             return
         stream = self._input.streams.audio[0]
-        if stream.codec_context is None:  # no decoder for it
-            return
-        # In MPEG-TS, AAC has no header that MP4 needs.
         codec = stream.codec_context
-        whole = codec.name == "mp3float" or bool(codec.extradata)
-        self._is_copied = whole and codec.name in _AS_IT_IS
+        if codec is None:  # FFmpeg has no decoder for it
+            return
+        # AAC from MPEG-TS lacks a header that MP4 needs, so it is encoded again.
+        is_complete = codec.name == "mp3float" or bool(codec.extradata)
+        self._is_copied = is_complete and codec.name in _COPIED_SOUND
         if self._is_copied:
-            self._heard = output.add_stream_from_template(stream)
+            self._track = output.add_stream_from_template(stream)
         else:
-            rate = stream.codec_context.sample_rate or 44100
-            self._heard = output.add_stream("aac", rate=min(rate, 48000))
+            rate = codec.sample_rate or 44100
+            self._track = output.add_stream("aac", rate=min(rate, 48000))
         self._start_s = float(self._input.start_time or 0) / 1_000_000
         self._packets = self._input.demux(stream)
 
     def copy_to(self, time_s: float) -> None:
-        """Bring over what is heard up to a time; damaged sound ends where it is damaged."""
-        while self._heard is not None:
+        """Write the sound up to a time. Damaged sound ends where the damage begins."""
+        while self._track is not None:
             try:
                 packet = self._waiting or next(self._packets, None)
                 self._waiting = None
@@ -193,30 +190,34 @@ class _Sound:
                     if at_s > time_s:
                         self._waiting = packet
                         return
-                    self._bring(packet)
+                    self._write(packet)
             except self._av.FFmpegError as error:
-                if isinstance(error, OSError) and error.errno in (28, 122, 27):
-                    raise  # it is the disk
-                self._heard = None
+                if isinstance(error, OSError) and error.errno in (
+                    errno.ENOSPC,
+                    errno.EDQUOT,
+                    errno.EFBIG,
+                ):
+                    raise  # the disk is full
+                self._track = None
 
-    def _bring(self, packet) -> None:
+    def _write(self, packet) -> None:
         if self._is_copied:
-            packet.stream = self._heard
+            packet.stream = self._track
             self._output.mux(packet)
             return
         for frame in packet.decode():
             frame.pts = None
-            self._output.mux(self._heard.encode(frame))
+            self._output.mux(self._track.encode(frame))
 
     def close(self) -> None:
-        if self._heard is not None and not self._is_copied:
-            self._output.mux(self._heard.encode())
+        if self._track is not None and not self._is_copied:
+            self._output.mux(self._track.encode())
         if self._input is not None:
             self._input.close()
 
 
 class _OpenCV:
-    """VP9, which browsers play, and no sound."""
+    """Encodes frames as VP9, without sound."""
 
     def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
         code = cv2.VideoWriter.fourcc(*"vp09")
@@ -233,12 +234,12 @@ class _OpenCV:
 
     def close(self) -> None:
         self._writer.release()
-        # OpenCV does not say that the disk is full.
-        if not _is_whole(self._path):
-            raise OSError(28, os.strerror(28))
+        # OpenCV does not report a full disk.
+        if not _can_be_read(self._path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _is_whole(path: Path) -> bool:
+def _can_be_read(path: Path) -> bool:
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         return capture.isOpened() and capture.grab()

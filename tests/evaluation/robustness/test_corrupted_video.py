@@ -23,7 +23,7 @@ def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
 
 
 def assert_same(one, other):
-    np.testing.assert_array_equal(one.pictures, other.pictures)
+    np.testing.assert_array_equal(one.images, other.images)
     assert one.frames == other.frames
     assert one.fps == pytest.approx(other.fps, rel=1e-3)
     assert one.duration_s == pytest.approx(other.duration_s, rel=1e-3)
@@ -57,7 +57,7 @@ def test_a_rate_that_varies_becomes_the_mean_one(tmp_path):
     times = np.cumsum([0, *[1, 5] * 15])
     path = encode(tmp_path / "a.mp4", frames=31, fps=30, times=times.tolist())
     clean, control = read(path, CLEAN, stream="rgb"), read(path, CONTROL, stream="rgb")
-    np.testing.assert_array_equal(control.pictures, clean.pictures)
+    np.testing.assert_array_equal(control.images, clean.images)
     assert control.fps == pytest.approx(10.0, rel=0.05)
 
 
@@ -76,7 +76,7 @@ def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
     clean, altered = read(path, CLEAN, stream="rgb"), read(path, name, stream="rgb")
     assert altered.duration_s == pytest.approx(clean.duration_s, abs=0.2)
     assert not altered.damage
-    assert not np.array_equal(altered.pictures, clean.pictures)
+    assert not np.array_equal(altered.images, clean.images)
 
 
 @pytest.mark.parametrize("name", registry.available("corruptions"))
@@ -87,25 +87,25 @@ def test_an_altered_part_is_that_part(tmp_path, name):
     assert altered.duration_s == pytest.approx(1.0, abs=0.2)
     if name == "darken":
         return
-    one, other = (np.median(c.pictures, axis=(1, 2, 3, 4)) for c in (clean, altered))
+    one, other = (np.median(c.images, axis=(1, 2, 3, 4)) for c in (clean, altered))
     np.testing.assert_allclose(other, one, atol=4 * 4)  # at most four frames away
 
 
 def test_several_are_done_one_after_the_other(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=20, fps=20.0)
     twice = read(path, "mirror+mirror", stream="rgb")
-    np.testing.assert_array_equal(twice.pictures, read(path, CLEAN, stream="rgb").pictures)
+    np.testing.assert_array_equal(twice.images, read(path, CLEAN, stream="rgb").images)
     both = read(path, "drop_frames+mirror", stream="rgb")
     alone = read(path, "drop_frames", stream="rgb")
     assert both.frames == alone.frames == 5
-    assert not np.array_equal(both.pictures, alone.pictures)
+    assert not np.array_equal(both.images, alone.images)
 
 
 def test_what_is_drawn_is_a_function_of_the_seed(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
     one, again, other = (read(path, "noise", seed=seed) for seed in (1, 1, 2))
     assert_same(one, again)
-    assert not np.array_equal(one.pictures, other.pictures)
+    assert not np.array_equal(one.images, other.images)
 
 
 def test_a_condition_is_written_out_with_every_severity():

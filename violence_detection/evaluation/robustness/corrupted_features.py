@@ -132,7 +132,7 @@ def extract_corrupted_features(
             if isinstance(clip, str):
                 failed.append(Outcome(task, None, clip))
             else:
-                yield task, clip.pictures
+                yield task, clip.images
 
     size = extractor.images_per_clip * 3 * extractor.space.frame_size**2
     results = processes.map_unordered(

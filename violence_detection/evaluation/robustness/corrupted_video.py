@@ -136,7 +136,7 @@ def _seekable_frames(source: Excerpt) -> range | None:
         return None
     ends_s = (source.start_s - _MARGIN_S, source.end_s + _MARGIN_S)
     indices = range(*np.searchsorted(timeline.times_s, ends_s).tolist())
-    return indices if indices and timeline.pays(indices) else None
+    return indices if indices and timeline.is_cheaper(indices) else None
 
 
 class _CopyWriter:

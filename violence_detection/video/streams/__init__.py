@@ -1,1 +1,1 @@
-"""What the backbone sees of a clip. A part has RECIPE and `build`."""
+"""Streams: what the backbone sees of a clip. A part has `RECIPE` and `build`."""

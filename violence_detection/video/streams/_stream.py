@@ -1,4 +1,4 @@
-"""What the streams share: how a picture for the backbone is made of a video's frames."""
+"""What a stream is: how the image for the backbone is made from the frames of a video."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,23 @@ import cv2
 import numpy as np
 
 SQUEEZED = "area, aspect ratio not kept"
-# OpenCV's weights of red, green and blue, of 2^15.
+# OpenCV's integer weights of red, green and blue; their sum is 2^15.
 _GREY = np.array([[9798], [19235], [3735]], np.float32)
 
 
 @dataclass(frozen=True)
 class Stream:
-    """How the backbone sees the frame at a time t.
+    """The image for the backbone at a sampled frame.
 
     Attributes:
-        prepare: What is kept of each frame that the picture is made of: from uint8
-            (h, w, 3) BGR, cut to the focus, to an array.
-        combine: The picture, uint8 (S, S, 3), from those arrays, in the order of `offsets`.
-        offsets: The frames, in steps around the one at t.
-        step_s: Seconds in a step; it is one frame at least.
-        focus: Whether frames are first cut to where the motion is.
-        in_graph: The same as operations of Keras, for export; None where there is none.
+        prepare: Reduces a frame, uint8 (h, w, 3) BGR, already cropped if `focus` is set, to what
+            is kept of it until the image is made.
+        combine: Makes the image, uint8 (S, S, 3), from the prepared frames, in the order of
+            `offsets`.
+        offsets: The frames that the image needs, in steps from the sampled one.
+        step_s: Seconds in a step; a step is at least one frame.
+        focus: True if frames are cropped to the region of motion.
+        in_graph: The same as Keras operations, for export; None if there are none.
     """
 
     prepare: Callable[[np.ndarray], np.ndarray]
@@ -34,26 +35,27 @@ class Stream:
     in_graph: "InGraph | None" = None
 
     def frames(self, index: int, *, fps: float, last: int) -> tuple[int, ...]:
-        """The frames that the picture at `index` is made of, none before 0 or after `last`."""
-        step = self._step(fps)
-        return tuple(min(max(index + one * step, 0), last) for one in self.offsets)
+        """The frames that the image at frame `index` needs, none before 0 or after `last`."""
+        step = self._step_frames(fps)
+        return tuple(min(max(index + offset * step, 0), last) for offset in self.offsets)
 
-    def reach(self, fps: float) -> int:
-        """Frames to the furthest that a picture is made of."""
-        return max(map(abs, self.offsets)) * self._step(fps)
+    def reach_frames(self, fps: float) -> int:
+        """The largest distance, in frames, from a sampled frame to one that its image needs."""
+        return max(map(abs, self.offsets)) * self._step_frames(fps)
 
-    def _step(self, fps: float) -> int:
+    def _step_frames(self, fps: float) -> int:
         return max(1, round(self.step_s * fps))
 
 
 @dataclass(frozen=True)
 class InGraph:
-    """`prepare` and `combine` on Keras' tensors; float32, whole numbers in [0, 255].
+    """`prepare` and `combine` on Keras tensors: float32, whole numbers in [0, 255].
 
     Attributes:
-        prepare: From frames uint8 (n, H, W, 3) RGB, and a function that brings frames of any
-            channels to (n, S, S, C), to what is kept of them.
-        combine: The pictures (T, S, S, 3), from what is kept at each of the offsets.
+        prepare: Takes frames, uint8 (n, H, W, 3) RGB, and a function that resizes frames of any
+            number of channels to (n, S, S, C); returns what is kept of them.
+        combine: Takes the prepared frames at each of the offsets; returns the images,
+            (T, S, S, 3).
     """
 
     prepare: Callable[[Any, Callable[[Any], Any]], Any]
@@ -61,12 +63,12 @@ class InGraph:
 
 
 def squeeze(frame: np.ndarray, size: int) -> np.ndarray:
-    """A frame brought to (size, size) by area."""
+    """A frame resized to (size, size) by area, without keeping the aspect ratio."""
     return cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def grey_in_graph(frames):
-    """RGB (n, H, W, 3), whole numbers, to grey levels as OpenCV has them, float32 (n, H, W, 1)."""
+    """Grey levels as OpenCV computes them, float32 (n, H, W, 1), of RGB frames (n, H, W, 3)."""
     from keras import ops
 
     frames = ops.cast(frames, "float32")

@@ -1,4 +1,4 @@
-"""What changes around the sampled frame: three differences of grey frames as the colours."""
+"""Motion around the sampled frame: three differences of grey frames as colour channels."""
 
 from collections.abc import Sequence
 
@@ -13,19 +13,19 @@ from violence_detection.video.streams._stream import (
     squeeze,
 )
 
-STEP_S = 0.067  # two frames at 30 a second
+STEP_S = 0.067  # two frames at 30 frames per second
 GAIN = 3
 RECIPE = f"{GAIN} x |b-a|, |c-a|, |c-b| of grey frames {STEP_S} s apart; {SQUEEZED}"
 
 
 def build(*, frame_size: int, focus: bool = False) -> Stream:
-    """Pictures with the channels 3 |b-a|, 3 |c-a|, 3 |c-b|, clipped to 255, of the grey
-    frames a, b, c at t - 67 ms, t, t + 67 ms; at the ends of the video, of those that are
-    there.
+    """Images with the channels 3 |b-a|, 3 |c-a|, 3 |c-b|, clipped to 255, of the grey frames
+    a, b, c at t - 67 ms, t, t + 67 ms; at the ends of the video, the first or last frame is used
+    for those beyond it.
 
     Args:
-        frame_size: S.
-        focus: Cut each frame to where the motion of the clip is.
+        frame_size: Side of an image in pixels (S).
+        focus: Crop each frame to the region of motion of the clip.
     """
 
     def prepare(frame: np.ndarray) -> np.ndarray:
@@ -45,7 +45,7 @@ def build(*, frame_size: int, focus: bool = False) -> Stream:
         step_s=STEP_S,
         focus=focus,
         in_graph=InGraph(
-            prepare=lambda frames, squeezed: squeezed(grey_in_graph(frames)),
+            prepare=lambda frames, resize: resize(grey_in_graph(frames)),
             combine=_combined_in_graph,
         ),
     )

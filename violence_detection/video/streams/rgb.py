@@ -1,4 +1,4 @@
-"""The sampled frame itself, in colour, squeezed to a square by area."""
+"""The sampled frame in colour, resized to a square by area."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ RECIPE = SQUEEZED
 
 
 def build(*, frame_size: int, focus: bool = False) -> Stream:
-    """Pictures in the frame's own colours, RGB.
+    """Images in RGB.
 
     Args:
-        frame_size: S.
-        focus: Cut each frame to where the motion of the clip is.
+        frame_size: Side of an image in pixels (S).
+        focus: Crop each frame to the region of motion of the clip.
     """
 
     def prepare(frame: np.ndarray) -> np.ndarray:
@@ -20,10 +20,10 @@ def build(*, frame_size: int, focus: bool = False) -> Stream:
 
     return Stream(
         prepare,
-        combine=lambda pictures: pictures[0],
+        combine=lambda images: images[0],
         focus=focus,
         in_graph=InGraph(
-            prepare=lambda frames, squeezed: squeezed(frames),
-            combine=lambda pictures: pictures[0],
+            prepare=lambda frames, resize: resize(frames),
+            combine=lambda images: images[0],
         ),
     )
