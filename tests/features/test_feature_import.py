@@ -397,7 +397,7 @@ def test_a_dry_run_checks_everything_and_writes_nothing(files, saved, clips):
 
 def test_imported_features_have_no_extractor(files, saved):
     space = FeatureCache.open(files(saved)["features"]).space()
-    with pytest.raises(WeightsError, match="program that made the features"):
+    with pytest.raises(WeightsError, match="program that made those of training"):
         FeatureExtractor.from_space(space, weights="imagenet", batch_size=1, seed=0)
 
 

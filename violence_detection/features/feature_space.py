@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from violence_detection.errors import CacheError
+from violence_detection.errors import CacheError, WeightsError
 from violence_detection.system import files
 
 RECIPE_VERSION = 1
@@ -42,6 +42,19 @@ class FeatureSpace:
     engine: str
     precision: str
     recipe: int = RECIPE_VERSION
+
+    def check_computable(self) -> None:
+        """Checks that features of this space can be made of a video.
+
+        Raises:
+            WeightsError: If they were imported: this program does not know how they were made.
+        """
+        if self.backbone == IMPORTED:
+            raise WeightsError(
+                "Features of a video must be made by the program that made those of training. "
+                f"Received: features that `cache import` read ({self.stream}); train on features "
+                "of extract-features to predict videos"
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -125,8 +125,9 @@ def _limitations(
         "It was trained on the cameras, places, light and events of its training videos only. "
         "Evaluate it on videos of other places before you rely on it there."
     )
+    length = f"{window_s:.3g} s" if window_s else "the length of a training video"
     yield (
-        f"It predicts for {window_s:.3g} s at a time. It was not trained on events that are much "
+        f"It predicts for {length} at a time. It was not trained on events that are much "
         "longer or shorter."
     )
     yield "It uses no audio, and cannot judge intent."
