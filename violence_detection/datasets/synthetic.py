@@ -1,9 +1,9 @@
-"""Clips drawn for the offline demo: two figures walk past each other, or they fight.
+"""A synthetic dataset for the offline demo: two figures walk past each other, or they fight.
 
-A walk and its fight show the same pictures in another order. In a walk all that moves
-(places, depths, limbs) follows one parameter u from 0 to 1; the fight of the same two
-figures runs to and fro over the same values of u, several times faster, each once. So
-neither a picture nor the mean picture tells the classes apart: only motion does.
+A walk and its fight show the same images in another order. In a walk all motion (places, depths,
+limbs) follows a parameter u from 0 to 1. The fight of the same two figures runs back and forth
+over the same values of u, several times faster, each value once. So the classes differ in motion
+alone: neither an image nor the mean image separates them.
 """
 
 import os
@@ -29,16 +29,19 @@ _MIN_CLIPS = 12
 _PAIRS_IN_RECORDING = 2
 _TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
 _SIZES_PX = ((128, 96), (144, 108), (160, 120))
-_MEAN_PICTURE_PX = (24, 18)
+_MEAN_IMAGE_PX = (24, 18)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One camera before one scene.
+    """A camera and its scene.
 
-    `background` is uint8 (H, W, 3), BGR; `light` float32 (H, W, 3), factors; `noise`
-    int16 (2H, 2W, 3), grey levels, of which each frame takes a piece. The floor begins
-    at `horizon`, a fraction of the height. A clip has `num_frames` frames.
+    Attributes:
+        background: uint8 (H, W, 3), BGR.
+        light: float32 (H, W, 3), factors.
+        noise: int16 (2H, 2W, 3), grey levels; each frame gets a part of it.
+        horizon: The top of the floor, as a fraction of the height.
+        num_frames: Frames of a clip.
     """
 
     group: str
@@ -58,17 +61,17 @@ def draw_clips(
     seed: int,
     on_clip: Callable[[int], None] | None = None,
 ) -> None:
-    """Draw clips of walks and fights, and the table that says which is which.
+    """Draws clips of walks and fights, and writes their table.
 
-    Leaves ``nonviolent/walk0001.mp4``, ``violent/fight0001.mp4``, ... and, at the end,
-    ``videos.csv``. A group there is a recording: two walks and two fights before one
-    background, all in one split.
+    Writes ``nonviolent/walk0001.mp4``, ``violent/fight0001.mp4``, ... and, at the end,
+    ``videos.csv``. A group of the table is a recording: two walks and two fights with the same
+    background, all in the same split.
 
     Args:
-        folder: Made where missing; clips of the same names are replaced.
-        count: Clips, half of each kind; even, >= 12.
+        folder: Created if missing; clips of the same names are replaced.
+        count: Number of clips, half of each kind; even, >= 12.
         seed: The same seed draws the same frames.
-        on_clip: Called after each clip with the number drawn so far.
+        on_clip: Called after each clip with the number of clips so far.
 
     Raises:
         ConfigError: If `count` is odd or too small.
@@ -92,16 +95,16 @@ def draw_clips(
 
 
 def mean_image_accuracy(folder: Path) -> float:
-    """Test accuracy of a baseline that sees each clip's mean picture and no motion.
+    """Test accuracy of a baseline that uses the mean image of each clip and no motion.
 
     Logistic regression on the standardised pixels of the mean of all frames, in colour,
     reduced to 24 x 18, fitted to the rows of ``videos.csv`` that are not for the test.
 
     Args:
-        folder: What `draw_clips` left.
+        folder: The folder of `draw_clips`.
 
     Raises:
-        DatasetError: If ``videos.csv`` is missing or has not both test and other rows.
+        DatasetError: If ``videos.csv`` is missing, or lacks rows of the test split or other rows.
         VideoError: If a clip cannot be read.
     """
     from sklearn.linear_model import LogisticRegression
@@ -109,36 +112,36 @@ def mean_image_accuracy(folder: Path) -> float:
     from sklearn.preprocessing import StandardScaler
 
     rows = _read_table(folder / "videos.csv")
-    pictures = np.stack([_mean_picture(folder / row["path"]).ravel() for row in rows])
+    images = np.stack([_mean_image(folder / row["path"]).ravel() for row in rows])
     is_violent = np.array([row["label"] == "violent" for row in rows])
     is_test = np.array([row["split"] == "test" for row in rows])
     baseline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    baseline.fit(pictures[~is_test], is_violent[~is_test])
-    return float(baseline.score(pictures[is_test], is_violent[is_test]))
+    baseline.fit(images[~is_test], is_violent[~is_test])
+    return float(baseline.score(images[is_test], is_violent[is_test]))
 
 
 def fight_order(num_frames: int, sweeps: int, rng: Generator) -> np.ndarray:
-    """An order of a walk's frames that runs to and fro `sweeps` times, each frame once.
+    """The frames of a walk in the order of a fight: back and forth `sweeps` times, each once.
 
-    A sweep takes every `sweeps`-th frame, upwards and downwards by turns.
+    A sweep takes every `sweeps`-th frame, alternately upwards and downwards.
 
     Args:
         num_frames: Frames in the walk.
-        sweeps: How many times faster the fight is; even, so that it ends where it began
-            and may begin anywhere.
-        rng: Draws which frames each sweep takes, and where the fight begins.
+        sweeps: Speed of the fight relative to the walk; even, so that the order is a cycle and
+            the fight can begin at any frame of it.
+        rng: Draws the frames of each sweep, and the first frame of the fight.
 
     Returns:
         int64 (num_frames,), a permutation.
     """
     firsts = rng.permutation(sweeps)
     combs = [np.arange(first, num_frames, sweeps) for first in firsts]
-    turned = [comb[::-1] if i % 2 else comb for i, comb in enumerate(combs)]
-    return np.roll(np.concatenate(turned), rng.integers(num_frames))
+    sweeps_in_order = [comb[::-1] if i % 2 else comb for i, comb in enumerate(combs)]
+    return np.roll(np.concatenate(sweeps_in_order), rng.integers(num_frames))
 
 
 def _pairs(num_pairs: int, seed: int) -> Iterator[tuple[Recording, Generator]]:
-    """For each pair of a walk and a fight, its recording and what it draws from."""
+    """The recording of each pair of a walk and a fight, and its random generator."""
     num_recordings = -(-num_pairs // _PAIRS_IN_RECORDING)
     splits = _draw_splits(num_recordings, np.random.default_rng([seed, 0]))
     for index, split in enumerate(splits):
@@ -179,7 +182,7 @@ def _draw_recording(group: str, split: str, rng: Generator) -> Recording:
 
 
 def _draw_light(height: int, width: int, rng: Generator) -> np.ndarray:
-    """A light from one side, slightly warm or cold; float32 (H, W, 3), factors."""
+    """Light from the side, slightly warm or cold: factors, float32 (H, W, 3)."""
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     slope = rng.uniform(0.05, 0.2) * (np.cos(angle) * x + np.sin(angle) * y)
@@ -242,34 +245,34 @@ def _clips_of_pair(
     recording: Recording, rng: Generator
 ) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
     """Label, kind and frames of a walk, then of the same two figures' fight."""
-    pictures = _draw_pictures(recording, draw_figures(rng))
+    images = _draw_images(recording, draw_figures(rng))
     order = fight_order(recording.num_frames, rng.choice((4, 6)), rng)
-    yield "nonviolent", "walk", _film(pictures, recording, rng)
-    yield "violent", "fight", _film(pictures[order], recording, rng)
+    yield "nonviolent", "walk", _expose(images, recording, rng)
+    yield "violent", "fight", _expose(images[order], recording, rng)
 
 
-def _draw_pictures(recording: Recording, figures: list[Figure]) -> np.ndarray:
-    """What is before the camera, in the order of u; uint8 (num_frames, H, W, 3)."""
-    pictures = np.repeat(recording.background[None], recording.num_frames, axis=0)
-    for i, picture in enumerate(pictures):
+def _draw_images(recording: Recording, figures: list[Figure]) -> np.ndarray:
+    """The scene in the order of u; uint8 (num_frames, H, W, 3)."""
+    images = np.repeat(recording.background[None], recording.num_frames, axis=0)
+    for i, image in enumerate(images):
         u = (i + 0.5) / recording.num_frames
         for figure in sorted(figures, key=lambda f: np.interp(u, (0, 1), f.depths)):
-            draw_figure(picture, figure, u, recording.horizon)
-    return pictures
+            draw_figure(image, figure, u, recording.horizon)
+    return images
 
 
-def _film(pictures: np.ndarray, recording: Recording, rng: Generator) -> Iterator[np.ndarray]:
-    """The pictures in the recording's light, with noise; uint8 (H, W, 3) each."""
-    height, width = pictures.shape[1:3]
-    for picture in pictures:
+def _expose(images: np.ndarray, recording: Recording, rng: Generator) -> Iterator[np.ndarray]:
+    """The images in the recording's light, with noise; uint8 (H, W, 3) each."""
+    height, width = images.shape[1:3]
+    for image in images:
         top, left = rng.integers(height), rng.integers(width)
         noise = recording.noise[top : top + height, left : left + width]
-        lit = cv2.multiply(picture, recording.light, dtype=cv2.CV_16S)
+        lit = cv2.multiply(image, recording.light, dtype=cv2.CV_16S)
         yield cv2.add(lit, noise, dtype=cv2.CV_8U)
 
 
 def _write_clip(path: Path, frames: Iterator[np.ndarray], recording: Recording) -> None:
-    # OpenCV takes the container from the suffix, so the mark goes before it.
+    # OpenCV chooses the container by the suffix, so the mark goes before it.
     mark = files.temporary_mark()
     temporary = path.with_name(f"{path.stem}{mark}{path.suffix}")
     height, width = recording.background.shape[:2]
@@ -279,10 +282,10 @@ def _write_clip(path: Path, frames: Iterator[np.ndarray], recording: Recording) 
         for frame in frames:
             writer.write(frame)
         writer.release()
-        # The writer is silent about a full disk or a missing encoder.
+        # The writer does not report a full disk or a missing encoder.
         video = cv2.VideoCapture(str(temporary))
         if video.get(cv2.CAP_PROP_FRAME_COUNT) != recording.num_frames:
-            raise files.write_error(path, OSError("OpenCV wrote no whole mp4v clip"))
+            raise files.write_error(path, OSError("OpenCV did not write a complete mp4v clip"))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -291,11 +294,11 @@ def _write_clip(path: Path, frames: Iterator[np.ndarray], recording: Recording) 
 def _read_table(path: Path) -> list[dict[str, str]]:
     rows = files.read_csv(path) if path.is_file() else []
     if len({row.get("split") == "test" for row in rows}) != 2:
-        raise DatasetError(f"{path} must have rows of the split `test`, and others.")
+        raise DatasetError(f"{path} must have rows of the split `test`, and other rows.")
     return rows
 
 
-def _mean_picture(path: Path) -> np.ndarray:
+def _mean_image(path: Path) -> np.ndarray:
     """Mean over all frames, reduced; float64 (18, 24, 3), BGR in [0, 255]."""
     video = cv2.VideoCapture(str(path))
     frames = []
@@ -304,7 +307,7 @@ def _mean_picture(path: Path) -> np.ndarray:
     if not frames:
         raise VideoError(f"Cannot read {path}: it has no frames.")
     mean = np.mean(frames, axis=0)
-    return cv2.resize(mean, _MEAN_PICTURE_PX, interpolation=cv2.INTER_AREA)
+    return cv2.resize(mean, _MEAN_IMAGE_PX, interpolation=cv2.INTER_AREA)
 
 
 # -- strokes: points and lengths in pixels, colours BGR

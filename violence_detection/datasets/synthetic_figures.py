@@ -1,4 +1,4 @@
-"""Two people before a drawn camera: who they are, where they stand, how they are posed."""
+"""The two figures of a synthetic clip: appearance, path and pose."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,14 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True)
 class Figure:
-    """One person, and where they are at u=0 and at u=1.
+    """A person, and the positions at u=0 and at u=1.
 
-    `places` are fractions of the picture's width; `depths` go from 0 at the back of the
-    floor to 1 at the front, where the body is `height` of the picture high. The limbs
-    begin at `phase` and go through `cycles`. Colours are float64 (3,), BGR.
+    Attributes:
+        places: Horizontal positions, fractions of the image's width.
+        depths: From 0 at the back of the floor to 1 at the front.
+        height: Of the body at the front, a fraction of the image's height.
+        phase, cycles: Of the limbs: the first position in a step, and the number of steps.
+        colours: float64 (3,), BGR, by part.
     """
 
     places: tuple[float, float]
@@ -27,7 +30,7 @@ class Figure:
 
 
 def draw_figures(rng: Generator) -> list[Figure]:
-    """Two figures that come from the sides, meet, and are past each other at u=1."""
+    """Two figures that come from the sides, meet, and have passed each other at u=1."""
     meeting, overshoot = rng.uniform(0.42, 0.58), rng.uniform(0.0, 0.24)
     left = rng.uniform(0.08, 0.16), meeting + overshoot
     right = rng.uniform(0.84, 0.92), meeting - overshoot
@@ -52,7 +55,7 @@ def _draw_figure(places: tuple[float, float], rng: Generator) -> Figure:
 
 
 def draw_figure(image: np.ndarray, figure: Figure, u: float, horizon: float) -> None:
-    """Draw a figure and its shadow where they are at `u`."""
+    """Draws a figure and its shadow at their position at `u`."""
     height, width = image.shape[:2]
     x = width * np.interp(u, (0, 1), figure.places)
     nearness = np.interp(u, (0, 1), figure.depths)
@@ -63,17 +66,20 @@ def draw_figure(image: np.ndarray, figure: Figure, u: float, horizon: float) -> 
     cv2.ellipse(image, *shadow, *look)
     facing = np.sign(figure.places[1] - figure.places[0])
     joints = pose(figure.phase + figure.cycles * u) * (facing * size, size)
-    # The lower foot stands on the floor, whatever the legs do.
+    # The lower foot stands on the floor, in every pose.
     lowest = joints[:2, 2, 1].max()
     _draw_body(image, joints + (x, floor_y - lowest), size, figure.colours)
 
 
 def pose(cycle: float) -> np.ndarray:
-    """Joints of a body seen from the side, relative to its hip, in body heights.
+    """Joints of a body in side view, relative to its hip, in body heights.
 
-    float64 (5, 3, 2): far leg, near leg, far arm, near arm, trunk; three joints each; x
-    forwards, y downwards. An arm that goes back bends, one that goes forward stretches
-    at the height of the shoulder: slowly, a stride; fast, a blow.
+    An arm bends while it goes back, and stretches at the height of the shoulder while it goes
+    forward: slow, this is a step; fast, a blow.
+
+    Returns:
+        float64 (5, 3, 2): far leg, near leg, far arm, near arm, trunk; three joints each; x
+        forwards, y downwards.
     """
     swing, lift = np.sin(2 * np.pi * cycle), np.cos(2 * np.pi * cycle)
     hip, neck, face = (0.0, 0.0), (0.05, -0.33), (0.07, -0.445)
@@ -87,14 +93,14 @@ def pose(cycle: float) -> np.ndarray:
 
 
 def _limb(joint: tuple, first: float, bend: float, length: float) -> np.ndarray:
-    """A limb whose parts hang at `first` and `first + bend` degrees; float64 (3, 2)."""
+    """The joints of a limb at angles of `first` and `first + bend` degrees; float64 (3, 2)."""
     angles = np.radians([first, first + bend])
     steps = length * np.stack([np.sin(angles), np.cos(angles)], axis=1)
     return joint + np.vstack([(0, 0), np.cumsum(steps, axis=0)])
 
 
 def _draw_body(image, joints: np.ndarray, size: float, colours: dict) -> None:
-    """Far limbs, which are darker, then the trunk and the head, then near limbs."""
+    """Draws the far limbs, which are darker, then trunk and head, then the near limbs."""
     far_leg, near_leg, far_arm, near_arm, (hip, neck, face) = joints
     far = {name: 0.7 * colour for name, colour in colours.items()}
     limb, head = 0.075 * size, 0.17 * size
