@@ -174,7 +174,7 @@ def test_windows_come_one_by_one_and_can_be_left(predictor, trained):
 def test_what_cannot_be_read_is_an_error(predictor, trained):
     with pytest.raises(VideoError, match="no such file"):
         predictor(trained[1] / "gone.mp4")
-    with pytest.raises(ConfigError, match="must say how long"):
+    with pytest.raises(ConfigError, match="must be given for a stream"):
         predictor("rtsp://u:secret@nowhere/1")
     with pytest.raises(ConfigError, match="`fps`"):
         predictor(np.zeros((5, 32, 32, 3), np.uint8))

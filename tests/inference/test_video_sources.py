@@ -127,7 +127,7 @@ def test_files_that_are_written_have_names_of_their_own(folder):
 
 def test_a_stream_must_have_an_end():
     endless = [parse_source("a.mp4"), parse_source("rtsp://u:secret@cam/1")]
-    with pytest.raises(ConfigError, match=r"no end. Received: rtsp://u:\*\*\*@cam/1$"):
+    with pytest.raises(ConfigError, match=r"does not end. Received: rtsp://u:\*\*\*@cam/1$"):
         video_sources.check_time_limits(endless, None)
     video_sources.check_time_limits(endless, 10.0)
     video_sources.check_time_limits(

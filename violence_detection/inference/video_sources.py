@@ -1,5 +1,4 @@
-"""What a word on the command line of `predict` stands for: videos, a folder of them, a pattern, a
-list, a stream or a camera."""
+"""Expands arguments of `predict` into sources: paths, folders, patterns, lists, URLs, cameras."""
 
 import glob
 import logging
@@ -24,19 +23,19 @@ _SECRET = re.compile(
     r"((?:pass(?:word|wd)?|pwd|secret|token|auth|sig(?:nature)?|[a-z_]*key)=)[^&#;]*",
     re.IGNORECASE,
 )
-_SHOWN = "***"
+_MASK = "***"
 _PATTERN = set("*?[")
-_WITH_AN_END = ("http", "https", "ftp")
+_FINITE_SCHEMES = ("http", "https", "ftp")  # of files on a server, most likely
 
 
 @dataclass(frozen=True)
 class Source:
-    """Something that videos come from.
+    """A video file, a stream or a camera.
 
     Attributes:
         name: As it was given, with passwords masked.
         target: The path, the URL, or the number of a camera.
-        is_live: Whether it is a stream or a camera.
+        is_live: True for a stream or a camera.
     """
 
     name: str
@@ -52,110 +51,111 @@ class Source:
 
     @property
     def ends(self) -> bool:
-        """Whether it is known to end, or likely: a file, or one on a server."""
-        return not self.is_live or self.name.lower().startswith(_WITH_AN_END)
+        """True if the source ends, or most likely does: a file, also on a server."""
+        return not self.is_live or self.name.lower().startswith(_FINITE_SCHEMES)
 
     @property
     def stem(self) -> str:
-        """A file name for what is written about it, without an ending."""
+        """The name of its output files, without suffix."""
         if isinstance(self.target, int):
             return f"camera_{self.target}"
         if not self.is_live:
             return self.path.stem
         parts = urlsplit(self.name)
-        named = f"{parts.hostname or 'stream'}_{PurePosixPath(parts.path).stem}"
-        return re.sub(r"[^\w.-]+", "_", named).strip("_.")[:100]
+        name = f"{parts.hostname or 'stream'}_{PurePosixPath(parts.path).stem}"
+        return re.sub(r"[^\w.-]+", "_", name).strip("_.")[:100]
 
 
-def mask_passwords(word: str) -> str:
-    """A word without the passwords of a URL."""
-    if not _URL.match(word):
-        return word
-    return _SECRET.sub(rf"\1{_SHOWN}", _USER.sub(rf"\1:{_SHOWN}@", word))
+def mask_passwords(argument: str) -> str:
+    """The argument; if it is a URL, with its passwords and keys masked."""
+    if not _URL.match(argument):
+        return argument
+    return _SECRET.sub(rf"\1{_MASK}", _USER.sub(rf"\1:{_MASK}@", argument))
 
 
-def parse_source(word: str) -> Source:
-    """The one thing that a word stands for; a file need not be there."""
-    if _URL.match(word) and not word.lower().startswith("file:"):
-        return Source(mask_passwords(word), word, is_live=True)
-    if (match := _CAMERA.fullmatch(word)) and not Path(word).is_file():
-        return Source(word, int(match[1]), is_live=True)
-    return Source(word, word)
+def parse_source(argument: str) -> Source:
+    """The file, stream or camera that an argument names; a file need not exist."""
+    if _URL.match(argument) and not argument.lower().startswith("file:"):
+        return Source(mask_passwords(argument), argument, is_live=True)
+    if (match := _CAMERA.fullmatch(argument)) and not Path(argument).is_file():
+        return Source(argument, int(match[1]), is_live=True)
+    return Source(argument, argument)
 
 
-def list_sources(words: Iterable[str], stdin: TextIO) -> list[Source]:
-    """Everything that words stand for, in their order.
+def list_sources(arguments: Iterable[str], stdin: TextIO) -> list[Source]:
+    """All sources that arguments name, in their order.
 
-    A folder stands for the videos in it, a pattern for what it matches, `-` for the lines
-    of `stdin`. What is not there stays, to be told of.
+    A folder names the videos in it, a pattern the files that it matches, `-` the lines of
+    `stdin`. A path that does not exist is a source too; reading it is an error with its name.
     """
-    return list(_listed(words, stdin))
+    return list(_expand(arguments, stdin))
 
 
-def _listed(words: Iterable[str], stdin: TextIO) -> Iterator[Source]:
-    for word in words:
-        if word == "-":
+def _expand(arguments: Iterable[str], stdin: TextIO) -> Iterator[Source]:
+    for argument in arguments:
+        is_pattern = bool(_PATTERN & set(argument)) and not _URL.match(argument)
+        if argument == "-":
             lines = (line.rstrip("\r\n") for line in stdin)
-            yield from _listed((line for line in lines if line not in ("", "-")), stdin)
-        elif Path(word).is_dir():
-            yield from _of_folder(word)
-        elif _PATTERN & set(word) and not os.path.lexists(word) and not _URL.match(word):
-            yield from _of_pattern(word)
+            yield from _expand((line for line in lines if line not in ("", "-")), stdin)
+        elif Path(argument).is_dir():
+            yield from _expand_folder(argument)
+        elif is_pattern and not os.path.lexists(argument):
+            yield from _expand_pattern(argument)
         else:
-            yield parse_source(word)
+            yield parse_source(argument)
 
 
-def _of_folder(folder: str) -> Iterator[Source]:
-    found, notes = video_folder.find_videos(Path(folder))
+def _expand_folder(folder: str) -> Iterator[Source]:
+    names, notes = video_folder.find_videos(Path(folder))
     for note in notes:
         log.info(f"{folder}: {note}")
-    for path in [os.path.join(folder, one) for one in found] or [folder]:
+    for path in [os.path.join(folder, name) for name in names] or [folder]:
         yield Source(path, path)
 
 
-def _of_pattern(pattern: str) -> Iterator[Source]:
+def _expand_pattern(pattern: str) -> Iterator[Source]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute ones too)
     if not matches:
         yield Source(pattern, pattern)
     for match in matches:
         if Path(match).is_dir():
-            # The pattern `**` names every folder above the files that it names too.
+            # The pattern `**` also matches every folder above the files that it matches.
             if "**" not in pattern:
-                yield from _of_folder(match)
+                yield from _expand_folder(match)
         elif Path(match).suffix.lower() in video_folder.EXTENSIONS:
             yield Source(match, match)
 
 
 def output_stems(sources: Iterable[Source]) -> list[str]:
-    """A name for the files that are written about each source, each another one."""
+    """The name, without suffix, of the output files of each source; all names differ."""
     taken: set[str] = set()
-    found = []
+    stems = []
     for source in sources:
         stem, number = source.stem, 1
         while stem.casefold() in taken:
             number += 1
             stem = f"{source.stem}-{number}"
         taken.add(stem.casefold())
-        found.append(stem)
-    return found
+        stems.append(stem)
+    return stems
 
 
 def check_time_limits(sources: Iterable[Source], max_duration_s: float | None) -> None:
-    """Nothing is read for ever.
+    """Rejects endless streams for which no time limit is set.
 
     Raises:
-        ConfigError: If a stream has no end that is known, and none is set.
+        ConfigError: If a source does not end, and `max_duration_s` is None.
     """
-    endless = [one for one in sources if not one.ends]
+    endless = [source for source in sources if not source.ends]
     if endless and max_duration_s is None:
         raise ConfigError(
-            "--max-duration-s must say how long a stream or camera is watched, which has no end. "
+            "--max-duration-s must be given for a stream or camera, which does not end. "
             f"Received: {endless[0].name}"
         )
 
 
 def check_writable_names(sources: Iterable[Source]) -> None:
-    """What is written about a source names it.
+    """Checks that the names of sources can be written into files.
 
     Raises:
         ConfigError: If a name is not UTF-8.
@@ -163,6 +163,6 @@ def check_writable_names(sources: Iterable[Source]) -> None:
     for source in sources:
         if not units.is_utf8(source.name):
             raise ConfigError(
-                "What is written names its videos, whose paths must be UTF-8. Received: "
+                "Output files contain the paths of videos, which must be UTF-8. Received: "
                 f"{source.name!r}"
             )
