@@ -1,4 +1,4 @@
-"""How comparisons read: the verdict, and p that is never written as 0."""
+"""The console text of a comparison: the better run, and p values that are never written as 0."""
 
 import pytest
 
@@ -31,7 +31,7 @@ RESULT = {
 }
 
 
-def said(**changes) -> str:
+def text_of(**changes) -> str:
     return "\n".join(comparison_lines(RESULT | changes))
 
 
@@ -45,14 +45,14 @@ def said(**changes) -> str:
         ({"grouped": False}, "no difference that these 12 videos can show"),
         ({"few_recordings": True}, "trust       with so few recordings"),
         ({"split": "validation"}, "trust       epochs and thresholds were chosen on"),
-        ({"undefined": ["auc_p"]}, "DeLong      none: there is no variance"),
+        ({"undefined": ["auc_p"]}, "DeLong      none: the variance is 0"),
         ({"auc_ci": None}, "0.800  none"),
     ],
 )
-def test_a_comparison_says_what_it_shows(changes, line):
-    assert line in said(**changes)
+def test_a_comparison_states_result_and_caveats(changes, line):
+    assert line in text_of(**changes)
 
 
-def test_a_small_p_is_not_written_as_none():
-    assert "McNemar     p = 2.4e-05" in said()
-    assert "p = 0.000" not in said()
+def test_a_small_p_is_not_written_as_0():
+    assert "McNemar     p = 2.4e-05" in text_of()
+    assert "p = 0.000" not in text_of()

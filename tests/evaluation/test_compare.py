@@ -1,4 +1,4 @@
-"""Two runs on the same videos: the contract's keys, whose answers are taken, what is refused."""
+"""A comparison of two runs: the contract's keys, the predictions that it uses, and errors."""
 
 import csv
 import dataclasses
@@ -15,9 +15,14 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.evaluation.compare import ComparedRun, check_same_videos, compare_runs, plan
+from violence_detection.evaluation.compare import (
+    ComparedRun,
+    ComparisonStage,
+    check_same_videos,
+    compare_runs,
+)
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
-from violence_detection.evaluation.evaluate import evaluate_run
+from violence_detection.evaluation.evaluate import EvaluationStage
 from violence_detection.features.cache import FeatureCache
 
 KEYS = "accuracy_difference ci mcnemar_p auc_difference auc_p videos".split()
@@ -25,34 +30,34 @@ SHORT = {"epochs": 3, "learning_rate": 0.05}
 
 
 @pytest.fixture(scope="module")
-def evaluated(run_dir, features_dir, tmp_path_factory):
-    """Two runs, the second of other features of the same videos, both evaluated."""
+def evaluated_pair(evaluated, evaluate, features_dir, tmp_path_factory):
+    """Two evaluated runs, the second of other features of the same videos; not to be written
+    to."""
     root = tmp_path_factory.mktemp("pair")
-    other = draw_features(root / "other" / "space", shape=(7, 8), seed=3, shift=0.3)
-    same_content(other, features_dir)
-    shutil.copytree(run_dir, root / "a")
-    train_quickly(other, root, run="b", **SHORT)
-    for name in "ab":
-        evaluate_run(str(root / name), EvaluateConfig(bootstrap=100), figures=False)
+    features = draw_features(root / "other" / "space", shape=(7, 8), seed=3, shift=0.3)
+    same_content(features, features_dir)
+    shutil.copytree(evaluated.run, root / "a")
+    train_quickly(features, root, run="b", **SHORT)
+    evaluate(root / "b")
     return root / "a", root / "b"
 
 
 @pytest.fixture
-def pair(evaluated, tmp_path):
-    """Copies of the two, to be written to."""
-    return [shutil.copytree(run, tmp_path / run.name) for run in evaluated]
+def pair(evaluated_pair, tmp_path):
+    """Copies of the two runs, for tests that write to them."""
+    return [shutil.copytree(run, tmp_path / run.name) for run in evaluated_pair]
 
 
 @pytest.fixture
 def no_evaluation(monkeypatch):
-    def evaluate(*_, **__):
+    def run(_):
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr("violence_detection.evaluation.evaluate.evaluate_run", evaluate)
+    monkeypatch.setattr(EvaluationStage, "run", run)
 
 
 def same_content(features, source):
-    """Give videos the digests of another cache's, as those of the same files have."""
+    """Gives videos the digests of the same videos in another cache."""
     digests = {row.path: row.digest for row in FeatureCache.open(source).entries()}
     change_entries(features, lambda row: {"digest": digests[row.path]})
 
@@ -77,7 +82,7 @@ def change_json(path, **changes):
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-# -- what it says
+# -- results
 
 
 @pytest.mark.usefixtures("no_evaluation")
@@ -92,7 +97,7 @@ def test_the_result_has_the_keys_of_the_contract_and_no_nulls(pair):
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_figures_are_those_of_the_predictions_counted_by_hand(pair):
+def test_scores_are_those_of_the_predictions_counted_by_hand(pair):
     result = compare(pair)
     a, b = (rows_of(run) for run in pair)
     right_a, right_b = (
@@ -110,37 +115,37 @@ def test_figures_are_those_of_the_predictions_counted_by_hand(pair):
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_the_other_way_round_is_the_other_sign(pair):
-    there, back = compare(pair), compare(pair[::-1])
+def test_exchanged_runs_change_the_sign(pair):
+    forth, back = compare(pair), compare(pair[::-1])
     for name in ("accuracy_difference", "auc_difference", "cohens_g"):
-        assert back[name] == pytest.approx(-there[name])
+        assert back[name] == pytest.approx(-forth[name])
     for name in ("mcnemar_p", "auc_p", "accuracy_exchange_p", "auc_exchange_p"):
-        assert back[name] == pytest.approx(there[name])
+        assert back[name] == pytest.approx(forth[name])
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_a_run_beside_itself_differs_in_nothing(pair):
+def test_a_run_does_not_differ_from_itself(pair):
     result = compare([pair[0], pair[0]])
     assert (result["accuracy_difference"], result["ci"]) == (0.0, [0.0, 0.0])
     assert {value for name, value in result.items() if name.endswith("_p")} == {1.0}
 
 
 def test_the_order_of_the_videos_does_not_matter(pair, tmp_path):
-    """Manifests are written in order of the path; a person may have sorted this one."""
+    """Manifests are sorted by path; a user may have sorted this one."""
     features = Path(features_for(pair[1], tmp_path / "space"))
     header, *rows = (features / "manifest.csv").read_text().splitlines()
     lines = [header, *reversed(rows)]
     (features / "manifest.csv").write_text("\n".join(lines) + "\n")
-    turned = compare(pair, features_b=str(features), force=True)
+    reordered = compare(pair, features_b=str(features), force=True)
     expected = compare(pair, force=True)
     for name in ("accuracy_difference", "agreement", "auc_difference", "auc_p"):
-        assert turned[name] == pytest.approx(expected[name]), name
+        assert reordered[name] == pytest.approx(expected[name]), name
 
 
-# -- whose answers
+# -- predictions
 
 
-def test_what_has_no_evaluation_is_evaluated_first(pair):
+def test_a_run_without_evaluation_is_evaluated_first(pair):
     expected = compare(pair)
     shutil.rmtree(pair[1] / "evaluation")
     assert compare(pair) == expected
@@ -162,16 +167,16 @@ def test_what_has_no_evaluation_is_evaluated_first(pair):
         lambda folder: cut(folder / "predictions.csv", number="1.5"),
     ],
 )
-def test_an_evaluation_that_is_not_whole_or_of_something_else_does_not_stand(pair, damage):
-    side = ComparedRun.of(str(pair[0]), None, CompareConfig())
-    assert side.standing() is not None
+def test_an_incomplete_evaluation_or_one_of_something_else_is_not_used(pair, damage):
+    compared = ComparedRun.open(str(pair[0]), EvaluateConfig())
+    assert compared.saved_predictions() is not None
     damage(pair[0] / "evaluation" / "test")
-    assert side.standing() is None
+    assert compared.saved_predictions() is None
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_an_evaluation_at_another_threshold_is_taken_at_the_runs_own(pair):
-    """`evaluate --operating-point` leaves such a one; it is not replaced."""
+def test_an_evaluation_at_another_threshold_is_used_at_the_runs_own(pair):
+    """`evaluate --operating-point` leaves such an evaluation; it is not replaced."""
     expected = compare(pair)
     folder = pair[0] / "evaluation" / "test"
     change_json(folder / "metrics.json", threshold=0.0)
@@ -183,17 +188,17 @@ def test_an_evaluation_at_another_threshold_is_taken_at_the_runs_own(pair):
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_thresholds_of_different_points_are_told(pair):
+def test_thresholds_of_different_operating_points_are_stated(pair):
     path = pair[0] / "training_results.json"
     point = json.loads(path.read_text())["operating_point"] | {"asked": "recall=0.9"}
     change_json(path, operating_point=point)
     assert compare(pair)["a"]["operating_point"] == "recall=0.9"
-    said = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
-    assert "thresholds were put by recall=0.9 and by balanced_accuracy: AUC" in said
+    text = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+    assert "thresholds were chosen by recall=0.9 and by balanced_accuracy: compare AUC" in text
 
 
 def cut(path: Path, *, lines=None, number=None):
-    """Leave the first lines, or put a number for the last probability."""
+    """Keeps the first lines, or replaces the last probability."""
     rows = path.read_text().splitlines()[:lines]
     if number:
         cells = rows[-1].split(",")
@@ -210,22 +215,22 @@ def test_an_evaluation_of_another_model_is_replaced_with_force_only(pair):
     assert compare(pair, force=True)["videos"] == 8
 
 
-def test_a_plan_writes_nothing_and_says_what_is_evaluated(pair, tmp_path):
+def test_a_dry_run_writes_nothing_and_names_the_runs_to_evaluate(pair, tmp_path):
     shutil.rmtree(pair[1] / "evaluation")
     before = tree_of(tmp_path)
-    planned = plan(*map(str, pair), CompareConfig())
-    assert [planned[name]["evaluates_first"] for name in "ab"] == [False, True]
-    assert (planned["videos"], tree_of(tmp_path)) == (8, before)
+    plan = ComparisonStage(*map(str, pair), CompareConfig()).prepare()
+    assert [plan[name]["evaluates_first"] for name in "ab"] == [False, True]
+    assert (plan["videos"], tree_of(tmp_path)) == (8, before)
 
 
-# -- whether it can be believed
+# -- caveats
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_of_few_recordings_nothing_is_said(pair):
+def test_few_recordings_leave_the_better_run_unknown(pair):
     assert compare(pair)["better"] == {"accuracy": "unknown", "auc": "unknown"}
-    said = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
-    assert "by accuracy not to be said from 4 recordings" in said
+    text = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
+    assert "by accuracy unknown: 4 recordings cannot show it" in text
 
 
 def features_for(run, folder, **settings):
@@ -237,35 +242,36 @@ def features_for(run, folder, **settings):
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_recordings_are_taken_from_the_features_that_know_them(pair, tmp_path):
+def test_recordings_are_those_of_the_features_that_have_them(pair, tmp_path):
     a, b = (features_for(run, tmp_path / f"{run.name} space", grouping="none") for run in pair)
     assert compare(pair, features_a=a)["grouped"] is True
     assert compare(pair, features_a=a, features_b=b)["grouped"] is False
     words = ["compare", *map(str, pair), "--features-a", a, "--features-b", b]
-    said = CliRunner().invoke(cli.main, words).stdout
-    assert "95% over videos, as recordings are not known" in said
-    assert "trust       recordings are not all known" in said
+    text = CliRunner().invoke(cli.main, words).stdout
+    assert "95% over videos, as recordings are not known" in text
+    assert "trust       recordings are not all known" in text
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_recordings_that_are_named_differently_are_warned_of(pair, tmp_path, caplog):
+def test_recordings_with_different_names_are_a_warning(pair, tmp_path, caplog):
     features = features_for(pair[1], tmp_path / "space")
     change_entries(features, lambda row: {"group": row.path})
     assert compare(pair, features_b=features)["recordings"] == 4
-    assert "name recordings differently; those of RUN_A are taken" in caplog.text
+    assert "name recordings differently; those of RUN_A are used" in caplog.text
 
 
 @pytest.mark.usefixtures("no_evaluation")
-def test_a_run_that_has_learned_from_the_videos_makes_it_unfair(pair, tmp_path):
+def test_a_run_that_was_trained_on_the_videos_makes_it_not_clean(pair, tmp_path):
     features = features_for(pair[1], tmp_path / "space")
-    learned = {"normal test 0": "normal train 0", "violent test 0": "normal train 1"}
-    change_entries(features, lambda row: {"group": learned.get(row.group, row.group)})
+    trained = {"normal test 0": "normal train 0", "violent test 0": "normal train 1"}
+    change_entries(features, lambda row: {"group": trained.get(row.group, row.group)})
     result = compare(pair, features_b=features)
     assert (result["clean"], result["a"]["clean"]) == (False, True)
     words = ["compare", *map(str, pair), "--features-b", features]
-    said = CliRunner().invoke(cli.main, words).stdout
-    assert "CLEAN: B has learned from some of these: 2 recordings, e.g. recording normal" in said
-    assert "by accuracy not to be said: these videos are not new to both" in said
+    text = CliRunner().invoke(cli.main, words).stdout
+    leaks = "B was trained on some of these videos: 2 recordings, e.g. recording normal"
+    assert f"NOT CLEAN: {leaks}" in text
+    assert "by accuracy unknown: a run was trained on some of these videos" in text
 
 
 def test_one_class_only_has_no_area(tmp_path):
@@ -281,8 +287,8 @@ def test_one_class_only_has_no_area(tmp_path):
         1.0,
     )
     assert result["undefined"] == ["auc_difference", "auc_exchange_p", "auc_p"]
-    said = CliRunner().invoke(cli.main, ["compare", run, run]).stdout
-    assert "AUC         none: one class only" in said and "by AUC" not in said
+    text = CliRunner().invoke(cli.main, ["compare", run, run]).stdout
+    assert "AUC         none: videos of one class only" in text and "by AUC" not in text
 
 
 # -- error
@@ -301,7 +307,7 @@ def test_one_class_only_has_no_area(tmp_path):
     ],
 )
 def test_other_videos_are_refused_and_named(pair, change, message):
-    a, b = (ComparedRun.of(str(run), None, CompareConfig()) for run in pair)
+    a, b = (ComparedRun.open(str(run), EvaluateConfig()) for run in pair)
     changed = [
         dataclasses.replace(row, **change) if row.path.endswith("test_1.mp4") else row
         for row in b.entries
@@ -310,19 +316,19 @@ def test_other_videos_are_refused_and_named(pair, change, message):
         check_same_videos(a.entries, changed)
 
 
-def test_content_that_one_does_not_know_is_not_held_against_it(pair):
-    entries = ComparedRun.of(str(pair[0]), None, CompareConfig()).entries
+def test_unknown_content_is_not_a_difference(pair):
+    entries = ComparedRun.open(str(pair[0]), EvaluateConfig()).entries
     unknown = [dataclasses.replace(row, digest="") for row in entries]
     check_same_videos(entries, unknown)
 
 
-def test_of_many_videos_three_are_named(pair):
-    a = ComparedRun.of(str(pair[0]), None, CompareConfig()).entries
+def test_three_of_many_different_videos_are_named(pair):
+    a = ComparedRun.open(str(pair[0]), EvaluateConfig()).entries
     with pytest.raises(ConfigError, match=r"7 of the 8 .* \(\S+, \S+, \S+ and 4 more\)$"):
         check_same_videos(a, a[:1])
 
 
-def test_runs_of_other_features_of_other_videos_are_refused(pair, tmp_path):
+def test_features_of_other_videos_are_refused(pair, tmp_path):
     other = str(draw_features(tmp_path / "other", seed=9))
     with pytest.raises(ConfigError, match="8 with other content"):
         compare(pair, features_a=other)
@@ -345,4 +351,4 @@ def test_other_videos_are_wrong_usage(pair, tmp_path):
     words = ["compare", *map(str, pair), "--features-a", other, "--json"]
     result = CliRunner().invoke(cli.main, words)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("Error: RUN_A and RUN_B must be judged on the same")
+    assert result.stderr.startswith("Error: RUN_A and RUN_B must be evaluated on the same")

@@ -1,4 +1,4 @@
-"""What is on both sides is found by recording, by bytes and by looks, and counted by kind."""
+"""Leaks are found by recording, by bytes and by similarity, and counted by kind."""
 
 import dataclasses
 import json
@@ -13,13 +13,13 @@ from support.folders import SHARED
 from support.training import train_quickly
 
 from violence_detection import cli
+from violence_detection.commands.evaluate import evaluation_lines
 from violence_detection.datasets import recordings
 from violence_detection.datasets.manifest import ManifestEntry, part_suffix
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
-from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
-from violence_detection.evaluation.evaluate import evaluate_run
+from violence_detection.evaluation.config import CompareConfig
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
@@ -28,23 +28,23 @@ COUNTS = ("recordings", "identical", "near_duplicates")
 
 
 def scene(path: Path, number: int, *, width=64, frames=12) -> Path:
-    """A still of squares that is another for each number."""
+    """A still of coloured squares, different for each number."""
     import cv2
 
-    picture = np.random.default_rng(number).integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    image = np.random.default_rng(number).integers(0, 256, (6, 8, 3)).astype(np.uint8)
     size = (width, width * 3 // 4)
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 12, size)
     for _ in range(frames):
-        writer.write(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC))
+        writer.write(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC))
     writer.release()
     return path
 
 
 @pytest.fixture(scope="module")
 def filmed(tmp_path_factory) -> tuple[Path, Path]:
-    """Features of videos that are there, and a run: the first two of the test are those of the
-    training, one at another size, one byte for byte."""
+    """Features of existing videos, and a run. The first two test videos are copies of training
+    videos: one at another size, one byte for byte."""
     root = tmp_path_factory.mktemp("filmed")
     space = draw_features(
         root / "cache" / "drawn" / "space",
@@ -79,54 +79,47 @@ def run(filmed, tmp_path) -> Path:
     return shutil.copytree(filmed[1], tmp_path / "run")
 
 
-def evaluate(run, **settings):
-    config = EvaluateConfig(bootstrap=100, **settings)
-    return evaluate_run(str(run), config, force=True, figures=False)
-
-
 def counts_of(result) -> tuple[int, ...]:
     return tuple(result["leak_counts"][name] for name in COUNTS)
 
 
-# -- between a run and what it is judged on
+# -- between training and evaluated videos
 
 
-def test_each_kind_is_counted_once(run):
+def test_each_kind_is_counted_once(run, evaluate):
     result = evaluate(run)
     assert counts_of(result) == (0, 1, 1) and not result["clean"]
     assert result["leaks"] == [
         "content of violent/test_1.mp4",
-        "look-alike of normal/train_0.mp4: normal/test_0.mp4",
+        "near-duplicate of normal/train_0.mp4: normal/test_0.mp4",
     ]
     assert result["near_duplicates_searched"]
-    shown = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
-    assert (
-        "NOT CLEAN: on both sides are 1 identical file and 1 near-duplicate, e.g. content" in shown
-    )
+    text = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
+    leaks = "in training and here are 1 identical file and 1 near-duplicate, e.g. content"
+    assert f"NOT CLEAN: {leaks}" in text
 
 
-def test_the_run_s_own_copies_of_a_video_are_no_leak(run):
+def test_the_run_s_own_copies_of_a_video_are_no_leak(run, evaluate):
     assert counts_of(evaluate(run, split="validation")) == (0, 0, 0)
 
 
-def test_without_pictures_it_claims_no_more_than_it_knows(run):
+def test_without_decoding_no_search_for_near_duplicates_is_claimed(run, evaluate):
     result = evaluate(run, pictures=False)
     assert counts_of(result) == (0, 1, 0)
     assert not result["near_duplicates_searched"]
     assert result["near_duplicates_reason"] == "--no-pictures was given"
 
 
-def test_where_the_videos_are_gone_it_is_said(run_dir, tmp_path):
-    run = shutil.copytree(run_dir, tmp_path / "run")
-    result = evaluate(run)
+def test_missing_videos_are_the_reason_for_no_search(evaluated):
+    result = evaluated.result
     assert result["clean"] and not result["near_duplicates_searched"]
-    assert result["near_duplicates_reason"].startswith("their folder /drawn is not")
-    shown = CliRunner().invoke(cli.main, ["evaluate", str(run)]).stdout
-    assert "near-duplicates were not looked for: their folder" in shown
+    assert result["near_duplicates_reason"].startswith("their folder /drawn does not exist")
+    lines = "\n".join(evaluation_lines(result))
+    assert "near-duplicates were not searched: their folder" in lines
 
 
-def test_look_alikes_in_another_dataset_are_found(filmed, run, tmp_path):
-    """As in a test of one's own, made of the same footage."""
+def test_near_duplicates_in_another_dataset_are_found(run, tmp_path, evaluate):
+    """For example in a test set that was cut from the same footage."""
     other = tmp_path / "other"
     scene(other / "normal" / "a.mp4", 1000, width=128, frames=30)
     for number in range(3):
@@ -150,26 +143,26 @@ def test_look_alikes_in_another_dataset_are_found(filmed, run, tmp_path):
         )
     cache.write_manifest(rows)
     result = evaluate(run, features=str(space))
-    assert result["leaks"] == ["look-alike of normal/train_0.mp4: normal/a.mp4"]
+    assert result["leaks"] == ["near-duplicate of normal/train_0.mp4: normal/a.mp4"]
 
 
-def test_a_group_pattern_takes_recordings_from_the_path(run):
-    """All of a class are of one recording then, on both sides."""
+def test_a_group_pattern_takes_recordings_from_the_path(run, evaluate):
+    """Each class is then one recording, in training and test."""
     result = evaluate(run, group_pattern="^[a-z]+")
     assert counts_of(result) == (2, 1, 0)
     assert (result["recordings"], result["grouped_by"]) == (2, "--group-pattern")
     assert result["leaks"][:2] == ["recording normal", "recording violent"]
 
 
-def test_a_pattern_that_matches_nothing_is_refused(run):
+def test_a_pattern_that_matches_nothing_is_refused(run, evaluate):
     with pytest.raises(ConfigError, match="--group-pattern must match"):
         evaluate(run, group_pattern="nothing")
     assert not (run / "evaluation").exists()
 
 
-def test_recordings_joined_by_likeness_are_on_both_sides(run):
+def test_recordings_joined_by_near_duplicates_are_leaks(run, evaluate):
     result = evaluate(run, group_near_duplicates=True)
-    assert counts_of(result) == (2, 1, 0)  # the identical ones look alike, too
+    assert counts_of(result) == (2, 1, 0)  # the identical file is a near-duplicate too
     assert result["grouped_by"] == "likeness"
 
 
@@ -180,7 +173,7 @@ def test_compare_is_not_clean_either(run):
     assert not result["clean"] and counts_of(result["a"]) == (0, 1, 1)
 
 
-# -- across folds
+# -- between folds
 
 
 def entries(*rows: tuple[str, str]) -> list[ManifestEntry]:
@@ -196,23 +189,23 @@ def entries(*rows: tuple[str, str]) -> list[ManifestEntry]:
         ([1, 1, 1, 1, 1], (0, 0, 0)),
         ([1, 2, 1, 1, 1], (1, 0, 0)),  # recording a
         ([1, 1, 1, 2, 1], (0, 2, 0)),  # the same bytes
-        ([1, 1, 1, 1, 2], (0, 0, 2)),  # look alike
-        ([1, 1, 1, 1, -1], (0, 0, 2)),  # not judged is another side
+        ([1, 1, 1, 1, 2], (0, 0, 2)),  # near-duplicates
+        ([1, 1, 1, 1, -1], (0, 0, 2)),  # in no test fold is another side
         ([1, 2, 1, 2, 1], (1, 2, 0)),
     ],
 )
-def test_what_is_in_several_folds_is_counted(folds, counts):
+def test_leaks_between_folds_are_counted(folds, counts):
     videos = entries(("a", ""), ("a", ""), ("b", "x"), ("c", "x"), ("d", ""))
-    # 0 and 1 look alike too, but are of one recording; 2 and 3, but are identical.
+    # Not counted again: 0 and 1, of one recording, and 2 and 3, which are identical.
     pairs = {("0.mp4", "1.mp4"): 1, ("2.mp4", "3.mp4"): 0, ("0.mp4", "4.mp4"): 2}
-    found = leakage.find_leaks_between_folds(
+    leaks = leakage.find_leaks_between_folds(
         videos, [np.array(folds)], NearDuplicates(pairs, True, "")
     )
-    assert counts_of(found.as_dict()) == counts
-    assert found.clean is not any(counts)
+    assert counts_of(leaks.as_dict()) == counts
+    assert leaks.clean is not any(counts)
 
 
-def test_a_draw_alone_is_enough():
+def test_a_leak_in_a_single_draw_counts():
     videos = entries(("a", ""), ("a", ""))
     draws = [np.array([1, 1]), np.array([1, 2])]
     assert leakage.find_leaks_between_folds(
@@ -241,20 +234,20 @@ def test_recordings_are_joined_along_chains():
         ("b.mp4", "b.mp4"),
     ],
 )
-def test_a_pattern_sees_the_path_of_a_part_s_file(key, path):
+def test_the_path_of_a_part_is_that_of_its_file(key, path):
     assert key.removesuffix(part_suffix(key)) == path
 
 
-def test_nothing_found_is_clean_and_says_what_was_looked_for():
-    told = Leaks(searched=True).as_dict()
-    assert told == {
+def test_no_leaks_are_clean_and_state_the_search():
+    values = Leaks(searched=True).as_dict()
+    assert values == {
         "clean": True,
         "leaks": [],
         "leak_counts": dict.fromkeys(COUNTS, 0),
         "near_duplicates_searched": True,
         "near_duplicates_reason": "",
     }
-    assert json.dumps(told)
+    assert json.dumps(values)
 
 
 # -- real clips
@@ -265,8 +258,8 @@ CLIPS = SHARED / "data" / "surveillance-fights"
 @pytest.mark.weights
 @pytest.mark.slow
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="no real clips beside the checkout")
-def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
-    """Of 24 recordings, and each again: smaller, brighter, a fifth later."""
+def test_real_clips_are_near_duplicates_of_their_changed_copies_only(tmp_path):
+    """12 recordings, and copies of six: smaller, brighter, a fifth later."""
     import csv
 
     import cv2
@@ -284,14 +277,14 @@ def test_real_clips_are_known_again_and_no_others_are_taken_for_them(tmp_path):
         frames = []
         while (read := capture.read())[0]:
             frames.append(cv2.resize(read[1], (320, 240), interpolation=cv2.INTER_AREA))
-        changed = [cv2.convertScaleAbs(one, alpha=1.1, beta=20) for one in frames]
+        changed = [cv2.convertScaleAbs(frame, alpha=1.1, beta=20) for frame in frames]
         changed = changed[len(changed) // 5 :]
         copy = tmp_path / "copy.mp4"
         writer = cv2.VideoWriter(str(copy), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 240))
-        for one in changed:
-            writer.write(one)
+        for frame in changed:
+            writer.write(frame)
         writer.release()
-        found = perceptual_hash.hash_distances(
+        distances = perceptual_hash.hash_distances(
             video_summary.summarise_video(copy)[3][None], hashes
         )[0]
-        assert found[number] <= 4 and np.delete(found, number).min() > 8
+        assert distances[number] <= 4 and np.delete(distances, number).min() > 8
