@@ -1,4 +1,4 @@
-"""The right frames, upright and in order, from whatever FFmpeg decodes; the rest is named."""
+"""Clips have the sampled frames, upright and in order; files that cannot be read are named."""
 
 import contextlib
 import shutil
@@ -38,9 +38,9 @@ def reader(frames: int = 4, frame_size: int = 32) -> ClipReader:
     return ClipReader(stream="rgb", frames=frames, frame_size=frame_size)
 
 
-def frames_seen(pictures: np.ndarray) -> list[int]:
-    """Which frames of `draw_video` these are, told by the brightness of a corner."""
-    corners = pictures[:, 0, :3, :3].mean((1, 2, 3))
+def frame_numbers(images: np.ndarray) -> list[int]:
+    """The numbers of frames of `draw_video`, from the brightness of a corner."""
+    corners = images[:, 0, :3, :3].mean((1, 2, 3))
     return np.rint((corners - 18.3) / 4).astype(int).tolist()
 
 
@@ -58,7 +58,7 @@ def video(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def grabbed(monkeypatch) -> list[int]:
-    """One number for each time that a file is opened: the frames decoded of it."""
+    """The number of decoded frames, for each time that a file is opened."""
     counts = []
 
     @contextlib.contextmanager
@@ -131,27 +131,27 @@ def test_fewer_than_one_is_refused(name, value):
 @pytest.mark.parametrize("count", [1, 4, 7, 40, 64])
 def test_exactly_the_sampled_frames_are_read(video, count):
     clip = reader(count).read(video)
-    assert frames_seen(clip.images) == sample_indices(40, count).tolist()
+    assert frame_numbers(clip.images) == sample_indices(40, count).tolist()
     assert (clip.frames, clip.fps, clip.damage) == (40, 12.0, "")
     assert clip.duration_s == pytest.approx(40 / 12)
 
 
-def test_pictures_are_uint8_rgb_of_the_size_asked_for(tmp_path):
+def test_images_are_uint8_rgb_of_the_size_asked_for(tmp_path):
     blue = np.zeros((48, 64, 3), np.uint8)
     blue[..., 0] = 200  # OpenCV's order is BGR
     writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     writer.write(blue)
     writer.release()
-    pictures = reader(2, frame_size=40).read(tmp_path / "a.avi").images
-    assert pictures.shape == (2, 1, 40, 40, 3)
-    assert pictures.dtype == np.uint8
-    assert np.abs(pictures.mean((0, 1, 2, 3)) - [0, 0, 200]).max() < 5
+    images = reader(2, frame_size=40).read(tmp_path / "a.avi").images
+    assert images.shape == (2, 1, 40, 40, 3)
+    assert images.dtype == np.uint8
+    assert np.abs(images.mean((0, 1, 2, 3)) - [0, 0, 200]).max() < 5
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_a_video_shorter_than_the_clip_repeats_frames(tmp_path, frames):
     clip = reader(8).read(draw_video(tmp_path / "a.mp4", frames=frames))
-    assert frames_seen(clip.images) == sample_indices(frames, 8).tolist()
+    assert frame_numbers(clip.images) == sample_indices(frames, 8).tolist()
     assert (clip.frames, clip.damage) == (frames, "")
 
 
@@ -167,7 +167,7 @@ def test_odd_sizes_are_read(tmp_path, size):
 )
 def test_other_containers_and_codecs_give_the_same_frames(tmp_path, name, codec):
     clip = reader(5).read(draw_video(tmp_path / name, frames=40, codec=codec))
-    assert frames_seen(clip.images) == sample_indices(40, 5).tolist()
+    assert frame_numbers(clip.images) == sample_indices(40, 5).tolist()
 
 
 @needs_ffmpeg
@@ -197,39 +197,40 @@ def test_a_variable_frame_rate_counts_frames_and_lasts_its_timestamps(video, tmp
     clip = reader(25).read(ffmpeg("-i", video, *keep, tmp_path / "a.mp4"))
     assert clip.frames == 25
     assert clip.damage == ""
-    assert frames_seen(clip.images) == [*range(20), 20, 24, 28, 32, 36]
+    assert frame_numbers(clip.images) == [*range(20), 20, 24, 28, 32, 36]
     assert clip.duration_s == pytest.approx(37 / 12, abs=0.03)
 
 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["a.ts", "a.mjpeg", "a.webm", "a.flv"])
-def test_containers_that_do_not_say_their_length_are_counted(video, tmp_path, name):
+def test_frames_are_counted_in_containers_without_a_declared_length(video, tmp_path, name):
     made = ffmpeg("-i", video, "-qscale:v", 2, "-b:v", "1M", tmp_path / name)
     clip = reader(5).read(made)
     assert clip.frames == 40
     assert clip.damage == ""
-    assert np.abs(np.subtract(frames_seen(clip.images), [4, 12, 20, 28, 36])).max() <= 1
+    assert np.abs(np.subtract(frame_numbers(clip.images), [4, 12, 20, 28, 36])).max() <= 1
 
 
 # -- streams
 
 
 def moving(path: Path) -> Path:
-    """40 frames in which a square crosses the lower right of a picture of 320 x 240."""
+    """40 frames of 320 x 240, in which a square crosses the lower right."""
     return draw_video(path, frames=40, size=(320, 240), seed=5)
 
 
 def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40):
-    """The pictures that a clip must have, made of frames that are all there."""
-    frames, make = frames_of(path), StreamSet(stream, frame_size=32)
+    """The images that a clip must have, made from all frames of the file."""
+    frames, streams = frames_of(path), StreamSet(stream, frame_size=32)
     motion = MotionMap()
     for frame in frames[first : end : motion_crop.FRAME_STEP]:
         motion.add(frame)
     region = motion.region()
-    prepared = [make.prepare_frame(one, region, range(len(make.streams))) for one in frames]
+    numbers = range(len(streams.streams))
+    prepared = [streams.prepare_frame(frame, region, numbers) for frame in frames]
     return region, np.stack(
         [
-            make.combine(make.needed_frames(first + index, fps=12.0, last=39), prepared)
+            streams.combine(streams.needed_frames(first + index, fps=12.0, last=39), prepared)
             for index in sample_indices(end - first, count)
         ]
     )
@@ -239,28 +240,28 @@ def expected(path: Path, stream: str, count: int, first: int = 0, end: int = 40)
     "stream",
     ["motion", "rgb(focus=true)", "rgb+motion(focus=true)", "motion(focus=true)+rgb"],
 )
-@pytest.mark.parametrize("held", [True, False])
-def test_streams_make_their_pictures_of_the_right_frames(tmp_path, monkeypatch, stream, held):
-    """With or without room for the frames until it is known where to cut them."""
-    if not held:
+@pytest.mark.parametrize("fits", [True, False])
+def test_images_are_made_of_the_right_frames(tmp_path, monkeypatch, stream, fits):
+    """Whether or not the frames fit into memory until the region of motion is known."""
+    if not fits:
         monkeypatch.setattr("violence_detection.video.clip_reader._MAX_KEPT_BYTES", 0)
     path = moving(tmp_path / "a.avi")
-    region, pictures = expected(path, stream, 7)
+    region, images = expected(path, stream, 7)
     assert region is not None
     clip = ClipReader(stream=stream, frames=7, frame_size=32).read(path)
     assert clip.images.shape == (7, stream.count("+") + 1, 32, 32, 3)
-    np.testing.assert_array_equal(clip.images, pictures)
+    np.testing.assert_array_equal(clip.images, images)
 
 
-def test_a_part_has_its_own_focus_and_its_neighbours_motion(tmp_path):
+def test_a_part_has_its_own_region_and_the_motion_of_frames_after_it(tmp_path):
     path = moving(tmp_path / "a.avi")
     stream = "motion(focus=true)+rgb(focus=true)"
-    _, pictures = expected(path, stream, 4, first=12, end=24)
+    _, images = expected(path, stream, 4, first=12, end=24)
     clip = ClipReader(stream=stream, frames=4, frame_size=32).read(path, 1.0, 2.0)
-    np.testing.assert_array_equal(clip.images, pictures)
+    np.testing.assert_array_equal(clip.images, images)
 
 
-def test_the_last_picture_of_a_part_sees_what_comes_after_it(tmp_path):
+def test_the_last_image_of_a_part_uses_the_frames_after_it(tmp_path):
     """At 5 frames a second a step is 0.2 s, more than 67 ms."""
     path = draw_video(tmp_path / "a.avi", frames=20, fps=5.0, codec="MJPG")
     reader = ClipReader(stream="motion", frames=3, frame_size=32)
@@ -269,7 +270,7 @@ def test_the_last_picture_of_a_part_sees_what_comes_after_it(tmp_path):
     np.testing.assert_array_equal(part.images[2], whole.images[2])
 
 
-def test_a_part_that_its_file_does_not_hold_is_damaged(video):
+def test_a_part_that_ends_after_its_file_is_damaged(video):
     clip = reader(4).read(video, start_s=3.0, end_s=9.0)
     assert clip.damage == "the file ends at 3.3 s, the part at 9 s"
     assert reader(4).read(video, start_s=2.0, end_s=3.4).damage == ""
@@ -289,7 +290,7 @@ def test_a_container_without_a_count_has_the_same_streams(tmp_path):
 
 def test_a_part_is_sampled_from_its_own_frames(video):
     clip = reader(4).read(video, start_s=1.0, end_s=2.0)
-    assert frames_seen(clip.images) == (12 + sample_indices(12, 4)).tolist()
+    assert frame_numbers(clip.images) == (12 + sample_indices(12, 4)).tolist()
     assert (clip.frames, clip.duration_s) == (12, pytest.approx(1.0))
 
 
@@ -309,7 +310,7 @@ def test_a_part_beyond_the_end_is_refused(video):
 # -- videos that cannot be read
 
 
-def test_what_is_no_video_is_named(tmp_path):
+def test_files_that_are_not_videos_are_named(tmp_path):
     (tmp_path / "text.mp4").write_text("This is no video.\n" * 99)
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
@@ -319,26 +320,29 @@ def test_what_is_no_video_is_named(tmp_path):
     assert message_of(tmp_path / "none.mp4") == "no such file"
 
 
-def cut(path: Path, share: float) -> Path:
+def truncate(path: Path, fraction: float) -> Path:
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     return path
 
 
 def test_a_truncated_mp4_cannot_be_opened(tmp_path):
-    assert message_of(cut(draw_video(tmp_path / "a.mp4"), 0.5)) == "not a video that can be opened"
+    assert (
+        message_of(truncate(draw_video(tmp_path / "a.mp4"), 0.5))
+        == "not a video that can be opened"
+    )
 
 
 def test_a_truncated_avi_is_sampled_from_what_is_left_and_marked(tmp_path):
-    path = cut(draw_video(tmp_path / "a.avi", frames=40, codec="MJPG"), 0.6)
+    path = truncate(draw_video(tmp_path / "a.avi", frames=40, codec="MJPG"), 0.6)
     clip = reader(5).read(path)
     assert 10 < clip.frames < 30
     assert clip.damage == f"{clip.frames} of 40 declared frames can be decoded"
-    assert frames_seen(clip.images) == sample_indices(clip.frames, 5).tolist()
+    assert frame_numbers(clip.images) == sample_indices(clip.frames, 5).tolist()
 
 
-def test_a_video_with_too_few_sound_frames_is_refused(tmp_path):
-    path = cut(draw_video(tmp_path / "a.avi", frames=40, codec="MJPG"), 0.3)
+def test_a_damaged_video_with_too_few_frames_is_refused(tmp_path):
+    path = truncate(draw_video(tmp_path / "a.avi", frames=40, codec="MJPG"), 0.3)
     left = reader(1).read(path).frames
     with pytest.raises(VideoError) as raised:
         reader(20).read(path)
@@ -346,7 +350,7 @@ def test_a_video_with_too_few_sound_frames_is_refused(tmp_path):
 
 
 @needs_ffmpeg
-def test_a_sound_without_a_picture_is_no_video(tmp_path):
+def test_a_file_with_sound_only_is_not_a_video(tmp_path):
     path = ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", tmp_path / "a.mp4")
     assert message_of(path) == "not a video that can be opened"
 
@@ -357,9 +361,9 @@ def test_a_frame_declared_beyond_the_limit_is_refused(video, monkeypatch):
 
 
 def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
-    sound = draw_video(tmp_path / "a.mp4", frames=20).read_bytes()
+    intact = draw_video(tmp_path / "a.mp4", frames=20).read_bytes()
     for number in range(60):
-        content = np.frombuffer(sound, np.uint8).copy()
+        content = np.frombuffer(intact, np.uint8).copy()
         places = rng.integers(0, len(content), 30)
         content[places] = rng.integers(0, 256, len(places))
         (tmp_path / "b.mp4").write_bytes(content.tobytes())
@@ -386,20 +390,20 @@ def test_mutated_files_are_read_or_refused_and_never_crash(tmp_path, rng):
 )
 def test_sampled_frames_are_the_middles_of_equal_parts(video, count, part, indices):
     expected = frames_of(video)
-    found = sample_frames(video, count, start_s=part[0], end_s=part[1])
-    np.testing.assert_array_equal(found, [expected[index] for index in indices])
+    frames = sample_frames(video, count, start_s=part[0], end_s=part[1])
+    np.testing.assert_array_equal(frames, [expected[index] for index in indices])
 
 
-def test_reading_stops_after_the_last_frame_that_is_wanted(video, grabbed):
+def test_reading_stops_after_the_last_wanted_frame(video, grabbed):
     sample_frames(video, 3, start_s=1.0, end_s=2.0)
-    # Frame 24 is the first behind the part; frame 22 is the last that is wanted.
+    # Frame 24 is the first after the part; frame 22 is the last wanted one.
     assert grabbed == [25, 23]
     grabbed.clear()
     sample_frames(video, 2)
-    assert grabbed == [40 + 1, 31]  # at the end of the file, one grab more fails
+    assert grabbed == [40 + 1, 31]  # at the end of the file, one more grab fails
 
 
-def test_a_frame_is_kept_as_it_is_prepared(video):
+def test_only_the_result_of_prepare_is_kept(video):
     def brightest(frame):
         return frame.max()
 

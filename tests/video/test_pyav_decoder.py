@@ -1,4 +1,4 @@
-"""PyAV gives the frames and times that OpenCV gives, and reads what OpenCV cannot."""
+"""PyAV gives the frames and times of OpenCV, and decodes codecs that OpenCV lacks."""
 
 import importlib.metadata
 import os
@@ -46,7 +46,7 @@ SAME = {
     "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
     "odd.avi": {"codec": "mjpeg", "pixels": "yuvj420p", "size": ODD},
 }
-LIKE = {
+SIMILAR = {
     "10 bit.mp4": {"pixels": "yuv420p10le"},
     "10 bit hevc.mp4": {**X265, "pixels": "yuv420p10le"},
     "interlaced.ts": {"flags": "+ilme+ildct"},
@@ -65,7 +65,7 @@ def av1(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def opencv_lacks_av1(monkeypatch, request):
-    """As its wheels do: it is left the decoder that needs a GPU, and for AV1 alone."""
+    """As in its wheels: only the decoder that needs a GPU is left, and for AV1 only."""
     if "av1" in request.fixturenames:
         monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "video_codec;av1")
 
@@ -85,7 +85,7 @@ def read(video: Decoder | PyAVDecoder) -> tuple[list[float], list[np.ndarray]]:
 
 
 def by_both(path: Path):
-    """What OpenCV gives and what PyAV gives: (fps, declared frames), times, frames."""
+    """By OpenCV and by PyAV: (fps, declared frames), times, frames."""
     with open_video(path) as video:
         assert isinstance(video, Decoder)
         yield (video.fps, video.declared_frames), *read(video)
@@ -107,9 +107,9 @@ def test_frames_and_times_are_those_of_opencv(tmp_path, name):
     assert found[2][0].flags.writeable
 
 
-@pytest.mark.parametrize("name", LIKE)
-def test_these_differ_by_interpolation_or_rounding(tmp_path, name):
-    expected, found = by_both(encode(tmp_path / name, frames=10, **LIKE[name]))
+@pytest.mark.parametrize("name", SIMILAR)
+def test_similar_frames_differ_by_interpolation_or_rounding(tmp_path, name):
+    expected, found = by_both(encode(tmp_path / name, frames=10, **SIMILAR[name]))
     assert found[:2] == expected[:2]
     difference = np.subtract(found[2], expected[2], dtype=float)
     assert np.abs(difference).mean() < 4
@@ -141,7 +141,7 @@ def test_frames_of_another_size_are_scaled_to_the_declared_one(tmp_path):
 # -- damage
 
 
-def test_a_truncated_file_gives_what_is_left(tmp_path):
+def test_a_truncated_file_gives_the_frames_that_are_left(tmp_path):
     path = draw_video(tmp_path / "a.avi", frames=40, codec="MJPG")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     expected, found = by_both(path)
@@ -151,24 +151,26 @@ def test_a_truncated_file_gives_what_is_left(tmp_path):
 
 
 def without_packet(path: Path, number: int) -> Path:
-    """Zero one picture of an MJPEG file."""
-    pictures = path.read_bytes().split(b"\xff\xd8\xff")
-    picture = pictures[number + 1]
-    pictures[number + 1] = bytes(len(picture) - 16) + picture[-16:]  # AVI's own
-    path.write_bytes(b"\xff\xd8\xff".join(pictures))
+    """Replace one image of an MJPEG file by zeros."""
+    images = path.read_bytes().split(b"\xff\xd8\xff")
+    image = images[number + 1]
+    images[number + 1] = bytes(len(image) - 16) + image[-16:]  # the header of AVI's next chunk
+    path.write_bytes(b"\xff\xd8\xff".join(images))
     return path
 
 
 @pytest.mark.parametrize("number", [0, 7])
-def test_a_packet_that_cannot_be_decoded_is_left_out(tmp_path, number):
+def test_a_packet_that_cannot_be_decoded_is_skipped(tmp_path, number):
     path = draw_video(tmp_path / "a.avi", frames=20, codec="MJPG")
     whole = frames_of(path)
-    for _, times_s, frames in by_both(without_packet(path, number)):
+    decoded = list(by_both(without_packet(path, number)))
+    assert len(decoded) == 2
+    for _, times_s, frames in decoded:
         assert len(times_s) == 19
         np.testing.assert_array_equal(frames, [*whole[:number], *whole[number + 1 :]])
 
 
-def test_where_nothing_can_be_decoded_no_codec_is_blamed(tmp_path):
+def test_the_codec_is_not_named_if_all_packets_are_damaged(tmp_path):
     path = draw_video(tmp_path / "a.avi", frames=20, codec="MJPG")
     for number in range(20):
         without_packet(path, number)
@@ -176,7 +178,7 @@ def test_where_nothing_can_be_decoded_no_codec_is_blamed(tmp_path):
         ClipReader(stream="rgb", frames=4, frame_size=32).read(path)
 
 
-def test_what_is_no_video_is_named(tmp_path):
+def test_a_file_that_is_not_a_video_is_named(tmp_path):
     (tmp_path / "text.mp4").write_text("This is no video.\n" * 99)
     with pytest.raises(VideoError, match="^not a video that can be opened$"):
         by_pyav(tmp_path / "text.mp4")
@@ -205,11 +207,11 @@ def test_a_codec_that_opencv_lacks_is_read(av1, tmp_path):
     assert apart.max() < 10
 
 
-def test_drawing_it_leaves_this_process_its_priority(av1):
+def test_encoding_does_not_change_the_priority_of_this_process(av1):
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
-def test_a_clip_and_a_part_of_it_are_made_of_it(av1):
+def test_a_clip_and_a_part_of_a_video_are_read(av1):
     reader = ClipReader(stream="motion(focus=true)+rgb", frames=5, frame_size=32)
     clip = reader.read(av1)
     assert (clip.frames, clip.fps, clip.damage) == (40, 25.0, "")
@@ -218,7 +220,7 @@ def test_a_clip_and_a_part_of_it_are_made_of_it(av1):
     assert inspect_video(av1).frames == 40
 
 
-def test_its_frames_are_reached_by_seeking(av1):
+def test_frames_are_reached_by_seeking(av1):
     with open_video(av1) as video:
         times_s, frames = read(video)
     timeline = seeking.read_timeline(av1)
@@ -249,7 +251,7 @@ def test_without_pyav_nothing_else_changes(tmp_path, monkeypatch):
         np.testing.assert_array_equal(read(video)[1], frames_of(path))
 
 
-def test_a_pyav_that_is_too_old_is_none(av1, monkeypatch):
+def test_a_pyav_that_is_too_old_is_not_used(av1, monkeypatch):
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "16.1.0")
     with pytest.raises(VideoError, match="adds another decoder"), open_video(av1):
         pass

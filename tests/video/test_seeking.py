@@ -1,4 +1,4 @@
-"""A frame that is reached by seeking is the one that decoding from the start gives."""
+"""Frames reached by seeking are those that decoding from the start gives."""
 
 import random
 from pathlib import Path
@@ -33,7 +33,7 @@ FILES = {
     "mjpeg.avi": {"codec": "mjpeg", "pixels": "yuvj420p"},
     "vp9.webm": {"codec": "libvpx-vp9", "g": 24, "cpu_used": 8, "deadline": "realtime"},
 }
-UNTOLD = {
+WITHOUT_TIMELINE = {
     "b-frames.avi": {**X264, "bf": 3},
     "hevc.ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
     "hevc.m2ts": {"codec": "libx265", "g": 24, "x265_params": "log-level=none"},
@@ -47,13 +47,13 @@ UNTOLD = {
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("encoded")
 
-    def of(name: str) -> Path:
+    def encoded(name: str) -> Path:
         path = folder / name
         if not path.exists():
-            encode(path, frames=90, **{**FILES, **UNTOLD}[name])
+            encode(path, frames=90, **{**FILES, **WITHOUT_TIMELINE}[name])
         return path
 
-    return of
+    return encoded
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -64,20 +64,20 @@ def test_frames_are_those_of_decoding_from_the_start(made, name):
     choices = [sorted(rng.sample(range(90), 3)) for _ in range(8)]
     for wanted in [[0], [89], [88, 89], [50, 51, 52], list(range(90)), *choices]:
         with open_video(path) as video:
-            seen = [(index, video.retrieve()) for index in timeline.visit(video, wanted)]
-        assert [index for index, _ in seen] == wanted
-        for index, frame in seen:
+            visited = [(index, video.retrieve()) for index in timeline.visit(video, wanted)]
+        assert [index for index, _ in visited] == wanted
+        for index, frame in visited:
             np.testing.assert_array_equal(frame, expected[index])
 
 
-@pytest.mark.parametrize("name", UNTOLD)
-def test_packets_that_are_no_frames_tell_nothing(made, name):
+@pytest.mark.parametrize("name", WITHOUT_TIMELINE)
+def test_packets_that_are_not_frames_have_no_timeline(made, name):
     assert frames_of(made(name))
     assert seeking.read_timeline(made(name)) is None
 
 
-def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
-    """An edit list in front leaves packets out that are in the file."""
+def test_a_video_that_is_cut_at_its_start_has_no_timeline(made, tmp_path):
+    """An edit list hides packets at the start of the file."""
     import av
 
     path = tmp_path / "cut.mp4"
@@ -97,7 +97,7 @@ def test_a_video_that_is_cut_at_its_start_tells_nothing(made, tmp_path):
     assert timeline is None or len(timeline) == len(frames_of(path))
 
 
-def test_a_frame_that_is_elsewhere_is_unreachable(made):
+def test_a_frame_with_another_time_is_unreachable(made):
     path = made("b-frames.mp4")
     timeline = seeking.read_timeline(path)
     moved = Timeline(timeline.times_s + 0.013, timeline.key_frames)
@@ -106,7 +106,7 @@ def test_a_frame_that_is_elsewhere_is_unreachable(made):
             list(moved.visit(video, wanted))
 
 
-def test_seeking_pays_where_few_frames_lie_far_apart():
+def test_seeking_is_cheaper_for_few_frames_far_apart():
     timeline = Timeline(np.arange(9000) / 25, np.arange(0, 9000, 50))
     assert timeline.is_cheaper([4000])
     assert timeline.is_cheaper(range(0, 9000, 450))
@@ -126,7 +126,7 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
     monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)
     monkeypatch.setattr(seeking, "_MAX_DECODED_FRACTION", 99)
     visits, visit = [], Timeline.visit
-    monkeypatch.setattr(Timeline, "visit", lambda *of: visits.append(1) or visit(*of))
+    monkeypatch.setattr(Timeline, "visit", lambda *arguments: visits.append(1) or visit(*arguments))
     sought = reader.read(made(name), *part)
     assert bool(visits) == (not name.endswith("avi"))
     np.testing.assert_array_equal(sought.images, forwards.images)
@@ -137,7 +137,7 @@ def test_a_clip_is_the_same_however_it_is_read(made, monkeypatch, name, part, st
 @pytest.mark.parametrize(
     "error", [seeking.Unreachable(), VideoError("it cannot be read from 3.0 s on")]
 )
-def test_what_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
+def test_a_video_whose_frames_cannot_be_reached_is_read_forwards(made, monkeypatch, error):
     reader = ClipReader(stream="rgb", frames=3, frame_size=32)
     forwards = reader.read(made("b-frames.mp4"))
     monkeypatch.setattr(clip_reader, "_LONG_FRAMES", 0)

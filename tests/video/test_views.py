@@ -1,4 +1,4 @@
-"""Views are the same scene, changed as much as they say and no more."""
+"""Views are mirrored, cropped and brightened as their attributes say."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def frame(rng):
     return rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)
 
 
-def test_as_it_is_changes_nothing(frame):
+def test_the_original_view_changes_nothing(frame):
     np.testing.assert_array_equal(ORIGINAL.apply(frame), frame)
 
 
@@ -27,25 +27,27 @@ def test_a_mirrored_view_has_left_and_right_swapped(frame):
 
 
 @pytest.mark.parametrize("left, top, corner", [(0, 0, (0, 0)), (1, 1, (4, 6)), (0, 1, (4, 0))])
-def test_a_crop_keeps_its_share_of_each_side(frame, left, top, corner):
-    seen = View(kept_fraction=0.9, left=left, top=top).apply(frame)
+def test_a_crop_keeps_its_fraction_of_each_side(frame, left, top, corner):
+    view = View(kept_fraction=0.9, left=left, top=top).apply(frame)
     y, x = corner
-    np.testing.assert_array_equal(seen, frame[y : y + 36, x : x + 54])
+    np.testing.assert_array_equal(view, frame[y : y + 36, x : x + 54])
 
 
 def test_brightness_is_multiplied_and_clipped(frame):
-    seen = View(gain=1.2).apply(frame)
+    view = View(gain=1.2).apply(frame)
     expected = np.minimum(np.rint(frame.astype(float) * 1.2), 255)
-    assert np.abs(seen - expected).max() <= 1
+    assert np.abs(view - expected).max() <= 1
 
 
 def test_a_frame_of_one_pixel_has_every_view():
-    for view in views.draw_views(20, DIGEST):
+    drawn = views.draw_views(20, DIGEST)
+    assert len(drawn) == 20
+    for view in drawn:
         assert view.apply(np.full((1, 1, 3), 100, np.uint8)).shape == (1, 1, 3)
 
 
 @given(st.integers(0, 30), st.integers(0, 30))
-def test_more_views_begin_with_the_fewer(few, more):
+def test_more_views_begin_with_the_same_views(few, more):
     few, more = sorted((few, more))
     assert views.draw_views(more, DIGEST)[:few] == views.draw_views(few, DIGEST)
 

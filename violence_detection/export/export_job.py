@@ -135,7 +135,7 @@ class ExportJob:
             reader = ClipReader(
                 stream=space.stream, frames=space.frames, frame_size=space.frame_size
             )
-            return CheckClip(images=call(reader.read, *part, timeout_s=_TIMEOUT_S).pictures)
+            return CheckClip(images=call(reader.read, *part, timeout_s=_TIMEOUT_S).images)
 
     def describe_model(self, interface: dict[str, Any]) -> dict[str, Any]:
         """The content of model.json: what a programmer needs to use the file.

@@ -1,0 +1,101 @@
+"""Times, damage and packets of opened videos. Frames are in test_clip_reader."""
+
+import numpy as np
+import pytest
+from support.videos import draw_video, frames_of
+
+from violence_detection.errors import VideoError
+from violence_detection.video import decoder
+from violence_detection.video.decoder import open_live_stream, open_video
+
+# -- times
+
+
+def test_iterating_gives_the_time_of_each_frame(tmp_path):
+    with open_video(draw_video(tmp_path / "a.mp4", frames=24)) as video:
+        assert (video.fps, video.declared_frames, video.codec) == (12.0, 24, "fmp4")
+        frames = list(video)
+    assert [index for index, _ in frames] == list(range(24))
+    np.testing.assert_allclose([time_s for _, time_s in frames], np.arange(24) / 12, atol=1e-3)
+
+
+def test_frames_without_timestamps_follow_at_the_declared_rate(tmp_path, monkeypatch):
+    with open_video(draw_video(tmp_path / "a.mp4", frames=6)) as video:
+        number = video._number
+
+        def without_times(property_id):
+            return 0.0 if property_id == decoder.cv2.CAP_PROP_POS_MSEC else number(property_id)
+
+        monkeypatch.setattr(video, "_number", without_times)
+        times_s = [time_s for _, time_s in video]
+    np.testing.assert_allclose(times_s, np.arange(6) / 12)
+
+
+@pytest.mark.parametrize(
+    ("times_s", "declared_fps", "fps"),
+    [
+        (np.arange(50) / 25, 25.0, 25.0),
+        (np.arange(50) / 25.5, 25.0, 25.0),  # within 5%
+        (np.arange(50) / 10, 25.0, 10.0),
+        ([0.0], 25.0, 25.0),
+        ([], 0.0, decoder.FALLBACK_FPS),
+    ],
+)
+def test_the_rate_is_that_of_the_timestamps_if_it_differs(times_s, declared_fps, fps):
+    assert decoder.measured_fps(times_s, declared_fps) == pytest.approx(fps)
+
+
+# -- damage
+
+
+@pytest.mark.parametrize(
+    ("times_s", "declared", "damage"),
+    [
+        (np.arange(100) / 25, 100, ""),
+        (np.arange(95) / 25, 100, ""),  # 5% may be missing
+        (np.arange(60) / 25, 100, "60 of 100 declared frames can be decoded"),
+        (np.arange(50) / 12.5, 100, ""),  # half of the frames, but up to the declared end
+        (np.append(np.arange(99) / 25, 5000.0), 100, "its timestamps jump by 4996 s"),
+        (np.arange(60) / 25, 0, ""),  # nothing is declared
+    ],
+)
+def test_damage_is_a_clear_lack_of_frames_or_a_jump_in_time(times_s, declared, damage):
+    assert decoder.describe_damage(times_s, declared, 25.0) == damage
+
+
+def test_a_part_is_damaged_if_its_file_ends_before_it():
+    assert decoder.describe_part_damage(9.9, 0.0, 10.0) == ""
+    assert decoder.describe_part_damage(8.0, 5.0, 10.0) == (
+        "the file ends at 8.0 s, the part at 10 s"
+    )
+
+
+# -- packets, seeking, streams
+
+
+def test_packets_have_the_times_of_the_frames(tmp_path):
+    path = draw_video(tmp_path / "a.avi", frames=20, codec="MJPG")
+    times_s, is_key = decoder.read_packets(path)
+    np.testing.assert_allclose(times_s, np.arange(20) / 12, atol=1e-3)
+    assert is_key.all()
+
+
+def test_a_frame_is_reached_by_seeking_and_one_behind_the_end_is_none(tmp_path):
+    path = draw_video(tmp_path / "a.avi", frames=20, codec="MJPG")
+    with open_video(path) as video:
+        np.testing.assert_array_equal(video.frame_near(13), frames_of(path)[13])
+        assert video.frame_near(900) is None
+
+
+def test_an_error_of_a_stream_does_not_repeat_its_url():
+    with (
+        pytest.raises(VideoError, match="^it cannot be opened .*open-timeout-s is 2") as raised,
+        open_live_stream("rtsp://user:secret@127.0.0.1:9/camera", timeout_s=2),
+    ):
+        raise AssertionError("not reached")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_path_that_is_not_utf_8_is_refused(tmp_path):
+    with pytest.raises(VideoError, match="its path is not UTF-8"), open_video(tmp_path / "\udcff"):
+        raise AssertionError("not reached")
