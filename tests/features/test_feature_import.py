@@ -319,8 +319,8 @@ def test_pickled_features_and_labels_are_refused(files, saved, labels):
         (np.ones((20, 4, 6), np.int64), "must be float16, float32 or float64. Received: int64"),
         (np.ones((20, 4, 6), np.complex64), "must be float16, float32 or float64"),
         (np.ones((20, 0, 6), np.float32), "an empty array"),
-        (np.ones((1, 1025, 1), np.float32), "T <= 1024"),
-        (np.ones((1, 1, 65537), np.float32), "D <= 65536"),
+        (np.ones((1, 1025, 1), np.float32), "at most (10000000, 1024, 65536)"),
+        (np.ones((1, 1, 65537), np.float32), "at most (10000000, 1024, 65536)"),
         (np.zeros((20, 4, 6), np.float32), "At least one clip must be usable. Received: 20"),
     ],
 )
@@ -411,6 +411,11 @@ def test_a_name_of_an_existing_folder_of_videos_needs_force(files, saved, tmp_pa
         files(saved, dataset_name="mine")
     with pytest.raises(ConfigError, match="must be the name of a folder"):
         files(saved, dataset_name="a/b")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "x" * 300])
+def test_a_maker_is_a_name(files, saved, name):
+    assert "`made_by` must be usable as a name" in files.refusal(saved, made_by=name)
 
 
 def test_one_class_is_refused(files, saved):

@@ -212,6 +212,17 @@ def _longer_text(file):
     file.create_dataset("groups", data=["x" * 5000] * 32, dtype=h5py.string_dtype())
 
 
+def _other_space(**fields):
+    """Changes the feature space in the attribute `extraction`."""
+
+    def change(file):
+        settings = json.loads(file.attrs["extraction"])
+        settings["feature_space"] |= fields
+        file.attrs["extraction"] = json.dumps(settings)
+
+    return change
+
+
 def _other_path(file):
     file["paths"][0] = "../../outside"
 
@@ -227,6 +238,9 @@ def _other_path(file):
         (lambda file: file.pop("manifest/fps"), "`manifest/fps` must be a plain dataset"),
         (lambda file: file["splits"].__setitem__(0, "dev"), "'dev', not one of train"),
         (lambda file: file["manifest/status"].__setitem__(0, "failed"), "'failed', not one of"),
+        (_other_space(backbone="../../../outside"), "it was altered"),
+        (_other_space(stream=["rgb"]), "it was altered"),
+        (_other_space(frames=5), "must be of the file's feature space, (5, 8)"),
         (_longer_text, "a text of 5000 bytes"),
         (_other_path, "Paths must be relative"),
     ],

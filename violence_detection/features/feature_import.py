@@ -210,6 +210,8 @@ class CacheImport:
                 )
             return space
         maker = self._config.made_by
+        if maker is not None and not units.is_name(maker):
+            raise ConfigError(f"`made_by` must be usable as a name. Received: {maker!r}")
         return FeatureSpace(
             backbone=IMPORTED,
             layer="",

@@ -24,12 +24,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from violence_detection import units
 from violence_detection.datasets import labels, splits
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import SPLITS
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files, progress
 from violence_detection.units import counted
 
@@ -322,10 +324,14 @@ def read_own_settings(file: "h5py.File") -> dict[str, Any] | None:
         )
     try:
         settings = json.loads(file.attrs["extraction"])
-        names = [settings["dataset"][name] for name in ("name", "dir")]
-        sound = all(isinstance(name, str) for name in (*names, settings["grouping"]))
-        sound = sound and isinstance(settings["weights"], dict)
-    except (KeyError, TypeError, ValueError):
+        space = FeatureSpace.from_json(settings["feature_space"])
+        texts = [*settings["dataset"].values(), settings["grouping"], settings["weights"]["source"]]
+        sound = all(isinstance(text, str) for text in texts)
+        sound = sound and {"name", "dir"} <= settings["dataset"].keys()
+        sound = sound and isinstance(settings.get("ungrouped", 0), int)
+        # The name of the feature space becomes that of a folder.
+        sound = sound and _has_types(space) and units.is_name(space.name)
+    except (CacheError, AttributeError, KeyError, TypeError, ValueError):
         sound = False
     if not sound:
         raise CacheError(
@@ -333,6 +339,13 @@ def read_own_settings(file: "h5py.File") -> dict[str, Any] | None:
             "was altered)"
         )
     return settings
+
+
+def _has_types(space: FeatureSpace) -> bool:
+    """True if every field of a feature space is of its type."""
+    fields = dataclasses.fields(space)
+    kinds = {field.name: {"str": str, "int": int}.get(field.type, field.type) for field in fields}
+    return all(isinstance(getattr(space, name), kind) for name, kind in kinds.items())
 
 
 def read_own_entries(file: "h5py.File") -> list[ManifestEntry]:

@@ -20,7 +20,8 @@ from violence_detection.features import hdf5
 from violence_detection.system import files
 
 _BLOCK_BYTES = 64 << 20
-_MAX_FRAMES, _MAX_DIM = 1024, 1 << 16
+_MAX_CLIPS, _MAX_FRAMES, _MAX_DIM = 10_000_000, 1024, 1 << 16
+_MAX_CLASSES = 10_000
 # What NumPy raises of a header that it cannot parse.
 _BAD_HEADERS = (
     ValueError,
@@ -196,10 +197,11 @@ def _check_features(path: Path, features: Any) -> int:
         raise CacheError(
             f"Features must be float16, float32 or float64. Received: {dtype} in {path}"
         )
-    if not (shape[0] >= 1 and 1 <= shape[1] <= _MAX_FRAMES and 1 <= shape[2] <= _MAX_DIM):
+    limits = (_MAX_CLIPS, _MAX_FRAMES, _MAX_DIM)
+    if not all(1 <= size <= limit for size, limit in zip(shape, limits, strict=True)):
         raise CacheError(
-            f"Features must be (N, T, D) with N >= 1, T <= {_MAX_FRAMES}, D <= {_MAX_DIM}. "
-            f"Received: {shape} in {path}"
+            f"Features must be (N, T, D), each at least 1, at most {limits}. Received: {shape} in "
+            f"{path}"
         )
     return shape[0]
 
@@ -271,12 +273,15 @@ def _columns_inside(file: Any, key: str, count: int, classes: Sequence[str]) -> 
         return columns
     if not labels.shape or len(labels) != count:
         raise CacheError(_count_text(file.filename, (labels.shape or (1,))[0], count))
+    where = f"`{key}` of {file.filename}"
     if labels.dtype.kind in "iufb":
-        numbers = _numbers_of(labels[:], f"`{key}` of {file.filename}")
+        if math.prod(labels.shape[1:]) > _MAX_CLASSES:
+            raise CacheError(f"Labels must be (N,) or (N, K). Received: {labels.shape} in {where}")
+        numbers = _numbers_of(labels[:], where)
         columns["label"] = _named(numbers, classes, file.filename)
     else:
         texts = hdf5.read_texts(file, key, count)
-        columns["label"] = _names_of(texts, classes, f"`{key}` of {file.filename}")
+        columns["label"] = _names_of(texts, classes, where)
     return columns
 
 
