@@ -30,7 +30,7 @@ def crop_by_opencv(frames: np.ndarray, size: int) -> np.ndarray:
     for frame in frames:
         motion.add(frame[..., ::-1])
     region = motion.region()
-    cropped = [region.cut(frame) if region else frame for frame in frames]
+    cropped = [region.crop(frame) if region else frame for frame in frames]
     resized = [cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA) for frame in cropped]
     return np.stack(resized)
 
