@@ -1,4 +1,4 @@
-"""Baselines learn from the run's training videos as they were, and are judged beside it."""
+"""Baselines are fitted on the run's unchanged training videos and scored on the same videos."""
 
 import dataclasses
 import shutil
@@ -9,6 +9,7 @@ import pytest
 from support.features import draw_features
 from support.training import train_quickly
 
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.evaluation import baseline_comparison
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
@@ -21,15 +22,15 @@ CLASSES = ["normal", "violent"]
 
 @pytest.fixture
 def cache(features_dir, tmp_path) -> FeatureCache:
-    """A copy of the features, to be written to."""
+    """A copy of the features, for tests that write to it."""
     return FeatureCache.open(shutil.copytree(features_dir, tmp_path / "c" / "space"))
 
 
 def entries_of(cache, split):
-    return [one for one in dataset.usable_entries(cache) if one.split == split]
+    return [entry for entry in dataset.usable_entries(cache) if entry.split == split]
 
 
-def judge(run_dir, cache, *, accuracy_ci=(0.9, 1.0), pictures=False):
+def compare(run_dir, cache, *, accuracy_ci=(0.9, 1.0), read_videos=False):
     clips = dataset.read_dataset(cache, entries_of(cache, "test"), CLASSES)
     return baseline_comparison.compare_with_baselines(
         Run(run_dir),
@@ -37,7 +38,7 @@ def judge(run_dir, cache, *, accuracy_ci=(0.9, 1.0), pictures=False):
         clips,
         CLASSES,
         accuracy_ci=accuracy_ci,
-        pictures=pictures,
+        read_videos=read_videos,
         resamples=100,
         seed=1,
     )
@@ -46,97 +47,95 @@ def judge(run_dir, cache, *, accuracy_ci=(0.9, 1.0), pictures=False):
 # -- golden
 
 
-def test_they_learn_from_train_and_are_judged_on_the_split(run_dir, cache):
+def test_they_are_fitted_on_train_and_scored_on_the_split(run_dir, cache):
     entries = [*entries_of(cache, "train"), *entries_of(cache, "test")]
     clips = dataset.read_dataset(cache, entries, CLASSES)
-    ours = Baselines(clips, 2, "none")
-    answer = ours.predict("linear", np.arange(16), np.arange(16, 24), seed=1)
-    expected = ((answer[:, 1] >= 0.5) == clips.labels[16:]).mean()
-    found = judge(run_dir, cache)
-    assert found["baselines"]["linear"]["accuracy"] == pytest.approx(expected)
-    assert found["baselines"].keys() == {"linear", "metadata", "majority"}
-    assert found["baselines"]["majority"]["accuracy"] == 0.5
-    assert found["baseline_videos"] == 16
+    baselines = Baselines(clips, 2, "none")
+    probability = baselines.predict("linear", np.arange(16), np.arange(16, 24), seed=1)
+    expected = ((probability[:, 1] >= 0.5) == clips.labels[16:]).mean()
+    result = compare(run_dir, cache)
+    assert result["baselines"]["linear"]["accuracy"] == pytest.approx(expected)
+    assert result["baselines"].keys() == {"linear", "metadata", "majority"}
+    assert result["baselines"]["majority"]["accuracy"] == 0.5
+    assert result["baseline_videos"] == 16
 
 
-def test_a_source_that_comes_close_is_warned_of(run_dir, cache):
-    near = judge(run_dir, cache, accuracy_ci=(0.0, 1.0))
+def test_a_source_baseline_that_comes_close_is_a_warning(run_dir, cache):
+    near = compare(run_dir, cache, accuracy_ci=(0.0, 1.0))
     assert near["close_baselines"] == ["metadata"]
     assert near["warnings"][0].startswith("The baseline metadata comes close")
-    far = judge(run_dir, cache, accuracy_ci=(1.01, 1.01))
+    far = compare(run_dir, cache, accuracy_ci=(1.01, 1.01))
     assert (far["close_baselines"], far["warnings"]) == ([], [])
 
 
-def test_with_the_videos_the_background_is_judged_too(run_dir, cache, monkeypatch):
-    def sights(cache, entries):
-        from violence_detection.datasets.video_summary import VideoSummaries
-
-        violent = np.array([one.label == "violent" for one in entries], np.float32)
-        pictures = np.tile(violent[:, None, None, None], (1, 16, 16, 3))
+def test_with_the_videos_the_background_is_a_baseline_too(run_dir, cache, monkeypatch):
+    def summaries(cache, entries):
+        violent = np.array([entry.label == "violent" for entry in entries], np.float32)
+        images = np.tile(violent[:, None, None, None], (1, 16, 16, 3))
         sizes = np.full((len(entries), 2), 64, np.int32)
         hashes = np.zeros((len(entries), 8), np.uint64)
-        return VideoSummaries(sizes, pictures, np.zeros((len(entries), 8), np.float32), hashes)
+        return VideoSummaries(sizes, images, np.zeros((len(entries), 8), np.float32), hashes)
 
-    monkeypatch.setattr(baseline_comparison.baselines, "sights_of", sights)
-    found = judge(run_dir, cache, pictures=True)
-    assert found["baselines"]["mean_picture"]["accuracy"] == 1.0
-    assert found["baselines"]["motion_energy"]["accuracy"] == 0.5
+    monkeypatch.setattr(baseline_comparison.baselines, "complete_summaries", summaries)
+    scores = compare(run_dir, cache, read_videos=True)["baselines"]
+    assert scores["mean_picture"]["accuracy"] == 1.0
+    assert scores["motion_energy"]["accuracy"] == 0.5
 
 
 # -- relation
 
 
-def test_of_many_videos_an_even_share_is_learned_from(run_dir, cache, monkeypatch):
+def test_of_many_videos_an_even_part_is_used(run_dir, cache, monkeypatch):
     monkeypatch.setattr(baseline_comparison, "_MOST_TRAINING", 8)
-    assert judge(run_dir, cache)["baseline_videos"] == 8
+    assert compare(run_dir, cache)["baseline_videos"] == 8
 
 
-def test_the_labels_are_those_that_the_run_learned(run_dir, cache):
-    before = judge(run_dir, cache)
+def test_the_labels_are_those_of_the_training(run_dir, cache):
+    before = compare(run_dir, cache)
     rows = [
-        dataclasses.replace(one, label="robbery") if one.split == "train" else one
-        for one in cache.entries()
+        dataclasses.replace(entry, label="robbery") if entry.split == "train" else entry
+        for entry in cache.entries()
     ]
     cache.write_manifest(rows)
-    assert judge(run_dir, cache)["baselines"] == before["baselines"]
+    assert compare(run_dir, cache)["baselines"] == before["baselines"]
 
 
-def test_on_another_dataset_they_learn_where_the_run_did(features_dir, tmp_path):
-    home = shutil.copytree(features_dir, tmp_path / "home" / "space")
-    run = Path(train_quickly(home, tmp_path / "runs")["run"])
-    other = {"name": "other", "dir": "/other"}
-    cache = FeatureCache.open(draw_features(tmp_path / "o", seed=5, dataset=other))
-    found = judge(run, cache)
-    assert (found["baseline_videos"], found["baselines_left_out"][:-1]) == (16, [])
-    shutil.rmtree(home)
-    found = judge(run, cache)
-    assert found["baselines"] == {}
-    assert found["baselines_left_out"] == [
-        "There are no baselines: the training videos are not there as the run learned from them."
+def test_for_another_dataset_they_use_the_features_of_the_training(features_dir, tmp_path):
+    features = shutil.copytree(features_dir, tmp_path / "own" / "space")
+    run = Path(train_quickly(features, tmp_path / "runs")["run"])
+    dataset = {"name": "other", "dir": "/other"}
+    cache = FeatureCache.open(draw_features(tmp_path / "o", seed=5, dataset=dataset))
+    result = compare(run, cache)
+    assert (result["baseline_videos"], result["baselines_left_out"][:-1]) == (16, [])
+    shutil.rmtree(features)
+    result = compare(run, cache)
+    assert result["baselines"] == {}
+    assert result["baselines_left_out"] == [
+        "There are no baselines: the training videos no longer exist or have changed."
     ]
 
 
-# -- what is left out
+# -- missing videos
 
 
-def test_pictures_that_are_not_wanted_or_not_there_are_told(run_dir, cache):
-    (line,) = judge(run_dir, cache)["baselines_left_out"]
+def test_the_reason_for_missing_baselines_is_stated(run_dir, cache):
+    (line,) = compare(run_dir, cache)["baselines_left_out"]
     assert line.endswith("width and height: --no-pictures was given.")
-    (line,) = judge(run_dir, cache, pictures=True)["baselines_left_out"]
+    (line,) = compare(run_dir, cache, read_videos=True)["baselines_left_out"]
     assert line.endswith("their folder /drawn does not exist.")
 
 
-def test_training_videos_that_changed_are_done_without(run_dir, cache, tmp_path):
+def test_changed_training_videos_are_not_used(run_dir, cache, tmp_path):
     changed = [
-        dataclasses.replace(one, digest="other") if one.path.endswith("train_0.mp4") else one
-        for one in cache.entries()
+        dataclasses.replace(entry, digest="other") if entry.path.endswith("train_0.mp4") else entry
+        for entry in cache.entries()
     ]
     cache.write_manifest(changed)
     run = shutil.copytree(run_dir, tmp_path / "run")
     config = Run(run).config() | {"features": str(tmp_path / "gone")}
     files.write_json(Run(run).config_path, config)
-    found = judge(run, cache)
-    assert found["baseline_videos"] == 15
-    assert found["baselines_left_out"][0] == (
-        "The baselines do without 1 training video: not there as they were."
+    result = compare(run, cache)
+    assert result["baseline_videos"] == 15
+    assert result["baselines_left_out"][0] == (
+        "The baselines lack 1 training video: no features, or they changed."
     )

@@ -1,4 +1,4 @@
-"""The worst mistakes are shown as they are: the right frames, the attention, or why not."""
+"""The contact sheet: the right frames, the attention, or the reason why there are none."""
 
 import base64
 import dataclasses
@@ -12,6 +12,7 @@ from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import anonymisation, contact_sheet
+from violence_detection.evaluation.predictions import prediction_rows
 from violence_detection.features import dataset
 from violence_detection.models.heads._layers import AttentionPooling
 from violence_detection.system import files
@@ -28,7 +29,7 @@ def classifier(attention=True) -> keras.Model:
 
 @pytest.fixture
 def clips(seen_cache, seen_videos, rng):
-    """The videos that are there, each with features, and their real digests."""
+    """Features of existing videos, with their real digests."""
     _, entries = seen_cache
     entries = [
         dataclasses.replace(entry, digest=files.sha256_of_file(seen_videos / entry.path))
@@ -40,13 +41,9 @@ def clips(seen_cache, seen_videos, rng):
 
 
 def predictions(clips):
-    """All wrong; the first fight and the last normal video most surely."""
-    rows = []
-    for number, entry in enumerate(clips.entries):
-        other = LABELS[1 - LABELS.index(entry.label)]
-        of = {"path": entry.path, "label": entry.label, "group": entry.group}
-        rows.append({**of, "predicted": other, "probability": 0.1 + 0.1 * number})
-    return rows
+    """All wrong; the most confident are the first fight and the last normal video."""
+    violence = 0.1 + 0.1 * np.arange(len(clips))
+    return list(prediction_rows(clips.entries, violence, 1 - clips.labels, LABELS))
 
 
 def sheet(seen_cache, clips, *, with_frames=True, blur=False, attention=True):
@@ -61,7 +58,7 @@ def sheet(seen_cache, clips, *, with_frames=True, blur=False, attention=True):
     )
 
 
-def picture(row) -> np.ndarray:
+def decoded(row) -> np.ndarray:
     data = row["frames"].removeprefix("data:image/jpeg;base64,")
     content = np.frombuffer(base64.b64decode(data), np.uint8)
     return cv2.imdecode(content, cv2.IMREAD_COLOR)
@@ -76,7 +73,7 @@ def picture(row) -> np.ndarray:
         ({"frames": 24}, (), (1, 4, 7, 10, 13, 16, 19, 22)),
         # Frames 24 to 35.
         ({"frames": 48}, (2.0, 3.0), (24, 26, 27, 29, 30, 32, 33, 35)),
-        # One that is long enough to be reached by seeking.
+        # Long enough for seeking.
         ({"frames": 950, "fps": 25}, (0.0, 2.0), (3, 9, 15, 21, 28, 34, 40, 46)),
     ],
 )
@@ -87,14 +84,14 @@ def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
         np.testing.assert_array_equal(frame, frames[index])
 
 
-def test_the_surest_mistakes_come_with_frames_and_attention(seen_cache, clips):
-    found = sheet(seen_cache, clips)
-    assert [row["path"] for row in found["misses"]] == [
-        *("fight/0.mp4", "fight/1.mp4", "fight/2.mp4")
-    ]
-    assert found["false_alarms"][0]["path"] == "normal/2.mp4"
-    for row in (*found["misses"], *found["false_alarms"]):
-        height, width, _ = picture(row).shape
+def test_the_most_confident_mistakes_come_with_frames_and_attention(seen_cache, clips):
+    mistakes = sheet(seen_cache, clips)
+    paths = [row["path"] for row in mistakes["misses"]]
+    assert paths == ["fight/0.mp4", "fight/1.mp4", "fight/2.mp4"]
+    assert mistakes["false_alarms"][0]["path"] == "normal/2.mp4"
+    assert mistakes["blurred"] is False
+    for row in (*mistakes["misses"], *mistakes["false_alarms"]):
+        height, width, _ = decoded(row).shape
         assert (height, width) in ((128, 8 * 192 + 7 * 4), (144, 8 * 192 + 7 * 4))
         assert len(row["attention"]) == 6
         assert sum(row["attention"]) == pytest.approx(1, abs=1e-3)
@@ -118,25 +115,25 @@ def test_without_frames_no_video_is_opened(seen_cache, clips, monkeypatch):
 
 
 def test_a_head_without_attention_has_none_to_show(seen_cache, clips):
-    found = sheet(seen_cache, clips, attention=False, with_frames=False)
-    assert {row["attention"] for row in found["misses"]} == {None}
+    mistakes = sheet(seen_cache, clips, attention=False, with_frames=False)
+    assert {row["attention"] for row in mistakes["misses"]} == {None}
 
 
-def test_blurred_frames_are_those_of_blurring(tmp_path, monkeypatch):
+def test_blurred_frames_are_anonymised(tmp_path, monkeypatch):
     path = draw_video(tmp_path / "a.mp4", frames=24)
     plain = contact_sheet.draw_strip(path, None, None, False)
     monkeypatch.setattr(
-        anonymisation, "anonymise", lambda frames: [np.zeros_like(one) for one in frames]
+        anonymisation, "anonymise", lambda frames: [np.zeros_like(frame) for frame in frames]
     )
     assert contact_sheet.draw_strip(path, None, None, False) == plain
     dark = contact_sheet.draw_strip(path, None, None, True)
     assert cv2.imdecode(np.frombuffer(dark, np.uint8), 0)[:, :190].max() <= 2
 
 
-# -- what cannot be shown
+# -- videos that cannot be shown
 
 
-def test_a_video_that_is_gone_or_changed_is_said(seen_cache, seen_videos, clips, tmp_path):
+def test_a_missing_or_changed_video_has_a_reason(seen_cache, seen_videos, clips, tmp_path):
     cache, _ = seen_cache
     root = shutil.copytree(seen_videos, tmp_path / "other")
     (root / "fight/0.mp4").unlink()
@@ -146,11 +143,11 @@ def test_a_video_that_is_gone_or_changed_is_said(seen_cache, seen_videos, clips,
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(root)}}
     files.write_json(cache.extraction_path, settings)
     misses = sheet(seen_cache, clips)["misses"]
-    gone = f"the video is not in {root} as it was"
-    assert [row["why"] for row in misses] == [gone, gone, ""]
+    reason = f"the video is no longer in {root}, or changed"
+    assert [row["why"] for row in misses] == [reason, reason, ""]
 
 
-def test_a_folder_that_is_gone_is_said(seen_cache, clips):
+def test_a_missing_folder_is_the_reason(seen_cache, clips):
     cache, _ = seen_cache
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)

@@ -1,4 +1,4 @@
-"""Errors are counted where they are: by recording, size, light and duration; and ranked."""
+"""Errors by recording, resolution, brightness and duration; and the worst mistakes."""
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.evaluation import error_analysis
+from violence_detection.evaluation.predictions import PredictionRow
 
 
 def entries_of(groups, durations=None) -> list[ManifestEntry]:
@@ -19,57 +20,57 @@ def entries_of(groups, durations=None) -> list[ManifestEntry]:
     ]
 
 
-def glances_of(sizes, levels, rows=None, left_out="") -> AvailableSummaries:
-    pictures = np.zeros((len(sizes), 16, 16, 3), np.float32)
-    pictures[:] = np.array(levels, np.float32)[:, None, None, None] / 255
-    seen = VideoSummaries(
+def summaries_of(sizes, levels, rows=None, missing_reason="") -> AvailableSummaries:
+    images = np.zeros((len(sizes), 16, 16, 3), np.float32)
+    images[:] = np.array(levels, np.float32)[:, None, None, None] / 255
+    summaries = VideoSummaries(
         np.array(sizes, np.int32),
-        pictures,
+        images,
         np.zeros((len(sizes), 8)),
         np.zeros((len(sizes), 8), np.uint64),
     )
     rows = np.arange(len(sizes)) if rows is None else np.array(rows)
-    return AvailableSummaries(rows, seen, left_out)
+    return AvailableSummaries(rows, summaries, missing_reason)
 
 
-def broken_down(entries, violent, alarm, seen="they are gone"):
+def errors_of(entries, violent, alarm, summaries="they are gone"):
     violent, alarm = np.array(violent, bool), np.array(alarm, bool)
-    return error_analysis.errors_by_condition(entries, violent, alarm, violent == alarm, seen)
+    return error_analysis.errors_by_condition(entries, violent, alarm, violent == alarm, summaries)
 
 
 # -- golden
 
 
 def test_errors_by_recording_come_worst_first():
-    found = broken_down(entries_of("aabbb"), [0, 1, 1, 1, 0], [0, 1, 0, 1, 1])
-    rows = found["errors_by"]["recording"]
-    told = [
+    errors = errors_of(entries_of("aabbb"), [0, 1, 1, 1, 0], [0, 1, 0, 1, 1])
+    rows = errors["errors_by"]["recording"]
+    counts = [
         (row["name"], row["videos"], row["errors"], row["misses"], row["false_alarms"])
         for row in rows
     ]
-    assert told == [("b", 3, 2, 1, 1), ("a", 2, 0, 0, 0)]
-    # Wilson for 2 of 3, by his formula.
+    assert counts == [("b", 3, 2, 1, 1), ("a", 2, 0, 0, 0)]
+    # Wilson's formula for 2 of 3.
     assert rows[0]["ci"] == pytest.approx([0.2077, 0.9385], abs=1e-4)
 
 
-def test_bins_hold_their_upper_end_and_come_by_size():
+def test_bins_include_their_upper_end_and_are_sorted():
     sizes = [(320, 240), (241, 500), (720, 1280), (4000, 2000)]
-    seen = glances_of(sizes, [40, 41, 100, 255])
+    summaries = summaries_of(sizes, [40, 41, 100, 255])
     entries = entries_of("abcd", [1.5, 1.6, 60.0, 61.0])
-    found = broken_down(entries, [0] * 4, [1, 0, 0, 0], seen)["errors_by"]
-    names = {what: [row["name"] for row in rows] for what, rows in found.items()}
+    tables = errors_of(entries, [0] * 4, [1, 0, 0, 0], summaries)["errors_by"]
+    names = {condition: [row["name"] for row in rows] for condition, rows in tables.items()}
     assert names["resolution"] == [
         *("up to 240 px", "240 to 360 px", "480 to 720 px", "over 1080 px"),
     ]
     assert names["brightness"] == ["up to 40", "40 to 70", "70 to 100", "over 160"]
     assert names["duration"] == ["up to 1.5 s", "1.5 to 3 s", "12 to 60 s", "over 60 s"]
-    assert [row["errors"] for row in found["resolution"]] == [1, 0, 0, 0]
+    assert [row["errors"] for row in tables["resolution"]] == [1, 0, 0, 0]
 
 
-def test_the_worst_are_the_surest():
+def test_the_worst_mistakes_are_the_most_confident():
     rows = [
-        {"path": path, "label": label, "predicted": said, "probability": probability}
-        for path, label, said, probability in (
+        PredictionRow(path, label, "", probability, predicted, label == predicted)
+        for path, label, predicted, probability in (
             ("a", "fight", "calm", 0.4),
             ("b", "fight", "calm", 0.1),
             ("c", "calm", "fight", 0.7),
@@ -78,8 +79,8 @@ def test_the_worst_are_the_surest():
             ("f", "fight", "fall", 0.9),
         )
     ]
-    assert error_analysis.worst_mistakes(rows, "calm", violent=True, most=5) == [1, 0]
-    assert error_analysis.worst_mistakes(rows, "calm", violent=False, most=1) == [3]
+    assert error_analysis.worst_mistakes(rows, "calm", violent=True, count=5) == [1, 0]
+    assert error_analysis.worst_mistakes(rows, "calm", violent=False, count=1) == [3]
 
 
 # -- property
@@ -88,29 +89,30 @@ def test_the_worst_are_the_surest():
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans())))
 def test_every_error_is_counted_once(videos):
     groups, violent, alarm = (
-        (list(column) for column in zip(*videos, strict=True)) if (videos) else ([], [], [])
+        (list(column) for column in zip(*videos, strict=True)) if videos else ([], [], [])
     )
-    found = broken_down(entries_of(groups), violent, alarm)["errors_by"]
-    for rows in found.values():
+    tables = errors_of(entries_of(groups), violent, alarm)["errors_by"]
+    assert tables.keys() == {"recording", "duration"}
+    for rows in tables.values():
         assert sum(row["videos"] for row in rows) == len(videos)
         assert sum(row["errors"] for row in rows) == sum(
             row["misses"] + row["false_alarms"] for row in rows
         )
 
 
-# -- what cannot be told
+# -- missing videos
 
 
-def test_without_the_videos_it_is_said():
-    found = broken_down(entries_of("a"), [0], [1])
-    assert found["errors_by"].keys() == {"recording", "duration"}
-    assert found["errors_left_out"] == [
-        "Errors by resolution and brightness lack videos: they are gone."
+def test_without_the_videos_a_line_gives_the_reason():
+    errors = errors_of(entries_of("a"), [0], [1])
+    assert errors["errors_by"].keys() == {"recording", "duration"}
+    assert errors["errors_left_out"] == [
+        "Errors by resolution and brightness lack some videos: they are gone."
     ]
 
 
-def test_videos_that_were_not_seen_are_in_no_bin():
-    seen = glances_of([(64, 48)], [90], rows=[1], left_out="one is gone")
-    found = broken_down(entries_of("ab"), [0, 0], [1, 0], seen)
-    assert [row["videos"] for row in found["errors_by"]["brightness"]] == [1]
-    assert found["errors_left_out"][0].endswith("lack videos: one is gone.")
+def test_videos_without_summary_are_in_no_bin():
+    summaries = summaries_of([(64, 48)], [90], rows=[1], missing_reason="one is gone")
+    errors = errors_of(entries_of("ab"), [0, 0], [1, 0], summaries)
+    assert [row["videos"] for row in errors["errors_by"]["brightness"]] == [1]
+    assert errors["errors_left_out"][0].endswith("lack some videos: one is gone.")

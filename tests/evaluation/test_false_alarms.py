@@ -1,5 +1,6 @@
-"""Alarms per camera-hour: tables, closed forms, and `segments` at every threshold."""
+"""False alarms per camera-hour: tables, closed forms, and `find_segments` at every threshold."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation import false_alarms
 from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
+from violence_detection.inference.predictions import Window
 from violence_detection.inference.segments import (
     LOWER_FRACTION,
     default_lower_threshold,
@@ -21,22 +23,25 @@ PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max
 STRIDE = st.sampled_from([0.5, 1.0, 2.0, 2.5])
 
 
-def windows(probabilities, stride_s=1.0) -> list[dict[str, float]]:
+def windows(probabilities, stride_s=1.0) -> list[Window]:
     return [
-        {"start_s": n * stride_s, "end_s": n * stride_s + 2, "probability": one}
-        for n, one in enumerate(probabilities)
+        Window(n * stride_s, n * stride_s + 2, probability)
+        for n, probability in enumerate(probabilities)
     ]
 
 
-def watched(*videos, stride_s=1.0) -> ScoredFootage:
-    return ScoredFootage.of({f"{n}.mp4": windows(one, stride_s) for n, one in enumerate(videos)})
+def footage(*videos, stride_s=1.0) -> ScoredFootage:
+    """Footage with the windows of these probabilities, a list for each video."""
+    return ScoredFootage.from_windows(
+        {f"{n}.mp4": windows(video, stride_s) for n, video in enumerate(videos)}
+    )
 
 
 def quiet_hours(hours: float, alarm=0.9) -> ScoredFootage:
-    """One window in which something seems to happen, and then nothing."""
-    rows = windows([alarm, 0.1])
-    rows[-1]["end_s"] = hours * 3600
-    return ScoredFootage.of({"a.mp4": rows})
+    """A window with the probability `alarm`, and a quiet window up to the end."""
+    first, last = windows([alarm, 0.1])
+    last = dataclasses.replace(last, end_s=hours * 3600)
+    return ScoredFootage.from_windows({"a.mp4": [first, last]})
 
 
 # -- golden
@@ -67,37 +72,36 @@ def test_a_point_counted_by_hand():
     """Alarms at 0.8 and 0.6 in an hour, far apart."""
     probability = np.full(3599, 0.1)
     probability[[100, 2000]] = 0.8, 0.6
-    found = watched(probability)
-    assert found.total_hours == pytest.approx(1)
-    assert found.counts(np.array([0.5, 0.7, 0.9])).tolist() == [[2, 1, 0]]
-    assert found.choose(1)[0] == pytest.approx(0.7)
-    # At 0.1 / 0.75 and below, the rest keeps an alarm going that has begun.
-    assert found.choose(2)[0] == pytest.approx((0.1 / 0.75 + 0.6) / 2)
-    assert found.choose(0.5)[0] == pytest.approx(0.9)
-    told = found.told(0.7, resamples=10, seed=0)
-    assert (told["alarms"], told["videos"]) == (1, 1)
-    assert told["alarms_per_hour"] == pytest.approx(1)
-    assert told["alarm_minutes"] == pytest.approx(2 / 60)
-    assert told["alarms_per_hour_ci_videos"] is None  # one video says nothing of others
-    quiet = watched(probability, probability).told(0.9, resamples=10, seed=0)
+    scored = footage(probability)
+    assert scored.total_hours == pytest.approx(1)
+    assert scored.counts(np.array([0.5, 0.7, 0.9])).tolist() == [[2, 1, 0]]
+    assert scored.choose_threshold(1)[0] == pytest.approx(0.7)
+    # At 0.1 / 0.75 and below, the quiet windows continue an alarm that has begun.
+    assert scored.choose_threshold(2)[0] == pytest.approx((0.1 / 0.75 + 0.6) / 2)
+    assert scored.choose_threshold(0.5)[0] == pytest.approx(0.9)
+    alarms = scored.alarms_at(0.7, resamples=10, seed=0)
+    assert (alarms["alarms"], alarms["videos"]) == (1, 1)
+    assert alarms["alarms_per_hour"] == pytest.approx(1)
+    assert alarms["alarm_minutes"] == pytest.approx(2 / 60)
+    assert alarms["alarms_per_hour_ci_videos"] is None  # undefined for a single video
+    quiet = footage(probability, probability).alarms_at(0.9, resamples=10, seed=0)
     assert (quiet["alarms"], quiet["alarms_per_hour_ci_videos"]) == (0, None)
 
 
-def test_an_alarm_that_wavers_is_one():
-    """At 0.9 the lower threshold is 0.675: 0.7 does not part an alarm, 0.6 does."""
-    apart = {"stride_s": 2.0}
+def test_a_probability_above_the_lower_threshold_does_not_split_an_alarm():
+    """At 0.9 the lower threshold is 0.675: 0.7 does not split an alarm, 0.6 does."""
     counts = [
-        watched([0.9, between, 0.9], **apart).counts(np.array([0.9])) for between in (0.7, 0.6)
+        footage([0.9, between, 0.9], stride_s=2.0).counts(np.array([0.9])) for between in (0.7, 0.6)
     ]
     assert np.ravel(counts).tolist() == [1, 2]
 
 
 def test_an_alarm_that_never_ends_counts_every_minute():
-    """At 0.3 and below all of it is one alarm: of 60 minutes, so it does not pass for one."""
-    found = watched(np.full(3599, 0.3))
-    assert found.counts(np.array([0.3])).tolist() == [[1]]
-    assert found.choose(59)[0] > 0.3
-    assert found.choose(61)[0] < 0.3
+    """At 0.3 and below there is a single alarm; it lasts 60 minutes, so it counts 60 times."""
+    scored = footage(np.full(3599, 0.3))
+    assert scored.counts(np.array([0.3])).tolist() == [[1]]
+    assert scored.choose_threshold(59)[0] > 0.3
+    assert scored.choose_threshold(61)[0] < 0.3
 
 
 # -- relation
@@ -105,19 +109,19 @@ def test_an_alarm_that_never_ends_counts_every_minute():
 
 def test_more_alarms_allowed_is_a_lower_threshold():
     rng = np.random.default_rng(0)
-    found = watched(rng.random(200), rng.random(100) ** 2)
-    thresholds = [found.choose(rate)[0] for rate in (1, 50, 100, 200, 400)]
+    scored = footage(rng.random(200), rng.random(100) ** 2)
+    thresholds = [scored.choose_threshold(rate)[0] for rate in (1, 50, 100, 200, 400)]
     assert thresholds == sorted(thresholds, reverse=True)
     assert len(set(thresholds)) > 2
 
 
 def test_the_interval_of_the_threshold_holds_it():
     rng = np.random.default_rng(1)
-    found = watched(*(rng.random(60) for _ in range(12)))
-    threshold, _ = found.choose(100)
-    low, high = found.threshold_interval(100, resamples=200, seed=0)
+    scored = footage(*(rng.random(60) for _ in range(12)))
+    threshold, _ = scored.choose_threshold(100)
+    low, high = scored.threshold_interval(100, resamples=200, seed=0)
     assert low <= threshold <= high and low < high
-    assert watched(rng.random(60)).threshold_interval(9, resamples=9, seed=0) is None
+    assert footage(rng.random(60)).threshold_interval(9, resamples=9, seed=0) is None
 
 
 # -- property
@@ -125,40 +129,40 @@ def test_the_interval_of_the_threshold_holds_it():
 
 @given(st.lists(PROBABILITIES, min_size=1, max_size=3), STRIDE)
 def test_alarms_are_the_segments_at_every_threshold(videos, stride_s):
-    found = watched(*videos, stride_s=stride_s)
+    scored = footage(*videos, stride_s=stride_s)
     thresholds = np.unique([0.01, 0.99, 1.0, *(k / 12 for k in range(1, 13))])
-    counts, minutes = found.counts(thresholds), found.minutes(thresholds)
+    counts, minutes = scored.counts(thresholds), scored.minutes(thresholds)
     for number, video in enumerate(videos):
-        shown = [
+        by_threshold = [
             find_segments(
                 windows(video, stride_s), threshold, lower=default_lower_threshold(threshold)
             )
             for threshold in thresholds
         ]
-        lengths_s = [sum(s["end_s"] - s["start_s"] for s in one) for one in shown]
-        assert counts[number].tolist() == [len(one) for one in shown]
+        lengths_s = [sum(segment.duration_s for segment in row) for row in by_threshold]
+        assert counts[number].tolist() == [len(row) for row in by_threshold]
         np.testing.assert_allclose(60 * minutes[number], lengths_s, atol=1e-9)
 
 
 @given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000))
-def test_no_threshold_above_the_one_chosen_has_too_many(videos, rate):
-    found = watched(*videos)
+def test_no_threshold_above_the_chosen_one_has_too_many(videos, rate):
+    scored = footage(*videos)
     try:
-        threshold, _ = found.choose(rate)
+        threshold, _ = scored.choose_threshold(rate)
     except EvidenceError:
-        assert found.counts(np.array([1.0])).sum() / found.total_hours > rate
+        assert scored.counts(np.array([1.0])).sum() / scored.total_hours > rate
         return
-    reached = np.array([p for one in videos for p in one])
+    reached = np.concatenate(videos)
     edges = np.concatenate([reached, reached / LOWER_FRACTION, [1.0]])
     edges = np.unique(edges[edges <= 1.0])
 
     def burden(at) -> np.ndarray:
-        counts, minutes = (of(np.array(at)).sum(axis=0) for of in (found.counts, found.minutes))
-        return np.maximum(counts, minutes) / found.total_hours
+        counts, minutes = scored.counts(np.array(at)), scored.minutes(np.array(at))
+        return np.maximum(counts.sum(axis=0), minutes.sum(axis=0)) / scored.total_hours
 
     assert (burden([threshold, *edges[edges > threshold]]) <= rate + 1e-6).all()
     below = edges[edges < threshold]
-    if below.size:  # it is the lowest: at the next probability below there are more
+    if below.size:  # the chosen one is the lowest: the next probability below has too many
         assert burden(below)[-1] > rate
 
 
@@ -166,18 +170,18 @@ def test_no_threshold_above_the_one_chosen_has_too_many(videos, rate):
 
 
 def test_too_few_hours_are_refused_with_the_number_needed():
-    told = "must have 71.9 hours of normal footage or more: .* Received: 0.02 hours"
-    with pytest.raises(EvidenceError, match=told):
+    message = "must have 71.9 hours of normal footage or more: .* Received: 0.02 hours"
+    with pytest.raises(EvidenceError, match=message):
         quiet_hours(0.02).check_support(1 / 24)
     quiet_hours(72.0).check_support(1 / 24)
 
 
 def test_alarms_that_no_threshold_stops_are_an_error():
     with pytest.raises(EvidenceError, match="1 alarms have the probability 1"):
-        quiet_hours(10, alarm=1.0).choose(0.05)
+        quiet_hours(10, alarm=1.0).choose_threshold(0.05)
 
 
-def test_many_windows_take_no_time():
+def test_many_windows_are_counted_quickly():
     rng = np.random.default_rng(0)
     starts = false_alarms.alarm_starts(windows(rng.random(50_000)))
     assert 1_000 < len(starts) < 50_000
