@@ -32,7 +32,7 @@ _MAX_HELLO_BYTES = 200
 
 
 class Coordinator:
-    """What one machine knows of the others while they train together.
+    """The connection of a machine to the others that train together with it.
 
     Attributes:
         cluster: All machines and the rank of this one; None if it trains alone.

@@ -1,4 +1,4 @@
-"""What the results of a run depend on besides its settings: versions, commit and machine."""
+"""Versions, commit and machine: the things besides settings that the results of a run depend on."""
 
 import contextlib
 import functools

@@ -386,7 +386,7 @@ class _ClipReading:
     def _prepare(
         self, frame: np.ndarray, region: Region | None, numbers: set[int]
     ) -> _PreparedViews:
-        """What the streams of these numbers keep of a frame, in each view."""
+        """A frame, prepared for the streams of these numbers in each view."""
         return tuple(
             self._stream_set.prepare_frame(frame, region, numbers, view) for view in self._views
         )

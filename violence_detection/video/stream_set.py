@@ -55,7 +55,7 @@ class StreamSet:
         numbers: Iterable[int],
         view: View = ORIGINAL,
     ) -> PreparedFrame:
-        """What streams keep of a frame until the image is made.
+        """Reduce a frame to the data that the images of some streams need.
 
         Args:
             frame: uint8 (H, W, 3) BGR.

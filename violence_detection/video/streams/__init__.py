@@ -1,1 +1,1 @@
-"""Streams: what the backbone sees of a clip. A part has `RECIPE` and `build`."""
+"""Streams: they make the images of a clip for the backbone. A part has `RECIPE` and `build`."""

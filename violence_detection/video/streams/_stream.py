@@ -1,4 +1,4 @@
-"""What a stream is: how the image for the backbone is made from the frames of a video."""
+"""The interface of a stream, which makes an image for the backbone from frames of a video."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Stream:
     """The image for the backbone at a sampled frame.
 
     Attributes:
-        prepare: Reduces a frame, uint8 (h, w, 3) BGR, already cropped if `focus` is set, to what
-            is kept of it until the image is made.
+        prepare: Reduces a frame, uint8 (h, w, 3) BGR, already cropped if `focus` is set, to the
+            data that the image needs.
         combine: Makes the image, uint8 (S, S, 3), from the prepared frames, in the order of
             `offsets`.
         offsets: The frames that the image needs, in steps from the sampled one.
@@ -53,7 +53,7 @@ class InGraph:
 
     Attributes:
         prepare: Takes frames, uint8 (n, H, W, 3) RGB, and a function that resizes frames of any
-            number of channels to (n, S, S, C); returns what is kept of them.
+            number of channels to (n, S, S, C); returns the prepared frames.
         combine: Takes the prepared frames at each of the offsets; returns the images,
             (T, S, S, 3).
     """
