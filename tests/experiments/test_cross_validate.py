@@ -391,15 +391,20 @@ def check_same(folder: Path, wanted: Path) -> None:
 
 
 @pytest.mark.slow
-def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
+def test_side_by_side_and_killed_twice_it_ends_to_the_bit_as_one_after_the_other(
     whole, features_dir, tmp_path
 ):
-    """SIGKILL as soon as a fold is there; no process is left that writes."""
+    """SIGKILL for the processes that train, whose folds are trained again; then, as soon as a
+    fold is finished, for the command: no process is left that writes."""
     process = started(features_dir, tmp_path, 2)
+    wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
+    for pid in children_of(process.pid):
+        os.kill(pid, signal.SIGKILL)
     wait_for(process, lambda: fold_files(tmp_path))
     children = children_of(process.pid)
-    os.kill(process.pid, signal.SIGKILL)
-    ended(process)
+    process.kill()
+    _, stderr = ended(process)
+    assert "its process crashed (SIGKILL); it is trained again." in stderr
     deadline_s = time.monotonic() + 30
     while any(map(runs, children)) and time.monotonic() < deadline_s:
         time.sleep(0.1)
@@ -408,18 +413,6 @@ def test_side_by_side_and_killed_it_ends_to_the_bit_as_one_after_the_other(
     assert status == 0, stderr
     check_same(tmp_path, whole)
     assert not (tmp_path / "cv" / "training").exists()
-
-
-@pytest.mark.slow
-def test_a_fold_whose_process_is_killed_is_trained_again(whole, features_dir, tmp_path):
-    process = started(features_dir, tmp_path, 1)
-    wait_for(process, lambda: (tmp_path / "cv" / "training").is_dir())
-    for pid in children_of(process.pid):
-        os.kill(pid, signal.SIGKILL)
-    status, stderr = ended(process)
-    assert status == 0, stderr
-    assert "its process crashed (SIGKILL); it is trained again." in stderr
-    check_same(tmp_path, whole)
 
 
 @pytest.mark.thorough

@@ -1,7 +1,8 @@
-"""A search goes on after a kill, leaves what train takes, and never sees the test."""
+"""A search is resumed after a kill, leaves a config for train, and never reads the test videos."""
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.models.run import Run
+from violence_detection.system.study_folder import StudyFolder
 from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
@@ -32,15 +34,20 @@ SPACE = {"learning_rate": {"low": 1e-3, "high": 0.3, "log": True}}
 KEYS = "study trials completed pruned failed best_trial best_value best_settings note"
 
 
-def tune(features, folder, *, force=False, space=SPACE, **settings) -> dict:
+def config_of(features, folder, *, space=SPACE, **settings) -> TuneConfig:
     quick = {"trials": 3, "epochs": 2, "head": "linear", "batch_size": 8}
     quick = {name: value for name, value in quick.items() if name not in (space or ())}
     if space:
-        path = Path(folder).with_name("space.json")
+        # A resumed study must repeat the path.
+        path = Path(features).parents[1] / "space.json"
         path.write_text(json.dumps(space))
         quick["space"] = str(path)
     places = {"features": str(features), "checkpoint_dir": str(folder)}
-    return run_search(TuneConfig.from_flags({**quick, **places, **settings}), force=force)
+    return TuneConfig.from_flags({**quick, **places, **settings})
+
+
+def tune(features, folder, *, force=False, **settings) -> dict:
+    return run_search(config_of(features, folder, **settings), force=force)
 
 
 def trials_of(folder: Path) -> list[dict[str, str]]:
@@ -69,9 +76,15 @@ def interrupted_at(trial: int, epoch: int = 1):
 
 @pytest.fixture(scope="module")
 def study(features_dir, tmp_path_factory):
-    """What a search says, and where it is."""
+    """The result of a search, and the folder of its study; not to be written to."""
     folder = tmp_path_factory.mktemp("study") / "checkpoints"
     return tune(features_dir, folder, trials=4), folder
+
+
+@pytest.fixture
+def copied(study, tmp_path) -> Path:
+    """The study in a folder of its own."""
+    return shutil.copytree(study[1], tmp_path / "c")
 
 
 # -- what it leaves
@@ -97,11 +110,9 @@ def test_a_study_holds_its_trials_and_the_best_settings(study):
 def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     """A training with them validates as the trial did."""
     result, _ = study
-    asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    config = TrainConfig.from_flags(asked, Path(result["best_config"]))
+    settings = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
+    config = TrainConfig.from_flags(settings, Path(result["best_config"]))
     assert (config.head, config.epochs, config.batch_size) == ("linear", 2, 8)
-    from violence_detection.training.train import train_classifier
-
     assert train_classifier(config)["validation"]["loss"] == pytest.approx(result["best_value"])
 
 
@@ -115,18 +126,18 @@ def test_runs_are_kept_where_wanted(features_dir, tmp_path):
     assert Run.open(runs[0]).results()["test"] is None
 
 
-def test_a_plan_writes_nothing(features_dir, tmp_path):
-    asked = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
-    planned = SearchStage(TuneConfig.from_flags({**asked, "folds": 3, "seeds": 2})).prepare()
+def test_a_dry_run_writes_nothing(features_dir, tmp_path):
+    settings = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
+    planned = SearchStage(TuneConfig.from_flags({**settings, "folds": 3, "seeds": 2})).prepare()
     assert (planned["trainings_per_trial"], planned["videos"]) == (6, 24)
     assert "learning_rate" in planned["space"] and tree_of(tmp_path) == []
 
 
-# -- relation
+# -- the trials
 
 
 @pytest.mark.slow
-def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
+def test_the_same_seed_gives_the_same_trials(study, features_dir, tmp_path):
     again = tune(features_dir, tmp_path / "c", trials=2)
     assert again["completed"] == 2
     assert chosen(tmp_path / "c", "complete") == chosen(study[1], "complete")[:2]
@@ -135,14 +146,14 @@ def test_the_same_seed_tries_the_same(study, features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_runs_all_epochs_may_be_fixed_or_searched(features_dir, tmp_path):
-    """Neither is refused for a patience that nobody asked for."""
+def test_weight_averaging_may_be_fixed_or_searched(features_dir, tmp_path):
+    """Neither is refused for the default patience."""
     searched = {"swa_fraction": [0.0, 0.5]}
-    for name, asked in (
+    for name, settings in (
         ("fixed", {"swa_fraction": 0.5}),
         ("searched", {"space": searched}),
     ):
-        result = tune(features_dir, tmp_path / name, trials=2, **asked)
+        result = tune(features_dir, tmp_path / name, trials=2, **settings)
         assert result["completed"] == 2
 
 
@@ -163,7 +174,7 @@ def test_the_test_videos_are_not_read(features_dir, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["val_auc", "val_accuracy"])
-def test_what_is_monitored_is_maximised(features_dir, tmp_path, monitor):
+def test_the_monitored_score_is_maximised(features_dir, tmp_path, monitor):
     result = tune(features_dir, tmp_path / "c", trials=2, monitor=monitor)
     values = [float(row["value"]) for row in trials_of(tmp_path / "c")]
     assert result["best_value"] == max(values)
@@ -200,11 +211,11 @@ def test_a_trial_that_is_clearly_worse_is_pruned(features_dir, tmp_path, monkeyp
     assert (result["completed"], result["pruned"]) == ((1, 1) if prune else (2, 0))
 
 
-# -- going on
+# -- resuming
 
 
 @pytest.mark.slow
-def test_an_interrupted_trial_is_tried_again(study, features_dir, tmp_path, monkeypatch):
+def test_an_interrupted_trial_runs_again(study, features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "save", interrupted_at(3))
         with pytest.raises(KeyboardInterrupt):
@@ -219,23 +230,22 @@ def test_an_interrupted_trial_is_tried_again(study, features_dir, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_finished_study_says_its_result_again_and_takes_more_trials(
-    features_dir, tmp_path, monkeypatch
+def test_a_finished_study_gives_its_result_again_and_takes_more_trials(
+    study, copied, features_dir, monkeypatch
 ):
-    first = tune(features_dir, tmp_path / "c", trials=1)
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_epochs", None)
-        again = tune(features_dir, tmp_path / "c", trials=1, resume=True)
-    assert again | {"seconds": 0} == first | {"seconds": 0}
-    more = tune(features_dir, tmp_path / "c", trials=2, resume=True)
-    assert more["trials"] == 2 and len(set(chosen(tmp_path / "c", "complete"))) == 2
+        again = tune(features_dir, copied, trials=4, resume=True)
+    paths = {name: again[name] for name in ("study", "best_config", "trials_csv", "seconds")}
+    assert again == study[0] | paths
+    more = tune(features_dir, copied, trials=5, resume=True)
+    assert more["trials"] == 5 and len(set(chosen(copied, "complete"))) == 5
 
 
-@pytest.mark.slow
-def test_no_trial_begins_after_the_timeout(features_dir, tmp_path):
-    tune(features_dir, tmp_path / "c", trials=1)
-    late = tune(features_dir, tmp_path / "c", trials=9, timeout=1e-9, resume=True)
-    assert late["trials"] == 1
+def test_no_trial_begins_after_the_timeout(copied, features_dir, monkeypatch):
+    monkeypatch.setattr(Trainer, "run_epochs", None)
+    late = tune(features_dir, copied, trials=9, timeout=1e-9, resume=True)
+    assert late["trials"] == 4
 
 
 def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkeypatch):
@@ -256,7 +266,7 @@ def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkey
         tune(features_dir, tmp_path / "d", trials=1)
 
 
-def test_settings_that_do_not_go_together_are_a_failed_trial(features_dir, tmp_path):
+def test_values_that_are_in_conflict_are_a_failed_trial(features_dir, tmp_path):
     space = {"ema_decay": [0.0, 0.9], "swa_fraction": [0.5]}
     result = tune(features_dir, tmp_path / "c", space=space, trials=6)
     assert result["completed"] and result["failed"]
@@ -270,16 +280,16 @@ def test_a_head_of_other_sizes_than_the_run_it_begins_with_is_a_failed_trial(
     head = "mean_pool(projection=4)"
     small = "mean_pool(projection=4, units=2)"
     began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
-    asked = {"init_from": began, "head": head, "epochs": 1, "trials": 6}
+    settings = {"init_from": began, "head": head, "epochs": 1, "trials": 6}
     space = {"head.units": [2, 3]}
-    result = tune(features_dir, tmp_path / "c", space=space, **asked)
+    result = tune(features_dir, tmp_path / "c", space=space, **settings)
     assert result["completed"] and result["failed"]
     failed = [row for row in trials_of(tmp_path / "c") if row["state"] == "fail"]
     assert "`init_from` must be a run whose head" in failed[0]["reason"]
 
 
-def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
-    for asked in (
+def test_settings_that_no_trial_can_have_leave_no_study(features_dir, tmp_path):
+    for settings in (
         {"loss": "focal(alpha=7)"},
         {"augment": "jitter(frames=-1)"},
         {"space": {"augment": ["none", "jitter(frames=-1)"]}},
@@ -287,46 +297,45 @@ def test_what_no_trial_could_have_leaves_no_study(features_dir, tmp_path):
         {"space": {"loss.alpha": {"low": 0.1, "high": 7.0}}},
     ):
         with pytest.raises(ConfigError, match="Received: (frames=-1|alpha=7)"):
-            tune(features_dir, tmp_path / "c", **asked)
+            tune(features_dir, tmp_path / "c", **settings)
     assert not (tmp_path / "c").exists()
 
 
-def test_a_study_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path):
-    tune(features_dir, tmp_path / "c", trials=1, recording_weights="natural")
-    path = tmp_path / "c" / "tune" / "tune_config.json"
+def test_a_study_from_before_a_setting_existed_resumes_with_its_former_value(copied, features_dir):
+    path = copied / "tune" / "tune_config.json"
     recorded = json.loads(path.read_text())
     del recorded["settings"]["recording_weights"]
     path.write_text(json.dumps(recorded))
     with pytest.raises(ConfigError, match="weights=natural.*Received: .*weights=sqrt"):
-        tune(features_dir, tmp_path / "c", trials=2, resume=True)
-    asked = {"recording_weights": "natural", "trials": 2, "resume": True}
-    assert tune(features_dir, tmp_path / "c", **asked)["trials"] == 2
+        SearchStage(config_of(features_dir, copied, resume=True)).prepare()
+    former = config_of(features_dir, copied, resume=True, recording_weights="natural")
+    assert SearchStage(former).prepare()["dry_run"]
 
 
-def test_losses_are_checked_for_the_classes_that_there_are(tmp_path):
+def test_losses_are_checked_for_the_number_of_classes(tmp_path):
     labels = ("normal", "fight", "robbery")
     features = draw_features(tmp_path / "space", counts=(24, 12, 0), labels=labels)
-    for asked in (
+    for settings in (
         {"loss": "focal(alpha=0.3)"},
         {"space": {"loss.alpha": {"low": 0.1, "high": 0.9}}},
     ):
         with pytest.raises(ConfigError, match="alpha=0.[13] with 3 classes"):
-            tune(features, tmp_path / "c", **asked)
+            tune(features, tmp_path / "c", **settings)
     assert not (tmp_path / "c").exists()
 
 
 def test_a_head_of_other_sizes_in_all_trials_leaves_no_study(features_dir, tmp_path):
     began = train_quickly(features_dir, tmp_path, head="mean_pool(units=2)", epochs=1)["run"]
-    asked = {"init_from": began, "head": "mean_pool(units=3)"}
+    settings = {"init_from": began, "head": "mean_pool(units=3)"}
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
-        tune(features_dir, tmp_path / "c", **asked)
+        tune(features_dir, tmp_path / "c", **settings)
     assert not (tmp_path / "c").exists()
 
 
-def test_with_an_average_what_is_monitored_judges_the_trials(features_dir, tmp_path):
-    """And the best settings are a file for train all the same."""
-    asked = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1, "keep_runs": True}
-    result = tune(features_dir, tmp_path / "c", **asked)
+def test_with_weight_averaging_the_monitor_scores_the_trials(features_dir, tmp_path):
+    """The best settings are a file for train all the same."""
+    settings = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1, "keep_runs": True}
+    result = tune(features_dir, tmp_path / "c", **settings)
     run = tmp_path / "c" / "tune" / "trials" / "0000" / "part_1_seed_42"
     kept = Run.open(run).results()
     assert result["best_value"] == pytest.approx(kept["validation"]["auc"])
@@ -334,7 +343,7 @@ def test_with_an_average_what_is_monitored_judges_the_trials(features_dir, tmp_p
 
 
 def train_with(result, features, folder) -> dict:
-    """What a training with the best settings of a search gives."""
+    """The results of a training with the best settings of a search."""
     settings = json.loads(Path(result["best_config"]).read_text())
     places = {"features": str(features), "checkpoint_dir": str(folder)}
     return train_classifier(TrainConfig.from_flags({**settings, **places, "run": "best"}))
@@ -344,8 +353,8 @@ def train_with(result, features, folder) -> dict:
 def test_trials_of_other_lengths_are_compared_at_the_same_epochs(features_dir, tmp_path):
     """The second fold begins after the most epochs that the first can have."""
     space = {"epochs": [1, 3]}
-    asked = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
-    tune(features_dir, tmp_path / "c", space=space, **asked)
+    settings = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
+    tune(features_dir, tmp_path / "c", space=space, **settings)
     storage = f"sqlite:///{tmp_path / 'c' / 'tune' / 'study.db'}"
     found = optuna.load_study(study_name="tune", storage=storage).trials
     steps = {trial.params["epochs"]: sorted(trial.intermediate_values) for trial in found}
@@ -363,10 +372,10 @@ PROGRAM = [sys.executable, "-c", "from violence_detection.cli import main; main(
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
     ],
 )
-def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
-    asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--json"]
-    asked += ["--head", "linear", "--epochs", 15, "--trials", 3, "--batch-size", 8]
-    words = [*PROGRAM, "tune", *map(str, asked)]
+def test_a_killed_search_is_resumed(features_dir, tmp_path, sent, status):
+    settings = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--json"]
+    settings += ["--head", "linear", "--epochs", 15, "--trials", 3, "--batch-size", 8]
+    words = [*PROGRAM, "tune", *map(str, settings)]
     second = tmp_path / "tune" / "trials" / "0001"
     with subprocess.Popen(words, stdout=-3, stderr=-1, text=True) as process:
         deadline_s = time.monotonic() + 120
@@ -374,8 +383,8 @@ def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
             assert process.poll() is None and time.monotonic() < deadline_s
             time.sleep(0.005)
         process.send_signal(sent)
-        said = process.communicate(timeout=30)[1]
-    assert process.returncode == status, said
+        stderr = process.communicate(timeout=30)[1]
+    assert process.returncode == status, stderr
     done = subprocess.run([*words, "--resume"], capture_output=True, check=True)
     result = json.loads(done.stdout)
     assert (result["trials"], result["retried"]) == (3, 1)
@@ -386,58 +395,49 @@ def test_a_killed_search_goes_on(features_dir, tmp_path, sent, status):
 # -- error
 
 
-def test_a_study_that_is_there_is_kept(study, features_dir, tmp_path):
-    with pytest.raises(ConfigError, match="--resume or --force must be given"):
-        tune(features_dir, study[1])
+def test_an_existing_study_needs_resume_or_force(study, features_dir):
+    stage = SearchStage(config_of(features_dir, study[1]))
+    for act in (stage.prepare, stage.run):
+        with pytest.raises(ConfigError, match="--resume or --force must be given"):
+            act()
+
+
+@pytest.mark.parametrize("flags", [{}, {"force": True}])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_of_something_else_is_refused(features_dir, tmp_path, flags, resume):
     (tmp_path / "c" / "tune").mkdir(parents=True)
     (tmp_path / "c" / "tune" / "thesis.txt").write_text("years of work")
-    for flags in ({}, {"force": True}, {"resume": True}):
-        with pytest.raises(ConfigError, match="it exists and is not a study"):
-            tune(features_dir, tmp_path / "c", **flags)
+    with pytest.raises(ConfigError, match="it exists and is not a study"):
+        SearchStage(config_of(features_dir, tmp_path / "c", resume=resume), **flags).prepare()
 
 
-@pytest.mark.slow
-def test_a_search_that_was_stopped_before_it_began_can_be_started_again(features_dir, tmp_path):
-    folder = tmp_path / "c" / "tune"
-    folder.mkdir(parents=True)
-    (folder / ".lock").touch()
-    assert tune(features_dir, tmp_path / "c", trials=1)["trials"] == 1
-
-
-@pytest.mark.slow
-def test_force_begins_anew(features_dir, tmp_path):
-    tune(features_dir, tmp_path / "c", trials=2)
-    assert tune(features_dir, tmp_path / "c", trials=1, force=True)["trials"] == 1
+def test_force_starts_a_new_study_and_resume_beats_it(copied, features_dir):
+    again = tune(features_dir, copied, trials=4, resume=True, force=True)
+    assert again["trials"] == 4
+    assert tune(features_dir, copied, trials=1, force=True)["trials"] == 1
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("changed", "message"),
     [
         ({"epochs": 3}, "other settings .epochs=2.*Received: epochs=3"),
         ({"space": {"weight_decay": [0.1, 0.2]}}, "another search space"),
         ({"folds": 2}, "folds=None.*Received: folds=2"),
     ],
 )
-def test_a_resumed_study_is_the_same(study, features_dir, asked, told):
-    with pytest.raises(ConfigError, match=told):
-        tune(features_dir, study[1], resume=True, **asked)
+def test_a_study_is_resumed_with_the_same_settings_and_space(study, features_dir, changed, message):
+    config = config_of(features_dir, study[1], resume=True, **changed)
+    with pytest.raises(ConfigError, match=message):
+        SearchStage(config).prepare()
 
 
-def test_a_resumed_study_has_its_videos(study, tmp_path):
-    features = draw_features(tmp_path / "cache" / "space", seed=5)
+def test_a_study_is_locked_and_resumed_with_the_same_videos(study, features_dir):
+    others = draw_features(features_dir.parents[1] / "others" / "space", seed=5)
     with pytest.raises(ConfigError, match="another videos_digest"):
-        tune(features, study[1], resume=True)
-
-
-def test_a_study_is_searched_by_one(features_dir, tmp_path, monkeypatch):
-    def another(self):
-        with pytest.raises(ConfigError, match="in use by another process"):
-            tune(features_dir, tmp_path / "c", resume=True)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Trainer, "run_epochs", another)
-    with pytest.raises(KeyboardInterrupt):
-        tune(features_dir, tmp_path / "c")
+        tune(others, study[1], resume=True)
+    folder = StudyFolder(study[1] / "tune", "study", "tune_config.json", TuneConfig)
+    with folder.lock(), pytest.raises(ConfigError, match="in use by another process"):
+        tune(features_dir, study[1], resume=True)
 
 
 def test_without_optuna_the_extra_is_named(features_dir, tmp_path, monkeypatch):
@@ -459,9 +459,9 @@ def test_features_must_be_given(tmp_path):
 
 @pytest.mark.slow
 def test_trials_may_begin_with_a_run(run_dir, features_dir, tmp_path):
-    asked = {"init_from": str(run_dir), "epochs": 1, "trials": 1}
+    settings = {"init_from": str(run_dir), "epochs": 1, "trials": 1}
     space = {"learning_rate": [1e-9]}
-    warm = tune(features_dir, tmp_path / "c", space=space, **asked)
+    warm = tune(features_dir, tmp_path / "c", space=space, **settings)
     assert warm["best_settings"]["init_from"] == str(run_dir)
     loss = Run.open(run_dir).results()["validation"]["loss"]
     assert warm["best_value"] == pytest.approx(loss, rel=1e-4)
