@@ -1,6 +1,7 @@
-"""A run is started, replaced or gone on with, and nothing that is there is lost."""
+"""A run is started, replaced or resumed, and nothing that exists is lost."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,7 +48,27 @@ def _never(*_, **__):
     raise AssertionError("nothing is to be trained")
 
 
-# -- a new one
+@pytest.fixture(scope="module")
+def interrupted_run(features_dir, tmp_path_factory) -> Path:
+    """A run that was interrupted in its second epoch of three; not to be written to."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    interrupt(features_dir, folder)
+    return folder / "run"
+
+
+@pytest.fixture
+def resumable(interrupted_run, tmp_path) -> Path:
+    """An interrupted run of its own."""
+    return Path(shutil.copytree(interrupted_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def finished(run_dir, tmp_path) -> Path:
+    """A finished run of its own."""
+    return Path(shutil.copytree(run_dir, tmp_path / "run"))
+
+
+# -- a new run
 
 
 @pytest.mark.slow
@@ -56,7 +77,7 @@ def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
     assert len(runs) == 2
 
 
-# -- one that it goes on with
+# -- a resumed run
 
 
 def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path):
@@ -89,7 +110,7 @@ def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
             assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-5)
 
 
-def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypatch):
+def test_a_finished_run_prints_its_result_again(run_dir, monkeypatch):
     monkeypatch.setattr(Trainer, "run_epochs", _never)
     before = tree_of(run_dir)
     config = TrainConfig(checkpoint_dir=str(run_dir.parent), run="run", resume=True)
@@ -98,9 +119,8 @@ def test_a_finished_run_prints_its_result_again(features_dir, run_dir, monkeypat
 
 
 def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
-    features_dir, tmp_path, monkeypatch
+    features_dir, tmp_path, resumable, monkeypatch
 ):
-    interrupt(features_dir, tmp_path)
     start, finished = devices.start, []
 
     def while_another_finishes(**asked):
@@ -276,8 +296,7 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
 # -- error
 
 
-def test_a_run_that_is_there_is_kept(features_dir, tmp_path):
-    train_quickly(features_dir, tmp_path, epochs=1)
+def test_a_run_that_is_there_is_kept(features_dir, tmp_path, finished):
     before = (tmp_path / "run" / "training_results.json").read_bytes()
     with pytest.raises(ConfigError, match="--run must name a new run, or --resume or --force"):
         train_quickly(features_dir, tmp_path, epochs=2)
@@ -341,8 +360,9 @@ def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp
 
 
 @pytest.mark.parametrize("asked", [{"max_failures": 0.5}, {"retry_failed": True}])
-def test_a_resumed_run_on_features_refuses_what_stage_one_reads(features_dir, tmp_path, asked):
-    interrupt(features_dir, tmp_path)
+def test_a_resumed_run_on_features_refuses_what_stage_one_reads(
+    features_dir, tmp_path, resumable, asked
+):
     with pytest.raises(ConfigError, match=f"`{next(iter(asked))}` must go with --data"):
         train_quickly(features_dir, tmp_path, resume=True, **asked)
 
@@ -356,8 +376,7 @@ def test_a_resumed_run_keeps_its_videos(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_state_of_another_model_is_refused(features_dir, tmp_path):
-    interrupt(features_dir, tmp_path)
+def test_a_state_of_another_model_is_refused(features_dir, tmp_path, resumable):
     Checkpoint(tmp_path / "run" / "state").save([np.zeros(3)], {})
     with pytest.raises(TrainingError, match="state must be of this model"):
         train_quickly(features_dir, tmp_path, resume=True)
@@ -386,7 +405,7 @@ def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, v
     assert tree_of(tmp_path) == []
 
 
-def test_force_loses_no_run_before_the_new_one_can_start(features_dir, run_dir, tmp_path):
+def test_force_loses_no_run_before_the_new_one_can_start(run_dir, tmp_path):
     with pytest.raises(CacheError):
         train_classifier(
             TrainConfig(
@@ -401,8 +420,7 @@ def test_force_loses_no_run_before_the_new_one_can_start(features_dir, run_dir, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear(dropout=2)", "bilstm_attention(units=0)"])
-def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, head):
-    train_quickly(features_dir, tmp_path, epochs=1)
+def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, finished, head):
     before = tree_of(tmp_path)
     with pytest.raises(ConfigError, match="Received: "):
         train_quickly(features_dir, tmp_path, head=head, force=True)
@@ -410,8 +428,9 @@ def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, hea
     assert Run.open(tmp_path / "run").finished
 
 
-def test_force_loses_no_run_to_a_model_that_cannot_be_built(features_dir, tmp_path, monkeypatch):
-    train_quickly(features_dir, tmp_path, epochs=1)
+def test_force_loses_no_run_to_a_model_that_cannot_be_built(
+    features_dir, tmp_path, finished, monkeypatch
+):
     monkeypatch.setattr(optimizer, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, force=True)
@@ -471,15 +490,13 @@ def test_a_full_disk_does_not_block_the_name_of_a_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path):
-    train_quickly(features_dir, tmp_path, epochs=1)
+def test_force_replaces_a_run_whose_settings_are_torn(features_dir, tmp_path, finished):
     (tmp_path / "run" / "training_config.json").write_text('{"settings": {"se')
     train_quickly(features_dir, tmp_path, epochs=1, force=True)
     assert Run.open(tmp_path / "run").finished
 
 
-def test_resume_does_not_draw_the_split_again(features_dir, tmp_path):
-    interrupt(features_dir, tmp_path)
+def test_resume_does_not_draw_the_split_again(tmp_path, resumable):
     path = tmp_path / "run" / "training_config.json"
     config = json.loads(path.read_text())
     config["settings"]["redraw_splits"] = True
@@ -507,8 +524,7 @@ def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_pa
     assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
 
 
-def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path):
-    interrupt(features_dir, tmp_path)
+def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path, resumable):
     config = json.loads((tmp_path / "run" / "training_config.json").read_text())
     for settings in (None, [], {"epocs": 3}):
         text = json.dumps({**config, "settings": settings})
