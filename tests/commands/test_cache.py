@@ -59,7 +59,7 @@ def test_a_list_has_the_keys_of_the_contract(features, folder):
     assert answer("list") == {"datasets": []}
 
 
-def test_an_empty_cache_is_said(folder):
+def test_an_empty_cache_has_no_datasets(folder):
     assert call("list").stdout == f"No features in {folder / 'feature_cache'}.\n"
     assert answer("verify") == {"spaces": 0, "videos": 0, "arrays": 0, "findings": []}
 
@@ -111,7 +111,7 @@ def test_git_keeps_the_readme_files_of_the_default_folders_and_nothing_else():
         assert lines.index(f"/{name}/*") < lines.index(f"!/{name}/README.md")
 
 
-def test_the_readme_files_are_in_nobodys_way(features, folder):
+def test_no_command_stumbles_over_the_readme_files(features, folder):
     assert [dataset["name"] for dataset in answer("list")["datasets"]] == ["mine"]
     assert answer("verify")["findings"] == []
     assert call("prune", "README.md", "--force").exit_code == 2

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from violence_detection.commands._exit import (
     Command,
@@ -31,7 +32,7 @@ class _UsedCacheConfig(CacheConfig):
     """A cache, and the runs that were trained on it."""
 
     checkpoint_dir: str = same_as(
-        TrainConfig, "checkpoint_dir", "Where the runs are that may use the features."
+        TrainConfig, "checkpoint_dir", "Folder of the runs that may use the features."
     )
 
 
@@ -171,9 +172,10 @@ def _export_lines(result: dict[str, Any]) -> list[str]:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="FILE...")
-@click.option(
+@cloup.option(
     "--labels",
     "labels",
+    group=cloup.OptionGroup("Labels"),
     multiple=True,
     type=PATH,
     metavar="FILE",

@@ -87,10 +87,10 @@ class CacheImport:
             self._group(opened)
             _check_names(self._rows)
             digest, padded = self._check_clips(opened)
-            own = opened[0].settings
+            exported = opened[0].settings
             shape = opened[0].features.shape[1:]
-            self._space = self._space_of(own, shape, str(opened[0].features.dtype), digest)
-            self._settings = self._extraction_json(own)
+            self._space = self._space_of(exported, shape, str(opened[0].features.dtype), digest)
+            self._settings = self._extraction_json(exported)
             self._sources_of_split = {
                 row.path: source
                 for file in opened
@@ -115,7 +115,7 @@ class CacheImport:
                 f"{self._cache.dir} (it exists)"
             )
         left_out = [row for row in self._rows if not row.usable]
-        self._say(left_out, padded, own)
+        self._log_notes(left_out, padded, exported)
         return {
             "dry_run": True,
             "features": str(self._cache.dir),
@@ -158,14 +158,14 @@ class CacheImport:
             raise CacheError(f"All files must have the same (T, D). Received: {came}")
 
     def _group(self, opened: Sequence[ImportedFile]) -> None:
-        """Names the recordings: as given, else by the pattern; a clip without is its own."""
-        own, pattern = opened[0].settings, self._config.group_pattern
-        self._grouping = own["grouping"] if own else "imported"
-        self._ungrouped = int(own.get("ungrouped") or 0) if own else 0
+        """Names the recordings: as given, else by the pattern; a clip without counts as its own."""
+        exported, pattern = opened[0].settings, self._config.group_pattern
+        self._grouping = exported["grouping"] if exported else "imported"
+        self._ungrouped = int(exported.get("ungrouped") or 0) if exported else 0
         if pattern is not None:
             names = video_folder.match_recordings(pattern, [row.path for row in self._rows])
             self._grouping = "--group-pattern"
-        elif own:
+        elif exported:
             return
         else:
             names = [row.group or None for row in self._rows]
@@ -198,11 +198,11 @@ class CacheImport:
         return digest.hexdigest(), padded
 
     def _space_of(
-        self, own: dict[str, Any] | None, shape: tuple[int, int], dtype: str, digest: str
+        self, exported: dict[str, Any] | None, shape: tuple[int, int], dtype: str, digest: str
     ) -> FeatureSpace:
         """The recorded feature space, or one that stands for the program that made the files."""
-        if own:
-            space = FeatureSpace.from_json(own["feature_space"])
+        if exported:
+            space = FeatureSpace.from_json(exported["feature_space"])
             if (space.frames, space.dim) != tuple(shape):
                 raise CacheError(
                     f"Features must be of the file's feature space, ({space.frames}, {space.dim}). "
@@ -225,16 +225,16 @@ class CacheImport:
             precision="" if maker else dtype,
         )
 
-    def _extraction_json(self, own: dict[str, Any] | None) -> dict[str, Any]:
+    def _extraction_json(self, exported: dict[str, Any] | None) -> dict[str, Any]:
         name = self._config.dataset_name
         first = self._sources[0][0]
         default = first.stem if len(self._sources) == 1 else first.parent.name
-        default = own["dataset"]["name"] if own else default
+        default = exported["dataset"]["name"] if exported else default
         if not units.is_name(name or default):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
             )
-        settings = own or {
+        settings = exported or {
             "weights": {
                 "source": IMPORTED,
                 "digest": self._space.weights_digest,
@@ -268,8 +268,8 @@ class CacheImport:
                 f"{counted(len(usable), 'clip')}"
             )
 
-    def _say(
-        self, left_out: Sequence[ManifestEntry], padded: int, own: dict[str, Any] | None
+    def _log_notes(
+        self, left_out: Sequence[ManifestEntry], padded: int, exported: dict[str, Any] | None
     ) -> None:
         for reason, count in Counter(row.error for row in left_out).items():
             log.warning(f"Left out: {counted(count, 'clip')}, because {reason}.")
@@ -289,7 +289,7 @@ class CacheImport:
                 f"The recording of {counted(self._ungrouped, 'clip')} is not known, so each of "
                 "them counts as its own: clips of one may land on both sides of the split."
             )
-        if own is None:
+        if exported is None:
             log.info(
                 "Runs that are trained on these features can be evaluated and compared. They "
                 "cannot see videos: only the program that made the features can make more."

@@ -308,7 +308,7 @@ def read_numbers(file: "h5py.File", key: str, count: int, kind: type) -> Sequenc
     return column[:].tolist()
 
 
-def read_own_settings(file: "h5py.File") -> dict[str, Any] | None:
+def read_export_settings(file: "h5py.File") -> dict[str, Any] | None:
     """extraction.json of a file that `cache export` wrote; None for a file of another program.
 
     Raises:
@@ -348,7 +348,7 @@ def _has_types(space: FeatureSpace) -> bool:
     return all(isinstance(getattr(space, name), kind) for name, kind in kinds.items())
 
 
-def read_own_entries(file: "h5py.File") -> list[ManifestEntry]:
+def read_export_entries(file: "h5py.File") -> list[ManifestEntry]:
     """Rows of the manifest of a file that `cache export` wrote, without digests of arrays.
 
     Raises:

@@ -131,9 +131,9 @@ def open_imported(
                     f"{path} with {', '.join(hdf5.dataset_names(file)) or 'none'}"
                 )
             count = _check_features(path, features)
-            settings = hdf5.read_own_settings(file)
+            settings = hdf5.read_export_settings(file)
             if settings is not None:
-                yield _of_own_format(path, file, features, settings)
+                yield _read_export(path, file, features, settings)
                 return
             columns = _columns_inside(file, labels_key, count, classes)
             if labels_path or "label" not in columns:
@@ -143,8 +143,8 @@ def open_imported(
         raise ConfigError(f"FILE must end in .npy, .h5 or .hdf5. Received: {path}")
 
 
-def _of_own_format(path: Path, file: Any, features: Any, settings: dict[str, Any]) -> ImportedFile:
-    rows = hdf5.read_own_entries(file)
+def _read_export(path: Path, file: Any, features: Any, settings: dict[str, Any]) -> ImportedFile:
+    rows = hdf5.read_export_entries(file)
     if len(rows) != len(features):
         raise CacheError(_count_text(path, len(rows), len(features)))
     sources = hdf5.read_texts(file, "split_sources", len(rows)) or ()

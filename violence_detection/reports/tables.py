@@ -1,4 +1,4 @@
-"""What the stages left on disk, as pandas tables for a notebook or a script.
+"""Manifests, predictions, histories and errors as pandas tables, for notebooks and scripts.
 
     import violence_detection as vd
 
