@@ -2,9 +2,9 @@
 
     python benchmarks/decoding.py VIDEO_DIR [--minutes 60]
 
-The long file (H.264, 640x360, a key frame every 10 s) is kept for the next run. `exact` says how
-many of its 20 frames are those that OpenCV gives decoding forwards. The machine is named because
-the figures are its own; the ratio is what can be compared.
+The long file (H.264, 640x360, a key frame every 10 s) is kept for the next run. `exact` is the number
+of its 20 frames that equal those of OpenCV decoding forwards. The figures hold for the machine that
+is named; ratios can be compared between machines.
 """
 
 import argparse
@@ -25,13 +25,13 @@ from av.video.reformatter import VideoReformatter
 
 from violence_detection.datasets import video_folder
 from violence_detection.video import seeking
-from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import open_video
+from violence_detection.video.frame_sampling import sample_indices
 
 WANTED = 20
-AUTO = 0  # threads: as FFmpeg thinks best
+AUTO = 0  # FFmpeg chooses the number of threads
 WIDTH, HEIGHT, FPS, GROUP = 640, 360, 25, 250
-Way = Callable[[Path, list[int] | None], Iterator[np.ndarray]]  # None: every frame
+Reader = Callable[[Path, list[int] | None], Iterator[np.ndarray]]  # None: every frame
 
 
 def main() -> None:
@@ -43,12 +43,12 @@ def main() -> None:
     print(f"{platform.machine()}, {cpu_count()} cores, ", end="")
     print(f"OpenCV {cv2.__version__}, PyAV {av.__version__}")
     folder = video_folder.read_folder(arguments.video_dir)
-    paths = sorted({folder.root / one.path for one in folder.videos})
+    paths = sorted({folder.root / video.path for video in folder.videos})
     flag = opencv_capture(paths[0], hardware=True).get(cv2.CAP_PROP_HW_ACCELERATION)
-    print(f"asked for any hardware, OpenCV takes {flag:.0f} (0 is none)")
+    print(f"with any hardware allowed, OpenCV uses {flag:.0f} (0 is none)")
     print_header(f"{len(paths)} clips")
     print_clips("every frame", paths, [None] * len(paths))
-    print_clips(f"{WANTED} a clip", paths, list(map(wanted_of, paths)))
+    print_clips(f"{WANTED} a clip", paths, list(map(sampled_frames, paths)))
     if arguments.minutes:
         made = arguments.made or Path(tempfile.gettempdir()) / "benchmark_decoding"
         print_header(f"{WANTED} of {arguments.minutes:g} minutes")
@@ -58,10 +58,10 @@ def main() -> None:
 # -- measuring
 
 
-def print_clips(what: str, paths: list[Path], wanted: list[list[int] | None]) -> None:
+def print_clips(title: str, paths: list[Path], wanted: list[list[int] | None]) -> None:
     """A row for each decoder, with one thread a video and with several."""
     base_s, cores = 0.0, cpu_count() or 1
-    for name, way, at_once in (
+    for name, reader, at_once in (
         ("OpenCV, 1 thread", by_opencv, cores),
         ("OpenCV, 1 thread, hardware", partial(by_opencv, hardware=True), cores),
         ("PyAV, 1 thread", by_pyav, cores),
@@ -69,28 +69,28 @@ def print_clips(what: str, paths: list[Path], wanted: list[list[int] | None]) ->
         ("PyAV, auto threads", partial(by_pyav, threads=AUTO), 1),
     ):
         with ProcessPoolExecutor(at_once) as pool:
-            list(pool.map(abs, range(at_once)))  # they start
+            list(pool.map(abs, range(at_once)))  # starts the processes
             start_s = time.monotonic()
-            frames = sum(pool.map(partial(number_of_frames, way), paths, wanted))
+            frames = sum(pool.map(partial(number_of_frames, reader), paths, wanted))
             seconds = time.monotonic() - start_s
         base_s = base_s or seconds
-        print_row(f"{what}: {name}, {at_once} at once", frames, seconds, base_s)
+        print_row(f"{title}: {name}, {at_once} at once", frames, seconds, base_s)
 
 
-def number_of_frames(way: Way, path: Path, wanted: list[int] | None) -> int:
-    return sum(1 for _ in way(path, wanted))
+def number_of_frames(reader: Reader, path: Path, wanted: list[int] | None) -> int:
+    return sum(1 for _ in reader(path, wanted))
 
 
-def wanted_of(path: Path) -> list[int]:
+def sampled_frames(path: Path) -> list[int]:
     with open_video(path) as video:
         return sorted(set(sample_indices(video.declared_frames, WANTED).tolist()))
 
 
 def print_long(path: Path) -> None:
-    """A row for each way to reach a few frames of a long file."""
-    wanted = wanted_of(path)
+    """A row for each method to read a few frames of a long file."""
+    wanted = sampled_frames(path)
     base_s, expected = 0.0, []
-    for name, way in (
+    for name, reader in (
         ("forwards: OpenCV, 1 thread", by_opencv),
         ("forwards: OpenCV, auto threads", partial(by_opencv, threads=AUTO)),
         ("forwards: PyAV, 1 thread", by_pyav),
@@ -101,7 +101,7 @@ def print_long(path: Path) -> None:
         ("key frames only: PyAV", key_frames),
     ):
         start_s = time.monotonic()
-        frames = list(way(path, wanted))
+        frames = list(reader(path, wanted))
         seconds = time.monotonic() - start_s
         checksums = [zlib.crc32(np.ascontiguousarray(frame)) for frame in frames]
         base_s, expected = base_s or seconds, expected or checksums
@@ -121,7 +121,7 @@ def print_row(name: str, frames: int, seconds: float, base_s: float, exact: str 
     )
 
 
-# -- ways to get frames
+# -- readers of frames
 
 
 def opencv_capture(path: Path, threads=1, hardware=False) -> cv2.VideoCapture:
@@ -163,19 +163,19 @@ def by_pyav(path: Path, wanted: list[int] | None, threads: int = 1) -> Iterator[
 
 
 def seek_pyav(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
-    """From the key frame before each wanted one, to the time that it has at a constant rate."""
+    """Decodes from the key frame before each wanted frame to its time at a constant rate."""
     convert = converter()
     with av.open(str(path)) as container:
         stream = pyav_stream(container)
         for index in wanted:
             pts = pts_of(stream, index)
             container.seek(pts, stream=stream)
-            later = (one for one in container.decode(stream) if one.pts >= pts)
-            yield convert(next(later))
+            frames = (frame for frame in container.decode(stream) if frame.pts >= pts)
+            yield convert(next(frames))
 
 
 def key_frames(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
-    """The key frame at or before each wanted frame, of all the key frames of the file."""
+    """The key frame at or before each wanted frame."""
     convert = converter()
     with av.open(str(path)) as container:
         stream = pyav_stream(container)
@@ -189,7 +189,7 @@ def key_frames(path: Path, wanted: list[int]) -> Iterator[np.ndarray]:
 
 
 def forwards(frames: Iterable, wanted: list[int] | None) -> Iterator:
-    """Those of some frames that are wanted, up to the last."""
+    """The wanted frames, up to the last of them."""
     for index, frame in enumerate(frames):
         if wanted is None or index in wanted:
             yield frame
@@ -209,17 +209,17 @@ def pts_of(stream, index: int) -> int:
 
 
 def converter() -> Callable[[av.VideoFrame], np.ndarray]:
-    """Makes of a frame what OpenCV does: uint8 (H, W, 3) BGR."""
+    """A function that converts a frame as OpenCV does: uint8 (H, W, 3) BGR."""
     reformat = VideoReformatter().reformat
-    how = {"format": "bgr24", "interpolation": "BICUBIC", "src_colorspace": 5}
-    return lambda frame: reformat(frame, threads=1, **how).to_ndarray()
+    options = {"format": "bgr24", "interpolation": "BICUBIC", "src_colorspace": 5}
+    return lambda frame: reformat(frame, threads=1, **options).to_ndarray()
 
 
 # -- the long file
 
 
 def long_file(folder: Path, minutes: float) -> Path:
-    """A video of something cheap that moves; made once."""
+    """A video of a moving scene that is cheap to draw; made once."""
     path = folder / f"{minutes:g} minutes.mp4"
     if path.exists():
         return path
@@ -231,11 +231,11 @@ def long_file(folder: Path, minutes: float) -> Path:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"preset": "superfast", "g": str(GROUP), "sc_threshold": "0"}
-        picture = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
+        image = np.full((HEIGHT * 3 // 2, WIDTH), 128, np.uint8)
         for index in range(round(minutes * 60 * FPS)):
             down, across = index // 3 % HEIGHT, index % WIDTH
-            picture[:HEIGHT] = scene[down : down + HEIGHT, across : across + WIDTH]
-            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+            image[:HEIGHT] = scene[down : down + HEIGHT, across : across + WIDTH]
+            frame = av.VideoFrame.from_ndarray(image, format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     part.rename(path)

@@ -1,20 +1,20 @@
-"""What the mean over shifted views (`predict --tta`) gives: recording-grouped 5-fold on real clips.
+"""Accuracy with the mean over shifted views (`predict --tta`): recording-grouped 5-fold, real clips.
 
     python benchmarks/tta.py FEATURES_DIR
 
-FEATURES_DIR is what extract-features left; the videos must still be where they were. Each is read
-and encoded as it is and in the views that `predict --tta` averages. The default head learns from
-the clips as they are of four folds, all of its epochs, and answers for the fifth: as it is, in each
-view, and by the mean of the probabilities. The threshold is 0.5; nothing is chosen on the fold that
-is reported.
+FEATURES_DIR is a folder of features from extract-features; the videos must still be in their folder.
+Each video is read and encoded unshifted and in the views that `predict --tta` averages. The default
+head trains on the unshifted clips of four folds, without a choice of epoch, and predicts the fifth:
+unshifted, in each view, and by the mean of the probabilities. The threshold is 0.5; nothing is
+chosen on the held-out fold.
 """
 
 import argparse
 import logging
 
 import numpy as np
-from grouped_folds import read
-from robustness import answered
+from grouped_folds import read_features
+from robustness import predict_folds
 
 from violence_detection.evaluation.robustness.corrupted_features import unchanged_excerpts
 from violence_detection.features.cache import FeatureCache
@@ -24,7 +24,7 @@ from violence_detection.metrics import classification, paired_tests
 from violence_detection.system import devices, progress
 from violence_detection.video.views import TEST_TIME_VIEWS
 
-AS_IT_IS, MEAN = "as it is", "mean of all: --tta"
+UNSHIFTED, MEAN = "unshifted", "mean of all: --tta"
 
 
 def main() -> None:
@@ -36,23 +36,23 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     devices.import_tensorflow()
     cache = FeatureCache.open(arguments.features)
-    clips, classes = read(arguments.features, "none")
-    layers = {AS_IT_IS: np.asarray(clips.features[:]), **shifted(cache, clips)}
+    clips, classes = read_features(arguments.features, "none")
+    layers = {UNSHIFTED: np.asarray(clips.features[:]), **shifted_features(cache, clips)}
     logging.disable(logging.WARNING)
-    answers = [
-        answered(clips, layers, seed, classes=classes, epochs=arguments.epochs)
+    predictions = [
+        predict_folds(clips, layers, seed, classes=classes, epochs=arguments.epochs)
         for seed in arguments.seeds
     ]
-    for one in answers:
-        one[MEAN] = np.mean(list(one.values()), axis=0)
-    print_table(clips, answers)
+    for scores in predictions:
+        scores[MEAN] = np.mean(list(scores.values()), axis=0)
+    print_table(clips, predictions)
 
 
-def shifted(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]:
-    """Features of all videos in each view, float16 (N, T, D), by what the view is."""
+def shifted_features(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]:
+    """Features of all videos in each view, float16 (N, T, D), by the name of the view."""
     sources, failures = unchanged_excerpts(cache, clips.entries)
     if failures:
-        raise SystemExit(f"Not there any more: {failures}")
+        raise SystemExit(f"Videos are missing or have changed: {failures}")
     settings = cache.settings()
     extractor = FeatureExtractor.from_space(
         cache.space(),
@@ -61,35 +61,37 @@ def shifted(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np.ndarray]
         seed=settings["weights"]["seed"],
     )
 
-    def pictures():
+    def view_images():
         for entry in clips.entries:
             views = extractor.reader.read(*sources[entry.path], views=TEST_TIME_VIEWS).views
-            for view, seen in zip(TEST_TIME_VIEWS, views[1:], strict=True):
-                yield str(view), seen
+            for view, images in zip(TEST_TIME_VIEWS, views[1:], strict=True):
+                yield str(view), images
 
-    found: dict[str, list[np.ndarray]] = {str(view): [] for view in TEST_TIME_VIEWS}
+    by_view: dict[str, list[np.ndarray]] = {str(view): [] for view in TEST_TIME_VIEWS}
     count = len(clips) * len(TEST_TIME_VIEWS)
     with progress.track("Encoding", count, "clips") as step:
-        for view, features in extractor.encode_clips(pictures()):
-            found[view].append(features)
+        for view, features in extractor.encode_clips(view_images()):
+            by_view[view].append(features)
             step()
-    return {view: np.stack(features) for view, features in found.items()}
+    return {view: np.stack(features) for view, features in by_view.items()}
 
 
-def print_table(clips: FeatureDataset, answers: list[dict[str, np.ndarray]]) -> None:
-    """Means over seeds; intervals over recordings, of the first seed."""
+def print_table(clips: FeatureDataset, predictions: list[dict[str, np.ndarray]]) -> None:
+    """Prints means over seeds, and intervals over recordings for the first seed."""
     violent = clips.labels > 0
-    for name in answers[0]:
-        right = np.array([(one[name] >= 0.5) == violent for one in answers])
-        usual = np.array([(one[AS_IT_IS] >= 0.5) == violent for one in answers])
-        auc = [classification.area_under_curve(violent, one[name]) for one in answers]
-        ends = paired_tests.accuracy_difference(usual[0], right[0], clips.groups)["ci"]
+    for name in predictions[0]:
+        correct, reference = (
+            np.array([(scores[key] >= 0.5) == violent for scores in predictions])
+            for key in (name, UNSHIFTED)
+        )
+        auc = [classification.area_under_curve(violent, scores[name]) for scores in predictions]
+        ends = paired_tests.accuracy_difference(reference[0], correct[0], clips.groups)["ci"]
         low, high = (100 * end for end in ends)
-        accuracy = right.mean(axis=1)
-        less = 100 * (accuracy.mean() - usual.mean())
+        accuracy = correct.mean(axis=1)
+        gain = 100 * (accuracy.mean() - reference.mean())
         print(
             f"{name:70s} accuracy {accuracy.mean():.1%} ({100 * accuracy.std():.1f})  AUC "
-            f"{np.mean(auc):.4f} ({np.std(auc):.4f})  {less:+.1f} ({low:+.1f} to {high:+.1f})"
+            f"{np.mean(auc):.4f} ({np.std(auc):.4f})  {gain:+.1f} ({low:+.1f} to {high:+.1f})"
         )
 
 

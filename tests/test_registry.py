@@ -145,7 +145,7 @@ def test_an_argument_of_another_type_or_out_of_range_is_refused(spec, message):
 
 
 def test_an_argument_may_be_of_several_types():
-    context = ("label_smoothing", "class_shares")
+    context = ("label_smoothing", "class_fractions")
     for alpha in ("auto", "none", "0.3", "1"):
         registry.check_arguments("losses", f"focal(alpha={alpha})", context=context)
     with pytest.raises(ConfigError, match="must be float or a word or none"):

@@ -5,7 +5,8 @@ import pytest
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError
-from violence_detection.video.clip_reader import ClipReader, sample_indices
+from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import ORIGINAL, View
 

@@ -20,8 +20,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video.clip_reader import sample_frames, sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, open_video
+from violence_detection.video.frame_sampling import sample_frames, sample_indices
 
 if TYPE_CHECKING:
     import keras

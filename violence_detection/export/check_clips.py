@@ -11,8 +11,8 @@ import numpy as np
 
 from violence_detection.errors import VideoError
 from violence_detection.export.end_to_end_graph import FrameInput, needs_all_frames
-from violence_detection.video.clip_reader import sample_frames
 from violence_detection.video.decoder import FALLBACK_FPS, open_video
+from violence_detection.video.frame_sampling import sample_frames
 from violence_detection.video.stream_set import StreamSet
 
 _MAX_WIDTH = 640

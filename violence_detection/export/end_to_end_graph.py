@@ -10,7 +10,7 @@ from violence_detection.export import classifier_graph, resize_graph
 from violence_detection.export.motion_crop_graph import MotionCropGraph
 from violence_detection.system import devices
 from violence_detection.video import motion_crop
-from violence_detection.video.clip_reader import sample_indices
+from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.stream_set import StreamSet
 
 if TYPE_CHECKING:

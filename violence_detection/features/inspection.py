@@ -1,15 +1,16 @@
-"""What is wrong with a folder of videos, found before hours are spent on it.
+"""Problems of a folder of videos, found before extraction: `check`.
 
-A short video is decoded to its end, as extraction would; of a long one a few frames are reached by
-seeking, and it is decoded only where that fails or nothing seems to change.
+A short video is decoded to its end, as extraction does. In a long video a few frames are reached
+by seeking; it is decoded to its end only if that fails, or if no change is visible.
 """
 
 import contextlib
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from os import cpu_count
 from pathlib import Path
 from typing import Any
@@ -22,286 +23,302 @@ from violence_detection.errors import VideoError
 from violence_detection.features.config import CheckConfig
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video.clip_reader import read_frames, sample_indices
 from violence_detection.video.decoder import (
     Decoder,
     describe_damage,
     describe_part_damage,
     open_video,
 )
+from violence_detection.video.frame_sampling import read_frames, sample_indices
 
 log = logging.getLogger(__name__)
 
 _SAMPLES = perceptual_hash.MOMENTS
-_SHORT_FRAMES = 900  # up to here every frame is read
-_TAIL = 0.97  # of a long video, that must be there
-_BLACK = 12.0  # grey levels
-_STILL = 0.5
-_EVERY = 5  # of the frames of a short video, that are compared
+_SHORT_FRAMES = 900  # longest video of which every frame is decoded
+_TAIL = 0.97  # fraction of a long video at which a last frame must be reached
+_BLACK_MAX = 12.0  # grey levels
+_FROZEN_CHANGE_MAX = 0.5  # grey levels
+_COMPARED_EVERY = 5  # frames of a short video
 _MOST_PAIRS = 10_000
 
 
 @dataclass(frozen=True)
 class VideoInspection:
-    """What a few frames of a file show.
+    """The inspection of a video file.
 
     Attributes:
-        frames: How many there are; as declared, for a long video.
+        frames: Number of frames; for a long video as the file declares it.
         duration_s: Seconds.
-        damage: What is wrong with the file, empty where nothing is.
-        thumbs: float32 (8, 8, 9), the frames in grey.
-        change: The most that any place of it changes, in grey levels.
+        damage: A description of the damage; empty for a sound file.
+        thumbnails: float32 (8, 8, 9), eight frames in grey.
+        change: The largest change of a place over time, in grey levels.
     """
 
     frames: int
     duration_s: float
     damage: str
-    thumbs: np.ndarray
+    thumbnails: np.ndarray
     change: float
 
     @property
     def last_s(self) -> float:
-        """Where the last frame begins."""
+        """The time at which the last frame begins."""
         return self.duration_s * (1 - 1 / self.frames)
 
     @property
     def is_black(self) -> bool:
-        return float(self.thumbs.max()) < _BLACK
+        return float(self.thumbnails.max()) < _BLACK_MAX
 
     @property
     def is_frozen(self) -> bool:
-        """Whether nothing changes, in more than one frame."""
-        return self.frames > 1 and self.change < _STILL
+        """True if there are several frames, and all show the same."""
+        return self.frames > 1 and self.change < _FROZEN_CHANGE_MAX
 
     @property
     def hash(self) -> np.ndarray:
-        """Of each frame, uint64 (8,); see `likeness`."""
-        return perceptual_hash.hashes_of(self.thumbs)
+        """The hash of each frame, uint64 (8,); see `perceptual_hash`."""
+        return perceptual_hash.hashes_of(self.thumbnails)
 
 
 def check_folder(video_dir: Path, config: CheckConfig) -> dict[str, Any]:
-    """Look at every video of a folder, and at what they have in common.
+    """Inspects every video of a folder, alone and compared with the others.
 
     Returns:
-        videos, readable, unreadable [{path, reason}], per_class {label: {videos, readable}},
-        damaged, short, frozen, black (lists of the same), duplicates (lists of paths of the
-        same bytes), near_duplicates (pairs of paths of different recordings, and bits by which
-        they differ), leaks (what is on more than one side of a given split), findings (how many
-        of all these).
+        `videos`, `readable`, `unreadable` [{`path`, `reason`}], `per_class` {label: {`videos`,
+        `readable`}}; `damaged`, `short`, `frozen`, `black` (lists like `unreadable`); `duplicates`
+        (lists of paths of the same bytes); `near_duplicates` (`paths` of two videos of different
+        recordings, and their distance in `bits`); `leaks` (a text for each recording, file or
+        near-duplicate in several splits); `findings` (the number of all these).
 
     Raises:
-        ConfigError: If the folder cannot be meant.
+        ConfigError: If the folder or the pattern is invalid.
         DatasetError: If there are no videos, no classes, or one class only.
     """
     folder = video_folder.read_folder(video_dir, group_pattern=config.group_pattern)
     for note in folder.notes:
         log.info(note)
     try:
-        looks, unreadable = _look_at_all(folder, config)
+        inspections, unreadable = _inspect_all(
+            folder, workers=config.workers, timeout_s=config.video_timeout
+        )
     finally:
         processes.end_idle_processes()
-    digests = _digests_of_equal_sizes(folder.root, looks)
-    duplicates = sorted(sorted(paths) for paths in _grouped(digests).values() if len(paths) > 1)
+    digests = _digests_of_equal_sizes(folder.root, inspections)
+    duplicates = sorted(
+        sorted(paths) for paths in _paths_by_digest(digests).values() if len(paths) > 1
+    )
     recordings = defaultdict(set)
     for video in folder.videos:
         recordings[video.path].add(video.group)
-    near = near_duplicates(looks, recordings, most_bits=config.near_bits)
-    found = {
+    near = near_duplicates(inspections, recordings, max_bits=config.near_bits)
+    problems = {
         "damaged": [
-            *_named(looks, lambda look: look.damage),
-            *_cut_short(folder.videos, looks),
+            *_rows_with_reason(inspections, lambda video: video.damage),
+            *_cut_parts(folder.videos, inspections),
         ],
-        "short": _named(looks, lambda look: _shortness(look, config.frames)),
-        "frozen": _named(looks, lambda look: look.is_frozen and "nothing changes in it"),
-        "black": _named(looks, lambda look: look.is_black and "all of it is black"),
+        "short": _rows_with_reason(inspections, lambda video: _shortness(video, config.frames)),
+        "frozen": _rows_with_reason(
+            inspections, lambda video: video.is_frozen and "all frames are the same"
+        ),
+        "black": _rows_with_reason(
+            inspections, lambda video: video.is_black and "all frames are black"
+        ),
     }
-    readable = {video.key for video in folder.videos if video.path in looks}
-    beyond = _beyond_the_end(folder.videos, looks)
-    unreadable = sorted([*unreadable, *beyond], key=lambda row: row["path"])
-    readable -= {row["path"] for row in beyond}
+    readable = {video.key for video in folder.videos if video.path in inspections}
+    missing_parts = _parts_after_the_end(folder.videos, inspections)
+    unreadable = sorted([*unreadable, *missing_parts], key=lambda row: row["path"])
+    readable -= {row["path"] for row in missing_parts}
     leaks = _leaks(folder.videos, duplicates, near)
     return {
         "videos": len(folder.videos),
         "readable": len(readable),
         "unreadable": unreadable,
         "per_class": _per_class(folder, readable),
-        **found,
+        **problems,
         "duplicates": duplicates,
         "near_duplicates": near,
         "leaks": leaks,
         "grouping": folder.grouping,
         "ungrouped": folder.ungrouped,
-        "findings": sum(map(len, (unreadable, duplicates, near, leaks, *found.values()))),
+        "findings": sum(map(len, (unreadable, duplicates, near, leaks, *problems.values()))),
     }
 
 
 def inspect_video(path: Path) -> VideoInspection:
-    """Look at a file.
+    """Inspects a video file.
 
     Raises:
         VideoError: If it cannot be decoded.
     """
     with open_video(path) as video:
-        found = _skim(video) if video.declared_frames > _SHORT_FRAMES else None
-    if found is None or found.is_frozen:  # eight frames do not show that
+        inspection = _skim(video) if video.declared_frames > _SHORT_FRAMES else None
+    if inspection is None or inspection.is_frozen:  # eight frames may miss a short event
         with open_video(path) as video:
-            found = _read_all(video, path)
-    return found
+            inspection = _read_all(video, path)
+    return inspection
 
 
 def near_duplicates(
-    looks: dict[str, VideoInspection], recordings: Mapping[str, set[str]], *, most_bits: float
+    inspections: dict[str, VideoInspection], recordings: Mapping[str, set[str]], *, max_bits: float
 ) -> list[dict[str, Any]]:
-    """Pairs of videos of different recordings whose frames look alike, the likest first.
+    """Near-duplicates among videos of different recordings, the most similar first.
 
-    They are 10,000 at the most: of one camera without recordings every pair may look alike.
+    There are at most 10,000: all videos of a camera may be similar, if recordings are not named.
 
     Args:
-        looks: By path.
-        recordings: By path; a video's own name where nothing else is known.
-        most_bits: Of the 64 of a frame's hash, that may differ on average.
+        inspections: By path.
+        recordings: The recordings of a file, by path; a file that is missing is its own.
+        max_bits: Largest distance, of the 64 bits of a frame's hash.
 
     Returns:
-        paths (two) and bits of each pair.
+        `paths` (two) and `bits` of each pair.
     """
-    paths = sorted(path for path, seen in looks.items() if not seen.is_black)
+    paths = sorted(path for path, video in inspections.items() if not video.is_black)
     if len(paths) < 2:
         return []
-    hashes = np.stack([looks[path].hash for path in paths])
-    found = []
-    for row, column, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, most_bits):
-        one, other = paths[row], paths[column]
-        apart = not recordings.get(one, {one}) & recordings.get(other, {other})
-        if row < column and apart:
-            found.append((round(bits, 2), one, other))
-        if len(found) > 2 * _MOST_PAIRS:
-            found = sorted(found)[:_MOST_PAIRS]
+    hashes = np.stack([inspections[path].hash for path in paths])
+    pairs = []
+    for row, column, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, max_bits):
+        first, second = paths[row], paths[column]
+        shared = recordings.get(first, {first}) & recordings.get(second, {second})
+        if row < column and not shared:
+            pairs.append((round(bits, 2), first, second))
+        if len(pairs) > 2 * _MOST_PAIRS:
+            pairs = sorted(pairs)[:_MOST_PAIRS]
     return [
-        {"paths": [one, other], "bits": bits} for bits, one, other in sorted(found)[:_MOST_PAIRS]
+        {"paths": [first, second], "bits": bits}
+        for bits, first, second in sorted(pairs)[:_MOST_PAIRS]
     ]
 
 
-# -- looking
+# -- inspections
 
 
-def _look_at_all(
-    folder: VideoFolder, config: CheckConfig
+def _inspect_all(
+    folder: VideoFolder, *, workers: int | None, timeout_s: float
 ) -> tuple[dict[str, VideoInspection], list[dict[str, str]]]:
-    """A look at each file, and the rows of those that cannot be read."""
-    of_file = defaultdict(list)
+    """The inspection of each file, by path, and the rows of files that cannot be read."""
+    keys_of_file = defaultdict(list)
     for video in folder.videos:
-        of_file[video.path].append(video.key)
-    looks, unreadable = {}, []
+        keys_of_file[video.path].append(video.key)
+    inspections, unreadable = {}, []
 
-    def tried(path: str) -> tuple[str, VideoInspection | str]:
+    def try_file(path: str) -> tuple[str, VideoInspection | str]:
         try:
-            return path, call(inspect_video, folder.root / path, timeout_s=config.video_timeout)
+            return path, call(inspect_video, folder.root / path, timeout_s=timeout_s)
         except VideoError as error:
             return path, str(error)
 
     with (
-        ThreadPoolExecutor(config.workers or cpu_count() or 1) as pool,
+        ThreadPoolExecutor(workers or cpu_count() or 1) as pool,
         ProcessPool() as call,
-        progress.track("Checking", len(of_file), "files") as step,
+        progress.track("Checking", len(keys_of_file), "files") as step,
     ):
-        for path, seen in pool.map(tried, of_file):
-            if isinstance(seen, VideoInspection):
-                looks[path] = seen
+        for path, result in pool.map(try_file, keys_of_file):
+            if isinstance(result, VideoInspection):
+                inspections[path] = result
             else:
-                unreadable += [{"path": key, "reason": seen} for key in of_file[path]]
+                unreadable += [{"path": key, "reason": result} for key in keys_of_file[path]]
             step()
-    return looks, unreadable
+    return inspections, unreadable
 
 
 def _skim(video: Decoder) -> VideoInspection | None:
-    """A look by seeking; None where a place cannot be reached."""
+    """The inspection of a few frames, by seeking; None if a frame cannot be reached."""
     declared = video.declared_frames
-    places = [*sample_indices(declared, _SAMPLES).tolist(), int(_TAIL * declared)]
-    thumbs = []
-    for index in places:
+    indices = [*sample_indices(declared, _SAMPLES).tolist(), int(_TAIL * declared)]
+    thumbnails = []
+    for index in indices:
         frame = video.frame_near(index)
         if frame is None:
             return None
-        thumbs.append(perceptual_hash.thumbnail_of(frame))
+        thumbnails.append(perceptual_hash.thumbnail_of(frame))
     duration_s = declared / video.fps if video.fps else 0.0
-    shown = np.stack(thumbs[:_SAMPLES])
-    return VideoInspection(declared, duration_s, "", shown, float(np.ptp(shown, axis=0).max()))
+    sampled = np.stack(thumbnails[:_SAMPLES])
+    return VideoInspection(declared, duration_s, "", sampled, float(np.ptp(sampled, axis=0).max()))
 
 
 def _read_all(video: Decoder, path: Path) -> VideoInspection:
-    """A look by decoding to the end."""
-    times_s, thumbs = [], {}
+    """The inspection of all frames, by decoding to the end."""
+    times_s, thumbnails = [], {}
     low, high = np.inf, -np.inf
     declared = video.declared_frames
     wanted = set(sample_indices(declared, _SAMPLES).tolist()) if declared else set()
     for index, time_s in video:
         times_s.append(time_s)
-        if index in wanted or index % _EVERY == 0:
-            thumb = perceptual_hash.thumbnail_of(video.retrieve())
-            low, high = np.minimum(low, thumb), np.maximum(high, thumb)
+        if index in wanted or index % _COMPARED_EVERY == 0:
+            thumbnail = perceptual_hash.thumbnail_of(video.retrieve())
+            low, high = np.minimum(low, thumbnail), np.maximum(high, thumbnail)
             if index in wanted:
-                thumbs[index] = thumb
+                thumbnails[index] = thumbnail
     if not times_s:
         raise VideoError("no frame of it can be decoded")
-    true = sample_indices(len(times_s), _SAMPLES).tolist()
-    if not set(true) <= thumbs.keys():
-        thumbs = read_frames(path, true, lambda frame, _: perceptual_hash.thumbnail_of(frame))
+    # The samples of the frames that exist, which may be fewer than the file declares.
+    indices = sample_indices(len(times_s), _SAMPLES).tolist()
+    if not set(indices) <= thumbnails.keys():
+        thumbnails = read_frames(
+            path, indices, lambda frame, _: perceptual_hash.thumbnail_of(frame)
+        )
     damage = describe_damage(times_s, declared, video.fps)
     duration_s = times_s[-1] - times_s[0] + (1 / video.fps if video.fps else 0.0)
-    shown = np.stack([thumbs[one] for one in true])
+    sampled = np.stack([thumbnails[index] for index in indices])
     change = float((high - low).max()) if len(times_s) > 1 else 0.0
-    return VideoInspection(len(times_s), duration_s, damage, shown, change)
+    return VideoInspection(len(times_s), duration_s, damage, sampled, change)
 
 
 # -- findings
 
 
-def _named(looks: dict[str, VideoInspection], reason_of) -> list[dict[str, str]]:
-    """Paths and reasons of the videos that have one."""
-    rows = ((path, reason_of(seen)) for path, seen in sorted(looks.items()))
+def _rows_with_reason(
+    inspections: dict[str, VideoInspection], reason_of: Callable[[VideoInspection], str | bool]
+) -> list[dict[str, str]]:
+    """Paths and reasons of the videos for which `reason_of` gives a reason."""
+    rows = ((path, reason_of(video)) for path, video in sorted(inspections.items()))
     return [{"path": path, "reason": reason} for path, reason in rows if reason]
 
 
-def _shortness(seen: VideoInspection, frames: int) -> str:
-    if seen.frames >= frames / 2:
+def _shortness(video: VideoInspection, frames: int) -> str:
+    if video.frames >= frames / 2:
         return ""
-    return f"{seen.frames} frames, and {frames} are sampled (--frames)"
+    return f"{video.frames} frames, and {frames} are sampled (--frames)"
 
 
-def _beyond_the_end(
-    listed: Sequence[Video], looks: dict[str, VideoInspection]
+def _parts_after_the_end(
+    videos: Sequence[Video], inspections: dict[str, VideoInspection]
 ) -> list[dict[str, str]]:
-    """Parts that begin after their file has ended."""
+    """Rows of parts that begin after the end of their file."""
     return [
         {
             "path": video.key,
             "reason": f"it begins at {video.start_s:g} s, and the file ends at "
-            f"{looks[video.path].duration_s:.1f} s",
+            f"{inspections[video.path].duration_s:.1f} s",
         }
-        for video in listed
+        for video in videos
         if video.start_s is not None
-        and video.path in looks
-        and video.start_s > looks[video.path].last_s + 0.001
+        and video.path in inspections
+        and video.start_s > inspections[video.path].last_s + 0.001
     ]
 
 
-def _cut_short(listed: Sequence[Video], looks: dict[str, VideoInspection]) -> list[dict[str, str]]:
-    """Parts whose file ends clearly before they do."""
+def _cut_parts(
+    videos: Sequence[Video], inspections: dict[str, VideoInspection]
+) -> list[dict[str, str]]:
+    """Rows of parts that end clearly after the end of their file."""
     rows = []
-    for video in listed:
-        if video.start_s is None or video.path not in looks:
+    for video in videos:
+        if video.start_s is None or video.path not in inspections:
             continue
-        seen = looks[video.path]
-        reason = describe_part_damage(seen.duration_s, video.start_s, video.end_s)
-        if reason and video.start_s <= seen.last_s + 0.001:
+        file = inspections[video.path]
+        reason = describe_part_damage(file.duration_s, video.start_s, video.end_s)
+        if reason and video.start_s <= file.last_s + 0.001:
             rows.append({"path": video.key, "reason": reason})
     return rows
 
 
-def _digests_of_equal_sizes(root: Path, looks: dict[str, VideoInspection]) -> dict[str, str]:
-    """SHA-256 by path, of the files that share their size with another: others are alone."""
+def _digests_of_equal_sizes(root: Path, inspections: dict[str, VideoInspection]) -> dict[str, str]:
+    """The SHA-256 of each file that has the size of another file, by path."""
     by_size = defaultdict(list)
-    for path in looks:
+    for path in inspections:
         with contextlib.suppress(OSError):
             by_size[(root / path).stat().st_size].append(path)
     return {
@@ -312,47 +329,39 @@ def _digests_of_equal_sizes(root: Path, looks: dict[str, VideoInspection]) -> di
     }
 
 
-def _grouped(digests: dict[str, str]) -> dict[str, list[str]]:
-    found = defaultdict(list)
+def _paths_by_digest(digests: dict[str, str]) -> dict[str, list[str]]:
+    paths = defaultdict(list)
     for path, digest in digests.items():
-        found[digest].append(path)
-    return found
+        paths[digest].append(path)
+    return paths
 
 
 def _per_class(folder: VideoFolder, readable: set[str]) -> dict[str, dict[str, int]]:
     total = Counter(video.label for video in folder.videos)
-    there = Counter(video.label for video in folder.videos if video.key in readable)
-    return {label: {"videos": total[label], "readable": there[label]} for label in sorted(total)}
+    read = Counter(video.label for video in folder.videos if video.key in readable)
+    return {label: {"videos": total[label], "readable": read[label]} for label in sorted(total)}
 
 
 def _leaks(
-    listed: Sequence[Video],
+    videos: Sequence[Video],
     duplicates: Sequence[Sequence[str]],
     near: Sequence[dict[str, Any]],
 ) -> list[str]:
-    """What is on more than one side of the given split, in words."""
-    sides = defaultdict(set)
-    for video in listed:
+    """A text for each recording, file or near-duplicate that is in several given splits."""
+    splits_of = defaultdict(set)
+    for video in videos:
         if video.split:
-            sides[video.path].add(video.split)
-    rows = [{"group": video.group, "split": video.split} for video in listed]
-    found = [f"recording {group}" for group in splits.leaked_recordings(rows)]
-    found += [f"same file: {path}" for path, on in sides.items() if len(on) > 1]
+            splits_of[video.path].add(video.split)
 
-    def apart(paths: Sequence[str]) -> bool:
-        return len(set().union(*(sides[path] for path in paths))) > 1
+    def is_leak(paths: Sequence[str]) -> bool:
+        return len(set().union(*(splits_of[path] for path in paths))) > 1
 
-    found += [f"same bytes: {', '.join(paths)}" for paths in duplicates if apart(paths)]
-    known = {frozenset(pair) for paths in duplicates for pair in _pairs(paths)}
-    found += [
-        f"look alike: {', '.join(pair['paths'])}"
-        for pair in near
-        if apart(pair["paths"]) and frozenset(pair["paths"]) not in known
+    rows = [{"group": video.group, "split": video.split} for video in videos]
+    copies = {frozenset(pair) for paths in duplicates for pair in combinations(paths, 2)}
+    similar = [pair["paths"] for pair in near if frozenset(pair["paths"]) not in copies]
+    return [
+        *[f"recording {group}" for group in splits.leaked_recordings(rows)],
+        *[f"same file: {path}" for path in splits_of if is_leak([path])],
+        *[f"same bytes: {', '.join(paths)}" for paths in duplicates if is_leak(paths)],
+        *[f"near-duplicates: {', '.join(paths)}" for paths in similar if is_leak(paths)],
     ]
-    return found
-
-
-def _pairs(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for number, one in enumerate(paths):
-        for other in paths[number + 1 :]:
-            yield one, other

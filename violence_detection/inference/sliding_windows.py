@@ -15,8 +15,8 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.inference.frame_buffer import FrameBuffer, MomentFrames, NumberedImages
-from violence_detection.video.clip_reader import sample_indices
 from violence_detection.video.decoder import FALLBACK_FPS, measured_fps
+from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.motion_crop import FRAME_STEP, RecentMotion, Region
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import ORIGINAL, View

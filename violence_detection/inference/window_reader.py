@@ -22,8 +22,9 @@ from violence_detection.inference.sliding_windows import (
 from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video.clip_reader import ClipReader, sample_indices
+from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoder import describe_damage_at_end, open_live_stream, open_video
+from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.views import ORIGINAL, View
 
 _SHORT_CLIP_WINDOWS = 1.5
