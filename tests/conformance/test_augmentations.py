@@ -68,9 +68,10 @@ def assert_same(one: Batch, other: Batch) -> None:
 def test_shapes_and_dtypes_stay_and_values_are_finite(name, count, classes):
     before = drawn(count, classes=classes)
     after = change(name, before)
-    for one, other in zip(after, before, strict=True):
-        assert (one.shape, one.dtype) == (other.shape, other.dtype)
-        assert np.isfinite(one).all()
+    assert len(before) == 4
+    for changed, array in zip(after, before, strict=True):
+        assert (changed.shape, changed.dtype) == (array.shape, array.dtype)
+        assert np.isfinite(changed).all()
 
 
 @each_part

@@ -103,6 +103,7 @@ def test_every_weight_of_a_head_learns(head):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(built(clips, training=True) ** 2)
     variables = [variable.value for variable in built.trainable_variables]
+    assert variables
     for variable, slope in zip(variables, tape.gradient(loss, variables), strict=True):
         assert slope is not None and np.abs(slope).max() > 1e-4, variable.name
 

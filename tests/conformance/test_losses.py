@@ -21,7 +21,7 @@ LABELS, CLASSES, SMOOTHING = st.integers(0, 1), st.integers(2, 5), st.floats(0, 
 
 
 def build(spec, *, smoothing=0.0, shares=(0.5, 0.5)):
-    return registry.load("losses", spec, label_smoothing=smoothing, class_shares=list(shares))
+    return registry.load("losses", spec, label_smoothing=smoothing, class_fractions=list(shares))
 
 
 def value(loss, goals, logits) -> np.ndarray:

@@ -3,6 +3,8 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from violence_detection.features.config import ExtractConfig
 from violence_detection.training.config import TrainConfig
 
@@ -30,6 +32,11 @@ def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction
     asked = {"cache_dir": str(folder / "cache"), **small, **extraction}
     found = extract_features(videos, ExtractConfig(**asked))
     return Path(train_quickly(found.features, folder / "runs", epochs=epochs)["run"])
+
+
+def history_columns(run: Path, *names: str) -> np.ndarray:
+    """Columns of the history, float64 (epochs, columns)."""
+    return np.array([[float(row[name]) for name in names] for row in read_history(run)])
 
 
 def read_history(run: Path) -> list[dict[str, str]]:

@@ -237,6 +237,7 @@ def test_rows_that_fill_a_batch_up_are_neither_changed_nor_mixed_in(clips, augme
 def test_replicas_do_not_change_what_is_drawn(clips):
     """3 replicas make batches of 6 rows of the same 4 videos."""
     one, three = augmented(clips, MIXED), augmented(clips, MIXED, replicas=3)
+    assert len(one) == 2
     for (features, *rest), (same, *others) in zip(one, three, strict=True):
         real = np.count_nonzero(rest[1])
         assert len(features) == 4 and len(same) == 6

@@ -13,7 +13,7 @@ import pytest
 from support.features import draw_features
 from support.folders import tree_of
 from support.trainers import interrupt
-from support.training import read_history, train_quickly
+from support.training import history_columns, read_history, train_quickly
 
 from violence_detection.errors import (
     CacheError,
@@ -100,14 +100,15 @@ def test_an_interrupted_training_draws_what_the_uninterrupted_one_would_have(
 ):
     asked = {"epochs": 4, "checkpoint_epochs": 4, "sampling": "sqrt"}
     asked |= {"augment": "jitter+frame_dropout+reverse+noise+mixup+cutmix"}
-    whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
+    names = ("loss", "val_loss", "gradient_norm")
+    train_quickly(features_dir, tmp_path / "whole", **asked)
     interrupt(features_dir, tmp_path / "broken", epoch=3, **asked)
     train_quickly(features_dir, tmp_path / "broken", **asked, resume=True)
-    for row, other in zip(
-        read_history(tmp_path / "broken" / "run"), read_history(whole), strict=True
-    ):
-        for name in ("loss", "val_loss", "gradient_norm"):
-            assert float(row[name]) == pytest.approx(float(other[name]), rel=1e-5)
+    whole, broken = (
+        history_columns(tmp_path / name / "run", *names) for name in ("whole", "broken")
+    )
+    assert whole.shape == (4, len(names))
+    np.testing.assert_allclose(broken, whole, rtol=1e-5)
 
 
 def test_a_finished_run_prints_its_result_again(run_dir, monkeypatch):

@@ -39,7 +39,7 @@ def step_over(replicas, *, build=small_model, rate=0.1, momentum=0.9, clip_norm=
         classifier = build()
         optimizer = keras.optimizers.SGD(0.1, momentum=momentum)
         optimizer.build(classifier.trainable_variables)
-    asked = {"label_smoothing": 0.0, "class_shares": [0.5, 0.5]}
+    asked = {"label_smoothing": 0.0, "class_fractions": [0.5, 0.5]}
     return TrainingStep(
         classifier,
         loss=registry.load("losses", "crossentropy", **asked),

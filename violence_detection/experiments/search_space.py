@@ -17,7 +17,7 @@ _REGISTRIES = {"head": "heads", "loss": "losses"}
 # Arguments that a part gets from the training and not from its spec.
 _CONTEXT = {
     "head": ("examples", "outputs", "recurrence"),
-    "loss": ("label_smoothing", "class_shares"),
+    "loss": ("label_smoothing", "class_fractions"),
 }
 _DEFAULT = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},

@@ -249,9 +249,9 @@ class TrainingStep:
             piece_loss, added = self._piece_gradients(*[part[piece] for part in pieces], scale)
             loss += piece_loss
             # Grappler would merge this sum with those inside the gradients and, where it counts
-            # more memory than there is, accumulate it in a temporary variable. It creates that
-            # variable once more after the last piece, never destroys it, and the next run ends
-            # with AlreadyExistsError. No sum is merged across a snapshot, which costs no copy.
+            # more memory than the machine has, accumulate it in a temporary variable. It creates
+            # that variable once more after the last piece, never destroys it, and the next run
+            # ends with AlreadyExistsError. No sum is merged across a snapshot, which costs no copy.
             added = [tf.raw_ops.Snapshot(input=gradient) for gradient in added]
             gradients = [a + b for a, b in zip(gradients, added, strict=True)]
         return loss, gradients

@@ -231,7 +231,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
         "losses",
         config.loss,
         label_smoothing=config.label_smoothing,
-        class_shares=[1 / classes] * classes,
+        class_fractions=[1 / classes] * classes,
     )
 
 

@@ -89,7 +89,7 @@ class Trainer:
             "losses",
             config.loss,
             label_smoothing=config.label_smoothing,
-            class_shares=self.data.class_fractions,
+            class_fractions=self.data.class_fractions,
         )
         check_monitor(config.monitor, clips["validation"].labels)
         self.validation = Validation(clips["validation"], classes=classes, loss=loss)

@@ -3,6 +3,6 @@
 from violence_detection.models.losses.focal import Focal
 
 
-def build(*, label_smoothing: float, class_shares: list[float]) -> Focal:
+def build(*, label_smoothing: float, class_fractions: list[float]) -> Focal:
     """See `focal`: cross-entropy is its case gamma = 0, without alpha."""
     return Focal(gamma=0.0, alpha=None, label_smoothing=label_smoothing)

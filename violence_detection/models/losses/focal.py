@@ -62,7 +62,7 @@ class Focal(keras.losses.Loss):
 def build(
     *,
     label_smoothing: float,
-    class_shares: list[float],
+    class_fractions: list[float],
     gamma: Annotated[float, Range(0, 100)] = 2.0,
     alpha: float | str | None = "auto",
 ) -> Focal:
@@ -70,7 +70,7 @@ def build(
 
     Args:
         label_smoothing: Fraction of a label's weight that is spread over the classes.
-        class_shares: Fraction of each class in the drawn videos, the normal class first; equal
+        class_fractions: Fraction of each class in the drawn videos, the normal class first; equal
             fractions if class weights are on.
         gamma: Strength by which easy examples count for less, >= 0.
         alpha: Weight of violence; the normal class has 1 - alpha. `auto` weighs each class by the
@@ -82,13 +82,12 @@ def build(
     """
     weights = None
     if alpha == "auto":
-        others = len(class_shares) - 1
-        weights = [(1 - share) / others for share in class_shares]
+        weights = [(1 - fraction) / (len(class_fractions) - 1) for fraction in class_fractions]
     elif alpha is not None:
-        if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1 or len(class_shares) != 2:
+        if not isinstance(alpha, (int, float)) or not 0 <= alpha <= 1 or len(class_fractions) != 2:
             raise ConfigError(
                 "`alpha` of focal must be auto, none or, with two classes, in [0, 1]. "
-                f"Received: alpha={alpha} with {len(class_shares)} classes"
+                f"Received: alpha={alpha} with {len(class_fractions)} classes"
             )
         weights = [1 - alpha, alpha]
     return Focal(gamma=float(gamma), alpha=weights, label_smoothing=label_smoothing)
