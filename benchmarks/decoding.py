@@ -2,9 +2,9 @@
 
     python benchmarks/decoding.py VIDEO_DIR [--minutes 60]
 
-The long file (H.264, 640x360, a key frame every 10 s) is kept for the next run. `exact` is the number
-of its 20 frames that equal those of OpenCV decoding forwards. The figures hold for the machine that
-is named; ratios can be compared between machines.
+The long file (H.264, 640x360, a key frame every 10 s) is kept for the next run. `exact` is the
+number of its 20 frames that equal those of OpenCV decoding forwards. The figures hold for the
+machine that is named; ratios can be compared between machines.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A feature cache of drawn clips, as extraction leaves one."""
+"""A feature cache with random features, as extraction writes a cache."""
 
 import dataclasses
 import hashlib
@@ -16,7 +16,7 @@ _VALIDATION = 64  # videos; the others are for training
 
 
 def start(folder: Path, *, frames: int, dim: int) -> FeatureCache:
-    """A cache that says what its features are, without any."""
+    """A cache with the settings of its features, and no features yet."""
     cache = FeatureCache(folder)
     space = FeatureSpace(
         backbone="efficientnetb0",
@@ -47,7 +47,7 @@ def start(folder: Path, *, frames: int, dim: int) -> FeatureCache:
 
 
 def entry(number: int, *, label: int, split: str) -> ManifestEntry:
-    """A row of the manifest, without an array; four videos are of a recording."""
+    """A row of the manifest, without an array; each recording has four videos."""
     key = f"{number:06d}.mp4"
     return ManifestEntry(
         path=key,

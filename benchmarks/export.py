@@ -2,10 +2,10 @@
 
     python benchmarks/export.py RUN [--scope end-to-end] [--threads 1 2]
 
-Every format is exported and checked as the command does it. Then each file, in a process of its
+Every format is exported and checked by the code of the command. Then each file, in a process of its
 own, predicts one clip after the other; the table has the median. `keras` is `model.predict` on the
-same clip, and the others are compared with it. All formats take turns, so that a change of the
-machine's speed affects all of them.
+same clip, and the other formats are compared with it. All formats take turns, so that a change of
+the machine's speed affects all of them.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("run")
     parser.add_argument("--scope", default="end-to-end", choices=("end-to-end", "classifier"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--clips", type=int, default=200, help="to check each file on")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
+    parser.add_argument("--clips", type=int, default=200, help="clips that each file is checked on")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
     return parser.parse_args()
 
 
@@ -97,26 +97,26 @@ def one_clip(arguments: argparse.Namespace) -> np.ndarray:
 
 
 def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> None:
-    """Add to each row the median of its rounds, in milliseconds."""
+    """Adds to each row the median latency of its rounds, in milliseconds."""
     limits = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     environment = {"CUDA_VISIBLE_DEVICES": "-1"} | dict.fromkeys(limits, str(threads))
-    taken: dict[str, list[float]] = {row["path"]: [] for row in rows}
+    latencies_ms: dict[str, list[float]] = {row["path"]: [] for row in rows}
     for number in range(1, ROUNDS + 1):
         for row in rows:
             print(f"{threads} threads, round {number}: {row['path']}", file=sys.stderr)
             with DedicatedProcess("The runtime", environment) as child:
                 child.construct(ExportedModel, row["format"], Path(row["path"]), threads)
                 latency_ms = child.call_method(ExportedModel.measure_latency_ms, inputs)
-                taken[row["path"]].append(latency_ms)
+                latencies_ms[row["path"]].append(latency_ms)
     for row in rows:
-        row[f"ms_{threads}_threads"] = statistics.median(taken[row["path"]])
+        row[f"ms_{threads}_threads"] = statistics.median(latencies_ms[row["path"]])
 
 
 def print_table(result: dict[str, Any], threads: list[int]) -> None:
     print(json.dumps(result["machine"]))
     columns = [f"ms_{count}_threads" for count in threads]
-    heads = "format", "MB", "max diff", "decisions", *columns, "x keras"
-    print("  ".join(f"{head:>14s}" for head in heads))
+    titles = "format", "MB", "max diff", "decisions", *columns, "x keras"
+    print("  ".join(f"{title:>14s}" for title in titles))
     keras = {
         name: row[name] for row in result["rows"] if row["format"] == "keras" for name in columns
     }

@@ -2,10 +2,10 @@
 
     python benchmarks/extraction.py VIDEO_DIR --backbone vgg19 --weights PATH
 
-The ideal of the whole is 1 / (1/decode + 1/encode) on the same cores. The roofline of encoding is
-the rate at which this CPU multiplies large matrices in that precision, over the FLOPs of a frame.
-The peer is the same network in PyTorch, where that is installed. Each rate is measured in two
-rounds, each over the whole table; the smaller and the larger are given.
+The ideal rate of the whole is 1 / (1/decode + 1/encode) on the same cores. The roofline of encoding
+is the rate at which this CPU multiplies large matrices in that precision, over the FLOPs of a
+frame. The peer is the same network in PyTorch, if PyTorch is installed. Each rate is measured in
+two rounds over the whole table; the table has the smaller and the larger rate.
 """
 
 import argparse
@@ -71,25 +71,25 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--backbone", default="mobilenetv2")
     parser.add_argument("--weights", default="random")
     parser.add_argument("--stream", default=default.stream)
-    parser.add_argument("--engine", default=default.engine, help="of the whole")
-    parser.add_argument("--mixed-precision", action="store_true", help="of the whole")
-    parser.add_argument("--videos", type=int, default=60, help="taken evenly of the folder")
+    parser.add_argument("--engine", default=default.engine, help="for the row `whole`")
+    parser.add_argument("--mixed-precision", action="store_true", help="for the row `whole`")
+    parser.add_argument("--videos", type=int, default=60, help="drawn evenly from the folder")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each rate of encoding")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
     return parser.parse_args()
 
 
 @dataclass
 class Rate:
-    """Something that is measured once a round.
+    """A rate that is measured once a round.
 
     Attributes:
         what: "decode only", "encode only", "whole" or "matrix product".
-        by: What does it.
+        by: The engine or library.
         precision: "float32", "bfloat16" or "float16".
-        measure: Frames in a second; of a matrix product FLOP in a second.
-        on_cpu: Whether the CPU does it, whose matrix rate is then the roofline.
-        per_s: What was measured.
+        measure: Returns frames a second; for a matrix product, FLOP a second.
+        on_cpu: Whether it runs on the CPU, whose matrix rate is then the roofline.
+        per_s: The measured rates, one a round.
     """
 
     what: str
@@ -105,11 +105,11 @@ class Rate:
 
 
 class Benchmark:
-    """What is measured, and on what.
+    """The videos, the network, and the rates to measure.
 
     Attributes:
-        frames_of_a_video: Pictures of a video that the backbone sees: T of each stream.
-        notes: What is not in the table, and why.
+        frames_of_a_video: Images of a video that the backbone encodes: T of each stream.
+        notes: Reasons for rows that are missing, and other remarks.
     """
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
@@ -138,17 +138,17 @@ class Benchmark:
             "dim": part.DIM,
         }
         shape = (self._config.batch_size, part.FRAME_SIZE, part.FRAME_SIZE, 3)
-        self._pictures = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        self._machine = machine.describe()  # before it is loaded from here
+        self._images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        self._machine = machine.describe()  # before this benchmark loads it
         self.notes: list[str] = []
         if self._machine["load"] > 0.5:
             self.notes.append(
-                "Something else ran in the minute before the start (load "
+                "Another program ran in the minute before the start (load "
                 f"{self._machine['load']:.1f}): the figures may be too low."
             )
 
     def rates(self) -> Iterator[Rate]:
-        """Everything that is to be measured; what compiles has done so."""
+        """All rates; engines and networks are compiled before they are measured."""
         precisions = ["float32"] + ["bfloat16"] * devices.cpu_has_bfloat16()
         yield Rate("decode only", "", "", self._decode)
         yield from self._engines()
@@ -168,17 +168,17 @@ class Benchmark:
         return passes_per_s * len(self._videos) * self.frames_of_a_video
 
     def _engines(self) -> Iterator[Rate]:
-        """Encoding alone on each engine that is here, in each precision that it has."""
+        """Encoding alone on each installed engine, in each precision that it supports."""
         import tensorflow as tf
 
         for engine in ENGINES:
             part = registry.module("engines", engine)
             if part.missing():
-                self.notes.append(f"Not here: {part.missing()}")
+                self.notes.append(f"Not installed: {part.missing()}")
                 continue
             on_cpu = not (part.ON_GPU and tf.config.list_physical_devices("GPU"))
-            both = (engine_choice.choose_precision(engine, mixed) for mixed in (False, True))
-            for policy in dict.fromkeys(both):
+            policies = (engine_choice.choose_precision(engine, mixed) for mixed in (False, True))
+            for policy in dict.fromkeys(policies):
                 precision = policy.removeprefix("mixed_")
                 measure = self._encode_with(engine, policy)
                 yield Rate("encode only", engine, precision, measure, on_cpu)
@@ -194,21 +194,21 @@ class Benchmark:
             precision=policy,
             batch_size=self._config.batch_size,
             seed=self._config.seed,
-            # Where extraction looks, so that it finds there what the engine has converted.
+            # The folder of extraction, so that the rows `whole` reuse the converted network.
             engine_dir=Path(self._config.cache_dir) / ".engines",
         )
-        extractor.encode(self._pictures)  # the first call converts or traces
+        extractor.encode(self._images)  # the first call converts or traces
 
         def measure() -> float:
             batches_per_s = machine.calls_per_s(
-                lambda: extractor.encode(self._pictures), seconds=self._seconds
+                lambda: extractor.encode(self._images), seconds=self._seconds
             )
-            return len(self._pictures) * batches_per_s
+            return len(self._images) * batches_per_s
 
         return measure
 
     def _whole(self) -> Rate:
-        """Extraction into a cache of its own each round, as a person would start it."""
+        """Extraction by the stage of the command, into a new cache each round."""
         config, number = self._config, itertools.count()
         policy = engine_choice.choose_precision(
             config.engine, config.mixed_precision, backbone=config.backbone
@@ -242,23 +242,23 @@ class Benchmark:
         if backbone not in child.call("available"):
             self.notes.append(f"There is no PyTorch peer of {backbone}.")
             return
-        size = child.call("size_of", backbone, frame_size=self._pictures.shape[1])
+        size = child.call("size_of", backbone, frame_size=self._images.shape[1])
         if size != self._size:
             sys.exit(
                 f"The PyTorch peer of {backbone} must be the same network. Received: {size} "
-                f"beside {self._size}"
+                f"and, in Keras, {self._size}"
             )
         modes = child.call("modes")
         if "compiled" not in modes:
-            self.notes.append("torch.compile must have a C++ compiler; there is none.")
+            self.notes.append("torch.compile must have a C++ compiler. Received: none.")
         for precision, mode in itertools.product(precisions, modes):
             call = functools.partial(
                 child.call,
-                "pictures_per_s",
+                "images_per_s",
                 backbone,
                 precision=precision,
                 mode=mode,
-                pictures=self._pictures,
+                images=self._images,
                 seconds=self._seconds,
             )
             yield Rate("encode only", f"torch {mode}", precision, call)
@@ -287,7 +287,7 @@ class Benchmark:
                 for rate in products
             ],
             "rates": [self._row(rate, rooflines) for rate in others],
-            "whole_over_ideal": span(ideal_shares(rates)),
+            "whole_over_ideal": span(fractions_of_ideal(rates)),
             "notes": self.notes,
         }
 
@@ -297,7 +297,7 @@ class Benchmark:
             "by": rate.by,
             "precision": rate.precision,
             "frames_per_s": span(rate.per_s),
-            "videos_per_s": span(one / self.frames_of_a_video for one in rate.per_s),
+            "videos_per_s": span(per_s / self.frames_of_a_video for per_s in rate.per_s),
         }
         if rate.what == "encode only" and rate.on_cpu and rate.precision in rooflines:
             roofline = rooflines[rate.precision]
@@ -306,7 +306,7 @@ class Benchmark:
 
 
 class PeerProcess:
-    """A process for torch_peers, which cannot be imported here."""
+    """A process for torch_peers, which cannot be imported beside TensorFlow."""
 
     def __init__(self) -> None:
         self._pool = ProcessPoolExecutor(
@@ -317,7 +317,7 @@ class PeerProcess:
         )
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What the function `name` of torch_peers gives there."""
+        """The result of the function `name` of torch_peers in that process."""
         return self._pool.submit(call_peers, name, arguments, options).result()
 
 
@@ -328,20 +328,20 @@ def call_peers(name: str, arguments: tuple, options: dict[str, Any]) -> Any:
 
 
 def link_videos(video_dir: Path, folder: Path, count: int) -> list[Video]:
-    """About `count` videos of `video_dir`, evenly taken, as a dataset in `folder`."""
+    """About `count` videos, drawn evenly from `video_dir`, as a dataset in `folder`."""
     listed = video_folder.read_folder(video_dir).videos
-    some = listed[:: max(1, len(listed) // count)]
-    for path in {video.path for video in some}:
+    sample = listed[:: max(1, len(listed) // count)]
+    for path in {video.path for video in sample}:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to((video_dir / path).resolve())
     columns = ("path", "label", "group", "start_s", "end_s")
-    rows = map(dataclasses.asdict, some)
+    rows = map(dataclasses.asdict, sample)
     files.write_csv(folder / "videos.csv", columns, rows)
-    return list(some)
+    return list(sample)
 
 
-def ideal_shares(rates: list[Rate]) -> list[float]:
-    """Each round's rate of the whole over its ideal."""
+def fractions_of_ideal(rates: list[Rate]) -> list[float]:
+    """The rate of the whole over its ideal rate, for each round."""
     decode = next(rate for rate in rates if rate.what == "decode only")
     whole = next(rate for rate in rates if rate.what == "whole")
     encode = next(
@@ -350,11 +350,11 @@ def ideal_shares(rates: list[Rate]) -> list[float]:
         if (rate.what, rate.by, rate.precision) == ("encode only", whole.by, whole.precision)
     )
     rounds = zip(whole.per_s, decode.per_s, encode.per_s, strict=True)
-    return [one * (1 / decoding + 1 / encoding) for one, decoding, encoding in rounds]
+    return [rate * (1 / decoding + 1 / encoding) for rate, decoding, encoding in rounds]
 
 
 def span(values: Iterable[float]) -> list[float]:
-    """The smallest and the largest."""
+    """The smallest and the largest value."""
     values = list(values)
     return [min(values), max(values)]
 
@@ -374,17 +374,17 @@ def print_table(result: dict[str, Any]) -> None:
         title = " ".join((row["what"], row["by"], row["precision"]))
         figures = [row["frames_per_s"], row["videos_per_s"]]
         figures += [row["over_roofline"]] if "over_roofline" in row else []
-        print(f"{title:38}" + "".join(f"{in_words(figure):>16}" for figure in figures))
-    print(f"{'whole over its ideal':38}{in_words(result['whole_over_ideal']):>16}")
+        print(f"{title:38}" + "".join(f"{format_span(figure):>16}" for figure in figures))
+    print(f"{'whole over its ideal':38}{format_span(result['whole_over_ideal']):>16}")
     print(f"\n{'':38}{'GFLOP/s':>16}")
     for row in result["matrix_products"]:
         title = f"matrix product {row['by']} {row['precision']}"
-        print(f"{title:38}{in_words(row['gflop_per_s']):>16}")
+        print(f"{title:38}{format_span(row['gflop_per_s']):>16}")
     for note in result["notes"]:
         print(note)
 
 
-def in_words(values: list[float]) -> str:
+def format_span(values: list[float]) -> str:
     digits = 0 if values[1] >= 100 else 1 if values[1] >= 10 else 2
     return " to ".join(f"{value:.{digits}f}" for value in values)
 

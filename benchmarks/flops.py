@@ -1,4 +1,4 @@
-"""FLOPs of a Keras network: what one picture costs in multiplications and additions."""
+"""FLOPs of a Keras network for one image."""
 
 import math
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def count_flops(network: "keras.Model") -> int:
-    """FLOPs of one picture in convolutions and dense layers; a multiply-add is two.
+    """FLOPs of one image in convolutions and dense layers; a multiply-add is two.
 
-    What costs little is left out: biases, activations, normalisation and pooling.
+    Cheap operations are left out: biases, activations, normalisation and pooling.
 
     Args:
-        network: Built for one size of pictures, each of its layers used once.
+        network: Built for one image size, with each of its layers used once.
     """
     return sum(2 * _multiply_adds(layer) for layer in _layers(network))
 
@@ -28,7 +28,7 @@ def _layers(network: "keras.Model") -> Iterator["keras.Layer"]:
 def _multiply_adds(layer: "keras.Layer") -> int:
     from keras import layers
 
-    # (h, w, C, multiplier): each number is used once for each place of the output. In the
+    # (h, w, C, multiplier): each number is used once for each position of the output. In the
     # kernel of a convolution, (h, w, C_in, C_out), C_in is already divided by the groups.
     if isinstance(layer, layers.SeparableConv2D):
         kernels = [layer.depthwise_kernel, layer.pointwise_kernel]
@@ -36,5 +36,5 @@ def _multiply_adds(layer: "keras.Layer") -> int:
         kernels = [layer.kernel]
     else:
         return 0
-    places = math.prod(layer.output.shape[1:-1])  # all but batch and channels
-    return places * sum(math.prod(kernel.shape) for kernel in kernels)
+    positions = math.prod(layer.output.shape[1:-1])  # all but batch and channels
+    return positions * sum(math.prod(kernel.shape) for kernel in kernels)

@@ -1,12 +1,12 @@
-"""Accuracy on real clips: recording-grouped 5-fold, the classifier beside a linear baseline.
+"""Accuracy on real clips: recording-grouped 5-fold, the classifier and a linear baseline.
 
     python benchmarks/grouped_folds.py FEATURES_DIR
 
-FEATURES_DIR is what extract-features left. Settings are chosen on fold seeds 0 to 2 and
-reported on 10 and later. `last epoch` learns from all of the training folds, as the linear baseline
-does, and keeps the last epoch; `chosen epoch` leaves that choice to 15% of their recordings, as
-`train` does. The threshold is 0.5; nothing is chosen on the fold that is reported. The differences
-at the end are means over the seeds, of the same videos, with intervals from drawing recordings.
+FEATURES_DIR is a folder of features from extract-features. Settings are chosen on fold seeds 0 to 2
+and reported on 10 and later. `last epoch` trains on all other folds, as the linear baseline does,
+and keeps the last epoch; `chosen epoch` chooses the epoch on 15% of their recordings, as `train`
+does. The threshold is 0.5; nothing is chosen on the held-out fold. The differences at the end are
+means over the seeds, on the same videos, with intervals from a bootstrap over recordings.
 """
 
 import argparse
@@ -48,22 +48,22 @@ def main() -> None:
 
     settings = dict(setting.split("=", 1) for setting in arguments.set)
     settings = {name: parsed(value) for name, value in settings.items()}
-    clips, classes = read(arguments.features, settings.get("augment", "none"))
-    learned = functools.partial(classifier_scores, classes=classes, settings=settings)
+    clips, classes = read_features(arguments.features, settings.get("augment", "none"))
+    trained = functools.partial(classifier_scores, classes=classes, settings=settings)
     scores = (
         linear_scores,
-        functools.partial(learned, last=True),
-        functools.partial(learned, last=False),
+        functools.partial(trained, last=True),
+        functools.partial(trained, last=False),
     )
     methods = dict(zip(METHODS, scores, strict=True))
     methods = {name: methods[name] for name in arguments.methods}
     rows = {name: [] for name in methods}
-    answers = {name: [] for name in methods}
+    predictions = {name: [] for name in methods}
     for seed in arguments.seeds:
         for name, method in methods.items():
             row, probability = scores_of_seed(clips, seed, method)
             rows[name].append(row)
-            answers[name].append(probability)
+            predictions[name].append(probability)
             accuracy, auc, folds = row
             print(
                 f"seed {seed:3d} {name:12s} accuracy {accuracy:.3f} AUC {auc:.3f} "
@@ -79,18 +79,23 @@ def main() -> None:
         )
     first, *others = methods
     for name in others:
-        print(f"{name} less {first}: {difference(clips, answers[first], answers[name])}")
+        print(f"{name} minus {first}: {difference(clips, predictions[first], predictions[name])}")
 
 
 def difference(clips: FeatureDataset, before: list[np.ndarray], after: list[np.ndarray]) -> str:
-    """Of the same seeds' probabilities."""
+    """Differences between two methods in words; each has the probabilities (N,) of every seed."""
     violent = clips.labels > 0
-    right = [np.mean([(one >= 0.5) == violent for one in each], axis=0) for each in (before, after)]
-    accuracy = paired_tests.accuracy_difference(*right, clips.groups)
-    areas = [[intervals.weighted_auc(violent, one) for one in each] for each in (before, after)]
+    correct = [
+        np.mean([(scores >= 0.5) == violent for scores in seeds], axis=0)
+        for seeds in (before, after)
+    ]
+    accuracy = paired_tests.accuracy_difference(*correct, clips.groups)
+    auc_functions = [
+        [intervals.weighted_auc(violent, scores) for scores in seeds] for seeds in (before, after)
+    ]
 
     def gain(counts: np.ndarray) -> np.ndarray:
-        old, new = (np.mean([area(counts) for area in each], axis=0) for each in areas)
+        old, new = (np.mean([auc(counts) for auc in seeds], axis=0) for seeds in auc_functions)
         return new - old
 
     recording = np.unique(clips.groups, return_inverse=True)[1]
@@ -111,7 +116,7 @@ def parsed(value: str):
         return value
 
 
-def read(folder: str, augment: str) -> tuple[FeatureDataset, list[str]]:
+def read_features(folder: str, augment: str) -> tuple[FeatureDataset, list[str]]:
     cache = FeatureCache.open(folder)
     entries = dataset.usable_entries(cache)
     classes = classes_of(entries)
@@ -124,8 +129,8 @@ def read(folder: str, augment: str) -> tuple[FeatureDataset, list[str]]:
 def scores_of_seed(
     clips: FeatureDataset, seed: int, method
 ) -> tuple[tuple[float, float, list[float]], np.ndarray]:
-    """Accuracy and AUC over all videos, each scored by the fold that did not see it, and the
-    accuracy of each fold; and the probabilities (N,)."""
+    """Accuracy and AUC over all videos, each scored by a classifier not trained on its recording,
+    and the accuracy of each fold; and the probabilities (N,)."""
     from sklearn.metrics import roc_auc_score
 
     violent = clips.labels > 0
@@ -162,28 +167,28 @@ def classifier_scores(
     settings: dict,
     last: bool,
 ) -> np.ndarray:
-    """The trained classifier: its last epoch, or the one chosen on recordings out of `train`."""
+    """Scores of a classifier: its last epoch, or the epoch chosen on recordings out of `train`."""
     import keras
 
     from violence_detection.training.trainer import Trainer
 
-    if last:  # what validates has no say, and is few
+    if last:  # nothing is chosen on validation, so a few videos do
         parts = {"train": clips.take(train), "validation": clips.take(train[::8])}
         settings = {**settings, "monitor": "none"}
     else:
-        parts = divided(clips, train, seed)
+        parts = split_clips(clips, train, seed)
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.from_flags({"seed": seed, "checkpoint_epochs": 0, **settings})
-        machine = start_devices(config)
+        device_setup = start_devices(config)
         run = Run(Path(folder))
-        Trainer(run, config, machine, clips=parts, classes=classes).run_epochs()
+        Trainer(run, config, device_setup, clips=parts, classes=classes).run_epochs()
         best = classifier.load_model(run.model_path)
         return violence_score(classifier.probabilities(best, clips.features[test]))
 
 
-def divided(clips: FeatureDataset, rows: np.ndarray, seed: int) -> dict[str, FeatureDataset]:
-    """Some clips, with 15% of their recordings for validation."""
+def split_clips(clips: FeatureDataset, rows: np.ndarray, seed: int) -> dict[str, FeatureDataset]:
+    """Clips of some rows, with 15% of their recordings for validation."""
     assigned = folds.draw_validation([clips.entries[row] for row in rows], fraction=0.15, seed=seed)
     return {
         split: clips.take([row for row in rows if assigned[clips.entries[row].path] == split])

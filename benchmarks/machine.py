@@ -1,4 +1,4 @@
-"""The machine that figures are from: what it is, and how fast it multiplies matrices."""
+"""The machine that runs a benchmark: its hardware, and its rate of matrix products."""
 
 import functools
 import importlib.metadata
@@ -18,8 +18,10 @@ _SIDE = 3072  # of the matrices: 36 MiB in float32, more than a core's cache
 
 
 def describe() -> dict[str, Any]:
-    """Model of the CPU, cores, which of its flags matter here, versions, and the load: the mean
-    number of processes that ran in the last minute."""
+    """Model, cores and matrix flags of the CPU, versions, and the load.
+
+    The load is the mean number of processes that ran in the last minute.
+    """
     cpu: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         name, _, value = line.partition(":")
@@ -38,14 +40,14 @@ def describe() -> dict[str, Any]:
 
 
 def calls_per_s(call: Callable[[], Any], *, seconds: float) -> float:
-    """Calls in a second, over as many as it takes to fill `seconds`, one at least."""
+    """Calls a second, over at least one call and at least `seconds`."""
     calls, start_s = 0, time.perf_counter()
     while True:
         call()
         calls += 1
-        passed_s = time.perf_counter() - start_s
-        if passed_s >= seconds:
-            return calls / passed_s
+        elapsed_s = time.perf_counter() - start_s
+        if elapsed_s >= seconds:
+            return calls / elapsed_s
 
 
 def matrix_flops_per_s(multiply: Callable[[], Any]) -> float:
@@ -87,7 +89,7 @@ def openvino_flops_per_s(precision: str) -> float:
 
 @functools.cache
 def _openvino_core():
-    """Kept to the end, as the engine's is: cores that end earlier spoil signal handling."""
+    """The core of OpenVINO, kept until the process ends: one that ends earlier breaks signals."""
     import openvino
 
     return openvino.Core()

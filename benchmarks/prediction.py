@@ -1,13 +1,13 @@
-"""How fast predict is, against real time, decoding alone, and every window read by itself.
+"""Speed of predict, compared with real time, decoding alone, and separately read windows.
 
     python benchmarks/prediction.py VIDEO_DIR --weights PATH [--minutes 60] [--json FILE]
 
-A video of 640x360 at 25 frames a second is made of the real clips of VIDEO_DIR, over and over, in
-a temporary folder. For each stream a head is trained on the same clips (what it answers does not
-matter here), and `violence-detection predict` is run as a user runs it, in a process of its own:
-seconds, times real time, and the most memory that the process and its children held together.
-Beside it: decoding the file and doing nothing else (one thread), and for the first minute, each
-window cut out and read by itself, as it is without sharing.
+A video of 640x360 at 25 frames a second is made of the real clips of VIDEO_DIR, repeated, in a
+temporary folder. For each stream a head is trained on the same clips (its predictions do not matter
+here), and `violence-detection predict` runs as a user runs it, in a process of its own: seconds,
+times real time, and the largest memory of the process and its children together. It is compared
+with decoding the file alone (one thread) and, for the first minute, with reading each window
+separately, without sharing frames between windows.
 """
 
 import argparse
@@ -31,7 +31,7 @@ PROGRAM = "from violence_detection.cli import main; main()"
 
 
 def make_video(path: Path, clips: list[Path], minutes: float) -> int:
-    """Write the clips one after the other, as often as it takes; the number of frames."""
+    """Writes the clips one after the other, repeated as needed; returns the number of frames."""
     code = cv2.VideoWriter.fourcc(*"mp4v")
     try:
         import av  # noqa: F401
@@ -51,8 +51,8 @@ def _fill_h264(path: Path, clips: list[Path], minutes: float) -> int:
         stream.options = {"preset": "veryfast", "crf": "23", "g": "50"}
 
         def write(frame):
-            picture = av.VideoFrame.from_ndarray(frame, format="bgr24")
-            file.mux(stream.encode(picture))
+            encoded = stream.encode(av.VideoFrame.from_ndarray(frame, format="bgr24"))
+            file.mux(encoded)
 
         return _fill(write, clips, minutes, lambda: file.mux(stream.encode()))
 
@@ -74,7 +74,7 @@ def _fill(write, clips: list[Path], minutes: float, close) -> int:
 
 
 def decode_s(path: Path) -> float:
-    """Seconds that one thread takes to decode a file, pictures converted to BGR."""
+    """Seconds that one thread takes to decode a file, frames converted to BGR."""
     start_s = time.perf_counter()
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     while capture.read()[0]:
@@ -83,7 +83,7 @@ def decode_s(path: Path) -> float:
     return time.perf_counter() - start_s
 
 
-def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) -> Path:
+def train_run(folder: Path, videos: Path, stream: str, weights: str, engine: str) -> Path:
     """A run of a stream on the clips that the video is made of."""
     from violence_detection.features import extract
     from violence_detection.features.config import ExtractConfig
@@ -92,7 +92,7 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
     from violence_detection.training.train import train_classifier
 
     devices.import_tensorflow()
-    asked = ExtractConfig(
+    config = ExtractConfig(
         cache_dir=str(folder / "cache"),
         backbone="mobilenetv2",
         weights=weights,
@@ -100,9 +100,9 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
         engine=engine,
         mixed_precision=engine == "openvino",
     )
-    found = extract.extract_features(videos, asked).features
+    features = extract.extract_features(videos, config).features
     settings = {
-        "features": str(found),
+        "features": str(features),
         "checkpoint_dir": str(folder / "runs"),
         "run": stream.partition("(")[0],
         "epochs": 10,
@@ -110,21 +110,20 @@ def trained(folder: Path, videos: Path, stream: str, weights: str, engine: str) 
     }
     train_classifier(TrainConfig.from_flags(settings))
     path = folder / "runs" / settings["run"]
-    config = json.loads((path / "training_config.json").read_text())
-    config["window_s"] = WINDOW_S  # the clips are of 2.0 s, give or take a frame
-    (path / "training_config.json").write_text(json.dumps(config))
+    record = json.loads((path / "training_config.json").read_text())
+    record["window_s"] = WINDOW_S  # the clips last 2.0 s, give or take a frame
+    (path / "training_config.json").write_text(json.dumps(record))
     return path
 
 
 def predict(run: Path, video: Path, *flags: str) -> dict:
-    """What the command says, how long it took, and the most memory that it and its children had
-    at a time."""
-    asked = [sys.executable, "-c", PROGRAM, "predict", str(run), str(video), "--json"]
+    """Results of the command, its seconds, and the largest memory of it and its children."""
+    words = [sys.executable, "-c", PROGRAM, "predict", str(run), str(video), "--json"]
     start_s, peak = time.perf_counter(), 0
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [*asked, "--stride-s", str(STRIDE_S), *flags],
-            stdout=said,
+            [*words, "--stride-s", str(STRIDE_S), *flags],
+            stdout=output,
             stderr=subprocess.DEVNULL,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )
@@ -132,8 +131,8 @@ def predict(run: Path, video: Path, *flags: str) -> dict:
             peak = max(peak, memory_of_tree(process.pid))
             time.sleep(POLL_S)
         seconds = time.perf_counter() - start_s
-        said.seek(0)
-        result = json.loads(said.read())
+        output.seek(0)
+        result = json.loads(output.read())
     (row,) = result["videos"]
     return {
         "seconds": seconds,
@@ -145,27 +144,27 @@ def predict(run: Path, video: Path, *flags: str) -> dict:
 
 
 def memory_of_tree(pid: int) -> int:
-    """Resident bytes of a process and all below it; shared libraries count once in each."""
+    """Resident bytes of a process and its descendants; shared libraries count in each of them."""
     total, waiting = 0, [(pid, b"")]
     while waiting:
-        one, parents_words = waiting.pop()
+        process, parents_words = waiting.pop()
         try:
-            words = Path(f"/proc/{one}/cmdline").read_bytes()
-            status = Path(f"/proc/{one}/status").read_text()
-            for task in Path(f"/proc/{one}/task").iterdir():
+            words = Path(f"/proc/{process}/cmdline").read_bytes()
+            status = Path(f"/proc/{process}/status").read_text()
+            for task in Path(f"/proc/{process}/task").iterdir():
                 below = map(int, (task / "children").read_text().split())
                 waiting += [(child, words) for child in below]
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
-        if words == parents_words:  # it is being started, in its parent's memory
+        if words == parents_words:  # the process is starting, in its parent's memory
             continue
         line = next((line for line in status.splitlines() if "VmRSS" in line), None)
         total += 1024 * int(line.split()[1]) if line else 0
     return total
 
 
-def one_by_one_s(run: Path, video: Path, seconds: float) -> float:
-    """Times real time of each window read and encoded by itself, over the first `seconds`."""
+def separate_windows_rate(run: Path, video: Path, seconds: float) -> float:
+    """Times real time with each window read and encoded separately, over the first `seconds`."""
     from violence_detection import Predictor
 
     predictor = Predictor.load(run)
@@ -203,15 +202,15 @@ def main() -> None:
         }
         print(f"decoding alone  {alone_s:7.1f} s  {frames / FPS / alone_s:6.1f} x")
         for stream in args.streams:
-            run = trained(folder, args.videos, stream, args.weights, args.engine)
-            found = predict(run, video)
-            found["one_by_one_times_real_time"] = one_by_one_s(run, video, 60.0)
-            result["streams"][stream] = found
+            run = train_run(folder, args.videos, stream, args.weights, args.engine)
+            figures = predict(run, video)
+            figures["one_by_one_times_real_time"] = separate_windows_rate(run, video, 60.0)
+            result["streams"][stream] = figures
             print(
-                f"{stream:20s} {found['seconds']:7.1f} s  {found['times_real_time']:6.1f} x  "
-                f"{found['peak_memory_mb']:6.0f} MB  {found['windows']} windows  "
-                f"{found['engine']}; each window by itself "
-                f"{found['one_by_one_times_real_time']:.1f} x"
+                f"{stream:20s} {figures['seconds']:7.1f} s  {figures['times_real_time']:6.1f} x  "
+                f"{figures['peak_memory_mb']:6.0f} MB  {figures['windows']} windows  "
+                f"{figures['engine']}; windows read separately "
+                f"{figures['one_by_one_times_real_time']:.1f} x"
             )
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,13 +1,13 @@
-"""Accuracy on altered real clips: recording-grouped 5-fold, what is learned from is clean.
+"""Accuracy on corrupted real clips: recording-grouped 5-fold, trained on clean clips.
 
     python benchmarks/robustness.py FEATURES_DIR --kept altered_features
 
-FEATURES_DIR is what extract-features left; the videos must still be where they were. Each video is
-altered, written, and read and encoded as extraction does it, once a condition; the features are
-kept in --kept, so that the script can be stopped and started again. The default head learns from
-clean features of four folds, all of its epochs, and answers for the fifth as it is and under every
-condition. The threshold is 0.5; nothing is chosen on the fold that is reported. Intervals draw
-recordings, of the answers of the first fold seed.
+FEATURES_DIR is a folder of features from extract-features; the videos must still be in their
+folder. Each video is corrupted, written, and read and encoded by the code of extraction, once a
+condition; the features are kept in --kept, so that the script can be stopped and started again. The
+default head trains on the clean features of four folds, without a choice of epoch, and predicts the
+fifth clean and under every condition. The threshold is 0.5; nothing is chosen on the held-out fold.
+Intervals are a bootstrap over recordings, for the first fold seed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from grouped_folds import FOLDS, classifier_scores, read
+from grouped_folds import FOLDS, classifier_scores, read_features
 
 from violence_detection import registry
 from violence_detection.datasets import folds
@@ -51,52 +51,55 @@ def main() -> None:
     devices.import_tensorflow()
 
     cache = FeatureCache.open(arguments.features)
-    clips, classes = read(arguments.features, "none")
-    written = {
+    clips, classes = read_features(arguments.features, "none")
+    conditions = {
         name: name if name == CONTROL else corrupted_video.full_condition(name)
         for name in arguments.conditions
     }
-    extract(cache, clips, written, Path(arguments.kept), arguments.workers)
+    extract(cache, clips, conditions, Path(arguments.kept), arguments.workers)
     layers = {CLEAN: np.asarray(clips.features[:])} | {
         name: np.stack(
-            [np.load(kept_at(Path(arguments.kept), full, entry.path)) for entry in clips.entries]
+            [
+                np.load(features_path(Path(arguments.kept), full, entry.path))
+                for entry in clips.entries
+            ]
         )
-        for name, full in written.items()
+        for name, full in conditions.items()
     }
     logging.disable(logging.WARNING)
-    answers = [
-        answered(clips, layers, seed, classes=classes, epochs=arguments.epochs)
+    predictions = [
+        predict_folds(clips, layers, seed, classes=classes, epochs=arguments.epochs)
         for seed in arguments.seeds
     ]
-    print_table(clips, answers, {CLEAN: CLEAN, **written})
+    print_table(clips, predictions, {CLEAN: CLEAN, **conditions})
 
 
 # -- features under conditions
 
 
-def kept_at(folder: Path, condition: str, key: str) -> Path:
+def features_path(folder: Path, condition: str, key: str) -> Path:
     return folder / condition / f"{key}.npy"
 
 
 def extract(
     cache: FeatureCache,
     clips: FeatureDataset,
-    written: dict[str, str],
+    conditions: dict[str, str],
     folder: Path,
     workers: int | None,
 ) -> None:
-    """Leave the features of every video under every condition in `folder`.
+    """Writes the features of every video under every condition into `folder`.
 
     Raises:
-        SystemExit: If a video cannot be altered: a table is of all of them, or of none.
+        SystemExit: If a video cannot be corrupted, since a table is about all videos.
     """
     settings = cache.settings()
     sources, failures = unchanged_excerpts(cache, clips.entries)
     tasks = [
         Task(key, source, condition)
         for key, source in sources.items()
-        for condition in written.values()
-        if not kept_at(folder, condition, key).is_file()
+        for condition in conditions.values()
+        if not features_path(folder, condition, key).is_file()
     ]
     if tasks:
         extractor = FeatureExtractor.from_space(
@@ -109,23 +112,23 @@ def extract(
         outcomes = extract_corrupted_features(
             extractor, tasks, folder, seed=42, workers=workers, timeout_s=600.0
         )
-        with progress.track("Altering", len(tasks), "clips") as step:
+        with progress.track("Corrupting", len(tasks), "clips") as step:
             for task, features, reason in outcomes:
                 if features is None:
                     failures.append({"path": task.key, "reason": reason})
                 else:
-                    path = kept_at(folder, task.condition, task.key)
+                    path = features_path(folder, task.condition, task.key)
                     with files.writing(path) as file:
                         np.save(file, features)
                 step()
     if failures:
-        raise SystemExit(f"Not altered: {failures}")
+        raise SystemExit(f"Not corrupted: {failures}")
 
 
-# -- what classifiers say of them
+# -- predictions
 
 
-def answered(
+def predict_folds(
     clips: FeatureDataset,
     layers: dict[str, np.ndarray],
     seed: int,
@@ -133,20 +136,20 @@ def answered(
     classes: Sequence[str],
     epochs: int,
 ) -> dict[str, np.ndarray]:
-    """Probability of violence of each video under each condition, float (N,), by a classifier
-    that has not met its recording."""
+    """Probability of violence of each video under each condition, float (N,), by a classifier not
+    trained on its recording."""
     count, names = len(clips), list(layers)
-    every = FeatureDataset(
+    all_layers = FeatureDataset(
         np.concatenate(list(layers.values())),
         np.tile(clips.labels, len(names)),
         clips.entries * len(names),
     )
-    found = np.zeros((len(names), count))
+    violence = np.zeros((len(names), count))
     for test in folds.draw_folds(clips.labels, clips.groups, FOLDS, seed=seed):
         train = np.setdiff1d(np.arange(count), test)  # of the first layer, which is clean
         rows = np.concatenate([test + count * number for number in range(len(names))])
         scores = classifier_scores(
-            every,
+            all_layers,
             train,
             rows,
             seed,
@@ -154,30 +157,35 @@ def answered(
             settings={"epochs": epochs},
             last=True,
         )
-        found[:, test] = scores.reshape(len(names), len(test))
-    return dict(zip(names, found, strict=True))
+        violence[:, test] = scores.reshape(len(names), len(test))
+    return dict(zip(names, violence, strict=True))
 
 
 def print_table(
-    clips: FeatureDataset, answers: list[dict[str, np.ndarray]], written: dict[str, str]
+    clips: FeatureDataset, predictions: list[dict[str, np.ndarray]], conditions: dict[str, str]
 ) -> None:
-    """Means over seeds; intervals over recordings, of the first seed."""
+    """Prints means over seeds, and intervals over recordings for the first seed."""
     violent = clips.labels > 0
-    right = {name: np.array([(one[name] >= 0.5) == violent for one in answers]) for name in written}
+    correct = {
+        name: np.array([(scores[name] >= 0.5) == violent for scores in predictions])
+        for name in conditions
+    }
     print(f"{'condition':44s} accuracy (sd over seeds)  AUC    difference, 95% over recordings")
-    for name, full in written.items():
-        accuracy = right[name].mean(axis=1)
-        auc = [classification.area_under_curve(violent, one[name]) for one in answers]
-        found = paired_tests.accuracy_difference(right[CLEAN][0], right[name][0], clips.groups)
-        low, high = (100 * end for end in found["ci"])
-        less = 100 * (accuracy - right[CLEAN].mean(axis=1)).mean()
+    for name, full in conditions.items():
+        accuracy = correct[name].mean(axis=1)
+        auc = [classification.area_under_curve(violent, scores[name]) for scores in predictions]
+        difference = paired_tests.accuracy_difference(
+            correct[CLEAN][0], correct[name][0], clips.groups
+        )
+        low, high = (100 * end for end in difference["ci"])
+        gain = 100 * (accuracy - correct[CLEAN].mean(axis=1)).mean()
         print(
             f"{full:44s} {accuracy.mean():8.1%} ({100 * accuracy.std():.1f})"
-            f"{'':12s} {np.mean(auc):.3f}  {less:+5.1f} ({low:+.1f} to {high:+.1f})"
+            f"{'':12s} {np.mean(auc):.3f}  {gain:+5.1f} ({low:+.1f} to {high:+.1f})"
         )
-    altered = [name for name in written if name not in (CLEAN, CONTROL)]
-    mean = np.mean([right[name].mean() for name in altered])
-    print(f"mean over {len(altered)} conditions: accuracy {mean:.1%}")
+    corrupted = [name for name in conditions if name not in (CLEAN, CONTROL)]
+    mean = np.mean([correct[name].mean() for name in corrupted])
+    print(f"mean over {len(corrupted)} conditions: accuracy {mean:.1%}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Tens of thousands of videos: how long a second start takes, and the memory of it.
+"""Time and memory of a second extraction over tens of thousands of videos.
 
     python benchmarks/scale.py
     python benchmarks/scale.py --videos 4000 --extract 2000
 
-Fabricates a dataset of small drawn videos and the cache that a finished extraction leaves of it,
-starts `features.extract` again in a fresh process, and takes off what a process needs that only
-imports TensorFlow and builds the backbone. With `--extract N`, N videos and a quarter of them are
-really extracted: the memory must be the same. Leaves with 1 where a limit is passed.
+Makes a dataset of small drawn videos and the cache of its finished extraction, starts
+`features.extract` again in a fresh process, and subtracts the needs of a process that only imports
+TensorFlow and builds the backbone. With `--extract N`, N videos and a quarter of them are really
+extracted: the memory must be the same. Exits with status 1 if a limit is exceeded.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from violence_detection.system import devices, files
 
 LIMIT_S = 20.0
 LIMIT_BYTES = 2 * 2**30
-# The entry of a video in the manifest is a few kilobytes; its pictures would be 540.
+# The entry of a video in the manifest takes a few kilobytes; its images would take 540.
 LIMIT_BYTES_OF_A_VIDEO = 16 * 2**10
 CLASSES = ("nonviolent", "violent")
 LINKS = 1000  # file systems limit the names that a file may have
@@ -46,7 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--videos", type=int, default=31209)
     parser.add_argument("--extract", type=int, default=0, metavar="N")
-    # What a fresh process of this benchmark does.
+    # The work of a fresh process of this benchmark.
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -55,42 +55,42 @@ def main() -> None:
         STEPS[arguments.step](arguments.folder, arguments.videos)
         print(json.dumps({"peak_bytes": peak_bytes()}))
         return
-    passed = second_start(arguments.videos)
+    within_limits = second_start(arguments.videos)
     if arguments.extract:
-        passed &= memory_of_extractions(arguments.extract)
-    sys.exit(0 if passed else 1)
+        within_limits &= memory_of_extractions(arguments.extract)
+    sys.exit(0 if within_limits else 1)
 
 
 def second_start(count: int) -> bool:
-    """Print what a second start on `count` videos takes; whether it is within the limits."""
+    """Prints time and memory of a second start on `count` videos; whether within the limits."""
     with tempfile.TemporaryDirectory() as folder:
         run("draw", folder, count)
         run("fill", folder, count)
-        # The first start finds every array there, draws the split and ends the extraction.
+        # The first start reuses every array, draws the split and finishes the extraction.
         first_s, _ = run("extract", folder, count)
         base_s, base_bytes = run("build", folder, count)
         total_s, peak = run("extract", folder, count)
-    print(f"{count} videos, of which every one is in the cache")
+    print(f"{count} videos, all of them in the cache")
     print(f"start that draws the split  {first_s:6.1f} s")
     print(f"second start                {total_s:6.1f} s, {in_mb(peak)} at its peak")
     print(f"import and backbone alone   {base_s:6.1f} s, {in_mb(base_bytes)}")
     own_s, own_bytes = total_s - base_s, peak - base_bytes
     print(
-        f"the second start's own      {own_s:6.1f} s (limit {LIMIT_S:.0f} s), "
+        f"second start alone          {own_s:6.1f} s (limit {LIMIT_S:.0f} s), "
         f"{in_mb(own_bytes)} (limit {in_mb(LIMIT_BYTES)})"
     )
     return total_s < LIMIT_S and own_bytes < LIMIT_BYTES
 
 
 def memory_of_extractions(count: int) -> bool:
-    """Print the peaks of extracting `count` videos and a quarter; whether they are alike."""
+    """Prints the peaks of extracting `count` videos and a quarter; whether they are similar."""
     peaks = {}
     for number in (count // 4, count):
         with tempfile.TemporaryDirectory() as folder:
             run("draw", folder, number)
-            taken_s, peaks[number] = run("extract", folder, number)
+            seconds, peaks[number] = run("extract", folder, number)
         print(
-            f"extraction of {number:6d} videos  {taken_s:6.1f} s, "
+            f"extraction of {number:6d} videos  {seconds:6.1f} s, "
             f"{in_mb(peaks[number])} at its peak"
         )
     few, many = peaks
@@ -103,7 +103,7 @@ def memory_of_extractions(count: int) -> bool:
 
 
 def run(step: str, folder: str, count: int) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a fresh process that does a step."""
+    """Seconds and peak resident bytes of a fresh process that runs a step."""
     command = [sys.executable, __file__, "--step", step]
     command += ["--folder", folder, "--videos", str(count)]
     start_s = time.perf_counter()
@@ -112,9 +112,9 @@ def run(step: str, folder: str, count: int) -> tuple[float, int]:
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process since it was started.
+    """Largest resident memory of this process since its start.
 
-    Not `ru_maxrss`, which begins with what the parent had.
+    Not `ru_maxrss`, which starts at the value of the parent.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     line = next(line for line in lines if line.startswith("VmHWM:"))
@@ -125,11 +125,11 @@ def in_mb(size_bytes: float) -> str:
     return f"{size_bytes / 2**20:.0f} MB"
 
 
-# -- what a fresh process does
+# -- in a fresh process
 
 
 def draw(folder: Path, count: int) -> None:
-    """`count` videos of 24 frames in two class folders; no two have the same bytes."""
+    """Writes `count` videos of 24 frames into two class folders; no two have the same bytes."""
     for label in CLASSES:
         (folder / "videos" / label).mkdir(parents=True)
     drawn = folder / "drawn.mp4"
@@ -141,14 +141,14 @@ def draw(folder: Path, count: int) -> None:
     writer.release()
     content = drawn.read_bytes()
     for number in range(count):
-        # A box of the type `free` at the end is passed over by every reader.
+        # Every reader skips a box of the type `free` at the end.
         box = (16).to_bytes(4, "big") + b"free" + number.to_bytes(8, "big")
         path = folder / "videos" / CLASSES[number % 2] / f"{number:06d}.mp4"
         path.write_bytes(content + box)
 
 
 def fill(folder: Path, count: int) -> None:
-    """Arrays of every video and their manifest, as after the last video of an extraction."""
+    """Writes the arrays of all videos and the manifest, as at the end of an extraction."""
     config = config_of(folder)
     space = build_extractor(config).space
     video_dir = folder / "videos"
@@ -177,7 +177,7 @@ def fill(folder: Path, count: int) -> None:
 
 
 def build(folder: Path, count: int) -> None:
-    """What every start does before it looks at a video."""
+    """Runs the part of a start before the first video is read."""
     build_extractor(config_of(folder))
 
 
@@ -188,7 +188,7 @@ def extract(folder: Path, count: int) -> None:
 
 
 def config_of(folder: Path) -> ExtractConfig:
-    """Small pictures, so that real extractions are quick; the arrays have the usual size."""
+    """Settings with small images, so that extraction is quick; the arrays have the usual size."""
     return ExtractConfig(
         cache_dir=str(folder / "cache"),
         backbone="mobilenetv2",

@@ -1,11 +1,12 @@
-"""The same networks in plain PyTorch: what encoding is measured against.
+"""The backbones in plain PyTorch, as a comparison for the speed of encoding.
 
-A peer does what an engine does: from pictures, uint8 (N, S, S, 3) RGB, to features, float32 (N, D),
-its preprocessing inside. Layers are those of keras.applications, one for one; only a convolution
-with stride pads on both sides, as is usual in PyTorch, which moves its grid by a pixel and costs
-the same. The weights are drawn: they do not change the speed.
+A peer works as an engine does: from images, uint8 (N, S, S, 3) RGB, to features, float32 (N, D),
+with its preprocessing inside. Layers are those of keras.applications, one for one; only a
+convolution with stride pads on both sides, as is usual in PyTorch, which moves its grid by a pixel
+and costs the same. The weights are random: they do not change the speed.
 
-Not to be imported where TensorFlow is: both bring an LLVM, and the second one ends the process.
+Must not be imported in a process with TensorFlow: both load an LLVM, and the second one ends the
+process.
 """
 
 import functools
@@ -22,18 +23,18 @@ _BGR_MEAN = (103.939, 116.779, 123.68)
 
 
 class Peer(nn.Module):
-    """A network with its preprocessing before and average pooling behind it."""
+    """A network with preprocessing before it and average pooling after it."""
 
     def __init__(self, layers: nn.Module, preprocess: Callable) -> None:
         super().__init__()
         self.layers = layers
         self._preprocess = preprocess
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         dtype = next(self.layers.parameters()).dtype
-        # Seen as (N, 3, S, S) the pictures are in the channels_last layout already.
-        pictures = self._preprocess(pictures.permute(0, 3, 1, 2).to(dtype))
-        return self.layers(pictures).mean((2, 3)).float()
+        # Viewed as (N, 3, S, S) the images are in the channels_last layout already.
+        images = self._preprocess(images.permute(0, 3, 1, 2).to(dtype))
+        return self.layers(images).mean((2, 3)).float()
 
 
 def build(backbone: str) -> Peer:
@@ -44,7 +45,7 @@ def build(backbone: str) -> Peer:
 
 
 def encoder(backbone: str, *, precision: str, mode: str) -> Callable:
-    """A function from pictures to features, as an engine's.
+    """A function from images to features, as that of an engine.
 
     Args:
         backbone: One of `available`.
@@ -53,12 +54,12 @@ def encoder(backbone: str, *, precision: str, mode: str) -> Callable:
     """
     network = build(backbone).to(getattr(torch, precision))
     if mode != "eager":
-        # What freezing adds: weights packed for the CPU, batch normalisation folded in.
+        # Freezing packs the weights for the CPU and folds batch normalisation in.
         network = torch.compile(network, options={"freezing": mode == "frozen"})
 
-    def encode(pictures: np.ndarray) -> np.ndarray:
+    def encode(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return network(torch.from_numpy(pictures)).numpy()
+            return network(torch.from_numpy(images)).numpy()
 
     return encode
 
@@ -69,14 +70,14 @@ def available() -> list[str]:
 
 
 def modes() -> list[str]:
-    """Ways to run a peer: as it is, and where there is a C++ compiler by torch.compile, and that
-    with the weights frozen in."""
+    """Modes of a peer: eager; with a C++ compiler also torch.compile, without and with frozen
+    weights."""
     compiler = shutil.which("g++") or shutil.which("clang++")
     return ["eager"] + (["compiled", "frozen"] if compiler else [])
 
 
 def size_of(backbone: str, *, frame_size: int) -> dict[str, int]:
-    """What must be the Keras network's: numbers in weights and statistics, FLOPs of a picture
+    """Numbers that must equal those of the Keras network: weights and statistics, FLOPs of an image
     (convolutions; a multiply-add is two), and features."""
     peer = build(backbone)
     numbers = {
@@ -84,9 +85,9 @@ def size_of(backbone: str, *, frame_size: int) -> dict[str, int]:
         for name, tensor in peer.layers.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    picture = torch.zeros((1, frame_size, frame_size, 3), dtype=torch.uint8)
+    image = torch.zeros((1, frame_size, frame_size, 3), dtype=torch.uint8)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        features = peer(picture)
+        features = peer(image)
     return {
         "params": sum(numbers.values()),
         "flops": counter.get_total_flops(),
@@ -101,13 +102,13 @@ def _warm_encoder(backbone: str, precision: str, mode: str, shape: tuple) -> Cal
     return encode
 
 
-def pictures_per_s(
-    backbone: str, *, precision: str, mode: str, pictures: np.ndarray, seconds: float
+def images_per_s(
+    backbone: str, *, precision: str, mode: str, images: np.ndarray, seconds: float
 ) -> float:
-    """Pictures encoded in a second, over as many batches as fill `seconds`."""
-    encode = _warm_encoder(backbone, precision, mode, pictures.shape)
-    batches_per_s = machine.calls_per_s(lambda: encode(pictures), seconds=seconds)
-    return len(pictures) * batches_per_s
+    """Images encoded a second, over as many batches as fill `seconds`."""
+    encode = _warm_encoder(backbone, precision, mode, images.shape)
+    batches_per_s = machine.calls_per_s(lambda: encode(images), seconds=seconds)
+    return len(images) * batches_per_s
 
 
 def matrix_flops_per_s(precision: str) -> float:
@@ -116,16 +117,16 @@ def matrix_flops_per_s(precision: str) -> float:
     return machine.matrix_flops_per_s(lambda: matrix @ matrix)
 
 
-def _scaled(pictures: torch.Tensor) -> torch.Tensor:
-    return pictures / 127.5 - 1
+def _scaled(images: torch.Tensor) -> torch.Tensor:
+    return images / 127.5 - 1
 
 
-def _bgr_without_mean(pictures: torch.Tensor) -> torch.Tensor:
-    return pictures.flip(1) - pictures.new_tensor(_BGR_MEAN)[:, None, None]
+def _bgr_without_mean(images: torch.Tensor) -> torch.Tensor:
+    return images.flip(1) - images.new_tensor(_BGR_MEAN)[:, None, None]
 
 
 def _vgg(convolutions: tuple[int, ...]) -> nn.Sequential:
-    """VGG with so many convolutions in each of its five blocks."""
+    """VGG with these numbers of convolutions in its five blocks."""
     layers: list[nn.Module] = []
     channels = 3
     for count, width in zip(convolutions, (64, 128, 256, 512, 512), strict=True):
@@ -200,7 +201,7 @@ def _normalised(channels: int, width: int, size: int, stride: int) -> list[nn.Mo
 
 
 class _Bottleneck(nn.Module):
-    """ResNet's block; the stride is in the first convolution, as He et al. had it."""
+    """ResNet's block; the stride is in the first convolution, as in He et al."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()

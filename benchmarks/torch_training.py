@@ -1,8 +1,8 @@
-"""The default head in plain PyTorch, and how fast it trains: what stage two is measured against.
+"""The default head in plain PyTorch, as a comparison for the speed of stage two.
 
-Layers, losses and optimiser are those of `heads/bilstm_attention.py`, `losses/focal.py` and
-`epochs.py`, one for one; bfloat16 is autocast. Not to be imported where TensorFlow is: both bring
-an LLVM, and the second one ends the process.
+Layers, loss and optimiser are those of `models/heads/bilstm_attention.py`, `models/losses/focal.py`
+and `training/optimizer.py`, one for one; bfloat16 is autocast. Must not be imported in a process
+with TensorFlow: both load an LLVM, and the second one ends the process.
 """
 
 import time
@@ -17,7 +17,7 @@ WARM_STEPS = 8
 
 
 class Head(nn.Module):
-    """`bilstm_attention`: see there."""
+    """The head `bilstm_attention`."""
 
     def __init__(self, dim: int, *, projection: int, layers: int, units: int) -> None:
         super().__init__()
@@ -40,10 +40,10 @@ class Head(nn.Module):
         changes = [change.mean(1), second.mean(1)]
         statistics = torch.cat([mean, deviation, *changes], -1)
         change = torch.cat([change[:, :1], change], 1)
-        both = torch.cat([self._standard(x, "x"), self._standard(change, "change")], -1)
-        # SpatialDropout1D: of whole features, for a clip at a time.
-        kept = functional.dropout(torch.ones_like(both[:, :1]), 0.7, self.training)
-        hidden = functional.gelu(self.projection(both * kept))
+        inputs = torch.cat([self._standard(x, "x"), self._standard(change, "change")], -1)
+        # SpatialDropout1D: drops a feature in all frames of a clip.
+        kept = functional.dropout(torch.ones_like(inputs[:, :1]), 0.7, self.training)
+        hidden = functional.gelu(self.projection(inputs * kept))
         hidden, _ = self.lstm(hidden)
         weights = self.score(self.hidden(hidden).tanh()).float().softmax(1)
         pooled = (weights.to(hidden.dtype) * hidden).sum(1)
@@ -57,11 +57,11 @@ class Head(nn.Module):
 
 
 def focal(logits: torch.Tensor, goals: torch.Tensor) -> torch.Tensor:
-    """gamma = 2, alpha = 0.5."""
+    """Focal loss with gamma = 2 and alpha = 0.5."""
     sides = ((goals, logits), (1 - goals, -logits))
     return sum(
-        0.5 * share * torch.exp(-2 * functional.softplus(z)) * functional.softplus(-z)
-        for share, z in sides
+        0.5 * goal * torch.exp(-2 * functional.softplus(z)) * functional.softplus(-z)
+        for goal, z in sides
     ).mean()
 
 
@@ -74,7 +74,7 @@ def rates(
     batch_size: int,
     seconds: float,
 ) -> dict[str, float]:
-    """Videos in a second, fed by rows gathered from the array and with a constant batch."""
+    """Videos a second, with batches gathered from the array, and with a constant batch."""
     sizes = {"projection": 64, "layers": 1, "units": 32}
     if wide:
         sizes = {"projection": 256, "layers": 2, "units": 128}
@@ -110,8 +110,8 @@ def rates(
     for _ in range(WARM_STEPS):
         step(batch)
     return {
-        name: _rate(ready, step, batch_size, seconds)
-        for name, ready in (("cache", gathered()), ("constant", constant()))
+        name: _rate(batches, step, batch_size, seconds)
+        for name, batches in (("cache", gathered()), ("constant", constant()))
     }
 
 
@@ -120,6 +120,6 @@ def _rate(batches: Iterator[tuple], step, batch_size: int, seconds: float) -> fl
     while True:
         step(next(batches))
         steps += 1
-        passed_s = time.perf_counter() - start_s
-        if passed_s >= seconds:
-            return steps * batch_size / passed_s
+        elapsed_s = time.perf_counter() - start_s
+        if elapsed_s >= seconds:
+            return steps * batch_size / elapsed_s

@@ -1,13 +1,12 @@
-"""Speed of stage two in one table: each head, size, precision and number of replicas, the limit of
-its pipeline, and two peers.
+"""Speed of stage two in one table: heads, sizes, precisions, replicas, and two peers.
 
     python benchmarks/training.py [--rounds 2] [--json FILE]
 
-Of each row the step is measured from the cache and on one batch that never changes: the second is
-what the first would be if reading cost nothing. The Keras-example way trains the same head with
-`from_tensor_slices`, `shuffle`, `batch` and `fit`; PyTorch, where it is installed, the same layers
-fed by rows gathered from the same array. Each measurement is a process of its own, and the table
-is gone through in rounds; the smaller and the larger figure are given. Clips are drawn.
+Each row measures the training step with batches from the cache and with one constant batch: the
+second is the limit of the first, as if reading cost nothing. The Keras example trains the same head
+with `from_tensor_slices`, `shuffle`, `batch` and `fit`; PyTorch, if installed, trains the same
+layers on rows gathered from the same array. Each measurement is a process of its own, and the table
+is measured in rounds; the table has the smaller and the larger figure. Clips are random.
 """
 
 import argparse
@@ -31,15 +30,15 @@ FRAMES = 20
 DEFAULT = "bilstm_attention"
 WIDE = "bilstm_attention(layers=2, units=128, projection=256)"
 WARM_STEPS, TURN_S = 8, 1.0
-AT_ONCE = 8  # steps, as a training runs them
+STEPS = 8  # a call, as in a training
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is measured.
+    """A training whose speed is measured.
 
     Attributes:
-        way: "cache" (this program), "slices" (the Keras-example way) or "torch".
+        way: "cache" (this program), "slices" (the Keras example) or "torch".
     """
 
     way: str = "cache"
@@ -51,8 +50,8 @@ class Row:
     replicas: int = 1
 
 
-def rows(asked_heads: list[str]) -> Iterator[Row]:
-    for head in asked_heads:
+def rows(heads: list[str]) -> Iterator[Row]:
+    for head in heads:
         yield Row(head=head)
     for dim in (512, 4096):
         yield Row(dim=dim)
@@ -82,12 +81,12 @@ def main() -> None:
             table[row].append(in_own_process(row, arguments))
     import machine
 
-    described = machine.describe()
-    print(json.dumps(described))
+    description = machine.describe()
+    print(json.dumps(description))
     print_table(table)
     if arguments.json:
         result = [{**asdict(row), "rounds": rounds} for row, rounds in table.items()]
-        text = json.dumps({"machine": described, "rows": result}, indent=2)
+        text = json.dumps({"machine": description, "rows": result}, indent=2)
         arguments.json.write_text(text + "\n")
 
 
@@ -99,7 +98,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="for each rate")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--heads", nargs="*", help="default: all")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="the figures, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures, too")
     parser.add_argument("--row", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -120,16 +119,16 @@ def in_own_process(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# -- a process of its own
+# -- in a process of its own
 
 
 def measure(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
-    """Videos in a second, by what they were fed from."""
+    """Videos a second, by the source of the batches."""
     logging.disable(logging.WARNING)
     if row.way == "torch":
         import torch_training
 
-        features, labels = drawn(arguments.videos, row.dim)
+        features, labels = random_clips(arguments.videos, row.dim)
         return torch_training.rates(
             features,
             labels,
@@ -142,51 +141,51 @@ def measure(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
 
     devices.import_tensorflow()
     if row.way == "slices":
-        return example_way(row, arguments)
+        return keras_example_rate(row, arguments)
     with tempfile.TemporaryDirectory() as folder:
-        return our_way(row, arguments, Path(folder))
+        return trainer_rates(row, arguments, Path(folder))
 
 
-def drawn(videos: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
-    """Clips, float16 (N, T, D), and labels."""
+def random_clips(videos: int, dim: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of random clips, float16 (N, T, D), and labels (N,)."""
     rng = np.random.default_rng(0)
     features = rng.random((videos, FRAMES, dim), np.float32).astype(np.float16)
     return features, np.arange(videos) % 2
 
 
-def our_way(row: Row, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
-    trainer = trainer_of(row, arguments, folder)
-    fed = {"cache": trainer.batches(), "constant": constant(trainer)}
-    for batches in fed.values():
+def trainer_rates(row: Row, arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
+    trainer = build_trainer(row, arguments, folder)
+    sources = {"cache": trainer.batches(), "constant": constant_batches(trainer)}
+    for batches in sources.values():
         trainer.step.run(batches, WARM_STEPS)
-    # In turns: this machine is not as fast in one second as in the next.
+    # In turns: the speed of a machine changes from second to second.
     turns = [
-        {name: rate(one, trainer.step, row.batch_size) for name, one in fed.items()}
+        {name: rate(batches, trainer.step, row.batch_size) for name, batches in sources.items()}
         for _ in range(max(1, round(arguments.seconds / TURN_S)))
     ]
-    return {name: statistics.median(turn[name] for turn in turns) for name in fed}
+    return {name: statistics.median(turn[name] for turn in turns) for name in sources}
 
 
-def constant(trainer) -> Iterator[Any]:
-    """The first batch again and again, dealt out to the replicas."""
+def constant_batches(trainer) -> Iterator[Any]:
+    """The first batch repeated, distributed over the replicas."""
     first = trainer.dataset().take(1).cache().repeat()
     return iter(trainer.device_setup.distributed(first))
 
 
 def rate(batches: Iterator[Any], step, batch_size: int) -> float:
-    """Videos in a second, over a turn."""
+    """Videos a second, over a turn."""
     steps, start_s = 0, time.perf_counter()
     while True:
-        result = step.run(batches, AT_ONCE)
-        np.asarray(result["loss"])  # what was only asked for is not done
-        steps += AT_ONCE
-        passed_s = time.perf_counter() - start_s
-        if passed_s >= TURN_S:
-            return steps * batch_size / passed_s
+        result = step.run(batches, STEPS)
+        np.asarray(result["loss"])  # waits for the steps, which run asynchronously
+        steps += STEPS
+        elapsed_s = time.perf_counter() - start_s
+        if elapsed_s >= TURN_S:
+            return steps * batch_size / elapsed_s
 
 
-def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
-    """A trainer on a drawn cache, as the command makes it."""
+def build_trainer(row: Row, arguments: argparse.Namespace, folder: Path):
+    """A trainer on a random cache, built by the code of the command."""
     import drawn_cache
 
     from violence_detection.features import dataset
@@ -196,36 +195,36 @@ def trainer_of(row: Row, arguments: argparse.Namespace, folder: Path):
     from violence_detection.training.trainer import Trainer
     from violence_detection.training.training_data import read_splits
 
-    machine = devices.start(
+    device_setup = devices.start(
         seed=1,
         mixed_precision=row.precision != "float32",
         xla=row.xla,
         virtual_devices=row.replicas if row.replicas > 1 else None,
         deterministic=False,
     )
-    if machine.xla != row.xla:
+    if device_setup.xla != row.xla:
         sys.exit("XLA does not work here.")
-    cache = drawn_cache.fill(folder / "cache", *drawn(arguments.videos, row.dim))
+    cache = drawn_cache.fill(folder / "cache", *random_clips(arguments.videos, row.dim))
     entries = dataset.usable_entries(cache)
     clips = read_splits(cache, entries, list(drawn_cache.CLASSES))
     config = TrainConfig(head=row.head, batch_size=row.batch_size)
     return Trainer(
         Run(folder / "run"),
         config,
-        machine,
+        device_setup,
         clips=clips,
         classes=list(drawn_cache.CLASSES),
     )
 
 
-def example_way(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
-    """As the examples on keras.io do it: everything in memory, a video at a time, `fit`."""
+def keras_example_rate(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
+    """Videos a second as in the examples on keras.io: all in memory, a video at a time, `fit`."""
     import keras
     import tensorflow as tf
 
     from violence_detection.models.classifier import build_classifier
 
-    features, labels = drawn(arguments.videos, row.dim)
+    features, labels = random_clips(arguments.videos, row.dim)
     classifier = build_classifier(head=row.head, features=features, classes=2, recurrence="loop")
     classifier.compile(
         optimizer=keras.optimizers.AdamW(1e-3),
@@ -240,29 +239,29 @@ def example_way(row: Row, arguments: argparse.Namespace) -> dict[str, float]:
     while True:
         classifier.fit(dataset, verbose=0)
         videos += arguments.videos
-        passed_s = time.perf_counter() - start_s
-        if passed_s >= arguments.seconds:
-            return {"cache": videos / passed_s}
+        elapsed_s = time.perf_counter() - start_s
+        if elapsed_s >= arguments.seconds:
+            return {"cache": videos / elapsed_s}
 
 
 # -- the table
 
 
 def title(row: Row) -> str:
-    ways = {"cache": "", "slices": "Keras-example way, ", "torch": "PyTorch, "}
-    more = [f"D={row.dim}", f"batch {row.batch_size}", row.precision]
-    more += ["XLA"] * row.xla + [f"{row.replicas} replicas"] * (row.replicas > 1)
-    return f"{ways[row.way]}{row.head}, {', '.join(more)}"
+    ways = {"cache": "", "slices": "Keras example, ", "torch": "PyTorch, "}
+    details = [f"D={row.dim}", f"batch {row.batch_size}", row.precision]
+    details += ["XLA"] * row.xla + [f"{row.replicas} replicas"] * (row.replicas > 1)
+    return f"{ways[row.way]}{row.head}, {', '.join(details)}"
 
 
 def print_table(table: dict[Row, list[dict[str, float]]]) -> None:
     print(f"{'videos/s, T = 20':82s} {'from the cache':>16s} {'ms a step':>10s} ", end="")
     print(f"{'constant batch':>16s} {'ratio':>6s}")
     for row, rounds in table.items():
-        cache = [one["cache"] for one in rounds]
+        cache = [figures["cache"] for figures in rounds]
         line = f"{title(row):82s} {span(cache):>16s} {1000 * row.batch_size / max(cache):10.1f} "
         if "constant" in rounds[0]:
-            constant = [one["constant"] for one in rounds]
+            constant = [figures["constant"] for figures in rounds]
             ratios = [a / b for a, b in zip(cache, constant, strict=True)]
             line += f"{span(constant):>16s} {np.mean(ratios):6.2f}"
         print(line)
@@ -277,7 +276,7 @@ def comparisons(table: dict[Row, Any]) -> Iterator[tuple[str, Row, Row]]:
     for theirs in table:
         ours = Row(**{**asdict(theirs), "way": "cache"})
         if theirs.way != "cache" and ours in table:
-            peer = {"slices": "the Keras-example way", "torch": "PyTorch"}[theirs.way]
+            peer = {"slices": "the Keras example", "torch": "PyTorch"}[theirs.way]
             yield f"over {peer}, {theirs.head}, {theirs.precision}", ours, theirs
 
 

@@ -1,11 +1,11 @@
-"""Training on a cache of many videos: its start, its memory, and an epoch.
+"""Time to start, memory, and time of an epoch of a training on many videos.
 
     python benchmarks/training_scale.py [--videos 31209] [--train 21845]
 
-Features are drawn, T = 20 and D = 1280, 1.6 GB for 31,209 videos. Each training is a process of
-its own: the first packs the features, the second finds them packed. Memory is what a process holds
-for itself (RssAnon), at its peak; pages of the mapped file, which the system takes back when it
-needs them, are not in it. Beside it stands that of a training on 320 videos.
+Features are random, T = 20 and D = 1280, 1.6 GB for 31,209 videos. Each training is a process of
+its own: the first packs the features, the second uses the packed ones. Memory is the peak of the
+private memory of a process (RssAnon); pages of the mapped file, which the system can take back, do
+not count. A training on 320 videos is measured for comparison.
 """
 
 import argparse
@@ -38,8 +38,8 @@ def main() -> None:
     print(json.dumps(machine.describe()))
     with tempfile.TemporaryDirectory() as folder:
         for name, videos in (("few", FEW), ("many", arguments.videos)):
-            share = arguments.train / arguments.videos
-            fill(Path(folder) / name, videos, int(videos * share))
+            fraction = arguments.train / arguments.videos
+            fill(Path(folder) / name, videos, int(videos * fraction))
         for name, title in (
             ("few", f"{FEW} videos"),
             ("many", f"{arguments.videos:,} videos, packing"),
@@ -66,7 +66,7 @@ def parse() -> argparse.Namespace:
 
 
 def fill(folder: Path, videos: int, train: int) -> None:
-    """A cache whose arrays are all different; a tenth of those not trained on validate."""
+    """Writes a cache of different arrays; a tenth of the videos not trained on validate."""
     from violence_detection.features.cache import FeatureCache, array_header
 
     cache = drawn_cache.start(folder, frames=FRAMES, dim=DIM)
@@ -77,12 +77,12 @@ def fill(folder: Path, videos: int, train: int) -> None:
         split = "train" if number < train else "test"
         if split == "test" and number % 10 == 0:
             split = "validation"
-        if number == noise.size:  # all of its turns are taken
+        if number == noise.size:  # every rotation is used
             noise = -noise
         content = header + np.roll(noise, number).tobytes()
         entry = drawn_cache.entry(number, label=number % 2, split=split)
         path = cache.array_path(entry.path)
-        path.write_bytes(content)  # a sync for each would take minutes
+        path.write_bytes(content)  # a sync for each file would take minutes
         digest = hashlib.sha256(content).hexdigest()
         entries.append(dataclasses.replace(entry, array_digest=digest))
     FeatureCache(folder).write_manifest(entries)
@@ -97,11 +97,11 @@ def in_own_process(folder: Path) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-# -- a process of its own
+# -- in a process of its own
 
 
 def train(arguments: argparse.Namespace) -> dict[str, float]:
-    """One epoch, as the command trains."""
+    """Trains one epoch by the code of the command."""
     logging.disable(logging.WARNING)
     from violence_detection.system import devices
     from violence_detection.training.config import TrainConfig
@@ -137,10 +137,10 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
 
 
 class Memory:
-    """Watches what this process holds for itself.
+    """Watches the private memory of this process.
 
     Attributes:
-        peak: Bytes, over the time that it is entered.
+        peak: Bytes, while the context is entered.
     """
 
     def __init__(self) -> None:

@@ -1,12 +1,12 @@
-"""Accuracy with the mean over shifted views (`predict --tta`): recording-grouped 5-fold, real clips.
+"""Accuracy of the mean over shifted views (`predict --tta`): recording-grouped 5-fold.
 
     python benchmarks/tta.py FEATURES_DIR
 
-FEATURES_DIR is a folder of features from extract-features; the videos must still be in their folder.
-Each video is read and encoded unshifted and in the views that `predict --tta` averages. The default
-head trains on the unshifted clips of four folds, without a choice of epoch, and predicts the fifth:
-unshifted, in each view, and by the mean of the probabilities. The threshold is 0.5; nothing is
-chosen on the held-out fold.
+FEATURES_DIR is a folder of features from extract-features; the videos must still be in their
+folder. Each video is read and encoded unshifted and in the views that `predict --tta` averages. The
+default head trains on the unshifted clips of four folds, without a choice of epoch, and predicts
+the fifth: unshifted, in each view, and by the mean of the probabilities. The threshold is 0.5;
+nothing is chosen on the held-out fold.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-# Sourced by the other scripts: makes .venv with everything the project needs, once.
+# Sourced by the other scripts: makes .venv with everything that the project needs, once.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -11,7 +11,7 @@ find_python() {
             return
         fi
     done
-    echo "Error: Python 3.11, 3.12 or 3.13 must be installed; PYTHON=/path/to/python names it." >&2
+    echo "Error: Python 3.11, 3.12 or 3.13 must be installed, or PYTHON=/path/to/python set." >&2
     return 1
 }
 
