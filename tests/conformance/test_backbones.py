@@ -1,4 +1,4 @@
-"""Every backbone: uint8 pictures in, its own preprocessing inside, DIM finite features out."""
+"""Every backbone: uint8 images in, its own preprocessing inside, DIM finite features out."""
 
 import functools
 import http.server
@@ -17,8 +17,8 @@ from violence_detection.features.backbones import _applications
 from violence_detection.features.extractor import load_backbone
 
 NAMES = registry.available("backbones")
-QUICK = ("mobilenet",)  # which the quick tests build
-# Which are built by all tests but the quick ones, as is any new one; of others a relative is.
+QUICK = ("mobilenet",)  # built by the quick tests
+# Built by the thorough tests only: a relative of each is built by the slow tests.
 THOROUGH = (
     "densenet121",
     "efficientnetv2b0",
@@ -29,28 +29,28 @@ THOROUGH = (
 )
 
 
-def caffe(pictures: np.ndarray) -> np.ndarray:
-    """BGR, less the mean of ImageNet."""
-    return pictures[..., ::-1] - np.float32([103.939, 116.779, 123.68])
+def caffe(images: np.ndarray) -> np.ndarray:
+    """BGR, minus the mean of ImageNet."""
+    return images[..., ::-1] - np.float32([103.939, 116.779, 123.68])
 
 
-def torch(pictures: np.ndarray) -> np.ndarray:
+def torch(images: np.ndarray) -> np.ndarray:
     deviation = np.float32([0.229, 0.224, 0.225])
-    return (pictures / 255 - np.float32([0.485, 0.456, 0.406])) / deviation
+    return (images / 255 - np.float32([0.485, 0.456, 0.406])) / deviation
 
 
-def minus_one_to_one(pictures: np.ndarray) -> np.ndarray:
-    return pictures / np.float32(127.5) - 1
+def minus_one_to_one(images: np.ndarray) -> np.ndarray:
+    return images / np.float32(127.5) - 1
 
 
-def as_it_is(pictures: np.ndarray) -> np.ndarray:
-    return pictures
+def unchanged(images: np.ndarray) -> np.ndarray:
+    return images
 
 
 PLAIN = {
     "densenet121": (ka.DenseNet121, torch, ka.densenet),
-    "efficientnetb0": (ka.EfficientNetB0, as_it_is, ka.efficientnet),
-    "efficientnetv2b0": (ka.EfficientNetV2B0, as_it_is, ka.efficientnet_v2),
+    "efficientnetb0": (ka.EfficientNetB0, unchanged, ka.efficientnet),
+    "efficientnetv2b0": (ka.EfficientNetV2B0, unchanged, ka.efficientnet_v2),
     "inceptionv3": (ka.InceptionV3, minus_one_to_one, ka.inception_v3),
     "mobilenet": (ka.MobileNet, minus_one_to_one, ka.mobilenet),
     "mobilenetv2": (ka.MobileNetV2, minus_one_to_one, ka.mobilenet_v2),
@@ -73,12 +73,12 @@ def marks_of(name: str) -> tuple[pytest.MarkDecorator, ...]:
     params=[pytest.param(name, marks=marks_of(name)) for name in NAMES],
 )
 def each(request) -> str:
-    """The name of each backbone on the shelf."""
+    """The name of each backbone."""
     return request.param
 
 
 def size_of(name: str) -> int:
-    """A small side that the backbone takes: 75 is InceptionV3's least."""
+    """A small side that the backbone accepts: 75 is the smallest of InceptionV3."""
     part = registry.module("backbones", name)
     return 75 if part.LAYER == "pool" else part.FRAME_SIZE
 
@@ -94,15 +94,15 @@ def built(name: str) -> tuple[keras.Model, str]:
     return drawn(name)
 
 
-def pictures_of(size: int, count: int = 3, seed: int = 0) -> np.ndarray:
-    """Smooth noise, as scenes are: float32 (count, size, size, 3) of whole numbers."""
+def images_of(size: int, count: int = 3, seed: int = 0) -> np.ndarray:
+    """Smooth noise, similar to scenes: float32 (count, size, size, 3) of whole numbers."""
     coarse = np.random.default_rng(seed).uniform(0, 255, (count, 8, 8, 3)).astype("float32")
     smooth = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
     return np.round(np.array(smooth))
 
 
 def plain_copy(name: str, network: keras.Model) -> keras.Model:
-    """keras.applications' own network with the weights of ours."""
+    """The network of keras.applications with the weights of ours."""
     application, layer, size = (
         PLAIN[name][0],
         registry.module("backbones", name).LAYER,
@@ -119,10 +119,10 @@ def plain_copy(name: str, network: keras.Model) -> keras.Model:
     return plain
 
 
-# -- what a part says of itself
+# -- constants of a part
 
 
-def test_a_backbone_knows_whether_it_has_depthwise_convolutions(each):
+def test_depthwise_says_whether_there_are_depthwise_convolutions(each):
     network, _ = built(each)
     flat = network._flatten_layers(include_self=False, recursive=True)
     kinds = (keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
@@ -133,16 +133,16 @@ def test_a_backbone_knows_whether_it_has_depthwise_convolutions(each):
 # -- golden
 
 
-def test_goldens_cover_the_shelf():
+def test_goldens_cover_every_backbone():
     assert sorted(PLAIN) == NAMES
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_formulas_here_are_those_of_keras(name, rng):
     _, formula, module = PLAIN[name]
-    pictures = rng.uniform(0, 255, (2, 5, 5, 3)).astype("float32")
-    theirs = module.preprocess_input(pictures.copy())
-    np.testing.assert_allclose(theirs, formula(pictures), atol=1e-4)
+    images = rng.uniform(0, 255, (2, 5, 5, 3)).astype("float32")
+    theirs = module.preprocess_input(images.copy())
+    np.testing.assert_allclose(theirs, formula(images), atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 def test_preprocessing_is_inside_and_happens_once(each):
     network = registry.module("backbones", each).build(frame_size=size_of(each), weights=None)
-    pictures = pictures_of(size_of(each))
+    images = images_of(size_of(each))
     plain = plain_copy(each, network)
-    expected = np.array(plain(PLAIN[each][1](pictures), training=False))
-    features = np.array(network(pictures, training=False))
+    expected = np.array(plain(PLAIN[each][1](images), training=False))
+    features = np.array(network(images, training=False))
     largest = np.abs(expected).max()
     np.testing.assert_allclose(features / largest, expected / largest, atol=1e-4)
 
@@ -170,7 +170,7 @@ def test_preprocessing_is_inside_and_happens_once(each):
 def test_features_have_the_promised_size_and_survive_float16(each):
     network, _ = built(each)
     part = registry.module("backbones", each)
-    features = np.array(network(pictures_of(size_of(each)), training=False))
+    features = np.array(network(images_of(size_of(each)), training=False))
     assert features.shape == (3, part.DIM)
     assert features.dtype == np.float32
     halved = features.astype(np.float16)
@@ -182,21 +182,21 @@ def test_features_have_the_promised_size_and_survive_float16(each):
 def test_a_backbone_is_frozen(each):
     network, _ = built(each)
     assert network.trainable_weights == []
-    pictures = pictures_of(size_of(each))
-    before = np.array(network(pictures, training=False))
-    np.testing.assert_array_equal(np.array(network(pictures, training=False)), before)
+    images = images_of(size_of(each))
+    before = np.array(network(images, training=False))
+    np.testing.assert_array_equal(np.array(network(images, training=False)), before)
 
 
-def test_random_weights_are_made_by_the_seed(each):
+def test_random_weights_depend_on_the_seed_alone(each):
     if each == "vgg19_fc2":
-        pytest.skip("drawn as vgg19 is, and too large to build three times")
+        pytest.skip("drawn like vgg19, and too large to build three times")
     network, digest = built(each)
-    pictures = pictures_of(size_of(each))
-    features = np.array(network(pictures, training=False))
+    images = images_of(size_of(each))
+    features = np.array(network(images, training=False))
     again, same = drawn(each)
     _, other = drawn(each, seed=2)
     assert digest == same != other
-    np.testing.assert_allclose(np.array(again(pictures, training=False)), features, atol=1e-3)
+    np.testing.assert_allclose(np.array(again(images, training=False)), features, atol=1e-3)
 
 
 def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
@@ -208,7 +208,7 @@ def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
 
 
 def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
-    """A file as keras.applications' own network saves it; of VGG19, with its top."""
+    """A file as the network of keras.applications saves it; of VGG19 with its top."""
     application = PLAIN[name][0]
     if registry.module("backbones", name).LAYER == "pool":
         whole = plain_copy(name, network)
@@ -241,14 +241,14 @@ def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_p
     if each == "mobilenet":
         wrong = inner_weights("mobilenetv2", drawn("mobilenetv2")[0], tmp_path)
     start = f"--weights must be a file of {PLAIN[each][0].__name__.lower()}"
-    told = message_of(each, wrong)
-    assert told.lower().replace("_", "").replace("-", "").startswith(start.replace("-", ""))
-    assert f"Received: {wrong} (" in told
+    message = message_of(each, wrong)
+    assert message.lower().replace("_", "").replace("-", "").startswith(start.replace("-", ""))
+    assert f"Received: {wrong} (" in message
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("file_of", "into"), [("vgg16", "vgg19"), ("vgg19", "vgg16")])
-def test_near_relatives_are_told_apart(file_of, into, tmp_path):
+def test_weights_of_a_similar_architecture_are_refused(file_of, into, tmp_path):
     path = inner_weights(file_of, drawn(file_of)[0], tmp_path)
     assert message_of(into, path).startswith(f"--weights must be a file of {into}. Received: ")
 
@@ -256,49 +256,49 @@ def test_near_relatives_are_told_apart(file_of, into, tmp_path):
 @pytest.mark.slow
 def test_a_truncated_file_is_refused(mobilenet_file, tmp_path):
     content = mobilenet_file.read_bytes()
-    for name, share in (("half", 0.5), ("most", 0.98), ("nothing", 0.0)):
+    for name, fraction in (("half", 0.5), ("most", 0.98), ("nothing", 0.0)):
         path = tmp_path / f"{name}.weights.h5"
-        path.write_bytes(content[: int(len(content) * share)])
+        path.write_bytes(content[: int(len(content) * fraction)])
         start = f"--weights must be a file of mobilenet_1.00_75. Received: {path} ("
         assert message_of("mobilenet", path).startswith(start)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    there = {tmp_path: "a folder", tmp_path / "none.weights.h5": "not there"}
-    for path, came in there.items():
+    reasons = {tmp_path: "a folder", tmp_path / "none.weights.h5": "it does not exist"}
+    for path, reason in reasons.items():
         assert message_of("mobilenet", path) == (
-            f"--weights must be imagenet, random or a file. Received: {path} ({came})"
+            f"--weights must be imagenet, random or a file. Received: {path} ({reason})"
         )
 
 
 @pytest.mark.slow
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
     network, _ = drawn("mobilenet")
-    network.set_weights([np.full_like(one, np.nan) for one in network.get_weights()])
+    network.set_weights([np.full_like(array, np.nan) for array in network.get_weights()])
     path = inner_weights("mobilenet", network, tmp_path)
     assert message_of("mobilenet", path) == (
         f"Weights must be finite. Received: {path} (it holds NaN or infinity)"
     )
 
 
-def test_a_text_file_is_no_weights_file(tmp_path):
+def test_a_text_file_is_refused_as_weights(tmp_path):
     for name in ("a.txt", "a.h5", "a.weights.h5"):
         (tmp_path / name).write_text("imagenet")
         assert f"Received: {tmp_path / name} (" in message_of("mobilenet", tmp_path / name)
 
 
-# -- ImageNet, from a stand-in for the place that Keras downloads from
+# -- ImageNet weights, from a local server in place of that of Keras
 
 
 @pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """Serves files of tmp_path/served on 127.0.0.1, where Keras now looks for weights."""
+def weights_server(tmp_path, monkeypatch):
+    """Serves files of tmp_path/served on 127.0.0.1, from which Keras downloads weights here."""
     served = tmp_path / "served"
     served.mkdir()
     handler = functools.partial(Quiet, directory=served)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    look_at(monkeypatch, tmp_path, server.server_port)
+    download_from(monkeypatch, tmp_path, server.server_port)
     yield served
     server.shutdown()
     server.server_close()
@@ -309,7 +309,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def look_at(monkeypatch, folder: Path, port: int) -> None:
+def download_from(monkeypatch, folder: Path, port: int) -> None:
     get_file = keras.utils.get_file
 
     def local(fname, origin, **_):
@@ -326,7 +326,7 @@ IMAGENET_FILES = {
 
 
 def served_weights(name: str, folder: Path) -> Path:
-    """A file as Keras serves it: HDF5 of the older kind, with ImageNet's mean in EfficientNet."""
+    """A file as Keras serves it: HDF5 of the older kind, in EfficientNet with ImageNet's mean."""
     size = size_of(name)
     plain = PLAIN[name][0](
         weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
@@ -342,34 +342,34 @@ def served_weights(name: str, folder: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IMAGENET_FILES)
-def test_a_downloaded_file_given_as_a_path_is_imagenet(name, stand_in, tmp_path):
-    served_weights(name, stand_in)
+def test_a_downloaded_file_given_as_a_path_is_imagenet(name, weights_server, tmp_path):
+    served_weights(name, weights_server)
     imagenet, digest = drawn(name, weights="imagenet")
     copied = tmp_path / "models" / IMAGENET_FILES[name]
     from_file, same = drawn(name, seed=5, weights=str(copied))
     assert digest == same
-    pictures = pictures_of(size_of(name))
-    expected = np.array(imagenet(pictures, training=False))
-    features = np.array(from_file(pictures, training=False))
+    images = images_of(size_of(name))
+    expected = np.array(imagenet(images, training=False))
+    features = np.array(from_file(images, training=False))
     np.testing.assert_allclose(features, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
 @pytest.mark.slow
-def test_imagenet_is_downloaded_once(stand_in, tmp_path):
-    path = served_weights("mobilenet", stand_in)
+def test_imagenet_is_downloaded_once(weights_server, tmp_path):
+    path = served_weights("mobilenet", weights_server)
     drawn("mobilenet", weights="imagenet")
     path.unlink()
     drawn("mobilenet", weights="imagenet")
 
 
-def test_without_a_network_the_way_out_is_said(monkeypatch, tmp_path):
-    look_at(monkeypatch, tmp_path, port=9)  # nobody listens there
-    told = message_of("mobilenet", "imagenet")
-    assert told.startswith(
+def test_without_a_network_the_error_says_how_to_get_the_weights(monkeypatch, tmp_path):
+    download_from(monkeypatch, tmp_path, port=9)  # nothing listens there
+    message = message_of("mobilenet", "imagenet")
+    assert message.startswith(
         "The ImageNet weights of MobileNet must be downloadable once, or given as a file. "
         "Received: URL fetch failure on http://127.0.0.1:9/mobilenet_1_0_224_tf_no_top.h5"
     )
-    assert told.endswith(
+    assert message.endswith(
         "Fetch them where there is a network with keras.applications.MobileNet("
         "include_top=False), copy the file from ~/.keras/models and give it with --weights PATH."
     )
@@ -390,7 +390,7 @@ REAL_FILES = {
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_real_weights_are_loaded(name):
     network, digest = drawn(name, weights=str(REAL_FILES[name]))
-    features = np.array(network(pictures_of(size_of(name)), training=False))
+    features = np.array(network(images_of(size_of(name)), training=False))
     assert features.min() > -1e-3
     assert 0.05 < features.mean() < 2
     assert drawn(name, seed=2, weights=str(REAL_FILES[name]))[1] == digest
@@ -402,18 +402,18 @@ def test_real_weights_are_loaded(name):
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_real_weights_of_the_other_are_refused(name):
     (other,) = set(REAL_FILES) - {name}
-    told = message_of(name, REAL_FILES[other])
-    assert told.startswith(f"--weights must be a file of {name}")
+    message = message_of(name, REAL_FILES[other])
+    assert message.startswith(f"--weights must be a file of {name}")
 
 
 def test_the_name_of_its_imagenet_weights_is_that_of_keras(each, monkeypatch):
     asked = []
 
-    def noted(name, *_, **__):
+    def record(name, *_, **__):
         asked.append(name)
         raise OSError("no network")
 
-    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", noted)
+    monkeypatch.setattr(keras.src.utils.file_utils, "get_file", record)
     part, size = registry.module("backbones", each), size_of(each)
     with pytest.raises(WeightsError):
         part.build(frame_size=size, weights="imagenet")

@@ -1,4 +1,4 @@
-"""Every engine gives the features that the backbone gives, and says what it needs."""
+"""Every engine gives the features of the backbone, and names the extra that it needs."""
 
 import gc
 import os
@@ -22,7 +22,7 @@ SIZE = 64
 
 
 @pytest.fixture(autouse=True)
-def _only_what_is_installed(request):
+def _skip_missing_engines(request):
     name = request.node.callspec.params.get("name") if hasattr(request.node, "callspec") else None
     if name and registry.module("engines", name).missing():
         pytest.skip(f"needs {registry.module('engines', name).missing()}")
@@ -30,22 +30,22 @@ def _only_what_is_installed(request):
 
 @pytest.fixture(scope="module")
 def backbone():
-    """A small drawn backbone."""
+    """A small backbone with random weights."""
     return load_backbone(
         "mobilenet", weights="random", frame_size=SIZE, precision="float32", seed=1
     )[0]
 
 
-def pictures(rng, count: int, size: int = SIZE) -> np.ndarray:
-    """Coarse patterns, which a backbone tells apart better than noise."""
+def draw_images(rng, count: int, size: int = SIZE) -> np.ndarray:
+    """Coarse patterns, whose features differ more than those of noise."""
     coarse = rng.integers(0, 256, (count, size // 8, size // 8, 3), np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
 
 
-def cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    one, other = one.astype(np.float64), other.astype(np.float64)
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return (one * other).sum(1) / norms
+def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(1) / norms
 
 
 def build(name: str, backbone, *, kept=None, precision="float32"):
@@ -55,49 +55,51 @@ def build(name: str, backbone, *, kept=None, precision="float32"):
 @each_engine
 @pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 5])
 def test_features_are_those_of_the_backbone(name, backbone, rng, count):
-    shown = pictures(rng, count)
-    features = build(name, backbone)(shown)
-    expected = np.array(backbone(shown.astype(np.float32), training=False))
+    images = draw_images(rng, count)
+    features = build(name, backbone)(images)
+    expected = np.array(backbone(images.astype(np.float32), training=False))
     assert (features.shape, features.dtype) == ((count, 1024), np.float32)
     assert cosines(features, expected).min() >= 0.999
 
 
 @pytest.mark.slow
 @each_engine
-def test_each_picture_is_seen_alone_and_results_stay_what_they_are(name, backbone, rng):
-    encode, shown = build(name, backbone), pictures(rng, 4)
-    first = encode(shown)
+def test_each_image_is_encoded_alone_and_results_are_not_overwritten(name, backbone, rng):
+    encode, images = build(name, backbone), draw_images(rng, 4)
+    first = encode(images)
     kept = first.copy()
-    second = encode(shown[::-1].copy())
+    second = encode(images[::-1].copy())
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_allclose(second[::-1], first, atol=1e-4)
 
 
 @pytest.mark.slow
 @each_engine
-def test_what_is_kept_gives_the_same_features_and_damage_is_mended(name, backbone, rng, tmp_path):
-    shown = pictures(rng, 2)
-    first = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")(shown)
+def test_a_kept_backbone_gives_the_same_features_and_a_damaged_file_is_replaced(
+    name, backbone, rng, tmp_path
+):
+    images = draw_images(rng, 2)
+    first = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")(images)
     written = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert not [path for path in written if ".partial-" in path.name]
     again = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
-    np.testing.assert_array_equal(again(shown), first)
-    for path in written:  # a byte in each of them in turn
+    np.testing.assert_array_equal(again(images), first)
+    for path in written:  # a byte in each file in turn
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0x55
         path.write_bytes(content)
-        mended = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
-        np.testing.assert_array_equal(mended(shown), first)
+        rebuilt = build(name, backbone, kept=tmp_path / "deep" / "mobilenet")
+        np.testing.assert_array_equal(rebuilt(images), first)
 
 
 @pytest.mark.slow
 @each_engine
-def test_a_signal_is_handled_after_engines_came_and_went(name, backbone, rng):
-    """Several OpenVINO cores would leave a stack for signal handlers that is gone."""
-    got, shown = [], pictures(rng, 1)
+def test_a_signal_is_handled_after_engines_were_deleted(name, backbone, rng):
+    """Several OpenVINO cores would leave a freed stack for signal handlers."""
+    got, images = [], draw_images(rng, 1)
     first, second = build(name, backbone), build(name, backbone)
-    first(shown)
-    second(shown)
+    first(images)
+    second(images)
     del first
     gc.collect()
     del second
@@ -124,26 +126,26 @@ def test_engines_agree_on_real_weights(name, rng, precision, least):
         "batch_size": 8,
         "seed": 0,
     }
-    shown = pictures(rng, 8, 224)
+    images = draw_images(rng, 8, 224)
     exact = FeatureExtractor.build(**asked, engine="tensorflow", precision="float32")
-    other = FeatureExtractor.build(**asked, engine=name, precision=precision)
-    assert cosines(exact.encode(shown), other.encode(shown)).min() >= least
+    reduced = FeatureExtractor.build(**asked, engine=name, precision=precision)
+    assert cosines(exact.encode(images), reduced.encode(images)).min() >= least
     same = (name, precision) == ("tensorflow", "float32")
-    assert (exact.space.fingerprint == other.space.fingerprint) == same
+    assert (exact.space.fingerprint == reduced.space.fingerprint) == same
 
 
 # -- the choice
 
 
 @each_engine
-def test_an_engine_says_what_it_needs(name):
+def test_an_installed_engine_misses_nothing(name):
     part = registry.module("engines", name)
     assert part.missing() == ""
     assert part.ON_GPU in (True, False)
     assert part.policy("float32") == "float32"
 
 
-def test_auto_takes_the_best_that_is_installed(monkeypatch):
+def test_auto_takes_the_fastest_that_is_installed(monkeypatch):
     fast = registry.module("engines", "openvino")
     monkeypatch.setattr(fast, "missing", lambda: "")
     assert engine_choice.choose_engine("auto") == "openvino"
@@ -158,7 +160,7 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("engine", "backbone", "gpus", "got"),
+    ("engine", "backbone", "gpus", "expected"),
     [
         ("tensorflow", "vgg19", 0, "mixed_bfloat16"),
         ("tensorflow", "mobilenetv2", 0, "float32"),
@@ -167,14 +169,14 @@ def test_auto_takes_the_best_that_is_installed(monkeypatch):
         ("openvino", "vgg19", 1, "mixed_bfloat16"),
     ],
 )
-def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, got):
+def test_mixed_precision_is_off_where_it_is_slower(monkeypatch, engine, backbone, gpus, expected):
     monkeypatch.setattr(devices, "gpu_count", lambda: gpus)
     monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: True)
-    assert engine_choice.choose_precision(engine, True, backbone=backbone) == got
+    assert engine_choice.choose_precision(engine, True, backbone=backbone) == expected
     assert engine_choice.choose_precision(engine, False, backbone=backbone) == "float32"
 
 
-def test_a_run_whose_engine_is_not_here_is_used_on_tensorflow(monkeypatch, caplog):
+def test_a_space_whose_engine_is_not_installed_runs_on_tensorflow(monkeypatch, caplog):
     asked = {"backbone": "mobilenet", "weights": "random", "stream": "rgb", "frames": 2}
     asked |= {"frame_size": 32, "precision": "float32", "batch_size": 2, "seed": 1}
     if registry.module("engines", "openvino").missing():

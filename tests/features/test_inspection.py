@@ -1,4 +1,4 @@
-"""What extraction would fail on is found before, and nothing is found that is not there."""
+"""The check finds what extraction would fail on, and nothing in sound videos."""
 
 import contextlib
 import shutil
@@ -33,14 +33,14 @@ def patterns(seed: int, count: int = 30, size=(96, 128)) -> list[np.ndarray]:
     """Coarse patterns that slowly turn into one another; another seed, other patterns."""
     rng = np.random.default_rng(seed)
     ends = rng.integers(30, 226, (2, 8, 9, 3)).astype(np.float32)
-    shares = np.linspace(0, 1, count)
-    coarse = [((1 - s) * ends[0] + s * ends[1]).astype(np.uint8) for s in shares]
-    return [cv2.resize(one, size[::-1], interpolation=cv2.INTER_LINEAR) for one in coarse]
+    steps = np.linspace(0, 1, count)
+    coarse = [((1 - s) * ends[0] + s * ends[1]).astype(np.uint8) for s in steps]
+    return [cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR) for image in coarse]
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    """Six sound videos of two classes, no two alike."""
+    """Six sound videos of two classes, no two similar."""
     root = tmp_path / "videos"
     for number in range(6):
         label = ("calm", "fight")[number % 2]
@@ -48,7 +48,7 @@ def folder(tmp_path) -> Path:
     return root
 
 
-def found(root: Path, **settings) -> dict:
+def check(root: Path, **settings) -> dict:
     return check_folder(root, CheckConfig(**settings))
 
 
@@ -60,7 +60,7 @@ def paths(rows) -> list[str]:
 
 
 def test_nothing_is_found_in_sound_videos(folder):
-    result = found(folder)
+    result = check(folder)
     assert result["findings"] == 0
     assert (result["videos"], result["readable"]) == (6, 6)
     assert result["per_class"] == {
@@ -73,17 +73,17 @@ def test_nothing_is_found_in_sound_videos(folder):
 
 def test_nothing_is_written(folder):
     before = sorted(folder.rglob("*"))
-    found(folder)
+    check(folder)
     assert sorted(folder.rglob("*")) == before
 
 
 # -- videos
 
 
-def test_what_cannot_be_read_is_listed_with_its_reason(folder):
+def test_an_unreadable_video_is_listed_with_its_reason(folder):
     (folder / "calm" / "text.mp4").write_text("This is no video.")
     (folder / "fight" / "empty.mp4").touch()
-    result = found(folder)
+    result = check(folder)
     assert result["unreadable"] == [
         {"path": "calm/text.mp4", "reason": "not a video that can be opened"},
         {"path": "fight/empty.mp4", "reason": "the file is empty"},
@@ -97,23 +97,23 @@ def test_a_truncated_video_is_damaged_whether_it_is_skimmed_or_read(folder, monk
     monkeypatch.setattr(inspection, "_SHORT_FRAMES", limit)
     path = folder / "calm" / "0.avi"
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-    result = found(folder)
+    result = check(folder)
     assert paths(result["damaged"]) == ["calm/0.avi"]
     assert "of 30 declared frames can be decoded" in result["damaged"][0]["reason"]
     assert result["findings"] == 1
 
 
-def test_short_frozen_and_black_videos_are_told_apart(folder):
+def test_short_frozen_and_black_videos_are_distinguished(folder):
     write(folder / "calm" / "short.avi", patterns(50, count=4))
     write(folder / "calm" / "frozen.avi", patterns(51, count=1) * 30)
     write(folder / "calm" / "black.avi", [np.zeros((96, 128, 3), np.uint8)] * 30)
     write(folder / "calm" / "one.avi", patterns(52, count=1))
-    result = found(folder)
+    result = check(folder)
     assert paths(result["short"]) == ["calm/one.avi", "calm/short.avi"]
     assert result["short"][1]["reason"] == "4 frames, and 20 are sampled (--frames)"
     assert paths(result["frozen"]) == ["calm/black.avi", "calm/frozen.avi"]
     assert paths(result["black"]) == ["calm/black.avi"]
-    assert paths(found(folder, frames=8)["short"]) == ["calm/one.avi"]
+    assert paths(check(folder, frames=8)["short"]) == ["calm/one.avi"]
 
 
 def test_a_still_camera_with_something_small_that_moves_is_not_frozen(folder):
@@ -124,7 +124,7 @@ def test_a_still_camera_with_something_small_that_moves_is_not_frozen(folder):
         frame[40:52, 3 * number : 3 * number + 12] = 255
         frames.append(frame)
     write(folder / "calm" / "still.avi", frames)
-    assert found(folder)["frozen"] == []
+    assert check(folder)["frozen"] == []
 
 
 def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
@@ -132,7 +132,7 @@ def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
     more = ("fight/1.avi,fight,30,31", "fight/3.avi,fight,,")
     table = "\n".join(("path,label,start_s,end_s", *rows, *more)) + "\n"
     (folder / "videos.csv").write_text(table)
-    result = found(folder)
+    result = check(folder)
     assert result["unreadable"] == [
         {
             "path": "calm/0.avi@3-9",
@@ -155,24 +155,24 @@ def test_a_part_behind_the_end_of_its_file_is_unreadable(folder):
 # -- videos together
 
 
-def test_the_same_bytes_and_what_looks_alike_are_found(folder):
+def test_copies_and_near_duplicates_are_check(folder):
     shutil.copy(folder / "calm" / "0.avi", folder / "fight" / "copy.avi")
     noise = np.random.default_rng(1).integers(0, 9, (30, 96, 128, 3))
     louder = [cv2.add(f, n.astype(np.uint8)) for f, n in zip(patterns(1), noise, strict=True)]
-    write(folder / "calm" / "alike.avi", louder)
-    result = found(folder)
+    write(folder / "calm" / "similar.avi", louder)
+    result = check(folder)
     assert result["duplicates"] == [["calm/0.avi", "fight/copy.avi"]]
     pairs = [pair["paths"] for pair in result["near_duplicates"]]
     assert pairs == [
         ["calm/0.avi", "fight/copy.avi"],
-        ["calm/alike.avi", "fight/1.avi"],
+        ["calm/similar.avi", "fight/1.avi"],
     ]
     assert result["leaks"] == []
-    assert [pair["bits"] for pair in found(folder, near_bits=0.0)["near_duplicates"]] == [0.0]
+    assert [pair["bits"] for pair in check(folder, near_bits=0.0)["near_duplicates"]] == [0.0]
 
 
 @needs_ffmpeg
-def test_a_video_in_another_size_and_codec_looks_alike(folder):
+def test_a_video_in_another_size_and_codec_is_a_near_duplicate(folder):
     target = folder / "fight" / "small.mp4"
     subprocess.run(
         [
@@ -187,24 +187,24 @@ def test_a_video_in_another_size_and_codec_looks_alike(folder):
         ],
         check=True,
     )
-    pairs = [pair["paths"] for pair in found(folder)["near_duplicates"]]
+    pairs = [pair["paths"] for pair in check(folder)["near_duplicates"]]
     assert pairs == [["calm/2.avi", "fight/small.mp4"]]
 
 
-def test_videos_of_one_recording_may_look_alike(folder):
+def test_near_duplicates_within_a_recording_are_not_listed(folder):
     shutil.copy(folder / "calm" / "0.avi", folder / "fight" / "0.avi")
-    assert len(found(folder)["near_duplicates"]) == 1
-    assert found(folder, group_pattern=r"(\d)\.avi")["near_duplicates"] == []
+    assert len(check(folder)["near_duplicates"]) == 1
+    assert check(folder, group_pattern=r"(\d)\.avi")["near_duplicates"] == []
 
 
-def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
+def test_recordings_copies_and_near_duplicates_in_two_given_splits_are_leaks(folder):
     shutil.copy(folder / "calm" / "0.avi", folder / "fight" / "copy.avi")
-    write(folder / "calm" / "alike.avi", [cv2.add(one, 3) for one in patterns(1)])
+    write(folder / "calm" / "similar.avi", [cv2.add(frame, 3) for frame in patterns(1)])
     sides = {
         "calm/0.avi": ("train", "a"),
         "calm/2.avi": ("train", "r"),
         "calm/4.avi": ("test", "r"),
-        "calm/alike.avi": ("validation", "b"),
+        "calm/similar.avi": ("validation", "b"),
         "fight/1.avi": ("train", "c"),
         "fight/3.avi": ("test", "d"),
         "fight/5.avi": ("train", "e"),
@@ -212,18 +212,18 @@ def test_leaks_are_what_is_on_two_sides_of_a_given_split(folder):
     }
     rows = [f"{p},{p.split('/')[0]},{s},{g}" for p, (s, g) in sides.items()]
     (folder / "videos.csv").write_text("\n".join(("path,label,split,group", *rows)) + "\n")
-    assert found(folder)["leaks"] == [
+    assert check(folder)["leaks"] == [
         "recording r",
         "same bytes: calm/0.avi, fight/copy.avi",
-        "look alike: calm/alike.avi, fight/1.avi",
+        "near-duplicates: calm/similar.avi, fight/1.avi",
     ]
 
 
 def test_pairs_are_found_across_the_blocks_that_they_are_searched_in(folder, monkeypatch):
-    looks = {f"{n}": inspect_video(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
-    whole = near_duplicates(looks, {}, most_bits=4.0)
+    inspections = {f"{n}": inspect_video(folder / "calm" / f"{2 * (n % 3)}.avi") for n in range(9)}
+    whole = near_duplicates(inspections, {}, max_bits=4.0)
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
-    assert near_duplicates(looks, {}, most_bits=4.0) == whole
+    assert near_duplicates(inspections, {}, max_bits=4.0) == whole
     assert len(whole) == 9
 
 
@@ -235,18 +235,18 @@ def test_parts_of_one_file_on_two_sides_are_a_leak(folder):
     )
     header = "path,label,split,group,start_s,end_s"
     (folder / "videos.csv").write_text("\n".join((header, *rows)) + "\n")
-    assert found(folder)["leaks"] == ["same file: calm/0.avi"]
+    assert check(folder)["leaks"] == ["same file: calm/0.avi"]
 
 
-def test_of_very_many_pairs_the_likest_are_kept(folder, monkeypatch):
+def test_of_very_many_pairs_the_most_similar_are_kept(folder, monkeypatch):
     monkeypatch.setattr(inspection, "_MOST_PAIRS", 5)
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
-    looks = {f"{n:02d}": inspect_video(folder / "calm" / "0.avi") for n in range(20)}
-    pairs = near_duplicates(looks, {}, most_bits=4.0)
+    inspections = {f"{n:02d}": inspect_video(folder / "calm" / "0.avi") for n in range(20)}
+    pairs = near_duplicates(inspections, {}, max_bits=4.0)
     assert [pair["paths"] for pair in pairs] == [["00", f"0{n}"] for n in range(1, 6)]
 
 
-# -- how it looks
+# -- a single video
 
 
 @pytest.mark.parametrize("limit", [10, 900])
@@ -256,18 +256,18 @@ def test_a_still_camera_with_one_short_event_is_not_frozen(folder, monkeypatch, 
     event = still.copy()
     event[20:70, 20:90] = 255
     write(folder / "calm" / "event.avi", [still] * 45 + [event] * 10 + [still] * 45)
-    assert found(folder)["frozen"] == []
+    assert check(folder)["frozen"] == []
 
 
-def test_a_long_video_is_looked_at_by_seeking_and_shows_the_same(tmp_path, monkeypatch):
+def test_a_long_video_is_inspected_by_seeking_with_the_same_result(tmp_path, monkeypatch):
     path = write(tmp_path / "a.avi", patterns(3, count=80))
     read = inspect_video(path)
     monkeypatch.setattr(inspection, "_SHORT_FRAMES", 10)
     monkeypatch.setattr(inspection, "_read_all", None)
     skimmed = inspect_video(path)
     assert (skimmed.frames, skimmed.duration_s) == (80, 8.0)
-    assert np.abs(skimmed.thumbs - read.thumbs).max() < 6
-    assert near_duplicates({"a": read, "b": skimmed}, {}, most_bits=4.0)
+    assert np.abs(skimmed.thumbnails - read.thumbnails).max() < 6
+    assert near_duplicates({"a": read, "b": skimmed}, {}, max_bits=4.0)
 
 
 @pytest.mark.slow

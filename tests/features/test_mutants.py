@@ -32,7 +32,7 @@ REASON = re.compile(
     r"\d+ of \d+ declared frames can be decoded; \d are needed|"
     r"its frames are declared as \d+x\d+, over the limit|"
     r"a frame of it can be read but not decoded|the decoder failed: .*|"
-    r"frames that were there at first reading were not at the second"
+    r"some frames could be decoded at the first reading but not at the second"
 )
 # MPEG-TS and MPEG-PS declare no length: FFmpeg takes it from what is there.
 DECLARES_NO_LENGTH = {"h264.ts", "mpeg2.ts", "mpeg2.mpg"}

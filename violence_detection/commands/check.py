@@ -1,6 +1,7 @@
-"""What is wrong with a folder of videos."""
+"""The command `check`: problems of a folder of videos, before extraction."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,33 +14,29 @@ from violence_detection.features import config
 @click.argument("video_dir", type=PATH)
 @options_of(config.CheckConfig, writes=False)
 def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> None:
-    """Say what is wrong with a folder of videos, before hours are spent on it.
+    """Find the problems of a folder of videos before extraction.
 
-    Looks at a few frames of every video: unreadable, damaged, too short, frozen, black, the same
-    bytes twice, videos that look alike, and what is on two sides of a given split. Leaves with 3
-    where something was found."""
+    Lists unreadable, damaged, short, frozen and black videos, copies, near-duplicates, and
+    recordings that are in several given splits. Exits with status 3 if it finds a problem."""
     with prints_to_stderr():
         from violence_detection.features import inspection
 
         result = inspection.check_folder(Path(video_dir), settings)
-    lines = [
-        f"videos      {result['videos']}: {result['readable']} readable",
-        *[
-            f"class       {label}: {counts['readable']} of {counts['videos']} readable"
-            for label, counts in result["per_class"].items()
-        ],
-    ]
+    finish(result, shared, _lines(result), failed=result["findings"])
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = [f"videos      {result['videos']}: {result['readable']} readable"]
+    for label, counts in result["per_class"].items():
+        lines.append(f"class       {label}: {counts['readable']} of {counts['videos']} readable")
     for kind in ("unreadable", "damaged", "short", "frozen", "black"):
-        lines += _listed(kind, [f"{r['path']}: {r['reason']}" for r in result[kind]])
+        lines += _listed(kind, [f"{row['path']}: {row['reason']}" for row in result[kind]])
     lines += _listed("same bytes", [", ".join(paths) for paths in result["duplicates"]])
-    alike = [
-        f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)" for pair in result["near_duplicates"]
-    ]
-    lines += _listed("look alike", alike)
+    pairs = result["near_duplicates"]
+    similar = [f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)" for pair in pairs]
+    lines += _listed("similar", similar)
     lines += _listed("leak", result["leaks"])
-    if not result["findings"]:
-        lines.append("Nothing was found.")
-    finish(result, shared, lines, failed=result["findings"])
+    return lines if result["findings"] else [*lines, "No problems."]
 
 
 def _listed(kind: str, items: list[str], most: int = 10) -> list[str]:

@@ -1,3 +1,6 @@
-"""Networks that encode a frame. A part has DIM, FRAME_SIZE, LAYER, DEPTHWISE
-(whether it has depthwise convolutions), WEIGHTS_FILE (the name of its ImageNet weights in the cache
-of Keras; with WEIGHTS_SIZES it has one for each of several frame sizes) and `build`."""
+"""Backbones: networks that encode a frame; a part has constants and `build`.
+
+DIM (D), FRAME_SIZE (its own S), LAYER (the output), DEPTHWISE (whether it has depthwise
+convolutions), WEIGHTS_FILE (the name of its ImageNet weights in the cache of Keras), and, if Keras
+has a file for each of several frame sizes, WEIGHTS_SIZES.
+"""

@@ -1,4 +1,4 @@
-"""What the backbones share: a keras.applications network as an encoder of frames."""
+"""Networks of keras.applications as encoders of frames: the work of all backbones."""
 
 import os
 import textwrap
@@ -24,8 +24,8 @@ def build_encoder(
     """A frozen network from frames to features, with its own preprocessing inside.
 
     Args:
-        application: Of keras.applications.
-        preprocess: Its `preprocess_input`; None where the network rescales inside.
+        application: Function of keras.applications.
+        preprocess: Its `preprocess_input`; None if the network rescales inside.
         frame_size: S.
         weights: None (drawn from Keras' global seed), "imagenet", or a weights file.
         layer: "pool" for global average pooling without the top, else the name of a layer
@@ -36,7 +36,7 @@ def build_encoder(
 
     Raises:
         ConfigError: If the network cannot be built for `frame_size`.
-        WeightsError: If the weights cannot be had or do not fit.
+        WeightsError: If the weights cannot be loaded or do not fit.
     """
     if layer != "pool" and frame_size != 224:
         raise ConfigError(
@@ -57,19 +57,18 @@ def build_encoder(
         _load(network, Path(weights))
     network.trainable = False
     frames = keras.Input(shape, dtype="float32", name="frames")
-    pictures = preprocess(frames) if preprocess else frames
+    images = preprocess(frames) if preprocess else frames
     outputs = network.output if layer == "pool" else network.get_layer(layer).output
     encode = keras.Model(network.input, outputs)
     features = keras.layers.Activation("linear", dtype="float32", name="features")
-    return keras.Model(frames, features(encode(pictures)))
+    return keras.Model(frames, features(encode(images)))
 
 
 def imagenet_file(part: ModuleType, frame_size: int) -> Path:
-    """The path of a backbone's ImageNet weights in the cache of Keras, there or not.
+    """The path of a backbone's ImageNet weights in the cache of Keras; it may not exist.
 
     Args:
-        part: The backbone's module, with `WEIGHTS_FILE` and, where Keras has a file for each of
-            several sizes, `WEIGHTS_SIZES`.
+        part: The backbone's module.
         frame_size: S.
     """
     size = frame_size if frame_size in getattr(part, "WEIGHTS_SIZES", ()) else 224
@@ -80,17 +79,17 @@ def imagenet_file(part: ModuleType, frame_size: int) -> Path:
 
 
 def calibrate(model: keras.Model, *, seed: int) -> keras.Model:
-    """A network with drawn weights, its features shifted and scaled into a working range.
+    """A network with random weights, its features shifted and scaled to a usable range.
 
-    As Keras draws them, the features of a MobileNet are around 1e-20, all nearly alike, and
-    become zero in float16. Here they have mean 0, each, and deviation 1, all together, over
-    noise pictures drawn from `seed`. One scale for all: a scale for each would blow up the
-    features, and inside the network the channels, that say nothing.
+    Without this, the features of a MobileNet with random weights are around 1e-20, nearly equal,
+    and become 0 in float16. Here each feature has mean 0, and all together have deviation 1, over
+    noise images drawn from `seed`. There is one scale for all features: a scale for each would
+    amplify features without information.
     """
     size = model.input_shape[1]
     coarse = np.random.default_rng(seed).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
-    pictures = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
-    features = np.array(model(pictures, training=False), np.float64)
+    images = keras.ops.image.resize(coarse, (size, size), interpolation="bilinear")
+    features = np.array(model(images, training=False), np.float64)
     centre = features.mean(0)
     scale = (features - centre).std()
     shifted = keras.layers.Rescaling(
@@ -107,7 +106,7 @@ def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: d
         with warnings.catch_warnings():  # MobileNet's, that they were trained at 224
             warnings.simplefilter("ignore")
             return application(weights="imagenet", input_shape=shape, **top)
-    except Exception as error:  # whatever the download raises: no network, a refused host
+    except Exception as error:  # a download may raise anything: no network, a refused host
         raise WeightsError(
             f"The ImageNet weights of {name} must be downloadable once, or given as a file. "
             f"Received: {_brief(error).rstrip('.')}. Fetch them where there is a network with "
@@ -117,23 +116,24 @@ def _with_imagenet(application: Callable[..., keras.Model], shape: tuple, top: d
 
 
 def _load(network: keras.Model, path: Path) -> None:
-    """Load a file and prove that every kernel came from it."""
+    """Loads a weights file, and checks that it set every kernel."""
     if not path.is_file():
-        came = "a folder" if path.is_dir() else "not there"
+        reason = "a folder" if path.is_dir() else "it does not exist"
         raise WeightsError(
-            f"--weights must be imagenet, random or a file. Received: {path} ({came})"
+            f"--weights must be imagenet, random or a file. Received: {path} ({reason})"
         )
     kernels = [variable for variable in network.variables if len(variable.shape) >= 2]
     drawn = [np.array(kernel) for kernel in kernels]
     try:
-        with warnings.catch_warnings():  # hundreds of lines on files of older versions of Keras;
-            warnings.simplefilter("ignore")  # what they fear is checked below
+        # Files of older versions of Keras give hundreds of lines; the check below covers them.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             network.load_weights(path)
     except Exception as error:  # h5py and Keras raise anything from KeyError to OSError
         raise _does_not_fit(network, path, _brief(error)) from error
     for kernel, before in zip(kernels, drawn, strict=True):
         if np.array_equal(np.array(kernel), before):
-            raise _does_not_fit(network, path, f"it has nothing for {kernel.path}")
+            raise _does_not_fit(network, path, f"it has no values for {kernel.path}")
     if not all(np.isfinite(np.array(variable)).all() for variable in network.variables):
         raise WeightsError(f"Weights must be finite. Received: {path} (it holds NaN or infinity)")
 
@@ -143,6 +143,6 @@ def _does_not_fit(network: keras.Model, path: Path, reason: str) -> WeightsError
 
 
 def _brief(error: Exception) -> str:
-    """An error on one line, not longer than people read."""
+    """The text of an error on a single line of at most 250 characters."""
     text = str(error).strip() or type(error).__name__
     return textwrap.shorten(text, 250, placeholder=" …")

@@ -1,4 +1,4 @@
-"""DenseNet121 (Huang et al., 2016): ImageNet mean and deviation taken off."""
+"""DenseNet121 (Huang et al., 2016): normalised by the ImageNet mean and deviation."""
 
 import keras
 from keras.applications import densenet

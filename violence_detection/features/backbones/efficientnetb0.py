@@ -1,4 +1,4 @@
-"""EfficientNetB0 (Tan and Le, 2019). It rescales inside: [0, 255] goes in."""
+"""EfficientNetB0 (Tan and Le, 2019); its input is [0, 255], it rescales inside."""
 
 import keras
 from keras.applications import efficientnet
@@ -27,10 +27,11 @@ def build(*, frame_size: int, weights: str | None) -> keras.Model:
 
 
 def _as_imagenet(frames: keras.KerasTensor) -> keras.KerasTensor:
-    """What a file of the ImageNet weights expects.
+    """Frames as a file of ImageNet weights expects them.
 
-    Keras divides by the root of the deviation once more, behind its normalisation, but
-    only when it loads "imagenet" itself. In front of it, around the mean, is the same.
+    If Keras loads "imagenet" itself, it adds a division by the root of the deviation after the
+    normalisation. For weights from a file this does the same before the normalisation, around
+    the mean.
     """
     mean = 255 * keras.ops.array(_MEAN)
     return (frames - mean) / keras.ops.sqrt(keras.ops.array(_DEVIATION)) + mean

@@ -1,4 +1,4 @@
-"""EfficientNetV2B0 (Tan and Le, 2021). It rescales inside: [0, 255] goes in."""
+"""EfficientNetV2B0 (Tan and Le, 2021); its input is [0, 255], it rescales inside."""
 
 import keras
 from keras.applications import efficientnet_v2

@@ -1,4 +1,4 @@
-"""InceptionV3 (Szegedy et al., 2015): pictures in [-1, 1]."""
+"""InceptionV3 (Szegedy et al., 2015): its input is scaled to [-1, 1]."""
 
 import keras
 from keras.applications import inception_v3

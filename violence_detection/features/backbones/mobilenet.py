@@ -1,4 +1,4 @@
-"""MobileNet (Howard et al., 2017), alpha 1.0: pictures in [-1, 1]."""
+"""MobileNet (Howard et al., 2017), alpha 1.0: its input is scaled to [-1, 1]."""
 
 import keras
 from keras.applications import mobilenet

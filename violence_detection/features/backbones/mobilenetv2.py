@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., 2018), alpha 1.0: pictures in [-1, 1]."""
+"""MobileNetV2 (Sandler et al., 2018), alpha 1.0: its input is scaled to [-1, 1]."""
 
 import keras
 from keras.applications import mobilenet_v2

@@ -1,4 +1,4 @@
-"""ResNet50 (He et al., 2015): BGR, ImageNet mean taken off."""
+"""ResNet50 (He et al., 2015): BGR, the ImageNet mean is subtracted."""
 
 import keras
 from keras.applications import resnet

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman, 2014), average-pooled: BGR, ImageNet mean taken off."""
+"""VGG16 (Simonyan and Zisserman, 2014), average-pooled: BGR, the ImageNet mean is subtracted."""
 
 import keras
 from keras.applications import vgg16

@@ -1,4 +1,4 @@
-"""VGG19's second dense layer, 4096 features: what most violence-detection papers use."""
+"""VGG19 up to its second dense layer, 4096 features, as in most violence-detection papers."""
 
 import keras
 from keras.applications import vgg19

@@ -1,4 +1,4 @@
-"""Xception (Chollet, 2016): pictures in [-1, 1]."""
+"""Xception (Chollet, 2016): its input is scaled to [-1, 1]."""
 
 import keras
 from keras.applications import xception

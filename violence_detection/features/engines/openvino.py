@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: there it is faster than TensorFlow, in bfloat16 several times."""
+"""OpenVINO on the CPU, where it is faster than TensorFlow, in bfloat16 several times."""
 
 import functools
 import importlib.metadata
@@ -17,47 +17,47 @@ ON_GPU = False
 
 
 def missing() -> str:
-    """What must be installed for it; nothing where it is."""
+    """The extra that must be installed; empty if OpenVINO is installed."""
     if importlib.util.find_spec("openvino"):
         return ""
     return "the extra `openvino`: pip install 'violence-detection[openvino]'"
 
 
 def rank(*, gpus: int) -> int:
-    """How good a choice it is on a machine with so many GPUs."""
+    """The rank of the engine on a machine with so many GPUs; `auto` takes the highest."""
     return 0 if gpus else 2
 
 
 def gains(*, depthwise: bool, gpus: int) -> bool:
-    """Whether reduced precision is faster: yes, for every network that was tried."""
+    """True if reduced precision is faster; it was for every network that was measured."""
     return True
 
 
 def policy(precision: str) -> str:
-    """The dtype policy that the backbone is built under: OpenVINO reduces precision itself."""
+    """The dtype policy of the backbone: float32, as OpenVINO reduces the precision itself."""
     return "float32"
 
 
 def build(
     *, backbone: keras.Model, precision: str, kept: Path | None
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from pictures, uint8 (N, S, S, 3) RGB, to features, float32 (N, D).
+    """A function from images, uint8 (N, S, S, 3) RGB, to features, float32 (N, D).
 
     The backbone is converted at the first call, which takes some seconds.
 
     Args:
         backbone: From float32 (B, S, S, 3) to (B, D).
         precision: "float32" or "mixed_bfloat16".
-        kept: Path without an ending, under which the converted backbone is kept for the
-            next start; None keeps nothing.
+        kept: Path without a suffix for the converted backbone, which the next start reads; None
+            keeps nothing.
     """
     compiled = None
 
-    def encode(pictures: np.ndarray) -> np.ndarray:
+    def encode(images: np.ndarray) -> np.ndarray:
         nonlocal compiled
         if compiled is None:
-            compiled = _compiled(backbone, precision, kept, pictures.shape)
-        return compiled(pictures)[0]
+            compiled = _compiled(backbone, precision, kept, images.shape)
+        return compiled(images)[0]
 
     return encode
 
@@ -66,11 +66,11 @@ def _compiled(backbone: keras.Model, precision: str, kept: Path | None, shape: t
     import openvino
 
     core = _core()
-    model = _Kept(kept).read(core) if kept is not None else None
+    model = _ConvertedModel(kept).read(core) if kept is not None else None
     if model is None:
         model = openvino.convert_model(_as_function(backbone))
         if kept is not None:
-            _Kept(kept).write(model)
+            _ConvertedModel(kept).write(model)
     model.reshape(list(shape))  # every batch has this size
     hint = "bf16" if precision == "mixed_bfloat16" else "f32"
     return core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
@@ -78,15 +78,16 @@ def _compiled(backbone: keras.Model, precision: str, kept: Path | None, shape: t
 
 @functools.cache
 def _core():
-    """One for the process, never let go.
+    """The core of the process, which is never deleted.
 
-    Each sets up a stack for signal handlers and takes it away at its end: with several of them
-    that end in another order, the next signal (Ctrl-C too) would be a segmentation fault.
+    A core installs a stack for signal handlers and removes it when it is deleted. With several
+    cores that are deleted in another order, the next signal (Ctrl-C too) would be a segmentation
+    fault.
     """
     import openvino
 
     core = openvino.Core()
-    # Read, not mapped: a file that changes under a mapping takes the process down.
+    # Read, not mapped: a mapped file that changes ends the process.
     core.set_property({"ENABLE_MMAP": False})
     return core
 
@@ -95,14 +96,14 @@ def _as_function(backbone: keras.Model):
     signature = tf.TensorSpec((None, *backbone.input_shape[1:]), tf.uint8)
 
     @tf.function(input_signature=[signature])
-    def encode(pictures: tf.Tensor) -> tf.Tensor:
-        return backbone(tf.cast(pictures, tf.float32), training=False)
+    def encode(images: tf.Tensor) -> tf.Tensor:
+        return backbone(tf.cast(images, tf.float32), training=False)
 
     return encode.get_concrete_function()
 
 
-class _Kept:
-    """A converted backbone on disk: OpenVINO's two files, and the digests of both."""
+class _ConvertedModel:
+    """A converted backbone on disk: the two files of OpenVINO, and a file of their digests."""
 
     def __init__(self, stem: Path) -> None:
         version = importlib.metadata.version("openvino")
@@ -110,16 +111,16 @@ class _Kept:
         self._digests_path = self._path.with_suffix(".json")
 
     def read(self, core):
-        """The model; None where there is none, or it is damaged and must be made again."""
+        """The model; None if it does not exist or is damaged."""
         try:
             digests = json.loads(self._digests_path.read_text())
-            found = {path.name: files.sha256_of_file(path) for path in self._files()}
-            return core.read_model(self._path) if found == digests else None
+            actual = {path.name: files.sha256_of_file(path) for path in self._files()}
+            return core.read_model(self._path) if actual == digests else None
         except (OSError, ValueError, RuntimeError):
             return None
 
     def write(self, model) -> None:
-        """Keep a model; it counts once its digests are there."""
+        """Writes a model; it is complete once the file of digests exists."""
         import openvino
 
         files.ensure_writable(self._path.parent)

@@ -1,4 +1,4 @@
-"""TensorFlow on whatever device it finds; always there."""
+"""TensorFlow on the GPU if it finds one, else on the CPU; always installed."""
 
 import os
 from collections.abc import Callable
@@ -12,55 +12,58 @@ ON_GPU = True
 
 
 def missing() -> str:
-    """What must be installed for it: nothing."""
+    """The extra that must be installed: none."""
     return ""
 
 
 def rank(*, gpus: int) -> int:
-    """How good a choice it is on a machine with so many GPUs."""
+    """The rank of the engine on a machine with so many GPUs; `auto` takes the highest."""
     return 1
 
 
 def gains(*, depthwise: bool, gpus: int) -> bool:
-    """Whether reduced precision is faster: on a CPU not for depthwise convolutions (MobileNetV2
-    in bfloat16 ran at 0.68 of float32's rate, VGG19 at 1.95)."""
+    """True if reduced precision is faster.
+
+    On a CPU it is not for depthwise convolutions: MobileNetV2 in bfloat16 ran at 0.68 of the rate
+    in float32, VGG19 at 1.95.
+    """
     return gpus > 0 or not depthwise
 
 
 def policy(precision: str) -> str:
-    """The dtype policy that the backbone is built under."""
+    """The dtype policy of the backbone."""
     return precision
 
 
 def build(
     *, backbone: keras.Model, precision: str, kept: Path | None
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from pictures, uint8 (N, S, S, 3) RGB, to features, float32 (N, D).
+    """A function from images, uint8 (N, S, S, 3) RGB, to features, float32 (N, D).
 
-    On a CPU each picture is run by itself, as many at a time as there are cores. In a batch
-    the last bits of a picture would depend on its place: the last rows of a product, whatever
-    picture they are of, are summed in another order (seen on AVX2).
+    On a CPU each image is run by itself, as many at a time as there are cores. In a batch the last
+    bits of an image would depend on its place: matrix products sum their last rows in another order
+    (observed on AVX2).
 
     Args:
         backbone: From float32 (B, S, S, 3) to (B, D), built under `policy(precision)`.
-        precision, kept: Not used: there is nothing to convert.
+        precision, kept: Not used, as the backbone is not converted.
     """
     shape = backbone.input_shape
     signature = tf.TensorSpec((None, *shape[1:]), tf.uint8)
     on_gpu = bool(tf.config.list_logical_devices("GPU"))
 
-    def features_of(pictures: tf.Tensor) -> tf.Tensor:
-        return backbone(tf.cast(pictures, tf.float32), training=False)
+    def features_of(images: tf.Tensor) -> tf.Tensor:
+        return backbone(tf.cast(images, tf.float32), training=False)
 
     @tf.function(input_signature=[signature])
-    def encode(pictures: tf.Tensor) -> tf.Tensor:
+    def encode(images: tf.Tensor) -> tf.Tensor:
         if on_gpu:
-            return features_of(pictures)
+            return features_of(images)
         return tf.map_fn(
-            lambda picture: features_of(picture[None])[0],
-            pictures,
+            lambda image: features_of(image[None])[0],
+            images,
             fn_output_signature=tf.float32,
             parallel_iterations=len(os.sched_getaffinity(0)),
         )
 
-    return lambda pictures: encode(tf.constant(pictures)).numpy()
+    return lambda images: encode(tf.constant(images)).numpy()
