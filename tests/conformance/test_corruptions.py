@@ -1,4 +1,4 @@
-"""What every corruption promises, and what each of them is in closed form."""
+"""The contract of every corruption, and the closed form of each."""
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ ENCODING = ("compress",)  # change nothing but how the file is written
 
 
 def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
-    """Smooth pictures in which everything moves, uint8 (H, W, 3)."""
+    """Smooth frames in which everything moves, uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     field = cv2.GaussianBlur(rng.uniform(0, 255, (*size, 3)), (0, 0), 4)
     field = cv2.normalize(field, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
@@ -28,48 +28,50 @@ def drawn(count=25, *, size=(96, 128), seed=0) -> list[np.ndarray]:
 
 
 def change(spec, frames, *, fps=25.0, seed=3) -> VideoFrames:
-    """VideoFrames under a corruption, its frames in a list."""
+    """Frames under a corruption, as a list."""
     video = VideoFrames(iter(frames), fps, lossless_writer)
     after = registry.load("corruptions", spec)(video, np.random.default_rng(seed))
     return after._replace(frames=list(after.frames))
 
 
 def written(path, video: VideoFrames) -> list[np.ndarray]:
-    """The frames that come back from the file."""
+    """The frames that are read back from the file."""
     corrupted_video.write_video(path, video)
     return frames_of(path)
 
 
-# -- property: what every corruption promises
+# -- property: the contract of every corruption
 
 
 @each_part
 @pytest.mark.parametrize("size", [(96, 128), (7, 301), (721, 405)])
 def test_frames_of_any_shape_stay_frames(name, size):
-    for frame in change(name, drawn(3, size=size)).frames:
+    frames = change(name, drawn(3, size=size)).frames
+    assert frames
+    for frame in frames:
         assert (frame.dtype, frame.ndim, frame.shape[2]) == (np.uint8, 3, 3)
         assert min(frame.shape[:2]) >= 2
 
 
 @each_part
-def test_the_frames_given_are_left_as_they_were(name):
+def test_the_input_frames_are_not_changed(name):
     frames = drawn(6)
-    kept = [frame.copy() for frame in frames]
+    copies = [frame.copy() for frame in frames]
     change(name, frames)
-    np.testing.assert_array_equal(frames, kept)
+    np.testing.assert_array_equal(frames, copies)
 
 
 @each_part
-def test_frames_are_taken_one_after_the_other(name):
-    """What comes first is there before the second half of the video was asked for."""
+def test_frames_are_streamed(name):
+    """The first frame is ready before the second is read."""
     taken = []
 
-    def noted():
+    def recorded():
         for frame in drawn(30):
             taken.append(frame)
             yield frame
 
-    video = VideoFrames(noted(), 25.0, lossless_writer)
+    video = VideoFrames(recorded(), 25.0, lossless_writer)
     after = registry.load("corruptions", name)(video, np.random.default_rng(0))
     next(iter(after.frames))
     assert len(taken) == 1
@@ -77,39 +79,39 @@ def test_frames_are_taken_one_after_the_other(name):
 
 @each_part
 def test_the_same_seed_gives_the_same_bytes(name):
-    one, again = (change(name, drawn(6)).frames for _ in range(2))
-    np.testing.assert_array_equal(one, again)
+    first, again = (change(name, drawn(6)).frames for _ in range(2))
+    np.testing.assert_array_equal(first, again)
 
 
 @each_part
 @pytest.mark.parametrize("fps", [4.0, 10.0, 23.976, 29.97, 60.0])
-def test_it_lasts_as_long_to_within_a_frame(name, fps):
+def test_the_duration_is_kept_to_within_a_frame(name, fps):
     after = change(name, drawn(41), fps=fps)
-    lasts_s = len(after.frames) / after.fps
-    assert 41 / fps - 1e-9 <= lasts_s <= 41 / fps + 1 / after.fps
+    duration_s = len(after.frames) / after.fps
+    assert 41 / fps - 1e-9 <= duration_s <= 41 / fps + 1 / after.fps
 
 
 @each_part
 def test_something_changes(name, tmp_path):
     frames = drawn(12)
-    seen = written(tmp_path / "a.avi", change(name, frames))
-    same = len(seen) == len(frames) and np.array_equal(seen, frames)
+    corrupted = written(tmp_path / "a.avi", change(name, frames))
+    same = len(corrupted) == len(frames) and np.array_equal(corrupted, frames)
     assert not same
 
 
 @each_part
-def test_what_is_written_is_what_was_done(name, tmp_path):
+def test_the_file_has_the_corrupted_frames(name, tmp_path):
     after = change(name, drawn(12))
-    seen = written(tmp_path / "a.avi", after)
-    assert len(seen) == len(after.frames)
+    frames = written(tmp_path / "a.avi", after)
+    assert len(frames) == len(after.frames) > 0
     if name not in ENCODING:
-        height, width = seen[0].shape[:2]  # odd sides lose a row
-        whole = [frame[:height, :width] for frame in after.frames]
-        np.testing.assert_array_equal(seen, whole)
+        height, width = frames[0].shape[:2]  # odd sides lose a row
+        expected = [frame[:height, :width] for frame in after.frames]
+        np.testing.assert_array_equal(frames, expected)
 
 
 @each_part
-def test_a_severity_that_is_not_there_is_refused(name):
+def test_an_unknown_severity_is_refused(name):
     with pytest.raises(ConfigError, match="Received: severity"):
         registry.load("corruptions", f"{name}(severity=3)")
 
@@ -145,25 +147,27 @@ def test_a_point_is_blurred_to_a_normal_curve():
     assert variance == pytest.approx(16, rel=0.1)
 
 
-def test_the_blur_grows_with_the_picture():
-    """The same scene in twice as many pixels is blurred to the same scene."""
+def test_the_blur_scales_with_the_frame():
+    """The same scene at twice the resolution is blurred to the same scene."""
     small = drawn(1, size=(112, 160))[0]
     large = cv2.resize(small, (320, 224), interpolation=cv2.INTER_CUBIC)
-    one, two = (change("blur(sigma=6)", [frame]).frames[0] for frame in (small, large))
-    two = cv2.resize(two, (160, 112), interpolation=cv2.INTER_AREA)
-    assert np.abs(one.astype(int) - two).mean() < 1.5
+    blurred, blurred_large = (
+        change("blur(sigma=6)", [frame]).frames[0] for frame in (small, large)
+    )
+    shrunk = cv2.resize(blurred_large, (160, 112), interpolation=cv2.INTER_AREA)
+    assert np.abs(blurred.astype(int) - shrunk).mean() < 1.5
 
 
-def test_noise_has_the_deviation_that_was_asked_for_and_no_mean():
+def test_noise_has_the_requested_deviation_and_no_mean():
     grey = [np.full((100, 100, 3), 128, np.uint8)] * 4
     noisy = np.stack(change("noise(sigma=0.1)", grey).frames).astype(float) - 128
     assert noisy.std() == pytest.approx(25.5, rel=0.02)
     assert noisy.mean() == pytest.approx(0, abs=0.5)
     between = np.corrcoef(noisy[0].ravel(), noisy[1].ravel())[0, 1]
-    assert abs(between) < 0.03  # each frame has its own
+    assert abs(between) < 0.03  # frames are independent
 
 
-def test_noise_ends_at_black_and_white():
+def test_noise_is_clipped_at_black_and_white():
     ends = [np.full((40, 40, 3), level, np.uint8) for level in (0, 255)]
     black, white = change("noise(sigma=0.2)", ends).frames
     assert black.min() == 0 and black.max() < 255
@@ -171,7 +175,7 @@ def test_noise_ends_at_black_and_white():
 
 
 @pytest.mark.parametrize(
-    ("rate", "kept"),
+    ("rate", "expected"),
     [
         (25.0, [0, 5, 10, 15, 20]),
         (12.0, [0, 3, 5, 8, 10, 12, 15, 17, 20, 22, 24]),
@@ -179,20 +183,20 @@ def test_noise_ends_at_black_and_white():
         (2.0, list(range(25))),
     ],
 )
-def test_of_each_fifth_of_a_second_the_first_frame_is_kept(rate, kept):
+def test_the_first_frame_of_each_fifth_of_a_second_remains(rate, expected):
     frames = [np.full((2, 2, 3), index, np.uint8) for index in range(25)]
     after = change("drop_frames(fps=5)", frames, fps=rate)
-    assert [int(frame[0, 0, 0]) for frame in after.frames] == kept
+    assert [int(frame[0, 0, 0]) for frame in after.frames] == expected
     assert after.fps == min(rate, 5.0)
 
 
-def test_the_middle_is_left():
+def test_a_crop_keeps_the_middle():
     frame = np.arange(100 * 200 * 3).reshape(100, 200, 3).astype(np.uint8)
     (cut,) = change("crop(share=0.5)", [frame]).frames
     np.testing.assert_array_equal(cut, frame[25:75, 50:150])
 
 
-def test_mirrored_twice_is_as_it_was():
+def test_mirroring_twice_restores_the_frames():
     frames = drawn(3)
     once = change("mirror", frames).frames
     np.testing.assert_array_equal(once[0], frames[0][:, ::-1])
@@ -203,39 +207,39 @@ def test_mirrored_twice_is_as_it_was():
     ("size", "smaller"),
     [((360, 640), (90, 160)), ((640, 360), (160, 90)), ((80, 300), (80, 300))],
 )
-def test_the_shorter_side_has_the_pixels_that_were_asked_for(size, smaller):
+def test_the_shorter_side_has_the_requested_pixels(size, smaller):
     (frame,) = change("downscale(side=90)", [np.zeros((*size, 3), np.uint8)]).frames
     assert frame.shape[:2] == smaller
 
 
-def psnr(one, other) -> float:
-    error = np.mean((np.asarray(one, float) - np.asarray(other, float)) ** 2)
+def psnr(frames, expected) -> float:
+    error = np.mean((np.asarray(frames, float) - np.asarray(expected, float)) ** 2)
     return 10 * np.log10(255**2 / error)
 
 
 def test_a_lower_quality_is_further_from_the_frames():
     frames = drawn(2)
-    near = [psnr(change(f"jpeg(quality={q})", frames).frames, frames) for q in (90, 10)]
-    assert near[0] > near[1] + 5
+    high, low = (psnr(change(f"jpeg(quality={q})", frames).frames, frames) for q in (90, 10))
+    assert high > low + 5
 
 
 @pytest.mark.parametrize("codec", ["h264", "mpeg4"])
-def test_a_compressed_file_has_the_bits_that_were_asked_for(codec, tmp_path):
-    """96 frames of 160x120 at 0.1 bits a pixel; the first one, a key frame, costs more."""
+def test_a_compressed_file_has_about_the_requested_bits(codec, tmp_path):
+    """96 frames of 160x120 at 0.1 bits per pixel; the first frame, a key frame, needs more."""
     frames = drawn(96, size=(120, 160))
-    sizes, near = {}, {}
+    sizes, similarity = {}, {}
     for bits in (0.1, 0.4):
         spec = f"compress(bits_per_pixel={bits}, codec={codec})"
         path = tmp_path / f"{bits}.avi"
-        seen = written(path, change(spec, frames))
+        compressed = written(path, change(spec, frames))
         sizes[bits] = 8 * path.stat().st_size / (96 * 120 * 160)
-        near[bits] = psnr(seen, frames)
+        similarity[bits] = psnr(compressed, frames)
     assert sizes[0.1] < 0.25
     assert sizes[0.1] < sizes[0.4] <= 0.6
-    assert near[0.1] < near[0.4]
+    assert similarity[0.1] < similarity[0.4]
 
 
-def test_compression_gives_the_same_bytes_again(tmp_path):
+def test_compression_is_reproducible(tmp_path):
     paths = [tmp_path / f"{number}.avi" for number in range(2)]
     for path in paths:
         written(path, change("compress", drawn(12)))
@@ -245,13 +249,13 @@ def test_compression_gives_the_same_bytes_again(tmp_path):
 # -- error
 
 
-def test_without_pyav_compression_says_how_to_get_it(monkeypatch):
+def test_without_pyav_compression_names_the_extra(monkeypatch):
     monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
     assert compress.missing() == "pip install 'violence-detection[pyav]'"
     with pytest.raises(ConfigError, match=r"must have PyAV \(pip install .*pyav"):
         registry.load("corruptions", "compress")
 
 
-def test_a_codec_that_is_not_there_is_refused():
+def test_an_unknown_codec_is_refused():
     with pytest.raises(ConfigError, match="must be h264 or mpeg4. Received: codec=vp8"):
         registry.load("corruptions", "compress(codec=vp8)")

@@ -1,4 +1,4 @@
-"""What moves loses its detail, faces that are found are gone, and the rest stays as it is."""
+"""Moving areas lose their detail, detected faces are covered, and the rest is unchanged."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from violence_detection.evaluation import anonymisation
 from violence_detection.evaluation.anonymisation import BLOCKS
 
 HEIGHT, WIDTH = 240, 480  # blocks of 10 by 10 pixels
-PLACE = slice(60, 90)
+MOVING_ROWS = slice(60, 90)
 
 
 def textured(rng, height=HEIGHT, width=WIDTH) -> np.ndarray:
@@ -17,23 +17,23 @@ def textured(rng, height=HEIGHT, width=WIDTH) -> np.ndarray:
 
 @pytest.fixture
 def clip(rng) -> list[np.ndarray]:
-    """Eight equal pictures, but for one place whose detail is another in each."""
+    """Eight frames that are equal outside one area."""
     still = textured(rng)
     frames = [still.copy() for _ in range(8)]
     for frame in frames:
-        frame[PLACE, 200:230] = textured(rng, 30, 30)
+        frame[MOVING_ROWS, 200:230] = textured(rng, 30, 30)
     return frames
 
 
 def face(r: int, hair: bool = True) -> np.ndarray:
-    """A drawn face, r pixels from its middle to the chin, that detectors take for one."""
-    picture = np.full((240, 320, 3), 120, np.uint8)
+    """A drawn face that detectors find, r pixels from its middle to the chin."""
+    frame = np.full((240, 320, 3), 120, np.uint8)
     skin, shade = (185, 200, 225), (115, 124, 140)
 
     def oval(x, y, wide, high, colour) -> None:
         middle = 160 + round(x * r), 120 + round(y * r)
         axes = round(wide * r), round(high * r)
-        cv2.ellipse(picture, middle, axes, 0, 0, 360, colour, -1)
+        cv2.ellipse(frame, middle, axes, 0, 0, 360, colour, -1)
 
     if hair:
         oval(0, -0.15, 0.95, 1.05, (40, 45, 50))
@@ -45,37 +45,37 @@ def face(r: int, hair: bool = True) -> np.ndarray:
     oval(0, 0.05, 0.08, 0.2, (200, 215, 235))
     oval(0, 0.3, 0.16, 0.05, shade)
     oval(0, 0.55, 0.3, 0.07, (80, 80, 150))
-    return cv2.GaussianBlur(picture, (0, 0), r / 14)
+    return cv2.GaussianBlur(frame, (0, 0), r / 14)
 
 
 @pytest.fixture
 def no_faces(monkeypatch) -> None:
-    """Looking for them in noise takes a second a picture."""
+    """Without the detector, which takes a second for a frame of noise."""
     monkeypatch.setattr(anonymisation, "_faces", lambda _: [])
 
 
 # -- golden
 
 
-def test_what_moves_has_one_colour_a_block(clip, no_faces):
+def test_a_moving_block_has_a_single_colour(clip, no_faces):
     for frame in anonymisation.anonymise(clip):
         block = frame[60:70, 200:210]
         assert (block == block[0, 0]).all()
 
 
-def test_what_does_not_move_stays_as_it_is(clip, no_faces):
+def test_still_areas_are_unchanged(clip, no_faces):
     for before, after in zip(clip, anonymisation.anonymise(clip), strict=True):
         np.testing.assert_array_equal(after[140:, :], before[140:, :])
 
 
-def test_blocks_around_what_moves_are_covered_too(clip):
+def test_blocks_around_moving_ones_are_covered_too(clip):
     moving = anonymisation.moving_blocks(clip)
     assert moving.shape == (24, BLOCKS)
     assert moving[5:10, 19:24].all() and moving.sum() == 25
 
 
 @pytest.mark.parametrize("r", [24, 36, 50, 90])
-def test_a_face_that_is_found_is_gone(r):
+def test_a_detected_face_is_covered(r):
     frames = [face(r)] * 2
     assert not anonymisation.moving_blocks(frames).any()
     for frame in anonymisation.anonymise(frames):
@@ -83,21 +83,19 @@ def test_a_face_that_is_found_is_gone(r):
         assert np.ptp(eyes.reshape(-1, 3), axis=0).max() == 0
 
 
-def test_a_wall_is_not_taken_for_a_face():
+def test_a_wall_is_not_covered():
     wall = np.full((240, 320, 3), 120, np.uint8)
     wall[:, ::40] = 80
     np.testing.assert_array_equal(anonymisation.anonymise([wall])[0], wall)
 
 
-def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
-    monkeypatch,
-):
-    found = {1: [(10, 20, 30, 40)]}
+def test_a_face_is_covered_in_the_frames_before_and_after_its_detection(monkeypatch):
+    faces = {1: [(10, 20, 30, 40)]}
     frames = [np.full((HEIGHT, WIDTH, 3), shade, np.uint8) for shade in range(5)]
     for frame in frames:
         frame[20, 10] = 255
-    monkeypatch.setattr(anonymisation, "_faces", lambda one: found.get(int(one[0, 0, 0]), []))
-    covered = [bool(one[20, 10, 0] < 255) for one in anonymisation.anonymise(frames)]
+    monkeypatch.setattr(anonymisation, "_faces", lambda frame: faces.get(int(frame[0, 0, 0]), []))
+    covered = [bool(frame[20, 10, 0] < 255) for frame in anonymisation.anonymise(frames)]
     assert covered == [True, True, True, False, False]
 
 
@@ -105,12 +103,12 @@ def test_a_face_is_covered_in_the_pictures_beside_the_one_where_it_is_found(
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (48, 64), (100, 30)])
-def test_pictures_of_any_size_keep_it(rng, shape, no_faces):
+def test_frames_keep_their_size(rng, shape, no_faces):
     frames = [textured(rng, *shape) for _ in range(3)]
-    assert [one.shape for one in anonymisation.anonymise(frames)] == [(*shape, 3)] * 3
+    assert [frame.shape for frame in anonymisation.anonymise(frames)] == [(*shape, 3)] * 3
 
 
-def test_the_pictures_that_come_in_are_not_changed(clip, no_faces):
+def test_the_input_frames_are_not_changed(clip, no_faces):
     before = [frame.copy() for frame in clip]
     anonymisation.anonymise(clip)
     np.testing.assert_array_equal(before, clip)

@@ -1,4 +1,4 @@
-"""Altered copies are read as the videos are: what is not altered comes back to the bit."""
+"""Corrupted copies are read as any video: an uncorrupted copy gives the same images."""
 
 import numpy as np
 import pytest
@@ -22,29 +22,29 @@ def read(path, condition, *, part=(None, None), seed=1, stream=STREAM):
     return clip
 
 
-def assert_same(one, other):
-    np.testing.assert_array_equal(one.images, other.images)
-    assert one.frames == other.frames
-    assert one.fps == pytest.approx(other.fps, rel=1e-3)
-    assert one.duration_s == pytest.approx(other.duration_s, rel=1e-3)
+def assert_same(clip, expected):
+    np.testing.assert_array_equal(clip.images, expected.images)
+    assert clip.frames == expected.frames
+    assert clip.fps == pytest.approx(expected.fps, rel=1e-3)
+    assert clip.duration_s == pytest.approx(expected.duration_s, rel=1e-3)
 
 
 # -- relation: the control
 
 
 @pytest.mark.parametrize("fps", [10.0, 23.976, 29.97])
-def test_a_copy_that_is_not_altered_is_read_as_the_video_is(tmp_path, fps):
+def test_an_uncorrupted_copy_is_read_as_the_video(tmp_path, fps):
     path = draw_video(tmp_path / "a.mp4", frames=31, fps=fps)
     assert_same(read(path, CONTROL), read(path, CLEAN))
 
 
 @pytest.mark.parametrize("part", [(0.0, 0.7), (0.51, 1.49), (1.2, 9.0)])
-def test_so_is_a_part_with_what_streams_see_around_it(tmp_path, part):
+def test_an_uncorrupted_part_keeps_the_frames_around_it(tmp_path, part):
     path = draw_video(tmp_path / "a.mp4", frames=60, fps=25.0)
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
 
 
-def test_so_is_a_part_that_is_reached_by_seeking(tmp_path):
+def test_an_uncorrupted_part_can_be_reached_by_seeking(tmp_path):
     path = encode(tmp_path / "a.mp4", frames=1000, size=(48, 32), g=25)
     source = Excerpt(path, 30.0, 31.0)
     assert corrupted_video._seekable_frames(source) is not None
@@ -52,8 +52,8 @@ def test_so_is_a_part_that_is_reached_by_seeking(tmp_path):
     assert_same(read(path, CONTROL, part=part), read(path, CLEAN, part=part))
 
 
-def test_a_rate_that_varies_becomes_the_mean_one(tmp_path):
-    """Frames are sampled by number: a copy with even times has the same ones."""
+def test_a_varying_rate_becomes_the_mean_rate(tmp_path):
+    """Frames are sampled by number, so a copy with even times has the same samples."""
     times = np.cumsum([0, *[1, 5] * 15])
     path = encode(tmp_path / "a.mp4", frames=31, fps=30, times=times.tolist())
     clean, control = read(path, CLEAN, stream="rgb"), read(path, CONTROL, stream="rgb")
@@ -67,45 +67,47 @@ def test_an_odd_side_loses_a_row(tmp_path):
     assert clean.frames == control.frames == 8
 
 
-# -- what is altered
+# -- corruption
 
 
 @pytest.mark.parametrize("name", registry.available("corruptions"))
-def test_an_altered_video_lasts_as_long_and_looks_different(tmp_path, name):
+def test_a_corrupted_video_has_the_same_duration_and_other_images(tmp_path, name):
     path = draw_video(tmp_path / "a.mp4", frames=40, fps=20.0, size=(160, 120))
-    clean, altered = read(path, CLEAN, stream="rgb"), read(path, name, stream="rgb")
-    assert altered.duration_s == pytest.approx(clean.duration_s, abs=0.2)
-    assert not altered.damage
-    assert not np.array_equal(altered.images, clean.images)
+    clean, corrupted = read(path, CLEAN, stream="rgb"), read(path, name, stream="rgb")
+    assert corrupted.duration_s == pytest.approx(clean.duration_s, abs=0.2)
+    assert not corrupted.damage
+    assert not np.array_equal(corrupted.images, clean.images)
 
 
 @pytest.mark.parametrize("name", registry.available("corruptions"))
-def test_an_altered_part_is_that_part(tmp_path, name):
-    """Behind the square, frame i has brightness 20 + 4 i: what is seen says when it was."""
+def test_a_corrupted_part_is_that_part(tmp_path, name):
+    """The background of frame i has brightness 20 + 4 i, so the images show their time."""
     path = draw_video(tmp_path / "a.mp4", frames=50, fps=20.0, size=(160, 120))
-    clean, altered = (read(path, one, part=(1.0, 2.0), stream="rgb") for one in (CLEAN, name))
-    assert altered.duration_s == pytest.approx(1.0, abs=0.2)
+    clean, corrupted = (
+        read(path, condition, part=(1.0, 2.0), stream="rgb") for condition in (CLEAN, name)
+    )
+    assert corrupted.duration_s == pytest.approx(1.0, abs=0.2)
     if name == "darken":
         return
-    one, other = (np.median(c.images, axis=(1, 2, 3, 4)) for c in (clean, altered))
-    np.testing.assert_allclose(other, one, atol=4 * 4)  # at most four frames away
+    expected, levels = (np.median(c.images, axis=(1, 2, 3, 4)) for c in (clean, corrupted))
+    np.testing.assert_allclose(levels, expected, atol=4 * 4)  # at most four frames away
 
 
-def test_several_are_done_one_after_the_other(tmp_path):
+def test_joined_corruptions_are_applied_in_order(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=20, fps=20.0)
     twice = read(path, "mirror+mirror", stream="rgb")
     np.testing.assert_array_equal(twice.images, read(path, CLEAN, stream="rgb").images)
-    both = read(path, "drop_frames+mirror", stream="rgb")
-    alone = read(path, "drop_frames", stream="rgb")
-    assert both.frames == alone.frames == 5
-    assert not np.array_equal(both.images, alone.images)
+    joined = read(path, "drop_frames+mirror", stream="rgb")
+    single = read(path, "drop_frames", stream="rgb")
+    assert joined.frames == single.frames == 5
+    assert not np.array_equal(joined.images, single.images)
 
 
-def test_what_is_drawn_is_a_function_of_the_seed(tmp_path):
+def test_random_corruptions_depend_on_the_seed_only(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
-    one, again, other = (read(path, "noise", seed=seed) for seed in (1, 1, 2))
-    assert_same(one, again)
-    assert not np.array_equal(one.images, other.images)
+    first, again, second = (read(path, "noise", seed=seed) for seed in (1, 1, 2))
+    assert_same(first, again)
+    assert not np.array_equal(first.images, second.images)
 
 
 def test_a_condition_is_written_out_with_every_severity():
@@ -118,7 +120,7 @@ def test_a_condition_is_written_out_with_every_severity():
 # -- error
 
 
-def test_a_condition_that_is_none_is_refused():
+def test_an_unknown_condition_is_refused():
     with pytest.raises(ConfigError, match="No part 'fog' in corruptions/"):
         corrupted_video.full_condition("fog")
     with pytest.raises(ConfigError, match="corruptions/darken takes gamma. Received"):
@@ -126,12 +128,12 @@ def test_a_condition_that_is_none_is_refused():
 
 
 @pytest.mark.parametrize("condition", [CLEAN, CONTROL, "darken"])
-def test_what_is_no_video_is_said_as_ever(tmp_path, condition):
+def test_a_file_that_is_not_a_video_has_the_usual_error(tmp_path, condition):
     path = tmp_path / "a.mp4"
     path.write_text("not a video")
     with pytest.raises(VideoError, match="not a video that can be opened"):
         read(path, condition)
-    assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
 @pytest.mark.parametrize("condition", [CONTROL, "drop_frames"])
@@ -141,16 +143,16 @@ def test_a_part_after_the_end_has_no_frame(tmp_path, condition):
         read(path, condition, part=(5.0, 6.0))
 
 
-def test_a_copy_that_is_cut_short_is_not_taken_for_the_video(tmp_path, monkeypatch):
-    """As on a full disk, of which OpenCV's writer says nothing."""
+def test_an_incomplete_copy_is_an_error(tmp_path, monkeypatch):
+    """For example on a full disk, which OpenCV's writer does not report."""
     path = draw_video(tmp_path / "a.mp4", frames=24)
-    save = corrupted_video.write_video
+    write = corrupted_video.write_video
 
-    def torn(copy, shot):
-        count = save(copy, shot)
+    def torn(copy, video):
+        count = write(copy, video)
         copy.write_bytes(copy.read_bytes()[: copy.stat().st_size // 2])
         return count
 
     monkeypatch.setattr(corrupted_video, "write_video", torn)
-    with pytest.raises(VideoError, match="of 24 frames of its altered copy .* disk"):
+    with pytest.raises(VideoError, match="of 24 frames of its corrupted copy .* disk"):
         read(path, CONTROL)

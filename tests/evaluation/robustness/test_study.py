@@ -1,4 +1,4 @@
-"""A run is judged on altered videos by its own way from file to answer, and can be stopped."""
+"""The robustness study: corrupted videos are read as any video, and a study can be resumed."""
 
 import contextlib
 import csv
@@ -28,7 +28,7 @@ CONDITIONS = "darken,drop_frames(fps=4),mirror+noise"
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Parts of two long videos and whole clips of two classes, and a run trained on them."""
+    """A run trained on parts of two long videos and on whole clips of two classes."""
     root = tmp_path_factory.mktemp("robust")
     rows = []
     for label, seed in (("fight", 0), ("noFight", 50)):
@@ -56,32 +56,32 @@ def run(trained, tmp_path):
     return shutil.copytree(trained[0], tmp_path / "run")
 
 
-def judge(run, *, force=False, **settings):
-    asked = {"split": "all", "conditions": CONDITIONS, "bootstrap": 100, **settings}
-    config = RobustnessConfig(batch_size=8, **asked)
+def measure(run, *, force=False, **settings):
+    settings = {"split": "all", "conditions": CONDITIONS, "bootstrap": 100, **settings}
+    config = RobustnessConfig(batch_size=8, **settings)
     return study.measure_robustness(str(run), config, force=force)
 
 
-# -- the whole way
+# -- whole studies
 
 
 @pytest.mark.slow
-def test_clean_and_control_are_what_the_features_say(run):
-    """Whole videos and parts of long ones are read as extraction read them."""
-    result = judge(run)
+def test_clean_and_control_agree_with_the_evaluation(run):
+    """Whole videos and parts of long ones are read as in the extraction."""
+    result = measure(run)
     folder = run / "evaluation" / "all"
     assert json.loads((folder / "robustness.json").read_text()) == result
     with open(folder / "robustness_predictions.csv") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12 * 5
-    answers = {(row["path"], row["condition"]): row["probability"] for row in rows}
+    probabilities = {(row["path"], row["condition"]): row["probability"] for row in rows}
     done = CliRunner().invoke(cli.main, ["evaluate", str(run), "--split", "all", "--json"])
     assert done.exit_code == 0, done.stderr
     with open(folder / "predictions.csv") as file:
         for row in csv.DictReader(file):
             cached = pytest.approx(float(row["probability"]), abs=2e-3)
-            assert float(answers[row["path"], CLEAN]) == cached
-            assert float(answers[row["path"], CONTROL]) == cached
+            assert float(probabilities[row["path"], CLEAN]) == cached
+            assert float(probabilities[row["path"], CONTROL]) == cached
     assert result["control"]["accuracy_difference"] == 0.0
     assert [row["name"] for row in result["conditions"]] == [
         "darken",
@@ -96,34 +96,34 @@ def test_clean_and_control_are_what_the_features_say(run):
 
 
 @pytest.mark.slow
-def test_after_a_stop_only_what_is_missing_is_answered(run, monkeypatch):
-    whole = judge(run)
+def test_a_resumed_study_predicts_only_what_is_missing(run, monkeypatch):
+    whole = measure(run)
     path = run / "evaluation" / "all" / "robustness_answers.jsonl"
     lines = path.read_text().split("\n")
-    path.write_text("\n".join(lines[:40]) + '\n{"path": "fight/0.m')  # torn by a kill
-    asked = []
-    read = corrupted_features.extract_corrupted_features
+    path.write_text("\n".join(lines[:40]) + '\n{"path": "fight/0.m')  # left by a killed process
+    recorded = []
+    extract = corrupted_features.extract_corrupted_features
 
-    def noted(extractor, tasks, *rest, **more):
-        asked.extend(tasks)
-        return read(extractor, tasks, *rest, **more)
+    def record(extractor, tasks, *rest, **more):
+        recorded.extend(tasks)
+        return extract(extractor, tasks, *rest, **more)
 
-    monkeypatch.setattr(study, "features_under", noted)
-    again = judge(run)
-    assert len(asked) == 60 - 39
+    monkeypatch.setattr(study, "extract_corrupted_features", record)
+    again = measure(run)
+    assert len(recorded) == 60 - 39
     assert again["conditions"] == whole["conditions"]
-    more = judge(run, conditions=f"{CONDITIONS},crop")
-    assert len(asked) == 60 - 39 + 12  # the new condition alone
+    more = measure(run, conditions=f"{CONDITIONS},crop")
+    assert len(recorded) == 60 - 39 + 12  # only the new condition
     assert more["conditions"][:3] == whole["conditions"]
     with pytest.raises(
         ConfigError, match="another seed; repeat the command as it was, or use --force"
     ):
-        judge(run, seed=7)
-    assert judge(run, seed=7, force=True)["clean"]["videos"] == 12
+        measure(run, seed=7)
+    assert measure(run, seed=7, force=True)["clean"]["videos"] == 12
 
 
 @pytest.mark.slow
-def test_videos_that_are_gone_or_others_are_listed_and_the_status_is_3(run, trained, tmp_path):
+def test_missing_and_changed_videos_are_listed_and_the_status_is_3(run, trained, tmp_path):
     videos = shutil.copytree(trained[1] / "videos", tmp_path / "videos")
     (videos / "fight" / "0.mp4").unlink()
     draw_video(videos / "noFight" / "1.mp4", seed=3, frames=30)
@@ -133,7 +133,7 @@ def test_videos_that_are_gone_or_others_are_listed_and_the_status_is_3(run, trai
     result = json.loads(done.stdout)
     assert [(row["path"], row["reason"]) for row in result["failures"]] == [
         ("fight/0.mp4", "no such file"),
-        ("noFight/1.mp4", "it has changed since its features were made"),
+        ("noFight/1.mp4", "it has changed since its features were extracted"),
     ]
     assert (result["videos"], result["clean"]["videos"]) == (12, 10)
     done = CliRunner().invoke(cli.main, words.split())
@@ -141,24 +141,24 @@ def test_videos_that_are_gone_or_others_are_listed_and_the_status_is_3(run, trai
 
 
 @pytest.mark.slow
-def test_children_that_are_ended_leave_no_copy(run, caplog):
-    """With a time that is too short for a video, but where the machine is busy meanwhile."""
+def test_killed_processes_leave_no_copy(run, caplog):
+    """The time limit is too short for any video; on a busy machine some may still be read."""
     with contextlib.suppress(VideoError):
-        judge(run, video_timeout=1e-4, conditions="blur")
+        measure(run, video_timeout=1e-4, conditions="blur")
     assert "it took longer than 0.0001 s (--video-timeout)" in caplog.text
     left = {path.name for path in (run / "evaluation" / "all").iterdir()}
     assert not any("partial" in name for name in left)
 
 
 @pytest.mark.slow
-def test_a_plan_writes_nothing(run):
-    planned = study.plan(str(run), RobustnessConfig(split="all"))
-    assert (planned["videos"], planned["not_there"]) == (12, 0)
-    assert planned["conditions"][:3] == [CLEAN, CONTROL, "blur"]
+def test_a_dry_run_writes_nothing(run):
+    plan = study.RobustnessStage(str(run), RobustnessConfig(split="all")).prepare()
+    assert (plan["videos"], plan["not_there"]) == (12, 0)
+    assert plan["conditions"][:3] == [CLEAN, CONTROL, "blur"]
     assert not (run / "evaluation").exists()
 
 
-# -- where videos are
+# -- videos
 
 
 def entry_of(root, path):
@@ -174,66 +174,68 @@ def entry_of(root, path):
     )
 
 
-def test_a_video_with_another_time_and_the_same_bytes_is_the_same(dataset_dir, features_dir):
+def test_a_video_with_another_time_and_the_same_bytes_is_unchanged(dataset_dir, features_dir):
     entry = entry_of(dataset_dir, "fight/0.mp4")
     os.utime(dataset_dir / "fight/0.mp4", ns=(1, 1))
     cache = FeatureCache.open(features_dir)
-    found, failures = corrupted_features.unchanged_excerpts(cache, [entry], str(dataset_dir))
-    assert found == {"fight/0.mp4": Excerpt(dataset_dir / "fight/0.mp4")}
+    excerpts, failures = corrupted_features.unchanged_excerpts(cache, [entry], str(dataset_dir))
+    assert excerpts == {"fight/0.mp4": Excerpt(dataset_dir / "fight/0.mp4")}
     assert failures == []
 
 
-def test_a_folder_that_is_gone_says_which_flag_helps(features_dir):
+def test_a_missing_folder_names_the_option_that_helps(features_dir):
     cache = FeatureCache.open(features_dir)
-    with pytest.raises(CacheError, match=r"--video-dir says where.*Received: /drawn"):
+    with pytest.raises(CacheError, match=r"--video-dir names its new place.*Received: /drawn"):
         corrupted_features.unchanged_excerpts(cache, cache.entries())
 
 
-# -- what is kept
+# -- saved predictions
 
 
 TASK = Task("a.mp4", Excerpt(None), "mirror")
 
 
-def test_answers_are_read_back_to_the_bit(tmp_path):
-    answer = np.array([0.1, 0.2, 0.7]) / 3
-    _PredictionFile(tmp_path, {"seed": 1}, force=False).note(TASK, answer)
-    kept = _PredictionFile(tmp_path, {"seed": 1}, force=False)
-    assert kept.has(TASK) and not kept.has(TASK._replace(condition="noise"))
-    np.testing.assert_array_equal(kept.of("mirror", ["a.mp4", "b.mp4"])["a.mp4"], answer)
+def test_predictions_are_read_back_to_the_bit(tmp_path):
+    probability = np.array([0.1, 0.2, 0.7]) / 3
+    _PredictionFile(tmp_path, {"seed": 1}, force=False).append(TASK, probability)
+    saved = _PredictionFile(tmp_path, {"seed": 1}, force=False)
+    assert saved.has("a.mp4", "mirror") and not saved.has("a.mp4", "noise")
+    by_key = saved.of_condition("mirror", ["a.mp4", "b.mp4"])
+    np.testing.assert_array_equal(by_key["a.mp4"], probability)
 
 
 @pytest.mark.parametrize("torn", ['\n{"path": "b.m', "\n[1, 2]", "\n\0\0", "\nnull"])
-def test_a_torn_line_costs_that_answer_alone(tmp_path, torn):
-    kept = _PredictionFile(tmp_path, {"seed": 1}, force=False)
-    kept.note(TASK, np.array([0.25, 0.75]))
+def test_an_incomplete_line_loses_only_its_prediction(tmp_path, torn):
+    saved = _PredictionFile(tmp_path, {"seed": 1}, force=False)
+    saved.append(TASK, np.array([0.25, 0.75]))
     with open(tmp_path / "robustness_answers.jsonl", "a") as file:
         file.write(torn)
     again = _PredictionFile(tmp_path, {"seed": 1}, force=False)
-    again.note(TASK._replace(key="c.mp4"), np.array([0.5, 0.5]))
+    again.append(TASK._replace(key="c.mp4"), np.array([0.5, 0.5]))
     last = _PredictionFile(tmp_path, {"seed": 1}, force=False)
-    assert sorted(last.of("mirror", ["a.mp4", "b.mp4", "c.mp4"])) == ["a.mp4", "c.mp4"]
+    by_key = last.of_condition("mirror", ["a.mp4", "b.mp4", "c.mp4"])
+    assert sorted(by_key) == ["a.mp4", "c.mp4"]
 
 
-def test_answers_of_something_else_need_force(tmp_path):
-    _PredictionFile(tmp_path, {"seed": 1}, force=False).note(TASK, np.array([0.5, 0.5]))
+def test_predictions_of_something_else_need_force(tmp_path):
+    _PredictionFile(tmp_path, {"seed": 1}, force=False).append(TASK, np.array([0.5, 0.5]))
     with pytest.raises(
         ConfigError, match="another seed; .* or use --force. Received: another seed than in .*jsonl"
     ):
         _PredictionFile(tmp_path, {"seed": 2}, force=False)
-    assert not _PredictionFile(tmp_path, {"seed": 2}, force=True).has(TASK)
+    assert not _PredictionFile(tmp_path, {"seed": 2}, force=True).has("a.mp4", "mirror")
 
 
 # -- conditions
 
 
-def test_all_leaves_out_what_needs_an_extra_and_by_name_it_is_refused(monkeypatch):
+def test_a_condition_without_its_extra_is_left_out_of_all_and_refused_by_name(monkeypatch):
     monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
-    found, left_out = study._conditions(RobustnessConfig())
-    assert "compress" not in found and "mirror" in found
+    conditions, left_out = study._conditions(RobustnessConfig().listed, skip_missing=True)
+    assert "compress" not in conditions and "mirror" in conditions
     assert left_out == ["compress (pip install 'violence-detection[pyav]')"]
     with pytest.raises(ConfigError, match="corruptions/compress must have PyAV"):
-        study._conditions(RobustnessConfig(conditions="compress"))
+        study._conditions(["compress"], skip_missing=False)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +249,7 @@ def test_all_leaves_out_what_needs_an_extra_and_by_name_it_is_refused(monkeypatc
         ),
     ],
 )
-def test_conditions_have_commas_in_between(text, listed):
+def test_conditions_are_separated_by_commas(text, listed):
     config = RobustnessConfig(conditions=text)
     assert config.listed == listed
     assert RobustnessConfig(conditions=config.conditions).listed == listed
