@@ -1,4 +1,4 @@
-"""One pass over a video gives every window the pictures of its own frames, each encoded once."""
+"""One pass over a video gives every window the images of its own frames, each encoded once."""
 
 import functools
 import socket
@@ -28,63 +28,63 @@ STREAMS = ["rgb", "motion", "rgb+motion(focus=true)", "rgb(focus=true)+motion"]
 
 
 class MeanColour:
-    """An encoder whose features are known: the mean of each channel. Counts its pictures."""
+    """An encoder whose features are known: the mean of each channel. Counts its images."""
 
     def __init__(self) -> None:
-        self.pictures = 0
+        self.images = 0
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
-        self.pictures += len(pictures)
-        return pictures.mean((1, 2), dtype=np.float32).astype(np.float16)
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        self.images += len(images)
+        return images.mean((1, 2), dtype=np.float32).astype(np.float16)
 
 
-def reading_of(
+def source_of(
     *, window_s=1.0, stride_s=0.5, frames=4, stream="rgb", focus_s=None, **settings
 ) -> WindowSource:
     reader = ClipReader(stream=stream, frames=frames, frame_size=SIZE)
     return WindowSource(reader, WindowPlan(window_s, stride_s, frames, focus_s), **settings)
 
 
-def seen_in(chunks, batch_size=8):
-    """Windows with their features, the ending, and how many pictures were encoded."""
+def encode_chunks(chunks, batch_size=8):
+    """Windows with their features, the ending, and the count of encoded images."""
     encode = MeanColour()
-    assembly, seen, ending = WindowEncoder(encode, batch_size=batch_size), [], None
+    encoder, windows, ending = WindowEncoder(encode, batch_size=batch_size), [], None
     for chunk in chunks:
         if isinstance(chunk, VideoEnd):
             ending = chunk
         else:
-            seen += assembly.add("video", chunk)
-    return [*seen, *assembly.flush()], ending, encode.pictures
+            windows += encoder.add("video", chunk)
+    return [*windows, *encoder.flush()], ending, encode.images
 
 
-def spans(seen):
-    return [(one.window.start_s, one.window.end_s) for one in seen]
+def spans(windows):
+    return [(encoded.window.start_s, encoded.window.end_s) for encoded in windows]
 
 
-def expected(frames, start_s, *, fps, reading, end_s=None) -> np.ndarray:
+def expected(frames, start_s, *, fps, source, end_s=None) -> np.ndarray:
     """Features of a window from frames that are all there: the oracle."""
-    plan, make = reading.plan, reading.reader.stream_set
+    plan, stream_set = source.plan, source.reader.stream_set
     first = int(np.floor(start_s / plan.step_s + 0.5))
     moments_s = (first + np.arange(plan.count) + 0.5) * plan.step_s
     indices = np.floor(moments_s * fps + 0.01).astype(int).clip(0, len(frames) - 1)
     motion, region = MotionMap(), None
-    if make.focused:
+    if stream_set.focused:
         for index in range(0, len(frames), 2):
             if start_s <= index / fps + 1e-6 < start_s + plan.window_s:
                 motion.add(frames[index])
         region = motion.region()
-    pictures = [picture_of(make, frames, one, region, fps) for one in indices]
-    return MeanColour()(np.concatenate(pictures)).reshape(plan.count, -1)
+    images = [images_at(stream_set, frames, index, region, fps) for index in indices]
+    return MeanColour()(np.concatenate(images)).reshape(plan.count, -1)
 
 
-def picture_of(make: StreamSet, frames, index, region, fps) -> np.ndarray:
-    needed = make.needed_frames(int(index), fps=fps, last=len(frames) - 1)
-    every = range(len(make.streams))
+def images_at(stream_set: StreamSet, frames, index, region, fps) -> np.ndarray:
+    needed = stream_set.needed_frames(int(index), fps=fps, last=len(frames) - 1)
+    every = range(len(stream_set.streams))
     prepared = {
-        one: make.prepare_frame(frames[one], region, every)
-        for one in {index for frames in needed for index in frames}
+        index: stream_set.prepare_frame(frames[index], region, every)
+        for index in {index for indices in needed for index in indices}
     }
-    return make.combine(needed, prepared)
+    return stream_set.combine(needed, prepared)
 
 
 @pytest.fixture(scope="module")
@@ -105,23 +105,23 @@ def video(tmp_path_factory) -> Path:
 def test_windows_have_the_features_of_their_own_frames(
     video, window_s, stride_s, frames, batch_size, stream
 ):
-    reading = reading_of(window_s=window_s, stride_s=stride_s, frames=frames, stream=stream)
-    seen, ending, _ = seen_in(reading.chunks(parse_source(str(video))), batch_size)
+    source = source_of(window_s=window_s, stride_s=stride_s, frames=frames, stream=stream)
+    windows, ending, _ = encode_chunks(source.chunks(parse_source(str(video))), batch_size)
     assert ending == VideoEnd(60, pytest.approx(5.0), "")
-    assert len(seen) >= 3
+    assert len(windows) >= 3
     all_frames = frames_of(video)
-    for one in seen:
-        start_s = one.window.start_s
+    for encoded in windows:
+        start_s = encoded.window.start_s
         np.testing.assert_array_equal(
-            one.features[0],
-            expected(all_frames, start_s, fps=FPS, reading=reading),
+            encoded.features[0],
+            expected(all_frames, start_s, fps=FPS, source=source),
         )
 
 
 @pytest.mark.parametrize("stride_s", [0.1, 0.5, 1.0, 1.3])
 def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
-    seen, *_ = seen_in(reading_of(stride_s=stride_s).chunks(parse_source(str(video))))
-    found = spans(seen)
+    windows, *_ = encode_chunks(source_of(stride_s=stride_s).chunks(parse_source(str(video))))
+    found = spans(windows)
     assert found[0][0] == 0.0
     assert found[-1][1] == pytest.approx(5.0)
     np.testing.assert_allclose([end - start for start, end in found], 1.0, atol=1e-6)
@@ -134,12 +134,12 @@ def test_windows_cover_the_video_from_its_start_to_its_end(video, stride_s):
 @pytest.mark.parametrize(("fps", "window_s"), [(29.97, 2.0), (23.976, 2.002), (59.94, 1)])
 def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, window_s):
     path = draw_video(tmp_path / "a.mp4", frames=round(7 * fps), fps=fps)
-    seen, ending, _ = seen_in(
-        reading_of(window_s=window_s, stride_s=1.0, frames=5).chunks(parse_source(str(path)))
+    windows, ending, _ = encode_chunks(
+        source_of(window_s=window_s, stride_s=1.0, frames=5).chunks(parse_source(str(path)))
     )
     duration_s = round(7 * fps) / fps
     assert ending.duration_s == pytest.approx(duration_s, abs=2e-3)
-    starts = [start for start, _ in spans(seen)]
+    starts = [start for start, _ in spans(windows)]
     whole = np.arange(0, duration_s - window_s + 1e-9)
     np.testing.assert_allclose(starts[: len(whole)], whole, atol=1e-6)
 
@@ -148,82 +148,82 @@ def test_windows_of_rates_that_are_no_whole_number_have_no_gap(tmp_path, fps, wi
 
 
 def test_frames_that_windows_share_are_encoded_once(video):
-    reading = reading_of(frames=12, stride_s=1 / FPS)
-    seen, _, pictures = seen_in(reading.chunks(parse_source(str(video))))
-    assert len(seen) == 49
-    assert pictures == 60
+    source = source_of(frames=12, stride_s=1 / FPS)
+    windows, _, images = encode_chunks(source.chunks(parse_source(str(video))))
+    assert len(windows) == 49
+    assert images == 60
 
 
-def test_a_stride_that_is_no_multiple_of_a_step_shares_pictures_too(video):
-    seen, _, pictures = seen_in(reading_of(stride_s=0.3).chunks(parse_source(str(video))))
-    assert len(seen) == 15
-    assert pictures == 20
+def test_a_stride_that_is_no_multiple_of_a_step_shares_images_too(video):
+    windows, _, images = encode_chunks(source_of(stride_s=0.3).chunks(parse_source(str(video))))
+    assert len(windows) == 15
+    assert images == 20
 
 
 def test_frames_between_windows_are_not_encoded(video):
-    seen, _, pictures = seen_in(reading_of(stride_s=2.0).chunks(parse_source(str(video))))
-    assert (len(seen), pictures) == (3, 12)
+    windows, _, images = encode_chunks(source_of(stride_s=2.0).chunks(parse_source(str(video))))
+    assert (len(windows), images) == (3, 12)
 
 
-@pytest.mark.parametrize(("focus_s", "pictures"), [(None, 36), (30.0, 20), (2.5, 22)])
-def test_focused_windows_share_what_looks_at_one_place(video, focus_s, pictures):
-    """9 windows of 1 s in 5 s, 4 pictures each; half a window shares 2 of them."""
-    reading = reading_of(stream="rgb(focus=true)", focus_s=focus_s)
-    seen, _, encoded = seen_in(reading.chunks(parse_source(str(video))))
-    assert len(seen) == 9
-    assert encoded == pictures
+@pytest.mark.parametrize(("focus_s", "images"), [(None, 36), (30.0, 20), (2.5, 22)])
+def test_cropped_windows_with_the_same_crop_share_images(video, focus_s, images):
+    """9 windows of 1 s in 5 s, 4 images each; half a window shares 2 of them."""
+    source = source_of(stream="rgb(focus=true)", focus_s=focus_s)
+    windows, _, encoded = encode_chunks(source.chunks(parse_source(str(video))))
+    assert len(windows) == 9
+    assert encoded == images
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("window_s", [5.0, 3.4, 60.0])
 def test_one_window_is_the_clip_that_extraction_reads(video, window_s, stream):
-    reading = reading_of(window_s=window_s, stream=stream)
-    ((one), *rest), ending, _ = seen_in(reading.chunks(parse_source(str(video))))
-    clip = reading.reader.read(video)
+    source = source_of(window_s=window_s, stream=stream)
+    (encoded, *rest), ending, _ = encode_chunks(source.chunks(parse_source(str(video))))
+    clip = source.reader.read(video)
     assert not rest
     np.testing.assert_array_equal(
-        one.features[0],
+        encoded.features[0],
         MeanColour()(clip.images.reshape(-1, SIZE, SIZE, 3)).reshape(4, -1),
     )
-    assert one.window[:2] == (0.0, pytest.approx(5.0))
+    assert encoded.window[:2] == (0.0, pytest.approx(5.0))
     assert ending.frames == 60
 
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("window_s", [1.0, 4.0])
 def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
-    reading = reading_of(window_s=window_s, stream=stream)
+    source = source_of(window_s=window_s, stream=stream)
     frames = np.array(frames_of(video))[..., ::-1]
-    by_path, *_ = seen_in(reading.chunks(parse_source(str(video))))
-    in_memory, ending, _ = seen_in(reading.chunks_of_frames(frames, FPS))
+    by_path, *_ = encode_chunks(source.chunks(parse_source(str(video))))
+    in_memory, ending, _ = encode_chunks(source.chunks_of_frames(frames, FPS))
     assert ending.duration_s == pytest.approx(5.0)
     np.testing.assert_allclose(spans(in_memory), spans(by_path), atol=1e-3)
-    for one, other in zip(in_memory, by_path, strict=True):
-        np.testing.assert_array_equal(one.features, other.features)
+    for encoded, other in zip(in_memory, by_path, strict=True):
+        np.testing.assert_array_equal(encoded.features, other.features)
 
 
 def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
-    reading = reading_of(views=(ORIGINAL, View(mirror=True)))
-    *chunks, _ = reading.chunks(parse_source(str(video)))
-    pictures = np.concatenate([chunk.images for chunk in chunks])
+    source = source_of(views=(ORIGINAL, View(mirror=True)))
+    *chunks, _ = source.chunks(parse_source(str(video)))
+    images = np.concatenate([chunk.images for chunk in chunks])
     found = [window for chunk in chunks for window in chunk.windows]
     assert len(found) == 9
     for window in found:
-        plain, mirrored = (pictures[numbers[:, 0]] for numbers in window.images)
+        plain, mirrored = (images[numbers[:, 0]] for numbers in window.images)
         difference = np.abs(mirrored.astype(int) - plain[:, :, ::-1])
         assert difference.max() <= 1  # rounding
 
 
-def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
+def test_frames_that_do_not_fit_are_reduced(video, monkeypatch):
     from violence_detection.inference import frame_buffer
 
-    reading = reading_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
-    whole, *_ = seen_in(reading.chunks(parse_source(str(video))))
+    source = source_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
+    whole, *_ = encode_chunks(source.chunks(parse_source(str(video))))
     monkeypatch.setattr(frame_buffer, "_BUFFER_BYTES", 4 * 160 * 120 * 3)
-    small, *_ = seen_in(reading.chunks(parse_source(str(video))))
+    small, *_ = encode_chunks(source.chunks(parse_source(str(video))))
     assert spans(small) == spans(whole)
-    for one, other in zip(small, whole, strict=True):
-        difference = np.abs(np.float32(one.features) - np.float32(other.features))
+    for encoded, other in zip(small, whole, strict=True):
+        difference = np.abs(np.float32(encoded.features) - np.float32(other.features))
         assert 0 < difference.max() < 25  # grey levels
 
 
@@ -231,54 +231,56 @@ def test_frames_that_have_no_room_are_held_smaller(video, monkeypatch):
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-def test_what_is_held_does_not_grow_with_the_video(video, stream):
-    """In the second half of a video no more frames, looks and pictures than in the first."""
-    reading = reading_of(stream=stream, frames=6, stride_s=0.4)
-    frames, held = np.array(frames_of(video) * 3), []
-    reader = sliding_windows.SlidingWindows(reading.reader.stream_set, reading.plan, fps=FPS)
+def test_the_buffer_does_not_grow_with_the_video(video, stream):
+    """In the second half of a video no more frames, moments and images than in the first."""
+    source = source_of(stream=stream, frames=6, stride_s=0.4)
+    frames, sizes = np.array(frames_of(video) * 3), []
+    reader = sliding_windows.SlidingWindows(source.reader.stream_set, source.plan, fps=FPS)
     array = window_reader._ArrayVideo(frames, FPS)
     for _, time_s in array:
         reader.add(time_s, array)
         reader.take_images()
         section = reader._section
         state = section._buffer
-        held.append(
+        sizes.append(
             len(state._frames)
             + len(state._numbers)
             + len(state._uncropped)
             + len(section._moments)
             + len(section._motion._changes)
         )
-    assert max(held[90:]) <= max(held[:90]) < 70
+    assert max(sizes[90:]) <= max(sizes[:90]) < 70
 
 
 def test_a_gap_longer_than_a_window_parts_the_video(video):
     """5 s, a gap of 1,000 s, and 5 s: no window lies in the gap."""
-    reading = reading_of()
+    source = source_of()
     array = window_reader._ArrayVideo(np.array(frames_of(video) * 2), FPS)
-    reader = sliding_windows.SlidingWindows(reading.reader.stream_set, reading.plan, fps=FPS)
+    reader = sliding_windows.SlidingWindows(source.reader.stream_set, source.plan, fps=FPS)
     found = []
     for index, time_s in array:
         found += reader.add(time_s + (1000.0 if index >= 60 else 0.0), array)
     found += reader.end()
-    starts = [one.start_s for one in found]
+    starts = [window.start_s for window in found]
     np.testing.assert_allclose(starts, [*np.arange(9) / 2, *(1005 + np.arange(9) / 2)], atol=1e-6)
     assert reader.longest_s == pytest.approx(1000 + 1 / FPS)
 
 
 @pytest.mark.parametrize("most_s", [0.4, 1.2, 3.2])
 def test_no_more_is_read_than_asked_for(video, most_s):
-    seen, ending, _ = seen_in(reading_of(max_duration_s=most_s).chunks(parse_source(str(video))))
+    windows, ending, _ = encode_chunks(
+        source_of(max_duration_s=most_s).chunks(parse_source(str(video)))
+    )
     assert ending.duration_s == pytest.approx(np.ceil(most_s * FPS) / FPS, abs=1e-3)
-    assert seen[-1].window.end_s == pytest.approx(ending.duration_s)
+    assert windows[-1].window.end_s == pytest.approx(ending.duration_s)
     assert ending.damage == ""
 
 
 def test_a_one_frame_video_has_one_window(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=1)
-    (one,), ending, _ = seen_in(reading_of(window_s=2.0).chunks(parse_source(str(path))))
-    assert one.features.shape == (1, 4, 3)
-    assert one.window.end_s == pytest.approx(1 / FPS)
+    (encoded,), ending, _ = encode_chunks(source_of(window_s=2.0).chunks(parse_source(str(path))))
+    assert encoded.features.shape == (1, 4, 3)
+    assert encoded.window.end_s == pytest.approx(1 / FPS)
     assert ending.frames == 1
 
 
@@ -288,8 +290,8 @@ def test_a_truncated_video_has_windows_as_far_as_it_goes_and_says_so(tmp_path):
     path.write_bytes(content[: int(len(content) * 0.7)])
     left = len(frames_of(path))
     assert 24 < left < 55
-    seen, ending, _ = seen_in(reading_of().chunks(parse_source(str(path))))
-    assert seen[-1].window.end_s == pytest.approx(left / FPS)
+    windows, ending, _ = encode_chunks(source_of().chunks(parse_source(str(path))))
+    assert windows[-1].window.end_s == pytest.approx(left / FPS)
     assert ending.damage == f"{left} of 60 declared frames can be decoded"
 
 
@@ -300,19 +302,19 @@ def test_windows_reach_the_end_of_a_file_that_declares_too_little(tmp_path):
     joined.write_bytes(single.read_bytes() * 2)
     count = len(frames_of(joined))
     assert count > 20
-    seen, ending, _ = seen_in(reading_of().chunks(parse_source(str(joined))))
+    windows, ending, _ = encode_chunks(source_of().chunks(parse_source(str(joined))))
     assert ending.frames == count
-    assert seen[-1].window.end_s == pytest.approx(count / 10, abs=0.01)
-    assert len(seen) > 1
+    assert windows[-1].window.end_s == pytest.approx(count / 10, abs=0.01)
+    assert len(windows) > 1
 
 
 def test_a_file_that_declares_too_much_is_one_window_all_the_same(tmp_path):
     path = draw_video(tmp_path / "a.avi", frames=60, codec="MJPG")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 4])
-    seen, ending, _ = seen_in(reading_of(window_s=2.0).chunks(parse_source(str(path))))
-    assert len(seen) == 1
-    assert seen[0].window.end_s == ending.duration_s < 2.0
+    windows, ending, _ = encode_chunks(source_of(window_s=2.0).chunks(parse_source(str(path))))
+    assert len(windows) == 1
+    assert windows[0].window.end_s == ending.duration_s < 2.0
 
 
 # -- streams
@@ -338,68 +340,68 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
 def test_a_stream_has_the_windows_of_its_file(video, server, stream):
-    reading = reading_of(stream=stream, max_duration_s=60.0)
-    live, ending, _ = seen_in(reading.chunks(parse_source(f"{server}/a.mp4")))
-    by_path, *_ = seen_in(reading.chunks(parse_source(str(video))))
+    source = source_of(stream=stream, max_duration_s=60.0)
+    live, ending, _ = encode_chunks(source.chunks(parse_source(f"{server}/a.mp4")))
+    by_path, *_ = encode_chunks(source.chunks(parse_source(str(video))))
     assert ending.duration_s == pytest.approx(5.0)
     assert spans(live) == spans(by_path)
-    for one, other in zip(live, by_path, strict=True):
-        np.testing.assert_array_equal(one.features, other.features)
+    for encoded, other in zip(live, by_path, strict=True):
+        np.testing.assert_array_equal(encoded.features, other.features)
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "mine.m3u8"])
-def test_a_stream_that_is_not_there_or_leads_to_a_file_is_refused(server, name):
+def test_a_missing_stream_or_one_that_leads_to_a_file_is_refused(server, name):
     with pytest.raises(VideoError, match="^it cannot be opened"):
-        list(reading_of().chunks(parse_source(f"{server}/{name}")))
+        list(source_of().chunks(parse_source(f"{server}/{name}")))
 
 
-def test_a_server_that_is_silent_is_given_up():
+def test_a_silent_server_is_given_up():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         host = f"u:secret@127.0.0.1:{silent.getsockname()[1]}"
         start_s = time.monotonic()
         with pytest.raises(VideoError, match="--open-timeout-s is 0.5") as caught:
-            list(reading_of(open_timeout_s=0.5).chunks(parse_source(f"rtsp://{host}/1")))
+            list(source_of(open_timeout_s=0.5).chunks(parse_source(f"rtsp://{host}/1")))
         assert time.monotonic() - start_s < 20
         assert "secret" not in str(caught.value)
 
 
-def test_a_camera_that_is_not_there_is_told_of():
+def test_a_missing_camera_is_an_error():
     with pytest.raises(VideoError, match="^it cannot be opened"):
-        list(reading_of(max_duration_s=1.0).chunks(parse_source("97")))
+        list(source_of(max_duration_s=1.0).chunks(parse_source("97")))
 
 
-# -- in children
+# -- in child processes
 
 
 def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
     paths = [draw_video(tmp_path / f"{n}.mp4", frames=12 + 24 * (n % 2), seed=n) for n in range(5)]
-    reading, encode = reading_of(), MeanColour()
-    assembly, seen = WindowEncoder(encode, batch_size=64), []
+    source, encode = source_of(), MeanColour()
+    encoder, windows = WindowEncoder(encode, batch_size=64), []
     with read_sources(
-        reading, [parse_source(str(path)) for path in paths], workers=2, timeout_s=60
+        source, [parse_source(str(path)) for path in paths], workers=2, timeout_s=60
     ) as fed:
         for number, item in fed:
             if isinstance(item, Chunk):
-                seen += assembly.add(number, item)
-    seen += assembly.flush()
+                windows += encoder.add(number, item)
+    windows += encoder.flush()
     for number, path in enumerate(paths):
-        alone, *_ = seen_in(reading.chunks(parse_source(str(path))))
-        mine = [one for one in seen if one.video == number]
-        assert spans(mine) == spans(alone)
-        for one, other in zip(mine, alone, strict=True):
-            np.testing.assert_array_equal(one.features, other.features)
+        alone, *_ = encode_chunks(source.chunks(parse_source(str(path))))
+        of_video = [encoded for encoded in windows if encoded.video == number]
+        assert spans(of_video) == spans(alone)
+        for encoded, other in zip(of_video, alone, strict=True):
+            np.testing.assert_array_equal(encoded.features, other.features)
 
 
-def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, video):
+def test_an_unreadable_source_does_not_stop_the_others(tmp_path, video):
     (tmp_path / "text.mp4").write_text("text")
     sources = [
         parse_source(str(tmp_path / "text.mp4")),
         parse_source(str(video)),
         parse_source(str(tmp_path / "no")),
     ]
-    with read_sources(reading_of(), sources, workers=2, timeout_s=60) as fed:
+    with read_sources(source_of(), sources, workers=2, timeout_s=60) as fed:
         last = dict(fed)
     assert str(last[0]) == "not a video that can be opened"
     assert str(last[2]) == "no such file"
@@ -409,8 +411,8 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(tmp_path, video):
 def test_leaving_early_leaves_nothing_behind(video):
     before = threading.active_count()
     sources = [parse_source(str(video))] * 8
-    reading = reading_of(frames=60, stride_s=0.05)
-    with read_sources(reading, sources, workers=2, timeout_s=60) as fed:
+    source = source_of(frames=60, stride_s=0.05)
+    with read_sources(source, sources, workers=2, timeout_s=60) as fed:
         next(fed)
     assert threading.active_count() == before
 
@@ -434,7 +436,7 @@ def test_a_child_that_crashes_costs_its_video_alone(monkeypatch):
         (np.zeros((1, 4, 4, 3), np.uint8), 0.0, "Received: fps=0.0"),
     ],
 )
-def test_frames_must_be_what_they_must_be(frames, fps, line):
+def test_frames_are_checked(frames, fps, line):
     with pytest.raises(ConfigError, match=line):
         window_reader.check_frames(frames, fps)
 
@@ -443,5 +445,5 @@ def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():
     with processes.ProcessPool() as call:
         assert list(call.stream(range, 3)) == [0, 1, 2]
         with pytest.raises(VideoError, match="no such file"):
-            list(call.stream(WindowSource.chunks, reading_of(), parse_source("/nowhere.mp4")))
+            list(call.stream(WindowSource.chunks, source_of(), parse_source("/nowhere.mp4")))
         assert list(call.stream(range, 2)) == [0, 1]

@@ -71,3 +71,34 @@ def test_an_ffmpeg_that_fails_or_is_missing_has_no_encoder(monkeypatch):
 
     monkeypatch.setattr(video_writers.subprocess, "run", fail)
     assert video_writers._ffmpeg_codec() == ""
+
+
+def replace_ffmpeg(folder: Path, script: str, monkeypatch) -> None:
+    """Put a shell script on the PATH in place of ffmpeg; it lists no encoders."""
+    folder.mkdir()
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\ncase $* in *-encoders) exit 0;; esac\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("cat >/dev/null; echo first >&2; echo 'no such encoder' >&2; exit 1", "no such encoder"),
+        ("cat >/dev/null; echo 'av: No space left on device' >&2; exit 1", "the disk is full"),
+        ("cat >/dev/null; exit 3", "it ended with status 3"),
+    ],
+)
+def test_an_error_of_ffmpeg_has_its_reason(tmp_path, silent, monkeypatch, script, reason):
+    replace_ffmpeg(tmp_path / "bin", script, monkeypatch)
+    with pytest.raises(ViolenceDetectionError, match=f"could not be written by ffmpeg: {reason}$"):
+        write("ffmpeg", tmp_path / "a.mp4", silent)
+
+
+def test_frames_go_to_ffmpeg_as_bytes_in_order(tmp_path, silent, monkeypatch):
+    copy = tmp_path / "frames"
+    replace_ffmpeg(tmp_path / "bin", f"cat >'{copy}'", monkeypatch)
+    write("ffmpeg", tmp_path / "a.mp4", silent, count=5)
+    frames = np.fromfile(copy, np.uint8).reshape(5, 48, 64, 3)
+    assert frames.mean(axis=(1, 2, 3)).tolist() == [40, 45, 50, 55, 60]
