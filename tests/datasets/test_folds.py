@@ -24,11 +24,11 @@ SEEDS = st.integers(0, 2**31 - 1)
 def entries_of(recordings) -> list[ManifestEntry]:
     """Normal and violent videos of each recording."""
     return [
-        ManifestEntry(path=f"{label}/{number}_{one}.mp4", label=label, group=f"rec{number}", split="")
+        ManifestEntry(f"{label}/{number}_{video}.mp4", label, f"rec{number}", split="")
         for number, counts in enumerate(recordings)
         for label, count in zip(("normal", "violent"), counts, strict=True)
-        for one in range(count)
-    ]  # fmt: skip
+        for video in range(count)
+    ]
 
 
 def columns(entries) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,21 @@
-"""Labels of another dataset are understood, or refused by name."""
+"""The normal class is recognised, and labels of another dataset are mapped or refused."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
+from violence_detection.datasets.labels import (
+    label_mapping,
+    normal_class,
+    renamed_labels,
+    with_class_names,
+)
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import CacheError
+from violence_detection.errors import CacheError, ConfigError
 
 
 @pytest.mark.parametrize(
-    ("classes", "labels", "called"),
+    ("classes", "labels", "names"),
     [
         (("nonviolent", "violent"), ("nonviolent", "violent"), {}),
         (("nonviolent", "violent"), ("violent",), {}),
@@ -29,17 +36,16 @@ from violence_detection.errors import CacheError
         ),
     ],
 )
-def test_labels_get_the_names_of_the_run(classes, labels, called):
-    found = label_mapping(classes, labels)
-    assert found == {label: called.get(label, label) for label in labels}
+def test_labels_get_the_names_of_the_run(classes, labels, names):
+    assert label_mapping(classes, labels) == {label: names.get(label, label) for label in labels}
     entries = [ManifestEntry(path=x, label=x, group=x, split="test") for x in labels]
-    assert renamed_labels(classes, entries) == called
+    assert renamed_labels(classes, entries) == names
     renamed = with_class_names(entries, classes)
-    assert [one.label for one in renamed] == [called.get(x, x) for x in labels]
+    assert [entry.label for entry in renamed] == [names.get(x, x) for x in labels]
 
 
 @pytest.mark.parametrize(
-    ("classes", "labels", "over"),
+    ("classes", "labels", "received"),
     [
         (("calm", "violent"), ("calm", "robbery", "violent"), "Received: robbery"),
         (("calm", "kick", "punch"), ("calm", "fight"), "Received: fight"),
@@ -48,7 +54,59 @@ def test_labels_get_the_names_of_the_run(classes, labels, called):
         (("calm", "violent"), ("violent", "Violent"), "Received: Violent, violent"),
     ],
 )
-def test_what_cannot_be_understood_is_named(classes, labels, over):
-    with pytest.raises(CacheError, match="must be among the run's classes, calm") as it:
+def test_a_label_without_a_class_is_refused_by_name(classes, labels, received):
+    with pytest.raises(CacheError, match="must be among the run's classes, calm") as raised:
         label_mapping(classes, labels)
-    assert str(it.value).endswith(over)
+    assert str(raised.value).endswith(received)
+
+
+# -- the normal class
+
+
+@pytest.mark.parametrize(
+    ("normal", "other"),
+    [
+        ("nonviolent", "violent"),
+        ("Non_Violence", "Violence"),
+        ("NonViolence", "Violence"),
+        ("non-violence", "violence"),
+        ("noFight", "fight"),
+        ("no fight", "fight"),
+        ("NOT_FIGHTING", "Fighting"),
+        ("NonFight", "Fight"),
+        ("normal", "abnormal"),
+        ("Normal", "Anomaly"),
+        ("Normal_Videos", "Assault"),
+        ("negative", "positive"),
+        ("none", "violent"),
+        ("no-incident", "incident"),
+        ("No Fall", "Fall"),  # the negation of the other class
+        ("normal", "not normal"),
+        ("safe", "dangerous"),
+    ],
+)
+def test_the_normal_class_is_recognised_by_its_name(normal, other):
+    assert normal_class([other, normal]) == normal
+
+
+@pytest.mark.parametrize(
+    "labels", [("a", "b"), ("normal", "noFight"), ("fight", "Nottingham"), ("0", "1")]
+)
+def test_an_ambiguous_normal_class_is_an_error(labels):
+    with pytest.raises(ConfigError) as raised:
+        normal_class(labels)
+    assert str(raised.value) == (
+        "Exactly one class must be recognised as the normal class; name it with --normal-class. "
+        f"Received: {', '.join(sorted(labels))}"
+    )
+
+
+def test_the_normal_class_can_be_named():
+    assert normal_class(["a", "normal"], asked="a") == "a"
+    with pytest.raises(ConfigError, match="^--normal-class must be one of a, b. Received: A$"):
+        normal_class(["a", "b"], asked="A")
+
+
+@given(st.permutations(["normal", "fight", "robbery", "arson"]))
+def test_the_normal_class_does_not_depend_on_the_order(labels):
+    assert normal_class(labels) == "normal"

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from support.videos import draw_video
 
 from violence_detection.datasets import video_summary
 from violence_detection.datasets.manifest import ManifestEntry
@@ -15,16 +14,6 @@ from violence_detection.system import files
 @pytest.fixture
 def kept(tmp_path):
     return tmp_path / "run" / "sights.npz"
-
-
-def test_brightness_is_the_luma_of_the_picture():
-    """White, black, pure green, by ITU-R BT.601."""
-    pictures = np.zeros((3, 16, 16, 3), np.float32)
-    pictures[0], pictures[2, ..., 1] = 1, 1
-    seen = video_summary.VideoSummaries(
-        np.zeros((3, 2)), pictures, np.zeros((3, 8)), np.zeros((3, 8), np.uint64)
-    )
-    np.testing.assert_allclose(seen.brightness, [255, 0, 0.587 * 255], rtol=1e-5)
 
 
 def test_glances_are_kept(seen_cache, kept, monkeypatch):
@@ -88,17 +77,6 @@ def test_a_torn_file_is_made_anew(seen_cache, kept, content):
     kept.write_bytes(content)
     cache, entries = seen_cache
     assert len(cache.summaries(entries[:1], kept).rows) == 1
-
-
-def test_a_glance_at_nothing_is_an_error(tmp_path):
-    draw_video(tmp_path / "there.mp4", frames=1)
-    seen = list(
-        video_summary.summarise_videos(
-            [(tmp_path / name, None, None) for name in ("there.mp4", "no")]
-        )
-    )
-    assert seen[0][2].max() == 0  # one frame does not move
-    assert isinstance(seen[1], VideoError)
 
 
 def test_an_interruption_keeps_what_was_seen(seen_cache, kept, monkeypatch):

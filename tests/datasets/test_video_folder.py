@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from violence_detection import cli
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.labels import normal_class
 from violence_detection.datasets.video_folder import Video, VideoFolder, read_folder
 from violence_detection.errors import ConfigError, DatasetError
 
@@ -420,58 +419,6 @@ def test_a_pattern_that_is_no_expression_is_wrong_usage(tmp_path):
     touch(tmp_path, "a/1.mp4", "b/1.mp4")
     told = message_of(tmp_path, ConfigError, group_pattern="(")
     assert told.startswith("--group-pattern must be a regular expression. Received: ( (")
-
-
-# -- the normal class
-
-
-@pytest.mark.parametrize(
-    ("normal", "other"),
-    [
-        ("nonviolent", "violent"),
-        ("Non_Violence", "Violence"),
-        ("NonViolence", "Violence"),
-        ("non-violence", "violence"),
-        ("noFight", "fight"),
-        ("no fight", "fight"),
-        ("NOT_FIGHTING", "Fighting"),
-        ("NonFight", "Fight"),
-        ("normal", "abnormal"),
-        ("Normal", "Anomaly"),
-        ("Normal_Videos", "Assault"),
-        ("negative", "positive"),
-        ("none", "violent"),
-        ("no-incident", "incident"),
-        ("No Fall", "Fall"),  # the negation of the other class, whatever that is
-        ("normal", "not normal"),
-        ("safe", "dangerous"),
-    ],
-)
-def test_the_normal_class_is_recognised_by_its_name(normal, other):
-    assert normal_class([other, normal]) == normal
-
-
-@pytest.mark.parametrize(
-    "labels", [("a", "b"), ("normal", "noFight"), ("fight", "Nottingham"), ("0", "1")]
-)
-def test_doubt_about_the_normal_class_is_said(labels):
-    with pytest.raises(ConfigError) as raised:
-        normal_class(labels)
-    assert str(raised.value) == (
-        "Exactly one class must be recognised as the normal class; name it with --normal-class. "
-        f"Received: {', '.join(sorted(labels))}"
-    )
-
-
-def test_the_normal_class_may_be_named():
-    assert normal_class(["a", "normal"], asked="a") == "a"
-    with pytest.raises(ConfigError, match="^--normal-class must be one of a, b. Received: A$"):
-        normal_class(["a", "b"], asked="A")
-
-
-@given(st.permutations(["normal", "fight", "robbery", "arson"]))
-def test_the_normal_class_does_not_depend_on_the_order(labels):
-    assert normal_class(labels) == "normal"
 
 
 # -- property

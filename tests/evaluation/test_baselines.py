@@ -7,12 +7,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from support.features import draw_features
-from support.videos import draw_video
 
-from violence_detection.datasets import video_summary
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_summary import VideoSummaries
-from violence_detection.errors import VideoError
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.baselines import Baselines
 from violence_detection.features import dataset
@@ -130,16 +127,6 @@ def test_the_seed_determines_the_predictions_of_the_trees(features_dir, rng):
 # -- the videos
 
 
-def test_a_summary_has_size_mean_image_and_motion(seen_videos, tmp_path):
-    size, image, energies, hashes = video_summary.summarise_video(seen_videos / "fight" / "0.mp4")
-    assert size.tolist() == [96, 64]
-    assert image.shape == (16, 16, 3) and 0 < image.mean() < 1
-    assert energies.shape == (8,) and energies.max() > 0
-    assert (hashes.shape, hashes.dtype) == ((8,), np.uint64)
-    still = draw_video(tmp_path / "still.mp4", frames=1)
-    assert video_summary.summarise_video(still)[2].max() == 0
-
-
 def test_without_the_videos_a_note_gives_the_reason(features_dir):
     clips = clips_of(features_dir)
     fitted = Baselines(clips, 2, "they are gone")
@@ -183,8 +170,3 @@ def test_summaries_of_some_videos_are_not_enough(seen_cache, seen_videos, tmp_pa
     entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
     reason = baselines.complete_summaries(opened, entries, tmp_path / "sights.npz")
     assert reason == f"1 of 6 videos is no longer in {seen_videos}, or changed"
-
-
-def test_a_summary_of_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(VideoError, match="no such file"):
-        video_summary.summarise_video(tmp_path / "none.mp4")

@@ -14,8 +14,7 @@ from support.training import train_quickly
 
 from violence_detection import cli
 from violence_detection.commands.evaluate import evaluation_lines
-from violence_detection.datasets import recordings
-from violence_detection.datasets.manifest import ManifestEntry, part_suffix
+from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
@@ -214,28 +213,6 @@ def test_a_leak_in_a_single_draw_counts():
 
 
 # -- groups
-
-
-def test_recordings_are_joined_along_chains():
-    groups = {"0": "a", "1": "b", "2": "c", "3": "d", "4": "b"}
-    pairs = {("0", "1"): 1.0, ("2", "4"): 2.0}
-    assert recordings._joined(groups, pairs) == {
-        "0": "a", "1": "a", "2": "a", "3": "d", "4": "a",
-    }  # fmt: skip
-    assert recordings._joined(groups, {}) == groups
-
-
-@pytest.mark.parametrize(
-    ("key", "path"),
-    [
-        ("a/b.mp4@0-2", "a/b.mp4"),
-        ("a/b.mp4@1.5-12.25", "a/b.mp4"),
-        ("a@1-2/b.mp4", "a@1-2/b.mp4"),
-        ("b.mp4", "b.mp4"),
-    ],
-)
-def test_the_path_of_a_part_is_that_of_its_file(key, path):
-    assert key.removesuffix(part_suffix(key)) == path
 
 
 def test_no_leaks_are_clean_and_state_the_search():

@@ -19,6 +19,30 @@ def cache(tmp_path) -> FeatureCache:
     return FeatureCache.open(draw_features(tmp_path / "space", counts=(6, 2, 2)))
 
 
+# -- balanced rows
+
+
+def test_balanced_rows_are_as_many_of_each_class_and_evenly_spaced():
+    labels = np.array([0] * 90 + [1] * 10 + [2])
+    rows = dataset.balanced_rows(labels, 9)
+    assert np.bincount(labels[rows]).tolist() == [3, 3, 1]
+    assert rows.tolist() == [0, 44, 89, 90, 94, 99, 100]
+
+
+def test_proportional_rows_are_the_same_fraction_of_each_class():
+    labels = np.array([0, 1, 0, 0, 0] * 20 + [2])
+    rows = dataset.balanced_rows(labels, 50, proportional=True)
+    assert np.bincount(labels[rows]).tolist() == [39, 9, 1]
+
+
+def test_few_rows_are_all_taken():
+    labels = np.array([1, 0, 1])
+    for proportional in (False, True):
+        rows = dataset.balanced_rows(labels, 10, proportional=proportional)
+        assert sorted(rows.tolist()) == [0, 1, 2]
+    assert dataset.balanced_rows(np.zeros(0, int), 10).tolist() == []
+
+
 # -- error
 
 

@@ -331,7 +331,8 @@ def test_weights_that_are_not_there_are_said_before_anything_is_read(extract, tm
     with pytest.raises(WeightsError) as raised:
         extract(weights=str(tmp_path / "none.h5"))
     assert str(raised.value) == (
-        f"--weights must be imagenet, random or a file. Received: {tmp_path}/none.h5 (it does not exist)"
+        f"--weights must be imagenet, random or a file. Received: {tmp_path}/none.h5 "
+        "(it does not exist)"
     )
     assert decoded == []
 

@@ -113,7 +113,7 @@ def find_near_duplicates(
     """
     if not read_videos:
         return NearDuplicates.not_searched("--no-pictures was given"), None
-    available = summary_cache.summaries_of(entries, video_dir=video_dir, kept=summaries_path)
+    available = summary_cache.summaries_of(entries, video_dir=video_dir, path=summaries_path)
     # Uniform videos have hashes that say nothing about them.
     rows = np.flatnonzero(~available.summaries.is_uniform)
     paths = [entries[available.rows[row]].path for row in rows]

@@ -42,7 +42,7 @@ class AvailableSummaries:
 
 
 def summaries_of(
-    entries: Sequence[ManifestEntry], *, video_dir: Path, kept: Path
+    entries: Sequence[ManifestEntry], *, video_dir: Path, path: Path
 ) -> AvailableSummaries:
     """Summaries of some videos: read from the file, or made and added to it.
 
@@ -51,10 +51,10 @@ def summaries_of(
     Args:
         entries: Rows of a manifest.
         video_dir: The folder of the videos.
-        kept: The file of summaries.
+        path: The file of summaries.
     """
     keys = [_key(entry) for entry in entries]
-    before = _load(kept)
+    before = _load(path)
     lacking = [row for row, key in enumerate(keys) if key not in before]
     summaries, made = dict(before), {}
     try:
@@ -64,7 +64,7 @@ def summaries_of(
         if made:
             # Where it cannot be written, they are made again.
             with contextlib.suppress(ViolenceDetectionError):
-                _save(kept, summaries)
+                _save(path, summaries)
     rows = [row for row, key in enumerate(keys) if key in summaries]
     return AvailableSummaries(
         np.array(rows, np.int64), _stacked([summaries[keys[row]] for row in rows]), reason

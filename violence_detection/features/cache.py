@@ -100,18 +100,18 @@ class FeatureCache:
         return self.dir.parent / "sights.npz"
 
     def summaries(
-        self, entries: Sequence[ManifestEntry], kept: Path | None = None
+        self, entries: Sequence[ManifestEntry], path: Path | None = None
     ) -> "AvailableSummaries":
         """Summaries of the videos behind some rows of the manifest.
 
         Args:
             entries: Rows of this manifest.
-            kept: The file of summaries; default: the dataset's.
+            path: The file of summaries; default: the dataset's.
         """
         from violence_detection.datasets import summary_cache  # which imports the decoder
 
         return summary_cache.summaries_of(
-            entries, video_dir=self.video_dir, kept=kept or self.summaries_path
+            entries, video_dir=self.video_dir, path=path or self.summaries_path
         )
 
     def space(self) -> FeatureSpace:

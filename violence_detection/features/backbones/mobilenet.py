@@ -10,7 +10,7 @@ FRAME_SIZE = 224
 LAYER = "pool"
 DEPTHWISE = True
 WEIGHTS_FILE = "mobilenet_1_0_{size}_tf_no_top.h5"
-WEIGHTS_SIZES = (128, 160, 192, 224)  # of which there are such files; else 224
+WEIGHTS_SIZES = (128, 160, 192, 224)  # of the files of Keras; other sizes use that of 224
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:

@@ -10,7 +10,7 @@ FRAME_SIZE = 224
 LAYER = "pool"
 DEPTHWISE = True
 WEIGHTS_FILE = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_{size}_no_top.h5"
-WEIGHTS_SIZES = (96, 128, 160, 192, 224)  # of which there are such files; else 224
+WEIGHTS_SIZES = (96, 128, 160, 192, 224)  # of the files of Keras; other sizes use that of 224
 
 
 def build(*, frame_size: int, weights: str | None) -> keras.Model:
