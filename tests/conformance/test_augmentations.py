@@ -54,9 +54,9 @@ def change(spec, batch: Batch, seed=3, **context) -> Batch:
     return build(spec, **context)(batch, np.random.default_rng(seed))
 
 
-def assert_same(one: Batch, other: Batch) -> None:
-    for mine, its in zip(one, other, strict=True):
-        np.testing.assert_array_equal(mine, its)
+def assert_same(first: Batch, second: Batch) -> None:
+    for mine, array in zip(first, second, strict=True):
+        np.testing.assert_array_equal(mine, array)
 
 
 # -- property: what every augmentation promises
@@ -150,9 +150,9 @@ def frames_seen(spec, *, count=200, length=9, seed=3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FRAMES)
-def test_each_frame_that_is_seen_is_one_of_the_clip(name):
-    seen = frames_seen(name)
-    assert ((seen >= 0) & (seen < 9) & (seen == np.rint(seen))).all()
+def test_each_frame_after_a_change_of_time_is_a_frame_of_the_clip(name):
+    frames = frames_seen(name)
+    assert ((frames >= 0) & (frames < 9) & (frames == np.rint(frames))).all()
 
 
 def test_reversed_twice_is_as_it_was():
@@ -161,16 +161,16 @@ def test_reversed_twice_is_as_it_was():
 
 
 def test_jitter_keeps_the_order_and_moves_the_ends_as_far_as_asked():
-    seen = frames_seen("jitter(frames=2)", count=40)
-    assert (np.diff(seen, axis=1) >= 0).all()
-    assert set(seen[:, 0]) == {0, 1, 2} and set(seen[:, -1]) == {6, 7, 8}
-    still = np.abs(seen - np.arange(9)).max()
+    frames = frames_seen("jitter(frames=2)", count=40)
+    assert (np.diff(frames, axis=1) >= 0).all()
+    assert set(frames[:, 0]) == {0, 1, 2} and set(frames[:, -1]) == {6, 7, 8}
+    still = np.abs(frames - np.arange(9)).max()
     assert 1 < still <= 2
 
 
 def test_jitter_never_turns_a_clip_round():
-    seen = frames_seen("jitter(frames=1000)", count=40)
-    assert (np.diff(seen, axis=1) >= 0).all()
+    frames = frames_seen("jitter(frames=1000)", count=40)
+    assert (np.diff(frames, axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_the_nearest_frame_is_kept_and_none_is_nearer(kept):
 
 
 def test_a_clip_that_would_lose_every_frame_keeps_all():
-    seen = frames_seen("frame_dropout(p=0.95)", count=40, length=2)
-    assert (seen == [0, 1]).all(1).mean() > 0.8  # 0.95 ** 2
+    frames = frames_seen("frame_dropout(p=0.95)", count=40, length=2)
+    assert (frames == [0, 1]).all(1).mean() > 0.8  # 0.95 ** 2
 
 
 # -- golden, of noise
@@ -298,6 +298,6 @@ def test_a_view_is_that_of_the_clip():
     np.testing.assert_array_equal(batch.features + shift, expected)
 
 
-def test_views_must_be_there():
+def test_views_must_be_cached():
     with pytest.raises(ConfigError, match="must have views .* Received: none"):
         build("views", views=())

@@ -91,7 +91,7 @@ def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_a_clip_is_judged_alone(head):
+def test_a_clip_is_encoded_alone(head):
     """The others in the batch do not count, so padding does not either."""
     built, clips = build(head)
     np.testing.assert_allclose(built(clips)[:3], built(clips[:3]), atol=1e-5)
@@ -265,7 +265,7 @@ def test_positions_are_the_sines_of_their_formula(size):
 
 def attention_in_numpy(layer, clips, mask=None):
     """The formula of the docstring, in float64."""
-    kernel, bias, score = (np.array(one, np.float64) for one in layer.get_weights())
+    kernel, bias, score = (np.array(row, np.float64) for row in layer.get_weights())
     scores = (np.tanh(clips.astype(np.float64) @ kernel + bias) @ score)[..., 0]
     if mask is not None:
         scores = np.where(mask, scores, -np.inf)

@@ -209,6 +209,6 @@ def test_alpha_must_be_a_share_of_two_classes(alpha, shares):
         build(f"focal(alpha={alpha})", shares=shares)
 
 
-def test_an_unknown_loss_names_those_that_are_there():
+def test_an_unknown_loss_is_refused_with_the_names_that_exist():
     with pytest.raises(ConfigError, match="No part 'focl' in losses/. There are: crossentropy, "):
         build("focl")

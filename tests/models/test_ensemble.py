@@ -63,16 +63,16 @@ def test_what_is_saved_answers_the_same(rng, tmp_path, classes):
     clips = rng.normal(size=(12, 5, 4)).astype(np.float16)
     members = []
     for _ in range(2):
-        one = classifier.build_classifier(
+        member = classifier.build_classifier(
             head="linear", features=clips, classes=classes, recurrence="loop"
         )
-        for weight in one.trainable_variables:
+        for weight in member.trainable_variables:
             weight.assign(rng.normal(size=weight.shape))
-        members.append(one)
+        members.append(member)
     built = _ensemble.build(members)
     built.save(tmp_path / "ensemble.keras")
     loaded = classifier.load_model(tmp_path / "ensemble.keras")
-    answers = classifier.probabilities(loaded, clips)
-    np.testing.assert_allclose(answers, classifier.probabilities(built, clips), atol=1e-6)
-    apart = [classifier.probabilities(one, clips) for one in members]
-    np.testing.assert_allclose(answers, np.mean(apart, axis=0), atol=1e-6)
+    of_ensemble = classifier.probabilities(loaded, clips)
+    np.testing.assert_allclose(of_ensemble, classifier.probabilities(built, clips), atol=1e-6)
+    of_members = [classifier.probabilities(member, clips) for member in members]
+    np.testing.assert_allclose(of_ensemble, np.mean(of_members, axis=0), atol=1e-6)

@@ -81,8 +81,8 @@ def test_shares_of_what_is_drawn():
         "sqrt": [8 / 14, 6 / 14],
         "balanced": [0.5, 0.5],
     }.items():
-        found = batching.drawn_fractions(labels, 2, sampling)
-        np.testing.assert_allclose(found, shares)
+        fractions = batching.drawn_fractions(labels, 2, sampling)
+        np.testing.assert_allclose(fractions, shares)
 
 
 # -- relation
@@ -162,12 +162,12 @@ def test_natural_sampling_is_the_order_as_it_was():
 @pytest.mark.parametrize("sampling", ["sqrt", "balanced"])
 def test_what_is_sampled_is_a_function_of_seed_and_epoch(sampling):
     labels = np.repeat([0, 1], [30, 20])
-    first, again, later, other = (
+    first, again, later, other_seed = (
         batching.sampled_order(labels, sampling, seed=seed, epoch=epoch)
         for seed, epoch in ((1, 2), (1, 2), (1, 3), (2, 2))
     )
     np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, later) and not np.array_equal(first, other)
+    assert not np.array_equal(first, later) and not np.array_equal(first, other_seed)
     assert set(first[labels[first] == 0]) != set(later[labels[later] == 0])
 
 
@@ -206,10 +206,10 @@ def augmented(clips, augment, *, seed=1, epoch=1, replicas=1, batch_size=4):
     return first_epoch(clips, batches, batch_size)
 
 
-def assert_same_batches(some, others):
-    for one, other in zip(some, others, strict=True):
-        for mine, its in zip(one, other, strict=True):
-            np.testing.assert_array_equal(mine, its)
+def assert_same_batches(some, second_arrays):
+    for first, second in zip(some, second_arrays, strict=True):
+        for mine, array in zip(first, second, strict=True):
+            np.testing.assert_array_equal(mine, array)
 
 
 def test_augmentation_is_a_function_of_seed_epoch_and_batch(clips):
@@ -236,14 +236,14 @@ def test_rows_that_fill_a_batch_up_are_neither_changed_nor_mixed_in(clips, augme
 
 def test_replicas_do_not_change_what_is_drawn(clips):
     """3 replicas make batches of 6 rows of the same 4 videos."""
-    one, three = augmented(clips, MIXED), augmented(clips, MIXED, replicas=3)
-    assert len(one) == 2
-    for (features, *rest), (same, *others) in zip(one, three, strict=True):
+    whole, three = augmented(clips, MIXED), augmented(clips, MIXED, replicas=3)
+    assert len(whole) == 2
+    for (features, *rest), (same, *padded_rest) in zip(whole, three, strict=True):
         real = np.count_nonzero(rest[1])
         assert len(features) == 4 and len(same) == 6
         np.testing.assert_array_equal(features[:real], same[:real])
-        for mine, its in zip(rest, others, strict=True):
-            np.testing.assert_array_equal(mine[:real], its[:real])
+        for mine, padded in zip(rest, padded_rest, strict=True):
+            np.testing.assert_array_equal(mine[:real], padded[:real])
 
 
 def test_mixed_weights_are_divided_by_the_real_videos(clips):
@@ -254,9 +254,9 @@ def test_mixed_weights_are_divided_by_the_real_videos(clips):
 
 def test_parts_work_in_the_order_of_the_spec(clips):
     """Dropped frames are of the mixed clip, or clips are mixed of dropped frames."""
-    one = augmented(clips, "reverse(p=1)+jitter(frames=2)")
-    other = augmented(clips, "jitter(frames=2)+reverse(p=1)")
-    assert not np.array_equal(one[0][0], other[0][0])
+    reversed_first = augmented(clips, "reverse(p=1)+jitter(frames=2)")
+    jittered_first = augmented(clips, "jitter(frames=2)+reverse(p=1)")
+    assert not np.array_equal(reversed_first[0][0], jittered_first[0][0])
 
 
 def test_without_augmentation_batches_are_the_features(clips):
@@ -318,8 +318,8 @@ def test_batches_are_full_and_hold_the_order(count, batch_size):
     order = np.random.default_rng(0).permutation(count)
     batches = list(batching.batch_indices(order, batch_size))
     assert {len(rows) for rows, _ in batches} == {batch_size}
-    seen = np.concatenate([rows[real > 0] for rows, real in batches])
-    np.testing.assert_array_equal(seen, order)
+    drawn = np.concatenate([rows[real > 0] for rows, real in batches])
+    np.testing.assert_array_equal(drawn, order)
 
 
 # -- error

@@ -26,9 +26,9 @@ def events_of(folder) -> EventAccumulator:
 
 def values_of(events, tag) -> dict[int, np.ndarray]:
     """By step; a step that was recorded twice is one too many."""
-    found = events.Tensors(tag)
-    assert len({event.step for event in found}) == len(found)
-    return {one.step: tensor_util.make_ndarray(one.tensor_proto) for one in found}
+    tensors = events.Tensors(tag)
+    assert len({event.step for event in tensors}) == len(tensors)
+    return {tensor.step: tensor_util.make_ndarray(tensor.tensor_proto) for tensor in tensors}
 
 
 def shown_by(events, plugin) -> set[str]:
@@ -99,7 +99,7 @@ def test_every_class_has_its_curve_in_the_tab_for_curves(attentive):
     assert all(list(values_of(events, name)) == list(range(1, 13)) for name in names)
 
 
-def test_pictures_are_of_every_tenth_epoch_and_the_last(attentive, tmp_path):
+def test_images_are_of_every_tenth_epoch_and_the_last(attentive, tmp_path):
     events = events_of(attentive.dir)
     assert shown_by(events, "images") == {"confusion", "attention"}
     for tag in ("confusion", "attention"):
@@ -112,7 +112,7 @@ def test_pictures_are_of_every_tenth_epoch_and_the_last(attentive, tmp_path):
 # -- relation
 
 
-def test_a_head_without_attention_has_no_picture_of_it(run_dir):
+def test_a_head_without_attention_has_no_image_of_it(run_dir):
     assert shown_by(events_of(run_dir), "images") == {"confusion"}
 
 
@@ -123,8 +123,8 @@ def test_a_resumed_training_draws_no_point_twice(features_dir, tmp_path):
     events = events_of(tmp_path / "run")
     assert list(values_of(events, "schedule/learning_rate")) == list(range(1, 9))
     # The third was recorded, and was not yet kept when the interruption came.
-    assert [one.step for one in events.Tensors("val_loss")] == [1, 2, 3, 3, 4]
-    once, again = [one for one in events.Tensors("loss") if one.step == 3]
+    assert [event.step for event in events.Tensors("val_loss")] == [1, 2, 3, 3, 4]
+    once, again = [event for event in events.Tensors("loss") if event.step == 3]
     assert tensor_util.make_ndarray(again.tensor_proto) == pytest.approx(
         tensor_util.make_ndarray(once.tensor_proto)
     )
@@ -206,7 +206,7 @@ def test_a_training_that_ends_earlier_keeps_what_it_has(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_one_that_is_resumed_between_them_begins_there(tmp_path):
+def test_a_training_resumed_between_the_steps_traces_the_rest(tmp_path):
     profiler = Profiler(tmp_path, 2, 6)
     run_steps(profiler, 7, first=5)
     assert profiler.traced == [5, 6] and len(traces_in(tmp_path)) == 1
@@ -215,7 +215,7 @@ def test_one_that_is_resumed_between_them_begins_there(tmp_path):
 # -- hostile
 
 
-def test_a_training_that_ends_before_the_first_says_so(tmp_path, caplog):
+def test_a_training_that_ends_before_the_first_step_logs_it(tmp_path, caplog):
     profiler = Profiler(tmp_path, 10, 20)
     run_steps(profiler, 3)
     assert caplog.messages == ["--profile 10,20 left no trace: no such step was run."]
@@ -235,7 +235,9 @@ def test_a_profiler_that_is_in_use_does_not_stop_the_training(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("error", [tf.errors.PermissionDeniedError])
-def test_a_trace_that_cannot_be_written_does_not_either(tmp_path, caplog, monkeypatch, error):
+def test_a_trace_that_cannot_be_written_does_not_stop_the_training(
+    tmp_path, caplog, monkeypatch, error
+):
     stop = tf.profiler.experimental.stop
 
     def fail():

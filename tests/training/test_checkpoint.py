@@ -85,5 +85,7 @@ def test_only_two_files_stay(tmp_path):
 
 def test_a_file_in_the_way_is_one_clear_line(tmp_path):
     (tmp_path / "state").write_text("in the way")
-    with pytest.raises(ViolenceDetectionError, match="Cannot write .*a file stands where"):
+    with pytest.raises(
+        ViolenceDetectionError, match="Cannot write .*a file where a folder must be"
+    ):
         saved(tmp_path / "state", 1)

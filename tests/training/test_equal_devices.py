@@ -129,8 +129,8 @@ def trained(replicas, features, folder, *, precision="float32", labels="even", *
     trainer.run_epochs()
     assert trainer.step.steps == STEPS
     with trainer.average.swapped_in():
-        shown = weights_of(trainer)
-    return before, weights_of(trainer), shown, trainer
+        averaged = weights_of(trainer)
+    return before, weights_of(trainer), averaged, trainer
 
 
 def weights_of(trainer) -> np.ndarray:
@@ -146,14 +146,14 @@ def moved(after, before) -> float:
 @pytest.mark.parametrize("case", CASES)
 def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
     precision = CASES[case].get("precision", "float32")
-    before, one, one_shown, alone = trained(1, features, tmp_path, **CASES[case])
-    same, two, two_shown, both = trained(2, features, tmp_path, **CASES[case])
+    before, single, single_averaged, single_trainer = trained(1, features, tmp_path, **CASES[case])
+    same, two, two_averaged, two_trainer = trained(2, features, tmp_path, **CASES[case])
     np.testing.assert_array_equal(before, same)
-    way = moved(one, before)
-    assert way > 0.1
-    assert moved(one, two) <= ROUNDING[precision] * way
-    assert moved(one_shown, two_shown) <= ROUNDING[precision] * way
-    for ours, theirs in zip(alone.history, both.history, strict=True):
+    distance = moved(single, before)
+    assert distance > 0.1
+    assert moved(single, two) <= ROUNDING[precision] * distance
+    assert moved(single_averaged, two_averaged) <= ROUNDING[precision] * distance
+    for ours, theirs in zip(single_trainer.history, two_trainer.history, strict=True):
         for name in ("loss", "val_loss", "learning_rate"):
             assert ours[name] == pytest.approx(theirs[name], rel=0.02)
 
@@ -190,12 +190,12 @@ def plain(features, tmp_path_factory):
     ],
     ids=str,
 )
-def test_what_is_asked_for_changes_what_is_learned(asked, plain, features, tmp_path):
-    _, weights, shown, _ = plain
-    _, others, others_shown, _ = trained(1, features, tmp_path, **PLAIN | asked)
-    assert moved(shown, others_shown) > 1e-4
+def test_every_setting_changes_the_weights(asked, plain, features, tmp_path):
+    _, weights, averaged, _ = plain
+    _, changed, changed_averaged, _ = trained(1, features, tmp_path, **PLAIN | asked)
+    assert moved(averaged, changed_averaged) > 1e-4
     if asked.keys() & {"ema_decay", "swa_fraction"}:  # only what is shown
-        np.testing.assert_array_equal(weights, others)
+        np.testing.assert_array_equal(weights, changed)
 
 
 @pytest.mark.slow
@@ -226,14 +226,14 @@ def test_a_poisoned_sample_on_either_replica_costs_one_step_and_no_weight(
 
     monkeypatch.setattr(batching, "batches", with_one)
     asked = {"precision": "mixed_float16", "sam_rho": sam_rho, "ema_decay": 0.9}
-    before, one, one_shown, alone = trained(1, features, tmp_path, **asked)
-    _, two, two_shown, both = trained(2, features, tmp_path, **asked)
-    assert np.isfinite(one).all() and np.isfinite(one_shown).all()
-    way = moved(one, before)
-    assert moved(one, two) <= ROUNDING["mixed_float16"] * way
-    assert moved(one_shown, two_shown) <= ROUNDING["mixed_float16"] * way
+    before, single, single_averaged, single_trainer = trained(1, features, tmp_path, **asked)
+    _, two, two_averaged, two_trainer = trained(2, features, tmp_path, **asked)
+    assert np.isfinite(single).all() and np.isfinite(single_averaged).all()
+    distance = moved(single, before)
+    assert moved(single, two) <= ROUNDING["mixed_float16"] * distance
+    assert moved(single_averaged, two_averaged) <= ROUNDING["mixed_float16"] * distance
     # Five epochs skip a step each.
-    for trainer in (alone, both):
+    for trainer in (single_trainer, two_trainer):
         assert trainer.step.optimizer.iterations.numpy() == STEPS - 5
         assert trainer.step.scale == 2.0 ** (15 - 5)
 
@@ -242,14 +242,15 @@ def test_the_cases_cover_every_setting_of_the_step():
     """A new option of training that is not compared here is a defect."""
     compared = {name for case in CASES.values() for name in case}
     compared |= {"head", "epochs", "learning_rate"}
-    known = {setting.name for setting in TrainConfig.settings()}
+    names = {setting.name for setting in TrainConfig.settings()}
     elsewhere = set(
-        # where things are, stage one, what is drawn, what is kept, and what is told
-        "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs use_focal_loss mixed_precision xla "
-        "virtual_devices deterministic monitor early_stopping_patience checkpoint_epochs "
-        "init_from seeds ensemble recall_bar operating_point profile "
+        # paths, devices, the kept epoch and models, and the report
+        "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs "
+        "use_focal_loss mixed_precision xla virtual_devices deterministic monitor "
+        "early_stopping_patience checkpoint_epochs init_from seeds ensemble recall_bar "
+        "operating_point profile "
         # compared in test_several_machines.py
         "hosts rank".split()
     )
     stage_one = TrainConfig.names_in("extract") | TrainConfig.names_in("split")
-    assert known - elsewhere - stage_one == compared - {"precision", "labels"}
+    assert names - elsewhere - stage_one == compared - {"precision", "labels"}

@@ -27,7 +27,7 @@ NO_STEP = {"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1}
 
 def weights(path: Path) -> np.ndarray:
     loaded = classifier.load_model(path)
-    return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
+    return np.concatenate([np.ravel(array) for array in loaded.get_weights()])
 
 
 def scale(path: Path) -> list:
@@ -50,17 +50,17 @@ def interrupted(self):
 # -- relation
 
 
-def test_without_a_step_the_model_is_the_one_that_it_began_with(run_dir, tmp_path):
+def test_without_a_step_the_model_is_the_initial_model(run_dir, tmp_path):
     """Weights and the scale of its inputs, on videos of another scale."""
-    other = draw_features(tmp_path / "other", shift=5.0, seed=3)
-    result = train_quickly(other, tmp_path, init_from=str(run_dir), **NO_STEP)
-    began, source = (
+    scaled = draw_features(tmp_path / "other", shift=5.0, seed=3)
+    result = train_quickly(scaled, tmp_path, init_from=str(run_dir), **NO_STEP)
+    model, source = (
         Path(result["run"]) / "best_model.keras",
         run_dir / "best_model.keras",
     )
-    np.testing.assert_allclose(weights(began), weights(source), atol=1e-6)
+    np.testing.assert_allclose(weights(model), weights(source), atol=1e-6)
     assert np.abs(weights(source)).max() > 0.1
-    assert scale(began) == scale(source) != []
+    assert scale(model) == scale(source) != []
 
 
 @pytest.mark.slow
@@ -76,9 +76,7 @@ def test_the_record_names_the_source(run_dir, features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_videos_that_the_source_learned_from_are_no_clean_test(
-    run_dir, features_dir, tmp_path, caplog
-):
+def test_training_videos_of_the_source_are_no_clean_test(run_dir, features_dir, tmp_path, caplog):
     """A split of its own puts some of them into validation and test; that stays known."""
     caplog.set_level(logging.WARNING, "violence_detection")
     logging.getLogger("violence_detection").propagate = True
@@ -96,17 +94,17 @@ def test_videos_that_the_source_learned_from_are_no_clean_test(
     assert evaluate(same)["clean"] is True
 
 
-def test_the_optimiser_is_not_taken_over(run_dir, features_dir, tmp_path, monkeypatch):
-    seen = []
+def test_the_state_of_the_optimizer_is_not_copied(run_dir, features_dir, tmp_path, monkeypatch):
+    iterations = []
 
     def look(self):
-        seen.append(int(self.step.optimizer.iterations.numpy()))
+        iterations.append(int(self.step.optimizer.iterations.numpy()))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Trainer, "run_epochs", look)
     with pytest.raises(KeyboardInterrupt):
         train_quickly(features_dir, tmp_path, init_from=str(run_dir))
-    assert seen == [0]
+    assert iterations == [0]
 
 
 @pytest.mark.slow
@@ -118,7 +116,7 @@ def test_dropout_is_the_new_runs(run_dir, features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path):
+def test_a_resumed_run_does_not_need_its_source(features_dir, tmp_path):
     """It ends as one that was not interrupted, although the source is gone."""
     source = train_quickly(features_dir, tmp_path, run="source")["run"]
     asked = {"init_from": source, "epochs": 4, "checkpoint_epochs": 4}
@@ -133,7 +131,7 @@ def test_a_resumed_run_needs_its_source_no_more(features_dir, tmp_path):
     )
 
 
-def test_a_run_killed_before_its_first_state_begins_with_the_copy(
+def test_a_run_killed_before_its_first_state_starts_from_the_copy(
     run_dir, features_dir, tmp_path, monkeypatch
 ):
     asked = {"init_from": str(run_dir), **NO_STEP}
@@ -186,7 +184,7 @@ def test_a_head_of_other_sizes_is_refused(features_dir, tmp_path):
         train_quickly(features_dir, tmp_path, head=wide, init_from=source)
 
 
-def test_a_source_that_is_no_run_or_the_run_itself_is_refused(run_dir, features_dir, tmp_path):
+def test_a_source_that_is_not_a_run_or_the_run_itself_is_refused(run_dir, features_dir, tmp_path):
     with pytest.raises(RunError, match="RUN must be a folder that train left"):
         train_quickly(features_dir, tmp_path, init_from=str(tmp_path / "typo"))
     before = sha256_of_file(run_dir / "best_model.keras")
@@ -195,7 +193,7 @@ def test_a_source_that_is_no_run_or_the_run_itself_is_refused(run_dir, features_
     assert sha256_of_file(run_dir / "best_model.keras") == before
 
 
-def test_a_copy_that_is_gone_is_said(run_dir, features_dir, tmp_path, monkeypatch):
+def test_a_missing_copy_is_reported(run_dir, features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_epochs", interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -212,17 +210,17 @@ def test_a_dry_run_checks_it_too(run_dir, tmp_path):
         TrainingStage(config).prepare()
 
 
-def test_a_dry_run_knows_the_sizes(features_dir, tmp_path):
+def test_a_dry_run_checks_the_sizes(features_dir, tmp_path):
     small = "mean_pool(projection=4, units=2)"
-    began = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
-    asked = {"features": str(features_dir), "init_from": began, "run": "new"}
+    source = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
+    asked = {"features": str(features_dir), "init_from": source, "run": "new"}
     places = {"checkpoint_dir": str(tmp_path)}
     assert TrainingStage(TrainConfig(**asked, **places, head=small)).prepare()["dry_run"]
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
         TrainingStage(TrainConfig(**asked, **places, head="mean_pool(units=3)")).prepare()
 
 
-def test_an_ensemble_is_not_begun_with(run_dir, features_dir, tmp_path):
+def test_an_ensemble_gives_no_initial_weights(run_dir, features_dir, tmp_path):
     results = json.loads((run_dir / "training_results.json").read_text())
     source = tmp_path / "source"
     source.mkdir()

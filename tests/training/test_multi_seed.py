@@ -34,7 +34,7 @@ def clips_of(features: Path, split: str) -> np.ndarray:
 
 def weights(run: Path) -> np.ndarray:
     loaded = classifier.load_model(run / "best_model.keras")
-    return np.concatenate([np.ravel(one) for one in loaded.get_weights()])
+    return np.concatenate([np.ravel(array) for array in loaded.get_weights()])
 
 
 @pytest.fixture(scope="module")
@@ -104,29 +104,29 @@ def test_mean_and_deviation_are_over_the_members(members):
     for split in ("validation", "test"):
         for name in ("accuracy", "auc", "loss"):
             values = [row[split][name] for row in members["seeds"]]
-            told = members["over_seeds"][split][name]
-            assert told["mean"] == pytest.approx(np.mean(values))
-            assert told["sd"] == pytest.approx(statistics.stdev(values))
+            summary = members["over_seeds"][split][name]
+            assert summary["mean"] == pytest.approx(np.mean(values))
+            assert summary["sd"] == pytest.approx(statistics.stdev(values))
 
 
 def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_dir):
     run, clips = Path(ensemble["run"]), clips_of(features_dir, "test")
-    apart = [
+    of_members = [
         classifier.probabilities(classifier.load_model(run / name / "best_model.keras"), clips)
         for name in SEEDS
     ]
-    together = classifier.load_model(run / "best_model.keras")
-    answers = classifier.probabilities(together, clips)
-    np.testing.assert_allclose(answers, np.mean(apart, axis=0), atol=1e-6)
-    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+    model = classifier.load_model(run / "best_model.keras")
+    of_ensemble = classifier.probabilities(model, clips)
+    np.testing.assert_allclose(of_ensemble, np.mean(of_members, axis=0), atol=1e-6)
+    assert np.abs(of_members[0] - of_members[1]).max() > 1e-3
     assert ensemble["kept"]["seeds"] == [7, 8, 9] and ensemble["kept"]["ensemble"]
 
 
 @pytest.mark.slow
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
-    judged = evaluate.evaluate_run(ensemble["run"], EvaluateConfig(bootstrap=100))
-    assert judged["accuracy"] == ensemble["test"]["accuracy"]
-    assert judged["auc"] == pytest.approx(ensemble["test"]["auc"])
+    evaluated = evaluate.evaluate_run(ensemble["run"], EvaluateConfig(bootstrap=100))
+    assert evaluated["accuracy"] == ensemble["test"]["accuracy"]
+    assert evaluated["auc"] == pytest.approx(ensemble["test"]["auc"])
     member = evaluate.evaluate_run(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
     assert member["auc"] == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
 
@@ -159,7 +159,7 @@ def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_third_member_goes_on_there(features_dir, tmp_path):
+def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
     program = "from violence_detection.cli import main; main()"
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run"]
     asked += ["--head", "linear", "--epochs", 40, "--seeds", 3, "--seed", 7, "--json"]
@@ -186,9 +186,7 @@ def test_a_kill_in_the_third_member_goes_on_there(features_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_force_loses_no_members_to_a_model_that_cannot_be_built(
-    features_dir, tmp_path, monkeypatch
-):
+def test_force_keeps_members_if_the_model_cannot_be_built(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, seeds=2, epochs=1)
 
     def never(*_, **__):

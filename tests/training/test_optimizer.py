@@ -38,14 +38,14 @@ def trainer_with(tmp_path, *, head=SMALL, gpus=1, xla=True, strategy=None, **set
     cache = FeatureCache.open(features)
     entries = dataset.usable_entries(cache)
     clips = read_splits(cache, entries, ["normal", "violent"])
-    found = devices.start(
+    default = devices.start(
         seed=0,
         mixed_precision=False,
         xla=False,
         virtual_devices=None,
         deterministic=False,
     ).strategy
-    strategy = strategy or found
+    strategy = strategy or default
     return Trainer(
         Run(tmp_path / "run"),
         TrainConfig(head=head, batch_size=8, **settings),
@@ -60,7 +60,9 @@ def recurrence_of(trainer) -> keras.layers.LSTM:
 
 
 @pytest.mark.parametrize("xla_s", [0.001, 0.003])
-def test_what_is_faster_is_taken_and_the_loser_is_told(tmp_path, monkeypatch, caplog, xla_s):
+def test_the_faster_of_xla_and_cudnn_is_used_and_both_times_are_logged(
+    tmp_path, monkeypatch, caplog, xla_s
+):
     seconds = iter([xla_s, 0.002])  # with XLA, with cuDNN
     monkeypatch.setattr(optimizer, "seconds_per_step", lambda *_: next(seconds))
     with caplog.at_level(logging.INFO):

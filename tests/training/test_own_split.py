@@ -73,7 +73,7 @@ def evaluate(run, split) -> dict:
 
 
 @pytest.mark.slow
-def test_a_final_model_learns_from_all_videos(tmp_path):
+def test_a_final_model_is_trained_on_all_videos(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     kept = write_splits(features).read_bytes()
     result = train_quickly(features, tmp_path / "runs", epochs=1, **ALL)

@@ -41,7 +41,7 @@ COMMAND = [
 
 
 def weights(path: Path) -> np.ndarray:
-    return np.concatenate([np.ravel(one) for one in classifier.load_model(path).get_weights()])
+    return np.concatenate([np.ravel(array) for array in classifier.load_model(path).get_weights()])
 
 
 def _never(*_, **__):
@@ -297,7 +297,7 @@ def test_a_signal_ends_the_command_and_the_run_can_go_on(
 # -- error
 
 
-def test_a_run_that_is_there_is_kept(features_dir, tmp_path, finished):
+def test_an_existing_run_is_kept(features_dir, tmp_path, finished):
     before = (tmp_path / "run" / "training_results.json").read_bytes()
     with pytest.raises(ConfigError, match="--run must name a new run, or --resume or --force"):
         train_quickly(features_dir, tmp_path, epochs=2)
@@ -406,7 +406,7 @@ def test_settings_of_stage_one_go_with_a_dataset(features_dir, tmp_path, name, v
     assert tree_of(tmp_path) == []
 
 
-def test_force_loses_no_run_before_the_new_one_can_start(run_dir, tmp_path):
+def test_force_keeps_a_run_until_the_new_run_can_start(run_dir, tmp_path):
     with pytest.raises(CacheError):
         train_classifier(
             TrainConfig(
@@ -421,7 +421,7 @@ def test_force_loses_no_run_before_the_new_one_can_start(run_dir, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["linear(dropout=2)", "bilstm_attention(units=0)"])
-def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, finished, head):
+def test_force_keeps_a_run_if_the_head_is_invalid(features_dir, tmp_path, finished, head):
     before = tree_of(tmp_path)
     with pytest.raises(ConfigError, match="Received: "):
         train_quickly(features_dir, tmp_path, head=head, force=True)
@@ -429,7 +429,7 @@ def test_force_loses_no_run_to_a_head_that_cannot_be(features_dir, tmp_path, fin
     assert Run.open(tmp_path / "run").finished
 
 
-def test_force_loses_no_run_to_a_model_that_cannot_be_built(
+def test_force_keeps_a_run_if_the_model_cannot_be_built(
     features_dir, tmp_path, finished, monkeypatch
 ):
     monkeypatch.setattr(optimizer, "build_classifier", _never)
@@ -525,7 +525,7 @@ def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_pa
     assert tree_of(tmp_path) == ["run", "run/holiday.jpg"]
 
 
-def test_a_run_whose_settings_were_altered_is_not_gone_on_with(features_dir, tmp_path, resumable):
+def test_a_run_with_altered_settings_is_not_resumed(features_dir, tmp_path, resumable):
     config = json.loads((tmp_path / "run" / "training_config.json").read_text())
     for settings in (None, [], {"epocs": 3}):
         text = json.dumps({**config, "settings": settings})

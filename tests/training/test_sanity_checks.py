@@ -37,12 +37,12 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
         "train": clips_of(TRUTH, shift=shift),
         "validation": clips_of(TRUTH, seed=1),
     }
-    answers = {"validation": both(violence)}
-    for name, (part, answer) in more.items():
-        clips[name], answers[name] = part, answer
-    linear, _ = linear_baseline.baseline_predictions(clips, answers.keys())
+    predicted = {"validation": both(violence)}
+    for name, (part, probability) in more.items():
+        clips[name], predicted[name] = part, probability
+    linear, _ = linear_baseline.baseline_predictions(clips, predicted.keys())
     return sanity_checks.check_classifier(
-        clips, answers, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
+        clips, predicted, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
     )
 
 
@@ -50,65 +50,65 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
 
 
 def test_a_sound_classifier_is_not_warned_of(caplog):
-    found = examined()
-    assert found["warnings"] == [] and not caplog.records
-    assert found["baseline"]["compared"] == "no clear difference"
+    checked = examined()
+    assert checked["warnings"] == [] and not caplog.records
+    assert checked["baseline"]["compared"] == "no clear difference"
 
 
-def test_one_answer_for_everything_is_warned_of(caplog):
+def test_a_constant_prediction_is_warned_of(caplog):
     with caplog.at_level(logging.WARNING):
         lines = examined(np.full(40, 0.8))["warnings"]
     assert lines[0] == "The model predicts 'violent' for every video of validation."
     assert caplog.messages == lines
 
 
-def test_one_answer_for_the_test_is_warned_of_too():
+def test_a_constant_prediction_on_the_test_is_warned_of_too():
     test = clips_of(TRUTH, seed=2), both(np.full(40, 0.2))
     assert examined(test=test)["warnings"] == [
         "The model predicts 'normal' for every video of test."
     ]
 
 
-def test_one_answer_is_right_where_there_is_one_class():
+def test_a_constant_prediction_is_right_for_a_single_class():
     test = clips_of(np.ones(8, int)), both(np.full(8, 0.8))
     assert examined(test=test)["warnings"] == []
 
 
 @pytest.mark.parametrize(("bar", "lines"), [(0.5, 1), (0.4, 0), (0.0, 0), (1.0, 1)])
-def test_a_class_of_which_little_is_found_is_warned_of(bar, lines):
+def test_a_class_with_a_low_recall_is_warned_of(bar, lines):
     """8 of the 20 violent videos are found."""
     decided = TRUTH * (np.arange(40) < 16)
-    found = sanity_checks.low_recalls(TRUTH, decided, CLASSES, bar)
+    warnings = sanity_checks.low_recalls(TRUTH, decided, CLASSES, bar)
     warning = (
         "The recall of 'violent' on validation is 40% (8 of 20 videos), below --recall-bar "
         f"{bar:g}."
     )
-    assert found == [warning] * lines
+    assert warnings == [warning] * lines
 
 
 def test_a_class_without_videos_is_named():
-    found = sanity_checks.low_recalls(TRUTH, TRUTH, [*CLASSES, "robbery"], 0.5)
-    assert found == ["There is no validation video of 'robbery': its recall is unknown."]
+    warnings = sanity_checks.low_recalls(TRUTH, TRUTH, [*CLASSES, "robbery"], 0.5)
+    assert warnings == ["There is no validation video of 'robbery': its recall is unknown."]
 
 
 def test_a_worse_classifier_than_the_baseline_is_warned_of():
     violence = np.random.default_rng(0).uniform(0.1, 0.9, 40)
-    found = examined(violence, recall_bar=0.0)
-    assert found["baseline"]["compared"] == "the baseline is clearly better"
-    assert found["baseline"]["validation"] == {"accuracy": 1.0, "auc": 1.0}
-    assert found["warnings"] == [
+    checked = examined(violence, recall_bar=0.0)
+    assert checked["baseline"]["compared"] == "the baseline is clearly better"
+    assert checked["baseline"]["validation"] == {"accuracy": 1.0, "auc": 1.0}
+    assert checked["warnings"] == [
         "A linear classifier on pooled features does better on validation: accuracy 100.0%, "
         "AUC 1.000. --head linear, more epochs or another --learning-rate may help."
     ]
 
 
-def test_a_better_classifier_than_the_baseline_is_said():
-    found = examined(shift=0.0)  # the baseline learns from noise
-    assert found["baseline"]["compared"] == "the model is clearly better"
-    assert found["warnings"] == []
+def test_a_better_classifier_than_the_baseline_is_reported():
+    checked = examined(shift=0.0)  # the baseline learns from noise
+    assert checked["baseline"]["compared"] == "the model is clearly better"
+    assert checked["warnings"] == []
 
 
-def test_the_test_videos_are_judged_by_the_baseline_too():
+def test_the_baseline_scores_the_test_videos_too():
     assert examined()["baseline"]["test"] is None
     test = clips_of(TRUTH, seed=2), both(RIGHT)
     assert examined(test=test)["baseline"]["test"] == {"accuracy": 1.0, "auc": 1.0}
@@ -117,7 +117,7 @@ def test_the_test_videos_are_judged_by_the_baseline_too():
 # -- relation
 
 
-def test_few_recordings_say_nothing_about_others():
+def test_few_recordings_are_not_compared():
     validation = clips_of(TRUTH, groups=np.arange(40) // 10)
     compared = sanity_checks.compare_with_baseline(
         validation, both(1 - RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
@@ -125,7 +125,7 @@ def test_few_recordings_say_nothing_about_others():
     assert compared == ("not compared: validation has too few recordings", False)
 
 
-def test_what_one_recording_says_is_noise():
+def test_a_gain_on_one_recording_is_noise():
     """The baseline is better on one recording of ten."""
     violence = RIGHT.copy()
     violence[:4] = 1 - violence[:4]
@@ -157,7 +157,7 @@ def test_one_class_in_validation_has_no_curve_to_compare():
 # -- what a training says
 
 
-def test_a_training_that_learns_from_noise_says_so(tmp_path):
+def test_a_training_on_noise_warns(tmp_path):
     features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
     result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)
     assert result["warnings"] == Run.open(result["run"]).results()["warnings"]
@@ -167,7 +167,7 @@ def test_a_training_that_learns_from_noise_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_that_learns_what_there_is_says_nothing(tmp_path):
+def test_a_training_that_separates_the_classes_does_not_warn(tmp_path):
     features = draw_features(tmp_path / "space", counts=(32, 24, 8), shift=3.0)
     result = train_quickly(features, tmp_path, epochs=10, learning_rate=0.05)
     assert result["warnings"] == []

@@ -79,10 +79,10 @@ class Machines:
     def start(self, *more: str, by_variable: bool = False) -> None:
         """Start both, told who they are by flags or by TF_CONFIG."""
         with (
-            socket.create_server(("127.0.0.1", 0)) as one,
-            socket.create_server(("127.0.0.1", 0)) as other,
+            socket.create_server(("127.0.0.1", 0)) as first,
+            socket.create_server(("127.0.0.1", 0)) as second,
         ):
-            ports = [sock.getsockname()[1] for sock in (one, other)]
+            ports = [sock.getsockname()[1] for sock in (first, second)]
         named = [f"127.0.0.1:{port}" for port in ports]
         self.processes = []
         for rank in range(2):
@@ -91,18 +91,18 @@ class Machines:
             words, variables = ["--hosts", ",".join(named), "--rank", str(rank)], {}
             if by_variable:
                 words, variables = [], {"TF_CONFIG": json.dumps(config)}
-            with open(self._told(rank), "w") as told:
+            with open(self._log_path(rank), "w") as log:
                 process = subprocess.Popen(
                     [*COMMAND, *self._flags, *words, *more],
                     stdout=subprocess.DEVNULL,
-                    stderr=told,
+                    stderr=log,
                     env=os.environ | {"CUDA_VISIBLE_DEVICES": "-1"} | variables,
                 )
             self.processes.append(process)
 
     def wait(self) -> None:
         for rank, process in enumerate(self.processes):
-            assert process.wait(timeout=300) == 0, self._told(rank).read_text()
+            assert process.wait(timeout=300) == 0, self._log_path(rank).read_text()
 
     def kill(self, victim: int, *, after_epochs: int) -> str:
         """The error of the other, once an epoch is done and one is killed."""
@@ -112,11 +112,11 @@ class Machines:
         self.processes[victim].send_signal(signal.SIGKILL)
         self.processes[victim].wait()
         assert self.processes[1 - victim].wait(timeout=15) == 1
-        told = self._told(1 - victim).read_text().splitlines()
-        (error,) = (line for line in told if line.startswith("Error: "))
+        log = self._log_path(1 - victim).read_text().splitlines()
+        (error,) = (line for line in log if line.startswith("Error: "))
         return error  # TensorFlow's own threads may say more after it
 
-    def _told(self, rank: int) -> Path:
+    def _log_path(self, rank: int) -> Path:
         return self.run.dir.with_name(f"{rank}.txt")
 
     def _epochs(self) -> int:
@@ -136,8 +136,8 @@ def machines(features, tmp_path):
         return made[-1]
 
     yield make
-    for one in made:
-        for process in one.processes:
+    for pair in made:
+        for process in pair.processes:
             process.kill()
             process.wait()
 
@@ -170,11 +170,11 @@ def on_one_device(features, folder, settings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_equal(machines: Machines, features, folder, settings) -> None:
-    before, one = on_one_device(features, folder, settings)
-    way = np.linalg.norm(one - before)
-    assert way > 0.1
-    both = machines.last_weights(settings["epochs"])
-    assert np.linalg.norm(both - one) <= 1e-5 * way
+    before, of_one = on_one_device(features, folder, settings)
+    distance = np.linalg.norm(of_one - before)
+    assert distance > 0.1
+    of_two = machines.last_weights(settings["epochs"])
+    assert np.linalg.norm(of_two - of_one) <= 1e-5 * distance
 
 
 @pytest.mark.slow

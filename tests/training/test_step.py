@@ -68,14 +68,16 @@ def learn(step, clips, *, weights=None, steps=10, batch_size=BATCH):
 
 
 def weights_of(step) -> np.ndarray:
-    return np.concatenate([np.ravel(one) for one in step.classifier.get_weights()])
+    return np.concatenate([np.ravel(variable) for variable in step.classifier.get_weights()])
 
 
-def assert_equal(one, other, before, tolerance):
-    """Equal to within a share of the way that training went."""
-    way = np.abs(weights_of(one) - before).max()
-    assert way > 0.01
-    np.testing.assert_allclose(weights_of(one), weights_of(other), atol=tolerance * max(1, way))
+def assert_equal(weights, expected, before, tolerance):
+    """Equal to within a fraction of the distance from the first weights."""
+    distance = np.abs(weights_of(weights) - before).max()
+    assert distance > 0.01
+    np.testing.assert_allclose(
+        weights_of(weights), weights_of(expected), atol=tolerance * max(1, distance)
+    )
 
 
 # -- golden
@@ -120,7 +122,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.slow
-def test_two_replicas_learn_what_one_device_learns(case):
+def test_two_replicas_train_as_one_device_does(case):
     """Ten steps; every third batch is padded, with one replica's share nearly all padding."""
     policy, settings, weights = CASES[case]
     weights = None if weights is None else weights.astype(np.float32)
@@ -139,7 +141,7 @@ def test_two_replicas_learn_what_one_device_learns(case):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_padding_does_not_change_what_is_learned(replicas):
+def test_padding_does_not_change_the_weights(replicas):
     padded, exact = step_over(replicas), step_over(1)
     before = weights_of(exact)
     learn(padded, drawn_clips(5), steps=3, batch_size=8)
@@ -148,7 +150,7 @@ def test_padding_does_not_change_what_is_learned(replicas):
 
 
 @pytest.mark.slow
-def test_xla_learns_the_same():
+def test_xla_gives_the_same_weights():
     plain, compiled = step_over(1), step_over(1, xla=True)
     before = weights_of(plain)
     for step in (plain, compiled):
@@ -200,7 +202,7 @@ def test_replicas_draw_different_dropout_masks():
 
 def test_replicas_of_another_machine_draw_masks_of_their_own():
     classifier = keras.Sequential([keras.Input(SHAPE), keras.layers.Dropout(0.5)])
-    (seed,) = [one for one in classifier.variables if "seed_generator" in one.path]
+    (seed,) = [variable for variable in classifier.variables if "seed_generator" in variable.path]
     drawn = seed.numpy()
     separate_dropout(classifier, strategy_over(1), first_replica=2)
     np.testing.assert_array_equal(seed.numpy(), drawn + np.array([2, 0], drawn.dtype))
@@ -211,7 +213,7 @@ def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
 
     def graphs():
         gc.collect()
-        names = [one.name for one in gc.get_objects() if type(one).__name__ == "FuncGraph"]
+        names = [item.name for item in gc.get_objects() if type(item).__name__ == "FuncGraph"]
         return sum("_replica_gradients" in name for name in names)
 
     before = graphs()
@@ -275,7 +277,7 @@ def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas
     assert not np.array_equal(weights_of(step), before)
 
 
-def test_in_float32_there_is_no_scale_and_a_bad_step_is_told():
+def test_in_float32_there_is_no_scale_and_a_bad_step_is_not_finite():
     step = step_over(2)
     before = weights_of(step)
     (result,) = learn(step, poisoned(4), steps=1)

@@ -34,7 +34,7 @@ KEYS = {
 # -- what it leaves
 
 
-def test_a_run_holds_what_the_contract_says(run_dir):
+def test_a_run_holds_the_files_and_keys_of_the_contract(run_dir):
     files = {path.name for path in run_dir.iterdir()}
     assert {
         "best_model.keras",
@@ -59,7 +59,7 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
     assert config["settings"]["learning_rate"] == 0.05
 
 
-def test_a_run_says_with_what_and_on_what_it_was_made(run_dir):
+def test_a_run_records_versions_commit_and_machine(run_dir):
     config = Run.open(run_dir).config()
     assert config["commit"] == provenance.commit_hash()
     assert config["machine"] == provenance.describe_machine()
@@ -76,7 +76,7 @@ def test_equal_splits_have_one_digest_whatever_the_features(tmp_path):
     assert digest("a", seed=0) == digest("b", seed=1) != digest("c", counts=(15, 8, 8))
 
 
-def test_what_can_be_learned_is_learned(tmp_path):
+def test_separate_classes_are_learned(tmp_path):
     features = draw_features(tmp_path / "space", counts=(32, 16, 16), shift=3.0)
     result = train_quickly(features, tmp_path, epochs=15, learning_rate=0.05)
     assert (result["validation"]["accuracy"], result["test"]["auc"]) == (1.0, 1.0)
@@ -122,11 +122,11 @@ def test_the_normal_class_can_be_given(tmp_path):
 
 
 def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
-    one = train_quickly(features_dir, tmp_path / "one")
-    two = train_quickly(features_dir, tmp_path / "two", virtual_devices=2)
-    assert (one["effective"]["replicas"], two["effective"]["replicas"]) == (1, 2)
+    single = train_quickly(features_dir, tmp_path / "one")
+    pair = train_quickly(features_dir, tmp_path / "two", virtual_devices=2)
+    assert (single["effective"]["replicas"], pair["effective"]["replicas"]) == (1, 2)
     names = ("loss", "val_loss", "learning_rate", "gradient_norm")
-    histories = [history_columns(Path(result["run"]), *names) for result in (one, two)]
+    histories = [history_columns(Path(result["run"]), *names) for result in (single, pair)]
     assert histories[0].shape == (3, len(names))
     np.testing.assert_allclose(*histories, rtol=1e-4)
 
@@ -137,9 +137,9 @@ def test_augmentation_is_of_the_training_batches_alone(features_dir, tmp_path):
     still = {"epochs": 1, "learning_rate": 1e-12, "head": "linear", "seed": 1}
     plain = train_quickly(features_dir, tmp_path / "plain", **still)
     mixed = train_quickly(features_dir, tmp_path / "mixed", augment="mixup(alpha=5)", **still)
-    (one,), (other,) = (read_history(Path(run["run"])) for run in (plain, mixed))
-    assert one["gradient_norm"] != other["gradient_norm"]
-    assert one["val_loss"] == other["val_loss"]
+    (plain_row,), (mixed_row,) = (read_history(Path(run["run"])) for run in (plain, mixed))
+    assert plain_row["gradient_norm"] != mixed_row["gradient_norm"]
+    assert plain_row["val_loss"] == mixed_row["val_loss"]
 
 
 def features_with_views(folder) -> Path:
@@ -158,9 +158,9 @@ def test_cached_views_are_trained_on(tmp_path):
     features = features_with_views(tmp_path / "space")
     plain = train_quickly(features, tmp_path / "plain", epochs=1)
     asked = {"epochs": 1, "augment": "views(p=0.5)"}
-    other = train_quickly(features, tmp_path / "other", **asked)
-    (one,), (another,) = (read_history(Path(run["run"])) for run in (plain, other))
-    assert one["gradient_norm"] != another["gradient_norm"]
+    augmented = train_quickly(features, tmp_path / "other", **asked)
+    (plain_row,), (augmented_row,) = (read_history(Path(run["run"])) for run in (plain, augmented))
+    assert plain_row["gradient_norm"] != augmented_row["gradient_norm"]
 
 
 @pytest.mark.slow
@@ -186,7 +186,7 @@ def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
     ],
 )
 @pytest.mark.parametrize("half", ["prepare", "run"])
-def test_augmentations_that_cannot_be_are_refused_before_a_run_is_there(
+def test_invalid_augmentations_are_refused_before_a_run_exists(
     features_dir, tmp_path, augment, message, half
 ):
     places = {"features": str(features_dir), "checkpoint_dir": str(tmp_path / "runs")}
@@ -229,7 +229,7 @@ def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_pa
 
 
 @pytest.mark.parametrize("head", ["bilstm_attention(units=2)", "tcn(layers=1)"])
-def test_clips_of_one_frame_can_be_learned_from(tmp_path, head):
+def test_clips_of_one_frame_can_be_trained_on(tmp_path, head):
     features = draw_features(tmp_path / "space", shape=(1, 8))
     assert train_quickly(features, tmp_path, head=head, epochs=1)["epochs_run"] == 1
 

@@ -154,7 +154,7 @@ def test_a_callback_ends_the_training(features_dir, tmp_path):
     assert len(trainer.history) == 2
 
 
-def test_a_curve_of_one_side_is_refused_before_a_run_is_there(tmp_path):
+def test_a_curve_of_one_side_is_refused_before_a_run_exists(tmp_path):
     features = draw_features(tmp_path / "space")
     cache = FeatureCache.open(features)
     rows = [row for row in cache.entries() if row.split != "validation" or row.label == "normal"]
@@ -180,8 +180,8 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
         assert result["best_epoch"] == 1 + int(np.argmax(scores))
     kept = classifier.load_model(run.checkpoint_path(result["best_epoch"]))
     best = classifier.load_model(run.model_path).get_weights()
-    for one, other in zip(best, kept.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for array, kept_array in zip(best, kept.get_weights(), strict=True):
+        np.testing.assert_array_equal(array, kept_array)
 
 
 class Follower(Coordinator):
@@ -206,7 +206,7 @@ def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
     assert kept() is None
 
 
-def test_another_machine_learns_as_the_chief_says_and_writes_nothing(features_dir, tmp_path):
+def test_another_machine_follows_the_chief_and_writes_nothing(features_dir, tmp_path):
     trainer = trainer_on(features_dir, tmp_path, coordinator=Follower())
     before = trainer.classifier.get_weights()
     trainer.run_epochs()

@@ -78,6 +78,6 @@ def test_a_run_in_parts_is_the_run_of_a_job(job, trained, tmp_path):
 
 def test_trainings_of_one_job_differ_in_their_settings_alone(job, trained, tmp_path):
     run = Run(tmp_path / "run")
-    other = job.run(run, config_of(job, run.dir, seed=7, learning_rate=0.05))
-    assert other["videos"] == trained[2]["videos"]
-    assert not np.isclose(other["validation"]["loss"], trained[2]["validation"]["loss"])
+    results = job.run(run, config_of(job, run.dir, seed=7, learning_rate=0.05))
+    assert results["videos"] == trained[2]["videos"]
+    assert not np.isclose(results["validation"]["loss"], trained[2]["validation"]["loss"])

@@ -79,7 +79,7 @@ def test_losses_that_stay_as_they_were_are_no_better_after_a_restore(rng):
 
 @pytest.mark.parametrize(("label", "side"), [(0, "normal"), (2, "violent")])
 def test_an_area_under_the_curve_needs_both_sides(label, side):
-    with pytest.raises(ConfigError, match=f"val_auc must have .* {side} ones"):
+    with pytest.raises(ConfigError, match=f"val_auc must have .* {side} videos"):
         check_monitor("val_auc", [label, label])
     check_monitor("val_loss", [label, label])
     check_monitor("val_auc", [0, label + 1])

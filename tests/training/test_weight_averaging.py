@@ -74,9 +74,9 @@ def test_an_average_with_restored_variables_goes_on(weight):
     for value in (1.0, 2.0, 4.0):
         weight.assign([value, value])
         one.after_step()
-    other = ExponentialAverage([weight], 0.9)
-    for to, value in zip(other.variables, one.variables, strict=True):
+    restored = ExponentialAverage([weight], 0.9)
+    for to, value in zip(restored.variables, one.variables, strict=True):
         to.assign(value)
-    for average in (one, other):
+    for average in (one, restored):
         average.after_step()
-    assert shown(one, weight) == shown(other, weight)
+    assert shown(one, weight) == shown(restored, weight)
