@@ -1,4 +1,4 @@
-"""Folds keep recordings together, have a share of every class, and are a function of the seed."""
+"""Folds keep recordings together, have a fraction of every class, and depend on the seed alone."""
 
 import dataclasses
 from collections import Counter
@@ -38,24 +38,24 @@ def columns(entries) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def to_judge(entries, count, **settings) -> list[list[ManifestEntry]]:
+def parts_of(entries, count, **settings) -> list[list[ManifestEntry]]:
     usual = {"seed": 0, "grouped": True, "validation_fraction": 0.2}
     return folds.evaluation_folds(entries, count, **usual | settings)
 
 
 def sides(part) -> dict[str, set[str]]:
     """Recordings by split."""
-    found = {"train": set(), "validation": set(), "test": set()}
+    groups = {"train": set(), "validation": set(), "test": set()}
     for entry in part:
-        found[entry.split].add(entry.group)
-    return found
+        groups[entry.split].add(entry.group)
+    return groups
 
 
 # -- golden
 
 
 def test_folds_of_equal_recordings_are_equal():
-    """Ten recordings of two normal and one violent video: of five folds each has two."""
+    """Ten recordings of two normal videos and a violent one: each of five folds has two of them."""
     entries = entries_of([(2, 1)] * 10)
     for rows in folds.draw_folds(*columns(entries), 5, seed=3):
         held = Counter(entries[row].label for row in rows)
@@ -68,8 +68,8 @@ def test_the_folds_are_those_of_scikit_learn():
     labels, groups = columns(entries_of([(3, 1), (0, 2), (1, 1), (2, 0), (1, 4)] * 3))
     kept = StratifiedGroupKFold(4, shuffle=True, random_state=11)
     wanted = [rows.tolist() for _, rows in kept.split(labels, labels, groups)]
-    found = folds.draw_folds(labels, groups, 4, seed=11)
-    assert [rows.tolist() for rows in found] == wanted
+    rows_of_folds = folds.draw_folds(labels, groups, 4, seed=11)
+    assert [rows.tolist() for rows in rows_of_folds] == wanted
 
 
 # -- property
@@ -79,15 +79,15 @@ def test_the_folds_are_those_of_scikit_learn():
 def test_no_recording_is_on_two_sides(recordings, count, seed, fraction):
     entries = entries_of(recordings)
     try:
-        parts = to_judge(entries, count, seed=seed, validation_fraction=fraction)
+        parts = parts_of(entries, count, seed=seed, validation_fraction=fraction)
     except ConfigError:
         assume(False)
     for part in parts:
-        found = sides(part)
-        assert found["test"] and found["train"]
-        assert not found["test"] & (found["train"] | found["validation"])
-        assert not found["train"] & found["validation"]
-        assert bool(found["validation"]) == bool(fraction)
+        groups = sides(part)
+        assert groups["test"] and groups["train"]
+        assert not groups["test"] & (groups["train"] | groups["validation"])
+        assert not groups["train"] & groups["validation"]
+        assert bool(groups["validation"]) == bool(fraction)
         learned = {entry.label for entry in part if entry.split == "train"}
         assert learned == {entry.label for entry in entries}
     held = [entry.path for part in parts for entry in part if entry.split == "test"]
@@ -102,18 +102,18 @@ def test_the_seed_alone_decides(recordings, count, seed, grouped):
     for _ in range(2):
         np.random.random(3)
         try:
-            found = folds.draw_folds(labels, groups, count, seed=seed, grouped=grouped)
+            rows_of_folds = folds.draw_folds(labels, groups, count, seed=seed, grouped=grouped)
         except ConfigError as error:
             drawn.append(str(error))
         else:
-            drawn.append([rows.tolist() for rows in found])
+            drawn.append([rows.tolist() for rows in rows_of_folds])
     assert drawn[0] == drawn[1]
 
 
 @given(st.integers(10, 60), st.integers(10, 60), st.integers(2, 5), SEEDS)
-def test_random_folds_have_their_share_of_each_class(normal, violent, count, seed):
+def test_random_folds_have_their_fraction_of_each_class(normal, violent, count, seed):
     entries = entries_of([(normal, violent)])
-    parts = to_judge(entries, count, seed=seed, grouped=False, validation_fraction=0.0)
+    parts = parts_of(entries, count, seed=seed, grouped=False, validation_fraction=0.0)
     for part in parts:
         held = Counter(entry.label for entry in part if entry.split == "test")
         assert abs(held["normal"] - normal / count) <= 1
@@ -130,26 +130,26 @@ def test_another_seed_draws_other_folds():
 
 
 def test_random_folds_have_recordings_on_both_sides():
-    part, *_ = to_judge(entries_of([(5, 5)] * 6), 3, grouped=False)
-    found = sides(part)
-    assert found["test"] & (found["train"] | found["validation"])
+    part, *_ = parts_of(entries_of([(5, 5)] * 6), 3, grouped=False)
+    groups = sides(part)
+    assert groups["test"] & (groups["train"] | groups["validation"])
 
 
-def test_the_rest_is_what_it_was():
+def test_nothing_but_the_split_of_an_entry_changes():
     entries = entries_of([(2, 1)] * 10)
-    part, *_ = to_judge(entries, 5)
+    part, *_ = parts_of(entries, 5)
     assert [dataclasses.replace(entry, split="") for entry in part] == entries
 
 
 def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch):
-    for grouping, ungrouped, known in (
+    for grouping, ungrouped, complete in (
         ("videos.csv", 0, True),
         ("videos.csv", 3, False),
         ("none", 9, False),
     ):
         facts = {"grouping": grouping, "ungrouped": ungrouped}
         monkeypatch.setattr(FeatureCache, "settings", lambda _, it=facts: it)
-        assert dataset.has_all_recordings(FeatureCache(tmp_path)) is known
+        assert dataset.has_all_recordings(FeatureCache(tmp_path)) is complete
 
 
 # -- hostile
@@ -157,7 +157,7 @@ def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch)
 
 def test_more_folds_than_recordings_are_refused():
     with pytest.raises(ConfigError) as raised:
-        to_judge(entries_of([(3, 0)] * 9 + [(0, 3)] * 4), 5)
+        parts_of(entries_of([(3, 0)] * 9 + [(0, 3)] * 4), 5)
     assert str(raised.value) == (
         "`folds` must be at most the recordings of each class. Received: folds=5, and 9 of "
         "normal, 4 of violent"
@@ -166,18 +166,18 @@ def test_more_folds_than_recordings_are_refused():
 
 def test_more_random_folds_than_videos_are_refused():
     with pytest.raises(ConfigError, match="the videos of each class.*2 of violent"):
-        to_judge(entries_of([(9, 2)]), 3, grouped=False)
+        parts_of(entries_of([(9, 2)]), 3, grouped=False)
 
 
 @pytest.mark.parametrize("grouped", [True, False])
 def test_folds_without_recordings_to_validate_with_are_refused(grouped):
-    """Of two recordings of each class, one is held out: the other must be learned from."""
+    """Of two recordings of each class one is held out, and the other must be trained on."""
     entries = entries_of([(4, 0), (4, 0), (0, 4), (0, 4)][:: 1 if grouped else 2])
     with pytest.raises(ConfigError, match="recordings to spare for validation"):
-        to_judge(entries, 2, grouped=grouped)
-    assert to_judge(entries, 2, grouped=grouped, validation_fraction=0.0)
+        parts_of(entries, 2, grouped=grouped)
+    assert parts_of(entries, 2, grouped=grouped, validation_fraction=0.0)
 
 
 def test_no_videos_are_refused():
     with pytest.raises(ConfigError, match="and none"):
-        to_judge([], 2)
+        parts_of([], 2)

@@ -64,7 +64,7 @@ def test_a_label_without_a_class_is_refused_by_name(classes, labels, received):
 
 
 @pytest.mark.parametrize(
-    ("normal", "other"),
+    ("normal", "violent"),
     [
         ("nonviolent", "violent"),
         ("Non_Violence", "Violence"),
@@ -85,8 +85,8 @@ def test_a_label_without_a_class_is_refused_by_name(classes, labels, received):
         ("safe", "dangerous"),
     ],
 )
-def test_the_normal_class_is_recognised_by_its_name(normal, other):
-    assert normal_class([other, normal]) == normal
+def test_the_normal_class_is_recognised_by_its_name(normal, violent):
+    assert normal_class([violent, normal]) == normal
 
 
 @pytest.mark.parametrize(

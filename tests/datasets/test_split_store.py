@@ -13,7 +13,7 @@ from violence_detection.errors import CacheError, ConfigError
 
 
 def videos_of(*groups: str, labels=("calm", "fight"), split="") -> list[Video]:
-    """One video of each class in each recording."""
+    """A video of each class in each recording."""
     return [
         Video(f"{label}/{group}.mp4", label, f"{label} {group}", split)
         for group in groups
@@ -58,14 +58,14 @@ def update(tmp_path, caplog):
 # -- relation
 
 
-def test_a_video_that_comes_back_has_the_side_that_it_had(update):
+def test_a_video_that_comes_back_has_its_former_split(update):
     before = update(NINE)
     for video in NINE:
         update([kept for kept in NINE if kept != video])
         assert update(NINE) == before
 
 
-def test_a_new_video_follows_a_recording_that_is_away(update):
+def test_a_new_video_follows_a_recording_whose_videos_are_gone(update):
     before = update(NINE)
     for away in NINE:
         here = [video for video in NINE if video != away]
@@ -78,8 +78,8 @@ def test_a_new_video_follows_a_recording_that_is_away(update):
 def test_the_readable_videos_have_both_classes_in_each_part(update, caplog):
     failed = {video.key for video in NINE[:8]}
     assigned = update(NINE, failed=failed)
-    there = {(assigned[v.key], v.label) for v in NINE if v.key not in failed}
-    assert there == {(split, label) for split in SPLITS for label in ("calm", "fight")}
+    present = {(assigned[v.key], v.label) for v in NINE if v.key not in failed}
+    assert present == {(split, label) for split in SPLITS for label in ("calm", "fight")}
     assert caplog.messages == []
 
 

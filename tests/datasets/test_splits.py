@@ -1,4 +1,4 @@
-"""A recording is on one side, both classes are in each part, and what is drawn stays put."""
+"""A recording is in one split, both classes are in each split, and a drawn split stays."""
 
 import dataclasses
 from collections import Counter, defaultdict
@@ -33,10 +33,10 @@ def assign(videos, *, kept=None, leads=None, validation=0.15, test=0.15, seed=42
 
 
 def sides(videos, assigned) -> dict[str, set[str]]:
-    found = defaultdict(set)
+    splits_of = defaultdict(set)
     for video in videos:
-        found[video.group].add(assigned[video.key])
-    return found
+        splits_of[video.group].add(assigned[video.key])
+    return splits_of
 
 
 TWO_CLASSES = recordings(*[3] * 20, label="a") + recordings(*[5] * 20, label="b")
@@ -51,7 +51,7 @@ FRACTION = st.sampled_from([0.0, 0.1, 0.15, 0.3])
 # -- golden
 
 
-def test_the_shares_are_those_asked_for():
+def test_the_fractions_are_those_asked_for():
     # 100 single videos a class: 70/15/15 can be met exactly.
     videos = recordings(*[1] * 100, label="a") + recordings(*[1] * 100, label="b")
     assigned = assign(videos)
@@ -73,7 +73,7 @@ def test_recordings_of_equal_size_meet_the_shares_too():
 def test_no_recording_is_ever_on_two_sides(videos, validation, test, seed):
     assigned = assign(videos, validation=validation, test=test, seed=seed)
     assert set(assigned) == {video.key for video in videos}
-    assert all(len(found) == 1 for found in sides(videos, assigned).values())
+    assert all(len(names) == 1 for names in sides(videos, assigned).values())
 
 
 @FEW
@@ -101,7 +101,7 @@ def test_videos_added_later_move_none(videos, more):
     together = list({video.key: video for video in [*videos, *more]}.values())
     later = assign(together, kept=first)
     assert {video.key: later[video.key] for video in videos} == first
-    assert all(len(found) == 1 for found in sides(together, later).values())
+    assert all(len(names) == 1 for names in sides(together, later).values())
 
 
 # -- relation
@@ -111,7 +111,7 @@ def test_the_order_of_the_videos_does_not_matter():
     assert assign(TWO_CLASSES[::-1]) == assign(TWO_CLASSES)
 
 
-def test_the_seed_makes_the_draw():
+def test_the_draw_depends_on_the_seed():
     assert assign(TWO_CLASSES, seed=1) == assign(TWO_CLASSES, seed=1)
     assert assign(TWO_CLASSES, seed=1) != assign(TWO_CLASSES, seed=2)
 
@@ -130,7 +130,7 @@ def test_a_fraction_of_zero_draws_no_such_part(validation, test, wanted):
 
 def test_a_recording_with_both_classes_stays_whole():
     videos = [dataclasses.replace(v, group=f"r{n // 4}") for n, v in enumerate(TWO_CLASSES)]
-    assert all(len(found) == 1 for found in sides(videos, assign(videos)).values())
+    assert all(len(names) == 1 for names in sides(videos, assign(videos)).values())
 
 
 def test_two_recordings_train_first_and_validate_next():
@@ -147,7 +147,7 @@ def test_a_new_video_follows_its_recording():
     assert assign([*TWO_CLASSES, new], kept=first)["new.mp4"] == first[TWO_CLASSES[0].key]
 
 
-def test_a_new_video_follows_a_recording_of_which_all_videos_are_gone():
+def test_a_new_video_follows_a_recording_whose_videos_are_gone():
     videos = recordings(1, 1, 1, label="a") + recordings(2, 2, 2, label="b")
     for split in SPLITS:
         assert assign(videos, leads={"b1": split})["b1-0.mp4"] == split
@@ -182,7 +182,7 @@ def test_a_given_split_is_honoured():
     assert assign(videos) == {video.key: video.split for video in videos}
 
 
-def test_a_given_split_beats_what_was_drawn_before():
+def test_a_given_split_replaces_a_drawn_split():
     videos = recordings(1, 1, 1, split="test")
     assert set(assign(videos, kept=dict.fromkeys(assign(videos), "train")).values()) == {"test"}
 
@@ -196,10 +196,10 @@ def test_where_train_and_test_are_given_only_validation_is_drawn_from_train():
         "train": 136,
         "validation": 24,
     }
-    assert all(len(found) == 1 for found in sides(train, assigned).values())
+    assert all(len(names) == 1 for names in sides(train, assigned).values())
 
 
-def test_what_is_given_as_train_does_not_go_where_an_earlier_draw_had_it():
+def test_a_video_given_as_train_leaves_the_split_of_an_earlier_draw():
     train = [dataclasses.replace(video, split="train") for video in TWO_CLASSES]
     test = recordings(*[2] * 6, label="c", split="test")
     kept = dict.fromkeys((video.key for video in TWO_CLASSES), "test")
@@ -211,7 +211,7 @@ def test_what_is_given_as_train_does_not_go_where_an_earlier_draw_had_it():
     assert {again[video.key] for video in train} == {"train", "validation"}
 
 
-def test_train_validation_and_test_given_are_all_kept_as_they_are():
+def test_three_given_splits_stay_as_they_are():
     videos = [
         *recordings(3, 3, label="a", split="train"),
         *recordings(3, 3, label="b", split="validation"),
@@ -219,7 +219,7 @@ def test_train_validation_and_test_given_are_all_kept_as_they_are():
     assert assign(videos) == {video.key: video.split for video in videos}
 
 
-def test_where_some_videos_are_given_the_others_join_around_them():
+def test_videos_without_a_split_are_drawn_around_given_splits():
     test = recordings(*[1] * 10, label="c", split="test")
     assigned = assign([*TWO_CLASSES, *test])
     assert {assigned[video.key] for video in test} == {"test"}
@@ -233,7 +233,7 @@ def test_a_video_without_a_split_follows_a_recording_that_has_one():
     assert {assigned[video.key] for video in videos[:4]} == {"test"}
 
 
-def test_a_given_split_takes_what_was_drawn_of_its_recording_along():
+def test_the_drawn_videos_of_a_recording_follow_its_given_split():
     videos = recordings(4, 4, 4)
     kept = dict.fromkeys((video.key for video in videos), "train")
     videos[0] = dataclasses.replace(videos[0], split="test")
@@ -243,7 +243,7 @@ def test_a_given_split_takes_what_was_drawn_of_its_recording_along():
 # -- the file
 
 
-def test_the_file_read_back_is_what_was_assigned(tmp_path):
+def test_the_file_has_the_assigned_splits(tmp_path):
     videos = [*TWO_CLASSES, Video('a, "b"\n.mp4', "a", "x y", "test")]
     assigned = assign(videos)
     splits.write_splits_csv(tmp_path / "splits.csv", videos, assigned)
@@ -254,7 +254,7 @@ def test_the_file_read_back_is_what_was_assigned(tmp_path):
     assert rows[1]["path"] == "a0-0.mp4"
 
 
-def test_no_file_keeps_nothing(tmp_path):
+def test_a_missing_file_has_no_rows(tmp_path):
     assert splits.read_splits_csv(tmp_path / "splits.csv") == []
 
 
@@ -273,14 +273,14 @@ def test_a_file_with_another_word_for_a_split_is_refused(tmp_path):
         splits.read_splits_csv(path)
 
 
-def test_what_the_parts_lack_is_said():
+def test_classes_that_a_split_lacks_are_listed():
     videos = recordings(1, 1, 1, label="a") + recordings(1, label="b")
-    there = dict(zip([v.key for v in videos], [*SPLITS, "train"], strict=True))
-    assert splits.missing_classes(videos, there) == [
+    assigned = dict(zip([v.key for v in videos], [*SPLITS, "train"], strict=True))
+    assert splits.missing_classes(videos, assigned) == [
         "validation has no videos of b",
         "test has no videos of b",
     ]
-    all_train = dict.fromkeys(there, "train")
+    all_train = dict.fromkeys(assigned, "train")
     assert splits.missing_classes(videos, all_train)[1] == "test has no videos"
 
 

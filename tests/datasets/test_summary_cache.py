@@ -1,4 +1,4 @@
-"""Glances are made once, kept by content, and what cannot be seen is said."""
+"""Summaries are made once, kept by content, and missing ones have a reason."""
 
 import shutil
 
@@ -16,74 +16,76 @@ def kept(tmp_path):
     return tmp_path / "run" / "sights.npz"
 
 
-def test_glances_are_kept(seen_cache, kept, monkeypatch):
-    found = seen_cache[0].summaries(seen_cache[1], kept)
-    assert found.summaries.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
+def test_summaries_are_kept(seen_cache, kept, monkeypatch):
+    available = seen_cache[0].summaries(seen_cache[1], kept)
+    assert available.summaries.sizes.tolist() == [[96, 64]] * 3 + [[64, 48]] * 3
     monkeypatch.setattr(video_summary, "summarise_videos", None)
     again = seen_cache[0].summaries(seen_cache[1], kept)
-    np.testing.assert_array_equal(again.summaries.mean_images, found.summaries.mean_images)
+    np.testing.assert_array_equal(again.summaries.mean_images, available.summaries.mean_images)
 
 
-def test_only_new_videos_are_looked_at(seen_cache, kept, monkeypatch):
+def test_only_new_videos_are_summarised(seen_cache, kept, monkeypatch):
     cache, entries = seen_cache
     cache.summaries(entries[:4], kept)
-    looked, look_at = [], video_summary.summarise_videos
+    summarised, summarise = [], video_summary.summarise_videos
     monkeypatch.setattr(
-        video_summary, "summarise_videos", lambda paths: looked.extend(paths) or look_at(paths)
+        video_summary,
+        "summarise_videos",
+        lambda paths: summarised.extend(paths) or summarise(paths),
     )
     assert len(cache.summaries(entries, kept).rows) == 6
-    assert [path.name for path, *_ in looked] == ["1.mp4", "2.mp4"]
+    assert [path.name for path, *_ in summarised] == ["1.mp4", "2.mp4"]
 
 
-def test_they_lie_beside_the_feature_spaces(seen_cache):
+def test_the_default_file_is_beside_the_feature_spaces(seen_cache):
     cache, entries = seen_cache
     cache.summaries(entries)
     assert (cache.dir.parent / "sights.npz").is_file()
 
 
-def test_videos_that_changed_are_not_looked_at(seen_cache, seen_videos, kept):
+def test_changed_videos_are_not_summarised(seen_cache, seen_videos, kept):
     cache, entries = seen_cache
     entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
-    found = cache.summaries(entries, kept)
-    assert found.rows.tolist() == [0, 1, 2, 3, 4]
-    assert found.missing_reason == f"1 of 6 videos is no longer in {seen_videos}, or changed"
+    available = cache.summaries(entries, kept)
+    assert available.rows.tolist() == [0, 1, 2, 3, 4]
+    assert available.missing_reason == f"1 of 6 videos is no longer in {seen_videos}, or changed"
 
 
-def test_what_was_seen_is_known_when_the_videos_are_gone(seen_cache, kept):
+def test_summaries_remain_when_the_videos_are_gone(seen_cache, kept):
     cache, entries = seen_cache
     cache.summaries(entries[:5], kept)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
     assert cache.summaries(entries[:5], kept).missing_reason == ""
-    found = cache.summaries(entries, kept)
-    assert found.missing_reason == "their folder /nowhere does not exist"
-    assert len(found.rows) == len(found.summaries) == 5
+    available = cache.summaries(entries, kept)
+    assert available.missing_reason == "their folder /nowhere does not exist"
+    assert len(available.rows) == len(available.summaries) == 5
 
 
-def test_a_video_that_cannot_be_read_any_more_is_told(seen_cache, seen_videos, tmp_path, kept):
+def test_a_video_that_became_unreadable_is_the_reason(seen_cache, seen_videos, tmp_path, kept):
     cache, entries = seen_cache
     spoilt = shutil.copytree(seen_videos, tmp_path / "spoilt")
     (spoilt / entries[0].path).write_bytes(b"x" * entries[0].size)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
     files.write_json(cache.extraction_path, settings)
-    found = cache.summaries(entries, kept)
-    assert found.missing_reason.startswith("the videos cannot be read (fight/0.mp4: ")
-    assert found.rows.tolist() == [1, 2, 3, 4, 5]
+    available = cache.summaries(entries, kept)
+    assert available.missing_reason.startswith("the videos cannot be read (fight/0.mp4: ")
+    assert available.rows.tolist() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04torn", b"no archive"])
-def test_a_torn_file_is_made_anew(seen_cache, kept, content):
+def test_a_torn_file_is_replaced(seen_cache, kept, content):
     kept.parent.mkdir()
     kept.write_bytes(content)
     cache, entries = seen_cache
     assert len(cache.summaries(entries[:1], kept).rows) == 1
 
 
-def test_an_interruption_keeps_what_was_seen(seen_cache, kept, monkeypatch):
-    look_at = video_summary.summarise_videos
+def test_an_interruption_keeps_the_summaries_so_far(seen_cache, kept, monkeypatch):
+    summarise = video_summary.summarise_videos
 
     def interrupted(paths):
-        yield from look_at(paths[:2])
+        yield from summarise(paths[:2])
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

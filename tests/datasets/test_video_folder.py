@@ -1,4 +1,4 @@
-"""Every layout gives labels, recordings and splits; what cannot be meant is said in full."""
+"""Every layout gives labels, recordings and splits; an invalid one gives a full error."""
 
 import dataclasses
 import logging
@@ -60,8 +60,8 @@ def test_class_folders_give_the_label(tmp_path):
 @pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val", "VALIDATION"])
 def test_split_folders_give_the_split(tmp_path, validation):
     touch(tmp_path, "train/a/1.mp4", f"{validation}/a/1.mp4", "test/b/1.mp4")
-    found = {video.path: (video.split, video.label) for video in read_folder(tmp_path).videos}
-    assert found == {
+    placed = {video.path: (video.split, video.label) for video in read_folder(tmp_path).videos}
+    assert placed == {
         "train/a/1.mp4": ("train", "a"),
         f"{validation}/a/1.mp4": ("validation", "a"),
         "test/b/1.mp4": ("test", "b"),
@@ -101,14 +101,14 @@ def test_names_are_kept_as_they_are(tmp_path, name):
 
 
 def test_every_extension_is_in_the_help():
-    said = CliRunner().invoke(cli.main, ["extract-features", "--help"]).stdout
+    text = CliRunner().invoke(cli.main, ["extract-features", "--help"]).stdout
     assert {ending.lstrip(".") for ending in video_folder.EXTENSIONS} <= set(
-        re.findall(r"\w+", said)
+        re.findall(r"\w+", text)
     )
 
 
 @pytest.mark.parametrize("extension", sorted(video_folder.EXTENSIONS))
-def test_videos_are_told_by_extension_whatever_its_case(tmp_path, extension):
+def test_videos_are_recognised_by_extension_in_any_case(tmp_path, extension):
     folder = read_folder(touch(tmp_path, f"a/1{extension.upper()}", f"b/1{extension}"))
     assert len(folder.videos) == 2
 
@@ -142,7 +142,7 @@ def test_links_are_followed_and_loops_end(tmp_path):
     assert paths_of(read_folder(root)) == ["a/1.mp4", "b/1.mp4"]
 
 
-def test_a_name_that_is_not_utf8_is_passed_over_and_counted(tmp_path):
+def test_a_name_that_is_not_utf8_is_ignored_and_counted(tmp_path):
     touch(tmp_path, "a/1.mp4", "b/1.mp4")
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/\xff.mp4")).touch()
@@ -221,18 +221,18 @@ def test_a_byte_order_mark_quotes_and_windows_line_ends_are_read(tmp_path):
     ]
 
 
-def test_unread_columns_are_said(tmp_path):
+def test_unread_columns_are_listed(tmp_path):
     folder = read_folder(with_table(tmp_path, "path,label,camera", "1.mp4,a,x", "2.mp4,b,y"))
     assert folder.notes == ("Columns of videos.csv that are not read: camera.",)
 
 
-def test_an_absolute_path_below_the_folder_is_taken(tmp_path):
+def test_an_absolute_path_below_the_folder_is_accepted(tmp_path):
     folder = read_folder(with_table(tmp_path, "path,label", f"{tmp_path}/1.mp4,a", "2.mp4,b"))
     assert paths_of(folder) == ["1.mp4", "2.mp4"]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         (
             "../1.mp4,a",
@@ -266,9 +266,9 @@ def test_an_absolute_path_below_the_folder_is_taken(tmp_path):
         ),
     ],
 )
-def test_a_row_that_cannot_be_meant_is_named_by_its_line(tmp_path, line, told):
+def test_an_invalid_row_is_named_by_its_line(tmp_path, line, message):
     with_table(tmp_path, "path,label,split,group,start_s,end_s", "0.mp4,b,,,,", line)
-    assert message_of(tmp_path).startswith(f"videos.csv, line 3: {told}")
+    assert message_of(tmp_path).startswith(f"videos.csv, line 3: {message}")
 
 
 def test_lines_are_counted_with_the_empty_ones(tmp_path):
@@ -277,19 +277,19 @@ def test_lines_are_counted_with_the_empty_ones(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "told"),
+    ("lines", "message"),
     [
         (("path,label,path", "1.mp4,a,2.mp4"), "it has the column path twice"),
         (("path,label", "a,b.mp4,x"), "line 2 has 3 cells for 2 columns"),
         (("path,label", "a" * 200_000 + ",x"), "field larger than field limit"),
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused(tmp_path, lines, told):
+def test_an_invalid_table_is_refused(tmp_path, lines, message):
     with_table(tmp_path, *lines)
-    assert f"{tmp_path}/videos.csv ({told}" in message_of(tmp_path)
+    assert f"{tmp_path}/videos.csv ({message}" in message_of(tmp_path)
 
 
-def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch, caplog):
+def test_a_folder_that_cannot_be_listed_is_logged(tmp_path, monkeypatch, caplog):
     touch(tmp_path, "a/1.mp4", "b/1.mp4", "c/1.mp4")
     scandir = os.scandir
 
@@ -304,7 +304,7 @@ def test_a_folder_that_cannot_be_listed_is_said(tmp_path, monkeypatch, caplog):
     assert f"cannot be listed: 1 folder, e.g. {tmp_path}/b" in caplog.text
 
 
-def test_a_row_that_ends_before_its_path_is_said(tmp_path):
+def test_a_row_that_ends_before_its_path_is_refused(tmp_path):
     with_table(tmp_path, "label,path", "b,0.mp4", "a")
     assert message_of(tmp_path) == (
         "videos.csv, line 3: path must be of a file below the folder of videos.csv. "
@@ -375,7 +375,7 @@ def test_one_class_is_refused(tmp_path):
     )
 
 
-def test_splits_beside_classes_are_refused(tmp_path):
+def test_split_folders_and_class_folders_together_are_refused(tmp_path):
     assert message_of(touch(tmp_path, "train/a/1.mp4", "test/b/1.mp4", "fight/1.mp4")) == (
         "The folders must all be splits (train, validation, test) or all be classes. "
         "Received: test, train and fight"
@@ -407,7 +407,7 @@ def test_a_pattern_wins_over_the_table(tmp_path):
     assert folder.notes == ()
 
 
-def test_where_a_pattern_does_not_match_the_table_has_its_say(tmp_path):
+def test_where_a_pattern_does_not_match_the_group_of_the_table_stays(tmp_path):
     rows = ("x1.mp4,a,r", "x2.mp4,b,r", "y1.mp4,a,s", "y2.mp4,b,")
     with_table(tmp_path, "path,label,group", *rows)
     folder = read_folder(tmp_path, group_pattern=r"x(\d)")
@@ -417,8 +417,8 @@ def test_where_a_pattern_does_not_match_the_table_has_its_say(tmp_path):
 
 def test_a_pattern_that_is_no_expression_is_wrong_usage(tmp_path):
     touch(tmp_path, "a/1.mp4", "b/1.mp4")
-    told = message_of(tmp_path, ConfigError, group_pattern="(")
-    assert told.startswith("--group-pattern must be a regular expression. Received: ( (")
+    message = message_of(tmp_path, ConfigError, group_pattern="(")
+    assert message.startswith("--group-pattern must be a regular expression. Received: ( (")
 
 
 # -- property
