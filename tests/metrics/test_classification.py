@@ -31,10 +31,10 @@ def test_rates_are_those_of_fawcetts_example():
 
 def test_class_metrics_of_a_matrix_counted_by_hand():
     labels, predicted = [0, 0, 0, 1, 1, 2], [0, 0, 1, 1, 0, 2]
-    found = classification.class_metrics(labels, predicted, ["normal", "fight", "fall"])
-    assert found["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
-    assert found["recall_per_class"] == {"normal": 2 / 3, "fight": 0.5, "fall": 1.0}
-    assert (found["accuracy"], found["baseline_accuracy"]) == (4 / 6, 0.5)
+    metrics = classification.class_metrics(labels, predicted, ["normal", "fight", "fall"])
+    assert metrics["confusion"] == [[2, 1, 0], [1, 1, 0], [0, 0, 1]]
+    assert metrics["recall_per_class"] == {"normal": 2 / 3, "fight": 0.5, "fall": 1.0}
+    assert (metrics["accuracy"], metrics["baseline_accuracy"]) == (4 / 6, 0.5)
 
 
 def test_without_videos_rates_are_zero_and_auc_is_none():

@@ -1,4 +1,4 @@
-"""DeLong's interval and test: a published example, the definition, and what cannot be said."""
+"""DeLong's interval and test: a published example, the definition, and undefined cases."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def by_definition(violent, first, second):
         for score in (first, second)
     ]
     of_violent, of_normal = (
-        np.cov([one.mean(axis) for one in wins]) / wins[0].shape[1 - axis] for axis in (1, 0)
+        np.cov([won.mean(axis) for won in wins]) / wins[0].shape[1 - axis] for axis in (1, 0)
     )
     contrast = np.array([-1, 1])
     variance = contrast @ (of_violent + of_normal) @ contrast
@@ -64,8 +64,8 @@ def by_definition(violent, first, second):
     ],
 )
 def test_intervals_are_those_of_the_published_example(name, low, high):
-    found = delong.interval(BENEFIT, TESTS[name])
-    assert found == pytest.approx([low, high], abs=5e-5)
+    result = delong.interval(BENEFIT, TESTS[name])
+    assert result == pytest.approx([low, high], abs=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -76,53 +76,53 @@ def test_intervals_are_those_of_the_published_example(name, low, high):
     ],
 )
 def test_differences_are_those_of_the_published_example(name, value, low, high, p):
-    found = delong.difference(BENEFIT, TESTS["k_g"], TESTS[name])
-    assert found.value == pytest.approx(value, abs=5e-5)
-    assert found.interval == pytest.approx([low, high], abs=5e-5)
-    assert found.p == pytest.approx(p, abs=5e-5)
+    result = delong.difference(BENEFIT, TESTS["k_g"], TESTS[name])
+    assert result.value == pytest.approx(value, abs=5e-5)
+    assert result.interval == pytest.approx([low, high], abs=5e-5)
+    assert result.p == pytest.approx(p, abs=5e-5)
 
 
 @given(SCORES)
 def test_the_fast_form_is_the_definition(rows):
     violent, first, second = arrays(rows)
     value, variance = by_definition(violent, first, second)
-    found = delong.difference(violent, first, second)
-    assert found.value == pytest.approx(value, abs=1e-12)
+    result = delong.difference(violent, first, second)
+    assert result.value == pytest.approx(value, abs=1e-12)
     if variance > 1e-12:
         p = 2 * norm.sf(abs(value) / np.sqrt(variance))
-        assert found.p == pytest.approx(p, abs=1e-9)
+        assert result.p == pytest.approx(p, abs=1e-9)
     else:
-        assert found.interval is None
+        assert result.interval is None
 
 
 # -- relation
 
 
 @given(SCORES)
-def test_the_other_way_round_is_the_other_sign(rows):
+def test_exchanging_the_runs_changes_the_sign(rows):
     violent, first, second = arrays(rows)
-    there = delong.difference(violent, first, second)
+    forth = delong.difference(violent, first, second)
     back = delong.difference(violent, second, first)
-    assert back.value == pytest.approx(-there.value, abs=1e-12)
-    assert (back.p is None) == (there.p is None)
-    if there.p is not None:
-        assert back.p == pytest.approx(there.p, abs=1e-9)
+    assert back.value == pytest.approx(-forth.value, abs=1e-12)
+    assert (back.p is None) == (forth.p is None)
+    if forth.p is not None:
+        assert back.p == pytest.approx(forth.p, abs=1e-9)
 
 
 def test_only_the_order_of_the_scores_matters():
-    found = delong.interval(BENEFIT, TESTS["albumin"])
-    assert delong.interval(BENEFIT, TESTS["albumin"] ** 3) == found
+    result = delong.interval(BENEFIT, TESTS["albumin"])
+    assert delong.interval(BENEFIT, TESTS["albumin"] ** 3) == result
 
 
-# -- what cannot be said
+# -- undefined cases
 
 
-def test_runs_that_order_alike_do_not_differ():
-    found = delong.difference(BENEFIT, TESTS["albumin"], TESTS["albumin"] ** 2)
-    assert found == (0.0, None, 1.0)
+def test_runs_with_the_same_order_do_not_differ():
+    result = delong.difference(BENEFIT, TESTS["albumin"], TESTS["albumin"] ** 2)
+    assert result == (0.0, None, 1.0)
 
 
-def test_classes_that_are_wholly_apart_have_no_interval():
+def test_classes_that_are_separated_perfectly_have_no_interval():
     violent, apart = np.arange(8) > 3, np.arange(8) / 8
     assert delong.interval(violent, apart) is None
     assert delong.difference(violent, 1 - apart, apart) == (1.0, None, None)
@@ -141,7 +141,7 @@ def test_one_video_of_a_class_has_no_variance():
     assert delong.difference(violent, scores, 1 - scores) == (0.0, None, 1.0)
 
 
-def test_what_is_no_probability_is_refused():
+def test_values_outside_0_and_1_are_refused():
     with pytest.raises(ConfigError, match=r"in \[0, 1\]. Received: probability=nan"):
         delong.interval(BENEFIT, np.full(BENEFIT.size, np.nan))
     with pytest.raises(ConfigError, match="must have one length"):

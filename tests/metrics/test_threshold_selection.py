@@ -1,4 +1,4 @@
-"""Operating points, against points found by hand, closed forms and every other threshold."""
+"""Chosen thresholds, against values computed by hand, closed forms and all other thresholds."""
 
 import numpy as np
 import pytest
@@ -23,9 +23,9 @@ def drawn(videos=400, seed=0):
 # -- golden
 
 
-def test_points_found_by_hand():
+def test_thresholds_computed_by_hand():
     """Normal at 0.1 and 0.6, violent at 0.4 and 0.8, 40 videos each: below 0.4 all violent are
-    found, above 0.6 half; above 0.6 no normal one is an alarm, above 0.1 half."""
+    result, above 0.6 half; above 0.6 no normal one is an alarm, above 0.1 half."""
     violent = np.repeat([False, True, False, True], 40)
     columns = violent, np.repeat([0.1, 0.4, 0.6, 0.8], 40), np.arange(160)
     expected = {
@@ -144,24 +144,24 @@ def test_a_higher_recall_is_a_lower_threshold_and_a_lower_rate_a_higher_one():
 
 @pytest.mark.parametrize("asked", POINTS)
 def test_an_operating_point_has_its_intervals(asked):
-    found = threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1)
-    assert (found["asked"], found["from"], found["videos"]) == (
+    result = threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1)
+    assert (result["asked"], result["from"], result["videos"]) == (
         asked,
         "validation",
         400,
     )
-    low, high = found["interval"]
-    assert low <= found["threshold"] <= high
-    assert len(found["achieved_ci"]) == 5
-    for name, (low, high) in found["achieved_ci"].items():
-        assert 0 <= low <= found["achieved"][name] <= high <= 1
+    low, high = result["interval"]
+    assert low <= result["threshold"] <= high
+    assert len(result["achieved_ci"]) == 5
+    for name, (low, high) in result["achieved_ci"].items():
+        assert 0 <= low <= result["achieved"][name] <= high <= 1
     point = OperatingPoint.from_text(asked)
     if point.kind == "recall":
-        assert 0.8 <= found["achieved"]["recall"] <= 0.81
+        assert 0.8 <= result["achieved"]["recall"] <= 0.81
     if point.kind == "false_positive_rate":
-        assert 0.19 <= found["achieved"]["false_positive_rate"] <= 0.2
+        assert 0.19 <= result["achieved"]["false_positive_rate"] <= 0.2
     assert (
-        threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1) == found
+        threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1) == result
     )
 
 
@@ -272,6 +272,6 @@ def test_an_operating_point_that_was_asked_for_does_not_become_one_half(asked):
     message = f"{asked} needs more validation videos. Received: validation has 10 violent"
     with pytest.raises(EvidenceError, match=message):
         threshold_selection.choose_operating_point(asked, *columns)
-    found = threshold_selection.choose_operating_point(None, *columns, resamples=20)
-    assert (found["threshold"], found["interval"]) == (0.5, None)
-    assert found["reason"].startswith("0.5: validation has 10 violent videos")
+    result = threshold_selection.choose_operating_point(None, *columns, resamples=20)
+    assert (result["threshold"], result["interval"]) == (0.5, None)
+    assert result["reason"].startswith("0.5: validation has 10 violent videos")

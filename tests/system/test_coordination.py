@@ -126,7 +126,9 @@ def test_different_settings_are_an_error_on_all():
     def work(coordinator, rank):
         coordinator.check_same(epochs=3, seed=rank // 2)
 
-    for error in run_together(work):
+    errors = run_together(work)
+    assert len(errors) == 3
+    for error in errors:
         assert isinstance(error, ConfigError)
         assert str(error) == (
             "All machines must train with the same. Received: seed = 0 (rank 0), 0 (rank 1), "

@@ -99,19 +99,19 @@ def by_both(path: Path):
 
 @pytest.mark.parametrize("name", SAME)
 def test_frames_and_times_are_those_of_opencv(tmp_path, name):
-    expected, found = by_both(encode(tmp_path / name, frames=30, **SAME[name]))
-    assert found[0] == expected[0]
-    assert found[1] == expected[1]
-    assert len(found[2]) == 30
-    np.testing.assert_array_equal(found[2], expected[2])
-    assert found[2][0].flags.writeable
+    expected, decoded = by_both(encode(tmp_path / name, frames=30, **SAME[name]))
+    assert decoded[0] == expected[0]
+    assert decoded[1] == expected[1]
+    assert len(decoded[2]) == 30
+    np.testing.assert_array_equal(decoded[2], expected[2])
+    assert decoded[2][0].flags.writeable
 
 
 @pytest.mark.parametrize("name", SIMILAR)
 def test_similar_frames_differ_by_interpolation_or_rounding(tmp_path, name):
-    expected, found = by_both(encode(tmp_path / name, frames=10, **SIMILAR[name]))
-    assert found[:2] == expected[:2]
-    difference = np.subtract(found[2], expected[2], dtype=float)
+    expected, decoded = by_both(encode(tmp_path / name, frames=10, **SIMILAR[name]))
+    assert decoded[:2] == expected[:2]
+    difference = np.subtract(decoded[2], expected[2], dtype=float)
     assert np.abs(difference).mean() < 4
     assert np.abs(difference.mean()) < 0.5
 
@@ -123,9 +123,9 @@ def test_a_rotated_video_comes_upright(tmp_path, cosine_sine):
     matrix = struct.pack(">9i", across, down, 0, -down, across, 0, 0, 0, 1 << 30)
     before, _, after = path.read_bytes().rpartition(IDENTITY)  # of the track
     path.write_bytes(before + matrix + after)
-    expected, found = by_both(path)
-    assert found[2][0].shape[:2] == (SIZE if across == 0 else SIZE[::-1])
-    np.testing.assert_array_equal(found[2], expected[2])
+    expected, decoded = by_both(path)
+    assert decoded[2][0].shape[:2] == (SIZE if across == 0 else SIZE[::-1])
+    np.testing.assert_array_equal(decoded[2], expected[2])
 
 
 def test_frames_of_another_size_are_scaled_to_the_declared_one(tmp_path):
@@ -144,10 +144,10 @@ def test_frames_of_another_size_are_scaled_to_the_declared_one(tmp_path):
 def test_a_truncated_file_gives_the_frames_that_are_left(tmp_path):
     path = draw_video(tmp_path / "a.avi", frames=40, codec="MJPG")
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    expected, found = by_both(path)
-    assert 10 < len(found[1]) < 30
-    assert found[:2] == expected[:2]
-    np.testing.assert_array_equal(found[2], expected[2])
+    expected, decoded = by_both(path)
+    assert 10 < len(decoded[1]) < 30
+    assert decoded[:2] == expected[:2]
+    np.testing.assert_array_equal(decoded[2], expected[2])
 
 
 def without_packet(path: Path, number: int) -> Path:

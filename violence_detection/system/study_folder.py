@@ -59,7 +59,7 @@ class StudyFolder:
 
     @property
     def started(self) -> bool:
-        """Whether the folder has a record, so that its study can be resumed."""
+        """True if the folder has a record, so that its study can be resumed."""
         return (self.dir / self.record).is_file()
 
     @contextlib.contextmanager
