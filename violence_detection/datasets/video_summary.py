@@ -59,7 +59,7 @@ class VideoSummaries:
 
     @property
     def is_uniform(self) -> np.ndarray:
-        """Whether the mean image has too little contrast for a hash to mean something, bool (N,).
+        """True where the mean image has too little contrast for a meaningful hash, bool (N,).
 
         The hashes of black videos are all alike, whatever the videos are.
         """

@@ -1,1 +1,1 @@
-"""What trains many times: cross-validation, tuning, tests across datasets, the demo."""
+"""Studies of many trainings: cross-validation, tuning, cross-dataset evaluation, the demo."""

@@ -107,7 +107,7 @@ def boundary_configs(base: Mapping[str, Any], space: Space) -> Iterator[TrainCon
 
 
 def keeps_weight_shapes(space: Space) -> bool:
-    """Whether the heads of all trials have weights of the same shapes."""
+    """True if the heads of all trials have weights of the same shapes."""
     return not any(
         name == "head" or (name.startswith("head.") and not name.endswith("dropout"))
         for name in space
@@ -133,7 +133,7 @@ def apply_values(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str
 
 
 def has_effect(name: str, values: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-    """Whether a value of `name` changes a trial with these values so far."""
+    """True if a value of `name` changes a trial with these values so far."""
     part, dot, argument = name.partition(".")
     if not dot:
         return True
@@ -249,7 +249,7 @@ def _changed_settings(
 
 
 def _is_whole(name: str, specs: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a setting, or an argument of a part, is a whole number."""
+    """True for a setting, or an argument of a part, that is a whole number."""
     part, dot, argument = name.partition(".")
     if not dot:
         return any(

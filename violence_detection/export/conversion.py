@@ -139,7 +139,7 @@ class Converter:
         return self._classify(self._classifier, features)
 
     def _images_of(self, clip: CheckClip) -> np.ndarray:
-        """What the backbone takes, uint8 (T, K, S, S, 3)."""
+        """The input of the backbone, uint8 (T, K, S, S, 3)."""
         if clip.images is not None:
             return clip.images
         from violence_detection.export.end_to_end_graph import images_of_frames

@@ -161,7 +161,7 @@ def load_model(path: Path) -> "keras.Model":
 
 
 def _is_finite(loaded: "keras.Model") -> bool:
-    """Whether every weight and every constant of the standardisation is a finite number."""
+    """True if every weight and every constant of the standardisation is finite."""
     import keras
 
     constants = [
@@ -175,7 +175,7 @@ def _is_finite(loaded: "keras.Model") -> bool:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether every part of a saved model matches its checksum.
+    """True if every part of a saved model matches its checksum.
 
     Keras seeks in the weights, and zipfile (of Python 3.13) does not check a part that was not
     read from its start to its end. A file that would fill the memory is not unpacked: one with a

@@ -27,7 +27,7 @@ RESULTS_KEYS = frozenset({"threshold"})
 
 @dataclass(frozen=True)
 class RunRecord:
-    """How a finished run was trained, and how its answers are read.
+    """The record of a finished run: its training data, its classes, its threshold and temperature.
 
     Attributes:
         classes: Names of the K classes, the normal one first.
@@ -181,7 +181,7 @@ class Run:
 
     @property
     def started(self) -> bool:
-        """Whether the training data is recorded yet; before that only the settings are."""
+        """True once the training data is recorded; before that only the settings are."""
         return self.config_path.is_file() and "videos_digest" in self.config()
 
     @property
@@ -296,7 +296,7 @@ class Run:
         return read_json(self.results_path)
 
     def record(self) -> RunRecord:
-        """How a finished run was trained.
+        """The record of a finished run.
 
         Raises:
             RunError: If its files cannot be read, or are of a newer version.

@@ -47,4 +47,4 @@ class Output(Protocol):
         """The predictions that the model's raw outputs stand for, such as probabilities."""
 
     def score(self, predictions: np.ndarray) -> np.ndarray:
-        """How violent or unusual each clip is, float (N,) in [0, 1]."""
+        """The violence or unusualness of each clip, float (N,) in [0, 1]."""

@@ -81,7 +81,7 @@ def violence_score(probability: np.ndarray) -> np.ndarray:
 
 
 def is_violent(labels: np.ndarray) -> np.ndarray:
-    """Whether each label is of another class than the normal one, bool (N,).
+    """True for each label of another class than the normal one, bool (N,).
 
     Args:
         labels: int (N,), in [0, K); 0 is the normal class.
