@@ -1,4 +1,4 @@
-"""Conversions keep their units, and what people read is short and true."""
+"""Conversions of units, numbers as text, and valid names."""
 
 import pytest
 from hypothesis import given
@@ -53,3 +53,18 @@ def test_a_duration_read_back_is_within_half_a_second(duration_s):
     for field in units.format_duration(duration_s).split(":"):
         seconds = 60 * seconds + int(field)
     assert abs(seconds - duration_s) <= 0.5
+
+
+@pytest.mark.parametrize("name", ["a", "a.b c", "ä" * 100, "-x"])
+def test_valid_folder_names(name):
+    assert units.is_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0", "ä" * 101])
+def test_invalid_folder_names(name):
+    assert not units.is_name(name)
+
+
+def test_a_path_that_is_not_utf_8_is_recognised():
+    assert units.is_utf8("Straße/暴力.mp4")
+    assert not units.is_utf8("\udcff.mp4")  # as Python represents the byte 0xff

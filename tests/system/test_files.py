@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection import units
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.system import files
 
@@ -77,16 +76,6 @@ def test_a_name_as_long_as_may_be_can_be_written(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
     with pytest.raises(ViolenceDetectionError, match="the name is too long"):
         files.write_text(tmp_path / ("n" * 256), "x")
-
-
-@pytest.mark.parametrize("name", ["a", "a.b c", "ä" * 100, "-x"])
-def test_valid_folder_names(name):
-    assert units.is_name(name)
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\0", "ä" * 101])
-def test_invalid_folder_names(name):
-    assert not units.is_name(name)
 
 
 def test_an_error_in_the_middle_leaves_the_old_file_and_nothing_else(tmp_path):

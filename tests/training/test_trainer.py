@@ -17,7 +17,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
-from violence_detection.system.coordination import Coordinator
+from violence_detection.system.coordination import LocalCoordinator
 from violence_detection.training.callbacks import HISTORY_COLUMNS
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage
@@ -184,7 +184,7 @@ def test_the_best_model_is_that_of_the_best_epoch(features_dir, tmp_path, monito
         np.testing.assert_array_equal(array, kept_array)
 
 
-class Follower(Coordinator):
+class Follower(LocalCoordinator):
     """A machine whose chief ends the training after three epochs."""
 
     is_chief, turns = False, 0

@@ -6,6 +6,7 @@ TensorFlow's: it is closed when the other process ends, and sends nothing more w
 machine or the network fails.
 """
 
+import abc
 import contextlib
 import json
 import logging
@@ -31,7 +32,7 @@ _GRACE_S = 3.0
 _MAX_HELLO_BYTES = 200
 
 
-class Coordinator:
+class Coordinator(contextlib.AbstractContextManager):
     """The connection of a machine to the others that train together with it.
 
     Attributes:
@@ -44,15 +45,9 @@ class Coordinator:
     def is_chief(self) -> bool:
         return self.cluster is None or self.cluster.rank == 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, *_: Any) -> None:
-        pass
-
+    @abc.abstractmethod
     def gather(self, value: Any) -> list[Any]:
         """The value (JSON) of each machine, by rank; returns when all have given theirs."""
-        raise NotImplementedError
 
     def broadcast(self, value: Any) -> Any:
         """The chief's value, on all machines."""
@@ -67,6 +62,9 @@ class Coordinator:
 
 class LocalCoordinator(Coordinator):
     """The coordinator of a machine that trains alone: it is the chief, and agrees with itself."""
+
+    def __exit__(self, *_: Any) -> None:
+        pass
 
     def gather(self, value: Any) -> list[Any]:
         return [value]
