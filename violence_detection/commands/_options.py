@@ -146,6 +146,26 @@ def _help(setting: Setting) -> str:
     return f"{text}  [default: {default}]"
 
 
+def option_in_group(title: str, *names: str, **attributes: Any) -> Callable:
+    """An option that is not a setting, in a group of the settings; above `options_of`.
+
+    Args:
+        title: One of `GROUPS`, in which the command has a setting.
+        names, attributes: As those of `click.option`.
+    """
+
+    def decorate(function: Callable) -> Callable:
+        options = [
+            option
+            for option in function.__click_params__
+            if getattr(option, "group", None) is not None
+        ]
+        group = next(option.group for option in options if option.group.title == title)
+        return cloup.option(*names, group=group, **attributes)(function)
+
+    return decorate
+
+
 def example(line: str) -> str:
     """The epilog of a command's help."""
     return f"\b\nExample:\n  {line}"

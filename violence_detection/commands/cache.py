@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import cloup
 
 from violence_detection.commands._exit import (
     Command,
@@ -15,7 +14,7 @@ from violence_detection.commands._exit import (
     prints_to_stderr,
     run_stage,
 )
-from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.commands._options import PATH, example, option_in_group, options_of
 from violence_detection.features.cache_config import (
     CacheConfig,
     CacheExportConfig,
@@ -172,10 +171,10 @@ def _export_lines(result: dict[str, Any]) -> list[str]:
     ),
 )
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="FILE...")
-@cloup.option(
+@option_in_group(
+    "Data",
     "--labels",
     "labels",
-    group=cloup.OptionGroup("Labels"),
     multiple=True,
     type=PATH,
     metavar="FILE",
