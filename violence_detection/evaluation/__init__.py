@@ -1,1 +1,1 @@
-"""What a run is worth, and where it fails."""
+"""Evaluation of a run: metrics, diagnostics, comparison of runs, robustness, labelling."""

@@ -63,7 +63,7 @@ class ComparedRun:
 
     @property
     def grouped(self) -> bool:
-        """Whether the recording of every video is known."""
+        """True if the recording of every video is known."""
         return dataset.has_all_recordings(self.cache)
 
     def leaks(self) -> Leaks:

@@ -24,7 +24,7 @@ class Leaks:
     """The leaks between training videos and evaluated videos, or between folds.
 
     Attributes:
-        recordings: Names of recordings on both sides.
+        recordings: Names of recordings that are on both sides.
         identical: Paths of videos whose bytes are on the other side too.
         near_duplicates: By path of a video, the path of its near-duplicate on the other side;
             only pairs of different recordings and different bytes.
@@ -159,8 +159,8 @@ def find_leaks_between_folds(
 
 
 def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
-    """Whether features are of the dataset that the run was trained on, so that equal names mean the
-    same recording: the folder is the same, or any file."""
+    """Checks whether features are of the dataset that the run was trained on: the folder is the
+    same, or any file. Equal names then mean the same recording."""
     if cache.settings().get("dataset") == run.record().dataset:
         return True
     digests = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}

@@ -1,1 +1,1 @@
-"""What a person reads: HTML, figures, model card, console text."""
+"""Output for readers: HTML reports, figures, model card, console text."""

@@ -36,7 +36,7 @@ def score_conditions(
 ) -> dict[str, Any]:
     """Scores under each condition, and the differences to the unchanged videos.
 
-    A video counts under a condition if it has a prediction there and for the unchanged video.
+    A video counts under a condition if it has a prediction under it and one unchanged.
 
     Args:
         probabilities: By condition, including `clean` and `re-encoded`.
@@ -181,7 +181,7 @@ def condition_rows(
     classes: Sequence[str],
     threshold: float,
 ) -> Iterator[dict[str, Any]]:
-    """A row for each prediction, with the conditions of a video one after the other."""
+    """A row for each prediction, sorted by video and then by condition."""
     for entry in entries:
         for name, given in probabilities.items():
             if entry.path not in given:

@@ -21,12 +21,12 @@ def build(*, fps: Annotated[float, Range(0.1, 1000)] = 5.0) -> Corruption:
         if fraction >= 1:
             return video
 
-        def kept() -> Iterator[np.ndarray]:
+        def first_frames() -> Iterator[np.ndarray]:
             for index, frame in enumerate(video.frames):
                 if index == 0 or _period(index, fraction) > _period(index - 1, fraction):
                     yield frame
 
-        return video._replace(frames=kept(), fps=fps)
+        return video._replace(frames=first_frames(), fps=fps)
 
     return corrupt
 
