@@ -1,4 +1,4 @@
-"""What is kept is to the bit what was made, and a kill loses nothing that was done."""
+"""Arrays and rows are read as they were written, and a kill loses no finished video."""
 
 import dataclasses
 import json
@@ -71,13 +71,13 @@ def message_of(call, *arguments, **options) -> str:
 # -- the feature space
 
 
-def test_the_name_reads_and_ends_in_digits_of_the_fingerprint():
+def test_the_name_is_readable_and_ends_in_digits_of_the_fingerprint():
     assert SPACE.name == f"mobilenetv2-rgb-20f-{SPACE.fingerprint[:8]}"
     focused = dataclasses.replace(SPACE, stream="rgb(focus=true)+motion")
     assert focused.name.startswith("mobilenetv2-rgb-focus-true-motion-20f-")
 
 
-def test_the_fingerprint_covers_what_the_contract_lists_and_nothing_else():
+def test_the_fingerprint_covers_the_fields_of_the_contract_and_nothing_else():
     assert {field.name for field in dataclasses.fields(FeatureSpace)} == set(
         "backbone layer stream frames frame_size resize dim weights_digest engine precision "
         "recipe".split()
@@ -169,7 +169,7 @@ def test_an_array_of_another_shape_is_refused(kept):
 
 
 def test_a_pickled_array_is_not_opened(kept, tmp_path):
-    """Its digest is right: who wrote it wrote the manifest too."""
+    """Its digest is right: the writer of the array wrote the manifest too."""
     cache, entry, _ = kept
     path = cache.array_path(entry.path)
     np.save(path, np.array([{"any": "code"}], dtype=object), allow_pickle=True)
@@ -192,7 +192,7 @@ def test_a_missing_array_is_noticed(kept):
 
 
 @given(st.integers(1, 2000), st.integers(1, 5000))
-def test_the_size_of_an_array_file_is_known_without_writing_it(frames, dim):
+def test_the_size_of_an_array_file_is_computed_without_writing_it(frames, dim):
     header_and_values = cache.array_bytes((frames, dim))
     assert header_and_values % 64 == (2 * frames * dim) % 64  # headers are padded to 64 bytes
     assert header_and_values == 128 + 2 * frames * dim
@@ -202,21 +202,21 @@ def test_the_size_of_an_array_file_is_known_without_writing_it(frames, dim):
 
 
 @given(entries=st.lists(ENTRIES, max_size=4, unique_by=lambda entry: entry.path))
-def test_a_manifest_read_back_is_what_was_written(tmp_path_factory, entries):
+def test_a_manifest_is_read_as_it_was_written(tmp_path_factory, entries):
     cache = FeatureCache(tmp_path_factory.mktemp("cache"))
     cache.write_manifest(entries)
     assert cache.entries() == sorted(entries, key=lambda entry: entry.path)
 
 
 @given(entries=st.lists(ENTRIES, max_size=4))
-def test_a_journal_read_back_is_the_last_of_each_video(tmp_path_factory, entries):
+def test_the_last_row_of_a_journal_counts_for_each_video(tmp_path_factory, entries):
     cache = FeatureCache(tmp_path_factory.mktemp("cache"))
     for entry in entries:
         cache.append_to_journal(entry)
     assert cache.latest_entries() == {entry.path: entry for entry in entries}
 
 
-def test_the_newest_row_of_all_journals_is_known(tmp_path):
+def test_the_newest_row_of_all_journals_counts(tmp_path):
     plain, shard = FeatureCache(tmp_path), FeatureCache(tmp_path, journal="1-of-2")
     old = ManifestEntry("a/1.mp4", "a", "r", "", status="failed", error="it took longer")
     new = ManifestEntry("a/1.mp4", "a", "r", "", array_digest="ab")
@@ -228,7 +228,7 @@ def test_the_newest_row_of_all_journals_is_known(tmp_path):
         assert not list(tmp_path.glob("*.jsonl"))
 
 
-def test_journals_of_shards_at_work_are_kept(tmp_path):
+def test_journals_of_shards_in_progress_are_kept(tmp_path):
     one, two = (FeatureCache(tmp_path, journal=f"{number}-of-2") for number in (1, 2))
     entries = [ManifestEntry(f"a/{number}.mp4", "a", "r", "") for number in (1, 2)]
     one.append_to_journal(entries[0])
@@ -242,7 +242,7 @@ def test_the_manifest_has_the_columns_of_the_contract():
     assert ",".join(MANIFEST_COLUMNS) == f"{contract},status,error,views"
 
 
-def test_the_journal_goes_on_from_the_manifest(tmp_path):
+def test_the_journal_continues_the_manifest(tmp_path):
     cache = FeatureCache(tmp_path)
     old, gone = ManifestEntry("1.mp4", "a", "r", "train"), ManifestEntry("2.mp4", "a", "r", "test")
     cache.write_manifest([old, gone])
@@ -268,7 +268,7 @@ def test_a_journal_torn_anywhere_keeps_every_whole_line(tmp_path):
         assert cache.latest_entries() == {entry.path: entry for entry in entries[:done]}, length
 
 
-def test_notes_after_a_torn_line_are_not_lost(tmp_path):
+def test_rows_after_a_torn_line_are_not_lost(tmp_path):
     cache = FeatureCache(tmp_path)
     entries = [ManifestEntry(f"{n}.mp4", "a", "r", "") for n in range(3)]
     cache.append_to_journal(entries[0])
@@ -306,9 +306,9 @@ def test_a_cache_opens_with_its_space(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("{", "must be readable JSON"), ("[]", "must hold a JSON object")],
 )
-def test_damaged_settings_are_named(tmp_path, text, told):
+def test_damaged_settings_are_named(tmp_path, text, message):
     (tmp_path / "extraction.json").write_text(text)
-    assert told in message_of(FeatureCache(tmp_path).space)
+    assert message in message_of(FeatureCache(tmp_path).space)

@@ -29,12 +29,6 @@ def test_balanced_rows_are_as_many_of_each_class_and_evenly_spaced():
     assert rows.tolist() == [0, 44, 89, 90, 94, 99, 100]
 
 
-def test_proportional_rows_are_the_same_fraction_of_each_class():
-    labels = np.array([0, 1, 0, 0, 0] * 20 + [2])
-    rows = dataset.balanced_rows(labels, 50, proportional=True)
-    assert np.bincount(labels[rows]).tolist() == [39, 9, 1]
-
-
 def test_few_rows_are_all_taken():
     labels = np.array([1, 0, 1])
     for proportional in (False, True):

@@ -88,7 +88,7 @@ def test_a_dry_run_counts_and_writes_nothing(extract, dataset_dir, tmp_path):
 
 @pytest.fixture
 def no_download(monkeypatch, tmp_path):
-    """A cache of Keras that is empty, where nothing may be downloaded; its folder."""
+    """The folder of an empty cache of Keras, into which nothing may be downloaded."""
 
     def refused(*_, **__):
         raise AssertionError("a dry run must not download")
@@ -120,7 +120,7 @@ def test_a_dry_run_downloads_and_builds_nothing(
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_dry_run_without_weights_finds_the_features_that_are_here(
+def test_a_dry_run_without_weights_finds_existing_features(
     extract, dataset_dir, tmp_path, no_download
 ):
     folder = extract().features
@@ -174,7 +174,7 @@ def test_two_datasets_of_one_name_live_in_one_cache(extract, dataset_dir, tmp_pa
     assert counts(extract()) == counts(extract(other)) == (0, 12, 0)
 
 
-def test_a_dry_run_recognises_what_was_renamed_and_writes_nothing(extract, dataset_dir, tmp_path):
+def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset_dir, tmp_path):
     features_dir = extract().features
     (dataset_dir / "fight" / "0.mp4").rename(dataset_dir / "fight" / "renamed.mp4")
     before = array_times(features_dir)
@@ -184,7 +184,7 @@ def test_a_dry_run_recognises_what_was_renamed_and_writes_nothing(extract, datas
     assert array_times(features_dir) == before
 
 
-def test_why_an_extraction_was_stopped_is_told_to_training(extract, dataset_dir):
+def test_training_names_the_reason_for_which_an_extraction_stopped(extract, dataset_dir):
     features_dir = extract().features
     for number in range(3):
         spoil(dataset_dir / "fight" / f"{number}.mp4")
@@ -208,7 +208,7 @@ def test_the_manifest_has_no_recording_on_two_sides(extract, dataset_dir):
     assert len(classes) == 6
 
 
-def test_the_split_stays_put_when_videos_are_added(extract, dataset_dir):
+def test_the_split_stays_when_videos_are_added(extract, dataset_dir):
     before = split_of(extract())
     for number in range(6):
         draw_video(dataset_dir / "fight" / f"new{number}.mp4", seed=number)
@@ -222,7 +222,7 @@ def test_two_feature_spaces_share_the_split(extract):
     assert split_of(extract()) == split_of(extract(frames=5))
 
 
-def test_groups_found_later_leave_no_recording_on_two_sides(extract):
+def test_recordings_named_later_are_not_on_two_sides(extract):
     assert len(set(split_of(extract()).values())) == 3
     entries = manifest_of(extract(group_pattern=r"(\w+/)")).values()
     assert len({(entry.group, entry.split) for entry in entries}) == 2
@@ -316,7 +316,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir, tmp_path):
+def test_a_full_disk_is_one_line_and_starting_again_continues(extract, dataset_dir, tmp_path):
     full = in_child(FULL_AFTER_9_KB, dataset_dir, "--cache-dir", tmp_path / "cache", "-q")
     assert full.returncode == 1
     assert full.stdout == ""
@@ -327,7 +327,7 @@ def test_a_full_disk_is_one_line_and_starting_again_goes_on(extract, dataset_dir
     assert counts(extract()) == (12, 0, 0)
 
 
-def test_weights_that_are_not_there_are_said_before_anything_is_read(extract, tmp_path, decoded):
+def test_missing_weights_are_an_error_before_a_video_is_read(extract, tmp_path, decoded):
     with pytest.raises(WeightsError) as raised:
         extract(weights=str(tmp_path / "none.h5"))
     assert str(raised.value) == (

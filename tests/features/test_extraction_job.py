@@ -87,7 +87,7 @@ def test_force_extracts_everything_again_to_the_bit(extract):
     assert contents(again.features) == before
 
 
-def test_a_failed_video_is_listed_again_and_tried_only_when_asked(extract, dataset_dir, decoded):
+def test_a_failed_video_is_listed_again_and_retried_only_with_a_flag(extract, dataset_dir, decoded):
     spoil(dataset_dir / "fight" / "0.mp4")
     first = extract()
     decoded.clear()
@@ -97,7 +97,7 @@ def test_a_failed_video_is_listed_again_and_tried_only_when_asked(extract, datas
     assert decoded == ["fight/0.mp4"]
 
 
-def test_a_mended_video_is_extracted_without_being_asked(extract, dataset_dir):
+def test_a_repaired_video_is_extracted_without_a_flag(extract, dataset_dir):
     path = spoil(dataset_dir / "fight" / "0.mp4")
     extract()
     draw_video(path)
@@ -116,7 +116,7 @@ def test_too_many_failures_of_a_class_stop(extract, dataset_dir):
     assert counts(extract(max_failures=0.5))[2] == 2
 
 
-def test_what_was_done_before_too_many_failed_is_kept(extract, dataset_dir, decoded):
+def test_videos_done_before_too_many_failed_are_kept(extract, dataset_dir, decoded):
     for number in range(2):
         spoil(dataset_dir / "noFight" / f"{number}.mp4")
     with pytest.raises(DatasetError):
@@ -135,7 +135,7 @@ def test_the_slowest_videos_are_listed(extract):
     assert extract().slowest == ()
 
 
-def test_views_that_are_there_are_reused_and_those_that_lack_are_made(extract, decoded):
+def test_existing_views_are_reused_and_missing_views_are_made(extract, decoded):
     extract(views=1)
     assert counts(extract(views=1)) == counts(extract()) == (0, 12, 0)
     decoded.clear()
@@ -156,7 +156,7 @@ def test_views_follow_a_video_that_is_renamed(extract, dataset_dir, decoded):
         assert after[f"fight/new.mp4{end}"] == before[f"fight/0.mp4{end}"]
 
 
-def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
+def test_an_interruption_keeps_the_videos_that_are_done(extract, monkeypatch):
     noted, note = [], FeatureCache.append_to_journal
 
     def interrupted(self, entry):
@@ -172,7 +172,7 @@ def test_an_interruption_keeps_what_is_done(extract, monkeypatch):
     assert counts(extract()) == (7, 5, 0)
 
 
-def test_an_interrupted_force_forgets_nothing(extract, monkeypatch, decoded):
+def test_an_interrupted_force_loses_nothing(extract, monkeypatch, decoded):
     before = contents(extract().features)
     with monkeypatch.context() as patch:
         patch.setattr(FeatureCache, "write_arrays", _interrupt_at("3.mp4"))
@@ -259,7 +259,7 @@ def test_a_video_that_comes_back_is_not_extracted_again(extract, dataset_dir, de
     assert contents(again.features) == before
 
 
-def test_what_a_killed_run_noted_is_known_when_its_video_comes_back(
+def test_a_video_of_a_killed_run_is_reused_when_it_comes_back(
     extract, dataset_dir, monkeypatch, decoded
 ):
     with monkeypatch.context() as patch:
@@ -274,7 +274,7 @@ def test_what_a_killed_run_noted_is_known_when_its_video_comes_back(
     assert (counts(extract()), decoded) == ((0, 12, 0), [])
 
 
-def test_a_video_that_is_away_keeps_its_array(extract, dataset_dir, decoded):
+def test_a_missing_video_keeps_its_array(extract, dataset_dir, decoded):
     table = [
         "path,label",
         *(f"{k}/{n}.mp4,{k}" for k in ("fight", "noFight") for n in range(6)),

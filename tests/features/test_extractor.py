@@ -27,7 +27,7 @@ SMALL = {
 
 
 class MeanColour:
-    """An encoder whose features are known: the mean of each channel. Counts its calls."""
+    """An encoder whose features are the mean of each channel; it counts its calls."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -82,7 +82,7 @@ def small() -> FeatureExtractor:
     return FeatureExtractor.build(**SMALL)
 
 
-def test_the_space_says_what_was_built(small):
+def test_the_space_has_the_settings_of_the_extractor(small):
     space = dataclasses.asdict(small.space)
     assert len(space.pop("weights_digest")) == 64
     assert space == {
@@ -133,6 +133,6 @@ def test_another_precision_is_another_space_with_near_features(small, rng):
     assert np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] > 0.8
 
 
-def test_a_size_that_the_backbone_cannot_take_is_wrong_usage():
+def test_a_size_that_the_backbone_does_not_accept_is_wrong_usage():
     with pytest.raises(ConfigError, match="^`frame_size` must suit Xception. Received: 32 "):
         FeatureExtractor.build(**SMALL | {"backbone": "xception"})

@@ -1,4 +1,4 @@
-"""An extraction that is killed at any moment, again and again, ends as one that was not."""
+"""An extraction that is killed at any moment, again and again, ends with the same files."""
 
 import os
 import random

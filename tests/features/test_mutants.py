@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read or it is refused; nothing of it reaches another video."""
+"""Every file is read or refused, whatever its bytes are, and no file affects another video."""
 
 import re
 import time
@@ -40,7 +40,7 @@ LOSES_NOTHING = {"spliced", "piece doubled"}  # on the whole
 
 
 class Extracted(NamedTuple):
-    """What came of mutants and sound clips in one folder; keys are those of the manifest."""
+    """The extraction of mutants and sound clips in one folder; keys are those of the manifest."""
 
     root: Path
     mutants: dict[str, Mutant]
@@ -131,7 +131,7 @@ def test_the_arrays_are_those_of_the_manifest_and_hold_features(extracted):
 
 
 def test_no_status_is_rare(extracted):
-    """Else the mutants would be too little spoiled, or too much, to say anything."""
+    """Otherwise the mutants would be damaged too little, or too much, to show anything."""
     statuses = Counter(entry.status for _, entry in extracted.of_mutants())
     assert min(statuses[name] for name in ("ok", "damaged", "failed")) >= 5
     assert statuses.total() == len(extracted.mutants)
@@ -202,14 +202,14 @@ def test_a_playlist_is_no_video(playlist, sources, tmp_path):
 
 
 def test_a_stream_without_a_signature_is_no_video(tmp_path):
-    """One file of noise in some thousands is taken for H.263."""
+    """A few of some thousands of noise files are recognised as H.263."""
     path = encode(tmp_path / "a.h263", codec="h263", size=(128, 96))
     path = path.rename(tmp_path / "a.mp4")
     assert came_of(path) == "not a video that can be opened"
 
 
 def came_of(path: Path) -> str | Clip:
-    """The clip that is read in a child, or why there is none."""
+    """The clip that is read in a child process, or the error."""
     reader = ClipReader(stream="rgb", frames=4, frame_size=32)
     with ProcessPool() as call:
         try:
@@ -223,7 +223,7 @@ def came_of(path: Path) -> str | Clip:
 
 @pytest.fixture
 def read_measured(sources, tmp_path):
-    """Reads a file in a new child; what came of it, and the MiB that it took at most."""
+    """Reads a file in a new child process; returns the result and the peak memory in MiB."""
     while processes._idle:  # what a child has taken before, it does not take again
         processes._idle.pop().kill()
     sound = tmp_path / "sound.mp4"
@@ -244,7 +244,7 @@ def read_measured(sources, tmp_path):
 
 
 def _peak_mib(call: ProcessPool) -> float:
-    """Of the child; `ru_maxrss` would begin with what its parent had."""
+    """Peak memory of the child; `ru_maxrss` would begin with that of its parent."""
     status = call(Path.read_text, Path("/proc/self/status"))
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
@@ -257,7 +257,7 @@ ENORMOUS = {
 
 @pytest.mark.parametrize("name", ENORMOUS)
 def test_a_size_that_the_container_declares_costs_nothing(name, sources, tmp_path, read_measured):
-    """The codec knows it better."""
+    """The size in the codec's stream counts."""
     source, craft, side = ENORMOUS[name]
     (tmp_path / name).write_bytes(craft(sources[source], side, side))
     clip, peak = read_measured(tmp_path / name)
@@ -274,7 +274,7 @@ def test_a_size_over_the_limit_is_refused_before_frames_are_made(sources, tmp_pa
 
 
 def _key_frame(sources, path: Path) -> None:
-    """Over the limit, which the container does not say."""
+    """A frame over the limit, of which the container says nothing."""
     content = mutants.with_size_in_key_frame(sources["vp8.webm"], 16383, 14000)
     path.write_bytes(content)
 

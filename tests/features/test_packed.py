@@ -1,4 +1,4 @@
-"""The packed file gives what the manifest lists, or nothing."""
+"""The packed file gives the arrays of the manifest, or an error."""
 
 import dataclasses
 import os
@@ -32,13 +32,13 @@ def path_of(cache: FeatureCache) -> Path:
 
 
 def check(cache: FeatureCache, rows: LazyRows) -> None:
-    """Whether `rows` are the arrays of all videos, read one by one."""
+    """Checks that `rows` are the arrays of all videos, each read from its file."""
     expected = [cache.read_array(entry, SHAPE) for entry in cache.entries()]
     np.testing.assert_array_equal(rows[:], expected)
 
 
 def arrays_read(cache: FeatureCache, monkeypatch) -> list[str]:
-    """The videos whose own arrays are read from here on."""
+    """Records the videos whose own arrays are read from here on."""
     names, read_content = [], cache.read_content
 
     def read(entry, *more):
@@ -83,7 +83,7 @@ def test_a_packed_cache_is_read_without_its_arrays(cache, monkeypatch):
     assert len(names) == len(cache.entries())  # those of the check itself
 
 
-def test_a_split_that_is_drawn_again_is_not_packed_again(cache, monkeypatch):
+def test_another_split_needs_no_other_packed_file(cache, monkeypatch):
     packed.read_packed(cache, cache.entries())
     moved = [dataclasses.replace(row, split="test") for row in cache.entries()]
     cache.write_manifest(moved)
@@ -92,7 +92,7 @@ def test_a_split_that_is_drawn_again_is_not_packed_again(cache, monkeypatch):
     assert not names
 
 
-def test_another_manifest_is_packed_anew_and_the_former_file_goes(cache):
+def test_another_manifest_is_packed_again_and_the_former_file_is_removed(cache):
     packed.read_packed(cache, cache.entries())
     before, first = path_of(cache), cache.entries()[0]
     digests = cache.write_arrays(first.path, np.ones((1, *SHAPE), np.float16))
@@ -102,7 +102,7 @@ def test_another_manifest_is_packed_anew_and_the_former_file_goes(cache):
     assert path_of(cache) != before
 
 
-def test_each_view_has_a_file_and_those_of_another_manifest_go(cache):
+def test_each_view_has_a_file_and_those_of_another_manifest_are_removed(cache):
     rows = []
     for entry in cache.entries():
         own = cache.read_array(entry, SHAPE)
@@ -136,7 +136,7 @@ def test_videos_with_the_same_features_share_a_row(cache):
 
 
 def test_an_array_altered_after_packing_does_no_harm(cache):
-    """What is packed is still what the manifest lists."""
+    """The packed arrays are still those of the manifest."""
     expected = packed.read_packed(cache, cache.entries())[:]
     cache.array_path(cache.entries()[0].path).write_bytes(b"altered")
     np.testing.assert_array_equal(packed.read_packed(cache, cache.entries())[:], expected)
@@ -172,7 +172,7 @@ def test_a_damaged_file_is_packed_again(cache, damage):
     assert path_of(cache).read_bytes() == sound
 
 
-def test_damage_is_said(cache, caplog):
+def test_damage_is_logged(cache, caplog):
     packed.read_packed(cache, cache.entries())
     flip(path_of(cache), 200)
     packed.read_packed(cache, cache.entries())
@@ -204,7 +204,7 @@ def test_a_damaged_file_and_an_altered_array_are_refused(cache):
         packed.read_packed(cache, cache.entries())
 
 
-def test_what_was_not_written_as_it_should_be_is_refused(cache, monkeypatch):
+def test_a_packed_file_that_is_damaged_again_is_refused(cache, monkeypatch):
     wrong = bytes(array_bytes(SHAPE))
     monkeypatch.setattr(cache, "read_content", lambda *_: wrong)
     with pytest.raises(CacheError, match="must be as it was written. Received: .*packed"):
@@ -218,7 +218,7 @@ def test_videos_that_left_the_manifest_meanwhile_are_noticed(cache):
         packed.read_packed(cache, entries)
 
 
-def test_what_a_killed_packing_left_is_cleared_away(cache):
+def test_the_file_of_a_killed_packing_is_removed(cache):
     leftover = cache.dir / "features.packing"
     leftover.write_bytes(b"torn")
     check(cache, packed.read_packed(cache, cache.entries()))
@@ -231,7 +231,7 @@ from violence_detection.features import packed
 from violence_detection.features.cache import FeatureCache
 logging.basicConfig(level=logging.INFO)
 cache = FeatureCache.open(sys.argv[1])
-print(packed.read(cache, cache.entries())[:].astype(float).sum())
+print(packed.read_packed(cache, cache.entries())[:].astype(float).sum())
 """
 
 
@@ -244,7 +244,7 @@ def packing(cache: FeatureCache, program: str = PACK) -> subprocess.Popen:
     )
 
 
-def test_two_that_pack_at_once_both_read_what_is_listed(cache):
+def test_two_processes_that_pack_at_once_read_the_same_arrays(cache):
     lock = FileLock(cache.dir / ".packed.lock")
     with lock:  # so that both come to wait
         both = [packing(cache), packing(cache)]
@@ -258,7 +258,7 @@ def test_two_that_pack_at_once_both_read_what_is_listed(cache):
     assert path_of(cache).stat().st_size == len(arrays) * array_bytes(SHAPE)
 
 
-def test_one_killed_while_packing_holds_up_nobody(cache):
+def test_a_process_killed_while_packing_blocks_no_other(cache):
     killed = "import os, violence_detection.features.cache as c\n" + (
         "c.FeatureCache.read_content = lambda *_: os.kill(os.getpid(), 9)\n" + PACK
     )
@@ -288,9 +288,9 @@ def test_a_folder_that_cannot_be_written_still_reads_what_is_packed(cache, monke
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
-def test_somebody_who_may_only_read_is_served():
+def test_a_user_without_write_access_can_read():
     # Once as root, because what is imported late may lie where nobody else reads.
-    become = """packed.read(cache, cache.entries())
+    become = """packed.read_packed(cache, cache.entries())
 import os
 for path in cache.dir.glob("*packed*"):
     path.unlink()

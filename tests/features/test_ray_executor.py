@@ -1,4 +1,4 @@
-"""Machines of a cluster share the work, and one that dies costs nothing but time."""
+"""The nodes of a cluster divide the work, and a worker that dies costs only time."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ def work(ray, size=None, videos=VIDEOS) -> list[ManifestEntry]:
     done: list[VideoResult] = []
     pool = _WorkerPool(ray, (Path("/nowhere"),), size)
     pool.extract(deque(videos), done.append)
-    return [one.entry for one in done]
+    return [result.entry for result in done]
 
 
 def test_each_video_is_done_once():
@@ -239,7 +239,7 @@ def test_a_cluster_of_two_leaves_the_same_bytes_though_one_is_killed(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_not_there_is_one_clear_line(tmp_path, dataset_dir):
+def test_a_missing_cluster_is_one_clear_line(tmp_path, dataset_dir):
     pytest.importorskip("ray")
     flags = ("--executor", "ray", "--address", "127.0.0.1:1")
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Shards that divide a dataset leave what a single extraction does."""
+"""Shards that divide a dataset leave the same files as a single extraction."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from violence_detection.features.dataset import usable_entries
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
-def test_shards_leave_what_one_extraction_does(extract, tmp_path, order):
+def test_shards_leave_the_files_of_a_single_extraction(extract, tmp_path, order):
     expected = contents_with_split(extract(cache_dir=str(tmp_path / "one")).features)
     for number in order:
         assert "splits.csv" not in {path.name for path in tmp_path.rglob("cache/*/*")}
@@ -37,12 +37,12 @@ def test_features_are_not_complete_before_the_last_shard(extract):
     assert counts(extract(shard="1/3")) == (0, part.videos, 0)
 
 
-def test_an_extraction_takes_over_what_shards_have_done(extract):
+def test_an_extraction_reuses_the_videos_of_shards(extract):
     part = extract(shard="2/3")
     assert counts(extract()) == (12 - part.videos, part.videos, 0)
 
 
-def test_what_a_killed_shard_noted_is_known_to_all(extract, monkeypatch):
+def test_the_videos_of_a_killed_shard_are_reused_by_all(extract, monkeypatch):
     noted, note = [], FeatureCache.append_to_journal
 
     def interrupted(self, entry):
@@ -60,8 +60,8 @@ def test_what_a_killed_shard_noted_is_known_to_all(extract, monkeypatch):
     assert counts(extract()) == (0, 12, 0)
 
 
-def test_a_shard_at_work_keeps_what_it_noted_when_another_merges(extract, tmp_path):
-    """The other one rewrites the manifest while this one is under way."""
+def test_a_shard_in_progress_keeps_its_journal_when_another_merges(extract, tmp_path):
+    """The other shard rewrites the manifest while this shard is in progress."""
     expected = contents_with_split(extract(cache_dir=str(tmp_path / "one")).features)
     results, note = {}, FeatureCache.append_to_journal
 
@@ -77,7 +77,7 @@ def test_a_shard_at_work_keeps_what_it_noted_when_another_merges(extract, tmp_pa
     assert contents_with_split(one.features) == expected
 
 
-def test_a_video_that_cannot_be_read_is_its_shard_s(extract, dataset_dir, tmp_path):
+def test_a_video_that_cannot_be_read_is_counted_by_its_shard(extract, dataset_dir, tmp_path):
     spoil(dataset_dir / "fight" / "0.mp4")
     (dataset_dir / "videos.csv").write_text(
         "path,label\n"
@@ -91,7 +91,7 @@ def test_a_video_that_cannot_be_read_is_its_shard_s(extract, dataset_dir, tmp_pa
     assert contents_with_split(parts[1].features) == contents_with_split(whole.features)
 
 
-def test_shards_complete_with_what_is_no_file_at_all(extract, dataset_dir):
+def test_shards_complete_with_videos_that_are_not_files(extract, dataset_dir):
     (dataset_dir / "folder.mp4").mkdir()
     long = draw_video(dataset_dir / ("x" * 248 + ".mp4"), seed=70)
     write_table(dataset_dir, "folder.mp4,fight", "gone.mp4,fight", f"{long.name},fight")
@@ -103,15 +103,15 @@ def test_shards_complete_with_what_is_no_file_at_all(extract, dataset_dir):
     assert counts(whole) == (0, 12, 3)
 
 
-def test_failures_are_a_share_of_the_whole_class(extract, dataset_dir):
-    """Not of the few that a shard holds of it."""
+def test_failures_are_a_fraction_of_the_whole_class(extract, dataset_dir):
+    """Not of the few videos that a shard has of the class."""
     spoil(dataset_dir / "fight" / "0.mp4")
     failed = [extract(shard=f"{number}/4").failed for number in (1, 2, 3, 4)]
     assert sum(failed) == 1
     assert usable_entries(FeatureCache.open(extract().features))
 
 
-def test_shards_together_hold_to_max_failures(extract, dataset_dir):
+def test_shards_together_keep_to_max_failures(extract, dataset_dir):
     spoil(dataset_dir / "fight" / "0.mp4")
     spoil(dataset_dir / "fight" / "1.mp4")
     settings = {"max_failures": 0.2}
@@ -120,7 +120,7 @@ def test_shards_together_hold_to_max_failures(extract, dataset_dir):
             extract(shard=f"{number}/6", **settings)
 
 
-def test_shards_of_which_nothing_can_be_read_say_so(extract, dataset_dir):
+def test_shards_without_a_readable_video_are_an_error(extract, dataset_dir):
     for path in dataset_dir.rglob("*.mp4"):
         spoil(path)
     extract(shard="1/2", max_failures=1.0)
@@ -130,7 +130,7 @@ def test_shards_of_which_nothing_can_be_read_say_so(extract, dataset_dir):
     assert json.loads(settings)["stopped"].startswith("At least one video must be")
 
 
-def test_the_last_shard_sweeps_what_a_kill_left(extract):
+def test_the_last_shard_removes_the_files_of_a_kill(extract):
     folder = extract(shard="1/2").features
     leftover = folder / "fight" / "9.mp4.npy.partial-01234567-99-abcd"
     leftover.parent.mkdir(exist_ok=True)
@@ -148,7 +148,7 @@ def test_too_many_shards_leave_some_without_a_video(extract):
 
 
 @pytest.mark.slow
-def test_two_shards_at_once_leave_what_one_extraction_does(dataset_dir, tmp_path):
+def test_two_shards_at_once_leave_the_files_of_a_single_extraction(dataset_dir, tmp_path):
     def command(cache: str, *flags: str) -> list[str]:
         small = ["--backbone", "mobilenetv2", "--weights", "random", "--frames", "4"]
         code = "from violence_detection.cli import extract_features as e; e()"

@@ -1,4 +1,4 @@
-"""Shards divide a dataset, wait for who does the same work, and for nobody else."""
+"""Shards divide a dataset, and wait for extractions of the same videos only."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def test_a_video_stays_in_its_shard_from_version_to_version():
 PINNED = [1, 5, 6, 7, 9, 11]
 
 
-def test_a_shard_is_told_by_its_number():
+def test_a_shard_is_parsed_from_its_number():
     assert Shard.parse("2/8") == Shard(2, 8)
     assert str(Shard(2, 8)) == "2-of-8"
 
@@ -45,8 +45,8 @@ def test_other_specs_are_refused(spec):
         Shard.parse(spec)
 
 
-def been_in(context) -> threading.Event:
-    """Enter a context in another thread, and leave it; set when it was left."""
+def entered(context) -> threading.Event:
+    """Enters and leaves a context in another thread; the event is set when it has left."""
     event = threading.Event()
 
     def enter():
@@ -63,7 +63,7 @@ ONE, TWO = Shard(1, 2), Shard(2, 2)
 
 def test_two_shards_work_at_the_same_time(tmp_path):
     with shards.locked_shard(tmp_path, ONE):
-        assert been_in(shards.locked_shard(tmp_path, TWO)).wait(10)
+        assert entered(shards.locked_shard(tmp_path, TWO)).wait(10)
         with shards.locked_for_merge(tmp_path) as busy:
             assert busy == {"1-of-2"}
     with shards.locked_for_merge(tmp_path) as busy:
@@ -80,9 +80,9 @@ def test_two_shards_work_at_the_same_time(tmp_path):
         (shards.locked_folder, shards.locked_for_merge),
     ],
 )
-def test_who_would_do_the_same_work_waits(tmp_path, holder, waiter):
+def test_an_extraction_of_the_same_videos_waits(tmp_path, holder, waiter):
     with holder(tmp_path):
-        event = been_in(waiter(tmp_path))
+        event = entered(waiter(tmp_path))
         time.sleep(0.3)
         assert not event.is_set()
     assert event.wait(10)

@@ -1,4 +1,4 @@
-"""Each video leaves an array and a row, or a reason why it has none."""
+"""Each video leaves an array and a row, or a row with the reason of its failure."""
 
 import csv
 import hashlib
@@ -42,7 +42,7 @@ def test_every_video_leaves_an_array_and_a_row(extract, dataset_dir):
         )
 
 
-def test_the_rows_say_what_was_read(extract):
+def test_rows_have_the_frames_rate_and_duration_that_were_read(extract):
     extraction = extract()
     with open(extraction.features / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -140,7 +140,7 @@ def test_features_that_are_not_finite_fail(extract, monkeypatch):
     assert str(raised.value) == f"{reason}(its features are not finite in float16)"
 
 
-def test_views_are_kept_beside_the_array_which_stays_the_same(extract, tmp_path):
+def test_views_are_further_arrays_and_do_not_change_the_first(extract, tmp_path):
     plain = extract()
     before = contents(plain.features)
     with_views = extract(cache_dir=str(tmp_path / "other"), views=3)
@@ -157,7 +157,7 @@ def test_views_are_kept_beside_the_array_which_stays_the_same(extract, tmp_path)
     assert sum(name.endswith(".npy") for name in after) == 12 * 4
 
 
-def test_views_of_a_video_that_changed_do_not_stay(extract, dataset_dir):
+def test_views_of_a_changed_video_are_removed(extract, dataset_dir):
     features_dir = extract(views=2).features
     draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=50)
     extract()
