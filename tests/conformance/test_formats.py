@@ -1,4 +1,4 @@
-"""The contract of every export format: the same predictions, in a file that its own software opens."""
+"""The contract of every export format: the predictions of the run, in a file for other software."""
 
 import re
 
@@ -121,11 +121,11 @@ def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
-@pytest.mark.parametrize("of", HEADS)
-def test_a_head_is_written_in_fewer_bits_or_refused(of, precision, tmp_path):
-    built, clips = head(of)
+@pytest.mark.parametrize("head_name", HEADS)
+def test_a_head_is_written_in_fewer_bits_or_refused(head_name, precision, tmp_path):
+    built, clips = head(head_name)
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    if (of, precision) == ("linear", "int8"):  # all of it is the logits
+    if (head_name, precision) == ("linear", "int8"):  # all of it is the logits
         with pytest.raises(ValueError, match="no operation of it can be stored in fewer"):
             predict_with_file("tflite", built, clips, tmp_path, **asked)
         return
@@ -231,13 +231,13 @@ def test_all_classes_are_predicted_in_fewer_bits(precision, within, names_begin_
     np.testing.assert_allclose(found[PROBABILITY], 1 - found[PROBABILITIES][:, :1], atol=1e-6)
 
 
-@pytest.mark.parametrize("of", HEADS)
-def test_the_log_odds_of_every_head_can_be_shifted(of, names_begin_anew):
+@pytest.mark.parametrize("head_name", HEADS)
+def test_the_log_odds_of_every_head_can_be_shifted(head_name, names_begin_anew):
     from violence_detection.export.formats import tflite
 
     shift = np.array([0.0, 0.75, -0.5])
     for outputs in (1, 3):
-        built, clips = head(of, outputs)
+        built, clips = head(head_name, outputs)
         keras.backend.clear_session()
         made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
         moved = tflite.shift_log_odds(made, shift[: max(2, outputs)])(clips)
@@ -260,9 +260,9 @@ def test_a_layer_may_have_any_name_where_log_odds_are_shifted():
 # -- the portable model itself
 
 
-@pytest.mark.parametrize("of", HEADS)
-def test_every_head_becomes_layers_of_keras_alone(of, tmp_path):
-    built, clips = head(of)
+@pytest.mark.parametrize("head_name", HEADS)
+def test_every_head_becomes_layers_of_keras_alone(head_name, tmp_path):
+    built, clips = head(head_name)
     made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
     assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
@@ -303,9 +303,9 @@ def lifted(model: keras.Model) -> list[str]:
     return [one.name for one in captured if one.dtype != tf.resource]
 
 
-@pytest.mark.parametrize("of", ["transformer", "bilstm_attention"])
-def test_constants_of_a_head_are_in_its_graph(of):
-    built, _ = head(of)
+@pytest.mark.parametrize("head_name", ["transformer", "bilstm_attention"])
+def test_constants_of_a_head_are_in_its_graph(head_name):
+    built, _ = head(head_name)
     assert not lifted(classifier_graph.build_classifier(built, temperature=1.7, unrolled=False))
 
 

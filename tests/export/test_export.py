@@ -54,7 +54,7 @@ def classifier(run_dir, tmp_path_factory) -> dict:
     return exported(run_dir, output, scope="classifier", format="tflite")
 
 
-def test_an_export_says_how_far_its_answers_are_off(classifier):
+def test_an_export_reports_its_differences(classifier):
     assert set(classifier) >= KEYS
     assert classifier["max_abs_difference"] <= 1e-6
     assert classifier["equal_decisions"] == 1.0
@@ -62,7 +62,7 @@ def test_an_export_says_how_far_its_answers_are_off(classifier):
     assert classifier["videos_checked"] == 8 and classifier["latency_ms"] > 0
 
 
-def test_an_export_leaves_a_file_and_what_is_to_know_of_it(classifier):
+def test_an_export_leaves_a_file_and_its_descriptions(classifier):
     path = Path(classifier["path"])
     assert tree_of(path.parent) == ["model.json", "model.tflite", "parity.json"]
     assert path.parent.name == "classifier-tflite"
@@ -84,7 +84,7 @@ def test_an_export_is_replaced_with_force_only(classifier, run_dir):
         exported(run_dir, output, scope="classifier", format="tflite")
 
 
-def test_what_is_no_export_is_not_replaced(run_dir, tmp_path):
+def test_a_folder_that_is_not_an_export_is_not_replaced(run_dir, tmp_path):
     (tmp_path / "classifier-keras" / "mine").mkdir(parents=True)
     config = ExportConfig(format="keras", scope="classifier", output=str(tmp_path))
     with pytest.raises(ConfigError, match="must be new, or hold an export. Received"):
@@ -100,7 +100,7 @@ def test_a_dry_run_leaves_nothing(run_dir, tmp_path):
 
 
 @pytest.mark.slow
-def test_past_the_tolerance_nothing_is_kept(run_dir, tmp_path, monkeypatch):
+def test_a_file_beyond_its_tolerance_is_removed(run_dir, tmp_path, monkeypatch):
     from violence_detection.export.formats import saved_model
 
     strict = {"float32": Tolerance(-1.0)}
@@ -111,7 +111,7 @@ def test_past_the_tolerance_nothing_is_kept(run_dir, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_pruned_classifier_says_what_that_costs(run_dir, tmp_path):
+def test_a_pruned_classifier_reports_its_cost(run_dir, tmp_path):
     asked = {"scope": "classifier", "prune": 0.9, "cluster": 2}
     found = exported(run_dir, tmp_path, **asked)
     assert Path(found["path"]).parent.name == "classifier-keras-pruned0.9-clustered2"
@@ -155,7 +155,7 @@ def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, n
     assert about["frames"]["count"] == about["inputs"][0]["shape"][1] == 12
 
 
-# -- what is wrong
+# -- errors
 
 
 def test_videos_that_are_gone_cannot_check_an_end_to_end_export(run_dir, tmp_path):

@@ -1,4 +1,4 @@
-"""What docs/export.md says can be run without this program, can be run without it."""
+"""The examples of docs/export.md run without this program, and predict as the run does."""
 
 import re
 import shutil
@@ -35,9 +35,10 @@ def exported(run: Path, name: str, output: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(run, tmp_path_factory) -> tuple[Path, float]:
-    """The run's export to Keras, with the example's clip beside it; what the run says of that."""
-    folder = exported(run, "keras", tmp_path_factory.mktemp("shown"))
+def keras_export(run, tmp_path_factory) -> tuple[Path, float]:
+    """The folder of the run's export to Keras with the clip of the example, and the run's
+    probability for that clip."""
+    folder = exported(run, "keras", tmp_path_factory.mktemp("keras_export"))
     video = folder / "video.mp4"
     shutil.copy(run.parents[1] / "videos" / "fight" / "0.mp4", video)
     printed(EXAMPLES["clip"], folder)
@@ -46,7 +47,7 @@ def shown(run, tmp_path_factory) -> tuple[Path, float]:
 
 
 def printed(program: str, folder: Path) -> str:
-    """What a program prints in a folder, in an interpreter that has not heard of us."""
+    """The output of a program that is run in a folder, in an interpreter of its own."""
     assert "violence_detection" not in program
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True
@@ -55,16 +56,16 @@ def printed(program: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_there_is_an_example_for_every_format():
+def test_every_format_has_an_example():
     assert set(EXAMPLES) == {"clip", *FORMATS}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_example_gives_the_runs_answer(name, run, shown, tmp_path):
+def test_an_example_predicts_as_the_run_does(name, run, keras_export, tmp_path):
     if registry.module("formats", name).missing():
         pytest.skip(f"needs {registry.module('formats', name).missing()}")
-    folder, probability = shown
+    folder, probability = keras_export
     if name != "keras":
         clip = folder / "clip.npy"
         folder = exported(run, name, tmp_path)

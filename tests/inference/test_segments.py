@@ -33,20 +33,20 @@ def seconds(found):
 
 def test_a_probability_that_wavers_about_the_threshold_is_one_segment():
     """Canny's hysteresis on a line: strong at 2 and 6, weak between, weak alone at 9."""
-    answers = windows(0.1, 0.4, 0.6, 0.45, 0.4, 0.45, 0.9, 0.1, 0.1, 0.1, 0.45, 0.1)
-    (found,) = find_segments(answers, 0.5, lower=0.4)
+    probabilities = windows(0.1, 0.4, 0.6, 0.45, 0.4, 0.45, 0.9, 0.1, 0.1, 0.1, 0.45, 0.1)
+    (found,) = find_segments(probabilities, 0.5, lower=0.4)
     assert found == Segment(1.0, 8.0, peak=0.9, peak_s=7.0)
-    assert spans(find_segments(answers, 0.5)) == [(2.0, 4.0), (6.0, 8.0)]
+    assert spans(find_segments(probabilities, 0.5)) == [(2.0, 4.0), (6.0, 8.0)]
 
 
 def test_gaps_are_closed_before_short_segments_are_left_out():
-    answers = windows(0.9, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9)
-    assert spans(find_segments(answers, 0.5)) == [(0.0, 2.0), (4.0, 6.0), (10.0, 12.0)]
-    closed = find_segments(answers, 0.5, close_gaps_s=2.0)
+    probabilities = windows(0.9, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9)
+    assert spans(find_segments(probabilities, 0.5)) == [(0.0, 2.0), (4.0, 6.0), (10.0, 12.0)]
+    closed = find_segments(probabilities, 0.5, close_gaps_s=2.0)
     assert spans(closed) == [(0.0, 6.0), (10.0, 12.0)]
-    kept = find_segments(answers, 0.5, close_gaps_s=2.0, min_duration_s=3.0)
+    kept = find_segments(probabilities, 0.5, close_gaps_s=2.0, min_duration_s=3.0)
     assert spans(kept) == [(0.0, 6.0)]
-    assert find_segments(answers, 0.5, min_duration_s=3.0) == []
+    assert find_segments(probabilities, 0.5, min_duration_s=3.0) == []
 
 
 def test_a_segment_of_just_the_least_duration_stays():
@@ -62,10 +62,10 @@ def test_the_lower_threshold_is_three_quarters_of_the_upper_one():
 
 
 @given(PROBABILITIES, UNIT, UNIT, UNIT)
-def test_a_lower_threshold_only_widens_what_is_there(answers, threshold, one, other):
+def test_a_lower_threshold_only_widens_what_is_there(probabilities, threshold, one, other):
     low, high = sorted((min(one, threshold), min(other, threshold)))
-    wide = find_segments(windows(*answers), threshold, lower=low)
-    narrow = find_segments(windows(*answers), threshold, lower=high)
+    wide = find_segments(windows(*probabilities), threshold, lower=low)
+    narrow = find_segments(windows(*probabilities), threshold, lower=high)
     assert seconds(wide) >= seconds(narrow)
     assert bool(wide) == bool(narrow)
     for start_s, end_s in spans(narrow):
@@ -73,9 +73,9 @@ def test_a_lower_threshold_only_widens_what_is_there(answers, threshold, one, ot
 
 
 @given(PROBABILITIES, UNIT, st.floats(0, 5))
-def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
-    apart = find_segments(windows(*answers), threshold)
-    closed = find_segments(windows(*answers), threshold, close_gaps_s=gap_s)
+def test_closed_gaps_add_what_lies_between(probabilities, threshold, gap_s):
+    apart = find_segments(windows(*probabilities), threshold)
+    closed = find_segments(windows(*probabilities), threshold, close_gaps_s=gap_s)
     between = [b[0] - a[1] for a, b in zip(spans(apart), spans(apart)[1:], strict=False)]
     small = sum(gap for gap in between if gap <= gap_s + 2e-3)
     assert seconds(closed) == pytest.approx(seconds(apart) + small)
@@ -85,11 +85,11 @@ def test_closed_gaps_add_what_lies_between(answers, threshold, gap_s):
 
 
 @given(PROBABILITIES, UNIT, UNIT)
-def test_every_segment_has_its_peak_inside(answers, threshold, lower):
-    for one in find_segments(windows(*answers), threshold, lower=lower):
-        assert one.peak >= threshold
-        assert one.peak in answers
-        assert one.start_s < one.peak_s < one.end_s
+def test_every_segment_has_its_peak_inside(probabilities, threshold, lower):
+    for segment in find_segments(windows(*probabilities), threshold, lower=lower):
+        assert segment.peak >= threshold
+        assert segment.peak in probabilities
+        assert segment.start_s < segment.peak_s < segment.end_s
 
 
 # -- with one threshold

@@ -198,6 +198,7 @@ def test_frames_in_memory_give_what_their_file_gives(video, stream, window_s):
     in_memory, ending, _ = encode_chunks(source.chunks_of_frames(frames, FPS))
     assert ending.duration_s == pytest.approx(5.0)
     np.testing.assert_allclose(spans(in_memory), spans(by_path), atol=1e-3)
+    assert len(by_path) >= 1
     for encoded, other in zip(in_memory, by_path, strict=True):
         np.testing.assert_array_equal(encoded.features, other.features)
 
@@ -344,7 +345,7 @@ def test_a_stream_has_the_windows_of_its_file(video, server, stream):
     live, ending, _ = encode_chunks(source.chunks(parse_source(f"{server}/a.mp4")))
     by_path, *_ = encode_chunks(source.chunks(parse_source(str(video))))
     assert ending.duration_s == pytest.approx(5.0)
-    assert spans(live) == spans(by_path)
+    assert spans(live) == spans(by_path) and len(live) == 9
     for encoded, other in zip(live, by_path, strict=True):
         np.testing.assert_array_equal(encoded.features, other.features)
 
@@ -389,6 +390,7 @@ def test_videos_share_batches_and_keep_their_own_windows(tmp_path):
     for number, path in enumerate(paths):
         alone, *_ = encode_chunks(source.chunks(parse_source(str(path))))
         of_video = [encoded for encoded in windows if encoded.video == number]
+        assert of_video
         assert spans(of_video) == spans(alone)
         for encoded, other in zip(of_video, alone, strict=True):
             np.testing.assert_array_equal(encoded.features, other.features)

@@ -35,7 +35,7 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """Loads a file as a function from one array to a dict of arrays: `predict`, as most programs call it.
+    """Loads a file as a function from one array to a dict of arrays, which calls `predict`.
 
     The number of threads is the one that TensorFlow was started with.
     """
