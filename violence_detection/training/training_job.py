@@ -178,7 +178,7 @@ class TrainingJob:
             if split in self.clips
         }
         validation = self.clips["validation"]
-        temperature, why = calibration.fit_temperature(
+        temperature, temperature_reason = calibration.fit_temperature(
             predicted["validation"],
             validation.labels,
             validation.groups,
@@ -201,7 +201,7 @@ class TrainingJob:
             for split, probability in predicted.items()
         }
         linear, count = self.baseline
-        examined = sanity_checks.check_classifier(
+        checked = sanity_checks.check_classifier(
             self.clips,
             predicted,
             linear,
@@ -211,7 +211,7 @@ class TrainingJob:
             operating_point=config.operating_point,
             seed=config.seed,
         )
-        examined["baseline"]["videos"] = count
+        checked["baseline"]["videos"] = count
         return {
             "validation": scores["validation"],
             "test": scores.get("test"),
@@ -219,8 +219,8 @@ class TrainingJob:
             "threshold_reason": chosen["reason"],
             "operating_point": chosen,
             "temperature": temperature,
-            "temperature_reason": why,
-            **examined,
+            "temperature_reason": temperature_reason,
+            **checked,
         }
 
 
