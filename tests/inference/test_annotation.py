@@ -4,7 +4,6 @@ import itertools
 import resource
 import shutil
 from collections import Counter
-from pathlib import Path
 
 import cv2
 import numpy as np
