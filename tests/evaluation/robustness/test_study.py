@@ -119,6 +119,9 @@ def test_a_resumed_study_predicts_only_what_is_missing(run, monkeypatch):
         ConfigError, match="another seed; repeat the command as it was, or use --force"
     ):
         measure(run, seed=7)
+    folder = study._study_folder(run / "evaluation" / "all")
+    with folder.lock(), pytest.raises(ConfigError, match="in use by another process"):
+        measure(run)
     assert measure(run, seed=7, force=True)["clean"]["videos"] == 12
 
 
