@@ -17,6 +17,8 @@ from support.reports import (
     mistake,
 )
 
+from violence_detection.inference.annotation import Timeline, annotate
+from violence_detection.inference.predictions import Segment, Window
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -205,10 +207,13 @@ def test_dark_is_dark_and_light_is_light(seen):
 def test_an_annotated_video_plays(encoder, browser, tmp_path):
     """H.264 with sound where PyAV is installed, else VP9 without."""
     pytest.importorskip("av")
-    from test_annotation import STORY, annotate, with_sound
+    from support.encoding import with_sound
 
     source = with_sound(tmp_path / "a.mp4", seconds=3)
-    *_, frames = annotate(source, tmp_path / "out.mp4", STORY, encoder)
+    windows = [Window(0.0, 2.0, 0.2), Window(1.0, 3.0, 0.8)]
+    segments = [Segment(1.0, 3.0, peak=0.8, peak_s=2.0)]
+    timeline = Timeline(windows, segments, threshold=0.5, fps=12.0)
+    *_, frames = annotate(source, tmp_path / "out.mp4", timeline, encoder)
     assert frames == 36
     page = browser.new_page()
     (tmp_path / "page.html").write_text('<video muted src="out.mp4"></video>')

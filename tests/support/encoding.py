@@ -74,3 +74,23 @@ def _tone(duration_s: float) -> av.AudioFrame:
     tone = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
     tone.sample_rate = 44100
     return tone
+
+
+def with_sound(path: Path, *, seconds: float, codec="aac", fps=12) -> Path:
+    """A drawn video of 64x48 with a tone."""
+    with av.open(str(path), "w") as file:
+        picture = file.add_stream("mpeg4", rate=fps)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = file.add_stream(codec, rate=44100)
+        for index in range(round(seconds * fps)):
+            frame = np.full((48, 64, 3), 40 + 2 * index, np.uint8)
+            file.mux(picture.encode(av.VideoFrame.from_ndarray(frame, format="bgr24")))
+        file.mux(picture.encode())
+        tone = np.sin(np.arange(round(seconds * 44100)) * 0.05).astype(np.float32)
+        for start in range(0, len(tone), 1024):
+            part = tone[None, start : start + 1024]
+            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+            frame.rate, frame.pts = 44100, start
+            file.mux(sound.encode(frame))
+        file.mux(sound.encode())
+    return path
