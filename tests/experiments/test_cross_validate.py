@@ -1,4 +1,4 @@
-"""Nothing is chosen on the held-out fold, and a killed cross-validation ends as an uninterrupted one."""
+"""Nothing is chosen on the held-out fold; after a kill the results are those without a kill."""
 
 import csv
 import dataclasses
@@ -347,9 +347,9 @@ def test_a_study_is_locked_and_resumed_with_the_same_settings_and_videos_only(
 @pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal(trained, features_dir, tmp_path):
     validate(features_dir, tmp_path)
-    found, wanted = outputs_in(tmp_path), outputs_in(trained[1])
+    again, first = outputs_in(tmp_path), outputs_in(trained[1])
     for name in ("folds.csv", "predictions.csv"):
-        assert found[name] == wanted[name]
+        assert again[name] == first[name]
 
 
 def started(features, folder: Path, jobs: int) -> subprocess.Popen:
@@ -616,17 +616,17 @@ def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_di
 def test_each_fold_has_a_threshold_of_its_own_validation(tmp_path):
     """About 120 videos in each fold's validation, none of which is held out."""
     features = draw_features(tmp_path / "drawn" / "space", counts=(480, 0, 0), shift=0.5)
-    asked = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
-    found = {
-        point: validate(features, tmp_path / point, operating_point=point, **asked)
+    settings = {"validation_fraction": 0.5, "epochs": 4, "learning_rate": 0.05}
+    results = {
+        point: validate(features, tmp_path / point, operating_point=point, **settings)
         for point in ("recall=0.7", "recall=0.95")
     }
-    low, high = ([row["threshold"] for row in one["by_fold"]] for one in found.values())
+    low, high = ([row["threshold"] for row in result["by_fold"]] for result in results.values())
     assert all(b < a for a, b in zip(low, high, strict=True))
-    recalls = [one["pooled"]["model"]["recall"] for one in found.values()]
+    recalls = [result["pooled"]["model"]["recall"] for result in results.values()]
     # Chosen on 60 violent videos each: a standard error of 0.06 on those, and as much here.
     assert recalls == [pytest.approx(0.7, abs=0.15), pytest.approx(0.95, abs=0.1)]
-    for row in found["recall=0.7"]["by_fold"]:
+    for row in results["recall=0.7"]["by_fold"]:
         assert row["temperature"] != 1.0
 
 
@@ -665,7 +665,7 @@ def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
         (["--monitor", "none", "--validation-fraction", "0.2"], "must not be given with"),
         (["--monitor", "none", "--seeds", "2"], "`seeds` must come with ensemble"),
         (["--monitor", "none", "--operating-point", "best_f1"], "there are no validation videos"),
-        (["--operating-point", "false_alarms_per_hour=1"], "must be chosen by evaluate --normal-footage"),
+        (["--operating-point", "false_alarms_per_hour=1"], "by evaluate --normal-footage"),
         (["--operating-point", "recall=2"], "recall must be a number > 0 and < 1"),
         (["--group-near-duplicates", "--no-pictures"], "must come with pictures"),
         (["--group-pattern", "("], "must be a regular expression"),

@@ -15,9 +15,9 @@ CLASSES = ["normal", "violent"]
 
 
 def fold_result(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> FoldResult:
-    scores = {"model": violence, **others}
+    by_name = {"model": violence, **others}
     predictions = {
-        name: np.stack([1 - np.array(score), score], axis=1) for name, score in scores.items()
+        name: np.stack([1 - np.array(score), score], axis=1) for name, score in by_name.items()
     }
     return FoldResult(
         repeat=repeat,
@@ -55,11 +55,11 @@ def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
 
 def test_the_interval_over_folds_is_the_closed_form():
     """t(4) = 2.7764, sd = sqrt(0.0125), and sqrt(1 / 5 + 1 / 4) for what folds share."""
-    found = over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
+    scores = over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
     half = 2.7764451051977987 * math.sqrt(0.0125) * math.sqrt(0.45)
-    assert found["mean"] == pytest.approx(0.75)
-    assert found["sd"] == pytest.approx(math.sqrt(0.0125))
-    assert found["ci"] == pytest.approx([0.75 - half, 0.75 + half])
+    assert scores["mean"] == pytest.approx(0.75)
+    assert scores["sd"] == pytest.approx(math.sqrt(0.0125))
+    assert scores["ci"] == pytest.approx([0.75 - half, 0.75 + half])
 
 
 def test_pooled_scores_are_those_of_all_predictions():
@@ -69,10 +69,10 @@ def test_pooled_scores_are_those_of_all_predictions():
         fold_result(1, [0, 1, 2, 3], violence[:4]),
         fold_result(2, [4, 5, 6, 7], violence[4:]),
     ]
-    found = results_of(folds, labels).pooled(seed=1)["model"]
-    assert found["accuracy"] == pytest.approx(6 / 8)
-    assert found["auc"] == pytest.approx(roc_auc_score(labels, violence))
-    low, high = found["accuracy_ci"]
+    scores = results_of(folds, labels).pooled(seed=1)["model"]
+    assert scores["accuracy"] == pytest.approx(6 / 8)
+    assert scores["auc"] == pytest.approx(roc_auc_score(labels, violence))
+    low, high = scores["accuracy_ci"]
     assert 0 <= low < 6 / 8 < high <= 1
 
 
@@ -85,9 +85,9 @@ def test_several_repeats_are_averaged():
         fold_result(1, [0, 1], wrong, repeat=2),
         fold_result(2, [2, 3], right, repeat=2),
     ]
-    found = results_of(folds, labels).pooled(seed=1)["model"]
-    assert found["accuracy"] == pytest.approx(3 / 4)
-    assert found["auc"] == pytest.approx((1 + 0.5) / 2)
+    scores = results_of(folds, labels).pooled(seed=1)["model"]
+    assert scores["accuracy"] == pytest.approx(3 / 4)
+    assert scores["auc"] == pytest.approx((1 + 0.5) / 2)
 
 
 def test_each_fold_goes_by_its_own_threshold():
@@ -108,9 +108,9 @@ def test_each_fold_goes_by_its_own_threshold():
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.integers(2, 10))
 def test_an_interval_holds_the_mean_and_stays_a_fraction(values, folds):
-    found = over_folds(values, folds)
-    low, high = found["ci"]
-    assert 0 <= low <= found["mean"] + 1e-12 and found["mean"] - 1e-12 <= high <= 1
+    scores = over_folds(values, folds)
+    low, high = scores["ci"]
+    assert 0 <= low <= scores["mean"] + 1e-12 and scores["mean"] - 1e-12 <= high <= 1
 
 
 def test_a_fold_comes_back_from_json_to_the_bit(rng):
@@ -174,12 +174,12 @@ def test_pooled_rates_and_brier_score_are_counted_by_hand():
         fold_result(1, [0, 1], [0.2, 0.4], threshold=0.3),
         fold_result(2, [2, 3], [0.6, 0.9], threshold=0.5),
     ]
-    found = results_of(folds, [0, 1, 0, 1]).pooled(seed=1)["model"]
-    assert (found["recall"], found["false_positive_rate"]) == (1.0, 0.5)
+    scores = results_of(folds, [0, 1, 0, 1]).pooled(seed=1)["model"]
+    assert (scores["recall"], scores["false_positive_rate"]) == (1.0, 0.5)
     squares = 0.2**2 + 0.6**2 + 0.6**2 + 0.1**2
-    assert found["brier_score"] == pytest.approx(squares / 4)
+    assert scores["brier_score"] == pytest.approx(squares / 4)
     errors = 0.2 + 0.6 + 0.6 + 0.1  # each in a bin of its own
-    assert found["calibration_error"] == pytest.approx(errors / 4)
+    assert scores["calibration_error"] == pytest.approx(errors / 4)
 
 
 # -- hostile

@@ -356,8 +356,8 @@ def test_trials_of_other_lengths_are_compared_at_the_same_epochs(features_dir, t
     settings = {"folds": 2, "trials": 4, "prune": False, "early_stopping_patience": 0}
     tune(features_dir, tmp_path / "c", space=space, **settings)
     storage = f"sqlite:///{tmp_path / 'c' / 'tune' / 'study.db'}"
-    found = optuna.load_study(study_name="tune", storage=storage).trials
-    steps = {trial.params["epochs"]: sorted(trial.intermediate_values) for trial in found}
+    trials = optuna.load_study(study_name="tune", storage=storage).trials
+    steps = {trial.params["epochs"]: sorted(trial.intermediate_values) for trial in trials}
     assert steps == {1: [1, 4], 3: [1, 2, 3, 4, 5, 6]}
 
 

@@ -1,4 +1,4 @@
-"""Cross-validation: k folds, repeated, each predicted by a classifier not trained on its recordings.
+"""Cross-validation: repeated k folds, each predicted by a classifier not trained on its recordings.
 
 Trivial baselines predict the same folds.
 """

@@ -146,8 +146,8 @@ class FoldRunner:
             if overlap := initial.overlap(self._cache, held_out)["test"]:
                 raise ConfigError(
                     "`init_from` must be a run that was not trained on the held-out videos. "
-                    f"Received: {config.train.init_from} (trained on {counted(overlap, 'video')} or "
-                    "their recordings)"
+                    f"Received: {config.train.init_from} (trained on "
+                    f"{counted(overlap, 'video')} or their recordings)"
                 )
         return initial
 
