@@ -199,7 +199,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
     devices.import_tensorflow()
-    return FeatureExtractor.for_machine(**stage._extractor_settings(config))
+    return FeatureExtractor.for_machine(**stage.extractor_settings(config))
 
 
 STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}

@@ -103,7 +103,7 @@ def run_dir(features_dir, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def seen_videos(tmp_path_factory) -> Path:
+def cached_videos(tmp_path_factory) -> Path:
     """Fights are brighter and larger than the rest; not to be written to."""
     root = tmp_path_factory.mktemp("videos")
     for number in range(3):
@@ -113,16 +113,16 @@ def seen_videos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def seen_cache(tmp_path, seen_videos) -> tuple[FeatureCache, list[ManifestEntry]]:
+def video_cache(tmp_path, cached_videos) -> tuple[FeatureCache, list[ManifestEntry]]:
     """A cache that names the folder of videos, and its rows."""
     folder = draw_features(
         tmp_path / "cache" / "drawn" / "space",
-        dataset={"name": "d", "dir": str(seen_videos)},
+        dataset={"name": "d", "dir": str(cached_videos)},
     )
-    paths = sorted(seen_videos.rglob("*.mp4"))
+    paths = sorted(cached_videos.rglob("*.mp4"))
     entries = [
         ManifestEntry(
-            path.relative_to(seen_videos).as_posix(),
+            path.relative_to(cached_videos).as_posix(),
             path.parent.name,
             path.stem,
             "",

@@ -37,8 +37,8 @@ def test_summaries_are_concatenated_in_order(rng):
     np.testing.assert_array_equal(whole.mean_images[2:], parts[2].mean_images)
 
 
-def test_a_summary_has_size_mean_image_and_motion(seen_videos, tmp_path):
-    size, image, energies, hashes = video_summary.summarise_video(seen_videos / "fight" / "0.mp4")
+def test_a_summary_has_size_mean_image_and_motion(cached_videos, tmp_path):
+    size, image, energies, hashes = video_summary.summarise_video(cached_videos / "fight" / "0.mp4")
     assert size.tolist() == [96, 64]
     assert image.shape == (16, 16, 3) and 0 < image.mean() < 1
     assert energies.shape == (8,) and energies.max() > 0

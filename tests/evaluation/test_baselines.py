@@ -165,8 +165,8 @@ def test_a_source_baseline_that_comes_close_is_a_warning(interval, warned):
 # -- missing videos
 
 
-def test_summaries_of_some_videos_are_not_enough(seen_cache, seen_videos, tmp_path):
-    opened, entries = seen_cache
+def test_summaries_of_some_videos_are_not_enough(video_cache, cached_videos, tmp_path):
+    opened, entries = video_cache
     entries = [*entries[:-1], ManifestEntry("normal/9.mp4", "normal", "9", "", size=3)]
     reason = baselines.complete_summaries(opened, entries, tmp_path / "sights.npz")
-    assert reason == f"1 of 6 videos is no longer in {seen_videos}, or changed"
+    assert reason == f"1 of 6 videos is no longer in {cached_videos}, or changed"

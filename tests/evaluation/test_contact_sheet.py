@@ -28,11 +28,11 @@ def classifier(attention=True) -> keras.Model:
 
 
 @pytest.fixture
-def clips(seen_cache, seen_videos, rng):
+def clips(video_cache, cached_videos, rng):
     """Features of existing videos, with their real digests."""
-    _, entries = seen_cache
+    _, entries = video_cache
     entries = [
-        dataclasses.replace(entry, digest=files.sha256_of_file(seen_videos / entry.path))
+        dataclasses.replace(entry, digest=files.sha256_of_file(cached_videos / entry.path))
         for entry in entries
     ]
     labels = np.array([LABELS.index(entry.label) for entry in entries])
@@ -46,9 +46,9 @@ def predictions(clips):
     return list(prediction_rows(clips.entries, violence, 1 - clips.labels, LABELS))
 
 
-def sheet(seen_cache, clips, *, with_frames=True, blur=False, attention=True):
+def sheet(video_cache, clips, *, with_frames=True, blur=False, attention=True):
     return contact_sheet.build_contact_sheet(
-        seen_cache[0],
+        video_cache[0],
         clips,
         predictions(clips),
         normal_class="normal",
@@ -84,8 +84,8 @@ def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
         np.testing.assert_array_equal(frame, frames[index])
 
 
-def test_the_most_confident_mistakes_come_with_frames_and_attention(seen_cache, clips):
-    mistakes = sheet(seen_cache, clips)
+def test_the_most_confident_mistakes_come_with_frames_and_attention(video_cache, clips):
+    mistakes = sheet(video_cache, clips)
     paths = [row["path"] for row in mistakes["misses"]]
     assert paths == ["fight/0.mp4", "fight/1.mp4", "fight/2.mp4"]
     assert mistakes["false_alarms"][0]["path"] == "normal/2.mp4"
@@ -107,15 +107,15 @@ def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
     assert len(grabbed) < 80
 
 
-def test_without_frames_no_video_is_opened(seen_cache, clips, monkeypatch):
+def test_without_frames_no_video_is_opened(video_cache, clips, monkeypatch):
     monkeypatch.setattr(contact_sheet, "_strips", None)
-    row = sheet(seen_cache, clips, with_frames=False)["misses"][0]
+    row = sheet(video_cache, clips, with_frames=False)["misses"][0]
     assert (row["frames"], row["why"]) == (None, "--no-frames was given")
     assert row["attention"]
 
 
-def test_a_head_without_attention_has_none_to_show(seen_cache, clips):
-    mistakes = sheet(seen_cache, clips, attention=False, with_frames=False)
+def test_a_head_without_attention_has_none_to_show(video_cache, clips):
+    mistakes = sheet(video_cache, clips, attention=False, with_frames=False)
     assert {row["attention"] for row in mistakes["misses"]} == {None}
 
 
@@ -133,25 +133,25 @@ def test_blurred_frames_are_anonymised(tmp_path, monkeypatch):
 # -- videos that cannot be shown
 
 
-def test_a_missing_or_changed_video_has_a_reason(seen_cache, seen_videos, clips, tmp_path):
-    cache, _ = seen_cache
-    root = shutil.copytree(seen_videos, tmp_path / "other")
+def test_a_missing_or_changed_video_has_a_reason(video_cache, cached_videos, clips, tmp_path):
+    cache, _ = video_cache
+    root = shutil.copytree(cached_videos, tmp_path / "other")
     (root / "fight/0.mp4").unlink()
     same_size = bytearray((root / "fight/1.mp4").read_bytes())
     same_size[-1] ^= 255
     (root / "fight/1.mp4").write_bytes(same_size)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(root)}}
     files.write_json(cache.extraction_path, settings)
-    misses = sheet(seen_cache, clips)["misses"]
+    misses = sheet(video_cache, clips)["misses"]
     reason = f"the video is no longer in {root}, or changed"
     assert [row["why"] for row in misses] == [reason, reason, ""]
 
 
-def test_a_missing_folder_is_the_reason(seen_cache, clips):
-    cache, _ = seen_cache
+def test_a_missing_folder_is_the_reason(video_cache, clips):
+    cache, _ = video_cache
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
-    why = {row["why"] for row in sheet(seen_cache, clips)["misses"]}
+    why = {row["why"] for row in sheet(video_cache, clips)["misses"]}
     assert why == {"their folder /nowhere does not exist"}
 
 

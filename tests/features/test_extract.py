@@ -142,7 +142,7 @@ def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, 
         legacy_h5_format.save_weights_to_hdf5_group(file, drawn)
     planned = planned_with_imagenet(dataset_dir, tmp_path)
     config = ExtractConfig.from_flags({**SMALL, "weights": str(no_download / name)})
-    space = FeatureExtractor.for_machine(**extract_module._extractor_settings(config)).space
+    space = FeatureExtractor.for_machine(**extract_module.extractor_settings(config)).space
     assert (Path(planned["features"]).name, planned["weights_to_download"]) == (space.name, False)
     (no_download / name).write_bytes(b"cut")
     assert planned_with_imagenet(dataset_dir, tmp_path)["weights_to_download"] is True

@@ -94,7 +94,7 @@ class ExtractionStage:
         files.ensure_writable(self._dataset_dir)
         return self._extract_all() if self._shard is None else self._extract_shard(self._shard)
 
-    # -- what is extracted, and into which cache
+    # -- the videos and the cache
 
     def _read_folder(self) -> None:
         """Reads the videos, with label, recording and given split, and checks the split."""
@@ -115,7 +115,7 @@ class ExtractionStage:
     def _open_cache(self, make_extractor: Callable[..., FeatureExtractor]) -> None:
         """Builds the extractor: the backbone, with its weights, names the folder of the cache."""
         devices.import_tensorflow()
-        self._extractor = make_extractor(**_extractor_settings(self._config))
+        self._extractor = make_extractor(**extractor_settings(self._config))
         self._space = self._extractor.space
         lacks_weights = not self._space.weights_digest
         if lacks_weights:
@@ -227,7 +227,7 @@ class ExtractionStage:
                 videos,
                 on_result,
                 task=ray_executor.Task(
-                    root, self._cache.dir, self._space, _extractor_settings(config), decoding
+                    root, self._cache.dir, self._space, extractor_settings(config), decoding
                 ),
                 address=config.address,
                 size=config.machines,
@@ -303,7 +303,7 @@ def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
     return folder
 
 
-def _extractor_settings(config: ExtractConfig) -> dict[str, Any]:
+def extractor_settings(config: ExtractConfig) -> dict[str, Any]:
     """The keywords of `FeatureExtractor.for_machine` and `for_dry_run`."""
     names = (
         "backbone weights stream frames frame_size engine mixed_precision batch_size seed".split()
