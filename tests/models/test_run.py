@@ -136,8 +136,8 @@ def test_a_folder_that_is_not_there_is_no_run(tmp_path):
 def test_an_unfinished_run_is_told_how_to_finish(run, name):
     (run.dir / name).unlink()
     assert message_of(run.dir) == (
-        f"A finished run must hold {name}. Received: {run.dir} (it does not; train --resume goes "
-        "on with an unfinished one)"
+        f"A finished run must hold {name}. Received: {run.dir} (it does not; train --resume "
+        "finishes an interrupted one)"
     )
 
 

@@ -25,7 +25,7 @@ def cross_dataset(
 
     FEATURES are folders that extract-features left, of two datasets or more, in one feature space.
     All options of train hold for every training. A training is evaluated on all videos of other
-    datasets, and on the test videos of its own. Starting it again continues."""
+    datasets, and on the test videos of its own. The same command again resumes it."""
 
     def stage() -> Stage:
         from violence_detection.experiments.cross_dataset import CrossDatasetStage

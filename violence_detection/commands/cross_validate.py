@@ -23,7 +23,7 @@ def cross_validate(settings: CrossValidateConfig, flags: CommonFlags) -> None:
 
     All options of train hold for every fold; nothing is chosen on the held-out fold. Trivial
     baselines predict the same folds. Leaves a table by fold, every prediction, and the results;
-    starting it again continues with the missing folds."""
+    the same command again resumes with the missing folds."""
 
     def stage() -> Stage:
         from violence_detection.experiments.cross_validate import CrossValidationStage

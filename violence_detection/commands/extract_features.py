@@ -17,7 +17,7 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
 @click.command(
     cls=Command,
-    help="Extract features from a folder of videos, once; starting it again continues.\n\n"
+    help="Extract features from a folder of videos, once; the same command again resumes it.\n\n"
     "VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv "
     "(path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in "
     f"{_VIDEO_FILES}; hidden and other files are ignored.",

@@ -2,7 +2,6 @@
 
 import contextlib
 import getpass
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ class LabelStage:
         with locks.locked(self._root / _LOCK, busy):
             result = self._find_video()
             if result["copied"]:
-                _copy_file(self._source, self._root / self._cells["path"])
+                files.copy_file(self._source, self._root / self._cells["path"])
             self._table.write_row(self._row, self._cells)
         return result | {"dry_run": False}
 
@@ -253,11 +252,6 @@ def _end_of_video_s(path: Path) -> float:
         if len(times_s) and np.isfinite(times_s).all() and times_s.max() > 0:
             return float(times_s.max()) + frame_s
         return max((time_s for _, time_s in video), default=0.0) + frame_s
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    with open(source, "rb") as original, files.writing(target) as copy:
-        shutil.copyfileobj(original, copy, 1 << 20)
 
 
 def _login_name() -> str:

@@ -36,8 +36,8 @@ class CacheImportConfig(CommandConfig):
     cache_dir: str = same_as(ExtractConfig, "cache_dir")
     dataset_name: str | None = option(
         None,
-        "Name of the dataset in the cache; default: the one in the file, or the name of the file, "
-        "of several files that of their folder.",
+        "Name of the dataset in the cache; default: the name in the file, else the file's name, "
+        "or the folder's name for several files.",
         group="Data",
     )
     classes: str | None = option(
@@ -47,8 +47,8 @@ class CacheImportConfig(CommandConfig):
     )
     made_by: str | None = option(
         None,
-        "Name of the program and network that made the features. Imports of the same name are "
-        "taken for comparable; default: no others are.",
+        "Name of the program and network that made the features. Imports with the same name "
+        "count as comparable; default: comparable with no other import.",
         group="Data",
     )
     group_pattern: str | None = same_as(ExtractConfig, "group_pattern")

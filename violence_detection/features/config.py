@@ -128,7 +128,7 @@ class ExtractConfig(CommandConfig):
     )
     machines: int | None = option(
         None,
-        "Backbones that Ray runs; default: one on each machine of the cluster.",
+        "Number of backbones that Ray runs; default: one on each machine of the cluster.",
         group="Advanced",
         low=1,
         high=10_000,

@@ -17,6 +17,7 @@ from violence_detection.models.outputs.classes import Classes
 if TYPE_CHECKING:
     import keras
 
+OUTPUT = "classes"  # the output of every run so far
 _EXAMPLES = 2048
 _DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3 MB
 _RATIO = 50  # of what a file holds to its size; ours hold what they weigh
@@ -75,7 +76,8 @@ def build_classifier(
 
     step = -(-len(features) // _EXAMPLES)
     encoded = registry.load("heads", head, examples=features[::step], recurrence=recurrence)
-    return keras.Model(encoded.features, Classes(classes).build(encoded), name=encoded.name)
+    output = registry.load("outputs", OUTPUT, count=classes)
+    return keras.Model(encoded.features, output.build(encoded), name=encoded.name)
 
 
 def initialised_from(classifier: "keras.Model", source: "keras.Model") -> "keras.Model":

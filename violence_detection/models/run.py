@@ -284,7 +284,7 @@ class Run:
             if not path.is_file():
                 raise RunError(
                     f"A finished run must hold {path.name}. Received: {folder} (it does not; "
-                    "train --resume goes on with an unfinished one)"
+                    "train --resume finishes an interrupted one)"
                 )
         run.record()
         return run

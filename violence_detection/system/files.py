@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -138,6 +139,17 @@ def sweep_dead(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     with writing(path) as file:
         file.write(text.encode())
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the bytes of a file, under a temporary name until they are complete.
+
+    Raises:
+        ViolenceDetectionError: If `target` cannot be written.
+        OSError: If `source` cannot be read.
+    """
+    with open(source, "rb") as original, writing(target) as copy:
+        shutil.copyfileobj(original, copy, 1 << 20)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -64,7 +64,7 @@ class TrainConfig(CommandConfig):
     )
     hosts: str | None = option(
         None,
-        "Addresses of the machines that train together, the coordinator first; default: those "
+        "Addresses of the machines that train together, the chief first; default: those "
         "of TF_CONFIG, or of a SLURM step.",
         group="Devices",
         metavar="HOST:PORT,...",
@@ -72,7 +72,7 @@ class TrainConfig(CommandConfig):
     )
     rank: int | None = option(
         None,
-        "Number of this machine in --hosts; 0 is the coordinator.",
+        "Number of this machine in --hosts; 0 is the chief.",
         group="Devices",
         low=0,
         free=True,

@@ -2,10 +2,8 @@
 
 import dataclasses
 import logging
-import shutil
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection.models import classifier
@@ -66,7 +64,7 @@ def train_members(
         _save_ensemble(job, run, members)
     else:
         for path in (members[best].model_path, members[best].history_path):
-            _copy(path, run.dir / path.name)
+            files.copy_file(path, run.dir / path.name)
     return {
         **{name: results[best][name] for name in _KEPT_KEYS},
         **job.score_run(run, config),
@@ -122,11 +120,6 @@ def _save_ensemble(job: TrainingJob, run: Run, members: list[Run]) -> None:
         mean = {name: statistics.fmean(column) for name, column in values.items() if column}
         means.append(mean | {"epoch": epoch + 1})
     files.write_csv(run.history_path, columns, means)
-
-
-def _copy(path: Path, target: Path) -> None:
-    with open(path, "rb") as source, files.writing(target) as file:
-        shutil.copyfileobj(source, file)
 
 
 def _mean_and_deviation(
