@@ -74,6 +74,6 @@ def test_the_model_is_described_for_programmers(trained):
     described = job_of(trained).describe_model({"inputs": [], "outputs": []})
     assert described["classes"] == ["noFight", "fight"]
     assert described["frames"]["count"] == 12 and described["frames"]["channels"] == "RGB"
-    assert "every frame of a clip, 12 a second" == described["frames"]["sampling"]
+    assert described["frames"]["sampling"] == "every frame of a clip, 12 a second"
     classifier = job_of(trained, scope="classifier").describe_model({})
     assert classifier["feature_space"]["stream"] == "motion" and "frames" not in classifier
