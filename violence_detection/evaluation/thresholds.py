@@ -11,33 +11,39 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import threshold_selection
-from violence_detection.metrics.operating_points import FALSE_ALARMS_PER_HOUR, OperatingPoint
+from violence_detection.metrics.operating_points import (
+    FALSE_ALARMS_PER_HOUR,
+    ChosenOperatingPoint,
+    OperatingPoint,
+)
 from violence_detection.models.classifier import Classifier
-from violence_detection.models.outputs.classes import is_violent, violence_score
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.units import counted
 
 
 @dataclass(frozen=True)
 class ChosenThreshold:
-    """A threshold and how it was chosen.
+    """The threshold of an evaluation.
+
+    A run may have a threshold that is not that of its operating point, or no operating point.
 
     Attributes:
         threshold: An alarm is raised at or above it.
         reason: In words.
-        operating_point: What was asked for and what is reached, with intervals; None for a run
+        operating_point: What it was chosen for, and the rates that are achieved; None for a run
             of an older version, which does not record it.
     """
 
     threshold: float
     reason: str
-    operating_point: dict[str, Any] | None = None
+    operating_point: ChosenOperatingPoint | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """`threshold`, `threshold_reason` and, where it is recorded, `operating_point`."""
         values = {"threshold": self.threshold, "threshold_reason": self.reason}
         if self.operating_point is not None:
-            values["operating_point"] = self.operating_point
+            values["operating_point"] = self.operating_point.as_dict()
         return values
 
 
@@ -100,13 +106,14 @@ class ThresholdChooser:
         """Chooses the threshold for the operating point; without one it is the run's own."""
         if self._point is None:
             results = self._run.results()
+            recorded = results.get("operating_point")
             return ChosenThreshold(
                 results["threshold"],
                 results.get("threshold_reason", ""),
-                results.get("operating_point"),
+                ChosenOperatingPoint.from_json(recorded) if recorded else None,
             )
         clips = dataset.read_dataset(self._cache, self._entries, self._classes)
-        score = violence_score(classifier.probabilities(clips.features))
+        score = classifier.scores(clips.features)
         columns = is_violent(clips.labels), score, clips.groups
         if self._point.kind == FALSE_ALARMS_PER_HOUR:
             point = self._choose_on_footage(footage, columns)
@@ -114,9 +121,9 @@ class ThresholdChooser:
             point = threshold_selection.choose_operating_point(
                 str(self._point), *columns, **self._resampling
             )
-        return ChosenThreshold(point["threshold"], point["reason"], point)
+        return ChosenThreshold(point.threshold, point.reason, point)
 
-    def _choose_on_footage(self, footage: NormalFootage, columns: tuple) -> dict[str, Any]:
+    def _choose_on_footage(self, footage: NormalFootage, columns: tuple) -> ChosenOperatingPoint:
         """The operating point of a rate of false alarms in normal footage, with the rates that
         its threshold reaches on the validation videos."""
         scored = footage.scored
@@ -125,18 +132,18 @@ class ThresholdChooser:
             *columns, threshold, **self._resampling
         )
         alarms = scored.alarms_at(threshold, **self._resampling)
-        return {
-            "asked": str(self._point),
-            "threshold": threshold,
-            "reason": reason,
-            "interval": scored.threshold_interval(self._point.goal, **self._resampling),
-            "achieved": {FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour"], **rates},
-            "achieved_ci": {FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour_ci"], **intervals},
-            "from": f"{alarms['hours']:.1f} h of normal footage; other rates on validation",
-            "videos": len(self._entries),
-            "recordings": len({entry.group for entry in self._entries}),
-            "hours": alarms["hours"],
-        }
+        return ChosenOperatingPoint(
+            asked=str(self._point),
+            threshold=threshold,
+            reason=reason,
+            interval=scored.threshold_interval(self._point.goal, **self._resampling),
+            achieved={FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour"], **rates},
+            achieved_ci={FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour_ci"], **intervals},
+            chosen_on=f"{alarms['hours']:.1f} h of normal footage; other rates on validation",
+            videos=len(self._entries),
+            recordings=len({entry.group for entry in self._entries}),
+            hours=alarms["hours"],
+        )
 
 
 def validation_entries(run: Run, cache: FeatureCache) -> list[ManifestEntry]:

@@ -16,8 +16,7 @@ from violence_detection.export import classifier_graph
 from violence_detection.export.check_clips import CheckClip
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.extractor import check_weights, load_backbone
-from violence_detection.models.classifier import Classifier, load_model
-from violence_detection.models.outputs.classes import Classes
+from violence_detection.models.classifier import Classifier, build_output, load_model
 from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.video.stream_set import StreamSet
@@ -81,7 +80,7 @@ class Converter:
         self._request = request
         run = Run(request.run_dir)
         record = run.record()
-        self._output, self._temperature = Classes(len(record.classes)), record.temperature
+        self._output, self._temperature = build_output(len(record.classes)), record.temperature
         self._space = record.feature_space
         self._classifier = classifier_graph.to_float32(load_model(run.model_path))
         self._backbone = self._load_backbone(record.weights_seed)

@@ -12,12 +12,14 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.metrics import calibration
-from violence_detection.models.outputs.classes import Classes
+from violence_detection.models.outputs._output import Output
 
 if TYPE_CHECKING:
     import keras
 
 OUTPUT = "classes"  # the output of every run so far
+# Arguments of a head that `build_classifier` gives, so that a spec may not.
+HEAD_CONTEXT = ("examples", "recurrence")
 _EXAMPLES = 2048
 _DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3 MB
 _RATIO = 50  # of what a file holds to its size; ours hold what they weigh
@@ -34,7 +36,7 @@ class Classifier:
     """
 
     model: "keras.Model"
-    output: Classes
+    output: Output
     temperature: float = 1.0
 
     def probabilities(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
@@ -49,6 +51,10 @@ class Classifier:
         """
         return self.calibrated(self.uncalibrated(features, batch_size=batch_size))
 
+    def scores(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+        """The calibrated probability of violence, float64 (N,); see `probabilities`."""
+        return self.output.score(self.probabilities(features, batch_size=batch_size))
+
     def uncalibrated(self, features: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
         """The probability of each class at temperature 1; see `probabilities`."""
         return probabilities(self.model, features, batch_size=batch_size)
@@ -56,6 +62,11 @@ class Classifier:
     def calibrated(self, uncalibrated: np.ndarray) -> np.ndarray:
         """Probabilities (N, K) of temperature 1 at the temperature of this classifier."""
         return calibration.apply_temperature(uncalibrated, self.temperature)
+
+
+def build_output(classes: int) -> Output:
+    """The output of a classifier of K = `classes` classes."""
+    return registry.load("outputs", OUTPUT, count=classes)
 
 
 def build_classifier(
@@ -76,8 +87,7 @@ def build_classifier(
 
     step = -(-len(features) // _EXAMPLES)
     encoded = registry.load("heads", head, examples=features[::step], recurrence=recurrence)
-    output = registry.load("outputs", OUTPUT, count=classes)
-    return keras.Model(encoded.features, output.build(encoded), name=encoded.name)
+    return keras.Model(encoded.features, build_output(classes).build(encoded), name=encoded.name)
 
 
 def initialised_from(classifier: "keras.Model", source: "keras.Model") -> "keras.Model":
@@ -216,7 +226,7 @@ def probabilities(
         for start in range(0, len(features), batch_size)
     ]
     units = model.output_shape[-1]
-    return Classes(2 if units == 1 else units).predictions(np.concatenate(logits))
+    return build_output(2 if units == 1 else units).predictions(np.concatenate(logits))
 
 
 @functools.lru_cache(maxsize=2)

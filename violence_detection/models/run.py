@@ -309,12 +309,11 @@ class Run:
         Raises:
             RunError: If the model is damaged.
         """
-        from violence_detection.models.classifier import Classifier, load_model
-        from violence_detection.models.outputs.classes import Classes
+        from violence_detection.models.classifier import Classifier, build_output, load_model
 
         record = self.record()
         model = load_model(self.model_path)
-        return Classifier(model, Classes(len(record.classes)), record.temperature)
+        return Classifier(model, build_output(len(record.classes)), record.temperature)
 
     def write_config(self, config: dict[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})

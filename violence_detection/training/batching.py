@@ -10,7 +10,7 @@ import numpy as np
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.models.outputs.classes import Classes
+from violence_detection.models.classifier import build_output
 from violence_detection.training.augmentations._batch import Augmentation, Batch
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def batches(
     width = -(-batch_size // replicas) * replicas
     number, parts = part
     own_rows = slice(number * width // parts, (number + 1) * width // parts)
-    all_targets = Classes(classes).targets(clips.labels)
+    all_targets = build_output(classes).targets(clips.labels)
     source = _BatchSource(
         clips,
         all_targets,

@@ -9,8 +9,8 @@ from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.intervals import standard_error
-from violence_detection.models.classifier import probabilities
-from violence_detection.models.outputs.classes import Classes, is_violent, violence_score
+from violence_detection.models.classifier import build_output, probabilities
+from violence_detection.models.outputs.classes import is_violent, violence_score
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +56,7 @@ class Validation:
         if len(self.classes) == 2:
             logits = logits[:, 1:] - logits[:, :1]
         labels = self.clips.labels
-        goals = Classes(len(self.classes)).targets(labels)
+        goals = build_output(len(self.classes)).targets(labels)
         self.losses = np.array(self._loss(goals, logits.astype(np.float32)))
         self.probability = probability
         correct = probability.argmax(1) == labels

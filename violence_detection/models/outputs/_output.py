@@ -30,9 +30,10 @@ class Encoded(NamedTuple):
 
 
 class Output(Protocol):
-    """A prediction task: its layers, its targets, and the score that all later steps use.
+    """A prediction task: its layers, its targets, its predictions and their score.
 
-    Calibration, thresholds, segments, alerts and reports use `score`, never class 0 themselves.
+    `classifier.build_output` finds the output of a run; `Classifier.scores` applies it to
+    features. Thresholds, segments and reports read scores.
     """
 
     name: str
