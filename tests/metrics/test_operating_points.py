@@ -1,10 +1,12 @@
-"""The text of an operating point, and the texts that are refused."""
+"""The text of an operating point, and the JSON of the threshold that is chosen for it."""
+
+import json
 
 import pytest
 
 from violence_detection.errors import ConfigError
 from violence_detection.metrics import operating_points
-from violence_detection.metrics.operating_points import OperatingPoint
+from violence_detection.metrics.operating_points import ChosenOperatingPoint, OperatingPoint
 
 
 def test_a_text_is_the_name_of_a_rate_and_its_goal():
@@ -34,3 +36,21 @@ def test_an_operating_point_has_one_canonical_text(text, written):
 def test_other_texts_are_refused(text):
     with pytest.raises(ConfigError, match="`operating_point` .*must be .* Received: "):
         OperatingPoint.from_text(text)
+
+
+@pytest.mark.parametrize("hours", [{}, {"hours": 2.5}])
+def test_a_chosen_operating_point_keeps_the_keys_of_its_json(hours):
+    values = {
+        "asked": "best_f1", "threshold": 0.5, "reason": "0.5: no threshold", "interval": None,
+        "achieved": {"recall": 0.5}, "achieved_ci": {"recall": None}, "from": "validation",
+        "videos": 40, "recordings": 20, **hours,
+    }  # fmt: skip
+    chosen = ChosenOperatingPoint.from_json(values)
+    assert json.dumps(chosen.as_dict()) == json.dumps(values)
+    assert chosen.chosen_on == "validation"
+
+
+@pytest.mark.parametrize("values", [{"asked": "best_f1"}, {"asked": "best_f1", "other": 1}])
+def test_a_chosen_operating_point_without_all_keys_is_refused(values):
+    with pytest.raises(ConfigError, match="must hold the keys .* Received: asked"):
+        ChosenOperatingPoint.from_json(values)

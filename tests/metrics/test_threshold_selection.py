@@ -145,21 +145,21 @@ def test_a_higher_recall_is_a_lower_threshold_and_a_lower_rate_a_higher_one():
 @pytest.mark.parametrize("asked", POINTS)
 def test_an_operating_point_has_its_intervals(asked):
     result = threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1)
-    assert (result["asked"], result["from"], result["videos"]) == (
+    assert (result.asked, result.chosen_on, result.videos) == (
         asked,
         "validation",
         400,
     )
-    low, high = result["interval"]
-    assert low <= result["threshold"] <= high
-    assert len(result["achieved_ci"]) == 5
-    for name, (low, high) in result["achieved_ci"].items():
-        assert 0 <= low <= result["achieved"][name] <= high <= 1
+    low, high = result.interval
+    assert low <= result.threshold <= high
+    assert len(result.achieved_ci) == 5
+    for name, (low, high) in result.achieved_ci.items():
+        assert 0 <= low <= result.achieved[name] <= high <= 1
     point = OperatingPoint.from_text(asked)
     if point.kind == "recall":
-        assert 0.8 <= result["achieved"]["recall"] <= 0.81
+        assert 0.8 <= result.achieved["recall"] <= 0.81
     if point.kind == "false_positive_rate":
-        assert 0.19 <= result["achieved"]["false_positive_rate"] <= 0.2
+        assert 0.19 <= result.achieved["false_positive_rate"] <= 0.2
     assert (
         threshold_selection.choose_operating_point(asked, *drawn(), resamples=200, seed=1) == result
     )
@@ -173,8 +173,8 @@ def test_recordings_that_agree_within_widen_the_interval():
         )
         for by in (np.arange(400), np.repeat(np.arange(20), 20))
     )
-    assert alone["threshold"] == together["threshold"]
-    assert alone["achieved"] == together["achieved"]
+    assert alone.threshold == together.threshold
+    assert alone.achieved == together.achieved
 
 
 @pytest.mark.parametrize("asked", POINTS)
@@ -273,5 +273,5 @@ def test_an_operating_point_that_was_asked_for_does_not_become_one_half(asked):
     with pytest.raises(EvidenceError, match=message):
         threshold_selection.choose_operating_point(asked, *columns)
     result = threshold_selection.choose_operating_point(None, *columns, resamples=20)
-    assert (result["threshold"], result["interval"]) == (0.5, None)
-    assert result["reason"].startswith("0.5: validation has 10 violent videos")
+    assert (result.threshold, result.interval) == (0.5, None)
+    assert result.reason.startswith("0.5: validation has 10 violent videos")

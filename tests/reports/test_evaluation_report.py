@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.reports import ROBUSTNESS, WORST, evaluation_result, mistake
+from support.reports import OPERATING_POINT, ROBUSTNESS, WORST, evaluation_result, mistake
 
 from violence_detection.errors import ConfigError
 from violence_detection.reports import evaluation_report
@@ -164,16 +164,8 @@ def test_errors_by_recording_list_recordings_with_errors(page):
 
 
 def test_an_operating_point_and_normal_footage_are_shown(page):
-    point = {
-        "asked": "recall=0.9",
-        "threshold": 0.43,
-        "interval": [0.3, 0.5],
-        "achieved": {"recall": 0.91, "false_positive_rate": 0.2},
-        "achieved_ci": {"recall": [0.8, 1.0], "false_positive_rate": None},
-        "from": "validation",
-    }
     footage = {"hours": 12.5, "alarms_per_hour": 0.48, "alarms_per_hour_ci": [0.2, 1]}
-    text = words(page(operating_point=point, normal_footage=footage))
+    text = words(page(operating_point=OPERATING_POINT, normal_footage=footage))
     assert "Requested: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
     assert "recall 0.910 0.800 – 1.000 false positive rate 0.200" in text
     assert "False alarms in normal footage: 0.48 per camera-hour (95%: 0.2 to 1)" in text
@@ -263,6 +255,13 @@ def test_videos_of_100_round_within_one(fraction):
 def test_metrics_without_a_key_are_an_error():
     with pytest.raises(ConfigError, match="must hold split, videos, .* Received: run"):
         EvaluationResult.from_dict({"run": "r"})
+
+
+def test_the_operating_point_is_read_and_written_as_it_was():
+    values = evaluation_result(operating_point=OPERATING_POINT).as_dict()
+    assert values["operating_point"] == OPERATING_POINT
+    assert list(values["operating_point"]) == list(OPERATING_POINT)
+    assert "operating_point" not in evaluation_result(operating_point=None).as_dict()
 
 
 def test_a_missing_figure_is_an_error(page, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.reports import (
     METRICS,
+    OPERATING_POINT,
     RESULT,
     ROBUSTNESS,
     SETTINGS,
@@ -18,7 +19,7 @@ from support.reports import (
 )
 
 from violence_detection.inference.annotation import Timeline, annotate
-from violence_detection.inference.predictions import Segment, Window
+from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -95,16 +96,9 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     name = f"{'a_long_name_without_a_space' * 4}.mp4"
     weights = rng.dirichlet(np.ones(20)).tolist()
     row = mistake(name, "calm", 0.9, "<fight>", frames=frames, attention=weights)
-    point = {
-        "asked": "recall=0.9",
-        "interval": [0.3, 0.5],
-        "achieved": {"recall": 0.91},
-        "achieved_ci": {"recall": [0.8, 1.0]},
-        "from": "validation",
-    }
     evaluation_report.write_report(
         folder / "report.html",
-        evaluation_result(operating_point=point, close_baselines=["metadata"]),
+        evaluation_result(operating_point=OPERATING_POINT, close_baselines=["metadata"]),
         figures=drawn,
         mistakes={**WORST, "false_alarms": [row]},
         settings={"commit": "0123456789abcdef" * 4, "settings": {"head": "linear"}},

@@ -116,7 +116,7 @@ def brier_score(violent: np.ndarray, probability: np.ndarray) -> float:
     no videos.
 
     Args:
-        violent, probability: As in `reliability`.
+        violent, probability: As in `reliability_curve`.
 
     Reference:
         Brier, Verification of forecasts expressed in terms of probability, 1950
@@ -133,7 +133,7 @@ def expected_calibration_error(
     videos.
 
     Args:
-        violent, probability, bins: As in `reliability`.
+        violent, probability, bins: As in `reliability_curve`.
 
     Reference:
         Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using

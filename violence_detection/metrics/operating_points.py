@@ -1,8 +1,9 @@
-"""Operating points: the criterion that a threshold must meet, as written in a setting."""
+"""Operating points: the criterion that a threshold must meet, and the threshold chosen for it."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from violence_detection.errors import ConfigError
 
@@ -53,6 +54,62 @@ class OperatingPoint:
 
     def __str__(self) -> str:
         return self.kind if self.goal is None else f"{self.kind}={self.goal!r}"
+
+
+@dataclass(frozen=True)
+class ChosenOperatingPoint:
+    """A threshold that was chosen for an operating point, and the rates that it achieves.
+
+    An interval is [low, high] at 95%, or None where it is not defined.
+
+    Attributes:
+        asked: The text of the `OperatingPoint`.
+        threshold: On the probability of violence, in [0, 1].
+        reason: The reason for the threshold, in words.
+        interval: Of the threshold, chosen again in each resample; None if it was not chosen.
+        achieved: Rates by name: recall, false_positive_rate, precision, f1 and balanced_accuracy
+            on validation, in [0, 1]; with normal footage also false_alarms_per_hour, in alarms
+            per hour.
+        achieved_ci: The interval of each.
+        chosen_on: The videos that the threshold was chosen on, in words; `from` in JSON.
+        videos, recordings: Numbers of validation videos and of their recordings.
+        hours: Hours of normal footage; None if the threshold was not chosen on it.
+    """
+
+    asked: str
+    threshold: float
+    reason: str
+    interval: Sequence[float] | None
+    achieved: Mapping[str, float]
+    achieved_ci: Mapping[str, Sequence[float] | None]
+    chosen_on: str
+    videos: int
+    recordings: int
+    hours: float | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `as_dict`.
+
+        Raises:
+            ConfigError: If a key is missing or is not of this record.
+        """
+        row = {"chosen_on" if name == "from" else name: value for name, value in values.items()}
+        try:
+            return cls(**row)
+        except TypeError as error:
+            raise ConfigError(
+                "A chosen operating point must hold the keys that training and evaluation write. "
+                f"Received: {', '.join(values)}"
+            ) from error
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON of the record: `chosen_on` is `from`, and `hours` is absent if it is None."""
+        return {
+            "from" if name == "chosen_on" else name: value
+            for name, value in vars(self).items()
+            if name != "hours" or value is not None
+        }
 
 
 def canonical(text: str) -> str:

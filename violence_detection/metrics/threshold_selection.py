@@ -7,7 +7,6 @@ cut give the same decisions.
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from violence_detection.metrics.operating_points import (
     DEFAULT,
     FALSE_ALARMS_PER_HOUR,
     MAXIMISED,
+    ChosenOperatingPoint,
     OperatingPoint,
 )
 from violence_detection.units import counted
@@ -41,8 +41,8 @@ def choose_operating_point(
     *,
     resamples: int = 1000,
     seed: int = 42,
-) -> dict[str, Any]:
-    """Choose a threshold on validation, and measure the rates that it achieves there.
+) -> ChosenOperatingPoint:
+    """Chooses a threshold on validation, and measures the rates that it achieves there.
 
     Args:
         asked: The text of an `operating_points.OperatingPoint`; None for the best balanced
@@ -53,36 +53,34 @@ def choose_operating_point(
         resamples, seed: See `intervals.bootstrap_over_recordings`.
 
     Returns:
-        `asked`, `threshold`, `reason`; `interval`, [low, high] of the threshold if it is chosen
-        again in each resample (None if it was not chosen); `achieved` and `achieved_ci`, see
-        `achieved_rates`; `from`, `videos`, `recordings`.
+        The threshold, with the rates of `achieved_rates`.
 
     Raises:
         EvidenceError: If there are too few videos for the operating point.
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
-    threshold, reason = choose_threshold(violent, probability, groups, asked=asked)
+    threshold, reason, is_chosen = _threshold_of(violent, probability, groups, asked=asked)
     point = OperatingPoint.from_text(asked or DEFAULT)
     bootstrap = {"resamples": resamples, "seed": seed}
     interval = None
-    if not reason.startswith("0.5: "):
+    if is_chosen:
         cuts = _Cuts(violent, probability)
         interval = bootstrap_over_recordings(
             groups, lambda counts: cuts.thresholds(point, counts), **bootstrap
         )
     rates, intervals = achieved_rates(violent, probability, groups, threshold, **bootstrap)
-    return {
-        "asked": str(point),
-        "threshold": threshold,
-        "reason": reason,
-        "interval": interval,
-        "achieved": rates,
-        "achieved_ci": intervals,
-        "from": "validation",
-        "videos": int(violent.size),
-        "recordings": len(set(np.asarray(groups).tolist())),
-    }
+    return ChosenOperatingPoint(
+        asked=str(point),
+        threshold=threshold,
+        reason=reason,
+        interval=interval,
+        achieved=rates,
+        achieved_ci=intervals,
+        chosen_on="validation",
+        videos=int(violent.size),
+        recordings=len(set(np.asarray(groups).tolist())),
+    )
 
 
 def choose_threshold(
@@ -113,22 +111,34 @@ def choose_threshold(
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
+    threshold, reason, _ = _threshold_of(violent, probability, groups, asked=asked)
+    return threshold, reason
+
+
+def _threshold_of(
+    violent: np.ndarray,
+    probability: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    asked: str | None,
+) -> tuple[float, str, bool]:
+    """The threshold, the reason for it, and False if it is 0.5 because none could be chosen."""
     point = OperatingPoint.from_text(asked or DEFAULT)
     if asked:
         check_support(asked, violent, groups)
     elif too_few := classification.too_few_reason(violent, groups):
-        return 0.5, f"0.5: {too_few}"
+        return 0.5, f"0.5: {too_few}", False
     cuts = _Cuts(violent, probability)
     threshold = cuts.thresholds(point, np.ones((1, violent.size), int))[0]
     description = _DESCRIPTIONS[point.kind].format(goal=point.goal)
     if math.isnan(threshold):
-        return 0.5, (
-            f"0.5: no threshold beats chance on validation ({violent.size} videos)"
+        reason = (
+            f"no threshold beats chance on validation ({violent.size} videos)"
             if point.kind in MAXIMISED
-            else f"0.5: no threshold has {description} on validation"
+            else f"no threshold has {description} on validation"
         )
-    reason = f"{description} on validation"
-    return float(threshold), f"{reason} ({violent.size} videos)"
+        return 0.5, f"0.5: {reason}", False
+    return float(threshold), f"{description} on validation ({violent.size} videos)", True
 
 
 def check_support(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.units import counted
 
 NONE = "none: videos of one class only"
@@ -30,7 +31,10 @@ def format_extraction_plan(plan: dict[str, Any]) -> list[str]:
 
 
 def failure_lines(
-    failures: Sequence[Mapping[str, str]], most: int = 20, whole: str = "manifest.csv"
+    failures: Sequence[Mapping[str, str]],
+    most: int = 20,
+    whole: str = "manifest.csv",
+    label: str = "failed",
 ) -> list[str]:
     """The first failures, and the name of the file that lists all.
 
@@ -38,10 +42,11 @@ def failure_lines(
         failures: `path` and `reason` of each.
         most: How many are shown.
         whole: Name of the file.
+        label: First word of each line.
     """
-    lines = [f"failed      {failure['path']}: {failure['reason']}" for failure in failures[:most]]
+    lines = [f"{label:12s}{failure['path']}: {failure['reason']}" for failure in failures[:most]]
     if len(failures) > most:
-        lines.append(f"failed      and {len(failures) - most} more, listed in {whole}")
+        lines.append(f"{label:12s}and {len(failures) - most} more, listed in {whole}")
     return lines
 
 
@@ -49,11 +54,11 @@ def threshold_lines(result: Mapping[str, Any]) -> list[str]:
     """The threshold, how it was chosen, and the rates that it reaches; runs of older versions have
     no rates."""
     first = f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})"
-    point = result.get("operating_point")
-    if not point:
+    if not result.get("operating_point"):
         return [first]
-    if point["interval"]:
-        first = f"{first[:-1]}; 95%: {format_interval(point['interval'], '.3f')})"
+    point = ChosenOperatingPoint.from_json(result["operating_point"])
+    if point.interval:
+        first = f"{first[:-1]}; 95%: {format_interval(point.interval, '.3f')})"
     labels = {
         "recall": "recall",
         "false_positive_rate": "false positive rate",
@@ -62,10 +67,10 @@ def threshold_lines(result: Mapping[str, Any]) -> list[str]:
     }
     rates = []
     for name, label in labels.items():
-        interval = point["achieved_ci"][name]
+        interval = point.achieved_ci[name]
         text = f" ({format_interval(interval, '.1%')})" if interval else ""
-        rates.append(f"{label} {point['achieved'][name]:.1%}{text}")
-    return [first, f"            on {point['from']}: {', '.join(rates)}"]
+        rates.append(f"{label} {point.achieved[name]:.1%}{text}")
+    return [first, f"            on {point.chosen_on}: {', '.join(rates)}"]
 
 
 def format_rate(result: Mapping[str, Any], name: str, value: float | None = None) -> str:

@@ -85,7 +85,7 @@ def write_report(
         verdict=overall_verdict(findings),
         worst=mistakes,
         baselines=_baseline_rows(result),
-        point=_operating_point(result.operating_point),
+        point=result.operating_point,
         measures=list(_measures(result)),
         classes=list(_class_rows(result)),
         figures=[
@@ -134,25 +134,6 @@ def _baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
         {"name": name, "meaning": BASELINES.get(name, ""), **scores}
         for name, scores in {"model": model, **result.baselines}.items()
     ]
-
-
-def _operating_point(point: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """An operating point with a row for each rate that it reaches."""
-    if not point:
-        return None
-    achieved, intervals = point.get("achieved"), point.get("achieved_ci")
-    if not isinstance(achieved, Mapping):
-        achieved, intervals = {"achieved": achieved}, {"achieved": intervals}
-    rows = [
-        (name.replace("_", " "), value, (intervals or {}).get(name))
-        for name, value in achieved.items()
-    ]
-    return {
-        "asked": point.get("asked", ""),
-        "from": point.get("from", ""),
-        "interval": point.get("interval"),
-        "rows": rows,
-    }
 
 
 def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict]:

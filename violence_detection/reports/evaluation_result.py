@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from violence_detection.errors import ConfigError
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
 
 _OPTIONAL = ("operating_point", "normal_footage")  # keys that metrics.json may lack
 
@@ -93,7 +94,7 @@ class EvaluationResult:
     temperature_reason: str
     threshold: float
     threshold_reason: str
-    operating_point: Mapping[str, Any] | None
+    operating_point: ChosenOperatingPoint | None
     normal_footage: Mapping[str, Any] | None
     classes: Sequence[str]
     class_mapping: Mapping[str, str]
@@ -116,12 +117,19 @@ class EvaluationResult:
             raise ConfigError(
                 f"An evaluation must hold {', '.join(missing)}. Received: {', '.join(values)}"
             )
-        return cls(**{name: values.get(name) for name in names})
+        point = values.get("operating_point")
+        return cls(
+            **{name: values.get(name) for name in names}
+            | {"operating_point": ChosenOperatingPoint.from_json(point) if point else None}
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The content of metrics.json, without the optional keys that are None."""
-        return {
+        values = {
             name: value
             for name, value in vars(self).items()
             if value is not None or name not in _OPTIONAL
         }
+        if self.operating_point is not None:
+            values["operating_point"] = self.operating_point.as_dict()
+        return values

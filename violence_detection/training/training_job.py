@@ -195,7 +195,7 @@ class TrainingJob:
             validation.groups,
             seed=config.seed,
         )
-        threshold = chosen["threshold"]
+        threshold = chosen.threshold
         scores = {
             split: _scores(self.clips[split].labels, probability, threshold)
             for split, probability in predicted.items()
@@ -216,8 +216,8 @@ class TrainingJob:
             "validation": scores["validation"],
             "test": scores.get("test"),
             "threshold": threshold,
-            "threshold_reason": chosen["reason"],
-            "operating_point": chosen,
+            "threshold_reason": chosen.reason,
+            "operating_point": chosen.as_dict(),
             "temperature": temperature,
             "temperature_reason": temperature_reason,
             **checked,
