@@ -7,7 +7,7 @@ __all__ = ["Predictor", "__version__", "tables"]
 
 if TYPE_CHECKING:
     from violence_detection.inference.predictor import Predictor
-    from violence_detection.reports import tables
+    from violence_detection.reports import pandas_tables as tables
 
 
 def __getattr__(name: str) -> Any:
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
         return Predictor
     if name == "tables":
-        from violence_detection.reports import tables
+        from violence_detection.reports import pandas_tables
 
-        return tables
+        return pandas_tables
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

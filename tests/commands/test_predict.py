@@ -57,10 +57,10 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_answer_is_a_table_for_people():
     assert _lines(RESULT)[:6] == [
-        "0.910  fight    a.mp4",
-        "0.910               0:01:01.5 to 0:01:03.5, peak at 0:01:02.5",
-        "0.200  noFight  b.mp4",
-        "       unread   c.mp4: no such file",
+        "0.910  fight       a.mp4",
+        "0.910                  0:01:01.5 to 0:01:03.5, peak at 0:01:02.5",
+        "0.200  noFight     b.mp4",
+        "       unreadable  c.mp4: no such file",
         "",
         "threshold   0.500; segments extend down to 0.375",
     ]

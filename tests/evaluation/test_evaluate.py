@@ -278,7 +278,7 @@ def test_a_split_of_one_class_names_the_undefined_rates(tmp_path):
     rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
     run = train_quickly(features, tmp_path / "runs")["run"]
     cache.write_manifest(rows)
-    result = evaluate_run(run, EvaluateConfig(), figures=False)
+    result = evaluate_run(run, EvaluateConfig(), with_figures=False)
     assert (result["auc"], result["recall"]) == (None, 0.0)
     assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
     text = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
@@ -289,7 +289,7 @@ def test_a_split_of_one_class_names_the_undefined_rates(tmp_path):
 def test_unknown_recordings_make_a_dataset_ungrouped(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
-    assert evaluate_run(run, EvaluateConfig(), figures=False)["grouped"] is False
+    assert evaluate_run(run, EvaluateConfig(), with_figures=False)["grouped"] is False
 
 
 @pytest.mark.parametrize(

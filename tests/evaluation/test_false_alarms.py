@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from violence_detection.errors import EvidenceError
 from violence_detection.evaluation import false_alarms
 from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
-from violence_detection.inference.predictions import Window
+from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import (
     LOWER_FRACTION,
     default_lower_threshold,
@@ -183,5 +183,5 @@ def test_alarms_that_no_threshold_stops_are_an_error():
 
 def test_many_windows_are_counted_quickly():
     rng = np.random.default_rng(0)
-    starts = false_alarms.alarm_starts(windows(rng.random(50_000)))
+    starts = false_alarms.threshold_ranges(windows(rng.random(50_000)))
     assert 1_000 < len(starts) < 50_000

@@ -81,7 +81,7 @@ def test_a_cell_has_the_numbers_of_evaluate(made, drawn):
     result, _ = made
     run = result["runs"][0]
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
-    metrics = evaluate_run(run, config, figures=False)
+    metrics = evaluate_run(run, config, with_figures=False)
     shown = cell(result, "north", "south")
     names = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold class_mapping"
     for name in names.split():

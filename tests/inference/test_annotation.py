@@ -14,7 +14,7 @@ from support.videos import draw_video, frames_of
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.inference import annotation
 from violence_detection.inference.annotation import Timeline, annotate, at_constant_rate, draw_frame
-from violence_detection.inference.predictions import Segment, Window
+from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writers
 

@@ -11,7 +11,7 @@ from support.videos import draw_video
 
 from violence_detection.errors import ConfigError
 from violence_detection.inference.outputs import Outputs
-from violence_detection.inference.predictions import (
+from violence_detection.inference.prediction_records import (
     Segment,
     SourcePrediction,
     VideoPrediction,
@@ -137,10 +137,7 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
 
     for count in (1, 7, 3600):
         values = np.random.default_rng(0).random(count)
-        windows = [
-            {"start_s": float(n), "end_s": n + 2.0, "probability": float(value)}
-            for n, value in enumerate(values)
-        ]
+        windows = [(float(n), n + 2.0, float(value)) for n, value in enumerate(values)]
         path = tmp_path / f"{count}.png"
         figures.draw_timeline(path, windows, [], threshold=0.5, title="$x$" * 60)
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -149,13 +146,8 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
 def test_a_timeline_shows_the_most_violent_window_at_each_time():
     from violence_detection.reports import figures
 
-    windows = [
-        {"start_s": 0.0, "end_s": 2.0, "probability": 0.3},
-        {"start_s": 1.0, "end_s": 3.0, "probability": 0.8},
-        {"start_s": 2.0, "end_s": 4.0, "probability": 0.1},
-        {"start_s": 9.0, "end_s": 11.0, "probability": 0.5},
-    ]
-    times_s, values = figures._steps(windows)
+    windows = [(0.0, 2.0, 0.3), (1.0, 3.0, 0.8), (2.0, 4.0, 0.1), (9.0, 11.0, 0.5)]
+    times_s, values = figures._steps(np.array(windows))
     for time_s, value in ((0.5, 0.3), (1.5, 0.8), (2.5, 0.8), (3.5, 0.1), (10.0, 0.5)):
         inside = np.searchsorted(times_s, time_s)
         assert values[inside] == values[inside - 1] == value

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.inference.predictions import Segment, Window
+from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.inference.segments import default_lower_threshold, find_segments
 
 PROBABILITIES = st.lists(st.floats(0, 1), max_size=30)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.inference.predictions import Segment
+from violence_detection.inference.prediction_records import Segment
 from violence_detection.inference.subtitles import srt, timestamp, webvtt
 
 SEGMENTS = [

@@ -62,7 +62,7 @@ def test_it_says_how_the_epoch_was_chosen(run, card, settings, text):
 
 def test_an_evaluation_adds_its_results(run):
     config = EvaluateConfig(bootstrap=100, frames=False)
-    result = evaluate.evaluate_run(str(run.dir), config, figures=False)
+    result = evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     text = (run.dir / "MODEL_CARD.md").read_text()
     assert "Not evaluated yet" not in text
     low, high = result["accuracy_ci"]
@@ -75,7 +75,7 @@ def test_an_evaluation_adds_its_results(run):
 def test_an_evaluation_of_another_model_is_not_in_it(run, card):
     folder = run.evaluation_dir("test")
     config = EvaluateConfig(bootstrap=100, frames=False)
-    evaluate.evaluate_run(str(run.dir), config, figures=False)
+    evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     metrics = json.loads((folder / "metrics.json").read_text())
     files.write_json(folder / "metrics.json", metrics | {"model_digest": "other"})
     assert "Not evaluated yet" in card()

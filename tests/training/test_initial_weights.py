@@ -40,7 +40,7 @@ def scale(path: Path) -> list:
 
 
 def evaluate(run) -> dict:
-    return evaluate_run(run, EvaluateConfig(bootstrap=100), figures=False)
+    return evaluate_run(run, EvaluateConfig(bootstrap=100), with_figures=False)
 
 
 def interrupted(self):

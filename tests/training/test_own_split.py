@@ -66,7 +66,7 @@ def seeded_run(features_dir, tmp_path_factory) -> Path:
 
 
 def evaluate(run, split) -> dict:
-    return evaluate_run(run, EvaluateConfig(split=split, bootstrap=100), figures=False)
+    return evaluate_run(run, EvaluateConfig(split=split, bootstrap=100), with_figures=False)
 
 
 # -- a final model
@@ -136,7 +136,7 @@ def test_another_dataset_has_its_own_split(final_run, tmp_path):
     dataset = {"name": "other", "dir": "/other"}
     other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
     config = EvaluateConfig(bootstrap=100, features=str(other))
-    assert evaluate_run(run, config, figures=False)["videos"] == 8
+    assert evaluate_run(run, config, with_figures=False)["videos"] == 8
 
 
 # -- resume

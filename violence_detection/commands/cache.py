@@ -87,13 +87,9 @@ def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -
     lines = [
         f"checked     {counted(result['arrays'], 'array')} of "
         f"{counted(result['videos'], 'video')} in {counted(result['spaces'], 'feature space')}",
-        *[line.replace("failed ", "finding", 1) for line in _listed(findings)],
+        *console.failure_lines(findings, whole="the output of --json", label="finding"),
     ]
     finish(result, shared, lines, failed=len(findings))
-
-
-def _listed(rows: list[dict[str, str]]) -> list[str]:
-    return console.failure_lines(rows, whole="the output of --json")
 
 
 @cache.command(epilog=example("violence-detection cache prune mine --dry-run"))
@@ -154,10 +150,7 @@ def _export_lines(result: dict[str, Any]) -> list[str]:
     return [
         f"file        {result['path']}",
         f"features    {count} x {frames} x {dim}, {format_bytes(result['bytes'])}",
-        *[
-            line.replace("failed  ", "left out", 1)
-            for line in console.failure_lines(result["left_out"])
-        ],
+        *console.failure_lines(result["left_out"], label="left out"),
         *(["nothing is written (--dry-run)"] if result["dry_run"] else []),
     ]
 
@@ -217,10 +210,7 @@ def _import_lines(result: dict[str, Any]) -> list[str]:
         f"clips       {result['videos']}: {result['imported']} imported, "
         f"{len(result['left_out'])} left out; {frames} x {dim} each",
         f"classes     {', '.join(result['classes'])}",
-        *[
-            line.replace("failed  ", "left out", 1)
-            for line in console.failure_lines(result["left_out"])
-        ],
+        *console.failure_lines(result["left_out"], label="left out"),
         "nothing is written (--dry-run)"
         if result["dry_run"]
         else f"next        violence-detection train --features {result['features']}",

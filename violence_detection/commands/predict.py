@@ -8,6 +8,8 @@ from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.inference import config
 
+_UNREADABLE = "unreadable"  # in place of a label
+
 
 @click.command(
     cls=Command,
@@ -29,16 +31,16 @@ def predict(
 
         return PredictionStage(run, videos, settings, force=shared.force)
 
-    def unread(result: dict[str, Any]) -> int:
+    def count_unreadable(result: dict[str, Any]) -> int:
         return sum(bool(row["error"]) for row in result["videos"])
 
-    run_stage(make, shared, lines=_lines, failed=unread)
+    run_stage(make, shared, lines=_lines, failed=count_unreadable)
 
 
 def _lines(result: dict[str, Any]) -> list[str]:
     """A table: a line for each video, and below it a line for each segment."""
     rows = result["videos"]
-    label_width = min(max(len(row["label"]) for row in rows), 24)
+    label_width = min(max(len(row["label"] or _UNREADABLE) for row in rows), 24)
     lines = [line for row in rows for line in _video_lines(row, label_width)]
     lines += [
         "",
@@ -58,7 +60,7 @@ def _written_lines(paths: list[str], limit: int = 6) -> list[str]:
 
 def _video_lines(row: dict[str, Any], label_width: int) -> list[str]:
     if not row["windows"]:
-        return [f"{'':5s}  {'unread':{label_width}s}  {row['path']}: {row['error']}"]
+        return [f"{'':5s}  {_UNREADABLE:{label_width}s}  {row['path']}: {row['error']}"]
     lines = [f"{row['probability']:.3f}  {row['label']:{label_width}s}  {row['path']}"]
     indent = f"{'':{label_width}s}      "
     for segment in row["segments"]:

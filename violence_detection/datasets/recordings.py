@@ -1,4 +1,8 @@
-"""The recordings of videos: from extraction, a pattern on paths, or near-duplicates."""
+"""The recordings of videos in a cache: from extraction, a pattern on paths, or near-duplicates.
+
+The default is what extraction noted. `video_folder` decides it there: it reads the `group` of
+videos.csv, or a pattern on paths; a video without either is a recording of its own.
+"""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

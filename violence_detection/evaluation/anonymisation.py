@@ -26,6 +26,7 @@ _SMALLEST_PX = 20
 _MARGIN = 0.25  # of a face's size, on each side
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
+Detection = tuple[int, int, int, int]  # left, top, width, height
 
 
 def anonymise(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -102,8 +103,8 @@ def _faces(frame: np.ndarray) -> Iterator[Box]:
             yield x0, y0, x1, y1
 
 
-def _detect(name: str, grey: np.ndarray) -> list[Box]:
-    """Detections of a cascade: left, top, width and height."""
+def _detect(name: str, grey: np.ndarray) -> list[Detection]:
+    """The detections of a cascade in a grey image, uint8 (H, W)."""
     grey, detections = np.ascontiguousarray(grey), []
     for low, high, times in _SIZES:
         smallest, largest = (

@@ -34,27 +34,32 @@ from violence_detection.training.config import TrainConfig
 
 
 def evaluate_run(
-    run_dir: str, config: EvaluateConfig, *, force: bool = False, figures: bool = True
+    run_dir: str, config: EvaluateConfig, *, force: bool = False, with_figures: bool = True
 ) -> dict[str, Any]:
     """The content of metrics.json, after an `EvaluationStage` has run."""
-    return EvaluationStage(run_dir, config, force=force, figures=figures).run()
+    return EvaluationStage(run_dir, config, force=force, with_figures=with_figures).run()
 
 
 class EvaluationStage:
     """Evaluates a run on a split and leaves `evaluation/<split>/` in the run's folder."""
 
     def __init__(
-        self, run_dir: str, config: EvaluateConfig, *, force: bool = False, figures: bool = True
+        self,
+        run_dir: str,
+        config: EvaluateConfig,
+        *,
+        force: bool = False,
+        with_figures: bool = True,
     ) -> None:
         """
         Args:
             run_dir: Folder of the run.
             config: The split, the features, and what is measured.
             force: Whether an evaluation of other videos may be replaced.
-            figures: Whether the report gets figures; drawing takes most of the time.
+            with_figures: Whether the report gets figures; drawing takes most of the time.
         """
         self._run_dir, self._config = run_dir, config
-        self._force, self._figures = force, figures
+        self._force, self._with_figures = force, with_figures
         self._resampling = {"resamples": config.bootstrap, "seed": config.seed}
 
     def prepare(self) -> dict[str, Any]:
@@ -77,9 +82,9 @@ class EvaluationStage:
         self._folder = self._run.evaluation_dir(config.split)
         self._identity = identity_of(self._run, self._entries)
         _check_replaceable(self._folder, self._identity, force=self._force)
-        self._threshold = ThresholdChooser(
+        self._threshold_chooser = ThresholdChooser(
             self._run,
-            self._training_features(),
+            self._training_cache(),
             operating_point=config.operating_point,
             normal_footage=config.normal_footage,
             weights=config.weights,
@@ -109,11 +114,11 @@ class EvaluationStage:
 
         # -- predictions
         devices.import_tensorflow()
-        footage = self._threshold.score_footage()
+        footage = self._threshold_chooser.score_footage()
         classifier = run.load_classifier()
-        as_trained = classifier.uncalibrated(clips.features)
-        probability = classifier.calibrated(as_trained)
-        chosen = self._threshold.choose(classifier, footage)
+        uncalibrated = classifier.uncalibrated(clips.features)
+        probability = classifier.calibrated(uncalibrated)
+        chosen = self._threshold_chooser.choose(classifier, footage)
         predicted = decide(probability, chosen.threshold)
 
         # -- metrics and diagnostics
@@ -137,7 +142,7 @@ class EvaluationStage:
             grouped_by=recordings.source,
             **leaks.as_dict(),
             **scores,
-            **_calibration(is_violent(clips.labels), probability, as_trained),
+            **_calibration(is_violent(clips.labels), probability, uncalibrated),
             **self._diagnostics(clips, predicted, scores["accuracy_ci"]),
             temperature=record.temperature,
             temperature_reason=record.temperature_reason,
@@ -154,20 +159,20 @@ class EvaluationStage:
         )
 
         # -- files
-        violence = violence_score(probability)
-        rows = [*predictions.prediction_rows(entries, violence, predicted, record.classes)]
+        score = violence_score(probability)
+        rows = [*predictions.prediction_rows(entries, score, predicted, record.classes)]
         files.write_csv(
             self._folder / "predictions.csv", predictions.COLUMNS, [row._asdict() for row in rows]
         )
         drawn = {}
-        if self._figures:
+        if self._with_figures:
             drawn = _draw_figures(
                 self._folder,
                 result,
                 run.history_path,
                 is_violent(clips.labels),
-                violence,
-                as_trained,
+                score,
+                uncalibrated,
             )
         mistakes = contact_sheet.build_contact_sheet(
             self._cache,
@@ -192,7 +197,7 @@ class EvaluationStage:
         model_card.write_model_card(run)
         return result.as_dict()
 
-    def _training_features(self) -> FeatureCache:
+    def _training_cache(self) -> FeatureCache:
         """The features that hold the run's own videos: the evaluated ones, if they are of the
         same dataset, else those of the training."""
         if self._config.operating_point is None or leakage.is_same_dataset(self._run, self._cache):
@@ -285,11 +290,11 @@ def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -
 
 
 def _calibration(
-    violent: np.ndarray, probability: np.ndarray, as_trained: np.ndarray
+    violent: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray
 ) -> dict[str, float]:
     error, before = (
         calibration.expected_calibration_error(violent, violence_score(values))
-        for values in (probability, as_trained)
+        for values in (probability, uncalibrated)
     )
     return {
         "calibration_error": error,
@@ -342,8 +347,8 @@ def _draw_figures(
     result: EvaluationResult,
     history_path: Path,
     violent: np.ndarray,
-    violence: np.ndarray,
-    as_trained: np.ndarray,
+    score: np.ndarray,
+    uncalibrated: np.ndarray,
 ) -> dict[str, Path]:
     """Draws the figures of the report; their paths by name.
 
@@ -352,21 +357,23 @@ def _draw_figures(
         result: Of the evaluation.
         history_path: training_history.csv of the run.
         violent: bool (N,), the actual class.
-        violence: Probability of violence, float (N,).
-        as_trained: Probabilities without the temperature, float (N, K).
+        score: Probability of violence, float (N,).
+        uncalibrated: Probabilities without the temperature, float (N, K).
     """
     names = "roc precision_recall confusion score_histogram reliability history".split()
     paths = {name: folder / f"{name}.png" for name in names}
-    figures.draw_roc(paths["roc"], violent, violence, result.auc)
+    figures.draw_roc(paths["roc"], violent, score, result.auc)
     figures.draw_precision_recall(
-        paths["precision_recall"], violent, violence, result.average_precision
+        paths["precision_recall"], violent, score, result.average_precision
     )
     figures.draw_confusion(paths["confusion"], result.confusion, result.classes)
-    figures.draw_score_histogram(paths["score_histogram"], violent, violence, result.threshold)
-    scores = {"": violence}
+    figures.draw_score_histogram(paths["score_histogram"], violent, score, result.threshold)
+    scores = {"": score}
     if result.temperature != 1.0:
-        scores = {"calibrated": violence, "as trained": violence_score(as_trained)}
-    curves = {name: calibration.reliability_curve(violent, score) for name, score in scores.items()}
+        scores = {"calibrated": score, "as trained": violence_score(uncalibrated)}
+    curves = {
+        name: calibration.reliability_curve(violent, values) for name, values in scores.items()
+    }
     figures.draw_reliability(paths["reliability"], curves, result.calibration_error)
     rows = [
         {name: float(value) for name, value in row.items() if value}

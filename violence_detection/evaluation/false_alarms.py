@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from violence_detection.errors import EvidenceError
-from violence_detection.inference.predictions import Window
+from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import LOWER_FRACTION, default_lower_threshold
 from violence_detection.metrics import intervals
 from violence_detection.units import TOUCH_S
@@ -50,14 +50,14 @@ class ScoredFootage:
     Attributes:
         names: Of F videos.
         hours: Length of each video, float64 (F,).
-        starts: For each video, float64 (M, 2), a row for each possible alarm: the alarm exists at
-            thresholds above the first and at most the second number.
+        threshold_ranges: For each video, float64 (M, 2), a row for each possible alarm, which
+            exists at thresholds above the first and at most the second number.
         windows: For each video, float64 (W, 3): start and end in seconds, and probability.
     """
 
     names: Sequence[str]
     hours: np.ndarray
-    starts: Sequence[np.ndarray]
+    threshold_ranges: Sequence[np.ndarray]
     windows: Sequence[np.ndarray]
 
     @classmethod
@@ -67,7 +67,7 @@ class ScoredFootage:
         return cls(
             list(windows),
             np.array(seconds) / 3600,
-            [alarm_starts(rows) for rows in windows.values()],
+            [threshold_ranges(rows) for rows in windows.values()],
             [_window_table(rows) for rows in windows.values()],
         )
 
@@ -77,7 +77,7 @@ class ScoredFootage:
 
     def counts(self, thresholds: np.ndarray) -> np.ndarray:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
-        return np.stack([_alarm_counts(starts, thresholds) for starts in self.starts])
+        return np.stack([_alarm_counts(ranges, thresholds) for ranges in self.threshold_ranges])
 
     def minutes(self, thresholds: np.ndarray) -> np.ndarray:
         """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
@@ -134,7 +134,7 @@ class ScoredFootage:
             EvidenceError: If no threshold keeps the rate.
         """
         edges = self._edges()
-        counts = sum(_alarm_counts(starts, edges) for starts in self.starts)
+        counts = sum(_alarm_counts(ranges, edges) for ranges in self.threshold_ranges)
         rates = counts / self.total_hours
         rates[: self._quiet_from(edges, per_hour)] = math.inf
         threshold = _lowest_threshold(edges, rates, per_hour)
@@ -190,9 +190,11 @@ class ScoredFootage:
         return intervals.bootstrap_over_recordings(self.names, statistic, **resampling)
 
 
-def alarm_starts(windows: Sequence[Window]) -> np.ndarray:
-    """The thresholds at which each possible alarm exists, where an alarm is a segment as
-    `find_segments` finds it.
+def threshold_ranges(windows: Sequence[Window]) -> np.ndarray:
+    """The range of thresholds at which each possible alarm exists.
+
+    An alarm is a segment of `segments.find_segments` with `default_lower_threshold` as the lower
+    threshold, no gap closing and no minimum duration. `_minutes_at` counts by the same rule.
 
     Windows are added from the most to the least probable. A window that touches no added window
     begins a run of windows. A window that touches two runs merges them: at lower thresholds the
@@ -277,9 +279,9 @@ def _minutes_at(windows: np.ndarray, threshold: float) -> float:
     return float((ends - over[first, 0])[peaks >= threshold].sum() / 60)
 
 
-def _alarm_counts(starts: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+def _alarm_counts(ranges: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Number of alarms at each threshold, int64 (U,)."""
-    over, reached = (np.sort(column) for column in starts.T)
+    over, reached = (np.sort(column) for column in ranges.T)
     return np.searchsorted(over, thresholds, side="left") - np.searchsorted(
         reached, thresholds, side="left"
     )

@@ -259,5 +259,5 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError) as error:
         raise ConfigError(
-            "--by must name the reviewer: this system has no login name. Received: none"
+            "--by must name the reviewer, because this system has no login name"
         ) from error

@@ -11,7 +11,7 @@ from violence_detection.datasets import video_folder
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.evaluation.false_alarms import ScoredFootage
 from violence_detection.inference.config import PredictConfig
-from violence_detection.inference.predictions import Window
+from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
 from violence_detection.system import files, progress
@@ -124,9 +124,10 @@ class _WindowCache:
             return windows
         if self._predictor is None:
             self._predictor = Predictor(self._run, self._config)
-        rows = self._predictor.predict(full)["windows"]
+        windows = self._predictor.predict_video(full).windows
+        rows = [window.as_dict() for window in windows]
         files.write_text(saved, json.dumps(identity | {"windows": rows}))
-        return [_window(row) for row in rows]
+        return list(windows)
 
 
 def _read_windows(path: Path, identity: dict[str, Any]) -> list[Window] | None:
@@ -135,10 +136,9 @@ def _read_windows(path: Path, identity: dict[str, Any]) -> list[Window] | None:
         saved = json.loads(path.read_text())
         if any(saved[name] != value for name, value in identity.items()):
             return None
-        return [_window(row) for row in saved["windows"]] or None
+        return [
+            Window(float(row["start_s"]), float(row["end_s"]), float(row["probability"]))
+            for row in saved["windows"]
+        ] or None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _window(row: dict[str, Any]) -> Window:
-    return Window(float(row["start_s"]), float(row["end_s"]), float(row["probability"]))

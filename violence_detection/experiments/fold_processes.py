@@ -27,6 +27,10 @@ _SIGNAL_CHECK_S = 0.3  # between two checks for Ctrl-C and SIGTERM
 _GROW = (("TF_FORCE_GPU_ALLOW_GROWTH", "true"),)  # several processes share a GPU
 
 
+class _ProcessCrashError(TrainingError):
+    """The process of a fold crashed; calls have no time limit, so nothing else raises it."""
+
+
 class FoldProcesses:
     """Processes that train folds; leaving the context ends them."""
 
@@ -40,19 +44,19 @@ class FoldProcesses:
         self._arguments = (config, study_dir, runner.clips.entries)
         self._folds, self._jobs = runner.folds, config.jobs
         threads = max(1, _cores() // len(runner.folds))
-        kind = ProcessKind("its process", TrainingError, threads=threads, environment=_GROW)
-        self._call = ProcessPool(kind=kind)
+        kind = ProcessKind("its process", _ProcessCrashError, threads=threads, environment=_GROW)
+        self._pool = ProcessPool(kind=kind)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._call.__exit__()
+        self._pool.end()
         processes.end_idle_processes()
 
     def check_buildable(self) -> None:
         """See `FoldRunner.check_buildable`."""
-        self._call(check_buildable, *self._arguments)
+        self._pool(check_buildable, *self._arguments)
 
     def train(self, folds: Sequence[Fold]) -> Iterator[tuple[Fold, TrainedFold]]:
         """Each fold with its training, in the order in which the trainings finish.
@@ -79,19 +83,19 @@ class FoldProcesses:
                         yield fold, trained
                         step()
         finally:
-            self._call.__exit__()
+            self._pool.end()
             threads.shutdown(cancel_futures=True)
 
     def _train(self, fold: Fold) -> tuple[TrainedFold, list[str]]:
         number = self._folds.index(fold)
         try:
-            return self._call(train_fold, *self._arguments, number)
-        except TrainingError as error:
-            if "its process crashed" not in str(error) or self._call.ended:
+            return self._pool(train_fold, *self._arguments, number)
+        except _ProcessCrashError as error:
+            if self._pool.ended:
                 raise
             log.warning(f"{fold.name}: {error}; it is trained again.")
         try:
-            return self._call(train_fold, *self._arguments, number)
+            return self._pool(train_fold, *self._arguments, number)
         except TrainingError as error:
             raise TrainingError(
                 f"The training of a fold must complete. Received: {fold.name}, {error} (if the "

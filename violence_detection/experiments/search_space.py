@@ -11,12 +11,13 @@ from typing import Any
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
+from violence_detection.models.classifier import HEAD_CONTEXT
 from violence_detection.training.config import TrainConfig
 
 _REGISTRIES = {"head": "heads", "loss": "losses"}
 # Arguments that a part gets from the training and not from its spec.
 _CONTEXT = {
-    "head": ("examples", "outputs", "recurrence"),
+    "head": HEAD_CONTEXT,
     "loss": ("label_smoothing", "class_fractions"),
 }
 _DEFAULT = {

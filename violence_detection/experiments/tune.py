@@ -85,7 +85,8 @@ class SearchStage:
             retried = _requeue_interrupted(study)
             while _count_trials(study)["done"] < config.trials:
                 if config.timeout and time.monotonic() - start_s >= config.timeout:
-                    log.info(f"--timeout {config.timeout:g} is over; no further trial starts.")
+                    limit = f"The time limit ({config.timeout:g} s) is reached"
+                    log.info(f"{limit}; no further trial starts.")
                     break
                 self._run_trial(study, study.ask())
                 self._write_trials(study)
@@ -252,9 +253,7 @@ def _import_optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ConfigError(
-            "tune must have Optuna (pip install 'violence-detection[tune]'). Received: none"
-        ) from error
+        raise ConfigError("tune needs Optuna: pip install 'violence-detection[tune]'") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -205,7 +205,13 @@ def _inspect_all(
 
     def try_file(path: str) -> tuple[str, VideoInspection | str]:
         try:
-            return path, call(inspect_video, folder.root / path, timeout_s=timeout_s)
+            inspection = call(
+                inspect_video,
+                folder.root / path,
+                timeout_s=timeout_s,
+                timeout_option="--video-timeout",
+            )
+            return path, inspection
         except VideoError as error:
             return path, str(error)
 

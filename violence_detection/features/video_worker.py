@@ -124,6 +124,7 @@ class VideoWorker:
                 video.end_s,
                 views.draw_views(self._views, entry.digest),
                 timeout_s=self._timeout_s,
+                timeout_option="--video-timeout",
             )
         except VideoError as error:
             entry = _failed(entry, str(error))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from violence_detection import units
-from violence_detection.inference.predictions import Segment, Window
+from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.inference.sliding_windows import Frames
 from violence_detection.system import files
 from violence_detection.video import video_writers

@@ -27,14 +27,15 @@ class PredictConfig(CommandConfig):
     )
     stride_s: float | None = option(
         None,
-        "Seconds from one window to the next; default: half a window.",
+        "Seconds from one window to the next; a window is as long as the run's training clips. "
+        "Default: half a window.",
         group="Windows",
         low=0.04,
     )
     focus_s: float | None = option(
         None,
-        "Seconds of a long video for which a focused stream keeps one region of motion, so that "
-        "windows share images; default: each window has its own region.",
+        "Reuse one motion crop for this many seconds (faster); default: a new crop for each "
+        "window.",
         group="Windows",
         low=0.1,
         high=30.0,

@@ -8,7 +8,7 @@ from typing import Any
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
 from violence_detection.inference.annotation import Timeline, annotate
-from violence_detection.inference.predictions import (
+from violence_detection.inference.prediction_records import (
     Segment,
     SourcePrediction,
     VideoPrediction,
@@ -132,8 +132,8 @@ class Outputs:
         if self._timelines:
             figures.draw_timeline(
                 self._timelines[number],
-                [window.as_dict() for window in prediction.windows],
-                [segment.as_dict() for segment in prediction.segments],
+                [(row.start_s, row.end_s, row.probability) for row in prediction.windows],
+                [(row.start_s, row.end_s) for row in prediction.segments],
                 threshold=threshold,
                 title=name,
             )
@@ -154,7 +154,12 @@ class Outputs:
         arguments = (source.path, output, timeline, self._encoder)
         try:
             with ProcessPool(_MEMORY_BYTES) as call:
-                for _ in call.stream(annotate, *arguments, timeout_s=self._video_timeout_s):
+                for _ in call.stream(
+                    annotate,
+                    *arguments,
+                    timeout_s=self._video_timeout_s,
+                    timeout_option="--video-timeout",
+                ):
                     progress.stop.check()
         except VideoError as error:
             return f"it could not be annotated: {error}"

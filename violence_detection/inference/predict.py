@@ -9,7 +9,7 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import video_sources
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
-from violence_detection.inference.predictions import SourcePrediction, VideoPrediction
+from violence_detection.inference.prediction_records import SourcePrediction, VideoPrediction
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
 from violence_detection.system import devices, progress
@@ -37,7 +37,7 @@ class PredictionStage:
         """Opens the run, lists the videos and checks the output paths.
 
         Returns:
-            The object of `--dry-run`: `run`, `videos` (names), `writes` (paths).
+            The object of `--dry-run`: `dry_run` (true), `run`, `videos` (names), `writes` (paths).
 
         Raises:
             ConfigError: If there is no video, a stream has no time limit, or a file exists and
@@ -60,6 +60,7 @@ class PredictionStage:
         )
         self._outputs.check_unoccupied(force=self._force)
         return {
+            "dry_run": True,
             "run": str(self._run.dir),
             "videos": [source.name for source in self._sources],
             "writes": [str(path) for path in self._outputs.paths],

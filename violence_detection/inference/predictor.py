@@ -14,7 +14,7 @@ from violence_detection.errors import ConfigError, VideoError
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.inference import segments, video_sources, window_reader
 from violence_detection.inference.config import PredictConfig
-from violence_detection.inference.predictions import VideoPrediction, Window
+from violence_detection.inference.prediction_records import VideoPrediction, Window
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
@@ -185,13 +185,13 @@ class Predictor:
             videos: Paths; see `__call__`.
 
         Returns:
-            `path`, `start_s`, `end_s`, `probability`, `error`; see `reports.tables.windows`. A
+            `path`, `start_s`, `end_s`, `probability`, `error`; see `pandas_tables.windows`. A
             video that cannot be read has one row, with its error and without a window.
 
         Raises:
             ConfigError: If a stream comes without `max_duration_s`.
         """
-        from violence_detection.reports import tables  # pandas takes half a second
+        from violence_detection.reports import pandas_tables  # pandas takes half a second
 
         sources = [video_sources.parse_source(os.fspath(video)) for video in videos]
         video_sources.check_time_limits(sources, self.config.max_duration_s)
@@ -202,7 +202,7 @@ class Predictor:
             else:
                 listed = [window.as_dict() for window in prediction.windows]
                 rows[number] = (sources[number].name, listed, "")
-        return tables.windows(rows, self.classes)
+        return pandas_tables.windows(rows, self.classes)
 
     # -- from chunks of images to windows
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from violence_detection.inference.predictions import Segment, Window
+from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.units import TOUCH_S
 
 LOWER_FRACTION = 0.75  # of the threshold, where no lower one is given
@@ -26,6 +26,9 @@ def find_segments(
     `threshold`.
 
     A probability that wavers about the upper threshold does not split a segment.
+
+    `evaluation/false_alarms.py` counts segments by the same rule without this function, at all
+    thresholds at a time; a change of the rule must be made there too.
 
     Args:
         windows: Ascending.

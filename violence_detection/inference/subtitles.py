@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from violence_detection.inference.predictions import Segment
+from violence_detection.inference.prediction_records import Segment
 
 _MIN_DURATION_S = 0.001  # players ignore a cue without a duration
 

@@ -281,7 +281,8 @@ def read_sources(
             return
         try:
             arguments = (WindowSource.chunks, window_source, sources[number])
-            for chunk in call.stream(*arguments, timeout_s=timeout_s):
+            limit = {"timeout_s": timeout_s, "timeout_option": "--video-timeout"}
+            for chunk in call.stream(*arguments, **limit):
                 put((number, chunk))
                 if ended.is_set():
                     break

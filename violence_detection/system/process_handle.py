@@ -114,7 +114,11 @@ class ProcessHandle:
         return self._process.poll() is None
 
     def ask(
-        self, function: Callable, arguments: tuple, timeout_s: float | None
+        self,
+        function: Callable,
+        arguments: tuple,
+        timeout_s: float | None,
+        timeout_option: str = "",
     ) -> tuple[bool, Any]:
         """Call a function in the process.
 
@@ -122,6 +126,8 @@ class ProcessHandle:
             function: A function that the child can import.
             arguments: Pickled.
             timeout_s: Seconds that the call may take; None for no limit.
+            timeout_option: The option that sets `timeout_s`, for the error message; empty if the
+                time is fixed.
 
         Returns:
             True and the exception if the function raised, else False and what it returned.
@@ -135,7 +141,8 @@ class ProcessHandle:
                 self._ready = self._answers.recv()
             self._calls.send((function, arguments))
             if not self._answers.poll(timeout_s):
-                raise self.kind.error(f"it took longer than {timeout_s:g} s (--video-timeout)")
+                option = f" ({timeout_option})" if timeout_option else ""
+                raise self.kind.error(f"it took longer than {timeout_s:g} s{option}")
             return receive(self._answers, self._arrays)
         except (EOFError, OSError) as error:
             reason = self.kill()

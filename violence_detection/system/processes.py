@@ -53,25 +53,36 @@ class ProcessPool:
 
     @property
     def ended(self) -> bool:
-        """True once the context was left."""
+        """True once `end` was called or the context was left."""
         return self._ended
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the calls that are in progress, and those that still come."""
         with self._lock:
             self._ended = True
             for process in self._busy:
                 process.terminate()
 
-    def __call__(self, function: Callable, *arguments: Any, timeout_s: float | None = None) -> Any:
+    def __call__(
+        self,
+        function: Callable,
+        *arguments: Any,
+        timeout_s: float | None = None,
+        timeout_option: str = "",
+    ) -> Any:
         """Call `function` in a child process and return its result.
 
         Args:
             function: A function that the child can import. Its arguments, its result and its
                 exceptions are pickled.
             timeout_s: Seconds that the call may take; None for no limit.
+            timeout_option: The option that sets `timeout_s`, for the error message.
 
         Raises:
             ViolenceDetectionError: The kind's own, if the call crashed its process or took longer
@@ -79,13 +90,17 @@ class ProcessPool:
             Exception: Whatever the function raised.
         """
         with self._process() as process:
-            raised, answer = process.ask(function, arguments, timeout_s)
+            raised, answer = process.ask(function, arguments, timeout_s, timeout_option)
         if raised:
             raise answer
         return answer
 
     def stream(
-        self, function: Callable, *arguments: Any, timeout_s: float | None = None
+        self,
+        function: Callable,
+        *arguments: Any,
+        timeout_s: float | None = None,
+        timeout_option: str = "",
     ) -> Iterator[Any]:
         """The items of a generator that runs in a child process.
 
@@ -93,15 +108,17 @@ class ProcessPool:
             function: A generator function that the child can import. Its arguments, its items and
                 its exceptions are pickled.
             timeout_s: Seconds that each item may take; None for no limit.
+            timeout_option: As in `__call__`.
 
         Raises:
             ViolenceDetectionError: As `__call__` does.
             Exception: Whatever the generator raised.
         """
         with self._process() as process:
-            raised, item = process.ask(begin_stream, (function, arguments), timeout_s)
+            limit = (timeout_s, timeout_option)
+            raised, item = process.ask(begin_stream, (function, arguments), *limit)
             while not raised and item is not None:
-                raised, item = process.ask(next_item, (), timeout_s)
+                raised, item = process.ask(next_item, (), *limit)
                 if not raised and item is not None:
                     yield item[0]
         if raised:
@@ -126,7 +143,7 @@ class ProcessPool:
         process = _idle_process(self._kind) or ProcessHandle(self._kind)
         with self._lock:
             self._busy.add(process)
-            if self._ended:  # the context was left while the process was started
+            if self._ended:  # by another thread, while the process was started
                 process.terminate()
         return process
 

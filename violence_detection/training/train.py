@@ -16,6 +16,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import threshold_selection
+from violence_detection.models.classifier import HEAD_CONTEXT
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
 from violence_detection.system import devices
@@ -226,7 +227,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     devices.import_tensorflow()
-    registry.check_arguments("heads", config.head, context=("examples", "recurrence"))
+    registry.check_arguments("heads", config.head, context=HEAD_CONTEXT)
     registry.load(
         "losses",
         config.loss,

@@ -121,7 +121,13 @@ def extract_corrupted_features(
         video_seed = zlib.crc32(task.key.encode(), seed)
         arguments = (extractor.reader, task.source, task.condition, copy, video_seed)
         try:
-            return task, call(corrupted_video.read_corrupted, *arguments, timeout_s=timeout_s)
+            clips = call(
+                corrupted_video.read_corrupted,
+                *arguments,
+                timeout_s=timeout_s,
+                timeout_option="--video-timeout",
+            )
+            return task, clips
         except VideoError as error:
             return task, str(error)
         finally:

@@ -1,2 +1,13 @@
-"""File formats of exported models. A part has FILE, TOLERANCES (by precision), UNROLLED, `missing`,
-`write` and `load`."""
+"""File formats of exported models, one part a file.
+
+A part must define:
+    FILE: Name of the file or folder that it writes, a str.
+    TOLERANCES: dict[str, Tolerance], the precisions that it can write and the largest difference
+        that each may have from the model; see `_format.Tolerance`.
+    UNROLLED: True if a recurrence must be unrolled before it is written.
+    missing() -> str: The extra to install; empty if nothing is missing.
+    write(model, path, *, precision, examples) -> None: Writes a Keras model from an array to a
+        dict of arrays; `examples` are inputs of the model, to calibrate a precision with.
+    load(path, threads=1) -> ClipFunction: The written file as a function from one array to a dict
+        of arrays of the same names.
+"""

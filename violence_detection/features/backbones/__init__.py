@@ -1,6 +1,13 @@
-"""Backbones: networks that encode a frame; a part has constants and `build`.
+"""Backbones: networks that encode a frame.
 
-DIM (D), FRAME_SIZE (its own S), LAYER (the output), DEPTHWISE (whether it has depthwise
-convolutions), WEIGHTS_FILE (the name of its ImageNet weights in the cache of Keras), and, if Keras
-has a file for each of several frame sizes, WEIGHTS_SIZES.
+A part must define:
+    DIM: Number of features of a frame (D), an int.
+    FRAME_SIZE: Side of the images that it was trained on, in pixels (S), an int.
+    LAYER: Name of the layer whose output is taken, a str.
+    DEPTHWISE: True if it has depthwise convolutions.
+    WEIGHTS_FILE: Name of its ImageNet weights in the cache of Keras, a str.
+    WEIGHTS_SIZES: Only if Keras has a file for each of several frame sizes: these sizes, a tuple
+        of ints; WEIGHTS_FILE then holds `{size}`.
+    build(*, frame_size: int, weights: str | None) -> keras.Model: The network from RGB images,
+        float32 (B, S, S, 3) in [0, 255], to features (B, D), preprocessing included.
 """

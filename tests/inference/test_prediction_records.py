@@ -1,0 +1,65 @@
+"""Records of predictions: rounding, and the keys of JSON and of the Python interface."""
+
+import pytest
+
+from violence_detection.inference.prediction_records import (
+    Segment,
+    SourcePrediction,
+    VideoPrediction,
+    Window,
+)
+
+THREE = {"normal": 0.12345678, "fight": 0.5, "fall": 0.37654322}
+
+
+def test_a_window_is_rounded_to_milliseconds_and_millionths():
+    window = Window(1.23449, 2.0006, 1 / 3, THREE, attention=(0.25, 0.75)).rounded()
+    assert window == Window(
+        1.234,
+        2.001,
+        0.333333,
+        {"normal": 0.123457, "fight": 0.5, "fall": 0.376543},
+        attention=(0.25, 0.75),
+    )
+
+
+def test_attention_is_not_in_the_json_of_a_window():
+    window = Window(0.0, 2.0, 0.5, attention=(1.0,))
+    assert list(window.as_dict()) == ["start_s", "end_s", "probability"]
+    assert list(Window(0.0, 2.0, 0.5, THREE).as_dict())[3:] == ["probabilities"]
+
+
+def test_a_segment_contains_the_windows_between_its_ends():
+    segment = Segment(1.0, 3.0, peak=0.9, peak_s=2.0)
+    assert segment.duration_s == 2.0
+    assert segment.contains(Window(1.0, 3.0, 0.9))
+    assert not segment.contains(Window(0.5, 2.5, 0.9))
+    assert list(segment.as_dict()) == ["start_s", "end_s", "peak", "peak_s"]
+
+
+def test_the_row_of_a_video_has_the_keys_of_the_contract():
+    prediction = VideoPrediction(
+        probability=0.5,
+        label="fight",
+        segments=(Segment(0.0, 2.0, 0.5, 1.0),),
+        windows=(Window(0.0, 2.0, 0.5),),
+        duration_s=2.0,
+        fps=25.0,
+        damage="",
+    )
+    row = SourcePrediction("a.mp4", prediction).as_dict(["normal", "fight"])
+    expected = "path probability label segments windows duration_s fps damage error"
+    assert list(row) == expected.split()
+    assert row["windows"] == [{"start_s": 0.0, "end_s": 2.0, "probability": 0.5}]
+    assert row["error"] is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "probabilities"),
+    [(["normal", "fight"], None), (list(THREE), dict.fromkeys(THREE, 0.0))],
+)
+def test_the_row_of_an_unreadable_source_has_zeros_and_the_reason(classes, probabilities):
+    row = SourcePrediction("a.mp4", None, "no such file").as_dict(classes)
+    assert (row["probability"], row["label"], row["windows"]) == (0.0, "", [])
+    assert row.get("probabilities") == probabilities
+    assert row["error"] == "no such file"

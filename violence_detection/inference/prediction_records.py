@@ -1,0 +1,161 @@
+"""Predictions of videos: windows, segments, and a record for each video and each source."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of a video, with its probability of violence.
+
+    Attributes:
+        start_s, end_s: Seconds from the start of the video.
+        probability: Of violence, in [0, 1].
+        probabilities: Of each class by its name; None where there are two classes.
+        attention: Weight of each of the T frames, sum 1; empty where it was not asked for or the
+            head has none.
+    """
+
+    start_s: float
+    end_s: float
+    probability: float
+    probabilities: Mapping[str, float] | None = None
+    attention: tuple[float, ...] = ()
+
+    @property
+    def middle_s(self) -> float:
+        return (self.start_s + self.end_s) / 2
+
+    def rounded(self) -> Self:
+        """The window with seconds rounded to the millisecond and probabilities to 1e-6."""
+        return dataclasses.replace(
+            self,
+            start_s=round(self.start_s, 3),
+            end_s=round(self.end_s, 3),
+            probability=round(self.probability, 6),
+            probabilities=_rounded_values(self.probabilities),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """`start_s`, `end_s`, `probability`; with several classes also `probabilities`."""
+        row = {"start_s": self.start_s, "end_s": self.end_s, "probability": self.probability}
+        return row | _optional_probabilities(self.probabilities)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A violent interval of a video.
+
+    Attributes:
+        start_s, end_s: Seconds from the start of the video.
+        peak: The highest probability of its windows.
+        peak_s: The middle of the window that has it.
+    """
+
+    start_s: float
+    end_s: float
+    peak: float
+    peak_s: float
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+    def contains(self, window: Window) -> bool:
+        return self.start_s <= window.start_s and window.end_s <= self.end_s
+
+    def rounded(self) -> Self:
+        """The segment with seconds rounded to the millisecond and the peak to 1e-6."""
+        return type(self)(
+            round(self.start_s, 3), round(self.end_s, 3), round(self.peak, 6), round(self.peak_s, 3)
+        )
+
+    def as_dict(self) -> dict[str, float]:
+        """`start_s`, `end_s`, `peak`, `peak_s`."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True)
+class VideoPrediction:
+    """The prediction of one video, rounded for people to read.
+
+    Attributes:
+        probability: Of violence, in [0, 1]: that of the most violent window.
+        label: Name of a class, by the threshold.
+        segments, windows: Ascending.
+        duration_s: Seconds that were read.
+        fps: Frames per second that were read.
+        damage: Description of what is wrong with the file; mostly empty.
+        probabilities: Of each class in the most violent window; None where there are two classes.
+    """
+
+    probability: float
+    label: str
+    segments: tuple[Segment, ...]
+    windows: tuple[Window, ...]
+    duration_s: float
+    fps: float
+    damage: str
+    probabilities: Mapping[str, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The record as JSON and the Python interface have it; attention is left out."""
+        return {
+            "probability": self.probability,
+            "label": self.label,
+            "segments": [segment.as_dict() for segment in self.segments],
+            "windows": [window.as_dict() for window in self.windows],
+            **_optional_probabilities(self.probabilities),
+            "duration_s": self.duration_s,
+            "fps": self.fps,
+            "damage": self.damage,
+        }
+
+
+@dataclass(frozen=True)
+class SourcePrediction:
+    """The prediction of a source of the command line, or the reason why there is none.
+
+    Attributes:
+        path: The source as it was given, with passwords masked.
+        prediction: None where the source could not be read.
+        error: Why it could not be read or annotated; None without an error.
+    """
+
+    path: str
+    prediction: VideoPrediction | None
+    error: str | None = None
+
+    def as_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """The row of the command's JSON; numbers of an unreadable source are 0.
+
+        Args:
+            classes: Names of all classes.
+        """
+        if self.prediction is not None:
+            return {"path": self.path, **self.prediction.as_dict(), "error": self.error}
+        several = dict.fromkeys(classes, 0.0) if len(classes) > 2 else None
+        return {
+            "path": self.path,
+            "probability": 0.0,
+            "label": "",
+            "windows": [],
+            "segments": [],
+            **_optional_probabilities(several),
+            "duration_s": 0.0,
+            "fps": 0.0,
+            "damage": "",
+            "error": self.error,
+        }
+
+
+def _rounded_values(by_class: Mapping[str, float] | None) -> dict[str, float] | None:
+    if by_class is None:
+        return None
+    return {name: round(value, 6) for name, value in by_class.items()}
+
+
+def _optional_probabilities(by_class: Mapping[str, float] | None) -> dict[str, Any]:
+    return {} if by_class is None else {"probabilities": dict(by_class)}
