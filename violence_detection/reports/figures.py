@@ -236,8 +236,8 @@ def draw_robustness(path: Path, scores: Mapping[str, Any]) -> None:
 
 def draw_timeline(
     path: Path,
-    windows: Sequence[Mapping[str, float]],
-    segments: Sequence[Mapping[str, float]],
+    windows: Sequence[tuple[float, float, float]],
+    segments: Sequence[tuple[float, float]],
     *,
     threshold: float,
     title: str,
@@ -246,24 +246,24 @@ def draw_timeline(
 
     Args:
         path: PNG file.
-        windows: start_s, end_s, probability; ascending.
-        segments: start_s, end_s.
+        windows: Start and end in seconds, and probability in [0, 1]; ascending.
+        segments: Start and end in seconds.
         threshold: On the probability.
         title: Above the figure; a long title is truncated at its start.
     """
     figure, axes = figure_style.new_axes((9.6, 2.8))
     if not windows:
         return figure_style.save_message(path, figure, "No windows")
-    for segment in segments:
-        span = (segment["start_s"], segment["end_s"])
+    for span in segments:
         axes.axvspan(*span, color=figure_style.VIOLENT, alpha=0.18, linewidth=0)
     axes.axhline(threshold, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
-    times_s, values = _steps(windows)
+    table = np.array(windows, float)
+    times_s, values = _steps(table)
     axes.fill_between(times_s, values, color=figure_style.NORMAL, alpha=0.15, linewidth=0)
     axes.plot(times_s, values, color=figure_style.NORMAL, linewidth=1.5)
     above = np.where(values >= threshold, values, np.nan)
     axes.plot(times_s, above, color=figure_style.VIOLENT, linewidth=2)
-    ends_s = (windows[0]["start_s"], windows[-1]["end_s"])
+    ends_s = (table[0, 0], table[-1, 1])
     figure_style.unit_axes(axes, "", "Probability\nof violence")
     axes.set_xlim(ends_s)
     _format_time_axis(axes, ends_s[1] - ends_s[0])
@@ -272,14 +272,15 @@ def draw_timeline(
     figure_style.save_figure(path, figure)
 
 
-def _steps(windows: Sequence[Mapping[str, float]]) -> tuple[np.ndarray, np.ndarray]:
+def _steps(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The highest probability of the windows at each time, as corners of a line, float (P,); NaN
-    between windows."""
-    edges = np.unique([window[end] for window in windows for end in ("start_s", "end_s")])
-    starts, ends, values = (
-        np.array([window[name] for window in windows])
-        for name in ("start_s", "end_s", "probability")
-    )
+    between windows.
+
+    Args:
+        windows: Start, end and probability, float (W, 3); ascending.
+    """
+    edges = np.unique(windows[:, :2])
+    starts, ends, values = windows.T
     # Windows ascend in both ends, so those at a time are neighbours.
     first = np.searchsorted(ends, edges[:-1], side="right")
     last = np.searchsorted(starts, edges[:-1], side="right")
