@@ -47,7 +47,12 @@ def write_splits(features: Path, source=splits.DRAWN) -> Path:
 def own_split(features: Path, **settings) -> dict[str, str]:
     """The split that a training with these settings draws, by path; nothing is trained."""
     config = TrainConfig.from_flags({"features": str(features), **settings})
-    entries = run_setup.read_entries(Run(features / "new"), config, FeatureCache.open(features))
+    entries = run_setup.read_entries(
+        Run(features / "new"),
+        FeatureCache.open(features),
+        resume=False,
+        own_split=config.own_split,
+    )
     return {entry.path: entry.split for entry in entries}
 
 

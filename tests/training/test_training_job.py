@@ -51,7 +51,12 @@ def test_a_job_leaves_a_finished_run_with_its_failures(job, trained):
 def test_scores_are_those_of_the_saved_model(job, trained):
     """A run that is scored again has the same scores and warnings."""
     run, config, results = trained
-    scored = job.score_run(run, config)
+    scored = job.score_run(
+        run,
+        operating_point=config.operating_point,
+        recall_bar=config.recall_bar,
+        seed=config.seed,
+    )
     assert {"validation", "test", "threshold", "temperature", "warnings"} <= scored.keys()
     assert scored == {name: results[name] for name in scored}
 

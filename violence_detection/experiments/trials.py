@@ -88,7 +88,12 @@ class TrialRunner:
         self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
         self._cache = FeatureCache.open(config.train.features)
         self._initial = InitialWeights.from_config(config.train, Run(study_dir))
-        entries = run_setup.read_entries(Run(study_dir), config.train, self._cache)
+        entries = run_setup.read_entries(
+            Run(study_dir),
+            self._cache,
+            resume=config.train.resume,
+            own_split=config.train.own_split,
+        )
         self._classes = classes_of(entries, config.train.normal_class)
         base = config.base()
         self.space = search_space.build_space(base, given=config.given, space_file=config.space)

@@ -345,6 +345,11 @@ class TrainConfig(CommandConfig):
         return cluster_spec.parse_addresses(self.hosts) if self.hosts is not None else ()
 
     @property
+    def own_split(self) -> SplitConfig | None:
+        """The split that the run draws for itself; None for that of the dataset."""
+        return self.split if self.features is not None and self.split.given else None
+
+    @property
     def profiled_steps(self) -> tuple[int, int] | None:
         """First and last step of `profile`."""
         if self.profile is None:

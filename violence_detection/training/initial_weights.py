@@ -71,7 +71,7 @@ class InitialWeights:
             raise ConfigError(
                 f"`init_from` must be another run. Received: {source.dir}, which would be replaced"
             )
-        _check_head(source, config)
+        _check_head(source, config.head)
         dataset = source.record().dataset
         return cls(source.model_path, source, source.videos_trained_on(), dataset)
 
@@ -160,15 +160,16 @@ class InitialWeights:
         return [row | {"group": ""} for row in self.videos]
 
 
-def _check_head(source: Run, config: TrainConfig) -> None:
+def _check_head(source: Run, head: str) -> None:
+    """Raises ConfigError if a run is an ensemble, or has another head than `head`."""
     results = source.results()
     if results.get("kept", {}).get("ensemble"):
         raise ConfigError(
             f"`init_from` must be one model. Received: {source.dir}, an ensemble (its members "
             f"are runs too: {source.dir / results['seeds'][0]['run']}, ...)"
         )
-    head = source.config().get("settings", {}).get("head", "")
-    source_name, own_name = (registry.parse(spec)[0].name for spec in (head, config.head))
+    source_head = source.config().get("settings", {}).get("head", "")
+    source_name, own_name = (registry.parse(spec)[0].name for spec in (source_head, head))
     if source_name != own_name:
         raise ConfigError(
             f"`init_from` must be a run with the head {own_name}. Received: {source_name} "

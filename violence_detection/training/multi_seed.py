@@ -67,7 +67,12 @@ def train_members(
             files.copy_file(path, run.dir / path.name)
     return {
         **{name: results[best][name] for name in _KEPT_KEYS},
-        **job.score_run(run, config),
+        **job.score_run(
+            run,
+            operating_point=config.operating_point,
+            recall_bar=config.recall_bar,
+            seed=config.seed,
+        ),
         "effective": _effective([result["effective"] for result in results]),
         "seeds": [
             {"seed": config.seed + number, "run": member.dir.name}
@@ -79,7 +84,9 @@ def train_members(
             split: _mean_and_deviation([result[split] for result in results])
             for split in ("validation", "test")
         },
-        "kept": _kept(config, best),
+        "kept": _kept(
+            range(config.seed, config.seed + config.seeds), best, ensemble=config.ensemble
+        ),
     }
 
 
@@ -137,10 +144,16 @@ def _mean_and_deviation(
     }
 
 
-def _kept(config: TrainConfig, best: int) -> dict[str, Any]:
-    seeds = list(range(config.seed, config.seed + config.seeds))
-    if config.ensemble:
-        reason = f"the mean of the probabilities of all {config.seeds} members"
-        return {"seeds": seeds, "ensemble": True, "reason": reason}
-    reason = f"the lowest validation loss of {config.seeds} members"
+def _kept(seeds: Sequence[int], best: int, *, ensemble: bool) -> dict[str, Any]:
+    """The members whose model is kept, and the reason.
+
+    Args:
+        seeds: Of all members.
+        best: The place of the member with the lowest validation loss.
+        ensemble: Whether the ensemble of all members is kept.
+    """
+    if ensemble:
+        reason = f"the mean of the probabilities of all {len(seeds)} members"
+        return {"seeds": list(seeds), "ensemble": True, "reason": reason}
+    reason = f"the lowest validation loss of {len(seeds)} members"
     return {"seeds": [seeds[best]], "ensemble": False, "reason": reason}

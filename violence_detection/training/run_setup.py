@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import split_store
+from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, RunError, TrainingError
 from violence_detection.features import dataset
@@ -206,28 +207,29 @@ def _locked(run: Run) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def read_entries(run: Run, config: TrainConfig, cache: FeatureCache) -> list[ManifestEntry]:
+def read_entries(
+    run: Run, cache: FeatureCache, *, resume: bool, own_split: SplitConfig | None
+) -> list[ManifestEntry]:
     """The usable videos with their splits: those of the dataset, or the run's own.
+
+    Args:
+        run: A new run, or one that exists.
+        cache: The features.
+        resume: Whether the splits of a started run are kept.
+        own_split: Settings of the split to draw; None for that of the dataset.
 
     Raises:
         CacheError: If no video is usable.
         ConfigError: If a split is to be drawn, but the dataset fixes all splits.
     """
     entries = dataset.usable_entries(cache)
-    if config.resume and run.started:
+    if resume and run.started:
         return with_splits(entries, run.own_splits())
-    if has_own_split(config):
-        return split_store.draw_for_one_run(
-            cache.dir.parent,
-            entries,
-            **config.split.as_dict(),
-            given=config.split.given,
-        )
-    return entries
-
-
-def has_own_split(config: TrainConfig) -> bool:
-    return config.features is not None and bool(config.split.given)
+    if own_split is None:
+        return entries
+    return split_store.draw_for_one_run(
+        cache.dir.parent, entries, **own_split.as_dict(), given=own_split.given
+    )
 
 
 def with_splits(entries: list[ManifestEntry], splits: Mapping[str, str]) -> list[ManifestEntry]:
@@ -280,7 +282,7 @@ def write_record(
             "feature_space": dataclasses.asdict(space),
             "weights": settings["weights"],
             "window_s": float(np.median(durations_s)),
-            "own_split": has_own_split(config),
+            "own_split": config.own_split is not None,
             "init_from": initial_weights and initial_weights.as_dict(cache, entries),
             "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),

@@ -160,7 +160,9 @@ class TrainingStage:
             EvidenceError: If validation is too small for `operating_point`.
         """
         config = self._config
-        entries = run_setup.read_entries(self._run, config, cache)
+        entries = run_setup.read_entries(
+            self._run, cache, resume=config.resume, own_split=config.own_split
+        )
         classes = classes_of(entries, config.normal_class)
         if self._initial_weights and not self._is_started:
             self._initial_weights.check(cache, classes)
@@ -215,8 +217,8 @@ def _results_of(run: Run) -> dict[str, Any]:
 
 def _idle_settings(config: TrainConfig) -> frozenset[str]:
     """Names of the settings that have no effect with --features."""
-    own = run_setup.has_own_split(config)
-    return config.names_in("extract") | (frozenset() if own else config.names_in("split"))
+    names = config.names_in("extract")
+    return names if config.own_split else names | config.names_in("split")
 
 
 def check_parts(config: TrainConfig, classes: int = 2) -> None:

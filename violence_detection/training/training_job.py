@@ -145,7 +145,12 @@ class TrainingJob:
         results = {
             "run": str(run.dir),
             **trainer.summary(),
-            **self.score_run(run, config),
+            **self.score_run(
+                run,
+                operating_point=config.operating_point,
+                recall_bar=config.recall_bar,
+                seed=config.seed,
+            ),
             "effective": self.effective | trainer.effective,
         }
         self.write_results(run, results)
@@ -166,10 +171,18 @@ class TrainingJob:
         splits = [split for split in ("validation", "test") if split in self.clips]
         return linear_baseline.baseline_predictions(self.clips, splits)
 
-    def score_run(self, run: Run, config: TrainConfig) -> dict[str, Any]:
+    def score_run(
+        self, run: Run, *, operating_point: str | None, recall_bar: float, seed: int
+    ) -> dict[str, Any]:
         """Scores of a trained run, sanity checks and warnings.
 
         Temperature and threshold are chosen on validation and applied to the test videos as well.
+
+        Args:
+            run: With its model.
+            operating_point: As in `threshold_selection.choose_operating_point`.
+            recall_bar: As in `sanity_checks.check_classifier`.
+            seed: Of the intervals.
         """
         model = load_model(run.model_path)
         predicted = {
@@ -189,11 +202,11 @@ class TrainingJob:
             for split, probability in predicted.items()
         }
         chosen = threshold_selection.choose_operating_point(
-            config.operating_point,
+            operating_point,
             is_violent(validation.labels),
             violence_score(predicted["validation"]),
             validation.groups,
-            seed=config.seed,
+            seed=seed,
         )
         threshold = chosen.threshold
         scores = {
@@ -207,9 +220,9 @@ class TrainingJob:
             linear,
             classes=self.classes,
             threshold=threshold,
-            recall_bar=config.recall_bar,
-            operating_point=config.operating_point,
-            seed=config.seed,
+            recall_bar=recall_bar,
+            operating_point=operating_point,
+            seed=seed,
         )
         checked["baseline"]["videos"] = count
         return {
