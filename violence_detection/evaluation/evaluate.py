@@ -9,6 +9,7 @@ import numpy as np
 
 from violence_detection.datasets import video_folder
 from violence_detection.datasets.labels import renamed_labels
+from violence_detection.datasets.manifest import part_suffix
 from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import (
@@ -76,9 +77,12 @@ class EvaluationStage:
         self._cache = open_features(self._run, config.features)
         self._entries = split_entries(self._run, self._cache, config.split)
         if config.group_pattern is not None:
-            video_folder.match_recordings(
-                config.group_pattern, [entry.path for entry in self._entries]
-            )
+            # Of all splits: recordings on two sides of the split are leaks.
+            paths = [
+                entry.path.removesuffix(part_suffix(entry.path))
+                for entry in dataset.usable_entries(self._cache)
+            ]
+            video_folder.match_recordings(config.group_pattern, paths)
         self._folder = self._run.evaluation_dir(config.split)
         self._identity = identity_of(self._run, self._entries)
         _check_replaceable(self._folder, self._identity, force=self._force)

@@ -11,7 +11,6 @@ from typing import Any
 from violence_detection import units
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.features.config import ExtractConfig
 from violence_detection.settings import CommandConfig, nested, option, same_as
 from violence_detection.training.config import TrainConfig
 
@@ -148,7 +147,6 @@ class CrossDatasetConfig(CommandConfig):
             *("rank", "run", "resume", "checkpoint_epochs", "recall_bar", "profile"),
         ),
     )
-    group_pattern: str | None = same_as(ExtractConfig, "group_pattern")
     name: str = option(
         "cross_dataset",
         "Name of the folder of the study, in --checkpoint-dir.",
@@ -160,11 +158,6 @@ class CrossDatasetConfig(CommandConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_name(self.name)
-        if self.group_pattern is not None:
-            raise ConfigError(
-                "`group_pattern` must go with --dataset-path: the features of --features are made "
-                f"already. Received: group_pattern={self.group_pattern}"
-            )
 
     def train_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
         """The settings of the training on a dataset, with its run in `folder`."""

@@ -89,12 +89,14 @@ class ChosenOperatingPoint:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `as_dict`.
+        """The inverse of `as_dict`; keys of a later version are left out.
 
         Raises:
-            ConfigError: If a key is missing or is not of this record.
+            ConfigError: If a key is missing.
         """
+        names = cls.__dataclass_fields__.keys()
         row = {"chosen_on" if name == "from" else name: value for name, value in values.items()}
+        row = {name: value for name, value in row.items() if name in names}
         try:
             return cls(**row)
         except TypeError as error:

@@ -93,6 +93,7 @@ class RunRecord:
             space = FeatureSpace.from_json(config["feature_space"])
             source, seed = config["weights"]["source"], config["weights"].get("seed", 0)
             window_s = float(config["window_s"])
+            operating_point = (results.get("operating_point") or {}).get("asked") or ""
         except (CacheError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
                 "training_config.json must describe the feature space, the weights and window_s. "
@@ -123,7 +124,7 @@ class RunRecord:
                 lambda value: value > 0,
             ),
             temperature_reason=results.get("temperature_reason", ""),
-            operating_point=(results.get("operating_point") or {}).get("asked") or "",
+            operating_point=operating_point,
             settings=config.get("settings") or {},
         )
 

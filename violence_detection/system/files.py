@@ -114,14 +114,17 @@ def replace(temporary: Path, path: Path) -> None:
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Remove the temporary files below `folder`, which killed processes have left.
+    """Remove the temporary files and folders below `folder`, which killed processes have left.
 
     Returns:
-        The number of files removed.
+        The number of them.
     """
     leftovers = list(folder.rglob(f"*{TEMPORARY_MARK}*")) if folder.is_dir() else []
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)
 
 

@@ -64,7 +64,7 @@ class StudyFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Context manager: no other process works in the folder, and no partial file is left.
+        """Context manager: no other process works in the folder; partial files are removed first.
 
         Raises:
             ConfigError: If another process holds the lock.
@@ -76,10 +76,7 @@ class StudyFolder:
             busy += ", or use another --name"
         with locks.locked(self.dir / _LOCK, f"{busy}."):
             files.sweep_temporary(self.dir)
-            try:
-                yield
-            finally:
-                files.sweep_temporary(self.dir)
+            yield
 
     def start(
         self, identity: dict[str, Any], *, force: bool, notes: Mapping[str, Any] | None = None

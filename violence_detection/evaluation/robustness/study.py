@@ -119,7 +119,10 @@ class RobustnessStage:
         self._identity |= {"feature_space": extractor.space.fingerprint}
         with _study_folder(self._folder).lock():
             saved = _PredictionFile(self._folder, self._identity, force=self._force)
-            failures = self._changed + self._predict_missing(extractor, saved)
+            try:
+                failures = self._changed + self._predict_missing(extractor, saved)
+            finally:
+                files.sweep_temporary(self._folder)  # copies of videos, after an interruption too
             return self._write(extractor, saved, failures)
 
     def _predict_missing(
