@@ -153,6 +153,12 @@ def test_a_group_pattern_takes_recordings_from_the_path(run, evaluate):
     assert result["leaks"][:2] == ["recording normal", "recording violent"]
 
 
+def test_a_group_pattern_may_name_videos_of_other_splits_alone(run, evaluate):
+    """They count in the search for leaks, so a pattern of the training videos is of use."""
+    result = evaluate(run, group_pattern="train_[0-9]+")
+    assert result["grouped_by"] == "--group-pattern"
+
+
 def test_a_pattern_that_matches_nothing_is_refused(run, evaluate):
     with pytest.raises(ConfigError, match="--group-pattern must match"):
         evaluate(run, group_pattern="nothing")
