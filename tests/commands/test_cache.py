@@ -122,6 +122,7 @@ def test_no_command_stumbles_over_the_readme_files(features, folder):
     assert tree_of(Path("feature_cache")) == ["README.md"]
 
 
+@pytest.mark.slow
 def test_extraction_into_the_default_folder_leaves_the_readme(folder, dataset_dir):
     words = "--backbone mobilenetv2 --weights random --frame-size 32 --frames 4 -q".split()
     result = CliRunner().invoke(cli.main, ["extract-features", str(dataset_dir), *words])

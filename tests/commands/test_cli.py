@@ -95,6 +95,7 @@ def _of_split(features: Path, videos: Path, split: str) -> list[Path]:
 # -- the whole pipeline
 
 
+@pytest.mark.slow
 def test_every_command_prints_the_keys_of_the_contract(pipeline):
     assert set(CHECK_KEYS.split()) <= set(pipeline["checked"])
     assert (pipeline["checked"]["videos"], pipeline["checked"]["readable"]) == (12, 12)
@@ -118,6 +119,7 @@ def test_every_command_prints_the_keys_of_the_contract(pipeline):
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_looks_at_the_videos(pipeline):
     judged = pipeline["evaluated"]
     assert {"recording", "resolution", "brightness"} <= judged["errors_by"].keys()
@@ -129,6 +131,7 @@ def test_an_evaluation_looks_at_the_videos(pipeline):
     assert (Path(pipeline["trained"]["run"]) / "MODEL_CARD.md").is_file()
 
 
+@pytest.mark.slow
 def test_a_raw_video_is_predicted_as_its_features_were_evaluated(pipeline):
     with open(Path(pipeline["evaluated"]["report"]).with_name("predictions.csv")) as file:
         evaluated = {row["path"]: float(row["probability"]) for row in csv.DictReader(file)}
@@ -139,6 +142,7 @@ def test_a_raw_video_is_predicted_as_its_features_were_evaluated(pipeline):
         assert probability == pytest.approx(evaluated[key], abs=2e-6)
 
 
+@pytest.mark.slow
 def test_extraction_again_reuses_everything(pipeline):
     again = run_json(
         "extract-features", pipeline["videos"], "--cache-dir", pipeline["root"] / "cache", *TINY
@@ -147,6 +151,7 @@ def test_extraction_again_reuses_everything(pipeline):
     assert again["features"] == pipeline["extracted"]["features"]
 
 
+@pytest.mark.slow
 def test_the_text_ends_with_the_next_command(pipeline):
     trained = invoke(
         "train", "--resume", "--checkpoint-dir", pipeline["root"] / "runs", "--run", "first"

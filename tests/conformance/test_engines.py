@@ -144,6 +144,7 @@ def test_an_installed_engine_misses_nothing(name):
     assert part.policy("float32") == "float32"
 
 
+@pytest.mark.slow
 def test_a_space_whose_engine_is_not_installed_runs_on_tensorflow(monkeypatch, caplog):
     asked = {"backbone": "mobilenet", "weights": "random", "stream": "rgb", "frames": 2}
     asked |= {"frame_size": 32, "precision": "float32", "batch_size": 2, "seed": 1}

@@ -56,6 +56,7 @@ def relative(folder) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 @each_format
 def test_a_file_predicts_the_tempered_probability(name, tmp_path):
     built, clips = head("mean_pool")
@@ -66,6 +67,7 @@ def test_a_file_predicts_the_tempered_probability(name, tmp_path):
     np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=1e-6)
 
 
+@pytest.mark.slow
 @each_format
 def test_a_file_predicts_all_of_several_classes(name, tmp_path):
     built, clips = head("linear", outputs=3)
@@ -105,6 +107,7 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
 # -- tflite in fewer bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("precision", "outputs", "within"),
     [("float16", 1, 2e-3), ("int8", 1, 0.1), ("int8", 3, 0.1)],
@@ -120,6 +123,7 @@ def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_
         np.testing.assert_allclose(found[PROBABILITIES].sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 @pytest.mark.parametrize("head_name", HEADS)
 def test_a_head_is_written_in_fewer_bits_or_refused(head_name, precision, tmp_path):
@@ -218,6 +222,7 @@ def drawn_sum() -> tuple[keras.Model, np.ndarray]:
     return built, clips.astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.03)])
 def test_all_classes_are_predicted_in_fewer_bits(precision, within, names_begin_anew, tmp_path):
     built, clips = drawn_sum()
@@ -231,6 +236,7 @@ def test_all_classes_are_predicted_in_fewer_bits(precision, within, names_begin_
     np.testing.assert_allclose(found[PROBABILITY], 1 - found[PROBABILITIES][:, :1], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head_name", HEADS)
 def test_the_log_odds_of_every_head_can_be_shifted(head_name, names_begin_anew):
     from violence_detection.export.formats import tflite
@@ -309,6 +315,7 @@ def test_constants_of_a_head_are_in_its_graph(head_name):
     assert not lifted(classifier_graph.build_classifier(built, temperature=1.7, unrolled=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["mobilenet", "resnet50", "efficientnetb0"])
 def test_constants_of_a_backbone_are_in_its_graph(backbone):
     from violence_detection.export.end_to_end_graph import _backbone_model

@@ -75,6 +75,7 @@ def test_the_folds_are_those_of_scikit_learn():
 # -- property
 
 
+@pytest.mark.slow
 @given(RECORDINGS, st.integers(2, 5), SEEDS, st.sampled_from([0.0, 0.15, 0.5]))
 def test_no_recording_is_on_two_sides(recordings, count, seed, fraction):
     entries = entries_of(recordings)

@@ -116,6 +116,7 @@ def test_the_mean_image_baseline_finds_a_difference_of_brightness(tmp_path):
     assert synthetic.mean_image_accuracy(tmp_path) == 1.0
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_frames_again_and_another_seed_others(tmp_path):
     leftover = tmp_path / "again" / "violent" / "fight0001.partial-1.mp4"
     leftover.parent.mkdir(parents=True)

@@ -274,6 +274,7 @@ def test_a_run_that_was_trained_on_the_videos_makes_it_not_clean(pair, tmp_path)
     assert "by accuracy unknown: a run was trained on some of these videos" in text
 
 
+@pytest.mark.slow
 def test_one_class_only_has_no_area(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     run = train_quickly(features, tmp_path, **SHORT)["run"]

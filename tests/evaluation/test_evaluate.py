@@ -256,6 +256,7 @@ def test_a_missing_folder_is_refused(tmp_path, evaluate):
 # -- several classes
 
 
+@pytest.mark.slow
 def test_three_classes_are_scored_each_and_as_violence(tmp_path, evaluate):
     labels = ("normal", "fight", "robbery")
     features = draw_features(tmp_path / "space", counts=(24, 12, 12), labels=labels, shift=2.0)
@@ -272,6 +273,7 @@ def test_three_classes_are_scored_each_and_as_violence(tmp_path, evaluate):
         assert (row["predicted"] != "normal") is violent
 
 
+@pytest.mark.slow
 def test_a_split_of_one_class_names_the_undefined_rates(tmp_path):
     features = draw_features(tmp_path / "cache" / "space")
     cache = FeatureCache.open(features)

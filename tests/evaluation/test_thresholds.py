@@ -58,6 +58,7 @@ def test_a_training_records_its_operating_point(trained):
     assert low <= point["threshold"] <= high
 
 
+@pytest.mark.slow
 def test_a_training_reaches_the_requested_operating_point(trained, tmp_path):
     by_point = {
         asked: train_quickly(trained[0], tmp_path, run=asked[-2:], operating_point=asked, **SHORT)
@@ -178,6 +179,7 @@ def test_an_unsupported_point_writes_nothing(run):
     assert not (run / "evaluation").exists()
 
 
+@pytest.mark.slow
 def test_three_classes_are_scored_as_violence(tmp_path, evaluate):
     features = draw_features(
         tmp_path / "cache" / "space", counts=(24, 180, 12), labels=("normal", "a", "b")
@@ -207,6 +209,7 @@ def scored(footage) -> normal_footage.NormalFootage:
     return normal_footage.score_footage(Run(run), folder, PredictConfig())
 
 
+@pytest.mark.slow
 def test_footage_is_scored_as_predict_scores_it(footage):
     run, folder = footage
     alarms = scored(footage).alarms_at(0.5, resamples=100, seed=0)
@@ -232,6 +235,7 @@ def test_scored_footage_is_not_scored_again(footage, monkeypatch):
     (folder / "text.mp4").write_text("no video")
 
 
+@pytest.mark.slow
 def test_a_rate_of_false_alarms_needs_enough_hours(footage):
     run, folder = footage
     words = ["evaluate", run, "--normal-footage", folder, "--split", "train"]
@@ -241,6 +245,7 @@ def test_a_rate_of_false_alarms_needs_enough_hours(footage):
     assert "Received: 0.01 hours" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_rate_of_false_alarms_chooses_the_threshold(footage, tmp_path, evaluate):
     run, folder = shutil.copytree(footage[0], tmp_path / "run"), footage[1]
     rate = 3 / (24 / 3600) * 1.1

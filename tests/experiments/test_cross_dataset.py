@@ -18,6 +18,8 @@ from violence_detection.experiments.cross_dataset import CrossDatasetStage
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system.study_folder import StudyFolder
 
+pytestmark = pytest.mark.slow  # its fixtures train or extract
+
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "bootstrap": 100}
 
 
@@ -121,7 +123,6 @@ def test_started_again_nothing_is_trained_again(made, drawn, tmp_path):
     assert again["cells"] == result["cells"]
 
 
-@pytest.mark.slow
 def test_a_training_that_is_missing_is_made(made, drawn, tmp_path):
     result, folder = made
     folder = shutil.copytree(folder, tmp_path / "copy")
@@ -196,7 +197,6 @@ def test_classes_that_cannot_be_matched_are_refused_before_any_training(drawn, t
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
 def test_a_dataset_without_test_videos_has_no_cell_of_its_own(drawn, tmp_path):
     east = draw(tmp_path, "east", counts=(12, 8, 0), seed=4)
     result = matrix((drawn[0], str(east)), tmp_path / "runs")

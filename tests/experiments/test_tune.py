@@ -266,6 +266,7 @@ def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkey
         tune(features_dir, tmp_path / "d", trials=1)
 
 
+@pytest.mark.slow
 def test_values_that_are_in_conflict_are_a_failed_trial(features_dir, tmp_path):
     space = {"ema_decay": [0.0, 0.9], "swa_fraction": [0.5]}
     result = tune(features_dir, tmp_path / "c", space=space, trials=6)
@@ -274,6 +275,7 @@ def test_values_that_are_in_conflict_are_a_failed_trial(features_dir, tmp_path):
     assert "`swa_fraction` must be 0" in failed[0]["reason"]
 
 
+@pytest.mark.slow
 def test_a_head_of_other_sizes_than_the_run_it_begins_with_is_a_failed_trial(
     features_dir, tmp_path
 ):
@@ -332,6 +334,7 @@ def test_a_head_of_other_sizes_in_all_trials_leaves_no_study(features_dir, tmp_p
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_with_weight_averaging_the_monitor_scores_the_trials(features_dir, tmp_path):
     """The best settings are a file for train all the same."""
     settings = {"swa_fraction": 0.5, "monitor": "val_auc", "trials": 1, "keep_runs": True}

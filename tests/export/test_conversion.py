@@ -49,6 +49,7 @@ def test_compressed_weights_change_the_source_and_not_the_reference(run_dir, fea
     assert np.abs(pruned.source - plain.source).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_the_converter_and_the_exported_model_run_in_processes_of_their_own(
     run_dir, features, tmp_path
 ):

@@ -27,6 +27,8 @@ from violence_detection.export.formats._format import Tolerance
 from violence_detection.system import processes
 from violence_detection.training.config import TrainConfig
 
+pytestmark = pytest.mark.slow  # its fixtures train or extract
+
 KEYS = set("format scope path bytes videos_checked max_abs_difference latency_ms".split())
 STREAM = "rgb(focus=true)+motion"
 
@@ -99,7 +101,6 @@ def test_a_dry_run_leaves_nothing(run_dir, tmp_path):
     assert planned["videos"] == 8 and not tree_of(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_file_beyond_its_tolerance_is_removed(run_dir, tmp_path, monkeypatch):
     from violence_detection.export.formats import saved_model
 
@@ -110,7 +111,6 @@ def test_a_file_beyond_its_tolerance_is_removed(run_dir, tmp_path, monkeypatch):
     assert not tree_of(tmp_path)
 
 
-@pytest.mark.slow
 def test_a_pruned_classifier_reports_its_cost(run_dir, tmp_path):
     asked = {"scope": "classifier", "prune": 0.9, "cluster": 2}
     found = exported(run_dir, tmp_path, **asked)
@@ -131,7 +131,6 @@ def three_classes(tmp_path_factory) -> Path:
     return Path(train_quickly(features, root / "runs", head=TrainConfig().head, epochs=1)["run"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])
 def test_a_run_of_three_classes_is_written_in_fewer_bits(
     precision, within, three_classes, tmp_path
@@ -144,7 +143,6 @@ def test_a_run_of_three_classes_is_written_in_fewer_bits(
     assert about["outputs"][1]["shape"] == [None, 3]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tflite", "openvino"])
 def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, name):
     found = exported(trained, tmp_path, format=name)
@@ -217,7 +215,6 @@ def test_a_converter_that_crashes_is_one_line():
         child(os.abort)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_where_no_clip_can_be_read_fewer_bits_say_so(precision, trained, tmp_path, monkeypatch):
     def torn(*_):

@@ -41,6 +41,7 @@ from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.reports import console
 
 
+@pytest.mark.slow
 def test_the_settings_are_left_beside_the_arrays(extract, dataset_dir):
     extraction = extract()
     settings = json.loads((extraction.features / "extraction.json").read_text())
@@ -76,6 +77,7 @@ def test_the_json_has_the_keys_of_the_contract(extract):
     assert Path(result["features"]).is_absolute()
 
 
+@pytest.mark.slow
 def test_a_dry_run_counts_and_writes_nothing(extract, dataset_dir, tmp_path):
     config = ExtractConfig.from_flags({"cache_dir": str(tmp_path / "cache"), **SMALL})
     planned = ExtractionStage(dataset_dir, config).prepare()
@@ -133,6 +135,7 @@ def test_a_dry_run_without_weights_finds_existing_features(
     assert (planned["to_extract"], planned["reused"]) == (0, 12)
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, no_download):
     drawn = keras.applications.MobileNetV2(
         weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3)

@@ -15,6 +15,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 
 
+@pytest.mark.slow
 def test_a_second_start_reuses_everything(extract, decoded):
     first = extract()
     before, when = contents(first.features), array_times(first.features)
@@ -135,6 +136,7 @@ def test_the_slowest_videos_are_listed(extract):
     assert extract().slowest == ()
 
 
+@pytest.mark.slow
 def test_existing_views_are_reused_and_missing_views_are_made(extract, decoded):
     extract(views=1)
     assert counts(extract(views=1)) == counts(extract()) == (0, 12, 0)

@@ -23,6 +23,8 @@ from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import Clip, ClipReader
 
+pytestmark = pytest.mark.slow  # its fixtures train or extract
+
 SEED, FEW, ALL = 1, 50, 500
 LONGEST_S = {FEW: 60, ALL: 300}
 
@@ -287,7 +289,6 @@ def _unfolding(sources, path: Path) -> None:
     mutants.draw_unfolding(path, (8192, 4320))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("craft", [_key_frame, _samples, _unfolding])
 def test_kilobytes_never_take_gigabytes(craft, sources, tmp_path, read_measured):
     path = tmp_path / "a.mp4"

@@ -141,6 +141,7 @@ def test_the_last_shard_removes_the_files_of_a_kill(extract):
     assert not leftover.exists()
 
 
+@pytest.mark.slow
 def test_too_many_shards_leave_some_without_a_video(extract):
     for number in range(1, 17):
         extract(shard=f"{number}/16")

@@ -181,6 +181,7 @@ def test_a_crash_of_the_decoder_costs_one_video(extract, monkeypatch):
     assert reasons == {"the decoder crashed (SIGABRT)"}
 
 
+@pytest.mark.slow
 def test_a_decoder_that_hangs_costs_one_video(extract, monkeypatch):
     call = ProcessPool.__call__
 

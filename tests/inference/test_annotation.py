@@ -180,6 +180,7 @@ def test_a_video_that_is_gone_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pyav", "opencv"])
 def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path, name):
     """The limit on the size of files stands for a full disk."""

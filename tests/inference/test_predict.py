@@ -49,6 +49,7 @@ def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, t
     assert [row["path"] for row in rows] == [*names, *fights, f"{trained[1]}/empty"]
 
 
+@pytest.mark.slow
 def test_a_table_has_a_row_a_window_and_one_for_an_unreadable_video(rows, trained):
     predictor = Predictor.load(trained[0], batch_size=8)
     paths = [row["path"] for row in rows[:2]]
@@ -211,6 +212,7 @@ def test_views_are_what_tta_asks_for(trained):
     assert asked._source.views == (ORIGINAL, *TEST_TIME_VIEWS)
 
 
+@pytest.mark.slow
 def test_a_threshold_that_is_given_decides_labels_and_segments(trained, rows):
     path = trained[1] / "long.mp4"
     all_of_it = Predictor.load(trained[0], threshold=0.0)(path)

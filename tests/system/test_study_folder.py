@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.folders import tree_of
 
-from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
+from violence_detection.errors import ConfigError, RunError
 from violence_detection.settings import Config, option
 from violence_detection.system import files
 from violence_detection.system.study_folder import StudyFolder

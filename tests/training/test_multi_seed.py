@@ -21,6 +21,8 @@ from violence_detection.models.run import Run
 from violence_detection.training import optimizer
 from violence_detection.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow  # its fixtures train or extract
+
 SEEDS = ("seed_7", "seed_8", "seed_9")
 # Dropout: else the seed decides the order of the videos only.
 ASKED = {"seed": 7, "seeds": 3, "head": "linear(dropout=0.5)", "learning_rate": 0.05}
@@ -122,7 +124,6 @@ def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_d
     assert ensemble["kept"]["seeds"] == [7, 8, 9] and ensemble["kept"]["ensemble"]
 
 
-@pytest.mark.slow
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
     evaluated = evaluate.evaluate_run(ensemble["run"], EvaluateConfig(bootstrap=100))
     assert evaluated["accuracy"] == ensemble["test"]["accuracy"]
@@ -140,7 +141,6 @@ def test_one_seed_leaves_what_it_always_left(run_dir):
 # -- going on
 
 
-@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, monkeypatch):
     """Interrupted in the second epoch of the second member, it goes on right there."""
     interrupt(features_dir, tmp_path, epoch=2, training=2, **ASKED)
@@ -158,7 +158,6 @@ def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, 
     assert again == result
 
 
-@pytest.mark.slow
 def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
     program = "from violence_detection.cli import main; main()"
     asked = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--run", "run"]
@@ -185,7 +184,6 @@ def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
 # -- error
 
 
-@pytest.mark.slow
 def test_force_keeps_members_if_the_model_cannot_be_built(features_dir, tmp_path, monkeypatch):
     train_quickly(features_dir, tmp_path, seeds=2, epochs=1)
 

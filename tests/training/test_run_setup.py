@@ -80,6 +80,7 @@ def test_runs_without_a_name_get_fresh_ones(features_dir, tmp_path):
 # -- a resumed run
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_the_uninterrupted_one(features_dir, tmp_path):
     asked = {"epochs": 6, "head": "linear(dropout=0.5)", "checkpoint_epochs": 6}
     whole = Path(train_quickly(features_dir, tmp_path / "whole", **asked)["run"])
@@ -119,6 +120,7 @@ def test_a_finished_run_prints_its_result_again(run_dir, monkeypatch):
     assert tree_of(run_dir) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_another_training_finished_meanwhile_is_not_trained_again(
     features_dir, tmp_path, resumable, monkeypatch
 ):
@@ -312,6 +314,7 @@ def test_force_replaces_a_run_and_what_was_in_it(features_dir, tmp_path):
     assert not list((tmp_path / "run").glob("checkpoint_epoch_*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", ["write_csv", "write_json"])
 def test_a_run_killed_while_it_is_replaced_is_the_new_one(
     features_dir, tmp_path, monkeypatch, done
@@ -346,6 +349,7 @@ def test_a_resumed_run_keeps_its_settings(features_dir, tmp_path):
         train_quickly(features_dir, tmp_path, learning_rate=0.02, resume=True)
 
 
+@pytest.mark.slow
 def test_a_run_of_before_a_setting_was_there_goes_on_as_it_was(features_dir, tmp_path):
     natural = {"recording_weights": "natural"}
     whole = train_quickly(features_dir, tmp_path / "whole", epochs=4, **natural)["run"]

@@ -208,6 +208,7 @@ def test_replicas_of_another_machine_draw_masks_of_their_own():
     np.testing.assert_array_equal(seed.numpy(), drawn + np.array([2, 0], drawn.dtype))
 
 
+@pytest.mark.slow
 def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
     """Keras' optimisers register gradients for good, and with them the graph that they are in."""
 

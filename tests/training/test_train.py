@@ -121,6 +121,7 @@ def test_the_normal_class_can_be_given(tmp_path):
 # -- relation
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_does(features_dir, tmp_path):
     single = train_quickly(features_dir, tmp_path / "one")
     pair = train_quickly(features_dir, tmp_path / "two", virtual_devices=2)
@@ -228,6 +229,7 @@ def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_pa
     assert (plain.views, choosing.views) == (0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["bilstm_attention(units=2)", "tcn(layers=1)"])
 def test_clips_of_one_frame_can_be_trained_on(tmp_path, head):
     features = draw_features(tmp_path / "space", shape=(1, 8))
