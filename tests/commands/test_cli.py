@@ -355,6 +355,7 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, text, message):
 TUNE_KEYS = "study trials completed pruned failed best_trial best_value best_settings"
 
 
+@pytest.mark.slow
 def test_tune_leaves_a_config_that_train_takes(features_dir, tmp_path):
     places = ("--features", features_dir, "--checkpoint-dir", tmp_path)
     result = run_json("tune", *places, *SHORT[:-2], "--trials", 1)

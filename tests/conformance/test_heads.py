@@ -108,6 +108,7 @@ def test_every_weight_of_a_head_learns(head):
         assert slope is not None and np.abs(slope).max() > 1e-4, variable.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""

@@ -221,6 +221,7 @@ def test_footage_is_scored_as_predict_scores_it(footage):
     assert [row["path"] for row in alarms["unreadable"]] == ["text.mp4"]
 
 
+@pytest.mark.slow
 def test_scored_footage_is_not_scored_again(footage, monkeypatch):
     run, folder = footage
     first = scored(footage).alarms_at(0.5, resamples=100, seed=0)

@@ -143,6 +143,7 @@ def test_a_run_of_three_classes_is_written_in_fewer_bits(
     assert about["outputs"][1]["shape"] == [None, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tflite", "openvino"])
 def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, name):
     found = exported(trained, tmp_path, format=name)

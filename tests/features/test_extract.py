@@ -58,6 +58,7 @@ def test_the_settings_are_left_beside_the_arrays(extract, dataset_dir):
     assert settings["feature_space"]["dim"] == 1280
 
 
+@pytest.mark.slow
 def test_the_folder_is_named_by_dataset_and_space(extract, tmp_path):
     extraction = extract()
     dataset, space = extraction.features.relative_to(tmp_path.resolve() / "cache").parts

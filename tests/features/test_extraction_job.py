@@ -27,6 +27,7 @@ def test_a_second_start_reuses_everything(extract, decoded):
     assert array_times(second.features) == when
 
 
+@pytest.mark.slow
 def test_only_what_is_changed_or_added_is_extracted_again(extract, dataset_dir, decoded):
     when = array_times(extract().features)
     decoded.clear()

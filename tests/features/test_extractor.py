@@ -107,6 +107,7 @@ def test_the_batch_size_and_the_neighbours_do_not_change_features(small, rng):
     assert together.shape == (8, 1024)
 
 
+@pytest.mark.slow
 def test_an_extractor_is_built_again_from_its_space(small, rng):
     again = FeatureExtractor.from_space(small.space, weights="random", batch_size=8, seed=42)
     pictures = rng.integers(0, 256, (3, SIZE, SIZE, 3), np.uint8)
