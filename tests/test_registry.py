@@ -97,23 +97,32 @@ def test_a_file_added_to_a_registry_folder_is_a_part(tmp_path, monkeypatch):
 def test_an_unknown_part_is_answered_with_the_existing_ones():
     with pytest.raises(ConfigError) as raised:
         registry.load("losses", "focl(gamma=2.0)")
-    assert str(raised.value) == "No part 'focl' in losses/. There are: crossentropy, focal."
+    assert str(raised.value) == (
+        "The loss must be one of crossentropy, focal. Received: focl. Did you mean `focal`?"
+    )
+
+
+def test_a_part_may_be_named_with_capitals_as_keras_writes_it():
+    assert registry.check("backbones", "MobileNetV2") == "mobilenetv2"
+    assert registry.check("streams", "RGB(focus=true)+motion") == "rgb(focus=true)+motion"
+    with pytest.raises(ConfigError, match="Did you mean `resnet50`"):
+        registry.check("backbones", "ResNet18")
 
 
 def test_private_files_and_paths_are_not_parts():
     for name in ("_applications", "__init__"):
-        with pytest.raises(ConfigError, match=f"No part '{name}' in backbones/"):
+        with pytest.raises(ConfigError, match=f"The backbone must be .*Received: {name}"):
             registry.module("backbones", name)
 
 
 def test_an_argument_that_a_part_does_not_take_is_named():
     with pytest.raises(ConfigError) as raised:
         registry.load("streams", "rgb(zoom=2)", frame_size=32)
-    assert str(raised.value) == "streams/rgb takes focus. Received: zoom"
+    assert str(raised.value) == "The stream rgb takes focus. Received: zoom"
 
 
 def test_one_part_is_loaded_at_a_time():
-    with pytest.raises(ConfigError, match=r"^streams/ takes one part here. Received: rgb\+rgb$"):
+    with pytest.raises(ConfigError, match=r"^There must be one stream here. Received: rgb\+rgb$"):
         registry.load("streams", "rgb+rgb", frame_size=32)
 
 
@@ -128,7 +137,7 @@ def test_the_nearest_word_is_offered_only_when_it_is_near():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("linear(dropout=2)", "`dropout` of heads/linear must be float in [0, 0.99]"),
+        ("linear(dropout=2)", "`dropout` of the head linear must be float in [0, 0.99]"),
         ("linear(dropout=1e999)", "must be float in [0, 0.99]. Received: dropout=inf"),
         ("linear(dropout=abc)", "Received: dropout='abc'"),
         ("bilstm_attention(units=0)", "must be int in [1, 4096]. Received: units=0"),

@@ -62,6 +62,12 @@ def test_a_path_means_the_same_from_every_folder(tmp_path, monkeypatch):
     assert ExtractConfig(weights="random").weights == "random"
 
 
+def test_a_path_may_begin_with_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = TrainConfig.from_settings({"features": "~/f", "weights": "~/w.h5"})
+    assert (config.features, config.extract.weights) == (f"{tmp_path}/f", f"{tmp_path}/w.h5")
+
+
 # -- golden: the contract's defaults
 
 
@@ -354,7 +360,7 @@ def test_settings_that_exclude_each_other_are_refused():
 
 def test_an_unknown_part_and_an_unknown_choice_are_named():
     assert message_of(ExtractConfig, backbone="vgg11").startswith(
-        "No part 'vgg11' in backbones/. There are: densenet121, "
+        "The backbone must be one of densenet121, "
     )
     assert message_of(TrainConfig, monitor="loss") == (
         "`monitor` must be one of val_loss, val_auc, val_accuracy, none. Received: monitor=loss"

@@ -1,4 +1,4 @@
-"""The command line: all commands, in pipeline order. It imports neither TensorFlow nor NumPy."""
+"""The command line: all commands, by section. It imports neither TensorFlow nor NumPy."""
 
 import click
 
@@ -33,20 +33,11 @@ def main() -> None:
     """
 
 
-for command in (
-    check,
-    extract_features,
-    cache,
-    train,
-    tune,
-    cross_validate,
-    cross_dataset,
-    evaluate,
-    compare,
-    robustness,
-    label,
-    predict,
-    export,
-    demo,
-):
-    main.add_command(command)
+main.section("Prepare the data", check, extract_features, cache, label)
+main.section("Train", train, tune)
+main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness)
+main.section("Use", predict, export)
+main.section("Try it", demo)
+
+if __name__ == "__main__":
+    main(prog_name="violence-detection")

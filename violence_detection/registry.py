@@ -32,6 +32,8 @@ _FOLDERS = {
     "formats": "export.formats",
     "outputs": "models.outputs",
 }
+# The word for a part of each folder, for messages.
+_NOUNS = {"losses": "loss", "formats": "export format"}
 _WORDS = {"true": True, "false": False, "none": None}
 
 
@@ -79,12 +81,12 @@ def parse(spec: str) -> list[Spec]:
 def check(folder: str, spec: str) -> str:
     """The canonical text of `spec`, after checking that its parts are in the registry folder.
 
+    Names of parts are lower case; capitals, as Keras writes `MobileNetV2`, are accepted.
+
     Raises:
         ConfigError: If the spec does not parse or a part does not exist.
     """
-    specs = parse(spec)
-    for part in specs:
-        _find(folder, part.name)
+    specs = [part._replace(name=_find(folder, part.name)) for part in parse(spec)]
     return "+".join(map(str, specs))
 
 
@@ -120,20 +122,22 @@ def check_arguments(folder: str, spec: str, *, context: Iterable[str]) -> Spec:
     """
     part, *others = parse(spec)
     if others:
-        raise ConfigError(f"{folder}/ takes one part here. Received: {spec}")
+        raise ConfigError(f"There must be one {_noun(folder)} here. Received: {spec}")
+    part = part._replace(name=_find(folder, part.name))
     build = module(folder, part.name).build
     accepted = [key for key in inspect.signature(build).parameters if key not in context]
     annotations = typing.get_type_hints(build, include_extras=True)
     for key, value in part.arguments.items():
         if key not in accepted:
             raise ConfigError(
-                f"{folder}/{part.name} takes {', '.join(accepted) or 'no arguments'}. "
+                f"The {_noun(folder)} {part.name} takes {', '.join(accepted) or 'no arguments'}. "
                 f"Received: {key}"
             )
         expected = _mismatch(value, annotations[key])
         if expected:
             raise ConfigError(
-                f"`{key}` of {folder}/{part.name} must be {expected}. Received: {key}={value!r}"
+                f"`{key}` of the {_noun(folder)} {part.name} must be {expected}. "
+                f"Received: {key}={value!r}"
             )
     return part
 
@@ -159,15 +163,24 @@ def _mismatch(value: Any, annotation: Any) -> str:
 
 def nearest(word: str, words: Iterable[str]) -> str:
     """` Did you mean X?` for the closest of `words`; empty if none is close to `word`."""
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    words = list(words)
+    longer = [name for name in words if len(word) > 2 and name.startswith(word)]
+    close = longer if len(longer) == 1 else difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     return f" Did you mean `{close[0]}`?" if close else ""
 
 
 def _find(folder: str, name: str) -> str:
     names = available(folder)
-    if name not in names:
-        raise ConfigError(f"No part '{name}' in {folder}/. There are: {', '.join(names)}.")
-    return name
+    if name.lower() not in names:
+        raise ConfigError(
+            f"The {_noun(folder)} must be one of {', '.join(names)}. Received: {name}."
+            f"{nearest(name.lower(), names)}"
+        )
+    return name.lower()
+
+
+def _noun(folder: str) -> str:
+    return _NOUNS.get(folder, folder.removesuffix("s"))
 
 
 def _summands(node: ast.expr) -> list[ast.expr]:

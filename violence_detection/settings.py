@@ -48,7 +48,8 @@ class Rule:
         choices: The only values.
         registry: A registry folder; the value is a spec of its parts.
         words: Values besides the parts of the registry folder.
-        path: The value is the path of a file or folder.
+        path: `FILE`, `DIRECTORY` or `PATH` (either) where the value is one; a `~` at its start is
+            the user's home.
         canonical: Brings the value into its canonical form, or raises ConfigError.
         metavar: Name of the value in the help; None takes that of the type.
         off: Name of the flag that switches the setting off; None is `no-` and the setting's name.
@@ -65,7 +66,7 @@ class Rule:
     choices: tuple[str, ...] | None = None
     registry: str | None = None
     words: tuple[str, ...] = ()
-    path: bool = False
+    path: str = ""
     canonical: Callable[[str], str] | None = None
     metavar: str | None = None
     off: str | None = None
@@ -100,7 +101,7 @@ class Rule:
         if self.path and (not value or "\0" in value or not units.is_utf8(value)):
             raise ConfigError(f"`{name}` must be a path in UTF-8. Received: {name}={value!r}")
         if self.path:
-            return str(Path(value).absolute())
+            return units.absolute_path(value)
         if self.registry and value not in self.words:
             return registry.check(self.registry, value)
         return value

@@ -1,5 +1,8 @@
 """Conversions between frames and seconds, numbers as text, and checks of names."""
 
+import os
+from pathlib import Path
+
 # Windows that are at most this far apart touch: their times are rounded to a millisecond.
 TOUCH_S = 0.002
 
@@ -41,6 +44,12 @@ def is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def absolute_path(text: str) -> str:
+    """A path from the root; a `~` at its start, as a JSON file or Python has it, is the home."""
+    # Path.expanduser raises for a user that does not exist; this one leaves the text as it is.
+    return str(Path(os.path.expanduser(text)).absolute())  # noqa: PTH111
 
 
 def is_name(text: str) -> bool:

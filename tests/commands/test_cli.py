@@ -497,6 +497,24 @@ def test_the_commands_are_listed_in_pipeline_order(words):
         assert places == sorted(places)
 
 
+@pytest.mark.parametrize("words", ["", "cache "])
+def test_the_line_of_a_command_is_not_cut(words):
+    text = invoke(*f"{words}--help".split()).output
+    assert "..." not in text.partition("COMMAND [ARGS]...")[2]
+
+
+def test_an_option_that_takes_a_path_says_so_and_completes_it():
+    options = {option.name: option for option in cli.train.params}
+    for name, metavar, kind in (
+        ("dataset_path", "DIRECTORY", "dir"),
+        ("checkpoint_dir", "DIRECTORY", "dir"),
+        ("config", "FILE", "file"),
+    ):
+        context = click.Context(cli.train)
+        completed = options[name].type.shell_complete(context, options[name], "my_")
+        assert (options[name].metavar, [item.type for item in completed]) == (metavar, [kind])
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["check", "--help"]])
 def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy(words):
     code = (
@@ -514,8 +532,9 @@ def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy(words):
     assert min(took_s) < 1.0
 
 
-def test_the_package_runs_as_a_module():
-    command = [sys.executable, "-m", "violence_detection", "train", "--help"]
+@pytest.mark.parametrize("module", ["violence_detection", "violence_detection.cli"])
+def test_the_package_runs_as_a_module(module):
+    command = [sys.executable, "-m", module, "train", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.stdout.startswith("Usage: violence-detection train [OPTIONS]"), done.stderr
 
@@ -546,11 +565,11 @@ def test_the_commands_are_installed(name):
         ),
         (
             "train --features x --head bilstm",
-            "No part 'bilstm' in heads/. There are: bilstm_",
+            "Received: bilstm. Did you mean `bilstm_attention`?",
         ),
         (
             "train --features x --loss focl",
-            "No part 'focl' in losses/. There are: crossentropy",
+            "The loss must be one of crossentropy, focal. Received: focl. Did you mean `focal`?",
         ),
         ("train --features x --loss focal(", "A spec must read name(key=value, ...)"),
         (
@@ -570,7 +589,7 @@ def test_the_commands_are_installed(name):
             "evaluate x --split al",
             "`split` must be one of train, validation, test, all",
         ),
-        ("robustness x --conditions dark", "No part 'dark' in corruptions/. There are"),
+        ("robustness x --conditions dark", "The corruption must be one of"),
         ("robustness x --conditions blur,blur", "must name each once. Received: blur"),
         ("cross-dataset", "Missing argument 'FEATURES...'"),
         ("evaluate", "Missing argument 'RUN'"),
@@ -585,7 +604,7 @@ def test_the_commands_are_installed(name):
         ),
         (
             "extract-features x --backbone vgg",
-            "No part 'vgg' in backbones/. There are: ",
+            "The backbone must be one of densenet121, ",
         ),
     ],
 )
@@ -615,6 +634,12 @@ def test_a_missing_input_is_one_line_and_status_1(words, message, tmp_path, monk
     assert tree(tmp_path) == []
 
 
+def test_a_video_in_the_place_of_the_run_is_answered_with_the_order(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    line = error_line("predict", tmp_path / "a.mp4", tmp_path, status=1)
+    assert line.endswith("(a video; are the arguments swapped? RUN comes first)")
+
+
 def test_a_wrong_argument_of_a_part_is_named(features_dir, tmp_path):
     asked = (
         "--features",
@@ -625,7 +650,7 @@ def test_a_wrong_argument_of_a_part_is_named(features_dir, tmp_path):
         "focal(beta=1)",
     )
     line = error_line("train", *asked, *SHORT, status=2)
-    assert "losses/focal takes gamma, alpha. Received: beta" in line
+    assert "The loss focal takes gamma, alpha. Received: beta" in line
 
 
 def ending_in(monkeypatch, error):

@@ -107,7 +107,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
     ("words", "line"),
     [
         (("rtsp://me:secret@cam/1",), "--max-duration-s must be given for a stream"),
-        (("a.mp4", "--csv", "b.mkv"), "--force replaces a file"),
+        (("a.mp4", "--csv", "b.mkv"), "An output must be a new file"),
         (("a.mp4", "b.mkv", "--timeline", "t.png"), "must be a folder"),
         (("a.mp4", "--annotate", ".", "--force"), "must not replace a video"),
         (

@@ -210,5 +210,5 @@ def test_alpha_must_be_a_share_of_two_classes(alpha, shares):
 
 
 def test_an_unknown_loss_is_refused_with_the_names_that_exist():
-    with pytest.raises(ConfigError, match="No part 'focl' in losses/. There are: crossentropy, "):
+    with pytest.raises(ConfigError, match="The loss must be one of crossentropy, "):
         build("focl")

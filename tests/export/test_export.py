@@ -168,7 +168,7 @@ def test_videos_that_are_gone_cannot_check_an_end_to_end_export(run_dir, tmp_pat
     [
         ({"height": 90}, "`height` and `width` must be given together"),
         ({"fps": 25.0, "scope": "classifier"}, "`fps` must come with scope=end-to-end"),
-        ({"format": "coreml"}, "No part 'coreml' in formats/"),
+        ({"format": "coreml"}, "The export format must be one of keras"),
         ({"precision": "int4"}, "`precision` must be one of float32, float16, int8"),
         ({"prune": 1.0}, "`prune` must be <= 0.95"),
     ],

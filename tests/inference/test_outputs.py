@@ -93,7 +93,7 @@ def test_one_file_is_of_one_video(tmp_path):
 def test_nothing_is_replaced_unasked(tmp_path):
     one = outputs(tmp_path, "a.mp4", csv="t.csv", subtitles="out")
     (tmp_path / "t.csv").write_text("mine")
-    with pytest.raises(ConfigError, match=r"--force replaces a file. Received: .*t.csv"):
+    with pytest.raises(ConfigError, match=r"An output must be a new file, .*Received: .*t.csv"):
         one.check(force=False)
     one.check(force=True)
     assert (tmp_path / "t.csv").read_text() == "mine"

@@ -248,7 +248,7 @@ def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     result = predict.predict_videos(run, words, config)
     assert "attention" not in json.dumps(result)
     assert set(result["written"]) == {path for path in planned["writes"] if "text" not in path}
-    with pytest.raises(ConfigError, match="--force replaces a file"):
+    with pytest.raises(ConfigError, match="An output must be a new file"):
         predict.predict_videos(run, words, config)
     assert predict.predict_videos(run, words, config, force=True)["written"]
 

@@ -162,5 +162,5 @@ def test_constants_that_are_no_numbers_are_refused(clips, tmp_path):
 
 
 def test_an_unknown_argument_of_a_head_is_named(clips):
-    with pytest.raises(ConfigError, match="heads/linear takes .*dropout.*. Received: depth"):
+    with pytest.raises(ConfigError, match="The head linear takes .*dropout.*. Received: depth"):
         build_classifier(head="linear(depth=3)", features=clips, classes=2, recurrence="loop")

@@ -330,9 +330,9 @@ def test_batches_are_full_and_hold_the_order(count, batch_size):
     [
         (
             "noise(scale=-1)",
-            r"`scale` of augmentations/noise must be float in \[0, 100",
+            r"`scale` of the augmentation noise must be float in \[0, 100",
         ),
-        ("reverse+jitter(seconds=1)", "augmentations/jitter takes frames, p. Received"),
+        ("reverse+jitter(seconds=1)", "The augmentation jitter takes frames, p. Received"),
         ("reverse+views", "`views` must come first.* Received: augment=reverse"),
         ("views+views", "`views` must come first"),
     ],

@@ -182,7 +182,7 @@ def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
     ("augment", "message"),
     [
         ("views", "must have views to choose among.*extract-features --views N"),
-        ("jitter(frames=-1)", "`frames` of augmentations/jitter must be float in"),
+        ("jitter(frames=-1)", "`frames` of the augmentation jitter must be float in"),
         ("noise+views", "`views` must come first"),
     ],
 )

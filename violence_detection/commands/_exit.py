@@ -98,7 +98,8 @@ class Command(_ExitStatus, cloup.Command):
 
 
 class Group(_ExitStatus, cloup.Group):
-    """A group of commands, listed in pipeline order, not alphabetically."""
+    """A group of commands, listed in the order in which they were added, by section if it has
+    sections."""
 
     command_class = Command
 
@@ -106,7 +107,8 @@ class Group(_ExitStatus, cloup.Group):
         return list(self.commands)
 
     def list_sections(self, ctx: click.Context, *_: Any, **__: Any) -> list[cloup.Section]:
-        return [cloup.Section("Commands", self.commands)]
+        sections = super().list_sections(ctx, include_default_section=False)
+        return sections or [cloup.Section("Commands", self.commands)]
 
 
 def _open_standard_streams() -> None:

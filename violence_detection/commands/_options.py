@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 import cloup
+from click.shell_completion import CompletionItem
 
 from violence_detection import registry, units
 from violence_detection.commands._exit import CommonFlags, start_logging
@@ -31,6 +32,19 @@ class _Path(click.ParamType):
         if self._recorded and not units.is_utf8(value):
             self.fail(f"It must be in UTF-8. Received: {value!r}", param, ctx)
         return value
+
+    def shell_complete(self, *_: Any) -> list[CompletionItem]:
+        return [CompletionItem("", type="file")]
+
+
+class _PathText(click.types.StringParamType):
+    """The path of a setting, which the config checks: the type completes it in the shell."""
+
+    def __init__(self, kind: str) -> None:
+        self._completion = "dir" if kind == "DIRECTORY" else "file"
+
+    def shell_complete(self, *_: Any) -> list[CompletionItem]:
+        return [CompletionItem("", type=self._completion)]
 
 
 class _Integer(click.types.IntParamType):
@@ -116,6 +130,8 @@ def _setting_option(setting: Setting, group: cloup.OptionGroup | None) -> Callab
     flag, kind = f"--{name}", {"type": setting.type, "metavar": _metavar(setting)}
     if setting.type is bool:
         flag, kind = f"--{name}/--{setting.rule.off or f'no-{name}'}", {}
+    elif setting.rule.path or setting.rule.metavar == "FILE":
+        kind["type"] = _PathText(setting.rule.path)
     elif setting.rule.hint:
         kind["type"] = _Integer(setting.rule.hint)
     return cloup.option(flag, setting.name, default=None, help=_help(setting), group=group, **kind)
@@ -130,7 +146,7 @@ def _metavar(setting: Setting) -> str | None:
     if rule.registry or rule.canonical:
         return "SPEC"
     if rule.path:
-        return "PATH"
+        return rule.path
     return {int: "INTEGER", float: "NUMBER", str: "TEXT"}.get(setting.type)
 
 

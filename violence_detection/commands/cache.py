@@ -35,12 +35,20 @@ class _UsedCacheConfig(CacheConfig):
     )
 
 
-@click.group(cls=Group, epilog=example("violence-detection cache list --cache-dir feature_cache"))
+@click.group(
+    cls=Group,
+    short_help="Manage cached features.",
+    epilog=example("violence-detection cache list --cache-dir feature_cache"),
+)
 def cache() -> None:
     """List, check, remove, export and import cached features."""
 
 
-@cache.command("list", epilog=example("violence-detection cache list --cache-dir feature_cache"))
+@cache.command(
+    "list",
+    short_help="List datasets and feature spaces.",
+    epilog=example("violence-detection cache list --cache-dir feature_cache"),
+)
 @options_of(_UsedCacheConfig, writes=False)
 def list_(settings: _UsedCacheConfig, shared: CommonFlags) -> None:
     """List the datasets and feature spaces of a cache, their size, and the runs that use them."""
@@ -66,7 +74,10 @@ def _dataset_lines(dataset: dict[str, Any]) -> list[str]:
     return lines
 
 
-@cache.command(epilog=example("violence-detection cache verify --cache-dir feature_cache"))
+@cache.command(
+    short_help="Compare every array with its digest.",
+    epilog=example("violence-detection cache verify --cache-dir feature_cache"),
+)
 @click.argument("names", nargs=-1, type=PATH, metavar="[NAME]...")
 @options_of(CacheConfig, writes=False)
 def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -> None:
@@ -92,7 +103,10 @@ def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -
     finish(result, shared, lines, failed=len(findings))
 
 
-@cache.command(epilog=example("violence-detection cache prune mine --dry-run"))
+@cache.command(
+    short_help="Remove datasets or feature spaces.",
+    epilog=example("violence-detection cache prune mine --dry-run"),
+)
 @click.argument("names", nargs=-1, required=True, type=PATH, metavar="NAME...")
 @options_of(_UsedCacheConfig)
 def prune(settings: _UsedCacheConfig, shared: CommonFlags, names: tuple[str, ...]) -> None:
@@ -127,7 +141,8 @@ def _runs(settings: _UsedCacheConfig) -> Any:
 
 
 @cache.command(
-    epilog=example("violence-detection cache export feature_cache/mine/space --output mine.h5")
+    short_help="Write the features into one HDF5 file.",
+    epilog=example("violence-detection cache export feature_cache/mine/space --output mine.h5"),
 )
 @click.argument("features", type=PATH)
 @options_of(CacheExportConfig)
@@ -158,6 +173,7 @@ def _export_lines(result: dict[str, Any]) -> list[str]:
 @cache.command(
     "import",
     cls=Command,
+    short_help="Read features of another program.",
     epilog=example(
         "violence-detection cache import train_features.npy test_features.npy "
         "--classes nonviolent,violent --dataset-name mine"

@@ -10,7 +10,11 @@ from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.features import config
 
 
-@click.command(cls=Command, epilog=example("violence-detection check my_videos"))
+@click.command(
+    cls=Command,
+    short_help="Find problems in a folder of videos.",
+    epilog=example("violence-detection check my_videos"),
+)
 @click.argument("video_dir", type=PATH)
 @options_of(config.CheckConfig, writes=False)
 def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> None:

@@ -14,6 +14,7 @@ from violence_detection.units import counted
 
 @click.command(
     cls=Command,
+    short_help="Compare two runs on the same videos.",
     epilog=example("violence-detection compare checkpoints/my_run checkpoints/another"),
 )
 @click.argument("run_a", type=PATH)

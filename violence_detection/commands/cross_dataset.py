@@ -12,6 +12,7 @@ from violence_detection.reports import console
 
 @click.command(
     cls=Command,
+    short_help="Train on one dataset, test on others.",
     epilog=example(
         "violence-detection cross-dataset feature_cache/my_videos/SPACE feature_cache/others/SPACE"
     ),

@@ -13,6 +13,7 @@ from violence_detection.reports import console
 
 @click.command(
     cls=Command,
+    short_help="Evaluate a training by folds.",
     epilog=example(
         "violence-detection cross-validate --features feature_cache/my_videos/SPACE --folds 5"
     ),

@@ -9,7 +9,11 @@ from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import DemoConfig
 
 
-@click.command(cls=Command, epilog=example("violence-detection demo --output demo_output"))
+@click.command(
+    cls=Command,
+    short_help="Run every stage on videos that it draws.",
+    epilog=example("violence-detection demo --output demo_output"),
+)
 @options_of(DemoConfig)
 def demo(settings: DemoConfig, flags: CommonFlags) -> None:
     """Run all stages, offline, on clips that it draws: figures that walk, figures that fight."""

@@ -14,6 +14,7 @@ from violence_detection.units import counted, format_duration
 
 @click.command(
     cls=Command,
+    short_help="Evaluate a run on a split.",
     epilog=example("violence-detection evaluate checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)

@@ -13,6 +13,7 @@ from violence_detection.units import counted
 
 @click.command(
     cls=Command,
+    short_help="Write the model for other software.",
     epilog=example("violence-detection export checkpoints/my_run --format onnx"),
 )
 @click.argument("run", type=PATH)

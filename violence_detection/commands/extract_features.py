@@ -17,6 +17,7 @@ _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
 @click.command(
     cls=Command,
+    short_help="Extract features from videos, once.",
     help="Extract features from a folder of videos, once; the same command again resumes it.\n\n"
     "VIDEO_DIR holds <class>/..., or train|val|test/<class>/..., or any tree with a videos.csv "
     "(path,label[,split][,group][,start_s,end_s]) at its top. Videos are files ending in "

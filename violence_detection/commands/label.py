@@ -11,6 +11,7 @@ from violence_detection.evaluation.config import LabelConfig
 
 @click.command(
     cls=Command,
+    short_help="Correct the label of a video.",
     epilog=example(
         "violence-detection label checkpoints/my_run camera_1.mp4 nonviolent "
         "--start-s 12 --end-s 15"

@@ -13,6 +13,7 @@ _UNREADABLE = "unreadable"  # in place of a label
 
 @click.command(
     cls=Command,
+    short_help="Find violence in videos.",
     epilog=example("violence-detection predict checkpoints/my_run camera_1.mp4"),
 )
 @click.argument("run", type=PATH)

@@ -14,6 +14,7 @@ from violence_detection.units import counted
 
 @click.command(
     cls=Command,
+    short_help="Evaluate a run on degraded videos.",
     epilog=example("violence-detection robustness checkpoints/my_run --split test"),
 )
 @click.argument("run", type=PATH)

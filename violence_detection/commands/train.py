@@ -12,6 +12,7 @@ from violence_detection.training import config
 
 @click.command(
     cls=Command,
+    short_help="Train a classifier.",
     epilog=example("violence-detection train --dataset-path my_videos --epochs 60 --batch-size 32"),
 )
 @options_of(config.TrainConfig)

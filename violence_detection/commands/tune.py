@@ -13,6 +13,7 @@ from violence_detection.reports import console
 
 @click.command(
     cls=Command,
+    short_help="Search for better settings.",
     epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
 )
 @options_of(TuneConfig)

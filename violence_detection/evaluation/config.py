@@ -24,7 +24,7 @@ class EvaluateConfig(CommandConfig):
         None,
         "Folder of features; default: that of the run's training.",
         group="Data",
-        path=True,
+        path="DIRECTORY",
     )
     frames: bool = option(
         True,
@@ -80,7 +80,7 @@ class EvaluateConfig(CommandConfig):
         "Folder of long videos of normal footage; false alarms per camera-hour are measured on "
         "them, with the sliding windows of predict.",
         group="Data",
-        path=True,
+        path="DIRECTORY",
     )
     weights: str | None = same_as(
         PredictConfig,
@@ -158,7 +158,7 @@ class LabelConfig(CommandConfig):
     )
     new_class: bool = option(False, "Allow a label that is not a class of the run.", group="Data")
     dataset_path: str | None = option(
-        None, "Folder of the dataset; default: that of the run.", group="Data", path=True
+        None, "Folder of the dataset; default: that of the run.", group="Data", path="DIRECTORY"
     )
 
     def __post_init__(self) -> None:

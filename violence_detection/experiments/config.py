@@ -222,7 +222,7 @@ class TuneConfig(CommandConfig):
         "learning rate, weight decay, batch size, label smoothing, the gamma of --loss, and the "
         "sizes and dropouts of --head, except those that are given.",
         group="Study",
-        path=True,
+        path="FILE",
     )
     folds: int | None = option(
         None,
@@ -263,7 +263,10 @@ class DemoConfig(CommandConfig):
     """Settings of `demo`."""
 
     output: str = option(
-        "demo_output", "Folder for the clips, the features and the run.", group="Output", path=True
+        "demo_output",
+        "Folder for the clips, the features and the run.",
+        group="Output",
+        path="DIRECTORY",
     )
     clips: int = option(320, "Clips to draw, half of each class.", group="Data", low=40, high=5000)
     epochs: int = option(

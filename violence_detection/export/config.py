@@ -25,7 +25,7 @@ class ExportConfig(CommandConfig):
         None,
         "Folder for exports; default: `export` in the run's folder.",
         group="Output",
-        path=True,
+        path="DIRECTORY",
     )
     precision: str = option(
         "float32",
@@ -78,7 +78,7 @@ class ExportConfig(CommandConfig):
         None,
         "Folder of the videos, if it has moved since the extraction.",
         group="Data",
-        path=True,
+        path="DIRECTORY",
     )
     features: str | None = same_as(EvaluateConfig, "features")
     weights: str | None = same_as(PredictConfig, "weights")

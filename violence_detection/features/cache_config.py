@@ -23,7 +23,7 @@ class CacheExportConfig(CommandConfig):
         None,
         "The file to write; default: the name of the features' folder and .h5, in this folder.",
         group="Output",
-        path=True,
+        path="FILE",
     )
 
 

@@ -1,7 +1,6 @@
 """Settings of stage one: `extract-features`, its part of `train`, and `check`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from violence_detection import units
 from violence_detection.datasets.config import SplitConfig
@@ -18,7 +17,7 @@ class ExtractConfig(CommandConfig):
         False, "Draw the split again instead of keeping splits.csv.", group="Split"
     )
     cache_dir: str = option(
-        "feature_cache", "Folder of the feature cache.", group="Data", path=True, free=True
+        "feature_cache", "Folder of the feature cache.", group="Data", path="DIRECTORY", free=True
     )
     dataset_name: str | None = option(
         None,
@@ -193,4 +192,4 @@ def resolve_weights(config: Config) -> None:
     if config.weights == "":
         raise ConfigError("`weights` must be imagenet, random or a file. Received: nothing")
     if config.weights not in (None, "imagenet", "random"):
-        object.__setattr__(config, "weights", str(Path(config.weights).absolute()))
+        object.__setattr__(config, "weights", units.absolute_path(config.weights))

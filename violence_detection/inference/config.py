@@ -80,26 +80,26 @@ class PredictConfig(CommandConfig):
         above=0.0,
     )
     csv: str | None = option(
-        None, "File for a table with a row for each window.", group="Output", path=True
+        None, "File for a table with a row for each window.", group="Output", path="FILE"
     )
     subtitles: str | None = option(
         None,
         "Folder for subtitles of each video, as WebVTT and SRT, for video players.",
         group="Output",
-        path=True,
+        path="DIRECTORY",
     )
     timeline: str | None = option(
         None,
         "Figure of the probability over time: a .png file, or a folder for several videos.",
         group="Output",
-        path=True,
+        path="PATH",
     )
     annotate: str | None = option(
         None,
         "Copy of the video with probability, segments and attention drawn below it: an .mp4 file, "
         "or a folder for several videos.",
         group="Output",
-        path=True,
+        path="PATH",
     )
     batch_size: int = same_as(ExtractConfig, "batch_size")
     workers: int | None = same_as(ExtractConfig, "workers")

@@ -111,7 +111,10 @@ class Outputs:
                     f"An output must be a file. Received: {path} (it exists and is not a file)"
                 )
             if path.exists() and not force:
-                raise ConfigError(f"--force replaces a file. Received: {path}")
+                raise ConfigError(
+                    f"An output must be a new file, or --force be given. Received: {path} "
+                    "(it exists)"
+                )
 
     def write(
         self, number: int, prediction: VideoPrediction, *, threshold: float, violent: str

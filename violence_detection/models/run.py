@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from violence_detection import units
+from violence_detection.datasets.video_folder import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
@@ -275,7 +276,10 @@ class Run:
         """
         run = cls(Path(folder).resolve())
         if not run.dir.is_dir():
-            raise RunError(f"RUN must be a folder that train left. Received: {folder} (not there)")
+            reason = "a file" if run.dir.is_file() else "not there"
+            if run.dir.is_file() and run.dir.suffix.lower() in EXTENSIONS:
+                reason = "a video; are the arguments swapped? RUN comes first"
+            raise RunError(f"RUN must be a folder that train left. Received: {folder} ({reason})")
         if not run.config_path.is_file():
             raise RunError(
                 f"RUN must be a folder that train left. Received: {folder} (it has no "

@@ -39,11 +39,11 @@ class TrainConfig(CommandConfig):
         None,
         "Folder of videos; missing features are extracted first.",
         group="Data",
-        path=True,
+        path="DIRECTORY",
         free=True,
     )
     features: str | None = option(
-        None, "Folder of features from extract-features.", group="Data", path=True, free=True
+        None, "Folder of features from extract-features.", group="Data", path="DIRECTORY", free=True
     )
     normal_class: str | None = option(None, "Name of the normal class.", group="Data")
     split: SplitConfig = nested(SplitConfig)
@@ -78,7 +78,7 @@ class TrainConfig(CommandConfig):
         free=True,
     )
     checkpoint_dir: str = option(
-        "checkpoints", "Folder of the runs.", group="Output", path=True, free=True
+        "checkpoints", "Folder of the runs.", group="Output", path="DIRECTORY", free=True
     )
     run: str | None = option(
         None, "Name of the run's folder; default: a new name.", group="Output", free=True
@@ -94,7 +94,7 @@ class TrainConfig(CommandConfig):
         "Run whose classifier gives the initial weights; it must have the same feature space and "
         "head.",
         group="Model",
-        path=True,
+        path="DIRECTORY",
     )
     seeds: int = option(
         1,

@@ -45,7 +45,7 @@ def build(
     """
     if codec not in _ENCODERS:
         raise ConfigError(
-            f"`codec` of corruptions/compress must be h264 or mpeg4. Received: codec={codec}"
+            f"`codec` of the corruption compress must be h264 or mpeg4. Received: codec={codec}"
         )
     if install := missing():
         raise ConfigError(f"corruptions/compress must have PyAV ({install}). Received: none")
