@@ -2,7 +2,8 @@
 
 A spec is `name` or `name(key=value, ...)`; several specs are joined by `+`. Values are numbers,
 true/false, none, 'quoted' or bare words: `focal(gamma=2.0, alpha=auto)`. A part is a module with a
-function `build`, whose keyword arguments are the part's options.
+function `build`: its keyword arguments with a default are the part's options, which a spec may give;
+the program gives the others.
 """
 
 import ast
@@ -106,16 +107,13 @@ def load(folder: str, spec: str, /, **context: Any) -> Any:
         ConfigError: If the part does not exist or does not take an argument of the spec, or if
             the spec names several parts.
     """
-    part = check_arguments(folder, spec, context=context)
+    part = check_arguments(folder, spec)
     return module(folder, part.name).build(**part.arguments, **context)
 
 
-def check_arguments(folder: str, spec: str, *, context: Iterable[str]) -> Spec:
+def check_arguments(folder: str, spec: str) -> Spec:
     """The part that `spec` names, after checking that its `build` takes the spec's arguments: by
     name, by annotated type, and by `Range`.
-
-    Args:
-        context: Arguments of `build` that the program gives, so that a spec may not.
 
     Raises:
         ConfigError: If an argument is not accepted, or the spec names several parts.
@@ -124,13 +122,11 @@ def check_arguments(folder: str, spec: str, *, context: Iterable[str]) -> Spec:
     if others:
         raise ConfigError(f"There must be one {_noun(folder)} here. Received: {spec}")
     part = part._replace(name=_find(folder, part.name))
-    build = module(folder, part.name).build
-    accepted = [key for key in inspect.signature(build).parameters if key not in context]
-    annotations = typing.get_type_hints(build, include_extras=True)
+    annotations = options_of(folder, part.name)
     for key, value in part.arguments.items():
-        if key not in accepted:
+        if key not in annotations:
             raise ConfigError(
-                f"The {_noun(folder)} {part.name} takes {', '.join(accepted) or 'no arguments'}. "
+                f"The {_noun(folder)} {part.name} takes {', '.join(annotations) or 'no arguments'}. "
                 f"Received: {key}"
             )
         expected = _mismatch(value, annotations[key])
@@ -140,6 +136,24 @@ def check_arguments(folder: str, spec: str, *, context: Iterable[str]) -> Spec:
                 f"Received: {key}={value!r}"
             )
     return part
+
+
+def options_of(folder: str, name: str) -> dict[str, Any]:
+    """Annotations of the arguments that a spec may give a part, by name: those with a default.
+
+    The program gives the arguments without a default.
+
+    Args:
+        folder: A registry folder.
+        name: The file of the part.
+    """
+    build = module(folder, name).build
+    annotations = typing.get_type_hints(build, include_extras=True)
+    return {
+        key: annotations[key]
+        for key, parameter in inspect.signature(build).parameters.items()
+        if parameter.default is not parameter.empty
+    }
 
 
 def _mismatch(value: Any, annotation: Any) -> str:

@@ -1,6 +1,5 @@
 """The search space of `tune`: the values that a trial may choose for each setting."""
 
-import inspect
 import json
 import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,15 +10,9 @@ from typing import Any
 from violence_detection import registry
 from violence_detection.errors import ConfigError
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.models.classifier import HEAD_CONTEXT
 from violence_detection.training.config import TrainConfig
 
 _REGISTRIES = {"head": "heads", "loss": "losses"}
-# Arguments that a part gets from the training and not from its spec.
-_CONTEXT = {
-    "head": HEAD_CONTEXT,
-    "loss": ("label_smoothing", "class_fractions"),
-}
 _DEFAULT = {
     "learning_rate": {"low": 1e-4, "high": 1e-2, "log": True},
     "weight_decay": {"low": 1e-4, "high": 0.3, "log": True},
@@ -83,7 +76,7 @@ def build_space(
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
     for config in boundary_configs(base, space):
         for name, registry_name in _REGISTRIES.items():
-            registry.check_arguments(registry_name, getattr(config, name), context=_CONTEXT[name])
+            registry.check_arguments(registry_name, getattr(config, name))
     return space
 
 
@@ -272,10 +265,4 @@ def _annotations(part: str, name: str) -> dict[str, Any]:
         part: `head` or `loss`.
         name: The file of the part.
     """
-    build = registry.module(_REGISTRIES[part], name).build
-    hints = typing.get_type_hints(build, include_extras=True)
-    return {
-        argument: hints[argument]
-        for argument in inspect.signature(build).parameters
-        if argument not in _CONTEXT[part]
-    }
+    return registry.options_of(_REGISTRIES[part], name)

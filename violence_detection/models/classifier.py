@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     import keras
 
 OUTPUT = "classes"  # the output of every run so far
-# Arguments of a head that `build_classifier` gives, so that a spec may not.
-HEAD_CONTEXT = ("examples", "recurrence")
 _EXAMPLES = 2048
 _DESCRIPTION_BYTES = 16 << 20  # of a model in a file; the largest of ours has 3 MB
 _RATIO = 50  # of what a file holds to its size; ours hold what they weigh

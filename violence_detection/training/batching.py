@@ -94,7 +94,7 @@ def check_augmentation(augment: str) -> None:
             has changed them.
     """
     for place, part in enumerate(registry.parse(augment) if augment != "none" else ()):
-        registry.check_arguments("augmentations", str(part), context=("clips", "views"))
+        registry.check_arguments("augmentations", str(part))
         if place and _reads_views(part):
             raise ConfigError(
                 f"`{part.name}` must come first: it replaces clips, and earlier changes would be "

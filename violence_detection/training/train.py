@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from violence_detection import registry
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.labels import classes_of, normal_class
+from violence_detection.datasets.class_names import normal_class
+from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import threshold_selection
-from violence_detection.models.classifier import HEAD_CONTEXT
 from violence_detection.models.run import Run
 from violence_detection.reports import model_card
 from violence_detection.system import devices
@@ -229,7 +229,7 @@ def check_parts(config: TrainConfig, classes: int = 2) -> None:
     """
     batching.check_augmentation(config.augment)
     devices.import_tensorflow()
-    registry.check_arguments("heads", config.head, context=HEAD_CONTEXT)
+    registry.check_arguments("heads", config.head)
     registry.load(
         "losses",
         config.loss,
