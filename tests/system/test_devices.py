@@ -1,6 +1,8 @@
 """Devices, precision and XLA: the best that the machine supports, and a warning otherwise."""
 
+import json
 import logging
+import os
 import subprocess
 import sys
 
@@ -146,6 +148,28 @@ with devices._ending_after(1):
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (1, "still here\n", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", ["", "import keras; keras.layers.Dense(1)"])
+def test_the_keras_json_of_the_user_changes_nothing(tmp_path, before):
+    (tmp_path / ".keras").mkdir()
+    settings = {"floatx": "float16", "epsilon": 1e-3, "image_data_format": "channels_first"}
+    (tmp_path / ".keras" / "keras.json").write_text(json.dumps(settings))
+    code = f"""
+{before}
+from violence_detection.system import devices
+devices.import_tensorflow()
+import keras
+print(keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format())
+print(keras.layers.Dense(1).dtype_policy.name)
+"""
+    environment = os.environ | {"HOME": str(tmp_path)}
+    environment.pop("KERAS_HOME", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.split() == ["float32", "1e-07", "channels_last", "float32"], done.stderr
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ class SplitStore:
         if not self._settings_path.is_file():
             return None
         try:
-            settings = json.loads(self._settings_path.read_text())
+            settings = json.loads(self._settings_path.read_text(encoding="utf-8"))
             numbers = [settings[name] for name in SETTINGS]
             sound = all(type(number) in (int, float) for number in numbers)
         except (ValueError, KeyError, TypeError):

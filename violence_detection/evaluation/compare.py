@@ -94,7 +94,7 @@ class ComparedRun:
         if len(classes) > 2:
             wanted |= {"threshold": threshold}
         try:
-            metrics = json.loads((folder / "metrics.json").read_text())
+            metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
             if any(metrics[name] != value for name, value in wanted.items()):
                 return None
             columns = ("path", "probability", "predicted")

@@ -282,7 +282,7 @@ def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -
     if force or not path.is_file():
         return
     try:
-        existing = json.loads(path.read_text())
+        existing = json.loads(path.read_text(encoding="utf-8"))
         same = all(existing.get(name) == value for name, value in identity.items())
     except (OSError, ValueError, AttributeError):
         same = False

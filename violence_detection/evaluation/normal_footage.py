@@ -14,6 +14,7 @@ from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
+from violence_detection.reports.evaluation_result import FootageAlarms, UnreadableVideo
 from violence_detection.system import files, progress
 from violence_detection.units import counted
 
@@ -25,22 +26,19 @@ class NormalFootage:
     """A folder of normal footage, scored by a run.
 
     Attributes:
-        folder: Of the videos.
+        folder: The folder of the videos.
         scored: The windows of the readable videos.
-        unreadable: `path` and `reason` of each video that could not be read; they do not count.
+        unreadable: Videos that could not be read; they do not count.
     """
 
     folder: Path
     scored: ScoredFootage
-    unreadable: list[dict[str, str]]
+    unreadable: list[UnreadableVideo]
 
-    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
+    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> FootageAlarms:
         """`ScoredFootage.alarms_at`, with the folder and its unreadable videos."""
-        return {
-            "dir": str(self.folder),
-            **self.scored.alarms_at(threshold, resamples=resamples, seed=seed),
-            "unreadable": self.unreadable,
-        }
+        alarms = self.scored.alarms_at(threshold, resamples=resamples, seed=seed)
+        return dataclasses.replace(alarms, dir=str(self.folder), unreadable=self.unreadable)
 
 
 def list_videos(folder: Path) -> list[str]:
@@ -61,18 +59,26 @@ def list_videos(folder: Path) -> list[str]:
     return paths
 
 
-def score_footage(run: Run, folder: Path, config: PredictConfig) -> NormalFootage:
+def score_footage(
+    run: Run, folder: Path, *, weights: str | None = None, seed: int = 42
+) -> NormalFootage:
     """Scores every video below a folder with a run's sliding window.
 
     The windows of each video are saved in the run's `footage/` as soon as they are scored: an
     interrupted scoring resumes, and another threshold needs no scoring.
+
+    Args:
+        run: The run.
+        folder: The folder of the videos.
+        weights: File of the backbone's weights; None for the one that the run names.
+        seed: Of the prediction.
 
     Raises:
         DatasetError: If the folder has no readable video.
         RunError, WeightsError: If the run cannot be applied to videos.
     """
     paths = list_videos(folder)
-    cache = _WindowCache(run, folder, config)
+    cache = _WindowCache(run, folder, weights=weights, seed=seed)
     windows, unreadable = {}, []
     with progress.track("Scoring footage", len(paths), "videos") as step:
         for path in paths:
@@ -80,7 +86,7 @@ def score_footage(run: Run, folder: Path, config: PredictConfig) -> NormalFootag
                 windows[path] = cache.windows_of(path)
             except VideoError as error:
                 log.warning(f"Cannot read {path}: {error}")
-                unreadable.append({"path": path, "reason": str(error)})
+                unreadable.append(UnreadableVideo(path, str(error)))
             step()
     if not windows:
         raise DatasetError(
@@ -94,8 +100,9 @@ class _WindowCache:
     """Scored windows of videos, saved in the run; the predictor starts with the first video that
     has none."""
 
-    def __init__(self, run: Run, folder: Path, config: PredictConfig) -> None:
-        self._run, self._folder, self._config = run, folder, config
+    def __init__(self, run: Run, folder: Path, *, weights: str | None, seed: int) -> None:
+        self._run, self._folder = run, folder
+        self._weights, self._seed = weights, seed
         self._predictor: Predictor | None = None
         self._identity = {
             "model_digest": files.sha256_of_file(run.model_path),
@@ -123,7 +130,8 @@ class _WindowCache:
         if (windows := _read_windows(saved, identity)) is not None:
             return windows
         if self._predictor is None:
-            self._predictor = Predictor(self._run, self._config)
+            config = PredictConfig(weights=self._weights, seed=self._seed)
+            self._predictor = Predictor(self._run, config)
         windows = self._predictor.predict_video(full).windows
         rows = [window.as_dict() for window in windows]
         files.write_text(saved, json.dumps(identity | {"windows": rows}))
@@ -133,7 +141,7 @@ class _WindowCache:
 def _read_windows(path: Path, identity: dict[str, Any]) -> list[Window] | None:
     """Saved windows; None if the file is missing, torn, or of another model or video."""
     try:
-        saved = json.loads(path.read_text())
+        saved = json.loads(path.read_text(encoding="utf-8"))
         if any(saved[name] != value for name, value in identity.items()):
             return None
         return [

@@ -30,7 +30,7 @@ class FoldStore:
         """
         path = self.path_of(name)
         try:
-            result = FoldResult.from_json(json.loads(path.read_text()))
+            result = FoldResult.from_json(json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

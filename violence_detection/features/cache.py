@@ -78,7 +78,7 @@ class FeatureCache:
             CacheError: If it cannot be read, or lacks a key.
         """
         try:
-            settings = json.loads(self.extraction_path.read_text())
+            settings = json.loads(self.extraction_path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CacheError(f"{self.extraction_path} must be readable JSON. ({error})") from error
         if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS_KEYS:

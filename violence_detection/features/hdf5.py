@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from violence_detection import units
-from violence_detection.datasets import labels, splits
+from violence_detection.datasets import class_names, splits
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_folder import SPLITS
 from violence_detection.errors import CacheError, ConfigError
@@ -182,7 +182,7 @@ def ordered_classes(names: Iterator[str]) -> list[str]:
     """Class names, the normal class first where it is recognised by its name, else sorted."""
     classes = sorted(set(names))
     with contextlib.suppress(ConfigError):
-        normal = labels.normal_class(classes)
+        normal = class_names.normal_class(classes)
         classes.sort(key=lambda name: name != normal)
     return classes
 

@@ -114,7 +114,7 @@ def read_robustness(folder: Path, identity: Mapping[str, str]) -> dict[str, Any]
         `mean_accuracy`; None if the file is missing, incomplete, or of something else.
     """
     try:
-        study = json.loads((folder / "robustness.json").read_text())
+        study = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
         rows = [study["clean"], *study["conditions"]]
         complete = all(row.keys() >= _CONDITION_KEYS for row in rows[1:])
         same = all(study.get(name, value) == value for name, value in identity.items())

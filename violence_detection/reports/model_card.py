@@ -99,7 +99,7 @@ def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
     for split in ("test", "all", "validation", "train"):
         path = run.evaluation_dir(split) / "metrics.json"
         try:
-            metrics = json.loads(path.read_text())
+            metrics = json.loads(path.read_text(encoding="utf-8"))
             same = metrics["model_digest"] == digest and metrics["split"] == split
             metrics["features"] = str(metrics["features"])
             rates = [metrics[name] for name in ("accuracy", "recall", "false_alarm_rate")]

@@ -80,9 +80,12 @@ def import_tensorflow() -> None:
 
     TensorFlow writes to file descriptor 2 from C++, whatever TF_CPP_MIN_LOG_LEVEL says, so the
     descriptor itself is redirected. The messages are printed if the import fails.
+
+    Raises:
+        ConfigError: If Keras was imported before, with another backend.
     """
     if "tensorflow" in sys.modules:
-        return
+        return _set_keras_defaults()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_redirected(), _hidden("sklearn", "matplotlib"):
@@ -91,6 +94,25 @@ def import_tensorflow() -> None:
 
         tf.config.list_physical_devices()
     tf.get_logger().setLevel(logging.ERROR)
+    _set_keras_defaults()
+
+
+def _set_keras_defaults() -> None:
+    """Keras' own defaults, whatever keras.json in the user's home says: features and answers
+    depend on them, and their records do not name them."""
+    import keras
+
+    if keras.config.backend() != "tensorflow":
+        raise ConfigError(
+            "Keras must use TensorFlow: set KERAS_BACKEND=tensorflow before Keras is imported. "
+            f"Received: {keras.config.backend()}"
+        )
+    has_default_policy = keras.config.dtype_policy().name == keras.config.floatx()
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    if has_default_policy:
+        keras.config.set_dtype_policy("float32")
 
 
 @contextlib.contextmanager

@@ -268,7 +268,7 @@ def read_json(path: Path) -> dict[str, Any]:
         RunError: If the file cannot be read or does not hold a JSON object.
     """
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path.name} must be readable JSON. Received: {path} ({error})") from error
     if not isinstance(value, dict):

@@ -296,7 +296,7 @@ class _PredictionFile:
     def _read_lines(self) -> list[Any]:
         """The lines of the file, without those that a killed process left incomplete."""
         try:
-            texts = self._path.read_text().split("\n")
+            texts = self._path.read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError):
             return []
         lines = []

@@ -113,7 +113,7 @@ class _ConvertedModel:
     def read(self, core):
         """The model; None if it does not exist or is damaged."""
         try:
-            digests = json.loads(self._digests_path.read_text())
+            digests = json.loads(self._digests_path.read_text(encoding="utf-8"))
             actual = {path.name: files.sha256_of_file(path) for path in self._files()}
             return core.read_model(self._path) if actual == digests else None
         except (OSError, ValueError, RuntimeError):
