@@ -30,7 +30,7 @@ import numpy as np
 
 from violence_detection import registry
 from violence_detection.datasets import video_folder
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.features import engine_choice, extract
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extractor import FeatureExtractor

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from violence_detection.datasets.label_table import HISTORY, LabelTable
-from violence_detection.datasets.video_folder import Video, read_folder
+from violence_detection.datasets.label_table import LabelTable
+from violence_detection.datasets.video_files import LABEL_HISTORY
+from violence_detection.datasets.video_folder import read_folder
+from violence_detection.datasets.videos import Video
 
 JUDGED = {"judged_by": "ann", "judged_at": "2026-01-01T00:00:00Z"}
 TABLE = "path,label,start_s,end_s,note\na.mp4,calm,0,2,x\na.mp4,fight,2,4,y\nb.mp4,calm,,,z\n"
@@ -29,7 +31,7 @@ def test_a_replaced_row_keeps_its_other_cells_and_its_place(root):
     table.write_row(row, row.cells | JUDGED | {"label": "calm"})
     second = rows_of(root / "videos.csv")[1]
     assert second == {**row.cells, **JUDGED, "label": "calm", "note": "y"}
-    (change,) = rows_of(root / HISTORY)
+    (change,) = rows_of(root / LABEL_HISTORY)
     assert (change["path"], change["start_s"], change["end_s"]) == ("a.mp4", "2", "4")
     assert (change["from_label"], change["to_label"]) == ("fight", "calm")
 
@@ -39,7 +41,7 @@ def test_the_history_grows_and_knows_the_reviewer_before(root):
         table = LabelTable.of_dataset(root, {})
         row = table.row_of("b.mp4")
         table.write_row(row, row.cells | JUDGED | {"label": label, "judged_by": reviewer})
-    changes = rows_of(root / HISTORY)
+    changes = rows_of(root / LABEL_HISTORY)
     assert [change["from_judged_by"] for change in changes] == ["", "ann"]
     assert [change["to_label"] for change in changes] == ["fight", "calm"]
 

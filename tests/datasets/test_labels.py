@@ -4,12 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.labels import (
-    label_mapping,
-    normal_class,
-    renamed_labels,
-    with_class_names,
-)
+from violence_detection.datasets.class_names import normal_class
+from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 
@@ -95,9 +91,9 @@ def test_the_normal_class_is_recognised_by_its_name(normal, violent):
 def test_an_ambiguous_normal_class_is_an_error(labels):
     with pytest.raises(ConfigError) as raised:
         normal_class(labels)
-    assert str(raised.value) == (
-        "Exactly one class must be recognised as the normal class; name it with --normal-class. "
-        f"Received: {', '.join(sorted(labels))}"
+    assert str(raised.value).startswith(
+        "Exactly one class must be recognised as the normal class; name it with --normal-class, or "
+        f"call the class without violence nonviolent. Received: {', '.join(sorted(labels))} ("
     )
 
 

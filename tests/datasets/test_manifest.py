@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from violence_detection.datasets.manifest import ContentIndex, ManifestEntry, part_suffix
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError
 
 

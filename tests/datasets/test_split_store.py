@@ -8,7 +8,9 @@ import pytest
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
-from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
+from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError
 
 

@@ -10,7 +10,7 @@ import pytest
 from support.videos import draw_video
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features import ray_executor
 from violence_detection.features.config import ExtractConfig

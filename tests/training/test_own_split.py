@@ -12,7 +12,7 @@ from support.features import draw_features
 from support.training import train_quickly
 
 from violence_detection.datasets import splits
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import evaluate_run

@@ -8,7 +8,7 @@ import click
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
-from violence_detection.datasets.video_folder import EXTENSIONS
+from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.features import config
 from violence_detection.reports import console
 

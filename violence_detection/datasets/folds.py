@@ -8,7 +8,7 @@ import numpy as np
 
 from violence_detection.datasets import splits
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError
 
 _DRAWS = 20

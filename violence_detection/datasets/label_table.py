@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection.datasets import video_folder
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets import table_file, video_files, video_folder, video_table
+from violence_detection.datasets.table_file import TableFile
+from violence_detection.datasets.videos import Video
 from violence_detection.system import files
 
-HISTORY = "labels_history.csv"
 _HISTORY_COLUMNS = (
     *("path", "start_s", "end_s", "from_label", "from_judged_by", "from_judged_at"),
     *("to_label", "judged_by", "judged_at"),
@@ -36,12 +36,14 @@ class LabelTable:
 
     Attributes:
         is_new: Whether the file does not exist yet.
+        file: The file as it was read, whose separator is kept; None for a new one.
     """
 
     path: Path
     columns: list[str]
     rows: list[LabelRow]
     is_new: bool
+    file: TableFile | None = None
 
     @classmethod
     def of_dataset(cls, root: Path, recordings: Mapping[str, str]) -> Self:
@@ -54,20 +56,21 @@ class LabelTable:
         Raises:
             DatasetError: If it cannot be read.
         """
-        path = root / video_folder.TABLE
-        if path.is_file():
-            lines = video_folder.read_video_table(path)
+        path = table_file.find_table(root)
+        if path:
+            table = table_file.read_table(path)
+            videos = video_table.videos_of_table(table, video_files.find_files(root)).videos
             rows = [
-                LabelRow(cells, video_folder.row_to_video(cells, n, path)) for n, cells in lines
+                LabelRow(cells, video) for (_, cells), video in zip(table.rows, videos, strict=True)
             ]
-            return cls(path, list(lines[0][1]), rows, is_new=False)
+            return cls(path, list(table.columns), rows, is_new=False, file=table)
         rows = []
         for video in video_folder.read_folder(root).videos:
             group = recordings.get(video.path, video.path)
             # Empty for a video that is its own recording: a name would read as a known recording.
             cells = {"group": "" if group == video.path else group, "split": video.split}
             rows.append(LabelRow({"path": video.path, "label": video.label, **cells}, video))
-        return cls(path, ["path", "label"], rows, is_new=True)
+        return cls(root / table_file.TABLE, ["path", "label"], rows, is_new=True)
 
     def row_of(self, key: str) -> LabelRow | None:
         """The row of a video, or of a part of one, by its key."""
@@ -102,21 +105,25 @@ class LabelTable:
             self.rows.append(LabelRow(cells, Video(cells["path"], cells["label"], "")))
         else:
             self.rows[self.rows.index(row)] = dataclasses.replace(row, cells=cells)
-        order = (*video_folder.TABLE_COLUMNS, *video_folder.JUDGED_COLUMNS)
+        order = (*table_file.TABLE_COLUMNS, *table_file.JUDGED_COLUMNS)
         needed = [name for name in order if any(row.cells.get(name) for row in self.rows)]
         self.columns += [name for name in needed if name not in self.columns]
-        files.write_csv(self.path, self.columns, [row.cells for row in self.rows])
+        cells = [row.cells for row in self.rows]
+        if self.file:
+            table_file.write_table(self.file, self.columns, cells)
+        else:
+            files.write_csv(self.path, self.columns, cells)
 
     def _write_history(self, before: dict[str, str], after: dict[str, str]) -> None:
-        path = self.path.with_name(HISTORY)
+        path = self.path.with_name(video_files.LABEL_HISTORY)
         rows: list[dict[str, Any]] = []
         if path.is_file():
             rows = list(files.read_own_csv(path, _HISTORY_COLUMNS))
         change = {name: after.get(name, "") for name in ("path", "start_s", "end_s")}
         change |= {
-            f"from_{name}": before.get(name, "") for name in ("label", *video_folder.JUDGED_COLUMNS)
+            f"from_{name}": before.get(name, "") for name in ("label", *table_file.JUDGED_COLUMNS)
         }
-        change |= {name: after[name] for name in video_folder.JUDGED_COLUMNS}
+        change |= {name: after[name] for name in table_file.JUDGED_COLUMNS}
         files.write_csv(path, _HISTORY_COLUMNS, [*rows, change | {"to_label": after["label"]}])
 
 

@@ -1,70 +1,15 @@
-"""Class labels: the normal class recognised by its name, and names mapped between datasets."""
+"""Class labels mapped between datasets, and the classes of cached videos."""
 
 import dataclasses
-import re
 from collections.abc import Iterable, Sequence
 
+from violence_detection.datasets.class_names import (
+    check_spellings,
+    normal_class,
+    plain_name,
+)
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
-
-_NORMAL_WORDS = frozenset(
-    "normal normals normalvideos calm harmless negative neutral none nothing peaceful safe "
-    "background noevent".split()
-)
-
-
-_VIOLENT_STEMS = (
-    "violen fight aggress assault attack abus abnormal anomal crime incident threat event"
-).split()
-
-
-_NEGATED = re.compile(r"(?:non|not|no)(.+)")
-
-
-def normal_class(labels: Iterable[str], asked: str | None = None) -> str:
-    """The normal class: `asked`, else the label that is recognised by its name.
-
-    Case and punctuation do not count: `nonviolent`, `Non_Violence`, `noFight`, `normal`.
-
-    Args:
-        labels: All labels of a dataset.
-        asked: Name given by the user.
-
-    Raises:
-        ConfigError: If `asked` is not a label, or not exactly one label is recognised.
-    """
-    labels = sorted(set(labels))
-    if asked is not None:
-        if asked not in labels:
-            raise ConfigError(
-                f"--normal-class must be one of {', '.join(labels)}. Received: {asked}"
-            )
-        return asked
-    words = {label: plain_name(label) for label in labels}
-    recognised = [label for label in labels if _is_normal(words[label], words.values())]
-    if len(recognised) != 1:
-        raise ConfigError(
-            "Exactly one class must be recognised as the normal class; name it with "
-            f"--normal-class. Received: {', '.join(labels)}"
-        )
-    return recognised[0]
-
-
-def plain_name(label: str) -> str:
-    """A label for comparisons: without case and punctuation."""
-    return re.sub(r"[\W_]+", "", label.casefold())
-
-
-def _is_normal(plain: str, others: Iterable[str]) -> bool:
-    if plain in _NORMAL_WORDS:
-        return True
-    negated = _NEGATED.fullmatch(plain)
-    if not negated:
-        return False
-    rest = negated[1]
-    if rest in _NORMAL_WORDS:
-        return False
-    return rest in others or any(rest.startswith(stem) for stem in _VIOLENT_STEMS)
 
 
 def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, str]:
@@ -83,7 +28,9 @@ def label_mapping(classes: Sequence[str], labels: Iterable[str]) -> dict[str, st
     """
     labels = sorted(set(labels))
     names = {plain_name(name): name for name in classes}
-    mapping = {label: names.get(plain_name(label)) for label in labels}
+    mapping = {
+        label: label if label in classes else names.get(plain_name(label)) for label in labels
+    }
     if not all(mapping.values()) and len(classes) == 2 and len(labels) == 2:
         mapping = _map_two_classes(classes, labels)
     unmapped = [label for label in labels if not mapping[label]]
@@ -127,11 +74,13 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
     Raises:
         CacheError: If there are fewer than two.
         ConfigError: If `asked` is not among them, or the normal class is not recognised.
+        DatasetError: If a class has two spellings.
     """
     labels = sorted({entry.label for entry in entries})
     if len(labels) < 2:
         raise CacheError(
             f"There must be readable videos of two classes. Received: {', '.join(labels)}"
         )
+    check_spellings(labels)
     normal = normal_class(labels, asked)
     return [normal, *(label for label in labels if label != normal)]

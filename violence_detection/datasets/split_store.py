@@ -10,7 +10,9 @@ from typing import Any
 
 from violence_detection.datasets import splits
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import SPLITS, Video, VideoFolder
+from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.system import files, locks
 from violence_detection.units import counted

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from violence_detection.datasets.video_folder import SPLITS, Video
+from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError
 from violence_detection.system import files
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from violence_detection.datasets import manifest, video_folder, video_summary
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
 from violence_detection.datasets.video_summary import VideoSummaries
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.units import counted

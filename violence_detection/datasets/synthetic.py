@@ -24,12 +24,18 @@ from violence_detection.datasets.synthetic_figures import (
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.system import files
 
+DEMO_MARK = "violence-detection-demo"  # a file in the folder that holds the clips' folder
 _COLUMNS = ("path", "label", "group", "split")
 _MIN_CLIPS = 12
 _PAIRS_IN_RECORDING = 2
 _TEST_FRACTION, _VALIDATION_FRACTION = 0.20, 0.15
 _SIZES_PX = ((128, 96), (144, 108), (160, 120))
 _MEAN_IMAGE_PX = (24, 18)
+
+
+def is_drawn(folder: str | os.PathLike) -> bool:
+    """True for the folder of the clips that the demo drew."""
+    return (Path(folder).parent / DEMO_MARK).is_file()
 
 
 @dataclass(frozen=True)

@@ -4,67 +4,21 @@ Three layouts are read: a `videos.csv` at the top, `train|val|test/<class>/...`,
 `<class>/...`.
 """
 
-import csv
 import dataclasses
-import logging
-import math
-import os
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from violence_detection import units
+from violence_detection.datasets import class_names, table_file, video_files, video_table
+from violence_detection.datasets.split_words import split_of_word
+from violence_detection.datasets.video_files import EXTENSIONS, FoundFiles, UnreadFile
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError
-from violence_detection.system import files
 from violence_detection.units import counted
-
-log = logging.getLogger(__name__)
-
-EXTENSIONS = frozenset(
-    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m2v .m4v .mjpeg .mjpg .mkv .mov .mp4 .mpeg .mpg "
-    ".mts .mxf .ogv .ts .vob .webm .wmv".split()
-)
-TABLE = "videos.csv"
-TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
-JUDGED_COLUMNS = ("judged_by", "judged_at")  # of a label that a reviewer gave
-SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-
-
-@dataclass(frozen=True)
-class Video:
-    """A video of a dataset: a file, or a part of a file.
-
-    Attributes:
-        path: Relative to the dataset's folder, with `/`.
-        group: The recording.
-        split: Empty if the dataset gives none.
-        start_s, end_s: Of a part, in seconds; None for a whole file.
-    """
-
-    path: str
-    label: str
-    group: str
-    split: str = ""
-    start_s: float | None = None
-    end_s: float | None = None
-
-    @property
-    def key(self) -> str:
-        """The name in the cache: the path, and `@start-end` for a part of a file."""
-        if self.start_s is None:
-            return self.path
-        return f"{self.path}@{self.start_s:.10g}-{self.end_s:.10g}"
 
 
 @dataclass(frozen=True)
@@ -76,6 +30,8 @@ class VideoFolder:
             video is its own).
         ungrouped: Number of videos whose recording that source does not name.
         notes: Lines for the user, such as the number of ignored files.
+        warnings: Lines about what is most likely not meant.
+        unread: Files in class folders that may be videos, and are not read.
     """
 
     root: Path
@@ -83,6 +39,8 @@ class VideoFolder:
     grouping: str
     ungrouped: int = 0
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    unread: tuple[UnreadFile, ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -106,178 +64,47 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         raise ConfigError(f"VIDEO_DIR must be a folder of videos. Received: {root} ({reason})")
     if not units.is_utf8(str(root.resolve())):
         raise ConfigError(f"VIDEO_DIR must have a path in UTF-8. Received: {root}")
-    paths, notes = find_videos(root)
-    table = root / TABLE
-    if table.is_file():
-        videos, ungrouped, more = _from_table(table, paths)
+    found = video_files.find_files(root)
+    table = table_file.find_table(root)
+    if table:
+        listed = video_table.videos_of_table(table_file.read_table(table), found)
+        videos, ungrouped, unread = list(listed.videos), listed.ungrouped, []
+        notes, warnings = list(listed.notes), list(listed.warnings)
+        found_notes = found.notes({table.name, *(video.path for video in videos)})
     else:
-        videos, more = _from_folders(root, paths)
+        videos, notes, unread = _from_folders(found)
         ungrouped = len(videos)
+        warnings = [*_unread_warnings(unread), *_nested_class_warnings(videos)]
+        found_notes = found.notes()
+    other_tables = table_file.other_tables(root, table)
+    if other_tables:
+        notes.append(f"Not read, because they are not videos.csv: {', '.join(other_tables)}.")
     grouping = "videos.csv" if ungrouped < len(videos) else "none"
     if group_pattern is not None:
         videos, ungrouped = _grouped_by(videos, group_pattern)
         grouping = "--group-pattern"
-    videos = tuple(sorted(videos, key=lambda video: video.key))
-    folder = VideoFolder(root, videos, grouping, ungrouped, tuple(notes + more))
+    videos, joined = _with_one_spelling(videos)
+    folder = VideoFolder(
+        root,
+        tuple(sorted(videos, key=lambda video: video.key)),
+        grouping,
+        ungrouped,
+        tuple([*found_notes, *notes, *joined]),
+        tuple(warnings),
+        tuple(unread),
+    )
     _check_classes(folder)
     return folder
-
-
-def find_videos(root: Path) -> tuple[list[str], list[str]]:
-    """Relative paths of the videos below a folder, and a note for each kind of ignored files.
-
-    Warns of folders that cannot be listed.
-    """
-    paths: list[str] = []
-    ignored: Counter[str] = Counter()
-    visited: set[str] = set()
-    unlisted: list[str] = []
-    walked = os.walk(root, followlinks=True, onerror=lambda error: unlisted.append(error.filename))
-    for folder, subfolders, names in walked:
-        real = os.path.realpath(folder)
-        if real in visited:  # a link to a folder above
-            subfolders.clear()
-            continue
-        visited.add(real)
-        ignored["hidden folders"] += sum(name.startswith(".") for name in subfolders)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            if name.startswith("."):
-                ignored["hidden files"] += 1
-            elif Path(name).suffix.lower() not in EXTENSIONS:
-                ignored["files that are not videos"] += 1
-            elif not units.is_utf8(os.path.join(folder, name)):
-                ignored["videos whose path is not UTF-8"] += 1
-            else:
-                paths.append(Path(folder, name).relative_to(root).as_posix())
-    if (root / TABLE).is_file():
-        ignored["files that are not videos"] -= 1
-    if unlisted:
-        log.warning(
-            f"Ignored, because they cannot be listed: {counted(len(unlisted), 'folder')}, "
-            f"e.g. {unlisted[0]}"
-        )
-    notes = [f"Ignored: {count} {kind}." for kind, count in ignored.items() if count > 0]
-    return paths, notes
-
-
-# -- videos.csv
-
-
-def read_video_table(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a videos.csv, each with its line number; at least one.
-
-    Raises:
-        DatasetError: If the file is not such a table.
-    """
-    try:
-        rows = files.read_csv_lines(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"videos.csv must be a table in UTF-8. Received: {table} ({error})"
-        ) from error
-    if not rows:
-        raise DatasetError(
-            f"videos.csv must have a row for each video. Received: {table} (no rows)"
-        )
-    columns = rows[0][1]
-    for column in TABLE_COLUMNS[:2]:
-        if column not in columns:
-            raise DatasetError(
-                "videos.csv must have the columns path,label[,split][,group][,start_s,end_s]. "
-                f"Received: {','.join(columns)}"
-            )
-    return rows
-
-
-def _from_table(table: Path, paths: Sequence[str]) -> tuple[list[Video], int, list[str]]:
-    """The videos of a table, the number of videos without a recording, and notes."""
-    rows = read_video_table(table)
-    # The recording of a part is its file, if the table names no other.
-    ungrouped = sum(
-        not (row.get("group", "").strip() or row.get("start_s", "").strip()) for _, row in rows
-    )
-    videos = [row_to_video(row, number, table) for number, row in rows]
-    _check_unique(videos, table)
-    notes = []
-    outside = set(paths) - {video.path for video in videos}
-    if outside:
-        notes.append(f"Not in videos.csv and left out: {len(outside)} videos, e.g. {min(outside)}.")
-    unknown = set(rows[0][1]) - set(TABLE_COLUMNS) - set(JUDGED_COLUMNS)
-    if unknown:
-        notes.append(f"Columns of videos.csv that are not read: {', '.join(sorted(unknown))}.")
-    return videos, ungrouped, notes
-
-
-def row_to_video(row: dict[str, str], number: int, table: Path) -> Video:
-    """The video of a row of a videos.csv.
-
-    Args:
-        row: The cells, by column.
-        number: The line that the row ends on.
-        table: The file.
-
-    Raises:
-        DatasetError: If a cell is invalid.
-    """
-
-    def invalid(must: str, received: str) -> DatasetError:
-        return DatasetError(
-            f"{table.name}, line {number}: {must}. Received: {received or 'nothing'}"
-        )
-
-    path = row.get("path", "").strip()
-    plain = PurePosixPath(path)
-    if plain.is_absolute() and plain.is_relative_to(table.parent.absolute().as_posix()):
-        plain = plain.relative_to(table.parent.absolute().as_posix())
-    if not path or plain.is_absolute() or ".." in plain.parts or "\0" in path:
-        raise invalid("path must be of a file below the folder of videos.csv", path)
-    label = row["label"].strip() if row.get("label") else ""
-    if not label:
-        raise invalid("label must not be empty", label)
-    split = row.get("split", "").strip()
-    if split and split.lower() not in SPLIT_NAMES:
-        raise invalid("split must be train, validation or test", split)
-    start_s, end_s = (_seconds(row.get(name, ""), name, invalid) for name in ("start_s", "end_s"))
-    if (start_s is None) != (end_s is None) or (start_s is not None and not start_s < end_s):
-        raise invalid(
-            "start_s and end_s must be given together, start first", f"{start_s}, {end_s}"
-        )
-    group = row.get("group", "").strip() or plain.as_posix()
-    split = SPLIT_NAMES.get(split.lower(), "")
-    return Video(plain.as_posix(), label, group, split, start_s, end_s)
-
-
-def _seconds(text: str, name: str, invalid: Callable[[str, str], DatasetError]) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise invalid(f"{name} must be a number of seconds >= 0", text)
-    return seconds
-
-
-def _check_unique(videos: Sequence[Video], table: Path) -> None:
-    counts = Counter(video.key for video in videos)
-    repeated = [key for key, count in counts.items() if count > 1]
-    if repeated:
-        raise DatasetError(
-            f"{table.name} must name each video once. Received: {repeated[0]} "
-            f"{counts[repeated[0]]} times ({counted(len(repeated), 'video')} repeated)"
-        )
 
 
 # -- folders
 
 
-def _from_folders(root: Path, paths: Sequence[str]) -> tuple[list[Video], list[str]]:
+def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[UnreadFile]]:
+    """The videos of class folders, notes, and what in these folders is not read."""
+    root, paths = found.root, found.videos
     if not paths:
-        raise DatasetError(
-            f"VIDEO_DIR must hold videos ({' '.join(sorted(EXTENSIONS))}). Received: {root} (none)"
-        )
+        raise DatasetError(_no_videos_text(found))
     inside = [path for path in paths if "/" in path]
     if not inside:
         raise DatasetError(
@@ -285,7 +112,7 @@ def _from_folders(root: Path, paths: Sequence[str]) -> tuple[list[Video], list[s
             f"{root} ({len(paths)} videos without a class folder)"
         )
     tops = sorted({path.split("/")[0] for path in inside})
-    splits = [top for top in tops if top.lower() in SPLIT_NAMES]
+    splits = [top for top in tops if split_of_word(top)]
     if splits and len(splits) < len(tops):
         others = ", ".join(sorted(set(tops) - set(splits)))
         raise DatasetError(
@@ -296,19 +123,80 @@ def _from_folders(root: Path, paths: Sequence[str]) -> tuple[list[Video], list[s
     videos = [_video_at(path, depth) for path in inside if path.count("/") > depth]
     notes = []
     if len(videos) < len(paths):
-        notes.append(f"Left out, in no class folder: {len(paths) - len(videos)} videos.")
+        left_out = counted(len(paths) - len(videos), "video")
+        notes.append(f"Left out, in no class folder: {left_out}.")
     if not videos:
         raise DatasetError(
             f"Splits must hold class folders. Received: {root} "
             f"({len(paths)} videos outside of them)"
         )
-    return videos, notes
+    label_of = {
+        path: path.split("/")[depth]
+        for path in found.others
+        if path.count("/") > depth and (not depth or split_of_word(path.split("/")[0]))
+    }
+    return videos, notes, video_files.unread_files(found, label_of)
+
+
+def _no_videos_text(found: FoundFiles) -> str:
+    """The error of a folder without videos, with what lies in it instead."""
+    inside = "none"
+    if frames := video_files.frame_folders(found):
+        folder, names = next(iter(frames.items()))
+        command = video_files.frames_command(folder, names)
+        inside = f"{counted(len(frames), 'folder')} of frames, e.g. {folder}; {command}"
+    elif found.others:
+        inside = f"none; {video_files.listed_endings(found.others)}"
+    endings = " ".join(sorted(EXTENSIONS))
+    return f"VIDEO_DIR must hold videos ({endings}). Received: {found.root} ({inside})"
+
+
+def _unread_warnings(unread: Sequence[UnreadFile]) -> list[str]:
+    """A line for each kind of files in class folders that are passed over and may be videos."""
+    by_kind = defaultdict(list)
+    for file in unread:
+        by_kind[file.kind].append(file)
+    lines = []
+    for kind, group in sorted(by_kind.items()):
+        classes = ", ".join(sorted({file.label for file in group}))
+        if kind == "frames":
+            what = counted(len(group), "folder") + " of frames"
+        else:
+            what = (
+                f"{len(group)} {kind}"
+                if kind.startswith(".")
+                else f"{len(group)} without an ending"
+            )
+        lines.append(
+            f"Passed over in the class folders, and may be videos: {what} ({classes}), e.g. "
+            f"{group[0].path}: {group[0].reason}."
+        )
+    return lines
+
+
+def _nested_class_warnings(videos: Sequence[Video]) -> list[str]:
+    """A warning where every class folder holds the same folders, as in `1/fight`, `2/fight`."""
+    inner = defaultdict(set)
+    for video in videos:
+        rest = video.path.partition(f"{video.label}/")[2] if video.label else ""
+        inner[video.label].add(rest.partition("/")[0] if "/" in rest else "")
+    names = set.intersection(*inner.values()) - {""}
+    if len(names) < 2 or any(found - names for found in inner.values()):
+        return []
+    return [
+        f"Every class folder ({', '.join(sorted(inner))}) holds {' and '.join(sorted(names))}: the "
+        "label is the outer folder. If the inner one is meant, name it in videos.csv, or make "
+        "it the outer one."
+    ]
 
 
 def _video_at(path: str, depth: int) -> Video:
     first, *_ = names = path.split("/")
-    split = SPLIT_NAMES[first.lower()] if depth else ""
+    split = split_of_word(first) if depth else ""
     return Video(path, label=names[depth], group=path, split=split)
+
+
+# -- recordings
 
 
 def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
@@ -344,9 +232,64 @@ def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int
     return grouped, ungrouped
 
 
+def _with_one_spelling(videos: Sequence[Video]) -> tuple[list[Video], list[str]]:
+    """The videos with one name for recordings that differ by case or blanks alone, and a note."""
+    counts = Counter(video.group for video in videos if video.group != video.path)
+    spellings = defaultdict(list)
+    for group in counts:
+        plain = "".join(unicodedata.normalize("NFKC", group).casefold().split())
+        spellings[plain].append(group)
+    same = [sorted(names, key=lambda name: (-counts[name], name)) for names in spellings.values()]
+    several = sorted(names for names in same if len(names) > 1)
+    if not several:
+        return list(videos), []
+    name_of = {name: names[0] for names in several for name in names}
+    joined = [
+        dataclasses.replace(video, group=name_of[video.group]) if video.group in name_of else video
+        for video in videos
+    ]
+    first = " and ".join(several[0])
+    return joined, [
+        "Recordings that differ by case or blanks alone count as one: "
+        f"{counted(len(several), 'recording')}, e.g. {first}."
+    ]
+
+
 def _check_classes(folder: VideoFolder) -> None:
+    """Checks that there are two classes or more, each of one spelling.
+
+    Raises:
+        DatasetError: If not.
+    """
     if len(folder.labels) < 2:
+        label, count = folder.labels[0], len(folder.videos)
+        hint = "".join(f"; {text}" for text in _unread_by_class(folder.unread, label))
+        inner = _inner_folders(folder)
+        if inner:
+            hint += f"; is {folder.root / label} meant, which holds {', '.join(inner)}?"
         raise DatasetError(
             f"There must be two classes or more. Received: {folder.root} "
-            f"(one class, {folder.labels[0]}, {len(folder.videos)} videos)"
+            f"(one class, {label}, {counted(count, 'video')}{hint})"
         )
+    class_names.check_spellings(folder.labels)
+
+
+def _unread_by_class(unread: Collection[UnreadFile], label: str) -> list[str]:
+    """`violent holds 6 .xyz, which are not read`, for each class but `label`."""
+    by_class: Mapping[str, Counter[str]] = defaultdict(Counter)
+    for file in unread:
+        if file.label != label:
+            by_class[file.label][file.kind] += 1
+    return [
+        f"{name} holds {', '.join(f'{n} {kind}' for kind, n in kinds.most_common())}, not read"
+        for name, kinds in sorted(by_class.items())
+    ]
+
+
+def _inner_folders(folder: VideoFolder) -> list[str]:
+    """The folders in the only class folder, where they may be splits or classes."""
+    parts = [video.path.split("/") for video in folder.videos]
+    if not all(len(names) > 2 and names[0] == folder.labels[0] for names in parts):
+        return []
+    inner = sorted({names[1] for names in parts})
+    return inner if 1 < len(inner) < 10 else []

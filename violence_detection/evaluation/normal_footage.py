@@ -7,10 +7,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets import video_folder
+from violence_detection.datasets import video_files
 from violence_detection.errors import DatasetError, VideoError
 from violence_detection.evaluation.false_alarms import ScoredFootage
-from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
 from violence_detection.models.run import Run
@@ -51,12 +50,12 @@ def list_videos(folder: Path) -> list[str]:
         raise DatasetError(
             f"--normal-footage must be a folder of videos. Received: {folder} (no such folder)"
         )
-    paths, notes = video_folder.find_videos(folder)
-    for note in notes:
+    found = video_files.find_files(folder)
+    for note in found.notes():
         log.info(f"{folder}: {note}")
-    if not paths:
+    if not found.videos:
         raise DatasetError(f"--normal-footage must hold videos. Received: {folder} (empty)")
-    return paths
+    return list(found.videos)
 
 
 def score_footage(
@@ -130,8 +129,7 @@ class _WindowCache:
         if (windows := _read_windows(saved, identity)) is not None:
             return windows
         if self._predictor is None:
-            config = PredictConfig(weights=self._weights, seed=self._seed)
-            self._predictor = Predictor(self._run, config)
+            self._predictor = Predictor(self._run, weights=self._weights, seed=self._seed)
         windows = self._predictor.predict_video(full).windows
         rows = [window.as_dict() for window in windows]
         files.write_text(saved, json.dumps(identity | {"windows": rows}))

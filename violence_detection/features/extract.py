@@ -10,7 +10,8 @@ from typing import Any
 
 from violence_detection.datasets import splits, video_folder
 from violence_detection.datasets.split_store import SplitStore
-from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, DatasetError, ViolenceDetectionError
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name

@@ -12,7 +12,8 @@ from stat import S_ISREG
 from typing import Any
 
 from violence_detection.datasets.manifest import ContentIndex, ManifestEntry
-from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, DatasetError, VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace

@@ -17,7 +17,8 @@ from violence_detection import units
 from violence_detection.datasets import splits, video_folder
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
-from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
 from violence_detection.features import shards
 from violence_detection.features.cache import FeatureCache

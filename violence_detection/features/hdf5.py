@@ -27,7 +27,7 @@ import numpy as np
 from violence_detection import units
 from violence_detection.datasets import class_names, splits
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import SPLITS
+from violence_detection.datasets.split_words import SPLITS
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache

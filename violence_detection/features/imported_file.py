@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import SPLIT_NAMES
+from violence_detection.datasets.split_words import split_of_word
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import hdf5
 from violence_detection.system import files
@@ -238,16 +238,17 @@ def _rows(path: Path, columns: Mapping[str, Sequence[str]], count: int) -> list[
 def split_of_name(stem: str) -> str:
     """`train_features` -> `train`; nothing where a name names no split, or two."""
     words = re.split(r"[^a-z]+", stem.lower())
-    named = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    named = {split_of_word(word) for word in words} - {""}
     return named.pop() if len(named) == 1 else ""
 
 
 def _split(text: str, path: Path) -> str:
-    if text and text.lower() not in SPLIT_NAMES:
+    split = split_of_word(text)
+    if text and not split:
         raise CacheError(
             f"`split` must be train, validation or test. Received: {text} (labels of {path})"
         )
-    return SPLIT_NAMES.get(text.lower(), "")
+    return split
 
 
 def _seconds(text: str, path: Path) -> float:

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import perceptual_hash, splits, video_folder
-from violence_detection.datasets.video_folder import Video, VideoFolder
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.features.config import CheckConfig
 from violence_detection.system import files, processes, progress

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor

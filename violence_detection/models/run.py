@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from violence_detection import units
-from violence_detection.datasets.video_folder import EXTENSIONS
+from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.video_folder import SPLITS
+from violence_detection.datasets.split_words import SPLITS
 from violence_detection.models.run import Run
 from violence_detection.reports import html
 from violence_detection.reports.findings import FEW_RECORDINGS

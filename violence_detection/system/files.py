@@ -159,14 +159,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write `rows` under `columns`; None becomes an empty cell."""
+def write_csv(
+    path: Path,
+    columns: Iterable[str],
+    rows: Iterable[Mapping[str, Any]],
+    *,
+    separator: str = ",",
+    encoding: str = "utf-8",
+) -> None:
+    """Write `rows` under `columns`; None becomes an empty cell.
+
+    Args:
+        path: The file.
+        columns: Names of the columns, in their order.
+        rows: The cells of each row, by column.
+        separator: Of the cells.
+        encoding: `utf-8-sig` begins with a byte-order mark.
+    """
     columns = list(columns)
-    lines = [_csv_line([row.get(column) for column in columns]) for row in rows]
-    write_text(path, _csv_line(columns) + "".join(lines))
+    lines = [columns, *([row.get(column) for column in columns] for row in rows)]
+    text = "".join(_csv_line(cells, separator) for cells in lines)
+    with writing(path) as file:
+        file.write(text.encode(encoding))
 
 
-def _csv_line(cells: Iterable[Any]) -> str:
+def _csv_line(cells: Iterable[Any], separator: str) -> str:
     """One line of CSV that `read_csv` reads back unchanged.
 
     `csv.writer` is not used: it quotes neither a carriage return nor a leading space, and file
@@ -174,9 +191,10 @@ def _csv_line(cells: Iterable[Any]) -> str:
     """
     texts = ["" if cell is None else str(cell) for cell in cells]
     quoted = [
-        '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text for text in texts
+        '"' + text.replace('"', '""') + '"' if separator in text or _QUOTED.search(text) else text
+        for text in texts
     ]
-    return ",".join(quoted) + "\n"
+    return separator.join(quoted) + "\n"
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

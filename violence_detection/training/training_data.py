@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.datasets import video_folder
+from violence_detection.datasets.split_words import SPLITS
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
@@ -136,7 +136,7 @@ def read_splits(
     check_splits(entries, classes)
     clips = dataset.read_dataset(cache, entries, classes)
     parts = {}
-    for split in video_folder.SPLITS:
+    for split in SPLITS:
         rows = [row for row, entry in enumerate(entries) if entry.split == split]
         if rows:
             parts[split] = clips.take(rows)
@@ -154,7 +154,7 @@ def check_splits(entries: list[ManifestEntry], classes: list[str]) -> None:
     counts = Counter(entry.split for entry in entries)
     for split in ("train", "validation"):
         if not counts[split]:
-            numbers = ", ".join(f"{counts[name]} {name}" for name in video_folder.SPLITS)
+            numbers = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
             raise CacheError(
                 f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
                 "or a split column in videos.csv, help."
