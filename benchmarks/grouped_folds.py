@@ -30,7 +30,6 @@ from violence_detection.models.run import Run
 from violence_detection.system import devices
 from violence_detection.training import batching
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import start_devices
 
 FOLDS = 5
 METHODS = ("linear", "last epoch", "chosen epoch")
@@ -180,9 +179,9 @@ def classifier_scores(
     keras.backend.clear_session()
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig.from_flags({"seed": seed, "checkpoint_epochs": 0, **settings})
-        device_setup = start_devices(config)
+        device_setup = devices.start(seed=seed, **config.devices.as_dict())
         run = Run(Path(folder))
-        Trainer(run, config, device_setup, clips=parts, classes=classes).run_epochs()
+        Trainer(run, config.training, device_setup, clips=parts, classes=classes).run_epochs()
         best = classifier.load_model(run.model_path)
         return violence_score(classifier.probabilities(best, clips.features[test]))
 

@@ -207,10 +207,10 @@ def build_trainer(row: Row, arguments: argparse.Namespace, folder: Path):
     cache = drawn_cache.fill(folder / "cache", *random_clips(arguments.videos, row.dim))
     entries = dataset.usable_entries(cache)
     clips = read_splits(cache, entries, list(drawn_cache.CLASSES))
-    config = TrainConfig(head=row.head, batch_size=row.batch_size)
+    config = TrainConfig.from_settings({"head": row.head, "batch_size": row.batch_size})
     return Trainer(
         Run(folder / "run"),
-        config,
+        config.training,
         device_setup,
         clips=clips,
         classes=list(drawn_cache.CLASSES),

@@ -123,13 +123,15 @@ def train(arguments: argparse.Namespace) -> dict[str, float]:
 
     TrainingStep.run = timed
     with memory, tempfile.TemporaryDirectory() as runs:
-        result = train_classifier(
-            TrainConfig(features=str(arguments.step), checkpoint_dir=runs, epochs=1)
+        results = train_classifier(
+            TrainConfig.from_settings(
+                {"features": str(arguments.step), "checkpoint_dir": runs, "epochs": 1}
+            )
         )
-    count = result["videos"]["train"]
+    count = results.videos["train"]
     return {
         "first_step_s": first[0],
-        "epoch_s": count / result["videos_per_s"],
+        "epoch_s": count / results.summary.videos_per_s,
         "train_videos": count,
         "imported_mb": imported / 2**20,
         "peak_mb": memory.peak / 2**20,

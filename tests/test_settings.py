@@ -131,7 +131,7 @@ class Inner(CommandConfig):
 
     size: int = option(1, "A size.", group="Model", low=1)
     color: str = option("red", "A colour.", group="Model", choices=("red", "blue"))
-    depth: int = option(3, "A depth.", group="Model", free=True)
+    depth: int = option(3, "A depth.", group="Model", may_change_on_resume=True)
 
 
 @dataclasses.dataclass(frozen=True)

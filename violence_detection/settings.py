@@ -54,7 +54,7 @@ class Rule:
         metavar: Name of the value in the help; None takes that of the type.
         off: Name of the flag that switches the setting off; None is `no-` and the setting's name.
         hint: Advice for a value of another type.
-        free: The value may differ when the work is resumed: a name, a place, or the speed.
+        may_change_on_resume: The value may differ when the work is resumed: a name, a place, or the speed.
         tunable: A trial of `tune` may vary it.
     """
 
@@ -71,7 +71,7 @@ class Rule:
     metavar: str | None = None
     off: str | None = None
     hint: str = ""
-    free: bool = False
+    may_change_on_resume: bool = False
     tunable: bool = False
 
     def check(self, name: str, value: Any) -> Any:
@@ -244,9 +244,11 @@ class Config:
         return frozenset(setting.name for setting in cls.settings() if field in setting.path[:-1])
 
     @classmethod
-    def free_names(cls) -> frozenset[str]:
+    def names_that_may_change(cls) -> frozenset[str]:
         """Names of the settings that may differ when the work is resumed."""
-        return frozenset(setting.name for setting in cls.settings() if setting.rule.free)
+        return frozenset(
+            setting.name for setting in cls.settings() if setting.rule.may_change_on_resume
+        )
 
     @classmethod
     def from_flags(cls, flags: Mapping[str, Any], file: Path | None = None) -> Self:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.features import SPACE
 
 from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError, ViolenceDetectionError
@@ -16,18 +17,6 @@ from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 
-SPACE = FeatureSpace(
-    backbone="mobilenetv2",
-    layer="pool",
-    stream="rgb",
-    frames=20,
-    frame_size=224,
-    resize="area",
-    dim=1280,
-    weights_digest="ab" * 32,
-    engine="tensorflow",
-    precision="float32",
-)
 SHAPE = (4, 6)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 FLOAT = st.floats(0, 1e6, allow_subnormal=False)

@@ -22,18 +22,19 @@ def test_the_baseline_is_a_logistic_regression_on_pooled_statistics():
     labels = np.arange(40) % 2
     train, validation = clips_of(labels, shift=0.3), clips_of(labels, shift=0.3, seed=1)
     clips = {"train": train, "validation": validation}
-    predicted, count = linear_baseline.baseline_predictions(clips, ["validation"])
+    baseline = linear_baseline.baseline_predictions(clips, ["validation"])
     pooled = statistics_of(train.features).astype(np.float64)
     mean, deviation = pooled.mean(0), pooled.std(0)
     fit = LogisticRegression(C=1, max_iter=1000)
     fit.fit((pooled - mean) / deviation, labels)
     expected = fit.predict_proba((statistics_of(validation.features) - mean) / deviation)
-    np.testing.assert_allclose(predicted["validation"], expected, atol=1e-3)
-    assert count == 40
+    np.testing.assert_allclose(baseline.probability["validation"], expected, atol=1e-3)
+    assert baseline.videos == 40
 
 
 def test_every_class_is_in_the_fit_of_a_few_videos():
     labels = np.array([0] * 98 + [1, 2])
     clips = {"train": clips_of(labels), "validation": clips_of(np.arange(12) % 3)}
-    predicted, count = linear_baseline.baseline_predictions(clips, ["validation"], max_videos=10)
-    assert predicted["validation"].shape == (12, 3) and count == 9 + 1 + 1
+    baseline = linear_baseline.baseline_predictions(clips, ["validation"], max_videos=10)
+    assert baseline.probability["validation"].shape == (12, 3)
+    assert baseline.videos == 9 + 1 + 1

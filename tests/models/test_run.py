@@ -5,23 +5,12 @@ import os
 from dataclasses import asdict
 
 import pytest
+from support.features import SPACE
 
 from violence_detection.errors import ConfigError, RunError
-from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import CONFIG_KEYS, FORMAT_VERSION, Run
+from violence_detection.system import files
 
-SPACE = FeatureSpace(
-    backbone="mobilenet",
-    layer="pool",
-    stream="rgb",
-    frames=20,
-    frame_size=224,
-    resize="area",
-    dim=1024,
-    weights_digest="0" * 64,
-    engine="tensorflow",
-    precision="float32",
-)
 CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)} | {
     "classes": ["normal", "fight"],
     "feature_space": asdict(SPACE),
@@ -36,7 +25,7 @@ def run(tmp_path) -> Run:
     run = Run.named(tmp_path / "checkpoints", "mine")
     run.write_config(CONFIG)
     run.model_path.write_bytes(b"a model")
-    run.write_results({"threshold": 0.5})
+    files.write_json(run.results_path, {"threshold": 0.5})
     return run
 
 
@@ -69,7 +58,7 @@ def test_a_finished_run_opens_with_what_was_written(run):
     opened = Run.open(str(run.dir))
     assert opened == run
     assert opened.config() == {"format_version": FORMAT_VERSION, **CONFIG}
-    assert opened.results() == {"threshold": 0.5}
+    assert opened.record().threshold == 0.5
 
 
 def test_the_record_says_how_the_run_was_trained_and_is_read(run):

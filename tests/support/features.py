@@ -1,7 +1,7 @@
 """Feature caches written without a video."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,19 @@ from violence_detection.datasets.split_words import SPLITS
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
+
+SPACE = FeatureSpace(
+    backbone="mobilenetv2",
+    layer="pool",
+    stream="rgb",
+    frames=20,
+    frame_size=224,
+    resize="area",
+    dim=1280,
+    weights_digest="0" * 64,
+    engine="tensorflow",
+    precision="float32",
+)
 
 
 def draw_features(
@@ -51,18 +64,7 @@ def draw_features(
 
 
 def _extraction(shape, labels) -> dict:
-    space = FeatureSpace(
-        backbone="mobilenetv2",
-        layer="pool",
-        stream="rgb",
-        frames=shape[0],
-        frame_size=32,
-        resize="area",
-        dim=shape[1],
-        weights_digest="0" * 64,
-        engine="tensorflow",
-        precision="float32",
-    )
+    space = replace(SPACE, frames=shape[0], frame_size=32, dim=shape[1])
     return {
         "complete": True,
         "dataset": {"name": "drawn", "dir": "/drawn"},

@@ -40,7 +40,7 @@ def trainer_on(
     cache = FeatureCache.open(features)
     clips = read_splits(cache, dataset.usable_entries(cache), classes)
     asked = {"clips": clips, "classes": classes, "callbacks": callbacks}
-    return Trainer(Run(folder), config, device_setup, **asked)
+    return Trainer(Run(folder), config.training, device_setup, **asked)
 
 
 class InterruptedAt(keras.callbacks.Callback):

@@ -21,7 +21,7 @@ def train_quickly(
     places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
     asked = {"run": "run", **quick, **places, **settings}
     config = TrainConfig.from_flags(asked)
-    return train_classifier(config, force=force, callbacks=callbacks)
+    return train_classifier(config, force=force, callbacks=callbacks).to_json()
 
 
 def train_on_videos(videos: Path, folder: Path, *, epochs: int = 1, **extraction) -> Path:

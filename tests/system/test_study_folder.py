@@ -20,9 +20,9 @@ VIDEOS = {"fingerprint": "f1", "videos_digest": "v1", "space": {"head": ["linear
 
 @dataclass(frozen=True)
 class SmallConfig(Config):
-    name: str = option("study", "Name of the folder.", group="Output", free=True)
+    name: str = option("study", "Name of the folder.", group="Output", may_change_on_resume=True)
     epochs: int = option(2, "Epochs.", group="Optimisation")
-    jobs: int | None = option(None, "Processes.", group="Devices", free=True)
+    jobs: int | None = option(None, "Processes.", group="Devices", may_change_on_resume=True)
     weights: str = option("sqrt", "Newer than the first studies.", group="Imbalance")
 
     @classmethod

@@ -18,9 +18,9 @@ def test_workers_are_decoding_processes_and_hosts_are_machines():
 def test_machines_may_have_their_data_in_different_folders():
     chief = TrainConfig(features="/a", checkpoint_dir="/b", hosts="a:1,b:1", rank=0)
     follower = TrainConfig(features="/c", checkpoint_dir="/d", hosts="a,b", rank=1)
-    epochs = TrainConfig(features="/a", epochs=3)
-    assert run_setup.agreed_settings(chief) == run_setup.agreed_settings(follower)
-    assert run_setup.agreed_settings(chief) != run_setup.agreed_settings(epochs)
+    epochs = TrainConfig.from_settings({"features": "/a", "epochs": 3})
+    agreed = [run_setup.agreed_settings(config.as_dict()) for config in (chief, follower, epochs)]
+    assert agreed[0] == agreed[1] != agreed[2]
 
 
 @pytest.mark.parametrize(
@@ -51,18 +51,20 @@ def test_invalid_machines_are_refused(settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"dataset_path": "/v"}, "must have --features, .* Received: --dataset-path"),
+        ({"features": None}, "must have --features, .* Received: --dataset-path"),
+        ({"seeds": 2}, "must have one seed. Received: --seeds 2"),
         ({"run": None}, "must have --run, the same on all. Received: none"),
         ({"virtual_devices": 2}, "must have no --virtual-devices.* Received: 2"),
     ],
     ids=str,
 )
 def test_settings_for_one_machine_are_refused_on_several(settings, message):
-    values = {**MACHINES, "run": "run", **settings}
-    if "dataset_path" not in settings:
-        values["features"] = "/f"
     with pytest.raises(ConfigError, match=rf"of 2 machines \(--hosts\) {message}"):
-        run_setup.find_cluster(TrainConfig(**values))
+        run_setup.find_cluster(
+            ("a:1", "b:1"),
+            0,
+            **{"features": "/f", "run": "run", "virtual_devices": None, "seeds": 1, **settings},
+        )
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ def test_profiled_steps_are_a_first_and_a_last(text):
         "`profile` must be FIRST,LAST with 1 <= FIRST < LAST <= FIRST + 1000. "
         f"Received: profile={text}"
     )
-    assert TrainConfig(profile="10,20").profiled_steps == (10, 20)
+    assert TrainConfig(profile="10,20").training.profiled_steps == (10, 20)
 
 
 @pytest.mark.parametrize("asked", [{"monitor": "none"}, {"swa_fraction": 0.5}])
@@ -84,7 +86,7 @@ def test_patience_is_refused_where_all_epochs_are_run(asked):
     with pytest.raises(ConfigError, match="early_stopping_patience` must be 0 if"):
         TrainConfig.from_flags({"early_stopping_patience": 5, **asked})
     TrainConfig.from_flags({"early_stopping_patience": 0, **asked})
-    assert TrainConfig.from_flags(asked).early_stopping_patience == 0
+    assert TrainConfig.from_flags(asked).selection.early_stopping_patience == 0
 
 
 def test_what_an_average_would_ignore_is_refused():

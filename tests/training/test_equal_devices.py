@@ -120,7 +120,7 @@ def trained(replicas, features, folder, *, precision="float32", labels="even", *
     clips = read_splits(cache, dataset.usable_entries(cache), classes)
     trainer = Trainer(
         Run(folder / str(replicas)),
-        TrainConfig(**asked),
+        TrainConfig.from_settings(asked).training,
         machine_of(replicas, precision),
         clips=clips,
         classes=classes,

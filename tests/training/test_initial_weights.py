@@ -1,6 +1,6 @@
 """A training begins with another run's weights and scale, or says why it cannot."""
 
-import json
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import KeptMembers, MemberResult, MembersResult
 from violence_detection.system.files import sha256_of_file
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage
@@ -40,7 +41,7 @@ def scale(path: Path) -> list:
 
 
 def evaluate(run) -> dict:
-    return evaluate_run(run, EvaluateConfig(bootstrap=100), with_figures=False)
+    return evaluate_run(run, EvaluateConfig(bootstrap=100), with_figures=False).to_json()
 
 
 def interrupted(self):
@@ -205,7 +206,9 @@ def test_a_missing_copy_is_reported(run_dir, features_dir, tmp_path, monkeypatch
 
 def test_a_dry_run_checks_it_too(run_dir, tmp_path):
     features = draw_features(tmp_path / "space", shape=(6, 9))
-    config = TrainConfig(features=str(features), init_from=str(run_dir), head="linear", run="new")
+    config = TrainConfig.from_settings(
+        {"features": str(features), "init_from": str(run_dir), "head": "linear", "run": "new"}
+    )
     with pytest.raises(ConfigError, match="features of the same space"):
         TrainingStage(config).prepare()
 
@@ -214,20 +217,24 @@ def test_a_dry_run_checks_the_sizes(features_dir, tmp_path):
     small = "mean_pool(projection=4, units=2)"
     source = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]
     asked = {"features": str(features_dir), "init_from": source, "run": "new"}
-    places = {"checkpoint_dir": str(tmp_path)}
-    assert TrainingStage(TrainConfig(**asked, **places, head=small)).prepare()["dry_run"]
+    asked["checkpoint_dir"] = str(tmp_path)
+    same = TrainConfig.from_settings({**asked, "head": small})
+    assert TrainingStage(same).prepare()["dry_run"]
+    wider = TrainConfig.from_settings({**asked, "head": "mean_pool(units=3)"})
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
-        TrainingStage(TrainConfig(**asked, **places, head="mean_pool(units=3)")).prepare()
+        TrainingStage(wider).prepare()
 
 
 def test_an_ensemble_gives_no_initial_weights(run_dir, features_dir, tmp_path):
-    results = json.loads((run_dir / "training_results.json").read_text())
     source = tmp_path / "source"
     source.mkdir()
     for path in run_dir.glob("*.*"):
         if path.is_file():
             (source / path.name).write_bytes(path.read_bytes())
-    results |= {"kept": {"ensemble": True}, "seeds": [{"run": "seed_42"}]}
-    (source / "training_results.json").write_text(json.dumps(results))
+    results = Run(source).results()
+    member = MemberResult(42, "seed_42", results.summary, results.scores.validation, None, 0.5)
+    kept = KeptMembers([42], True, "the mean of the probabilities")
+    members = MembersResult([member], None, None, kept)
+    Run(source).write_results(dataclasses.replace(results, members=members))
     with pytest.raises(ConfigError, match="must be one model. Received: .*seed_42"):
         train_quickly(features_dir, tmp_path, init_from=str(source))

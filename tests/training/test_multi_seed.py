@@ -1,5 +1,6 @@
 """Members that differ in their seed: each is a run, and one model of them is kept."""
 
+import dataclasses
 import json
 import signal
 import statistics
@@ -18,8 +19,9 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
-from violence_detection.training import optimizer
+from violence_detection.training import step_builder
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_job import TrainingJob
 
 pytestmark = pytest.mark.slow  # its fixtures train or extract
 
@@ -58,7 +60,7 @@ def test_a_member_is_the_run_of_its_seed(members, features_dir, tmp_path):
     member = Path(members["run"]) / "seed_8"
     np.testing.assert_array_equal(weights(member), weights(Path(alone["run"])))
     assert read_history(member) == read_history(Path(alone["run"]))
-    results = Run.open(member).results()
+    results = Run.open(member).results().to_json()
     for name in ("validation", "test", "threshold", "best_epoch"):
         assert results[name] == alone[name]
 
@@ -73,15 +75,17 @@ def test_members_differ(members):
 
 def test_what_was_got_is_what_all_members_got(features_dir, tmp_path, monkeypatch):
     """Whether XLA is faster is measured by each."""
-    got = property(lambda self: {"xla": self.config.seed == 7})
-    monkeypatch.setattr(Trainer, "effective", got)
+
+    def effective_in(self, trainer):
+        return dataclasses.replace(self.effective, xla=trainer.settings.seed == 7)
+
+    monkeypatch.setattr(TrainingJob, "effective_in", effective_in)
     asked = ASKED | {"seeds": 2, "epochs": 1}
     result = train_quickly(features_dir, tmp_path, **asked)
     run = Run.open(result["run"])
-    assert result["effective"]["xla"] is run.results()["effective"]["xla"] is False
+    assert result["effective"]["xla"] is run.results().effective.xla is False
     members = [Run.open(run.dir / name).results() for name in SEEDS[:2]]
-    assert [one["effective"]["xla"] for one in members] == [True, False]
-    assert members[0]["effective"].keys() == result["effective"].keys()
+    assert [member.effective.xla for member in members] == [True, False]
 
 
 def test_each_member_has_a_trace(features_dir, tmp_path):
@@ -126,14 +130,14 @@ def test_the_ensemble_answers_the_mean_of_the_probabilities(ensemble, features_d
 
 def test_an_ensemble_is_a_run_like_any_other(ensemble):
     evaluated = evaluate.evaluate_run(ensemble["run"], EvaluateConfig(bootstrap=100))
-    assert evaluated["accuracy"] == ensemble["test"]["accuracy"]
-    assert evaluated["auc"] == pytest.approx(ensemble["test"]["auc"])
+    assert evaluated.accuracy == ensemble["test"]["accuracy"]
+    assert evaluated.auc == pytest.approx(ensemble["test"]["auc"])
     member = evaluate.evaluate_run(f"{ensemble['run']}/seed_8", EvaluateConfig(bootstrap=100))
-    assert member["auc"] == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
+    assert member.auc == pytest.approx(ensemble["seeds"][1]["test"]["auc"])
 
 
 def test_one_seed_leaves_what_it_always_left(run_dir):
-    results = Run.open(run_dir).results()
+    results = Run.open(run_dir).results().to_json()
     assert not {"seeds", "over_seeds", "kept"} & results.keys()
     assert not list(run_dir.glob("seed_*"))
 
@@ -148,7 +152,7 @@ def test_what_is_finished_is_not_trained_again(members, features_dir, tmp_path, 
 
     def noted(self):
         run_epochs(self)
-        seeds.append((self.config.seed, self.resumed_from_epoch))
+        seeds.append((self.settings.seed, self.resumed_from_epoch))
 
     monkeypatch.setattr(Trainer, "run_epochs", noted)
     result = train_quickly(features_dir, tmp_path, **ASKED, resume=True)
@@ -176,7 +180,7 @@ def test_a_kill_in_the_third_member_resumes_there(features_dir, tmp_path):
     done = subprocess.run([*words, "--resume"], capture_output=True, check=True)
     result = json.loads(done.stdout)
     assert [row["epochs_run"] for row in result["seeds"]] == [40, 40, 40]
-    assert Run.open(tmp_path / "run" / "seed_9").results()["resumed_from_epoch"] >= 4
+    assert Run.open(tmp_path / "run" / "seed_9").results().summary.resumed_from_epoch >= 4
     for name, time_ns in before.items():
         assert (tmp_path / "run" / name).stat().st_mtime_ns == time_ns
 
@@ -190,7 +194,7 @@ def test_force_keeps_members_if_the_model_cannot_be_built(features_dir, tmp_path
     def never(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(optimizer, "build_classifier", never)
+    monkeypatch.setattr(step_builder, "build_classifier", never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, seeds=2, force=True)
     assert Run.open(tmp_path / "run" / "seed_43").finished

@@ -71,7 +71,9 @@ def seeded_run(features_dir, tmp_path_factory) -> Path:
 
 
 def evaluate(run, split) -> dict:
-    return evaluate_run(run, EvaluateConfig(split=split, bootstrap=100), with_figures=False)
+    return evaluate_run(
+        run, EvaluateConfig(split=split, bootstrap=100), with_figures=False
+    ).to_json()
 
 
 # -- a final model
@@ -127,7 +129,7 @@ def test_evaluation_goes_by_the_run_s_split(seeded_run, split):
     with open(seeded_run / "evaluation" / split / "predictions.csv") as file:
         assert sorted(row["path"] for row in csv.DictReader(file)) == own
     assert evaluated["clean"] is True
-    assert evaluated["accuracy"] == Run.open(seeded_run).results()[split]["accuracy"]
+    assert evaluated["accuracy"] == Run.open(seeded_run).results().to_json()[split]["accuracy"]
 
 
 def test_a_final_model_has_no_test(final_run):
@@ -141,7 +143,7 @@ def test_another_dataset_has_its_own_split(final_run, tmp_path):
     dataset = {"name": "other", "dir": "/other"}
     other = draw_features(tmp_path / "o" / "space", seed=9, dataset=dataset)
     config = EvaluateConfig(bootstrap=100, features=str(other))
-    assert evaluate_run(run, config, with_figures=False)["videos"] == 8
+    assert evaluate_run(run, config, with_figures=False).videos == 8
 
 
 # -- resume
@@ -154,8 +156,8 @@ def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
             train_quickly(features_dir, tmp_path, **ALL)
     before = split_of(tmp_path / "run")
     config = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
-    result = train_classifier(config)
-    assert result["test"] is None and split_of(tmp_path / "run") == before
+    assert train_classifier(config).scores.test is None
+    assert split_of(tmp_path / "run") == before
 
 
 @pytest.mark.slow
@@ -165,7 +167,7 @@ def test_a_run_interrupted_before_its_start_draws_it_too(features_dir, tmp_path,
         with pytest.raises(KeyboardInterrupt):
             train_quickly(features_dir, tmp_path, **ALL)
     config = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
-    assert train_classifier(config)["test"] is None
+    assert train_classifier(config).scores.test is None
 
 
 def _interrupted(_):

@@ -26,7 +26,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files
-from violence_detection.training import optimizer, run_setup
+from violence_detection.training import run_setup, step_builder
 from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import train_classifier
@@ -141,7 +141,7 @@ def test_resume_without_a_name_takes_the_newest_run(features_dir, tmp_path):
     train_quickly(features_dir, tmp_path, run="older", epochs=1)
     interrupt(features_dir, tmp_path, run="newer")
     config = TrainConfig(checkpoint_dir=str(tmp_path), resume=True)
-    assert Path(train_classifier(config)["run"]).name == "newer"
+    assert Path(train_classifier(config).run).name == "newer"
 
 
 @pytest.mark.slow
@@ -184,11 +184,11 @@ def test_a_run_interrupted_before_its_features_were_made_is_found_again(
 
 def test_two_trainings_started_in_one_second_have_their_own_runs(tmp_path):
     run = Run.named(tmp_path, None)
-    with run_setup.locked_run(run, TrainConfig(), new=True) as first:
-        with run_setup.locked_run(run, TrainConfig(), new=True) as second:
+    unnamed = {"new": True, "or_next": True}
+    with run_setup.locked_run(run, {}, **unnamed) as first:
+        with run_setup.locked_run(run, {}, **unnamed) as second:
             assert first.dir != second.dir
-        named = TrainConfig(run=run.dir.name)
-        again = run_setup.locked_run(run, named, new=True)
+        again = run_setup.locked_run(run, {}, new=True, or_next=False)
         with pytest.raises(ConfigError, match="another training has taken it"):
             again.__enter__()
 
@@ -382,7 +382,8 @@ def test_a_resumed_run_keeps_its_videos(tmp_path):
 
 @pytest.mark.slow
 def test_a_state_of_another_model_is_refused(features_dir, tmp_path, resumable):
-    Checkpoint(tmp_path / "run" / "state").save([np.zeros(3)], {})
+    checkpoint = Checkpoint(tmp_path / "run" / "state")
+    checkpoint.save([np.zeros(3)], checkpoint.load()[1])
     with pytest.raises(TrainingError, match="state must be of this model"):
         train_quickly(features_dir, tmp_path, resume=True)
 
@@ -436,14 +437,14 @@ def test_force_keeps_a_run_if_the_head_is_invalid(features_dir, tmp_path, finish
 def test_force_keeps_a_run_if_the_model_cannot_be_built(
     features_dir, tmp_path, finished, monkeypatch
 ):
-    monkeypatch.setattr(optimizer, "build_classifier", _never)
+    monkeypatch.setattr(step_builder, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path, force=True)
     assert Run.open(tmp_path / "run").finished
 
 
 def test_what_fails_before_it_starts_leaves_no_run(features_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(optimizer, "build_classifier", _never)
+    monkeypatch.setattr(step_builder, "build_classifier", _never)
     with pytest.raises(AssertionError):
         train_quickly(features_dir, tmp_path / "runs")
     assert tree_of(tmp_path) == []
@@ -507,7 +508,8 @@ def test_resume_does_not_draw_the_split_again(tmp_path, resumable):
     config["settings"]["redraw_splits"] = True
     path.write_text(json.dumps(config))
     asked = TrainConfig(checkpoint_dir=str(tmp_path), run="run", resume=True)
-    assert run_setup.choose_run(asked, force=False)[1].extract.redraw_splits is False
+    resumed = asked.resumed(config["settings"], run="run", started=True)
+    assert resumed.extract.redraw_splits is False
 
 
 @pytest.mark.slow
@@ -518,7 +520,7 @@ def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, spelling):
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
         asked = {spelling: told[spelling], "resume": True, "run": "run"}
         config = TrainConfig.from_flags({**asked, "checkpoint_dir": str(tmp_path)})
-        run_setup.choose_run(config, force=False)
+        config.resumed(Run(tmp_path / "run").config()["settings"], run="run", started=True)
 
 
 def test_resume_does_not_write_into_a_folder_that_is_no_run(features_dir, tmp_path):

@@ -11,6 +11,7 @@ from support.training import train_quickly
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
 from violence_detection.models.run import Run
+from violence_detection.models.run_scores import SplitScores
 from violence_detection.training import sanity_checks
 
 CLASSES = ["normal", "violent"]
@@ -40,9 +41,9 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
     predicted = {"validation": both(violence)}
     for name, (part, probability) in more.items():
         clips[name], predicted[name] = part, probability
-    linear, _ = linear_baseline.baseline_predictions(clips, predicted.keys())
+    baseline = linear_baseline.baseline_predictions(clips, predicted.keys())
     return sanity_checks.check_classifier(
-        clips, predicted, linear, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
+        clips, predicted, baseline, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
     )
 
 
@@ -51,27 +52,25 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
 
 def test_a_sound_classifier_is_not_warned_of(caplog):
     checked = examined()
-    assert checked["warnings"] == [] and not caplog.records
-    assert checked["baseline"]["compared"] == "no clear difference"
+    assert checked.warnings == [] and not caplog.records
+    assert checked.baseline.compared == "no clear difference"
 
 
 def test_a_constant_prediction_is_warned_of(caplog):
     with caplog.at_level(logging.WARNING):
-        lines = examined(np.full(40, 0.8))["warnings"]
+        lines = examined(np.full(40, 0.8)).warnings
     assert lines[0] == "The model predicts 'violent' for every video of validation."
     assert caplog.messages == lines
 
 
 def test_a_constant_prediction_on_the_test_is_warned_of_too():
     test = clips_of(TRUTH, seed=2), both(np.full(40, 0.2))
-    assert examined(test=test)["warnings"] == [
-        "The model predicts 'normal' for every video of test."
-    ]
+    assert examined(test=test).warnings == ["The model predicts 'normal' for every video of test."]
 
 
 def test_a_constant_prediction_is_right_for_a_single_class():
     test = clips_of(np.ones(8, int)), both(np.full(8, 0.8))
-    assert examined(test=test)["warnings"] == []
+    assert examined(test=test).warnings == []
 
 
 @pytest.mark.parametrize(("bar", "lines"), [(0.5, 1), (0.4, 0), (0.0, 0), (1.0, 1)])
@@ -94,9 +93,9 @@ def test_a_class_without_videos_is_named():
 def test_a_worse_classifier_than_the_baseline_is_warned_of():
     violence = np.random.default_rng(0).uniform(0.1, 0.9, 40)
     checked = examined(violence, recall_bar=0.0)
-    assert checked["baseline"]["compared"] == "the baseline is clearly better"
-    assert checked["baseline"]["validation"] == {"accuracy": 1.0, "auc": 1.0}
-    assert checked["warnings"] == [
+    assert checked.baseline.compared == "the baseline is clearly better"
+    assert checked.baseline.validation == SplitScores(1.0, 1.0)
+    assert checked.warnings == [
         "A linear classifier on pooled features does better on validation: accuracy 100.0%, "
         "AUC 1.000. --head linear, more epochs or another --learning-rate may help."
     ]
@@ -104,14 +103,14 @@ def test_a_worse_classifier_than_the_baseline_is_warned_of():
 
 def test_a_better_classifier_than_the_baseline_is_reported():
     checked = examined(shift=0.0)  # the baseline learns from noise
-    assert checked["baseline"]["compared"] == "the model is clearly better"
-    assert checked["warnings"] == []
+    assert checked.baseline.compared == "the model is clearly better"
+    assert checked.warnings == []
 
 
 def test_the_baseline_scores_the_test_videos_too():
-    assert examined()["baseline"]["test"] is None
+    assert examined().baseline.test is None
     test = clips_of(TRUTH, seed=2), both(RIGHT)
-    assert examined(test=test)["baseline"]["test"] == {"accuracy": 1.0, "auc": 1.0}
+    assert examined(test=test).baseline.test == SplitScores(1.0, 1.0)
 
 
 # -- relation
@@ -160,7 +159,7 @@ def test_one_class_in_validation_has_no_curve_to_compare():
 def test_a_training_on_noise_warns(tmp_path):
     features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
     result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)
-    assert result["warnings"] == Run.open(result["run"]).results()["warnings"]
+    assert result["warnings"] == Run.open(result["run"]).results().scores.warnings
     assert "below --recall-bar 1." in result["warnings"][0]
     assert set(result["baseline"]) == {"validation", "test", "videos", "compared"}
     assert result["baseline"]["videos"] == 16

@@ -158,7 +158,7 @@ def on_one_device(features, folder, settings) -> tuple[np.ndarray, np.ndarray]:
     )
     trainer = Trainer(
         Run(folder / "one"),
-        TrainConfig(**settings),
+        TrainConfig.from_settings(settings).training,
         machine,
         clips=read_splits(cache, dataset.usable_entries(cache), classes),
         classes=classes,
@@ -183,8 +183,8 @@ def test_two_machines_have_the_weights_of_one_device(machines, features, tmp_pat
     two.start(by_variable=True)
     two.wait()
     check_equal(two, features, tmp_path, ALL_AT_ONCE)
-    effective = two.run.results()["effective"]
-    assert (effective["workers"], effective["replicas"]) == (2, 2)
+    effective = two.run.results().effective
+    assert (effective.machines, effective.replicas) == (2, 2)
 
 
 @pytest.mark.slow
@@ -197,5 +197,5 @@ def test_where_one_is_killed_the_other_leaves_and_all_go_on(machines, features, 
     assert not two.run.finished
     two.start("--resume")
     two.wait()
-    assert 5 <= two.run.results()["resumed_from_epoch"] < PLAIN["epochs"]
+    assert 5 <= two.run.results().summary.resumed_from_epoch < PLAIN["epochs"]
     check_equal(two, features, tmp_path, PLAIN)

@@ -14,6 +14,7 @@ from violence_detection.features.dataset import FeatureDataset
 from violence_detection.system import devices
 from violence_detection.training import batching
 from violence_detection.training.step import TrainingStep, separate_dropout
+from violence_detection.training.training_state import StepState
 
 SHAPE, VIDEOS, BATCH = (4, 6), 20, 8
 TOLERANCE = {"float32": 2e-6, "mixed_float16": 2e-3, "mixed_bfloat16": 2e-2}
@@ -248,7 +249,7 @@ def test_a_restored_step_goes_on_where_it_was():
         step, other = step_over(1), step_over(1)
         learn(step, poisoned(0), steps=1)
         other.restore(step.state())
-    assert other.state() == step.state() == {"steps": 1, "scale": 2.0**14, "sound_steps": 0}
+    assert other.state() == step.state() == StepState(steps=1, scale=2.0**14, sound_steps=0)
 
 
 # -- the sample that overflows
@@ -289,7 +290,7 @@ def test_in_float32_there_is_no_scale_and_a_bad_step_is_not_finite():
 def test_the_scale_doubles_after_two_thousand_sound_steps():
     with devices.dtype_policy("mixed_float16"):
         step = step_over(1)
-        step.restore({"steps": 5000, "scale": 1024.0, "sound_steps": 1999})
+        step.restore(StepState(steps=5000, scale=1024.0, sound_steps=1999))
         learn(step, drawn_clips(8), steps=1)
     assert step.scale == 2048.0
 
@@ -297,7 +298,7 @@ def test_the_scale_doubles_after_two_thousand_sound_steps():
 def test_the_scale_is_taken_out_of_loss_and_gradient():
     with devices.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)
-        small.restore({"steps": 0, "scale": 1.0, "sound_steps": 0})
+        small.restore(StepState(steps=0, scale=1.0, sound_steps=0))
         (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))
     assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.01)
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)

@@ -13,6 +13,7 @@ from support.training import history_columns, read_history, train_quickly
 
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.config import ExtractConfig
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import provenance
@@ -85,13 +86,13 @@ def test_separate_classes_are_learned(tmp_path):
 
 def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     """Accuracy at the threshold that the validation videos chose, counted by hand."""
-    results, cache = Run.open(run_dir).results(), FeatureCache.open(features_dir)
+    results, cache = Run.open(run_dir).results().scores, FeatureCache.open(features_dir)
     rows = [row for row in cache.entries() if row.split == "test"]
     clips = np.stack([cache.read_array(row, (6, 8)) for row in rows])
     logits = classifier.load_model(run_dir / "best_model.keras")(clips.astype(np.float32))
-    violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results["threshold"]
+    violent = 1 / (1 + np.exp(-np.ravel(logits))) >= results.threshold
     truth = np.array([row.label == "violent" for row in rows])
-    assert results["test"]["accuracy"] == np.mean(violent == truth)
+    assert results.test.accuracy == np.mean(violent == truth)
 
 
 def test_without_test_videos_the_test_is_null(tmp_path):
@@ -191,7 +192,7 @@ def test_invalid_augmentations_are_refused_before_a_run_exists(
     features_dir, tmp_path, augment, message, half
 ):
     places = {"features": str(features_dir), "checkpoint_dir": str(tmp_path / "runs")}
-    config = TrainConfig(run="run", augment=augment, **places)
+    config = TrainConfig.from_settings({"run": "run", "augment": augment, **places})
     with pytest.raises(ConfigError, match=message):
         getattr(TrainingStage(config), half)()
     assert not (tmp_path / "runs").exists()
@@ -221,10 +222,8 @@ def test_weights_of_recordings_that_are_not_known_are_warned_of(
 
 
 def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):
-    asked = {"dataset_path": str(tmp_path)}
     plain, choosing = (
-        extract_config(TrainConfig(augment=augment, **asked))
-        for augment in ("noise", "views(p=0.3)+noise")
+        extract_config(ExtractConfig(), augment) for augment in ("noise", "views(p=0.3)+noise")
     )
     assert (plain.views, choosing.views) == (0, 1)
 

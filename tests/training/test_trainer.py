@@ -18,10 +18,10 @@ from violence_detection.models import classifier
 from violence_detection.models.outputs.classes import Classes
 from violence_detection.models.run import Run
 from violence_detection.system.coordination import LocalCoordinator
-from violence_detection.training.callbacks import HISTORY_COLUMNS
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.train import TrainingStage
 from violence_detection.training.trainer import Trainer
+from violence_detection.training.training_state import HISTORY_COLUMNS, StepState
 
 CLASSES = ["normal", "violent"]
 CLASSES_ALONE = {"recording_weights": "natural"}
@@ -60,7 +60,7 @@ def test_validation_loss_is_that_of_the_logits(trainer):
     expected = np.ravel(trainer.step.loss(goals, logits))
     scores = trainer.validation.measure(trainer.classifier)
     np.testing.assert_allclose(trainer.validation.losses, expected, rtol=1e-4)
-    assert scores["val_loss"] == pytest.approx(expected.mean(), rel=1e-5)
+    assert scores.loss == pytest.approx(expected.mean(), rel=1e-5)
 
 
 # -- relation
@@ -80,7 +80,7 @@ def test_neither_biases_nor_norms_decay(features_dir, tmp_path, head):
         variable.assign(np.ones(variable.shape))
     optimizer = trainer.step.optimizer
     optimizer.learning_rate.assign(1.0)
-    optimizer.apply([np.zeros(one.shape, np.float32) for one in variables], variables)
+    optimizer.apply([np.zeros(variable.shape, np.float32) for variable in variables], variables)
     decayed = {one.path for one in variables if np.max(one) < 0.9}
     assert decayed == {one.path for one in variables if len(one.shape) > 1}
     assert 0 < len(decayed) < len(variables)
@@ -140,7 +140,9 @@ def test_callbacks_of_keras_work(features_dir, tmp_path):
     assert all(type(value) is float for _, logs in steps for value in logs.values())
     assert [epoch for epoch, _ in logged] == [0, 1]
     for (_, logs), row in zip(logged, trainer.history, strict=True):
-        assert logs == {name: row[name] for name in row if name != "epoch"}
+        values = row.columns()
+        del values["epoch"]
+        assert logs == values
     assert len(list(tmp_path.glob("0*.keras"))) == 2
 
 
@@ -222,7 +224,7 @@ def test_the_history_has_a_row_for_each_epoch(run_dir):
     recalls = ("val_recall_normal", "val_recall_violent")
     assert tuple(rows[0]) == (*HISTORY_COLUMNS, *recalls)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
-    assert len(rows) == run.results()["epochs_run"]
+    assert len(rows) == run.results().summary.epochs_run
 
 
 def test_checkpoints_and_tensorboard_stay_and_the_state_does_not(run_dir):
@@ -280,7 +282,7 @@ def test_a_rate_that_is_too_high_is_named(features_dir, tmp_path):
 
 
 def test_in_float16_an_epoch_of_overflows_is_one_too_many(trainer):
-    trainer.step.restore({"steps": 0, "scale": 1024.0, "sound_steps": 0})
+    trainer.step.restore(StepState(steps=0, scale=1024.0, sound_steps=0))
     trainer.step.check_finite(np.array([1.0, 0.0, 0.0]), epoch=1)
     with pytest.raises(TrainingError, match="2 of 2 batches not finite, in epoch 7"):
         trainer.step.check_finite(np.array([0.0, 0.0]), epoch=7)

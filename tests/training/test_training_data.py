@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.features import draw_features
 
+from violence_detection.datasets.training_readiness import check_splits
 from violence_detection.errors import CacheError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -125,7 +126,7 @@ def test_a_split_without_videos_is_left_out(cache):
 def test_training_and_validation_must_have_videos(cache, split):
     entries = [entry for entry in cache.entries() if entry.split != split]
     with pytest.raises(CacheError, match=f"readable videos for {split}. Received: .*0 {split}"):
-        training_data.check_splits(entries, ["normal", "violent"])
+        check_splits(entries, ["normal", "violent"])
 
 
 def test_every_class_must_be_in_training(cache):
@@ -134,4 +135,4 @@ def test_every_class_must_be_in_training(cache):
         for entry in cache.entries()
     ]
     with pytest.raises(CacheError, match="have every class. Received: none of violent"):
-        training_data.check_splits(entries, ["normal", "violent"])
+        check_splits(entries, ["normal", "violent"])

@@ -1,6 +1,6 @@
 """The command `train`: features to a run."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +8,10 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._options import example, options_of
 from violence_detection.reports import console
 from violence_detection.training import config
+
+if TYPE_CHECKING:
+    from violence_detection.models.run_scores import RunScores, SplitScores
+    from violence_detection.models.training_results import MembersResult, TrainingResults
 
 
 @click.command(
@@ -28,56 +32,55 @@ def train(settings: config.TrainConfig, flags: CommonFlags) -> None:
         training,
         flags,
         lines=result_lines,
-        failed=lambda result: len(result["failures"]),
+        failed=lambda results: len(results.failures),
         plan_lines=console.format_extraction_plan,
     )
 
 
-def result_lines(result: dict[str, Any]) -> list[str]:
+def result_lines(results: "TrainingResults") -> list[str]:
     """The console text of a training."""
-    of_best_member = " (best member)" if result.get("kept", {}).get("ensemble") else ""
+    scores, summary, members = results.scores, results.summary, results.members
+    of_best_member = " (best member)" if members and members.kept.ensemble else ""
+    splits = {"validation": scores.validation, "test": scores.test}
     return [
-        f"run         {result['run']}",
-        *_member_lines(result),
-        f"epochs      {result['epochs_run']}, number {result['best_epoch']} is kept; "
-        f"{result['videos_per_s']:.0f} videos/s{of_best_member}",
-        *[_score_line(split, result[split]) for split in ("validation", "test") if result[split]],
-        *console.threshold_lines(result),
-        *_sanity_check_lines(result),
-        *console.failure_lines(result["failures"]),
-        f"next        violence-detection evaluate {result['run']}",
+        f"run         {results.run}",
+        *(_member_lines(members) if members else []),
+        f"epochs      {summary.epochs_run}, number {summary.kept_epoch} is kept; "
+        f"{summary.videos_per_s:.0f} videos/s{of_best_member}",
+        *[_score_line(split, values) for split, values in splits.items() if values],
+        *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
+        *_sanity_check_lines(scores),
+        *console.failure_lines(results.failures),
+        f"next        violence-detection evaluate {results.run}",
     ]
 
 
-def _score_line(split: str, scores: dict[str, float]) -> str:
-    auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
-    return f"{split:11s} accuracy {scores['accuracy']:.1%}, AUC {auc}"
+def _score_line(name: str, scores: "SplitScores") -> str:
+    auc = "none" if scores.auc is None else f"{scores.auc:.3f}"
+    return f"{name:11s} accuracy {scores.accuracy:.1%}, AUC {auc}"
 
 
-def _member_lines(result: dict[str, Any]) -> list[str]:
+def _member_lines(result: "MembersResult") -> list[str]:
     """The kept member of several seeds, and the mean scores of all members."""
-    if "seeds" not in result:
-        return []
-    lines = [f"kept        {result['kept']['reason']}"]
-    if not result["kept"]["ensemble"]:
-        lines = [f"kept        seed {result['kept']['seeds'][0]}: {result['kept']['reason']}"]
-    for split, scores in result["over_seeds"].items():
+    kept = result.kept
+    of_seed = "" if kept.ensemble else f"seed {kept.seeds[0]}: "
+    lines = [f"kept        {of_seed}{kept.reason}"]
+    for split, scores in (("validation", result.validation), ("test", result.test)):
         if scores:
-            accuracy, auc = scores["accuracy"], scores["auc"]
+            accuracy, auc = scores.accuracy, scores.auc
             lines.append(
-                f"members     {split} accuracy {accuracy['mean']:.1%} +- {accuracy['sd']:.1%}, "
-                + (f"AUC {auc['mean']:.3f} +- {auc['sd']:.3f}" if auc else "AUC none")
+                f"members     {split} accuracy {accuracy.mean:.1%} +- {accuracy.sd:.1%}, "
+                + (f"AUC {auc.mean:.3f} +- {auc.sd:.3f}" if auc else "AUC none")
             )
     return lines
 
 
-def _sanity_check_lines(result: dict[str, Any]) -> list[str]:
+def _sanity_check_lines(scores: "RunScores") -> list[str]:
     """The linear baseline and the warnings; a run of an older version has none."""
-    if "baseline" not in result:
+    if scores.baseline is None:
         return []
-    baseline = result["baseline"]
     return [
-        f"{_score_line('baseline', baseline['validation'])} on validation, of a linear classifier: "
-        f"{baseline['compared']}",
-        *[f"warning     {line}" for line in result["warnings"]],
+        f"{_score_line('baseline', scores.baseline.validation)} on validation, of a linear "
+        f"classifier: {scores.baseline.compared}",
+        *[f"warning     {line}" for line in scores.warnings],
     ]

@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,42 @@ from violence_detection.training.config import TrainConfig
 log = logging.getLogger(__name__)
 
 _BACKBONE, _FRAME_SIZE, _FRAMES = "mobilenetv2", 96, 16
-_MARK = "violence-detection-demo"
+_MARK = synthetic.DEMO_MARK
 
 
-def run_demo(config: DemoConfig, *, force: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo has made and measured.
+
+    Attributes:
+        run, clips, features: Folders.
+        test_videos: Number of clips in the test split.
+        test_accuracy, test_auc: Scores of the run on them.
+        mean_image_accuracy: Accuracy of a baseline on the mean image of each clip; in JSON
+            `mean_picture_accuracy`.
+        report: Path of the evaluation's report.
+        prediction: The row of one test clip in the JSON of predict.
+    """
+
+    run: str
+    test_videos: int
+    test_accuracy: float
+    test_auc: float | None
+    mean_image_accuracy: float
+    report: str
+    clips: str
+    features: str
+    prediction: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of the command."""
+        return {
+            "mean_picture_accuracy" if name == "mean_image_accuracy" else name: value
+            for name, value in vars(self).items()
+        }
+
+
+def run_demo(config: DemoConfig, *, force: bool = False) -> DemoResult:
     """Draws clips and runs all stages on them; see `DemoStage`."""
     return DemoStage(config, force=force).run()
 
@@ -63,11 +97,8 @@ class DemoStage:
                 raise ConfigError(f"--force replaces an earlier demo. Received: {output}")
         return {"dry_run": True, "output": str(output), "clips": self._config.clips}
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> DemoResult:
         """Draws, extracts, trains, evaluates, and predicts one test clip.
-
-        Returns:
-            The JSON object of the command.
 
         Raises:
             ConfigError: As `prepare`.
@@ -89,34 +120,36 @@ class DemoStage:
             ),
         )
         trained = train.train_classifier(
-            TrainConfig(
-                seed=config.seed,
-                features=str(extraction.features),
-                checkpoint_dir=str(output / "checkpoints"),
-                run="demo",
-                epochs=config.epochs,
-                checkpoint_epochs=0,
+            TrainConfig.from_settings(
+                {
+                    "seed": config.seed,
+                    "features": str(extraction.features),
+                    "checkpoint_dir": str(output / "checkpoints"),
+                    "run": "demo",
+                    "epochs": config.epochs,
+                    "checkpoint_epochs": 0,
+                }
             )
         )
-        evaluation = evaluate.evaluate_run(trained["run"], EvaluateConfig(seed=config.seed))
+        evaluation = evaluate.evaluate_run(trained.run, EvaluateConfig(seed=config.seed))
         rows = files.read_csv(clips / "videos.csv")
         example = next(
             clips / row["path"]
             for row in rows
             if row["split"] == "test" and row["label"] == "violent"
         )
-        predicted = predict.predict_videos(trained["run"], [str(example)], PredictConfig())
-        return {
-            "run": trained["run"],
-            "test_videos": evaluation["videos"],
-            "test_accuracy": evaluation["accuracy"],
-            "test_auc": evaluation["auc"],
-            "mean_picture_accuracy": synthetic.mean_image_accuracy(clips),
-            "report": evaluation["report"],
-            "clips": str(clips),
-            "features": str(extraction.features),
-            "prediction": predicted["videos"][0],
-        }
+        predicted = predict.predict_videos(trained.run, [str(example)], PredictConfig())
+        return DemoResult(
+            run=trained.run,
+            test_videos=evaluation.videos,
+            test_accuracy=evaluation.accuracy,
+            test_auc=evaluation.auc,
+            mean_image_accuracy=synthetic.mean_image_accuracy(clips),
+            report=evaluation.report,
+            clips=str(clips),
+            features=str(extraction.features),
+            prediction=predicted["videos"][0],
+        )
 
     def _draw(self, clips: Path) -> None:
         """Replaces the output folder by one with the mark of a demo and the drawn clips."""

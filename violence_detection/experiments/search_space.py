@@ -76,7 +76,7 @@ def build_space(
         space[name] = _axis(name, values, whole=_is_whole(name, specs))
     for config in boundary_configs(base, space):
         for name, registry_name in _REGISTRIES.items():
-            registry.check_arguments(registry_name, getattr(config, name))
+            registry.check_arguments(registry_name, getattr(config.model, name))
     return space
 
 

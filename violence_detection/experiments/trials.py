@@ -5,7 +5,8 @@ import functools
 import itertools
 import shutil
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from violence_detection.datasets import folds
 from violence_detection.datasets.labels import classes_of
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.experiments import search_space
-from violence_detection.experiments.config import TuneConfig
 from violence_detection.experiments.search_space import Interval, Space
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
@@ -22,14 +22,15 @@ from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, run_setup, train, training_data
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.training_job import TrainingJob
-from violence_detection.training.validation import check_monitor
+from violence_detection.training.training_settings import TrainingSettings
 
 if TYPE_CHECKING:
     import optuna
 
 
-def suggest_values(trial: "optuna.Trial", space: Space, base: dict[str, Any]) -> dict[str, Any]:
+def suggest_values(trial: "optuna.Trial", space: Space, base: Mapping[str, Any]) -> dict[str, Any]:
     """The values that Optuna suggests for a trial, without arguments its head or loss lacks.
 
     Args:
@@ -63,21 +64,45 @@ def _conflicts_fail_the_trial() -> Iterator[None]:
         raise TrainingError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class TrialSetup:
+    """What all trials of a search have in common.
+
+    Attributes:
+        train: Settings of every training, over which a trial's values go.
+        base: The same by flat name, with `monitor`.
+        given: Names of the settings that were given.
+        space: The search space.
+        monitor: Score of a trial: val_loss, val_auc or val_accuracy.
+        folds: Folds that score a trial; None for the validation videos.
+        prune: Whether a trial that is worse than the median of earlier ones ends early.
+        keep_runs: Whether the runs are kept.
+    """
+
+    train: TrainConfig
+    base: Mapping[str, Any]
+    given: frozenset[str]
+    space: Space
+    monitor: str
+    folds: int | None
+    prune: bool
+    keep_runs: bool
+
+
 class TrialRunner:
     """Trains and scores trials: each on every fold and with every seed.
 
     Attributes:
-        space: The search space.
-        identity: Digests of the feature space and of the videos.
+        digests: Of the feature space and of the videos, for the record of the study.
         videos: Number of videos; test videos are not counted.
     """
 
     def __init__(
-        self, config: TuneConfig, device_setup: DeviceSetup | None, study_dir: Path
+        self, setup: TrialSetup, device_setup: DeviceSetup | None, study_dir: Path
     ) -> None:
         """
         Args:
-            config: Settings of the search, and those of every training.
+            setup: The settings, the search space, and how trials are scored.
             device_setup: The devices to train on; None if nothing is trained.
             study_dir: The folder of the search.
 
@@ -85,41 +110,45 @@ class TrialRunner:
             ConfigError: If no trial can have one of the settings or values.
             CacheError: If the features are missing, damaged, or lack a class or a split.
         """
-        self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
-        self._cache = FeatureCache.open(config.train.features)
-        self._initial = InitialWeights.from_config(config.train, Run(study_dir))
+        self._setup, self._device_setup, self._study_dir = setup, device_setup, study_dir
+        train_settings = setup.train
+        self._cache = FeatureCache.open(train_settings.features)
+        self._initial = InitialWeights.find(
+            train_settings.init_from,
+            Run(study_dir),
+            head=train_settings.model.head,
+            resume=train_settings.resume,
+        )
         entries = run_setup.read_entries(
             Run(study_dir),
             self._cache,
-            resume=config.train.resume,
-            own_split=config.train.own_split,
+            resume=train_settings.resume,
+            own_split=train_settings.own_split,
         )
-        self._classes = classes_of(entries, config.train.normal_class)
-        base = config.base()
-        self.space = search_space.build_space(base, given=config.given, space_file=config.space)
-        for settings in (config.train, *search_space.boundary_configs(base, self.space)):
-            train.check_parts(settings, len(self._classes))
+        self._classes = classes_of(entries, train_settings.normal_class)
+        for settings in (train_settings, *search_space.boundary_configs(setup.base, setup.space)):
+            train.check_parts(settings.model, settings.batches.augment, classes=len(self._classes))
         if self._initial:
             self._initial.check(self._cache, self._classes)
-            if search_space.keeps_weight_shapes(self.space):
-                self._initial.check_sizes(config.train.head, self._cache, self._classes)
+            if search_space.keeps_weight_shapes(setup.space):
+                self._initial.check_sizes(train_settings.model.head, self._cache, self._classes)
         entries = [entry for entry in entries if entry.split != "test"]
-        self._folds = folds.validation_folds(entries, config.folds, seed=config.seed)
+        self._folds = folds.validation_folds(entries, setup.folds, seed=train_settings.seed)
         for fold in self._folds:
             labels = [entry.label for entry in fold if entry.split == "validation"]
-            check_monitor(config.monitor, map(self._classes.index, labels))
+            check_monitor(setup.monitor, map(self._classes.index, labels))
         if self._initial:
             self._initial.warn_of_overlap(self._cache, self._folds[0])
-        self._seeds = range(config.seed, config.seed + config.train.seeds)
+        self._seeds = range(train_settings.seed, train_settings.seed + train_settings.seeds)
         # One fold in memory: all trials of a fold share it, and features may be large.
         self._job = functools.lru_cache(maxsize=1)(self._read_job)
-        epochs = self.space.get("epochs", (config.train.epochs,))
+        epochs = setup.space.get("epochs", (train_settings.optimisation.epochs,))
         self._most_epochs = int(epochs.high if isinstance(epochs, Interval) else max(epochs))
         self.videos = len(entries)
         rows = [
             (entry.path, entry.label, entry.group, entry.split, entry.digest) for entry in entries
         ]
-        self.identity = {
+        self.digests = {
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
@@ -143,14 +172,14 @@ class TrialRunner:
         try:
             for fold, seed in itertools.product(range(len(self._folds)), self._seeds):
                 run = Run(trial_dir / f"part_{fold + 1}_seed_{seed}")
-                config = self._training_config(run, values, seed)
-                score = self._train(trial, run, config, fold, earlier_scores=scores)
+                settings = self._training_settings(run, values, seed)
+                score = self._train(trial, run, settings, fold, earlier_scores=scores)
                 if score is None:
                     return None
                 scores.append(score)
             return statistics.fmean(scores)
         finally:
-            if not self._config.keep_runs:
+            if not self._setup.keep_runs:
                 shutil.rmtree(trial_dir, ignore_errors=True)
                 with contextlib.suppress(OSError):
                     trial_dir.parent.rmdir()
@@ -159,7 +188,7 @@ class TrialRunner:
         self,
         trial: "optuna.Trial",
         run: Run,
-        config: TrainConfig,
+        settings: TrainingSettings,
         fold: int,
         *,
         earlier_scores: list[float],
@@ -171,22 +200,22 @@ class TrialRunner:
             # The mean so far: at one step all trials are at the same epoch of the same training.
             step = len(earlier_scores) * self._most_epochs + epoch
             trial.report(statistics.fmean([*earlier_scores, value]), step)
-            return self._config.prune and trial.should_prune()
+            return self._setup.prune and trial.should_prune()
 
-        job, scores = self._job(fold), EpochScores(config.monitor, report)
+        job, scores = self._job(fold), EpochScores(settings.selection.monitor, report)
         with _conflicts_fail_the_trial():
-            trainer = job.build_trainer(run, config, [scores])
+            trainer = job.build_trainer(run, settings, [scores])
         scores.validation = trainer.validation
-        job.start_run(run, config, trainer)
+        job.start_run(run, settings, trainer)
         trainer.run_epochs()
         if scores.stopped:
             return None
-        if self._config.keep_runs:
-            job.finish_run(run, config, trainer)
+        if self._setup.keep_runs:
+            job.finish_run(run, settings.decision, settings.seed, trainer)
         return scores.values[trainer.selection.kept_epoch - 1]
 
-    def _training_config(self, run: Run, values: dict[str, Any], seed: int) -> TrainConfig:
-        settings = search_space.apply_values(self._config.base(), values) | {
+    def _training_settings(self, run: Run, values: dict[str, Any], seed: int) -> TrainingSettings:
+        settings = search_space.apply_values(self._setup.base, values) | {
             "seed": seed,
             "seeds": 1,
             "run": run.dir.name,
@@ -196,13 +225,14 @@ class TrialRunner:
         }
         varied = {name.partition(".")[0] for name in values}
         # `monitor` scores the trial here, also where it chooses no epoch.
-        given = (self._config.given | varied) - {"monitor"}
+        given = (self._setup.given | varied) - {"monitor"}
         with _conflicts_fail_the_trial():
-            return TrainConfig.from_settings(settings, given=given)
+            return TrainConfig.from_settings(settings, given=given).training
 
     def _read_job(self, fold: int) -> TrainingJob:
         entries = self._folds[fold]
-        augmentations = {self._config.train.augment, *self.space.get("augment", ())}
+        setup = self._setup
+        augmentations = {setup.train.batches.augment, *setup.space.get("augment", ())}
         clips = training_data.read_splits(
             self._cache,
             entries,
@@ -210,5 +240,12 @@ class TrialRunner:
             views=any(map(batching.reads_views, augmentations)),
         )
         return TrainingJob(
-            self._device_setup, self._cache, entries, self._classes, clips, [], self._initial
+            self._device_setup,
+            self._cache,
+            entries,
+            self._classes,
+            clips,
+            [],
+            self._initial,
+            own_split=setup.train.own_split is not None,
         )

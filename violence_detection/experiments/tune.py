@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.experiments import search_space
 from violence_detection.experiments.config import TuneConfig
-from violence_detection.experiments.trials import TrialRunner, suggest_values
+from violence_detection.experiments.search_result import (
+    COLUMNS,
+    SearchResult,
+    TrialCounts,
+    TrialRow,
+)
+from violence_detection.experiments.trials import TrialRunner, TrialSetup, suggest_values
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
-from violence_detection.training import train
 
 if TYPE_CHECKING:
     import optuna
@@ -21,10 +26,9 @@ log = logging.getLogger(__name__)
 
 # Nothing is pruned in the first epochs or among the first trials: their scores vary too much.
 _WARMUP_EPOCHS, _FIRST_TRIALS = 5, 5
-_COLUMNS = ("number", "state", "value", "seconds", "reason")
 
 
-def run_search(config: TuneConfig, *, force: bool = False) -> dict[str, Any]:
+def run_search(config: TuneConfig, *, force: bool = False) -> SearchResult:
     """Searches for the settings with the best validation score; see `SearchStage`."""
     return SearchStage(config, force=force).run()
 
@@ -61,15 +65,12 @@ class SearchStage:
             "trials": self._config.trials,
             "trainings_per_trial": len(self._runner),
             "videos": self._runner.videos,
-            "space": search_space.space_as_json(self._runner.space),
+            "space": search_space.space_as_json(self._space),
             "settings": self._config.as_dict(),
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> SearchResult:
         """Runs the trials; leaves study.db (Optuna's), trials.csv and best.json for `train`.
-
-        Returns:
-            The JSON object of the command.
 
         Raises:
             ConfigError, CacheError: As `prepare`.
@@ -83,17 +84,14 @@ class SearchStage:
             )
             study = self._open_study()
             retried = _requeue_interrupted(study)
-            while _count_trials(study)["done"] < config.trials:
+            while _count_trials(study).total < config.trials:
                 if config.timeout and time.monotonic() - start_s >= config.timeout:
                     limit = f"The time limit ({config.timeout:g} s) is reached"
                     log.info(f"{limit}; no further trial starts.")
                     break
                 self._run_trial(study, study.ask())
                 self._write_trials(study)
-            return self._result(study) | {
-                "retried": retried,
-                "seconds": time.monotonic() - start_s,
-            }
+            return self._result(study, retried=retried, seconds=time.monotonic() - start_s)
 
     # -- before the first trial
 
@@ -101,13 +99,29 @@ class SearchStage:
         """Opens the folder and the features, and checks the settings of all trials."""
         config = self._config
         if config.train.features is None:
-            raise ConfigError("--features must be given. Received: none")
+            raise ConfigError("--features must be given: the folder that extract-features left.")
         self._folder = self._open_folder()
         _import_optuna()
         devices.import_tensorflow()
         # The devices come first: a model that the checks build would fix their number.
-        device_setup = train.start_devices(config.train) if train_trials else None
-        self._runner = TrialRunner(config, device_setup, self._folder.dir)
+        device_setup = None
+        if train_trials:
+            device_setup = devices.start(seed=config.train.seed, **config.train.devices.as_dict())
+        self._base = config.base()
+        self._space = search_space.build_space(
+            self._base, given=config.given, space_file=config.space
+        )
+        setup = TrialSetup(
+            config.train,
+            self._base,
+            config.given,
+            self._space,
+            monitor=config.monitor,
+            folds=config.folds,
+            prune=config.prune,
+            keep_runs=config.keep_runs,
+        )
+        self._runner = TrialRunner(setup, device_setup, self._folder.dir)
 
     def _open_folder(self) -> StudyFolder:
         config = self._config
@@ -131,8 +145,8 @@ class SearchStage:
     def _identity(self) -> dict[str, Any]:
         return {
             "settings": self._config.as_dict(),
-            "space": search_space.space_as_json(self._runner.space),
-            **self._runner.identity,
+            "space": search_space.space_as_json(self._space),
+            **self._runner.digests,
         }
 
     def _open_study(self) -> "optuna.Study":
@@ -157,7 +171,7 @@ class SearchStage:
         """Trains and scores what `trial` suggests, and reports the outcome to the study."""
         states = _import_optuna().trial.TrialState
         config = self._config
-        values = suggest_values(trial, self._runner.space, config.base())
+        values = suggest_values(trial, self._space, self._base)
         try:
             score = self._runner.run_trial(trial, values)
         except TrainingError as error:
@@ -175,7 +189,7 @@ class SearchStage:
             f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}"
             for name, value in values.items()
         )
-        done = _count_trials(study)["done"]
+        done = _count_trials(study).total
         log.info(f"{done} of {config.trials}: trial {trial.number} {outcome}; {listed}")
 
     # -- results
@@ -183,20 +197,20 @@ class SearchStage:
     def _write_trials(self, study: "optuna.Study") -> None:
         """Writes trials.csv and best.json with all trials so far."""
         rows = [
-            {
-                "number": trial.number,
-                "state": trial.state.name.lower(),
-                "value": trial.value,
-                "seconds": trial.duration and round(trial.duration.total_seconds(), 3),
-                "reason": trial.user_attrs.get("reason"),
-                **trial.params,
-            }
+            TrialRow(
+                trial.number,
+                trial.state.name.lower(),
+                trial.value,
+                seconds=trial.duration and round(trial.duration.total_seconds(), 3),
+                reason=trial.user_attrs.get("reason"),
+                settings=trial.params,
+            ).to_csv()
             for trial in study.get_trials(deepcopy=False)
             if trial.state.is_finished()
         ]
         folder = self._folder.dir
-        files.write_csv(folder / "trials.csv", [*_COLUMNS, *self._runner.space], rows)
-        if _count_trials(study)["completed"]:
+        files.write_csv(folder / "trials.csv", [*COLUMNS, *self._space], rows)
+        if _count_trials(study).completed:
             files.write_json(folder / "best.json", self._best_settings(study))
 
     def _best_settings(self, study: "optuna.Study") -> dict[str, Any]:
@@ -204,44 +218,44 @@ class SearchStage:
 
         Folders are left out.
         """
-        base = self._config.base()
-        settings = search_space.apply_values(base, study.best_params)
+        settings = search_space.apply_values(self._base, study.best_params)
         varied = {name.partition(".")[0] for name in study.best_params}
         left_out = {"features", "checkpoint_dir", "resume", "seeds"}
         if settings["swa_fraction"]:
             left_out.add("monitor")  # it scored the trials; an average has no best epoch
-        names = (varied | self._config.given & base.keys()) - left_out
+        names = (varied | self._config.given & self._base.keys()) - left_out
         return {name: settings[name] for name in sorted(names)}
 
-    def _result(self, study: "optuna.Study") -> dict[str, Any]:
+    def _result(self, study: "optuna.Study", *, retried: int, seconds: float) -> SearchResult:
         config, folder = self._config, self._folder.dir
         counts = _count_trials(study)
-        if not counts["completed"]:
+        if not counts.completed:
             raise TrainingError(
-                f"At least one trial must complete. Received: {counts['failed']} failed, "
-                f"{counts['pruned']} pruned ({folder / 'trials.csv'} has the reasons)"
+                f"At least one trial must complete. Received: {counts.failed} failed, "
+                f"{counts.pruned} pruned ({folder / 'trials.csv'} has the reasons)"
             )
         note = (
-            f"The value is the best of {counts['done']} trials on the same validation videos, so "
+            f"The value is the best of {counts.total} trials on the same validation videos, so "
             "it is better than new videos will give. The test videos were not used."
         )
-        return {
-            "study": str(folder),
-            "trials": counts.pop("done"),
-            **counts,
-            "monitor": config.monitor,
-            "best_trial": study.best_trial.number,
-            "best_value": study.best_trial.value,
-            "best_settings": self._best_settings(study),
-            "best_config": str(folder / "best.json"),
-            "trials_csv": str(folder / "trials.csv"),
-            "features": str(Path(config.train.features)),
-            "folds": config.folds or 1,
-            "seeds": config.train.seeds,
-            "trainings_per_trial": len(self._runner),
-            "videos": self._runner.videos,
-            "note": note,
-        }
+        return SearchResult(
+            dir=str(folder),
+            counts=counts,
+            monitor=config.monitor,
+            best_trial=study.best_trial.number,
+            best_value=study.best_trial.value,
+            best_settings=self._best_settings(study),
+            best_config=str(folder / "best.json"),
+            trials_csv=str(folder / "trials.csv"),
+            features=str(Path(config.train.features)),
+            folds=config.folds or 1,
+            seeds=config.train.seeds,
+            trainings_per_trial=len(self._runner),
+            videos=self._runner.videos,
+            note=note,
+            retried=retried,
+            seconds=seconds,
+        )
 
 
 def _import_optuna() -> Any:
@@ -270,16 +284,11 @@ def _requeue_interrupted(study: "optuna.Study") -> int:
     return len(interrupted)
 
 
-def _count_trials(study: "optuna.Study") -> dict[str, int]:
-    """The number of trials by outcome; interrupted trials are not in `done`."""
+def _count_trials(study: "optuna.Study") -> TrialCounts:
     states = Counter(
         trial.state.name
         for trial in study.get_trials(deepcopy=False)
+        # An interrupted trial is closed as failed, without a reason.
         if trial.state.name != "FAIL" or "reason" in trial.user_attrs
     )
-    counts = {
-        "completed": states["COMPLETE"],
-        "pruned": states["PRUNED"],
-        "failed": states["FAIL"],
-    }
-    return counts | {"done": sum(counts.values())}
+    return TrialCounts(completed=states["COMPLETE"], pruned=states["PRUNED"], failed=states["FAIL"])

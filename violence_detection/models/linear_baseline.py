@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +16,22 @@ _MAX_CELLS = 1 << 24  # videos x pooled features: 64 MB
 _BLOCK = 256  # videos pooled at a time
 
 
+@dataclass(frozen=True)
+class BaselinePredictions:
+    """The predictions of the linear baseline.
+
+    Attributes:
+        probability: Of each class for the videos of each split, float64 (N, K).
+        videos: Training videos of the fit.
+    """
+
+    probability: Mapping[str, np.ndarray]
+    videos: int
+
+
 def baseline_predictions(
     clips: Mapping[str, FeatureDataset], splits: Iterable[str], *, max_videos: int = 4000
-) -> tuple[dict[str, np.ndarray], int]:
+) -> BaselinePredictions:
     """Probabilities of a logistic regression (C = 1) on the standardised mean, deviation and
     mean absolute difference over time.
 
@@ -27,9 +41,6 @@ def baseline_predictions(
         clips: The videos of `train` and of `splits`.
         splits: The splits to predict.
         max_videos: Training videos of the fit at most; fewer if features are long.
-
-    Returns:
-        Probabilities of each split, float64 (N, K), and the number of videos of the fit.
     """
     train = clips["train"]
     most = min(max_videos, _MAX_CELLS // (3 * train.features.shape[-1]))
@@ -44,7 +55,7 @@ def baseline_predictions(
     for split in splits:
         blocks = pooled_blocks(clips[split], np.arange(len(clips[split])))
         predicted[split] = np.concatenate([fit.predict_proba(block) for block in blocks])
-    return predicted, len(rows)
+    return BaselinePredictions(predicted, len(rows))
 
 
 def fit_logistic_regression(features: np.ndarray, labels: np.ndarray) -> "Pipeline":

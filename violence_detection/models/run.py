@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,6 +12,8 @@ from violence_detection import units
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files
 from violence_detection.system.files import read_json
 
@@ -224,7 +226,7 @@ class Run:
             raise ConfigError(f"`run` must be the name of a folder. Received: {name!r}")
         return cls((checkpoint_dir / name).resolve())
 
-    def reserve(self, settings: dict[str, Any], *, or_next: bool) -> Self:
+    def reserve(self, settings: Mapping[str, Any], *, or_next: bool) -> Self:
         """Make the folder, if nobody else has, and leave the settings in it.
 
         Args:
@@ -297,8 +299,13 @@ class Run:
     def config(self) -> dict[str, Any]:
         return read_json(self.config_path)
 
-    def results(self) -> dict[str, Any]:
-        return read_json(self.results_path)
+    def results(self) -> TrainingResults:
+        """The results of a finished run.
+
+        Raises:
+            RunError: If the file cannot be read, or lacks a key.
+        """
+        return TrainingResults.from_json(read_json(self.results_path))
 
     def record(self) -> RunRecord:
         """The record of a finished run.
@@ -306,7 +313,7 @@ class Run:
         Raises:
             RunError: If its files cannot be read, or are of a newer version.
         """
-        return RunRecord.from_json(self.config(), self.results(), self.dir)
+        return RunRecord.from_json(self.config(), read_json(self.results_path), self.dir)
 
     def load_classifier(self) -> "Classifier":
         """The trained classifier, whose probabilities are at the run's temperature.
@@ -320,11 +327,26 @@ class Run:
         model = load_model(self.model_path)
         return Classifier(model, build_output(len(record.classes)), record.temperature)
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def write_config(self, config: Mapping[str, Any]) -> None:
         files.write_json(self.config_path, {"format_version": FORMAT_VERSION, **config})
 
-    def write_results(self, results: dict[str, Any]) -> None:
-        files.write_json(self.results_path, results)
+    def write_results(self, results: TrainingResults) -> None:
+        files.write_json(self.results_path, results.to_json())
+
+    def write_threshold(
+        self, threshold: float, reason: str, point: ChosenOperatingPoint | None
+    ) -> None:
+        """Replaces the threshold of a finished run.
+
+        Args:
+            threshold: On the score, from which on a clip is violent.
+            reason: The reason for it, in words.
+            point: The operating point that it was chosen for; None keeps the recorded one.
+        """
+        chosen = {"threshold": threshold, "threshold_reason": reason}
+        if point is not None:
+            chosen["operating_point"] = point.as_dict()
+        files.write_json(self.results_path, read_json(self.results_path) | chosen)
 
 
 def _checked(

@@ -1,18 +1,74 @@
 """The model card of a run: model, training data, training, results, use and limitations."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets.split_words import SPLITS
+from violence_detection.errors import ConfigError
 from violence_detection.models.run import Run
+from violence_detection.models.run_scores import RunScores
+from violence_detection.models.training_results import (
+    MembersResult,
+    TrainingResults,
+    TrainingSummary,
+)
 from violence_detection.reports import html
+from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.findings import FEW_RECORDINGS
 from violence_detection.system import files
 from violence_detection.units import counted
 
 NAME = "MODEL_CARD.md"
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """The videos of a split: their number by class, in the order of the classes, and that of their
+    recordings."""
+
+    split: str
+    by_class: Sequence[int]
+    recordings: int
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the template of the card names.
+
+    Attributes:
+        name: The run's name.
+        classes: Their names, the normal one first.
+        config: The content of training_config.json.
+        settings: The settings in it.
+        space: The feature space in it.
+        weights: Name of the backbone's weights, without its folder.
+        results: Scores and threshold of the training.
+        temperature: Of the run.
+        splits: The numbers of videos.
+        unknown: Number of videos whose recording is not known.
+        seeds, training: Sentences on the choice of the model.
+        evaluations: Of the present model, with the name of the dataset.
+        limitations, warnings: A sentence each.
+    """
+
+    name: str
+    classes: Sequence[str]
+    config: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    space: Mapping[str, Any]
+    weights: str
+    results: RunScores
+    temperature: float
+    splits: Sequence[SplitCounts]
+    unknown: int
+    seeds: str
+    training: str
+    evaluations: Sequence[tuple[str, EvaluationResult]]
+    limitations: Sequence[str]
+    warnings: Sequence[str]
 
 
 def write_model_card(run: Run) -> None:
@@ -22,35 +78,36 @@ def write_model_card(run: Run) -> None:
         RunError: If the run cannot be read.
         ViolenceDetectionError: If the card cannot be written.
     """
-    files.write_text(
-        run.dir / NAME, html.render_template("model_card.md.j2", **_template_values(run))
-    )
+    text = html.render_template("model_card.md.j2", **vars(_card_facts(run)))
+    files.write_text(run.dir / NAME, text)
 
 
-def _template_values(run: Run) -> dict[str, Any]:
-    """The values that the template names."""
+def _card_facts(run: Run) -> CardFacts:
     # Runs of older versions lack some of these.
     config = {"own_split": False, "init_from": None} | run.config()
     settings = dict.fromkeys(("head", "seed", "loss")) | config.get("settings", {})
-    results = {"threshold_reason": ""} | run.results()
+    results = run.results()
     videos = files.read_own_csv(run.videos_path, ("path", "label", "group", "split"))
     evaluations = list(_evaluations(run))
-    return {
-        "name": _escaped(run.dir.name),
-        "classes": [_escaped(name) for name in config["classes"]],
-        "config": config,
-        "settings": settings,
-        "space": config["feature_space"],
-        "results": results,
-        "temperature": run.record().temperature,
-        "splits": _counts(videos, config["classes"]),
-        "unknown": sum(row["group"] == row["path"] for row in videos),
-        "seeds": _seeds_text(run, results),
-        "training": _training_text(config, results),
-        "evaluations": evaluations,
-        "limitations": list(_limitations(config, results, videos, evaluations)),
-        "warnings": results.get("warnings", []),
-    }
+    return CardFacts(
+        name=_escaped(run.dir.name),
+        classes=[_escaped(name) for name in config["classes"]],
+        config=config,
+        settings=settings,
+        space=config["feature_space"],
+        weights=html.format_value(config["weights"].get("source")),
+        results=results.scores,
+        temperature=run.record().temperature,
+        splits=_counts(videos, config["classes"]),
+        unknown=sum(row["group"] == row["path"] for row in videos),
+        seeds=_seeds_text(results.members),
+        training=_training_text(config, results.summary),
+        evaluations=[
+            (_escaped(Path(result.features).parent.name), result) for result in evaluations
+        ],
+        limitations=list(_limitations(config, results, videos, evaluations)),
+        warnings=results.scores.warnings,
+    )
 
 
 def _escaped(text: str) -> str:
@@ -60,7 +117,7 @@ def _escaped(text: str) -> str:
     return " ".join(text.split())
 
 
-def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[dict[str, Any]]:
+def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[SplitCounts]:
     """The number of videos of each class and of recordings, by split."""
     counts = []
     for split in SPLITS:
@@ -68,23 +125,23 @@ def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[dict[str, 
         if rows:
             by_class = [sum(row["label"] == name for row in rows) for name in classes]
             recordings = len({row["group"] for row in rows})
-            counts.append({"split": split, "by_class": by_class, "recordings": recordings})
+            counts.append(SplitCounts(split, by_class, recordings))
     return counts
 
 
-def _seeds_text(run: Run, results: Mapping[str, Any]) -> str:
+def _seeds_text(members: MembersResult | None) -> str:
     """The number of seeds and the choice among them; empty for a single training."""
-    if "seeds" not in results:
+    if members is None:
         return ""
-    kept = results["kept"]
-    how = "The model is " if kept["ensemble"] else f"The model is of seed {kept['seeds'][0]}: "
-    return f"Trained with {len(results['seeds'])} seeds. {how}{kept['reason']}."
+    kept = members.kept
+    how = "The model is " if kept.ensemble else f"The model is of seed {kept.seeds[0]}: "
+    return f"Trained with {len(members.members)} seeds. {how}{kept.reason}."
 
 
-def _training_text(config: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def _training_text(config: Mapping[str, Any], summary: TrainingSummary) -> str:
     settings = config.get("settings", {})
-    epochs = counted(results.get("epochs_run", 0), "epoch")
-    text = f"{epochs} were run; the model is of epoch {results.get('best_epoch', 0)}"
+    epochs = counted(summary.epochs_run, "epoch")
+    text = f"{epochs} were run; the model is of epoch {summary.kept_epoch}"
     if settings.get("monitor") == "none":
         return f"{text}, the last, so it was not chosen on any video"
     if settings.get("swa_fraction"):
@@ -93,29 +150,26 @@ def _training_text(config: Mapping[str, Any], results: Mapping[str, Any]) -> str
     return f"{text}, chosen by the {measure.get(settings.get('monitor'), 'loss')} on validation"
 
 
-def _evaluations(run: Run) -> Iterator[dict[str, Any]]:
-    """The content of metrics.json of each split that was evaluated with the present model."""
+def _evaluations(run: Run) -> Iterator[EvaluationResult]:
+    """The result of each split that was evaluated with the present model."""
     digest = files.sha256_of_file(run.model_path)
     for split in ("test", "all", "validation", "train"):
         path = run.evaluation_dir(split) / "metrics.json"
         try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-            same = metrics["model_digest"] == digest and metrics["split"] == split
-            metrics["features"] = str(metrics["features"])
-            rates = [metrics[name] for name in ("accuracy", "recall", "false_alarm_rate")]
-            valid = all(type(rate) in (int, float) for rate in rates)
-        except (OSError, ValueError, KeyError, TypeError):
+            result = EvaluationResult.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, ConfigError):
             continue
-        if same and valid:
-            metrics = {"baselines": {}} | metrics
-            yield metrics | {"dataset": _escaped(Path(metrics["features"]).parent.name)}
+        rates = (result.accuracy, result.recall, result.false_alarm_rate)
+        valid = all(type(rate) in (int, float) for rate in rates)
+        if valid and result.model_digest == digest and result.split == split:
+            yield result
 
 
 def _limitations(
     config: Mapping[str, Any],
-    results: Mapping[str, Any],
+    results: TrainingResults,
     videos: list[dict[str, str]],
-    evaluations: list[dict[str, Any]],
+    evaluations: Sequence[EvaluationResult],
 ) -> Iterator[str]:
     """The limitations that follow from the training of this run, a sentence each."""
     stream = config["feature_space"]["stream"]
@@ -147,14 +201,15 @@ def _limitations(
         yield "It uses motion only, without colour: a moving or shaking camera disturbs it."
     if config["weights"].get("source") == "random":
         yield "Its backbone has random weights: use it for trials only."
-    if results.get("failures"):
-        failed = counted(len(results["failures"]), "video")
+    if results.failures:
+        failed = counted(len(results.failures), "video")
         yield f"{failed} could not be read and had no part in the training."
-    for metrics in evaluations:
-        if not metrics.get("clean", True):
+    for result in evaluations:
+        where = "all videos" if result.split == "all" else f"the {result.split} split"
+        if not result.clean:
             yield (
-                f"Its {metrics['split']} numbers are too good: it was trained on some of those "
-                "videos or their recordings."
+                f"Its numbers on {where} are too good: it was trained on some of those videos or "
+                "their recordings."
             )
-        for line in metrics.get("warnings", ()):
-            yield f"On {metrics['split']}: {line}"
+        for line in result.warnings:
+            yield f"On {where}: {line}"

@@ -121,7 +121,7 @@ class StudyFolder:
             recorded = files.read_json(self.dir / self.record)
         settings = self.settings.complete_record(recorded.get("settings") or {})
         for name, value in identity.get("settings", {}).items():
-            if name not in self.settings.free_names() and value != settings.get(name):
+            if name not in self.settings.names_that_may_change() and value != settings.get(name):
                 raise ConfigError(
                     f"{self.dir} was started with other settings ({name}={settings.get(name)}); "
                     f"repeat them, or {self.remedy}. Received: {name}={value}"

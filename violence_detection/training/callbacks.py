@@ -20,19 +20,9 @@ from violence_detection.models.attention_maps import attention_weights
 from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.reports import figures
 from violence_detection.system import files
-from violence_detection.training.optimizer import Schedule
+from violence_detection.training.learning_rate_schedules import Schedule
+from violence_detection.training.training_state import HISTORY_COLUMNS, EpochResult
 from violence_detection.training.validation import Validation
-
-HISTORY_COLUMNS = (
-    "epoch",
-    "loss",
-    "val_loss",
-    "val_accuracy",
-    "val_auc",
-    "learning_rate",
-    "gradient_norm",
-    "videos_per_s",
-)
 
 _SCHEDULE_POINTS = 500
 _CURVE_THRESHOLDS = 101  # of a precision-recall curve
@@ -45,18 +35,19 @@ log = logging.getLogger(__name__)
 class HistoryFile(keras.callbacks.Callback):
     """Rewrites training_history.csv after each epoch."""
 
-    def __init__(self, path: Path, history: list[dict[str, Any]]) -> None:
+    def __init__(self, path: Path, history: list[EpochResult]) -> None:
         """
         Args:
             path: The file.
-            history: One row for each epoch so far; the training appends to it.
+            history: A result for each epoch so far; the training appends to it.
         """
         super().__init__()
         self._path, self._history = path, history
 
     def on_epoch_end(self, epoch: int, logs=None) -> None:
-        more = [name for name in self._history[-1] if name not in HISTORY_COLUMNS]
-        files.write_csv(self._path, [*HISTORY_COLUMNS, *more], self._history)
+        rows = [row.columns() for row in self._history]
+        more = [name for name in rows[-1] if name not in HISTORY_COLUMNS]
+        files.write_csv(self._path, [*HISTORY_COLUMNS, *more], rows)
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -143,7 +134,7 @@ class TensorBoard(keras.callbacks.Callback):
         classes, clips = self._validation.classes, self._validation.clips
         probability, rows = self._validation.probability, self._attention_rows
         predicted = probability.argmax(1)
-        confusion = classification.class_metrics(clips.labels, predicted, classes)["confusion"]
+        confusion = classification.class_metrics(clips.labels, predicted, classes).confusion
         names = [Path(clips.entries[row].path).stem for row in rows]
         scores = violence_score(probability)
         captions = [f"{scores[row]:.2f} {classes[clips.labels[row]]}" for row in rows]

@@ -6,13 +6,13 @@ import json
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from violence_detection.errors import TrainingError
 from violence_detection.system import files
+from violence_detection.training.training_state import TrainingState
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,12 @@ class Checkpoint:
         self.folder = folder
         self._paths = (folder / "training_state.bin", folder / "training_state.previous.bin")
 
-    def save(self, variables: list[np.ndarray], facts: dict[str, Any]) -> None:
-        """Saves variables and facts (JSON), and keeps the state before."""
+    def save(self, variables: list[np.ndarray], state: TrainingState) -> None:
+        """Saves variables and the rest of the state, and keeps the state before."""
         content = io.BytesIO()
         arrays = {f"v{number:05d}": np.asarray(value) for number, value in enumerate(variables)}
-        np.savez(content, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays)
+        facts = json.dumps(state.to_json()).encode()
+        np.savez(content, facts=np.frombuffer(facts, np.uint8), **arrays)
         newest, previous = self._paths
         if newest.is_file():
             os.replace(newest, previous)
@@ -42,8 +43,8 @@ class Checkpoint:
             file.write(hashlib.sha256(content.getvalue()).digest())
             file.write(content.getvalue())
 
-    def load(self) -> tuple[list[np.ndarray], dict[str, Any]] | None:
-        """Variables and facts of the newest undamaged state; None if no state was saved.
+    def load(self) -> tuple[list[np.ndarray], TrainingState] | None:
+        """Variables and state of the newest undamaged state; None if no state was saved.
 
         Raises:
             TrainingError: If every saved state is damaged.
@@ -56,7 +57,7 @@ class Checkpoint:
                 with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                     names = sorted(name for name in arrays.files if name != "facts")
                     facts = json.loads(arrays["facts"].tobytes())
-                    return [arrays[name] for name in names], facts
+                    return [arrays[name] for name in names], TrainingState.from_json(facts)
             log.warning(f"{path} is damaged.")
         if saved:
             raise TrainingError(

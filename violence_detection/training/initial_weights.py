@@ -15,7 +15,6 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.models import classifier
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
-from violence_detection.training.config import TrainConfig
 
 if TYPE_CHECKING:
     import keras
@@ -47,17 +46,23 @@ class InitialWeights:
     dataset: dict[str, str] | None = None
 
     @classmethod
-    def from_config(cls, config: TrainConfig, run: Run) -> Self | None:
-        """The initial weights that a config asks for in `run`; None without `init_from`.
+    def find(cls, init_from: str | None, run: Run, *, head: str, resume: bool) -> Self | None:
+        """The initial weights of a run; None without `init_from`.
+
+        Args:
+            init_from: The folder of a finished run.
+            run: The run that starts from its weights.
+            head: Spec of the head of `run`.
+            resume: Continue `run` if it is started.
 
         Raises:
             RunError: If the source is not a finished run.
             ConfigError: If the source is `run` itself, or has another head.
             TrainingError: If `run` is resumed and its copy of the model is missing.
         """
-        if config.init_from is None:
+        if init_from is None:
             return None
-        if config.resume and run.started:
+        if resume and run.started:
             copy = run.state_dir / _COPY
             if not copy.is_file():
                 raise TrainingError(
@@ -65,13 +70,13 @@ class InitialWeights:
                     f"finished. Received: {copy} (missing)"
                 )
             rows = files.read_own_csv(run.initial_videos_path, VIDEO_COLUMNS)
-            return cls(copy, Run(Path(config.init_from)), rows)
-        source = Run.open(config.init_from)
+            return cls(copy, Run(Path(init_from)), rows)
+        source = Run.open(init_from)
         if source.dir == run.dir:
             raise ConfigError(
                 f"`init_from` must be another run. Received: {source.dir}, which would be replaced"
             )
-        _check_head(source, config.head)
+        _check_head(source, head)
         dataset = source.record().dataset
         return cls(source.model_path, source, source.videos_trained_on(), dataset)
 
@@ -162,13 +167,13 @@ class InitialWeights:
 
 def _check_head(source: Run, head: str) -> None:
     """Raises ConfigError if a run is an ensemble, or has another head than `head`."""
-    results = source.results()
-    if results.get("kept", {}).get("ensemble"):
+    members = source.results().members
+    if members and members.kept.ensemble:
         raise ConfigError(
             f"`init_from` must be one model. Received: {source.dir}, an ensemble (its members "
-            f"are runs too: {source.dir / results['seeds'][0]['run']}, ...)"
+            f"are runs too: {source.dir / members.members[0].run}, ...)"
         )
-    source_head = source.config().get("settings", {}).get("head", "")
+    source_head = source.record().settings.get("head", "")
     source_name, own_name = (registry.parse(spec)[0].name for spec in (source_head, head))
     if source_name != own_name:
         raise ConfigError(

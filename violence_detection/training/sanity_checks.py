@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification, intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
+from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
-from violence_detection.training.validation import CLEAR_STANDARD_ERRORS
+from violence_detection.models.run_scores import BaselineScores, SplitScores
+from violence_detection.training.epoch_selection import CLEAR_STANDARD_ERRORS
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -18,33 +20,41 @@ log = logging.getLogger(__name__)
 _RESAMPLES = 1000
 
 
+@dataclass(frozen=True)
+class SanityChecks:
+    """The result of all sanity checks.
+
+    Attributes:
+        warnings: One line each.
+        baseline: Scores of the linear baseline, and its comparison with the classifier.
+    """
+
+    warnings: list[str]
+    baseline: BaselineScores
+
+
 def check_classifier(
     clips: Mapping[str, FeatureDataset],
     predicted: Mapping[str, np.ndarray],
-    linear: Mapping[str, np.ndarray],
+    baseline: BaselinePredictions,
     *,
     classes: Sequence[str],
     threshold: float,
     recall_bar: float,
     operating_point: str | None = None,
     seed: int = 42,
-) -> dict[str, Any]:
+) -> SanityChecks:
     """Runs all sanity checks, logs the warnings and returns them.
 
     Args:
         clips: The videos of each split.
         predicted: Probabilities of the classifier on validation and test, float (N, K).
-        linear: Probabilities of the linear baseline; see `linear_baseline.baseline_predictions`.
+        baseline: Predictions of the linear baseline for the same splits.
         classes: Names, the normal class first.
         threshold: The threshold of violence.
         recall_bar: Fraction of a class's validation videos that must be detected.
         operating_point: See `threshold_selection`; it chooses the baseline's threshold as well.
-        seed: Of the resamples in the comparison with the baseline.
-
-    Returns:
-        `warnings`, one line each, and `baseline`: accuracy and auc of the linear baseline on
-        validation and test (None without test videos), and `compared`, the result of the
-        comparison.
+        seed: Seed of the resamples in the comparison with the baseline.
     """
     warnings = []
     for split, probability in predicted.items():
@@ -52,32 +62,36 @@ def check_classifier(
         warnings += constant_prediction(split, clips[split].labels, decided, classes)
         if split == "validation":
             warnings += low_recalls(clips[split].labels, decided, classes, recall_bar)
-    baseline: dict[str, Any] = {"validation": None, "test": None}
-    validation = clips["validation"]
+    validation, on_validation = clips["validation"], baseline.probability["validation"]
     baseline_threshold, _ = threshold_selection.choose_threshold(
         is_violent(validation.labels),
-        violence_score(linear["validation"]),
+        violence_score(on_validation),
         validation.groups,
         asked=operating_point,
     )
-    for split, probability in linear.items():
-        baseline[split] = _scores(clips[split].labels, probability, baseline_threshold)
-    baseline["compared"], is_better = compare_with_baseline(
+    scores = {
+        split: _scores(clips[split].labels, probability, baseline_threshold)
+        for split, probability in baseline.probability.items()
+    }
+    compared, is_better = compare_with_baseline(
         validation,
         predicted["validation"],
-        linear["validation"],
+        on_validation,
         thresholds=(threshold, baseline_threshold),
         seed=seed,
     )
     if is_better:
         warnings.append(
             f"A linear classifier on pooled features does better on validation: "
-            f"{_format_scores(baseline['validation'])}. --head linear, more epochs or another "
+            f"{_format_scores(scores['validation'])}. --head linear, more epochs or another "
             "--learning-rate may help."
         )
     for line in warnings:
         log.warning(line)
-    return {"warnings": warnings, "baseline": baseline}
+    return SanityChecks(
+        warnings,
+        BaselineScores(scores["validation"], scores.get("test"), compared, baseline.videos),
+    )
 
 
 def constant_prediction(
@@ -127,8 +141,8 @@ def compare_with_baseline(
         validation: N videos.
         probability: Probabilities of the classifier, float (N, K).
         baseline: Probabilities of the baseline, float (N, K).
-        thresholds: Of the classifier and of the baseline.
-        seed: Of the resamples.
+        thresholds: The threshold of the classifier and that of the baseline.
+        seed: Seed of the resamples.
 
     Returns:
         The result as text, and True if the baseline is clearly better.
@@ -141,8 +155,8 @@ def compare_with_baseline(
     recordings = np.unique(validation.groups.astype(str), return_inverse=True)[1]
     if recordings.max() + 1 < intervals.MIN_RECORDINGS:
         return "not compared: validation has too few recordings", False
-    gain = baseline_correct.astype(float) - correct
-    error = CLEAR_STANDARD_ERRORS * standard_error(gain, recordings)
+    difference = baseline_correct.astype(float) - correct
+    error = CLEAR_STANDARD_ERRORS * standard_error(difference, recordings)
     auc, baseline_auc = (
         intervals.weighted_auc(is_violent(labels), violence_score(values))
         for values in (probability, baseline)
@@ -154,20 +168,20 @@ def compare_with_baseline(
         seed=seed,
     )
     low, high = interval or (0.0, 0.0)
-    if gain.mean() > error or low > 0:
+    if difference.mean() > error or low > 0:
         return "the baseline is clearly better", True
-    if gain.mean() < -error or high < 0:
+    if difference.mean() < -error or high < 0:
         return "the model is clearly better", False
     return "no clear difference", False
 
 
-def _scores(
-    labels: np.ndarray, probability: np.ndarray, threshold: float
-) -> dict[str, float | None]:
-    correct = decide(probability, threshold) == labels
-    return classification.scores(correct, is_violent(labels), violence_score(probability))
+def _scores(labels: np.ndarray, probability: np.ndarray, threshold: float) -> SplitScores:
+    scored = classification.scores(
+        decide(probability, threshold) == labels, is_violent(labels), violence_score(probability)
+    )
+    return SplitScores(scored.accuracy, scored.auc)
 
 
-def _format_scores(scores: Mapping[str, float | None]) -> str:
-    auc = "none" if scores["auc"] is None else f"{scores['auc']:.3f}"
-    return f"accuracy {scores['accuracy']:.1%}, AUC {auc}"
+def _format_scores(scores: SplitScores) -> str:
+    auc = "none" if scores.auc is None else f"{scores.auc:.3f}"
+    return f"accuracy {scores.accuracy:.1%}, AUC {auc}"

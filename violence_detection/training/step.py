@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from violence_detection.errors import TrainingError
+from violence_detection.training.training_state import StepState
 from violence_detection.training.weight_averaging import Average, NoAverage
 
 AT_ONCE = 8  # steps
@@ -117,18 +118,14 @@ class TrainingStep:
     def scale(self) -> float:
         return float(self._scale.numpy())
 
-    def state(self) -> dict[str, float]:
+    def state(self) -> StepState:
         """The state that a resumed training restores besides the variables."""
-        return {
-            "steps": self.steps,
-            "scale": self.scale,
-            "sound_steps": int(self._sound_steps.numpy()),
-        }
+        return StepState(self.steps, self.scale, int(self._sound_steps.numpy()))
 
-    def restore(self, state: dict[str, float]) -> None:
-        self.steps = int(state["steps"])
-        self._scale.assign(state["scale"])
-        self._sound_steps.assign(int(state["sound_steps"]))
+    def restore(self, state: StepState) -> None:
+        self.steps = state.steps
+        self._scale.assign(state.scale)
+        self._sound_steps.assign(state.sound_steps)
 
     def check_finite(self, finite: np.ndarray, epoch: int) -> None:
         """Checks that not too many steps of an epoch were skipped.

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from violence_detection import registry
-from violence_detection.datasets import video_folder
-from violence_detection.datasets.class_names import normal_class
+from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features import dataset
@@ -18,15 +17,17 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import model_card
 from violence_detection.system import devices
-from violence_detection.system.coordination import Coordinator, coordinator_of
+from violence_detection.system.coordination import coordinator_of
 from violence_detection.training import batching, multi_seed, run_setup
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
-from violence_detection.training.training_data import check_splits, read_splits
+from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
-from violence_detection.training.validation import check_monitor
+from violence_detection.training.training_settings import ModelConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -73,25 +74,26 @@ class TrainingStage:
         if config.features is None:
             from violence_detection.features.extract import ExtractionStage
 
-            extraction = ExtractionStage(Path(config.dataset_path), extract_config(config))
+            extraction = ExtractionStage(
+                Path(config.dataset_path),
+                extract_config(config.extract, config.batches.augment),
+                normal_class=config.normal_class,
+            )
             planned |= extraction.prepare()
             return planned | {"settings": settings}
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
         if self._initial_weights and not self._is_started:
-            self._initial_weights.check_sizes(config.head, cache, classes)
-        used = settings.keys() - _idle_settings(config)
+            self._initial_weights.check_sizes(config.model.head, cache, classes)
+        used = settings.keys() - config.idle_names()
         return planned | {
             "classes": classes,
             "videos": dict(Counter(entry.split for entry in entries)),
             "settings": {name: settings[name] for name in settings if name in used},
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> TrainingResults:
         """Trains and returns the results.
-
-        Returns:
-            The content of training_results.json, which is also the JSON object of `train`.
 
         Raises:
             ConfigError: If the settings do not go together.
@@ -105,14 +107,18 @@ class TrainingStage:
         self._check_settings()
         config = self._config
         with coordinator_of(self._cluster) as coordinator:
-            coordinator.check_same(**run_setup.agreed_settings(config))
+            coordinator.check_same(**run_setup.agreed_settings(config.as_dict()))
 
             # -- on what: seed, precision, devices
-            device_setup = start_devices(config, coordinator)
+            device_setup = devices.start(
+                seed=config.seed, **config.devices.as_dict(), coordinator=coordinator
+            )
             # The run of several machines is the chief's: it alone reserves and locks the folder.
             locked = contextlib.nullcontext(self._run)
             if coordinator.is_chief:
-                locked = run_setup.locked_run(self._run, config, new=self._is_new)
+                locked = run_setup.locked_run(
+                    self._run, config.as_dict(), new=self._is_new, or_next=config.run is None
+                )
             with locked as self._run:
                 if config.resume and self._run.finished:  # by another training, meanwhile
                     return _results_of(self._run)
@@ -128,8 +134,16 @@ class TrainingStage:
                 return results
 
     def _choose_run(self) -> None:
-        self._run, self._config = run_setup.choose_run(self._asked, force=self._force)
+        config = self._asked
+        self._run = run_setup.choose_run(
+            Path(config.checkpoint_dir), config.run, resume=config.resume, force=self._force
+        )
         self._is_new = not self._run.config_path.is_file()
+        if config.resume and not self._is_new:
+            recorded = self._run.config().get("settings")
+            config = config.resumed(recorded, run=self._run.dir.name, started=self._run.started)
+        config.check_sources()
+        self._config = config
 
     @property
     def _is_started(self) -> bool:
@@ -144,11 +158,22 @@ class TrainingStage:
             folder = video_folder.read_folder(
                 Path(config.dataset_path), group_pattern=config.extract.group_pattern
             )
-            normal_class(folder.labels, config.normal_class)
+            split = training_readiness.planned_split(folder.videos, config.extract.split)
+            if not self._is_started:
+                training_readiness.check_trainable(folder.videos, split, config.normal_class)
             classes = len(folder.labels)
-        check_parts(config, classes)
-        self._initial_weights = InitialWeights.from_config(config, self._run)
-        self._cluster = run_setup.find_cluster(config)
+        check_parts(config.model, config.batches.augment, classes=classes)
+        self._initial_weights = InitialWeights.find(
+            config.init_from, self._run, head=config.model.head, resume=config.resume
+        )
+        self._cluster = run_setup.find_cluster(
+            config.addresses,
+            config.rank,
+            features=config.features,
+            run=config.run,
+            virtual_devices=config.devices.virtual_devices,
+            seeds=config.seeds,
+        )
 
     def _check_videos(self, cache: FeatureCache) -> tuple[list[ManifestEntry], list[str]]:
         """The usable videos of a cache and their classes, once they fit the settings.
@@ -166,36 +191,69 @@ class TrainingStage:
         classes = classes_of(entries, config.normal_class)
         if self._initial_weights and not self._is_started:
             self._initial_weights.check(cache, classes)
-        check_splits(entries, classes)
-        if batching.reads_views(config.augment):
+        training_readiness.check_splits(entries, classes)
+        if batching.reads_views(config.batches.augment):
             dataset.view_count([entry for entry in entries if entry.split == "train"])
         validation = [entry for entry in entries if entry.split == "validation"]
         violent = [entry.label != classes[0] for entry in validation]
-        check_monitor(config.monitor, violent)
+        check_monitor(config.selection.monitor, violent)
         threshold_selection.check_support(
-            config.operating_point, violent, [entry.group for entry in validation]
+            config.decision.operating_point, violent, [entry.group for entry in validation]
         )
         return entries, classes
 
     def _read_job(self, device_setup: devices.DeviceSetup) -> TrainingJob:
         """The training data, extracted first where features are missing."""
         config = self._config
-        cache, failures = _features(config)
+        cache, failures = self._read_features()
         entries, classes = self._check_videos(cache)
         if self._initial_weights and not self._is_started:
             self._initial_weights.warn_of_overlap(cache, entries)
-        _warn_of_unknown_recordings(config, cache)
-        views = batching.reads_views(config.augment)
+        if "recording_weights" in config.given:
+            _warn_of_unknown_recordings(config.batches.recording_weights, cache)
+        views = batching.reads_views(config.batches.augment)
         clips = read_splits(cache, entries, classes, views=views)
         return TrainingJob(
-            device_setup, cache, entries, classes, clips, failures, self._initial_weights
+            device_setup,
+            cache,
+            entries,
+            classes,
+            clips,
+            failures,
+            self._initial_weights,
+            own_split=config.own_split is not None,
         )
 
-    def _train(self, job: TrainingJob) -> dict[str, Any]:
-        if self._config.seeds == 1:
-            return job.run(self._run, self._config, self._callbacks)
-        members = multi_seed.train_members(job, self._run, self._config, self._callbacks)
-        results = {"run": str(self._run.dir), **members}
+    def _read_features(self) -> tuple[FeatureCache, list[dict[str, str]]]:
+        """The features, and the videos that this training's extraction could not read."""
+        config = self._config
+        if config.features is not None:
+            cache = FeatureCache.open(config.features)
+            failed = [entry for entry in cache.entries() if not entry.usable]
+            if failed:
+                log.warning(f"Left out, because not readable: {counted(len(failed), 'video')}.")
+            return cache, []
+        from violence_detection.features import extract
+
+        extraction = extract.extract_features(
+            Path(config.dataset_path),
+            extract_config(config.extract, config.batches.augment),
+            normal_class=config.normal_class,
+        )
+        return FeatureCache.open(extraction.features), extraction.as_dict()["failures"]
+
+    def _train(self, job: TrainingJob) -> TrainingResults:
+        config = self._config
+        if config.seeds == 1:
+            return job.run(self._run, config.training, self._callbacks)
+        results = multi_seed.train_members(
+            job,
+            self._run,
+            config.training,
+            seeds=config.seeds,
+            ensemble=config.ensemble,
+            callbacks=self._callbacks,
+        )
         job.write_results(self._run, results)
         return results
 
@@ -205,79 +263,46 @@ def train_classifier(
     *,
     force: bool = False,
     callbacks: "Sequence[keras.callbacks.Callback]" = (),
-) -> dict[str, Any]:
+) -> TrainingResults:
     """Trains a classifier on cached features; see `TrainingStage`."""
     return TrainingStage(config, force=force, callbacks=callbacks).run()
 
 
-def _results_of(run: Run) -> dict[str, Any]:
+def _results_of(run: Run) -> TrainingResults:
     log.info(f"{run.dir} is finished; this is its result.")
-    return {**run.results(), "run": str(run.dir)}
+    return dataclasses.replace(run.results(), run=str(run.dir))  # the run may have been moved
 
 
-def _idle_settings(config: TrainConfig) -> frozenset[str]:
-    """Names of the settings that have no effect with --features."""
-    names = config.names_in("extract")
-    return names if config.own_split else names | config.names_in("split")
-
-
-def check_parts(config: TrainConfig, classes: int = 2) -> None:
-    """Checks the arguments of head, loss and augmentation.
+def check_parts(model: ModelConfig, augment: str, *, classes: int) -> None:
+    """Checks the arguments of head, loss and augmentation for K = `classes` classes.
 
     Raises:
         ConfigError: If a part does not take its arguments.
     """
-    batching.check_augmentation(config.augment)
+    batching.check_augmentation(augment)
     devices.import_tensorflow()
-    registry.check_arguments("heads", config.head)
+    registry.check_arguments("heads", model.head)
     registry.load(
         "losses",
-        config.loss,
-        label_smoothing=config.label_smoothing,
+        model.loss,
+        label_smoothing=model.label_smoothing,
         class_fractions=[1 / classes] * classes,
     )
 
 
-def _warn_of_unknown_recordings(config: TrainConfig, cache: FeatureCache) -> None:
-    weighed = config.recording_weights
-    if "recording_weights" not in config.given or weighed == "natural":
-        return
-    if not dataset.has_all_recordings(cache):
+def extract_config(extract: ExtractConfig, augment: str) -> ExtractConfig:
+    """The settings of the extraction that `train --dataset-path` starts.
+
+    Args:
+        extract: The settings that were given.
+        augment: Spec of the augmentation, which may need a further view of each video.
+    """
+    return dataclasses.replace(extract, views=1 if batching.reads_views(augment) else 0)
+
+
+def _warn_of_unknown_recordings(weighting: str, cache: FeatureCache) -> None:
+    if weighting != "natural" and not dataset.has_all_recordings(cache):
         log.warning(
-            f"--recording-weights {weighed}: a video of an unknown recording counts as a recording "
-            "of its own."
+            f"--recording-weights {weighting}: a video of an unknown recording counts as a "
+            "recording of its own."
         )
-
-
-def _features(config: TrainConfig) -> tuple[FeatureCache, list[dict[str, str]]]:
-    """The features, and the videos that this training's extraction could not read."""
-    if config.features is not None:
-        cache = FeatureCache.open(config.features)
-        failed = [entry for entry in cache.entries() if not entry.usable]
-        if failed:
-            log.warning(f"Left out, because not readable: {counted(len(failed), 'video')}.")
-        return cache, []
-    from violence_detection.features import extract
-
-    extraction = extract.extract_features(Path(config.dataset_path), extract_config(config))
-    return FeatureCache.open(extraction.features), extraction.as_dict()["failures"]
-
-
-def extract_config(config: TrainConfig) -> ExtractConfig:
-    """The settings of the extraction that `train --dataset-path` starts."""
-    views = 1 if batching.reads_views(config.augment) else 0
-    return dataclasses.replace(config.extract, views=views)
-
-
-def start_devices(
-    config: TrainConfig, coordinator: Coordinator | None = None
-) -> devices.DeviceSetup:
-    """Starts the devices with the seed and precision of a config; see `devices.start`."""
-    return devices.start(
-        seed=config.seed,
-        mixed_precision=config.mixed_precision,
-        xla=config.xla,
-        virtual_devices=config.virtual_devices,
-        deterministic=config.deterministic,
-        coordinator=coordinator,
-    )

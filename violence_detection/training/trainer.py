@@ -1,5 +1,6 @@
 """Runs the epochs of a training: trains, validates, records, and saves models and state."""
 
+import dataclasses
 import functools
 import hashlib
 import logging
@@ -15,16 +16,18 @@ from violence_detection import registry
 from violence_detection.errors import TrainingError
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import TrainingSummary
 from violence_detection.system import files, progress
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import optimizer
+from violence_detection.training import step_builder, xla_trial
 from violence_detection.training.callbacks import HistoryFile, Profiler, TensorBoard
 from violence_detection.training.checkpoint import Checkpoint, save_classifier
-from violence_detection.training.config import TrainConfig
-from violence_detection.training.optimizer import StepSettings
+from violence_detection.training.epoch_selection import EpochSelection, check_monitor
 from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
 from violence_detection.training.training_data import TrainingData
-from violence_detection.training.validation import EpochSelection, Validation, check_monitor
+from violence_detection.training.training_settings import TrainingSettings
+from violence_detection.training.training_state import EpochResult, TrainingState
+from violence_detection.training.validation import Validation
 from violence_detection.training.weight_averaging import StochasticAverage
 
 log = logging.getLogger(__name__)
@@ -38,14 +41,14 @@ class Trainer:
         validation: Metrics of the validation videos.
         selection: The choice of the epoch that is kept.
         step: The training step; `classifier` and `average` are the step's.
-        history: One row for each epoch so far.
+        history: A result for each epoch so far.
         resumed_from_epoch: The epoch after which a resumed training continues; else 0.
     """
 
     def __init__(
         self,
         run: Run,
-        config: TrainConfig,
+        settings: TrainingSettings,
         device_setup: DeviceSetup,
         *,
         clips: Mapping[str, FeatureDataset],
@@ -57,7 +60,7 @@ class Trainer:
 
         Args:
             run: The run folder to fill.
-            config: Settings of `train`.
+            settings: Settings of the training.
             device_setup: From `devices.start`. Of several machines, the chief alone validates,
                 decides and writes.
             clips: The videos of `train` and `validation`.
@@ -69,45 +72,43 @@ class Trainer:
                 first and the last of them, the latter with their means. The model has no
                 optimizer: the schedule sets the learning rate.
         """
-        self.run, self.config, self.device_setup = run, config, device_setup
+        self.run, self.settings, self.device_setup = run, settings, device_setup
         self.classes = classes
         self._coordinator = device_setup.coordinator
-        self.history: list[dict[str, Any]] = []
+        self.history: list[EpochResult] = []
         self.resumed_from_epoch = 0
         self._checkpoint = Checkpoint(run.state_dir)
         self.data = TrainingData(
             clips["train"],
             classes=len(classes),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            sampling=config.sampling,
-            use_class_weights=config.use_class_weights,
-            recording_weights=config.recording_weights,
-            augment=config.augment,
+            batch_size=settings.optimisation.batch_size,
+            seed=settings.seed,
+            **settings.batches.as_dict(),
         )
         loss = registry.load(
             "losses",
-            config.loss,
-            label_smoothing=config.label_smoothing,
+            settings.model.loss,
+            label_smoothing=settings.model.label_smoothing,
             class_fractions=self.data.class_fractions,
         )
-        check_monitor(config.monitor, clips["validation"].labels)
+        monitor = settings.selection.monitor
+        check_monitor(monitor, clips["validation"].labels)
         self.validation = Validation(clips["validation"], classes=classes, loss=loss)
-        self.selection = EpochSelection(
-            clips["validation"].groups, tolerant=config.monitor == "val_loss"
-        )
+        self.selection = EpochSelection(clips["validation"].groups, tolerant=monitor == "val_loss")
         self.step = self._build_step(loss, initial)
         self.classifier, self.average = self.step.classifier, self.step.average
-        steps = config.profiled_steps
+        steps = settings.profiled_steps
         self.profiler = Profiler(run.tensorboard_dir, *steps) if steps else None
         self._callbacks = self._build_callbacks(callbacks)
 
     def _build_step(self, loss: keras.losses.Loss, initial: keras.Model | None) -> TrainingStep:
         """The training step, with XLA where the devices compile it and it is not slower."""
         build = functools.partial(
-            optimizer.build_step,
-            StepSettings.from_config(self.config),
+            step_builder.build_step,
+            self.settings.optimisation,
             self.device_setup,
+            head=self.settings.model.head,
+            seed=self.settings.seed,
             train=self.data.videos,
             classes=len(self.classes),
             loss=loss,
@@ -118,7 +119,7 @@ class Trainer:
             # Timings differ between machines, but all machines must run the same step: compiled
             # and not compiled, the bits differ. So the chief's measurement counts for all.
             batch = next(self.batches())
-            xla = self._coordinator.broadcast(optimizer.is_xla_faster(build, batch))
+            xla = self._coordinator.broadcast(xla_trial.is_xla_faster(build, batch))
         return build(xla=xla)
 
     def _build_callbacks(
@@ -131,8 +132,8 @@ class Trainer:
                 self.run.tensorboard_dir,
                 validation=self.validation,
                 schedule=self.step.schedule,
-                epochs=self.config.epochs,
-                steps=self.config.epochs * self.data.steps_per_epoch,
+                epochs=self.settings.optimisation.epochs,
+                steps=self.settings.optimisation.epochs * self.data.steps_per_epoch,
             ),
             *([self.profiler] if self.profiler else []),
             *further,
@@ -151,7 +152,7 @@ class Trainer:
         """
         self._restore()
         self._coordinator.check_same(start=self._start_digest())
-        remaining = self.config.epochs - len(self.history)
+        remaining = self.settings.optimisation.epochs - len(self.history)
         batches = self.batches(first_epoch=len(self.history) + 1)
         self.classifier.stop_training = False
         self._callbacks.on_train_begin()
@@ -171,21 +172,16 @@ class Trainer:
             with self.average.swapped_in():
                 self._callbacks.on_train_end()
 
-    @property
-    def effective(self) -> dict[str, Any]:
-        """The requested settings as they took effect."""
-        return {"xla": self.step.xla}
-
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> TrainingSummary:
         """Epochs run, the kept epoch, and the speed."""
-        rates = [row["videos_per_s"] for row in self.history]
-        return {
-            "epochs_run": len(self.history),
-            "best_epoch": self.selection.kept_epoch,
-            "resumed_from_epoch": self.resumed_from_epoch,
-            "videos_per_s": float(np.median(rates)) if rates else 0.0,
-            **({"profiled_steps": self.profiler.traced} if self.profiler else {}),
-        }
+        rates = [row.videos_per_s for row in self.history]
+        return TrainingSummary(
+            epochs_run=len(self.history),
+            kept_epoch=self.selection.kept_epoch,
+            resumed_from_epoch=self.resumed_from_epoch,
+            videos_per_s=float(np.median(rates)) if rates else 0.0,
+            profiled_steps=self.profiler.traced if self.profiler else None,
+        )
 
     def batches(self, first_epoch: int = 1) -> Iterator[tuple]:
         """Training batches, one epoch after the other, distributed over the replicas."""
@@ -195,7 +191,7 @@ class Trainer:
         """This machine's part of the training batches; see `batching.batches`."""
         return self.data.dataset(
             first_epoch,
-            replicas=self.device_setup.replicas * self.config.gradient_accumulation,
+            replicas=self.device_setup.replicas * self.settings.optimisation.gradient_accumulation,
             part=self.device_setup.batch_part,
         )
 
@@ -207,17 +203,17 @@ class Trainer:
             self.history.append(row)
             return
         with self.average.swapped_in():
-            row |= self.validation.measure(self.classifier)
+            row = dataclasses.replace(row, validation=self.validation.measure(self.classifier))
             self.history.append(row)
-            logs = {name: value for name, value in row.items() if value is not None}
+            logs = {name: value for name, value in row.columns().items() if value is not None}
             log.debug(" ".join(f"{name}={value:.4g}" for name, value in logs.items()))
             self._save_models(row)
             del logs["epoch"]
             self._callbacks.on_epoch_end(epoch - 1, logs)
         self._save_state()
 
-    def _train_epoch(self, epoch: int, batches: Iterator[tuple]) -> dict[str, Any]:
-        """Trains on every drawn video once; the first columns of the epoch's history row."""
+    def _train_epoch(self, epoch: int, batches: Iterator[tuple]) -> EpochResult:
+        """Trains on every drawn video once; the result of the epoch without validation."""
         start_s = time.monotonic()
         at_once = 1 if self.profiler else AT_ONCE  # a profile starts and ends at any step
         results, remaining = [], self.data.steps_per_epoch
@@ -230,19 +226,19 @@ class Trainer:
         rate = len(self.data.videos) / (time.monotonic() - start_s)
         self.step.check_finite(steps["finite"], epoch)
         means = _means(steps)
-        return {
-            "epoch": epoch,
-            "loss": means["loss"],
-            "learning_rate": float(self.step.optimizer.learning_rate.numpy()),
-            "gradient_norm": means["gradient_norm"],
-            "videos_per_s": rate,
-        }
+        return EpochResult(
+            epoch=epoch,
+            loss=means["loss"],
+            learning_rate=float(self.step.optimizer.learning_rate.numpy()),
+            gradient_norm=means["gradient_norm"],
+            videos_per_s=rate,
+        )
 
     def _is_over(self) -> bool:
-        if self.classifier.stop_training or len(self.history) >= self.config.epochs:
+        if self.classifier.stop_training or len(self.history) >= self.settings.optimisation.epochs:
             return True
-        waited = len(self.history) - self.selection.best_epoch
-        patience = self.config.early_stopping_patience
+        waited = len(self.history) - self.selection.best_score_epoch
+        patience = self.settings.selection.early_stopping_patience
         return 0 < patience <= waited
 
     # -- models and state
@@ -250,20 +246,20 @@ class Trainer:
     def _keeps_last_epoch(self) -> bool:
         """True if the last epoch is kept; its model is saved after the last epoch only."""
         averages = isinstance(self.average, StochasticAverage)
-        return self.config.monitor == "none" or (averages and self.average.has_begun)
+        return self.settings.selection.monitor == "none" or (averages and self.average.has_begun)
 
-    def _save_models(self, row: dict[str, Any]) -> None:
+    def _save_models(self, row: EpochResult) -> None:
         """Saves the model if this epoch is kept so far, and the regular checkpoint."""
-        epoch, monitor = row["epoch"], self.config.monitor
+        epoch, monitor = row.epoch, self.settings.selection.monitor
         losses = self.validation.losses
         if monitor in ("val_auc", "val_accuracy"):
-            losses = np.array([-row[monitor]])
+            losses = np.array([-row.columns()[monitor]])
         keep = self.selection.offer(epoch, losses)
         if self._keeps_last_epoch():
             self.selection.kept_epoch = epoch
         elif keep:
             save_classifier(self.classifier, self.run.model_path)
-        every = self.config.checkpoint_epochs
+        every = self.settings.selection.checkpoint_epochs
         if every and epoch % every == 0:
             save_classifier(self.classifier, self.run.checkpoint_path(epoch))
 
@@ -276,19 +272,15 @@ class Trainer:
 
     def _save_state(self) -> None:
         values = [variable.numpy() for variable in self._variables()]
-        facts = {
-            "history": self.history,
-            "step": self.step.state(),
-            "selection": self.selection.state(),
-        }
-        self._checkpoint.save(values, facts)
+        state = TrainingState(self.history, self.step.state(), self.selection.state())
+        self._checkpoint.save(values, state)
 
     def _restore(self) -> None:
         """Continues after the last saved epoch, if the training is resumed and has one."""
-        state = self._checkpoint.load() if self.config.resume else None
-        if state is None:
+        saved = self._checkpoint.load() if self.settings.resume else None
+        if saved is None:
             return
-        values, facts = state
+        values, state = saved
         variables = self._variables()
         if [value.shape for value in values] != [tuple(item.shape) for item in variables]:
             raise TrainingError(
@@ -300,9 +292,9 @@ class Trainer:
         separate_dropout(
             self.classifier, self.device_setup.strategy, self.device_setup.first_replica
         )
-        self.step.restore(facts["step"])
-        self.selection.restore(facts["selection"])
-        self.history[:] = facts["history"]
+        self.step.restore(state.step)
+        self.selection.restore(state.selection)
+        self.history[:] = state.history
         self.resumed_from_epoch = len(self.history)
         log.info(f"Resuming after epoch {self.resumed_from_epoch}.")
 
@@ -310,7 +302,7 @@ class Trainer:
         """Digest of weights and step count, which must be equal on all machines."""
         weights = self.classifier.trainable_variables
         values = [hashlib.sha256(weight.numpy().tobytes()).hexdigest() for weight in weights]
-        return files.sha256_of_json([self.step.state(), values])[:12]
+        return files.sha256_of_json([dataclasses.asdict(self.step.state()), values])[:12]
 
 
 def _means(steps: Mapping[str, Any]) -> dict[str, float]:

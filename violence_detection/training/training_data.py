@@ -1,13 +1,12 @@
 """The videos of each split, and the weights, order and batches of the training videos."""
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from violence_detection.datasets.split_words import SPLITS
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import CacheError
+from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.training_readiness import check_splits
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -143,25 +142,3 @@ def read_splits(
     if views:
         parts["train"] = dataset.with_views(cache, parts["train"])
     return parts
-
-
-def check_splits(entries: list[ManifestEntry], classes: list[str]) -> None:
-    """Checks that train and validation have videos, and train videos of every class.
-
-    Raises:
-        CacheError: If not.
-    """
-    counts = Counter(entry.split for entry in entries)
-    for split in ("train", "validation"):
-        if not counts[split]:
-            numbers = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-            raise CacheError(
-                f"There must be readable videos for {split}. Received: {numbers}. More recordings, "
-                "or a split column in videos.csv, help."
-            )
-    missing = set(classes) - {entry.label for entry in entries if entry.split == "train"}
-    if missing:
-        raise CacheError(
-            "The training videos must have every class. Received: none of "
-            f"{', '.join(sorted(missing))}"
-        )

@@ -1,10 +1,11 @@
 """Data and devices that several trainings share; trains and scores a run."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,12 +16,20 @@ from violence_detection.metrics import calibration, classification, threshold_se
 from violence_detection.metrics.classification import log_loss
 from violence_detection.models import linear_baseline
 from violence_detection.models.classifier import load_model, probabilities
+from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
+from violence_detection.models.run_scores import RunScores, SplitScores
+from violence_detection.models.training_results import (
+    EffectiveSettings,
+    MembersResult,
+    TrainingResults,
+    TrainingSummary,
+)
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import run_setup, sanity_checks
-from violence_detection.training.config import TrainConfig
 from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.training_settings import DecisionConfig, TrainingSettings
 
 if TYPE_CHECKING:
     import keras
@@ -44,6 +53,7 @@ class TrainingJob:
         failures: Videos that could not be read, with the reason.
         initial_weights: The trained model that each training starts from; None for weights
             drawn at random.
+        own_split: True if the split was drawn for this training alone.
     """
 
     device_setup: DeviceSetup
@@ -53,17 +63,22 @@ class TrainingJob:
     clips: Mapping[str, FeatureDataset]
     failures: list[dict[str, str]]
     initial_weights: InitialWeights | None = None
+    own_split: bool = False
 
     @property
-    def effective(self) -> dict[str, Any]:
-        """The requested settings as they took effect; a trainer may override some."""
-        return {
-            "replicas": self.device_setup.replicas,
-            "workers": self.device_setup.batch_part[1],
-            "precision": self.device_setup.dtype_policy,
-            "xla": self.device_setup.xla,
-            "engine": self.cache.space().engine,
-        }
+    def effective(self) -> EffectiveSettings:
+        """The requested settings as they took effect; a trainer may switch XLA off."""
+        return EffectiveSettings(
+            replicas=self.device_setup.replicas,
+            machines=self.device_setup.batch_part[1],
+            precision=self.device_setup.dtype_policy,
+            xla=self.device_setup.xla,
+            engine=self.cache.space().engine,
+        )
+
+    def effective_in(self, trainer: "Trainer") -> EffectiveSettings:
+        """The settings as they took effect in a training."""
+        return dataclasses.replace(self.effective, xla=trainer.step.xla)
 
     def check_same(self) -> None:
         """Checks that all machines train on the same features and videos, in the same way.
@@ -72,7 +87,7 @@ class TrainingJob:
             ConfigError: If a machine differs.
         """
         self.device_setup.coordinator.check_same(
-            **self.effective,
+            **self.effective.to_json(),
             features=self.cache.space().fingerprint,
             videos=run_setup.videos_digest(self.entries),
         )
@@ -80,28 +95,29 @@ class TrainingJob:
     def run(
         self,
         run: Run,
-        config: TrainConfig,
+        settings: TrainingSettings,
         callbacks: "Sequence[keras.callbacks.Callback]" = (),
-    ) -> dict[str, Any]:
+    ) -> TrainingResults:
         """Trains a classifier in a run folder, or resumes the run; returns the run's results.
 
         Args:
             run: The run folder.
-            config: Settings of the training.
+            settings: Settings of the training.
             callbacks: Further Keras callbacks, see `Trainer`.
         """
-        trainer = self.build_trainer(run, config, callbacks)
-        self.start_run(run, config, trainer)
+        trainer = self.build_trainer(run, settings, callbacks)
+        self.start_run(run, settings, trainer)
         trainer.run_epochs()
         coordinator = self.device_setup.coordinator
-        return coordinator.broadcast(
-            self.finish_run(run, config, trainer) if coordinator.is_chief else None
-        )
+        results = None
+        if coordinator.is_chief:
+            results = self.finish_run(run, settings.decision, settings.seed, trainer).to_json()
+        return TrainingResults.from_json(coordinator.broadcast(results))
 
     def build_trainer(
         self,
         run: Run,
-        config: TrainConfig,
+        settings: TrainingSettings,
         callbacks: "Sequence[keras.callbacks.Callback]" = (),
     ) -> "Trainer":
         """The trainer of a run; nothing is written before its epochs start."""
@@ -109,7 +125,7 @@ class TrainingJob:
 
         return Trainer(
             run,
-            config,
+            settings,
             self.device_setup,
             clips=dict(self.clips),
             classes=self.classes,
@@ -117,72 +133,86 @@ class TrainingJob:
             callbacks=callbacks,
         )
 
-    def start_run(self, run: Run, config: TrainConfig, trainer: "Trainer | None" = None) -> None:
+    def start_run(
+        self, run: Run, settings: TrainingSettings, trainer: "Trainer | None" = None
+    ) -> None:
         """Writes the record of a new run; of a resumed run, checks features and videos.
 
         Args:
             run: The run folder.
-            config: Settings of the training.
-            trainer: Its effective settings override the job's in the record.
+            settings: Settings of the training.
+            trainer: Its effective settings are recorded; None for those of the job.
         """
         if not self.device_setup.coordinator.is_chief:
             return
-        if config.resume and run.started:
+        if settings.resume and run.started:
             run_setup.check_same_features(run, self.cache, self.entries)
             return
         run_setup.write_record(
             run,
-            config,
+            settings.recorded,
             self.cache,
             self.entries,
             self.classes,
-            self.effective | (trainer.effective if trainer else {}),
-            self.initial_weights,
+            own_split=self.own_split,
+            effective=self.effective_in(trainer) if trainer else self.effective,
+            initial_weights=self.initial_weights,
         )
 
-    def finish_run(self, run: Run, config: TrainConfig, trainer: "Trainer") -> dict[str, Any]:
+    def finish_run(
+        self, run: Run, decision: DecisionConfig, seed: int, trainer: "Trainer"
+    ) -> TrainingResults:
         """Scores a trained run and writes its results; returns them."""
-        results = {
-            "run": str(run.dir),
-            **trainer.summary(),
-            **self.score_run(
-                run,
-                operating_point=config.operating_point,
-                recall_bar=config.recall_bar,
-                seed=config.seed,
-            ),
-            "effective": self.effective | trainer.effective,
-        }
+        results = self.results(
+            run,
+            trainer.summary(),
+            self.score_run(run, decision, seed=seed),
+            effective=self.effective_in(trainer),
+        )
         self.write_results(run, results)
         return results
 
-    def write_results(self, run: Run, results: dict[str, Any]) -> None:
-        """Writes the results, with the videos and failures added, and removes the saved state."""
-        results |= {
-            "videos": {split: len(part) for split, part in self.clips.items()},
-            "failures": self.failures,
-        }
+    def results(
+        self,
+        run: Run,
+        summary: TrainingSummary,
+        scores: RunScores,
+        *,
+        effective: EffectiveSettings,
+        members: MembersResult | None = None,
+    ) -> TrainingResults:
+        """The results of a training, with the videos and failures of the job."""
+        return TrainingResults(
+            run=str(run.dir),
+            summary=summary,
+            scores=scores,
+            effective=effective,
+            members=members,
+            videos={split: len(part) for split, part in self.clips.items()},
+            failures=self.failures,
+        )
+
+    def write_results(self, run: Run, results: TrainingResults) -> None:
+        """Writes the results of a run, and removes its saved state."""
         run.write_results(results)
         shutil.rmtree(run.state_dir, ignore_errors=True)
 
     @functools.cached_property
-    def baseline(self) -> tuple[dict[str, np.ndarray], int]:
-        """Predictions of the linear baseline for each split, and its number of training videos."""
+    def baseline(self) -> BaselinePredictions:
+        """Predictions of the linear baseline for validation and test."""
         splits = [split for split in ("validation", "test") if split in self.clips]
         return linear_baseline.baseline_predictions(self.clips, splits)
 
-    def score_run(
-        self, run: Run, *, operating_point: str | None, recall_bar: float, seed: int
-    ) -> dict[str, Any]:
+    def score_run(self, run: Run, decision: DecisionConfig, *, seed: int) -> RunScores:
         """Scores of a trained run, sanity checks and warnings.
 
-        Temperature and threshold are chosen on validation and applied to the test videos as well.
+        Temperature and threshold are chosen on validation (`metrics/calibration.py` and
+        `metrics/threshold_selection.py`) and applied to the test videos as well.
 
         Args:
             run: With its model.
-            operating_point: As in `threshold_selection.choose_operating_point`.
-            recall_bar: As in `sanity_checks.check_classifier`.
-            seed: Of the intervals.
+            decision: Goal of the threshold, and the recall below which a warning is due.
+            seed: Seed of the intervals.
         """
         model = load_model(run.model_path)
         predicted = {
@@ -202,46 +232,41 @@ class TrainingJob:
             for split, probability in predicted.items()
         }
         chosen = threshold_selection.choose_operating_point(
-            operating_point,
+            decision.operating_point,
             is_violent(validation.labels),
             violence_score(predicted["validation"]),
             validation.groups,
             seed=seed,
         )
-        threshold = chosen.threshold
         scores = {
-            split: _scores(self.clips[split].labels, probability, threshold)
+            split: _scores(self.clips[split].labels, probability, chosen.threshold)
             for split, probability in predicted.items()
         }
-        linear, count = self.baseline
         checked = sanity_checks.check_classifier(
             self.clips,
             predicted,
-            linear,
+            self.baseline,
             classes=self.classes,
-            threshold=threshold,
-            recall_bar=recall_bar,
-            operating_point=operating_point,
+            threshold=chosen.threshold,
+            recall_bar=decision.recall_bar,
+            operating_point=decision.operating_point,
             seed=seed,
         )
-        checked["baseline"]["videos"] = count
-        return {
-            "validation": scores["validation"],
-            "test": scores.get("test"),
-            "threshold": threshold,
-            "threshold_reason": chosen.reason,
-            "operating_point": chosen.as_dict(),
-            "temperature": temperature,
-            "temperature_reason": temperature_reason,
-            **checked,
-        }
+        return RunScores(
+            validation=scores["validation"],
+            test=scores.get("test"),
+            threshold=chosen.threshold,
+            threshold_reason=chosen.reason,
+            operating_point=chosen,
+            temperature=temperature,
+            temperature_reason=temperature_reason,
+            warnings=checked.warnings,
+            baseline=checked.baseline,
+        )
 
 
-def _scores(
-    labels: np.ndarray, probability: np.ndarray, threshold: float
-) -> dict[str, float | None]:
-    correct = decide(probability, threshold) == labels
-    return {
-        **classification.scores(correct, is_violent(labels), violence_score(probability)),
-        "loss": log_loss(labels, probability),
-    }
+def _scores(labels: np.ndarray, probability: np.ndarray, threshold: float) -> SplitScores:
+    scored = classification.scores(
+        decide(probability, threshold) == labels, is_violent(labels), violence_score(probability)
+    )
+    return SplitScores(scored.accuracy, scored.auc, log_loss(labels, probability))

@@ -4,6 +4,7 @@ The average is validated and kept; the training itself continues from the weight
 """
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -136,3 +137,22 @@ class StochasticAverage(_Shadowed):
         if epoch >= self.first_epoch:
             self._count.assign_add(1)
             self._move(1 / self._count)
+
+
+def build_average(
+    weights: list[keras.Variable], *, epochs: int, ema_decay: float, swa_fraction: float
+) -> Average:
+    """The average that the settings of `train` ask for.
+
+    Args:
+        weights: The weights of the classifier.
+        epochs: Length of the training, if it is not stopped earlier.
+        ema_decay: Decay of an exponential average; 0 is off.
+        swa_fraction: Fraction of the epochs that a plain mean is taken over; 0 is off.
+    """
+    if ema_decay:
+        return ExponentialAverage(weights, ema_decay)
+    if swa_fraction:
+        averaged_epochs = max(1, math.ceil(round(swa_fraction * epochs, 6)))
+        return StochasticAverage(weights, first_epoch=epochs - averaged_epochs + 1)
+    return NoAverage()

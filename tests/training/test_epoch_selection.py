@@ -1,13 +1,15 @@
-"""Which epoch is kept, when a few recordings decide."""
+"""The choice of the epoch that is kept, when a few recordings decide."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.intervals import standard_error
-from violence_detection.training.validation import EpochSelection, check_monitor
+from violence_detection.training.epoch_selection import EpochSelection, check_monitor
+from violence_detection.training.training_state import SelectionState
 
 
 def offered(groups, epochs, *, tolerant=True) -> EpochSelection:
@@ -58,7 +60,7 @@ def test_a_restored_selection_goes_on_as_before(rng):
     for number in range(9, 20):
         resumed.offer(number + 1, epochs[number])
     assert resumed.kept_epoch == whole.kept_epoch
-    assert resumed.best_epoch == whole.best_epoch
+    assert resumed.best_score_epoch == whole.best_score_epoch
 
 
 def test_losses_that_stay_as_they_were_are_no_better_after_a_restore(rng):
@@ -69,9 +71,10 @@ def test_losses_that_stay_as_they_were_are_no_better_after_a_restore(rng):
         selection = EpochSelection(groups, tolerant=True)
         selection.offer(1, losses)
         resumed = EpochSelection(groups, tolerant=True)
-        resumed.restore(json.loads(json.dumps(selection.state())))
+        state = json.loads(json.dumps(asdict(selection.state())))
+        resumed.restore(SelectionState(**state))
         resumed.offer(2, losses)
-        assert resumed.best_epoch == 1
+        assert resumed.best_score_epoch == 1
 
 
 # -- error
