@@ -17,7 +17,11 @@ class ExtractConfig(CommandConfig):
         False, "Draw the split again instead of keeping splits.csv.", group="Split"
     )
     cache_dir: str = option(
-        "feature_cache", "Folder of the feature cache.", group="Data", path="DIRECTORY", free=True
+        "feature_cache",
+        "Folder of the feature cache.",
+        group="Data",
+        path="DIRECTORY",
+        may_change_on_resume=True,
     )
     dataset_name: str | None = option(
         None,
@@ -36,7 +40,7 @@ class ExtractConfig(CommandConfig):
         "a weights file.",
         group="Feature extraction",
         metavar="imagenet|random|FILE",
-        free=True,
+        may_change_on_resume=True,
     )
     stream: str = option(
         "motion(focus=true)",
@@ -68,7 +72,7 @@ class ExtractConfig(CommandConfig):
         group="Devices",
         low=1,
         high=256,
-        free=True,
+        may_change_on_resume=True,
     )
     video_timeout: float = option(
         600.0,
@@ -84,13 +88,13 @@ class ExtractConfig(CommandConfig):
         group="Advanced",
         low=0.0,
         high=1.0,
-        free=True,
+        may_change_on_resume=True,
     )
     retry_failed: bool = option(
         False,
         "Retry videos that were unreadable in an earlier extraction.",
         group="Advanced",
-        free=True,
+        may_change_on_resume=True,
     )
     group_pattern: str | None = option(
         None,
@@ -172,6 +176,9 @@ class CheckConfig(CommandConfig):
         group="Analysis",
         low=0.0,
         high=32.0,
+    )
+    normal_class: str | None = option(
+        None, "Name of the normal class, as `train --normal-class` will be given it.", group="Data"
     )
     workers: int | None = same_as(
         ExtractConfig,
