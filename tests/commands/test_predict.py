@@ -56,7 +56,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_answer_is_a_table_for_people():
-    assert _lines(RESULT)[:6] == [
+    assert _lines(RESULT)[:7] == [
+        "score  label       video, and its violent segments",
         "0.910  fight       a.mp4",
         "0.910                  0:01:01.5 to 0:01:03.5, peak at 0:01:02.5",
         "0.200  noFight     b.mp4",
@@ -64,6 +65,13 @@ def test_the_answer_is_a_table_for_people():
         "",
         "threshold   0.500; segments extend down to 0.375",
     ]
+
+
+def test_segments_have_their_time_by_the_clock_where_it_is_known():
+    clock = {"start_time": "2024-05-31T22:16:01.500", "end_time": "2024-05-31T22:16:03.500"}
+    row = {**ROW, "segments": [SEGMENT | clock]}
+    line = _lines({**RESULT, "videos": [row]})[2]
+    assert line.endswith("peak at 0:01:02.5 (2024-05-31 22:16:01 to 22:16:03)")
 
 
 def test_many_files_that_were_written_are_counted():
@@ -116,6 +124,8 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(folder, run_dir):
         ),
         (("a.mp4", "--focus-s", 100), "`focus_s` must be <= 30"),
         (("-",), "must be a video to predict"),
+        (("a.mp4", "--start-time", "noon"), "must be `auto`, or a date and time"),
+        (("a.mp4", "b.mkv", "--start-time", "2024-05-31T22:15"), "must be `auto` if there are"),
     ],
 )
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])

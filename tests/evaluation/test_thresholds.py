@@ -21,7 +21,6 @@ from violence_detection.errors import (
 from violence_detection.evaluation import normal_footage, thresholds
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
-from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predict import Predictor
 from violence_detection.models.run import Run
 
@@ -49,11 +48,11 @@ def command(*words):
 
 
 def test_a_training_records_its_operating_point(trained):
-    results = Run(trained[1]).results()
-    point = results["operating_point"]
-    assert (point["asked"], point["from"]) == ("balanced_accuracy", "validation")
-    assert (point["videos"], point["recordings"]) == (160, 80)
-    assert point["threshold"] == results["threshold"]
+    scores = Run(trained[1]).results().scores
+    point = scores.operating_point
+    assert (point.asked, point.chosen_on) == ("balanced_accuracy", "validation")
+    assert (point.videos, point.recordings) == (160, 80)
+    assert point.threshold == scores.threshold
     low, high = point["interval"]
     assert low <= point["threshold"] <= high
 
@@ -120,22 +119,22 @@ def test_an_operating_point_is_saved_in_the_run_only_on_request(run, evaluate):
     before = Run(run).results()
     result = evaluate(run, operating_point="false_positive_rate=0.1")
     assert result["operating_point"]["asked"] == "false_positive_rate=0.1"
-    assert result["threshold"] != before["threshold"]
+    assert result["threshold"] != before.scores.threshold
     assert Run(run).results() == before
-    assert evaluate(run)["threshold"] == before["threshold"]
+    assert evaluate(run)["threshold"] == before.scores.threshold
     saved = evaluate(run, operating_point="false_positive_rate=0.1", set_threshold=True)
-    results = Run(run).results()
-    assert results["threshold"] == saved["threshold"] == result["threshold"]
-    assert results["operating_point"] == saved["operating_point"]
+    scores = Run(run).results().to_json()
+    assert scores["threshold"] == saved["threshold"] == result["threshold"]
+    assert scores["operating_point"] == saved["operating_point"]
     assert evaluate(run)["operating_point"] == saved["operating_point"]
 
 
 def test_a_run_of_an_older_version_has_no_point(run, evaluate):
     results = Run(run).results()
-    del results["operating_point"]
-    Run(run).write_results(results)
+    scores = dataclasses.replace(results.scores, operating_point=None)
+    Run(run).write_results(dataclasses.replace(results, scores=scores))
     assert "operating_point" not in evaluate(run)
-    assert f"threshold   {results['threshold']:.3f}" in command("evaluate", run).stdout
+    assert f"threshold   {scores.threshold:.3f}" in command("evaluate", run).stdout
 
 
 def test_the_threshold_for_another_dataset_is_chosen_on_the_runs_validation(
@@ -206,19 +205,19 @@ def footage(tmp_path_factory) -> tuple[Path, Path]:
 
 def scored(footage) -> normal_footage.NormalFootage:
     run, folder = footage
-    return normal_footage.score_footage(Run(run), folder, PredictConfig())
+    return normal_footage.score_footage(Run(run), folder)
 
 
 @pytest.mark.slow
 def test_footage_is_scored_as_predict_scores_it(footage):
     run, folder = footage
     alarms = scored(footage).alarms_at(0.5, resamples=100, seed=0)
-    predictor = Predictor(Run(run), PredictConfig())
+    predictor = Predictor(Run(run))
     predictor.threshold = 0.5
     segments = [predictor.predict(folder / name)["segments"] for name in ("0.mp4", "1.mp4")]
-    assert alarms["alarms"] == sum(map(len, segments))
-    assert alarms["hours"] == pytest.approx(24 / 3600, rel=0.01)
-    assert [row["path"] for row in alarms["unreadable"]] == ["text.mp4"]
+    assert alarms.alarms == sum(map(len, segments))
+    assert alarms.hours == pytest.approx(24 / 3600, rel=0.01)
+    assert [video.path for video in alarms.unreadable] == ["text.mp4"]
 
 
 @pytest.mark.slow
@@ -259,7 +258,7 @@ def test_a_rate_of_false_alarms_chooses_the_threshold(footage, tmp_path, evaluat
     assert point["achieved"]["false_alarms_per_hour"] == alarms["alarms_per_hour"]
     assert point["achieved_ci"]["false_alarms_per_hour"] == alarms["alarms_per_hour_ci"]
     assert "h of normal footage" in point["from"]
-    assert Run(run).results()["threshold"] == result["threshold"]
+    assert Run(run).results().scores.threshold == result["threshold"]
     done = command("evaluate", run, "--split", "train", "--normal-footage", folder)
     assert done.exit_code == 3, done.output
     assert "false alarms per camera-hour of normal footage" in done.stdout
@@ -283,7 +282,7 @@ def test_the_runs_own_threshold_needs_no_validation_videos(trained, monkeypatch)
         resamples=100,
         seed=1,
     )
-    assert chooser.choose(None, None).threshold == Run(trained[1]).results()["threshold"]
+    assert chooser.choose(None, None).threshold == Run(trained[1]).results().scores.threshold
 
 
 def test_evidence_is_checked_before_the_model_is_loaded(run, monkeypatch, evaluate):

@@ -3,6 +3,7 @@
 import csv
 import os
 from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -90,6 +91,22 @@ def test_one_file_is_of_one_video(tmp_path):
         outputs(tmp_path, "a.mp4", "b.mp4", timeline="t.png")
 
 
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ({"timeline": "out.jpg"}, "`timeline` must be a .png file or a folder"),
+        ({"annotate": "out.avi"}, "`annotate` must be a .mp4 file or a folder"),
+        ({"subtitles": "out.srt"}, "`subtitles` must be a folder"),
+    ],
+)
+def test_a_folder_does_not_get_the_name_of_a_file(tmp_path, place, line):
+    with pytest.raises(ConfigError, match=line):
+        outputs(tmp_path, "a.mp4", **place)
+    (tmp_path / next(iter(place.values()))).mkdir()
+    assert outputs(tmp_path, "a.mp4", **place).paths
+    assert outputs(tmp_path, "a.mp4", timeline="results.v2").paths
+
+
 def test_nothing_is_replaced_unasked(tmp_path):
     one = outputs(tmp_path, "a.mp4", csv="t.csv", subtitles="out")
     (tmp_path / "t.csv").write_text("mine")
@@ -139,7 +156,14 @@ def test_a_timeline_of_any_length_is_drawn(tmp_path):
         values = np.random.default_rng(0).random(count)
         windows = [(float(n), n + 2.0, float(value)) for n, value in enumerate(values)]
         path = tmp_path / f"{count}.png"
-        figures.draw_timeline(path, windows, [], threshold=0.5, title="$x$" * 60)
+        figures.draw_timeline(
+            path,
+            windows,
+            [],
+            threshold=0.5,
+            title="$x$" * 60,
+            start=datetime(2024, 5, 31) if count == 7 else None,
+        )
         assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import sys
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from violence_detection.errors import ConfigError, RunError, VideoError, Weights
 from violence_detection.inference import predict
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predictor import Predictor
+from violence_detection.system import progress
 from violence_detection.video.views import ORIGINAL, TEST_TIME_VIEWS
 
 # -- a run predicts videos
@@ -95,7 +97,7 @@ def test_a_video_of_one_frame_is_one_window(rows):
 def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
     for row in (rows[1], rows[-1]):
         assert row["error"]
-        assert (row["probability"], row["label"], row["windows"]) == (0.0, "", [])
+        assert (row["probability"], row["label"], row["fps"], row["windows"]) == (None,) * 3 + ([],)
 
 
 @pytest.mark.slow
@@ -229,6 +231,18 @@ def test_a_lower_threshold_is_not_above_the_upper_one(trained):
         Predictor.load(trained[0], lower_threshold=1.0)
 
 
+def test_a_predictor_is_printed_with_its_run_and_refuses_unknown_settings(trained, predictor):
+    assert repr(predictor).startswith(f"Predictor({trained[0]!r}, classes=['noFight', 'fight'], ")
+    with pytest.raises(ConfigError, match="Unknown setting `thresh`. Did you mean `threshold`"):
+        Predictor.load(trained[0], thresh=0.4)
+
+
+def test_a_rate_of_numpy_gives_the_durations_of_a_float(predictor):
+    frames = np.zeros((12, 48, 64, 3), np.uint8)
+    duration_s = predictor(frames, fps=np.float32(12))["duration_s"]
+    assert type(duration_s) is float and duration_s == 1.0
+
+
 def test_the_engine_that_was_used_has_a_name(trained, predictor):
     assert predictor.engine == "tensorflow float32"
 
@@ -251,6 +265,34 @@ def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     with pytest.raises(ConfigError, match="An output must be a new file"):
         predict.predict_videos(run, words, config)
     assert predict.predict_videos(run, words, config, force=True)["written"]
+
+
+@pytest.mark.slow
+def test_the_start_by_the_clock_is_in_the_json_and_the_table(trained, tmp_path):
+    run, root = trained
+    video = tmp_path / "cam_20240531_221500.mp4"
+    shutil.copy(root / "long.mp4", video)
+    config = PredictConfig(start_time="auto", threshold=0.0, csv=str(tmp_path / "t.csv"))
+    result = predict.predict_videos(run, [str(video)], config)
+    (row,) = result["videos"]
+    assert row["segments"][0]["start_time"] == row["start_time"] == "2024-05-31T22:15:00.000"
+    assert "start_time,end_time" in (tmp_path / "t.csv").read_text().splitlines()[0]
+    assert result["run"] == run and result["version"] == violence_detection.__version__
+    assert datetime.fromisoformat(result["date"]).tzinfo
+
+
+@pytest.mark.slow
+def test_a_long_video_shows_how_far_it_is_and_its_segments_as_they_come(trained, caplog):
+    run, root = trained
+    long = draw_video(root / "hour.mp4", frames=12 * 65)
+    caplog.set_level("INFO", "violence_detection")
+    shown = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress.Steps, "within", lambda *told: shown.append(told[1:]))
+        predict.predict_videos(run, [str(long)], PredictConfig(threshold=0.0))
+    assert shown[-1] == (1.0, "1:05 of 1:05") and shown[0][0] < 0.2
+    assert [fraction for fraction, _ in shown] == sorted(fraction for fraction, _ in shown)
+    assert any("fight 0:00 to 1:05, up to" in line for line in caplog.messages)
 
 
 def test_an_empty_list_is_refused(trained, monkeypatch):

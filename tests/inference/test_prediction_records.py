@@ -1,5 +1,7 @@
 """Records of predictions: rounding, and the keys of JSON and of the Python interface."""
 
+from datetime import datetime
+
 import pytest
 
 from violence_detection.inference.prediction_records import (
@@ -56,10 +58,20 @@ def test_the_row_of_a_video_has_the_keys_of_the_contract():
 
 @pytest.mark.parametrize(
     ("classes", "probabilities"),
-    [(["normal", "fight"], None), (list(THREE), dict.fromkeys(THREE, 0.0))],
+    [(["normal", "fight"], None), (list(THREE), dict.fromkeys(THREE))],
 )
-def test_the_row_of_an_unreadable_source_has_zeros_and_the_reason(classes, probabilities):
+def test_the_row_of_an_unreadable_source_has_no_numbers_and_the_reason(classes, probabilities):
     row = SourcePrediction("a.mp4", None, "no such file").as_dict(classes)
-    assert (row["probability"], row["label"], row["windows"]) == (0.0, "", [])
+    assert (row["probability"], row["label"], row["fps"], row["windows"]) == (None, None, None, [])
     assert row.get("probabilities") == probabilities
     assert row["error"] == "no such file"
+
+
+def test_a_known_start_gives_segments_their_time_by_the_clock():
+    prediction = VideoPrediction(0.9, "fight", (Segment(1.5, 3.5, 0.9, 2.5),), (), 60.0, 25.0, "")
+    start = datetime(2024, 5, 31, 23, 59, 59)
+    row = SourcePrediction("a.mp4", prediction, start=start).as_dict(["normal", "fight"])
+    assert row["start_time"] == "2024-05-31T23:59:59.000"
+    (segment,) = row["segments"]
+    assert (segment["start_s"], segment["start_time"]) == (1.5, "2024-06-01T00:00:00.500")
+    assert segment["end_time"] == "2024-06-01T00:00:02.500"

@@ -63,6 +63,30 @@ def test_a_dash_is_a_list_on_stdin(folder):
     assert found == ["a.mp4", "b/c.MKV", "b/d.avi", "rtsp://u:***@camera/1"]
 
 
+def listed(content: bytes) -> list[str]:
+    return names("-", stdin=io.TextIOWrapper(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_list_is_decoded_by_its_byte_order_mark(folder, encoding):
+    assert listed("b/café.mp4\r\na.mp4\r\n".encode(encoding)) == ["b/café.mp4", "a.mp4"]
+
+
+def test_a_list_in_another_encoding_is_read_by_the_byte_or_refused(folder):
+    assert listed(b"caf\xe9.mp4\n") == [os.fsdecode(b"caf\xe9.mp4")]
+    with pytest.raises(ConfigError, match="in UTF-16 with a byte-order mark"):
+        listed("a.mp4\n".encode("utf-16-le"))
+    with pytest.raises(ConfigError, match="must be in UTF-16, as its byte-order mark says"):
+        listed(b"\xff\xfea")
+
+
+def test_a_file_that_is_named_twice_is_one_source(folder, caplog):
+    caplog.set_level("INFO", "violence_detection")
+    (folder / "link.mp4").symlink_to("a.mp4")
+    assert names("a.mp4", "./a.mp4", "b/c.MKV", "b", "link.mp4") == ["a.mp4", "b/c.MKV", "b/d.avi"]
+    assert "./a.mp4 is named twice and predicted once, as a.mp4." in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("word", "target", "live"),
     [

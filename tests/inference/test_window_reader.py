@@ -436,6 +436,7 @@ def test_a_child_that_crashes_costs_its_video_alone(monkeypatch):
         (np.zeros((0, 4, 4, 3), np.uint8), 5.0, "one or more"),
         (np.zeros((1, 4, 4, 3), np.uint8), None, "Received: fps=None"),
         (np.zeros((1, 4, 4, 3), np.uint8), 0.0, "Received: fps=0.0"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "25", "must be a number .* Received: fps='25'"),
     ],
 )
 def test_frames_are_checked(frames, fps, line):

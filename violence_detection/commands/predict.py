@@ -1,5 +1,6 @@
 """The command `predict`: probabilities and violent segments of videos."""
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -42,7 +43,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
     """A table: a line for each video, and below it a line for each segment."""
     rows = result["videos"]
     label_width = min(max(len(row["label"] or _UNREADABLE) for row in rows), 24)
-    lines = [line for row in rows for line in _video_lines(row, label_width)]
+    lines = [f"score  {'label':{label_width}s}  video, and its violent segments"]
+    lines += [line for row in rows for line in _video_lines(row, label_width)]
     lines += [
         "",
         f"threshold   {result['threshold']:.3f}; segments extend down to "
@@ -66,7 +68,13 @@ def _video_lines(row: dict[str, Any], label_width: int) -> list[str]:
     indent = f"{'':{label_width}s}      "
     for segment in row["segments"]:
         span = f"{_clock(segment['start_s'])} to {_clock(segment['end_s'])}"
-        lines.append(f"{segment['peak']:.3f}  {indent}{span}, peak at {_clock(segment['peak_s'])}")
+        line = f"{segment['peak']:.3f}  {indent}{span}, peak at {_clock(segment['peak_s'])}"
+        if "start_time" in segment:
+            start, end = (
+                datetime.fromisoformat(segment[name]) for name in ("start_time", "end_time")
+            )
+            line += f" ({start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S})"
+        lines.append(line)
     if row["error"]:
         lines.append(f"{'':5s}  {indent}{row['error']}")
     return lines

@@ -89,13 +89,20 @@ def annotate(path: Path, output: Path, timeline: Timeline, encoder: str) -> Iter
         with open_video(path) as video:
             fps = min(timeline.fps or video.fps or FALLBACK_FPS, _MAX_FPS)
             writer = None
+            first_s = None
             for time_s, frame in at_constant_rate(video, fps):
-                if time_s > timeline.duration_s:
+                first_s = time_s if first_s is None else first_s
+                if time_s - first_s > timeline.duration_s:
                     break
                 page = draw_frame(frame, time_s, timeline)
                 if writer is None:
                     writer = video_writers.open_writer(
-                        encoder, temporary, size=page.shape[1::-1], fps=fps, sound=path
+                        encoder,
+                        temporary,
+                        size=page.shape[1::-1],
+                        fps=fps,
+                        sound=path,
+                        sound_from_s=first_s,
                     )
                 writer.write(page)
                 written += 1
@@ -127,7 +134,7 @@ def at_constant_rate(video: Frames, fps: float) -> Iterator[tuple[float, np.ndar
         while last and tick * frame_s < at_s - shift_s - frame_s / 2:
             yield last
             tick += 1
-        last = at_s, video.retrieve()
+        last = read_s, video.retrieve()
     if last:
         yield last
 

@@ -1,15 +1,35 @@
 """Settings of `predict`."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig, resolve_weights
 from violence_detection.settings import CommandConfig, option, same_as
 
 
+def check_start_time(text: str) -> str:
+    """`auto`, or a date and time in ISO 8601.
+
+    Raises:
+        ConfigError: If it is neither.
+    """
+    if text != "auto":
+        try:
+            has_time = len(text.strip()) > 10
+            return datetime.fromisoformat(text.strip() if has_time else "").isoformat()
+        except ValueError as error:
+            raise ConfigError(
+                "`start_time` must be `auto`, or a date and time such as 2024-05-31T22:15:00. "
+                f"Received: {text}"
+            ) from error
+    return text
+
+
 @dataclass(frozen=True)
-class PredictConfig(CommandConfig):
-    """Settings of `predict`: windows, decision, and the files that it writes."""
+class PredictorConfig(CommandConfig):
+    """Settings of a `Predictor`: how videos are read and decided on."""
 
     weights: str | None = option(
         None,
@@ -79,28 +99,6 @@ class PredictConfig(CommandConfig):
         group="Windows",
         above=0.0,
     )
-    csv: str | None = option(
-        None, "File for a table with a row for each window.", group="Output", path="FILE"
-    )
-    subtitles: str | None = option(
-        None,
-        "Folder for subtitles of each video, as WebVTT and SRT, for video players.",
-        group="Output",
-        path="DIRECTORY",
-    )
-    timeline: str | None = option(
-        None,
-        "Figure of the probability over time: a .png file, or a folder for several videos.",
-        group="Output",
-        path="PATH",
-    )
-    annotate: str | None = option(
-        None,
-        "Copy of the video with probability, segments and attention drawn below it: an .mp4 file, "
-        "or a folder for several videos.",
-        group="Output",
-        path="PATH",
-    )
     batch_size: int = same_as(ExtractConfig, "batch_size")
     workers: int | None = same_as(ExtractConfig, "workers")
     video_timeout: float = same_as(
@@ -126,3 +124,45 @@ class PredictConfig(CommandConfig):
                 "`lower_threshold` must be <= `threshold`. Received: "
                 f"{self.lower_threshold} > {self.threshold}"
             )
+
+
+@dataclass(frozen=True)
+class PredictConfig(PredictorConfig):
+    """Settings of `predict`: those of its predictor, and of the files that it writes."""
+
+    start_time: str | None = option(
+        None,
+        "Date and time at which the video starts, as in 2024-05-31T22:15:00, for the times of "
+        "segments by the clock; `auto` takes it from each file's name, or from the creation time "
+        "in the file (needs PyAV).",
+        group="Output",
+        canonical=check_start_time,
+        metavar="auto|TIME",
+    )
+    csv: str | None = option(
+        None, "File for a table with a row for each window.", group="Output", path="FILE"
+    )
+    subtitles: str | None = option(
+        None,
+        "Folder for subtitles of each video, as WebVTT and SRT, for video players.",
+        group="Output",
+        path="DIRECTORY",
+    )
+    timeline: str | None = option(
+        None,
+        "Figure of the probability over time: a .png file, or a folder for several videos.",
+        group="Output",
+        path="PATH",
+    )
+    annotate: str | None = option(
+        None,
+        "Copy of the video with probability, segments and attention drawn below it: an .mp4 file, "
+        "or a folder for several videos.",
+        group="Output",
+        path="PATH",
+    )
+
+    def predictor_settings(self) -> dict[str, Any]:
+        """The settings of the predictor, by name."""
+        names = [setting.name for setting in PredictorConfig.settings()]
+        return {name: value for name, value in self.as_dict().items() if name in names}

@@ -1,10 +1,13 @@
 """The files that `predict` writes: a table, subtitles, timelines and annotated videos."""
 
 import logging
+import mimetypes
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
 from violence_detection.inference.annotation import Timeline, annotate
@@ -15,6 +18,7 @@ from violence_detection.inference.prediction_records import (
     Window,
 )
 from violence_detection.inference.video_sources import Source
+from violence_detection.inference.wall_clock import iso_time
 from violence_detection.reports import figures
 from violence_detection.system import files, progress
 from violence_detection.system.processes import ProcessPool
@@ -22,9 +26,11 @@ from violence_detection.video import video_writers
 
 log = logging.getLogger(__name__)
 
+_CLOCK_COLUMNS = ("start_time", "end_time")  # with --start-time
 _COLUMNS = ("path", "start_s", "end_s", "probability", "segment", "error")
 _MEMORY_BYTES = 3 * 2**30  # of a process that decodes and encodes: 4K takes 1 to 2 GB
 _VIDEO_SUFFIX = ".mp4"
+_SUBTITLE_SUFFIXES = (".vtt", ".srt")
 
 
 class Outputs:
@@ -54,12 +60,14 @@ class Outputs:
             video_timeout_s: Seconds that the next frames of an annotated video may take.
 
         Raises:
-            ConfigError: If one file is asked for and there are several sources, if a stream is
-                to be annotated, or a source's name cannot be written.
+            ConfigError: If one file is asked for and there are several sources, if a folder has
+                the name of a file, a stream is to be annotated, or a source's name cannot be
+                written.
         """
         self._sources, self._video_timeout_s = sources, video_timeout_s
         self._csv = Path(csv) if csv else None
         stems = video_sources.output_stems(sources)
+        _check_folder("subtitles", subtitles, "a folder")
         self._subtitles = _paths_in(subtitles, stems)
         self._timelines = _one_for_each("timeline", timeline, ".png", stems)
         self._annotated = _one_for_each("annotate", annotate, _VIDEO_SUFFIX, stems)
@@ -117,7 +125,13 @@ class Outputs:
                 )
 
     def write(
-        self, number: int, prediction: VideoPrediction, *, threshold: float, violent: str
+        self,
+        number: int,
+        prediction: VideoPrediction,
+        *,
+        threshold: float,
+        violent: str,
+        start: datetime | None = None,
     ) -> str | None:
         """Writes the files of one source; returns the error of its annotation, or None.
 
@@ -126,6 +140,7 @@ class Outputs:
             prediction: Of the source; its windows have attention if it is annotated.
             threshold: On the probability.
             violent: Name of what segments show.
+            start: Date and time of the video's start, for the timeline; None if it is not known.
         """
         name = self._sources[number].name
         if self._subtitles:
@@ -139,6 +154,7 @@ class Outputs:
                 [(row.start_s, row.end_s) for row in prediction.segments],
                 threshold=threshold,
                 title=name,
+                start=start,
             )
         if not self._annotated:
             return None
@@ -178,8 +194,13 @@ class Outputs:
             classes: Names of all classes; more than two have a column each.
         """
         if self._csv:
-            by_class = [f"probability_{name}" for name in classes] if len(classes) > 2 else []
-            files.write_csv(self._csv, [*_COLUMNS, *by_class], _table_rows(predictions))
+            predictions = list(predictions)
+            columns = [*_COLUMNS]
+            if len(classes) > 2:
+                columns += [f"probability_{name}" for name in classes]
+            if any(source.start for source in predictions):
+                columns += _CLOCK_COLUMNS
+            files.write_csv(self._csv, columns, _table_rows(predictions))
 
 
 def _paths_in(folder: str | None, stems: list[str], suffix: str = "") -> list[Path]:
@@ -189,6 +210,7 @@ def _paths_in(folder: str | None, stems: list[str], suffix: str = "") -> list[Pa
 def _one_for_each(option: str, value: str | None, suffix: str, stems: list[str]) -> list[Path]:
     """The file `value`, or a file for each source in the folder `value`."""
     if value is None or not value.lower().endswith(suffix):
+        _check_folder(option, value, f"a {suffix} file or a folder")
         return _paths_in(value, stems, suffix)
     if len(stems) != 1:
         raise ConfigError(
@@ -196,6 +218,15 @@ def _one_for_each(option: str, value: str | None, suffix: str, stems: list[str])
             f"for {len(stems)}"
         )
     return [Path(value)]
+
+
+def _check_folder(option: str, value: str | None, wanted: str) -> None:
+    """Refuses a folder with the name of a file: who asks for out.jpg does not want a folder."""
+    if value is None or Path(value).is_dir():
+        return
+    is_file = Path(value).suffix.lower() in (*EXTENSIONS, *_SUBTITLE_SUFFIXES)
+    if is_file or mimetypes.guess_type(Path(value).name)[0]:
+        raise ConfigError(f"`{option}` must be {wanted}. Received: {value}")
 
 
 def _subtitle_paths(stem: Path) -> tuple[Path, Path]:
@@ -210,6 +241,11 @@ def _table_rows(predictions: Iterable[SourcePrediction]) -> Iterator[dict[str, A
             continue
         for window in source.prediction.windows:
             by_class = window.probabilities or {}
+            clock = {}
+            if source.start:
+                times_s = (window.start_s, window.end_s)
+                texts = [iso_time(source.start, time_s) for time_s in times_s]
+                clock = dict(zip(_CLOCK_COLUMNS, texts, strict=True))
             yield {
                 "path": source.path,
                 "start_s": window.start_s,
@@ -217,6 +253,7 @@ def _table_rows(predictions: Iterable[SourcePrediction]) -> Iterator[dict[str, A
                 "probability": window.probability,
                 "segment": _number_of_segment(source.prediction.segments, window),
                 **{f"probability_{name}": value for name, value in by_class.items()},
+                **clock,
             }
 
 

@@ -1,20 +1,34 @@
 """The stage that predicts videos of any length with a trained run."""
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from violence_detection import __version__, units
 from violence_detection.errors import ConfigError, VideoError
-from violence_detection.inference import video_sources
+from violence_detection.inference import video_sources, wall_clock
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
-from violence_detection.inference.prediction_records import SourcePrediction, VideoPrediction
+from violence_detection.inference.prediction_records import (
+    Segment,
+    SourcePrediction,
+    VideoPrediction,
+    Window,
+)
 from violence_detection.inference.predictor import Predictor
+from violence_detection.inference.segments import SegmentFinder
+from violence_detection.inference.video_sources import Source
 from violence_detection.models.run import Run
-from violence_detection.system import devices, progress
+from violence_detection.system import progress
+from violence_detection.system.processes import ProcessPool
+from violence_detection.video import pyav_decoder
 
 log = logging.getLogger(__name__)
+
+_LONG_S = 60.0  # of a video whose segments are logged when they are found
 
 
 class PredictionStage:
@@ -50,6 +64,11 @@ class PredictionStage:
         if not self._sources:
             raise ConfigError("There must be a video to predict. Received: an empty list")
         video_sources.check_time_limits(self._sources, config.max_duration_s)
+        if config.start_time not in (None, "auto") and len(self._sources) > 1:
+            raise ConfigError(
+                "`start_time` must be `auto` if there are several videos. Received: "
+                f"{config.start_time} for {len(self._sources)}"
+            )
         self._outputs = Outputs(
             self._sources,
             csv=config.csv,
@@ -72,7 +91,7 @@ class PredictionStage:
         Returns:
             The object of `--json`: `videos`, a row for each source in the order given, with its
             `error` if it cannot be read; `engine`; `threshold`, `lower_threshold`; `written`, the
-            files.
+            files; `run`, its folder; `version`, of this program; `date`, of the prediction.
 
         Raises:
             VideoError: If no video can be read.
@@ -82,11 +101,12 @@ class PredictionStage:
         # -- what is predicted, and where the files go
         self.prepare()
         self._outputs.check(force=self._force)
+        date = datetime.now().astimezone().isoformat(timespec="seconds")
 
         # -- the predictions, and the files of each video
-        devices.import_tensorflow()
-        predictor = Predictor(self._run, self._config, with_attention=self._outputs.annotates)
-        predictions = self._predict(predictor)
+        settings = self._config.predictor_settings()
+        predictor = Predictor(self._run, with_attention=self._outputs.annotates, **settings)
+        predictions = self._predict(predictor, self._start_times())
 
         # -- the table and the result
         self._outputs.write_table(predictions, classes=predictor.classes)
@@ -103,26 +123,110 @@ class PredictionStage:
             "threshold": predictor.threshold,
             "lower_threshold": predictor.lower_threshold,
             "written": [str(path) for path in self._outputs.paths if path.exists()],
+            "run": str(self._run.dir),
+            "version": __version__,
+            "date": date,
         }
 
-    def _predict(self, predictor: Predictor) -> list[SourcePrediction]:
+    def _start_times(self) -> list[datetime | None]:
+        """The date and time at which each source starts, where it is asked for and known."""
+        asked, count = self._config.start_time, len(self._sources)
+        if asked is None:
+            return [None] * count
+        if asked != "auto":
+            return [datetime.fromisoformat(asked)] * count
+        starts = [
+            None if source.is_live else wall_clock.start_from_name(source.path.name)
+            for source in self._sources
+        ]
+        with ProcessPool() as call:
+            for number, source in enumerate(self._sources):
+                if starts[number] is None and not source.is_live:
+                    with contextlib.suppress(VideoError):
+                        starts[number] = call(
+                            wall_clock.start_from_container,
+                            source.path,
+                            timeout_s=self._config.video_timeout,
+                        )
+        unknown = [
+            source.name
+            for source, start in zip(self._sources, starts, strict=True)
+            if start is None
+        ]
+        if unknown:
+            install = pyav_decoder.missing()
+            log.warning(
+                f"The start of {units.counted(len(unknown), 'video')} is not known, e.g. "
+                f"{unknown[0]}: there is no date and time in its name"
+                + (f"; {install} reads the one in the file." if install else " or in the file.")
+            )
+        return starts
+
+    def _predict(
+        self, predictor: Predictor, starts: Sequence[datetime | None]
+    ) -> list[SourcePrediction]:
         """The predictions of all sources, in their order; writes the files of each."""
         predictions: dict[int, SourcePrediction] = {}
         with progress.track("Predicting", len(self._sources), "videos") as step:
-            for number, result in predictor.predict_all(self._sources):
-                name = self._sources[number].name
+            live = _LiveProgress(self._sources, predictor, step)
+            for number, result in predictor.predict_all(self._sources, live.add):
+                live.end(number)
+                name, start = self._sources[number].name, starts[number]
                 if isinstance(result, VideoPrediction):
-                    if result.damage:
-                        log.warning(f"{name}: {result.damage}")
+                    for text in filter(None, (result.damage, *result.notes)):
+                        log.warning(f"{name}: {text}")
                     error = self._outputs.write(
-                        number, result, threshold=predictor.threshold, violent=predictor.violent
+                        number,
+                        result,
+                        threshold=predictor.threshold,
+                        violent=predictor.violent,
+                        start=start,
                     )
-                    predictions[number] = SourcePrediction(name, result, error)
+                    predictions[number] = SourcePrediction(name, result, error, start)
                 else:
                     log.warning(f"Cannot read {name}: {result}")
-                    predictions[number] = SourcePrediction(name, None, str(result))
+                    predictions[number] = SourcePrediction(name, None, str(result), start)
                 step()
         return [predictions[number] for number in range(len(self._sources))]
+
+
+class _LiveProgress:
+    """Shows how far videos are while they are predicted, and logs the segments of long ones."""
+
+    def __init__(
+        self, sources: Sequence[Source], predictor: Predictor, step: progress.Steps
+    ) -> None:
+        self._sources, self._predictor, self._step = sources, predictor, step
+        self._fractions: dict[int, float] = {}  # by the number of a source in progress
+        self._finders: dict[int, SegmentFinder] = {}
+
+    def add(self, number: int, window: Window, video_s: float) -> None:
+        """Notes the next window of a source that is `video_s` long; 0.0 if that is unknown."""
+        if 0 < video_s < _LONG_S:
+            return
+        position = units.format_duration(window.end_s)
+        if video_s:
+            self._fractions[number] = min(window.end_s / video_s, 1.0)
+            position += f" of {units.format_duration(video_s)}"
+        name = self._sources[number].path.name if len(self._sources) > 1 else ""
+        self._step.within(sum(self._fractions.values()), f"{name} {position}".strip())
+        finder = self._finders.setdefault(number, self._predictor.segment_finder())
+        for segment in finder.add(window):
+            self._log(number, segment)
+
+    def end(self, number: int) -> None:
+        """Logs the last segment of a source, which its end finishes."""
+        self._fractions.pop(number, None)
+        finder = self._finders.pop(number, None)
+        for segment in finder.end() if finder else ():
+            self._log(number, segment)
+
+    def _log(self, number: int, segment: Segment) -> None:
+        log.info(
+            f"{self._sources[number].name}: {self._predictor.violent} "
+            f"{units.format_duration(segment.start_s)} to {units.format_duration(segment.end_s)}, "
+            f"up to {segment.peak:.3f}"
+        )
 
 
 def predict_videos(

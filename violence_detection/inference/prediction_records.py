@@ -3,7 +3,10 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
+
+from violence_detection.inference.wall_clock import iso_time
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class VideoPrediction:
         duration_s: Seconds that were read.
         fps: Frames per second that were read.
         damage: Description of what is wrong with the file; mostly empty.
+        notes: What is odd about the file, although it is read: its rate, several video streams.
         probabilities: Of each class in the most violent window; None where there are two classes.
     """
 
@@ -99,6 +103,7 @@ class VideoPrediction:
     fps: float
     damage: str
     probabilities: Mapping[str, float] | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON and the Python interface have it; attention is left out."""
@@ -111,6 +116,7 @@ class VideoPrediction:
             "duration_s": self.duration_s,
             "fps": self.fps,
             "damage": self.damage,
+            "notes": list(self.notes),
         }
 
 
@@ -122,33 +128,50 @@ class SourcePrediction:
         path: The source as it was given, with passwords masked.
         prediction: None where the source could not be read.
         error: Why it could not be read or annotated; None without an error.
+        start: Date and time at which the video starts; None where it is not known.
     """
 
     path: str
     prediction: VideoPrediction | None
     error: str | None = None
+    start: datetime | None = None
 
     def as_dict(self, classes: Sequence[str]) -> dict[str, Any]:
-        """The row of the command's JSON; numbers of an unreadable source are 0.
+        """The row of the command's JSON.
+
+        With a `start`, the row and its segments have `start_time`, and segments `end_time`, in
+        ISO 8601. What is not known of an unreadable source is None, and its `duration_s` 0.0.
 
         Args:
             classes: Names of all classes.
         """
-        if self.prediction is not None:
-            return {"path": self.path, **self.prediction.as_dict(), "error": self.error}
-        several = dict.fromkeys(classes, 0.0) if len(classes) > 2 else None
-        return {
-            "path": self.path,
-            "probability": 0.0,
-            "label": "",
-            "windows": [],
-            "segments": [],
-            **_optional_probabilities(several),
-            "duration_s": 0.0,
-            "fps": 0.0,
-            "damage": "",
-            "error": self.error,
-        }
+        if self.prediction is None:
+            several = dict.fromkeys(classes) if len(classes) > 2 else None
+            return {
+                "path": self.path,
+                "probability": None,
+                "label": None,
+                "windows": [],
+                "segments": [],
+                **_optional_probabilities(several),
+                "duration_s": 0.0,
+                "fps": None,
+                "damage": "",
+                "notes": [],
+                "error": self.error,
+            }
+        row = {"path": self.path, **self.prediction.as_dict(), "error": self.error}
+        if self.start is None:
+            return row
+        segments = [
+            segment.as_dict()
+            | {
+                "start_time": iso_time(self.start, segment.start_s),
+                "end_time": iso_time(self.start, segment.end_s),
+            }
+            for segment in self.prediction.segments
+        ]
+        return row | {"segments": segments, "start_time": iso_time(self.start, 0.0)}
 
 
 def _rounded_values(by_class: Mapping[str, float] | None) -> dict[str, float] | None:
@@ -157,5 +180,5 @@ def _rounded_values(by_class: Mapping[str, float] | None) -> dict[str, float] | 
     return {name: round(value, 6) for name, value in by_class.items()}
 
 
-def _optional_probabilities(by_class: Mapping[str, float] | None) -> dict[str, Any]:
+def _optional_probabilities(by_class: Mapping[str, float | None] | None) -> dict[str, Any]:
     return {} if by_class is None else {"probabilities": dict(by_class)}

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,8 +13,9 @@ from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.inference import segments, video_sources, window_reader
-from violence_detection.inference.config import PredictConfig
+from violence_detection.inference.config import PredictorConfig
 from violence_detection.inference.prediction_records import VideoPrediction, Window
+from violence_detection.inference.segments import SegmentFinder
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
@@ -38,26 +39,36 @@ class Predictor:
     """A trained run, applied to videos with the preprocessing that it was trained with.
 
     Attributes:
+        run_dir: The folder of the run.
+        config: The settings.
         classes: Names, the normal class first.
         threshold: On the probability of violence.
         lower_threshold: That a segment does not fall below.
         window_s, stride_s: Length of a window, and from the start of a window to the next.
     """
 
-    def __init__(self, run: Run, config: PredictConfig, *, with_attention: bool = False) -> None:
+    def __init__(self, run: Run, *, with_attention: bool = False, **settings: Any) -> None:
         """
         Args:
             run: The trained run.
-            config: How videos are read and scored.
             with_attention: Windows have the attention weights of their frames.
+            settings: How videos are read and decided on, by the names of `PredictorConfig`; the
+                others have their defaults.
 
         Raises:
             RunError: If the run cannot be used.
             WeightsError: If the backbone's weights are missing, or are others.
-            ConfigError: If the lower threshold is above the upper one.
+            ConfigError: If a setting is unknown or out of range, or the lower threshold is above
+                the upper one.
         """
+        values = {
+            name: os.fspath(value) if isinstance(value, os.PathLike) else value
+            for name, value in settings.items()
+        }
+        config = PredictorConfig.from_settings(values, given=values)
+        devices.import_tensorflow()
         record = run.record()
-        self.config, self._with_attention = config, with_attention
+        self.run_dir, self.config, self._with_attention = run.dir, config, with_attention
         self.classes: list[str] = record.classes
         self.threshold: float = record.threshold
         if config.threshold is not None:
@@ -93,15 +104,19 @@ class Predictor:
 
         Args:
             run: The folder that `train` left.
-            settings: Of `PredictConfig`: `weights`, `engine`, `stride_s`, `threshold`, `tta` ...
+            settings: As of the class: `weights`, `engine`, `stride_s`, `threshold`, `tta` ...
 
         Raises:
             ConfigError, RunError, WeightsError: If a setting or the run cannot be used.
         """
-        opened = Run.open(run)
-        config = PredictConfig(**settings, given=frozenset(settings))
-        devices.import_tensorflow()
-        return cls(opened, config)
+        return cls(Run.open(run), **settings)
+
+    def __repr__(self) -> str:
+        return (
+            f"Predictor({str(self.run_dir)!r}, classes={self.classes}, "
+            f"threshold={self.threshold:.3f}, window_s={self.window_s:g}, "
+            f"stride_s={self.stride_s:g}, engine={self.engine!r})"
+        )
 
     @property
     def violent(self) -> str:
@@ -121,7 +136,7 @@ class Predictor:
 
         Args:
             video: A path, a URL, a camera's number as text, or frames, uint8 (N, H, W, 3) RGB.
-            fps: Frames per second, of frames.
+            fps: Frames per second, of frames; without it for a path.
 
         Returns:
             `probability` in [0, 1] of violence, that of the most violent window; `label`, a
@@ -162,13 +177,29 @@ class Predictor:
                 yield item.rounded().as_dict()
 
     def predict_all(
-        self, sources: Sequence[Source]
+        self,
+        sources: Sequence[Source],
+        on_window: Callable[[int, Window, float], None] = lambda number, window, video_s: None,
     ) -> Iterator[tuple[int, VideoPrediction | VideoError]]:
         """Yields the number of each source, as it is done, with its prediction or the reason why
-        it could not be read."""
+        it could not be read.
+
+        Args:
+            sources: To predict.
+            on_window: Called with the number of a source, its next window, and the seconds of the
+                source that are going to be read (0.0 if unknown).
+        """
         windows: list[list[Window]] = [[] for _ in sources]
+        video_s = [0.0] * len(sources)
+
+        def noting_lengths(items: Iterator) -> Iterator:
+            for number, item in items:
+                if isinstance(item, Chunk):
+                    video_s[number] = item.video_s
+                yield number, item
+
         with self._read(sources) as items:
-            for number, item in self._score(items):
+            for number, item in self._score(noting_lengths(items)):
                 if isinstance(item, VideoEnd):
                     yield number, self._summarise(windows[number], item)
                     windows[number] = []
@@ -177,6 +208,7 @@ class Predictor:
                     yield number, item
                 else:
                     windows[number].append(item)
+                    on_window(number, item, video_s[number])
 
     def to_frame(self, videos: Iterable[str | os.PathLike]) -> "pd.DataFrame":
         """Predicts several videos, returns a pandas table with a row a window.
@@ -215,7 +247,7 @@ class Predictor:
                 video_sources.check_time_limits([source], self.config.max_duration_s)
                 items = stack.enter_context(self._read([source]))
             else:
-                frames = window_reader.check_frames(video, fps)
+                frames, fps = window_reader.check_frames(video, fps)
                 items = ((0, chunk) for chunk in self._source.chunks_of_frames(frames, fps))
             for _, item in self._score(items):
                 if isinstance(item, VideoError):
@@ -311,16 +343,21 @@ class Predictor:
             attention=tuple(attention.tolist()),
         )
 
-    def _summarise(self, windows: list[Window], end: VideoEnd) -> VideoPrediction:
-        """The prediction of a video, of probabilities that are not rounded yet."""
-        peak = max(windows, key=lambda window: window.probability)
-        violent = segments.find_segments(
-            windows,
+    def segment_finder(self) -> SegmentFinder:
+        """A finder of the segments of one video, with the thresholds of this predictor."""
+        return SegmentFinder(
             self.threshold,
             lower=self.lower_threshold,
             close_gaps_s=self.config.close_gaps_s,
             min_duration_s=self.config.min_duration_s,
         )
+
+    def _summarise(self, windows: list[Window], end: VideoEnd) -> VideoPrediction:
+        """The prediction of a video, of probabilities that are not rounded yet."""
+        peak = max(windows, key=lambda window: window.probability)
+        finder = self.segment_finder()
+        violent = [segment for window in windows for segment in finder.add(window)]
+        violent += finder.end()
         rounded_peak = peak.rounded()
         return VideoPrediction(
             probability=rounded_peak.probability,
@@ -331,6 +368,7 @@ class Predictor:
             duration_s=round(end.duration_s, 3),
             fps=round(units.frames_to_s(end.frames, end.duration_s), 6),  # frames / seconds
             damage=end.damage,
+            notes=end.notes,
             probabilities=rounded_peak.probabilities,
         )
 

@@ -1,5 +1,6 @@
 """Expands arguments of `predict` into sources: paths, folders, patterns, lists, URLs, cameras."""
 
+import codecs
 import glob
 import logging
 import os
@@ -11,7 +12,7 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 from violence_detection import units
-from violence_detection.datasets import video_folder
+from violence_detection.datasets import video_files
 from violence_detection.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,14 @@ _SECRET = re.compile(
 )
 _MASK = "***"
 _PATTERN = set("*?[")
+# The longer mark first: that of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _FINITE_SCHEMES = ("http", "https", "ftp")  # of files on a server, most likely
 
 
@@ -86,17 +95,26 @@ def list_sources(arguments: Iterable[str], stdin: TextIO) -> list[Source]:
     """All sources that arguments name, in their order.
 
     A folder names the videos in it, a pattern the files that it matches, `-` the lines of
-    `stdin`. A path that does not exist is a source too; reading it is an error with its name.
+    `stdin`. A path that does not exist is a source too; reading it is an error with its name. A
+    file that is named several times is one source.
+
+    Raises:
+        ConfigError: If the lines of `stdin` cannot be decoded.
     """
-    return list(_expand(arguments, stdin))
+    sources: dict[str, Source] = {}
+    for source in _expand(arguments, stdin):
+        target = str(source.target) if source.is_live else os.path.realpath(source.target)
+        first = sources.setdefault(target, source)
+        if first is not source:
+            log.info(f"{source.name} is named twice and predicted once, as {first.name}.")
+    return list(sources.values())
 
 
 def _expand(arguments: Iterable[str], stdin: TextIO) -> Iterator[Source]:
     for argument in arguments:
         is_pattern = bool(_PATTERN & set(argument)) and not _URL.match(argument)
         if argument == "-":
-            lines = (line.rstrip("\r\n") for line in stdin)
-            yield from _expand((line for line in lines if line not in ("", "-")), stdin)
+            yield from _expand(_lines(stdin), stdin)
         elif Path(argument).is_dir():
             yield from _expand_folder(argument)
         elif is_pattern and not os.path.lexists(argument):
@@ -105,25 +123,66 @@ def _expand(arguments: Iterable[str], stdin: TextIO) -> Iterator[Source]:
             yield parse_source(argument)
 
 
+def _lines(stdin: TextIO) -> list[str]:
+    """The lines of a list of videos, without empty ones.
+
+    PowerShell writes UTF-16 with a byte-order mark. Without a mark, a path may hold bytes that are
+    not UTF-8, which the file system takes as they are.
+    """
+    binary = getattr(stdin, "buffer", None)
+    text = stdin.read() if binary is None else _decoded(binary.read())
+    lines = (line.rstrip("\r") for line in text.split("\n"))
+    return [line for line in lines if line not in ("", "-")]
+
+
+def _decoded(content: bytes) -> str:
+    encodings = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
+    encoding = next(encodings, None)
+    try:
+        text = content.decode(encoding) if encoding else os.fsdecode(content)
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"The list on stdin must be in {encoding.upper()}, as its byte-order mark says. "
+            f"Received: {error.reason} at byte {error.start}"
+        ) from error
+    if "\0" in text:
+        raise ConfigError(
+            "The list on stdin must be text in UTF-8, or in UTF-16 with a byte-order mark. "
+            "Received: zero bytes (UTF-16 without the mark, or names that are separated by zeros)"
+        )
+    return text
+
+
 def _expand_folder(folder: str) -> Iterator[Source]:
-    names, notes = video_folder.find_videos(Path(folder))
-    for note in notes:
+    found = video_files.find_files(Path(folder))
+    for note in found.notes():
         log.info(f"{folder}: {note}")
-    for path in [os.path.join(folder, name) for name in names] or [folder]:
+    for path in [os.path.join(folder, name) for name in found.videos] or [folder]:
         yield Source(path, path)
 
 
 def _expand_pattern(pattern: str) -> Iterator[Source]:
+    """The videos that a pattern matches; with an ending, as in `*.xyz`, all files of that ending."""
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute ones too)
     if not matches:
         yield Source(pattern, pattern)
+    names_ending = not _PATTERN & set(Path(pattern).suffix) and Path(pattern).suffix != ""
+    named, passed_over = set(Path(pattern).parts), []
     for match in matches:
+        if any(map(video_files.is_system_folder, set(Path(match).parts) - named)):
+            continue
         if Path(match).is_dir():
             # The pattern `**` also matches every folder above the files that it matches.
             if "**" not in pattern:
                 yield from _expand_folder(match)
-        elif Path(match).suffix.lower() in video_folder.EXTENSIONS:
+        elif names_ending or video_files.has_video_ending(match):
             yield Source(match, match)
+        else:
+            passed_over.append(match)
+    if passed_over:
+        are = "file that is not a video" if len(passed_over) == 1 else "files that are not videos"
+        endings = video_files.listed_endings(passed_over)
+        log.info(f"{pattern}: Ignored: {len(passed_over)} {are} ({endings}).")
 
 
 def output_stems(sources: Iterable[Source]) -> list[str]:

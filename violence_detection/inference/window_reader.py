@@ -2,6 +2,7 @@
 parallel with the encoding."""
 
 import contextlib
+import numbers
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,14 @@ from violence_detection.inference.video_sources import Source
 from violence_detection.system import processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import ClipReader
-from violence_detection.video.decoder import describe_damage_at_end, open_live_stream, open_video
+from violence_detection.video.damage import (
+    describe_corruption,
+    describe_rate,
+    find_damage_at_end,
+)
+from violence_detection.video.decoder import Decoder, open_live_stream, open_video
 from violence_detection.video.frame_sampling import sample_indices
+from violence_detection.video.pyav_decoder import PyAVDecoder
 from violence_detection.video.views import ORIGINAL, View
 
 _SHORT_CLIP_WINDOWS = 1.5
@@ -39,10 +46,12 @@ class Chunk(NamedTuple):
     Attributes:
         images: uint8 (n, S, S, 3).
         windows: Ascending.
+        video_s: Seconds of the video that are going to be read, by its header; 0.0 if unknown.
     """
 
     images: np.ndarray
     windows: list[WindowImages]
+    video_s: float = 0.0
 
 
 class VideoEnd(NamedTuple):
@@ -52,11 +61,13 @@ class VideoEnd(NamedTuple):
         frames: Count of decoded frames.
         duration_s: Seconds that were read.
         damage: Description of what is wrong with the file; mostly empty.
+        notes: What is odd about the file, although it is read; mostly empty.
     """
 
     frames: int
     duration_s: float
     damage: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,9 @@ class WindowSource:
             yield from clip
             return
         with open_video(source.path) as video:
-            windows = _WindowPass(self, video, fps=fps, declared=declared, short_s=self.short_s)
+            windows = _WindowPass(
+                self, video, fps=fps, declared=declared, short_s=self.short_s, file=video
+            )
             yield from windows.chunks()
         if windows.is_short:
             yield from self._clip(source) or ()
@@ -112,28 +125,31 @@ class WindowSource:
         if windows.is_short:
             indices = sample_indices(len(frames), self.reader.count).tolist()
             images = self.reader.stream_set.images_of(video, indices, fps=fps, views=self.views)
-            yield from _chunks_of_clip(images, len(frames), len(frames) / fps)
+            yield from _chunks_of_clip(images, VideoEnd(len(frames), len(frames) / fps, ""))
 
     def _clip(self, source: Source) -> list[Chunk | VideoEnd] | None:
         """The video as extraction reads it; None if it is longer than its header says."""
         clip = self.reader.read(source.path, views=self.views[1:])
         if clip.duration_s > self.short_s + units.frames_to_s(0.5, clip.fps):
             return None
-        return _chunks_of_clip(clip.views, clip.frames, clip.duration_s, clip.damage)
+        end = VideoEnd(clip.frames, clip.duration_s, clip.damage, clip.notes)
+        return _chunks_of_clip(clip.views, end, first_s=clip.first_s)
 
 
 def _chunks_of_clip(
-    images: np.ndarray, frames: int, duration_s: float, damage: str = ""
+    images: np.ndarray, end: VideoEnd, *, first_s: float = 0.0
 ) -> list[Chunk | VideoEnd]:
     """The one chunk of a clip that is one window, and its end.
 
     Args:
         images: uint8 (V, T, K, S, S, 3).
+        end: The end of the video.
+        first_s: The time of its first frame.
     """
     numbers = np.arange(np.prod(images.shape[:3])).reshape(images.shape[:3])
-    window = WindowImages(0.0, duration_s, numbers, needed_from=0)
+    window = WindowImages(first_s, first_s + end.duration_s, numbers, needed_from=0)
     flat = images.reshape(-1, *images.shape[3:])
-    return [Chunk(flat, [window]), VideoEnd(frames, duration_s, damage)]
+    return [Chunk(flat, [window]), end]
 
 
 class _WindowPass:
@@ -151,12 +167,16 @@ class _WindowPass:
         fps: float,
         declared: int = 0,
         short_s: float = 0.0,
+        file: Decoder | PyAVDecoder | None = None,
     ) -> None:
-        self._video, self._declared, self._fps = video, declared, fps
+        self._video, self._file = video, file
         self._windows = SlidingWindows(
             source.reader.stream_set, source.plan, fps=fps, views=source.views
         )
         self._max_duration_s = source.max_duration_s
+        self._video_s = units.frames_to_s(declared, fps)
+        if self._max_duration_s is not None:
+            self._video_s = min(self._video_s or self._max_duration_s, self._max_duration_s)
         self._short_s = short_s
         if self._max_duration_s is not None and self._max_duration_s < short_s:
             self._short_s = 0.0
@@ -189,19 +209,19 @@ class _WindowPass:
     def _chunk(self) -> Chunk:
         windows, self._new_windows = self._new_windows, []
         images, self._new_images = self._new_images, []
-        return Chunk(np.array(images, np.uint8), windows)
+        return Chunk(np.array(images, np.uint8), windows, self._video_s)
 
     def _end(self, first_s: float, stopped: bool) -> VideoEnd:
-        windows, damage = self._windows, ""
-        if self._declared and not stopped:
-            damage = describe_damage_at_end(
-                windows.frames,
-                windows.last_s,
-                longest_s=windows.longest_s,
-                declared=self._declared,
-                fps=self._fps,
-            )
-        return VideoEnd(windows.frames, windows.end_s - first_s, damage)
+        windows, damage, notes = self._windows, "", ()
+        if self._file is not None:
+            notes = tuple(filter(None, (describe_rate(self._file.fps), self._file.note)))
+            if stopped:
+                damage = describe_corruption(self._file.corrupt_frames(), windows.frames)
+            else:
+                damage = find_damage_at_end(
+                    self._file, windows.frames, windows.last_s, longest_s=windows.longest_s
+                )
+        return VideoEnd(windows.frames, windows.end_s - first_s, damage, notes)
 
 
 class _ArrayVideo:
@@ -227,11 +247,15 @@ class _ArrayVideo:
         return np.ascontiguousarray(self.frames[index][:, :, ::-1])
 
 
-def check_frames(frames: Any, fps: float | None) -> np.ndarray:
-    """Checks frames that a caller gives; returns them as an array.
+def check_frames(frames: Any, fps: Any) -> tuple[np.ndarray, float]:
+    """Checks frames that a caller gives; returns them as an array, and their rate.
+
+    Args:
+        frames: uint8 (N, H, W, 3), N >= 1.
+        fps: Frames per second, in (0, 1000]: a number of Python or NumPy.
 
     Raises:
-        ConfigError: If they are not uint8 (N, H, W, 3), N >= 1, or `fps` is not above 0.
+        ConfigError: If they are not.
     """
     frames = np.asarray(frames)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -241,11 +265,12 @@ def check_frames(frames: Any, fps: float | None) -> np.ndarray:
         )
     if not frames.size:
         raise ConfigError(f"Frames must be one or more. Received: {frames.shape}")
-    if fps is None or not 0 < fps <= 1000:
+    is_number = isinstance(fps, (numbers.Real, np.number)) and not isinstance(fps, bool)
+    if not is_number or not 0 < float(fps) <= 1000:
         raise ConfigError(
-            f"`fps`, the frames per second, must be in (0, 1000]. Received: fps={fps}"
+            f"`fps`, the frames per second, must be a number in (0, 1000]. Received: fps={fps!r}"
         )
-    return frames
+    return frames, float(fps)
 
 
 # -- several at a time

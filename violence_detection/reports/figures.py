@@ -6,6 +6,7 @@ there is no global state, and no window system is needed.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from violence_detection import units
 from violence_detection.reports import figure_style
+from violence_detection.reports.robustness_result import RobustnessScores
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 _TICKS_S = (
@@ -26,14 +28,22 @@ _TICKS_S = (
 )
 
 
-def draw_roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: float | None) -> None:
-    """Draws recall over false-alarm rate, for every threshold.
+def draw_roc(
+    path: Path,
+    violent: np.ndarray,
+    probability: np.ndarray,
+    auc: float | None,
+    *,
+    threshold: float | None = None,
+) -> None:
+    """Draws recall over false-alarm rate, for every threshold; a dot marks one of them.
 
     Args:
         path: PNG file.
         violent: bool (N,).
         probability: float (N,), of violence.
         auc: The area under the curve; None for videos of one class only.
+        threshold: The threshold to mark; None to mark none.
     """
     figure, axes = figure_style.new_axes()
     if auc is None or _one_class(violent):
@@ -42,21 +52,32 @@ def draw_roc(path: Path, violent: np.ndarray, probability: np.ndarray, auc: floa
     axes.plot([0, 1], [0, 1], color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axes.fill_between(false_alarm_rate, recall, color=figure_style.NORMAL, alpha=0.10, linewidth=0)
     axes.plot(false_alarm_rate, recall, color=figure_style.NORMAL, linewidth=2)
+    if threshold is not None:
+        violent, alarm = np.asarray(violent, bool), np.asarray(probability) >= threshold
+        place = np.mean(alarm[~violent]), np.mean(alarm[violent])
+        _mark_threshold(axes, *place, threshold, right=place[0] < 0.5)
     axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=figure_style.INK, fontsize=14)
     figure_style.unit_axes(axes, "False alarms (fraction of normal)", "Found (fraction of violent)")
     figure_style.save_figure(path, figure)
 
 
 def draw_precision_recall(
-    path: Path, violent: np.ndarray, probability: np.ndarray, average_precision: float
+    path: Path,
+    violent: np.ndarray,
+    probability: np.ndarray,
+    average_precision: float,
+    *,
+    threshold: float | None = None,
 ) -> None:
-    """Draws precision over recall, for every threshold; the dashed line is chance.
+    """Draws precision over recall, for every threshold; the dashed line is chance, and a dot marks
+    one threshold.
 
     Args:
         path: PNG file.
         violent: bool (N,).
         probability: float (N,), of violence.
         average_precision: Written into the figure.
+        threshold: The threshold to mark; None to mark none. Without an alarm there is no precision.
     """
     figure, axes = figure_style.new_axes()
     if _one_class(violent):
@@ -65,11 +86,30 @@ def draw_precision_recall(
     precision, recall, _ = precision_recall_curve(violent, probability)
     chance = float(np.mean(violent))
     axes.axhline(chance, color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    axes.plot(recall, precision, color=figure_style.VIOLENT, linewidth=2, drawstyle="steps-pre")
+    axes.plot(recall, precision, color=figure_style.NORMAL, linewidth=2, drawstyle="steps-pre")
+    violent = np.asarray(violent, bool)
+    alarm = np.asarray(probability) >= (2.0 if threshold is None else threshold)
+    if alarm.any():
+        place = np.mean(alarm[violent]), np.mean(violent[alarm])
+        _mark_threshold(axes, *place, threshold, right=place[0] < 0.5)
     label = f"average precision {average_precision:.3f}"
     axes.text(0.04, 0.06, label, color=figure_style.INK, fontsize=12)
     figure_style.unit_axes(axes, "Found (fraction of violent)", "Precision (fraction of alarms)")
     figure_style.save_figure(path, figure)
+
+
+def _mark_threshold(axes: Axes, x: float, y: float, threshold: float, *, right: bool) -> None:
+    """A dot on a curve, with the threshold beside it."""
+    axes.plot(x, y, "o", color=figure_style.INK, markersize=7, clip_on=False, zorder=5)
+    axes.annotate(
+        f"threshold {threshold:.2f}",
+        (x, y),
+        xytext=(9 if right else -9, -14),
+        textcoords="offset points",
+        ha="left" if right else "right",
+        color=figure_style.INK,
+        fontsize=10.5,
+    )
 
 
 def draw_confusion(
@@ -199,35 +239,34 @@ def draw_reliability(
     figure_style.save_figure(path, figure)
 
 
-def draw_robustness(path: Path, scores: Mapping[str, Any]) -> None:
+def draw_robustness(path: Path, scores: RobustnessScores) -> None:
     """Draws the accuracy under each condition with its interval; dashed, of the unchanged videos.
 
     Args:
         path: PNG file.
-        scores: `clean`, `control` and `conditions`, each row with name, videos, accuracy and
-            accuracy_ci; rows without videos are left out.
+        scores: Scores under the conditions; those without videos are left out.
     """
-    rows = [row for row in scores["conditions"] if row["videos"]]
-    rows = sorted(rows, key=lambda row: row["accuracy"])
-    rows += [row for row in (scores["control"], scores["clean"]) if row["videos"]]
+    plain = [row for row in (scores.control, scores.clean) if row is not None]
+    rows = sorted(scores.conditions, key=lambda row: row.accuracy)
+    rows = [row for row in (*rows, *plain) if row.videos]
     figure, axes = figure_style.new_axes((4.8, 1.4 + 0.3 * len(rows)))
     if not rows:
         return figure_style.save_message(path, figure, "No videos")
-    clean = scores["clean"]["accuracy"]
-    axes.axvline(clean, color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.axvline(
+        scores.clean.accuracy, color=figure_style.FAINT, linewidth=1, linestyle=(0, (4, 3))
+    )
     for place, row in enumerate(rows):
-        plain = row in (scores["clean"], scores["control"])
-        colour = figure_style.NORMAL if plain else figure_style.VIOLENT
-        axes.plot(row["accuracy_ci"], [place, place], color=colour, linewidth=2)
+        colour = figure_style.NORMAL if row in plain else figure_style.VIOLENT
+        axes.plot(row.accuracy_ci, [place, place], color=colour, linewidth=2)
         dot = {"color": colour, "markersize": 6, "clip_on": False}
-        axes.plot(row["accuracy"], place, "o", **dot)
+        axes.plot(row.accuracy, place, "o", **dot)
         margin = {"transform": axes.get_yaxis_transform(), "va": "center_baseline"}
-        text = f"{row['accuracy']:.0%}"
+        text = f"{row.accuracy:.0%}"
         axes.text(1.03, place, text, color=figure_style.INK, fontsize=10.5, **margin)
-    names = [figure_style.truncate(row["name"], 28) for row in rows]
+    names = [figure_style.truncate(row.name, 28) for row in rows]
     axes.set_yticks(range(len(rows)), names, parse_math=False, fontsize=10.5)
-    axes.set(xlabel="Accuracy, 95% over recordings", ylim=(-0.6, len(rows) - 0.4))
-    lowest = min(row["accuracy_ci"][0] for row in rows)
+    axes.set(xlabel="Accuracy (95% CI over recordings)", ylim=(-0.6, len(rows) - 0.4))
+    lowest = min(row.accuracy_ci[0] for row in rows)
     axes.set_xlim(max(0.0, 0.1 * int(10 * lowest - 0.5)), 1.0)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.grid(False, axis="y")
@@ -241,6 +280,7 @@ def draw_timeline(
     *,
     threshold: float,
     title: str,
+    start: datetime | None = None,
 ) -> None:
     """Draws the probability over the time of a video, segments shaded; dashed, the threshold.
 
@@ -250,6 +290,7 @@ def draw_timeline(
         segments: Start and end in seconds.
         threshold: On the probability.
         title: Above the figure; a long title is truncated at its start.
+        start: Date and time of the video's start; None labels the axis by the video's own time.
     """
     figure, axes = figure_style.new_axes((9.6, 2.8))
     if not windows:
@@ -266,7 +307,7 @@ def draw_timeline(
     ends_s = (table[0, 0], table[-1, 1])
     figure_style.unit_axes(axes, "", "Probability\nof violence")
     axes.set_xlim(ends_s)
-    _format_time_axis(axes, ends_s[1] - ends_s[0])
+    _format_time_axis(axes, ends_s[1] - ends_s[0], start)
     shown = title if len(title) <= 90 else f"…{title[-89:]}"
     axes.set_title(shown, fontsize=10.5, color=figure_style.INK, loc="left", parse_math=False)
     figure_style.save_figure(path, figure)
@@ -290,20 +331,28 @@ def _steps(windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(edges, 2)[1:-1], np.repeat(highest, 2)
 
 
-def _format_time_axis(axes: Axes, duration_s: float) -> None:
-    """Ticks at whole seconds, minutes or hours, as `1:15`."""
+def _format_time_axis(axes: Axes, duration_s: float, start: datetime | None) -> None:
+    """Ticks at whole seconds, minutes or hours, as `1:15`, or as `22:16:15` by the clock."""
     steps = [step for step in _TICKS_S if duration_s / step <= 10] or [_TICKS_S[-1]]
     axes.xaxis.set_major_locator(MultipleLocator(steps[0]))
     axes.xaxis.set_major_formatter(lambda time_s, _: units.format_duration(time_s))
+    if start:
+        axes.xaxis.set_major_formatter(
+            lambda time_s, _: f"{start + timedelta(seconds=float(time_s)):%H:%M:%S}"
+        )
+        axes.set_xlabel(f"{start:%Y-%m-%d}")
 
 
-def draw_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def draw_history(
+    path: Path, rows: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None
+) -> None:
     """Draws the loss, and below it validation accuracy and AUC, over the epochs.
 
     Args:
         path: PNG file.
         rows: A row for each epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that is
             missing or None leaves a gap.
+        best_epoch: The epoch whose weights were kept, marked by a vertical line; None for none.
     """
     figure = figure_style.new_figure((4.8, 4.8))
     if not rows:
@@ -313,6 +362,13 @@ def draw_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         figure_style.style_axes(axes)
     _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
     _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
+    if best_epoch is not None:
+        for axes in (upper, lower):
+            line = {"color": figure_style.INK, "linewidth": 1, "linestyle": (0, (4, 3))}
+            axes.axvline(best_epoch, **line)
+        lower.set_title(
+            f"dashed: epoch {best_epoch} is kept", fontsize=10, color=figure_style.INK, loc="right"
+        )
     upper.set(ylabel="Loss")
     lower.set(xlabel="Epoch", ylabel="Validation")
     lower.set_ylim(top=1.0)

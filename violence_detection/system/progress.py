@@ -45,8 +45,36 @@ class Stop:
 stop = Stop()
 
 
+class Steps:
+    """Counts the finished steps of a loop; a call finishes one.
+
+    A call raises the error that a signal requested.
+    """
+
+    def __init__(self, show: Callable[[float, str], None]) -> None:
+        """
+        Args:
+            show: Displays the number of steps done and a text about the one in progress.
+        """
+        self._show, self._done = show, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._show(self._done, "")
+        stop.check()
+
+    def within(self, fraction: float, text: str) -> None:
+        """Shows how far the steps in progress are.
+
+        Args:
+            fraction: Of one step; of several steps in progress, the sum of theirs.
+            text: Shown in place of the rate: `0:12:30 of 8:00:00`.
+        """
+        self._show(self._done + fraction, text)
+
+
 @contextlib.contextmanager
-def track(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+def track(activity: str, total: int, unit: str) -> Iterator[Steps]:
     """Context manager: shows the progress of a loop, its rate and the time left.
 
     Args:
@@ -55,35 +83,29 @@ def track(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
         unit: What a step is, in the plural: "videos".
 
     Returns:
-        A function to call after each step; it raises the error that a signal requested. Nothing
-        is shown if INFO is not logged.
+        A function to call after each step; see `Steps`. Nothing is shown if INFO is not logged.
     """
     stop.loops += 1
     try:
         with _display(activity, total, unit) as show:
-
-            def step() -> None:
-                show()
-                stop.check()
-
-            yield step
+            yield Steps(show)
     finally:
         stop.loops -= 1
 
 
 @contextlib.contextmanager
-def _display(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+def _display(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str], None]]:
     if not log.isEnabledFor(logging.INFO):
-        yield lambda: None
+        yield lambda done, text: None
     elif sys.stderr.isatty():
-        with _bar(activity, total, unit) as step:
-            yield step
+        with _bar(activity, total, unit) as show:
+            yield show
     else:
-        yield _Lines(activity, total, unit).step
+        yield _Lines(activity, total, unit).show
 
 
 @contextlib.contextmanager
-def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str], None]]:
     from rich import progress
     from rich.console import Console
 
@@ -92,19 +114,17 @@ def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
         progress.TextColumn(activity),
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[rate]}"),
+        progress.TextColumn("{task.fields[note]}", markup=False),
         progress.TimeRemainingColumn(),
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(activity, total=total, rate="")
+        task = bar.add_task(activity, total=total, note="")
 
-        def step() -> None:
-            bar.advance(task)
-            done = bar.tasks[0].completed
-            rate = done / (time.monotonic() - start_s)
-            bar.update(task, rate=_rate(rate, unit))
+        def show(done: float, text: str) -> None:
+            note = text or _rate(done / (time.monotonic() - start_s), unit)
+            bar.update(task, completed=done, note=note)
 
-        yield step
+        yield show
 
 
 def _rate(per_s: float, unit: str) -> str:
@@ -117,15 +137,14 @@ class _Lines:
 
     def __init__(self, activity: str, total: int, unit: str) -> None:
         self._activity, self._total, self._unit = activity, total, unit
-        self._done = 0
         self._start_s = self._logged_s = time.monotonic()
 
-    def step(self) -> None:
-        self._done += 1
+    def show(self, done: float, text: str) -> None:
         now_s = time.monotonic()
-        if now_s - self._logged_s >= _LINE_INTERVAL_S:
-            self._logged_s = now_s
-            rate = self._done / (now_s - self._start_s)
-            left = units.format_duration((self._total - self._done) / rate)
-            rate_text = _rate(rate, self._unit)
-            log.info(f"{self._activity}: {self._done}/{self._total}, {rate_text}, {left} left")
+        if now_s - self._logged_s < _LINE_INTERVAL_S or not done:
+            return
+        self._logged_s = now_s
+        rate = done / (now_s - self._start_s)
+        left = units.format_duration((self._total - done) / rate)
+        note = text or _rate(rate, self._unit)
+        log.info(f"{self._activity}: {int(done)}/{self._total}, {note}, {left} left")
