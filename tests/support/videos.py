@@ -46,3 +46,23 @@ def frames_of(path: Path) -> list[np.ndarray]:
         if not done:
             return frames
         frames.append(frame)
+
+
+def write_frames(path: Path, frames, fps: float = 10) -> Path:
+    """A lossless-enough video of these frames, uint8 (H, W, 3) each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = frames[0].shape[1::-1]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), fps, size)
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def patterns(seed: int, count: int = 30, size=(96, 128)) -> list[np.ndarray]:
+    """Coarse patterns that slowly turn into one another; another seed, other patterns."""
+    rng = np.random.default_rng(seed)
+    ends = rng.integers(30, 226, (2, 8, 9, 3)).astype(np.float32)
+    steps = np.linspace(0, 1, count)
+    coarse = [((1 - s) * ends[0] + s * ends[1]).astype(np.uint8) for s in steps]
+    return [cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR) for image in coarse]

@@ -1,49 +1,99 @@
 """The command `check`: problems of a folder of videos, before extraction."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
+from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, finish, prints_to_stderr
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.features import config
+from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.features.folder_check import FolderCheck
+
+_MOST_VALUES = 4  # sizes and rates that are listed
 
 
-@click.command(
-    cls=Command,
-    short_help="Find problems in a folder of videos.",
-    epilog=example("violence-detection check my_videos"),
-)
+@click.command(cls=Command, epilog=example("violence-detection check my_videos"))
 @click.argument("video_dir", type=PATH)
 @options_of(config.CheckConfig, writes=False)
 def check(settings: config.CheckConfig, shared: CommonFlags, video_dir: str) -> None:
     """Find the problems of a folder of videos before extraction.
 
-    Lists unreadable, damaged, short, frozen and black videos, copies, near-duplicates, and
-    recordings that are in several given splits. Exits with status 3 if it finds a problem."""
+    Lists unreadable, damaged, short, frozen and black videos, copies and near-duplicates, files
+    that are passed over, recordings that are in several given splits, what `train` would refuse,
+    and properties of the files that tell the classes. Exits with status 3 if it finds a problem."""
     with prints_to_stderr():
-        from violence_detection.features import inspection
+        from violence_detection.features import folder_check
 
-        result = inspection.check_folder(Path(video_dir), settings)
-    finish(result, shared, _lines(result), failed=result["findings"])
+        result = folder_check.check_folder(Path(video_dir), settings)
+    finish(result.as_dict(), shared, _lines(result, video_dir), failed=result.findings)
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
-    lines = [f"videos      {result['videos']}: {result['readable']} readable"]
-    for label, counts in result["per_class"].items():
-        lines.append(f"class       {label}: {counts['readable']} of {counts['videos']} readable")
-    for kind in ("unreadable", "damaged", "short", "frozen", "black"):
-        lines += _listed(kind, [f"{row['path']}: {row['reason']}" for row in result[kind]])
-    lines += _listed("same bytes", [", ".join(paths) for paths in result["duplicates"]])
-    pairs = result["near_duplicates"]
-    similar = [f"{', '.join(pair['paths'])} ({pair['bits']:g} bits)" for pair in pairs]
+def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
+    lines = _summary_lines(result)
+    for kind in ("unreadable", "damaged", "short", "frozen", "black", "rate", "sparse"):
+        problems = getattr(result, kind)
+        lines += _listed(kind, [f"{problem.path}: {problem.reason}" for problem in problems])
+    lines += _listed("same bytes", [", ".join(paths) for paths in result.duplicates])
+    similar = [
+        f"{', '.join(pair['paths'])} ({pair['bits']:g} of 64 bits differ)"
+        for pair in result.near_duplicates
+    ]
     lines += _listed("similar", similar)
-    lines += _listed("leak", result["leaks"])
-    return lines if result["findings"] else [*lines, "No problems."]
+    lines += _listed("leak", result.leaks)
+    lines += _listed("contradicts", result.contradictions)
+    lines += _listed("folder", result.folder)
+    lines += _listed("shortcut", result.shortcuts)
+    lines += _listed("split", [f"in the split, {text}" for text in result.splits])
+    lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
+    quoted = shlex.quote(video_dir)
+    if not result.findings:
+        return [
+            *lines,
+            "No problems found.",
+            f"next        violence-detection extract-features {quoted}",
+        ]
+    lines.append(f"problems    {result.findings}")
+    again = f"violence-detection check {quoted}, once they are mended"
+    if result.training:
+        return [*lines, f"next        {again}"]
+    return [*lines, f"next        {again}; or violence-detection extract-features {quoted}"]
 
 
-def _listed(kind: str, items: list[str], most: int = 10) -> list[str]:
+def _summary_lines(result: "FolderCheck") -> list[str]:
+    summary = result.summary
+    length = units.format_duration(summary.duration_s)
+    lines = [f"videos      {result.videos}: {result.readable} readable, {length} in all"]
+    if summary.longest_s:
+        lines.append(f"length      {summary.shortest_s:.1f} s to {summary.longest_s:.1f} s")
+    lines += [
+        f"sizes       {_values(summary.sizes)}",
+        f"rates       {_values(summary.rates)} frames per second",
+    ]
+    for label, counts in result.per_class.items():
+        text = f"class       {label}: {counts['readable']} of {counts['videos']} readable"
+        if label in summary.recordings:
+            text += f", of {counted(summary.recordings[label], 'recording')}"
+        lines.append(text)
+    if result.recordings_warning:
+        lines.append(f"recordings  {result.recordings_warning}")
+    return lines
+
+
+def _values(counts: dict[str, int]) -> str:
+    """`640x360 (120), 320x240 (4) and 3 more`."""
+    texts = [f"{value} ({count})" for value, count in list(counts.items())[:_MOST_VALUES]]
+    rest = len(counts) - len(texts)
+    return (", ".join(texts) or "none") + (f" and {rest} more" if rest else "")
+
+
+def _listed(kind: str, items: Sequence[str], most: int = 10) -> list[str]:
     lines = [f"{kind:11s} {item}" for item in items[:most]]
     if len(items) > most:
         lines.append(f"{kind:11s} and {len(items) - most} more; --json lists them")

@@ -82,14 +82,14 @@ class LabelTable:
 
     def conflicts_of(self, video: Video) -> list[str]:
         """Rows that overlap a part of a file and have another label, as `key (label)`."""
-        start, end = _span_s(video)
+        start, end = video.span_s
         return [
             f"{row.video.key} ({row.video.label})"
             for row in self.rows_of_file(video.path)
             if row.video.key != video.key
             and row.video.label != video.label
-            and _span_s(row.video)[0] < end
-            and start < _span_s(row.video)[1]
+            and row.video.span_s[0] < end
+            and start < row.video.span_s[1]
         ]
 
     def write_row(self, row: LabelRow | None, cells: dict[str, str]) -> None:
@@ -125,9 +125,3 @@ class LabelTable:
         }
         change |= {name: after[name] for name in table_file.JUDGED_COLUMNS}
         files.write_csv(path, _HISTORY_COLUMNS, [*rows, change | {"to_label": after["label"]}])
-
-
-def _span_s(video: Video) -> tuple[float, float]:
-    if video.start_s is None:
-        return 0.0, float("inf")
-    return video.start_s, video.end_s

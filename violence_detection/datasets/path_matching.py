@@ -5,11 +5,12 @@ accents), from another machine (`/data/cctv/violent/a.mp4`), or hold names alone
 """
 
 import difflib
+import itertools
 import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -79,7 +80,7 @@ def match_paths(written: Iterable[str], root: Path, known: Sequence[str]) -> Mat
         {path: exact[path] or meant.get(path) or index.relative(path.strip()) for path in written},
         tuple(path for path in written if path in meant),
         missing,
-        index.suggestion(missing[0]) if missing else "",
+        index.suggestion(missing[0], {*exact.values(), *meant.values()}) if missing else "",
     )
 
 
@@ -142,12 +143,19 @@ class _Index:
     def _only(self, spelling: str) -> str:
         return _only(self._by_spelling.get(spelling, ()))
 
-    def suggestion(self, written: str) -> str:
-        """A file of the same name, or of the most similar path; empty if there is none."""
+    def suggestion(self, written: str, named: Collection[str | None]) -> str:
+        """A file of the same name, or of the most similar path; empty if there is none.
+
+        Args:
+            written: The path.
+            named: The files that other paths mean.
+        """
         spelling = _spelling(written)
-        if same := self._by_name.get(spelling.rpartition("/")[2]):
-            return same[0]
-        compared = list(self._by_spelling)[:_MOST_COMPARED]
+        same = self._by_name.get(spelling.rpartition("/")[2], ())
+        if free := [path for path in same if path not in named]:
+            return free[0]
+        free = (name for name, paths in self._by_spelling.items() if paths[0] not in named)
+        compared = list(itertools.islice(free, _MOST_COMPARED))
         close = difflib.get_close_matches(spelling, compared, n=1)
         return self._by_spelling[close[0]][0] if close else ""
 

@@ -224,7 +224,7 @@ def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadF
     for folder, names in frame_folders(found).items():
         label = label_of.get(f"{folder}/{names[0]}")
         if label is not None:
-            reason = f"these are {len(names)} frames; {frames_command(folder, names)}"
+            reason = f"these are {len(names)} frames; {frames_command(found.root / folder, names)}"
             unread.append(UnreadFile(folder, label, reason, "frames"))
     return unread
 
@@ -250,7 +250,7 @@ def frame_folders(found: FoundFiles) -> dict[str, list[str]]:
     return frames
 
 
-def frames_command(folder: str, names: list[str]) -> str:
+def frames_command(folder: Path, names: list[str]) -> str:
     """The command that makes a video of the pictures of a folder, in words."""
     stem, ending = os.path.splitext(names[0])
     prefix, digits = _NUMBERED.fullmatch(stem).groups()

@@ -46,6 +46,22 @@ class VideoFolder:
     def labels(self) -> list[str]:
         return sorted({video.label for video in self.videos})
 
+    @property
+    def recordings_warning(self) -> str:
+        """A warning of videos whose recording is not known; empty if all are."""
+        if self.grouping == "none":
+            return (
+                "Recordings are not known, so each video counts as its own: clips of one recording "
+                "may be on both sides of the split. Name them in videos.csv or by --group-pattern."
+            )
+        if self.ungrouped:
+            return (
+                f"The recording of {counted(self.ungrouped, 'video')} is not known "
+                f"({self.grouping}), so each of them counts as its own: clips of one may be on "
+                "both sides of the split."
+            )
+        return ""
+
 
 def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     """All videos below a folder with their label, recording and given split.
@@ -140,13 +156,14 @@ def _from_folders(found: FoundFiles) -> tuple[list[Video], list[str], list[Unrea
 
 def _no_videos_text(found: FoundFiles) -> str:
     """The error of a folder without videos, with what lies in it instead."""
-    inside = "none"
     if frames := video_files.frame_folders(found):
         folder, names = next(iter(frames.items()))
-        command = video_files.frames_command(folder, names)
-        inside = f"{counted(len(frames), 'folder')} of frames, e.g. {folder}; {command}"
-    elif found.others:
-        inside = f"none; {video_files.listed_endings(found.others)}"
+        command = video_files.frames_command(found.root / folder, names)
+        return (
+            f"VIDEO_DIR must hold videos. Received: {found.root} (these are frames: "
+            f"{counted(len(frames), 'folder')} of numbered pictures, e.g. {folder}; {command})"
+        )
+    inside = f"none; {video_files.listed_endings(found.others)}" if found.others else "none"
     endings = " ".join(sorted(EXTENSIONS))
     return f"VIDEO_DIR must hold videos ({endings}). Received: {found.root} ({inside})"
 

@@ -63,7 +63,8 @@ def videos_of_table(table: TableFile, found: FoundFiles) -> TableVideos:
         for _, row in table.rows
     )
     notes = [*table.notes]
-    warnings = [matched.missing_text and f"In {table.path.name} {matched.missing_text}"]
+    # Those without a similar file are absent: they are listed as unreadable.
+    warnings = [matched.suggestion and f"In {table.path.name} {matched.missing_text}"]
     notes.append(matched.rewritten_text)
     outside = set(found.videos) - {video.path for video in videos}
     if outside:

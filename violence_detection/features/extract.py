@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets import splits, video_folder
+from violence_detection.datasets import splits, training_readiness, video_folder
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.datasets.videos import Video
+from violence_detection.datasets.videos import Video, contradictions
 from violence_detection.errors import CacheError, DatasetError, ViolenceDetectionError
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
@@ -28,10 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def extract_features(
-    video_dir: Path, config: ExtractConfig, *, force: bool = False
+    video_dir: Path,
+    config: ExtractConfig,
+    *,
+    force: bool = False,
+    normal_class: str | None = None,
 ) -> ExtractionResult:
     """Extracts the missing and changed videos of a folder; see `ExtractionStage`."""
-    return ExtractionStage(video_dir, config, force=force).extract()
+    return ExtractionStage(video_dir, config, force=force, normal_class=normal_class).extract()
 
 
 class ExtractionStage:
@@ -44,14 +48,23 @@ class ExtractionStage:
         ViolenceDetectionError: If the cache cannot be written.
     """
 
-    def __init__(self, video_dir: Path, config: ExtractConfig, *, force: bool = False) -> None:
+    def __init__(
+        self,
+        video_dir: Path,
+        config: ExtractConfig,
+        *,
+        force: bool = False,
+        normal_class: str | None = None,
+    ) -> None:
         """
         Args:
             video_dir: The folder.
             config: The settings.
             force: Extract all videos again.
+            normal_class: The normal class of the training that follows, if it is given by name.
         """
         self._video_dir, self._config, self._force = video_dir, config, force
+        self._normal_class = normal_class
         self._dataset_dir = Path(config.cache_dir) / dataset_name(video_dir, config.dataset_name)
         self._split_store = SplitStore(self._dataset_dir)
         self._shard = Shard.parse(config.shard) if config.shard else None
@@ -112,6 +125,15 @@ class ExtractionStage:
             redraw=config.redraw_splits,
             force=self._force,
         )
+        self._warn_of_obstacles()
+
+    def _warn_of_obstacles(self) -> None:
+        """Warns of what a training would refuse, before hours of extraction."""
+        kept = {} if self._config.redraw_splits else self._split_store.split_by_key()
+        for text in training_readiness.obstacles(
+            self._folder.videos, self._config.split, kept=kept, normal_class=self._normal_class
+        ):
+            log.warning(f"`train` will refuse these videos: {text}")
 
     def _open_cache(self, make_extractor: Callable[..., FeatureExtractor]) -> None:
         """Builds the extractor: the backbone, with its weights, names the folder of the cache."""
@@ -284,19 +306,15 @@ def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
     listed = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
     recordings = len({video.group for video in folder.videos})
     of = "" if folder.grouping == "none" else f" of {counted(recordings, 'recording')}"
-    log.info(f"{len(folder.videos)} videos ({listed}){of} in {video_dir}")
+    log.info(f"{counted(len(folder.videos), 'video')} ({listed}){of} in {video_dir}")
     for note in folder.notes:
         log.info(note)
-    if folder.grouping == "none":
+    for warning in filter(None, (*folder.warnings, folder.recordings_warning)):
+        log.warning(warning)
+    for part, later in contradictions(folder.videos)[:5]:
         log.warning(
-            "Recordings are not known, so each video counts as its own: clips of one recording "
-            "may be on both sides of the split. Name them in videos.csv or by --group-pattern."
-        )
-    elif folder.ungrouped:
-        log.warning(
-            f"The recording of {counted(folder.ungrouped, 'video')} is not known "
-            f"({folder.grouping}), so each of them counts as its own: clips of one may be on "
-            "both sides of the split."
+            f"Parts of one file overlap and differ: {part.key} is {part.label}, {later.key} is "
+            f"{later.label}."
         )
     given = [{"group": video.group, "split": video.split} for video in folder.videos]
     for group in splits.leaked_recordings(given)[:5]:

@@ -123,8 +123,12 @@ class ExtractionJob:
         self._replaced: dict[str, ManifestEntry] = {}  # rows in force until their videos are done
         self._extracted = 0
         self._decode_times: list[tuple[float, str]] = []
+        # Files in class folders that may be videos, and are not read, count as unreadable.
+        self._unread = (whole or folder).unread
+        self._unread_counts = Counter(file.label for file in self._unread)
         self._totals = Counter(video.label for video in (whole or folder).videos)
-        self._failed: Counter[str] = Counter()
+        self._totals += self._unread_counts
+        self._failed = Counter(self._unread_counts)
         self._started_s = time.monotonic()
 
     @property
@@ -266,7 +270,7 @@ class ExtractionJob:
             DatasetError: If too many videos of a class cannot be read.
         """
         failed = [entry for entry in self.entries.values() if not entry.usable]
-        self._failed = Counter(entry.label for entry in failed)
+        self._failed = self._unread_counts + Counter(entry.label for entry in failed)
         for label in self._failed:
             self._check_failures(label)
 
@@ -274,7 +278,8 @@ class ExtractionJob:
         """Stops early: hours of extraction are wasted on a class that cannot be read."""
         count, total = self._failed[label], self._totals[label]
         if count > self._max_failures * total:
-            path, reason = self.failures[0]
+            unread = [(file.path, file.reason) for file in self._unread if file.label == label]
+            path, reason = (unread or self.failures)[0]
             raise DatasetError(
                 f"At most {self._max_failures:.0%} of a class may be unreadable "
                 f"(--max-failures; 1 never stops). Received: {count} of {total} videos of {label}, "

@@ -1,0 +1,255 @@
+"""What a check finds in the inspections of a folder's videos."""
+
+import contextlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from violence_detection import units
+from violence_detection.datasets import metadata_shortcuts, perceptual_hash, splits
+from violence_detection.datasets.video_folder import VideoFolder
+from violence_detection.datasets.videos import Video
+from violence_detection.features.inspection import VideoInspection
+from violence_detection.system import files
+from violence_detection.video import damage
+
+Inspections = Mapping[str, VideoInspection]  # by path
+
+_MOST_PAIRS = 10_000
+_MIN_FPS = 5.0  # below, most images of `motion`, of frames 67 ms apart, show no change
+_MAX_STEP_S = 5.0  # between the sampled frames of a video: a fight may lie between two of them
+
+
+class Problem(NamedTuple):
+    """A video, or a part of one, with what is wrong with it."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FolderSummary:
+    """What a folder of videos holds.
+
+    Attributes:
+        duration_s: Length of all readable videos together.
+        shortest_s, longest_s: Of a readable video.
+        sizes: Number of files by `640x360`, the commonest first.
+        rates: Number of files by frames per second, the commonest first.
+        recordings: Number of recordings of each class; empty where recordings are not known.
+    """
+
+    duration_s: float
+    shortest_s: float
+    longest_s: float
+    sizes: dict[str, int]
+    rates: dict[str, int]
+    recordings: dict[str, int]
+
+
+# -- single videos
+
+
+def problems(
+    inspections: Inspections, reason_of: Callable[[VideoInspection], str]
+) -> list[Problem]:
+    """The files for which `reason_of` gives a reason."""
+    pairs = ((path, reason_of(video)) for path, video in sorted(inspections.items()))
+    return [Problem(path, reason) for path, reason in pairs if reason]
+
+
+def describe_rate(video: VideoInspection, usual_fps: float) -> str:
+    """Why the frame rate of a video cannot be right, or cannot show motion; empty if it can.
+
+    Args:
+        usual_fps: The rate of the other videos; 0.0 if they have none in common.
+    """
+    if video.frames < 2:
+        return ""
+    if video.fps >= _MIN_FPS:
+        return damage.describe_rate(video.fps, usual_fps)
+    return f"at {video.fps:.2g} frames per second motion cannot be seen" if video.fps else ""
+
+
+def sparse_videos(videos: Iterable[Video], inspections: Inspections, frames: int) -> list[Problem]:
+    """The videos whose T sampled frames are so far apart that a fight lies between two of them."""
+    found = []
+    for video in videos:
+        length_s = _length_s(video, inspections[video.path])
+        step_s = length_s / frames
+        if step_s > _MAX_STEP_S:
+            reason = (
+                f"its {frames} sampled frames are {step_s:.0f} s apart "
+                f"({units.format_duration(length_s)} long), and what is between them is not seen: "
+                "name its parts in videos.csv (start_s,end_s)"
+            )
+            found.append(Problem(video.key, reason))
+    return found
+
+
+def parts_after_the_end(videos: Iterable[Video], inspections: Inspections) -> list[Problem]:
+    """The parts that begin after the end of their file."""
+    return [
+        Problem(
+            video.key,
+            f"it begins at {video.start_s:g} s, and the file ends at "
+            f"{inspections[video.path].end_s:.1f} s",
+        )
+        for video in videos
+        if video.start_s is not None
+        and video.path in inspections
+        and video.start_s > inspections[video.path].last_s + 0.001
+    ]
+
+
+def cut_parts(videos: Iterable[Video], inspections: Inspections) -> list[Problem]:
+    """The parts that end clearly after the end of their file."""
+    found = []
+    for video in videos:
+        if video.start_s is None or video.path not in inspections:
+            continue
+        file = inspections[video.path]
+        reason = damage.describe_part_damage(file.end_s, video.start_s, video.end_s)
+        if reason and video.start_s <= file.last_s + 0.001:
+            found.append(Problem(video.key, reason))
+    return found
+
+
+# -- videos together
+
+
+def duplicates(root: Path, inspections: Inspections) -> list[list[str]]:
+    """The paths of each two or more files of the same bytes."""
+    by_size = defaultdict(list)
+    for path in inspections:
+        with contextlib.suppress(OSError):
+            by_size[(root / path).stat().st_size].append(path)
+    by_digest = defaultdict(list)
+    for paths in by_size.values():
+        for path in paths if len(paths) > 1 else ():
+            by_digest[files.sha256_of_file(root / path)].append(path)
+    return sorted(sorted(paths) for paths in by_digest.values() if len(paths) > 1)
+
+
+def near_duplicates(
+    inspections: Inspections, recordings: Mapping[str, set[str]], *, max_bits: float
+) -> list[dict[str, Any]]:
+    """Near-duplicates among videos of different recordings, the most similar first.
+
+    There are at most 10,000: all videos of a camera may be similar, if recordings are not named.
+
+    Args:
+        inspections: By path.
+        recordings: The recordings of a file, by path; a file that is missing is its own.
+        max_bits: Largest distance, of the 64 bits of a frame's hash.
+
+    Returns:
+        `paths` (two) and `bits` of each pair.
+    """
+    paths = sorted(path for path, video in inspections.items() if not video.is_black)
+    if len(paths) < 2:
+        return []
+    hashes = np.stack([inspections[path].hash for path in paths])
+    pairs = []
+    for row, column, bits in perceptual_hash.near_duplicate_pairs(hashes, hashes, max_bits):
+        first, second = paths[row], paths[column]
+        shared = recordings.get(first, {first}) & recordings.get(second, {second})
+        if row < column and not shared:
+            pairs.append((round(bits, 2), first, second))
+        if len(pairs) > 2 * _MOST_PAIRS:
+            pairs = sorted(pairs)[:_MOST_PAIRS]
+    return [
+        {"paths": [first, second], "bits": bits}
+        for bits, first, second in sorted(pairs)[:_MOST_PAIRS]
+    ]
+
+
+def per_class(folder: VideoFolder, usable: Iterable[Video]) -> dict[str, dict[str, int]]:
+    """`videos` and `readable` of each class."""
+    total = Counter(video.label for video in folder.videos)
+    read = Counter(video.label for video in usable)
+    return {label: {"videos": total[label], "readable": read[label]} for label in sorted(total)}
+
+
+def leaks(
+    videos: Iterable[Video],
+    copies: Sequence[Sequence[str]],
+    near: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """A text for each recording, file or near-duplicate that is in several given splits.
+
+    Args:
+        videos: All videos.
+        copies: Paths of files of the same bytes.
+        near: Near-duplicates that are not among these.
+    """
+    videos = list(videos)
+    splits_of = defaultdict(set)
+    for video in videos:
+        if video.split:
+            splits_of[video.path].add(video.split)
+
+    def is_leak(paths: Collection[str]) -> bool:
+        return len(set().union(*(splits_of[path] for path in paths))) > 1
+
+    rows = [{"group": video.group, "split": video.split} for video in videos]
+    similar = [pair["paths"] for pair in near]
+    return [
+        *[f"recording {group}" for group in splits.leaked_recordings(rows)],
+        *[f"same file: {path}" for path in splits_of if is_leak([path])],
+        *[f"same bytes: {', '.join(paths)}" for paths in copies if is_leak(paths)],
+        *[f"near-duplicates: {', '.join(paths)}" for paths in similar if is_leak(paths)],
+    ]
+
+
+def shortcuts(videos: Sequence[Video], inspections: Inspections) -> list[str]:
+    """A text for each property of the files that tells the classes."""
+    found = [inspections[video.path] for video in videos]
+    properties = {
+        "the width in pixels": [float(video.size[0]) for video in found],
+        "the height in pixels": [float(video.size[1]) for video in found],
+        "the length in seconds": [
+            round(_length_s(video, file), 1) for video, file in zip(videos, found, strict=True)
+        ],
+        "the frame rate": [float(round(video.fps)) for video in found],
+    }
+    return [
+        f"{shortcut.property} tells {shortcut.label} ({shortcut.usual[0]:g}) from the rest "
+        f"({shortcut.usual[1]:g}) in {shortcut.accuracy:.0%}: a model may learn that instead of "
+        "what is to be seen; bring both to the same, or mix their sources"
+        for shortcut in metadata_shortcuts.find_shortcuts(
+            properties, [video.label for video in videos], [video.group for video in videos]
+        )
+    ]
+
+
+def summary(
+    folder: VideoFolder, usable: Sequence[Video], inspections: Inspections
+) -> FolderSummary:
+    """What a folder holds, of the videos that can be read."""
+    lengths_s = [_length_s(video, inspections[video.path]) for video in usable]
+    sizes = Counter("x".join(map(str, file.size)) for file in inspections.values())
+    rates = Counter(f"{file.fps:.4g}" for file in inspections.values() if file.fps)
+    recordings = {}
+    if folder.grouping != "none":
+        for label in folder.labels:
+            recordings[label] = len({v.group for v in folder.videos if v.label == label})
+    return FolderSummary(
+        duration_s=round(sum(lengths_s), 3),
+        shortest_s=round(min(lengths_s, default=0.0), 3),
+        longest_s=round(max(lengths_s, default=0.0), 3),
+        sizes=dict(sizes.most_common()),
+        rates=dict(rates.most_common()),
+        recordings=recordings,
+    )
+
+
+def _length_s(video: Video, file: VideoInspection) -> float:
+    """The length of a video, or of a part as far as its file lasts."""
+    if video.start_s is None:
+        return file.duration_s
+    return max(0.0, min(video.end_s, file.duration_s) - video.start_s)
