@@ -23,6 +23,11 @@ from violence_detection.features.config import CheckConfig, ExtractConfig
 from violence_detection.inference.config import PredictConfig
 from violence_detection.settings import GROUPS, CommandConfig, Config, nested, option
 from violence_detection.training.config import TrainConfig
+from violence_detection.training.training_settings import (
+    BatchConfig,
+    ModelConfig,
+    OptimisationConfig,
+)
 
 CONFIGS = (
     CheckConfig,
@@ -60,6 +65,14 @@ def test_a_path_means_the_same_from_every_folder(tmp_path, monkeypatch):
     assert config.extract.cache_dir == str(tmp_path / "c")
     assert config.extract.weights == str(tmp_path / "w.h5")
     assert ExtractConfig(weights="random").weights == "random"
+
+
+def test_the_splits_of_an_evaluation_may_be_named_as_folders_are():
+    assert config.EvaluateConfig(split="val").split == "validation"
+    assert config.CompareConfig(split="Testing").split == "test"
+    assert "must be one of train, validation, test, all" in message_of(
+        config.EvaluateConfig, split="valley"
+    )
 
 
 def test_a_path_may_begin_with_the_home(tmp_path, monkeypatch):
@@ -117,7 +130,7 @@ def test_a_config_written_as_json_comes_back_equal(frames, max_failures, verify)
 
 
 def test_a_spec_is_kept_in_its_canonical_form():
-    assert TrainConfig(loss="focal( gamma=3.0,alpha=0.25 )").loss == (
+    assert ModelConfig(loss="focal( gamma=3.0,alpha=0.25 )").loss == (
         "focal(alpha=0.25, gamma=3.0)"
     )
 
@@ -175,7 +188,8 @@ def test_train_has_stage_one_under_its_own_names():
     config = TrainConfig.from_flags(
         {"batch_size": 4, "extract_batch_size": 8, "split_seed": 5, "seed": 6, "workers": 2}
     )
-    assert (config.batch_size, config.extract.batch_size, config.extract.seed) == (4, 8, 6)
+    assert (config.optimisation.batch_size, config.extract.batch_size) == (4, 8)
+    assert config.extract.seed == 6
     assert config.extract.split == config.split and config.split.split_seed == 5
     assert config.extract.given == {"batch_size", "workers", "split_seed"}
     assert "views" in message_of(TrainConfig, views=1)
@@ -195,9 +209,9 @@ def test_a_record_of_an_earlier_version_means_what_it_meant():
     assert (earlier["hosts"], earlier["workers"], earlier["rank"]) == ("a:1,b:1", None, 0)
     assert TrainConfig.complete_record({"workers": "4"})["workers"] == 4
     assert TrainConfig.complete_record({"workers": None})["hosts"] is None
-    assert earlier["recording_weights"] == "natural" != TrainConfig().recording_weights
+    assert earlier["recording_weights"] == "natural" != BatchConfig().recording_weights
     assert CrossValidateConfig.complete_record({})["recording_weights"] == "natural"
-    assert TrainConfig.from_settings(earlier).epochs == 3
+    assert TrainConfig.from_settings(earlier).optimisation.epochs == 3
 
 
 # -- specs and shorthands
@@ -206,15 +220,15 @@ def test_a_record_of_an_earlier_version_means_what_it_meant():
 @pytest.mark.parametrize(("use", "name"), [(True, "focal"), (False, "crossentropy")])
 def test_the_shorthand_chooses_the_loss(use, name):
     chosen = TrainConfig.from_flags({"use_focal_loss": use})
-    assert chosen.loss.startswith(name)
-    assert chosen.use_focal_loss is None
+    assert chosen.model.loss.startswith(name)
+    assert chosen.model.use_focal_loss is None
     again = TrainConfig.from_flags(chosen.as_dict())
-    assert again.loss == chosen.loss
+    assert again.model.loss == chosen.model.loss
 
 
 def test_the_shorthand_keeps_the_arguments_of_a_loss_that_agrees():
     chosen = TrainConfig.from_flags({"use_focal_loss": True, "loss": "focal(gamma=3.0)"})
-    assert chosen.loss == "focal(gamma=3.0)"
+    assert chosen.model.loss == "focal(gamma=3.0)"
 
 
 # -- property, over every setting
@@ -295,7 +309,7 @@ def test_an_empty_path_is_not_the_folder_one_is_in(name):
 
 
 def test_label_smoothing_may_be_an_argument_of_the_loss():
-    config = TrainConfig(loss="focal(label_smoothing=0.2, gamma=1)")
+    config = ModelConfig(loss="focal(label_smoothing=0.2, gamma=1)")
     assert (config.loss, config.label_smoothing) == ("focal(gamma=1)", 0.2)
     contradiction = {"loss": "crossentropy(label_smoothing=0.2)", "label_smoothing": 0.1}
     assert "--label-smoothing and --loss must agree" in message_of(TrainConfig, **contradiction)
@@ -312,7 +326,7 @@ def test_a_setting_that_a_file_gives_twice_is_refused(tmp_path):
 
 
 def test_a_whole_number_will_do_for_a_fraction():
-    assert TrainConfig(learning_rate=1).learning_rate == 1.0
+    assert OptimisationConfig(learning_rate=1).learning_rate == 1.0
     assert "must be of type float" in message_of(TrainConfig, learning_rate=True)
 
 

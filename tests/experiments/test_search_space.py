@@ -120,7 +120,7 @@ def test_arguments_go_to_the_chosen_head():
     settings = search_space.apply_values(base, values)
     assert settings["head"] == "linear(dropout=0.2)"
     assert settings["loss"] == "focal(alpha=0.3, gamma=1.5)"
-    assert TrainConfig.from_settings(settings).epochs == 7
+    assert TrainConfig.from_settings(settings).optimisation.epochs == 7
 
 
 def test_an_argument_that_the_head_does_not_take_is_not_varied():

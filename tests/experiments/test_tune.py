@@ -23,6 +23,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import TrainingResults
 from violence_detection.system.study_folder import StudyFolder
 from violence_detection.training.checkpoint import Checkpoint
 from violence_detection.training.config import TrainConfig
@@ -112,8 +113,10 @@ def test_the_best_settings_are_a_file_for_train(study, features_dir, tmp_path):
     result, _ = study
     settings = {"features": str(features_dir), "checkpoint_dir": str(tmp_path)}
     config = TrainConfig.from_flags(settings, Path(result["best_config"]))
-    assert (config.head, config.epochs, config.batch_size) == ("linear", 2, 8)
-    assert train_classifier(config)["validation"]["loss"] == pytest.approx(result["best_value"])
+    optimisation = config.optimisation
+    assert config.model.head == "linear"
+    assert (optimisation.epochs, optimisation.batch_size) == (2, 8)
+    assert train_classifier(config).scores.validation.loss == pytest.approx(result["best_value"])
 
 
 @pytest.mark.slow
@@ -121,9 +124,9 @@ def test_runs_are_kept_where_wanted(features_dir, tmp_path):
     result = tune(features_dir, tmp_path / "c", trials=1, keep_runs=True, folds=2)
     runs = sorted((Path(result["study"]) / "trials" / "0000").iterdir())
     assert [run.name for run in runs] == ["part_1_seed_42", "part_2_seed_42"]
-    losses = [Run.open(run).results()["validation"]["loss"] for run in runs]
+    losses = [Run.open(run).results().scores.validation.loss for run in runs]
     assert sum(losses) / 2 == pytest.approx(result["best_value"])
-    assert Run.open(runs[0]).results()["test"] is None
+    assert Run.open(runs[0]).results().scores.test is None
 
 
 def test_a_dry_run_writes_nothing(features_dir, tmp_path):
@@ -341,11 +344,11 @@ def test_with_weight_averaging_the_monitor_scores_the_trials(features_dir, tmp_p
     result = tune(features_dir, tmp_path / "c", **settings)
     run = tmp_path / "c" / "tune" / "trials" / "0000" / "part_1_seed_42"
     kept = Run.open(run).results()
-    assert result["best_value"] == pytest.approx(kept["validation"]["auc"])
-    assert kept["effective"] == train_with(result, features_dir, tmp_path)["effective"]
+    assert result["best_value"] == pytest.approx(kept.scores.validation.auc)
+    assert kept.effective == train_with(result, features_dir, tmp_path).effective
 
 
-def train_with(result, features, folder) -> dict:
+def train_with(result, features, folder) -> TrainingResults:
     """The results of a training with the best settings of a search."""
     settings = json.loads(Path(result["best_config"]).read_text())
     places = {"features": str(features), "checkpoint_dir": str(folder)}
@@ -466,7 +469,7 @@ def test_trials_may_begin_with_a_run(run_dir, features_dir, tmp_path):
     space = {"learning_rate": [1e-9]}
     warm = tune(features_dir, tmp_path / "c", space=space, **settings)
     assert warm["best_settings"]["init_from"] == str(run_dir)
-    loss = Run.open(run_dir).results()["validation"]["loss"]
+    loss = Run.open(run_dir).results().scores.validation.loss
     assert warm["best_value"] == pytest.approx(loss, rel=1e-4)
     cold = train_quickly(features_dir, tmp_path, epochs=1, learning_rate=1e-9)
     assert cold["validation"]["loss"] != pytest.approx(loss, rel=1e-4)

@@ -128,7 +128,9 @@ def three_classes(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("three")
     classes = ("normal", "fight", "weapon")
     features = draw_features(root / "drawn" / "space", labels=classes, shift=3.0)
-    return Path(train_quickly(features, root / "runs", head=TrainConfig().head, epochs=1)["run"])
+    return Path(
+        train_quickly(features, root / "runs", head=TrainConfig().model.head, epochs=1)["run"]
+    )
 
 
 @pytest.mark.parametrize(("precision", "within"), [("float16", 1e-3), ("int8", 0.05)])

@@ -13,6 +13,7 @@ from support.training import train_quickly
 from violence_detection.evaluation import evaluate
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import KeptMembers, MemberResult, MembersResult
 from violence_detection.reports import model_card
 from violence_detection.system import files
 
@@ -29,7 +30,7 @@ def card(run):
 
     def write(results=None, **config) -> str:
         run.write_config(run.config() | config)
-        run.write_results(run.results() | (results or {}))
+        files.write_json(run.results_path, run.results().to_json() | (results or {}))
         model_card.write_model_card(run)
         return (run.dir / "MODEL_CARD.md").read_text()
 
@@ -44,7 +45,8 @@ def test_training_leaves_a_card(run_dir):
     assert "8 epochs were run" in text
     assert "Not evaluated yet" in text
     results = json.loads((run_dir / "training_results.json").read_text())
-    assert f"accuracy {results['test']['accuracy']:.1%}" in text
+    assert f"accuracy {results['validation']['accuracy']:.1%}" in text
+    assert "on test" not in text  # only an evaluation has it with its interval
 
 
 @pytest.mark.parametrize(
@@ -65,9 +67,9 @@ def test_an_evaluation_adds_its_results(run):
     result = evaluate.evaluate_run(str(run.dir), config, with_figures=False)
     text = (run.dir / "MODEL_CARD.md").read_text()
     assert "Not evaluated yet" not in text
-    low, high = result["accuracy_ci"]
+    low, high = result.accuracy_ci
     line = next(line for line in text.splitlines() if line.startswith("| accuracy |"))
-    assert f"{result['accuracy']:.1%} | {low:.1%} – {high:.1%} over recordings" in line
+    assert f"{result.accuracy:.1%} | {low:.1%} – {high:.1%} over recordings" in line
     assert "On **test** of drawn: 8 videos of 4 recordings, none of them used in training" in text
     assert "| baseline `linear`: accuracy |" in text
 
@@ -138,10 +140,17 @@ def test_every_value_of_the_template_is_filled_in(card):
     assert "The training started from the weights of another run" in text
 
 
-def test_a_run_of_several_seeds_names_the_chosen_one(card):
-    seeds = [{"seed": 1}, {"seed": 2}]
-    kept = {"seeds": [2], "ensemble": False, "reason": "the lowest loss"}
-    text = card({"seeds": seeds, "kept": kept})
+def test_a_run_of_several_seeds_names_the_chosen_one(run, card):
+    results = run.results()
+    members = [
+        MemberResult(seed, "", results.summary, results.scores.validation, None, 0.5)
+        for seed in (1, 2)
+    ]
+
+    def card_of(kept: KeptMembers) -> str:
+        return card(MembersResult(members, None, None, kept).to_json())
+
+    text = card_of(KeptMembers([2], False, "the lowest loss"))
     assert "Trained with 2 seeds. The model is of seed 2: the lowest loss." in text
-    kept |= {"ensemble": True, "reason": "the mean of all"}
-    assert "The model is the mean of all." in card({"seeds": seeds, "kept": kept})
+    text = card_of(KeptMembers([1, 2], True, "the mean of all"))
+    assert "The model is the mean of all." in text
