@@ -1,4 +1,4 @@
-"""What every augmentation promises, and what each of them is in closed form."""
+"""The contract of every augmentation, and the closed form of each."""
 
 import numpy as np
 import pytest
@@ -89,9 +89,9 @@ def test_clips_of_few_frames_go_through(name, length):
 
 @each_part
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(name):
-    one, again, other = (change(name, drawn(), seed=seed) for seed in (3, 3, 4))
-    assert_same(one, again)
-    assert not np.array_equal(one.features, other.features)
+    first, again, second = (change(name, drawn(), seed=seed) for seed in (3, 3, 4))
+    assert_same(first, again)
+    assert not np.array_equal(first.features, second.features)
 
 
 @each_part
@@ -178,24 +178,27 @@ def test_jitter_never_turns_a_clip_round():
     [
         ("1111", [0, 1, 2, 3]),
         ("1001", [0, 0, 3, 3]),
-        ("10001", [0, 0, 0, 4, 4]),  # the one in the middle is as near to both
+        (
+            "10001",
+            [0, 0, 0, 4, 4],
+        ),  # the frame in the middle is as near to the first as to the last
         ("0010", [2, 2, 2, 2]),
         ("0001", [3, 3, 3, 3]),
         ("1000", [0, 0, 0, 0]),
     ],
 )
 def test_the_nearest_frame_stands_in(kept, frames):
-    assert nearest(np.array([[one == "1" for one in kept]])).tolist() == [frames]
+    assert nearest(np.array([[digit == "1" for digit in kept]])).tolist() == [frames]
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any))
 def test_the_nearest_frame_is_kept_and_none_is_nearer(kept):
     kept = np.array(kept)
     times = np.arange(len(kept))
-    found = nearest(kept[None])[0]
-    assert kept[found].all()
+    chosen = nearest(kept[None])[0]
+    assert kept[chosen].all()
     distances = np.abs(times[:, None] - times[kept])
-    np.testing.assert_array_equal(np.abs(times - found), distances.min(1))
+    np.testing.assert_array_equal(np.abs(times - chosen), distances.min(1))
 
 
 def test_a_clip_that_would_lose_every_frame_keeps_all():

@@ -194,8 +194,8 @@ def test_random_weights_depend_on_the_seed_alone(each):
     images = images_of(size_of(each))
     features = np.array(network(images, training=False))
     again, same = drawn(each)
-    _, other = drawn(each, seed=2)
-    assert digest == same != other
+    _, of_another_seed = drawn(each, seed=2)
+    assert digest == same != of_another_seed
     np.testing.assert_allclose(np.array(again(images, training=False)), features, atol=1e-3)
 
 
@@ -401,8 +401,8 @@ def test_real_weights_are_loaded(name):
 @pytest.mark.weights
 @pytest.mark.parametrize("name", REAL_FILES)
 def test_real_weights_of_the_other_are_refused(name):
-    (other,) = set(REAL_FILES) - {name}
-    message = message_of(name, REAL_FILES[other])
+    (other_backbone,) = set(REAL_FILES) - {name}
+    message = message_of(name, REAL_FILES[other_backbone])
     assert message.startswith(f"--weights must be a file of {name}")
 
 

@@ -44,7 +44,9 @@ def predict_with_file(name: str, built: keras.Model, clips: np.ndarray, folder, 
     part = registry.module("formats", name)
     if part.missing():
         pytest.skip(f"needs {part.missing()}")
-    made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=part.UNROLLED)
+    made = classifier_graph.build_plain_classifier(
+        built, temperature=TEMPERATURE, unrolled=part.UNROLLED
+    )
     written = {"precision": "float32", "examples": [clips[:1]]} | asked
     part.write(made, folder / part.FILE, **written)
     run = part.load(folder / part.FILE)
@@ -61,10 +63,10 @@ def relative(folder) -> list[str]:
 def test_a_file_predicts_the_tempered_probability(name, tmp_path):
     built, clips = head("mean_pool")
     expected = tempered_by_hand(np.array(built(clips)))
-    found = predict_with_file(name, built, clips, tmp_path)
-    assert list(found) == [PROBABILITY]
-    assert found[PROBABILITY].dtype == np.float32
-    np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=1e-6)
+    predicted = predict_with_file(name, built, clips, tmp_path)
+    assert list(predicted) == [PROBABILITY]
+    assert predicted[PROBABILITY].dtype == np.float32
+    np.testing.assert_allclose(predicted[PROBABILITY], expected[:, 1:], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -72,10 +74,10 @@ def test_a_file_predicts_the_tempered_probability(name, tmp_path):
 def test_a_file_predicts_all_of_several_classes(name, tmp_path):
     built, clips = head("linear", outputs=3)
     expected = tempered_by_hand(np.array(built(clips)))
-    found = predict_with_file(name, built, clips, tmp_path)
-    assert set(found) == {PROBABILITY, PROBABILITIES}
-    np.testing.assert_allclose(found[PROBABILITIES], expected, atol=1e-6)
-    np.testing.assert_allclose(found[PROBABILITY], 1 - expected[:, :1], atol=1e-6)
+    predicted = predict_with_file(name, built, clips, tmp_path)
+    assert set(predicted) == {PROBABILITY, PROBABILITIES}
+    np.testing.assert_allclose(predicted[PROBABILITIES], expected, atol=1e-6)
+    np.testing.assert_allclose(predicted[PROBABILITY], 1 - expected[:, :1], atol=1e-6)
 
 
 @pytest.mark.slow
@@ -83,8 +85,8 @@ def test_a_file_predicts_all_of_several_classes(name, tmp_path):
 def test_a_recurrence_can_be_written(name, tmp_path):
     built, clips = head("bilstm_attention")
     expected = tempered_by_hand(np.array(built(clips)))
-    found = predict_with_file(name, built, clips, tmp_path)
-    np.testing.assert_allclose(found[PROBABILITY], expected[:, 1:], atol=2e-6)
+    predicted = predict_with_file(name, built, clips, tmp_path)
+    np.testing.assert_allclose(predicted[PROBABILITY], expected[:, 1:], atol=2e-6)
 
 
 @each_format
@@ -116,11 +118,11 @@ def test_fewer_bits_change_predictions_a_little(precision, outputs, within, tmp_
     built, clips = head("mean_pool", outputs=outputs)
     expected = tempered_by_hand(np.array(built(clips)))
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    found = predict_with_file("tflite", built, clips, tmp_path, **asked)
-    off = np.abs(found[PROBABILITY] - (1 - expected[:, :1]))
+    predicted = predict_with_file("tflite", built, clips, tmp_path, **asked)
+    off = np.abs(predicted[PROBABILITY] - (1 - expected[:, :1]))
     assert 0 < off.max() < within
     if outputs > 1:
-        np.testing.assert_allclose(found[PROBABILITIES].sum(1), 1, atol=1e-5)
+        np.testing.assert_allclose(predicted[PROBABILITIES].sum(1), 1, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -133,9 +135,9 @@ def test_a_head_is_written_in_fewer_bits_or_refused(head_name, precision, tmp_pa
         with pytest.raises(ValueError, match="no operation of it can be stored in fewer"):
             predict_with_file("tflite", built, clips, tmp_path, **asked)
         return
-    found = predict_with_file("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
+    predicted = predict_with_file("tflite", built, clips, tmp_path, **asked)[PROBABILITY]
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
-    np.testing.assert_allclose(found, expected, atol=0.1)
+    np.testing.assert_allclose(predicted, expected, atol=0.1)
 
 
 def drawn_network() -> keras.Model:
@@ -157,9 +159,14 @@ def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_floa
 
     operations, weights = _tflite_precision.list_operations(tflite._convert(drawn_network()))
     assert weights == 36 * 4 + 36 * 16 + 9 * 16 + 16 * 16 + 16
-    named = {re.search(r"backbone_\d|projection|logits", one.name): one for one in operations}
-    named = {found[0]: one for found, one in named.items() if found and one.weights}
-    assert {name: (one.weights, one.products) for name, one in named.items()} == {
+    named = {
+        re.search(r"backbone_\d|projection|logits", operation.name): operation
+        for operation in operations
+    }
+    named = {
+        match[0]: operation for match, operation in named.items() if match and operation.weights
+    }
+    assert {name: (operation.weights, operation.products) for name, operation in named.items()} == {
         "backbone_1": (36 * 4, 36 * 4 * 36),
         "backbone_2": (36 * 16, 36 * 16 * 16),
         "backbone_3": (9 * 16, 9 * 16 * 4),
@@ -180,9 +187,9 @@ def test_float16_keeps_large_matrices_so_and_computes_in_float32():
 
     made = _tflite_precision.to_float16(tflite._convert(drawn_network()), ())
     (graph,) = schema.ModelT.InitFromPackedBuf(made, 0).subgraphs
-    halved = [one for one in graph.tensors if one.type == schema.TensorType.FLOAT16]
-    assert sorted(int(np.prod(one.shape)) for one in halved) == [144, 256, 576]
-    computed = {graph.tensors[one.outputs[0]].type for one in graph.operators}
+    halved = [item for item in graph.tensors if item.type == schema.TensorType.FLOAT16]
+    assert sorted(int(np.prod(item.shape)) for item in halved) == [144, 256, 576]
+    computed = {graph.tensors[item.outputs[0]].type for item in graph.operators}
     assert computed == {schema.TensorType.FLOAT32}
 
 
@@ -214,8 +221,8 @@ def drawn_sum() -> tuple[keras.Model, np.ndarray]:
     features = keras.Input((FRAMES, DIM), name="features")
     hidden = keras.layers.Flatten()(features)
     hidden = keras.layers.Dense(16, activation="relu", name="projection")(hidden)
-    both = [keras.layers.Dense(3, name=name)(hidden) for name in ("logits", "more")]
-    built = keras.Model(features, keras.layers.Add(name="sum")(both))
+    summands = [keras.layers.Dense(3, name=name)(hidden) for name in ("logits", "more")]
+    built = keras.Model(features, keras.layers.Add(name="sum")(summands))
     for weight in built.trainable_variables:
         weight.assign(rng.normal(0, 0.2, weight.shape))
     clips = rng.normal(0, 1, (FRAMES, DIM)) + rng.normal(0, 0.1, (6, FRAMES, DIM))
@@ -229,11 +236,13 @@ def test_all_classes_are_predicted_in_fewer_bits(precision, within, names_begin_
     expected = tempered_by_hand(np.array(built(clips)))
     assert np.diff(np.sort(expected, axis=1), axis=1).min() > within  # which is which is seen
     asked = {"precision": precision, "examples": [clip[None] for clip in clips]}
-    found = predict_with_file("tflite", built, clips, tmp_path, **asked)
-    assert set(found) == {PROBABILITY, PROBABILITIES}
-    off = np.abs(found[PROBABILITIES] - expected)
+    predicted = predict_with_file("tflite", built, clips, tmp_path, **asked)
+    assert set(predicted) == {PROBABILITY, PROBABILITIES}
+    off = np.abs(predicted[PROBABILITIES] - expected)
     assert off.shape == (6, 3) and 0 < off.max() < within
-    np.testing.assert_allclose(found[PROBABILITY], 1 - found[PROBABILITIES][:, :1], atol=1e-6)
+    np.testing.assert_allclose(
+        predicted[PROBABILITY], 1 - predicted[PROBABILITIES][:, :1], atol=1e-6
+    )
 
 
 @pytest.mark.slow
@@ -245,7 +254,9 @@ def test_the_log_odds_of_every_head_can_be_shifted(head_name, names_begin_anew):
     for outputs in (1, 3):
         built, clips = head(head_name, outputs)
         keras.backend.clear_session()
-        made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
+        made = classifier_graph.build_plain_classifier(
+            built, temperature=TEMPERATURE, unrolled=False
+        )
         moved = tflite.shift_log_odds(made, shift[: max(2, outputs)])(clips)
         expected = tempered_by_hand(np.array(built(clips))) * np.exp(shift[: max(2, outputs)])
         expected /= expected.sum(1, keepdims=True)
@@ -260,7 +271,7 @@ def test_a_layer_may_have_any_name_where_log_odds_are_shifted():
     given = keras.Input((1,), name="given")
     answer = keras.layers.Activation("sigmoid", name="shift_0")(given)
     moved = tflite.shift_log_odds(keras.Model(given, {PROBABILITY: answer}), np.zeros(2))
-    assert [one.name for one in moved.operations][-2:] == ["shift_0", "shift_1"]
+    assert [operation.name for operation in moved.operations][-2:] == ["shift_0", "shift_1"]
 
 
 # -- the portable model itself
@@ -269,7 +280,7 @@ def test_a_layer_may_have_any_name_where_log_odds_are_shifted():
 @pytest.mark.parametrize("head_name", HEADS)
 def test_every_head_becomes_layers_of_keras_alone(head_name, tmp_path):
     built, clips = head(head_name)
-    made = classifier_graph.build_classifier(built, temperature=TEMPERATURE, unrolled=False)
+    made = classifier_graph.build_plain_classifier(built, temperature=TEMPERATURE, unrolled=False)
     assert {type(layer).__module__.split(".")[0] for layer in made.layers} == {"keras"}
     expected = tempered_by_hand(np.array(built(clips)))[:, 1:]
     np.testing.assert_allclose(made(clips)[PROBABILITY], expected, atol=1e-6)
@@ -292,7 +303,7 @@ def test_an_ensemble_predicts_the_mean_of_its_members():
     from violence_detection.models.heads import _ensemble
 
     members, clips = [head("linear")[0], head("mean_pool")[0]], head("linear")[1]
-    made = classifier_graph.build_classifier(
+    made = classifier_graph.build_plain_classifier(
         _ensemble.build(members), temperature=1.0, unrolled=False
     )
     each = [Classes(2).predictions(np.array(member(clips)))[:, 1:] for member in members]
@@ -306,13 +317,15 @@ def lifted(model: keras.Model) -> list[str]:
     signature = [tf.TensorSpec(model.input_shape, model.input.dtype)]
     graph = tf.function(lambda x: model(x, training=False), input_signature=signature)
     captured = graph.get_concrete_function().captured_inputs
-    return [one.name for one in captured if one.dtype != tf.resource]
+    return [tensor.name for tensor in captured if tensor.dtype != tf.resource]
 
 
 @pytest.mark.parametrize("head_name", ["transformer", "bilstm_attention"])
 def test_constants_of_a_head_are_in_its_graph(head_name):
     built, _ = head(head_name)
-    assert not lifted(classifier_graph.build_classifier(built, temperature=1.7, unrolled=False))
+    assert not lifted(
+        classifier_graph.build_plain_classifier(built, temperature=1.7, unrolled=False)
+    )
 
 
 @pytest.mark.slow

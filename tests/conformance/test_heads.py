@@ -1,4 +1,4 @@
-"""What every head on the shelf promises, and what their layers compute."""
+"""The contract of every head, and the outputs of their layers."""
 
 import inspect
 import math
@@ -114,9 +114,9 @@ def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""
     built, clips = build(head)
     scaled = of_examples(head, 8 * clips)
-    trained = [one.path for one in built.trainable_variables]
-    for one, other in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
-        one.assign(other.value)
+    trained = [variable.path for variable in built.trainable_variables]
+    for variable, source in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
+        variable.assign(source.value)
     assert trained
     np.testing.assert_allclose(scaled(8 * clips), built(clips), atol=1e-3)
 
@@ -137,7 +137,10 @@ def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
     built, clips = build(head, policy=policy)
     traced = tf.function(lambda clips: built(clips, training=True))
     graph = traced.get_concrete_function(tf.TensorSpec(clips.shape)).graph.as_graph_def()
-    nodes = [*graph.node, *(one for f in graph.library.function for one in f.node_def)]
+    nodes = [
+        *graph.node,
+        *(node for function in graph.library.function for node in function.node_def),
+    ]
     taken = [node.attr["T"].type for node in nodes if node.op == "Softmax"]
     assert (len(taken) > 0) == (head in SEQUENCE_HEADS)
     assert set(taken) <= {tf.float32.as_datatype_enum}
@@ -186,10 +189,10 @@ def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
     """What cuDNN asks of a recurrence is what Keras gives unless told otherwise."""
     built, _ = build(head, recurrence=recurrence)
     recurrences = [
-        one
+        recurrent
         for layer in built.layers
         if isinstance(layer, keras.layers.Bidirectional)
-        for one in (layer.forward_layer, layer.backward_layer)
+        for recurrent in (layer.forward_layer, layer.backward_layer)
     ]
     assert len(recurrences) == (2 if head in RECURRENT_HEADS else 0)
     for layer in recurrences:

@@ -1,4 +1,4 @@
-"""What every loss on the shelf promises, and what these two are in closed form."""
+"""The contract of every loss, and the closed forms of these two."""
 
 import keras
 import numpy as np
@@ -104,8 +104,8 @@ def test_alpha_auto_is_a_half_for_two_balanced_classes():
 def test_focal_loss_without_gamma_is_cross_entropy(label, logit, smoothing):
     focal = build("focal(gamma=0, alpha=none)", smoothing=smoothing)
     plain = build("crossentropy", smoothing=smoothing)
-    one, other = (value(loss, [[label]], [[logit]]) for loss in (focal, plain))
-    np.testing.assert_allclose(one, other, rtol=1e-6)
+    focal_value, plain_value = (value(loss, [[label]], [[logit]]) for loss in (focal, plain))
+    np.testing.assert_allclose(focal_value, plain_value, rtol=1e-6)
 
 
 @pytest.mark.parametrize("spec", LOSSES)
@@ -113,9 +113,9 @@ def test_one_logit_costs_what_two_logits_cost(spec):
     logits = np.linspace(-6, 6, 13)
     goals = np.arange(13) % 2
     loss = build(spec, smoothing=0.1, shares=(0.7, 0.3))
-    one = value(loss, goals[:, None], logits[:, None])
-    two = value(loss, np.eye(2)[goals], np.stack([0 * logits, logits], axis=1))
-    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-6)
+    of_one_logit = value(loss, goals[:, None], logits[:, None])
+    of_two_logits = value(loss, np.eye(2)[goals], np.stack([0 * logits, logits], axis=1))
+    np.testing.assert_allclose(of_one_logit, of_two_logits, rtol=1e-3, atol=1e-6)
 
 
 def test_keras_agrees_on_cross_entropy_of_several_classes():
@@ -131,7 +131,8 @@ def test_keras_agrees_on_cross_entropy_of_several_classes():
 def test_a_larger_gamma_never_costs_more(gamma):
     goals, logits = drawn(2, count=50)
     smaller, larger = (
-        value(build(f"focal(gamma={one}, alpha=none)"), goals, logits) for one in (gamma, 2 * gamma)
+        value(build(f"focal(gamma={value_of_gamma}, alpha=none)"), goals, logits)
+        for value_of_gamma in (gamma, 2 * gamma)
     )
     assert (larger <= smaller + 1e-7).all()
 

@@ -62,7 +62,7 @@ def test_a_saved_classifier_answers_the_same(clips, tmp_path):
     classifier = linear(clips, classes=3)
     save_classifier(classifier, tmp_path / "best_model.keras")
     loaded = load_model(tmp_path / "best_model.keras")
-    before, after = (probabilities(one, clips) for one in (classifier, loaded))
+    before, after = (probabilities(model, clips) for model in (classifier, loaded))
     np.testing.assert_array_equal(before, after)
     assert [path.name for path in tmp_path.iterdir()] == ["best_model.keras"]
 
@@ -74,10 +74,10 @@ def test_the_size_of_the_batches_does_not_change_probabilities(clips):
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
-def test_a_higher_threshold_calls_no_more_videos_violent(one, other):
+def test_a_higher_threshold_calls_no_more_videos_violent(first, second):
     violent = np.linspace(0, 1, 21)
     probability = np.stack([1 - violent, violent], axis=1)
-    low, high = (decide(probability, value).sum() for value in sorted((one, other)))
+    low, high = (decide(probability, value).sum() for value in sorted((first, second)))
     assert high <= low
 
 
@@ -128,8 +128,8 @@ def rewritten(path, change) -> None:
         content = {name: archive.read(name) for name in archive.namelist()}
     content["config.json"] = change(content["config.json"])
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, one in content.items():
-            archive.writestr(name, one)
+        for name, part in content.items():
+            archive.writestr(name, part)
 
 
 def test_a_description_that_would_fill_the_memory_is_not_unpacked(clips, tmp_path):

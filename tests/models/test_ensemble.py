@@ -29,7 +29,7 @@ def mean_of(logits: np.ndarray) -> np.ndarray:
 
 @given(LOGITS)
 def test_it_is_the_mean_of_the_probabilities(logits):
-    expected = np.mean([Classes(2).predictions(one) for one in logits], axis=0)
+    expected = np.mean([Classes(2).predictions(member) for member in logits], axis=0)
     answered = Classes(2).predictions(mean_of(logits))
     np.testing.assert_allclose(answered, expected, atol=2e-6)
 

@@ -13,6 +13,7 @@ from violence_detection.system import files
 
 CONFIG = {name: name.upper() for name in sorted(CONFIG_KEYS)} | {
     "classes": ["normal", "fight"],
+    "dataset": {"name": "mine", "dir": "/videos/mine"},
     "feature_space": asdict(SPACE),
     "weights": {"source": "imagenet", "digest": SPACE.weights_digest, "seed": 42},
     "window_s": 2.0,
@@ -72,11 +73,17 @@ def test_the_record_says_how_the_run_was_trained_and_is_read(run):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("feature_space", {}), ("feature_space", "rgb"), ("weights", None), ("window_s", "long")],
+    [
+        ("dataset", "mine"),
+        ("feature_space", {}),
+        ("feature_space", "rgb"),
+        ("weights", None),
+        ("window_s", "long"),
+    ],
 )
 def test_a_record_that_is_not_usable_is_refused(run, key, value):
     run.write_config(CONFIG | {key: value})
-    line = "training_config.json must describe the feature space, the weights and window_s"
+    line = "training_config.json must describe dataset, feature space, weights and window_s"
     assert line in message_of(run.dir)
 
 
@@ -152,9 +159,9 @@ def test_a_run_of_a_newer_version_is_refused(run):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("{", "must be readable JSON"), ("[]", "must hold a JSON object")],
 )
-def test_damaged_settings_are_refused(run, text, told):
+def test_damaged_settings_are_refused(run, text, message):
     run.config_path.write_text(text)
-    assert told in message_of(run.dir)
+    assert message in message_of(run.dir)

@@ -123,7 +123,7 @@ def test_batches_have_static_shapes(clips):
         order=lambda epoch: np.arange(6),
         batch_size=4,
     )
-    assert [tuple(one.shape) for one in batches.element_spec] == [
+    assert [tuple(tensor.shape) for tensor in batches.element_spec] == [
         (4, 6, 8),
         (4, 1),
         (4,),
@@ -216,11 +216,11 @@ def test_augmentation_is_a_function_of_seed_epoch_and_batch(clips):
     first = augmented(clips, MIXED)
     assert_same_batches(first, augmented(clips, MIXED))
     for changed in ({"seed": 2}, {"epoch": 2}):
-        other = augmented(clips, MIXED, **changed)
-        assert not np.array_equal(first[0][0], other[0][0])
+        second = augmented(clips, MIXED, **changed)
+        assert not np.array_equal(first[0][0], second[0][0])
     twice = dataclasses.replace(clips, features=clips.features[:][[0, 1, 2] * 2])
-    one, other = augmented(twice, "noise", batch_size=3)
-    assert not np.array_equal(one[0], other[0])
+    first, second = augmented(twice, "noise", batch_size=3)
+    assert not np.array_equal(first[0], second[0])
 
 
 @pytest.mark.parametrize("augment", ["reverse(p=1)", "cutmix(p=1)", MIXED])

@@ -152,7 +152,7 @@ def test_a_run_killed_before_its_first_state_starts_from_the_copy(
 
 
 @pytest.mark.parametrize(
-    ("drawn", "asked", "told"),
+    ("drawn", "asked", "message"),
     [
         (
             {"shape": (6, 9)},
@@ -167,9 +167,9 @@ def test_a_run_killed_before_its_first_state_starts_from_the_copy(
         ({}, {"head": "bilstm_attention"}, "head bilstm_attention. Received: linear"),
     ],
 )
-def test_what_does_not_fit_is_refused(run_dir, tmp_path, drawn, asked, told):
+def test_what_does_not_fit_is_refused(run_dir, tmp_path, drawn, asked, message):
     features = draw_features(tmp_path / "cache" / "space", **drawn)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         train_quickly(features, tmp_path / "runs", init_from=str(run_dir), **asked)
     assert not (tmp_path / "runs").exists()
 

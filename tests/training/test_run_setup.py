@@ -516,9 +516,9 @@ def test_resume_does_not_draw_the_split_again(tmp_path, resumable):
 @pytest.mark.parametrize("spelling", ["loss", "label_smoothing"])
 def test_a_resumed_run_keeps_its_smoothing(features_dir, tmp_path, spelling):
     interrupt(features_dir, tmp_path, label_smoothing=0.1)
-    told = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
+    changed = {"loss": "focal(label_smoothing=0.4)", "label_smoothing": 0.4}
     with pytest.raises(ConfigError, match="label_smoothing=0.1. Received"):
-        asked = {spelling: told[spelling], "resume": True, "run": "run"}
+        asked = {spelling: changed[spelling], "resume": True, "run": "run"}
         config = TrainConfig.from_flags({**asked, "checkpoint_dir": str(tmp_path)})
         config.resumed(Run(tmp_path / "run").config()["settings"], run="run", started=True)
 

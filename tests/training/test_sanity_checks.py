@@ -29,7 +29,7 @@ def clips_of(labels, *, shift=1.0, groups=None, seed=0, shape=(6, 8)) -> Feature
     return FeatureDataset(features.astype(np.float16), np.asarray(labels), entries)
 
 
-def both(violence) -> np.ndarray:
+def of_two_classes(violence) -> np.ndarray:
     return np.stack([1 - violence, violence], axis=1)
 
 
@@ -38,7 +38,7 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
         "train": clips_of(TRUTH, shift=shift),
         "validation": clips_of(TRUTH, seed=1),
     }
-    predicted = {"validation": both(violence)}
+    predicted = {"validation": of_two_classes(violence)}
     for name, (part, probability) in more.items():
         clips[name], predicted[name] = part, probability
     baseline = linear_baseline.baseline_predictions(clips, predicted.keys())
@@ -64,12 +64,12 @@ def test_a_constant_prediction_is_warned_of(caplog):
 
 
 def test_a_constant_prediction_on_the_test_is_warned_of_too():
-    test = clips_of(TRUTH, seed=2), both(np.full(40, 0.2))
+    test = clips_of(TRUTH, seed=2), of_two_classes(np.full(40, 0.2))
     assert examined(test=test).warnings == ["The model predicts 'normal' for every video of test."]
 
 
 def test_a_constant_prediction_is_right_for_a_single_class():
-    test = clips_of(np.ones(8, int)), both(np.full(8, 0.8))
+    test = clips_of(np.ones(8, int)), of_two_classes(np.full(8, 0.8))
     assert examined(test=test).warnings == []
 
 
@@ -109,7 +109,7 @@ def test_a_better_classifier_than_the_baseline_is_reported():
 
 def test_the_baseline_scores_the_test_videos_too():
     assert examined().baseline.test is None
-    test = clips_of(TRUTH, seed=2), both(RIGHT)
+    test = clips_of(TRUTH, seed=2), of_two_classes(RIGHT)
     assert examined(test=test).baseline.test == SplitScores(1.0, 1.0)
 
 
@@ -119,7 +119,7 @@ def test_the_baseline_scores_the_test_videos_too():
 def test_few_recordings_are_not_compared():
     validation = clips_of(TRUTH, groups=np.arange(40) // 10)
     compared = sanity_checks.compare_with_baseline(
-        validation, both(1 - RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+        validation, of_two_classes(1 - RIGHT), of_two_classes(RIGHT), thresholds=(0.5, 0.5), seed=1
     )
     assert compared == ("not compared: validation has too few recordings", False)
 
@@ -129,7 +129,11 @@ def test_a_gain_on_one_recording_is_noise():
     violence = RIGHT.copy()
     violence[:4] = 1 - violence[:4]
     compared = sanity_checks.compare_with_baseline(
-        clips_of(TRUTH), both(violence), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+        clips_of(TRUTH),
+        of_two_classes(violence),
+        of_two_classes(RIGHT),
+        thresholds=(0.5, 0.5),
+        seed=1,
     )
     assert compared == ("no clear difference", False)
 
@@ -148,7 +152,11 @@ def test_three_classes_are_compared_by_what_they_are_called():
 def test_one_class_in_validation_has_no_curve_to_compare():
     labels = np.ones(40, int)
     compared = sanity_checks.compare_with_baseline(
-        clips_of(labels), both(RIGHT), both(RIGHT), thresholds=(0.5, 0.5), seed=1
+        clips_of(labels),
+        of_two_classes(RIGHT),
+        of_two_classes(RIGHT),
+        thresholds=(0.5, 0.5),
+        seed=1,
     )
     assert compared == ("no clear difference", False)
 

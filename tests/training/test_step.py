@@ -128,12 +128,12 @@ def test_two_replicas_train_as_one_device_does(case):
     policy, settings, weights = CASES[case]
     weights = None if weights is None else weights.astype(np.float32)
     with devices.dtype_policy(policy):
-        one, two = step_over(1, **settings), step_over(2, **settings)
-        before = weights_of(one)
-        np.testing.assert_array_equal(before, weights_of(two))
-        alone = learn(one, drawn_clips(), weights=weights)
-        together = learn(two, drawn_clips(), weights=weights)
-    assert_equal(one, two, before, TOLERANCE[policy])
+        single, double = step_over(1, **settings), step_over(2, **settings)
+        before = weights_of(single)
+        np.testing.assert_array_equal(before, weights_of(double))
+        alone = learn(single, drawn_clips(), weights=weights)
+        together = learn(double, drawn_clips(), weights=weights)
+    assert_equal(single, double, before, TOLERANCE[policy])
     for name in ("loss", "gradient_norm"):
         np.testing.assert_allclose(
             [row[name] for row in alone], [row[name] for row in together], rtol=0.03
@@ -166,8 +166,8 @@ def test_xla_compiles_the_forward_pass(xla):
     @keras.saving.register_keras_serializable("test")
     class CallsPython(keras.layers.Layer):
         def call(self, features):
-            one = tf.numpy_function(lambda: np.float32(1), [], tf.float32)
-            return features * tf.ensure_shape(one, ())
+            factor = tf.numpy_function(lambda: np.float32(1), [], tf.float32)
+            return features * tf.ensure_shape(factor, ())
 
     def build():
         return keras.Sequential([*small_model().layers, CallsPython()])
@@ -246,10 +246,10 @@ def test_pieces_of_a_step_that_takes_much_memory_are_added_up():
 
 def test_a_restored_step_goes_on_where_it_was():
     with devices.dtype_policy("mixed_float16"):
-        step, other = step_over(1), step_over(1)
+        step, restored = step_over(1), step_over(1)
         learn(step, poisoned(0), steps=1)
-        other.restore(step.state())
-    assert other.state() == step.state() == StepState(steps=1, scale=2.0**14, sound_steps=0)
+        restored.restore(step.state())
+    assert restored.state() == step.state() == StepState(steps=1, scale=2.0**14, sound_steps=0)
 
 
 # -- the sample that overflows
@@ -299,6 +299,8 @@ def test_the_scale_is_taken_out_of_loss_and_gradient():
     with devices.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)
         small.restore(StepState(steps=0, scale=1.0, sound_steps=0))
-        (one,), (other,) = (learn(step, drawn_clips(8), steps=1) for step in (small, large))
-    assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=0.01)
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+        (small_result,), (large_result,) = (
+            learn(step, drawn_clips(8), steps=1) for step in (small, large)
+        )
+    assert small_result["gradient_norm"] == pytest.approx(large_result["gradient_norm"], rel=0.01)
+    assert small_result["loss"] == pytest.approx(large_result["loss"], rel=1e-3)

@@ -171,9 +171,11 @@ def test_one_device_and_two_draw_the_same_augmentation(features_dir, tmp_path):
     names = ("loss", "val_loss", "gradient_norm")
     train_quickly(features_dir, tmp_path / "one", **asked)
     train_quickly(features_dir, tmp_path / "two", virtual_devices=2, **asked)
-    one, two = (history_columns(tmp_path / device / "run", *names) for device in ("one", "two"))
-    assert one.shape == (3, len(names))
-    np.testing.assert_allclose(one, two, rtol=1e-4)
+    single, double = (
+        history_columns(tmp_path / device / "run", *names) for device in ("one", "two")
+    )
+    assert single.shape == (3, len(names))
+    np.testing.assert_allclose(single, double, rtol=1e-4)
 
 
 # -- error
@@ -199,7 +201,7 @@ def test_invalid_augmentations_are_refused_before_a_run_exists(
 
 
 @pytest.mark.parametrize(
-    ("asked", "settings", "told"),
+    ("asked", "settings", "warned"),
     [
         ({"recording_weights": "sqrt"}, {"grouping": "none"}, True),
         (
@@ -213,12 +215,12 @@ def test_invalid_augmentations_are_refused_before_a_run_exists(
     ],
 )
 def test_weights_of_recordings_that_are_not_known_are_warned_of(
-    tmp_path, caplog, asked, settings, told
+    tmp_path, caplog, asked, settings, warned
 ):
     features = draw_features(tmp_path / "space", **settings)
     with caplog.at_level(logging.WARNING):
         train_quickly(features, tmp_path, epochs=1, **asked)
-    assert ("--recording-weights" in caplog.text) is told
+    assert ("--recording-weights" in caplog.text) is warned
 
 
 def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):

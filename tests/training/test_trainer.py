@@ -81,10 +81,10 @@ def test_neither_biases_nor_norms_decay(features_dir, tmp_path, head):
     optimizer = trainer.step.optimizer
     optimizer.learning_rate.assign(1.0)
     optimizer.apply([np.zeros(variable.shape, np.float32) for variable in variables], variables)
-    decayed = {one.path for one in variables if np.max(one) < 0.9}
-    assert decayed == {one.path for one in variables if len(one.shape) > 1}
+    decayed = {variable.path for variable in variables if np.max(variable) < 0.9}
+    assert decayed == {variable.path for variable in variables if len(variable.shape) > 1}
     assert 0 < len(decayed) < len(variables)
-    normed = [one for one in variables if one.name in ("gamma", "beta")]
+    normed = [variable for variable in variables if variable.name in ("gamma", "beta")]
     assert bool(normed) is (head == "transformer")
 
 

@@ -14,7 +14,7 @@ _OWN_MODULES = "violence_detection"
 _MAX_UNROLLED_STEPS = 64  # of more, converters take minutes
 
 
-def build_classifier(
+def build_plain_classifier(
     trained: "keras.Model", *, temperature: float, unrolled: bool
 ) -> "keras.Model":
     """Builds a model with the same predictions that does not need this program.

@@ -50,8 +50,8 @@ class ExportConfig(CommandConfig):
     )
     height: int | None = option(
         None,
-        "Height of the input frames; default: the most frequent size of the validation videos, "
-        "scaled to a width of 640 at most.",
+        "Height of the frames of a file of one size; default: frames of any size, or for tflite "
+        "the most common size of the training videos.",
         group="Output",
         low=16,
         high=4320,
@@ -61,11 +61,19 @@ class ExportConfig(CommandConfig):
     )
     fps: float | None = option(
         None,
-        "Frames per second of the input, for a stream that reads more than the sampled frames; "
-        "default: the most frequent rate of the validation videos.",
+        "Frames per second of a file of one rate; default: frames of any rate, or for tflite the "
+        "most common rate of the training videos.",
         group="Output",
         above=0.0,
         high=240.0,
+    )
+    max_decision_change: float = option(
+        0.02,
+        "Largest fraction of the validation videos, as they are, for which the file may decide "
+        "otherwise than the run without a warning.",
+        group="Analysis",
+        low=0.0,
+        high=1.0,
     )
     clips: int = option(
         200,

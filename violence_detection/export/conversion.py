@@ -3,17 +3,17 @@ model."""
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from violence_detection import registry
 from violence_detection.errors import ExportError
 from violence_detection.export import classifier_graph
-from violence_detection.export.check_clips import CheckClip
+from violence_detection.export.check_windows import CheckWindow, WindowImages
 from violence_detection.export.weight_compression import compress
 from violence_detection.features.extractor import check_weights, load_backbone
 from violence_detection.models.classifier import Classifier, build_output, load_model
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from violence_detection.export.end_to_end_graph import FrameInput
 
-_WARMUP_CALLS, _TIMED_CALLS, _MAX_TIMED_S = 3, 30, 6.0
+_WARMUP_CALLS, _TIMED_CALLS, _MAX_TIMED_S = 2, 30, 6.0
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,55 @@ class ConversionRequest:
     cluster: int | None
 
 
-class ClipPredictions(NamedTuple):
-    """The predictions of the Keras models for one clip.
+class WindowPredictions(NamedTuple):
+    """The predictions of the Keras models for one window, float64 (K,) each.
 
     Attributes:
-        features: Of the reference model, float32 (1, T, D).
-        reference: By the run's model in float32, float64 (1, K).
-        source: By the model that is converted, float64 (1, K); another than `reference` only if
-            its weights are compressed.
+        own: By the run's model in float32, at the video's own size and rate.
+        resized: With frames of the file's size.
+        resampled: With frames at the file's rate.
+        given: Of the frames that the file is given.
+        source: By the model that is converted, of those; another than `given` only if its weights
+            are compressed.
     """
 
-    features: np.ndarray
-    reference: np.ndarray
+    own: np.ndarray
+    resized: np.ndarray
+    resampled: np.ndarray
+    given: np.ndarray
     source: np.ndarray
+
+
+@dataclass(frozen=True)
+class TensorDescription:
+    """An input or output of a file; None in its shape is any length."""
+
+    name: str
+    shape: list[int | None]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The inputs and outputs of a file."""
+
+    inputs: list[TensorDescription]
+    outputs: list[TensorDescription]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of a call with one clip.
+
+    Attributes:
+        ms: The smallest of the rounds, in milliseconds: what else the machine does only adds.
+        rounds: Number of timed calls.
+        threads: Threads that the call may use.
+    """
+
+    ms: float
+    rounds: int
+    threads: int
 
 
 class Converter:
@@ -116,34 +152,29 @@ class Converter:
         compress(copy, prune=self._request.prune, cluster=self._request.cluster)
         return copy
 
-    def encode_clip(self, clip: CheckClip) -> np.ndarray:
-        """The float32 features (1, T, D) of a clip, by the reference model."""
-        if clip.features is not None:
-            return clip.features
-        return self._encode(self._backbone, self._images_of(clip))
+    def predict_window(self, images: WindowImages) -> WindowPredictions:
+        """The predictions of both models for a window."""
+        rows = [images.own, images.resized, images.resampled, images.given]
+        features = [None if row is None else self._encode(self._backbone, row) for row in rows]
+        own = self._classify(self._classifier, features[0])[0]
+        resized, resampled, given = (
+            own if row is None else self._classify(self._classifier, row)[0] for row in features[1:]
+        )
+        source = given
+        if self._source_classifier is not self._classifier:
+            encoded = self._encode(
+                self._source_backbone, images.own if images.given is None else images.given
+            )
+            source = self._classify(self._source_classifier, encoded)[0]
+        return WindowPredictions(own, resized, resampled, given, source)
 
-    def predict_clip(self, clip: CheckClip) -> ClipPredictions:
-        """The predictions of both models for a clip."""
-        images = None if clip.features is not None else self._images_of(clip)
-        features = clip.features if images is None else self._encode(self._backbone, images)
+    def predict_features(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The predictions of the run's model and of the one that is converted, float64 (N, K)
+        each, for features (N, T, D)."""
         reference = self._classify(self._classifier, features)
-        source_features = features
-        if images is not None and self._source_backbone is not self._backbone:
-            source_features = self._encode(self._source_backbone, images)
-        source = self._classify(self._source_classifier, source_features)
-        return ClipPredictions(features, reference, source)
-
-    def predict_features(self, features: np.ndarray) -> np.ndarray:
-        """The predictions of the reference model for features (N, T, D), float64 (N, K)."""
-        return self._classify(self._classifier, features)
-
-    def _images_of(self, clip: CheckClip) -> np.ndarray:
-        """The input of the backbone, uint8 (T, K, S, S, 3)."""
-        if clip.images is not None:
-            return clip.images
-        from violence_detection.export.end_to_end_graph import images_of_frames
-
-        return images_of_frames(clip.frames, self._request.frame_input, self._streams)
+        if self._source_classifier is self._classifier:
+            return reference, reference
+        return reference, self._classify(self._source_classifier, features)
 
     @staticmethod
     def _encode(backbone: "keras.Model", images: np.ndarray) -> np.ndarray:
@@ -155,15 +186,12 @@ class Converter:
     def _classify(self, model: "keras.Model", features: np.ndarray) -> np.ndarray:
         return Classifier(model, self._output, self._temperature).probabilities(features)
 
-    def write(self, path: Path, examples: Sequence[Path]) -> dict[str, Any]:
+    def write(self, path: Path, examples: Sequence[Path]) -> Interface:
         """Writes the file.
 
         Args:
             path: Of the file, or the folder.
             examples: Files of arrays, the inputs that float16 and int8 are calibrated on.
-
-        Returns:
-            `inputs` and `outputs`, each a list of `name`, `shape` and `dtype`.
 
         Raises:
             ExportError: If the format cannot express the model.
@@ -176,15 +204,15 @@ class Converter:
             part.write(model, path, precision=precision, examples=inputs)
         except Exception as error:  # every converter has its own
             raise conversion_error(format_name, precision, error) from error
-        return {
-            "inputs": [_describe(model.input.name, model.input)],
-            "outputs": [_describe(name, tensor) for name, tensor in model.output.items()],
-        }
+        return Interface(
+            [_describe(given.name, given) for given in model.inputs],
+            [_describe(name, tensor) for name, tensor in model.output.items()],
+        )
 
     def _build_model(self) -> "keras.Model":
         """The model that is converted, of Keras' own layers alone."""
         part = registry.module("formats", self._request.format)
-        classifier = classifier_graph.build_classifier(
+        classifier = classifier_graph.build_plain_classifier(
             self._source_classifier, temperature=self._temperature, unrolled=part.UNROLLED
         )
         if self._request.frame_input is None:
@@ -205,14 +233,25 @@ class ExportedModel:
     def __init__(self, format_name: str, path: Path, threads: int = 1) -> None:
         if format_name in ("keras", "saved_model"):
             devices.import_tensorflow()
+        self._threads = threads
         self._predict = registry.module("formats", format_name).load(path, threads)
 
-    def predict(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
-        """The outputs of the file by name, for one clip (1, ...)."""
+    def predict(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs of the file by name, for the inputs of one clip by name."""
         return self._predict(inputs)
 
-    def measure_latency_ms(self, inputs: np.ndarray) -> float:
-        """The median time of a call with one clip, after a few calls that do not count."""
+    def predict_windows(
+        self, windows: Sequence[CheckWindow], frame_input: "FrameInput"
+    ) -> list[dict[str, np.ndarray]]:
+        """The outputs of the file for each window, whose frames are read from its file."""
+        return [self._predict(window.inputs(frame_input)) for window in windows]
+
+    def measure_window_latency(self, window: CheckWindow, frame_input: "FrameInput") -> Latency:
+        """The time of a call with the frames of a window; see `measure_latency`."""
+        return self.measure_latency(window.inputs(frame_input))
+
+    def measure_latency(self, inputs: Mapping[str, np.ndarray]) -> Latency:
+        """The time of a call with one clip, after a few calls that do not count."""
         for _ in range(_WARMUP_CALLS):
             self._predict(inputs)
         times_s, start_s = [], time.perf_counter()
@@ -220,7 +259,7 @@ class ExportedModel:
             before_s = time.perf_counter()
             self._predict(inputs)
             times_s.append(time.perf_counter() - before_s)
-        return float(np.median(times_s) * 1000)
+        return Latency(min(times_s) * 1000, len(times_s), self._threads)
 
 
 def conversion_error(format_name: str, precision: str, reason: object) -> ExportError:
@@ -233,5 +272,5 @@ def conversion_error(format_name: str, precision: str, reason: object) -> Export
     )
 
 
-def _describe(name: str, tensor: "keras.KerasTensor") -> dict[str, Any]:
-    return {"name": name, "shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+def _describe(name: str, tensor: "keras.KerasTensor") -> TensorDescription:
+    return TensorDescription(name, list(tensor.shape), str(tensor.dtype))

@@ -1,25 +1,27 @@
-"""The stage that exports a run and checks the exported model against the original."""
+"""The stage that exports a run and checks the exported file against the run."""
 
 import contextlib
 import logging
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from violence_detection.errors import ConfigError, DatasetError, ExportError, VideoError
-from violence_detection.export import parity
+from violence_detection.errors import ConfigError, ExportError, VideoError, ViolenceDetectionError
+from violence_detection.export import parity, validation_check
 from violence_detection.export.config import ExportConfig
-from violence_detection.export.conversion import Converter, ExportedModel
-from violence_detection.export.export_job import ExportJob
-from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.export.conversion import Converter, ExportedModel, Interface, Latency
+from violence_detection.export.export_job import READER_BYTES, ExportJob
+from violence_detection.export.export_result import ExportPlan, ExportResult
+from violence_detection.export.validation_check import CheckedVideos, nothing_readable
 from violence_detection.models.outputs.classes import is_violent
-from violence_detection.system import files, progress
-from violence_detection.system.processes import DedicatedProcess
+from violence_detection.models.run import Run
+from violence_detection.reports import model_card
+from violence_detection.system import files, provenance
+from violence_detection.system.processes import DedicatedProcess, ProcessPool
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +46,8 @@ class ExportStage:
         self._run_dir, self._config, self._force = run_dir, config, force
 
     def prepare(self) -> dict[str, Any]:
-        """Opens run, features and videos, and checks the output folder.
-
-        Returns:
-            The object of `--dry-run`: `dry_run`, `format`, `scope`, `path`, `videos` (count).
+        """Opens run, features and videos, and checks the output folder; the object of `--dry-run`,
+        see `ExportPlan`.
 
         Raises:
             RunError, CacheError, WeightsError: If run, features or weights cannot be used.
@@ -55,21 +55,27 @@ class ExportStage:
                 given.
             DatasetError: If the videos, which an end-to-end export is checked on, do not exist.
         """
-        self._job = ExportJob.from_config(self._run_dir, self._config)
+        config = self._config
+        self._job = ExportJob.open(
+            self._run_dir,
+            format=config.format,
+            precision=config.precision,
+            end_to_end=config.scope == "end-to-end",
+            clips=config.clips,
+            size=(config.height, config.width) if config.height else None,
+            fps=config.fps,
+            features=config.features,
+            videos=config.videos,
+            weights=config.weights,
+            prune=config.prune,
+            cluster=config.cluster,
+        )
         self._folder = self._choose_folder()
-        return {
-            "dry_run": True,
-            "format": self._config.format,
-            "scope": self._config.scope,
-            "path": str(self._folder / self._job.format.FILE),
-            "videos": len(self._job.entries),
-        }
+        path = str(self._folder / self._job.format.FILE)
+        return ExportPlan(config.format, config.scope, path, len(self._job.entries)).to_json()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> ExportResult:
         """Exports the run.
-
-        Returns:
-            The content of parity.json: the keys of the `export` command, and more.
 
         Raises:
             ExportError: If the format cannot express the model, or its predictions differ too
@@ -88,51 +94,97 @@ class ExportStage:
             with contextlib.ExitStack() as running:
                 with DedicatedProcess(self._process_name("The converter"), _ON_CPU) as converter:
                     # -- the file
-                    converter.construct(Converter, job.request())
+                    converter.construct(Converter, job.request)
                     interface = self._convert(converter, path)
 
-                    # -- predictions of the original and of the file
+                    # -- predictions of the run and of the file
                     exported = DedicatedProcess(self._process_name("The runtime"), _ON_ONE_THREAD)
                     running.enter_context(exported)
                     exported.construct(ExportedModel, config.format, path)
-                    predictions = _predict_clips(job, converter, exported)
-                latency_ms = exported.call_method(
-                    ExportedModel.measure_latency_ms, predictions.example
-                )
+                    scratch = Path(running.enter_context(tempfile.TemporaryDirectory()))
+                    if job.parts is None:
+                        checked = validation_check.check_features(job, converter, exported)
+                    else:
+                        checked = validation_check.check_videos(job, converter, exported, scratch)
+                latency = exported.call_method(ExportedModel.measure_latency, checked.example)
 
             # -- how much they differ
-            figures = _compare(predictions, job)
-            tolerance = job.format.TOLERANCES[config.precision]
-            excess = parity.describe_excess(figures, predictions.exported, tolerance)
-            if excess:
-                closer = "" if config.precision == "float32" else " (float32 is closer)"
-                raise ExportError(
-                    "An exported model must predict as the run does. Received: "
-                    f"{excess}{closer}; the file was removed"
-                )
-            result = {
-                "format": config.format,
-                "scope": config.scope,
-                "path": str(folder / job.format.FILE),
-                **_sizes(temporary),
-                "videos_checked": len(predictions.rows),
-                **figures,
-                "latency_ms": latency_ms,
-                "precision": config.precision,
-                "prune": config.prune,
-                "cluster": config.cluster or 0,
-                "features": job.source,
-                "unreadable": predictions.unreadable,
-                "run": str(job.run.dir),
-            }
+            result = self._compare(checked, latency, _sizes(temporary))
 
             # -- the files that stay
-            files.write_json(temporary / "parity.json", result)
-            files.write_json(temporary / "model.json", job.describe_model(interface))
+            files.write_json(temporary / "parity.json", result.to_json())
+            files.write_json(temporary / "model.json", job.describe_model(interface).to_json())
             _replace_folder(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+        _write_model_card(job.run)
         return result
+
+    def _compare(
+        self, checked: CheckedVideos, latency: Latency, sizes: tuple[int, int]
+    ) -> ExportResult:
+        """The result.
+
+        Raises:
+            ExportError: If the file differs by more than its format and precision may.
+        """
+        job, config, threshold = self._job, self._config, self._job.record.threshold
+        violent = is_violent(job.cached.labels[checked.rows])
+        equal_inputs = parity.compare_predictions(
+            checked.source,
+            checked.exported,
+            violent=violent[checked.video_of_window],
+            threshold=threshold,
+        )
+        tolerance = job.format.TOLERANCES[config.precision]
+        excess = parity.describe_excess(equal_inputs, checked.exported, tolerance)
+        if excess:
+            closer = "" if config.precision == "float32" else " (float32 is closer)"
+            raise ExportError(
+                "An exported model must predict as the run does. Received: "
+                f"{excess}{closer}; the file was removed"
+            )
+        as_they_are = parity.compare_as_they_are(
+            checked.videos, violent=violent, threshold=threshold
+        )
+        cost = None
+        if config.precision == "int8" or config.prune or config.cluster:
+            cost = parity.measure_cost(
+                checked.videos.given,
+                checked.videos.exported,
+                violent=violent,
+                groups=job.cached.groups[checked.rows],
+                threshold=threshold,
+                resamples=config.bootstrap,
+                seed=config.seed,
+            )
+        taken = job.request.frame_input.size_and_rate() if job.request.frame_input else ""
+        warnings = [
+            parity.describe_changes(as_they_are, config.max_decision_change, taken),
+            parity.describe_few(as_they_are),
+        ]
+        return ExportResult(
+            format=config.format,
+            scope=config.scope,
+            path=str(self._folder / job.format.FILE),
+            precision=config.precision,
+            prune=config.prune,
+            cluster=config.cluster or 0,
+            bytes=sizes[0],
+            zipped_bytes=sizes[1],
+            run=str(job.run.dir),
+            videos_checked=len(checked.rows),
+            windows_checked=len(checked.video_of_window),
+            windows_left_out=checked.left_out,
+            equal_inputs=equal_inputs,
+            as_they_are=as_they_are,
+            taken=taken,
+            latency=latency,
+            machine=str(provenance.describe_machine()["cpu"]),
+            cost=cost,
+            unreadable=checked.unreadable,
+            warnings=[warning for warning in warnings if warning],
+        )
 
     def _choose_folder(self) -> Path:
         """The folder of the export, such as `end-to-end-tflite-int8`.
@@ -161,17 +213,17 @@ class ExportStage:
         """The subject of the message if the process crashes."""
         return f"{program} of {self._config.format} in {self._config.precision}"
 
-    def _convert(self, converter: DedicatedProcess, path: Path) -> dict[str, Any]:
-        """Writes the file; returns names, shapes and dtypes of its inputs and outputs."""
+    def _convert(self, converter: DedicatedProcess, path: Path) -> Interface:
+        """Writes the file."""
         log.info(f"Converting to {self._config.format}")
         with tempfile.TemporaryDirectory() as scratch:
             examples = []
             if self._config.precision != "float32":
-                examples = _save_calibration_clips(self._job, converter, Path(scratch))
+                examples = _save_calibration_clips(self._job, Path(scratch))
             return converter.call_method(Converter.write, path, examples)
 
 
-def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> dict[str, Any]:
+def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> ExportResult:
     """Exports a run; see `ExportStage.run`."""
     return ExportStage(run_dir, config, force=force).run()
 
@@ -179,32 +231,37 @@ def export_run(run_dir: str, config: ExportConfig, *, force: bool = False) -> di
 # -- files
 
 
-def _save_calibration_clips(
-    job: ExportJob, converter: DedicatedProcess, folder: Path
-) -> list[Path]:
-    """Saves the inputs of up to 24 clips, evenly spaced over all, as `.npy` files.
+def _save_calibration_clips(job: ExportJob, folder: Path) -> list[Path]:
+    """The inputs of up to 24 clips, evenly spaced over all, as `.npy` files.
 
     Raises:
         DatasetError: If none of them can be read.
     """
     paths = []
     step = -(-len(job.entries) // _CALIBRATION_CLIPS)
-    for number in range(0, len(job.entries), step):
-        try:
-            clip = job.read_clip(number)
-        except VideoError:
-            continue
-        if clip.frames is not None:
-            inputs = clip.frames[None]
-        else:
-            inputs = converter.call_method(Converter.encode_clip, clip)
-        paths.append(folder / f"{len(paths)}.npy")
-        np.save(paths[-1], inputs)
+    with ProcessPool(READER_BYTES) as call:
+        for number in range(0, len(job.entries), step):
+            if job.parts is None:
+                paths.append(folder / f"{number}.npy")
+                np.save(paths[-1], np.float32(job.cached.features[number : number + 1]))
+                continue
+            with contextlib.suppress(VideoError):
+                video = job.read_video(number, call, folder)
+                paths.append(video.windows[len(video.windows) // 2].frames)
+                for window in video.windows:
+                    if window.frames != paths[-1]:
+                        window.frames.unlink()
     if not paths:
-        raise DatasetError(
-            f"At least one validation video must be readable. Received: {job.parts[0].path}"
-        )
+        raise nothing_readable(str(job.parts[0].path))
     return paths
+
+
+def _write_model_card(run: Run) -> None:
+    """Writes the card of the run again, with the warnings of its exports."""
+    try:
+        model_card.write_model_card(run)
+    except ViolenceDetectionError as error:  # a run that was moved to a folder without rights
+        log.warning(f"The model card was not written: {error}")
 
 
 def _replace_folder(temporary: Path, folder: Path) -> None:
@@ -220,114 +277,10 @@ def _replace_folder(temporary: Path, folder: Path) -> None:
         shutil.rmtree(former, ignore_errors=True)
 
 
-def _sizes(folder: Path) -> dict[str, int]:
-    """`bytes` of the files in a folder, and `zipped_bytes`."""
+def _sizes(folder: Path) -> tuple[int, int]:
+    """Bytes of the files in a folder, and of a ZIP file of them."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
     with tempfile.TemporaryDirectory() as scratch:
         archive = shutil.make_archive(str(Path(scratch, "zipped")), "zip", folder)
         zipped_bytes = Path(archive).stat().st_size
-    return {"bytes": sum(path.stat().st_size for path in paths), "zipped_bytes": zipped_bytes}
-
-
-# -- predictions
-
-
-@dataclass(frozen=True)
-class _Predictions:
-    """The predictions of N clips, each float64 (N, K).
-
-    Attributes:
-        rows: Numbers of the clips.
-        reference: By the run, of float32 features.
-        cached: By the run, of the features in the cache.
-        source: By the model that was converted, in Keras.
-        exported: By the file.
-        unreadable: `path` and `reason` of the other videos.
-        example: The input of one clip.
-    """
-
-    rows: list[int]
-    reference: np.ndarray
-    cached: np.ndarray
-    source: np.ndarray
-    exported: np.ndarray
-    unreadable: list[dict[str, str]]
-    example: np.ndarray
-
-
-def _predict_clips(
-    job: ExportJob, converter: DedicatedProcess, exported: DedicatedProcess
-) -> _Predictions:
-    """Predicts every readable clip with the original and with the file.
-
-    Raises:
-        DatasetError: If no clip can be read.
-    """
-    rows, reference, source, by_file, unreadable = [], [], [], [], []
-    with progress.track("Checking", len(job.entries), "videos") as step:
-        for number, entry in enumerate(job.entries):
-            try:
-                clip = job.read_clip(number)
-            except VideoError as error:
-                log.warning(f"Cannot read {entry.path}: {error}")
-                unreadable.append({"path": entry.path, "reason": str(error)})
-                continue
-            predictions = converter.call_method(Converter.predict_clip, clip)
-            inputs = predictions.features if clip.frames is None else clip.frames[None]
-            rows.append(number)
-            reference.append(predictions.reference)
-            source.append(predictions.source)
-            by_file.append(_by_class(exported.call_method(ExportedModel.predict, inputs)))
-            step()
-    if not rows:
-        raise DatasetError(
-            f"At least one validation video must be readable. Received: {unreadable[0]}"
-        )
-    features = np.stack([job.cached.features[row] for row in rows])
-    return _Predictions(
-        rows=rows,
-        reference=np.concatenate(reference),
-        cached=converter.call_method(Converter.predict_features, features),
-        source=np.concatenate(source),
-        exported=np.concatenate(by_file),
-        unreadable=unreadable,
-        example=inputs,
-    )
-
-
-def _by_class(outputs: dict[str, np.ndarray]) -> np.ndarray:
-    """The probabilities of all classes, float64 (1, K), of the outputs of a file."""
-    if PROBABILITIES in outputs:
-        return outputs[PROBABILITIES].astype(np.float64)
-    violent = outputs[PROBABILITY].astype(np.float64)
-    return np.concatenate([1 - violent, violent], axis=1)
-
-
-def _compare(predictions: _Predictions, job: ExportJob) -> dict[str, Any]:
-    """The figures of parity.json; with `cost` if the weights are int8 or compressed."""
-    config, threshold = job.config, job.record.threshold
-    violent = is_violent(job.cached.labels[predictions.rows])
-    figures = parity.compare_predictions(
-        predictions.source, predictions.exported, violent=violent, threshold=threshold
-    )
-    figures["auc_before"] = parity.auc(violent, predictions.reference)
-    drift = parity.compare_predictions(
-        predictions.reference, predictions.cached, violent=violent, threshold=threshold
-    )
-    figures["drift_of_cached_features"] = {
-        "max_abs_difference": drift["max_abs_difference"],
-        "mean_abs_difference": drift["mean_abs_difference"],
-        "equal_decisions": drift["equal_decisions"],
-        "auc": drift["auc_after"],
-    }
-    if config.precision == "int8" or config.prune or config.cluster:
-        figures["cost"] = parity.measure_cost(
-            predictions.reference,
-            predictions.exported,
-            violent=violent,
-            groups=job.cached.groups[predictions.rows],
-            threshold=threshold,
-            resamples=config.bootstrap,
-            seed=config.seed,
-        )
-    return figures
+    return sum(path.stat().st_size for path in paths), zipped_bytes

@@ -1,70 +1,155 @@
-"""The run that is exported, and the validation clips that the file is checked on."""
+"""The run that is exported, and the validation videos that the file is checked on."""
 
 import dataclasses
+import functools
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-import numpy as np
-
 from violence_detection import registry
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import (
+    CacheError,
     ConfigError,
     DatasetError,
     VideoError,
-    ViolenceDetectionError,
     WeightsError,
 )
 from violence_detection.evaluation import evaluation_set
-from violence_detection.export import check_clips
-from violence_detection.export.check_clips import CheckClip, VideoPart
-from violence_detection.export.config import ExportConfig
-from violence_detection.export.conversion import ConversionRequest
-from violence_detection.export.end_to_end_graph import FrameInput
+from violence_detection.export import check_windows
+from violence_detection.export.check_windows import CheckVideo, StreamSpec, VideoPart
+from violence_detection.export.conversion import ConversionRequest, Interface
+from violence_detection.export.end_to_end_graph import (
+    LARGEST_SIDE,
+    FrameInput,
+    frame_count,
+    needs_all_frames,
+    needs_neighbours,
+)
 from violence_detection.features import dataset
+from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
-from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.decoder import FALLBACK_FPS
+from violence_detection.video.stream_set import StreamSet
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0
 _MEASURED_VIDEOS = 64  # that the most common frame size is taken from
-_READER_BYTES = 4 * MEMORY_LIMIT_BYTES  # of a process that keeps every frame of a clip
+READER_BYTES = 4 * MEMORY_LIMIT_BYTES  # of a process that keeps every frame of a window
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
+class ModelDescription:
+    """The content of model.json: what a programmer needs to use the file.
+
+    Attributes:
+        interface: Inputs and outputs of the file.
+        classes: Names, the normal one first.
+        normal_class: The first of them.
+        threshold: A clip is violent if its probability reaches it.
+        window_s: Length of a clip in seconds.
+        frames: The frames that an end-to-end model takes; None for a classifier.
+        frames_from: The source of their size and rate, in words.
+        feature_space: Of the features that a classifier takes; None for an end-to-end model.
+    """
+
+    interface: Interface
+    classes: list[str]
+    normal_class: str
+    threshold: float
+    window_s: float
+    frames: FrameInput | None
+    frames_from: str
+    feature_space: FeatureSpace | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of model.json."""
+        described: dict[str, Any] = {
+            **dataclasses.asdict(self.interface),
+            "classes": self.classes,
+            "normal_class": self.normal_class,
+            "threshold": self.threshold,
+            "window_s": self.window_s,
+        }
+        if self.frames is None:
+            return described | {"feature_space": dataclasses.asdict(self.feature_space)}
+        is_any = self.frames.frames is None
+        return described | {
+            "frames": {
+                "channels": "RGB",
+                "range": [0, 255],
+                "count": self.frames.frames,
+                "height": self.frames.height,
+                "width": self.frames.width,
+                "fps": self.frames.fps,
+                "largest_side": self.frames.largest if is_any else None,
+                "from": self.frames_from,
+                "sampling": self.frames.description(),
+            }
+        }
+
+
+@dataclass(frozen=True)
 class ExportJob:
-    """A run, the settings of its export, and the validation videos.
+    """A run, the file that is made of it, and the validation videos.
 
     Attributes:
         run: That is exported.
         record: Of the run.
-        config: The settings.
+        request: What the converter needs.
         entries: Manifest rows of the videos.
         cached: Their features as the cache has them, and their labels.
-        parts: Their files; None if only cached features are available.
-        frame_input: The frames that an end-to-end model takes; None for a classifier.
-        source: `frames`, or `cached: ` and the reason why cached features are used.
+        parts: Their files; None for a classifier, which is checked on cached features.
+        frames_from: The source of the frames' size and rate, in words.
     """
 
     run: Run
     record: RunRecord
-    config: ExportConfig
+    request: ConversionRequest
     entries: list[ManifestEntry]
     cached: dataset.FeatureDataset
     parts: list[VideoPart] | None
-    frame_input: FrameInput | None
-    source: str
+    frames_from: str
 
     @classmethod
-    def from_config(cls, run_dir: str, config: ExportConfig) -> "ExportJob":
+    def open(
+        cls,
+        run_dir: str,
+        *,
+        format: str,
+        precision: str,
+        end_to_end: bool,
+        clips: int,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+        features: str | None = None,
+        videos: str | None = None,
+        weights: str | None = None,
+        prune: float = 0.0,
+        cluster: int | None = None,
+    ) -> "ExportJob":
         """Opens the run, its features and its videos, and checks them before anything is computed.
+
+        Args:
+            run_dir: The folder of the run.
+            format, precision: Of the file.
+            end_to_end: The file takes frames, not features.
+            clips: Largest number of validation videos.
+            size, fps: Height and width, and rate, of a file that takes frames of one size and rate.
+                If neither is given, the file takes any, or else the most common ones of the run's
+                training videos.
+            features: Folder of the features; None for the run's own.
+            videos: Folder of the videos; None for that of the extraction.
+            weights: Of the backbone; None for the run's own.
+            prune, cluster: See `weight_compression.compress`.
 
         Raises:
             RunError, CacheError, WeightsError: If run, features or weights cannot be used.
@@ -73,97 +158,85 @@ class ExportJob:
         """
         run = Run.open(run_dir)
         record = run.record()
-        _check_format(config.format, config.precision)
-        cache = evaluation_set.open_features(run, config.features)
+        part = _check_format(format, precision)
+        cache = evaluation_set.open_features(run, features)
         entries = evaluation_set.split_entries(run, cache, _SPLIT)
-        weights = config.weights or record.weights_source
-        parts, missing = None, _check_weights(record.feature_space, weights)
-        if not missing:
-            parts, missing = _find_videos(entries, Path(config.videos or cache.video_dir))
-        frame_input = None
-        if config.scope == "end-to-end":
-            if missing:
-                raise missing
-            size = (config.height, config.width) if config.height else None
-            frame_input = _choose_frame_input(record, entries, parts, size=size, fps=config.fps)
-        entries = _evenly(entries, config.clips)
+        parts, frame_input, frames_from = None, None, ""
+        if end_to_end:
+            weights = weights or record.weights_source
+            _check_weights(record.feature_space, weights)
+            folder = Path(videos or cache.video_dir)
+            parts = _find_videos(entries, folder)
+            frame_input, frames_from = _choose_frame_input(
+                record,
+                _TrainingVideos(run, cache, folder, fallback=entries),
+                any_size=part.ANY_SIZE,
+                size=size,
+                fps=fps,
+            )
+        entries = _evenly(entries, clips)
+        request = ConversionRequest(
+            run_dir=run.dir,
+            format=format,
+            precision=precision,
+            frame_input=frame_input,
+            weights=weights if end_to_end else None,
+            prune=prune,
+            cluster=cluster,
+        )
         return cls(
             run=run,
             record=record,
-            config=config,
+            request=request,
             entries=entries,
             cached=dataset.read_dataset(cache, entries, record.classes),
-            parts=_evenly(parts, config.clips) if parts else None,
-            frame_input=frame_input,
-            source=f"cached: {missing}" if missing else "frames",
+            parts=_evenly(parts, clips) if parts else None,
+            frames_from=frames_from,
         )
 
     @property
     def format(self) -> ModuleType:
-        return registry.module("formats", self.config.format)
+        return registry.module("formats", self.request.format)
 
-    def request(self) -> ConversionRequest:
-        """The part of the job that the converter needs."""
-        weights = self.config.weights or self.record.weights_source
-        return ConversionRequest(
-            run_dir=self.run.dir,
-            format=self.config.format,
-            precision=self.config.precision,
-            frame_input=self.frame_input,
-            weights=weights if self.parts else None,
-            prune=self.config.prune,
-            cluster=self.config.cluster,
-        )
-
-    def read_clip(self, number: int) -> CheckClip:
-        """Reads one of the clips.
+    def read_video(self, number: int, call: ProcessPool, folder: Path) -> CheckVideo:
+        """Reads the windows of one of the videos.
 
         Args:
-            number: Of the row.
+            number: Of its row.
+            call: Where it is decoded.
+            folder: For the frames.
 
         Raises:
             VideoError: If it cannot be decoded.
         """
-        if self.parts is None:
-            return CheckClip(features=np.float32(self.cached.features[number : number + 1]))
-        part, space = self.parts[number], self.record.feature_space
-        with ProcessPool(_READER_BYTES) as call:
-            if self.frame_input:
-                shape = self.frame_input.shape[:3]
-                frames = call(check_clips.read_frames, *part, shape, timeout_s=_TIMEOUT_S)
-                return CheckClip(frames=frames)
-            reader = ClipReader(
-                stream=space.stream, frames=space.frames, frame_size=space.frame_size
-            )
-            return CheckClip(images=call(reader.read, *part, timeout_s=_TIMEOUT_S).images)
+        space = self.record.feature_space
+        read = functools.partial(
+            check_windows.read_windows,
+            window_s=self.record.window_s,
+            frame_input=self.request.frame_input,
+            spec=StreamSpec(space.stream, space.frames, space.frame_size),
+            folder=folder,
+            name=str(number),
+        )
+        return call(read, self.parts[number], timeout_s=_TIMEOUT_S)
 
-    def describe_model(self, interface: dict[str, Any]) -> dict[str, Any]:
-        """The content of model.json: what a programmer needs to use the file.
+    def describe_model(self, interface: Interface) -> ModelDescription:
+        """The description of the file.
 
         Args:
-            interface: `inputs` and `outputs` of the file.
+            interface: Inputs and outputs of the file.
         """
-        record = self.record
-        description: dict[str, Any] = {
-            **interface,
-            "classes": record.classes,
-            "normal_class": record.normal_class,
-            "threshold": record.threshold,
-            "window_s": record.window_s,
-        }
-        if self.frame_input is None:
-            return description | {"feature_space": dataclasses.asdict(record.feature_space)}
-        return description | {
-            "frames": {
-                "channels": "RGB",
-                "range": [0, 255],
-                "count": self.frame_input.frames,
-                "height": self.frame_input.height,
-                "width": self.frame_input.width,
-                "fps": self.frame_input.fps,
-                "sampling": self.frame_input.description(),
-            }
-        }
+        record, frames = self.record, self.request.frame_input
+        return ModelDescription(
+            interface=interface,
+            classes=record.classes,
+            normal_class=record.normal_class,
+            threshold=record.threshold,
+            window_s=record.window_s,
+            frames=frames,
+            frames_from=self.frames_from,
+            feature_space=record.feature_space if frames is None else None,
+        )
 
 
 def _evenly(items: list[_Item], limit: int) -> list[_Item]:
@@ -171,7 +244,7 @@ def _evenly(items: list[_Item], limit: int) -> list[_Item]:
     return items[:: -(-len(items) // limit)]
 
 
-def _check_format(format_name: str, precision: str) -> None:
+def _check_format(format_name: str, precision: str) -> ModuleType:
     part = registry.module("formats", format_name)
     if missing := part.missing():
         raise ConfigError(
@@ -182,77 +255,125 @@ def _check_format(format_name: str, precision: str) -> None:
             f"`precision` of {format_name} must be {' or '.join(part.TOLERANCES)}; "
             f"--format tflite has {precision}. Received: {precision}"
         )
+    return part
 
 
-def _check_weights(space: FeatureSpace, weights: str) -> WeightsError | None:
-    """The error of weights that do not exist; None if they do, or need no file."""
-    try:
-        space.check_computable()
-    except WeightsError as error:
-        return error
-    if weights in ("imagenet", "random") or Path(weights).is_file():
-        return None
-    return WeightsError(
-        f"The backbone's weights must exist; --weights names their file. Received: {weights} "
-        "(no such file)"
-    )
+def _check_weights(space: FeatureSpace, weights: str) -> None:
+    """Raises an error for weights that do not exist, and need a file."""
+    space.check_computable()
+    if weights not in ("imagenet", "random") and not Path(weights).is_file():
+        raise WeightsError(
+            f"The backbone's weights must exist; --weights names their file. Received: {weights} "
+            "(no such file)"
+        )
 
 
-def _find_videos(
-    entries: list[ManifestEntry], folder: Path
-) -> tuple[list[VideoPart] | None, ViolenceDetectionError | None]:
-    """The files of videos below a folder, or the error if they are not those of the manifest."""
+def _find_videos(entries: list[ManifestEntry], folder: Path) -> list[VideoPart]:
+    """The files of videos below a folder, which must be those of the manifest."""
     unchanged, reason = summary_cache.unchanged_videos(entries, folder)
     if reason:
-        return None, DatasetError(
+        raise DatasetError(
             "The validation videos must exist, to check the file on them; --videos names their "
             f"folder. Received: {reason}"
         )
-    return [VideoPart(folder / entry.path, entry.start_s, entry.end_s) for entry in unchanged], None
+    return [VideoPart(folder / video.path, video.start_s, video.end_s) for video in unchanged]
+
+
+@dataclass(frozen=True)
+class _TrainingVideos:
+    """The training videos of a run, whose sizes and rates a file of one size takes.
+
+    Attributes:
+        run, cache: The run, and features of its space.
+        folder: Of the videos.
+        fallback: Manifest rows of videos that exist, for the case that the training videos do not.
+    """
+
+    run: Run
+    cache: FeatureCache
+    folder: Path
+    fallback: list[ManifestEntry]
+
+    def measured(self) -> tuple[list[Path], list[float], str]:
+        """Up to 64 videos that exist, evenly spaced, their rates (0.0 for unknown), and in words
+        which videos they are."""
+        try:
+            training = evaluation_set.split_entries(self.run, self.cache, "train")
+        except CacheError:  # another dataset, that has a validation split alone
+            training = []
+        videos, _ = summary_cache.unchanged_videos(training, self.folder)
+        name = "training videos"
+        if not any(videos):
+            name = "validation videos (the training videos are gone)"
+            training = self.fallback
+            videos, _ = summary_cache.unchanged_videos(training, self.folder)
+        existing = [
+            (self.folder / video.path, entry.fps)
+            for entry, video in zip(training, videos, strict=True)
+            if video
+        ]
+        measured = _evenly(existing, _MEASURED_VIDEOS)
+        paths, rates = zip(*measured, strict=True)
+        return list(paths), list(rates), f"{len(measured)} of {len(existing)} {name}"
 
 
 def _choose_frame_input(
     record: RunRecord,
-    entries: list[ManifestEntry],
-    parts: list[VideoPart],
+    training: _TrainingVideos,
     *,
+    any_size: bool,
     size: tuple[int, int] | None,
     fps: float | None,
-) -> FrameInput:
-    """Chooses the frames that an end-to-end model takes.
+) -> tuple[FrameInput, str]:
+    """Chooses the frames that an end-to-end model takes, and says in words from what.
 
     Args:
         record: Of the run.
-        entries, parts: Of the validation videos.
-        size: Height and width; None for the videos' most common ones.
-        fps: Frames per second; None for the videos' most common rate.
+        training: The videos that the run was trained on.
+        any_size: True if the format can take frames of any size and rate.
+        size: Height and width that were asked for.
+        fps: Frames per second that were asked for.
     """
     space = record.feature_space
-    if size is None:
-        sizes = _read_frame_sizes(_evenly(parts, _MEASURED_VIDEOS))
-        size = check_clips.most_common_size(sizes)
-    reader = ClipReader(stream=space.stream, frames=space.frames, frame_size=space.frame_size)
-    return check_clips.choose_frame_input(
-        reader.stream_set,
-        [entry.fps for entry in entries],
-        count=space.frames,
-        size=size,
-        window_s=record.window_s,
-        fps=fps,
+    streams = StreamSet(space.stream, frame_size=space.frame_size)
+    rates, source, sizes = [], "", []
+    if size is None or fps is None:
+        paths, rates, source = training.measured()
+        if size is None:
+            sizes = _read_frame_sizes(paths)
+    if any_size and size is None and fps is None:
+        return FrameInput(
+            sampled=space.frames,
+            largest=max(LARGEST_SIDE, *(max(pixels) for pixels in sizes)),
+            takes_fps=needs_neighbours(streams),
+        ), "any size and rate"
+    texts = [] if size and fps else [f"the most common of {source}"]
+    if size or fps:
+        texts.insert(0, "as asked for")
+    (height, width), rate = size or _most_common(sizes), fps
+    if rate is None:
+        known = [known_fps for known_fps in rates if known_fps > 0]
+        rate = _most_common(known) if known else FALLBACK_FPS
+    count = frame_count(record.window_s, rate) if needs_all_frames(streams) else space.frames
+    frame_input = FrameInput(
+        sampled=space.frames, frames=count, height=height, width=width, fps=rate
     )
+    return frame_input, "; else ".join(texts)
 
 
-def _read_frame_sizes(parts: list[VideoPart]) -> list[tuple[int, int]]:
+def _most_common(values: Sequence[_Item]) -> _Item:
+    return Counter(values).most_common(1)[0][0]
+
+
+def _read_frame_sizes(paths: list[Path]) -> list[tuple[int, int]]:
     """Height and width of the readable videos."""
     sizes = []
     with ProcessPool() as call:
-        for part in parts:
+        for path in paths:
             try:
-                sizes.append(call(check_clips.read_frame_size, part.path, timeout_s=_TIMEOUT_S))
+                sizes.append(call(check_windows.read_frame_size, path, timeout_s=_TIMEOUT_S))
             except VideoError:
                 continue
     if not sizes:
-        raise DatasetError(
-            f"At least one validation video must be readable. Received: {parts[0].path}"
-        )
+        raise DatasetError(f"At least one video must be readable. Received: {paths[0]}")
     return sizes

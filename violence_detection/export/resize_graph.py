@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 BLOCK_MEAN, AREA, LINEAR = range(3)  # the methods of OpenCV's INTER_AREA
 LINEAR_STEPS = 2048  # OpenCV interpolates in whole multiples of 1/2048
-_HALF_UP = 0.01  # added before rounding: halves are rounded up, and nothing else changes
+HALF_UP = 0.01  # added before rounding: halves are rounded up, and nothing else changes
+_ADDED_IN_ORDER = 8
 _MIN_COVER = 1e-3  # of a pixel; OpenCV ignores less
 
 
@@ -51,7 +52,7 @@ def rounding_terms(height: int, width: int, to: tuple[int, int]) -> tuple[float,
     if resize_method(height, width, to) != BLOCK_MEAN:
         return 1.0, 0.0
     pixels = height // to[0] * (width // to[1])
-    return 1 / pixels, _HALF_UP if (height, width) == (2 * to[0], 2 * to[1]) else 0.0
+    return 1 / pixels, HALF_UP if (height, width) == (2 * to[0], 2 * to[1]) else 0.0
 
 
 def taps(length: int, to: int, method: int, count: int = 0) -> Taps:
@@ -159,7 +160,7 @@ def sum_columns(
         return ops.cast(flat, "float32")
 
     channels = frames.shape[3]
-    return _summed(map(line, indices), weights)
+    return sum_products(map(line, indices), weights)
 
 
 def sum_rows(
@@ -177,18 +178,23 @@ def sum_rows(
     """
     from keras import ops
 
-    return _summed((ops.take(lines, index, 1) for index in indices), weights)
+    return sum_products((ops.take(lines, index, 1) for index in indices), weights)
 
 
-def _summed(parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]) -> "keras.KerasTensor":
+def sum_products(
+    parts: Iterable["keras.KerasTensor"], weights: Sequence[Any]
+) -> "keras.KerasTensor":
+    """The sum of parts times weights, both >= 0, one product added after the other."""
     from keras import ops
 
     total = None
-    for part, weight in zip(parts, weights, strict=True):
+    for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         # The product is not negative, so that `abs` changes nothing. Without it OpenVINO fuses
         # product and sum, which rounds once where OpenCV rounds twice.
         product = ops.abs(part * weight)
         total = product if total is None else total + product
+        if number % _ADDED_IN_ORDER == _ADDED_IN_ORDER - 1:
+            total = ops.abs(total)  # TensorFlow adds more terms than that in another order
     return total
 
 

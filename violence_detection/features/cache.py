@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features.feature_space import FeatureSpace
@@ -90,9 +91,24 @@ class FeatureCache:
         return settings
 
     @property
+    def origin(self) -> DatasetOrigin:
+        """The dataset that the features were extracted from.
+
+        Raises:
+            CacheError: If extraction.json does not say it.
+        """
+        try:
+            return DatasetOrigin.from_json(self.settings()["dataset"])
+        except (KeyError, TypeError) as error:
+            raise CacheError(
+                f"{self.extraction_path} must hold name and dir of the dataset. It was edited; "
+                "run extract-features again."
+            ) from error
+
+    @property
     def video_dir(self) -> Path:
         """The folder that the videos were in at extraction."""
-        return Path(self.settings()["dataset"]["dir"])
+        return Path(self.origin.dir)
 
     @property
     def summaries_path(self) -> Path:

@@ -32,7 +32,7 @@ _START_WARNING_S = 120.0  # without a worker that has started
 _STARTING = ""  # the key of no video: losses of workers that had not started yet
 
 
-class Task(NamedTuple):
+class ExtractionTask(NamedTuple):
     """The arguments of `ClusterWorker.start`.
 
     Attributes:
@@ -54,7 +54,7 @@ def extract_on_cluster(
     videos: Sequence[Video],
     on_result: Callable[[VideoResult], None],
     *,
-    task: Task,
+    task: ExtractionTask,
     address: str | None,
     size: int | None,
 ) -> None:

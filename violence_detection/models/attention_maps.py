@@ -14,7 +14,7 @@ def attention_weights(classifier: "keras.Model", features: np.ndarray) -> dict[s
     """Attention weights of a classifier over time.
 
     Args:
-        classifier: Of any head, or an ensemble.
+        classifier: A model of any head, or an ensemble.
         features: float16 (N, T, D).
 
     Returns:

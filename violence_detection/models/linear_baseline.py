@@ -21,7 +21,7 @@ class BaselinePredictions:
     """The predictions of the linear baseline.
 
     Attributes:
-        probability: Of each class for the videos of each split, float64 (N, K).
+        probability: Probability of each class for the videos of each split, float64 (N, K).
         videos: Training videos of the fit.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from violence_detection import units
+from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
 from violence_detection.features.feature_space import FeatureSpace
@@ -35,12 +36,12 @@ class RunRecord:
     Attributes:
         classes: Names of the K classes, the normal one first.
         normal_class: The first of them.
-        dataset: Name and folder of the dataset, as extraction.json has them.
+        dataset: The dataset of the features.
         features: The folder of the features.
-        fingerprint: Of the feature space.
+        fingerprint: Digest of the feature space.
         feature_space: Backbone, stream, frames and all else that makes features comparable.
         weights_source: `imagenet`, `random`, or the path of the backbone's weights file.
-        weights_seed: Of random weights.
+        weights_seed: Seed of random weights.
         window_s: Length of a window: the training clips' median duration.
         threshold: On the score, from which on a clip is violent.
         temperature: Divides the logits; 1 in runs made before it existed.
@@ -52,7 +53,7 @@ class RunRecord:
 
     classes: list[str]
     normal_class: str
-    dataset: dict[str, Any]
+    dataset: DatasetOrigin
     features: str
     fingerprint: str
     feature_space: FeatureSpace
@@ -72,7 +73,7 @@ class RunRecord:
         Args:
             config: The content of the first.
             results: The content of the second.
-            folder: Of the run, for messages.
+            folder: The run's folder, for messages.
 
         Raises:
             RunError: If the format is of a newer version, or a key is missing or not usable.
@@ -94,18 +95,19 @@ class RunRecord:
                 )
         try:
             space = FeatureSpace.from_json(config["feature_space"])
+            dataset = DatasetOrigin.from_json(config["dataset"])
             source, seed = config["weights"]["source"], config["weights"].get("seed", 0)
             window_s = float(config["window_s"])
             operating_point = (results.get("operating_point") or {}).get("asked") or ""
         except (CacheError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
-                "training_config.json must describe the feature space, the weights and window_s. "
+                "training_config.json must describe dataset, feature space, weights and window_s. "
                 f"Received: {folder} ({error})"
             ) from error
         return cls(
             classes=config["classes"],
             normal_class=config["normal_class"],
-            dataset=config["dataset"],
+            dataset=dataset,
             features=config["features"],
             fingerprint=config["fingerprint"],
             feature_space=space,
@@ -230,7 +232,7 @@ class Run:
         """Make the folder, if nobody else has, and leave the settings in it.
 
         Args:
-            settings: Of the training.
+            settings: All settings of `train`, by flat name.
             or_next: Take the next free name where another training was quicker.
 
         Raises:

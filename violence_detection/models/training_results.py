@@ -91,7 +91,7 @@ class MemberResult:
     """The training of one of several seeds.
 
     Attributes:
-        seed: Of the member.
+        seed: Seed of the member.
         run: Name of its run's folder, in that of the run that keeps a model of the members.
         summary: Length and kept epoch; its other values are not in JSON.
         validation, test, threshold: See `RunScores`.
@@ -186,7 +186,7 @@ class KeptMembers:
     """The members whose model a run keeps.
 
     Attributes:
-        seeds: Of the kept member, or of all members of an ensemble.
+        seeds: Seed of the kept member, or the seeds of an ensemble.
         ensemble: Whether the model predicts the mean of the members.
         reason: The reason for the choice, in words.
     """

@@ -174,7 +174,7 @@ def batches(
         augment: Changes each batch. Its generator is a function of seed, epoch and the number of
             the batch, and it gets the real videos only: neither a resumed training nor the
             number of replicas changes its output.
-        seed: Of the augmentation.
+        seed: Seed of the augmentation.
         part: The part of each batch to return: its number, of M equal parts.
 
     Returns:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from violence_detection import registry
+from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, TrainingError
 from violence_detection.features.cache import FeatureCache
@@ -43,7 +44,7 @@ class InitialWeights:
     model_path: Path
     run: Run
     videos: list[dict[str, str]]
-    dataset: dict[str, str] | None = None
+    dataset: DatasetOrigin | None = None
 
     @classmethod
     def find(cls, init_from: str | None, run: Run, *, head: str, resume: bool) -> Self | None:
@@ -124,7 +125,7 @@ class InitialWeights:
             file.write(self.model_path.read_bytes())
         files.write_csv(run.initial_videos_path, VIDEO_COLUMNS, self._videos_for(cache))
 
-    def as_dict(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, Any]:
+    def to_json(self, cache: FeatureCache, entries: list[ManifestEntry]) -> dict[str, Any]:
         """The entry `init_from` of the run's record."""
         return {
             "run": str(self.run.dir),
@@ -160,7 +161,7 @@ class InitialWeights:
 
     def _videos_for(self, cache: FeatureCache) -> list[dict[str, str]]:
         """The videos; without recordings if those are of another dataset, where names differ."""
-        if self.dataset in (None, cache.settings().get("dataset")):
+        if self.dataset in (None, cache.origin):
             return self.videos
         return [row | {"group": ""} for row in self.videos]
 

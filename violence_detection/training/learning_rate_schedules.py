@@ -103,7 +103,7 @@ def schedule_over_epochs(
         peak: Highest rate.
         warmup_epochs: None for the default: 5, or a fifth of the epochs if that is less; for
             one-cycle, three tenths of the epochs.
-        epochs, steps_per_epoch: Of the training.
+        epochs, steps_per_epoch: Length of the training.
 
     Raises:
         ConfigError: If the warm-up is not shorter than the training.

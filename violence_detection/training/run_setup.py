@@ -79,7 +79,7 @@ def find_cluster(
     """The machines that train together; None for this machine alone.
 
     Args:
-        addresses, rank: Of --hosts and --rank; empty and None for the environment.
+        addresses, rank: Values of --hosts and --rank; empty and None for the environment.
         features, run, virtual_devices, seeds: Settings of `train`.
 
     Raises:
@@ -236,7 +236,7 @@ def write_record(
             "weights": extraction["weights"],
             "window_s": float(np.median(durations_s)),
             "own_split": own_split,
-            "init_from": initial_weights and initial_weights.as_dict(cache, entries),
+            "init_from": initial_weights and initial_weights.to_json(cache, entries),
             "videos_digest": videos_digest(entries),
             "split_digest": _split_digest(entries),
             "effective": effective.to_json(),

@@ -288,7 +288,7 @@ class TrainingSettings:
     """The settings of one training of a `TrainingJob`.
 
     Attributes:
-        seed: Of the weights, the order and the augmentation.
+        seed: Seed of the weights, the order and the augmentation.
         optimisation, model, batches, selection, decision: The settings of `train`, by subject.
         profiled_steps: First and last step of a trace; None for no trace.
         resume: Continue after the last saved epoch.

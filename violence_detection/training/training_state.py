@@ -49,7 +49,7 @@ class EpochResult:
     Attributes:
         epoch: From 1.
         loss, gradient_norm: Means over the steps; the norm before clipping.
-        learning_rate: Of the last step.
+        learning_rate: The rate of the last step.
         videos_per_s: Speed without validation.
         validation: None on machines other than the chief.
     """
@@ -126,11 +126,11 @@ class SelectionState:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All of the state.
+    """The state of a training after an epoch.
 
     Attributes:
         history: A result for each epoch so far.
-        step, selection: Of the parts of the `Trainer`.
+        step, selection: States of these parts of the `Trainer`.
     """
 
     history: Sequence[EpochResult]

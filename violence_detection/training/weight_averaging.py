@@ -95,7 +95,7 @@ class ExponentialAverage(_Shadowed):
     random, soon count for little.
 
     Args:
-        weights: Of the classifier.
+        weights: The weights of the classifier.
         decay: In (0, 1).
 
     Reference:
@@ -119,7 +119,7 @@ class StochasticAverage(_Shadowed):
     """The plain mean of the weights after each of the last epochs.
 
     Args:
-        weights: Of the classifier.
+        weights: The weights of the classifier.
         first_epoch: The first epoch that counts.
 
     Reference:

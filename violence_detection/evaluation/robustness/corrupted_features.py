@@ -17,12 +17,13 @@ from violence_detection.evaluation.robustness.corrupted_video import CLEAN, Exce
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.video_worker import NO_SUCH_FILE, failure_reason
+from violence_detection.reports.robustness_result import ConditionFailure
 from violence_detection.system import files, processes
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.clip_reader import Clip
 
 
-class Task(NamedTuple):
+class CorruptionTask(NamedTuple):
     """A video to read under a condition.
 
     Attributes:
@@ -39,14 +40,14 @@ class Task(NamedTuple):
 class Outcome(NamedTuple):
     """The result of a task: features, float16 (T, D), or the reason why there are none."""
 
-    task: Task
+    task: CorruptionTask
     features: np.ndarray | None
     reason: str = ""
 
 
 def unchanged_excerpts(
     cache: FeatureCache, entries: Sequence[ManifestEntry], video_dir: str | None = None
-) -> tuple[dict[str, Excerpt], list[dict[str, str]]]:
+) -> tuple[dict[str, Excerpt], list[ConditionFailure]]:
     """The videos that have not changed since their features were extracted.
 
     Args:
@@ -55,13 +56,13 @@ def unchanged_excerpts(
         video_dir: The folder, if it was moved.
 
     Returns:
-        The unchanged videos by key; and `path`, `condition` and `reason` of the others.
+        The unchanged videos by key; and the others, with the reasons.
 
     Raises:
         CacheError: If the folder does not exist.
         DatasetError: If it holds no dataset.
     """
-    root = Path(video_dir or cache.settings()["dataset"]["dir"])
+    root = Path(video_dir or cache.video_dir)
     if not root.is_dir():
         raise CacheError(
             "The folder of the videos must exist; --video-dir names its new place. Received: "
@@ -73,7 +74,7 @@ def unchanged_excerpts(
         video = by_key.get(entry.path)
         reason = NO_SUCH_FILE if video is None else _change_reason(root / video.path, entry)
         if reason:
-            failures.append({"path": entry.path, "condition": CLEAN, "reason": reason})
+            failures.append(ConditionFailure(entry.path, CLEAN, reason))
         else:
             excerpts[entry.path] = Excerpt(root / video.path, video.start_s, video.end_s)
     return excerpts, failures
@@ -93,7 +94,7 @@ def _change_reason(path: Path, entry: ManifestEntry) -> str:
 
 def extract_corrupted_features(
     extractor: FeatureExtractor,
-    tasks: Sequence[Task],
+    tasks: Sequence[CorruptionTask],
     folder: Path,
     *,
     seed: int,
@@ -116,7 +117,7 @@ def extract_corrupted_features(
     """
     failed: list[Outcome] = []
 
-    def read(task: Task, call: ProcessPool) -> tuple[Task, Clip | str]:
+    def read(task: CorruptionTask, call: ProcessPool) -> tuple[CorruptionTask, Clip | str]:
         copy = folder / f"altered{files.temporary_mark()}.avi"
         video_seed = zlib.crc32(task.key.encode(), seed)
         arguments = (extractor.reader, task.source, task.condition, copy, video_seed)
@@ -133,7 +134,7 @@ def extract_corrupted_features(
         finally:
             copy.unlink(missing_ok=True)  # left by a child process that was killed
 
-    def clips() -> Iterator[tuple[Task, np.ndarray]]:
+    def clips() -> Iterator[tuple[CorruptionTask, np.ndarray]]:
         for task, clip in results:
             if isinstance(clip, str):
                 failed.append(Outcome(task, None, clip))

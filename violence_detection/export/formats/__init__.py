@@ -6,8 +6,9 @@ A part must define:
         that each may have from the model; see `_format.Tolerance`.
     UNROLLED: True if a recurrence must be unrolled before it is written.
     missing() -> str: The extra to install; empty if nothing is missing.
-    write(model, path, *, precision, examples) -> None: Writes a Keras model from an array to a
-        dict of arrays; `examples` are inputs of the model, to calibrate a precision with.
-    load(path, threads=1) -> ClipFunction: The written file as a function from one array to a dict
-        of arrays of the same names.
+    ANY_SIZE: True if an input may have a size that is known only when the file is run.
+    write(model, path, *, precision, examples) -> None: Writes a Keras model from arrays to a dict
+        of arrays; `examples` are arrays for a model of one input, to calibrate a precision with.
+    load(path, threads=1) -> ClipFunction: The written file as a function from arrays by name to
+        arrays by name, which are those of the model's inputs and outputs.
 """

@@ -1,14 +1,15 @@
 """Names of outputs, tolerances, and the message of a missing extra, shared by the formats."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 PROBABILITY, PROBABILITIES = "probability", "probabilities"  # outputs of a model
+FEATURES, FRAMES, FPS = "features", "frames", "fps"  # its inputs
 
-ClipFunction = Callable[[np.ndarray], dict[str, np.ndarray]]
+ClipFunction = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 class Tolerance(NamedTuple):

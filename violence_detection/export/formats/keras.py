@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FILE = "model.keras"
 TOLERANCES = {"float32": _format.EXACT}
 UNROLLED = False
+ANY_SIZE = True
 
 
 def missing() -> str:
@@ -27,7 +28,7 @@ def write(
     """Writes a model.
 
     Args:
-        model: From one array to a dict of arrays.
+        model: From arrays to a dict of arrays.
         path: The file.
         precision, examples: Not used; there is one precision.
     """
@@ -35,11 +36,11 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """Loads a file as a function from one array to a dict of arrays, which calls `predict`.
+    """Loads a file as a function from arrays by name to arrays by name, which calls `predict`.
 
     The number of threads is the one that TensorFlow was started with.
     """
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda inputs: model.predict(inputs, verbose=0)
+    return lambda inputs: model.predict(dict(inputs), verbose=0)

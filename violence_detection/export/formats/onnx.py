@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FILE = "model.onnx"
 TOLERANCES = {"float32": _format.EXACT}
 UNROLLED = False
+ANY_SIZE = True
 _OPSET = 18
 
 
@@ -30,7 +31,7 @@ def write(
     """Writes a model; inputs and outputs have the same names as in Keras.
 
     Args:
-        model: From one array to a dict of arrays.
+        model: From arrays to a dict of arrays.
         path: The file.
         precision, examples: Not used; there is one precision.
     """
@@ -42,15 +43,14 @@ def write(
         import tf2onnx
 
         names = list(model.output)
-        given = model.input
-        signature = tf.TensorSpec(given.shape, given.dtype, given.name)
-        function = tf.function(
-            lambda inputs: [model(inputs, training=False)[name] for name in names],
-            input_signature=[signature],
-        )
-        graph, _ = tf2onnx.convert.from_function(
-            function, input_signature=[signature], opset=_OPSET
-        )
+        signature = [tf.TensorSpec(given.shape, given.dtype, given.name) for given in model.inputs]
+
+        def outputs(*inputs):
+            by_name = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+            return [by_name[name] for name in names]
+
+        function = tf.function(outputs, input_signature=signature)
+        graph, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=_OPSET)
     _fill_constants(graph.graph, function)
     _name_outputs(graph.graph, names)
     onnx.checker.check_model(graph)
@@ -58,15 +58,14 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """Loads a file as a function from one array to a dict of arrays."""
+    """Loads a file as a function from arrays by name to arrays by name."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    given = session.get_inputs()[0].name
     names = [output.name for output in session.get_outputs()]
-    return lambda inputs: dict(zip(names, session.run(names, {given: inputs}), strict=True))
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
 def _fill_constants(graph: "onnx.GraphProto", function: Callable) -> None:

@@ -1,6 +1,6 @@
 """OpenVINO's two files, for Intel processors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 FILE = "model.xml"
 TOLERANCES = {"float32": _format.EXACT}
 UNROLLED = True
+ANY_SIZE = True
 
 
 def missing() -> str:
@@ -27,32 +28,33 @@ def write(
     """Writes a model to `path`, and its weights to a file that ends in `.bin`.
 
     Args:
-        model: From one array to a dict of arrays.
+        model: From arrays to a dict of arrays.
         path: The file.
         precision, examples: Not used; there is one precision.
     """
     import openvino
     import tensorflow as tf
 
-    given = model.input
-    signature = tf.TensorSpec(given.shape, given.dtype, given.name)
+    signature = [tf.TensorSpec(given.shape, given.dtype, given.name) for given in model.inputs]
     function = tf.function(
-        lambda inputs: model(inputs, training=False), input_signature=[signature]
+        lambda *inputs: model(inputs if len(inputs) > 1 else inputs[0], training=False),
+        input_signature=signature,
     )
     converted = openvino.convert_model(function.get_concrete_function())
-    converted.inputs[0].tensor.set_names({given.name})
+    for port, given in zip(converted.inputs, model.inputs, strict=True):
+        port.tensor.set_names({given.name})
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """Loads a file as a function from one array to a dict of arrays, in float32."""
+    """Loads a file as a function from arrays by name to arrays by name, in float32."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
     compiled = openvino.Core().compile_model(path, "CPU", settings)
 
-    def run(inputs: np.ndarray) -> dict[str, np.ndarray]:
-        outputs = compiled(inputs)
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = compiled(dict(inputs))
         return {port.any_name: np.array(outputs[port]) for port in compiled.outputs}
 
     return run

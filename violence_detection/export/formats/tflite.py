@@ -21,6 +21,7 @@ TOLERANCES = {
     "int8": _format.COARSE,
 }
 UNROLLED = True
+ANY_SIZE = False
 
 
 def missing() -> str:
@@ -37,7 +38,7 @@ def write(
     examples is measured, and corrected in the model.
 
     Args:
-        model: From one array to a dict of arrays.
+        model: From arrays to a dict of arrays.
         path: The file.
         precision: float16 stores the large matrices in float16 and computes in float32.
         examples: Inputs that the ranges of int8 and the shift are measured on.
@@ -52,7 +53,7 @@ def write(
 
 
 def load(path: Path, threads: int = 1) -> _format.ClipFunction:
-    """Loads a file as a function from one array to a dict of arrays."""
+    """Loads a file as a function from arrays by name to arrays by name."""
     from ai_edge_litert.interpreter import Interpreter
 
     return _runner(Interpreter(model_path=str(path), num_threads=threads))
@@ -60,8 +61,7 @@ def load(path: Path, threads: int = 1) -> _format.ClipFunction:
 
 def _runner(interpreter: "Interpreter") -> _format.ClipFunction:
     run = interpreter.get_signature_runner(saved_model.SIGNATURE)
-    (name,) = run.get_input_details()
-    return lambda inputs: run(**{name: inputs})
+    return lambda inputs: run(**inputs)
 
 
 def _convert(model: "keras.Model") -> bytes:
@@ -86,10 +86,12 @@ def _log_odds(content: bytes, examples: Sequence[np.ndarray]) -> np.ndarray:
     """The log-odds of each class against the first one, float64 (N, K)."""
     from ai_edge_litert.interpreter import Interpreter
 
-    run = _runner(Interpreter(model_content=content))
+    interpreter = Interpreter(model_content=content)
+    (name,) = interpreter.get_signature_list()[saved_model.SIGNATURE]["inputs"]
+    run = _runner(interpreter)
     rows = []
     for example in examples:
-        outputs = run(np.asarray(example))
+        outputs = run({name: np.asarray(example)})
         violent = outputs[_format.PROBABILITY]
         two_classes = np.concatenate([1 - violent, violent], axis=1)
         rows.append(outputs.get(_format.PROBABILITIES, two_classes))

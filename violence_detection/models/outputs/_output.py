@@ -12,7 +12,7 @@ class Encoded(NamedTuple):
     """A clip as a head encodes it.
 
     Attributes:
-        name: Of the head.
+        name: Name of the head.
         features: The input of the model, float32 (B, T, D).
         context: The clip in one vector, (B, H).
         sequence: The clip frame by frame, (B, T, H); None for a head without order.

@@ -75,7 +75,7 @@ def violence_score(probability: np.ndarray) -> np.ndarray:
     """The probability of violence, ``1 - P(normal class)``, float (...,) in [0, 1].
 
     Args:
-        probability: Of each class, float (..., K), the normal class first.
+        probability: Probability of each class, float (..., K), the normal class first.
     """
     return 1 - probability[..., 0]
 
@@ -93,7 +93,7 @@ def decide(probability: np.ndarray, threshold: float) -> np.ndarray:
     """The class of each row, int64 (N,): normal below the threshold, else the likeliest other.
 
     Args:
-        probability: Of each class, float (N, K), the normal class first.
+        probability: Probability of each class, float (N, K), the normal class first.
         threshold: On the score.
     """
     return np.where(violence_score(probability) >= threshold, 1 + probability[:, 1:].argmax(1), 0)

@@ -1,0 +1,180 @@
+"""The predictions of a run and of its exported file for the validation videos."""
+
+import dataclasses
+import functools
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from violence_detection.errors import DatasetError, VideoError
+from violence_detection.export.check_windows import CheckVideo, CheckWindow
+from violence_detection.export.conversion import Converter, ExportedModel
+from violence_detection.export.export_job import READER_BYTES, ExportJob
+from violence_detection.export.export_result import Unreadable
+from violence_detection.export.formats._format import FEATURES, PROBABILITIES, PROBABILITY
+from violence_detection.export.parity import VideoPredictions
+from violence_detection.models.outputs.classes import violence_score
+from violence_detection.system import processes, progress
+from violence_detection.system.processes import DedicatedProcess, ProcessPool
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CheckedVideos:
+    """The predictions of N videos in M windows.
+
+    Attributes:
+        rows: Numbers of the videos, (N,).
+        video_of_window: Number among `rows` of each window's video, (M,).
+        source: Of the windows, by the model that was converted, float64 (M, K).
+        exported: The same by the file.
+        videos: Of the videos.
+        left_out: Windows of long videos that were not checked.
+        unreadable: The other videos.
+        example: The input of the file for one clip, by name.
+    """
+
+    rows: list[int]
+    video_of_window: list[int]
+    source: np.ndarray
+    exported: np.ndarray
+    videos: VideoPredictions
+    left_out: int
+    unreadable: list[Unreadable]
+    example: dict[str, np.ndarray]
+
+
+def check_features(
+    job: ExportJob, converter: DedicatedProcess, exported: DedicatedProcess
+) -> CheckedVideos:
+    """Predicts the clips from the features in the cache, with the run and with a classifier."""
+    features = np.float32(job.cached.features)
+    reference, source = converter.call_method(Converter.predict_features, features)
+    inputs = [{FEATURES: clip[None]} for clip in features]
+    by_file = [_by_class(exported.call_method(ExportedModel.predict, given)) for given in inputs]
+    rows = list(range(len(features)))
+    return CheckedVideos(
+        rows=rows,
+        video_of_window=rows,
+        source=source,
+        exported=np.stack(by_file),
+        videos=VideoPredictions(
+            evaluated=reference,
+            own=None,
+            resized=None,
+            resampled=None,
+            given=reference,
+            source=source,
+            exported=np.stack(by_file),
+        ),
+        left_out=0,
+        unreadable=[],
+        example=inputs[0],
+    )
+
+
+def check_videos(
+    job: ExportJob, converter: DedicatedProcess, exported: DedicatedProcess, scratch: Path
+) -> CheckedVideos:
+    """Predicts the windows of every readable video with the run and with the file.
+
+    Raises:
+        DatasetError: If no video can be read.
+    """
+    names = [field.name for field in dataclasses.fields(VideoPredictions)][1:]
+    windows: dict[int, dict[str, np.ndarray]] = {}  # by row: predictions (windows, K) by name
+    unreadable, left_out, example = {}, 0, {}
+    read = functools.partial(_read_video, job=job, folder=scratch)
+    with (
+        progress.track("Checking", len(job.entries), "videos") as step,
+        ThreadPoolExecutor(1) as runtime,
+    ):
+        videos = processes.map_unordered(
+            read, range(len(job.entries)), children=2, memory_bytes=READER_BYTES
+        )
+        for row, video in videos:
+            progress.stop.check()
+            if isinstance(video, VideoError):
+                log.warning(f"Cannot read {job.entries[row].path}: {video}")
+                unreadable[row] = Unreadable(job.entries[row].path, str(video))
+                continue
+            # The file is run while the run's own model predicts.
+            frame_input = job.request.frame_input
+            by_file = runtime.submit(
+                exported.call_method, ExportedModel.predict_windows, video.windows, frame_input
+            )
+            by_run = [
+                converter.call_method(Converter.predict_window, window.images)
+                for window in video.windows
+            ]
+            stacked = {
+                name: np.stack([getattr(window, name) for window in by_run]) for name in names[:-1]
+            }
+            stacked["exported"] = np.stack([_by_class(outputs) for outputs in by_file.result()])
+            windows[row] = stacked
+            left_out += video.left_out
+            example = example or video.windows[0].inputs(frame_input)
+            example = {name: np.array(value) for name, value in example.items()}
+            _delete_frames(video.windows)
+            step()
+    if not windows:
+        raise nothing_readable(next(iter(unreadable.values())))
+    rows = sorted(windows)
+    evaluated, _ = converter.call_method(
+        Converter.predict_features, np.stack([job.cached.features[row] for row in rows])
+    )
+    return CheckedVideos(
+        rows=rows,
+        video_of_window=[
+            number for number, row in enumerate(rows) for _ in windows[row]["exported"]
+        ],
+        source=np.concatenate([windows[row]["source"] for row in rows]),
+        exported=np.concatenate([windows[row]["exported"] for row in rows]),
+        videos=VideoPredictions(
+            evaluated=evaluated,
+            **{
+                name: np.stack([_most_violent(windows[row][name]) for row in rows])
+                for name in names
+            },
+        ),
+        left_out=left_out,
+        unreadable=[unreadable[row] for row in sorted(unreadable)],
+        example=example,
+    )
+
+
+def _read_video(
+    row: int, call: ProcessPool, *, job: ExportJob, folder: Path
+) -> tuple[int, CheckVideo | VideoError]:
+    try:
+        return row, job.read_video(row, call, folder)
+    except VideoError as error:
+        return row, error
+
+
+def _delete_frames(windows: Sequence[CheckWindow]) -> None:
+    for window in windows:
+        window.frames.unlink()
+
+
+def _most_violent(windows: np.ndarray) -> np.ndarray:
+    """The prediction (K,) of the window with the highest score, of those of all (M, K)."""
+    return windows[int(np.nan_to_num(violence_score(windows)).argmax())]
+
+
+def _by_class(outputs: dict[str, np.ndarray]) -> np.ndarray:
+    """The probabilities of all classes, float64 (K,), of the outputs of a file for one clip."""
+    if PROBABILITIES in outputs:
+        return outputs[PROBABILITIES][0].astype(np.float64)
+    violent = outputs[PROBABILITY][0].astype(np.float64)
+    return np.concatenate([1 - violent, violent])
+
+
+def nothing_readable(received: object) -> DatasetError:
+    """The error if no validation video can be read."""
+    return DatasetError(f"At least one validation video must be readable. Received: {received}")
