@@ -50,7 +50,8 @@ class Rule:
         words: Values besides the parts of the registry folder.
         path: `FILE`, `DIRECTORY` or `PATH` (either) where the value is one; a `~` at its start is
             the user's home.
-        canonical: Brings the value into its canonical form, or raises ConfigError.
+        canonical: Brings the value into its canonical form, before it is checked, or raises
+            ConfigError.
         metavar: Name of the value in the help; None takes that of the type.
         off: Name of the flag that switches the setting off; None is `no-` and the setting's name.
         hint: Advice for a value of another type.
@@ -93,11 +94,11 @@ class Rule:
             raise ConfigError(f"`{name}` must be >= {self.low}. Received: {name}={value}")
         if self.high is not None and not value <= self.high:
             raise ConfigError(f"`{name}` must be <= {self.high}. Received: {name}={value}")
+        if self.canonical:
+            value = self.canonical(value)
         if self.choices and value not in self.choices:
             listed = ", ".join(self.choices)
             raise ConfigError(f"`{name}` must be one of {listed}. Received: {name}={value}")
-        if self.canonical:
-            return self.canonical(value)
         if self.path and (not value or "\0" in value or not units.is_utf8(value)):
             raise ConfigError(f"`{name}` must be a path in UTF-8. Received: {name}={value!r}")
         if self.path:

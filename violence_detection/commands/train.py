@@ -51,7 +51,8 @@ def result_lines(results: "TrainingResults") -> list[str]:
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *_sanity_check_lines(scores),
         *console.failure_lines(results.failures),
-        f"next        violence-detection evaluate {results.run}",
+        f"next        violence-detection evaluate {results.run}"
+        + ("" if scores.test else " --split validation"),
     ]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from violence_detection import units
+from violence_detection.datasets.split_words import split_of_word
 from violence_detection.errors import ConfigError
 from violence_detection.features.config import CheckConfig, ExtractConfig, resolve_weights
 from violence_detection.inference.config import PredictConfig
@@ -19,6 +20,7 @@ class EvaluateConfig(CommandConfig):
         "Split to evaluate; `all` is for a dataset that the run was not trained on.",
         group="Data",
         choices=("train", "validation", "test", "all"),
+        canonical=lambda word: split_of_word(word) or word,
     )
     features: str | None = option(
         None,
@@ -100,7 +102,10 @@ class EvaluateConfig(CommandConfig):
             )
         point = self.operating_point or ""
         if self.set_threshold and not point:
-            raise ConfigError("`set_threshold` must come with operating_point. Received: none")
+            raise ConfigError(
+                "`set_threshold` must come with operating_point, whose threshold it saves. Received: "
+                "set_threshold=True alone"
+            )
         if point and self.split == "validation":
             raise ConfigError(
                 "`operating_point` must not be chosen on the videos that are evaluated. Received: "
@@ -108,7 +113,8 @@ class EvaluateConfig(CommandConfig):
             )
         if point.startswith(operating_points.FALSE_ALARMS_PER_HOUR) and self.normal_footage is None:
             raise ConfigError(
-                f"`operating_point` {point} must come with normal_footage. Received: none"
+                "`operating_point` false_alarms_per_hour must come with normal_footage, in which "
+                f"the alarms are counted. Received: operating_point={point} alone"
             )
         if self.weights is not None and self.normal_footage is None:
             raise ConfigError(
