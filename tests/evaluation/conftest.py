@@ -26,7 +26,7 @@ def run(run_dir, tmp_path) -> Path:
 def evaluated(run_dir, tmp_path_factory) -> Evaluated:
     """The session's run, evaluated on the test split; not to be written to."""
     run = shutil.copytree(run_dir, tmp_path_factory.mktemp("evaluated") / "run")
-    result = evaluate_run(str(run), EvaluateConfig(bootstrap=100), with_figures=False)
+    result = evaluate_run(str(run), EvaluateConfig(bootstrap=100), with_figures=False).to_json()
     return Evaluated(run, result, read_predictions(run))
 
 
@@ -38,6 +38,6 @@ def evaluate() -> Callable[..., dict[str, Any]]:
         run: Path | str, *, force: bool = False, **settings: Any
     ) -> dict[str, Any]:
         config = EvaluateConfig(**{"bootstrap": 100, **settings})
-        return evaluate_run(str(run), config, force=force, with_figures=False)
+        return evaluate_run(str(run), config, force=force, with_figures=False).to_json()
 
     return evaluate_without_figures

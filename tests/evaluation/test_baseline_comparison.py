@@ -54,18 +54,18 @@ def test_they_are_fitted_on_train_and_scored_on_the_split(run_dir, cache):
     probability = baselines.predict("linear", np.arange(16), np.arange(16, 24), seed=1)
     expected = ((probability[:, 1] >= 0.5) == clips.labels[16:]).mean()
     result = compare(run_dir, cache)
-    assert result["baselines"]["linear"]["accuracy"] == pytest.approx(expected)
-    assert result["baselines"].keys() == {"linear", "metadata", "majority"}
-    assert result["baselines"]["majority"]["accuracy"] == 0.5
-    assert result["baseline_videos"] == 16
+    assert result.baselines["linear"].accuracy == pytest.approx(expected)
+    assert result.baselines.keys() == {"linear", "metadata", "majority"}
+    assert result.baselines["majority"].accuracy == 0.5
+    assert result.baseline_videos == 16
 
 
 def test_a_source_baseline_that_comes_close_is_a_warning(run_dir, cache):
     near = compare(run_dir, cache, accuracy_ci=(0.0, 1.0))
-    assert near["close_baselines"] == ["metadata"]
-    assert near["warnings"][0].startswith("The baseline metadata comes close")
+    assert near.close_baselines == ["metadata"]
+    assert near.warnings[0].startswith("The baseline metadata comes close")
     far = compare(run_dir, cache, accuracy_ci=(1.01, 1.01))
-    assert (far["close_baselines"], far["warnings"]) == ([], [])
+    assert (far.close_baselines, far.warnings) == ([], [])
 
 
 def test_with_the_videos_the_background_is_a_baseline_too(run_dir, cache, monkeypatch):
@@ -77,16 +77,16 @@ def test_with_the_videos_the_background_is_a_baseline_too(run_dir, cache, monkey
         return VideoSummaries(sizes, images, np.zeros((len(entries), 8), np.float32), hashes)
 
     monkeypatch.setattr(baseline_comparison.baselines, "complete_summaries", summaries)
-    scores = compare(run_dir, cache, read_videos=True)["baselines"]
-    assert scores["mean_picture"]["accuracy"] == 1.0
-    assert scores["motion_energy"]["accuracy"] == 0.5
+    scores = compare(run_dir, cache, read_videos=True).baselines
+    assert scores["mean_picture"].accuracy == 1.0
+    assert scores["motion_energy"].accuracy == 0.5
 
 
 # -- relation
 
 
 def test_of_many_videos_an_even_part_is_used(run_dir, cache, monkeypatch):
-    monkeypatch.setattr(baseline_comparison, "_MOST_TRAINING", 8)
+    monkeypatch.setattr(baseline_comparison, "_MAX_TRAINING", 8)
     assert compare(run_dir, cache)["baseline_videos"] == 8
 
 
@@ -97,7 +97,7 @@ def test_the_labels_are_those_of_the_training(run_dir, cache):
         for entry in cache.entries()
     ]
     cache.write_manifest(rows)
-    assert compare(run_dir, cache)["baselines"] == before["baselines"]
+    assert compare(run_dir, cache).baselines == before.baselines
 
 
 def test_for_another_dataset_they_use_the_features_of_the_training(features_dir, tmp_path):
@@ -106,11 +106,11 @@ def test_for_another_dataset_they_use_the_features_of_the_training(features_dir,
     dataset = {"name": "other", "dir": "/other"}
     cache = FeatureCache.open(draw_features(tmp_path / "o", seed=5, dataset=dataset))
     result = compare(run, cache)
-    assert (result["baseline_videos"], result["baselines_left_out"][:-1]) == (16, [])
+    assert (result.baseline_videos, result.baselines_left_out[:-1]) == (16, [])
     shutil.rmtree(features)
     result = compare(run, cache)
-    assert result["baselines"] == {}
-    assert result["baselines_left_out"] == [
+    assert result.baselines == {}
+    assert result.baselines_left_out == [
         "There are no baselines: the training videos no longer exist or have changed."
     ]
 
@@ -119,9 +119,9 @@ def test_for_another_dataset_they_use_the_features_of_the_training(features_dir,
 
 
 def test_the_reason_for_missing_baselines_is_stated(run_dir, cache):
-    (line,) = compare(run_dir, cache)["baselines_left_out"]
+    (line,) = compare(run_dir, cache).baselines_left_out
     assert line.endswith("width and height: --no-pictures was given.")
-    (line,) = compare(run_dir, cache, read_videos=True)["baselines_left_out"]
+    (line,) = compare(run_dir, cache, read_videos=True).baselines_left_out
     assert line.endswith("their folder /drawn does not exist.")
 
 
@@ -135,7 +135,7 @@ def test_changed_training_videos_are_not_used(run_dir, cache, tmp_path):
     config = Run(run).config() | {"features": str(tmp_path / "gone")}
     files.write_json(Run(run).config_path, config)
     result = compare(run, cache)
-    assert result["baseline_videos"] == 15
-    assert result["baselines_left_out"][0] == (
+    assert result.baseline_videos == 15
+    assert result.baselines_left_out[0] == (
         "The baselines lack 1 training video: no features, or they changed."
     )

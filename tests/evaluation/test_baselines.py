@@ -155,9 +155,8 @@ def test_videos_without_summary_are_not_trained_on(features_dir, rng):
     ("interval", "warned"), [([0.5, 0.6], 0), ([0.5, 0.8], 1), ([0.5, 0.9], 1)]
 )
 def test_a_source_baseline_that_comes_close_is_a_warning(interval, warned):
-    pooled = {"model": {"accuracy_ci": [0.8, 0.9]}, "linear": {"accuracy_ci": [0, 1]}}
-    pooled["metadata"] = {"accuracy_ci": interval}
-    lines = baselines.source_warnings(pooled, "model")
+    intervals = {"model": [0.8, 0.9], "linear": [0, 1], "metadata": interval}
+    lines = baselines.source_warnings(intervals, "model")
     assert len(lines) == warned
     assert all("may have learned the source" in line for line in lines)
 

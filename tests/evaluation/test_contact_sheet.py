@@ -58,8 +58,8 @@ def sheet(video_cache, clips, *, with_frames=True, blur=False, attention=True):
     )
 
 
-def decoded(row) -> np.ndarray:
-    data = row["frames"].removeprefix("data:image/jpeg;base64,")
+def decoded(data_uri) -> np.ndarray:
+    data = data_uri.removeprefix("data:image/jpeg;base64,")
     content = np.frombuffer(base64.b64decode(data), np.uint8)
     return cv2.imdecode(content, cv2.IMREAD_COLOR)
 
@@ -70,31 +70,32 @@ def decoded(row) -> np.ndarray:
 @pytest.mark.parametrize(
     ("drawn", "part", "expected"),
     [
-        ({"frames": 24}, (), (1, 4, 7, 10, 13, 16, 19, 22)),
+        ({"frames": 24}, (), (2, 6, 10, 14, 18, 22)),
         # Frames 24 to 35.
-        ({"frames": 48}, (2.0, 3.0), (24, 26, 27, 29, 30, 32, 33, 35)),
+        ({"frames": 48}, (2.0, 3.0), (25, 27, 29, 31, 33, 35)),
         # Long enough for seeking.
-        ({"frames": 950, "fps": 25}, (0.0, 2.0), (3, 9, 15, 21, 28, 34, 40, 46)),
+        ({"frames": 950, "fps": 25}, (0.0, 2.0), (4, 12, 20, 29, 37, 45)),
     ],
 )
 def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
     path = draw_video(tmp_path / "a.mp4", **drawn)
-    frames, shown = frames_of(path), contact_sheet.strip_frames(path, *part)
+    frames, shown = frames_of(path), contact_sheet.shown_frames(path, *part)
     for frame, index in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(frame, frames[index])
 
 
 def test_the_most_confident_mistakes_come_with_frames_and_attention(video_cache, clips):
     mistakes = sheet(video_cache, clips)
-    paths = [row["path"] for row in mistakes["misses"]]
+    paths = [row.path for row in mistakes.misses]
     assert paths == ["fight/0.mp4", "fight/1.mp4", "fight/2.mp4"]
-    assert mistakes["false_alarms"][0]["path"] == "normal/2.mp4"
-    assert mistakes["blurred"] is False
-    for row in (*mistakes["misses"], *mistakes["false_alarms"]):
-        height, width, _ = decoded(row).shape
-        assert (height, width) in ((128, 8 * 192 + 7 * 4), (144, 8 * 192 + 7 * 4))
-        assert len(row["attention"]) == 6
-        assert sum(row["attention"]) == pytest.approx(1, abs=1e-3)
+    assert mistakes.false_alarms[0].path == "normal/2.mp4"
+    assert mistakes.blurred is False
+    for row in (*mistakes.misses, *mistakes.false_alarms):
+        assert len(row.frames) == 6
+        height, width, _ = decoded(row.frames[0]).shape
+        assert (height, width) in ((267, 400), (300, 400))
+        assert len(row.attention) == 6
+        assert sum(row.attention) == pytest.approx(1, abs=1e-3)
 
 
 # -- relation
@@ -103,31 +104,31 @@ def test_the_most_confident_mistakes_come_with_frames_and_attention(video_cache,
 def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
     path, grabbed, grab = draw_video(tmp_path / "a.mp4", frames=400), [], Decoder._grab
     monkeypatch.setattr(Decoder, "_grab", lambda video: grabbed.append(1) or grab(video))
-    contact_sheet.strip_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
+    contact_sheet.shown_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
     assert len(grabbed) < 80
 
 
 def test_without_frames_no_video_is_opened(video_cache, clips, monkeypatch):
-    monkeypatch.setattr(contact_sheet, "_strips", None)
-    row = sheet(video_cache, clips, with_frames=False)["misses"][0]
-    assert (row["frames"], row["why"]) == (None, "--no-frames was given")
-    assert row["attention"]
+    monkeypatch.setattr(contact_sheet, "_images_of", None)
+    row = sheet(video_cache, clips, with_frames=False).misses[0]
+    assert (row.frames, row.missing_reason) == ((), "--no-frames was given")
+    assert row.attention
 
 
 def test_a_head_without_attention_has_none_to_show(video_cache, clips):
     mistakes = sheet(video_cache, clips, attention=False, with_frames=False)
-    assert {row["attention"] for row in mistakes["misses"]} == {None}
+    assert {row.attention for row in mistakes.misses} == {None}
 
 
 def test_blurred_frames_are_anonymised(tmp_path, monkeypatch):
     path = draw_video(tmp_path / "a.mp4", frames=24)
-    plain = contact_sheet.draw_strip(path, None, None, False)
+    plain = contact_sheet.encode_frames(path, None, None, False)
     monkeypatch.setattr(
         anonymisation, "anonymise", lambda frames: [np.zeros_like(frame) for frame in frames]
     )
-    assert contact_sheet.draw_strip(path, None, None, False) == plain
-    dark = contact_sheet.draw_strip(path, None, None, True)
-    assert cv2.imdecode(np.frombuffer(dark, np.uint8), 0)[:, :190].max() <= 2
+    assert contact_sheet.encode_frames(path, None, None, False) == plain
+    dark = contact_sheet.encode_frames(path, None, None, True)
+    assert cv2.imdecode(np.frombuffer(dark[0], np.uint8), 0).max() <= 2
 
 
 # -- videos that cannot be shown
@@ -142,20 +143,20 @@ def test_a_missing_or_changed_video_has_a_reason(video_cache, cached_videos, cli
     (root / "fight/1.mp4").write_bytes(same_size)
     settings = cache.settings() | {"dataset": {"name": "d", "dir": str(root)}}
     files.write_json(cache.extraction_path, settings)
-    misses = sheet(video_cache, clips)["misses"]
-    reason = f"the video is no longer in {root}, or changed"
-    assert [row["why"] for row in misses] == [reason, reason, ""]
+    misses = sheet(video_cache, clips).misses
+    reason = f"the video is no longer in {root.name}, or changed"
+    assert [row.missing_reason for row in misses] == [reason, reason, ""]
 
 
 def test_a_missing_folder_is_the_reason(video_cache, clips):
     cache, _ = video_cache
     settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
-    why = {row["why"] for row in sheet(video_cache, clips)["misses"]}
+    why = {row.missing_reason for row in sheet(video_cache, clips).misses}
     assert why == {"their folder /nowhere does not exist"}
 
 
 def test_a_part_without_frames_is_an_error(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="no frame of it can be decoded"):
-        contact_sheet.strip_frames(path, 7.0, 8.0)
+        contact_sheet.shown_frames(path, 7.0, 8.0)

@@ -43,28 +43,25 @@ def errors_of(entries, violent, alarm, summaries="they are gone"):
 
 def test_errors_by_recording_come_worst_first():
     errors = errors_of(entries_of("aabbb"), [0, 1, 1, 1, 0], [0, 1, 0, 1, 1])
-    rows = errors["errors_by"]["recording"]
-    counts = [
-        (row["name"], row["videos"], row["errors"], row["misses"], row["false_alarms"])
-        for row in rows
-    ]
+    rows = errors.errors_by["recording"]
+    counts = [(row.name, row.videos, row.errors, row.misses, row.false_alarms) for row in rows]
     assert counts == [("b", 3, 2, 1, 1), ("a", 2, 0, 0, 0)]
     # Wilson's formula for 2 of 3.
-    assert rows[0]["ci"] == pytest.approx([0.2077, 0.9385], abs=1e-4)
+    assert rows[0].ci == pytest.approx([0.2077, 0.9385], abs=1e-4)
 
 
 def test_bins_include_their_upper_end_and_are_sorted():
     sizes = [(320, 240), (241, 500), (720, 1280), (4000, 2000)]
     summaries = summaries_of(sizes, [40, 41, 100, 255])
     entries = entries_of("abcd", [1.5, 1.6, 60.0, 61.0])
-    tables = errors_of(entries, [0] * 4, [1, 0, 0, 0], summaries)["errors_by"]
-    names = {condition: [row["name"] for row in rows] for condition, rows in tables.items()}
+    tables = errors_of(entries, [0] * 4, [1, 0, 0, 0], summaries).errors_by
+    names = {condition: [row.name for row in rows] for condition, rows in tables.items()}
     assert names["resolution"] == [
         *("up to 240 px", "240 to 360 px", "480 to 720 px", "over 1080 px"),
     ]
     assert names["brightness"] == ["up to 40", "40 to 70", "70 to 100", "over 160"]
     assert names["duration"] == ["up to 1.5 s", "1.5 to 3 s", "12 to 60 s", "over 60 s"]
-    assert [row["errors"] for row in tables["resolution"]] == [1, 0, 0, 0]
+    assert [row.errors for row in tables["resolution"]] == [1, 0, 0, 0]
 
 
 def test_the_worst_mistakes_are_the_most_confident():
@@ -91,13 +88,11 @@ def test_every_error_is_counted_once(videos):
     groups, violent, alarm = (
         (list(column) for column in zip(*videos, strict=True)) if videos else ([], [], [])
     )
-    tables = errors_of(entries_of(groups), violent, alarm)["errors_by"]
+    tables = errors_of(entries_of(groups), violent, alarm).errors_by
     assert tables.keys() == {"recording", "duration"}
     for rows in tables.values():
-        assert sum(row["videos"] for row in rows) == len(videos)
-        assert sum(row["errors"] for row in rows) == sum(
-            row["misses"] + row["false_alarms"] for row in rows
-        )
+        assert sum(row.videos for row in rows) == len(videos)
+        assert sum(row.errors for row in rows) == sum(row.misses + row.false_alarms for row in rows)
 
 
 # -- missing videos
@@ -105,8 +100,8 @@ def test_every_error_is_counted_once(videos):
 
 def test_without_the_videos_a_line_gives_the_reason():
     errors = errors_of(entries_of("a"), [0], [1])
-    assert errors["errors_by"].keys() == {"recording", "duration"}
-    assert errors["errors_left_out"] == [
+    assert errors.errors_by.keys() == {"recording", "duration"}
+    assert errors.errors_left_out == [
         "Errors by resolution and brightness lack some videos: they are gone."
     ]
 
@@ -114,5 +109,5 @@ def test_without_the_videos_a_line_gives_the_reason():
 def test_videos_without_summary_are_in_no_bin():
     summaries = summaries_of([(64, 48)], [90], rows=[1], missing_reason="one is gone")
     errors = errors_of(entries_of("ab"), [0, 0], [1, 0], summaries)
-    assert [row["videos"] for row in errors["errors_by"]["brightness"]] == [1]
-    assert errors["errors_left_out"][0].endswith("lack some videos: one is gone.")
+    assert [row.videos for row in errors.errors_by["brightness"]] == [1]
+    assert errors.errors_left_out[0].endswith("lack some videos: one is gone.")

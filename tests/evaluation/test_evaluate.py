@@ -33,7 +33,7 @@ KEYS = (
 
 @pytest.mark.slow
 def test_the_result_has_the_keys_of_the_contract(run):
-    result = evaluate_run(str(run), EvaluateConfig(bootstrap=100))
+    result = evaluate_run(str(run), EvaluateConfig(bootstrap=100)).to_json()
     assert set(KEYS) <= set(result)
     assert (result["videos"], result["split"], result["run"]) == (8, "test", str(run))
     folder = run / "evaluation" / "test"
@@ -280,18 +280,20 @@ def test_a_split_of_one_class_names_the_undefined_rates(tmp_path):
     rows = [entry for entry in cache.entries() if (entry.split, entry.label) != ("test", "violent")]
     run = train_quickly(features, tmp_path / "runs")["run"]
     cache.write_manifest(rows)
-    result = evaluate_run(run, EvaluateConfig(), with_figures=False)
+    result = evaluate_run(run, EvaluateConfig(), with_figures=False).to_json()
     assert (result["auc"], result["recall"]) == (None, 0.0)
     assert {"recall", "average_precision", "recall_per_class.violent"} <= set(result["undefined"])
     text = CliRunner().invoke(cli.main, ["evaluate", run, "--force"]).stdout
-    assert "recall none, F1 none" in text and "violent none" in text
+    assert "recall      none: no violent videos" in text
+    assert "F1          none: no violent videos" in text
+    assert "recall 0.0%" not in text
 
 
 @pytest.mark.slow
 def test_unknown_recordings_make_a_dataset_ungrouped(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
-    assert evaluate_run(run, EvaluateConfig(), with_figures=False)["grouped"] is False
+    assert evaluate_run(run, EvaluateConfig(), with_figures=False).grouped is False
 
 
 @pytest.mark.parametrize(

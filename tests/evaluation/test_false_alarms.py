@@ -80,12 +80,12 @@ def test_a_point_counted_by_hand():
     assert scored.choose_threshold(2)[0] == pytest.approx((0.1 / 0.75 + 0.6) / 2)
     assert scored.choose_threshold(0.5)[0] == pytest.approx(0.9)
     alarms = scored.alarms_at(0.7, resamples=10, seed=0)
-    assert (alarms["alarms"], alarms["videos"]) == (1, 1)
-    assert alarms["alarms_per_hour"] == pytest.approx(1)
-    assert alarms["alarm_minutes"] == pytest.approx(2 / 60)
-    assert alarms["alarms_per_hour_ci_videos"] is None  # undefined for a single video
+    assert (alarms.alarms, alarms.videos) == (1, 1)
+    assert alarms.alarms_per_hour == pytest.approx(1)
+    assert alarms.alarm_minutes == pytest.approx(2 / 60)
+    assert alarms.alarms_per_hour_ci_videos is None  # undefined for a single video
     quiet = footage(probability, probability).alarms_at(0.9, resamples=10, seed=0)
-    assert (quiet["alarms"], quiet["alarms_per_hour_ci_videos"]) == (0, None)
+    assert (quiet.alarms, quiet.alarms_per_hour_ci_videos) == (0, None)
 
 
 def test_a_probability_above_the_lower_threshold_does_not_split_an_alarm():

@@ -84,10 +84,10 @@ def test_only_the_labelled_video_changes(root, label, layout):
     labelled = next(key for key, (name, *_) in before.items() if name == "violent")
     result = label(root / labelled)
     after = listed(root)
-    assert (result["was"], result["label"]) == ("violent", "normal")
+    assert (result.was, result.label) == ("violent", "normal")
     assert after.pop(labelled) == ("normal", *before.pop(labelled)[1:])
     assert after == before
-    assert result["created"] is (layout != "table")
+    assert result.created is (layout != "table")
     if layout == "table":
         assert row_of(root, labelled)["camera"] == "7"
 
@@ -100,7 +100,7 @@ def test_a_new_table_invents_no_recordings(root, label):
 def test_reviewer_and_time_are_columns_that_the_reader_accepts(root, label):
     result = label("violent/0.mp4")
     row = row_of(root, "violent/0.mp4")
-    assert (row["judged_by"], row["judged_at"]) == ("ann", result["at"])
+    assert (row["judged_by"], row["judged_at"]) == ("ann", result.at)
     assert not any("not read" in note for note in video_folder.read_folder(root).notes)
 
 
@@ -127,7 +127,7 @@ def test_a_dataset_left_with_one_class_can_be_labelled(root, label):
 def test_a_dry_run_writes_nothing(root, label, clip):
     before = sorted(root.rglob("*"))
     plan = label(clip, dry_run=True)
-    assert (plan["copied"], plan["dry_run"]) == (True, True)
+    assert (plan.copied, plan.dry_run) == (True, True)
     assert sorted(root.rglob("*")) == before
 
 
@@ -137,7 +137,7 @@ def test_a_dry_run_writes_nothing(root, label, clip):
 def test_a_video_of_another_folder_is_copied_once(root, label, clip):
     first = label(clip, start_s=0.5, end_s=2)
     second = label(clip, "violent", start_s=2, end_s=3.5)
-    assert (first["copied"], second["copied"]) == (True, False)
+    assert (first.copied, second.copied) == (True, False)
     copies = list((root / "judged").iterdir())
     assert [copy.read_bytes() for copy in copies] == [clip.read_bytes()]
     assert {"judged/cam.mp4@0.5-2", "judged/cam.mp4@2-3.5"} <= set(listed(root))
@@ -155,13 +155,13 @@ def test_a_part_of_a_video_of_the_dataset_follows_its_recording_and_split(root, 
     (root / "videos.csv").write_text("\n".join([*lines, "normal/0.mp4,normal,train,r2"]))
     result = label("violent/0.mp4", start_s=0.2, end_s=0.8)
     assert listed(root)["violent/0.mp4@0.2-0.8"] == ("normal", "r1", "test")
-    assert result["overlaps"] == ["violent/0.mp4 (violent)"]
+    assert result.overlaps == ["violent/0.mp4 (violent)"]
 
 
 def test_another_video_of_the_same_name_gets_another_name(root, label, clip, tmp_path):
     label(clip)
     namesake = draw_video(tmp_path / "cam.mp4", seed=3)
-    name = label(namesake)["video"]
+    name = label(namesake).video
     assert name.startswith("judged/cam-") and (root / name).is_file()
 
 
@@ -169,18 +169,18 @@ def test_a_copy_of_a_video_of_the_dataset_is_that_video(root, label, tmp_path):
     copy = tmp_path / "copy.mp4"
     copy.write_bytes((root / "violent/1.mp4").read_bytes())
     result = label(copy)
-    assert (result["video"], result["copied"]) == ("violent/1.mp4", False)
+    assert (result.video, result.copied) == ("violent/1.mp4", False)
 
 
 def test_a_part_is_found_by_its_name_in_reports(root, label, clip):
     label(clip, start_s=0.5, end_s=2)
-    assert label("judged/cam.mp4@0.5-2", "violent")["was"] == "normal"
+    assert label("judged/cam.mp4@0.5-2", "violent").was == "normal"
     assert len(listed(root)) == 5
 
 
 def test_the_recording_of_a_new_video_is_given_or_unknown(label, clip):
-    assert label(clip, dry_run=True)["group"] == ""
-    assert label(clip, dry_run=True, group="cam 3")["group"] == "cam 3"
+    assert label(clip, dry_run=True).group == ""
+    assert label(clip, dry_run=True, group="cam 3").group == "cam 3"
 
 
 # -- pipeline
@@ -248,7 +248,7 @@ def test_replacing_the_label_of_another_reviewer_needs_force(label):
     label("violent/0.mp4", by="bob")
     with pytest.raises(ConfigError, match=r"--force only. Received: .*normal by bob\)"):
         label("violent/0.mp4", "violent")
-    assert label("violent/0.mp4", "violent", force=True)["was"] == "normal"
+    assert label("violent/0.mp4", "violent", force=True).was == "normal"
 
 
 def test_a_video_that_cannot_be_read_is_refused(label, tmp_path):

@@ -174,7 +174,7 @@ def test_recordings_joined_by_near_duplicates_are_leaks(run, evaluate):
 def test_compare_is_not_clean_either(run):
     from violence_detection.evaluation.compare import compare_runs
 
-    result = compare_runs(str(run), str(run), CompareConfig(bootstrap=100), force=True)
+    result = compare_runs(str(run), str(run), CompareConfig(bootstrap=100), force=True).to_json()
     assert not result["clean"] and counts_of(result["a"]) == (0, 1, 1)
 
 
@@ -206,7 +206,7 @@ def test_leaks_between_folds_are_counted(folds, counts):
     leaks = leakage.find_leaks_between_folds(
         videos, [np.array(folds)], NearDuplicates(pairs, True, "")
     )
-    assert counts_of(leaks.as_dict()) == counts
+    assert counts_of(leaks.to_json()) == counts
     assert leaks.clean is not any(counts)
 
 
@@ -222,7 +222,7 @@ def test_a_leak_in_a_single_draw_counts():
 
 
 def test_no_leaks_are_clean_and_state_the_search():
-    values = Leaks(searched=True).as_dict()
+    values = Leaks(searched=True).to_json()
     assert values == {
         "clean": True,
         "leaks": [],

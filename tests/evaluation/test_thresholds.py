@@ -53,7 +53,7 @@ def test_a_training_records_its_operating_point(trained):
     assert (point.asked, point.chosen_on) == ("balanced_accuracy", "validation")
     assert (point.videos, point.recordings) == (160, 80)
     assert point.threshold == scores.threshold
-    low, high = point["interval"]
+    low, high = point.interval
     assert low <= point["threshold"] <= high
 
 

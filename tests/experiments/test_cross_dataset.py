@@ -15,6 +15,7 @@ from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.evaluation.evaluate import evaluate_run
 from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.experiments.cross_dataset import CrossDatasetStage
+from violence_detection.experiments.cross_dataset_result import CrossDatasetResult
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system.study_folder import StudyFolder
 
@@ -49,7 +50,7 @@ def stage_of(drawn, folder, **settings) -> CrossDatasetStage:
 
 
 def matrix(drawn, folder, **settings):
-    return stage_of(drawn, folder, **settings).run()
+    return stage_of(drawn, folder, **settings).run().to_json()
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +82,10 @@ def test_other_datasets_are_used_whole_and_its_own_by_its_test_videos(made):
 
 def test_a_cell_has_the_numbers_of_evaluate(made, drawn):
     result, _ = made
+    assert CrossDatasetResult.from_json(result).to_json() == result
     run = result["runs"][0]
     config = EvaluateConfig(split="all", features=drawn[1], bootstrap=100)
-    metrics = evaluate_run(run, config, with_figures=False)
+    metrics = evaluate_run(run, config, with_figures=False).to_json()
     shown = cell(result, "north", "south")
     names = "videos recordings accuracy accuracy_ci auc auc_ci recall clean threshold class_mapping"
     for name in names.split():

@@ -1,6 +1,7 @@
 """The report of an evaluation: its text agrees with the numbers, and it loads nothing."""
 
 import base64
+import dataclasses
 import html
 import json
 import re
@@ -8,12 +9,21 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.reports import OPERATING_POINT, ROBUSTNESS, WORST, evaluation_result, mistake
+from support.reports import (
+    CONTEXT,
+    OPERATING_POINT,
+    ROBUSTNESS,
+    WORST,
+    evaluation_result,
+    mistake,
+)
 
 from violence_detection.errors import ConfigError
 from violence_detection.reports import evaluation_report
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.html import flatten, of_100
+from violence_detection.reports.mistakes import MistakeSheet
+from violence_detection.reports.robustness_result import RobustnessScores
 
 JPEG = "data:image/jpeg;base64,/9j/"
 PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
@@ -23,15 +33,18 @@ PIXEL = b"\x89PNG\r\n\x1a\n and the rest"
 def page(tmp_path):
     """Writes a report and returns its text; keywords change the metrics."""
 
-    def write(figures=None, mistakes=WORST, settings=None, robustness=None, **changes):
+    def write(
+        figures=None, mistakes=WORST, settings=None, robustness=None, context=CONTEXT, **changes
+    ):
         path = tmp_path / "report.html"
         evaluation_report.write_report(
             path,
             evaluation_result(**changes),
+            context=context,
             figures=figures or {},
             mistakes=mistakes,
             settings=settings or {},
-            robustness=robustness,
+            robustness=robustness and RobustnessScores.from_json(robustness),
         )
         return path.read_text(encoding="utf-8")
 
@@ -49,12 +62,15 @@ def words(page):
 
 def test_the_summary_counts_videos_of_100(page):
     text = words(page())
-    assert "Of 100 violent videos it finds 90 Here it found 45 of 50." in text
-    assert "Of 100 violent videos it misses 10 Here it missed 5 of 50." in text
-    assert "Of 100 normal videos it flags 20 Here it flagged 10 of 50." in text
-    assert "50 violent and 50 normal, from 30 recordings." in text
+    assert "Of 100 violent videos it finds 90 95%: 79 to 97. Here it found 45 of 50." in text
+    assert "Of 100 normal videos it flags 20 95%: 8 to 35. Here it flagged 10 of 50." in text
+    assert "It was evaluated on 100 videos 50 violent and 50 normal, of 30 recordings." in text
     assert "right for 85 of 100 videos" in text
     assert "expect between 76 and 91" in text
+    assert (
+        "Run night &amp; day on the test split of shop &lt;1&gt; , at the threshold 0.43." in text
+    )
+    assert "Evaluated on 29 November 2026 with violence-detection" in text
     assert "These numbers can be relied on" in text
 
 
@@ -72,6 +88,11 @@ def test_a_fraction_below_1_is_never_written_as_all():
         ({"grouped": False}, "Read these numbers with care", "grouping was not"),
         ({"split": "validation"}, "Read these numbers with care", "test split is"),
         ({"recordings": 4}, "Read these numbers with care", "That is few"),
+        (
+            {"confusion": [[3, 0], [0, 30]], "videos": 33},
+            "These numbers say nothing yet",
+            "3 normal videos show nothing: even if all predictions are right, tossing a coin",
+        ),
         ({"accuracy_ci": [0.5, 0.9]}, "Read these numbers with care", "wide range"),
         ({"close_baselines": ["metadata"]}, "with care", "length and format (57 of 10"),
         (
@@ -89,6 +110,36 @@ def test_a_problem_with_the_numbers_is_named_and_changes_the_verdict(
     assert reason in text
 
 
+def test_fewer_than_ten_videos_are_counted_and_not_100_percent(page):
+    changes = {"confusion": [[1, 0], [0, 1]], "recall": 1.0, "false_alarm_rate": 0.0, "videos": 2}
+    text = words(page(**changes, accuracy=1.0))
+    assert "Of the violent videos it found 1 of 1" in text
+    assert "Of the normal videos it flagged 0 of 1" in text
+    assert "These numbers say nothing yet" in text
+    assert "Of 100 violent" not in text
+
+
+@pytest.mark.parametrize(
+    ("accuracy_ci", "text"),
+    [
+        ([0.8, 0.9], "These videos show no clear difference."),
+        ([0.92, 0.99], "The linear model is better: use it, or train again."),
+        ([0.5, 0.7], "which is clearly more."),
+    ],
+)
+def test_the_first_screen_compares_with_the_linear_model(page, accuracy_ci, text):
+    linear = {"accuracy": 0.87, "accuracy_ci": accuracy_ci, "auc": 0.9, "auc_ci": None}
+    first_screen = words(page(baselines={"linear": linear}).split("<nav")[0])
+    assert "A linear model on the same features" in first_screen
+    assert text in first_screen
+
+
+def test_drawn_clips_are_said_to_be_drawn(page):
+    text = words(page(context=dataclasses.replace(CONTEXT, is_drawn=True)))
+    assert "These clips are drawn figures" in text
+    assert "they say nothing about real footage" in text
+
+
 def test_leaks_are_listed(page):
     text = page(clean=False, leaks=["rec7: train & test"])
     assert "<li>rec7: train &amp; test</li>" in text
@@ -98,8 +149,9 @@ def test_a_split_of_one_class_makes_no_claim_on_the_other(page):
     changes = {"confusion": [[40, 10], [0, 0]], "recall": 0.0, "baseline_accuracy": 1.0}
     changes["undefined"] = ["recall", "f1", "recall_per_class.<fight>"]
     text = words(page(**changes, auc=None, auc_ci=None, auc_ci_delong=None, accuracy=0.8))
-    assert "violent videos found –" in text
-    assert re.search(r"&lt;fight&gt; 0 0 0 –", text)
+    assert "violent videos found none: no violent videos" in text
+    assert re.search(r"&lt;fight&gt; 0 0 0 none: no videos", text)
+    assert "Always answering" not in text  # there is nothing to choose between
     assert "This split has no violent video" in text
     assert "violent videos it finds" not in text
     assert "ROC AUC needs videos of both classes" in text
@@ -123,13 +175,13 @@ def test_an_empty_split_still_has_a_page(page):
     empty = {"confusion": [[0, 0], [0, 0]], "videos": 0, "recordings": 0, "auc": None}
     intervals = {"accuracy_ci": [0.0, 0.0], "accuracy_ci_wilson": [0.0, 0.0]}
     changes = {**dict.fromkeys(rates, 0.0), **empty, **intervals, "auc_ci": None}
-    none = {"misses": [], "false_alarms": [], "blurred": False}
+    none = MistakeSheet()
     assert "This split has no normal video" in words(page(mistakes=none, **changes))
 
 
 def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
-    shown = mistake("c.mp4", "calm", 0.7, "<fight>", frames=JPEG, attention=[0.1, 0.2, 0.7])
-    text = page(mistakes={**WORST, "false_alarms": [shown]})
+    shown = mistake("c d.mp4", "calm", 0.45, "<fight>", frames=[JPEG], attention=[0.1, 0.2, 0.7])
+    text = page(mistakes=dataclasses.replace(WORST, false_alarms=[shown]))
     misses, alarms = text.split("Flagged normal videos")
     assert misses.index("0.020") < misses.index("0.400")
     assert "No frames: --no-frames was given." in words(text)
@@ -137,10 +189,14 @@ def test_mistakes_are_shown_with_frames_and_attention_where_they_exist(page):
     heights = re.findall(r'<rect [^>]*height="([\d.]+)"', alarms)
     assert [float(height) for height in heights] == [0.143, 0.286, 1.0]
     assert "People can be recognised here" in text
+    assert "0.02 above the threshold: a near miss" in alarms
+    assert "0.41 below the threshold ·" in words(misses)
+    command = "violence-detection label 'checkpoints/night & day' 'c d.mp4' '<fight>'"
+    assert command in html.unescape(alarms)
 
 
 def test_a_report_with_blurred_people_states_the_limits_of_blurring(page):
-    text = words(page(mistakes=WORST | {"blurred": True}))
+    text = words(page(mistakes=dataclasses.replace(WORST, blurred=True)))
     assert "A person who stands still and whose face was not detected may be" in text
     assert "People can be recognised here" not in text
 
@@ -164,13 +220,51 @@ def test_errors_by_recording_list_recordings_with_errors(page):
 
 
 def test_an_operating_point_and_normal_footage_are_shown(page):
-    footage = {"hours": 12.5, "alarms_per_hour": 0.48, "alarms_per_hour_ci": [0.2, 1]}
+    footage = {"hours": 12.5, "alarms": 6, "alarms_per_hour": 0.48, "alarms_per_hour_ci": [0.2, 1]}
     text = words(page(operating_point=OPERATING_POINT, normal_footage=footage))
-    assert "Requested: recall=0.9 . The threshold is 0.43 (95%: 0.300 – 0.500)" in text
-    assert "recall 0.910 0.800 – 1.000 false positive rate 0.200" in text
-    assert "False alarms in normal footage: 0.48 per camera-hour (95%: 0.2 to 1)" in text
-    assert "measured on 12.5 hours" in text
-    assert "Operating point" not in words(page(operating_point=None))
+    assert (
+        "The threshold is 0.43 (95%: 0.300 – 0.500), chosen on validation for recall=0.9." in text
+    )
+    assert "recall 0.910 0.800 – 1.000 false positive rate none: no normal videos" in text
+    assert (
+        "False alarms an hour, of one camera 0.48 95%: 0.2 to 1. Here 6 alarms in 12:30:00" in text
+    )
+    brief = footage | {"hours": 0.001, "alarms": 0, "alarms_per_hour": 0.0}
+    brief |= {"alarms_per_hour_ci": [0.0, 6640.1]}
+    text = words(page(normal_footage=brief))
+    assert "95%: 0 to 6,640. Here 0 alarms in 0:04 of normal footage. Too short to show" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "text"),
+    [
+        (
+            {"interval": None, "reason": "0.5: validation is small", "threshold": 0.5},
+            "",
+            "The threshold is 0.5, the default. It was not chosen: validation is small.",
+        ),
+        (
+            {"asked": "balanced_accuracy"},
+            "",
+            "chosen on validation for the best balanced accuracy, the default.",
+        ),
+        ({"threshold": 0.2}, "", "The threshold is 0.43, set by hand; 0.2 was chosen before."),
+        ({}, "recall=0.9", "Asked for: recall=0.9."),
+    ],
+)
+def test_the_threshold_is_said_to_be_chosen_only_where_it_was(page, changes, asked, text):
+    point = {**OPERATING_POINT, **changes}
+    threshold = 0.5 if point["threshold"] == 0.5 else 0.43
+    context = dataclasses.replace(CONTEXT, operating_point=asked)
+    assert text in words(page(operating_point=point, threshold=threshold, context=context))
+
+
+def test_an_evaluation_of_an_older_version_is_read():
+    values = evaluation_result().to_json()
+    for name in ("rates_ci", "brier_score", "errors_by", "class_mapping", "undefined"):
+        del values[name]
+    result = EvaluationResult.from_json(values)
+    assert (result.rates_ci, result.errors_by, result.undefined) == ({}, {}, [])
 
 
 def test_robustness_is_shown_where_it_was_measured(page):
@@ -178,6 +272,15 @@ def test_robustness_is_shown_where_it_was_measured(page):
     assert "unchanged videos 85.0% 78.0% – 91.0%" in text
     assert "dark&lt;er&gt; 70.0% 60.0% – 80.0% –" in text
     assert "Robustness" not in page()
+    rows = [ROBUSTNESS["conditions"][0] | {"accuracy_difference": -0.15}]
+    clear = ROBUSTNESS | {"conditions": [rows[0] | {"difference_ci": [-0.25, -0.05]}]}
+    text = words(page(robustness=clear))
+    assert (
+        "costs most: 70.0% instead of 85.0%, a difference of -15 points (95%: -25 to -5)." in text
+    )
+    assert "with dark&lt;er&gt; it was right for 70 of 100, instead of 85" in text
+    unclear = ROBUSTNESS | {"conditions": [rows[0] | {"difference_ci": [-0.25, 0.05]}]}
+    assert "These videos show no clear loss." in words(page(robustness=unclear))
 
 
 def test_robustness_of_other_videos_or_torn_is_not_read(tmp_path):
@@ -205,6 +308,8 @@ def test_settings_become_tables(page):
     text = words(page(settings=settings))
     assert "dataset shop" in text
     assert "head.units 64" in text
+    text = words(page(settings={"features": "/home/anna/cache/shop", "machine": {"cpu": "Z80"}}))
+    assert "features shop" in text and "anna" not in text and "Z80" not in text
 
 
 # -- relation
@@ -254,14 +359,14 @@ def test_videos_of_100_round_within_one(fraction):
 
 def test_metrics_without_a_key_are_an_error():
     with pytest.raises(ConfigError, match="must hold split, videos, .* Received: run"):
-        EvaluationResult.from_dict({"run": "r"})
+        EvaluationResult.from_json({"run": "r"})
 
 
 def test_the_operating_point_is_read_and_written_as_it_was():
-    values = evaluation_result(operating_point=OPERATING_POINT).as_dict()
+    values = evaluation_result(operating_point=OPERATING_POINT).to_json()
     assert values["operating_point"] == OPERATING_POINT
     assert list(values["operating_point"]) == list(OPERATING_POINT)
-    assert "operating_point" not in evaluation_result(operating_point=None).as_dict()
+    assert "operating_point" not in evaluation_result(operating_point=None).to_json()
 
 
 def test_a_missing_figure_is_an_error(page, tmp_path):

@@ -8,6 +8,7 @@ from matplotlib.image import imread
 
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.reports import figures
+from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
 
 VIOLENT = np.array([True, False, True, False, True, False])
 PROBABILITY = np.array([0.9, 0.2, 0.7, 0.6, 0.4, 0.1])
@@ -17,25 +18,28 @@ ROWS = [
 ]
 BINS = (np.array([0.2, 0.9]), np.array([0.1, 1.0]), np.array([3, 5]))
 DRAWN = {
-    "roc": lambda path: figures.draw_roc(path, VIOLENT, PROBABILITY, 8 / 9),
-    "precision_recall": lambda path: figures.draw_precision_recall(path, VIOLENT, PROBABILITY, 0.9),
+    "roc": lambda path: figures.draw_roc(path, VIOLENT, PROBABILITY, 8 / 9, threshold=0.5),
+    "precision_recall": lambda path: figures.draw_precision_recall(
+        path, VIOLENT, PROBABILITY, 0.9, threshold=0.5
+    ),
     "confusion": lambda path: figures.draw_confusion(path, [[2, 1], [1, 2]], ["no", "yes"]),
     "score_histogram": lambda path: figures.draw_score_histogram(path, VIOLENT, PROBABILITY, 0.5),
     "reliability": lambda path: figures.draw_reliability(
         path, {"calibrated": BINS, "as trained": BINS}, 0.1
     ),
-    "history": lambda path: figures.draw_history(path, ROWS),
+    "history": lambda path: figures.draw_history(path, ROWS, best_epoch=2),
     "attention": lambda path: figures.draw_attention(
         path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
     ),
 }
 UNDER = {"videos": 6, "accuracy": 0.5, "accuracy_ci": [0.2, 0.9]}
-UNTRIED = {"name": "noise", "videos": 0, "accuracy": 0.0, "accuracy_ci": None}
-ROBUSTNESS = {
-    "clean": {"name": "clean", **UNDER},
-    "control": {"name": "re-encoded", **UNDER},
-    "conditions": [{"name": "darken(gamma=$x_2$)", **UNDER}, UNTRIED],
-}
+UNTRIED = ConditionScores("noise", 0)
+ROBUSTNESS = RobustnessScores(
+    ConditionScores("clean", **UNDER),
+    ConditionScores("re-encoded", **UNDER),
+    [ConditionScores("darken(gamma=$x_2$)", **UNDER), UNTRIED],
+    mean_accuracy=0.5,
+)
 DRAWN["robustness"] = lambda path: figures.draw_robustness(path, ROBUSTNESS)
 ONE, ALIKE = np.ones(3, dtype=bool), np.full(3, 0.5)
 BARE = {
@@ -58,7 +62,7 @@ BARE = {
         ["0.50 violent of a long name"],
     ),
     "robustness without videos": lambda path: figures.draw_robustness(
-        path, {"clean": UNTRIED, "control": UNTRIED, "conditions": []}
+        path, RobustnessScores(UNTRIED, UNTRIED, [], mean_accuracy=0.0)
     ),
     "history without epochs": lambda path: figures.draw_history(path, []),
     "history of one epoch": lambda path: figures.draw_history(path, ROWS[:1]),

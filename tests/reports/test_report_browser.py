@@ -1,6 +1,7 @@
 """The reports in a real browser: on a desktop and a phone, in light and dark."""
 
 import base64
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -8,19 +9,22 @@ import cv2
 import numpy as np
 import pytest
 from support.reports import (
+    CONTEXT,
     METRICS,
     OPERATING_POINT,
-    RESULT,
     ROBUSTNESS,
     SETTINGS,
     WORST,
+    cross_validation_result,
     evaluation_result,
     mistake,
+    video_diagnostics,
 )
 
 from violence_detection.inference.annotation import Timeline, annotate
 from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
+from violence_detection.reports.robustness_result import RobustnessScores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 FLAGS = (
@@ -90,21 +94,27 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     drawn = {name: folder / f"{name}.png" for name in ("roc", "confusion")}
     figures.draw_roc(drawn["roc"], violent, probability, 0.91)
     figures.draw_confusion(drawn["confusion"], METRICS["confusion"], METRICS["classes"])
-    strip = rng.integers(0, 256, (108, 1564, 3), dtype=np.uint8)
-    jpeg = base64.b64encode(cv2.imencode(".jpg", strip)[1]).decode()
-    frames = f"data:image/jpeg;base64,{jpeg}"
+    frame = rng.integers(0, 256, (225, 400, 3), dtype=np.uint8)
+    jpeg = base64.b64encode(cv2.imencode(".jpg", frame)[1]).decode()
+    frames = [f"data:image/jpeg;base64,{jpeg}"] * 6
     name = f"{'a_long_name_without_a_space' * 4}.mp4"
     weights = rng.dirichlet(np.ones(20)).tolist()
     row = mistake(name, "calm", 0.9, "<fight>", frames=frames, attention=weights)
     evaluation_report.write_report(
         folder / "report.html",
         evaluation_result(operating_point=OPERATING_POINT, close_baselines=["metadata"]),
+        context=CONTEXT,
         figures=drawn,
-        mistakes={**WORST, "false_alarms": [row]},
+        mistakes=dataclasses.replace(WORST, false_alarms=[row]),
         settings={"commit": "0123456789abcdef" * 4, "settings": {"head": "linear"}},
-        robustness=ROBUSTNESS,
+        robustness=RobustnessScores.from_json(ROBUSTNESS),
     )
-    cross_validation_report.write_report(folder / "folds.html", result=RESULT, settings=SETTINGS)
+    cross_validation_report.write_report(
+        folder / "folds.html",
+        cross_validation_result(),
+        diagnostics=video_diagnostics(drawn),
+        settings=SETTINGS,
+    )
     return {name: folder / f"{name}.html" for name in ("report", "folds")}
 
 

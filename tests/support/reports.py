@@ -1,6 +1,12 @@
 """What an evaluation and a cross-validation leave, as their reports read it."""
 
-from violence_detection.reports.evaluation_result import EvaluationResult
+from datetime import date
+
+from violence_detection.reports.cross_validation_report import VideoDiagnostics
+from violence_detection.reports.cross_validation_result import CrossValidationResult
+from violence_detection.reports.evaluation_report import ReportContext
+from violence_detection.reports.evaluation_result import ErrorRow, EvaluationResult
+from violence_detection.reports.mistakes import Mistake, MistakeSheet
 
 
 def scores(accuracy, auc=0.8):
@@ -13,9 +19,19 @@ def scores(accuracy, auc=0.8):
     }
 
 
-def prediction(path, label, probability, predicted):
-    row = {"path": path, "label": label, "group": "g1", "probability": probability}
-    return {**row, "predicted": predicted, "correct": label == predicted}
+def pooled_scores(accuracy, auc=0.8):
+    rates = {"recall": 0.857, "false_positive_rate": 0.083, "brier_score": 0.1}
+    intervals = {f"{name}_ci": [value - 0.05, value + 0.05] for name, value in rates.items()}
+    return scores(accuracy, auc) | rates | intervals | {"calibration_error": 0.04}
+
+
+def over_folds(mean, interval=None):
+    return {"mean": mean, "sd": 0.04, "ci": interval}
+
+
+def difference(value, width):
+    ends = [value - width, value + width]
+    return {"accuracy": value, "accuracy_ci": ends, "auc": value, "auc_ci": ends}
 
 
 def protocol(grouped, model):
@@ -24,16 +40,22 @@ def protocol(grouped, model):
         "note": "grouped folds: all clips of a recording are on one side"
         if grouped
         else "random folds: clips of one recording are on both sides",
-        "accuracy": {"mean": model, "sd": 0.04, "ci": [model - 0.1, model + 0.02]},
-        "auc": {"mean": 0.9, "sd": 0.02, "ci": None},
+        "accuracy": over_folds(model, [model - 0.1, model + 0.02]),
+        "auc": over_folds(0.9),
+        "baselines": {},
         "pooled": {
-            "model": scores(model),
-            "linear": scores(0.85),
-            "mean_picture": scores(0.61),
-            "majority": scores(0.5, None),
+            "model": pooled_scores(model),
+            "linear": pooled_scores(0.85),
+            "mean_picture": pooled_scores(0.61),
+            "majority": pooled_scores(0.5, None),
         },
+        "difference_to_linear": difference(model - 0.85, 0.02),
         "clean": grouped,
-        "warnings": [] if grouped else ["Random folds: too good."],
+        "leaks": [],
+        "leak_counts": {"recordings": 0, "identical": 0, "near_duplicates": 0},
+        "near_duplicates_searched": True,
+        "near_duplicates_reason": "",
+        "warnings": [],
     }
 
 
@@ -46,8 +68,14 @@ def row(fold, grouped):
         "recordings": 7,
         "accuracy": 0.8 + fold / 50,
         "auc": None if fold == 2 else 0.9,
+        "recall": 0.9,
+        "false_positive_rate": 0.1,
+        "epochs": 20,
         "best_epoch": 12,
         "threshold": 0.5,
+        "temperature": 1.0,
+        "note": "",
+        "recording_names": [f"camera <{fold}>", "yard"],
     }
 
 
@@ -86,6 +114,7 @@ METRICS = {
     "calibration_error_as_trained": 0.05,
     "brier_score": 0.11,
     "undefined": [],
+    "rates_ci": {"recall": [0.81, 0.97], "false_alarm_rate": [0.08, 0.35]},
     "baselines": {
         "metadata": {
             "accuracy": 0.57,
@@ -144,22 +173,24 @@ OPERATING_POINT = {
 
 
 def evaluation_result(**changes) -> EvaluationResult:
-    return EvaluationResult.from_dict({**METRICS, **changes})
+    return EvaluationResult.from_json({**METRICS, **changes})
 
 
-def mistake(*of, frames=None, why="--no-frames was given", attention=None):
-    shown = {"frames": frames, "why": "" if frames else why, "attention": attention}
-    return prediction(*of) | shown
+CONTEXT = ReportContext("checkpoints/night & day", "shop <1>", date(2026, 11, 29))
 
 
-WORST = {
-    "misses": [
+def mistake(path, label, probability, predicted, *, frames=(), attention=None) -> Mistake:
+    reason = "" if frames else "--no-frames was given"
+    return Mistake(path, label, "g1", probability, predicted, attention, frames, reason)
+
+
+WORST = MistakeSheet(
+    misses=[
         mistake("a<script>.mp4", "<fight>", 0.02, "calm"),
         mistake("b.mp4", "<fight>", 0.40, "calm"),
     ],
-    "false_alarms": [mistake("d.mp4", "calm", "0.99", "<fight>")],
-    "blurred": False,
-}
+    false_alarms=[mistake("d.mp4", "calm", 0.99, "<fight>")],
+)
 
 
 ROBUSTNESS = {
@@ -174,19 +205,55 @@ ROBUSTNESS = {
 }
 
 
-RESULT = {
+CROSS_VALIDATION = {
     "cross_validation": "/runs/folds",
     "folds": 2,
     "repeats": 1,
     **protocol(True, 0.881),
-    "random": protocol(False, 0.954),
-    "warnings": ["Random folds: too good."],
+    "random": protocol(False, 0.954) | {"difference_to_grouped": difference(0.073, 0.02)},
+    "complete": True,
+    "warnings": [],
     "left_out": ["The baseline motion_energy is left out: <gone>."],
     "by_fold": [row(fold, grouped) for grouped in (True, False) for fold in (1, 2)],
     "videos": 239,
     "recordings": 36,
     "recordings_known": True,
+    "grouped_by": "",
+    "classes": ["calm", "<fight>"],
+    "features": "/cache/drawn/space",
+    "effective": {
+        "replicas": 1,
+        "workers": 1,
+        "precision": "float32",
+        "xla": False,
+        "engine": "tensorflow",
+    },
+    "folds_csv": "/runs/folds/folds.csv",
+    "predictions_csv": "/runs/folds/predictions.csv",
+    "report": "/runs/folds/report.html",
 }
+
+
+def cross_validation_result(without=(), **changes) -> CrossValidationResult:
+    values = {**CROSS_VALIDATION, **changes}
+    return CrossValidationResult.from_json(
+        {name: value for name, value in values.items() if name not in without}
+    )
+
+
+def video_diagnostics(figures=None) -> VideoDiagnostics:
+    """A mistake of either kind, and the errors of two recordings."""
+    missed = Mistake("<fight>/a.mp4", "<fight>", "camera <1>", 0.2, "calm")
+    flagged = Mistake("calm/b.mp4", "calm", "yard", 0.9, "<fight>")
+    return VideoDiagnostics(
+        mistakes=MistakeSheet([missed], [flagged]),
+        thresholds={missed.path: 0.5, flagged.path: 0.4},
+        errors_by_recording=[
+            ErrorRow("camera <1>", 20, 5, 0.25, [0.112, 0.469], 3, 2),
+            ErrorRow("yard", 80, 0, 0.0, [0.0, 0.046], 0, 0),
+        ],
+        figures=figures or {},
+    )
 
 
 SETTINGS = {"settings": {"head": "bilstm_attention"}, "versions": {"keras": "3"}}

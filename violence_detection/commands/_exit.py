@@ -5,6 +5,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -183,6 +184,13 @@ def prints_to_stderr() -> Iterator[None]:
         yield
 
 
+class Result(Protocol):
+    """The typed result of a stage."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of the command."""
+
+
 class Stage(Protocol):
     """The work of a command in two halves, so that a dry run is the first half itself."""
 
@@ -193,17 +201,17 @@ class Stage(Protocol):
             The JSON object of `--dry-run`: `dry_run` (true) and what would be done.
         """
 
-    def run(self) -> dict[str, Any]:
-        """Does the work, after `prepare`; the JSON object of the command."""
+    def run(self) -> Result | dict[str, Any]:
+        """Does the work, after `prepare`; the result, or the JSON object of the command."""
 
 
 def run_stage(
     make: Callable[[], Stage],
     flags: CommonFlags,
     *,
-    lines: Callable[[dict[str, Any]], list[str]],
-    failed: Callable[[dict[str, Any]], int] = lambda result: 0,
-    plan_lines: Callable[[dict[str, Any]], list[str]] = console.format_table,
+    lines: Callable[[Any], list[str]],
+    failed: Callable[[Any], int] = lambda result: 0,
+    plan_lines: Callable[[Any], list[str]] = console.format_table,
 ) -> None:
     """Prepares or runs a stage, and prints the result.
 
@@ -223,11 +231,17 @@ def run_stage(
         finish(result, flags, lines(result), failed=failed(result))
 
 
-def finish(result: dict[str, Any], flags: CommonFlags, lines: list[str], failed: int = 0) -> None:
-    """Prints the result; exits with status 3 if some inputs failed."""
-    text = json.dumps(result, ensure_ascii=False, allow_nan=False)
+def finish(
+    result: Result | dict[str, Any], flags: CommonFlags, lines: list[str], failed: int = 0
+) -> None:
+    """Prints the result; exits with status 3 if some inputs failed. In a terminal, lines are broken
+    between words."""
+    values = result if isinstance(result, dict) else result.to_json()
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
-        text = json.dumps(result, allow_nan=False)
+        text = json.dumps(values, allow_nan=False)
+    if sys.stdout.isatty():
+        lines = console.wrap_lines(lines, shutil.get_terminal_size().columns)
     try:
         click.echo(text if flags.json else "\n".join(lines))
         sys.stdout.flush()

@@ -1,15 +1,21 @@
 """The command `evaluate`: metrics, diagnostics and a report of a run on a split."""
 
-import functools
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.metrics.sample_size import FEW_RECORDINGS, widest_interval
 from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
+
+if TYPE_CHECKING:
+    from violence_detection.reports.evaluation_result import EvaluationResult
+
+_SHORT_H = 1.0  # of footage: shorter footage shows no rate that is low enough to be useful
 
 
 @click.command(
@@ -27,107 +33,137 @@ def evaluate(settings: EvaluateConfig, flags: CommonFlags, run: str) -> None:
 
         return EvaluationStage(run, settings, force=flags.force)
 
-    def unreadable(result: dict[str, Any]) -> int:
-        return len(result.get("normal_footage", {}).get("unreadable", ()))
+    def unreadable(result: "EvaluationResult") -> int:
+        return len(result.normal_footage.unreadable) if result.normal_footage else 0
 
     run_stage(stage, flags, lines=evaluation_lines, failed=unreadable)
 
 
-def evaluation_lines(result: dict[str, Any]) -> list[str]:
+def evaluation_lines(result: "EvaluationResult") -> list[str]:
     """The console text of an evaluation."""
-    rate = functools.partial(console.format_rate, result)
-    recalls = ", ".join(
-        f"{name} {rate(f'recall_per_class.{name}', value)}"
-        for name, value in result["recall_per_class"].items()
-    )
-    by_recording, by_video = (
-        console.format_interval(result[name], ".1%")
-        for name in ("accuracy_ci", "accuracy_ci_wilson")
-    )
     return [
-        f"run         {result['run']}",
-        f"split       {result['split']}: {counted(result['videos'], 'video')} of "
-        f"{counted(result['recordings'], 'recording')}",
-        *console.mapping_lines(result["class_mapping"]),
-        f"accuracy    {result['accuracy']:.1%} (95%: {by_recording} over recordings, "
-        f"{by_video} over videos)",
-        f"AUC         {_auc_text(result)}, average precision {rate('average_precision')}",
-        f"precision   {rate('precision')}, recall {rate('recall')}, F1 {rate('f1')}, "
-        f"false-alarm rate {rate('false_alarm_rate')}",
-        f"recall      {recalls}",
-        *console.threshold_lines(result),
+        f"run         {result.run}",
+        f"split       {result.split}: {counted(result.videos, 'video')} of "
+        f"{counted(result.recordings, 'recording')}",
+        *console.mapping_lines(result.class_mapping),
+        *_score_lines(result),
+        *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
         *_false_alarm_lines(result),
-        f"calibration error {result['calibration_error']:.3f}, Brier score "
-        f"{result['brier_score']:.3f}, temperature "
-        f"{result['temperature']:.2f} ({result['temperature_reason'] or 'not fitted'})",
-        *_confusion_lines(result["classes"], result["confusion"]),
+        f"calibrated  calibration error {result.calibration_error:.3f}, Brier score "
+        f"{result.brier_score:.3f}, temperature {result.temperature:.2f} "
+        f"({result.temperature_reason or 'not fitted'})",
+        *_confusion_lines(result),
         *_baseline_lines(result),
-        _trust_line(result),
-        f"report      {result['report']}",
+        *_warning_lines(result),
+        f"leaks       {_leaks_text(result)}",
+        f"report      {result.report}",
     ]
 
 
-def _false_alarm_lines(result: dict[str, Any]) -> list[str]:
+def _score_lines(result: "EvaluationResult") -> Iterator[str]:
+    """Rates with their intervals: the wider of a bootstrap over recordings and Wilson's."""
+    from violence_detection.metrics.intervals import wilson_interval
+
+    counts, rates_ci = result.counts, result.rates_ci
+
+    def share(part: int, whole: int, name: str, none: str) -> str:
+        wilson = wilson_interval(part, whole) if whole else None
+        interval = widest_interval(rates_ci.get(name), wilson)
+        return console.format_share(part, whole, interval, none=none)
+
+    accuracy_ci = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
+    right = round(result.accuracy * result.videos)
+    yield f"accuracy    {console.format_share(right, result.videos, accuracy_ci)}"
+    yield f"AUC         {_auc_text(result)}"
+    found = share(counts.found, counts.violent, "recall", "none: no violent videos")
+    flagged = share(counts.flagged, counts.normal, "false_alarm_rate", "none: no normal videos")
+    alarms = counts.found + counts.flagged
+    precision = share(counts.found, alarms, "precision", "none: no alarms")
+    yield f"recall      {found}: violent videos found"
+    yield f"flagged     {flagged}: normal videos with an alarm (false-alarm rate)"
+    yield f"precision   {precision}: alarms that are right"
+    f1 = "none: no violent videos" if "f1" in result.undefined else f"{result.f1:.3f}"
+    if "f1" not in result.undefined and rates_ci.get("f1"):
+        f1 += f" (95%: {console.format_interval(rates_ci['f1'], '.3f')})"
+    yield f"F1          {f1}"
+    if len(result.classes) > 2:
+        parts = [
+            f"{name} {console.format_share(row[index], sum(row), none='none: no videos')}"
+            for index, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True))
+        ]
+        yield f"by class    {'; '.join(parts)}"
+    if result.recordings < FEW_RECORDINGS:
+        shown_by = counted(result.recordings, "recording")
+        yield f"caution     {shown_by}: every number here is a rough guess"
+
+
+def _false_alarm_lines(result: "EvaluationResult") -> list[str]:
     """False alarms per camera-hour, measured on normal footage; empty without such footage."""
-    footage = result.get("normal_footage")
+    footage = result.normal_footage
     if not footage:
         return []
-    by_alarm, by_video = (footage[f"alarms_per_hour_ci{kind}"] for kind in ("", "_videos"))
-    over_videos = f", {console.format_interval(by_video, '.3g')} over videos" if by_video else ""
+    low, high = widest_interval(footage.alarms_per_hour_ci, footage.alarms_per_hour_ci_videos)
+    interval = f"{console.format_per_hour(low)} to {console.format_per_hour(high)}"
+    text = (
+        f"{console.format_per_hour(footage.alarms_per_hour)} false alarms an hour and camera "
+        f"(95%: {interval}): {counted(footage.alarms, 'alarm')} in "
+        f"{format_duration(3600 * footage.hours)} of {counted(footage.videos, 'video')} of normal "
+        "footage"
+    )
+    if footage.hours < _SHORT_H:
+        text += f", which is too short to show a rate below {console.format_per_hour(high)} an hour"
     return [
-        f"alarms      {footage['alarms_per_hour']:.3g} false alarms per camera-hour of normal "
-        f"footage (95%: {console.format_interval(by_alarm, '.3g')} over alarms{over_videos}): "
-        f"{counted(footage['alarms'], 'alarm')} in {format_duration(3600 * footage['hours'])} of "
-        f"{counted(footage['videos'], 'video')}",
-        *[f"not read    {row['path']}: {row['reason']}" for row in footage["unreadable"]],
+        f"alarms      {text}",
+        *[f"not read    {video.path}: {video.reason}" for video in footage.unreadable],
     ]
 
 
-def _auc_text(result: dict[str, Any]) -> str:
-    if result["auc"] is None:
+def _auc_text(result: "EvaluationResult") -> str:
+    if result.auc is None:
         return console.NONE
-    intervals = {
-        "over recordings": result["auc_ci"],
-        "over videos": result["auc_ci_delong"],
-    }
-    parts = ", ".join(
-        f"{console.format_interval(interval, '.3f')} {how}"
-        for how, interval in intervals.items()
-        if interval
-    )
-    return f"{result['auc']:.3f}" + (f" (95%: {parts})" if parts else "")
+    interval = widest_interval(result.auc_ci, result.auc_ci_delong)
+    shown = f" (95%: {console.format_interval(interval, '.3f')})" if interval else ""
+    return f"{result.auc:.3f}{shown}, average precision {result.average_precision:.3f}"
 
 
-def _confusion_lines(classes: list[str], confusion: list[list[int]]) -> list[str]:
-    return [
+def _confusion_lines(result: "EvaluationResult") -> list[str]:
+    lines = [
         f"actual {name}: predicted "
-        + ", ".join(f"{predicted} {count}" for count, predicted in zip(row, classes, strict=True))
-        for name, row in zip(classes, confusion, strict=True)
-    ]
-
-
-def _baseline_lines(result: dict[str, Any]) -> list[str]:
-    """Accuracies of the baselines, and warnings about those that come too close."""
-    parts = ", ".join(
-        f"{name} {scores['accuracy']:.1%}" for name, scores in result["baselines"].items()
-    )
-    return [
-        *([f"baselines   {parts}"] if parts else []),
-        *[f"warning     {line}" for line in result["warnings"]],
-    ]
-
-
-def _trust_line(result: dict[str, Any]) -> str:
-    if not result["clean"]:
-        return f"trust       NOT CLEAN: in training and here are {console.leaks_text(result)}"
-    if not result["grouped"]:
-        return (
-            "trust       recordings are not all known: clips of one recording may be in training "
-            "and here"
+        + ", ".join(
+            f"{predicted} {count}" for count, predicted in zip(row, result.classes, strict=True)
         )
-    if not result["near_duplicates_searched"]:
+        for name, row in zip(result.classes, result.confusion, strict=True)
+    ]
+    return [f"{'' if number else 'confusion':11s} {line}" for number, line in enumerate(lines)]
+
+
+def _baseline_lines(result: "EvaluationResult") -> list[str]:
+    """Accuracies of the baselines on the same videos."""
+    width = max(map(len, result.baselines), default=0)
+    lines = []
+    for name, scores in result.baselines.items():
+        right = round(scores.accuracy * result.videos)
+        share = console.format_share(right, result.videos, scores.accuracy_ci)
+        lines.append(f"{'' if lines else 'baselines':11s} {name:{width}s}  {share}")
+    return lines
+
+
+def _warning_lines(result: "EvaluationResult") -> list[str]:
+    return [f"warning     {line}" for line in result.warnings]
+
+
+def _leaks_text(result: "EvaluationResult") -> str:
+    if not result.clean:
+        leaks = console.leaks_text(result.leak_counts, result.leaks)
+        return f"the numbers are too good: in training and here are {leaks}"
+    if not result.grouped:
         return (
-            "trust       no recording or identical file in training and here; near-duplicates "
-            f"were not searched: {result['near_duplicates_reason']}"
+            "not known: the dataset does not say which videos are of one recording, and clips of "
+            "one may be in training and here"
         )
-    return "trust       clean: no recording, identical file or near-duplicate in training and here"
+    if not result.near_duplicates_searched:
+        return (
+            "no recording and no identical file in training and here; near-duplicates were not "
+            f"searched: {result.near_duplicates_reason}"
+        )
+    return "none: no recording, identical file or near-duplicate in training and here"

@@ -1,12 +1,15 @@
 """The command `label`: a reviewer's label into the dataset."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.evaluation.config import LabelConfig
+
+if TYPE_CHECKING:
+    from violence_detection.evaluation.labelling import LabelResult
 
 
 @click.command(
@@ -37,19 +40,19 @@ def label(settings: LabelConfig, flags: CommonFlags, run: str, video: str, label
     run_stage(stage, flags, lines=label_lines, plan_lines=label_lines)
 
 
-def label_lines(result: dict[str, Any]) -> list[str]:
+def label_lines(result: "LabelResult") -> list[str]:
     """The console text of a label, written or in a dry run."""
-    was = result["was"] or "not in the dataset"
-    recording = result["group"] or "not known; --group names it"
+    was = result.was or "not in the dataset"
+    recording = result.group or "not known; --group names it"
     lines = [
-        f"video       {result['video']}" + (" (copied)" if result["copied"] else ""),
-        f"label       {result['label']} (was: {was})",
+        f"video       {result.video}" + (" (copied)" if result.copied else ""),
+        f"label       {result.label} (was: {was})",
         f"recording   {recording}",
-        f"by          {result['by']}, {result['at']}",
-        f"table       {result['videos_csv']}" + (" (new)" if result["created"] else ""),
+        f"by          {result.by}, {result.at}",
+        f"table       {result.videos_csv}" + (" (new)" if result.created else ""),
     ]
-    for row in result["overlaps"]:
+    for row in result.overlaps:
         lines.append(f"warning     {row} overlaps with this part: the labels contradict each other")
-    if result["dry_run"]:
+    if result.dry_run:
         return [*lines, "nothing is written (--dry-run)"]
     return [*lines, "next        extract-features, then train: both use the new label"]

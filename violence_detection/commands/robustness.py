@@ -1,15 +1,23 @@
 """The command `robustness`: scores of a run on corrupted copies of the videos."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.robustness.config import RobustnessConfig
+from violence_detection.metrics.sample_size import FEW_RECORDINGS
 from violence_detection.reports import console
 from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.reports.robustness_result import (
+        ConditionFailure,
+        ConditionScores,
+        RobustnessResult,
+    )
 
 
 @click.command(
@@ -31,59 +39,65 @@ def robustness(settings: RobustnessConfig, flags: CommonFlags, run: str) -> None
 
         return RobustnessStage(run, settings, force=flags.force)
 
-    run_stage(stage, flags, lines=result_lines, failed=lambda result: len(result["failures"]))
+    run_stage(stage, flags, lines=result_lines, failed=lambda result: len(result.failures))
 
 
-def result_lines(result: dict[str, Any]) -> list[str]:
+def result_lines(result: "RobustnessResult") -> list[str]:
     """The console text of a study: a row for each condition, the largest loss of accuracy first."""
-    rows = sorted(result["conditions"], key=lambda row: row["accuracy_difference"])
-    rows = [result["clean"], result["control"], *rows]
+    scores = result.scores
+    conditions = sorted(scores.conditions, key=lambda row: row.accuracy_difference)
+    rows = [row for row in (scores.clean, scores.control) if row is not None] + conditions
     heads = "condition accuracy 95% AUC 95% difference 95% videos".split()
-    low, high = result["mean_accuracy_ci"] or (0.0, 0.0)
+    mean = console.format_interval(scores.mean_accuracy_ci, ".1%")
+    rough = f" ({console.ROUGH})" if result.recordings < FEW_RECORDINGS else ""
     return [
-        f"run         {result['run']}",
-        f"split       {result['split']}: {counted(result['videos'], 'video')} of "
-        f"{counted(result['recordings'], 'recording')}",
+        f"run         {result.run}",
+        f"split       {result.split}: {counted(result.videos, 'video')} of "
+        f"{counted(result.recordings, 'recording')}{rough}",
         *console.align_columns([heads, *map(_cells, rows)]),
-        f"mean        accuracy {result['mean_accuracy']:.1%} ({low:.1%} to {high:.1%}) over "
-        f"{counted(len(result['conditions']), 'condition')}, "
-        f"{counted(result['mean_videos'], 'video')} under each",
-        f"note        {result['note']}",
-        *[f"left out    {line}" for line in result["left_out"]],
-        *_trust_lines(result),
-        *console.failure_lines(_with_conditions(result["failures"]), whole="robustness.json"),
-        f"table       {result['table']}",
-        f"figure      {result['picture']}",
+        f"mean        accuracy {scores.mean_accuracy:.1%} (95%: {mean}) over "
+        f"{counted(len(scores.conditions), 'condition')}, "
+        f"{counted(scores.mean_videos, 'video')} under each",
+        f"note        {result.note}",
+        *[f"left out    {line}" for line in result.left_out],
+        *_warning_lines(result),
+        *console.failure_lines(_with_conditions(result.failures), whole="robustness.json"),
+        f"table       {result.table}",
+        f"figure      {result.picture}",
+        f"next        violence-detection evaluate {result.run} --split {result.split} "
+        "(its report then shows these numbers)",
     ]
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    if not row["videos"]:
-        return [row["name"], *["none"] * 6, "0"]
+def _cells(row: "ConditionScores") -> list[str]:
+    if not row.videos:
+        return [row.name, *["none"] * 6, "0"]
     return [
-        row["name"],
-        f"{row['accuracy']:.1%}",
-        console.format_interval(row["accuracy_ci"], ".1%"),
-        console.format_auc(row["auc"]),
-        console.format_interval(row["auc_ci"], ".3f"),
-        f"{100 * row['accuracy_difference']:+.1f}",
-        console.format_interval([100 * end for end in row["difference_ci"]], "+.1f"),
-        str(row["videos"]),
+        row.name,
+        f"{row.accuracy:.1%}",
+        console.format_interval(row.accuracy_ci, ".1%"),
+        console.format_auc(row.auc),
+        console.format_interval(row.auc_ci, ".3f"),
+        f"{100 * row.accuracy_difference:+.1f}",
+        console.format_interval([100 * end for end in row.difference_ci], "+.1f"),
+        str(row.videos),
     ]
 
 
-def _trust_lines(result: dict[str, Any]) -> list[str]:
-    if result["leaks"]:
-        return [f"trust       NOT CLEAN: the run was trained on {console.leaks_text(result)}"]
-    if result["split"] == "validation":
-        return ["trust       epoch and threshold were chosen on these videos"]
-    if not result["grouped"]:
-        return ["trust       recordings are not all known: the intervals may be too narrow"]
+def _warning_lines(result: "RobustnessResult") -> list[str]:
+    if result.leaks:
+        leaks = console.leaks_text(result.leak_counts, result.leaks)
+        return [f"leaks       too good: the run was trained on {leaks}"]
+    if result.split == "validation":
+        return ["warning     too good: epoch and threshold were chosen on these videos"]
+    if not result.grouped:
+        return ["warning     recordings are not all known: the intervals may be too narrow"]
     return []
 
 
-def _with_conditions(failures: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+def _with_conditions(failures: Sequence["ConditionFailure"]) -> list[dict[str, str]]:
     """The failures, with the condition behind each path."""
     return [
-        {"path": f"{row['path']} ({row['condition']})", "reason": row["reason"]} for row in failures
+        {"path": f"{failure.path} ({failure.condition})", "reason": failure.reason}
+        for failure in failures
     ]

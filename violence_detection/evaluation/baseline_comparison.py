@@ -2,9 +2,9 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,35 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
+from violence_detection.metrics.classification import Scores
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
 from violence_detection.units import counted
 
 _MODEL = "model"
-_MOST_TRAINING = 4000  # training videos that the baselines are fitted on
-_MOST_DECODED = 1000  # of these, that are decoded for a summary
+_MAX_TRAINING = 4000  # training videos that the baselines are fitted on
+_MAX_DECODED = 1000  # of these, that are decoded for a summary
 NO_PICTURES = "--no-pictures was given"
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """The scores of the baselines on the evaluated videos.
+
+    Attributes:
+        baselines: By name.
+        baselines_left_out: A line for each baseline that is missing, with the reason.
+        baseline_videos: Number of training videos that they were fitted on.
+        close_baselines: Names of those that know only the source of a video and come close.
+        warnings: A line for each of these.
+    """
+
+    baselines: Mapping[str, Scores]
+    baselines_left_out: Sequence[str]
+    baseline_videos: int
+    close_baselines: Sequence[str]
+    warnings: Sequence[str]
 
 
 def compare_with_baselines(
@@ -38,7 +58,7 @@ def compare_with_baselines(
     read_videos: bool,
     resamples: int,
     seed: int,
-) -> dict[str, Any]:
+) -> BaselineComparison:
     """Scores of the baselines on the evaluated videos, each at the threshold 0.5.
 
     They are fitted on the run's training videos that have not changed: at most 4,000, of which
@@ -52,11 +72,6 @@ def compare_with_baselines(
         accuracy_ci: Interval of the run's accuracy over recordings.
         read_videos: Whether videos may be decoded.
         resamples, seed: Of the intervals over recordings.
-
-    Returns:
-        `baselines` {name: `accuracy`, `accuracy_ci`, `auc`, `auc_ci`}, `baselines_left_out`, a
-        line each, `baseline_videos`, the number of training videos, `close_baselines`, names of
-        those that know only the source and come close, and `warnings` about them.
     """
     try:
         train_cache, train_clips, notes = _training_videos(run, cache, classes)
@@ -72,24 +87,33 @@ def compare_with_baselines(
         name: _scores(joint.predict(name, train, test, seed=seed), clips, resampling)
         for name in joint.names
     }
-    pooled = {**scores, _MODEL: {"accuracy_ci": accuracy_ci}}
-    return {
-        "baselines": scores,
-        "baselines_left_out": [*notes, *joint.notes],
-        "baseline_videos": len(train_clips),
-        "close_baselines": baselines.close_sources(pooled, _MODEL),
-        "warnings": baselines.source_warnings(pooled, _MODEL),
-    }
+    intervals = {name: row.accuracy_ci for name, row in scores.items()} | {_MODEL: accuracy_ci}
+    return BaselineComparison(
+        scores,
+        baselines_left_out=[*notes, *joint.notes],
+        baseline_videos=len(train_clips),
+        close_baselines=baselines.close_sources(intervals, _MODEL),
+        warnings=baselines.source_warnings(intervals, _MODEL),
+    )
 
 
-def _no_baselines(reason: str) -> dict[str, Any]:
-    return {
-        "baselines": {},
-        "baselines_left_out": [f"There are no baselines: {reason.rstrip('.')}."],
-        "baseline_videos": 0,
-        "close_baselines": [],
-        "warnings": [],
-    }
+def _no_baselines(reason: str) -> BaselineComparison:
+    line = f"There are no baselines: {reason.rstrip('.')}."
+    return BaselineComparison({}, [line], baseline_videos=0, close_baselines=[], warnings=[])
+
+
+def majority_accuracy(run: Run, labels: np.ndarray) -> float:
+    """Accuracy of always answering the larger class of a run's training videos.
+
+    Args:
+        run: The run.
+        labels: Of the evaluated videos, int (N,), as places in the run's classes.
+    """
+    classes = list(run.record().classes)
+    rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)
+    trained = [classes.index(row["label"]) for row in rows if row["split"] == "train"]
+    majority = classification.majority_class(np.array(trained, np.int64), len(classes))
+    return float(np.mean(labels == majority)) if len(labels) else 0.0
 
 
 def _training_videos(
@@ -107,7 +131,7 @@ def _training_videos(
     if len(entries) < len(rows) and (own := _training_features(run)):
         train_cache, entries = own, _unchanged_entries(own, rows)
     labels = np.array([classes.index(entry.label) for entry in entries], np.int64)
-    chosen = dataset.balanced_rows(labels, _MOST_TRAINING, proportional=True)
+    chosen = dataset.balanced_rows(labels, _MAX_TRAINING, proportional=True)
     notes = []
     if len(entries) < len(rows):
         missing = counted(len(rows) - len(entries), "training video")
@@ -149,7 +173,7 @@ def _joint_baselines(
         np.concatenate([train_clips.labels, clips.labels]),
         (*train_clips.entries, *clips.entries),
     )
-    decoded = dataset.balanced_rows(train_clips.labels, _MOST_DECODED, proportional=True)
+    decoded = dataset.balanced_rows(train_clips.labels, _MAX_DECODED, proportional=True)
     summary_rows = np.concatenate([decoded, len(train_clips) + np.arange(len(clips))])
     summaries: VideoSummaries | str = NO_PICTURES
     if read_videos:
@@ -164,9 +188,7 @@ def _joint_baselines(
     return Baselines(joint, len(classes), summaries, summary_rows)
 
 
-def _scores(
-    probability: np.ndarray, clips: FeatureDataset, resampling: dict[str, int]
-) -> dict[str, Any]:
+def _scores(probability: np.ndarray, clips: FeatureDataset, resampling: dict[str, int]) -> Scores:
     violent = is_violent(clips.labels)
     violence = np.clip(violence_score(probability), 0, 1)
     correct = decide(probability, 0.5) == clips.labels

@@ -7,7 +7,7 @@ its videos come from, and not what violence looks like.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.metrics import classification
 from violence_detection.models import linear_baseline
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Baselines that know only the source of a video. A classifier should be better than these.
 SOURCES = ("metadata", "mean_picture")
+MAJORITY = "majority"
 _TREES = 100
 
 
@@ -32,8 +34,8 @@ class Baselines:
     absolute difference over time of the features. ``metadata``: 100 trees on the values of the
     container: bytes, duration, frames/s, bytes per second, and width and height if the videos
     have a summary. ``mean_picture`` and ``motion_energy``: the same regression as ``linear`` on
-    16 x 16 pixels of the mean image, and on the amount of motion. ``majority``: the commonest
-    class.
+    16 x 16 pixels of the mean image, and on the amount of motion. ``majority``: always the
+    larger class of the training videos.
 
     Attributes:
         names: Of the baselines, in the order of the reports.
@@ -77,7 +79,7 @@ class Baselines:
                 ("motion_energy", motion_statistics(summaries)),
             ):
                 self._tables[name] = _scatter_rows(table, rows, len(clips))
-        self.names = [*self._tables, "majority"]
+        self.names = [*self._tables, MAJORITY]
 
     def predict(self, name: str, train: np.ndarray, test: np.ndarray, *, seed: int) -> np.ndarray:
         """Fits a baseline and predicts.
@@ -91,12 +93,12 @@ class Baselines:
         Returns:
             Probabilities, float64 (M, K), rows sum to 1.
         """
-        if name != "majority":
+        if name != MAJORITY:
             train = train[np.isfinite(self._tables[name][train]).all(axis=1)]
         labels = self._labels[train]
-        if name == "majority":
-            commonest = np.bincount(labels, minlength=self._classes).argmax()
-            return np.eye(self._classes)[np.full(len(test), commonest)]
+        if name == MAJORITY:
+            majority = classification.majority_class(labels, self._classes)
+            return np.eye(self._classes)[np.full(len(test), majority)]
         table = self._tables[name]
         if name == "metadata":
             fit = _fit_forest(table[train], labels, seed)
@@ -129,40 +131,40 @@ def motion_statistics(summaries: VideoSummaries) -> np.ndarray:
 
 
 def complete_summaries(
-    cache: FeatureCache, entries: Sequence[ManifestEntry], kept: Path | None = None
+    cache: FeatureCache, entries: Sequence[ManifestEntry], summaries_path: Path | None = None
 ) -> VideoSummaries | str:
     """Summaries of all given videos, or the reason why some have none.
 
     Args:
         cache: Features of the videos.
         entries: Rows of its manifest.
-        kept: The file of summaries; see `FeatureCache.summaries`.
+        summaries_path: The file of summaries; see `FeatureCache.summaries`.
     """
-    available = cache.summaries(entries, kept)
+    available = cache.summaries(entries, summaries_path)
     return available.missing_reason or available.summaries
 
 
-def close_sources(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
+def close_sources(accuracy_ci: Mapping[str, Sequence[float]], model: str) -> list[str]:
     """Names of the `SOURCES` that come close to the model: the interval of their accuracy over
     recordings reaches that of the model.
 
     Args:
-        pooled: `accuracy_ci` by name, of the baselines and the model.
-        model: The model's name in it.
+        accuracy_ci: Intervals of the accuracy over recordings, of the baselines and the model, by
+            name.
+        model: The model's name among them.
     """
-    names = [name for name in SOURCES if name in pooled]
-    low = pooled[model]["accuracy_ci"][0]
-    return [name for name in names if pooled[name]["accuracy_ci"][1] >= low]
+    low, _ = accuracy_ci[model]
+    return [name for name in SOURCES if name in accuracy_ci and accuracy_ci[name][1] >= low]
 
 
-def source_warnings(pooled: Mapping[str, Mapping[str, Any]], model: str) -> list[str]:
-    """A warning for each of `close_sources`."""
-    ours = _percent(pooled[model]["accuracy_ci"])
+def source_warnings(accuracy_ci: Mapping[str, Sequence[float]], model: str) -> list[str]:
+    """A warning for each of `close_sources`, which has the same arguments."""
+    ours = _percent(accuracy_ci[model])
     return [
-        f"The baseline {name} comes close: {_percent(pooled[name]['accuracy_ci'])} over "
+        f"The baseline {name} comes close: {_percent(accuracy_ci[name])} over "
         f"recordings, the model {ours}. The model may have learned the source of the videos "
         "and not the violence."
-        for name in close_sources(pooled, model)
+        for name in close_sources(accuracy_ci, model)
     ]
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.evaluation import evaluation_set, leakage
+from violence_detection.evaluation.comparison_result import ComparisonResult, RunSummary
 from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage
-from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification, delong, paired_tests
@@ -32,7 +32,7 @@ class Predictions:
     """Predictions of a run for N videos.
 
     Attributes:
-        probability: Of violence, float64 (N,).
+        probability: The probability of violence, float64 (N,).
         correct: bool (N,), at the run's own threshold.
     """
 
@@ -46,39 +46,42 @@ class Predictions:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run of the comparison, with its videos and the settings of its evaluation."""
+    """A run of the comparison, with its videos.
+
+    Attributes:
+        run, record: The run.
+        cache: The features that it is evaluated on.
+        entries: The videos of the split.
+        split: Their split.
+    """
 
     run: Run
     record: RunRecord
     cache: FeatureCache
     entries: list[ManifestEntry]
-    config: EvaluateConfig
+    split: str
 
     @classmethod
-    def open(cls, run_dir: str, config: EvaluateConfig) -> Self:
+    def open(cls, run_dir: str, *, split: str, features: str | None = None) -> Self:
+        """
+        Args:
+            run_dir: Folder of the run.
+            split: The split to compare on.
+            features: Folder of features; None for that of the training.
+
+        Raises:
+            RunError: If the run is not usable.
+            CacheError: If the features are of another feature space, or the split is empty.
+        """
         run = Run.open(run_dir)
-        cache = evaluation_set.open_features(run, config.features)
-        entries = evaluation_set.split_entries(run, cache, config.split)
-        return cls(run, run.record(), cache, entries, config)
+        cache = evaluation_set.open_features(run, features)
+        entries = evaluation_set.split_entries(run, cache, split)
+        return cls(run, run.record(), cache, entries, split)
 
     @property
     def grouped(self) -> bool:
         """True if the recording of every video is known."""
         return dataset.has_all_recordings(self.cache)
-
-    def leaks(self) -> Leaks:
-        """The videos that the run was trained or tuned on."""
-        return leakage.find_leaks(
-            self.run,
-            self.cache,
-            self.entries,
-            self.config.split,
-            read_videos=self.config.pictures,
-            max_bits=self.config.near_bits,
-        )
-
-    def evaluation_stage(self, *, force: bool) -> EvaluationStage:
-        return EvaluationStage(str(self.run.dir), self.config, force=force)
 
     def saved_predictions(self) -> Predictions | None:
         """The predictions of the saved evaluation.
@@ -87,7 +90,7 @@ class ComparedRun:
         with more than two classes also if it is of another threshold. With two classes, the
         predictions at the run's threshold follow from the probabilities.
         """
-        folder = self.run.evaluation_dir(self.config.split)
+        folder = self.run.evaluation_dir(self.split)
         wanted = evaluation_set.identity_of(self.run, self.entries)
         wanted |= {"temperature": self.record.temperature}
         classes, threshold = self.record.classes, self.record.threshold
@@ -113,42 +116,33 @@ class ComparedRun:
             predicted = [classes[int(alarm)] for alarm in alarms]
         return Predictions(probability, np.array(predicted) == np.array(labels))
 
-    def predictions(self, *, force: bool) -> Predictions:
-        """The predictions of the saved evaluation, which is made if it is missing."""
-        predictions = self.saved_predictions()
-        if predictions is None:
-            log.info(f"{self.run.dir} is evaluated on {self.config.split} first.")
-            self.evaluation_stage(force=force).run()
-            predictions = self.saved_predictions()
-        if predictions is None:
-            raise ViolenceDetectionError(
-                "An evaluation must not change while it is read. Received: "
-                f"{self.run.evaluation_dir(self.config.split)}"
-            )
-        return predictions
-
-    def summary(self, predictions: Predictions, violent: np.ndarray) -> dict[str, Any]:
+    def summary(
+        self, predictions: Predictions, violent: np.ndarray, *, read_videos: bool
+    ) -> RunSummary:
         """Scores, threshold and leaks of the run.
 
         Args:
-            predictions: Of its videos.
+            predictions: The predictions for its videos.
             violent: bool (N,), the actual class.
+            read_videos: Whether videos may be decoded for near-duplicates.
         """
-        probability, threshold = predictions.probability, self.record.threshold
-        return {
-            "run": str(self.run.dir),
-            "features": str(self.cache.dir),
-            **classification.scores(predictions.correct, violent, probability),
-            "auc_ci_delong": delong.interval(violent, probability),
-            "threshold": threshold,
-            "operating_point": self.record.operating_point,
-            **self.leaks().as_dict(),
-        }
+        probability = predictions.probability
+        return RunSummary(
+            run=str(self.run.dir),
+            features=str(self.cache.dir),
+            scores=classification.scores(predictions.correct, violent, probability),
+            auc_ci_delong=delong.interval(violent, probability),
+            threshold=self.record.threshold,
+            operating_point=self.record.operating_point,
+            leaks=leakage.find_leaks(
+                self.run, self.cache, self.entries, self.split, read_videos=read_videos
+            ),
+        )
 
 
 def compare_runs(
     run_a: str, run_b: str, config: CompareConfig, *, force: bool = False
-) -> dict[str, Any]:
+) -> ComparisonResult:
     """The result of a `ComparisonStage`."""
     return ComparisonStage(run_a, run_b, config, force=force).run()
 
@@ -172,6 +166,7 @@ class ComparisonStage:
             force: Whether an evaluation of other videos may be replaced.
         """
         self._run_dirs, self._config, self._force = (run_a, run_b), config, force
+        self._features = (config.features_a, config.features_b)
 
     def prepare(self) -> dict[str, Any]:
         """Opens the runs, checks that they are comparable, and prepares missing evaluations.
@@ -184,19 +179,8 @@ class ComparisonStage:
         """
         config = self._config
         self._runs = [
-            ComparedRun.open(
-                run_dir,
-                EvaluateConfig(
-                    split=config.split,
-                    features=features,
-                    bootstrap=config.bootstrap,
-                    seed=config.seed,
-                    pictures=config.pictures,
-                ),
-            )
-            for run_dir, features in zip(
-                self._run_dirs, (config.features_a, config.features_b), strict=True
-            )
+            ComparedRun.open(run_dir, split=config.split, features=features)
+            for run_dir, features in zip(self._run_dirs, self._features, strict=True)
         ]
         a, b = self._runs
         if a.record.normal_class != b.record.normal_class:
@@ -206,15 +190,41 @@ class ComparisonStage:
             )
         check_same_videos(a.entries, b.entries)
         plan = {"dry_run": True, "split": config.split, "videos": len(b.entries)}
-        for name, compared in zip("ab", self._runs, strict=True):
+        for name, compared, features in zip("ab", self._runs, self._features, strict=True):
             evaluates = compared.saved_predictions() is None
             if evaluates:
-                compared.evaluation_stage(force=self._force).prepare()
+                self._evaluation_stage(compared, features).prepare()
             plan[name] = {"run": str(compared.run.dir), "evaluates_first": evaluates}
         return plan
 
-    def run(self) -> dict[str, Any]:
-        """Compares, and returns the keys of the `compare` command and more.
+    def _evaluation_stage(self, compared: ComparedRun, features: str | None) -> EvaluationStage:
+        """The evaluation of a run that has none on these videos."""
+        config = self._config
+        evaluation = EvaluateConfig(
+            split=config.split,
+            features=features,
+            bootstrap=config.bootstrap,
+            seed=config.seed,
+            pictures=config.pictures,
+        )
+        return EvaluationStage(str(compared.run.dir), evaluation, force=self._force)
+
+    def _predictions(self, compared: ComparedRun, features: str | None) -> Predictions:
+        """The predictions of the saved evaluation, which is made if it is missing."""
+        predictions = compared.saved_predictions()
+        if predictions is None:
+            log.info(f"{compared.run.dir} is evaluated on {compared.split} first.")
+            self._evaluation_stage(compared, features).run()
+            predictions = compared.saved_predictions()
+        if predictions is None:
+            raise ViolenceDetectionError(
+                "An evaluation must not change while it is read. Received: "
+                f"{compared.run.evaluation_dir(compared.split)}"
+            )
+        return predictions
+
+    def run(self) -> ComparisonResult:
+        """Compares the runs.
 
         Raises:
             ConfigError, RunError, CacheError: See `prepare`.
@@ -222,9 +232,7 @@ class ComparisonStage:
         # -- runs and predictions, of B in the order of A
         self.prepare()
         a, b = self._runs
-        predictions_a, predictions_b = (
-            compared.predictions(force=self._force) for compared in self._runs
-        )
+        predictions_a, predictions_b = map(self._predictions, self._runs, self._features)
         row_of = {entry.path: row for row, entry in enumerate(b.entries)}
         predictions_b = predictions_b.take([row_of[entry.path] for entry in a.entries])
 
@@ -232,38 +240,39 @@ class ComparisonStage:
         violent = np.array([entry.label != a.record.normal_class for entry in a.entries])
         groups, grouped = _recordings(a, b)
         resampling = {"resamples": self._config.bootstrap, "seed": self._config.seed}
-        summary_a = a.summary(predictions_a, violent)
-        summary_b = b.summary(predictions_b, violent)
-        result = {
-            "a": summary_a,
-            "b": summary_b,
-            "split": self._config.split,
-            "videos": len(a.entries),
-            "recordings": len(set(groups)),
-            "few_recordings": len(set(groups)) < findings.FEW_RECORDINGS,
-            "grouped": grouped,
-            "clean": summary_a["clean"] and summary_b["clean"],
-            **paired_tests.accuracy_difference(
-                predictions_a.correct, predictions_b.correct, groups, **resampling
-            ),
-            **paired_tests.auc_difference(
-                violent,
-                predictions_a.probability,
-                predictions_b.probability,
-                groups,
-                **resampling,
-            ),
-            **paired_tests.discordance(predictions_a.correct, predictions_b.correct),
-        }
+        summary_a, summary_b = (
+            compared.summary(predictions, violent, read_videos=self._config.pictures)
+            for compared, predictions in ((a, predictions_a), (b, predictions_b))
+        )
+        accuracy = paired_tests.accuracy_difference(
+            predictions_a.correct, predictions_b.correct, groups, **resampling
+        )
+        auc = paired_tests.auc_difference(
+            violent, predictions_a.probability, predictions_b.probability, groups, **resampling
+        )
 
         # -- the better run, where the videos are unseen and enough
-        result["better"] = {"accuracy": "unknown", "auc": "unknown"}
-        if result["clean"] and result["recordings"] >= paired_tests.MIN_RECORDINGS:
-            result["better"] = {
-                "accuracy": paired_tests.better_run(result["ci"], result["accuracy_exchange_p"]),
-                "auc": paired_tests.better_run(result["auc_ci"], result["auc_exchange_p"]),
+        recordings = len(set(groups))
+        better = {"accuracy": "unknown", "auc": "unknown"}
+        clean = summary_a.leaks.clean and summary_b.leaks.clean
+        if clean and recordings >= paired_tests.MIN_RECORDINGS:
+            better = {
+                "accuracy": paired_tests.better_run(accuracy.ci, accuracy.accuracy_exchange_p),
+                "auc": paired_tests.better_run(auc.auc_ci, auc.auc_exchange_p),
             }
-        return result
+        return ComparisonResult(
+            summary_a,
+            summary_b,
+            split=self._config.split,
+            videos=len(a.entries),
+            recordings=recordings,
+            few_recordings=recordings < findings.FEW_RECORDINGS,
+            grouped=grouped,
+            accuracy=accuracy,
+            auc=auc,
+            discordance=paired_tests.discordance(predictions_a.correct, predictions_b.correct),
+            better=better,
+        )
 
 
 def check_same_videos(a: Sequence[ManifestEntry], b: Sequence[ManifestEntry]) -> None:

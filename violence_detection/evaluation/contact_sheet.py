@@ -1,23 +1,24 @@
-"""A contact sheet of the worst mistakes: frames of each, and the attention over time."""
+"""The worst mistakes: frames of each, and the attention over time."""
 
 import base64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from violence_detection.datasets import summary_cache
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import VideoError
 from violence_detection.evaluation import anonymisation, error_analysis
 from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.reports.mistakes import Mistake, MistakeSheet
 from violence_detection.system import files, processes, progress
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video.decoder import FALLBACK_FPS, open_video
@@ -26,12 +27,13 @@ from violence_detection.video.frame_sampling import sample_frames, sample_indice
 if TYPE_CHECKING:
     import keras
 
-FRAMES = 8  # of a video
+FRAMES = 6  # of a video
 WORST = 6  # mistakes of each kind
 _LONG_FRAMES = 900  # in a longer video, frames are reached by seeking
-_TILE_PX = (192, 144)  # that a frame must fit into
-_GAP_PX = 4
-_QUALITY = 70  # of JPEG: a strip of eight frames has about 60 kB
+# The width and height that a frame must fit into. At 320 pixels and more a reader can tell a fight
+# from a hug.
+_TILE_PX = (400, 320)
+_QUALITY = 70  # of JPEG: a frame has about 15 kB, a report with twelve mistakes about 1.5 MB
 _TIMEOUT_S = 600.0
 
 
@@ -41,56 +43,53 @@ def build_contact_sheet(
     predictions: Sequence[PredictionRow],
     *,
     normal_class: str,
-    classifier: "keras.Model",
+    classifier: "keras.Model | None",
     with_frames: bool,
     blur: bool,
-) -> dict[str, Any]:
-    """The most confident misses and false alarms, each with a strip of frames and the attention.
+) -> MistakeSheet:
+    """The most confident misses and false alarms, each with frames and the attention.
 
     Args:
         cache: Features of the videos.
         clips: The N videos.
-        predictions: Of the videos, in the same order.
+        predictions: The predictions for the videos, in the same order.
         normal_class: Its name.
-        classifier: Of any head; a head without attention gives none.
+        classifier: A model with any head; a head without attention gives none, as None does.
         with_frames: Whether frames are shown.
         blur: Whether people in the frames are made hard to recognise.
-
-    Returns:
-        `misses` and `false_alarms`, lists of {path, label, group, probability, predicted, correct,
-        `attention` (T weights that sum to 1, or None), `frames` (a data URI, or None), `why` (the
-        reason why there are none)}; and `blurred`.
     """
-    rows = {
-        kind: error_analysis.worst_mistakes(
-            predictions, normal_class, violent=kind == "misses", count=WORST
-        )
-        for kind in ("misses", "false_alarms")
-    }
-    chosen = [row for members in rows.values() for row in members]
-    attention = _attention(classifier, clips, chosen)
-    strips: dict[int, bytes | str] = dict.fromkeys(chosen, "--no-frames was given")
+    missed, flagged = (
+        error_analysis.worst_mistakes(predictions, normal_class, violent=violent, count=WORST)
+        for violent in (True, False)
+    )
+    chosen = [*missed, *flagged]
+    attention = _attention(classifier, clips, chosen) if classifier else {}
+    images: dict[int, list[bytes] | str] = dict.fromkeys(chosen, "--no-frames was given")
     if with_frames and chosen:
-        strips = dict(zip(chosen, _strips(cache, clips, chosen, blur), strict=True))
-    sheet = {
-        kind: [
-            {
-                **predictions[row]._asdict(),
-                "attention": attention.get(row),
-                **_frames_cell(strips[row]),
-            }
-            for row in members
-        ]
-        for kind, members in rows.items()
-    }
-    return sheet | {"blurred": with_frames and blur}
+        images = dict(zip(chosen, _images_of(cache, clips, chosen, blur), strict=True))
+
+    def mistake(row: int) -> Mistake:
+        shown, prediction = images[row], predictions[row]
+        return Mistake(
+            path=prediction.path,
+            label=prediction.label,
+            group=prediction.group,
+            probability=prediction.probability,
+            predicted=prediction.predicted,
+            attention=attention.get(row),
+            frames=() if isinstance(shown, str) else tuple(map(_data_uri, shown)),
+            missing_reason=shown if isinstance(shown, str) else "",
+        )
+
+    return MistakeSheet(
+        [mistake(row) for row in missed],
+        [mistake(row) for row in flagged],
+        blurred=with_frames and blur,
+    )
 
 
-def _frames_cell(strip: bytes | str) -> dict[str, str | None]:
-    if isinstance(strip, str):
-        return {"frames": None, "why": strip}
-    data = base64.b64encode(strip).decode("ascii")
-    return {"frames": f"data:image/jpeg;base64,{data}", "why": ""}
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
 
 
 def _attention(
@@ -111,17 +110,17 @@ def _attention(
     }
 
 
-def _strips(
+def _images_of(
     cache: FeatureCache, clips: FeatureDataset, rows: Sequence[int], blur: bool
-) -> list[bytes | str]:
-    """A JPEG file for each row, or the reason why there is none."""
+) -> list[list[bytes] | str]:
+    """JPEG images of the frames of each row, or the reason why there are none."""
     entries = [clips.entries[row] for row in rows]
     root = cache.video_dir
     videos, reason = summary_cache.unchanged_videos(entries, root)
     if root.is_dir():
-        reason = f"the video is no longer in {root}, or changed"
+        reason = f"the video is no longer in {root.name}, or changed"
 
-    def strip_or_reason(entry: ManifestEntry, video: Video | None) -> bytes | str:
+    def images_or_reason(entry: ManifestEntry, video: Video | None) -> list[bytes] | str:
         if video is None:
             return reason
         path = root / video.path
@@ -129,7 +128,7 @@ def _strips(
             if files.sha256_of_unchanged(path) != entry.digest:
                 return reason
             part = (video.start_s, video.end_s)
-            return call(draw_strip, path, *part, blur, timeout_s=_TIMEOUT_S)
+            return call(encode_frames, path, *part, blur, timeout_s=_TIMEOUT_S)
         except (VideoError, OSError) as error:
             return f"the video cannot be shown: {error}"
 
@@ -139,11 +138,11 @@ def _strips(
             ProcessPool() as call,
             progress.track("Showing mistakes", len(rows), "videos") as step,
         ):
-            strips = []
-            for strip in pool.map(strip_or_reason, entries, videos):
-                strips.append(strip)
+            images = []
+            for shown in pool.map(images_or_reason, entries, videos):
+                images.append(shown)
                 step()
-            return strips
+            return images
     finally:
         processes.end_idle_processes()
 
@@ -151,29 +150,30 @@ def _strips(
 # -- in the child process
 
 
-def draw_strip(path: Path, start_s: float | None, end_s: float | None, blur: bool) -> bytes:
-    """A JPEG file with the frames of a video, or of a part of it, from left to right.
+def encode_frames(
+    path: Path, start_s: float | None, end_s: float | None, blur: bool
+) -> list[bytes]:
+    """JPEG images of frames of a video, or of a part of it, from start to end.
 
     Raises:
         VideoError: If the frames cannot be decoded.
     """
-    frames = strip_frames(path, start_s, end_s)
+    frames = shown_frames(path, start_s, end_s)
     if blur:
         frames = anonymisation.anonymise(frames)
-    tiles = [_fit_tile(frame) for frame in frames]
-    gap = np.full((tiles[0].shape[0], _GAP_PX, 3), 127, np.uint8)
-    parts = [part for tile in tiles for part in (tile, gap)][:-1]
-    quality = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    done, content = cv2.imencode(".jpg", np.hstack(parts), quality)
-    if not done:
-        raise VideoError("its frames cannot be written as JPEG")
-    return content.tobytes()
+    quality, images = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY], []
+    for frame in frames:
+        done, content = cv2.imencode(".jpg", _fit_tile(frame), quality)
+        if not done:
+            raise VideoError("its frames cannot be written as JPEG")
+        images.append(content.tobytes())
+    return images
 
 
-def strip_frames(
+def shown_frames(
     path: Path, start_s: float | None = None, end_s: float | None = None
 ) -> list[np.ndarray]:
-    """Frames from the middles of eight equal parts of a video, or of a part of it, uint8 (H, W, 3)
+    """Frames from the middles of six equal parts of a video, or of a part of it, uint8 (H, W, 3)
     BGR. Of a long video, they are near these positions, because they are reached by seeking.
 
     Raises:

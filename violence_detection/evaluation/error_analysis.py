@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,11 +11,26 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.evaluation.predictions import PredictionRow
 from violence_detection.metrics.intervals import wilson_interval
+from violence_detection.reports.evaluation_result import ErrorRow
 
 # Upper ends of the bins, each of which includes its upper end.
 _HEIGHTS_PX = (240, 360, 480, 720, 1080)  # of the shorter side
 _LEVELS = (40, 70, 100, 130, 160)  # mean luma, of 0 to 255
 _DURATIONS_S = (1.5, 3.0, 6.0, 12.0, 60.0)
+
+
+@dataclass(frozen=True)
+class ConditionErrors:
+    """Errors by recording, resolution, brightness and duration.
+
+    Attributes:
+        errors_by: By condition, its rows. Recordings are sorted by errors, the others by size;
+            empty bins are left out.
+        errors_left_out: A line for what the tables lack, with the reason.
+    """
+
+    errors_by: Mapping[str, Sequence[ErrorRow]]
+    errors_left_out: Sequence[str]
 
 
 def errors_by_condition(
@@ -24,7 +39,7 @@ def errors_by_condition(
     alarm: np.ndarray,
     correct: np.ndarray,
     summaries: AvailableSummaries | str,
-) -> dict[str, Any]:
+) -> ConditionErrors:
     """Errors by recording, resolution, brightness and duration.
 
     Args:
@@ -33,15 +48,9 @@ def errors_by_condition(
         alarm: bool (N,), the prediction.
         correct: bool (N,), whether the predicted class is right.
         summaries: Of the videos, or the reason why there are none.
-
-    Returns:
-        `errors_by` {condition: rows}, of `recording`, `resolution`, `brightness` and `duration`.
-        A row has `name`, `videos`, `errors`, `error_rate`, `ci` (Wilson), `misses` (violent videos
-        without an alarm) and `false_alarms`. Recordings are sorted by errors, the others by size;
-        empty bins are left out. `errors_left_out`: a line for each table that lacks videos.
     """
 
-    def table(names: Iterable[str | None], order: Sequence[str] = ()) -> list[dict]:
+    def table(names: Iterable[str | None], order: Sequence[str] = ()) -> list[ErrorRow]:
         members = defaultdict(list)
         for row, name in enumerate(names):
             members[name].append(row)
@@ -59,7 +68,7 @@ def errors_by_condition(
         "duration": table(_bin_names_of(durations, _DURATIONS_S, "s"), _bins(_DURATIONS_S, "s")),
     }
     if isinstance(summaries, str):
-        return {"errors_by": tables, "errors_left_out": [_left_out_line(summaries)]}
+        return ConditionErrors(tables, [_left_out_line(summaries)])
     heights, levels = ([math.nan] * len(entries) for _ in range(2))
     for row, size, level in zip(
         summaries.rows.tolist(),
@@ -73,7 +82,7 @@ def errors_by_condition(
     )
     tables["brightness"] = table(_bin_names_of(levels, _LEVELS), _bins(_LEVELS))
     reason = summaries.missing_reason
-    return {"errors_by": tables, "errors_left_out": [_left_out_line(reason)] if reason else []}
+    return ConditionErrors(tables, [_left_out_line(reason)] if reason else [])
 
 
 def worst_mistakes(
@@ -104,21 +113,21 @@ def worst_mistakes(
     return sorted(mistakes, key=confidence)[:count]
 
 
-def _row(name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray) -> dict[str, Any]:
+def _row(name: str, violent: np.ndarray, alarm: np.ndarray, correct: np.ndarray) -> ErrorRow:
     videos, errors = len(correct), int((~correct).sum())
-    return {
-        "name": name,
-        "videos": videos,
-        "errors": errors,
-        "error_rate": errors / videos,
-        "ci": wilson_interval(errors, videos),
-        "misses": int((violent & ~alarm).sum()),
-        "false_alarms": int((~violent & alarm).sum()),
-    }
+    return ErrorRow(
+        name,
+        videos,
+        errors,
+        error_rate=errors / videos,
+        ci=wilson_interval(errors, videos),
+        misses=int((violent & ~alarm).sum()),
+        false_alarms=int((~violent & alarm).sum()),
+    )
 
 
-def _most_errors_first(row: Mapping[str, Any]) -> tuple[int, float, str]:
-    return -row["errors"], -row["error_rate"], row["name"]
+def _most_errors_first(row: ErrorRow) -> tuple[int, float, str]:
+    return -row.errors, -row.error_rate, row.name
 
 
 def _bins(ends: Sequence[float], unit: str = "") -> list[str]:

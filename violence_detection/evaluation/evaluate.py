@@ -1,13 +1,15 @@
 """Evaluates a run on a split: metrics with intervals, diagnostics, predictions and a report."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import video_folder
+from violence_detection.datasets import synthetic, video_folder
 from violence_detection.datasets.labels import renamed_labels
 from violence_detection.datasets.manifest import part_suffix
 from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
@@ -25,10 +27,17 @@ from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import calibration, classification, delong, intervals
+from violence_detection.metrics import (
+    calibration,
+    classification,
+    delong,
+    intervals,
+    threshold_selection,
+)
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
-from violence_detection.reports import evaluation_report, figures, model_card
+from violence_detection.reports import evaluation_figures, evaluation_report, model_card
+from violence_detection.reports.evaluation_report import ReportContext
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.system import devices, files
 from violence_detection.training.config import TrainConfig
@@ -36,8 +45,8 @@ from violence_detection.training.config import TrainConfig
 
 def evaluate_run(
     run_dir: str, config: EvaluateConfig, *, force: bool = False, with_figures: bool = True
-) -> dict[str, Any]:
-    """The content of metrics.json, after an `EvaluationStage` has run."""
+) -> EvaluationResult:
+    """The result of an `EvaluationStage`."""
     return EvaluationStage(run_dir, config, force=force, with_figures=with_figures).run()
 
 
@@ -102,8 +111,8 @@ class EvaluationStage:
             "report": str(self._folder / "report.html"),
         }
 
-    def run(self) -> dict[str, Any]:
-        """Evaluates, and returns the content of metrics.json: the keys of the command and more.
+    def run(self) -> EvaluationResult:
+        """Evaluates, and writes metrics.json, predictions.csv, the report and the model card.
 
         Raises:
             RunError, CacheError, ConfigError, EvidenceError: See `prepare`.
@@ -136,6 +145,7 @@ class EvaluationStage:
             max_bits=config.near_bits,
         )
         scores = self._scores(clips, probability, predicted, chosen.threshold)
+        errors = self._errors(clips, predicted)
         alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
         result = EvaluationResult(
             run=str(run.dir),
@@ -144,10 +154,11 @@ class EvaluationStage:
             recordings=len(set(clips.groups)),
             grouped=recordings.complete,
             grouped_by=recordings.source,
-            **leaks.as_dict(),
+            **leaks.to_json(),
             **scores,
             **_calibration(is_violent(clips.labels), probability, uncalibrated),
-            **self._diagnostics(clips, predicted, scores["accuracy_ci"]),
+            **vars(self._baselines(clips, scores["accuracy_ci"])),
+            **vars(errors),
             temperature=record.temperature,
             temperature_reason=record.temperature_reason,
             threshold=chosen.threshold,
@@ -168,15 +179,16 @@ class EvaluationStage:
         files.write_csv(
             self._folder / "predictions.csv", predictions.COLUMNS, [row._asdict() for row in rows]
         )
-        drawn = {}
+        figures = {}
         if self._with_figures:
-            drawn = _draw_figures(
+            figures = evaluation_figures.write_figures(
                 self._folder,
                 result,
-                run.history_path,
-                is_violent(clips.labels),
-                score,
-                uncalibrated,
+                violent=is_violent(clips.labels),
+                score=score,
+                uncalibrated=violence_score(uncalibrated),
+                history=_history(run),
+                best_epoch=run.results().summary.kept_epoch,
             )
         mistakes = contact_sheet.build_contact_sheet(
             self._cache,
@@ -190,16 +202,17 @@ class EvaluationStage:
         evaluation_report.write_report(
             self._folder / "report.html",
             result,
-            figures=drawn,
+            context=self._report_context(),
+            figures=figures,
             mistakes=mistakes,
             settings=_report_settings(run.config()),
             robustness=evaluation_report.read_robustness(self._folder, self._identity),
         )
-        files.write_json(self._folder / "metrics.json", result.as_dict())
+        files.write_json(self._folder / "metrics.json", result.to_json())
         if config.set_threshold:
-            run.write_results(run.results() | chosen.as_dict())
+            run.write_threshold(chosen.threshold, chosen.reason, chosen.operating_point)
         model_card.write_model_card(run)
-        return result.as_dict()
+        return result
 
     def _training_cache(self) -> FeatureCache:
         """The features that hold the run's own videos: the evaluated ones, if they are of the
@@ -239,41 +252,63 @@ class EvaluationStage:
         violent, score = is_violent(clips.labels), violence_score(probability)
         correct = predicted == clips.labels
         by_class = classification.class_metrics(clips.labels, predicted, classes)
+        rates = threshold_selection.achieved_rates(
+            violent, score, clips.groups, threshold, **self._resampling
+        )[1]
+        rates["false_alarm_rate"] = rates.pop("false_positive_rate")
         return {
-            **classification.binary_metrics(violent, score, threshold),
-            **by_class,
-            "undefined": undefined_rates(by_class["confusion"], classes),
+            **vars(classification.binary_metrics(violent, score, threshold)),
+            **vars(by_class),
+            "baseline_accuracy": baseline_comparison.majority_accuracy(self._run, clips.labels),
+            "undefined": undefined_rates(by_class.confusion, classes),
+            "rates_ci": rates,
             "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **self._resampling),
             "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
             "auc_ci": intervals.auc_interval(violent, score, clips.groups, **self._resampling),
             "auc_ci_delong": delong.interval(violent, score),
         }
 
-    def _diagnostics(
-        self, clips: FeatureDataset, predicted: np.ndarray, accuracy_ci: Sequence[float]
-    ) -> dict[str, Any]:
-        """The baselines on the same videos, and the errors by condition."""
-        config = self._config
-        baselines = baseline_comparison.compare_with_baselines(
+    def _baselines(
+        self, clips: FeatureDataset, accuracy_ci: list[float]
+    ) -> baseline_comparison.BaselineComparison:
+        """The baselines on the same videos."""
+        return baseline_comparison.compare_with_baselines(
             self._run,
             self._cache,
             clips,
             self._run.record().classes,
             accuracy_ci=accuracy_ci,
-            read_videos=config.pictures,
+            read_videos=self._config.pictures,
             **self._resampling,
         )
+
+    def _errors(
+        self, clips: FeatureDataset, predicted: np.ndarray
+    ) -> error_analysis.ConditionErrors:
+        """The errors by recording, resolution, brightness and duration."""
         summaries = baseline_comparison.NO_PICTURES
-        if config.pictures:
+        if self._config.pictures:
             summaries = self._cache.summaries(clips.entries)
-        errors = error_analysis.errors_by_condition(
+        return error_analysis.errors_by_condition(
             clips.entries,
             violent=is_violent(clips.labels),
             alarm=is_violent(predicted),
             correct=predicted == clips.labels,
             summaries=summaries,
         )
-        return baselines | errors
+
+    def _report_context(self) -> ReportContext:
+        """The facts that the report shows beside the result."""
+        record = self._run.record()
+        origin = self._cache.origin
+        asked = self._config.operating_point or record.settings.get("operating_point")
+        return ReportContext(
+            run_path=_shown_path(self._run_dir),
+            dataset=origin.name,
+            evaluated_on=datetime.now(UTC).astimezone().date(),
+            operating_point=asked or "",
+            is_drawn=synthetic.is_drawn(origin.dir),
+        )
 
 
 def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -> None:
@@ -346,42 +381,15 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
     return {**trained, "settings": settings}
 
 
-def _draw_figures(
-    folder: Path,
-    result: EvaluationResult,
-    history_path: Path,
-    violent: np.ndarray,
-    score: np.ndarray,
-    uncalibrated: np.ndarray,
-) -> dict[str, Path]:
-    """Draws the figures of the report; their paths by name.
-
-    Args:
-        folder: Of the evaluation.
-        result: Of the evaluation.
-        history_path: training_history.csv of the run.
-        violent: bool (N,), the actual class.
-        score: Probability of violence, float (N,).
-        uncalibrated: Probabilities without the temperature, float (N, K).
-    """
-    names = "roc precision_recall confusion score_histogram reliability history".split()
-    paths = {name: folder / f"{name}.png" for name in names}
-    figures.draw_roc(paths["roc"], violent, score, result.auc)
-    figures.draw_precision_recall(
-        paths["precision_recall"], violent, score, result.average_precision
-    )
-    figures.draw_confusion(paths["confusion"], result.confusion, result.classes)
-    figures.draw_score_histogram(paths["score_histogram"], violent, score, result.threshold)
-    scores = {"": score}
-    if result.temperature != 1.0:
-        scores = {"calibrated": score, "as trained": violence_score(uncalibrated)}
-    curves = {
-        name: calibration.reliability_curve(violent, values) for name, values in scores.items()
-    }
-    figures.draw_reliability(paths["reliability"], curves, result.calibration_error)
-    rows = [
+def _history(run: Run) -> list[dict[str, float]]:
+    """The rows of training_history.csv, without empty cells."""
+    return [
         {name: float(value) for name, value in row.items() if value}
-        for row in files.read_own_csv(history_path, ("epoch",))
+        for row in files.read_own_csv(run.history_path, ("epoch",))
     ]
-    figures.draw_history(paths["history"], rows)
-    return paths
+
+
+def _shown_path(folder: str) -> str:
+    """A folder as a command in the current folder names it."""
+    path = os.path.relpath(folder)
+    return folder if path.startswith("..") else path

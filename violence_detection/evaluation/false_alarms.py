@@ -4,7 +4,7 @@ import bisect
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.stats import chi2
@@ -13,10 +13,11 @@ from violence_detection.errors import EvidenceError
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import LOWER_FRACTION, default_lower_threshold
 from violence_detection.metrics import intervals
+from violence_detection.reports.evaluation_result import FootageAlarms
 from violence_detection.units import TOUCH_S
 
 _ERROR_RATE = 0.05
-_MOST_THRESHOLDS = 512  # that are tried in a resample
+_MAX_THRESHOLDS = 512  # that are tried in a resample
 _TIE = 1e-9
 
 
@@ -83,32 +84,27 @@ class ScoredFootage:
         """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
         return np.stack([_minutes(windows, thresholds) for windows in self.windows])
 
-    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> dict[str, Any]:
-        """The alarms at a threshold.
-
-        Returns:
-            `videos`, `hours`, `alarms`, `alarm_minutes`, `alarms_per_hour`, with
-            `alarms_per_hour_ci` (exact, alarms independent) and `alarms_per_hour_ci_videos`
-            (bootstrap over videos). The latter is None for a single video, and without alarms,
-            because no resample would have any.
-        """
+    def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> FootageAlarms:
+        """The alarms at a threshold."""
         counts = self.counts(np.array([threshold]))[:, 0]
         alarms, hours = int(counts.sum()), self.total_hours
-        return {
-            "videos": len(self.names),
-            "hours": hours,
-            "alarms": alarms,
-            "alarm_minutes": float(self.minutes(np.array([threshold])).sum()),
-            "alarms_per_hour": alarms / hours,
-            "alarms_per_hour_ci": poisson_interval(alarms, hours),
-            "alarms_per_hour_ci_videos": self._interval_over_videos(
+        interval = None
+        if alarms:
+            interval = self._interval_over_videos(
                 lambda weights: (weights @ counts) / (weights @ self.hours),
                 resamples=resamples,
                 seed=seed,
             )
-            if alarms
-            else None,
-        }
+        return FootageAlarms(
+            dir="",
+            videos=len(self.names),
+            hours=hours,
+            alarms=alarms,
+            alarm_minutes=float(self.minutes(np.array([threshold])).sum()),
+            alarms_per_hour=alarms / hours,
+            alarms_per_hour_ci=poisson_interval(alarms, hours),
+            alarms_per_hour_ci_videos=interval,
+        )
 
     def check_support(self, per_hour: float) -> None:
         """
@@ -155,7 +151,7 @@ class ScoredFootage:
         At most 512 thresholds are tried; they are denser near 1.
         """
         edges = self._edges()
-        places = np.geomspace(1, edges.size, min(_MOST_THRESHOLDS, edges.size)).astype(int)
+        places = np.geomspace(1, edges.size, min(_MAX_THRESHOLDS, edges.size)).astype(int)
         edges = edges[np.unique(edges.size - places)]
         counts, minutes = self.counts(edges), self.minutes(edges)
 

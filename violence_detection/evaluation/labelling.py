@@ -1,7 +1,9 @@
 """Writes a reviewer's label of a video to the dataset's videos.csv, with name and time."""
 
 import contextlib
+import dataclasses
 import getpass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,21 +11,56 @@ from typing import Any
 import numpy as np
 
 from violence_detection import units
-from violence_detection.datasets import video_folder
+from violence_detection.datasets import table_file, video_files
 from violence_detection.datasets.label_table import LabelRow, LabelTable
-from violence_detection.datasets.video_folder import Video
+from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
 from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import decoder
+from violence_detection.video import damage, decoder
 from violence_detection.video.clip_reader import ClipReader
 
 JUDGED_DIR = "judged"  # of the dataset, for copies of videos from other folders
-_LOCK = ".labels.lock"
 _FRAMES, _SIDE_PX = 4, 32  # decoded to check that a video can be read
 _TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """A label that was written, or would be.
+
+    Attributes:
+        video: Its name in the dataset.
+        label: The class that the reviewer gave.
+        was: The label before; empty for a video that was not in the dataset.
+        group: The recording; empty if it is not known.
+        split: The split that the dataset gives it; empty if it gives none.
+        by: The reviewer.
+        at: The time, UTC.
+        videos_csv: Path of the table.
+        created: Whether the table is new.
+        copied: Whether the video is copied into the dataset.
+        overlaps: Rows of other labels that overlap with this part.
+        dry_run: Whether nothing was written.
+    """
+
+    video: str
+    label: str
+    was: str
+    group: str
+    split: str
+    by: str
+    at: str
+    videos_csv: str
+    created: bool
+    copied: bool
+    overlaps: list[str]
+    dry_run: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
 
 class LabelStage:
@@ -49,7 +86,7 @@ class LabelStage:
         self._run_dir, self._video, self._label = run_dir, video, label
         self._config, self._force = config, force
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> LabelResult:
         """Finds and checks the video; the result of `run`, with `dry_run`.
 
         Raises:
@@ -59,28 +96,22 @@ class LabelStage:
             VideoError: If the video cannot be read.
         """
         self._open_dataset()
-        return self._find_video() | {"dry_run": True}
+        return self._find_video()
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> LabelResult:
         """Writes the label.
-
-        Returns:
-            `video` (its name in the dataset), `label`, `was` (the label before, or ""), `group`
-            (the recording, or ""), `split` (if the dataset gives one, or ""), `by`, `at`,
-            `videos_csv`, `created` (whether the table is new), `copied`, and `overlaps`, rows of
-            other labels that overlap with this part.
 
         Raises:
             ConfigError, DatasetError, VideoError: See `prepare`.
         """
         self._open_dataset()
         busy = f"Another process is writing labels in {self._root}; try again."
-        with locks.locked(self._root / _LOCK, busy):
+        with locks.locked(self._root / video_files.LABEL_LOCK, busy):
             result = self._find_video()
-            if result["copied"]:
+            if result.copied:
                 files.copy_file(self._source, self._root / self._cells["path"])
             self._table.write_row(self._row, self._cells)
-        return result | {"dry_run": False}
+        return dataclasses.replace(result, dry_run=False)
 
     def _open_dataset(self) -> None:
         """Checks the label, and finds the folder of the dataset."""
@@ -93,7 +124,7 @@ class LabelStage:
             )
         if not label.strip() or label != label.strip() or not units.is_utf8(label):
             raise ConfigError(f"LABEL must be a name in UTF-8. Received: {label!r}")
-        self._root = Path(self._config.dataset_path or record.dataset["dir"])
+        self._root = Path(self._config.dataset_path or record.dataset.dir)
         if not self._root.is_dir():
             raise DatasetError(
                 "The dataset's folder must exist; --dataset-path names its new place. Received: "
@@ -101,10 +132,10 @@ class LabelStage:
             )
         self._by = self._config.by or _login_name()
 
-    def _find_video(self) -> dict[str, Any]:
+    def _find_video(self) -> LabelResult:
         """Finds the video and its row, checks them, and describes what is written."""
         recordings = {}
-        if not (self._root / video_folder.TABLE).is_file():
+        if not table_file.find_table(self._root):
             recordings = {row["path"]: row["group"] for row in self._run.videos_trained_on()}
         self._table = LabelTable.of_dataset(self._root, recordings)
         self._source, row = self._locate(self._video)
@@ -117,19 +148,19 @@ class LabelStage:
             self._check_replaceable(self._row)
         self._cells = self._new_cells(video)
         group = self._cells.get("group") or (path if video.start_s is not None else "")
-        return {
-            "video": video.key,
-            "label": self._label,
-            "was": self._row.cells["label"] if self._row else "",
-            "group": group,
-            "split": self._cells.get("split", ""),
-            "by": self._by,
-            "at": self._cells["judged_at"],
-            "videos_csv": str(self._table.path),
-            "created": self._table.is_new,
-            "copied": copied,
-            "overlaps": self._table.conflicts_of(video),
-        }
+        return LabelResult(
+            video=video.key,
+            label=self._label,
+            was=self._row.cells["label"] if self._row else "",
+            group=group,
+            split=self._cells.get("split", ""),
+            by=self._by,
+            at=self._cells["judged_at"],
+            videos_csv=str(self._table.path),
+            created=self._table.is_new,
+            copied=copied,
+            overlaps=self._table.conflicts_of(video),
+        )
 
     # -- the video
 
@@ -187,7 +218,7 @@ class LabelStage:
 
     def _videos_of_size(self, size: int) -> list[str]:
         paths = []
-        for path in dict.fromkeys(video_folder.find_videos(self._root)[0]):
+        for path in video_files.find_files(self._root).videos:
             with contextlib.suppress(OSError):
                 if (self._root / path).stat().st_size == size:
                     paths.append(path)
@@ -227,7 +258,7 @@ def _check_readable(source: Path, start_s: float | None, end_s: float | None) ->
     try:
         with ProcessPool() as call:
             duration_s = call(_end_of_video_s, source, timeout_s=_TIMEOUT_S)
-            if end_s is not None and decoder.describe_part_damage(duration_s, start_s, end_s):
+            if end_s is not None and damage.describe_part_damage(duration_s, start_s, end_s):
                 raise ConfigError(
                     f"`end_s` must be within the video. Received: end_s={end_s:g} "
                     f"({source} ends at {duration_s:.1f} s)"

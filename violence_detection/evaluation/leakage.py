@@ -54,17 +54,22 @@ class Leaks:
             ),
         ]
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def counts(self) -> dict[str, int]:
+        """The number of leaks of each kind."""
+        return {
+            "recordings": len(self.recordings),
+            "identical": len(self.identical),
+            "near_duplicates": len(self.near_duplicates),
+        }
+
+    def to_json(self) -> dict[str, Any]:
         """`clean`, `leaks`, `leak_counts`, `near_duplicates_searched` and
         `near_duplicates_reason`."""
         return {
             "clean": self.clean,
             "leaks": self.lines,
-            "leak_counts": {
-                "recordings": len(self.recordings),
-                "identical": len(self.identical),
-                "near_duplicates": len(self.near_duplicates),
-            },
+            "leak_counts": self.counts,
             "near_duplicates_searched": self.searched,
             "near_duplicates_reason": self.reason,
         }
@@ -161,7 +166,7 @@ def find_leaks_between_folds(
 def is_same_dataset(run: Run, cache: FeatureCache) -> bool:
     """Checks whether features are of the dataset that the run was trained on: the folder is the
     same, or any file. Equal names then mean the same recording."""
-    if cache.settings().get("dataset") == run.record().dataset:
+    if cache.origin == run.record().dataset:
         return True
     digests = {row["digest"] for row in files.read_own_csv(run.videos_path, ("digest",))}
     return any(entry.digest in digests for entry in dataset.usable_entries(cache))

@@ -9,7 +9,6 @@ from violence_detection.errors import CacheError
 from violence_detection.evaluation.normal_footage import NormalFootage, list_videos, score_footage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import threshold_selection
 from violence_detection.metrics.operating_points import (
     FALSE_ALARMS_PER_HOUR,
@@ -78,7 +77,7 @@ class ThresholdChooser:
         self._run, self._cache = run, cache
         self._point = OperatingPoint.from_text(operating_point) if operating_point else None
         self._footage_dir = None if normal_footage is None else Path(normal_footage)
-        self._predict_config = PredictConfig(weights=weights, seed=seed)
+        self._weights, self._seed = weights, seed
         self._resampling = {"resamples": resamples, "seed": seed}
         self._classes = run.record().classes
         self._entries = validation_entries(run, cache) if self._point else []
@@ -97,7 +96,9 @@ class ThresholdChooser:
         """
         if self._footage_dir is None:
             return None
-        footage = score_footage(self._run, self._footage_dir, self._predict_config)
+        footage = score_footage(
+            self._run, self._footage_dir, weights=self._weights, seed=self._seed
+        )
         if self._point and self._point.kind == FALSE_ALARMS_PER_HOUR:
             footage.scored.check_support(self._point.goal)
         return footage
@@ -105,12 +106,9 @@ class ThresholdChooser:
     def choose(self, classifier: Classifier, footage: NormalFootage | None) -> ChosenThreshold:
         """Chooses the threshold for the operating point; without one it is the run's own."""
         if self._point is None:
-            results = self._run.results()
-            recorded = results.get("operating_point")
+            scores = self._run.results().scores
             return ChosenThreshold(
-                results["threshold"],
-                results.get("threshold_reason", ""),
-                ChosenOperatingPoint.from_json(recorded) if recorded else None,
+                scores.threshold, scores.threshold_reason, scores.operating_point
             )
         clips = dataset.read_dataset(self._cache, self._entries, self._classes)
         score = classifier.scores(clips.features)
@@ -137,12 +135,12 @@ class ThresholdChooser:
             threshold=threshold,
             reason=reason,
             interval=scored.threshold_interval(self._point.goal, **self._resampling),
-            achieved={FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour"], **rates},
-            achieved_ci={FALSE_ALARMS_PER_HOUR: alarms["alarms_per_hour_ci"], **intervals},
-            chosen_on=f"{alarms['hours']:.1f} h of normal footage; other rates on validation",
+            achieved={FALSE_ALARMS_PER_HOUR: alarms.alarms_per_hour, **rates},
+            achieved_ci={FALSE_ALARMS_PER_HOUR: alarms.alarms_per_hour_ci, **intervals},
+            chosen_on=f"{alarms.hours:.1f} h of normal footage; other rates on validation",
             videos=len(self._entries),
             recordings=len({entry.group for entry in self._entries}),
-            hours=alarms["hours"],
+            hours=alarms.hours,
         )
 
 

@@ -5,8 +5,9 @@ Names used in this package: `violent`, bool (N,), is the truth. `probability`, f
 violent if ``probability >= threshold``. Label 0 is the normal class, the first of `classes`.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
@@ -27,6 +28,83 @@ from violence_detection.units import counted
 MIN_VIDEOS = 20  # videos of each class, to choose a threshold or a temperature on
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy and area under the ROC curve of predictions.
+
+    Attributes:
+        accuracy: In [0, 1]; 0.0 for no videos.
+        auc: In [0, 1]; None if only one class is present.
+        accuracy_ci: [low, high] at 95% over recordings; None if no recordings were given.
+        auc_ci: The same of `auc`; None also if `auc` is.
+    """
+
+    accuracy: float
+    auc: float | None
+    accuracy_ci: Sequence[float] | None = None
+    auc_ci: Sequence[float] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; intervals may be missing."""
+        return cls(
+            values["accuracy"], values["auc"], values.get("accuracy_ci"), values.get("auc_ci")
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The values by name, without the intervals if no recordings were given."""
+        if self.accuracy_ci is None:
+            return {"accuracy": self.accuracy, "auc": self.auc}
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_ci": self.accuracy_ci,
+            "auc": self.auc,
+            "auc_ci": self.auc_ci,
+        }
+
+
+@dataclass(frozen=True)
+class BinaryMetrics:
+    """Rates of a detector of violence at one threshold, and the areas over all thresholds.
+
+    All are in [0, 1]; a rate whose denominator is 0 is 0.0.
+
+    Attributes:
+        accuracy: Fraction of videos whose side of the threshold is right.
+        balanced_accuracy: Mean recall of the classes that are present.
+        auc: Area under the ROC curve; None if only one class is present.
+        average_precision: Area under the precision-recall curve; 0.0 if only one class is present.
+        precision: Fraction of alarms that are right.
+        recall: Fraction of violent videos with an alarm.
+        f1: ``2 TP / (2 TP + FP + FN)``.
+        false_alarm_rate: Fraction of normal videos with an alarm.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    auc: float | None
+    average_precision: float
+    precision: float
+    recall: float
+    f1: float
+    false_alarm_rate: float
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Accuracy, recall of each class, and the confusion matrix.
+
+    Attributes:
+        accuracy: Fraction of videos whose class was predicted.
+        recall_per_class: By class; 0.0 for a class without videos.
+        confusion: K lists of K counts, true classes in rows and predicted ones in columns.
+    """
+
+    accuracy: float
+    recall_per_class: Mapping[str, float]
+    confusion: Sequence[Sequence[int]]
+
+
 def scores(
     correct: np.ndarray,
     violent: np.ndarray,
@@ -35,7 +113,7 @@ def scores(
     *,
     resamples: int = 2000,
     seed: int = 42,
-) -> dict[str, Any]:
+) -> Scores:
     """Accuracy and area under the ROC curve, with their intervals if recordings are given.
 
     Args:
@@ -45,11 +123,6 @@ def scores(
         groups: The recording of each video (N,); None for no intervals.
         resamples, seed: See `intervals.bootstrap_over_recordings`.
 
-    Returns:
-        `accuracy` in [0, 1], 0.0 for no videos; `auc` in [0, 1], None if only one class is present.
-        With `groups` also `accuracy_ci` and `auc_ci`, [low, high] at 95%; `auc_ci` is None if
-        `auc` is.
-
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
     """
@@ -57,15 +130,16 @@ def scores(
     violent, probability = checked_scores(violent, probability)
     check_same_length(correct=correct, violent=violent)
     accuracy = fraction(correct.sum(), correct.size)
+    auc = area_under_curve(violent, probability)
     if groups is None:
-        return {"accuracy": accuracy, "auc": area_under_curve(violent, probability)}
+        return Scores(accuracy, auc)
     bootstrap = {"resamples": resamples, "seed": seed}
-    return {
-        "accuracy": accuracy,
-        "accuracy_ci": accuracy_interval(correct, groups, **bootstrap),
-        "auc": area_under_curve(violent, probability),
-        "auc_ci": auc_interval(violent, probability, groups, **bootstrap),
-    }
+    return Scores(
+        accuracy,
+        auc,
+        accuracy_ci=accuracy_interval(correct, groups, **bootstrap),
+        auc_ci=auc_interval(violent, probability, groups, **bootstrap),
+    )
 
 
 def area_under_curve(violent: np.ndarray, probability: np.ndarray) -> float | None:
@@ -84,24 +158,13 @@ def area_under_curve(violent: np.ndarray, probability: np.ndarray) -> float | No
     return float(roc_auc_score(violent, probability))
 
 
-def binary_metrics(
-    violent: np.ndarray, probability: np.ndarray, threshold: float
-) -> dict[str, float | None]:
+def binary_metrics(violent: np.ndarray, probability: np.ndarray, threshold: float) -> BinaryMetrics:
     """Rates of a detector of violence at one threshold, and the areas over all thresholds.
-
-    ``balanced_accuracy`` is the mean recall of the classes that are present,
-    ``false_alarm_rate`` the fraction of normal videos called violent, ``f1 = 2 TP / (2 TP
-    + FP + FN)``. A rate whose denominator is 0 is 0.0.
 
     Args:
         violent: bool (N,).
         probability: float (N,), in [0, 1].
         threshold: In [0, 1].
-
-    Returns:
-        accuracy, balanced_accuracy, auc, average_precision, precision, recall, f1,
-        false_alarm_rate; all in [0, 1]. If only one class is present, `auc` is None and
-        `average_precision` 0.0.
 
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
@@ -118,34 +181,29 @@ def binary_metrics(
     recall = fraction(hits, num_violent)
     specificity = fraction(num_normal - false_alarms, num_normal)
     has_both_classes = num_violent > 0 and num_normal > 0
-    return {
-        "accuracy": fraction(hits + num_normal - false_alarms, violent.size),
-        "balanced_accuracy": (recall + specificity) / (2 if has_both_classes else 1),
-        "auc": area_under_curve(violent, probability),
-        "average_precision": (
+    return BinaryMetrics(
+        accuracy=fraction(hits + num_normal - false_alarms, violent.size),
+        balanced_accuracy=(recall + specificity) / (2 if has_both_classes else 1),
+        auc=area_under_curve(violent, probability),
+        average_precision=(
             float(average_precision_score(violent, probability)) if has_both_classes else 0.0
         ),
-        "precision": fraction(hits, hits + false_alarms),
-        "recall": recall,
-        "f1": fraction(2 * hits, num_violent + hits + false_alarms),
-        "false_alarm_rate": fraction(false_alarms, num_normal),
-    }
+        precision=fraction(hits, hits + false_alarms),
+        recall=recall,
+        f1=fraction(2 * hits, num_violent + hits + false_alarms),
+        false_alarm_rate=fraction(false_alarms, num_normal),
+    )
 
 
 def class_metrics(
     labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str]
-) -> dict[str, Any]:
+) -> ClassMetrics:
     """Accuracy, recall of each class, and the confusion matrix.
 
     Args:
         labels: int (N,), in [0, K).
         predicted: int (N,), in [0, K).
         classes: The K names, the normal class first.
-
-    Returns:
-        accuracy; baseline_accuracy, the fraction of the most frequent class, which is the accuracy
-        of always predicting it; recall_per_class {name: float}, 0.0 for a class without videos;
-        confusion, K lists of K counts, true classes in rows and predicted ones in columns.
 
     Raises:
         ConfigError: If the lengths differ, or a label is not in [0, K).
@@ -157,15 +215,25 @@ def class_metrics(
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     if labels.size:
         counts = confusion_matrix(labels, predicted, labels=range(len(classes)))
-    return {
-        "accuracy": fraction(np.trace(counts), labels.size),
-        "baseline_accuracy": fraction(counts.sum(axis=1).max(), labels.size),
-        "recall_per_class": {
+    return ClassMetrics(
+        accuracy=fraction(np.trace(counts), labels.size),
+        recall_per_class={
             name: fraction(row[index], row.sum())
             for index, (name, row) in enumerate(zip(classes, counts, strict=True))
         },
-        "confusion": counts.tolist(),
-    }
+        confusion=counts.tolist(),
+    )
+
+
+def majority_class(labels: np.ndarray, classes: int) -> int:
+    """The class with most training videos, of equally large ones the first: the answer of the
+    baseline that always gives the same one. Its area under the ROC curve is 0.5.
+
+    Args:
+        labels: int (N,), in [0, K), of the training videos.
+        classes: K.
+    """
+    return int(np.bincount(labels, minlength=classes).argmax())
 
 
 def too_few_reason(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:

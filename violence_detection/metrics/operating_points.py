@@ -87,6 +87,11 @@ class ChosenOperatingPoint:
     recordings: int
     hours: float | None = None
 
+    @property
+    def is_chosen(self) -> bool:
+        """False if the threshold is 0.5 because there was nothing to choose it on."""
+        return self.interval is not None or self.hours is not None
+
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of `as_dict`; keys of a later version are left out.

@@ -6,7 +6,7 @@ test, DeLong's test and Cohen's g take videos as independent of each other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, rankdata
@@ -21,6 +21,65 @@ _EXCHANGES = 1024  # exchanges drawn, if there are more
 _BLOCK_CELLS = 1 << 20  # exchanges x videos in memory at a time
 
 
+@dataclass(frozen=True)
+class PairedAccuracyDifference:
+    """The accuracy of B minus that of A.
+
+    Attributes:
+        accuracy_difference: In [-1, 1].
+        ci: Its [low, high] at 95%, a bootstrap over recordings; None without videos.
+        accuracy_exchange_p: See `exchange_p`.
+    """
+
+    accuracy_difference: float
+    ci: Sequence[float] | None
+    accuracy_exchange_p: float
+
+
+@dataclass(frozen=True)
+class PairedAucDifference:
+    """The area under the ROC curve of B minus that of A, with two intervals and two tests.
+
+    An interval that cannot be computed is None. A difference or p that cannot be computed is 0.0
+    or 1.0, and its name is in `undefined`.
+
+    Attributes:
+        auc_difference: In [-1, 1].
+        auc_exchange_p: See `exchange_p`.
+        auc_p: Of DeLong's test, two-sided.
+        auc_ci: [low, high] at 95%, a bootstrap over recordings.
+        auc_ci_delong: [low, high] at 95%, of independent videos.
+        undefined: Names of the numbers above that cannot be computed.
+    """
+
+    auc_difference: float
+    auc_exchange_p: float
+    auc_p: float
+    auc_ci: Sequence[float] | None
+    auc_ci_delong: Sequence[float] | None
+    undefined: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Discordance:
+    """McNemar's exact test and Cohen's g, of the videos that exactly one run gets right.
+
+    If no video is right in exactly one run, the three numbers are 1.0, 0.0 and [-0.5, 0.5].
+
+    Attributes:
+        agreement: Counts of videos: both_right, only_a_right, only_b_right, both_wrong.
+        mcnemar_p: Two-sided.
+        cohens_g: The fraction of the videos in which the runs differ that B gets right, minus
+            0.5; in [-0.5, 0.5].
+        cohens_g_ci: Its exact [low, high] at 95% (Clopper and Pearson).
+    """
+
+    agreement: Mapping[str, int]
+    mcnemar_p: float
+    cohens_g: float
+    cohens_g_ci: Sequence[float]
+
+
 def accuracy_difference(
     correct_a: np.ndarray,
     correct_b: np.ndarray,
@@ -28,36 +87,29 @@ def accuracy_difference(
     *,
     resamples: int = 2000,
     seed: int = 42,
-) -> dict[str, Any]:
+) -> PairedAccuracyDifference:
     """The accuracy of B minus that of A, with its bootstrap interval and `exchange_p`.
 
     Args:
         correct_a, correct_b: bool (N,), N >= 1.
         groups: The recording of each video (N,).
         resamples, seed: See `intervals.bootstrap_over_recordings`.
-
-    Returns:
-        `accuracy_difference` in [-1, 1]; `ci`, its [low, high] at 95%; `accuracy_exchange_p`.
     """
-    gain = np.asarray(correct_b, float) - np.asarray(correct_a, float)
+    difference = np.asarray(correct_b, float) - np.asarray(correct_a, float)
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
     interval = intervals.bootstrap_over_recordings(
         recording,
-        lambda counts: counts @ gain / counts.sum(axis=1),
+        lambda counts: counts @ difference / counts.sum(axis=1),
         resamples=resamples,
         seed=seed,
     )
-    gains = np.bincount(recording, gain)
+    by_recording = np.bincount(recording, difference)
     p = exchange_p(
         recording,
-        lambda exchanged: np.where(exchanged, -gains, gains).sum(1),
+        lambda exchanged: np.where(exchanged, -by_recording, by_recording).sum(1),
         seed=seed,
     )
-    return {
-        "accuracy_difference": float(gain.mean()),
-        "ci": interval,
-        "accuracy_exchange_p": p,
-    }
+    return PairedAccuracyDifference(float(difference.mean()), interval, p)
 
 
 def auc_difference(
@@ -68,7 +120,7 @@ def auc_difference(
     *,
     resamples: int = 2000,
     seed: int = 42,
-) -> dict[str, Any]:
+) -> PairedAucDifference:
     """The area under the ROC curve of B minus that of A, with two intervals and two tests.
 
     Args:
@@ -76,11 +128,6 @@ def auc_difference(
         probability_a, probability_b: float (N,), in [0, 1].
         groups: The recording of each video (N,).
         resamples, seed: See `intervals.bootstrap_over_recordings`.
-
-    Returns:
-        `auc_difference` in [-1, 1], `auc_ci` over recordings, `auc_exchange_p`, `auc_ci_delong`,
-        and `auc_p` of DeLong's test, two-sided. An interval that cannot be computed is None. A
-        difference or p that cannot be computed is 0.0 or 1.0, and its name is in `undefined`.
     """
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
     auc_a = intervals.weighted_auc(violent, probability_a)
@@ -109,13 +156,12 @@ def auc_difference(
         numbers["auc_exchange_p"] = exchange_p(recording, difference, seed=seed)
     placeholders = {"auc_difference": 0.0, "auc_exchange_p": 1.0, "auc_p": 1.0}
     undefined = [name for name, value in numbers.items() if value is None]
-    return {
-        **numbers,
-        **{name: placeholders[name] for name in undefined},
-        "auc_ci": interval,
-        "auc_ci_delong": delongs.interval,
-        "undefined": undefined,
-    }
+    return PairedAucDifference(
+        **numbers | {name: placeholders[name] for name in undefined},
+        auc_ci=interval,
+        auc_ci_delong=delongs.interval,
+        undefined=undefined,
+    )
 
 
 def exchange_p(
@@ -160,7 +206,7 @@ def _areas(violent: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return (wins - num_violent * (num_violent + 1) / 2) / (num_violent * num_normal)
 
 
-def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
+def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> Discordance:
     """McNemar's exact test and Cohen's g, of the videos that exactly one run gets right.
 
     Cohen's g is the fraction of them that B gets right, minus 0.5: 0.05 is small, 0.15 medium,
@@ -169,11 +215,6 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
     Args:
         correct_a, correct_b: bool (N,).
 
-    Returns:
-        `agreement`, counts of videos by which runs are right; `mcnemar_p`, two-sided; `cohens_g`
-        in [-0.5, 0.5] and `cohens_g_ci`, its exact [low, high] at 95% (Clopper and Pearson). If no
-        video is right in exactly one run, they are 1.0, 0.0 and [-0.5, 0.5].
-
     Reference:
         McNemar, Note on the sampling error of the difference between correlated proportions or
         percentages, 1947, https://doi.org/10.1007/BF02295996
@@ -181,26 +222,22 @@ def discordance(correct_a: np.ndarray, correct_b: np.ndarray) -> dict[str, Any]:
     """
     a, b = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    statistics: Mapping[str, Any] = {
-        "mcnemar_p": 1.0,
-        "cohens_g": 0.0,
-        "cohens_g_ci": [-0.5, 0.5],
-    }
-    if only_a + only_b:
-        test = binomtest(only_b, only_a + only_b)
-        interval = test.proportion_ci(confidence_level=0.95, method="exact")
-        statistics = {
-            "mcnemar_p": float(test.pvalue),
-            "cohens_g": float(test.statistic) - 0.5,
-            "cohens_g_ci": [float(interval.low) - 0.5, float(interval.high) - 0.5],
-        }
-    counts = {
+    agreement = {
         "both_right": int((a & b).sum()),
         "only_a_right": only_a,
         "only_b_right": only_b,
         "both_wrong": int((~a & ~b).sum()),
     }
-    return {"agreement": counts, **statistics}
+    if not only_a + only_b:
+        return Discordance(agreement, mcnemar_p=1.0, cohens_g=0.0, cohens_g_ci=[-0.5, 0.5])
+    test = binomtest(only_b, only_a + only_b)
+    interval = test.proportion_ci(confidence_level=0.95, method="exact")
+    return Discordance(
+        agreement,
+        mcnemar_p=float(test.pvalue),
+        cohens_g=float(test.statistic) - 0.5,
+        cohens_g_ci=[float(interval.low) - 0.5, float(interval.high) - 0.5],
+    )
 
 
 def better_run(interval: Sequence[float] | None, p: float) -> str:

@@ -233,7 +233,8 @@ def achieved_rates(
 
     names = rates_of(np.ones((1, violent.size), int)).keys()
     values = {
-        name: rates["false_alarm_rate" if name == "false_positive_rate" else name] for name in names
+        name: getattr(rates, "false_alarm_rate" if name == "false_positive_rate" else name)
+        for name in names
     }
     intervals = {
         name: bootstrap_over_recordings(

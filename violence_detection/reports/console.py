@@ -1,12 +1,21 @@
 """Console text that several commands share; it imports no NumPy."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.units import counted
 
 NONE = "none: videos of one class only"
+ROUGH = "few recordings: a rough guess"
+LEAK_KINDS = {
+    "recordings": "recording",
+    "identical": "identical file",
+    "near_duplicates": "near-duplicate",
+}
+_LABEL = 12  # columns of a line's label
 
 
 def format_table(values: Mapping[str, Any], indent: str = "") -> list[str]:
@@ -50,34 +59,86 @@ def failure_lines(
     return lines
 
 
-def threshold_lines(result: Mapping[str, Any]) -> list[str]:
-    """The threshold, how it was chosen, and the rates that it reaches; runs of older versions have
-    no rates."""
-    first = f"threshold   {result['threshold']:.3f} ({result['threshold_reason']})"
-    if not result.get("operating_point"):
+def threshold_lines(
+    threshold: float, reason: str, point: ChosenOperatingPoint | None = None
+) -> list[str]:
+    """The threshold, how it was chosen, and the rates that it reaches.
+
+    Args:
+        threshold: An alarm is raised at or above it.
+        reason: The reason for it, in words.
+        point: The rates; None for runs of older versions, which do not record them.
+    """
+    first = f"threshold   {threshold:.3f} ({reason})"
+    if point is None:
         return [first]
-    point = ChosenOperatingPoint.from_json(result["operating_point"])
     if point.interval:
         first = f"{first[:-1]}; 95%: {format_interval(point.interval, '.3f')})"
     labels = {
-        "recall": "recall",
-        "false_positive_rate": "false positive rate",
-        "balanced_accuracy": "balanced accuracy",
-        "f1": "F1",
+        "recall": ("recall", "none, no violent videos"),
+        "false_positive_rate": ("false positive rate", "none, no normal videos"),
+        "balanced_accuracy": ("balanced accuracy", "none, videos of one class only"),
+        "f1": ("F1", "none, no violent videos and no alarms"),
     }
     rates = []
-    for name, label in labels.items():
-        interval = point.achieved_ci[name]
-        text = f" ({format_interval(interval, '.1%')})" if interval else ""
-        rates.append(f"{label} {point.achieved[name]:.1%}{text}")
-    return [first, f"            on {point.chosen_on}: {', '.join(rates)}"]
+    for name, (label, undefined) in labels.items():
+        interval, form = point.achieved_ci[name], ".3f" if name == "f1" else ".1%"
+        text = undefined
+        if interval:
+            text = f"{point.achieved[name]:{form}} ({format_interval(interval, form)})"
+        rates.append(f"{label} {text}")
+    where = f"on {point.chosen_on}, {counted(point.videos, 'video')} of "
+    where += counted(point.recordings, "recording")
+    if point.recordings < FEW_RECORDINGS:
+        where += f" ({ROUGH})"
+    return [first, f"            {where}: {'; '.join(rates)}"]
 
 
-def format_rate(result: Mapping[str, Any], name: str, value: float | None = None) -> str:
-    """A rate in percent; `none` if its denominator is 0."""
-    if name in result["undefined"]:
-        return "none"
-    return f"{result[name] if value is None else value:.1%}"
+def format_share(
+    part: int, whole: int, interval: Sequence[float] | None = None, *, none: str = "none"
+) -> str:
+    """`17 of 18, 94.4% (95%: 74.2% to 99.0%)`; fewer than ten videos are `5 of 6`, without a
+    percentage, and for no videos the text is `none`."""
+    if not whole:
+        return none
+    text = f"{part} of {whole}"
+    if whole >= FEW_VIDEOS:
+        text += f", {part / whole:.1%}"
+        if interval:
+            text += f" (95%: {format_interval(interval, '.1%')})"
+    return text
+
+
+def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:
+    """Lines broken between words to a width; what follows stands under the text, not under the
+    label.
+
+    Args:
+        lines: Each begins with a label of up to 11 characters and spaces up to column 12, or has
+            no label.
+        columns: The width, of 40 or more.
+    """
+    wrapped = []
+    for line in lines:
+        label, text = line[:_LABEL], line[_LABEL:]
+        has_label = label.strip() and label.endswith(" ") and not text.startswith(" ")
+        if len(line) <= columns or columns < 40 or not (has_label or line.startswith(" " * _LABEL)):
+            wrapped.append(line)
+            continue
+        wrapped += textwrap.wrap(
+            text,
+            columns,
+            initial_indent=label,
+            subsequent_indent=" " * _LABEL,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return wrapped
+
+
+def format_per_hour(value: float) -> str:
+    """A rate without an exponent: `0.48`, `12`, `6,640`."""
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
 def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -91,6 +152,12 @@ def align_columns(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def list_names(names: Sequence[str], most: int = 6) -> str:
+    """`a, b, c`; of many names the first ones and the number of the others."""
+    hidden = len(names) - most
+    return ", ".join(names[:most]) + (f" and {hidden} more" if hidden > 0 else "")
 
 
 def format_interval(interval: Sequence[float] | None, form: str) -> str:
@@ -112,15 +179,14 @@ def mapping_lines(class_mapping: Mapping[str, str]) -> list[str]:
     return [f"classes     {', '.join(pairs)}"] if pairs else []
 
 
-def leaks_text(result: Mapping[str, Any]) -> str:
-    """`2 recordings and 1 near-duplicate, e.g. recording A`."""
-    kinds = {
-        "recordings": "recording",
-        "identical": "identical file",
-        "near_duplicates": "near-duplicate",
-    }
-    counts = result["leak_counts"]
-    parts = [counted(counts[name], kind) for name, kind in kinds.items() if counts[name]]
+def leaks_text(counts: Mapping[str, int], leaks: Sequence[str]) -> str:
+    """`2 recordings and 1 near-duplicate, e.g. recording A`.
+
+    Args:
+        counts: The number of leaks by kind; see `EvaluationResult.leak_counts`.
+        leaks: A line for each leak.
+    """
+    parts = [counted(counts[name], kind) for name, kind in LEAK_KINDS.items() if counts[name]]
     *before, last = parts
     listed = " and ".join(filter(None, (", ".join(before), last)))
-    return f"{listed}, e.g. {result['leaks'][0]}"
+    return f"{listed}, e.g. {leaks[0]}"

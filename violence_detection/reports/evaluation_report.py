@@ -1,27 +1,45 @@
 """The HTML report of an evaluation: a summary in plain words first, then every metric."""
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+from violence_detection import __version__
 from violence_detection.metrics.intervals import wilson_interval
-from violence_detection.reports import html
-from violence_detection.reports.evaluation_result import EvaluationResult
-from violence_detection.reports.findings import evaluation_findings, overall_verdict, video_counts
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
+from violence_detection.reports import console, html
+from violence_detection.reports.evaluation_result import (
+    ErrorRow,
+    EvaluationResult,
+    FootageAlarms,
+)
+from violence_detection.reports.findings import (
+    evaluation_findings,
+    overall_verdict,
+    worst_condition,
+)
+from violence_detection.reports.mistakes import Mistake, MistakeSheet
+from violence_detection.reports.robustness_result import RobustnessScores
 from violence_detection.system import files
+from violence_detection.units import counted, format_duration
 
-_MOST_RECORDINGS = 12  # with errors, that are listed
+_SHORT_H = 1.0  # of footage: shorter footage shows no rate that is low enough to be useful
+_MAX_RECORDINGS = 12  # with errors, that are listed
 _CAPTIONS = {
     "roc": "ROC curve: fraction of violent videos found against fraction of normal videos flagged, "
-    "for every threshold.",
+    "for every threshold. The dot is the threshold in use.",
     "precision_recall": "Precision-recall curve: fraction of alarms that are right against "
-    "fraction of violent videos found.",
+    "fraction of violent videos found. The dot is the threshold in use.",
     "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns).",
     "score_histogram": "Probability of violence of the normal and the violent videos.",
     "reliability": "Reliability: fraction of violent videos among videos of similar probability.",
-    "history": "Loss and validation scores of each training epoch.",
+    "history": "Loss and validation scores of each training epoch; the dashed line is the epoch "
+    "whose weights are used.",
 }
 BASELINES = {
     "model": "at its own threshold",
@@ -29,44 +47,89 @@ BASELINES = {
     "metadata": "the file alone: bytes, length, frames/s, frame size",
     "mean_picture": "the background alone: the mean image at 16 x 16 pixels",
     "motion_energy": "the amount of motion alone",
-    "majority": "always the commonest class",
+    "majority": "always the larger class of the training videos",
 }
 _BREAKDOWNS = {
     "recording": "Recording",
-    "resolution": "Shorter side of the frame",
+    "resolution": "Resolution: shorter side of the frame",
     "brightness": "Brightness (mean grey level, 0 to 255)",
     "duration": "Duration",
 }
-_CONDITION_KEYS = {"name", "accuracy", "accuracy_ci", "auc"}
+_CRITERIA = {
+    "balanced_accuracy": "the best balanced accuracy",
+    "best_f1": "the best F1",
+}
+_UNDEFINED = {
+    "recall": "none: no violent videos",
+    "false_positive_rate": "none: no normal videos",
+    "precision": "none: no alarms",
+    "f1": "none: no violent videos and no alarms",
+    "balanced_accuracy": "none: videos of one class only",
+}
+
+
+@dataclass(frozen=True)
+class ReportContext:
+    """Facts that the report shows beside the result.
+
+    Attributes:
+        run_path: The run's folder, as a command names it.
+        dataset: Name of the evaluated dataset.
+        evaluated_on: The day.
+        operating_point: The criterion of the threshold as the user asked for it; empty if nobody
+            did.
+        is_drawn: Whether the videos are the drawn clips of the demo.
+    """
+
+    run_path: str
+    dataset: str
+    evaluated_on: date
+    operating_point: str = ""
+    is_drawn: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number of the first screen; a fraction of None has no bar."""
+
+    kind: str
+    lead: str
+    number: str
+    fraction: float | None
+    note: str
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table of metrics; `interval` is [low, high] or None."""
+    """A row of the table of metrics; `interval` is [low, high] or None, and `undefined` the text
+    where there is no value."""
 
     name: str
     value: float | None
     interval: Sequence[float] | None
     interval_kind: str
     meaning: str
+    undefined: str = "none"
 
 
 def write_report(
     path: Path,
     result: EvaluationResult,
     *,
+    context: ReportContext,
     figures: Mapping[str, Path],
-    mistakes: Mapping[str, Any],
+    mistakes: MistakeSheet,
     settings: Mapping[str, Any],
-    robustness: Mapping[str, Any] | None = None,
+    robustness: RobustnessScores | None = None,
 ) -> None:
     """Writes a page that needs no network, no script and no other file.
 
     Args:
         path: HTML file.
-        result: Of the evaluation.
+        result: The evaluation.
+        context: The run, the dataset and the day.
         figures: PNG files by name, in the order of the page.
-        mistakes: The worst mistakes; see `contact_sheet.build_contact_sheet`.
+        mistakes: The worst mistakes.
         settings: Settings and versions of the training, nested; each dict in it becomes a table.
         robustness: See `read_robustness`.
 
@@ -74,18 +137,24 @@ def write_report(
         ConfigError: If a figure cannot be read.
         ViolenceDetectionError: If the page cannot be written.
     """
-    findings = list(evaluation_findings(result))
+    findings = list(evaluation_findings(result, robustness, is_drawn=context.is_drawn))
     page = html.render_template(
         "report.html.j2",
         title=f"Violence detection: {result.split} report",
         metrics=result,
-        counts=video_counts(result),
-        footage=result.normal_footage,
+        context=context,
+        run_name=Path(result.run).name,
+        version=__version__,
+        cards=list(_tiles(result)),
+        window_note=_window_note(settings, result.normal_footage),
         findings=findings,
         verdict=overall_verdict(findings),
         worst=mistakes,
+        distance_of=lambda row: _distance(row, result.threshold),
+        command_of=lambda row: _label_command(row, context.run_path),
         baselines=_baseline_rows(result),
-        point=result.operating_point,
+        threshold_lines=list(_threshold_lines(result, context)),
+        achieved=list(_achieved_rows(result.operating_point)),
         measures=list(_measures(result)),
         classes=list(_class_rows(result)),
         figures=[
@@ -97,31 +166,121 @@ def write_report(
         ],
         breakdowns=_breakdowns(result.errors_by),
         robustness=robustness,
+        robustness_text=_robustness_text(robustness) if robustness else "",
         tables=html.settings_tables(settings),
     )
     files.write_text(path, page)
 
 
-def read_robustness(folder: Path, identity: Mapping[str, str]) -> dict[str, Any] | None:
+def read_robustness(folder: Path, identity: Mapping[str, str]) -> RobustnessScores | None:
     """Reads robustness.json of an evaluation, if it is of the same model and videos.
 
     Args:
-        folder: Of the evaluation.
+        folder: Folder of the evaluation.
         identity: Digests of the model and the videos.
 
     Returns:
-        `clean` and `conditions`, each with name, accuracy, accuracy_ci and auc, and
-        `mean_accuracy`; None if the file is missing, incomplete, or of something else.
+        The scores; None if the file is missing, incomplete, or of something else.
     """
     try:
-        study = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))
-        rows = [study["clean"], *study["conditions"]]
-        complete = all(row.keys() >= _CONDITION_KEYS for row in rows[1:])
+        study = json.loads((folder / "robustness.json").read_text())
         same = all(study.get(name, value) == value for name, value in identity.items())
-        study["mean_accuracy"] = float(study["mean_accuracy"])
+        return RobustnessScores.from_json(study) if same else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return study if complete and same else None
+
+
+# -- the first screen
+
+
+def _tiles(result: EvaluationResult) -> Iterator[Tile]:
+    """Violent videos found, normal videos flagged, and false alarms an hour or, without footage,
+    what the run was evaluated on."""
+    counts = result.counts
+    yield _share_tile(
+        "finds",
+        ("Of 100 violent videos it finds", "Of the violent videos it found", "found"),
+        counts.found,
+        counts.violent,
+        result.rates_ci.get("recall"),
+        "This split has no violent video, so this cannot be measured.",
+    )
+    yield _share_tile(
+        "alarms",
+        ("Of 100 normal videos it flags", "Of the normal videos it flagged", "flagged"),
+        counts.flagged,
+        counts.normal,
+        result.rates_ci.get("false_alarm_rate"),
+        "This split has no normal video, so this cannot be measured.",
+    )
+    footage = result.normal_footage
+    if footage is not None:
+        low, high = widest_interval(footage.alarms_per_hour_ci, footage.alarms_per_hour_ci_videos)
+        interval = f"{console.format_per_hour(low)} to {console.format_per_hour(high)}"
+        note = (
+            f"95%: {interval}. Here {counted(footage.alarms, 'alarm')} in "
+            f"{format_duration(3600 * footage.hours)} of normal footage."
+        )
+        if footage.hours < _SHORT_H:
+            note += f" Too short to show fewer than {console.format_per_hour(high)} an hour."
+        rate = console.format_per_hour(footage.alarms_per_hour)
+        yield Tile("hours", "False alarms an hour, of one camera", rate, None, note)
+        return
+    recordings = counted(result.recordings, "recording")
+    note = f"{counts.violent} violent and {counts.normal} normal, of "
+    note += f"{recordings}." if result.grouped else "recordings that are not all known."
+    yield Tile("basis", "It was evaluated on", counted(result.videos, "video"), None, note)
+
+
+def _share_tile(
+    kind: str,
+    leads: tuple[str, str, str],
+    part: int,
+    whole: int,
+    interval: Sequence[float] | None,
+    none: str,
+) -> Tile:
+    """A tile of a share; of fewer than ten videos it is a count, without a percentage."""
+    of_100, of_few, verb = leads
+    if not whole:
+        return Tile(kind, of_few, "none", None, none)
+    if whole < FEW_VIDEOS:
+        return Tile(
+            kind, of_few, f"{part} of {whole}", None, "So few say little about other videos."
+        )
+    low, high = widest_interval(interval, wilson_interval(part, whole))
+    note = f"95%: {html.of_100(low)} to {html.of_100(high)}. Here it {verb} {part} of {whole}."
+    return Tile(kind, of_100, str(html.of_100(part / whole)), part / whole, note)
+
+
+def _window_note(settings: Mapping[str, Any], footage: FootageAlarms | None) -> str:
+    """A sentence on the number of predictions an hour, where false alarms an hour are not known."""
+    window_s = settings.get("window_s")
+    if footage is not None or not window_s:
+        return ""
+    an_hour = round(2 * 3600 / window_s)
+    return (
+        f"On a camera, predict gives an answer every {window_s / 2:.2g} s, {an_hour:,} an hour: "
+        f"1 false alarm in 100 would be {round(an_hour / 100):,} an hour."
+    )
+
+
+# -- mistakes
+
+
+def _distance(row: Mistake, threshold: float) -> str:
+    """The distance from the threshold, in words."""
+    side = "below" if row.probability < threshold else "above"
+    near = ": a near miss" if row.is_near(threshold) else ""
+    return f"{abs(row.probability - threshold):.2f} {side} the threshold{near}"
+
+
+def _label_command(row: Mistake, run_path: str) -> str:
+    """The command that gives the video the class that was predicted."""
+    return shlex.join(["violence-detection", "label", run_path, row.path, row.predicted])
+
+
+# -- baselines, threshold, robustness
 
 
 def _baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
@@ -129,21 +288,85 @@ def _baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
     if not result.baselines:
         return []
     names = ("accuracy", "accuracy_ci", "auc", "auc_ci")
-    model = {name: getattr(result, name) for name in names}
     return [
-        {"name": name, "meaning": BASELINES.get(name, ""), **scores}
-        for name, scores in {"model": model, **result.baselines}.items()
+        {
+            "name": name,
+            "meaning": BASELINES.get(name, ""),
+            **{key: getattr(scores, key) for key in names},
+        }
+        for name, scores in {"model": result, **result.baselines}.items()
     ]
 
 
-def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict]:
+def _threshold_lines(result: EvaluationResult, context: ReportContext) -> Iterator[str]:
+    """What was asked for, and how the threshold was chosen."""
+    threshold, point = f"{result.threshold:.3g}", result.operating_point
+    if point is None:
+        yield f"The threshold is {threshold}. {_sentence(result.threshold_reason)}"
+        return
+    if context.operating_point:
+        yield f"Asked for: {context.operating_point}."
+    if point.threshold != result.threshold:
+        yield (
+            f"The threshold is {threshold}, set by hand; {point.threshold:.3g} was chosen before."
+        )
+    elif not point.is_chosen:
+        reason = point.reason.removeprefix("0.5: ")
+        yield f"The threshold is {threshold}, the default. It was not chosen: {reason}."
+    else:
+        kind = point.asked.split("=")[0]
+        goal = _CRITERIA.get(point.asked, point.asked)
+        default = "" if context.operating_point or kind != point.asked else ", the default"
+        interval = f" (95%: {html.format_interval(point.interval)})" if point.interval else ""
+        yield (
+            f"The threshold is {threshold}{interval}, chosen on {point.chosen_on} for "
+            f"{goal}{default}."
+        )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _achieved_rows(point: ChosenOperatingPoint | None) -> Iterator[dict[str, Any]]:
+    """The rates of the chosen threshold; a rate without an interval has no videos to count."""
+    if point is None:
+        return
+    for name, value in point.achieved.items():
+        interval = point.achieved_ci.get(name)
+        known = interval is not None or name not in _UNDEFINED
+        yield {
+            "name": name.replace("_", " "),
+            "value": html.format_number(value) if known else _UNDEFINED[name],
+            "interval": interval,
+        }
+
+
+def _robustness_text(robustness: RobustnessScores) -> str:
+    """The condition that costs most, in a sentence."""
+    rows = [row for row in robustness.conditions if row.difference_ci is not None]
+    worst = min(rows, key=lambda row: row.accuracy_difference, default=None)
+    if worst is None:
+        return ""
+    low, high = (100 * end for end in worst.difference_ci)
+    text = (
+        f"{worst.name} costs most: {html.format_percent(worst.accuracy)} instead of "
+        f"{html.format_percent(robustness.clean.accuracy)}, a difference of "
+        f"{100 * worst.accuracy_difference:+.0f} points (95%: {low:+.0f} to {high:+.0f})."
+    )
+    if worst_condition(robustness) is None and high >= 0:
+        text += " These videos show no clear loss."
+    return text
+
+
+def _breakdowns(errors_by: Mapping[str, Sequence[ErrorRow]]) -> list[dict[str, Any]]:
     """Tables of errors; of the recordings only the worst, and only those with errors."""
     tables = []
     for name, title in _BREAKDOWNS.items():
         rows, rest = errors_by.get(name, []), ""
         if name == "recording":
-            shown = [row for row in rows if row["errors"]][:_MOST_RECORDINGS]
-            without = sum(not row["errors"] for row in rows)
+            shown = [row for row in rows if row.errors][:_MAX_RECORDINGS]
+            without = sum(not row.errors for row in rows)
             hidden = len(rows) - without - len(shown)
             rest = f"{without} of {len(rows)} recordings have no error"
             rest += f"; {hidden} more have errors: see metrics.json." if hidden else "."
@@ -153,33 +376,52 @@ def _breakdowns(errors_by: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[di
     return tables
 
 
-def _measures(result: EvaluationResult) -> Iterator[Measure]:
-    counts = video_counts(result)
-    bootstrap, wilson = "recordings", "Wilson"
+# -- all metrics
 
-    def row(name: str, key: str, meaning: str, interval=None, kind="") -> Measure:
+
+def _measures(result: EvaluationResult) -> Iterator[Measure]:
+    counts, rates_ci = result.counts, result.rates_ci
+    bootstrap, wilson = "recordings", "Wilson"
+    no_violent, no_normal = "none: no violent videos", "none: no normal videos"
+    one_class = "none: videos of one class only"
+
+    def row(
+        name: str, key: str, meaning: str, interval=None, kind="", undefined: str = one_class
+    ) -> Measure:
         value = None if key in result.undefined else getattr(result, key)
-        return Measure(name, value, interval, kind, meaning)
+        return Measure(name, value, None if value is None else interval, kind, meaning, undefined)
 
     right = "fraction of right predictions"
     yield row("Accuracy", "accuracy", right, result.accuracy_ci, bootstrap)
     yield row("Accuracy", "accuracy", right, result.accuracy_ci_wilson, wilson)
-    commonest = "always predicting the commonest class"
-    yield row("Baseline accuracy", "baseline_accuracy", commonest)
-    yield row("Balanced accuracy", "balanced_accuracy", "mean recall of the classes")
+    majority = "always the larger class of the training videos"
+    yield row("Majority baseline", "baseline_accuracy", majority)
+    mean = "mean recall of the classes"
+    balanced_ci = rates_ci.get("balanced_accuracy")
+    yield row("Balanced accuracy", "balanced_accuracy", mean, balanced_ci, bootstrap)
     area = "fraction of pairs in which the violent video has the higher probability"
     yield row("ROC AUC", "auc", area, result.auc_ci, bootstrap)
     yield row("ROC AUC", "auc", area, result.auc_ci_delong, "DeLong")
     yield row("Average precision", "average_precision", "area under the precision-recall curve")
     gap = "expected gap between probability and fraction of violent videos"
     yield row("Calibration error", "calibration_error", gap)
-    yield row("Precision", "precision", "fraction of alarms that are right")
-    found = _wilson(counts["found"], counts["violent"])
-    yield row("Recall", "recall", "fraction of violent videos found", found, wilson)
-    yield row("F1", "f1", "harmonic mean of precision and recall")
-    flagged = _wilson(counts["flagged"], counts["normal"])
-    normal = "fraction of normal videos flagged"
-    yield row("False-alarm rate", "false_alarm_rate", normal, flagged, wilson)
+    right = "fraction of alarms that are right"
+    yield row(
+        "Precision", "precision", right, rates_ci.get("precision"), bootstrap, "none: no alarms"
+    )
+    found = _wilson(counts.found, counts.violent)
+    text = "fraction of violent videos found"
+    if rates_ci.get("recall"):
+        yield row("Recall", "recall", text, rates_ci["recall"], bootstrap, no_violent)
+    yield row("Recall", "recall", text, found, wilson, no_violent)
+    text = "harmonic mean of precision and recall"
+    yield row("F1", "f1", text, rates_ci.get("f1"), bootstrap, no_violent)
+    flagged = _wilson(counts.flagged, counts.normal)
+    text = "fraction of normal videos flagged"
+    if rates_ci.get("false_alarm_rate"):
+        interval = rates_ci["false_alarm_rate"]
+        yield row("False-alarm rate", "false_alarm_rate", text, interval, bootstrap, no_normal)
+    yield row("False-alarm rate", "false_alarm_rate", text, flagged, wilson, no_normal)
 
 
 def _class_rows(result: EvaluationResult) -> Iterator[dict[str, Any]]:
@@ -191,10 +433,10 @@ def _class_rows(result: EvaluationResult) -> Iterator[dict[str, Any]]:
             "counts": counts,
             "videos": sum(counts),
             "recall": result.recall_per_class[name] if sum(counts) else None,
-            "interval": _wilson(counts[index], sum(counts)),
+            "interval": result.recall_ci_per_class[name],
         }
 
 
 def _wilson(correct: int, total: int) -> list[float] | None:
-    """None for no videos: [0, 0] would read as certainty."""
+    """Wilson's interval; None for no videos, because [0, 0] would read as certainty."""
     return wilson_interval(correct, total) if total else None

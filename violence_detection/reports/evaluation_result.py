@@ -1,13 +1,129 @@
 """The result of an evaluation: what metrics.json holds and what the report shows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from violence_detection.errors import ConfigError
+from violence_detection.metrics.classification import Scores
+from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 
 _OPTIONAL = ("operating_point", "normal_footage")  # keys that metrics.json may lack
+# Keys that metrics.json of older versions lacks, with the value that stands for them.
+_ADDED: Mapping[str, Any] = {
+    "grouped_by": "",
+    "leak_counts": {},
+    "near_duplicates_searched": False,
+    "near_duplicates_reason": "",
+    "undefined": [],
+    "auc_ci_delong": None,
+    "rates_ci": {},
+    "calibration_error": 0.0,
+    "calibration_error_as_trained": 0.0,
+    "brier_score": 0.0,
+    "baselines": {},
+    "baselines_left_out": [],
+    "baseline_videos": 0,
+    "close_baselines": [],
+    "warnings": [],
+    "errors_by": {},
+    "errors_left_out": [],
+    "temperature": 1.0,
+    "temperature_reason": "",
+    "threshold_reason": "",
+    "class_mapping": {},
+    "videos_digest": "",
+}
+
+
+@dataclass(frozen=True)
+class ErrorRow:
+    """The errors of the videos of one recording, resolution, brightness or duration.
+
+    Attributes:
+        name: Of the recording, or the range.
+        videos, errors: How many there are, and how many are predicted wrongly.
+        error_rate: ``errors / videos``.
+        ci: [low, high] of the rate at 95% (Wilson).
+        misses: Violent videos without an alarm.
+        false_alarms: Normal videos with an alarm.
+    """
+
+    name: str
+    videos: int
+    errors: int
+    error_rate: float
+    ci: Sequence[float]
+    misses: int
+    false_alarms: int
+
+
+@dataclass(frozen=True)
+class UnreadableVideo:
+    """A video that could not be read, and the reason."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FootageAlarms:
+    """The alarms in normal footage at a threshold; each is a false alarm.
+
+    Attributes:
+        dir: Folder of the footage; empty where the windows come from elsewhere.
+        videos, hours: How much was read.
+        alarms: How many there are.
+        alarm_minutes: Their length together.
+        alarms_per_hour: ``alarms / hours``.
+        alarms_per_hour_ci: [low, high] at 95%, exact for independent alarms.
+        alarms_per_hour_ci_videos: The same by a bootstrap over videos; None for a single video,
+            and without alarms, because no resample would have any.
+        unreadable: Videos that do not count.
+    """
+
+    dir: str
+    videos: int
+    hours: float
+    alarms: int
+    alarm_minutes: float
+    alarms_per_hour: float
+    alarms_per_hour_ci: Sequence[float]
+    alarms_per_hour_ci_videos: Sequence[float] | None
+    unreadable: Sequence[UnreadableVideo] = ()
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; keys that are missing are 0, empty or None."""
+        unreadable = [
+            UnreadableVideo(row["path"], row["reason"]) for row in values.get("unreadable", ())
+        ]
+        empty = {"dir": ""} | dict.fromkeys(("videos", "alarms"), 0) | {"alarm_minutes": 0.0}
+        empty |= {"alarms_per_hour_ci_videos": None}
+        names = {field.name for field in fields(cls)} & values.keys()
+        return cls(
+            **empty | {name: values[name] for name in names} | {"unreadable": unreadable},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"unreadable": [asdict(video) for video in self.unreadable]}
+
+
+@dataclass(frozen=True)
+class VideoCounts:
+    """Numbers of violent and normal videos, and of those with an alarm.
+
+    Attributes:
+        violent, normal: Videos of each kind.
+        found: Violent videos with an alarm.
+        flagged: Normal videos with an alarm.
+    """
+
+    violent: int
+    normal: int
+    found: int
+    flagged: int
 
 
 @dataclass(frozen=True)
@@ -29,19 +145,21 @@ class EvaluationResult:
         near_duplicates_searched: Whether every video was searched for near-duplicates.
         near_duplicates_reason: Why not.
         false_alarm_rate: Fraction of the normal videos that raise an alarm.
-        baseline_accuracy: Accuracy of always predicting the commonest class.
+        baseline_accuracy: Accuracy of always answering the larger class of the training videos.
         recall_per_class: By class name.
         confusion: K lists of K counts; rows are actual classes, columns predicted ones.
         undefined: Names of the rates whose denominator is 0.
         accuracy_ci, auc_ci: Bootstrap over recordings.
         accuracy_ci_wilson, auc_ci_delong: Take every video as independent.
+        rates_ci: Bootstrap over recordings of recall, precision, f1, balanced_accuracy and
+            false_alarm_rate; empty in files of older versions.
         calibration_error, calibration_error_as_trained: Expected calibration error with and
             without the run's temperature.
-        baselines: accuracy, accuracy_ci, auc and auc_ci of each baseline.
+        baselines: The scores of each baseline.
         baselines_left_out: A line for each baseline that is missing, with the reason.
         baseline_videos: Number of training videos that the baselines were fitted on.
         close_baselines: Baselines that know only the source of a video and come close.
-        errors_by: Error rates by recording, resolution, brightness and duration.
+        errors_by: Rows of errors by recording, resolution, brightness and duration.
         errors_left_out: A line for what `errors_by` lacks, with the reason.
         threshold: An alarm is raised at or above it.
         classes: Names, the normal class first.
@@ -80,22 +198,23 @@ class EvaluationResult:
     accuracy_ci_wilson: Sequence[float]
     auc_ci: Sequence[float] | None
     auc_ci_delong: Sequence[float] | None
+    rates_ci: Mapping[str, Sequence[float] | None]
     calibration_error: float
     calibration_error_as_trained: float
     brier_score: float
-    baselines: Mapping[str, Mapping[str, Any]]
+    baselines: Mapping[str, Scores]
     baselines_left_out: Sequence[str]
     baseline_videos: int
     close_baselines: Sequence[str]
     warnings: Sequence[str]
-    errors_by: Mapping[str, Sequence[Mapping[str, Any]]]
+    errors_by: Mapping[str, Sequence[ErrorRow]]
     errors_left_out: Sequence[str]
     temperature: float
     temperature_reason: str
     threshold: float
     threshold_reason: str
     operating_point: ChosenOperatingPoint | None
-    normal_footage: Mapping[str, Any] | None
+    normal_footage: FootageAlarms | None
     classes: Sequence[str]
     class_mapping: Mapping[str, str]
     normal_class: str
@@ -104,32 +223,70 @@ class EvaluationResult:
     videos_digest: str
     report: str
 
+    @property
+    def counts(self) -> VideoCounts:
+        per_class = [sum(row) for row in self.confusion]
+        normal = per_class[list(self.classes).index(self.normal_class)]
+        violent = sum(per_class) - normal
+        found, flagged = round(self.recall * violent), round(self.false_alarm_rate * normal)
+        return VideoCounts(violent, normal, found, flagged)
+
+    @property
+    def recall_ci_per_class(self) -> dict[str, list[float] | None]:
+        """Wilson's interval of the recall of each class; None for a class without videos."""
+        return {
+            name: wilson_interval(row[index], sum(row)) if sum(row) else None
+            for index, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True))
+        }
+
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Reads the result from the values of a metrics.json.
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Reads the result from the values of a metrics.json, of this version or an older one.
 
         Raises:
-            ConfigError: If a key is missing.
+            ConfigError: If a key is missing that every version wrote.
         """
         names = [field.name for field in fields(cls)]
-        missing = [name for name in names if name not in values and name not in _OPTIONAL]
+        known = {**_ADDED, **values}
+        missing = [name for name in names if name not in known and name not in _OPTIONAL]
         if missing:
             raise ConfigError(
                 f"An evaluation must hold {', '.join(missing)}. Received: {', '.join(values)}"
             )
-        point = values.get("operating_point")
-        return cls(
-            **{name: values.get(name) for name in names}
-            | {"operating_point": ChosenOperatingPoint.from_json(point) if point else None}
-        )
+        point, footage = known.get("operating_point"), known.get("normal_footage")
+        try:
+            return cls(
+                **{name: known.get(name) for name in names}
+                | {
+                    "baselines": {
+                        name: Scores.from_json(row) for name, row in known["baselines"].items()
+                    },
+                    "errors_by": {
+                        name: [ErrorRow(**row) for row in rows]
+                        for name, rows in known["errors_by"].items()
+                    },
+                    "operating_point": ChosenOperatingPoint.from_json(point) if point else None,
+                    "normal_footage": FootageAlarms.from_json(footage) if footage else None,
+                }
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"An evaluation must hold the values that evaluate writes. Received: {error}"
+            ) from error
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The content of metrics.json, without the optional keys that are None."""
         values = {
             name: value
             for name, value in vars(self).items()
             if value is not None or name not in _OPTIONAL
         }
+        values["baselines"] = {name: scores.to_json() for name, scores in self.baselines.items()}
+        values["errors_by"] = {
+            name: [asdict(row) for row in rows] for name, rows in self.errors_by.items()
+        }
         if self.operating_point is not None:
             values["operating_point"] = self.operating_point.as_dict()
+        if self.normal_footage is not None:
+            values["normal_footage"] = self.normal_footage.to_json()
         return values

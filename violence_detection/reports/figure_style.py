@@ -44,8 +44,8 @@ def style_axes(axes: Axes) -> None:
 def unit_axes(axes: Axes, xlabel: str, ylabel: str) -> None:
     axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
     ticks = [0, 0.25, 0.5, 0.75, 1]
-    axes.set_xticks(ticks, ["0", "", "0.5", "", "1"])
-    axes.set_yticks(ticks, ["0", "", "0.5", "", "1"])
+    axes.set_xticks(ticks, ["0", "0.25", "0.5", "0.75", "1"])
+    axes.set_yticks(ticks, ["0", "0.25", "0.5", "0.75", "1"])
 
 
 def name_ticks(axes: Axes, classes: Sequence[str]) -> None:

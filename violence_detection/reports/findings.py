@@ -5,11 +5,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from violence_detection.metrics.classification import MIN_VIDEOS
+from violence_detection.metrics.sample_size import (
+    FEW_RECORDINGS,
+    MIN_VIDEOS_OF_CLASS,
+    widest_interval,
+)
+from violence_detection.reports.console import LEAK_KINDS
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.html import of_100
+from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
 from violence_detection.units import counted
 
-FEW_RECORDINGS = 10  # below this, an interval over recordings is itself a rough guess
+_LARGE_LOSS = 0.1  # of accuracy under a condition, from which on the first screen names it
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,8 @@ class Finding:
     """A reason to trust the numbers, or not to.
 
     Attributes:
-        level: "good", "care" or "bad".
+        level: "good", "care", "nothing" (the numbers say nothing yet) or "bad"; a "note" does not
+            change the verdict.
         text: A sentence or two for readers who train no models.
     """
 
@@ -25,19 +33,25 @@ class Finding:
     text: str
 
 
-def video_counts(result: EvaluationResult) -> dict[str, int]:
-    """Numbers of videos: `violent`, `normal`, `found` (violent with an alarm) and `flagged`
-    (normal with an alarm)."""
-    per_class = [sum(row) for row in result.confusion]
-    normal = per_class[list(result.classes).index(result.normal_class)]
-    violent = sum(per_class) - normal
-    found = round(result.recall * violent)
-    flagged = round(result.false_alarm_rate * normal)
-    return {"violent": violent, "normal": normal, "found": found, "flagged": flagged}
+def evaluation_findings(
+    result: EvaluationResult,
+    robustness: RobustnessScores | None = None,
+    *,
+    is_drawn: bool = False,
+) -> Iterator[Finding]:
+    """Findings on size, uncertainty, leakage, recordings, split, baselines and robustness.
 
-
-def evaluation_findings(result: EvaluationResult) -> Iterator[Finding]:
-    """Findings on size, uncertainty, leakage, recordings, split and baselines."""
+    Args:
+        result: The evaluation.
+        robustness: Scores on corrupted copies of the same videos.
+        is_drawn: Whether the videos are the drawn clips of the demo.
+    """
+    if is_drawn:
+        yield Finding(
+            "care",
+            "These clips are drawn figures, made by the demo. The numbers show that the program "
+            "works; they say nothing about real footage.",
+        )
     yield _finding_on_size(result)
     yield _finding_on_interval(result)
     yield _finding_on_leaks(result)
@@ -56,34 +70,64 @@ def evaluation_findings(result: EvaluationResult) -> Iterator[Finding]:
             "optimistic. The report of the test split is fairer."
         )
         yield Finding("care", text)
-    if result.baseline_accuracy < 1.0:
-        yield _finding_on_baseline(result)
+    if result.counts.violent and result.counts.normal:
+        yield _finding_on_majority(result)
+    yield from _finding_on_linear(result)
     yield from _findings_on_sources(result)
+    if robustness is not None and (condition := worst_condition(robustness)):
+        yield Finding(
+            "care",
+            f"On copies of these videos with {condition.name} it was right for "
+            f"{of_100(condition.accuracy)} of 100, instead of "
+            f"{of_100(robustness.clean.accuracy)}.",
+        )
+
+
+def worst_condition(robustness: RobustnessScores) -> ConditionScores | None:
+    """The condition that costs most accuracy, if the loss is clear and at least 0.1."""
+    rows = [row for row in robustness.conditions if row.difference_ci is not None]
+    worst = min(rows, key=lambda row: row.accuracy_difference, default=None)
+    if worst is None or worst.difference_ci[1] >= 0 or worst.accuracy_difference > -_LARGE_LOSS:
+        return None
+    return worst
 
 
 def _finding_on_size(result: EvaluationResult) -> Finding:
-    counts, recordings = video_counts(result), result.recordings
-    text = (
-        f"Tested on {result.videos} videos: {counts['violent']} violent and "
-        f"{counts['normal']} normal"
-    )
+    counts = result.counts
+    parts = [f"{counts.violent} violent and {counts.normal} normal"]
+    text = f"It was evaluated on {counted(result.videos, 'video')}: {parts[0]}, from "
     if result.grouped:
-        text += f", from {counted(recordings, 'recording')}"
-    few = min(counts["violent"], counts["normal"]) < MIN_VIDEOS
-    if few or (result.grouped and recordings < FEW_RECORDINGS):
+        text += counted(result.recordings, "recording")
+    else:
+        text += "recordings that are not all known"
+    few = [
+        counted(videos, f"{name} video")
+        for name, videos in (("violent", counts.violent), ("normal", counts.normal))
+        if 0 < videos < MIN_VIDEOS_OF_CLASS
+    ]
+    if few or not result.videos:
+        listed = " and ".join(few) or "No video"
+        verb = "show" if len(few) > 1 or not listed.startswith("1 ") else "shows"
+        return Finding(
+            "nothing",
+            f"{text}. {listed} {verb} nothing: even if all predictions are right, tossing a coin "
+            f"could have done it. {MIN_VIDEOS_OF_CLASS} of each class are the least, and a few "
+            "dozen from ten recordings a beginning.",
+        )
+    small_class = min(counts.violent, counts.normal) < MIN_VIDEOS
+    if small_class or (result.grouped and result.recordings < FEW_RECORDINGS):
         return Finding("care", f"{text}. That is few: every number here is a rough guess.")
     return Finding("good", f"{text}.")
 
 
 def _finding_on_interval(result: EvaluationResult) -> Finding:
-    """The widest span of the two intervals: a bootstrap of videos without errors has no width."""
-    low = min(result.accuracy_ci[0], result.accuracy_ci_wilson[0])
-    high = max(result.accuracy_ci[1], result.accuracy_ci_wilson[1])
+    low, high = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
     wide = high - low > 0.2
+    right = round(result.accuracy * result.videos)
     text = (
-        f"It was right for {of_100(result.accuracy)} of 100 videos. On other "
+        f"It was right for {right} of {counted(result.videos, 'video')}. On other "
         f"videos of this kind, expect between {math.floor(100 * low)} and "
-        f"{math.ceil(100 * high)}{', which is a wide range' if wide else ''}. "
+        f"{math.ceil(100 * high)} of 100{', which is a wide range' if wide else ''}. "
         "Other cameras and places may differ more."
     )
     return Finding("care" if wide else "good", text)
@@ -105,18 +149,13 @@ def _finding_on_leaks(result: EvaluationResult) -> Finding:
 
 
 def _leak_counts(counts: Mapping[str, int]) -> str:
-    kinds = {
-        "recordings": "recording",
-        "identical": "identical file",
-        "near_duplicates": "near-duplicate",
-    }
-    parts = [counted(counts[name], kind) for name, kind in kinds.items() if counts.get(name)]
+    parts = [counted(counts[name], kind) for name, kind in LEAK_KINDS.items() if counts.get(name)]
     return f" In training and here: {', '.join(parts)}." if parts else ""
 
 
-def _finding_on_baseline(result: EvaluationResult) -> Finding:
+def _finding_on_majority(result: EvaluationResult) -> Finding:
     text = (
-        "Always predicting the commonest class would be right for "
+        "Always answering the larger class of the training videos would be right for "
         f"{of_100(result.baseline_accuracy)} of 100"
     )
     if result.accuracy <= result.baseline_accuracy:
@@ -124,6 +163,23 @@ def _finding_on_baseline(result: EvaluationResult) -> Finding:
     if result.accuracy_ci[0] <= result.baseline_accuracy:
         return Finding("care", f"{text}: this detector may be no better than that.")
     return Finding("good", f"{text}: this detector is better than that.")
+
+
+def _finding_on_linear(result: EvaluationResult) -> Iterator[Finding]:
+    """The comparison with a linear model on the same features."""
+    linear = result.baselines.get("linear")
+    if linear is None or linear.accuracy_ci is None:
+        return
+    text = (
+        "A linear model on the same features, which ignores their order in time, is right for "
+        f"{of_100(linear.accuracy)} of 100; this detector for {of_100(result.accuracy)}"
+    )
+    if linear.accuracy_ci[0] > result.accuracy_ci[1]:
+        yield Finding("care", f"{text}. The linear model is better: use it, or train again.")
+    elif linear.accuracy_ci[1] < result.accuracy_ci[0]:
+        yield Finding("good", f"{text}, which is clearly more.")
+    else:
+        yield Finding("note", f"{text}. These videos show no clear difference.")
 
 
 _SOURCES = {
@@ -135,7 +191,7 @@ _SOURCES = {
 def _findings_on_sources(result: EvaluationResult) -> Iterator[Finding]:
     """The comparison with baselines that know only the source of a video."""
     sources = {
-        name: f"{text} ({of_100(result.baselines[name]['accuracy'])} of 100)"
+        name: f"{text} ({of_100(result.baselines[name].accuracy)} of 100)"
         for name, text in _SOURCES.items()
         if name in result.baselines
     }
@@ -152,9 +208,13 @@ def _findings_on_sources(result: EvaluationResult) -> Iterator[Finding]:
 
 
 def overall_verdict(findings: Sequence[Finding]) -> Finding:
+    """The worst of the findings as a sentence; a page that says nothing yet is not called good or
+    bad, but numbers that are wrong are wrong however few they are."""
     levels = {finding.level for finding in findings}
-    if "bad" in levels:
+    if "bad" in levels and "nothing" not in levels:
         return Finding("bad", "Do not rely on these numbers")
+    if "nothing" in levels:
+        return Finding("nothing", "These numbers say nothing yet")
     if "care" in levels:
         return Finding("care", "Read these numbers with care")
     return Finding("good", "These numbers can be relied on")

@@ -108,7 +108,11 @@ def embed_png(path: Path) -> str:
 
 
 def settings_tables(values: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """A title and rows for every dict in `values`; the other values come first, titled `run`."""
+    """A title and rows for every dict in `values`; the other values come first, titled `run`.
+
+    A report is passed on, so it names no machine, and of an absolute path only the last part.
+    """
+    values = {key: value for key, value in values.items() if key != "machine"}
     alone = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     nested = [(key, value) for key, value in values.items() if key not in alone]
     sections = [("run", alone), *nested]
@@ -133,4 +137,6 @@ def format_value(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
         return ", ".join(format_value(item) for item in items) or _NOTHING
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name or value
     return str(value)

@@ -31,31 +31,36 @@ def given(violence, *, without=()) -> dict[str, np.ndarray]:
 
 def scores(**conditions):
     probabilities = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), **conditions}
+    return scored(probabilities, ENTRIES)
+
+
+def scored(probabilities, entries):
+    conditions = {name: name for name in probabilities}
     settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 200, "seed": 1}
-    return score_conditions(probabilities, ENTRIES, **settings)
+    return score_conditions(probabilities, entries, conditions=conditions, **settings)
 
 
 def test_equal_predictions_have_no_difference():
     study = scores(mirror=given(RIGHT))
-    for row in (study["clean"], study["control"], *study["conditions"]):
-        assert (row["accuracy"], row["auc"], row["videos"]) == (1.0, 1.0, 8)
-        assert (row["accuracy_difference"], row["difference_ci"]) == (0.0, [0.0, 0.0])
-        assert (row["auc_difference"], row["auc_difference_ci"]) == (0.0, [0.0, 0.0])
+    for row in (study.clean, study.control, *study.conditions):
+        assert (row.accuracy, row.auc, row.videos) == (1.0, 1.0, 8)
+        assert (row.accuracy_difference, row.difference_ci) == (0.0, [0.0, 0.0])
+        assert (row.auc_difference, row.auc_difference_ci) == (0.0, [0.0, 0.0])
 
 
 def test_a_condition_is_counted_by_hand():
     """Two of eight are wrong, and 0.35 and 0.3 lie under 1 and 2 of the calm ones: 13 / 16."""
     violence = RIGHT.copy()
     violence[5], violence[7] = 0.35, 0.25
-    (row,) = scores(darken=given(violence))["conditions"]
-    assert (row["name"], row["accuracy"], row["accuracy_difference"]) == (
+    (row,) = scores(darken=given(violence)).conditions
+    assert (row.name, row.accuracy, row.accuracy_difference) == (
         "darken",
         0.75,
         -0.25,
     )
-    assert row["auc"] == pytest.approx(13 / 16)
-    assert row["auc_difference"] == pytest.approx(-3 / 16)
-    low, high = row["difference_ci"]
+    assert row.auc == pytest.approx(13 / 16)
+    assert row.auc_difference == pytest.approx(-3 / 16)
+    low, high = row.difference_ci
     assert low < -0.25 < high <= 0.0
 
 
@@ -65,42 +70,41 @@ def test_videos_without_a_prediction_count_on_neither_side():
     unchanged[[0, 1]] = 0.9, 0.1
     probabilities = {CLEAN: given(unchanged), CONTROL: given(unchanged)}
     study = scores(**probabilities, noise=given(RIGHT, without=(0, 1)))
-    (row,) = study["conditions"]
-    assert (row["videos"], row["accuracy"], row["accuracy_difference"]) == (6, 1.0, 0.0)
-    assert (study["clean"]["videos"], study["clean"]["accuracy"]) == (8, 0.75)
+    (row,) = study.conditions
+    assert (row.videos, row.accuracy, row.accuracy_difference) == (6, 1.0, 0.0)
+    assert (study.clean.videos, study.clean.accuracy) == (8, 0.75)
 
 
 def test_the_mean_is_over_conditions_for_videos_with_all_of_them():
     wrong = given(1 - RIGHT)
     study = scores(a=given(RIGHT), b=wrong, c=given(RIGHT, without=(0,)))
-    assert study["mean_videos"] == 7
-    assert study["mean_accuracy"] == pytest.approx(2 / 3)
-    assert study["mean_accuracy_ci"] == pytest.approx([2 / 3, 2 / 3])
-    areas = [row["auc"] for row in study["conditions"]]
+    assert study.mean_videos == 7
+    assert study.mean_accuracy == pytest.approx(2 / 3)
+    assert study.mean_accuracy_ci == pytest.approx([2 / 3, 2 / 3])
+    areas = [row.auc for row in study.conditions]
     assert areas == [1.0, 0.0, 1.0]
-    assert study["mean_auc"] == pytest.approx(2 / 3)
+    assert study.mean_auc == pytest.approx(2 / 3)
 
 
 def test_a_condition_without_predictions_has_no_scores():
     study = scores(fog=given(RIGHT, without=range(8)), mirror=given(RIGHT))
-    row = study["conditions"][0]
-    assert (row["videos"], row["accuracy"], row["auc"]) == (0, 0.0, None)
-    assert row["difference_ci"] is None
-    assert (study["mean_accuracy"], study["mean_videos"]) == (1.0, 8)
+    row = study.conditions[0]
+    assert (row.videos, row.accuracy, row.auc) == (0, 0.0, None)
+    assert row.difference_ci is None
+    assert (study.mean_accuracy, study.mean_videos) == (1.0, 8)
 
 
 def test_videos_of_one_class_have_no_auc():
     calm = [entry for entry in ENTRIES if entry.label == "calm"]
     probabilities = {CLEAN: given(RIGHT), CONTROL: given(RIGHT), "blur": given(RIGHT)}
-    settings = {"classes": CLASSES, "threshold": 0.5, "resamples": 50, "seed": 1}
-    study = score_conditions(probabilities, calm, **settings)
-    assert study["conditions"][0]["auc"] is None and study["mean_auc"] is None
-    assert study["conditions"][0]["auc_difference"] == 0.0
+    study = scored(probabilities, calm)
+    assert study.conditions[0].auc is None and study.mean_auc is None
+    assert study.conditions[0].auc_difference == 0.0
 
 
 def test_the_table_has_two_columns_for_an_interval():
     study = scores(mirror=given(RIGHT))
-    rows, columns = scores_table([study["clean"], *study["conditions"]])
+    rows, columns = scores_table([study.clean, *study.conditions])
     assert [row["name"] for row in rows] == ["clean", "mirror"]
     assert {"accuracy_low", "accuracy_high", "difference_low"} <= set(columns)
     assert set(columns) == set(rows[1])

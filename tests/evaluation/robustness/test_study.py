@@ -59,7 +59,7 @@ def run(trained, tmp_path):
 def measure(run, *, force=False, **settings):
     settings = {"split": "all", "conditions": CONDITIONS, "bootstrap": 100, **settings}
     config = RobustnessConfig(batch_size=8, **settings)
-    return study.measure_robustness(str(run), config, force=force)
+    return study.measure_robustness(str(run), config, force=force).to_json()
 
 
 # -- whole studies
@@ -237,7 +237,7 @@ def test_a_condition_without_its_extra_is_left_out_of_all_and_refused_by_name(mo
     conditions, left_out = study._conditions(RobustnessConfig().listed, skip_missing=True)
     assert "compress" not in conditions and "mirror" in conditions
     assert left_out == ["compress (pip install 'violence-detection[pyav]')"]
-    with pytest.raises(ConfigError, match="corruptions/compress must have PyAV"):
+    with pytest.raises(ConfigError, match="The corruption compress must have PyAV"):
         study._conditions(["compress"], skip_missing=False)
 
 

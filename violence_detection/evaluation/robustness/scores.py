@@ -1,7 +1,8 @@
 """Scores of the predictions under each condition, compared with the unchanged videos."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from violence_detection.evaluation import predictions
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL
 from violence_detection.metrics import classification, intervals, paired_tests
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
 
 NOTE = (
     "Each condition corrupts the video itself, in a lossless copy (compress: in an encoded copy), "
@@ -29,11 +31,12 @@ def score_conditions(
     probabilities: Probabilities,
     entries: Sequence[ManifestEntry],
     *,
+    conditions: Mapping[str, str],
     classes: Sequence[str],
     threshold: float,
     resamples: int,
     seed: int,
-) -> dict[str, Any]:
+) -> RobustnessScores:
     """Scores under each condition, and the differences to the unchanged videos.
 
     A video counts under a condition if it has a prediction under it and one unchanged.
@@ -41,14 +44,10 @@ def score_conditions(
     Args:
         probabilities: By condition, including `clean` and `re-encoded`.
         entries: The videos.
+        conditions: By name of a condition, the text with every severity written out.
         classes: Names, the normal one first.
         threshold: On 1 - P(normal).
-        resamples, seed: Of the intervals.
-
-    Returns:
-        `clean`, `control` and `conditions`, each with name, videos, accuracy, auc and differences
-        with their intervals; `mean_accuracy` over the conditions with its interval, of the
-        `mean_videos` videos that have a prediction under each condition; and `mean_auc`.
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
     scorer = _ConditionScorer(
         probabilities[CLEAN],
@@ -58,17 +57,30 @@ def score_conditions(
         resamples=resamples,
         seed=seed,
     )
-    rows = {name: scorer.row(name, given) for name, given in probabilities.items()}
-    conditions = [row for name, row in rows.items() if name not in (CLEAN, CONTROL)]
-    scored = [row["name"] for row in conditions if row["videos"]]
-    areas = [rows[name]["auc"] for name in scored if rows[name]["auc"] is not None]
-    return {
-        "clean": rows[CLEAN],
-        "control": rows[CONTROL],
-        "conditions": conditions,
-        **scorer.mean([probabilities[name] for name in scored]),
-        "mean_auc": float(np.mean(areas)) if areas else None,
+    rows = {
+        name: scorer.row(name, conditions[name], given) for name, given in probabilities.items()
     }
+    corrupted = [row for name, row in rows.items() if name not in (CLEAN, CONTROL)]
+    scored = [row.name for row in corrupted if row.videos]
+    areas = [row.auc for row in corrupted if row.auc is not None]
+    mean = scorer.mean([probabilities[name] for name in scored])
+    return RobustnessScores(
+        clean=rows[CLEAN],
+        control=rows[CONTROL],
+        conditions=corrupted,
+        mean_accuracy=mean.accuracy,
+        mean_accuracy_ci=mean.interval,
+        mean_videos=mean.videos,
+        mean_auc=float(np.mean(areas)) if areas else None,
+    )
+
+
+class _Mean(NamedTuple):
+    """Mean accuracy over conditions, its interval, and the number of videos."""
+
+    accuracy: float
+    interval: list[float] | None
+    videos: int
 
 
 class _ConditionScorer:
@@ -88,20 +100,13 @@ class _ConditionScorer:
         self._threshold = threshold
         self._resampling = {"resamples": resamples, "seed": seed}
 
-    def row(self, name: str, given: VideoProbabilities) -> dict[str, Any]:
-        """Scores under the condition `name`; 0 and None without any video."""
+    def row(self, name: str, condition: str, given: VideoProbabilities) -> ConditionScores:
+        """Scores under a condition; 0 and None without any video."""
         entries = [
             entry for entry in self._entries if entry.path in self._clean and entry.path in given
         ]
-        scores = {"accuracy": 0.0, "auc": None, "accuracy_difference": 0.0}
-        scores |= {"auc_difference": 0.0, **dict.fromkeys(_INTERVALS)}
-        if entries:
-            scores = self._scores(entries, given)
-        return {"name": name, "videos": len(entries), **scores}
-
-    def _scores(
-        self, entries: Sequence[ManifestEntry], given: VideoProbabilities
-    ) -> dict[str, Any]:
+        if not entries:
+            return ConditionScores(name, 0, condition=condition)
         labels, groups = self._labels_and_groups(entries)
         before, after = (
             np.stack([by_video[entry.path] for entry in entries])
@@ -118,19 +123,22 @@ class _ConditionScorer:
             intervals.weighted_auc(violent, values) for values in (violence_score(before), score)
         ]
         once = np.ones((1, len(entries)), int)
-        return {
-            **scores,
-            "accuracy_difference": difference["accuracy_difference"],
-            "difference_ci": difference["ci"],
-            "auc_difference": (
-                0.0 if scores["auc"] is None else float((areas[1](once) - areas[0](once))[0])
+        return ConditionScores(
+            name,
+            len(entries),
+            **vars(scores),
+            accuracy_difference=difference.accuracy_difference,
+            difference_ci=difference.ci,
+            auc_difference=(
+                0.0 if scores.auc is None else float((areas[1](once) - areas[0](once))[0])
             ),
-            "auc_difference_ci": intervals.bootstrap_over_recordings(
+            auc_difference_ci=intervals.bootstrap_over_recordings(
                 groups, lambda counts: areas[1](counts) - areas[0](counts), **self._resampling
             ),
-        }
+            condition=condition,
+        )
 
-    def mean(self, conditions: Sequence[VideoProbabilities]) -> dict[str, Any]:
+    def mean(self, conditions: Sequence[VideoProbabilities]) -> _Mean:
         """Mean accuracy over conditions, of the videos that have a prediction under each."""
         entries = [
             entry
@@ -138,18 +146,15 @@ class _ConditionScorer:
             if conditions and all(entry.path in by_video for by_video in (self._clean, *conditions))
         ]
         if not entries:
-            return {"mean_accuracy": 0.0, "mean_accuracy_ci": None, "mean_videos": 0}
+            return _Mean(0.0, None, 0)
         labels, groups = self._labels_and_groups(entries)
         correct = [
             self._correct(labels, np.stack([by_video[entry.path] for entry in entries]))
             for by_video in conditions
         ]
         fraction = np.mean(correct, axis=0)
-        return {
-            "mean_accuracy": float(fraction.mean()),
-            "mean_accuracy_ci": intervals.accuracy_interval(fraction, groups, **self._resampling),
-            "mean_videos": len(entries),
-        }
+        interval = intervals.accuracy_interval(fraction, groups, **self._resampling)
+        return _Mean(float(fraction.mean()), interval, len(entries))
 
     def _labels_and_groups(self, entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, list[str]]:
         labels = np.array([self._classes.index(entry.label) for entry in entries], np.int64)
@@ -159,11 +164,11 @@ class _ConditionScorer:
         return decide(probability, self._threshold) == labels
 
 
-def scores_table(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+def scores_table(rows: Sequence[ConditionScores]) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows for a CSV file, with two columns for each interval; and the columns."""
     flat = []
     for row in rows:
-        cells = dict(row)
+        cells = dataclasses.asdict(row)
         for name in _INTERVALS:
             low, high = cells.pop(name) or (None, None)
             cells |= {

@@ -14,7 +14,7 @@ from violence_detection.evaluation import evaluation_set, leakage
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_features import (
-    Task,
+    CorruptionTask,
     extract_corrupted_features,
     unchanged_excerpts,
 )
@@ -30,6 +30,7 @@ from violence_detection.features import dataset
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.models.run import Run
 from violence_detection.reports import figures
+from violence_detection.reports.robustness_result import ConditionFailure, RobustnessResult
 from violence_detection.system import devices, files, progress
 from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted
@@ -41,8 +42,8 @@ _PREDICTIONS, _RESULT = "robustness_answers.jsonl", "robustness.json"
 
 def measure_robustness(
     run_dir: str, config: RobustnessConfig, *, force: bool = False
-) -> dict[str, Any]:
-    """The content of robustness.json, after a `RobustnessStage` has run."""
+) -> RobustnessResult:
+    """The result of a `RobustnessStage`."""
     return RobustnessStage(run_dir, config, force=force).run()
 
 
@@ -86,8 +87,7 @@ class RobustnessStage:
         if not self._excerpts:
             first = self._changed[0]
             raise VideoError(
-                "At least one video must exist unchanged. Received: "
-                f"{first['path']} ({first['reason']})"
+                f"At least one video must exist unchanged. Received: {first.path} ({first.reason})"
             )
         identity = evaluation_set.identity_of(self._run, self._entries)
         self._identity: dict[str, Any] = identity | {"seed": config.seed}
@@ -102,8 +102,8 @@ class RobustnessStage:
             "robustness": str(self._folder / _RESULT),
         }
 
-    def run(self) -> dict[str, Any]:
-        """Predicts, and returns the content of robustness.json.
+    def run(self) -> RobustnessResult:
+        """Predicts, and writes and returns the scores.
 
         Raises:
             RunError, CacheError, ConfigError, VideoError: See `prepare`.
@@ -127,11 +127,10 @@ class RobustnessStage:
 
     def _predict_missing(
         self, extractor: FeatureExtractor, saved: "_PredictionFile"
-    ) -> list[dict[str, str]]:
-        """Adds the predictions that the file lacks; `path`, `condition` and `reason` of those that
-        failed."""
+    ) -> list[ConditionFailure]:
+        """Adds the predictions that the file lacks; returns those that failed."""
         tasks = [
-            Task(key, source, condition)
+            CorruptionTask(key, source, condition)
             for key, source in self._excerpts.items()
             for condition in self._conditions.values()
             if not saved.has(key, condition)
@@ -142,7 +141,7 @@ class RobustnessStage:
             f"{counted(len(tasks), 'prediction')} missing"
         )
         classifier = self._run.load_classifier()
-        failures: list[dict[str, str]] = []
+        failures: list[ConditionFailure] = []
         names = {condition: name for name, condition in self._conditions.items()}
         outcomes = extract_corrupted_features(
             extractor,
@@ -160,18 +159,18 @@ class RobustnessStage:
                 if features is None:
                     name = names[task.condition]
                     log.warning(f"No prediction for {task.key} under {name}: {reason}")
-                    failures.append({"path": task.key, "condition": name, "reason": reason})
+                    failures.append(ConditionFailure(task.key, name, reason))
                 else:
                     saved.append(task, classifier.probabilities(features[None])[0])
                 step()
-        return sorted(failures, key=lambda row: (row["path"], row["condition"]))
+        return sorted(failures, key=lambda failure: (failure.path, failure.condition))
 
     def _write(
         self,
         extractor: FeatureExtractor,
         saved: "_PredictionFile",
-        failures: list[dict[str, str]],
-    ) -> dict[str, Any]:
+        failures: list[ConditionFailure],
+    ) -> RobustnessResult:
         """Scores the predictions, and writes tables, figure and result."""
         record, entries, folder = self._record, self._entries, self._folder
         keys = list(self._excerpts)
@@ -182,46 +181,41 @@ class RobustnessStage:
         if not probabilities[CLEAN]:
             first = failures[0]
             raise VideoError(
-                "At least one video must be readable. Received: "
-                f"{first['path']} ({first['reason']})"
+                f"At least one video must be readable. Received: {first.path} ({first.reason})"
             )
         scores = score_conditions(
             probabilities,
             entries,
+            conditions=self._conditions,
             classes=record.classes,
             threshold=record.threshold,
             resamples=self._config.bootstrap,
             seed=self._config.seed,
         )
-        rows = [scores["clean"], scores["control"], *scores["conditions"]]
-        for row in rows:
-            row["condition"] = self._conditions[row["name"]]
         leaks = leakage.find_leaks(
             self._run, self._cache, entries, self._config.split, read_videos=False
-        ).as_dict()
-        result = {
-            "run": str(self._run.dir),
-            "split": self._config.split,
-            "videos": len(entries),
-            "recordings": len({entry.group for entry in entries}),
-            "grouped": dataset.has_all_recordings(self._cache),
-            "leaks": leaks["leaks"],
-            "leak_counts": leaks["leak_counts"],
-            **scores,
-            "note": NOTE,
-            "left_out": self._left_out,
-            "failures": failures,
-            "threshold": record.threshold,
-            "features": str(self._cache.dir),
-            "effective": {
-                "engine": extractor.space.engine,
-                "precision": extractor.space.precision,
-            },
-            **self._identity,
-            "table": str(folder / "robustness.csv"),
-            "picture": str(folder / "robustness.png"),
-        }
-        table, columns = scores_table(rows)
+        )
+        result = RobustnessResult(
+            run=str(self._run.dir),
+            split=self._config.split,
+            videos=len(entries),
+            recordings=len({entry.group for entry in entries}),
+            grouped=dataset.has_all_recordings(self._cache),
+            leaks=leaks.lines,
+            leak_counts=leaks.counts,
+            scores=scores,
+            note=NOTE,
+            left_out=self._left_out,
+            failures=failures,
+            threshold=record.threshold,
+            features=str(self._cache.dir),
+            engine=extractor.space.engine,
+            precision=extractor.space.precision,
+            identity=self._identity,
+            table=str(folder / "robustness.csv"),
+            picture=str(folder / "robustness.png"),
+        )
+        table, columns = scores_table(scores.rows)
         files.write_csv(folder / "robustness.csv", columns, table)
         files.write_csv(
             folder / "robustness_predictions.csv",
@@ -231,7 +225,7 @@ class RobustnessStage:
             ),
         )
         figures.draw_robustness(folder / "robustness.png", scores)
-        files.write_json(folder / _RESULT, result)
+        files.write_json(folder / _RESULT, result.to_json())
         return result
 
 
@@ -308,7 +302,7 @@ class _PredictionFile:
     def has(self, key: str, condition: str) -> bool:
         return (key, condition) in self._probabilities
 
-    def append(self, task: Task, probability: np.ndarray) -> None:
+    def append(self, task: CorruptionTask, probability: np.ndarray) -> None:
         """Adds a prediction, float64 (K,)."""
         row = {
             "path": task.key,

@@ -18,7 +18,7 @@ from violence_detection.registry import Range
 
 _ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4"}
 _GROUP_S = 2.0  # between key frames, as in cameras
-_MOST_UNITS = 65535  # time units of a second in MPEG-4
+_MAX_UNITS = 65535  # time units of a second in MPEG-4
 
 
 def missing() -> str:
@@ -48,7 +48,9 @@ def build(
             f"`codec` of the corruption compress must be h264 or mpeg4. Received: codec={codec}"
         )
     if install := missing():
-        raise ConfigError(f"corruptions/compress must have PyAV ({install}). Received: none")
+        raise ConfigError(
+            f"The corruption compress must have PyAV. Received: a system without it; {install}"
+        )
 
     def encode(path: Path, fps: float, size: tuple[int, int]) -> Writer:
         rate = math.ceil(bits_per_pixel * size[0] * size[1] * fps)
@@ -76,7 +78,7 @@ class _Encoding:
 
         self._frame_of = av.VideoFrame.from_ndarray
         self._container = av.open(str(path), "w", format="avi")
-        most = min(1001, max(1, int(_MOST_UNITS / fps)))
+        most = min(1001, max(1, int(_MAX_UNITS / fps)))
         rate = Fraction(fps).limit_denominator(most)
         stream = self._stream = self._container.add_stream(encoder, rate=rate)
         stream.width, stream.height = size

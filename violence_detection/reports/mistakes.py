@@ -1,0 +1,54 @@
+"""The worst mistakes of an evaluation, as the report shows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+NEAR_MISS = 0.1  # of probability: closer to the threshold, another video could have gone either way
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A video that was predicted wrongly.
+
+    Attributes:
+        path: Key of the video in the manifest.
+        label: Its class.
+        group: Its recording.
+        probability: Of violence, in [0, 1].
+        predicted: The predicted class.
+        attention: T weights over time that sum to 1; None for a head without attention.
+        frames: JPEG images from start to end, as data URIs.
+        missing_reason: The reason why there are no frames; empty if there are some.
+    """
+
+    path: str
+    label: str
+    group: str
+    probability: float
+    predicted: str
+    attention: Sequence[float] | None = None
+    frames: Sequence[str] = ()
+    missing_reason: str = ""
+
+    def is_near(self, threshold: float) -> bool:
+        """True if the probability is within 0.1 of the threshold."""
+        return abs(self.probability - threshold) < NEAR_MISS
+
+
+@dataclass(frozen=True)
+class MistakeSheet:
+    """The most confident misses and false alarms.
+
+    Attributes:
+        misses: Violent videos without an alarm, the lowest probability first.
+        false_alarms: Normal videos with an alarm, the highest probability first.
+        blurred: Whether people in the frames were made hard to recognise.
+    """
+
+    misses: Sequence[Mistake] = ()
+    false_alarms: Sequence[Mistake] = ()
+    blurred: bool = False
+
+    @property
+    def all(self) -> list[Mistake]:
+        return [*self.misses, *self.false_alarms]
