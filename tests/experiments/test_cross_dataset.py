@@ -155,7 +155,7 @@ def test_the_console_shows_a_matrix(made, drawn):
         words += [f"--{name.replace('_', '-')}", str(value)]
     done = CliRunner().invoke(cli.main, ["cross-dataset", *drawn, *words])
     assert done.exit_code == 0, done.stderr
-    assert "accuracy    of trainings on (down), evaluated on (across)" in done.stdout
+    assert "accuracy    of the training on the dataset of the row" in done.stdout
     assert "NOT CLEAN" in done.stdout
     assert "fight is mapped to violent, noFight is mapped to normal" in done.stdout
 

@@ -21,23 +21,33 @@ from support.folders import tree_of
 from violence_detection import cli
 from violence_detection.datasets import video_folder
 from violence_detection.errors import CacheError, ConfigError, EvidenceError
-from violence_detection.evaluation import baselines
-from violence_detection.experiments import fold_processes, fold_results
+from violence_detection.evaluation import baselines, predictions
+from violence_detection.experiments import fold_processes, pooled_scores
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validate import CrossValidationStage, run_cross_validation
 from violence_detection.experiments.fold_processes import FoldProcesses
-from violence_detection.experiments.fold_runner import FoldRunner, TrainedFold
+from violence_detection.experiments.fold_runner import (
+    FoldPlan,
+    FoldRunner,
+    FoldSetup,
+    TrainedFold,
+)
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
+from violence_detection.models.training_results import EffectiveSettings
+from violence_detection.reports.cross_validation_result import CrossValidationResult
 from violence_detection.system import files
 from violence_detection.system.study_folder import StudyFolder
 
 KEYS = "folds repeats grouped accuracy auc baselines"
+COLUMNS_OF_EVALUATE = predictions.COLUMNS
 COLUMNS = (
-    "repeat fold grouped videos recordings accuracy auc epochs best_epoch threshold temperature "
+    "repeat fold grouped videos recordings accuracy auc recall false_positive_rate epochs "
+    "best_epoch threshold temperature "
     "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
 )
 CHECK_BUILDABLE = FoldRunner.check_buildable
+EFFECTIVE = EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow")
 QUICK = {"head": "linear", "epochs": 2, "batch_size": 8, "folds": 2}
 
 
@@ -47,7 +57,8 @@ def config_of(features, folder, **settings) -> CrossValidateConfig:
 
 
 def validate(features, folder, *, force=False, **settings) -> dict:
-    return run_cross_validation(config_of(features, folder, **settings), force=force)
+    config = config_of(features, folder, **settings)
+    return run_cross_validation(config, force=force).to_json()
 
 
 def table(folder: Path, name: str = "folds.csv") -> list[dict[str, str]]:
@@ -68,7 +79,7 @@ def train_nothing(self, fold) -> TrainedFold:
     rng = np.random.default_rng([fold.repeat, fold.number, fold.grouped])
     violence = rng.random(len(job.clips["test"]))
     probability = np.stack([1 - violence, violence], axis=1)
-    return TrainedFold(2, 1, 1.0, 0.5, {}, probability)
+    return TrainedFold(2, 1, 1.0, 0.5, EFFECTIVE, probability)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -77,10 +88,10 @@ def in_this_process():
 
     def train(self, folds):
         for fold in folds:
-            yield fold, fold_processes._runner(*self._arguments).train_fold(fold)
+            yield fold, fold_processes.runner_of(self._setup).train_fold(fold)
 
     def check_buildable(self):
-        fold_processes.check_buildable(*self._arguments)
+        fold_processes.check_buildable(self._setup)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FoldProcesses, "train", train)
@@ -100,7 +111,7 @@ def untrained(monkeypatch):
     monkeypatch.setattr(FoldRunner, "train_fold", noted)
     monkeypatch.setattr(FoldRunner, "check_buildable", lambda _: None)
     monkeypatch.setattr(baselines, "_TREES", 2)
-    monkeypatch.setattr(fold_results, "_RESAMPLES", 50)
+    monkeypatch.setattr(pooled_scores, "_RESAMPLES", 50)
     return trained
 
 
@@ -126,8 +137,10 @@ def test_it_leaves_what_the_contract_says(trained):
     assert result["complete"] and result["clean"]
     left = {path.name for path in (folder / "cv").iterdir()} - {".lock"}
     assert left == set(
-        "folds.csv predictions.csv results.json cross_validation.json folds report.html".split()
+        "folds.csv predictions.csv results.json cross_validation.json folds report.html "
+        "roc.png precision_recall.png reliability.png confusion.png".split()
     )
+    assert CrossValidationResult.from_json(result).to_json() == result
 
 
 def test_the_tables_say_what_the_result_says(trained):
@@ -144,6 +157,20 @@ def test_the_tables_say_what_the_result_says(trained):
     assert len({row["path"] for row in predictions}) == len(predictions) == 32
     right = [row["correct"] == "True" for row in predictions]
     assert result["pooled"]["model"]["accuracy"] == pytest.approx(np.mean(right))
+    linear = result["pooled"]["linear"]["accuracy"]
+    difference = result["difference_to_linear"]["accuracy"]
+    assert difference == pytest.approx(np.mean(right) - linear)
+
+
+def test_a_prediction_has_the_columns_of_evaluate_and_its_fold(trained):
+    for row in table(trained[1], "predictions.csv"):
+        assert set(row) >= {*COLUMNS_OF_EVALUATE, "repeat", "fold", "threshold"}
+        assert (row["kind"], row["seed"]) == ("grouped", "42")
+        normal, violent = float(row["probability_normal"]), float(row["probability_violent"])
+        assert normal + violent == pytest.approx(1)
+        assert violent == pytest.approx(float(row["probability"]))
+        alarm = float(row["probability"]) >= float(row["threshold"])
+        assert (row["predicted"] == "violent") == alarm
 
 
 def test_no_recording_is_in_two_folds(trained):
@@ -223,7 +250,10 @@ def with_swapped_labels(clips, rows):
 
 def runner_of(features, folder, **settings) -> FoldRunner:
     config = config_of(features, folder, **settings)
-    return FoldRunner(config, None, folder, usable_entries(FeatureCache.open(features)))
+    names = ("folds", "repeats", "protocols", "seed", "validation_fraction")
+    plan = FoldPlan(**{name: getattr(config, name) for name in names})
+    entries = tuple(usable_entries(FeatureCache.open(features)))
+    return FoldRunner(FoldSetup(config.train, plan, folder, entries), None)
 
 
 def test_weights_that_were_trained_on_the_videos_are_refused(run_dir, features_dir, tmp_path):
@@ -240,12 +270,14 @@ def test_both_protocols_are_named_in_every_output(features_dir, tmp_path, untrai
     assert untrained == [f"{k}_repeat_1_fold_{n}" for k in kinds for n in (1, 2)]
     assert (result["grouped"], result["random"]["grouped"]) == (True, False)
     assert result["clean"] and not result["random"]["clean"]
-    too_good = "random folds: clips of one recording are on both sides; the numbers are too good"
-    assert result["random"]["note"] == too_good
-    assert f"R{too_good[1:]}." in result["warnings"]
+    note = "random folds: clips of one recording are on both sides, and the numbers may be too good"
+    assert result["random"]["note"] == note
+    # The random predictions of these folds are no better than the grouped ones.
+    assert result["random"]["difference_to_grouped"]["accuracy_ci"][0] <= 0
+    assert not any("too good" in line for line in result["warnings"])
     for name in ("folds.csv", "predictions.csv"):
         notes = {row["grouped"]: row["note"] for row in table(tmp_path, name)}
-        assert notes["False"] == too_good and notes["True"].startswith("grouped folds")
+        assert notes["False"] == note and notes["True"].startswith("grouped folds")
     assert result["random"]["accuracy"] != result["accuracy"]
 
 
@@ -542,7 +574,7 @@ def test_near_duplicates_in_several_folds_are_not_clean(filmed, tmp_path, untrai
     assert "similar to a video of another recording in another fold" in " ".join(result["warnings"])
     shown = call("--features", filmed, "--checkpoint-dir", tmp_path, "--folds", 2,
                  "--name", "shown", "--seed", apart(filmed, tmp_path))  # fmt: skip
-    assert "NOT CLEAN: several grouped folds share" in shown.stdout
+    assert "the numbers are too good: several folds share" in shown.stdout
     assert "near-duplicates, e.g. near-duplicate of" in shown.stdout
 
 
@@ -641,8 +673,10 @@ def test_the_command_shows_tables_or_json(features_dir, tmp_path, untrained):
     words = ["--features", features_dir, "--checkpoint-dir", tmp_path, "--folds", 2]
     shown = call(*words, "--both", "--name", "a")
     assert shown.exit_code == 0, shown.output
-    for part in ("grouped accuracy", "random accuracy", "too good", "majority", "sd "):
+    for part in ("recall ", "flagged ", "new camera ", "linear ", "random ", "majority", "sd "):
         assert part in shown.stdout
+    tables = [line for line in shown.stdout.splitlines() if line.startswith(" " * 12)]
+    assert max(len(line) for line in tables if "  " in line.strip()) <= 80
     done = call(*words, "--random", "--name", "b", "--json")
     result = json.loads(done.stdout)
     assert set(KEYS.split()) <= set(result) and result["grouped"] is False

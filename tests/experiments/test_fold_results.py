@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.experiments.fold_results import FoldResult, FoldResults, over_folds
+from violence_detection.experiments.fold_results import FoldResult, FoldResults
+from violence_detection.experiments.pooled_scores import mean_over_folds
+from violence_detection.models.training_results import EffectiveSettings
+from violence_detection.reports.cross_validation_result import FoldMean
 
 CLASSES = ["normal", "violent"]
 
@@ -29,7 +32,7 @@ def fold_result(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> F
         threshold=threshold,
         temperature=1.0,
         predictions=predictions,
-        effective={},
+        effective=EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow"),
         left_out=[],
     )
 
@@ -46,6 +49,7 @@ def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
         labels=np.array(labels),
         classes=classes,
         folds=2,
+        seed=1,
         note="a note",
     )
 
@@ -55,11 +59,11 @@ def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
 
 def test_the_interval_over_folds_is_the_closed_form():
     """t(4) = 2.7764, sd = sqrt(0.0125), and sqrt(1 / 5 + 1 / 4) for what folds share."""
-    scores = over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
+    scores = mean_over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
     half = 2.7764451051977987 * math.sqrt(0.0125) * math.sqrt(0.45)
-    assert scores["mean"] == pytest.approx(0.75)
-    assert scores["sd"] == pytest.approx(math.sqrt(0.0125))
-    assert scores["ci"] == pytest.approx([0.75 - half, 0.75 + half])
+    assert scores.mean == pytest.approx(0.75)
+    assert scores.sd == pytest.approx(math.sqrt(0.0125))
+    assert scores.ci == pytest.approx([0.75 - half, 0.75 + half])
 
 
 def test_pooled_scores_are_those_of_all_predictions():
@@ -69,10 +73,10 @@ def test_pooled_scores_are_those_of_all_predictions():
         fold_result(1, [0, 1, 2, 3], violence[:4]),
         fold_result(2, [4, 5, 6, 7], violence[4:]),
     ]
-    scores = results_of(folds, labels).pooled(seed=1)["model"]
-    assert scores["accuracy"] == pytest.approx(6 / 8)
-    assert scores["auc"] == pytest.approx(roc_auc_score(labels, violence))
-    low, high = scores["accuracy_ci"]
+    scores = results_of(folds, labels).pooled()["model"]
+    assert scores.accuracy.value == pytest.approx(6 / 8)
+    assert scores.auc.value == pytest.approx(roc_auc_score(labels, violence))
+    low, high = scores.accuracy.ci
     assert 0 <= low < 6 / 8 < high <= 1
 
 
@@ -85,9 +89,9 @@ def test_several_repeats_are_averaged():
         fold_result(1, [0, 1], wrong, repeat=2),
         fold_result(2, [2, 3], right, repeat=2),
     ]
-    scores = results_of(folds, labels).pooled(seed=1)["model"]
-    assert scores["accuracy"] == pytest.approx(3 / 4)
-    assert scores["auc"] == pytest.approx((1 + 0.5) / 2)
+    scores = results_of(folds, labels).pooled()["model"]
+    assert scores.accuracy.value == pytest.approx(3 / 4)
+    assert scores.auc.value == pytest.approx((1 + 0.5) / 2)
 
 
 def test_each_fold_goes_by_its_own_threshold():
@@ -97,10 +101,30 @@ def test_each_fold_goes_by_its_own_threshold():
     ]
     results = results_of(folds, [0, 1, 0, 1])
     first, second = results.fold_rows()
-    assert (first["accuracy"], second["accuracy"]) == (1, 1)
-    assert (first["linear_accuracy"], second["linear_accuracy"]) == (0.5, 0.5)
-    assert first["linear_auc"] == 1
-    assert results.summary()["baselines"]["linear"]["accuracy"] == 0.5
+    assert (first.model.accuracy, second.model.accuracy) == (1, 1)
+    assert (first.scores["linear"].accuracy, second.scores["linear"].accuracy) == (0.5, 0.5)
+    assert first.scores["linear"].auc == 1
+    assert results.means()["linear"].accuracy.mean == 0.5
+    assert (first.recall, first.false_positive_rate) == (1, 0)
+    assert first.recording_names == ["rec0"]
+    assert [row.threshold for row in results.out_of_fold()] == [0.3, 0.3, 0.8, 0.8]
+
+
+def test_a_difference_counts_the_same_videos():
+    """The model is right where the linear baseline is, and in two of eight videos more."""
+    labels = [0, 1] * 4
+    right = np.array([0.1, 0.9] * 4)
+    linear = np.array([0.1, 0.9, 0.1, 0.9, 0.9, 0.9, 0.9, 0.9])
+    folds = [
+        fold_result(1, range(4), right[:4], linear=linear[:4]),
+        fold_result(2, range(4, 8), right[4:], linear=linear[4:]),
+    ]
+    results = results_of(folds, labels)
+    difference = results.over_linear().accuracy
+    assert difference.value == pytest.approx(2 / 8) and difference.sign == 0
+    assert difference.ci[0] == 0 and difference.ci[1] <= 0.5
+    same = results.over(results).accuracy
+    assert (same.value, same.ci, same.sign) == (0, [0, 0], 0)
 
 
 # -- property
@@ -108,21 +132,21 @@ def test_each_fold_goes_by_its_own_threshold():
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.integers(2, 10))
 def test_an_interval_holds_the_mean_and_stays_a_fraction(values, folds):
-    scores = over_folds(values, folds)
-    low, high = scores["ci"]
-    assert 0 <= low <= scores["mean"] + 1e-12 and scores["mean"] - 1e-12 <= high <= 1
+    scores = mean_over_folds(values, folds)
+    low, high = scores.ci
+    assert 0 <= low <= scores.mean + 1e-12 and scores.mean - 1e-12 <= high <= 1
 
 
 def test_a_fold_comes_back_from_json_to_the_bit(rng):
     import json
 
     result = fold_result(1, [4, 2], rng.random(2), linear=rng.random(2))
-    values = result.as_dict()
+    values = result.to_json()
     assert list(values["answers"]) == ["model", "linear"]
     again = FoldResult.from_json(json.loads(json.dumps(values)))
     for name, prediction in result.predictions.items():
         np.testing.assert_array_equal(again.predictions[name], prediction)
-    assert again.as_dict() == values
+    assert again.to_json() == values
 
 
 # -- warnings
@@ -139,7 +163,7 @@ def test_metadata_that_comes_close_is_warned_of():
             fold_result(2, range(8, 16), good, metadata=metadata),
         ]
         results = results_of(folds, labels)
-        return results.warnings(results.pooled(seed=1))
+        return results.warnings(results.pooled())
 
     (line,) = warnings_with(good)
     assert "metadata comes close: 100.0% to 100.0% over recordings" in line
@@ -150,9 +174,10 @@ def test_metadata_that_comes_close_is_warned_of():
 def test_folds_without_a_class_are_named_and_have_no_auc():
     folds = [fold_result(1, [0, 2], [0.1, 0.2]), fold_result(2, [1, 3], [0.7, 0.8])]
     results = results_of(folds, [0, 1, 0, 1])
-    assert [row["auc"] for row in results.fold_rows()] == [None, None]
-    assert results.summary()["auc"] == {"mean": None, "sd": 0.0, "ci": None}
-    assert results.warnings(results.pooled(seed=1)) == [
+    assert [row.model.auc for row in results.fold_rows()] == [None, None]
+    assert [row.recall for row in results.fold_rows()] == [None, 1]
+    assert results.means()["model"].auc == FoldMean(mean=None, sd=0.0, ci=None)
+    assert results.warnings(results.pooled()) == [
         "No video of 'normal' is in 1 fold of 2.",
         "No video of 'violent' is in 1 fold of 2.",
     ]
@@ -174,12 +199,12 @@ def test_pooled_rates_and_brier_score_are_counted_by_hand():
         fold_result(1, [0, 1], [0.2, 0.4], threshold=0.3),
         fold_result(2, [2, 3], [0.6, 0.9], threshold=0.5),
     ]
-    scores = results_of(folds, [0, 1, 0, 1]).pooled(seed=1)["model"]
-    assert (scores["recall"], scores["false_positive_rate"]) == (1.0, 0.5)
+    scores = results_of(folds, [0, 1, 0, 1]).pooled()["model"]
+    assert (scores.recall.value, scores.false_positive_rate.value) == (1.0, 0.5)
     squares = 0.2**2 + 0.6**2 + 0.6**2 + 0.1**2
-    assert scores["brier_score"] == pytest.approx(squares / 4)
+    assert scores.brier_score.value == pytest.approx(squares / 4)
     errors = 0.2 + 0.6 + 0.6 + 0.1  # each in a bin of its own
-    assert scores["calibration_error"] == pytest.approx(errors / 4)
+    assert scores.calibration_error == pytest.approx(errors / 4)
 
 
 # -- hostile
@@ -196,11 +221,11 @@ def test_pooled_rates_and_brier_score_are_counted_by_hand():
     ],
 )
 def test_anything_but_a_fold_is_refused(spoil):
-    values = fold_result(1, [0, 1], [0.1, 0.9]).as_dict()
+    values = fold_result(1, [0, 1], [0.1, 0.9]).to_json()
     spoil(values)
     with pytest.raises((TypeError, ValueError, KeyError)):
         FoldResult.from_json(values)
 
 
 def test_one_value_has_no_interval():
-    assert over_folds([None, 0.5], 2) == {"mean": 0.5, "sd": 0.0, "ci": None}
+    assert mean_over_folds([None, 0.5], 2) == FoldMean(mean=0.5, sd=0.0, ci=None)

@@ -39,7 +39,6 @@ def config_of(features, folder, *, space=SPACE, **settings) -> TuneConfig:
     quick = {"trials": 3, "epochs": 2, "head": "linear", "batch_size": 8}
     quick = {name: value for name, value in quick.items() if name not in (space or ())}
     if space:
-        # A resumed study must repeat the path.
         path = Path(features).parents[1] / "space.json"
         path.write_text(json.dumps(space))
         quick["space"] = str(path)
@@ -48,7 +47,7 @@ def config_of(features, folder, *, space=SPACE, **settings) -> TuneConfig:
 
 
 def tune(features, folder, *, force=False, **settings) -> dict:
-    return run_search(config_of(features, folder, **settings), force=force)
+    return run_search(config_of(features, folder, **settings), force=force).to_json()
 
 
 def trials_of(folder: Path) -> list[dict[str, str]]:
@@ -435,6 +434,13 @@ def test_a_study_is_resumed_with_the_same_settings_and_space(study, features_dir
     config = config_of(features_dir, study[1], resume=True, **changed)
     with pytest.raises(ConfigError, match=message):
         SearchStage(config).prepare()
+
+
+def test_the_space_may_be_read_from_another_file(study, features_dir, tmp_path):
+    moved = tmp_path / "moved.json"
+    moved.write_text(json.dumps(SPACE, indent=4))
+    config = config_of(features_dir, study[1], resume=True)
+    SearchStage(config.with_settings(space=str(moved))).prepare()
 
 
 def test_a_study_is_locked_and_resumed_with_the_same_videos(study, features_dir):

@@ -1,6 +1,6 @@
 """The command `cross-dataset`, and the console text of its result."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +8,9 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.experiments.config import CrossDatasetConfig
 from violence_detection.reports import console
+
+if TYPE_CHECKING:
+    from violence_detection.experiments.cross_dataset_result import Cell, CrossDatasetResult
 
 
 @click.command(
@@ -36,46 +39,46 @@ def cross_dataset(
     run_stage(stage, flags, lines=result_lines)
 
 
-def result_lines(result: dict[str, Any]) -> list[str]:
+def result_lines(result: "CrossDatasetResult") -> list[str]:
     """The matrix of accuracies, the matrix of AUCs, and notes on them."""
-    cells = {(cell["trained_on"], cell["judged_on"]): cell for cell in result["cells"]}
     renamed_classes = {
         line
-        for cell in result["cells"]
-        for line in console.mapping_lines(cell.get("class_mapping", {}))
+        for cell in result.cells
+        if cell.scores
+        for line in console.mapping_lines(cell.scores.class_mapping)
     }
     return [
-        f"folder      {result['cross_dataset']}",
-        *_matrix("accuracy", "accuracy", ".1%", result["datasets"], cells),
+        f"folder      {result.dir}",
+        *_matrix("accuracy", "accuracy", ".1%", result),
         "",
-        *_matrix("AUC", "auc", ".3f", result["datasets"], cells),
+        *_matrix("AUC", "auc", ".3f", result),
         "",
-        f"note        {result['note']}",
+        f"note        {result.note}",
         *sorted(renamed_classes),
-        *[f"warning     {line}" for line in result["warnings"]],
-        f"table       {result['matrix_csv']}",
+        *[f"warning     {line}" for line in result.warnings],
+        f"table       {result.matrix_csv}",
     ]
 
 
-def _matrix(
-    title: str,
-    metric: str,
-    form: str,
-    names: list[str],
-    cells: dict[tuple[str, str], dict[str, Any]],
-) -> list[str]:
+def _matrix(title: str, metric: str, form: str, result: "CrossDatasetResult") -> list[str]:
+    cells = {(cell.trained_on, cell.scored_on): cell for cell in result.cells}
     rows = [
-        [trained_on, *(_cell(cells[trained_on, name], metric, form) for name in names)]
-        for trained_on in names
+        [
+            trained_on,
+            *(_cell_text(cells[trained_on, name], metric, form) for name in result.datasets),
+        ]
+        for trained_on in result.datasets
     ]
     return [
-        f"{title:11s} of trainings on (down), evaluated on (across)",
-        *console.align_columns([["", *names], *rows]),
+        f"{title:11s} of the training on the dataset of the row, on the videos of the column",
+        *console.align_columns([["", *result.datasets], *rows]),
     ]
 
 
-def _cell(cell: dict[str, Any], metric: str, form: str) -> str:
-    if cell.get(metric) is None:
+def _cell_text(cell: "Cell", metric: str, form: str) -> str:
+    value = getattr(cell.scores.scores, metric) if cell.scores else None
+    if value is None:
         return "none"
-    mark = "" if cell["clean"] else " NOT CLEAN"
-    return f"{cell[metric]:{form}} ({console.format_interval(cell[f'{metric}_ci'], form)}){mark}"
+    interval = getattr(cell.scores.scores, f"{metric}_ci")
+    mark = "" if cell.scores.clean else " NOT CLEAN"
+    return f"{value:{form}} ({console.format_interval(interval, form)}){mark}"

@@ -1,6 +1,7 @@
 """The command `cross-validate`, and the console text of its result."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +10,15 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console
+
+if TYPE_CHECKING:
+    from violence_detection.reports.cross_validation_result import (
+        CrossValidationResult,
+        FoldRow,
+        PooledResult,
+        ProtocolResult,
+        ScoreDifference,
+    )
 
 
 @click.command(
@@ -44,113 +54,161 @@ def _plan_lines(plan: dict[str, Any]) -> list[str]:
     ]
 
 
-def result_lines(result: dict[str, Any]) -> list[str]:
-    """A table by fold for each protocol, and a table of the model and the baselines."""
-    protocols = [result, *([result["random"]] if "random" in result else [])]
-    lines = [
-        f"folder      {result['cross_validation']}",
-        f"videos      {result['videos']} of {units.counted(result['recordings'], 'recording')}",
-    ]
-    for protocol in protocols:
-        rows = [row for row in result["by_fold"] if row["grouped"] == protocol["grouped"]]
-        lines += ["", f"folds       {protocol['note']}", *_fold_lines(rows, protocol)]
+def result_lines(result: "CrossValidationResult") -> list[str]:
+    """The scores of the model, a table by fold, and a table of the model and the baselines; for
+    random folds beside grouped ones, the difference alone."""
+    first, *others = result.protocols
     return [
-        *lines,
+        f"folder      {result.dir}",
+        f"videos      {result.videos} of {units.counted(result.recordings, 'recording')}",
+        f"folds       {first.note}",
         "",
-        *_comparison_lines(protocols),
+        *_score_lines(first.pooled),
+        *([_spread_line(result.folds_of(first), repeats=result.repeats)] if first.grouped else []),
+        *([_linear_line(first.pooled.over_linear)] if first.pooled.over_linear else []),
+        *[_random_line(protocol.pooled) for protocol in others],
         "",
-        *map(_rates_line, protocols),
-        *map(_leaks_line, protocols),
+        *_fold_lines(result.folds_of(first), first),
         "",
-        *[f"left out    {line}" for line in result["left_out"]],
-        *[f"warning     {line}" for line in result["warnings"]],
-        f"tables      {result['folds_csv']}",
-        f"            {result['predictions_csv']}",
-        f"report      {result['report']}",
+        *_baseline_lines(first.pooled),
+        *[
+            line
+            for protocol in others
+            for line in (
+                "",
+                f"            {protocol.note}",
+                *_fold_lines(result.folds_of(protocol), protocol),
+            )
+        ],
+        "",
+        # Random folds share recordings by design.
+        *([_leaks_line(first.pooled)] if first.grouped else []),
+        *[f"left out    {note}" for note in result.left_out],
+        *[f"warning     {note}" for note in result.warnings],
+        f"tables      {result.folds_csv}",
+        f"            {result.predictions_csv}",
+        f"report      {result.report}",
     ]
 
 
-def _fold_lines(rows: list[dict[str, Any]], protocol: dict[str, Any]) -> list[str]:
-    columns = "repeat fold videos recordings accuracy AUC epoch threshold".split()
+def _score_lines(pooled: "PooledResult") -> list[str]:
+    """Found, missed and flagged videos, accuracy and AUC, each with its interval."""
+    model = pooled.model
+    recall, flagged = model.recall, model.false_positive_rate
+    missed = None if recall.value is None else 1 - recall.value
+    missed_ci = recall.ci and [1 - end for end in reversed(recall.ci)]
+
+    def line(label: str, value: float | None, ci: Any, text: str, form: str = ".1%") -> str:
+        shown = "none" if value is None else f"{value:{form}}"
+        return f"{label:12s}{shown:>6s}  {console.format_interval(ci, form):16s}  {text}".rstrip()
+
+    return [
+        "                    95%, over recordings",
+        line("recall", recall.value, recall.ci, "of the violent videos are found"),
+        line("missed", missed, missed_ci, "of the violent videos"),
+        line("flagged", flagged.value, flagged.ci, "of the normal videos: false alarms"),
+        line("accuracy", model.accuracy.value, model.accuracy.ci, ""),
+        line("AUC", model.auc.value, model.auc.ci, "", ".3f"),
+    ]
+
+
+def _spread_line(rows: "Sequence[FoldRow]", *, repeats: int) -> str:
+    """The accuracies of the best and the worst fold, and the recordings of the worst."""
+    worst, *_, best = sorted(rows, key=lambda row: row.model.accuracy)
+    name = f"fold {worst.fold}" + (f" of repeat {worst.repeat}" if repeats > 1 else "")
+    return (
+        f"new camera  expect an accuracy between {worst.model.accuracy:.1%} and "
+        f"{best.model.accuracy:.1%}, as the folds have; the worst is {name}: "
+        f"{console.list_names(worst.recording_names)}"
+    )
+
+
+def _linear_line(difference: "ScoreDifference") -> str:
+    """The difference between the model and the linear baseline."""
+    verdict = ("no clear difference to", "better than", "worse than")[difference.accuracy.sign]
+    return f"linear      {verdict} the linear baseline: accuracy {_points(difference)}"
+
+
+def _random_line(pooled: "PooledResult") -> str:
+    """The accuracy on random folds beside that on grouped folds."""
+    difference = pooled.over_grouped
+    verdict = "no clear difference to grouped folds"
+    if difference.accuracy.sign > 0:
+        verdict = "random folds are too good"
+    return (
+        f"random      {verdict}: accuracy {pooled.model.accuracy.value:.1%}, {_points(difference)}"
+    )
+
+
+def _points(difference: "ScoreDifference") -> str:
+    """`+1.5 points, 95%: -2.0 to +5.0`."""
+    low, high = difference.accuracy.ci
+    value = difference.accuracy.value
+    return f"{100 * value:+.1f} points, 95%: {100 * low:+.1f} to {100 * high:+.1f}"
+
+
+def _fold_lines(rows: "Sequence[FoldRow]", protocol: "ProtocolResult") -> list[str]:
+    """A table with a row for each fold."""
     table = [
         [
-            str(row["repeat"]),
-            str(row["fold"]),
-            str(row["videos"]),
-            str(row["recordings"]),
-            f"{row['accuracy']:.1%}",
-            console.format_auc(row["auc"]),
-            str(row["best_epoch"]),
-            f"{row['threshold']:.3f}",
+            f"{row.repeat}.{row.fold}" if len({row.repeat for row in rows}) > 1 else str(row.fold),
+            str(row.videos),
+            str(row.recordings),
+            _percent(row.recall),
+            _percent(row.false_positive_rate),
+            f"{row.model.accuracy:.1%}",
+            console.format_auc(row.model.auc),
         ]
         for row in rows
     ]
-    accuracy, auc = protocol["accuracy"], protocol["auc"]
-    mean = [f"{accuracy['mean']:.1%}", console.format_auc(auc["mean"])]
+    accuracy, auc = protocol.model.accuracy, protocol.model.auc
+    mean = [f"{accuracy.mean:.1%}", console.format_auc(auc.mean)]
     table += [
-        ["mean", *[""] * 3, *mean, "", ""],
-        ["sd", *[""] * 3, f"{accuracy['sd']:.1%}", f"{auc['sd']:.3f}", "", ""],
+        ["mean", *[""] * 4, *mean],
+        ["sd", *[""] * 4, f"{accuracy.sd:.1%}", f"{auc.sd:.3f}"],
     ]
     return [
-        *console.align_columns([columns, *table]),
-        f"            95% of the mean: accuracy {console.format_interval(accuracy['ci'], '.1%')}, "
-        f"AUC {console.format_interval(auc['ci'], '.3f')} (t over folds, corrected for shared "
-        "training videos)",
+        *console.align_columns(
+            ["fold videos recordings recall flagged accuracy AUC".split(), *table]
+        ),
+        f"            95% of the mean: accuracy {console.format_interval(accuracy.ci, '.1%')}, AUC "
+        f"{console.format_interval(auc.ci, '.3f')} (t over folds, corrected for shared training "
+        "videos)",
     ]
 
 
-def _comparison_lines(protocols: list[dict[str, Any]]) -> list[str]:
-    """Pooled scores of model and baselines, a pair of columns for each protocol."""
-    kinds = [_kind(protocol) for protocol in protocols]
-    columns = [name for kind in kinds for name in (f"{kind} accuracy", "95%", f"{kind} AUC", "95%")]
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"
+
+
+def _baseline_lines(pooled: "PooledResult") -> list[str]:
+    """Scores of the model and the baselines."""
     rows = [
-        [name, *(cell for protocol in protocols for cell in _cells(protocol["pooled"][name]))]
-        for name in protocols[0]["pooled"]
-        if all(name in protocol["pooled"] for protocol in protocols)
+        [
+            name.replace("_", " "),
+            f"{scores.accuracy.value:.1%}",
+            console.format_interval(scores.accuracy.ci, ".1%"),
+            console.format_auc(scores.auc.value),
+            console.format_interval(scores.auc.ci, ".3f"),
+        ]
+        for name, scores in pooled.scores.items()
     ]
+    model = pooled.model
     return [
-        "baselines   predictions of all folds pooled, intervals over recordings"
-        + ("; those of random folds are too good" if "random" in kinds else ""),
-        *console.align_columns([["", *columns], *rows]),
+        *console.align_columns([["", "accuracy", "95%", "AUC", "95%"], *rows]),
+        f"            all folds together; calibration error of the model "
+        f"{model.calibration_error:.3f}, Brier score {model.brier_score.value:.3f}",
     ]
 
 
-def _kind(protocol: dict[str, Any]) -> str:
-    return "grouped" if protocol["grouped"] else "random"
-
-
-def _rates_line(protocol: dict[str, Any]) -> str:
-    """Recall and false positives of the model, each fold at its own threshold."""
-    scores = protocol["pooled"]["model"]
-    recall, false_positive_rate = (
-        f"{'none' if scores[name] is None else format(scores[name], '.1%')} "
-        f"({console.format_interval(scores[f'{name}_ci'], '.1%')})"
-        for name in ("recall", "false_positive_rate")
-    )
+def _leaks_line(pooled: "PooledResult") -> str:
+    """Leaks between grouped folds, and whether all videos were searched."""
+    if pooled.leaks:
+        leaks = console.leaks_text(pooled.leak_counts, pooled.leaks)
+        return f"leaks       the numbers are too good: several folds share {leaks}"
+    if pooled.near_duplicates_searched:
+        return "leaks       none: no recording, identical file or near-duplicate in two folds"
     return (
-        f"{_kind(protocol):11s} recall {recall}, false positive rate {false_positive_rate}, "
-        f"calibration error {scores['calibration_error']:.3f}, Brier score "
-        f"{scores['brier_score']:.3f}"
+        "leaks       no recording and no identical file in two folds; not all videos were searched "
+        f"for near-duplicates: {pooled.near_duplicates_reason}"
     )
-
-
-def _leaks_line(protocol: dict[str, Any]) -> str:
-    """Leaks between the folds of a protocol, and whether all videos were searched."""
-    kind = _kind(protocol)
-    if any(protocol["leak_counts"].values()):
-        return f"trust       NOT CLEAN: several {kind} folds share {console.leaks_text(protocol)}"
-    if protocol["near_duplicates_searched"]:
-        return f"trust       {kind} folds share no recording, identical file or near-duplicate"
-    return (
-        f"trust       {kind} folds share no recording or identical file; not all videos were "
-        f"searched for near-duplicates: {protocol['near_duplicates_reason']}"
-    )
-
-
-def _cells(scores: dict[str, Any]) -> list[str]:
-    return [
-        f"{scores['accuracy']:.1%}",
-        console.format_interval(scores["accuracy_ci"], ".1%"),
-        console.format_auc(scores["auc"]),
-        console.format_interval(scores["auc_ci"], ".3f"),
-    ]

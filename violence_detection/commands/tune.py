@@ -1,6 +1,6 @@
 """The command `tune`: a hyperparameter search."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +9,9 @@ from violence_detection.commands._exit import Command, CommonFlags, Stage, run_s
 from violence_detection.commands._options import example, options_of
 from violence_detection.experiments.config import TuneConfig
 from violence_detection.reports import console
+
+if TYPE_CHECKING:
+    from violence_detection.experiments.search_result import SearchResult
 
 
 @click.command(
@@ -32,16 +35,16 @@ def tune(settings: TuneConfig, flags: CommonFlags) -> None:
     run_stage(stage, flags, lines=result_lines)
 
 
-def result_lines(result: dict[str, Any]) -> list[str]:
+def result_lines(result: "SearchResult") -> list[str]:
     """The console text of a search."""
+    counts = result.counts
     return [
-        f"study       {result['study']}",
-        f"trials      {result['trials']}: {result['completed']} completed, "
-        f"{result['pruned']} pruned, {result['failed']} failed; "
-        f"{units.format_duration(result['seconds'])}",
-        f"best        {result['monitor']} {result['best_value']:.4f}, trial {result['best_trial']}",
-        *console.format_table(result["best_settings"], "            "),
-        f"note        {result['note']}",
-        f"next        violence-detection train --features {result['features']} --config "
-        f"{result['best_config']}",
+        f"study       {result.dir}",
+        f"trials      {counts.total}: {counts.completed} completed, {counts.pruned} pruned, "
+        f"{counts.failed} failed; {units.format_duration(result.seconds)}",
+        f"best        {result.monitor} {result.best_value:.4f}, trial {result.best_trial}",
+        *console.format_table(result.best_settings, "            "),
+        f"note        {result.note}",
+        f"next        violence-detection train --features {result.features} --config "
+        f"{result.best_config}",
     ]

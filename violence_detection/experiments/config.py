@@ -31,7 +31,7 @@ class CrossValidateConfig(CommandConfig):
         "cross_validation",
         "Name of the folder of the study, in --checkpoint-dir.",
         group="Output",
-        free=True,
+        may_change_on_resume=True,
     )
     jobs: int | None = option(
         None,
@@ -40,7 +40,7 @@ class CrossValidateConfig(CommandConfig):
         group="Devices",
         low=1,
         high=256,
-        free=True,
+        may_change_on_resume=True,
     )
     folds: int = option(5, "Number of folds.", group="Study", low=2, high=100)
     repeats: int = option(
@@ -67,6 +67,8 @@ class CrossValidateConfig(CommandConfig):
         "baselines of mean image and motion; each video is decoded once.",
         group="Analysis",
     )
+    frames: bool = same_as(EvaluateConfig, "frames", may_change_on_resume=True)
+    blur_faces: bool = same_as(EvaluateConfig, "blur_faces", may_change_on_resume=True)
     validation_fraction: float = option(
         0.15,
         "Fraction of the training folds, by whole recordings, that decides epoch and threshold; "
@@ -83,6 +85,8 @@ class CrossValidateConfig(CommandConfig):
             raise ConfigError(
                 "`group_near_duplicates` must come with pictures. Received: pictures=False"
             )
+        if self.blur_faces and not self.frames:
+            raise ConfigError("`blur_faces` must come with frames. Received: frames=False")
         if self.both and "grouped" in self.given and not self.grouped:
             raise ConfigError(
                 "--both must come without --random: it has random folds anyway. Received: both"
@@ -101,11 +105,11 @@ class CrossValidateConfig(CommandConfig):
         Raises:
             ConfigError: If they cannot.
         """
-        if self.train.monitor != "none":
+        if self.train.selection.monitor != "none":
             if not self.validation_fraction:
                 raise ConfigError(
                     "`validation_fraction` must be > 0, or monitor none: something must decide "
-                    f"which epoch is kept. Received: 0.0 with monitor={self.train.monitor}"
+                    f"which epoch is kept. Received: 0.0 with monitor={self.train.selection.monitor}"
                 )
             return
         if "validation_fraction" in self.given and self.validation_fraction:
@@ -113,10 +117,10 @@ class CrossValidateConfig(CommandConfig):
                 "`validation_fraction` must not be given with monitor none, which trains on all "
                 f"of the other folds. Received: {self.validation_fraction}"
             )
-        if self.train.operating_point is not None:
+        if self.train.decision.operating_point is not None:
             raise ConfigError(
                 "`operating_point` must not be given with monitor none: there are no validation "
-                f"videos to choose a threshold on. Received: {self.train.operating_point}"
+                f"videos to choose a threshold on. Received: {self.train.decision.operating_point}"
             )
         if self.train.seeds > 1 and not self.train.ensemble:
             raise ConfigError(
@@ -129,10 +133,6 @@ class CrossValidateConfig(CommandConfig):
     def protocols(self) -> tuple[bool, ...]:
         """Grouped (True) or random (False) folds, or both."""
         return (True, False) if self.both else (self.grouped,)
-
-    def train_fold(self, repeat: int, folder: Path) -> TrainConfig:
-        """The settings of the training of a fold, with its run in `folder`."""
-        return _in_folder(self.train, folder, seed=self.seed + repeat)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class CrossDatasetConfig(CommandConfig):
         "cross_dataset",
         "Name of the folder of the study, in --checkpoint-dir.",
         group="Output",
-        free=True,
+        may_change_on_resume=True,
     )
     bootstrap: int = same_as(EvaluateConfig, "bootstrap")
 
@@ -159,20 +159,22 @@ class CrossDatasetConfig(CommandConfig):
         super().__post_init__()
         _check_name(self.name)
 
-    def train_dataset(self, features: Path, folder: Path, *, resume: bool) -> TrainConfig:
-        """The settings of the training on a dataset, with its run in `folder`."""
-        return _in_folder(self.train, folder, features=str(features), resume=resume)
-
 
 def _check_name(name: str) -> None:
     if not units.is_name(name):
         raise ConfigError(f"`name` must be the name of a folder. Received: {name!r}")
 
 
-def _in_folder(config: TrainConfig, folder: Path, **changed: Any) -> TrainConfig:
-    """The settings of a training whose run is in `folder`."""
-    return config.with_settings(
-        checkpoint_dir=str(folder.parent), run=folder.name, checkpoint_epochs=0, **changed
+def settings_of_run(train: TrainConfig, run_dir: Path, **changed: Any) -> TrainConfig:
+    """The settings of a training inside a study.
+
+    Args:
+        train: The settings that all trainings of the study share.
+        run_dir: The run's folder.
+        changed: Settings of this training alone, by flat name.
+    """
+    return train.with_settings(
+        checkpoint_dir=str(run_dir.parent), run=run_dir.name, checkpoint_epochs=0, **changed
     )
 
 
@@ -195,7 +197,9 @@ class TuneConfig(CommandConfig):
             }
         },
     )
-    resume: bool = option(False, "Resume the study --name.", group="Output", free=True)
+    resume: bool = option(
+        False, "Resume the study --name.", group="Output", may_change_on_resume=True
+    )
     monitor: str = option(
         "val_loss",
         "Score of a trial: val_loss (the cross-entropy of the kept epoch, whatever --loss a trial "
@@ -205,7 +209,10 @@ class TuneConfig(CommandConfig):
         choices=("val_loss", "val_auc", "val_accuracy"),
     )
     name: str = option(
-        "tune", "Name of the study's folder, in --checkpoint-dir.", group="Output", free=True
+        "tune",
+        "Name of the study's folder, in --checkpoint-dir.",
+        group="Output",
+        may_change_on_resume=True,
     )
     trials: int = option(
         30,
@@ -213,7 +220,7 @@ class TuneConfig(CommandConfig):
         group="Study",
         low=1,
         high=100_000,
-        free=True,
+        may_change_on_resume=True,
     )
     space: str | None = option(
         None,
@@ -223,6 +230,7 @@ class TuneConfig(CommandConfig):
         "sizes and dropouts of --head, except those that are given.",
         group="Study",
         path="FILE",
+        may_change_on_resume=True,  # the study records its content
     )
     folds: int | None = option(
         None,
@@ -237,7 +245,7 @@ class TuneConfig(CommandConfig):
         "Seconds after which no further trial begins.",
         group="Study",
         above=0.0,
-        free=True,
+        may_change_on_resume=True,
     )
     prune: bool = option(
         True,
@@ -245,7 +253,10 @@ class TuneConfig(CommandConfig):
         group="Study",
     )
     keep_runs: bool = option(
-        False, "Keep the runs of all trials in the study's folder.", group="Output", free=True
+        False,
+        "Keep the runs of all trials in the study's folder.",
+        group="Output",
+        may_change_on_resume=True,
     )
 
     def __post_init__(self) -> None:

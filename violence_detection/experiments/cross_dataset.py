@@ -12,7 +12,13 @@ from violence_detection.datasets.labels import label_mapping, renamed_labels
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.evaluation import evaluation_set, leakage
-from violence_detection.experiments.config import CrossDatasetConfig
+from violence_detection.experiments.config import CrossDatasetConfig, settings_of_run
+from violence_detection.experiments.cross_dataset_result import (
+    COLUMNS,
+    Cell,
+    CellScores,
+    CrossDatasetResult,
+)
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification
@@ -21,20 +27,10 @@ from violence_detection.models.run import Run
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
 from violence_detection.training import train
-from violence_detection.training.validation import check_monitor
+from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
-
-NOTE = (
-    "Each row is one training, on the train and validation videos of that dataset. It is evaluated "
-    "on all videos of every other dataset, and on the test videos of its own; intervals are over "
-    "recordings."
-)
-_COLUMNS = (
-    "trained_on judged_on split videos recordings accuracy accuracy_low accuracy_high auc auc_low "
-    "auc_high recall false_alarm_rate threshold clean shared_videos"
-).split()
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ class Dataset:
         """
         cache = FeatureCache.open(features)
         entries = dataset.usable_entries(cache)
-        name = cache.settings()["dataset"]["name"]
+        name = cache.origin.name
         return cls(name, cache, entries, labels.classes_of(entries, normal_class))
 
     @functools.cached_property
@@ -73,7 +69,7 @@ class Dataset:
 
 def run_cross_dataset(
     features: Sequence[str], config: CrossDatasetConfig, *, force: bool = False
-) -> dict[str, Any]:
+) -> CrossDatasetResult:
     """Trains on each dataset and scores each run on all; see `CrossDatasetStage`."""
     return CrossDatasetStage(features, config, force=force).run()
 
@@ -116,11 +112,8 @@ class CrossDatasetStage:
             "settings": self._config.as_dict(),
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CrossDatasetResult:
         """Trains and evaluates; leaves matrix.csv, results.json and the runs.
-
-        Returns:
-            The content of results.json.
 
         Raises:
             ConfigError, CacheError: As `prepare`.
@@ -152,7 +145,7 @@ class CrossDatasetStage:
         self._datasets = open_datasets(self._features, config.train.normal_class)
         for item in self._datasets:
             validation = [row.label for row in item.entries if row.split == "validation"]
-            check_monitor(config.train.monitor, map(item.classes.index, validation))
+            check_monitor(config.train.selection.monitor, map(item.classes.index, validation))
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.name,
@@ -182,21 +175,16 @@ class CrossDatasetStage:
         run = Run(self._study.dir / "runs" / trained_on.name)
         keras.backend.clear_session()
         resume = run.config_path.is_file()
-        config = self._config.train_dataset(trained_on.cache.dir, run.dir, resume=resume)
-        train.train_classifier(config)
+        features = str(trained_on.cache.dir)
+        train.train_classifier(
+            settings_of_run(self._config.train, run.dir, features=features, resume=resume)
+        )
         return Run.open(run.dir)
 
-    def _write(self, cells: list[dict[str, Any]]) -> dict[str, Any]:
+    def _write(self, cells: Sequence[Cell]) -> CrossDatasetResult:
         """Writes matrix.csv and results.json."""
         folder, datasets = self._study.dir, self._datasets
-        rows = []
-        for cell in cells:
-            row = dict(cell)
-            for name in ("accuracy", "auc"):
-                low, high = row.get(f"{name}_ci") or (None, None)
-                row |= {f"{name}_low": low, f"{name}_high": high}
-            rows.append(row)
-        files.write_csv(folder / "matrix.csv", _COLUMNS, rows)
+        files.write_csv(folder / "matrix.csv", COLUMNS, [cell.to_csv() for cell in cells])
         warnings = list(_shared_video_warnings(datasets))
         warnings += [
             f"The recordings of {item.name} are not all known: its intervals may be too narrow."
@@ -205,17 +193,16 @@ class CrossDatasetStage:
         ]
         for line in warnings:
             log.warning(line)
-        result = {
-            "cross_dataset": str(folder),
-            "datasets": [item.name for item in datasets],
-            "features": [str(item.cache.dir) for item in datasets],
-            "runs": [str(folder / "runs" / item.name) for item in datasets],
-            "cells": cells,
-            "note": NOTE,
-            "warnings": warnings,
-            "matrix_csv": str(folder / "matrix.csv"),
-        }
-        files.write_json(folder / "results.json", result)
+        result = CrossDatasetResult(
+            dir=str(folder),
+            datasets=[item.name for item in datasets],
+            features=[str(item.cache.dir) for item in datasets],
+            runs=[str(folder / "runs" / item.name) for item in datasets],
+            cells=cells,
+            warnings=warnings,
+            matrix_csv=str(folder / "matrix.csv"),
+        )
+        files.write_json(folder / "results.json", result.to_json())
         return result
 
 
@@ -265,21 +252,18 @@ def _shared_video_warnings(datasets: Sequence[Dataset]) -> Iterator[str]:
             )
 
 
-def _cell(
-    run: Run, trained_on: Dataset, scored_on: Dataset, *, resamples: int, seed: int
-) -> dict[str, Any]:
+def _cell(run: Run, trained_on: Dataset, scored_on: Dataset, *, resamples: int, seed: int) -> Cell:
     """Scores of a run on another dataset, or on the test videos of its own.
 
     Args:
-        run: Trained on the first dataset.
+        run: The run that was trained on the first dataset.
         trained_on, scored_on: The datasets.
-        resamples, seed: Of the bootstrap over recordings.
+        resamples, seed: The number of resamples of the recordings, and their seed.
     """
     own = scored_on is trained_on
     split = "test" if own else "all"
-    cell = {"trained_on": trained_on.name, "judged_on": scored_on.name, "split": split}
     if own and all(entry.split != "test" for entry in trained_on.entries):
-        return cell | {"videos": 0}
+        return Cell(trained_on.name, scored_on.name, split, videos=0, scores=None)
     entries = evaluation_set.split_entries(run, scored_on.cache, split)
     clips = dataset.read_dataset(scored_on.cache, entries, trained_on.classes)
     probability = run.load_classifier().probabilities(clips.features)
@@ -287,19 +271,20 @@ def _cell(
     correct = decide(probability, threshold) == clips.labels
     violent, score = is_violent(clips.labels), violence_score(probability)
     rates = classification.binary_metrics(violent, score, threshold)
-    draw = {"resamples": resamples, "seed": seed}
     leaks = leakage.find_leaks(
         run, scored_on.cache, entries, split, same_dataset=own, read_videos=False
     )
-    return cell | {
-        "videos": len(clips),
-        "recordings": len(set(clips.groups)),
-        "grouped": dataset.has_all_recordings(scored_on.cache),
-        **classification.scores(correct, violent, score, clips.groups, **draw),
-        "recall": rates["recall"],
-        "false_alarm_rate": rates["false_alarm_rate"],
-        "threshold": threshold,
-        "class_mapping": renamed_labels(trained_on.classes, scored_on.entries),
-        "clean": leaks.clean,
-        "shared_videos": len(leaks.identical),
-    }
+    scores = CellScores(
+        recordings=len(set(clips.groups)),
+        grouped=dataset.has_all_recordings(scored_on.cache),
+        scores=classification.scores(
+            correct, violent, score, clips.groups, resamples=resamples, seed=seed
+        ),
+        recall=rates.recall,
+        false_alarm_rate=rates.false_alarm_rate,
+        threshold=threshold,
+        class_mapping=renamed_labels(trained_on.classes, scored_on.entries),
+        clean=leaks.clean,
+        shared_videos=len(leaks.identical),
+    )
+    return Cell(trained_on.name, scored_on.name, split, len(clips), scores)

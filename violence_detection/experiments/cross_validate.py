@@ -5,7 +5,7 @@ Trivial baselines predict the same folds.
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,35 @@ import numpy as np
 
 from violence_detection.datasets import recordings
 from violence_detection.datasets.recordings import NearDuplicates
+from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
-from violence_detection.evaluation.baselines import Baselines
+from violence_detection.evaluation.baselines import MAJORITY, Baselines
+from violence_detection.evaluation.leakage import Leaks
+from violence_detection.experiments import fold_diagnostics
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.fold_processes import FoldProcesses
-from violence_detection.experiments.fold_results import MODEL, FoldResult, FoldResults
-from violence_detection.experiments.fold_runner import Fold, FoldRunner, TrainedFold
+from violence_detection.experiments.fold_results import FoldResult, FoldResults
+from violence_detection.experiments.fold_runner import (
+    Fold,
+    FoldPlan,
+    FoldRunner,
+    FoldSetup,
+    TrainedFold,
+)
 from violence_detection.experiments.fold_store import FoldStore
+from violence_detection.experiments.out_of_fold import OutOfFoldRow
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.reports import cross_validation_report
+from violence_detection.reports.cross_validation_result import (
+    MODEL,
+    CrossValidationResult,
+    FoldRow,
+    PooledResult,
+    ProtocolResult,
+    ScoreDifference,
+)
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted
@@ -33,7 +51,9 @@ log = logging.getLogger(__name__)
 _RECORD = "cross_validation.json"
 
 
-def run_cross_validation(config: CrossValidateConfig, *, force: bool = False) -> dict[str, Any]:
+def run_cross_validation(
+    config: CrossValidateConfig, *, force: bool = False
+) -> CrossValidationResult:
     """Trains and scores all folds; see `CrossValidationStage`."""
     return CrossValidationStage(config, force=force).run()
 
@@ -64,7 +84,7 @@ class CrossValidationStage:
         """
         self._open(read_videos=False)
         if self._study.started and not self._force:
-            self._study.check_same(self._runner.identity)
+            self._study.check_same(self._identity)
         config = self._config
         return {
             "dry_run": True,
@@ -77,11 +97,8 @@ class CrossValidationStage:
             "settings": config.as_dict(),
         }
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CrossValidationResult:
         """Trains the missing folds; leaves folds.csv, predictions.csv, results.json, report.html.
-
-        Returns:
-            The content of results.json: the keys of the command, and more.
 
         Raises:
             ConfigError, CacheError, EvidenceError: As `prepare`.
@@ -89,25 +106,28 @@ class CrossValidationStage:
         """
         self._open(read_videos=True)
         study, runner, store = self._study, self._runner, FoldStore(self._study.dir)
-        with study.lock(), FoldProcesses(self._config, study.dir, runner) as processes:
+        workers = FoldProcesses(self._setup, runner.folds, self._config.jobs)
+        with study.lock(), workers as processes:
             if self._force or not study.started:
                 processes.check_buildable()
             notes = {"versions": provenance.versions(), "commit": provenance.commit_hash()}
-            study.start(runner.identity, force=self._force, notes=notes)
+            study.start(self._identity, force=self._force, notes=notes)
             runner.remove_unfinished()
 
             # -- the folds: first those of earlier starts
-            results = {fold.name: store.load(fold.name, fold.rows("test")) for fold in runner.folds}
-            missing = [fold for fold in runner.folds if results[fold.name] is None]
-            if len(missing) < len(results):
-                written = self._write(results)
+            finished = {
+                fold.name: store.load(fold.name, fold.rows("test")) for fold in runner.folds
+            }
+            missing = [fold for fold in runner.folds if finished[fold.name] is None]
+            if len(missing) < len(finished):
+                result = self._write(finished)
             for fold, trained in processes.train(missing):
-                results[fold.name] = self._with_baselines(fold, trained)
-                store.save(fold.name, results[fold.name])
-                written = self._write(results)
-            for line in written["warnings"]:
+                finished[fold.name] = self._with_baselines(fold, trained)
+                store.save(fold.name, finished[fold.name])
+                result = self._write(finished)
+            for line in result.warnings:
                 log.warning(line)
-            return written
+            return result
 
     # -- before the first training
 
@@ -120,7 +140,7 @@ class CrossValidationStage:
         """
         config = self._config
         if config.train.features is None:
-            raise ConfigError("--features must be given. Received: none")
+            raise ConfigError("--features must be given: the folder that extract-features left.")
         self._study = StudyFolder.named(
             config.train.checkpoint_dir,
             config.name,
@@ -129,7 +149,7 @@ class CrossValidationStage:
             settings=CrossValidateConfig,
         )
         devices.import_tensorflow()
-        cache = FeatureCache.open(config.train.features)
+        cache = self._cache = FeatureCache.open(config.train.features)
         entries = dataset.usable_entries(cache)
         self._near_duplicates = NearDuplicates.not_searched("a dry run reads no videos")
         self._summaries = None
@@ -149,16 +169,33 @@ class CrossValidationStage:
             if config.group_near_duplicates and read_videos
             else None,
         )
-        self._runner = FoldRunner(config, None, self._study.dir, self._grouping.apply_to(entries))
+        self._setup = FoldSetup(
+            config.train,
+            FoldPlan(
+                folds=config.folds,
+                repeats=config.repeats,
+                protocols=config.protocols,
+                seed=config.seed,
+                validation_fraction=config.validation_fraction,
+            ),
+            self._study.dir,
+            tuple(self._grouping.apply_to(entries)),
+        )
+        self._runner = FoldRunner(self._setup, None)
         self._runner.check_validation()
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """The settings and digests that a resumed study must repeat."""
+        return {"settings": self._config.as_dict(), **self._runner.digests}
 
     def _note(self, grouped: bool) -> str:
         """The protocol in words, for every output."""
         unknown = "" if self._grouping.complete else "the recordings are not known"
         if not grouped:
             return (
-                "random folds: clips of one recording are on both sides; the numbers are too "
-                "good" + (unknown and f", and {unknown}")
+                "random folds: clips of one recording are on both sides, and the numbers may be "
+                "too good" + (unknown and f"; {unknown}")
             )
         if unknown and self._config.group_near_duplicates:
             return (
@@ -176,7 +213,7 @@ class CrossValidationStage:
 
     @functools.cached_property
     def _baselines(self) -> Baselines:
-        summaries: Any = self._near_duplicates.reason
+        summaries: VideoSummaries | str = self._near_duplicates.reason
         if self._summaries and not self._summaries.missing_reason:
             summaries = self._summaries.summaries
         baselines = Baselines(self._runner.clips, len(self._runner.classes), summaries)
@@ -188,10 +225,13 @@ class CrossValidationStage:
         """The result of a fold: its training, and the predictions of model and baselines."""
         test = fold.rows("test")
         train = np.setdiff1d(np.arange(len(self._runner.clips)), test)
-        seed = self._config.seed + fold.repeat - 1
+        seed = self._setup.plan.seed_of(fold.repeat)
         predictions = {MODEL: trained.probability}
         for name in self._baselines.names:
-            probability = self._baselines.predict(name, train, test, seed=seed)
+            # Always the larger class of all folds: where folds are stratified, the larger class
+            # of the other folds is often the smaller one of this fold, and is worse than chance.
+            rows = np.arange(len(self._runner.clips)) if name == MAJORITY else train
+            probability = self._baselines.predict(name, rows, test, seed=seed)
             # In float64 it is equal to what a resumed start reads from JSON.
             predictions[name] = np.asarray(probability, np.float64)
         return FoldResult(
@@ -210,88 +250,145 @@ class CrossValidationStage:
 
     # -- results
 
-    def _write(self, results_by_name: dict[str, FoldResult | None]) -> dict[str, Any]:
-        """Writes the tables and results.json so far; pooled intervals and warnings at the end.
+    def _write(self, by_fold: Mapping[str, FoldResult | None]) -> CrossValidationResult:
+        """Writes the tables and results.json so far; the report once all folds are finished.
 
         Args:
-            results_by_name: Of every fold; None for a fold that is not finished.
+            by_fold: The result of every fold, by its name; None for a fold that is not finished.
         """
         config, runner, folder = self._config, self._runner, self._study.dir
-        finished = [result for result in results_by_name.values() if result]
-        complete = len(finished) == len(results_by_name)
-        protocols, fold_rows, predictions = {}, [], []
-        for grouped in config.protocols:
-            protocols[grouped] = {"grouped": grouped, "note": self._note(grouped)}
-            of_protocol = [result for result in finished if result.grouped == grouped]
-            if not of_protocol:
-                continue
-            results = self._tables(of_protocol, grouped)
-            fold_rows += results.fold_rows()
-            predictions += results.prediction_rows()
-            protocols[grouped] |= results.summary()
-            if complete:
-                protocols[grouped] |= self._pooled_scores(results, grouped)
-        files.write_csv(folder / "predictions.csv", list(predictions[0]), predictions)
-        files.write_csv(folder / "folds.csv", list(fold_rows[0]), fold_rows)
-        value = {
-            "cross_validation": str(folder),
-            "folds": config.folds,
-            "repeats": config.repeats,
-            **protocols[config.protocols[0]],
-            **({"random": protocols[False]} if config.both else {}),
-            "complete": complete,
-            "warnings": [
-                line for protocol in protocols.values() for line in protocol.get("warnings", ())
-            ],
-            "left_out": sorted({line for result in finished for line in result.left_out}),
-            "by_fold": fold_rows,
-            "videos": len(runner.clips),
-            "recordings": len(set(runner.clips.groups)),
-            "recordings_known": self._grouping.complete,
-            "grouped_by": self._grouping.source,
-            "classes": runner.classes,
-            "features": str(Path(config.train.features)),
-            "effective": finished[-1].effective,
-            "folds_csv": str(folder / "folds.csv"),
-            "predictions_csv": str(folder / "predictions.csv"),
+        finished = [result for result in by_fold.values() if result]
+        complete = len(finished) == len(by_fold)
+        results = {
+            grouped: self._results([result for result in finished if result.grouped == grouped])
+            for grouped in config.protocols
         }
+        available = [item for item in results.values() if item]
+        fold_rows = [row for item in available for row in item.fold_rows()]
+        predictions = [row for item in available for row in item.out_of_fold()]
+        result = CrossValidationResult(
+            dir=str(folder),
+            folds=config.folds,
+            repeats=config.repeats,
+            protocols=tuple(
+                ProtocolResult(
+                    grouped=grouped,
+                    note=self._note(grouped),
+                    means=item.means() if item else {},
+                    pooled=self._pooled(results, grouped) if complete else None,
+                )
+                for grouped, item in results.items()
+            ),
+            complete=complete,
+            left_out=sorted({line for result in finished for line in result.left_out}),
+            by_fold=fold_rows,
+            videos=len(runner.clips),
+            recordings=len(set(runner.clips.groups)),
+            recordings_known=self._grouping.complete,
+            grouped_by=self._grouping.source,
+            classes=runner.classes,
+            features=str(Path(config.train.features)),
+            effective=finished[-1].effective,
+            folds_csv=str(folder / "folds.csv"),
+            predictions_csv=str(folder / "predictions.csv"),
+            report=str(folder / "report.html") if complete else "",
+        )
+        self._write_tables(fold_rows, predictions)
         if complete:
-            value["report"] = str(folder / "report.html")
+            grouped = config.protocols[0]
             cross_validation_report.write_report(
-                Path(value["report"]), result=value, settings=files.read_json(folder / _RECORD)
+                folder / "report.html",
+                result,
+                diagnostics=fold_diagnostics.diagnose_videos(
+                    [row for row in predictions if row.grouped == grouped],
+                    self._cache,
+                    runner.clips,
+                    runner.classes,
+                    folder=folder,
+                    with_frames=config.frames,
+                    blur=config.blur_faces,
+                ),
+                settings=files.read_json(folder / _RECORD),
             )
-        files.write_json(folder / "results.json", value)
-        return value
+        files.write_json(folder / "results.json", result.to_json())
+        return result
 
-    def _tables(self, results: Sequence[FoldResult], grouped: bool) -> FoldResults:
+    def _write_tables(
+        self, fold_rows: Sequence[FoldRow], predictions: Sequence[OutOfFoldRow]
+    ) -> None:
+        """Writes folds.csv and predictions.csv."""
+        classes = self._runner.classes
+        for name, rows in (
+            ("predictions.csv", [row.to_csv(classes) for row in predictions]),
+            ("folds.csv", [row.to_csv() for row in fold_rows]),
+        ):
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            files.write_csv(self._study.dir / name, columns, rows)
+
+    def _results(self, finished: Sequence[FoldResult]) -> FoldResults | None:
+        """The finished folds of one protocol; None if there are none."""
+        if not finished:
+            return None
         return FoldResults(
-            results,
+            finished,
             entries=self._runner.clips.entries,
             labels=self._runner.clips.labels,
             classes=self._runner.classes,
             folds=self._config.folds,
-            note=self._note(grouped),
+            seed=self._config.seed,
+            note=self._note(finished[0].grouped),
         )
 
-    def _pooled_scores(self, results: FoldResults, grouped: bool) -> dict[str, Any]:
-        """Pooled scores of a protocol, leaks between its folds, and warnings."""
-        pooled = results.pooled(seed=self._config.seed)
-        entries = self._runner.clips.entries
-        leaks = leakage.find_leaks_between_folds(entries, results.draws(), self._near_duplicates)
-        warnings = results.warnings(pooled)
+    def _pooled(self, by_protocol: Mapping[bool, FoldResults], grouped: bool) -> PooledResult:
+        """Pooled scores of a protocol, leaks between its folds, and warnings.
+
+        Args:
+            by_protocol: All folds of grouped (True) and random (False) folds.
+            grouped: The protocol.
+        """
+        results = by_protocol[grouped]
+        scores = results.pooled()
+        leaks = leakage.find_leaks_between_folds(
+            self._runner.clips.entries, results.draws(), self._near_duplicates
+        )
+        if not leaks.searched:
+            log.info(f"Not all videos were searched for near-duplicates: {leaks.reason}.")
+        over_grouped = None
+        if not grouped and True in by_protocol:
+            over_grouped = results.over(by_protocol[True])
+        return PooledResult(
+            scores,
+            clean=grouped and self._grouping.complete and leaks.clean,
+            leaks=leaks.lines,
+            leak_counts=leaks.counts,
+            near_duplicates_searched=leaks.searched,
+            near_duplicates_reason=leaks.reason,
+            warnings=[
+                *results.warnings(scores),
+                *self._protocol_warnings(grouped, leaks, over_grouped),
+            ],
+            over_linear=results.over_linear(),
+            over_grouped=over_grouped,
+        )
+
+    def _protocol_warnings(
+        self, grouped: bool, leaks: Leaks, over_grouped: ScoreDifference | None
+    ) -> Iterator[str]:
+        """Reasons why the numbers are, or may be, too good."""
         for paths, problem in (
             (leaks.identical, "identical to a video of another fold"),
             (leaks.near_duplicates, "similar to a video of another recording in another fold"),
         ):
             if grouped and paths:
                 verb = "is" if len(paths) == 1 else "are"
-                warnings.append(
-                    f"{counted(len(paths), 'video')} {verb} {problem}: the numbers are too good."
-                )
-        if not leaks.searched:
-            log.info(f"Not all videos were searched for near-duplicates: {leaks.reason}.")
+                yield f"{counted(len(paths), 'video')} {verb} {problem}: the numbers are too good."
         note = self._note(grouped)
-        if not grouped or not self._grouping.complete:
-            warnings.append(f"{note[0].upper()}{note[1:]}.")
-        clean = grouped and self._grouping.complete and leaks.clean
-        return {"pooled": pooled, **leaks.as_dict(), "clean": clean, "warnings": warnings}
+        if over_grouped is None:
+            if not grouped or not self._grouping.complete:
+                yield f"{note[0].upper()}{note[1:]}."
+        elif over_grouped.accuracy.sign > 0:
+            low, high = over_grouped.accuracy.ci
+            yield (
+                f"The accuracy on random folds is too good: {100 * over_grouped.accuracy.value:.1f} "
+                f"points (95%: {100 * low:.1f} to {100 * high:.1f}) above that on grouped folds."
+            )

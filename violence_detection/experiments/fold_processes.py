@@ -9,16 +9,12 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any, Self
 
-from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import TrainingError
-from violence_detection.experiments.config import CrossValidateConfig
-from violence_detection.experiments.fold_runner import Fold, FoldRunner, TrainedFold
-from violence_detection.system import processes, progress
+from violence_detection.experiments.fold_runner import Fold, FoldRunner, FoldSetup, TrainedFold
+from violence_detection.system import devices, processes, progress
 from violence_detection.system.processes import ProcessKind, ProcessPool
-from violence_detection.training import train
 
 log = logging.getLogger(__name__)
 
@@ -34,16 +30,15 @@ class _ProcessCrashError(TrainingError):
 class FoldProcesses:
     """Processes that train folds; leaving the context ends them."""
 
-    def __init__(self, config: CrossValidateConfig, study_dir: Path, runner: FoldRunner) -> None:
+    def __init__(self, setup: FoldSetup, folds: Sequence[Fold], jobs: int | None) -> None:
         """
         Args:
-            config: Of the cross-validation.
-            study_dir: Its folder.
-            runner: Its folds and videos.
+            setup: The videos, the folds and the settings of each training.
+            folds: All folds, as each process draws them again.
+            jobs: Folds trained at the same time; None for as many as cores and memory allow.
         """
-        self._arguments = (config, study_dir, runner.clips.entries)
-        self._folds, self._jobs = runner.folds, config.jobs
-        threads = max(1, _cores() // len(runner.folds))
+        self._setup, self._folds, self._jobs = setup, folds, jobs
+        threads = max(1, _cores() // len(folds))
         kind = ProcessKind("its process", _ProcessCrashError, threads=threads, environment=_GROW)
         self._pool = ProcessPool(kind=kind)
 
@@ -56,7 +51,7 @@ class FoldProcesses:
 
     def check_buildable(self) -> None:
         """See `FoldRunner.check_buildable`."""
-        self._pool(check_buildable, *self._arguments)
+        self._pool(check_buildable, self._setup)
 
     def train(self, folds: Sequence[Fold]) -> Iterator[tuple[Fold, TrainedFold]]:
         """Each fold with its training, in the order in which the trainings finish.
@@ -89,13 +84,13 @@ class FoldProcesses:
     def _train(self, fold: Fold) -> tuple[TrainedFold, list[str]]:
         number = self._folds.index(fold)
         try:
-            return self._pool(train_fold, *self._arguments, number)
+            return self._pool(train_fold, self._setup, number)
         except _ProcessCrashError as error:
             if self._pool.ended:
                 raise
             log.warning(f"{fold.name}: {error}; it is trained again.")
         try:
-            return self._pool(train_fold, *self._arguments, number)
+            return self._pool(train_fold, self._setup, number)
         except TrainingError as error:
             raise TrainingError(
                 f"The training of a fold must complete. Received: {fold.name}, {error} (if the "
@@ -146,30 +141,21 @@ class _WarningCollector(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def check_buildable(
-    config: CrossValidateConfig, study_dir: Path, entries: tuple[ManifestEntry, ...]
-) -> None:
+def check_buildable(setup: FoldSetup) -> None:
     """See `FoldRunner.check_buildable`."""
-    _runner(config, study_dir, entries).check_buildable()
+    runner_of(setup).check_buildable()
 
 
-def train_fold(
-    config: CrossValidateConfig,
-    study_dir: Path,
-    entries: tuple[ManifestEntry, ...],
-    number: int,
-) -> tuple[TrainedFold, list[str]]:
+def train_fold(setup: FoldSetup, number: int) -> tuple[TrainedFold, list[str]]:
     """The training of a fold, and the warnings that it logged."""
     collector, logger = _WarningCollector(), logging.getLogger("violence_detection")
     logger.handlers, logger.propagate = [collector], False
     logger.setLevel(logging.WARNING)
-    runner = _runner(config, study_dir, entries)
+    runner = runner_of(setup)
     return runner.train_fold(runner.folds[number]), collector.lines
 
 
 @functools.lru_cache(maxsize=1)
-def _runner(
-    config: CrossValidateConfig, study_dir: Path, entries: tuple[ManifestEntry, ...]
-) -> FoldRunner:
-    device_setup = train.start_devices(config.train)
-    return FoldRunner(config, device_setup, study_dir, entries)
+def runner_of(setup: FoldSetup) -> FoldRunner:
+    """The runner of this process, which also starts its devices."""
+    return FoldRunner(setup, devices.start(seed=setup.train.seed, **setup.train.devices.as_dict()))

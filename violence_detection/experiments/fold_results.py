@@ -1,23 +1,33 @@
-"""Results of cross-validation folds: scores of each, their mean with an interval, pooled scores."""
+"""Results of cross-validation folds: their predictions, tables, and scores over all folds."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy import stats
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.predictions import prediction_rows
-from violence_detection.metrics import calibration, intervals
+from violence_detection.experiments.out_of_fold import OutOfFoldRow
+from violence_detection.experiments.pooled_scores import (
+    PooledPredictions,
+    mean_over_folds,
+    value_of,
+)
+from violence_detection.metrics import intervals
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.models.training_results import EffectiveSettings
+from violence_detection.reports.cross_validation_result import (
+    LINEAR,
+    MODEL,
+    FoldRow,
+    FoldScores,
+    PooledScores,
+    PredictorMeans,
+    ScoreDifference,
+)
 from violence_detection.units import counted
-
-MODEL = "model"
-_LEVEL = 0.95
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -29,7 +39,7 @@ class FoldResult:
         grouped: Whether all videos of a recording are in one fold.
         rows: Row numbers of the held-out videos, int64 (M,).
         epochs, best_epoch: Epochs that were run, and the one that is kept.
-        threshold: Of the model; a baseline has 0.5.
+        threshold: Probability from which on the model predicts violence; for a baseline it is 0.5.
         predictions: Probability of each class, float64 (M, K), by `model` and the names of the
             baselines.
         temperature: Divides the model's logits.
@@ -46,7 +56,7 @@ class FoldResult:
     threshold: float
     predictions: Mapping[str, np.ndarray]
     temperature: float
-    effective: Mapping[str, Any]
+    effective: EffectiveSettings
     left_out: Sequence[str]
 
     def predicted(self, name: str) -> np.ndarray:
@@ -57,16 +67,20 @@ class FoldResult:
         """The probability of violence by a predictor, float64 (M,) in [0, 1]."""
         return np.clip(violence_score(self.predictions[name]), 0.0, 1.0)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON, without loss of a bit."""
+    def to_json(self) -> dict[str, Any]:
+        """The content of a file of `folds/`, without loss of a bit."""
         lists = {name: array.tolist() for name, array in self.predictions.items()}
-        values = vars(self) | {"rows": self.rows.tolist(), "predictions": lists}
+        values = vars(self) | {
+            "rows": self.rows.tolist(),
+            "predictions": lists,
+            "effective": self.effective.to_json(),
+        }
         # In files the predictions are called answers.
         return {"answers" if name == "predictions" else name: values[name] for name in values}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """The result that `as_dict` wrote.
+        """The inverse of `to_json`.
 
         Raises:
             TypeError, ValueError, KeyError, AttributeError: If the values are something else.
@@ -78,7 +92,8 @@ class FoldResult:
         rows = np.array(fields.pop("rows"), np.int64)
         if any(len(array) != len(rows) for array in predictions.values()):
             raise ValueError("a prediction for each video")
-        return cls(**fields, rows=rows, predictions=predictions)
+        effective = EffectiveSettings.from_json(fields.pop("effective"))
+        return cls(**fields, rows=rows, predictions=predictions, effective=effective)
 
 
 class FoldResults:
@@ -92,6 +107,7 @@ class FoldResults:
         labels: np.ndarray,
         classes: Sequence[str],
         folds: int,
+        seed: int,
         note: str,
     ) -> None:
         """
@@ -101,10 +117,11 @@ class FoldResults:
             labels: Of the videos, int64 (N,).
             classes: K names, the normal one first.
             folds: Of a repeat.
+            seed: Of the first repeat, and of the intervals.
             note: The protocol in words, for every output.
         """
         self._results, self._entries, self._labels = results, entries, labels
-        self._classes, self._folds, self._note = classes, folds, note
+        self._classes, self._folds, self._seed, self._note = classes, folds, seed, note
         self._groups = np.array([entry.group for entry in entries], dtype=object)
         # A baseline may be missing from folds that ran while the video files were away.
         self._names = [
@@ -115,110 +132,110 @@ class FoldResults:
 
     # -- tables
 
-    def fold_rows(self) -> list[dict[str, Any]]:
-        """A row a fold: its size, scores, epochs and threshold, and each baseline's scores."""
-        rows = []
-        for result in self._results:
-            row = {
-                "repeat": result.repeat,
-                "fold": result.fold,
-                "grouped": result.grouped,
-                "videos": len(result.rows),
-                "recordings": len(set(self._groups[result.rows])),
-                **self._scores(result, MODEL),
-                "epochs": result.epochs,
-                "best_epoch": result.best_epoch,
-                "threshold": result.threshold,
-                "temperature": result.temperature,
-            }
-            for name in self._names[1:]:
-                scores = self._scores(result, name)
-                row |= {f"{name}_{metric}": value for metric, value in scores.items()}
-            rows.append(row | {"note": self._note})
-        return rows
+    def fold_rows(self) -> list[FoldRow]:
+        """The row of each fold in folds.csv."""
+        violent = is_violent(self._labels)
 
-    def prediction_rows(self) -> list[dict[str, Any]]:
-        """A row for each video and repeat: the prediction of the model not trained on it."""
+        def flagged(result: FoldResult, among: np.ndarray) -> float | None:
+            alarms = is_violent(result.predicted(MODEL))[among[result.rows]]
+            return float(alarms.mean()) if len(alarms) else None
+
         return [
-            {
-                "repeat": result.repeat,
-                "fold": result.fold,
-                "grouped": result.grouped,
-                **row._asdict(),
-                "probability": round(row.probability, 6),
-                "note": self._note,
-            }
+            FoldRow(
+                repeat=result.repeat,
+                fold=result.fold,
+                grouped=result.grouped,
+                videos=len(result.rows),
+                recordings=len(set(self._groups[result.rows])),
+                scores={name: self._scores(result, name) for name in self._names},
+                recall=flagged(result, violent),
+                false_positive_rate=flagged(result, ~violent),
+                epochs=result.epochs,
+                best_epoch=result.best_epoch,
+                threshold=result.threshold,
+                temperature=result.temperature,
+                recording_names=sorted(set(self._groups[result.rows])),
+                note=self._note,
+            )
             for result in self._results
-            for row in prediction_rows(
-                [self._entries[number] for number in result.rows],
-                violence_score(result.predictions[MODEL]),
-                result.predicted(MODEL),
-                self._classes,
+        ]
+
+    def out_of_fold(self) -> list[OutOfFoldRow]:
+        """The model's prediction for each video and repeat; rows of predictions.csv."""
+        return [
+            OutOfFoldRow(
+                prediction,
+                tuple(probabilities),
+                repeat=result.repeat,
+                fold=result.fold,
+                grouped=result.grouped,
+                seed=self._seed + result.repeat - 1,
+                threshold=result.threshold,
+                note=self._note,
+            )
+            for result in self._results
+            for prediction, probabilities in zip(
+                prediction_rows(
+                    [self._entries[number] for number in result.rows],
+                    violence_score(result.predictions[MODEL]),
+                    result.predicted(MODEL),
+                    self._classes,
+                ),
+                result.predictions[MODEL].tolist(),
+                strict=True,
             )
         ]
 
-    def _scores(self, result: FoldResult, name: str) -> dict[str, float | None]:
-        """Accuracy and AUC of a predictor on one fold; no AUC (None) for one class only."""
+    def _scores(self, result: FoldResult, name: str) -> FoldScores:
         labels = self._labels[result.rows]
         auc = intervals.weighted_auc(is_violent(labels), result.violence(name))
-        return {
-            "accuracy": float((result.predicted(name) == labels).mean()),
-            "auc": _value_of(auc, len(labels)),
-        }
+        return FoldScores(
+            accuracy=float((result.predicted(name) == labels).mean()),
+            auc=value_of(auc, len(labels)),
+        )
 
-    # -- figures
+    # -- scores over all folds
 
-    def summary(self) -> dict[str, Any]:
-        """`accuracy` and `auc` over folds, and those of the baselines."""
-        by_name = {}
+    def means(self) -> dict[str, PredictorMeans]:
+        """Accuracy and AUC over folds, of the model and of each baseline."""
+        means = {}
         for name in self._names:
             scores = [self._scores(result, name) for result in self._results]
-            by_name[name] = {
-                metric: over_folds([score[metric] for score in scores], self._folds)
-                for metric in ("accuracy", "auc")
-            }
-        return by_name[MODEL] | {
-            "baselines": {
-                name: {
-                    "accuracy": scores["accuracy"]["mean"],
-                    "auc": scores["auc"]["mean"],
-                    "over_folds": scores,
-                }
-                for name, scores in by_name.items()
-                if name != MODEL
-            }
-        }
+            means[name] = PredictorMeans(
+                mean_over_folds([score.accuracy for score in scores], self._folds),
+                mean_over_folds([score.auc for score in scores], self._folds),
+            )
+        return means
 
-    def pooled(self, *, seed: int) -> dict[str, dict[str, Any]]:
-        """Scores of the predictions of all folds together, by predictor.
+    def pooled(self) -> dict[str, PooledScores]:
+        """Scores of the predictions of all folds together, of the model and of each baseline.
 
         Rates are at the threshold of each fold. The AUC compares predictions of different models,
-        which may lower it a little, and that of a constant prediction more.
-
-        Args:
-            seed: Of the bootstrap over recordings.
-
-        Returns:
-            accuracy, auc, recall, false_positive_rate and brier_score, each with its interval
-            (`accuracy_ci`, ...), and calibration_error; of several repeats, the mean.
+        which may lower it a little.
         """
-        return {name: self._pooled(name, seed) for name in self._names}
+        groups = self._groups.astype(str)
+        return {name: self._pool(name).scores(groups, self._seed) for name in self._names}
 
-    def _pooled(self, name: str, seed: int) -> dict[str, Any]:
-        violent, groups = is_violent(self._labels), self._groups.astype(str)
-        sums = _RepeatSums(violent)
+    def over_linear(self) -> ScoreDifference | None:
+        """The model's pooled scores minus those of the linear baseline; None without that."""
+        if LINEAR not in self._names:
+            return None
+        return self._pool(MODEL).minus(self._pool(LINEAR), self._groups.astype(str), self._seed)
+
+    def over(self, results: Self) -> ScoreDifference:
+        """The model's pooled scores minus those on the same videos in other folds."""
+        groups = self._groups.astype(str)
+        return self._pool(MODEL).minus(results._pool(MODEL), groups, self._seed)
+
+    def _pool(self, name: str) -> PooledPredictions:
+        pooled = PooledPredictions(is_violent(self._labels))
         for repeat in sorted({result.repeat for result in self._results}):
             results = [result for result in self._results if result.repeat == repeat]
             rows = np.concatenate([result.rows for result in results])
             predicted = np.concatenate([result.predicted(name) for result in results])
             violence = np.concatenate([result.violence(name) for result in results])
-            sums.add(rows, predicted, violence, predicted == self._labels[rows])
-        draw = {"resamples": _RESAMPLES, "seed": seed, "level": _LEVEL}
-        scores: dict[str, Any] = {}
-        for metric, statistic in sums.statistics().items():
-            scores[metric] = _value_of(statistic, len(violent))
-            scores[f"{metric}_ci"] = intervals.bootstrap_over_recordings(groups, statistic, **draw)
-        return scores | {"calibration_error": sums.calibration_error}
+            pooled.add(rows, predicted, violence, predicted == self._labels[rows])
+        return pooled
 
     def draws(self) -> list[np.ndarray]:
         """For each repeat the fold of each video, int64 (N,); -1 for a fold not yet finished."""
@@ -230,10 +247,11 @@ class FoldResults:
 
     # -- warnings
 
-    def warnings(self, pooled: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    def warnings(self, pooled: Mapping[str, PooledScores]) -> list[str]:
         """A line for each baseline of the video's source that comes close to the model, and for
         each class that is missing from folds."""
-        lines = baselines.source_warnings(pooled, MODEL)
+        intervals = {name: scores.accuracy.ci for name, scores in pooled.items()}
+        lines = baselines.source_warnings(intervals, MODEL)
         for number, label in enumerate(self._classes):
             lacking = sum(
                 not (self._labels[result.rows] == number).any() for result in self._results
@@ -244,102 +262,3 @@ class FoldResults:
                     f"{len(self._results)}."
                 )
         return lines
-
-
-class _RepeatSums:
-    """Predictions of several repeats, summed up by video.
-
-    Sums by video let the bootstrap weigh each video by how often its recording is drawn.
-    """
-
-    def __init__(self, violent: np.ndarray) -> None:
-        """
-        Args:
-            violent: bool (N,).
-        """
-        self._violent = violent
-        zeros = [np.zeros(len(violent)) for _ in range(4)]
-        self._predictions, self._correct, self._alarms, self._squares = zeros
-        self._auc_functions: list[tuple[np.ndarray, Callable]] = []
-        self._calibration_errors: list[float] = []
-
-    def add(
-        self,
-        rows: np.ndarray,
-        predicted: np.ndarray,
-        violence: np.ndarray,
-        correct: np.ndarray,
-    ) -> None:
-        """Adds one repeat.
-
-        Args:
-            rows: The videos, int64 (M,).
-            predicted: Their predicted classes, int64 (M,).
-            violence: Their probabilities of violence, float64 (M,).
-            correct: Whether the predicted class is the label, bool (M,).
-        """
-        violent = self._violent[rows]
-        self._predictions[rows] += 1
-        self._correct[rows] += correct
-        self._alarms[rows] += predicted > 0
-        self._squares[rows] += (violence - violent) ** 2
-        self._auc_functions.append((rows, intervals.weighted_auc(violent, violence)))
-        error = calibration.expected_calibration_error(violent, violence)
-        self._calibration_errors.append(error)
-
-    @property
-    def calibration_error(self) -> float:
-        return float(np.mean(self._calibration_errors))
-
-    def statistics(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-        """Functions of counts (R, N) that return (R,), NaN if undefined."""
-        everything, violent, normal = np.ones(len(self._violent)), self._violent, ~self._violent
-
-        def fraction(part: np.ndarray, among: np.ndarray) -> Callable:
-            return lambda counts: intervals.ratio(
-                counts @ (part * among), counts @ (self._predictions * among)
-            )
-
-        return {
-            "accuracy": fraction(self._correct, everything),
-            "auc": lambda counts: np.mean(
-                [auc(counts[:, rows]) for rows, auc in self._auc_functions], axis=0
-            ),
-            "recall": fraction(self._alarms, violent),
-            "false_positive_rate": fraction(self._alarms, normal),
-            "brier_score": fraction(self._squares, everything),
-        }
-
-
-def over_folds(values: Sequence[float | None], folds: int) -> dict[str, Any]:
-    """Mean, sample deviation, and a 95% t-interval of a score over folds.
-
-    ``mean -+ t(n - 1) sd sqrt(1 / n + 1 / (folds - 1))``, within [0, 1]. Folds share most of
-    their training videos, so their scores are not independent: the second term under the root,
-    the ratio of test to training videos, corrects for it.
-
-    Args:
-        values: In [0, 1]; None for a fold in which the score is undefined.
-        folds: Of a repeat, >= 2.
-
-    Returns:
-        `mean`, None for no value; `sd`, 0.0 for fewer than two; `ci`, [low, high], None for
-        fewer than two.
-
-    Reference:
-        Nadeau and Bengio, Inference for the generalization error, 2003,
-        https://doi.org/10.1023/A:1024068626366
-    """
-    scores = np.array([value for value in values if value is not None], np.float64)
-    if scores.size < 2:
-        return {"mean": float(scores[0]) if scores.size else None, "sd": 0.0, "ci": None}
-    mean, sd = float(scores.mean()), float(scores.std(ddof=1))
-    quantile = stats.t.ppf((1 + _LEVEL) / 2, scores.size - 1)
-    half = float(quantile * sd * math.sqrt(1 / scores.size + 1 / (folds - 1)))
-    return {"mean": mean, "sd": sd, "ci": [max(0.0, mean - half), min(1.0, mean + half)]}
-
-
-def _value_of(statistic: Callable[[np.ndarray], np.ndarray], count: int) -> float | None:
-    """The value of a statistic of counts when each video counts once; None if undefined."""
-    value = float(statistic(np.ones((1, count), int))[0])
-    return None if math.isnan(value) else value

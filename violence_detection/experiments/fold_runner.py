@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from violence_detection.datasets import folds
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError
-from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.config import settings_of_run
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -22,15 +21,57 @@ from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run import Run
+from violence_detection.models.training_results import EffectiveSettings
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, multi_seed
+from violence_detection.training.config import TrainConfig
+from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_job import TrainingJob
-from violence_detection.training.validation import check_monitor
 from violence_detection.units import counted
 
 _TRAINING = "training"  # folder of the runs in progress, in that of the study
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """The number of folds of a cross-validation, and how they are drawn.
+
+    Attributes:
+        folds: Of a repeat, >= 2.
+        repeats: Draws of each protocol; each has the next seed.
+        protocols: Whether folds are grouped (True) or random (False), for each protocol.
+        seed: Of the first repeat, for the draw and for the training.
+        validation_fraction: Fraction of the other folds that validates.
+    """
+
+    folds: int
+    repeats: int
+    protocols: tuple[bool, ...]
+    seed: int
+    validation_fraction: float
+
+    def seed_of(self, repeat: int) -> int:
+        """The seed of a repeat, which counts from 1."""
+        return self.seed + repeat - 1
+
+
+@dataclass(frozen=True)
+class FoldSetup:
+    """Everything from which another process makes the same folds and trainings.
+
+    Attributes:
+        train: Settings of every training.
+        plan: How the folds are drawn.
+        study_dir: Folder of the cross-validation.
+        entries: All videos, with their recordings.
+    """
+
+    train: TrainConfig
+    plan: FoldPlan
+    study_dir: Path
+    entries: tuple[ManifestEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -75,7 +116,7 @@ class TrainedFold:
     best_epoch: int
     temperature: float
     threshold: float
-    effective: dict[str, Any]
+    effective: EffectiveSettings
     probability: np.ndarray
 
 
@@ -84,48 +125,33 @@ class FoldRunner:
 
     Attributes:
         folds: All folds, in their order.
-        identity: Settings, and digests of the feature space and the videos.
+        digests: Of the feature space and of the videos, for the record of the study.
         clips: All N videos.
         classes: K names, the normal one first.
     """
 
-    def __init__(
-        self,
-        config: CrossValidateConfig,
-        device_setup: DeviceSetup | None,
-        study_dir: Path,
-        entries: Sequence[ManifestEntry],
-    ) -> None:
+    def __init__(self, setup: FoldSetup, device_setup: DeviceSetup | None) -> None:
         """
         Args:
-            config: How the folds are drawn, and the settings of each training.
+            setup: The videos, the folds and the settings of each training.
             device_setup: The devices to train on; None if this process trains nothing.
-            study_dir: The folder of the cross-validation.
-            entries: All videos, with their recordings.
 
         Raises:
             ConfigError: If the settings are in conflict, or there are too few recordings.
             CacheError: If the features are missing or damaged, or there is one class only.
         """
-        self._config, self._device_setup, self._study_dir = config, device_setup, study_dir
-        self._cache = FeatureCache.open(config.train.features)
-        entries = list(entries)
-        self.classes = classes_of(entries, config.train.normal_class)
+        self._train, self._plan, self._device_setup = setup.train, setup.plan, device_setup
+        self._study_dir = setup.study_dir
+        self._cache = FeatureCache.open(setup.train.features)
+        entries = list(setup.entries)
+        self.classes = classes_of(entries, setup.train.normal_class)
         self._initial = self._initial_weights(entries)
-        self.folds = draw_test_folds(
-            entries,
-            config.folds,
-            protocols=config.protocols,
-            repeats=config.repeats,
-            seed=config.seed,
-            validation_fraction=config.validation_fraction,
-        )
+        self.folds = draw_test_folds(entries, setup.plan)
         self.clips = dataset.read_dataset(self._cache, entries, self.classes)
-        if batching.reads_views(config.train.augment):
+        if batching.reads_views(setup.train.batches.augment):
             self.clips = dataset.with_views(self._cache, self.clips)
         rows = [(entry.path, entry.label, entry.group, entry.digest) for entry in entries]
-        self.identity = {
-            "settings": config.as_dict(),
+        self.digests = {
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
@@ -136,9 +162,11 @@ class FoldRunner:
         Raises:
             ConfigError: If that run was trained on any of the videos.
         """
-        config = self._config
-        initial = InitialWeights.from_config(
-            config.train, Run(Path(config.train.checkpoint_dir) / config.name)
+        initial = InitialWeights.find(
+            self._train.init_from,
+            Run(self._study_dir),
+            head=self._train.model.head,
+            resume=False,
         )
         if initial:
             initial.check(self._cache, self.classes)
@@ -146,7 +174,7 @@ class FoldRunner:
             if overlap := initial.overlap(self._cache, held_out)["test"]:
                 raise ConfigError(
                     "`init_from` must be a run that was not trained on the held-out videos. "
-                    f"Received: {config.train.init_from} (trained on "
+                    f"Received: {self._train.init_from} (trained on "
                     f"{counted(overlap, 'video')} or their recordings)"
                 )
         return initial
@@ -164,9 +192,9 @@ class FoldRunner:
             rows = fold.rows("validation")
             violent = is_violent(self.clips.labels[rows])
             try:
-                check_monitor(self._config.train.monitor, violent)
+                check_monitor(self._train.selection.monitor, violent)
                 threshold_selection.check_support(
-                    self._config.train.operating_point, violent, self.clips.groups[rows]
+                    self._train.decision.operating_point, violent, self.clips.groups[rows]
                 )
             except (ConfigError, EvidenceError) as error:
                 raise type(error)(f"{error} ({fold.name})") from error
@@ -179,7 +207,7 @@ class FoldRunner:
         """
         first = self.folds[0]
         run = Run(self._study_dir / _TRAINING / first.name)
-        self.training_job(first).build_trainer(run, self._config.train_fold(0, run.dir))
+        self.training_job(first).build_trainer(run, self._settings_of(first, run).training)
 
     def remove_unfinished(self) -> None:
         """Removes the runs of trainings that were interrupted."""
@@ -196,20 +224,22 @@ class FoldRunner:
         import keras
 
         run = Run(self._study_dir / _TRAINING / fold.name)
-        config = self._config.train_fold(fold.repeat - 1, run.dir)
+        config = self._settings_of(fold, run)
         job = self.training_job(fold)
         keras.backend.clear_session()
         shutil.rmtree(run.dir, ignore_errors=True)
         files.ensure_writable(run.dir)
         try:
             if config.seeds > 1:
-                summary = multi_seed.train_members(job, run, config)
-                effective = summary["effective"]
+                results = multi_seed.train_members(
+                    job, run, config.training, seeds=config.seeds, ensemble=config.ensemble
+                )
+                summary, effective = results.summary, results.effective
             else:
-                trainer = job.build_trainer(run, config)
+                trainer = job.build_trainer(run, config.training)
                 trainer.run_epochs()
                 summary = trainer.summary()
-                effective = job.effective | trainer.effective
+                effective = job.effective_in(trainer)
             model = load_model(run.model_path)
             uncalibrated = probabilities(model, job.clips["test"].features)
             temperature, threshold = self._fit_decision(model, job.clips["validation"])
@@ -218,13 +248,16 @@ class FoldRunner:
             with contextlib.suppress(OSError):  # not empty: another fold is in training
                 run.dir.parent.rmdir()
         return TrainedFold(
-            epochs=summary["epochs_run"],
-            best_epoch=summary["best_epoch"],
+            epochs=summary.epochs_run,
+            best_epoch=summary.kept_epoch,
             temperature=temperature,
             threshold=threshold,
             effective=effective,
             probability=calibration.apply_temperature(uncalibrated, temperature),
         )
+
+    def _settings_of(self, fold: Fold, run: Run) -> TrainConfig:
+        return settings_of_run(self._train, run.dir, seed=self._plan.seed_of(fold.repeat))
 
     def training_job(self, fold: Fold) -> TrainingJob:
         """The training data of a fold.
@@ -243,7 +276,7 @@ class FoldRunner:
 
     def _fit_decision(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
         """Temperature and threshold, chosen on validation videos as a training does."""
-        if self._config.train.monitor == "none":
+        if self._train.selection.monitor == "none":
             return 1.0, 0.5
         probability = probabilities(model, validation.features)
         temperature, _ = calibration.fit_temperature(
@@ -257,44 +290,32 @@ class FoldRunner:
             is_violent(validation.labels),
             violence_score(probability),
             validation.groups,
-            asked=self._config.train.operating_point,
+            asked=self._train.decision.operating_point,
         )
         return temperature, threshold
 
 
-def draw_test_folds(
-    entries: list[ManifestEntry],
-    count: int,
-    *,
-    protocols: Sequence[bool],
-    repeats: int,
-    seed: int,
-    validation_fraction: float,
-) -> list[Fold]:
+def draw_test_folds(entries: list[ManifestEntry], plan: FoldPlan) -> list[Fold]:
     """All folds of a cross-validation, in the order in which they are trained.
 
     Args:
         entries: All videos, with their recordings.
-        count: Folds of a repeat.
-        protocols: Whether folds are grouped (True) or random (False), for each protocol.
-        repeats: Draws of each protocol; each has the next seed.
-        seed: Of the first repeat.
-        validation_fraction: Fraction of the other folds that validates.
+        plan: How the folds are drawn.
 
     Raises:
         ConfigError: If there are too few recordings.
     """
     return [
         Fold(grouped, repeat, number, split_entries)
-        for grouped in protocols
-        for repeat in range(1, repeats + 1)
+        for grouped in plan.protocols
+        for repeat in range(1, plan.repeats + 1)
         for number, split_entries in enumerate(
             folds.evaluation_folds(
                 entries,
-                count,
-                seed=seed + repeat - 1,
+                plan.folds,
+                seed=plan.seed_of(repeat),
                 grouped=grouped,
-                validation_fraction=validation_fraction,
+                validation_fraction=plan.validation_fraction,
             ),
             1,
         )

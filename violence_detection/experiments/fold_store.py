@@ -42,4 +42,4 @@ class FoldStore:
         return result
 
     def save(self, name: str, result: FoldResult) -> None:
-        files.write_text(self.path_of(name), json.dumps(result.as_dict()))
+        files.write_text(self.path_of(name), json.dumps(result.to_json()))

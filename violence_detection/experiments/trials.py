@@ -21,8 +21,8 @@ from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, run_setup, train, training_data
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.epoch_selection import check_monitor
+from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_settings import TrainingSettings
 

@@ -1,0 +1,92 @@
+"""Mistakes, errors by recording, and curves, from the predictions for the held-out videos."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from violence_detection.evaluation import contact_sheet, error_analysis
+from violence_detection.experiments.out_of_fold import OutOfFoldRow
+from violence_detection.features.cache import FeatureCache
+from violence_detection.features.dataset import FeatureDataset
+from violence_detection.metrics import calibration, classification
+from violence_detection.models.outputs.classes import is_violent
+from violence_detection.reports import figures
+from violence_detection.reports.cross_validation_report import VideoDiagnostics
+
+
+def diagnose_videos(
+    predictions: Sequence[OutOfFoldRow],
+    cache: FeatureCache,
+    clips: FeatureDataset,
+    classes: Sequence[str],
+    *,
+    folder: Path,
+    with_frames: bool,
+    blur: bool,
+) -> VideoDiagnostics:
+    """The mistakes, errors by recording and figures of one protocol.
+
+    Args:
+        predictions: Rows of the protocol; those of the first repeat are used, so that every video
+            counts once.
+        cache: Features of the videos.
+        clips: All N videos.
+        classes: Names, the normal class first.
+        folder: Folder for the figures.
+        with_frames: Whether frames of the worst mistakes are shown.
+        blur: Whether people in the frames are made hard to recognise.
+    """
+    by_path = {row.prediction.path: row for row in predictions if row.repeat == 1}
+    rows = [by_path[entry.path] for entry in clips.entries]
+    predicted = np.array([classes.index(row.prediction.predicted) for row in rows], np.int64)
+    violence = np.array([row.prediction.probability for row in rows], np.float64)
+    errors = error_analysis.errors_by_condition(
+        clips.entries,
+        violent=is_violent(clips.labels),
+        alarm=is_violent(predicted),
+        correct=predicted == clips.labels,
+        summaries="only the errors by recording are shown",
+    )
+    return VideoDiagnostics(
+        mistakes=contact_sheet.build_contact_sheet(
+            cache,
+            clips,
+            [row.prediction for row in rows],
+            normal_class=classes[0],
+            classifier=None,
+            with_frames=with_frames,
+            blur=blur,
+        ),
+        thresholds={path: row.threshold for path, row in by_path.items()},
+        errors_by_recording=errors.errors_by["recording"],
+        figures=_draw_figures(folder, clips.labels, predicted, violence, classes),
+    )
+
+
+def _draw_figures(
+    folder: Path,
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    violence: np.ndarray,
+    classes: Sequence[str],
+) -> dict[str, Path]:
+    """Draws the figures of the report; their paths by name."""
+    violent, violence = is_violent(labels), np.clip(violence, 0.0, 1.0)
+    paths = {
+        name: folder / f"{name}.png"
+        for name in ("roc", "precision_recall", "reliability", "confusion")
+    }
+    rates = classification.binary_metrics(violent, violence, 0.5)
+    figures.draw_roc(paths["roc"], violent, violence, rates.auc)
+    figures.draw_precision_recall(
+        paths["precision_recall"], violent, violence, rates.average_precision
+    )
+    figures.draw_reliability(
+        paths["reliability"],
+        {"": calibration.reliability_curve(violent, violence)},
+        calibration.expected_calibration_error(violent, violence),
+    )
+    confusion = classification.class_metrics(labels, predicted, list(classes)).confusion
+    figures.draw_confusion(paths["confusion"], confusion, classes)
+    return paths

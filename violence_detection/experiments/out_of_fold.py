@@ -1,0 +1,48 @@
+"""Rows of a cross-validation's predictions.csv: predictions by models not trained on the video."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from violence_detection.evaluation.predictions import PredictionRow
+
+
+class OutOfFoldRow(NamedTuple):
+    """The prediction for a held-out video of a fold.
+
+    Attributes:
+        prediction: The columns that evaluate's predictions.csv has too.
+        probabilities: Of each class, sum 1.
+        repeat, fold: From 1.
+        grouped: Whether all videos of a recording are in one fold.
+        seed: Of the repeat: its draw of the folds, its trainings and its baselines.
+        threshold: Probability from which on the fold's model predicts violence.
+        note: How the folds are drawn, in words.
+    """
+
+    prediction: PredictionRow
+    probabilities: tuple[float, ...]
+    repeat: int
+    fold: int
+    grouped: bool
+    seed: int
+    threshold: float
+    note: str
+
+    def to_csv(self, classes: Sequence[str]) -> dict[str, Any]:
+        """The values by column.
+
+        Args:
+            classes: Names, the normal one first.
+        """
+        by_class = zip(classes, self.probabilities, strict=True)
+        return {
+            "repeat": self.repeat,
+            "fold": self.fold,
+            "grouped": self.grouped,
+            **self.prediction._asdict(),
+            **{f"probability_{name}": value for name, value in by_class},
+            "kind": "grouped" if self.grouped else "random",
+            "seed": self.seed,
+            "threshold": self.threshold,
+            "note": self.note,
+        }

@@ -1,0 +1,438 @@
+"""The result of a cross-validation: the content of results.json, as its report and command read it.
+
+Rates are in [0, 1]; an interval is [low, high] at 95%, or None where it is not defined.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from violence_detection.models.training_results import EffectiveSettings
+
+MODEL = "model"  # the name of the trained model among the predictors; the others are baselines
+LINEAR = "linear"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score, or a difference of scores, and its interval over recordings.
+
+    Attributes:
+        value: None where the score is not defined.
+        ci: Its interval.
+    """
+
+    value: float | None
+    ci: Sequence[float] | None
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 for a difference whose interval is above or below 0; else 0."""
+        if self.ci is None:
+            return 0
+        low, high = self.ci
+        return int(low > 0) - int(high < 0)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], name: str) -> Self:
+        return cls(values[name], values[f"{name}_ci"])
+
+    def to_json(self, name: str) -> dict[str, Any]:
+        return {name: self.value, f"{name}_ci": self.ci}
+
+
+@dataclass(frozen=True)
+class ScoreDifference:
+    """Accuracy and AUC of one predictor minus those of another, on the same videos."""
+
+    accuracy: Estimate
+    auc: Estimate
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        return cls(Estimate.from_json(values, "accuracy"), Estimate.from_json(values, "auc"))
+
+    def to_json(self) -> dict[str, Any]:
+        return self.accuracy.to_json("accuracy") | self.auc.to_json("auc")
+
+
+@dataclass(frozen=True)
+class FoldMean:
+    """A score over folds.
+
+    Attributes:
+        mean: Over the folds in which the score is defined; None if there is no such fold.
+        sd: Sample deviation; 0.0 for fewer than two folds.
+        ci: Interval of the mean; None for fewer than two folds.
+    """
+
+    mean: float | None
+    sd: float
+    ci: Sequence[float] | None
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class PredictorMeans:
+    """Scores of the model or of a baseline over folds."""
+
+    accuracy: FoldMean
+    auc: FoldMean
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        return cls(FoldMean(**values["accuracy"]), FoldMean(**values["auc"]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"accuracy": self.accuracy.to_json(), "auc": self.auc.to_json()}
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores of the model or of a baseline on one fold; `auc` is None for one class only."""
+
+    accuracy: float
+    auc: float | None
+
+
+@dataclass(frozen=True)
+class FoldRow:
+    """A fold: a row of folds.csv.
+
+    Attributes:
+        repeat, fold: From 1.
+        grouped: Whether all videos of a recording are in one fold.
+        videos, recordings: How many are held out.
+        scores: Of the model and of each baseline, by name.
+        recall: Fraction of the fold's violent videos that the model finds; None without any.
+        false_positive_rate: Fraction of its normal videos that the model flags; None without any.
+        recording_names: Of the held-out recordings, sorted.
+        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        threshold: Probability from which on the model predicts violence.
+        temperature: Divides the model's logits.
+        note: How the folds are drawn, in words.
+    """
+
+    repeat: int
+    fold: int
+    grouped: bool
+    videos: int
+    recordings: int
+    scores: Mapping[str, FoldScores]
+    recall: float | None
+    false_positive_rate: float | None
+    epochs: int
+    best_epoch: int
+    threshold: float
+    temperature: float
+    recording_names: Sequence[str]
+    note: str
+
+    @property
+    def model(self) -> FoldScores:
+        return self.scores[MODEL]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        suffix = "_accuracy"
+        names = [key.removesuffix(suffix) for key in values if key.endswith(suffix)]
+        scores = {MODEL: FoldScores(values["accuracy"], values["auc"])}
+        scores |= {name: FoldScores(values[name + suffix], values[f"{name}_auc"]) for name in names}
+        own = ("repeat", "fold", "grouped", "videos", "recordings", "epochs", "best_epoch")
+        own += ("threshold", "temperature", "note")
+        return cls(
+            **{name: values[name] for name in own},
+            scores=scores,
+            recall=values.get("recall"),
+            false_positive_rate=values.get("false_positive_rate"),
+            recording_names=values.get("recording_names", ()),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `by_fold` in results.json."""
+        return self.to_csv() | {"recording_names": list(self.recording_names)}
+
+    def to_csv(self) -> dict[str, Any]:
+        """The values by the columns of folds.csv; predictions.csv names the recordings."""
+        row = {
+            "repeat": self.repeat,
+            "fold": self.fold,
+            "grouped": self.grouped,
+            "videos": self.videos,
+            "recordings": self.recordings,
+            "accuracy": self.model.accuracy,
+            "auc": self.model.auc,
+            "recall": self.recall,
+            "false_positive_rate": self.false_positive_rate,
+            "epochs": self.epochs,
+            "best_epoch": self.best_epoch,
+            "threshold": self.threshold,
+            "temperature": self.temperature,
+        }
+        for name, scores in self.scores.items():
+            if name != MODEL:
+                row |= {f"{name}_accuracy": scores.accuracy, f"{name}_auc": scores.auc}
+        return row | {"note": self.note}
+
+
+_POOLED = ("accuracy", "auc", "recall", "false_positive_rate", "brier_score")
+
+
+@dataclass(frozen=True)
+class PooledScores:
+    """Scores of the predictions of all folds together; of several repeats, the mean.
+
+    Attributes:
+        recall: Fraction of the violent videos that are found.
+        false_positive_rate: Fraction of the normal videos that are flagged.
+        calibration_error: Expected gap between probability and fraction of violent videos.
+    """
+
+    accuracy: Estimate
+    auc: Estimate
+    recall: Estimate
+    false_positive_rate: Estimate
+    brier_score: Estimate
+    calibration_error: float
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        estimates = {name: Estimate.from_json(values, name) for name in _POOLED}
+        return cls(**estimates, calibration_error=values["calibration_error"])
+
+    def to_json(self) -> dict[str, Any]:
+        row: dict[str, Any] = {}
+        for name in _POOLED:
+            row |= getattr(self, name).to_json(name)
+        return row | {"calibration_error": self.calibration_error}
+
+
+# The key in results.json of each difference.
+_DIFFERENCES = {
+    "over_linear": "difference_to_linear",
+    "over_grouped": "difference_to_grouped",
+}
+
+
+@dataclass(frozen=True)
+class PooledResult:
+    """What is known of a protocol once all its folds are finished.
+
+    Attributes:
+        scores: Of the model and of each baseline, by name.
+        clean: Whether recordings are known and kept in one fold, and no leak was found.
+        leaks: A line for each leak between folds.
+        leak_counts: Number of leaks by kind: recordings, identical, near_duplicates.
+        near_duplicates_searched: Whether every video was searched for near-duplicates.
+        near_duplicates_reason: Why not.
+        warnings: A line for each.
+        over_linear: The model's scores minus those of the linear baseline.
+        over_grouped: Of random folds: the model's scores minus those on grouped folds; None
+            without --both.
+    """
+
+    scores: Mapping[str, PooledScores]
+    clean: bool
+    leaks: Sequence[str]
+    leak_counts: Mapping[str, int]
+    near_duplicates_searched: bool
+    near_duplicates_reason: str
+    warnings: Sequence[str]
+    over_linear: ScoreDifference | None = None
+    over_grouped: ScoreDifference | None = None
+
+    @property
+    def model(self) -> PooledScores:
+        return self.scores[MODEL]
+
+    @property
+    def baselines(self) -> dict[str, PooledScores]:
+        return {name: scores for name, scores in self.scores.items() if name != MODEL}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        own = ("clean", "leaks", "leak_counts", "near_duplicates_searched")
+        own += ("near_duplicates_reason", "warnings")
+        scores = {name: PooledScores.from_json(row) for name, row in values["pooled"].items()}
+        differences = {
+            name: ScoreDifference.from_json(values[key])
+            for name, key in _DIFFERENCES.items()
+            if key in values
+        }
+        return cls(**{name: values[name] for name in own}, scores=scores, **differences)
+
+    def to_json(self) -> dict[str, Any]:
+        differences = {key: getattr(self, name) for name, key in _DIFFERENCES.items()}
+        return {
+            "pooled": {name: row.to_json() for name, row in self.scores.items()},
+            **{key: difference.to_json() for key, difference in differences.items() if difference},
+            "clean": self.clean,
+            "leaks": self.leaks,
+            "leak_counts": self.leak_counts,
+            "near_duplicates_searched": self.near_duplicates_searched,
+            "near_duplicates_reason": self.near_duplicates_reason,
+            "warnings": self.warnings,
+        }
+
+
+@dataclass(frozen=True)
+class ProtocolResult:
+    """The result of one way to draw folds, grouped or random.
+
+    Attributes:
+        grouped: Whether all videos of a recording are in one fold.
+        note: How the folds are drawn, in words.
+        means: Scores over the finished folds, of the model and of each baseline; empty if no fold
+            is finished.
+        pooled: None until all folds are finished.
+    """
+
+    grouped: bool
+    note: str
+    means: Mapping[str, PredictorMeans]
+    pooled: PooledResult | None
+
+    @property
+    def kind(self) -> str:
+        return "grouped" if self.grouped else "random"
+
+    @property
+    def model(self) -> PredictorMeans:
+        return self.means[MODEL]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`; other keys are ignored."""
+        means = {}
+        if "accuracy" in values:
+            means = {MODEL: PredictorMeans.from_json(values)} | {
+                name: PredictorMeans.from_json(row["over_folds"])
+                for name, row in values["baselines"].items()
+            }
+        pooled = PooledResult.from_json(values) if "pooled" in values else None
+        return cls(values["grouped"], values["note"], means, pooled)
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of results.json that each protocol has."""
+        values: dict[str, Any] = {"grouped": self.grouped, "note": self.note}
+        if self.means:
+            values |= self.model.to_json()
+            values["baselines"] = {
+                name: {
+                    "accuracy": means.accuracy.mean,
+                    "auc": means.auc.mean,
+                    "over_folds": means.to_json(),
+                }
+                for name, means in self.means.items()
+                if name != MODEL
+            }
+        return values | (self.pooled.to_json() if self.pooled else {})
+
+
+@dataclass(frozen=True)
+class CrossValidationResult:
+    """The content of results.json.
+
+    Attributes:
+        dir: Folder of the cross-validation.
+        folds: Of a repeat.
+        repeats: Draws of the folds.
+        protocols: Grouped or random folds; with --both the grouped ones, then the random ones.
+        complete: Whether all folds are finished.
+        left_out: A line for each baseline that is missing, with the reason.
+        by_fold: The finished folds.
+        videos, recordings: How many there are in all folds.
+        recordings_known: Whether the recording of every video is known.
+        grouped_by: Source of the recordings; empty where they come from the extraction.
+        classes: Names, the normal class first.
+        features: Folder of the features.
+        effective: Devices, precision and engine of the last fold.
+        folds_csv, predictions_csv: Paths of the tables.
+        report: Path of report.html; empty until all folds are finished.
+    """
+
+    dir: str
+    folds: int
+    repeats: int
+    protocols: tuple[ProtocolResult, ...]
+    complete: bool
+    left_out: Sequence[str]
+    by_fold: Sequence[FoldRow]
+    videos: int
+    recordings: int
+    recordings_known: bool
+    grouped_by: str
+    classes: Sequence[str]
+    features: str
+    effective: EffectiveSettings
+    folds_csv: str
+    predictions_csv: str
+    report: str = ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """Those of all protocols."""
+        pooled = [protocol.pooled for protocol in self.protocols]
+        return [line for result in pooled if result for line in result.warnings]
+
+    def folds_of(self, protocol: ProtocolResult) -> list[FoldRow]:
+        return [row for row in self.by_fold if row.grouped == protocol.grouped]
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError: If the values are something else.
+        """
+        protocols = [ProtocolResult.from_json(values)]
+        if "random" in values:
+            random = ProtocolResult.from_json(values["random"])
+            if protocols[0].pooled and random.pooled:  # the file lists the warnings of both
+                warnings = values["warnings"]
+                own = warnings[: len(warnings) - len(random.pooled.warnings)]
+                protocols = [ProtocolResult.from_json({**values, "warnings": own})]
+            protocols.append(random)
+        own_names = (
+            *("folds", "repeats", "complete", "left_out", "videos", "recordings"),
+            *("recordings_known", "grouped_by", "classes", "features"),
+            *("folds_csv", "predictions_csv"),
+        )
+        return cls(
+            **{name: values[name] for name in own_names},
+            dir=values["cross_validation"],
+            effective=EffectiveSettings.from_json(values["effective"]),
+            protocols=tuple(protocols),
+            by_fold=[FoldRow.from_json(row) for row in values["by_fold"]],
+            report=values.get("report", ""),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of results.json."""
+        first, *others = self.protocols
+        return {
+            "cross_validation": self.dir,
+            "folds": self.folds,
+            "repeats": self.repeats,
+            **first.to_json(),
+            **{protocol.kind: protocol.to_json() for protocol in others},
+            "complete": self.complete,
+            "warnings": self.warnings,
+            "left_out": self.left_out,
+            "by_fold": [row.to_json() for row in self.by_fold],
+            "videos": self.videos,
+            "recordings": self.recordings,
+            "recordings_known": self.recordings_known,
+            "grouped_by": self.grouped_by,
+            "classes": self.classes,
+            "features": self.features,
+            "effective": self.effective.to_json(),
+            "folds_csv": self.folds_csv,
+            "predictions_csv": self.predictions_csv,
+            **({"report": self.report} if self.report else {}),
+        }
