@@ -8,7 +8,11 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.metrics.sample_size import FEW_RECORDINGS, widest_interval
+from violence_detection.metrics.sample_size import (
+    FEW_RECORDINGS,
+    MIN_VIDEOS_OF_CLASS,
+    widest_interval,
+)
 from violence_detection.reports import console
 from violence_detection.units import counted, format_duration
 
@@ -66,25 +70,30 @@ def _score_lines(result: "EvaluationResult") -> Iterator[str]:
 
     counts, rates_ci = result.counts, result.rates_ci
 
-    def share(part: int, whole: int, name: str, none: str) -> str:
+    def share(part: int, whole: int, name: str, what: str, none: str) -> str:
         wilson = wilson_interval(part, whole) if whole else None
         interval = widest_interval(rates_ci.get(name), wilson)
-        return console.format_share(part, whole, interval, none=none)
+        return console.format_share(part, whole, interval, what=what, none=none)
 
     accuracy_ci = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
     right = round(result.accuracy * result.videos)
-    yield f"accuracy    {console.format_share(right, result.videos, accuracy_ci)}"
+    accuracy = console.format_share(right, result.videos, accuracy_ci, what="videos right")
+    yield f"accuracy    {accuracy}"
     yield f"AUC         {_auc_text(result)}"
-    found = share(counts.found, counts.violent, "recall", "none: no violent videos")
-    flagged = share(counts.flagged, counts.normal, "false_alarm_rate", "none: no normal videos")
-    alarms = counts.found + counts.flagged
-    precision = share(counts.found, alarms, "precision", "none: no alarms")
-    yield f"recall      {found}: violent videos found"
-    yield f"flagged     {flagged}: normal videos with an alarm (false-alarm rate)"
-    yield f"precision   {precision}: alarms that are right"
-    f1 = "none: no violent videos" if "f1" in result.undefined else f"{result.f1:.3f}"
-    if "f1" not in result.undefined and rates_ci.get("f1"):
-        f1 += f" (95%: {console.format_interval(rates_ci['f1'], '.3f')})"
+    shares = {
+        "recall": (counts.found, counts.violent, "violent videos found", "no violent videos"),
+        "false_alarm_rate": (
+            *(counts.flagged, counts.normal),
+            *("normal videos flagged (false-alarm rate)", "no normal videos"),
+        ),
+        "precision": (counts.found, counts.found + counts.flagged, "alarms right", "no alarms"),
+    }
+    for name, (part, whole, what, none) in shares.items():
+        label = "flagged" if name == "false_alarm_rate" else name
+        yield f"{label:11s} {share(part, whole, name, what, f'none: {none}')}"
+    f1 = "none: no violent videos"
+    if "f1" not in result.undefined:
+        f1 = console.format_number(result.f1, rates_ci.get("f1"))
     yield f"F1          {f1}"
     if len(result.classes) > 2:
         parts = [
@@ -92,7 +101,22 @@ def _score_lines(result: "EvaluationResult") -> Iterator[str]:
             for index, (name, row) in enumerate(zip(result.classes, result.confusion, strict=True))
         ]
         yield f"by class    {'; '.join(parts)}"
-    if result.recordings < FEW_RECORDINGS:
+    yield from _caution_lines(result)
+
+
+def _caution_lines(result: "EvaluationResult") -> Iterator[str]:
+    """A line where there are too few videos or recordings to learn much from."""
+    counts = result.counts
+    if (
+        0
+        < min(counts.violent or counts.normal, counts.normal or counts.violent)
+        < (MIN_VIDEOS_OF_CLASS)
+    ):
+        yield (
+            "caution     these numbers say nothing yet: with fewer than "
+            f"{MIN_VIDEOS_OF_CLASS} videos of a class, tossing a coin could have done it"
+        )
+    elif result.recordings < FEW_RECORDINGS:
         shown_by = counted(result.recordings, "recording")
         yield f"caution     {shown_by}: every number here is a rough guess"
 
@@ -122,8 +146,8 @@ def _auc_text(result: "EvaluationResult") -> str:
     if result.auc is None:
         return console.NONE
     interval = widest_interval(result.auc_ci, result.auc_ci_delong)
-    shown = f" (95%: {console.format_interval(interval, '.3f')})" if interval else ""
-    return f"{result.auc:.3f}{shown}, average precision {result.average_precision:.3f}"
+    area = console.format_number(result.auc, interval)
+    return f"{area}, average precision {result.average_precision:.3f}"
 
 
 def _confusion_lines(result: "EvaluationResult") -> list[str]:

@@ -71,7 +71,7 @@ def compare_with_baselines(
         classes: Names, the normal one first.
         accuracy_ci: Interval of the run's accuracy over recordings.
         read_videos: Whether videos may be decoded.
-        resamples, seed: Of the intervals over recordings.
+        resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
     try:
         train_cache, train_clips, notes = _training_videos(run, cache, classes)
@@ -107,7 +107,7 @@ def majority_accuracy(run: Run, labels: np.ndarray) -> float:
 
     Args:
         run: The run.
-        labels: Of the evaluated videos, int (N,), as places in the run's classes.
+        labels: Labels of the evaluated videos, int (N,), as places in the run's classes.
     """
     classes = list(run.record().classes)
     rows = files.read_own_csv(run.videos_path, VIDEO_COLUMNS)

@@ -38,7 +38,7 @@ class Baselines:
     larger class of the training videos.
 
     Attributes:
-        names: Of the baselines, in the order of the reports.
+        names: Names of the baselines, in the order of the reports.
         notes: A line for each baseline that is left out, with the reason.
     """
 
@@ -53,7 +53,7 @@ class Baselines:
         Args:
             clips: All N videos.
             classes: K.
-            summaries: Of the videos, or the reason why there are none.
+            summaries: Summaries of the videos, or the reason why there are none.
             summary_rows: int64 (M,), the rows that have a summary; None if all have one.
         """
         self._labels, self._classes = clips.labels, classes
@@ -85,10 +85,10 @@ class Baselines:
         """Fits a baseline and predicts.
 
         Args:
-            name: Of `names`.
+            name: One of `names`.
             train: Training rows; those with a summary hold every class.
             test: M rows to predict.
-            seed: Of the random forest.
+            seed: Seed of the random forest.
 
         Returns:
             Probabilities, float64 (M, K), rows sum to 1.

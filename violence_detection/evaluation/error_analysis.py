@@ -47,7 +47,7 @@ def errors_by_condition(
         violent: bool (N,), the actual class.
         alarm: bool (N,), the prediction.
         correct: bool (N,), whether the predicted class is right.
-        summaries: Of the videos, or the reason why there are none.
+        summaries: Summaries of the videos, or the reason why there are none.
     """
 
     def table(names: Iterable[str | None], order: Sequence[str] = ()) -> list[ErrorRow]:
@@ -95,7 +95,7 @@ def worst_mistakes(
     """Indices of the most confident mistakes: misses if `violent`, else false alarms.
 
     Args:
-        predictions: Of the videos.
+        predictions: The predictions for the videos.
         normal_class: Its name.
         violent: The kind of mistake.
         count: How many, at most.

@@ -301,10 +301,12 @@ class EvaluationStage:
         """The facts that the report shows beside the result."""
         record = self._run.record()
         origin = self._cache.origin
+        folder = Path(origin.dir).name
         asked = self._config.operating_point or record.settings.get("operating_point")
         return ReportContext(
             run_path=_shown_path(self._run_dir),
-            dataset=origin.name,
+            # The name of a dataset is that of its folder, with digits unless it was given.
+            dataset=folder if folder and origin.name.startswith(f"{folder}-") else origin.name,
             evaluated_on=datetime.now(UTC).astimezone().date(),
             operating_point=asked or "",
             is_drawn=synthetic.is_drawn(origin.dir),

@@ -20,7 +20,7 @@ def open_features(run: Run, folder: str | None = None) -> FeatureCache:
 
     Args:
         run: To evaluate.
-        folder: Of the features; None for those that the run was trained on.
+        folder: Folder of the features; None for those that the run was trained on.
 
     Raises:
         CacheError: If they do not exist, or are of another feature space.

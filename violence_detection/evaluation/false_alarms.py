@@ -49,7 +49,7 @@ class ScoredFootage:
     """Normal footage, scored with the sliding window.
 
     Attributes:
-        names: Of F videos.
+        names: Names of F videos.
         hours: Length of each video, float64 (F,).
         threshold_ranges: For each video, float64 (M, 2), a row for each possible alarm, which
             exists at thresholds above the first and at most the second number.

@@ -70,7 +70,7 @@ def score_footage(
         run: The run.
         folder: The folder of the videos.
         weights: File of the backbone's weights; None for the one that the run names.
-        seed: Of the prediction.
+        seed: Seed of the prediction.
 
     Raises:
         DatasetError: If the folder has no readable video.

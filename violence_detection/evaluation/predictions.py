@@ -15,7 +15,7 @@ class PredictionRow(NamedTuple):
         path: Key of the video in the manifest.
         label: Its class.
         group: Its recording.
-        probability: Of violence, in [0, 1].
+        probability: The probability of violence, in [0, 1].
         predicted: The predicted class.
         correct: Whether that is the label.
     """

@@ -67,7 +67,7 @@ class ThresholdChooser:
             operating_point: For example `recall=0.9`; None for the run's own threshold.
             normal_footage: Folder of videos without violence, in which false alarms are counted.
             weights: Weights file of the backbone that encodes the normal footage.
-            resamples, seed: Of the intervals.
+            resamples, seed: See `intervals.bootstrap_over_recordings`.
 
         Raises:
             CacheError: If a validation video is missing from the features.

@@ -46,7 +46,7 @@ class PairedAucDifference:
     Attributes:
         auc_difference: In [-1, 1].
         auc_exchange_p: See `exchange_p`.
-        auc_p: Of DeLong's test, two-sided.
+        auc_p: p of DeLong's test, two-sided.
         auc_ci: [low, high] at 95%, a bootstrap over recordings.
         auc_ci_delong: [low, high] at 95%, of independent videos.
         undefined: Names of the numbers above that cannot be computed.

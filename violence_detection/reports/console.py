@@ -80,33 +80,54 @@ def threshold_lines(
         "balanced_accuracy": ("balanced accuracy", "none, videos of one class only"),
         "f1": ("F1", "none, no violent videos and no alarms"),
     }
+    where = f"on {point.chosen_on}, {counted(point.videos, 'video')} of "
+    where += counted(point.recordings, "recording")
+    if point.videos < 2 * FEW_VIDEOS:
+        return [first, f"            {where}: too few for a rate"]
+    if point.recordings < FEW_RECORDINGS:
+        where += f" ({ROUGH})"
     rates = []
     for name, (label, undefined) in labels.items():
         interval, form = point.achieved_ci[name], ".3f" if name == "f1" else ".1%"
         text = undefined
         if interval:
-            text = f"{point.achieved[name]:{form}} ({format_interval(interval, form)})"
+            text = format_number(point.achieved[name], interval, form)
         rates.append(f"{label} {text}")
-    where = f"on {point.chosen_on}, {counted(point.videos, 'video')} of "
-    where += counted(point.recordings, "recording")
-    if point.recordings < FEW_RECORDINGS:
-        where += f" ({ROUGH})"
     return [first, f"            {where}: {'; '.join(rates)}"]
 
 
 def format_share(
-    part: int, whole: int, interval: Sequence[float] | None = None, *, none: str = "none"
+    part: int,
+    whole: int,
+    interval: Sequence[float] | None = None,
+    *,
+    what: str = "",
+    none: str = "none",
 ) -> str:
-    """`17 of 18, 94.4% (95%: 74.2% to 99.0%)`; fewer than ten videos are `5 of 6`, without a
-    percentage, and for no videos the text is `none`."""
+    """`17 of 18 violent videos, 94.4% (95%: 74.2% to 99.0%)`.
+
+    Args:
+        part, whole: Numbers of videos; fewer than ten get no percentage.
+        interval: [low, high] at 95%.
+        what: The videos that are counted, in words.
+        none: The text if there are none.
+    """
     if not whole:
         return none
-    text = f"{part} of {whole}"
+    text = f"{part} of {whole} {what}".rstrip()
     if whole >= FEW_VIDEOS:
         text += f", {part / whole:.1%}"
         if interval:
             text += f" (95%: {format_interval(interval, '.1%')})"
     return text
+
+
+def format_number(value: float, interval: Sequence[float] | None = None, form: str = ".3f") -> str:
+    """`0.901 (95%: 0.801 to 0.998)`. A bootstrap of a perfect score has no width, which would read
+    as certainty: it is left out."""
+    if interval is None or interval[0] == interval[1]:
+        return f"{value:{form}}"
+    return f"{value:{form}} (95%: {format_interval(interval, form)})"
 
 
 def wrap_lines(lines: Sequence[str], columns: int) -> list[str]:

@@ -82,6 +82,7 @@ def write_report(
         name=path.parent.name,
         result=result,
         grouped=first.grouped,
+        model=first.pooled.model,
         scores=list(_scores(first.pooled)),
         findings=findings,
         verdict=overall_verdict(findings),
@@ -160,7 +161,7 @@ def _random_text(pooled: PooledResult) -> str:
         )
     return (
         f"With random folds it is right for {html.of_100(accuracy)} of 100 videos: no clear "
-        f"difference to the grouped folds ({points})."
+        f"difference to the grouped folds, {points}."
     )
 
 
@@ -223,8 +224,8 @@ def _finding_on_linear(difference: ScoreDifference) -> Finding:
         )
     return Finding(
         "care",
-        f"There is no clear difference to the linear baseline ({points} of accuracy): a simple "
-        "classifier on the same features does as well.",
+        f"There is no clear difference to the linear baseline: its accuracy differs by {points}. A "
+        "simple classifier on the same features does as well.",
     )
 
 

@@ -10,11 +10,9 @@ from typing import Any
 
 from violence_detection import __version__
 from violence_detection.metrics.intervals import wilson_interval
-from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
-from violence_detection.reports import console, html
+from violence_detection.reports import console, evaluation_tables, html
 from violence_detection.reports.evaluation_result import (
-    ErrorRow,
     EvaluationResult,
     FootageAlarms,
 )
@@ -29,7 +27,6 @@ from violence_detection.system import files
 from violence_detection.units import counted, format_duration
 
 _SHORT_H = 1.0  # of footage: shorter footage shows no rate that is low enough to be useful
-_MAX_RECORDINGS = 12  # with errors, that are listed
 _CAPTIONS = {
     "roc": "ROC curve: fraction of violent videos found against fraction of normal videos flagged, "
     "for every threshold. The dot is the threshold in use.",
@@ -41,30 +38,9 @@ _CAPTIONS = {
     "history": "Loss and validation scores of each training epoch; the dashed line is the epoch "
     "whose weights are used.",
 }
-BASELINES = {
-    "model": "at its own threshold",
-    "linear": "logistic regression on the same features, without their order in time",
-    "metadata": "the file alone: bytes, length, frames/s, frame size",
-    "mean_picture": "the background alone: the mean image at 16 x 16 pixels",
-    "motion_energy": "the amount of motion alone",
-    "majority": "always the larger class of the training videos",
-}
-_BREAKDOWNS = {
-    "recording": "Recording",
-    "resolution": "Resolution: shorter side of the frame",
-    "brightness": "Brightness (mean grey level, 0 to 255)",
-    "duration": "Duration",
-}
 _CRITERIA = {
     "balanced_accuracy": "the best balanced accuracy",
     "best_f1": "the best F1",
-}
-_UNDEFINED = {
-    "recall": "none: no violent videos",
-    "false_positive_rate": "none: no normal videos",
-    "precision": "none: no alarms",
-    "f1": "none: no violent videos and no alarms",
-    "balanced_accuracy": "none: videos of one class only",
 }
 
 
@@ -97,19 +73,6 @@ class Tile:
     number: str
     fraction: float | None
     note: str
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A row of the table of metrics; `interval` is [low, high] or None, and `undefined` the text
-    where there is no value."""
-
-    name: str
-    value: float | None
-    interval: Sequence[float] | None
-    interval_kind: str
-    meaning: str
-    undefined: str = "none"
 
 
 def write_report(
@@ -152,11 +115,11 @@ def write_report(
         worst=mistakes,
         distance_of=lambda row: _distance(row, result.threshold),
         command_of=lambda row: _label_command(row, context.run_path),
-        baselines=_baseline_rows(result),
+        baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),
-        achieved=list(_achieved_rows(result.operating_point)),
-        measures=list(_measures(result)),
-        classes=list(_class_rows(result)),
+        achieved=list(evaluation_tables.achieved_rows(result.operating_point)),
+        measures=list(evaluation_tables.measures(result)),
+        classes=list(evaluation_tables.class_rows(result)),
         figures=[
             {
                 "caption": _CAPTIONS.get(name, name.replace("_", " ").capitalize()),
@@ -164,7 +127,7 @@ def write_report(
             }
             for name, figure in figures.items()
         ],
-        breakdowns=_breakdowns(result.errors_by),
+        breakdowns=evaluation_tables.breakdowns(result.errors_by),
         robustness=robustness,
         robustness_text=_robustness_text(robustness) if robustness else "",
         tables=html.settings_tables(settings),
@@ -258,10 +221,10 @@ def _window_note(settings: Mapping[str, Any], footage: FootageAlarms | None) -> 
     window_s = settings.get("window_s")
     if footage is not None or not window_s:
         return ""
-    an_hour = round(2 * 3600 / window_s)
+    an_hour = 2 * 3600 / window_s
     return (
-        f"On a camera, predict gives an answer every {window_s / 2:.2g} s, {an_hour:,} an hour: "
-        f"1 false alarm in 100 would be {round(an_hour / 100):,} an hour."
+        f"On a camera, predict gives an answer every {window_s / 2:.2g} s: 1 false alarm in 100 "
+        f"would be about {an_hour / 100:.0f} an hour."
     )
 
 
@@ -280,22 +243,7 @@ def _label_command(row: Mistake, run_path: str) -> str:
     return shlex.join(["violence-detection", "label", run_path, row.path, row.predicted])
 
 
-# -- baselines, threshold, robustness
-
-
-def _baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
-    """A row for the model and for each baseline; empty without baselines."""
-    if not result.baselines:
-        return []
-    names = ("accuracy", "accuracy_ci", "auc", "auc_ci")
-    return [
-        {
-            "name": name,
-            "meaning": BASELINES.get(name, ""),
-            **{key: getattr(scores, key) for key in names},
-        }
-        for name, scores in {"model": result, **result.baselines}.items()
-    ]
+# -- threshold, robustness
 
 
 def _threshold_lines(result: EvaluationResult, context: ReportContext) -> Iterator[str]:
@@ -328,20 +276,6 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _achieved_rows(point: ChosenOperatingPoint | None) -> Iterator[dict[str, Any]]:
-    """The rates of the chosen threshold; a rate without an interval has no videos to count."""
-    if point is None:
-        return
-    for name, value in point.achieved.items():
-        interval = point.achieved_ci.get(name)
-        known = interval is not None or name not in _UNDEFINED
-        yield {
-            "name": name.replace("_", " "),
-            "value": html.format_number(value) if known else _UNDEFINED[name],
-            "interval": interval,
-        }
-
-
 def _robustness_text(robustness: RobustnessScores) -> str:
     """The condition that costs most, in a sentence."""
     rows = [row for row in robustness.conditions if row.difference_ci is not None]
@@ -357,86 +291,3 @@ def _robustness_text(robustness: RobustnessScores) -> str:
     if worst_condition(robustness) is None and high >= 0:
         text += " These videos show no clear loss."
     return text
-
-
-def _breakdowns(errors_by: Mapping[str, Sequence[ErrorRow]]) -> list[dict[str, Any]]:
-    """Tables of errors; of the recordings only the worst, and only those with errors."""
-    tables = []
-    for name, title in _BREAKDOWNS.items():
-        rows, rest = errors_by.get(name, []), ""
-        if name == "recording":
-            shown = [row for row in rows if row.errors][:_MAX_RECORDINGS]
-            without = sum(not row.errors for row in rows)
-            hidden = len(rows) - without - len(shown)
-            rest = f"{without} of {len(rows)} recordings have no error"
-            rest += f"; {hidden} more have errors: see metrics.json." if hidden else "."
-            rows = shown
-        if rows or rest:
-            tables.append({"title": title, "rows": rows, "rest": rest})
-    return tables
-
-
-# -- all metrics
-
-
-def _measures(result: EvaluationResult) -> Iterator[Measure]:
-    counts, rates_ci = result.counts, result.rates_ci
-    bootstrap, wilson = "recordings", "Wilson"
-    no_violent, no_normal = "none: no violent videos", "none: no normal videos"
-    one_class = "none: videos of one class only"
-
-    def row(
-        name: str, key: str, meaning: str, interval=None, kind="", undefined: str = one_class
-    ) -> Measure:
-        value = None if key in result.undefined else getattr(result, key)
-        return Measure(name, value, None if value is None else interval, kind, meaning, undefined)
-
-    right = "fraction of right predictions"
-    yield row("Accuracy", "accuracy", right, result.accuracy_ci, bootstrap)
-    yield row("Accuracy", "accuracy", right, result.accuracy_ci_wilson, wilson)
-    majority = "always the larger class of the training videos"
-    yield row("Majority baseline", "baseline_accuracy", majority)
-    mean = "mean recall of the classes"
-    balanced_ci = rates_ci.get("balanced_accuracy")
-    yield row("Balanced accuracy", "balanced_accuracy", mean, balanced_ci, bootstrap)
-    area = "fraction of pairs in which the violent video has the higher probability"
-    yield row("ROC AUC", "auc", area, result.auc_ci, bootstrap)
-    yield row("ROC AUC", "auc", area, result.auc_ci_delong, "DeLong")
-    yield row("Average precision", "average_precision", "area under the precision-recall curve")
-    gap = "expected gap between probability and fraction of violent videos"
-    yield row("Calibration error", "calibration_error", gap)
-    right = "fraction of alarms that are right"
-    yield row(
-        "Precision", "precision", right, rates_ci.get("precision"), bootstrap, "none: no alarms"
-    )
-    found = _wilson(counts.found, counts.violent)
-    text = "fraction of violent videos found"
-    if rates_ci.get("recall"):
-        yield row("Recall", "recall", text, rates_ci["recall"], bootstrap, no_violent)
-    yield row("Recall", "recall", text, found, wilson, no_violent)
-    text = "harmonic mean of precision and recall"
-    yield row("F1", "f1", text, rates_ci.get("f1"), bootstrap, no_violent)
-    flagged = _wilson(counts.flagged, counts.normal)
-    text = "fraction of normal videos flagged"
-    if rates_ci.get("false_alarm_rate"):
-        interval = rates_ci["false_alarm_rate"]
-        yield row("False-alarm rate", "false_alarm_rate", text, interval, bootstrap, no_normal)
-    yield row("False-alarm rate", "false_alarm_rate", text, flagged, wilson, no_normal)
-
-
-def _class_rows(result: EvaluationResult) -> Iterator[dict[str, Any]]:
-    for index, name in enumerate(result.classes):
-        counts = result.confusion[index]
-        yield {
-            "name": name,
-            "index": index,
-            "counts": counts,
-            "videos": sum(counts),
-            "recall": result.recall_per_class[name] if sum(counts) else None,
-            "interval": result.recall_ci_per_class[name],
-        }
-
-
-def _wilson(correct: int, total: int) -> list[float] | None:
-    """Wilson's interval; None for no videos, because [0, 0] would read as certainty."""
-    return wilson_interval(correct, total) if total else None

@@ -42,7 +42,7 @@ class ErrorRow:
     """The errors of the videos of one recording, resolution, brightness or duration.
 
     Attributes:
-        name: Of the recording, or the range.
+        name: The recording, or the range.
         videos, errors: How many there are, and how many are predicted wrongly.
         error_rate: ``errors / videos``.
         ci: [low, high] of the rate at 95% (Wilson).

@@ -150,7 +150,7 @@ def draw_attention(
     Args:
         path: PNG file, or an open one.
         weights: float (N, T), rows sum to 1.
-        names: Of the N clips, on the left.
+        names: Names of the N clips, on the left.
         answers: Probability of violence and actual class of each clip, on the right.
     """
     count, frames = weights.shape
@@ -364,8 +364,7 @@ def draw_history(
     _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
     if best_epoch is not None:
         for axes in (upper, lower):
-            line = {"color": figure_style.INK, "linewidth": 1, "linestyle": (0, (4, 3))}
-            axes.axvline(best_epoch, **line)
+            axes.axvline(best_epoch, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
         lower.set_title(
             f"dashed: epoch {best_epoch} is kept", fontsize=10, color=figure_style.INK, loc="right"
         )

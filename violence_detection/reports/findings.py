@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from violence_detection.metrics.classification import MIN_VIDEOS
+from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import (
     FEW_RECORDINGS,
     MIN_VIDEOS_OF_CLASS,
@@ -160,7 +161,10 @@ def _finding_on_majority(result: EvaluationResult) -> Finding:
     )
     if result.accuracy <= result.baseline_accuracy:
         return Finding("bad", f"{text}: this detector is no better than that.")
-    if result.accuracy_ci[0] <= result.baseline_accuracy:
+    if (
+        widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)[0]
+        <= result.baseline_accuracy
+    ):
         return Finding("care", f"{text}: this detector may be no better than that.")
     return Finding("good", f"{text}: this detector is better than that.")
 
@@ -174,9 +178,12 @@ def _finding_on_linear(result: EvaluationResult) -> Iterator[Finding]:
         "A linear model on the same features, which ignores their order in time, is right for "
         f"{of_100(linear.accuracy)} of 100; this detector for {of_100(result.accuracy)}"
     )
-    if linear.accuracy_ci[0] > result.accuracy_ci[1]:
+    right = round(linear.accuracy * result.videos)
+    theirs = widest_interval(linear.accuracy_ci, wilson_interval(right, result.videos))
+    ours = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
+    if theirs[0] > ours[1]:
         yield Finding("care", f"{text}. The linear model is better: use it, or train again.")
-    elif linear.accuracy_ci[1] < result.accuracy_ci[0]:
+    elif theirs[1] < ours[0]:
         yield Finding("good", f"{text}, which is clearly more.")
     else:
         yield Finding("note", f"{text}. These videos show no clear difference.")

@@ -14,7 +14,7 @@ class Mistake:
         path: Key of the video in the manifest.
         label: Its class.
         group: Its recording.
-        probability: Of violence, in [0, 1].
+        probability: The probability of violence, in [0, 1].
         predicted: The predicted class.
         attention: T weights over time that sum to 1; None for a head without attention.
         frames: JPEG images from start to end, as data URIs.

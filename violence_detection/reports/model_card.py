@@ -46,11 +46,11 @@ class CardFacts:
         space: The feature space in it.
         weights: Name of the backbone's weights, without its folder.
         results: Scores and threshold of the training.
-        temperature: Of the run.
+        temperature: Divides the logits.
         splits: The numbers of videos.
         unknown: Number of videos whose recording is not known.
         seeds, training: Sentences on the choice of the model.
-        evaluations: Of the present model, with the name of the dataset.
+        evaluations: Evaluations of the present model, with the name of the dataset.
         limitations, warnings: A sentence each.
     """
 

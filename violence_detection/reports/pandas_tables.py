@@ -191,7 +191,7 @@ def windows(
 
     Args:
         results: The path, the windows and the error of each video.
-        classes: Of the run.
+        classes: The run's classes.
 
     Returns:
         | column | dtype | |

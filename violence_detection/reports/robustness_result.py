@@ -12,12 +12,12 @@ class ConditionScores:
     Intervals are [low, high] at 95% over recordings; None where they are not defined.
 
     Attributes:
-        name: Of the condition, as asked for.
+        name: The condition as asked for.
         videos: How many have a prediction under it and one unchanged; without any, the scores are
             0.0 and None.
         accuracy, auc: Under the condition.
         accuracy_difference, auc_difference: To the unchanged videos.
-        difference_ci: Of `accuracy_difference`.
+        difference_ci: Interval of `accuracy_difference`.
         condition: The name with every severity written out.
     """
 
@@ -50,9 +50,9 @@ class RobustnessScores:
     """Scores under all conditions.
 
     Attributes:
-        clean: Of the unchanged videos.
-        control: Of copies without corruption; None in files of older versions.
-        conditions: Of the corrupted copies.
+        clean: Scores of the unchanged videos.
+        control: Scores of copies without corruption; None in files of older versions.
+        conditions: Scores of the corrupted copies.
         mean_accuracy, mean_accuracy_ci: Over the conditions, of the `mean_videos` videos that
             have a prediction under each.
         mean_auc: Over the conditions that have one.
@@ -111,9 +111,9 @@ class RobustnessResult:
         note: How to read the numbers.
         left_out: A text for each condition that this system cannot apply.
         failures: Predictions that are missing.
-        threshold: Of the run.
+        threshold: The run's threshold.
         features: Folder of the features that list the videos.
-        engine, precision: Of the backbone.
+        engine, precision: What the backbone ran with.
         identity: Digests of the model, the videos and the feature space, and the seed.
         table, picture: Paths of robustness.csv and robustness.png.
     """

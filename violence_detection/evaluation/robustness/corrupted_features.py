@@ -27,7 +27,7 @@ class CorruptionTask(NamedTuple):
     """A video to read under a condition.
 
     Attributes:
-        key: Of the video in the manifest.
+        key: Name of the video in the manifest.
         source: Its file.
         condition: With every severity written out.
     """
@@ -104,11 +104,11 @@ def extract_corrupted_features(
     """Features of corrupted videos, in the order in which they are ready.
 
     Args:
-        extractor: Of the run.
+        extractor: The run's extractor.
         tasks: Videos and conditions.
         folder: For the copies, as many at a time as there are workers; each copy is removed once
             it is read.
-        seed: Of random corruptions; each video has its own random numbers.
+        seed: Seed of random corruptions; each video has its own random numbers.
         workers: Videos corrupted at the same time; None for the number of cores.
         timeout_s: For each video.
 

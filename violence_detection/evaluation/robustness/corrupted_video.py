@@ -83,12 +83,12 @@ def read_corrupted(
     """Reads a video under a condition, from a corrupted copy that is removed afterwards.
 
     Args:
-        reader: Of the run; it reads the copy as any video.
+        reader: The run's reader; it reads the copy as any video.
         source: The video.
         condition: Corruptions joined by `+`; `clean` reads the video itself, `re-encoded` a copy
             without corruption.
         copy: Path of the copy, ending in .avi.
-        seed: Of random corruptions.
+        seed: Seed of random corruptions.
 
     Raises:
         VideoError: If the video or the copy cannot be read.
@@ -155,7 +155,7 @@ class _CopyWriter:
             source: The video.
             copy: Path of the copy.
             corrupt: The corruption.
-            seed: Of random corruptions.
+            seed: Seed of random corruptions.
             indices: Frames to seek to; None to decode from the start.
         """
         self._source, self._copy = source, copy

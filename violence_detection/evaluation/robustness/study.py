@@ -268,8 +268,8 @@ class _PredictionFile:
     def __init__(self, folder: Path, identity: dict[str, Any], *, force: bool) -> None:
         """
         Args:
-            folder: Of the study.
-            identity: Of the model, the videos and the settings.
+            folder: Folder of the study.
+            identity: Digests of the model, the videos and the settings.
             force: Whether existing predictions are replaced.
 
         Raises:
