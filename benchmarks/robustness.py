@@ -22,7 +22,7 @@ from violence_detection import registry
 from violence_detection.datasets import folds
 from violence_detection.evaluation.robustness import corrupted_video
 from violence_detection.evaluation.robustness.corrupted_features import (
-    Task,
+    CorruptionTask,
     extract_corrupted_features,
     unchanged_excerpts,
 )
@@ -93,20 +93,20 @@ def extract(
     Raises:
         SystemExit: If a video cannot be corrupted, since a table is about all videos.
     """
-    settings = cache.settings()
+    record = cache.record()
     sources, failures = unchanged_excerpts(cache, clips.entries)
     tasks = [
-        Task(key, source, condition)
+        CorruptionTask(key, source, condition)
         for key, source in sources.items()
         for condition in conditions.values()
         if not features_path(folder, condition, key).is_file()
     ]
     if tasks:
         extractor = FeatureExtractor.from_space(
-            cache.space(),
-            weights=settings["weights"]["source"],
+            record.space,
+            weights=record.weights.source,
             batch_size=64,
-            seed=settings["weights"]["seed"],
+            seed=record.weights.seed,
         )
         files.ensure_writable(folder)
         outcomes = extract_corrupted_features(

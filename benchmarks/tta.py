@@ -53,12 +53,12 @@ def shifted_features(cache: FeatureCache, clips: FeatureDataset) -> dict[str, np
     sources, failures = unchanged_excerpts(cache, clips.entries)
     if failures:
         raise SystemExit(f"Videos are missing or have changed: {failures}")
-    settings = cache.settings()
+    record = cache.record()
     extractor = FeatureExtractor.from_space(
-        cache.space(),
-        weights=settings["weights"]["source"],
+        record.space,
+        weights=record.weights.source,
         batch_size=64,
-        seed=settings["weights"]["seed"],
+        seed=record.weights.seed,
     )
 
     def view_images():

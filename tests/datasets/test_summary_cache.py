@@ -54,7 +54,7 @@ def test_changed_videos_are_not_summarised(video_cache, cached_videos, kept):
 def test_summaries_remain_when_the_videos_are_gone(video_cache, kept):
     cache, entries = video_cache
     cache.summaries(entries[:5], kept)
-    settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
+    settings = cache.record().to_json() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
     assert cache.summaries(entries[:5], kept).missing_reason == ""
     available = cache.summaries(entries, kept)
@@ -66,7 +66,7 @@ def test_a_video_that_became_unreadable_is_the_reason(video_cache, cached_videos
     cache, entries = video_cache
     spoilt = shutil.copytree(cached_videos, tmp_path / "spoilt")
     (spoilt / entries[0].path).write_bytes(b"x" * entries[0].size)
-    settings = cache.settings() | {"dataset": {"name": "d", "dir": str(spoilt)}}
+    settings = cache.record().to_json() | {"dataset": {"name": "d", "dir": str(spoilt)}}
     files.write_json(cache.extraction_path, settings)
     available = cache.summaries(entries, kept)
     assert available.missing_reason.startswith("the videos cannot be read (fight/0.mp4: ")

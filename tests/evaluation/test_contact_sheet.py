@@ -141,7 +141,7 @@ def test_a_missing_or_changed_video_has_a_reason(video_cache, cached_videos, cli
     same_size = bytearray((root / "fight/1.mp4").read_bytes())
     same_size[-1] ^= 255
     (root / "fight/1.mp4").write_bytes(same_size)
-    settings = cache.settings() | {"dataset": {"name": "d", "dir": str(root)}}
+    settings = cache.record().to_json() | {"dataset": {"name": "d", "dir": str(root)}}
     files.write_json(cache.extraction_path, settings)
     misses = sheet(video_cache, clips).misses
     reason = f"the video is no longer in {root.name}, or changed"
@@ -150,7 +150,7 @@ def test_a_missing_or_changed_video_has_a_reason(video_cache, cached_videos, cli
 
 def test_a_missing_folder_is_the_reason(video_cache, clips):
     cache, _ = video_cache
-    settings = cache.settings() | {"dataset": {"name": "d", "dir": "/nowhere"}}
+    settings = cache.record().to_json() | {"dataset": {"name": "d", "dir": "/nowhere"}}
     files.write_json(cache.extraction_path, settings)
     why = {row.missing_reason for row in sheet(video_cache, clips).misses}
     assert why == {"their folder /nowhere does not exist"}

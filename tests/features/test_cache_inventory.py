@@ -72,7 +72,7 @@ def test_a_space_has_its_size_state_and_users(cache_dir):
         lambda folder: (folder / "extraction.json").write_text("{"),
         lambda folder: files.write_json(
             folder / "extraction.json",
-            FeatureCache(folder).settings() | {"complete": False},
+            FeatureCache(folder).record().to_json() | {"complete": False},
         ),
     ],
 )

@@ -82,7 +82,7 @@ def test_a_label_that_the_run_does_not_know_is_named(cache):
 
 
 def test_an_array_of_another_shape_is_refused(cache):
-    settings = cache.settings()
+    settings = cache.record().to_json()
     settings["feature_space"]["frames"] = 7
     files.write_json(cache.extraction_path, settings)
     with pytest.raises(CacheError, match=r"must be float16 \(7, 8\). Received: float16 \(6, 8\)"):

@@ -10,13 +10,14 @@ import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError
+from violence_detection.features.extraction_record import KEYS, ExtractionRecord
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files
 from violence_detection.units import counted
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from violence_detection.datasets.summary_cache import AvailableSummaries
 
 _DIGITS = 8
-_SETTINGS_KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
 
 
 def dataset_name(root: Path, asked: str | None = None) -> str:
@@ -72,7 +72,7 @@ class FeatureCache:
         """The file of a video's features; view 0 is the video as it is."""
         return self.dir / (f"{key}.view{view}.npy" if view else f"{key}.npy")
 
-    def settings(self) -> dict[str, Any]:
+    def record(self) -> ExtractionRecord:
         """The content of extraction.json.
 
         Raises:
@@ -82,28 +82,27 @@ class FeatureCache:
             settings = json.loads(self.extraction_path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CacheError(f"{self.extraction_path} must be readable JSON. ({error})") from error
-        if not isinstance(settings, dict) or not settings.keys() >= _SETTINGS_KEYS:
+        if not isinstance(settings, dict) or not settings.keys() >= KEYS:
             raise CacheError(
-                f"{self.extraction_path} must hold a JSON object with "
-                f"{', '.join(sorted(_SETTINGS_KEYS))}. It was edited; run extract-features "
-                "again."
+                f"{self.extraction_path} must hold a JSON object with {', '.join(sorted(KEYS))}. "
+                "It was edited; run extract-features again."
             )
-        return settings
+        try:
+            return ExtractionRecord.from_json(settings)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise CacheError(
+                f"{self.extraction_path} must hold the dataset, its recordings and the weights. It "
+                f"was edited ({error}); run extract-features again."
+            ) from error
+
+    def write_record(self, record: ExtractionRecord) -> None:
+        """Replaces extraction.json."""
+        files.write_json(self.extraction_path, record.to_json())
 
     @property
     def origin(self) -> DatasetOrigin:
-        """The dataset that the features were extracted from.
-
-        Raises:
-            CacheError: If extraction.json does not say it.
-        """
-        try:
-            return DatasetOrigin.from_json(self.settings()["dataset"])
-        except (KeyError, TypeError) as error:
-            raise CacheError(
-                f"{self.extraction_path} must hold name and dir of the dataset. It was edited; "
-                "run extract-features again."
-            ) from error
+        """The dataset that the features were extracted from."""
+        return self.record().dataset
 
     @property
     def video_dir(self) -> Path:
@@ -131,7 +130,7 @@ class FeatureCache:
         )
 
     def space(self) -> FeatureSpace:
-        return FeatureSpace.from_json(self.settings()["feature_space"])
+        return self.record().space
 
     # -- the manifest
 

@@ -97,7 +97,7 @@ def _summarise_space(folder: Path, runs: RunsByFeatures) -> SpaceSummary:
     cache, videos, complete = FeatureCache(folder), 0, False
     try:
         videos = sum(entry.usable for entry in cache.entries())
-        complete = cache.settings()["complete"] is True and cache.manifest_path.is_file()
+        complete = cache.record().complete and cache.manifest_path.is_file()
     except ViolenceDetectionError as error:
         log.warning(str(error))
     return SpaceSummary(

@@ -58,9 +58,9 @@ def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
     Raises:
         CacheError: If the extraction was not finished, or nothing is usable.
     """
-    settings = cache.settings()
-    if not settings.get("complete"):
-        reason = settings.get("stopped", "interrupted")
+    record = cache.record()
+    if not record.complete:
+        reason = record.stopped or "interrupted"
         raise CacheError(
             f"Features must be of a finished extraction. Received: {cache.dir} (start "
             f"extract-features again; it was stopped: {reason})"
@@ -79,8 +79,7 @@ def usable_entries(cache: FeatureCache) -> list[ManifestEntry]:
 
 def has_all_recordings(cache: FeatureCache) -> bool:
     """True if the recording of every video was named at extraction."""
-    settings = cache.settings()
-    return settings.get("grouping") != "none" and not settings.get("ungrouped")
+    return cache.record().has_all_recordings
 
 
 def read_dataset(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.datasets import splits, training_readiness, video_folder
+from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video, contradictions
@@ -17,6 +18,7 @@ from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
 from violence_detection.features.extraction_job import ExtractionJob, ExtractionResult
+from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.shards import Shard
@@ -208,21 +210,21 @@ class ExtractionStage:
                     whole.check_failures()
                     self._finish(whole, busy)
                 except DatasetError as error:
-                    self._write_settings(complete=False, stopped=str(error))
+                    self._write_record(complete=False, stopped=str(error))
                     raise
                 if not busy:
                     files.sweep_temporary(self._cache.dir)
                 return job.result()
             whole.write_manifest(self._split_store.split_by_key(), busy)
             stopped = f"{counted(lacking, 'video')} of other shards than {shard} are not done"
-            self._write_settings(complete=False, stopped=stopped)
+            self._write_record(complete=False, stopped=stopped)
             log.info(f"The features are not complete yet: {stopped}.")
         return job.result(complete=False)
 
     def _run_job(self, job: ExtractionJob) -> None:
         """Runs a job; whatever ends it, the videos that are done stay in the manifest."""
         if job.todo or job.moved:
-            self._write_settings(complete=False, stopped="interrupted")
+            self._write_record(complete=False, stopped="interrupted")
         try:
             job.run(self._extract_videos)
             if self._shard is None:
@@ -232,7 +234,7 @@ class ExtractionStage:
                 if self._shard is None:
                     job.write_manifest(self._split_store.split_by_key())
                 if job.todo and isinstance(error, ViolenceDetectionError):
-                    self._write_settings(complete=False, stopped=str(error))
+                    self._write_record(complete=False, stopped=str(error))
             raise
 
     def _extract_videos(
@@ -249,7 +251,7 @@ class ExtractionStage:
             ray_executor.extract_on_cluster(
                 videos,
                 on_result,
-                task=ray_executor.Task(
+                task=ray_executor.ExtractionTask(
                     root, self._cache.dir, self._space, extractor_settings(config), decoding
                 ),
                 address=config.address,
@@ -273,30 +275,27 @@ class ExtractionStage:
             redraw=config.redraw_splits,
         )
         job.write_manifest(assigned, busy)
-        self._write_settings(complete=True)
+        self._write_record(complete=True)
 
-    def _write_settings(self, **state: Any) -> None:
-        space = self._space
-        settings = {
-            "dataset": {
-                "name": self._dataset_dir.name,
-                "dir": str(self._folder.root.resolve()),
-            },
-            "grouping": self._folder.grouping,
-            "ungrouped": self._folder.ungrouped,
-            "classes": self._folder.labels,
-            "fingerprint": space.fingerprint,
-            "feature_space": dataclasses.asdict(space),
-            "weights": {
-                "source": self._config.weights,
-                "digest": space.weights_digest,
-                "seed": self._config.seed,
-            },
-            "settings": self._config.as_dict(),
-            "effective": {"engine": space.engine, "precision": space.precision},
-            "versions": provenance.versions(),
-        }
-        files.write_json(self._cache.extraction_path, settings | state)
+    def _write_record(self, *, complete: bool, stopped: str = "") -> None:
+        space, folder = self._space, self._folder
+        self._cache.write_record(
+            ExtractionRecord(
+                dataset=DatasetOrigin(self._dataset_dir.name, str(folder.root.resolve())),
+                grouping=folder.grouping,
+                ungrouped=folder.ungrouped,
+                classes=tuple(folder.labels),
+                space=space,
+                weights=WeightsOrigin(
+                    self._config.weights, space.weights_digest, self._config.seed
+                ),
+                settings=self._config.as_dict(),
+                effective={"engine": space.engine, "precision": space.precision},
+                versions=provenance.versions(),
+                complete=complete,
+                stopped=stopped,
+            )
+        )
 
 
 def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
@@ -336,10 +335,9 @@ def _imagenet_space(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | No
     otherwise like `space`; None if there are none, or several."""
     spaces = []
     for path in dataset_dir.glob("*/extraction.json"):
-        with contextlib.suppress(CacheError, KeyError, TypeError):
-            settings = FeatureCache(path.parent).settings()
-            kept = FeatureSpace.from_json(settings["feature_space"])
-            if settings["weights"]["source"] == "imagenet":
-                spaces.append(kept)
+        with contextlib.suppress(CacheError):
+            record = FeatureCache(path.parent).record()
+            if record.weights.source == "imagenet":
+                spaces.append(record.space)
     same = [kept for kept in spaces if dataclasses.replace(kept, weights_digest="") == space]
     return same[0] if len(same) == 1 else None

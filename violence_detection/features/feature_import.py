@@ -15,6 +15,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.datasets import splits, video_folder
+from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
@@ -23,6 +24,7 @@ from violence_detection.errors import CacheError, ConfigError, DatasetError, Vid
 from violence_detection.features import shards
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
+from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
 from violence_detection.features.feature_space import IMPORTED, FeatureSpace
 from violence_detection.features.imported_file import ImportedFile, open_imported, to_float16
 from violence_detection.features.video_worker import check_array_name
@@ -88,17 +90,17 @@ class CacheImport:
             self._group(opened)
             _check_names(self._rows)
             digest, padded = self._check_clips(opened)
-            exported = opened[0].settings
+            exported = opened[0].record
             shape = opened[0].features.shape[1:]
             self._space = self._space_of(exported, shape, str(opened[0].features.dtype), digest)
-            self._settings = self._extraction_json(exported)
+            self._record = self._record_of(exported)
             self._sources_of_split = {
                 row.path: source
                 for file in opened
                 for row, source in zip(file.rows, file.split_sources, strict=False)
             }
         self._check_usable()
-        name = self._settings["dataset"]["name"]
+        name = self._record.dataset.name
         self._dataset_dir = Path(self._config.cache_dir) / name
         self._cache = FeatureCache(self._dataset_dir / self._space.name)
         self._store = SplitStore(self._dataset_dir)
@@ -125,8 +127,8 @@ class CacheImport:
             "imported": len(self._rows) - len(left_out),
             "left_out": [{"path": row.path, "reason": row.error} for row in left_out],
             "shape": [self._space.frames, self._space.dim],
-            "classes": self._settings["classes"],
-            "grouped": self._settings["grouping"] != "none" and not self._settings["ungrouped"],
+            "classes": list(self._record.classes),
+            "grouped": self._record.has_all_recordings,
             "padded": padded,
         }
 
@@ -148,7 +150,7 @@ class CacheImport:
         )
 
     def _check_same_shape(self, opened: Sequence[ImportedFile]) -> None:
-        if len(opened) > 1 and any(file.settings for file in opened):
+        if len(opened) > 1 and any(file.record for file in opened):
             raise ConfigError(
                 "A file of `cache export` must be imported alone. Received: "
                 f"{counted(len(opened), 'file')}"
@@ -160,9 +162,9 @@ class CacheImport:
 
     def _group(self, opened: Sequence[ImportedFile]) -> None:
         """Names the recordings: as given, else by the pattern; a clip without counts as its own."""
-        exported, pattern = opened[0].settings, self._config.group_pattern
-        self._grouping = exported["grouping"] if exported else "imported"
-        self._ungrouped = int(exported.get("ungrouped") or 0) if exported else 0
+        exported, pattern = opened[0].record, self._config.group_pattern
+        self._grouping = exported.grouping if exported else "imported"
+        self._ungrouped = exported.ungrouped if exported else 0
         if pattern is not None:
             names = video_folder.match_recordings(pattern, [row.path for row in self._rows])
             self._grouping = "--group-pattern"
@@ -199,11 +201,11 @@ class CacheImport:
         return digest.hexdigest(), padded
 
     def _space_of(
-        self, exported: dict[str, Any] | None, shape: tuple[int, int], dtype: str, digest: str
+        self, exported: ExtractionRecord | None, shape: tuple[int, int], dtype: str, digest: str
     ) -> FeatureSpace:
         """The recorded feature space, or one that stands for the program that made the files."""
         if exported:
-            space = FeatureSpace.from_json(exported["feature_space"])
+            space = exported.space
             if (space.frames, space.dim) != tuple(shape):
                 raise CacheError(
                     f"Features must be of the file's feature space, ({space.frames}, {space.dim}). "
@@ -226,34 +228,35 @@ class CacheImport:
             precision="" if maker else dtype,
         )
 
-    def _extraction_json(self, exported: dict[str, Any] | None) -> dict[str, Any]:
+    def _record_of(self, exported: ExtractionRecord | None) -> ExtractionRecord:
+        """The record of the new cache: that of the file where it has one."""
         name = self._config.dataset_name
         first = self._sources[0][0]
         default = first.stem if len(self._sources) == 1 else first.parent.name
-        default = exported["dataset"]["name"] if exported else default
+        default = exported.dataset.name if exported else default
         if not units.is_name(name or default):
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
             )
-        settings = exported or {
-            "weights": {
-                "source": IMPORTED,
-                "digest": self._space.weights_digest,
-                "seed": self._config.seed,
-            },
-            "settings": self._config.as_dict(),
-            "effective": {"engine": IMPORTED, "precision": self._space.precision},
-            "versions": provenance.versions(),
-        }
-        return settings | {
-            "dataset": {"name": name or default, "dir": str(self._video_dir)},
+        found = {
+            "dataset": DatasetOrigin(name or default, str(self._video_dir)),
             "grouping": self._grouping,
             "ungrouped": self._ungrouped,
-            "classes": sorted({row.label for row in self._rows}),
-            "fingerprint": self._space.fingerprint,
-            "feature_space": dataclasses.asdict(self._space),
-            "imported": [str(path) for path, _ in self._sources],
+            "classes": tuple(sorted({row.label for row in self._rows})),
+            "imported": tuple(str(path) for path, _ in self._sources),
+            "complete": False,
+            "stopped": "the import was interrupted",
         }
+        if exported:
+            return dataclasses.replace(exported, **found)
+        return ExtractionRecord(
+            space=self._space,
+            weights=WeightsOrigin(IMPORTED, self._space.weights_digest, self._config.seed),
+            settings=self._config.as_dict(),
+            effective={"engine": IMPORTED, "precision": self._space.precision},
+            versions=provenance.versions(),
+            **found,
+        )
 
     def _check_usable(self) -> None:
         usable = [row for row in self._rows if row.usable]
@@ -270,7 +273,7 @@ class CacheImport:
             )
 
     def _log_notes(
-        self, left_out: Sequence[ManifestEntry], padded: int, exported: dict[str, Any] | None
+        self, left_out: Sequence[ManifestEntry], padded: int, exported: ExtractionRecord | None
     ) -> None:
         for reason, count in Counter(row.error for row in left_out).items():
             log.warning(f"Left out: {counted(count, 'clip')}, because {reason}.")
@@ -313,8 +316,7 @@ class CacheImport:
         with shards.locked_folder(self._cache.dir):
             files.sweep_temporary(self._cache.dir)
             before = self._cache.entries()
-            interrupted = {"complete": False, "stopped": "the import was interrupted"}
-            files.write_json(self._cache.extraction_path, self._settings | interrupted)
+            self._cache.write_record(self._record)
             entries = self._write_arrays()
             kept = {entry.path for entry in entries if entry.usable}
             for entry in before:
@@ -324,7 +326,7 @@ class CacheImport:
             self._cache.write_manifest(
                 dataclasses.replace(entry, split=assigned[entry.path]) for entry in entries
             )
-            files.write_json(self._cache.extraction_path, self._settings | {"complete": True})
+            self._cache.write_record(dataclasses.replace(self._record, complete=True, stopped=""))
         return result | {"dry_run": False}
 
     def _write_arrays(self) -> list[ManifestEntry]:
@@ -381,8 +383,8 @@ def _relative_rows(first: Path, opened: Sequence[ImportedFile]) -> tuple[Path, l
     for where another could lie.
     """
     rows = [row for file in opened for row in file.rows]
-    if opened[0].settings:
-        return Path(opened[0].settings["dataset"]["dir"]), rows
+    if opened[0].record:
+        return Path(opened[0].record.dataset.dir), rows
     paths = [PurePosixPath(row.path) for row in rows]
     if not all(path.is_absolute() for path in paths):
         return first, rows

@@ -31,6 +31,7 @@ from violence_detection.datasets.split_words import SPLITS
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.features.extraction_record import ExtractionRecord
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.system import files, progress
 from violence_detection.units import counted
@@ -134,16 +135,16 @@ class CacheExport:
         import h5py
 
         text = h5py.string_dtype()
-        settings, space, entries = self.cache.settings(), self.cache.space(), self.entries
+        record, entries = self.cache.record(), self.entries
         classes = ordered_classes(entry.label for entry in entries)
         # -- attributes
         attributes = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
-            "dataset": settings["dataset"]["name"],
-            "fingerprint": space.fingerprint,
-            "extraction": json.dumps(settings, ensure_ascii=False),
-            **dataclasses.asdict(space),
+            "dataset": record.dataset.name,
+            "fingerprint": record.space.fingerprint,
+            "extraction": json.dumps(record.to_json(), ensure_ascii=False),
+            **dataclasses.asdict(record.space),
         }
         file.attrs.update(attributes)
         file.attrs.create("classes", classes, dtype=text)
@@ -308,8 +309,8 @@ def read_numbers(file: "h5py.File", key: str, count: int, kind: type) -> Sequenc
     return column[:].tolist()
 
 
-def read_export_settings(file: "h5py.File") -> dict[str, Any] | None:
-    """extraction.json of a file that `cache export` wrote; None for a file of another program.
+def read_export_record(file: "h5py.File") -> ExtractionRecord | None:
+    """The record of a file that `cache export` wrote; None for a file of another program.
 
     Raises:
         CacheError: If it is of a newer format, or its attributes were altered.
@@ -323,14 +324,13 @@ def read_export_settings(file: "h5py.File") -> dict[str, Any] | None:
             f"{file.filename} (made by a newer version of this program)"
         )
     try:
-        settings = json.loads(file.attrs["extraction"])
-        space = FeatureSpace.from_json(settings["feature_space"])
-        texts = [*settings["dataset"].values(), settings["grouping"], settings["weights"]["source"]]
+        record = ExtractionRecord.from_json(json.loads(file.attrs["extraction"]))
+        origin, weights = record.dataset, record.weights
+        texts = (origin.name, origin.dir, record.grouping, weights.source)
         sound = all(isinstance(text, str) for text in texts)
-        sound = sound and {"name", "dir"} <= settings["dataset"].keys()
-        sound = sound and isinstance(settings.get("ungrouped", 0), int)
+        sound = sound and isinstance(record.ungrouped, int)
         # The name of the feature space becomes that of a folder.
-        sound = sound and _has_types(space) and units.is_name(space.name)
+        sound = sound and _has_types(record.space) and units.is_name(record.space.name)
     except (CacheError, AttributeError, KeyError, TypeError, ValueError):
         sound = False
     if not sound:
@@ -338,7 +338,7 @@ def read_export_settings(file: "h5py.File") -> dict[str, Any] | None:
             f"The attribute `extraction` must hold extraction.json. Received: {file.filename} (it "
             "was altered)"
         )
-    return settings
+    return record
 
 
 def _has_types(space: FeatureSpace) -> bool:

@@ -17,6 +17,7 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import hdf5
+from violence_detection.features.extraction_record import ExtractionRecord
 from violence_detection.system import files
 
 _BLOCK_BYTES = 64 << 20
@@ -43,14 +44,14 @@ class ImportedFile:
         path: Of the file.
         features: float (N, T, D), in memory only where it is sliced.
         rows: Label, path, recording and split of each clip, what is not given being empty.
-        settings: extraction.json, where `cache export` wrote the file.
+        record: Of the extraction, where `cache export` wrote the file.
         split_sources: `given` or `drawn` for each clip, where `cache export` wrote the file.
     """
 
     path: Path
     features: Any
     rows: list[ManifestEntry]
-    settings: dict[str, Any] | None = None
+    record: ExtractionRecord | None = None
     split_sources: tuple[str, ...] = ()
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -131,9 +132,9 @@ def open_imported(
                     f"{path} with {', '.join(hdf5.dataset_names(file)) or 'none'}"
                 )
             count = _check_features(path, features)
-            settings = hdf5.read_export_settings(file)
-            if settings is not None:
-                yield _read_export(path, file, features, settings)
+            record = hdf5.read_export_record(file)
+            if record is not None:
+                yield _read_export(path, file, features, record)
                 return
             columns = _columns_inside(file, labels_key, count, classes)
             if labels_path or "label" not in columns:
@@ -143,12 +144,12 @@ def open_imported(
         raise ConfigError(f"FILE must end in .npy, .h5 or .hdf5. Received: {path}")
 
 
-def _read_export(path: Path, file: Any, features: Any, settings: dict[str, Any]) -> ImportedFile:
+def _read_export(path: Path, file: Any, features: Any, record: ExtractionRecord) -> ImportedFile:
     rows = hdf5.read_export_entries(file)
     if len(rows) != len(features):
         raise CacheError(_count_text(path, len(rows), len(features)))
     sources = hdf5.read_texts(file, "split_sources", len(rows)) or ()
-    return ImportedFile(path, features, rows, settings, tuple(sources))
+    return ImportedFile(path, features, rows, record, tuple(sources))
 
 
 def open_npy(path: Path) -> np.ndarray:

@@ -221,19 +221,19 @@ def write_record(
     if initial_weights:
         initial_weights.copy_to(run, cache)
     files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
-    extraction, space = cache.settings(), cache.space()
+    extraction = cache.record()
     durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
     run.write_config(
         {
             "settings": settings,
             "classes": classes,
             "normal_class": classes[0],
-            "dataset": extraction["dataset"],
-            "grouping": extraction["grouping"],
+            "dataset": dataclasses.asdict(extraction.dataset),
+            "grouping": extraction.grouping,
             "features": str(cache.dir),
-            "fingerprint": space.fingerprint,
-            "feature_space": dataclasses.asdict(space),
-            "weights": extraction["weights"],
+            "fingerprint": extraction.space.fingerprint,
+            "feature_space": dataclasses.asdict(extraction.space),
+            "weights": dataclasses.asdict(extraction.weights),
             "window_s": float(np.median(durations_s)),
             "own_split": own_split,
             "init_from": initial_weights and initial_weights.to_json(cache, entries),

@@ -1,0 +1,124 @@
+"""The record of an extraction, extraction.json: its videos, its feature space and its settings."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from violence_detection.datasets.dataset_origin import DatasetOrigin
+from violence_detection.features.feature_space import FeatureSpace
+
+KEYS = frozenset("complete dataset grouping fingerprint feature_space weights".split())
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """The weights of the backbone.
+
+    Attributes:
+        source: `imagenet`, `random`, the path of a file, or `imported` for features of another
+            program.
+        digest: SHA-256 of the variables.
+        seed: Of random weights.
+    """
+
+    source: str
+    digest: str = ""
+    seed: int = 0
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """
+        Raises:
+            KeyError, TypeError: If the source is missing.
+        """
+        return cls(values["source"], values.get("digest", ""), values.get("seed", 0))
+
+
+@dataclass(frozen=True)
+class ExtractionRecord:
+    """The content of extraction.json.
+
+    Attributes:
+        dataset: Name and folder of the videos.
+        grouping: The source of recordings: `table`, `--group-pattern`, `imported` or `none`.
+        space: The feature space.
+        weights: Of the backbone.
+        complete: The extraction was finished.
+        stopped: The reason why it was not; empty without one.
+        ungrouped: Number of videos whose recording is not known.
+        classes: Names of all classes.
+        settings: The settings of the command, by name.
+        effective: Engine and precision that were used.
+        versions: Of this program and its libraries.
+        imported: Paths of the files that `cache import` read; empty for an extraction.
+        more: Keys that this version does not know; they are kept when the record is written again.
+    """
+
+    dataset: DatasetOrigin
+    grouping: str
+    space: FeatureSpace
+    weights: WeightsOrigin
+    complete: bool
+    stopped: str = ""
+    ungrouped: int = 0
+    classes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    effective: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    imported: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_all_recordings(self) -> bool:
+        """True if the recording of every video is known."""
+        return self.grouping != "none" and not self.ungrouped
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The record of a JSON object; keys that older versions did not write may be missing.
+
+        Raises:
+            KeyError, TypeError, AttributeError: If another key is missing or of another type.
+            CacheError: If the feature space lacks a field.
+        """
+        values = dict(values)
+        values.pop("fingerprint")
+        return cls(
+            dataset=DatasetOrigin.from_json(values.pop("dataset")),
+            grouping=values.pop("grouping"),
+            space=FeatureSpace.from_json(values.pop("feature_space")),
+            weights=WeightsOrigin.from_json(values.pop("weights")),
+            complete=values.pop("complete") is True,
+            stopped=values.pop("stopped", ""),
+            ungrouped=values.pop("ungrouped", 0) or 0,
+            classes=tuple(values.pop("classes", ())),
+            settings=values.pop("settings", {}),
+            effective=values.pop("effective", {}),
+            versions=values.pop("versions", {}),
+            imported=tuple(values.pop("imported", ())),
+            more=values,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object of the file."""
+        values = {
+            "dataset": dataclasses.asdict(self.dataset),
+            "grouping": self.grouping,
+            "ungrouped": self.ungrouped,
+            "classes": list(self.classes),
+            "fingerprint": self.space.fingerprint,
+            "feature_space": dataclasses.asdict(self.space),
+            "weights": dataclasses.asdict(self.weights),
+        }
+        optional = {
+            "settings": dict(self.settings),
+            "effective": dict(self.effective),
+            "versions": dict(self.versions),
+            "imported": list(self.imported),
+        }
+        values |= {name: value for name, value in optional.items() if value}
+        values |= {"complete": self.complete}
+        if self.stopped:
+            values["stopped"] = self.stopped
+        return values | dict(self.more)
