@@ -358,5 +358,10 @@ def test_the_text_of_problems_names_them_and_the_next_step(folder):
     result = run_check(folder)
     assert result.exit_code == 3
     assert "unreadable  calm/text.mp4: " in result.stdout
-    assert "problems    1" in result.stdout
-    assert f"next        violence-detection check {folder}" in result.stdout
+    assert "problems    1; mend them, and check again" in result.stdout
+    assert f"next        violence-detection extract-features {folder}" in result.stdout
+
+
+def test_what_training_refuses_is_mended_before_extraction(tmp_path, clips):
+    root = lay(tmp_path / "videos", clips, ["0", "1"] * 4)
+    assert f"next        violence-detection check {root}" in run_check(root).stdout

@@ -53,17 +53,13 @@ def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
     lines += _listed("split", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     quoted = shlex.quote(video_dir)
+    extraction = f"violence-detection extract-features {quoted}"
     if not result.findings:
-        return [
-            *lines,
-            "No problems found.",
-            f"next        violence-detection extract-features {quoted}",
-        ]
-    lines.append(f"problems    {result.findings}")
-    again = f"violence-detection check {quoted}, once they are mended"
-    if result.training:
-        return [*lines, f"next        {again}"]
-    return [*lines, f"next        {again}; or violence-detection extract-features {quoted}"]
+        return [*lines, "No problems found.", f"next        {extraction}"]
+    lines.append(f"problems    {result.findings}; mend them, and check again")
+    # What training refuses is mended before hours of extraction.
+    again = f"violence-detection check {quoted}"
+    return [*lines, f"next        {again if result.training else extraction}"]
 
 
 def _summary_lines(result: "FolderCheck") -> list[str]:

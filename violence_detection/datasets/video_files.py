@@ -258,7 +258,8 @@ def frames_command(folder: Path, names: list[str]) -> str:
     number = f"%0{len(digits)}d" if padded else "%d"
     # FFmpeg looks for a first number of 0 to 4 only.
     start = f"-start_number {int(digits)} " if int(digits) > 4 else ""
-    pattern = shlex.quote(f"{folder}/{prefix.replace('%', '%%')}{number}{ending}")
+    before = f"{folder}/{prefix}".replace("%", "%%")
+    pattern = shlex.quote(f"{before}{number}{ending}")
     return (
         f"`ffmpeg -framerate 10 {start}-i {pattern} {shlex.quote(f'{folder}.mp4')}` makes a video "
         "of them (at the rate that they were taken with)"
