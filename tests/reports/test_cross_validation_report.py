@@ -47,6 +47,8 @@ def test_the_summary_has_found_missed_and_flagged_videos(page):
     assert (
         "AUC fraction of pairs in which the violent video has the higher probability 0.800" in text
     )
+    assert "Accuracy 88.1% (95%: 83.1% – 93.1%), AUC 0.800 (95%: 0.750 – 0.850)." in text
+    assert "about 149 of them would be false alarms" in text
     assert "These numbers can be relied on" in text
 
 
@@ -80,7 +82,11 @@ def test_the_range_over_folds_is_what_a_new_camera_gives(page):
     ("value", "line", "verdict"),
     [
         (0.05, "Its accuracy is above that of the linear baseline by +5.0 points", "relied on"),
-        (0.01, "There is no clear difference to the linear baseline (+1.0 points", "with care"),
+        (
+            0.01,
+            "no clear difference to the linear baseline: its accuracy differs by +1.0",
+            "with care",
+        ),
         (-0.05, "The linear baseline is better", "with care"),
     ],
 )

@@ -16,8 +16,8 @@ from violence_detection.reports.cross_validation_result import (
     ProtocolResult,
     ScoreDifference,
 )
-from violence_detection.reports.evaluation_tables import BASELINES
 from violence_detection.reports.evaluation_result import ErrorRow
+from violence_detection.reports.evaluation_tables import BASELINES
 from violence_detection.reports.findings import FEW_RECORDINGS, Finding, overall_verdict
 from violence_detection.reports.mistakes import MistakeSheet
 from violence_detection.system import files
