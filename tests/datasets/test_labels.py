@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from violence_detection.datasets.class_names import normal_class
+from violence_detection.datasets.class_names import check_spellings, normal_class
 from violence_detection.datasets.labels import label_mapping, renamed_labels, with_class_names
 from violence_detection.datasets.manifest import ManifestEntry
-from violence_detection.errors import CacheError, ConfigError
+from violence_detection.errors import CacheError, ConfigError, DatasetError
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,49 @@ def test_the_normal_class_can_be_named():
 @given(st.permutations(["normal", "fight", "robbery", "arson"]))
 def test_the_normal_class_does_not_depend_on_the_order(labels):
     assert normal_class(labels) == "normal"
+
+
+@pytest.mark.parametrize(
+    "normal",
+    [
+        "Normal_Videos_event",
+        "Testing_Normal_Videos_Anomaly",
+        "Training_Normal_Videos_Anomaly",
+        "Normal_Videos_for_Event_Recognition",
+        "Training-Normal-Videos-Part-1",
+        "NormalVideos",
+        "normal_behaviour",
+        "0_Normal",
+    ],
+)
+def test_the_normal_class_of_ucf_crime_is_recognised(normal):
+    crimes = (
+        "Abuse Arrest Arson Assault Burglary Explosion Fighting RoadAccidents Robbery Shooting "
+        "Shoplifting Stealing Vandalism"
+    )
+    assert normal_class([*crimes.split(), normal]) == normal
+
+
+@pytest.mark.parametrize("label", ["Abnormal_Videos", "not normal", "normality", "paranormal"])
+def test_names_that_hold_normal_are_not_the_normal_class(label):
+    assert normal_class([label, "nonviolent"]) == "nonviolent"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("Violent", "violent"), ("Violence ", "violence"), ("no-fight", "No Fight"), ("a_b", "ab")],
+)
+def test_a_class_in_two_spellings_is_refused_with_both(first, second):
+    with pytest.raises(DatasetError, match="more than case, blanks and punctuation") as raised:
+        check_spellings(["normal", first, second])
+    assert repr(first) in str(raised.value)
+    assert repr(second) in str(raised.value)
+
+
+def test_names_of_punctuation_alone_are_no_spellings_of_each_other():
+    check_spellings(["!", "?", "+", "normal", "1", "2"])
+
+
+def test_a_run_with_a_class_in_two_spellings_keeps_both():
+    classes = ["nonviolent", "Violent", "violent"]
+    assert label_mapping(classes, classes) == {name: name for name in classes}

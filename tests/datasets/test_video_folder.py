@@ -444,3 +444,75 @@ def test_every_class_name_is_kept_as_given(tmp_path_factory, names):
 def test_a_video_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         Video("a", "b", "c").label = "d"
+
+
+# -- classes and recordings in several spellings, and folders that are meant otherwise
+
+
+def test_a_class_in_two_spellings_is_refused(tmp_path):
+    touch(tmp_path, "Violent/1.mp4", "violent/2.mp4", "nonviolent/3.mp4")
+    assert message_of(tmp_path).endswith("Received: 'Violent' and 'violent'")
+
+
+def test_recordings_that_differ_by_case_or_blanks_are_one(tmp_path):
+    rows = ("1.mp4,a,Cam 1", "2.mp4,b,cam1", "3.mp4,a,Cam 1", "4.mp4,b,cam2")
+    folder = read_folder(with_table(tmp_path, "path,label,group", *rows))
+    assert [video.group for video in folder.videos] == ["Cam 1", "Cam 1", "Cam 1", "cam2"]
+    assert (
+        "Recordings that differ by case or blanks alone count as one: 1 recording, e.g. Cam 1 and "
+        "cam1."
+    ) in folder.notes
+
+
+def test_names_of_files_are_recordings_as_they_are(tmp_path):
+    folder = read_folder(touch(tmp_path, "a/X.mp4", "a/x.mp4", "b/1.mp4"))
+    assert len({video.group for video in folder.videos}) == 3
+
+
+def test_a_folder_of_frames_is_refused_with_the_command_that_makes_videos(tmp_path):
+    touch(tmp_path, *(f"{label}/clip/f_{n:03d}.jpg" for label in "ab" for n in range(6)))
+    message = message_of(tmp_path)
+    assert "these are frames: 2 folders of numbered pictures, e.g. a/clip; `ffmpeg" in message
+    assert f"-i {tmp_path}/a/clip/f_%03d.jpg {tmp_path}/a/clip.mp4`" in message
+
+
+def test_a_folder_too_many_is_named(tmp_path):
+    touch(tmp_path, "RWF/train/Fight/1.mp4", "RWF/val/NonFight/2.mp4")
+    assert f"is {tmp_path}/RWF meant, which holds train, val?" in message_of(tmp_path)
+
+
+def test_a_class_of_which_nothing_is_read_is_named(tmp_path):
+    touch(tmp_path, "calm/1.mp4", "fight/1.xyz", "fight/2.xyz")
+    assert "fight holds 2 .xyz, not read" in message_of(tmp_path)
+
+
+def test_folders_with_the_same_folders_inside_are_warned_of(tmp_path):
+    touch(tmp_path, *(f"{n}/{label}/x.mp4" for n in (1, 2) for label in ("Fight", "NonFight")))
+    (warning,) = read_folder(tmp_path).warnings
+    assert warning.startswith("Every class folder (1, 2) holds Fight and NonFight")
+
+
+def test_paths_of_another_system_are_read_with_a_note(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/2.mp4")
+    rows = (r"D:\cctv\a\1.mp4;a;0,5;1,5", r"D:\cctv\b\2.mp4;b;0:00:01;0:01:02.5")
+    folder = read_folder(with_table(tmp_path, "Path;Label;start_s;end_s", *rows))
+    assert [(v.path, v.start_s, v.end_s) for v in folder.videos] == [
+        ("a/1.mp4", 0.5, 1.5),
+        ("b/2.mp4", 1.0, 62.5),
+    ]
+    assert any(r"D:\cctv\a\1.mp4 as a/1.mp4" in note for note in folder.notes)
+
+
+def test_paths_of_which_none_is_there_are_refused_with_one_that_is(tmp_path):
+    touch(tmp_path, "a/1.mp4", "b/2.mp4")
+    with_table(tmp_path, "path,label", "x/1.mp4,a", "x/2.mp4,b")
+    assert message_of(tmp_path) == (
+        "videos.csv must name videos of its folder. Received: 2 paths are not there, e.g. "
+        "x/1.mp4; a/1.mp4 is: did you mean it?"
+    )
+
+
+def test_columns_that_may_be_meant_are_warned_of(tmp_path):
+    table = with_table(tmp_path, "path,label,start_frame,recording", "1.mp4,a,0,r", "2.mp4,b,0,r")
+    (warning,) = read_folder(table).warnings
+    assert "start_frame (as start_s?), recording (as group?)" in warning

@@ -118,6 +118,19 @@ def test_too_many_failures_of_a_class_stop(extract, dataset_dir):
     assert counts(extract(max_failures=0.5))[2] == 2
 
 
+def test_files_that_may_be_videos_count_as_unreadable(extract, dataset_dir):
+    (dataset_dir / "fight" / "notes.txt").write_text("x")
+    (dataset_dir / "fight" / "0.jpg").write_bytes(b"x")
+    for number in range(2):
+        (dataset_dir / "fight" / f"ch{number}.xyz").write_bytes(b"DHAV")
+    with pytest.raises(DatasetError) as raised:
+        extract(max_failures=0.2)
+    assert "Received: 2 of 8 videos of fight, e.g. fight/ch0.xyz (.xyz is not an ending" in str(
+        raised.value
+    )
+    assert counts(extract(max_failures=0.3)) == (12, 0, 0)
+
+
 def test_videos_done_before_too_many_failed_are_kept(extract, dataset_dir, decoded):
     for number in range(2):
         spoil(dataset_dir / "noFight" / f"{number}.mp4")

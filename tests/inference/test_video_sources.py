@@ -49,6 +49,24 @@ def test_words_stand_for_files_folders_and_patterns_in_their_order(folder):
     assert names("b/*") == ["b/c.MKV", "b/d.avi"]
 
 
+def test_a_folder_a_pattern_and_a_name_agree_on_what_a_video_is(folder):
+    (folder / "b" / "ch0.dav").write_bytes(b"x")
+    assert "b/ch0.dav" in names("b")
+    assert "b/ch0.dav" in names("b/*")
+    assert names("b/*.dav") == names("b/ch0.dav") == ["b/ch0.dav"]
+
+
+def test_a_pattern_that_names_an_ending_names_its_files(folder):
+    assert names("b/*.txt") == ["b/notes.txt"]
+
+
+def test_folders_of_systems_are_no_matches_unless_they_are_named(folder):
+    (folder / "b" / "@eaDir").mkdir()
+    (folder / "b" / "@eaDir" / "x.mp4").write_bytes(b"x")
+    assert "b/@eaDir/x.mp4" not in names("**/*.mp4")
+    assert names("b/@eaDir/*.mp4") == ["b/@eaDir/x.mp4"]
+
+
 def test_a_file_whose_name_reads_like_a_pattern_is_that_file(folder):
     assert names("[1].mp4") == ["[1].mp4"]
 
