@@ -309,8 +309,10 @@ def test_settings_become_tables(page):
     text = words(page(settings=settings))
     assert "dataset shop" in text
     assert "head.units 64" in text
-    text = words(page(settings={"features": "/home/anna/cache/shop", "machine": {"cpu": "Z80"}}))
-    assert "features shop" in text and "anna" not in text and "Z80" not in text
+    private = {"features": "/home/anna/cache/shop", "machine": {"cpu": "Z80"}}
+    text = words(page(settings=private | {"settings": {"hosts": "anna-pc:1", "seed": 3}}))
+    assert "features shop" in text and "seed 3" in text
+    assert "anna" not in text and "Z80" not in text
 
 
 # -- relation

@@ -154,3 +154,11 @@ def test_a_run_of_several_seeds_names_the_chosen_one(run, card):
     assert "Trained with 2 seeds. The model is of seed 2: the lowest loss." in text
     text = card_of(KeptMembers([1, 2], True, "the mean of all"))
     assert "The model is the mean of all." in text
+
+
+def test_an_evaluation_on_all_videos_is_named_so(run, card):
+    config = EvaluateConfig(bootstrap=100, frames=False, split="all")
+    evaluate.evaluate_run(str(run.dir), config, with_figures=False)
+    text = card()
+    assert "Its numbers on all videos are too good" in text
+    assert "On **all videos** of drawn" in text

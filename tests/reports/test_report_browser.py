@@ -71,7 +71,7 @@ CONTRAST = """() => {
   return {texts, found};
 }"""
 STICKING_OUT = """() => [...document.querySelectorAll('body *')]
-  .filter(one => !one.parentElement.closest('.scroll'))
+  .filter(one => !one.parentElement.closest('.scroll, .frames'))
   .filter(one => one.getBoundingClientRect().right > innerWidth + 0.5)
   .map(one => `${one.tagName}.${one.className}`)"""
 TABLES = """() => [...document.querySelectorAll('table')].map(one => {
@@ -186,7 +186,9 @@ def test_pictures_are_there(seen):
     loaded = "[...document.images].map(one => one.complete && one.naturalWidth > 0)"
     assert all(page.evaluate(loaded))
     if "report" in page.url:
-        assert page.evaluate("document.images.length") == 3
+        assert page.evaluate("document.images.length") == 8
+        widths = "[...document.querySelectorAll('.frames img')].map(one => one.clientWidth)"
+        assert min(page.evaluate(widths)) >= 320  # a fight can be told from a hug
 
 
 def test_the_first_screen_has_the_cards_and_the_verdict(seen):

@@ -163,11 +163,14 @@ def _confusion_lines(result: "EvaluationResult") -> list[str]:
 
 def _baseline_lines(result: "EvaluationResult") -> list[str]:
     """Accuracies of the baselines on the same videos."""
+    from violence_detection.metrics.intervals import wilson_interval
+
     width = max(map(len, result.baselines), default=0)
     lines = []
     for name, scores in result.baselines.items():
         right = round(scores.accuracy * result.videos)
-        share = console.format_share(right, result.videos, scores.accuracy_ci)
+        interval = widest_interval(scores.accuracy_ci, wilson_interval(right, result.videos))
+        share = console.format_share(right, result.videos, interval)
         lines.append(f"{'' if lines else 'baselines':11s} {name:{width}s}  {share}")
     return lines
 

@@ -47,7 +47,7 @@ def result_lines(result: "RobustnessResult") -> list[str]:
     scores = result.scores
     conditions = sorted(scores.conditions, key=lambda row: row.accuracy_difference)
     rows = [row for row in (scores.clean, scores.control) if row is not None] + conditions
-    heads = "condition accuracy 95% AUC 95% difference 95% videos".split()
+    heads = "condition accuracy 95% AUC difference 95% videos".split()
     mean = console.format_interval(scores.mean_accuracy_ci, ".1%")
     rough = f" ({console.ROUGH})" if result.recordings < FEW_RECORDINGS else ""
     return [
@@ -71,13 +71,12 @@ def result_lines(result: "RobustnessResult") -> list[str]:
 
 def _cells(row: "ConditionScores") -> list[str]:
     if not row.videos:
-        return [row.name, *["none"] * 6, "0"]
+        return [row.name, *["none"] * 5, "0"]
     return [
         row.name,
         f"{row.accuracy:.1%}",
         console.format_interval(row.accuracy_ci, ".1%"),
         console.format_auc(row.auc),
-        console.format_interval(row.auc_ci, ".3f"),
         f"{100 * row.accuracy_difference:+.1f}",
         console.format_interval([100 * end for end in row.difference_ci], "+.1f"),
         str(row.videos),

@@ -69,8 +69,9 @@ def _few(rate: float, videos: int) -> str:
 
 
 def achieved_rows(point: ChosenOperatingPoint | None) -> Iterator[dict[str, Any]]:
-    """The rates of the chosen threshold; a rate without an interval has no videos to count."""
-    if point is None:
+    """The rates of the chosen threshold; none for fewer than 20 videos. A rate without an interval
+    has no videos to count."""
+    if point is None or point.videos < 2 * FEW_VIDEOS:
         return
     for name, value in point.achieved.items():
         interval = point.achieved_ci.get(name)

@@ -13,6 +13,7 @@ import jinja2
 from violence_detection.errors import ConfigError
 
 _NOTHING = "–"
+_PRIVATE = ("machine", "hosts")  # settings that name machines
 
 
 def render_template(template: str, /, **context: Any) -> str:
@@ -112,11 +113,15 @@ def settings_tables(values: Mapping[str, Any]) -> list[tuple[str, list[tuple[str
 
     A report is passed on, so it names no machine, and of an absolute path only the last part.
     """
-    values = {key: value for key, value in values.items() if key != "machine"}
+    values = {key: value for key, value in values.items() if key not in _PRIVATE}
     alone = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
     nested = [(key, value) for key, value in values.items() if key not in alone]
     sections = [("run", alone), *nested]
-    return [(name, list(flatten(section))) for name, section in sections if section]
+    return [
+        (name, [row for row in flatten(section) if row[0] not in _PRIVATE])
+        for name, section in sections
+        if section
+    ]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

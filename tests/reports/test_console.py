@@ -1,0 +1,85 @@
+"""Console text: nothing is 0.0%, few videos are counted, and lines are broken between words."""
+
+import dataclasses
+
+import pytest
+from support.reports import OPERATING_POINT
+
+from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.reports import console
+
+POINT = ChosenOperatingPoint.from_json(
+    OPERATING_POINT
+    | {
+        "achieved": {
+            "recall": 0.0,
+            "false_positive_rate": 0.2,
+            "balanced_accuracy": 0.8,
+            "f1": 0.0,
+        },
+        "achieved_ci": {
+            "recall": None,
+            "false_positive_rate": [0.1, 0.3],
+            "balanced_accuracy": None,
+            "f1": None,
+        },
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [
+        (1, 1, "1 of 1 found"),
+        (9, 9, "9 of 9 found"),
+        (17, 18, "17 of 18 found, 94.4% (95%: 70.0% to 99.0%)"),
+        (0, 0, "none: no violent videos"),
+    ],
+)
+def test_a_share_of_few_videos_has_no_percentage(part, whole, text):
+    shown = console.format_share(
+        part, whole, [0.7, 0.99], what="found", none="none: no violent videos"
+    )
+    assert shown == text
+
+
+def test_rates_of_nothing_are_none():
+    text = "\n".join(console.threshold_lines(0.43, "a reason", POINT))
+    assert "recall none, no violent videos" in text
+    assert "false positive rate 20.0% (95%: 10.0% to 30.0%)" in text
+    assert "recall 0.0%" not in text
+
+
+def test_rates_on_few_recordings_are_a_rough_guess_and_on_few_videos_not_shown():
+    few = dataclasses.replace(POINT, recordings=9)
+    assert console.ROUGH in console.threshold_lines(0.43, "a reason", few)[1]
+    assert console.ROUGH not in console.threshold_lines(0.43, "a reason", POINT)[1]
+    tiny = dataclasses.replace(POINT, videos=2, recordings=2)
+    assert console.threshold_lines(0.43, "a reason", tiny)[1].endswith("too few for a rate")
+
+
+def test_a_perfect_score_has_no_interval_without_width():
+    assert console.format_number(1.0, [1.0, 1.0]) == "1.000"
+    assert console.format_number(0.9, [0.8, 1.0]) == "0.900 (95%: 0.800 to 1.000)"
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_lines_are_broken_between_words_and_stand_under_their_text(columns):
+    words = "one two-three 0.5% (95%: 0.1% to 0.9%)".split() * 6
+    lines = console.wrap_lines([f"{'threshold':11s} {' '.join(words)}", "short", ""], columns)
+    assert all(len(line) <= columns for line in lines)
+    assert all(line.startswith(" " * 12) for line in lines[1:-2])
+    assert " ".join(" ".join(lines[:-2]).split()[1:]) == " ".join(words)
+    assert lines[-2:] == ["short", ""]
+
+
+def test_a_path_is_not_broken():
+    line = f"report      /{'a' * 80}/report.html"
+    assert console.wrap_lines([line], 60) == [line]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0, "0"), (0.483, "0.48"), (12.4, "12"), (6640.1, "6,640")]
+)
+def test_a_rate_per_hour_has_no_exponent(value, text):
+    assert console.format_per_hour(value) == text
