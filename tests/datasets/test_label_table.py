@@ -66,3 +66,19 @@ def test_class_folders_get_a_table_with_the_recordings_that_are_named(tmp_path):
     assert [row["group"] for row in rows_of(table.path)] == ["one", ""]
     table.write_row(table.row_of("calm/a.mp4"), table.rows[0].cells | JUDGED | {"label": "fight"})
     assert {video.label for video in read_folder(tmp_path).videos} == {"calm", "fight"}
+
+
+def test_a_table_of_a_spreadsheet_keeps_its_name_separator_and_mark(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.mp4").touch()
+    path = tmp_path / "Videos.csv"
+    path.write_text("Path;Label;Note\na\\1.mp4;calm;x, y\nb.mp4;fight;\n", encoding="utf-8-sig")
+    table = LabelTable.of_dataset(tmp_path, {})
+    row = table.row_of("a/1.mp4")
+    judged = {"label": "fight", "judged_by": "ann", "judged_at": "2024-01-16T00:00:00Z"}
+    table.write_row(row, row.cells | judged)
+    assert path.read_text(encoding="utf-8") == (
+        "\ufeffpath;label;Note;judged_by;judged_at\n"
+        "a\\1.mp4;fight;x, y;ann;2024-01-16T00:00:00Z\nb.mp4;fight;;;\n".replace("x, y", '"x, y"')
+    )
+    assert not (tmp_path / "videos.csv").exists()

@@ -1,4 +1,4 @@
-"""What training refuses of a dataset is known from its videos alone."""
+"""A training's refusal of a dataset is known from its videos alone."""
 
 import pytest
 

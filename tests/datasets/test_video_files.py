@@ -1,4 +1,4 @@
-"""Which files are videos, and what is passed over, by ending and count."""
+"""Videos by their endings, and what is passed over, by ending and count."""
 
 import shutil
 import subprocess

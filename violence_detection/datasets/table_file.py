@@ -63,7 +63,7 @@ def find_table(root: Path) -> Path | None:
     """The table of a folder; None if it has none.
 
     It is `videos.csv`, in any case, or a name that a program made of it: `videos.csv.txt`,
-    `videos.tsv`, …
+    videos.tsv, …
 
     Raises:
         DatasetError: If there are several; or only a workbook, or a file that is named almost so.

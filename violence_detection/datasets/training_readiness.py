@@ -1,4 +1,4 @@
-"""What `train` would refuse of a dataset, by its own checks, before features are extracted."""
+"""The checks of a training that need no features, for the time before these are extracted."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def obstacles(
     kept: Mapping[str, str] | None = None,
     normal_class: str | None = None,
 ) -> list[str]:
-    """What `train` would refuse, in its own words; empty if it would train.
+    """Everything that `train` would refuse, in its own words; empty if it would train.
 
     Args:
         videos: The videos that can be read.

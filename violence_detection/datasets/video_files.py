@@ -202,7 +202,7 @@ def listed_endings(paths: Iterable[str], most: int = 8) -> str:
 
 
 def unread_files(found: FoundFiles, label_of: Mapping[str, str]) -> list[UnreadFile]:
-    """What lies in class folders, may be a video, and is not read.
+    """The files in class folders that may be videos, and are not read.
 
     That is a file whose ending is neither that of a video nor that of another known kind (text,
     table, picture, sound, subtitles, …), unless a video beside it has its name; a file without an

@@ -1,4 +1,4 @@
-"""What a check finds in the inspections of a folder's videos."""
+"""The findings of a check, from the inspections of a folder's videos."""
 
 import contextlib
 from collections import Counter, defaultdict
@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class FolderSummary:
-    """What a folder of videos holds.
+    """Length, sizes, rates and recordings of a folder of videos.
 
     Attributes:
         duration_s: Length of all readable videos together.
@@ -230,7 +230,7 @@ def shortcuts(videos: Sequence[Video], inspections: Inspections) -> list[str]:
 def summary(
     folder: VideoFolder, usable: Sequence[Video], inspections: Inspections
 ) -> FolderSummary:
-    """What a folder holds, of the videos that can be read."""
+    """The summary of a folder, of the videos that can be read."""
     lengths_s = [_length_s(video, inspections[video.path]) for video in usable]
     sizes = Counter("x".join(map(str, file.size)) for file in inspections.values())
     rates = Counter(f"{file.fps:.4g}" for file in inspections.values() if file.fps)
