@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import settings
+from support.backbones import small_backbones, whole_backbones
 from support.features import draw_features
 from support.videos import draw_video
 
@@ -67,6 +68,23 @@ def keep_children():
         patch.setattr(processes, "end_idle_processes", lambda: None)
         yield
     end_idle_processes()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def backbones_are_small(request: pytest.FixtureRequest):
+    """The MobileNets have four layers, save where the backbones themselves are tested."""
+    if "keras" not in sys.modules or request.path.parent.name == "conformance":
+        yield
+        return
+    with small_backbones():
+        yield
+
+
+@pytest.fixture
+def whole_mobilenets():
+    """The MobileNets of Keras, for a test that needs their weights or layers."""
+    with whole_backbones():
+        yield
 
 
 @pytest.fixture(autouse=True)
