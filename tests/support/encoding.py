@@ -20,6 +20,7 @@ def encode(
     pixels: str = "yuv420p",
     times: Iterable[int] | None = None,
     sound: str | None = None,
+    sound_s: float | None = None,
     **options,
 ) -> Path:
     """A clip in which every frame looks different, and neighbours alike.
@@ -27,6 +28,7 @@ def encode(
     Args:
         times: When each frame is shown, in units of 1 / fps s; default: one after the other.
         sound: Codec of a tone beside it.
+        sound_s: Its length in seconds; default: a little less than that of the frames.
         options: Of the encoder, as FFmpeg names them (`_` for `-`).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def encode(
         container.mux(stream.encode(None))
         if track:
             # FLV and MPEG-PS declare the length of whichever is longer.
-            container.mux(track.encode(_tone(0.9 * frames / fps)))
+            container.mux(track.encode(_tone(sound_s or 0.9 * frames / fps)))
             container.mux(track.encode(None))
     return path
 
@@ -93,4 +95,47 @@ def with_sound(path: Path, *, seconds: float, codec="aac", fps=12) -> Path:
             frame.rate, frame.pts = 44100, start
             file.mux(sound.encode(frame))
         file.mux(sound.encode())
+    return path
+
+
+def trim(source: Path, path: Path, *, from_frame: int) -> Path:
+    """A copy without encoding that is shown from a frame on: an edit list hides those before."""
+    options = {"avoid_negative_ts": "disabled"}
+    with (
+        av.open(str(source)) as original,
+        av.open(str(path), "w", container_options=options) as copy,
+    ):
+        stream = original.streams.video[0]
+        track = copy.add_stream_from_template(stream)
+        ticks = round(from_frame / stream.average_rate / stream.time_base)
+        for packet in original.demux(stream):
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+                packet.stream = track
+                copy.mux(packet)
+    return path
+
+
+def encode_several(path: Path, sizes: Iterable[tuple[int, int]], *, frames: int = 20) -> Path:
+    """A file with a video stream of each size (width, height): a bright square that moves."""
+    with av.open(str(path), "w") as file:
+        streams = [file.add_stream("libx264", rate=25) for _ in sizes]
+        for stream, (width, height) in zip(streams, sizes, strict=True):
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for index in range(frames):
+            for stream in streams:
+                image = np.full((stream.height, stream.width, 3), 60, np.uint8)
+                image[10:30, 5 + index : 25 + index] = 200
+                file.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        for stream in streams:
+            file.mux(stream.encode(None))
+    return path
+
+
+def lose_packets(path: Path, *, every: int) -> Path:
+    """Take packets out of an MPEG-TS file, as a bad line does: one of `every`, after the first."""
+    data = path.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    kept = (packet for number, packet in enumerate(packets) if number < 20 or number % every)
+    path.write_bytes(b"".join(kept))
     return path

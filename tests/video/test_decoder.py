@@ -45,31 +45,6 @@ def test_the_rate_is_that_of_the_timestamps_if_it_differs(times_s, declared_fps,
     assert decoder.measured_fps(times_s, declared_fps) == pytest.approx(fps)
 
 
-# -- damage
-
-
-@pytest.mark.parametrize(
-    ("times_s", "declared", "damage"),
-    [
-        (np.arange(100) / 25, 100, ""),
-        (np.arange(95) / 25, 100, ""),  # 5% may be missing
-        (np.arange(60) / 25, 100, "60 of 100 declared frames can be decoded"),
-        (np.arange(50) / 12.5, 100, ""),  # half of the frames, but up to the declared end
-        (np.append(np.arange(99) / 25, 5000.0), 100, "its timestamps jump by 4996 s"),
-        (np.arange(60) / 25, 0, ""),  # nothing is declared
-    ],
-)
-def test_damage_is_a_clear_lack_of_frames_or_a_jump_in_time(times_s, declared, damage):
-    assert decoder.describe_damage(times_s, declared, 25.0) == damage
-
-
-def test_a_part_is_damaged_if_its_file_ends_before_it():
-    assert decoder.describe_part_damage(9.9, 0.0, 10.0) == ""
-    assert decoder.describe_part_damage(8.0, 5.0, 10.0) == (
-        "the file ends at 8.0 s, the part at 10 s"
-    )
-
-
 # -- packets, seeking, streams
 
 

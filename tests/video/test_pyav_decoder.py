@@ -15,6 +15,7 @@ from violence_detection.errors import VideoError
 from violence_detection.features.inspection import inspect_video
 from violence_detection.video import decoder, seeking
 from violence_detection.video.clip_reader import ClipReader
+from violence_detection.video.container import read_container
 from violence_detection.video.decoder import Decoder, open_video
 from violence_detection.video.pyav_decoder import PyAVDecoder
 
@@ -63,15 +64,9 @@ def av1(tmp_path_factory) -> Path:
     return encode(path, frames=40, codec="libsvtav1", preset=12, g=8)
 
 
-@pytest.fixture(autouse=True)
-def opencv_lacks_av1(monkeypatch, request):
-    """As in its wheels: only the decoder that needs a GPU is left, and for AV1 only."""
-    if "av1" in request.fixturenames:
-        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "video_codec;av1")
-
-
 def by_pyav(path: Path, max_pixels: int = 10**9) -> PyAVDecoder:
-    return PyAVDecoder(path, codec="", max_pixels=max_pixels, fallback_fps=25.0)
+    header = read_container(path)
+    return PyAVDecoder(path, header, codec="", max_pixels=max_pixels, fallback_fps=25.0)
 
 
 def read(video: Decoder | PyAVDecoder) -> tuple[list[float], list[np.ndarray]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
+from violence_detection import units
 from violence_detection.datasets.manifest import ContentIndex, ManifestEntry
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video
@@ -24,6 +25,7 @@ from violence_detection.features.video_worker import (
     failure_reason,
 )
 from violence_detection.system import files, progress
+from violence_detection.video import damage
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +214,23 @@ class ExtractionJob:
                 step()
 
             extract(self.todo, on_result)
+        self._warn_of_rates()
+
+    def _warn_of_rates(self) -> None:
+        """Name the videos whose rate is far from that of most; others are named when read."""
+        rates = {entry.path: entry.fps for entry in self.entries.values() if entry.usable}
+        usual_fps = damage.usual_fps(rates.values())
+        far = {
+            path: text
+            for path, fps in rates.items()
+            if not damage.describe_rate(fps) and (text := damage.describe_rate(fps, usual_fps))
+        }
+        if far:
+            path, text = min(far.items())
+            log.warning(
+                f"{units.counted(len(far), 'video')} with a rate far from that of the others, e.g. "
+                f"{path} ({text})"
+            )
 
     def _take_over_arrays(self) -> None:
         """Writes the arrays of videos that were moved under their new names."""
@@ -247,6 +266,8 @@ class ExtractionJob:
         if entry.usable:
             self._extracted += 1
             self._record(entry)
+            for text in filter(None, (entry.error, *result.notes)):
+                log.warning(f"{entry.path}: {text}")
             return
         log.warning(f"Cannot read {entry.path}: {entry.error}")
         if entry.error != NO_SUCH_FILE:

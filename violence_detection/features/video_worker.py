@@ -31,10 +31,12 @@ class VideoResult(NamedTuple):
     Attributes:
         entry: Its row of the manifest, without a split; of status `failed` if it has no array.
         decode_s: Seconds that its decoding took.
+        notes: What is odd about the file, although it is read; mostly empty.
     """
 
     entry: ManifestEntry
     decode_s: float
+    notes: tuple[str, ...] = ()
 
 
 class _DecodedVideo(NamedTuple):
@@ -149,7 +151,7 @@ class VideoWorker:
                 status="damaged" if clip.damage else "ok",
                 error=clip.damage,
             )
-        return video.result._replace(entry=entry)
+        return video.result._replace(entry=entry, notes=clip.notes)
 
 
 def unread_entry(root: Path, video: Video) -> ManifestEntry:

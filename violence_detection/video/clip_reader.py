@@ -11,15 +11,8 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError
-from violence_detection.video import motion_crop, seeking
-from violence_detection.video.decoder import (
-    FALLBACK_FPS,
-    Decoder,
-    describe_damage,
-    describe_part_damage,
-    measured_fps,
-    open_video,
-)
+from violence_detection.video import damage, motion_crop, seeking
+from violence_detection.video.decoder import FALLBACK_FPS, Decoder, measured_fps, open_video
 from violence_detection.video.frame_sampling import read_frames, sample_indices
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import NeededFrames, PreparedFrame, StreamSet
@@ -41,6 +34,8 @@ class Clip:
         fps: Frames per second; 0.0 if the container does not tell.
         duration_s: Duration in seconds.
         damage: The damage of the file, in words; empty if there is none.
+        first_s: The time of the first image's frame: a player shows it then.
+        notes: What is odd about the file, although it is read: its rate, several video streams.
     """
 
     views: np.ndarray
@@ -48,6 +43,8 @@ class Clip:
     fps: float
     duration_s: float
     damage: str = ""
+    first_s: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def images(self) -> np.ndarray:
@@ -96,8 +93,9 @@ class ClipReader:
             views: Views in addition to the original.
 
         Raises:
-            VideoError: If it cannot be decoded, or if fewer than T/2 distinct frames of a damaged
-                file can be decoded.
+            VideoError: If it cannot be decoded; if fewer than T/2 distinct frames of a damaged
+                file can be decoded; if more than half of the frames are corrupt; if the file has
+                one frame, and a stream shows motion.
         """
         return _ClipReading(self, path, start_s, end_s, (ORIGINAL, *views)).read()
 
@@ -142,7 +140,7 @@ class _ClipReading:
 
     def read(self) -> Clip:
         with open_video(self._path) as video:
-            self._fps, self._declared = video.fps, video.declared_frames
+            self._video, self._fps, self._declared = video, video.fps, video.declared_frames
             clip = self._read_by_seeking() if self._declared > _LONG_FRAMES else None
             return clip or self._read_forwards(video)
 
@@ -228,7 +226,7 @@ class _ClipReading:
         noticed.
 
         Returns:
-            The clip; None if seeking is not possible or not cheaper.
+            The clip; None if seeking is not possible or not cheaper, or a frame may be corrupt.
         """
         timeline = seeking.read_timeline(self._path)
         if timeline is None:
@@ -247,10 +245,14 @@ class _ClipReading:
                 with open_video(self._path) as video:
                     for _ in timeline.visit(video, of_motion):
                         motion.add(video.retrieve())
+                    if video.is_suspect:
+                        return None
             region = motion.region()
             with open_video(self._path) as video:
                 for index in timeline.visit(video, sorted(wanted)):
                     frames[index] = self._prepare(video.retrieve(), region, wanted[index])
+                if video.is_suspect:
+                    return None
         except (seeking.Unreachable, VideoError):
             return None
         return self._make_clip(sampling, frames, timeline.times_s)
@@ -304,25 +306,37 @@ class _ClipReading:
             frames: The prepared frames, by index.
             times_s: Times of all frames of the video.
         """
+        if len(times_s) == 1 and self._stream_set.shows_motion:
+            raise VideoError("it has one frame, and motion needs two")
         first, num_frames = self._part(times_s)
-        damage = self._damage(times_s)
-        if damage and min(num_frames, self._count) < self._count / 2:
-            raise VideoError(f"{damage}; {math.ceil(self._count / 2)} are needed")
+        inside_s = times_s[first : first + num_frames]
+        found = self._damage(times_s, num_frames)
+        if found and min(num_frames, self._count) < self._count / 2:
+            raise VideoError(f"{found}; {math.ceil(self._count / 2)} are needed")
         views = []
         for number in range(len(self._views)):
             of_view = {index: prepared[number] for index, prepared in frames.items()}
             views.append([self._stream_set.combine(image, of_view) for image in sampling.needed])
-        inside_s = times_s[first : first + num_frames]
         frame_s = units.frames_to_s(1, self._fps or FALLBACK_FPS)
-        duration_s = float(inside_s[-1] - inside_s[0]) + frame_s
-        return Clip(np.array(views), num_frames, self._fps, duration_s, damage)
+        rate = damage.describe_rate(damage.typical_fps(inside_s, self._fps))
+        return Clip(
+            np.array(views),
+            num_frames,
+            self._fps,
+            duration_s=float(inside_s[-1] - inside_s[0]) + frame_s,
+            damage=found or damage.describe_shortness(num_frames, self._count),
+            first_s=float(inside_s[0]),
+            notes=tuple(filter(None, (rate, self._video.note))),
+        )
 
-    def _damage(self, times_s: Sequence[float]) -> str:
+    def _damage(self, times_s: Sequence[float], num_frames: int) -> str:
         """The damage of the file, or of the part of it, in words."""
         if self._start_s is None:
-            return describe_damage(times_s, self._declared, self._fps)
+            return damage.find_damage(self._video, times_s)
         ends_s = times_s[-1] + units.frames_to_s(1, self._fps or FALLBACK_FPS)
-        return describe_part_damage(ends_s, self._start_s, self._end_s)
+        cut = damage.describe_part_damage(ends_s, self._start_s, self._end_s)
+        corrupt = self._video.corrupt_frames(self._start_s, self._end_s)
+        return "; ".join(filter(None, (cut, damage.describe_corruption(corrupt, num_frames))))
 
 
 @functools.cache

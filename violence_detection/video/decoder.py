@@ -1,12 +1,12 @@
-"""Decodes a video file or a live stream with OpenCV, and finds damage.
+"""Decodes a video file or a live stream with OpenCV.
 
-OpenCV does not report damage. So the number of decoded frames is compared with the number that the
-container declares.
+Times are those of a player: from the first timestamp of the file, not of its video stream.
 """
 
 import contextlib
 import math
 import os
+import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -18,22 +18,23 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.video import pyav_decoder
-from violence_detection.video.pyav_decoder import PyAVDecoder
+from violence_detection.video import ffmpeg_log, pyav_decoder
+from violence_detection.video.container import ALLOWED_FORMATS, Container, read_container
+from violence_detection.video.pyav_decoder import PyAVDecoder, count_between
 
-# OpenCV prints each decoding error; stage one reports them itself.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
 (_set_log_level or cv2.utils.logging.setLogLevel)(0)
 
-# Without this list FFmpeg also reads playlists, whatever their names: they open other files, or
-# themselves until FFmpeg crashes. And it accepts some noise as a video, in formats without a
-# signature.
-ALLOWED_FORMATS = (
-    "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
-    "mxf,nut,ogg,rm,vc1,wtv"
-)
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", f"format_whitelist;{ALLOWED_FORMATS}")
+# These change which frames are decoded, or by which library; users have them for other programs.
+for _variable in (
+    "OPENCV_FFMPEG_DECODE_ATTEMPTS",
+    "OPENCV_FFMPEG_READ_ATTEMPTS",
+    "OPENCV_FFMPEG_THREADS",
+    "OPENCV_FFMPEG_WRITER_OPTIONS",
+    "OPENCV_VIDEOIO_PLUGIN_PATH",
+    "OPENCV_VIDEOIO_PRIORITY_LIST",
+):
+    os.environ.pop(_variable, None)
 
 # The wheels of 4.13 to 5.0 decode interlaced frames as noise, without an error.
 if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
@@ -46,11 +47,13 @@ if (version := tuple(map(int, cv2.__version__.split(".")[:2]))) > (4, 12):
 MAX_PIXELS = 8192 * 4320
 FALLBACK_FPS = 25.0
 _NO_TIME_S = -1e6  # a frame without a timestamp has a time before this
-SHORT_TOLERANCE = 0.05  # fraction of the declared frames that may be missing without damage
-_MAX_SOUND_OVERHANG_S = 0.15  # the sound may last this much longer than the frames
-_MAX_GAP_S = 3600.0  # a longer time between two frames is a broken timestamp
 _MAX_FAILED_PACKETS = 64  # in a row
 
+# Codecs whose frames FFmpeg does not mark as corrupt: there, its errors are counted.
+_UNMARKED_CODECS = frozenset("mjpg hevc hev1 hvc1".split())
+
+_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+_FILE_OPTIONS = f"format_whitelist;{ALLOWED_FORMATS}|protocol_whitelist;file"
 # A stream may be a playlist; it may open network addresses only, never a file.
 _STREAM_OPTIONS = "|".join(
     [
@@ -61,30 +64,46 @@ _STREAM_OPTIONS = "|".join(
 )
 
 
+# OpenCV takes its options from the environment, which is the whole process's.
+_opening = threading.Lock()
+
+
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
     """Opens a video file; closes it at the end of the block.
 
-    If OpenCV cannot decode a frame of the file, the decoder is PyAV's, if PyAV is installed.
+    Of several video streams the largest is read. The decoder is PyAV's for a stream that is not
+    the first, and if OpenCV cannot decode a frame.
 
     Raises:
         VideoError: If the file cannot be opened or decoded, also for an error of OpenCV in the
             block.
     """
     _check_file(path)
+    container = read_container(path)
+    if container.stream:  # OpenCV reads the first stream only
+        with contextlib.closing(_open_with_pyav(path, "", container)) as pyav_video:
+            yield pyav_video
+        return
     # One thread per video: the parallelism is over videos.
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = _open_file(path, [cv2.CAP_PROP_N_THREADS, 1])
     try:
-        video = Decoder(capture)
+        video = Decoder(capture, path, container)
         if video.starts():
             yield video
         else:
-            with contextlib.closing(_open_with_pyav(path, video.codec)) as pyav_video:
+            with contextlib.closing(_open_with_pyav(path, video.codec, container)) as pyav_video:
                 yield pyav_video
     except (cv2.error, MemoryError) as error:
         raise VideoError(f"the decoder failed: {_reason(error)}") from error
     finally:
         capture.release()
+
+
+def _open_file(path: Path, parameters: list[int]) -> cv2.VideoCapture:
+    """A capture of a file: an absolute path is never a protocol, whatever the name is."""
+    with _opening, _environment(_OPTIONS, _FILE_OPTIONS):
+        return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, parameters)
 
 
 @contextlib.contextmanager
@@ -100,7 +119,7 @@ def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decode
         VideoError: If it cannot be opened, or sends no frame.
     """
     start_s = time.monotonic()
-    with _environment("OPENCV_FFMPEG_CAPTURE_OPTIONS", _STREAM_OPTIONS):
+    with _opening, _environment(_OPTIONS, _STREAM_OPTIONS):
         if isinstance(target, int):
             capture = cv2.VideoCapture(target)
         else:
@@ -115,7 +134,7 @@ def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decode
                 f"it cannot be opened (tried for {waited_s:.0f} s; --open-timeout-s is "
                 f"{timeout_s:g})"
             )
-        video = Decoder(capture)
+        video = Decoder(capture, None, Container())
         if not video.starts():
             raise VideoError("it opens, but no frame of it can be decoded")
         yield video
@@ -145,14 +164,16 @@ def _reason(error: cv2.error | MemoryError) -> str:
     return line.rpartition(" error: ")[2]
 
 
-def _open_with_pyav(path: Path, codec: str) -> PyAVDecoder:
+def _open_with_pyav(path: Path, codec: str, container: Container) -> PyAVDecoder:
     if install := pyav_decoder.missing():
         named = f" ({codec})" if codec.isascii() and codec.isprintable() else ""
         raise VideoError(
             "it opens, but no frame of it can be decoded: this build of OpenCV may lack "
             f"its codec{named}; {install} adds another decoder"
         )
-    return PyAVDecoder(path, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS)
+    return PyAVDecoder(
+        path, container, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS
+    )
 
 
 class Decoder:
@@ -162,12 +183,30 @@ class Decoder:
 
     Attributes:
         fps: Frames per second; 0.0 if the container does not tell.
-        declared_frames: Number of frames by the container; 0 if it does not tell.
+        declared_frames: Number of frames by the container, without hidden ones; 0 if it does not
+            tell.
+        start_s: The time at which the video stream begins.
+        note: What is to be said of the file, although it is read: its video streams.
     """
 
-    def __init__(self, capture: cv2.VideoCapture) -> None:
-        self._capture = capture
+    def __init__(self, capture: cv2.VideoCapture, path: Path | None, container: Container) -> None:
+        """
+        Args:
+            capture: Opened by OpenCV.
+            path: The file; None for a live stream.
+            container: The header of the file.
+
+        Raises:
+            VideoError: If OpenCV could not open it, or its frames are too large.
+        """
+        self._capture, self._path, self._container = capture, path, container
+        self.start_s, self.note = container.start_s, container.note
         self._is_grabbed = False
+        self._has_errors = False  # FFmpeg reported errors while the last frame was decoded
+        self._is_suspect = not ffmpeg_log.LISTENING
+        self._is_cut = False
+        self._error_s: list[float] = []  # times of the frames with errors
+        self._last_s = -math.inf
         if not capture.isOpened():
             raise VideoError("not a video that can be opened")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # the default, but not in 4.11
@@ -177,7 +216,8 @@ class Decoder:
             raise VideoError(f"its frames are declared as {width:.0f}x{height:.0f}, over the limit")
         fps = self._number(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps <= 1000 else 0.0
-        self.declared_frames = max(0, int(self._number(cv2.CAP_PROP_FRAME_COUNT)))
+        declared = int(self._number(cv2.CAP_PROP_FRAME_COUNT))
+        self.declared_frames = container.shown_frames(max(0, declared), self.fps)
 
     def starts(self) -> bool:
         """Grab the first frame, with which iterating then begins; False if there is none."""
@@ -192,7 +232,10 @@ class Decoder:
             if time_s <= max(before_s, _NO_TIME_S):  # the timestamp is missing or broken
                 frame_s = units.frames_to_s(1, self.fps or FALLBACK_FPS)
                 time_s = before_s + frame_s if index else 0.0
-            yield index, time_s
+            self._last_s = self.start_s + time_s
+            if self._has_errors:
+                self._error_s.append(self._last_s)
+            yield index, self._last_s
             index, before_s = index + 1, time_s
 
     def retrieve(self) -> np.ndarray:
@@ -213,7 +256,7 @@ class Decoder:
     def seek(self, time_s: float) -> None:
         """Seek to about a time; iterating again continues from there."""
         self._is_grabbed = False
-        self._capture.set(cv2.CAP_PROP_POS_MSEC, time_s * 1000)
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, (time_s - self.start_s) * 1000)
 
     def frame_near(self, index: int) -> np.ndarray | None:
         """A frame near `index`, by seeking; None if it cannot be reached.
@@ -231,13 +274,64 @@ class Decoder:
         except VideoError:
             return None
 
+    @property
+    def is_suspect(self) -> bool:
+        """True if a frame that was decoded so far may be corrupt."""
+        return self._is_suspect
+
+    def corrupt_frames(self, start_s: float = -math.inf, end_s: float = math.inf) -> int:
+        """The number of corrupt frames among those that were iterated over.
+
+        FFmpeg marks corrupt frames, which OpenCV does not pass on. So if there was an error, the
+        file is decoded once more, by PyAV.
+
+        Args:
+            start_s, end_s: Only frames from `start_s` to before `end_s` count.
+        """
+        if not self._is_suspect or self._path is None:
+            return 0
+        errors = count_between(self._error_s, start_s, end_s)
+        if pyav_decoder.missing():
+            return errors
+        try:
+            video = _open_with_pyav(self._path, self.codec, self._container)
+        except VideoError:
+            return errors
+        with contextlib.closing(video):
+            for _, time_s in video:
+                if time_s >= min(self._last_s, end_s):
+                    break
+            marked = video.corrupt_frames(start_s, end_s)
+        return max(marked, errors if self.codec in _UNMARKED_CODECS else 0)
+
+    def is_whole(self, frames: int) -> bool:
+        """True if a file with fewer frames than declared is complete all the same.
+
+        Args:
+            frames: The frames that were decoded, up to its end.
+        """
+        # A recorder that crashed leaves any duration in the header of Matroska.
+        has_end = ffmpeg_log.LISTENING and not self._is_cut
+        return self._path is not None and self._container.is_whole(
+            self._path, frames, has_end=has_end
+        )
+
     def _grab(self) -> bool:
         """Grab the next frame; False at the end of the video."""
         # OpenCV's grab() returns False both at the end and at a packet that cannot be decoded, and
         # does not tell which. The next call continues behind that packet. Without further calls,
         # one flipped bit in a clip of 40 frames left 8 or 13 of them. After 64 failures in a row
         # the rest is given up; at the end of a file, 64 calls take less than half a millisecond.
-        return any(self._capture.grab() for _ in range(_MAX_FAILED_PACKETS))
+        counts = ffmpeg_log.counts
+        errors, corrupt_packets = counts.errors, counts.corrupt_packets
+        cut_files = counts.cut_files
+        is_grabbed = any(self._capture.grab() for _ in range(_MAX_FAILED_PACKETS))
+        self._is_cut = self._is_cut or counts.cut_files > cut_files
+        # What is reported after the last frame is the end of a cut file.
+        self._has_errors = is_grabbed and counts.errors > errors
+        if self._has_errors or (is_grabbed and counts.corrupt_packets > corrupt_packets):
+            self._is_suspect = True
+        return is_grabbed
 
     def _number(self, property_id: int) -> float:
         """A numeric property of the video; 0.0 if OpenCV gives NaN or infinity."""
@@ -256,7 +350,8 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
         VideoError: If the file cannot be read.
     """
     _check_file(path)
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    start_s = read_container(path).start_s
+    capture = _open_file(path, [cv2.CAP_PROP_FORMAT, -1])
     times_ms, keys = array("d"), bytearray()
     try:
         while capture.grab():
@@ -264,7 +359,7 @@ def read_packets(path: Path) -> tuple[np.ndarray, np.ndarray]:
             keys.append(capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0)
     finally:
         capture.release()
-    return np.array(times_ms) / 1000, np.frombuffer(keys, bool)
+    return start_s + np.array(times_ms) / 1000, np.frombuffer(keys, bool)
 
 
 def _check_file(path: Path) -> None:
@@ -281,61 +376,6 @@ def _check_file(path: Path) -> None:
         raise VideoError(f"it cannot be read: {error.strerror}") from error
     if is_empty:
         raise VideoError("the file is empty")
-
-
-def describe_damage(times_s: Sequence[float], declared: int, fps: float) -> str:
-    """The damage of a file in words: clearly fewer frames than declared, or a jump in the times.
-
-    Containers without a frame count declare duration times rate. That is wrong for variable rates,
-    and if the sound lasts longer than the frames. So a video is not damaged if its timestamps
-    (nearly) reach the declared end.
-
-    Args:
-        times_s: Times of the decoded frames, at least one.
-        declared: Number of frames by the container.
-        fps: Frames per second by the container.
-
-    Returns:
-        The damage; empty if there is none.
-    """
-    return describe_damage_at_end(
-        len(times_s),
-        float(times_s[-1]),
-        longest_s=float(np.diff(times_s).max(initial=0.0)),
-        declared=declared,
-        fps=fps,
-    )
-
-
-def describe_damage_at_end(
-    frames: int, last_s: float, *, longest_s: float, declared: int, fps: float
-) -> str:
-    """The damage of a file in words, without the times of all frames; see `describe_damage`.
-
-    Args:
-        frames: Number of decoded frames.
-        last_s: Time of the last frame.
-        longest_s: The longest time between two frames.
-        declared, fps: As in `describe_damage`.
-    """
-    if longest_s > _MAX_GAP_S:
-        return f"its timestamps jump by {longest_s:.0f} s"
-    declared_s = units.frames_to_s(declared, fps)
-    ends_s = last_s + units.frames_to_s(1, fps)
-    if (
-        frames >= (1 - SHORT_TOLERANCE) * declared - 1
-        or ends_s >= (1 - SHORT_TOLERANCE) * declared_s > 0
-        or ends_s >= declared_s - _MAX_SOUND_OVERHANG_S > 0
-    ):
-        return ""
-    return f"{frames} of {declared} declared frames can be decoded"
-
-
-def describe_part_damage(ends_s: float, start_s: float, end_s: float) -> str:
-    """The damage of a part in words: its file ends clearly before the part; else empty."""
-    if ends_s >= end_s - SHORT_TOLERANCE * (end_s - start_s):
-        return ""
-    return f"the file ends at {ends_s:.1f} s, the part at {end_s:g} s"
 
 
 def measured_fps(times_s: Sequence[float], declared_fps: float) -> float:

@@ -1,14 +1,12 @@
-"""Decodes a video file with PyAV (an extra), if OpenCV has no decoder for its codec.
+"""Decodes a video file with PyAV, if OpenCV has no decoder for its codec, or reads another stream.
 
 Times and frames are byte for byte those of OpenCV, with three exceptions: interlaced video (PyAV
 converts each field separately), 4:2:0 with more than 8 bits (chroma is positioned differently) and
 MPEG-4 part 2 (rounding).
 """
 
-import importlib.metadata
-import importlib.util
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +15,13 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError
+from violence_detection.video.container import INSTALL, Container, missing, open_container
+
+__all__ = ["INSTALL", "PyAVDecoder", "count_between", "missing"]
 
 if TYPE_CHECKING:
     import av
 
-INSTALL = "pip install 'violence-detection[pyav]'"
-_MIN_VERSION = 17
 _MAX_FAILED_PACKETS = 64  # in a row; as in `decoder.Decoder`
 _ITU601 = 5  # the colour space that OpenCV uses for every video, whatever is declared
 _ROTATIONS = {
@@ -33,13 +32,9 @@ _ROTATIONS = {
 }
 
 
-def missing() -> str:
-    """The command that installs PyAV; empty if it is installed."""
-    if importlib.util.find_spec("av"):
-        version = importlib.metadata.version("av")
-        if int(version.partition(".")[0]) >= _MIN_VERSION:
-            return ""
-    return INSTALL
+def count_between(times_s: Iterable[float], start_s: float, end_s: float) -> int:
+    """The number of times from `start_s` to before `end_s`."""
+    return sum(start_s <= time_s < end_s for time_s in times_s)
 
 
 class PyAVDecoder:
@@ -48,14 +43,26 @@ class PyAVDecoder:
     Attributes:
         codec: OpenCV's name of the codec.
         fps: Frames per second; 0.0 if the container does not tell.
-        declared_frames: Number of frames by the container, or by its duration; 0 if it tells
-            neither.
+        declared_frames: Number of frames by the container, or by its duration, without hidden
+            ones; 0 if it tells neither.
+        start_s: The time at which the video stream begins.
+        note: What is to be said of the file, although it is read: its video streams.
+        is_suspect: A frame that was decoded so far is corrupt.
     """
 
-    def __init__(self, path: Path, *, codec: str, max_pixels: int, fallback_fps: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        container: Container,
+        *,
+        codec: str,
+        max_pixels: int,
+        fallback_fps: float,
+    ) -> None:
         """
         Args:
             path: The file.
+            container: Its header, which names the stream.
             codec: OpenCV's name of the codec.
             max_pixels: The largest number of pixels of a frame.
             fallback_fps: The rate for frames without timestamps, if the video's is unknown.
@@ -67,10 +74,14 @@ class PyAVDecoder:
         import av
 
         self.codec = codec
+        self.start_s, self.note = container.start_s, container.note
+        self._path, self._header = path, container
+        self._corrupt_s: list[float] = []  # times of corrupt frames, and of those after a failure
+        self._failed = False  # a packet since the last frame
         self._error = av.FFmpegError
         self._fallback_fps = fallback_fps
         try:
-            self._container = av.open(str(path), metadata_errors="ignore")
+            self._container = open_container(path)
         except av.FFmpegError as error:
             raise VideoError("not a video that can be opened") from error
         try:
@@ -85,9 +96,9 @@ class PyAVDecoder:
 
         # Timestamps that FFmpeg generates here would differ from those of OpenCV.
         self._container.flags &= ~Flags.gen_pts.value
-        if not self._container.streams.video:
+        if self._header.stream >= len(self._container.streams.video):
             raise VideoError("not a video that can be opened")
-        self._stream = self._container.streams.video[0]
+        self._stream = self._container.streams.video[self._header.stream]
         if self._stream.codec_context is None:
             raise VideoError("no frame of it can be decoded")
         self._stream.codec_context.thread_count = 1
@@ -100,7 +111,7 @@ class PyAVDecoder:
         fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         self.fps = fps if 0 < fps <= 1000 else 0.0
         declared = self._stream.frames or math.floor(self._duration_s() * fps + 0.5)
-        self.declared_frames = max(0, declared)
+        self.declared_frames = self._header.shown_frames(max(0, declared), self.fps)
 
     def _duration_s(self) -> float:
         if self._container.duration:
@@ -117,8 +128,33 @@ class PyAVDecoder:
             time_s = self._time_s()
             if time_s <= before_s:  # the timestamp is missing or broken
                 time_s = before_s + units.frames_to_s(1, self.fps or self._fallback_fps)
-            yield index, time_s
+            at_s = self.start_s + time_s
+            # A packet that fails after the last frame is the end of a cut file.
+            if frame.is_corrupt or self._failed:
+                self._corrupt_s.append(at_s)
+            self._failed = False
+            yield index, at_s
             before_s = time_s
+
+    @property
+    def is_suspect(self) -> bool:
+        return bool(self._corrupt_s)
+
+    def corrupt_frames(self, start_s: float = -math.inf, end_s: float = math.inf) -> int:
+        """The number of frames so far that are corrupt, or follow one that cannot be decoded.
+
+        Args:
+            start_s, end_s: Only frames from `start_s` to before `end_s` count.
+        """
+        return count_between(self._corrupt_s, start_s, end_s)
+
+    def is_whole(self, frames: int) -> bool:
+        """True if a file with fewer frames than declared is complete all the same.
+
+        Args:
+            frames: The frames that were decoded, up to its end.
+        """
+        return self._header.is_whole(self._path, frames, has_end=False)
 
     def retrieve(self) -> np.ndarray:
         """The grabbed frame, uint8 (H, W, 3) BGR, upright."""
@@ -140,7 +176,7 @@ class PyAVDecoder:
 
     def seek(self, time_s: float) -> None:
         """Seek to a key frame before a time; iterating again continues from there."""
-        target = self._start + round(time_s / self._time_base)
+        target = self._start + round((time_s - self.start_s) / self._time_base)
         try:
             self._container.seek(target, stream=self._stream)
         except self._error as error:
@@ -149,9 +185,9 @@ class PyAVDecoder:
     def frame_near(self, index: int) -> np.ndarray | None:
         """The frame at about `index`, by seeking; None if it cannot be reached."""
         try:
-            self.seek(units.frames_to_s(index, self.fps))
+            self.seek(self.start_s + units.frames_to_s(index, self.fps))
             for _, time_s in self:
-                if time_s >= units.frames_to_s(index - 0.5, self.fps):
+                if time_s - self.start_s >= units.frames_to_s(index - 0.5, self.fps):
                     return self.retrieve()
         except VideoError:
             return None
@@ -165,6 +201,7 @@ class PyAVDecoder:
                 frames = self._stream.codec_context.decode(packet)
             except self._error:
                 failed += 1
+                self._failed = True
                 if failed == _MAX_FAILED_PACKETS:
                     return
                 continue
@@ -176,7 +213,7 @@ class PyAVDecoder:
         """Packets up to the end, or up to the last that can be read."""
         try:
             yield from self._container.demux(self._stream)
-        except self._error:
+        except (self._error, IndexError):  # IndexError: see `container.read_extent`
             yield None  # makes the decoder give the frames that it still has
 
     def _time_s(self) -> float:

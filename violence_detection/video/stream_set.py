@@ -21,6 +21,7 @@ class StreamSet:
     Attributes:
         streams: The streams, in the order of the spec.
         focused: True if a stream is cropped to the region of motion.
+        shows_motion: True if a stream compares frames with each other.
     """
 
     def __init__(self, stream: str, *, frame_size: int) -> None:
@@ -37,6 +38,7 @@ class StreamSet:
             for spec in registry.parse(stream)
         ]
         self.focused = any(stream.focus for stream in self.streams)
+        self.shows_motion = any(len(stream.offsets) > 1 for stream in self.streams)
 
     def reach_frames(self, fps: float) -> int:
         """The largest distance, in frames, from a sampled frame to one that its images need."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.video import pyav_decoder
-from violence_detection.video.decoder import ALLOWED_FORMATS
+from violence_detection.video.container import ALLOWED_FORMATS, open_container
 
 INSTALL = "pip install 'violence-detection[video]'"
 _CRF = "23"  # quality of x264: its default
@@ -45,7 +45,13 @@ def choose_encoder() -> tuple[str, str]:
 
 
 def open_writer(
-    name: str, path: Path, *, size: tuple[int, int], fps: float, sound: Path
+    name: str,
+    path: Path,
+    *,
+    size: tuple[int, int],
+    fps: float,
+    sound: Path,
+    sound_from_s: float = 0.0,
 ) -> VideoWriter:
     """A writer of an MP4 file.
 
@@ -53,12 +59,13 @@ def open_writer(
         name: `ffmpeg`, `pyav` or `opencv`.
         size: Width and height of the frames.
         sound: A file whose sound is added; `opencv` adds none.
+        sound_from_s: The time of the file at which the first frame is shown.
 
     Raises:
         ViolenceDetectionError: If it cannot be written.
     """
     kind = {"ffmpeg": _Ffmpeg, "pyav": _PyAV, "opencv": _OpenCV}[name]
-    return kind(path, size, fps, sound)
+    return kind(path, size, fps, sound, sound_from_s)
 
 
 def _ffmpeg_codec() -> str:
@@ -73,11 +80,14 @@ def _ffmpeg_codec() -> str:
 class _Ffmpeg:
     """Sends frames to ffmpeg through a pipe."""
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, sound: Path, sound_from_s: float
+    ) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `_end`)
         rate = str(Fraction(fps).limit_denominator(_MAX_DENOMINATOR))
         raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}"]
-        original = ["-format_whitelist", ALLOWED_FORMATS, "-i", f"file:{sound.absolute()}"]
+        limits = ["-format_whitelist", ALLOWED_FORMATS, "-protocol_whitelist", "file"]
+        original = [*limits, "-ss", f"{sound_from_s:.6f}", "-i", f"file:{sound.absolute()}"]
         video = ["-map", "0:v", "-c:v", _ffmpeg_codec(), "-pix_fmt", "yuv420p"]
         audio = ["-map", "1:a:0?", "-c:a", "aac", "-shortest"]
         output = ["-movflags", "+faststart", "-f", "mp4", f"file:{path.absolute()}"]
@@ -121,12 +131,15 @@ class _Ffmpeg:
 class _PyAV:
     """Encodes frames with x264 in PyAV; the sound is copied, or encoded as AAC."""
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, sound: Path, sound_from_s: float
+    ) -> None:
         import av
 
         self._av = av
         options = {"movflags": "+faststart"}
-        self._output = av.open(str(path), "w", format="mp4", options=options)
+        url = f"file:{path.absolute()}"
+        self._output = av.open(url, "w", format="mp4", options=options)
         rate = Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
         self._video = self._output.add_stream("libx264", rate=rate)
         self._video.width, self._video.height = size
@@ -134,7 +147,7 @@ class _PyAV:
         self._video.options = {"crf": _CRF, "preset": "veryfast"}
         self._video.codec_context.thread_count = 2
         self._frame_s, self._count = float(1 / rate), 0
-        self._sound = _Sound(av, self._output, sound)
+        self._sound = _Sound(av, self._output, sound, sound_from_s)
 
     def write(self, frame: np.ndarray) -> None:
         image = self._av.VideoFrame.from_ndarray(frame, format="bgr24")
@@ -154,12 +167,12 @@ class _PyAV:
 class _Sound:
     """The first sound track of a file, copied or encoded while the frames are written."""
 
-    def __init__(self, av, output, path: Path) -> None:
+    def __init__(self, av, output, path: Path, from_s: float) -> None:
         self._av, self._output = av, output
         self._input, self._packets, self._waiting = None, iter(()), None
         self._track = None
         with contextlib.suppress(av.FFmpegError):
-            self._input = av.open(str(path), options={"format_whitelist": ALLOWED_FORMATS})
+            self._input = open_container(path)
         if self._input is None or not self._input.streams.audio:
             return
         stream = self._input.streams.audio[0]
@@ -174,7 +187,7 @@ class _Sound:
         else:
             rate = codec.sample_rate or 44100
             self._track = output.add_stream("aac", rate=min(rate, 48000))
-        self._start_s = float(self._input.start_time or 0) / 1_000_000
+        self._start_s = from_s + float(self._input.start_time or 0) / 1_000_000
         self._packets = self._input.demux(stream)
 
     def copy_to(self, time_s: float) -> None:
@@ -190,7 +203,8 @@ class _Sound:
                     if at_s > time_s:
                         self._waiting = packet
                         return
-                    self._write(packet)
+                    if at_s >= 0:
+                        self._write(packet)
             except self._av.FFmpegError as error:
                 if isinstance(error, OSError) and error.errno in (
                     errno.ENOSPC,
@@ -202,6 +216,9 @@ class _Sound:
 
     def _write(self, packet) -> None:
         if self._is_copied:
+            shift = round(self._start_s / packet.time_base)
+            packet.pts -= shift
+            packet.dts = packet.pts if packet.dts is None else packet.dts - shift
             packet.stream = self._track
             self._output.mux(packet)
             return
@@ -219,10 +236,12 @@ class _Sound:
 class _OpenCV:
     """Encodes frames as VP9, without sound."""
 
-    def __init__(self, path: Path, size: tuple[int, int], fps: float, sound: Path) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], fps: float, sound: Path, sound_from_s: float
+    ) -> None:
         code = cv2.VideoWriter.fourcc(*"vp09")
-        self._path = path
-        self._writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, fps, size)
+        self._path = path.absolute()
+        self._writer = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, fps, size)
         if not self._writer.isOpened():
             raise ViolenceDetectionError(
                 f"OpenCV must be able to write VP9; {INSTALL} adds another encoder. "
