@@ -21,7 +21,8 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.features.feature_import import CacheImport
-from violence_detection.features.imported_file import split_of_name, to_float16
+from violence_detection.features.imported_file import to_float16
+from violence_detection.features.imported_labels import split_of_name
 
 CLASSES = "normal,violent"
 

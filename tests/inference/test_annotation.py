@@ -13,7 +13,12 @@ from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.inference import annotation
-from violence_detection.inference.annotation import Timeline, annotate, at_constant_rate, draw_frame
+from violence_detection.inference.annotation import (
+    PredictionTimeline,
+    annotate,
+    at_constant_rate,
+    draw_frame,
+)
 from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.system.processes import ProcessPool
 from violence_detection.video import video_writers
@@ -24,7 +29,7 @@ WINDOWS = [
     Window(1.0, 3.0, 0.8, attention=(0.5, 0.5)),
 ]
 SEGMENTS = [Segment(1.0, 3.0, peak=0.8, peak_s=2.0)]
-TIMELINE = Timeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
+TIMELINE = PredictionTimeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
 VIOLENT = np.array(annotation._VIOLENT)
 
 
@@ -78,7 +83,7 @@ def test_the_lists_over_all_windows_are_built_once():
 
     reads = Counter()
     windows = [Counted(**vars(window)) for window in WINDOWS]
-    timeline = Timeline(windows, SEGMENTS, threshold=0.5, fps=12.0)
+    timeline = PredictionTimeline(windows, SEGMENTS, threshold=0.5, fps=12.0)
     for time_s in np.arange(0.0, 4.0, 0.1):
         timeline.probability_at(time_s)
     assert reads["probability"] == reads["middle_s"] == len(WINDOWS)
@@ -166,7 +171,7 @@ def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
 
 def test_what_was_not_predicted_is_left_out(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=36)
-    timeline = Timeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
+    timeline = PredictionTimeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
     *_, written = annotate(path, tmp_path / "out.mp4", timeline, "pyav")
     assert written == pytest.approx(12, abs=1)
 

@@ -30,7 +30,7 @@ _DEBUG = 1  # log level of --debug, which also prints tracebacks
 
 # The help is at most so wide. With less than so many columns for its text, the text of an
 # option stands below the option.
-_MOST_COLUMNS, _FEWEST_COLUMNS = 100, 35
+_MAX_COLUMNS, _MIN_TEXT_COLUMNS = 100, 35
 
 
 class _Terminated(BaseException):
@@ -89,7 +89,7 @@ class Command(_ExitStatus, cloup.Command):
     """A command whose help shows its options in groups, the common ones last."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        layout = {"max_width": _MOST_COLUMNS, "col2_min_width": _FEWEST_COLUMNS}
+        layout = {"max_width": _MAX_COLUMNS, "col2_min_width": _MIN_TEXT_COLUMNS}
         super().__init__(*args, formatter_settings=layout, **kwargs)
 
     def get_default_option_group(self, ctx: click.Context, *_: Any, **__: Any) -> cloup.OptionGroup:
@@ -145,7 +145,8 @@ def _on_signal(number: int, _: Any) -> None:
     if not progress.stop.ask(error):
         raise error
     # Not click.echo: the signal may have come in the middle of a write.
-    os.write(2, b"Stopping after the current step. Press Ctrl-C again to stop now.\n")
+    clear = b"\r\x1b[2K" if os.isatty(2) else b""  # the line of a progress bar
+    os.write(2, clear + b"Stopping after the current step. Press Ctrl-C again to stop now.\n")
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,8 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = "Warning: " if record.levelno >= logging.WARNING else ""
-        click.echo(prefix + self.format(record), err=True)
+        # Not err=True: click then writes past the bar, which prints such lines above itself.
+        click.echo(prefix + self.format(record), file=sys.stderr)
 
 
 def start_logging(flags: CommonFlags) -> None:
@@ -217,7 +219,7 @@ def run_stage(
 
     Args:
         make: Imports the stage and builds it.
-        flags: Of the command; with `dry_run` the stage is prepared only.
+        flags: The flags of the command; with `dry_run` the stage is prepared only.
         lines: Console text of a result.
         failed: Number of inputs of a result that failed; above 0 the exit status is 3.
         plan_lines: Console text of a dry run.

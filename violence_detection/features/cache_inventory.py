@@ -26,10 +26,10 @@ class SpaceSummary:
     """One feature space of a dataset.
 
     Attributes:
-        name: Of the folder.
+        name: The name of the folder.
         features: Absolute path of the folder.
         videos: Videos that have an array.
-        bytes: Of all files in the folder.
+        bytes: The size of all files in the folder.
         complete: Whether the extraction was finished.
         used_by: Absolute paths of the runs that were trained on it.
     """

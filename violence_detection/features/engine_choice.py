@@ -18,12 +18,15 @@ def choose_engine(asked: str) -> str:
     if asked != "auto":
         lacking = registry.module("engines", asked).missing()
         if lacking:
-            raise ConfigError(f"--engine {asked} must have {lacking}. Received: none")
+            raise ConfigError(
+                f"--engine must name an engine that is installed. Received: {asked}, which needs "
+                f"{lacking}"
+            )
         return asked
     gpus = devices.gpu_count()
     engines = {name: registry.module("engines", name) for name in registry.available("engines")}
     installed = [name for name, part in engines.items() if not part.missing()]
-    best = max(installed, key=lambda name: engines[name].rank(gpus=gpus))
+    best = max(installed, key=lambda name: engines[name].preference(gpus=gpus))
     log.info(f"The engine is {best}.")
     return best
 

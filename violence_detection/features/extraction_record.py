@@ -19,7 +19,7 @@ class WeightsOrigin:
         source: `imagenet`, `random`, the path of a file, or `imported` for features of another
             program.
         digest: SHA-256 of the variables.
-        seed: Of random weights.
+        seed: The seed of random weights.
     """
 
     source: str
@@ -43,14 +43,14 @@ class ExtractionRecord:
         dataset: Name and folder of the videos.
         grouping: The source of recordings: `table`, `--group-pattern`, `imported` or `none`.
         space: The feature space.
-        weights: Of the backbone.
+        weights: The weights of the backbone.
         complete: The extraction was finished.
         stopped: The reason why it was not; empty without one.
         ungrouped: Number of videos whose recording is not known.
         classes: Names of all classes.
         settings: The settings of the command, by name.
         effective: Engine and precision that were used.
-        versions: Of this program and its libraries.
+        versions: The versions of this program and its libraries.
         imported: Paths of the files that `cache import` read; empty for an extraction.
         more: Keys that this version does not know; they are kept when the record is written again.
     """

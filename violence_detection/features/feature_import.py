@@ -4,11 +4,9 @@ import contextlib
 import dataclasses
 import hashlib
 import logging
-import os
-import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +18,18 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video
-from violence_detection.errors import CacheError, ConfigError, DatasetError, VideoError
+from violence_detection.errors import CacheError, ConfigError, DatasetError
 from violence_detection.features import shards
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
 from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
 from violence_detection.features.feature_space import IMPORTED, FeatureSpace
 from violence_detection.features.imported_file import ImportedFile, open_imported, to_float16
-from violence_detection.features.video_worker import check_array_name
+from violence_detection.features.imported_rows import check_names, relative_rows
 from violence_detection.system import files, progress, provenance
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
-
-_VIEW_NAME = re.compile(r"\.view\d+$")
 
 
 class CacheImport:
@@ -86,9 +82,9 @@ class CacheImport:
         with contextlib.ExitStack() as stack:
             opened = [stack.enter_context(self._open(*source)) for source in self._sources]
             self._check_same_shape(opened)
-            self._video_dir, self._rows = _relative_rows(self._sources[0][0], opened)
+            self._video_dir, self._rows = relative_rows(self._sources[0][0], opened)
             self._group(opened)
-            _check_names(self._rows)
+            check_names(self._rows)
             digest, padded = self._check_clips(opened)
             exported = opened[0].record
             shape = opened[0].features.shape[1:]
@@ -373,53 +369,4 @@ class CacheImport:
             by_path,
             **self._config.split.as_dict(),
             redraw=self._config.redraw_splits,
-        )
-
-
-def _relative_rows(first: Path, opened: Sequence[ImportedFile]) -> tuple[Path, list[ManifestEntry]]:
-    """The folder of the videos and the rows of all files, their paths relative to it.
-
-    Where paths are not absolute, the first file stands for the folder, so that no video is looked
-    for where another could lie.
-    """
-    rows = [row for file in opened for row in file.rows]
-    if opened[0].record:
-        return Path(opened[0].record.dataset.dir), rows
-    paths = [PurePosixPath(row.path) for row in rows]
-    if not all(path.is_absolute() for path in paths):
-        return first, rows
-    folder = os.path.commonpath([path.parent for path in paths])
-    return Path(folder), [
-        dataclasses.replace(row, path=path.relative_to(folder).as_posix())
-        for row, path in zip(rows, paths, strict=True)
-    ]
-
-
-def _check_names(rows: Sequence[ManifestEntry]) -> None:
-    """Arrays are named after the paths, below the cache's folder and nowhere else."""
-    for row in rows:
-        plain = PurePosixPath(row.path)
-        sound = row.path and "\0" not in row.path and units.is_utf8(row.path)
-        sound = sound and not plain.is_absolute() and ".." not in plain.parts
-        if (
-            not sound
-            or not plain.name
-            or plain.as_posix() != row.path
-            or _VIEW_NAME.search(row.path)
-        ):
-            raise CacheError(
-                "Paths must be relative, without `..` and without `.viewN` at the end. Received: "
-                f"{row.path!r}"
-            )
-        try:
-            check_array_name(row.path, 0)
-        except VideoError as error:
-            raise CacheError(
-                f"A path must be usable as a name. Received: {row.path} ({error})"
-            ) from error
-    twice = [path for path, count in Counter(row.path for row in rows).items() if count > 1]
-    if twice:
-        raise CacheError(
-            f"Each clip must have a path of its own. Received: {twice[0]} more than once "
-            f"({counted(len(twice), 'such path')})"
         )

@@ -259,7 +259,8 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise ConfigError(
-            "--executor ray must have Ray (pip install 'violence-detection[ray]'). Received: none"
+            "--executor ray must run where Ray is installed. Received: a Python without it (pip "
+            "install 'violence-detection[ray]')"
         ) from error
     return ray
 

@@ -27,14 +27,14 @@ _REPORT_FRAMES = 250  # between two reports of progress
 
 
 @dataclass(frozen=True)
-class Timeline:
+class PredictionTimeline:
     """The windows and segments of a video, as annotation needs them over time.
 
     Attributes:
         windows: With their attention; ascending.
         segments: Ascending.
         threshold: On the probability.
-        fps: Of the frames that were read, 0.0 if unknown.
+        fps: Frames per second that were read; 0.0 if unknown.
         duration_s: That was read; later frames are left out.
     """
 
@@ -67,7 +67,7 @@ class Timeline:
         return [window.probability for window in self.windows]
 
 
-def annotate(path: Path, output: Path, timeline: Timeline, encoder: str) -> Iterator[int]:
+def annotate(path: Path, output: Path, timeline: PredictionTimeline, encoder: str) -> Iterator[int]:
     """Writes a video with its timeline below each frame; yields the count of frames written.
 
     The frames are those of the file at a constant rate, upright, with its sound where the
@@ -76,7 +76,7 @@ def annotate(path: Path, output: Path, timeline: Timeline, encoder: str) -> Iter
     Args:
         path: The video.
         output: The file; it takes this name once it is complete.
-        timeline: Of the video.
+        timeline: The windows and segments of the video.
         encoder: Name of an encoder; see `video_writers.open_writer`.
 
     Raises:
@@ -139,7 +139,7 @@ def at_constant_rate(video: Frames, fps: float) -> Iterator[tuple[float, np.ndar
         yield last
 
 
-def draw_frame(frame: np.ndarray, time_s: float, timeline: Timeline) -> np.ndarray:
+def draw_frame(frame: np.ndarray, time_s: float, timeline: PredictionTimeline) -> np.ndarray:
     """A frame, uint8 (H, W, 3) BGR, with the strip of the timeline below it.
 
     Both sides of the result are even, as H.264 needs them.
@@ -161,7 +161,7 @@ def draw_frame(frame: np.ndarray, time_s: float, timeline: Timeline) -> np.ndarr
 
 
 def _draw_bar(
-    strip: np.ndarray, timeline: Timeline, time_s: float, colour: tuple[int, int, int]
+    strip: np.ndarray, timeline: PredictionTimeline, time_s: float, colour: tuple[int, int, int]
 ) -> None:
     """Draws the probability as a bar and as a number, and the threshold as a line."""
     height, width = strip.shape[:2]

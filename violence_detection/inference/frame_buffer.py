@@ -130,7 +130,7 @@ class FrameBuffer:
 
         Args:
             moments: The T moments of the window.
-            region: Of the crop; None does not crop.
+            region: The region that is cropped; None does not crop.
 
         Returns:
             int64 (V, T, K).

@@ -10,7 +10,7 @@ from typing import Any
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import subtitles, video_sources
-from violence_detection.inference.annotation import Timeline, annotate
+from violence_detection.inference.annotation import PredictionTimeline, annotate
 from violence_detection.inference.prediction_records import (
     Segment,
     SourcePrediction,
@@ -52,7 +52,7 @@ class Outputs:
     ) -> None:
         """
         Args:
-            sources: Of the predictions.
+            sources: The sources that are predicted.
             csv: File of the table.
             subtitles: Folder.
             timeline: A .png file, or a folder.
@@ -136,8 +136,8 @@ class Outputs:
         """Writes the files of one source; returns the error of its annotation, or None.
 
         Args:
-            number: Of the source.
-            prediction: Of the source; its windows have attention if it is annotated.
+            number: The number of the source.
+            prediction: The prediction of the source; its windows have attention if it is annotated.
             threshold: On the probability.
             violent: Name of what segments show.
             start: Date and time of the video's start, for the timeline; None if it is not known.
@@ -158,7 +158,7 @@ class Outputs:
             )
         if not self._annotated:
             return None
-        timeline = Timeline(
+        timeline = PredictionTimeline(
             prediction.windows,
             prediction.segments,
             threshold,
@@ -167,7 +167,7 @@ class Outputs:
         )
         return self._annotate(number, timeline)
 
-    def _annotate(self, number: int, timeline: Timeline) -> str | None:
+    def _annotate(self, number: int, timeline: PredictionTimeline) -> str | None:
         source, output = self._sources[number], self._annotated[number]
         log.info(f"Annotating {source.name}")
         arguments = (source.path, output, timeline, self._encoder)
@@ -190,7 +190,7 @@ class Outputs:
         """Writes the table: a row for each window, and a row for each source with an error.
 
         Args:
-            predictions: Of the sources.
+            predictions: The predictions of all sources.
             classes: Names of all classes; more than two have a column each.
         """
         if self._csv:

@@ -15,8 +15,8 @@ class Window:
 
     Attributes:
         start_s, end_s: Seconds from the start of the video.
-        probability: Of violence, in [0, 1].
-        probabilities: Of each class by its name; None where there are two classes.
+        probability: The probability of violence, in [0, 1].
+        probabilities: The probability of each class by its name; None where there are two classes.
         attention: Weight of each of the T frames, sum 1; empty where it was not asked for or the
             head has none.
     """
@@ -85,14 +85,15 @@ class VideoPrediction:
     """The prediction of one video, rounded for people to read.
 
     Attributes:
-        probability: Of violence, in [0, 1]: that of the most violent window.
+        probability: The probability of violence, in [0, 1]: that of the most violent window.
         label: Name of a class, by the threshold.
         segments, windows: Ascending.
         duration_s: Seconds that were read.
         fps: Frames per second that were read.
         damage: Description of what is wrong with the file; mostly empty.
         notes: What is odd about the file, although it is read: its rate, several video streams.
-        probabilities: Of each class in the most violent window; None where there are two classes.
+        probabilities: The probability of each class in the most violent window; None where there
+            are two classes.
     """
 
     probability: float

@@ -12,7 +12,7 @@ def webvtt(segments: Sequence[Segment], name: str) -> str:
 
     Args:
         segments: Ascending.
-        name: Of what the segments show.
+        name: The name of what the segments show.
 
     Reference:
         W3C, WebVTT: The Web Video Text Tracks Format, https://www.w3.org/TR/webvtt1/

@@ -1,4 +1,4 @@
-"""The date and time at which a video starts: as given, from its file's name, or from its container."""
+"""Date and time at which a video starts: as given, by its name, or by its container."""
 
 import contextlib
 import re
@@ -68,7 +68,7 @@ def iso_time(start: datetime, time_s: float) -> str:
     """A time of a video as text in ISO 8601, to the millisecond: `2024-05-31T22:15:01.500`.
 
     Args:
-        start: Of the video.
+        start: Date and time at which the video starts.
         time_s: Seconds from its start.
     """
     return (start + timedelta(seconds=round(time_s, 3))).isoformat(timespec="milliseconds")

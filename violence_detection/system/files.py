@@ -173,7 +173,7 @@ def write_csv(
         path: The file.
         columns: Names of the columns, in their order.
         rows: The cells of each row, by column.
-        separator: Of the cells.
+        separator: The character between cells.
         encoding: `utf-8-sig` begins with a byte-order mark.
     """
     columns = list(columns)

@@ -187,7 +187,7 @@ class DedicatedProcess:
 
         Args:
             factory: A class, or a function that returns the object.
-            arguments: Of the factory.
+            arguments: The arguments of the factory.
         """
         self(child_process.construct, factory, arguments)
 
@@ -196,7 +196,7 @@ class DedicatedProcess:
 
         Args:
             method: A function of the class: `Converter.write`.
-            arguments: Of the method, without `self`.
+            arguments: The arguments of the method, without `self`.
         """
         return self(child_process.call_method, method, arguments)
 

@@ -13,6 +13,7 @@ from violence_detection import units
 
 log = logging.getLogger(__name__)
 _LINE_INTERVAL_S = 30.0
+_RATE_PERIOD_S = 3600.0  # over which the time left is estimated: a step may take minutes
 
 
 class Stop:
@@ -67,7 +68,7 @@ class Steps:
         """Shows how far the steps in progress are.
 
         Args:
-            fraction: Of one step; of several steps in progress, the sum of theirs.
+            fraction: The part of one step that is done; of several steps in progress, the sum of theirs.
             text: Shown in place of the rate: `0:12:30 of 8:00:00`.
         """
         self._show(self._done + fraction, text)
@@ -117,7 +118,12 @@ def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str]
         progress.TextColumn("{task.fields[note]}", markup=False),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress.Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        speed_estimate_period=_RATE_PERIOD_S,
+    ) as bar:
         task = bar.add_task(activity, total=total, note="")
 
         def show(done: float, text: str) -> None:

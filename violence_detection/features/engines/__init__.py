@@ -3,8 +3,8 @@
 A part must define:
     ON_GPU: True if it can run on a GPU.
     missing() -> str: The extra to install; empty if nothing is missing.
-    rank(*, gpus: int) -> int: The rank of the engine on a machine with so many GPUs; `auto` takes
-        the highest of those installed.
+    preference(*, gpus: int) -> int: The preference for the engine on a machine with so many GPUs;
+        `auto` takes the highest of those installed.
     gains(*, depthwise: bool, gpus: int) -> bool: True if reduced precision is faster.
     policy(precision: str) -> str: The dtype policy under which the backbone is built.
     build(*, backbone: keras.Model, precision: str, kept: Path | None) -> Callable: A function

@@ -23,8 +23,8 @@ def missing() -> str:
     return "the extra `openvino`: pip install 'violence-detection[openvino]'"
 
 
-def rank(*, gpus: int) -> int:
-    """The rank of the engine on a machine with so many GPUs; `auto` takes the highest."""
+def preference(*, gpus: int) -> int:
+    """The preference for the engine on a machine with so many GPUs; `auto` takes the highest."""
     return 0 if gpus else 2
 
 

@@ -16,8 +16,8 @@ def missing() -> str:
     return ""
 
 
-def rank(*, gpus: int) -> int:
-    """The rank of the engine on a machine with so many GPUs; `auto` takes the highest."""
+def preference(*, gpus: int) -> int:
+    """The preference for the engine on a machine with so many GPUs; `auto` takes the highest."""
     return 1
 
 
