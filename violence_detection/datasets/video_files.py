@@ -144,10 +144,9 @@ def find_files(root: Path) -> FoundFiles:
             continue
         visited.add(real)
 
-        def relative(name: str, folder: str = folder) -> str:
-            return Path(folder, name).relative_to(root).as_posix()
-
-        system_folders += [relative(name) for name in subfolders if is_system_folder(name)]
+        prefix = Path(folder).relative_to(root).as_posix() + "/"
+        prefix = prefix.removeprefix("./")
+        system_folders += [prefix + name for name in subfolders if is_system_folder(name)]
         entered = [name for name in subfolders if not is_system_folder(name)]
         counts["hidden folders"] += sum(name.startswith(".") for name in entered)
         subfolders[:] = sorted(name for name in entered if not name.startswith("."))
@@ -157,11 +156,11 @@ def find_files(root: Path) -> FoundFiles:
             if name.startswith("."):
                 counts["hidden files"] += 1
             elif not has_video_ending(name):
-                others.append(relative(name))
+                others.append(prefix + name)
             elif not units.is_utf8(os.path.join(folder, name)):
                 counts["not UTF-8"] += 1
             else:
-                videos.append(relative(name))
+                videos.append(prefix + name)
     if unlisted:
         log.warning(
             f"Ignored, because they cannot be listed: {counted(len(unlisted), 'folder')}, "
@@ -181,7 +180,7 @@ def find_files(root: Path) -> FoundFiles:
 
 def has_video_ending(name: str | Path) -> bool:
     """True if a file is a video by its ending, in any case."""
-    return Path(name).suffix.lower() in EXTENSIONS
+    return os.path.splitext(name)[1].lower() in EXTENSIONS
 
 
 def is_system_folder(name: str) -> bool:
