@@ -25,9 +25,9 @@ from violence_detection.errors import ViolenceDetectionError
 from violence_detection.export import export
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.conversion import ExportedModel
-from violence_detection.export.export_job import ExportJob
+from violence_detection.export.export_job import READER_BYTES, ExportJob
 from violence_detection.system import files
-from violence_detection.system.processes import DedicatedProcess
+from violence_detection.system.processes import DedicatedProcess, ProcessPool
 
 ROUNDS = 3
 VARIANTS = [
@@ -47,7 +47,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = [exported(arguments, name, precision, folder) for name, precision in VARIANTS]
         rows = [row for row in rows if row]
-        inputs = one_clip(arguments)
+        inputs = {row["format"]: one_clip(arguments, row["format"], folder) for row in rows}
         for threads in arguments.threads:
             measure(rows, inputs, threads)
     result = {"machine": machine.describe(), "scope": arguments.scope, "rows": rows}
@@ -81,23 +81,39 @@ def exported(
         output=folder,
     )
     try:
-        return export.export_run(arguments.run, config)
+        return export.export_run(arguments.run, config).to_json()
     except ViolenceDetectionError as error:
         print(f"{name} {precision}: {error}")
         return None
 
 
-def one_clip(arguments: argparse.Namespace) -> np.ndarray:
-    """The first validation clip, as input of a file."""
-    config = ExportConfig(format="keras", scope=arguments.scope)
-    job = ExportJob.from_config(arguments.run, config)
-    if job.frame_input:
-        return job.read_clip(0).frames[None]
-    return np.float32(job.cached.features[:1])
+def one_clip(arguments: argparse.Namespace, name: str, folder: str) -> dict[str, np.ndarray]:
+    """The first window of a validation video, as inputs of a file of a format."""
+    job = ExportJob.open(
+        arguments.run,
+        format=name,
+        precision="float32",
+        end_to_end=arguments.scope == "end-to-end",
+        clips=1,
+    )
+    if job.parts is None:
+        return {"features": np.float32(job.cached.features[:1])}
+    with ProcessPool(READER_BYTES) as call:
+        window = job.read_video(0, call, Path(folder)).windows[0]
+    inputs = window.inputs(job.request.frame_input)
+    return {key: np.array(value) for key, value in inputs.items()}
 
 
-def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> None:
-    """Adds to each row the median latency of its rounds, in milliseconds."""
+def measure(
+    rows: list[dict[str, Any]], inputs: dict[str, dict[str, np.ndarray]], threads: int
+) -> None:
+    """Adds to each row the median over its rounds of the least latency, in milliseconds.
+
+    Args:
+        rows: A file each.
+        inputs: Of one clip, by format and name.
+        threads: That a file may use.
+    """
     limits = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
     environment = {"CUDA_VISIBLE_DEVICES": "-1"} | dict.fromkeys(limits, str(threads))
     latencies_ms: dict[str, list[float]] = {row["path"]: [] for row in rows}
@@ -106,8 +122,8 @@ def measure(rows: list[dict[str, Any]], inputs: np.ndarray, threads: int) -> Non
             print(f"{threads} threads, round {number}: {row['path']}", file=sys.stderr)
             with DedicatedProcess("The runtime", environment) as child:
                 child.construct(ExportedModel, row["format"], Path(row["path"]), threads)
-                latency_ms = child.call_method(ExportedModel.measure_latency_ms, inputs)
-                latencies_ms[row["path"]].append(latency_ms)
+                latency = child.call_method(ExportedModel.measure_latency, inputs[row["format"]])
+                latencies_ms[row["path"]].append(latency.ms)
     for row in rows:
         row[f"ms_{threads}_threads"] = statistics.median(latencies_ms[row["path"]])
 

@@ -2,13 +2,14 @@
 
 import re
 
+import cv2
 import keras
 import numpy as np
 import pytest
 
 from violence_detection import registry
 from violence_detection.export import classifier_graph
-from violence_detection.export.formats._format import PROBABILITIES, PROBABILITY
+from violence_detection.export.formats._format import FEATURES, PROBABILITIES, PROBABILITY
 from violence_detection.models import classifier
 from violence_detection.models.outputs.classes import Classes
 
@@ -50,7 +51,7 @@ def predict_with_file(name: str, built: keras.Model, clips: np.ndarray, folder, 
     written = {"precision": "float32", "examples": [clips[:1]]} | asked
     part.write(made, folder / part.FILE, **written)
     run = part.load(folder / part.FILE)
-    rows = [run(clip[None]) for clip in clips]
+    rows = [run({FEATURES: clip[None]}) for clip in clips]
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
@@ -92,7 +93,8 @@ def test_a_recurrence_can_be_written(name, tmp_path):
 @each_format
 def test_a_part_says_what_it_writes_and_how_far_off_it_may_be(name):
     part = registry.module("formats", name)
-    assert "float32" in part.TOLERANCES and part.UNROLLED in (True, False)
+    assert "float32" in part.TOLERANCES
+    assert part.UNROLLED in (True, False) and part.ANY_SIZE in (True, False)
     for tolerance in part.TOLERANCES.values():
         assert 0 < tolerance.difference <= 1 and 0 <= tolerance.agreement <= 1
     assert part.TOLERANCES["float32"].difference <= 1e-3
@@ -104,6 +106,31 @@ def test_what_is_not_installed_is_named_by_its_extra(name, monkeypatch):
 
     monkeypatch.setattr(_format.importlib.util, "find_spec", lambda _: None)
     assert f"violence-detection[{name}]" in registry.module("formats", name).missing()
+
+
+@pytest.mark.slow
+@each_format
+def test_a_format_of_any_size_takes_frames_of_several_sizes_and_a_second_input(name, tmp_path):
+    """Resized by area as OpenCV does it, to the grey level."""
+    from violence_detection.export import any_size_graph
+
+    part = registry.module("formats", name)
+    if part.missing() or not part.ANY_SIZE:
+        pytest.skip("not installed, or of one size")
+    frames = keras.Input(batch_shape=(1, None, None, None, 3), dtype="uint8", name="frames")
+    fps = keras.Input(batch_shape=(1,), dtype="float32", name="fps")
+    clip = keras.ops.squeeze(frames, 0)
+    whole = any_size_graph.whole_frame(any_size_graph.size_of(clip))
+    small = any_size_graph.resize(clip, 16, largest=200, region=whole)
+    model = keras.Model([frames, fps], {PROBABILITY: small, "rate": fps * 2.0})
+    part.write(model, tmp_path / part.FILE, precision="float32", examples=())
+    run = part.load(tmp_path / part.FILE)
+    for count, height, width in ((1, 90, 160), (3, 48, 32), (2, 12, 40)):
+        drawn = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+        outputs = run({"frames": drawn[None], "fps": np.float32([25])})
+        by_opencv = [cv2.resize(frame, (16, 16), interpolation=cv2.INTER_AREA) for frame in drawn]
+        np.testing.assert_array_equal(outputs[PROBABILITY], by_opencv)
+        assert outputs["rate"] == 50
 
 
 # -- tflite in fewer bits

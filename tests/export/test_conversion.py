@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from violence_detection.export import conversion
-from violence_detection.export.check_clips import CheckClip
-from violence_detection.export.conversion import ConversionRequest, Converter, ExportedModel
+from violence_detection.export.conversion import (
+    ConversionRequest,
+    Converter,
+    ExportedModel,
+    TensorDescription,
+)
 from violence_detection.models.run import Run
 from violence_detection.system.processes import DedicatedProcess
 
@@ -26,27 +30,17 @@ def features() -> np.ndarray:
 def test_the_reference_is_the_runs_own_classifier(run_dir, features):
     converter = Converter(request_of(run_dir))
     expected = Run.open(run_dir).load_classifier().probabilities(features.astype(np.float16))
-    found = converter.predict_features(features.astype(np.float16))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert found.shape == (5, 2) and found.dtype == np.float64
-
-
-def test_cached_features_are_the_features_of_their_clip(run_dir, features):
-    clip = CheckClip(features=features[:1])
-    converter = Converter(request_of(run_dir))
-    predictions = converter.predict_clip(clip)
-    np.testing.assert_array_equal(converter.encode_clip(clip), features[:1])
-    np.testing.assert_array_equal(predictions.features, features[:1])
-    np.testing.assert_array_equal(predictions.reference, predictions.source)
-    np.testing.assert_array_equal(predictions.reference, converter.predict_features(features[:1]))
+    reference, source = converter.predict_features(features.astype(np.float16))
+    np.testing.assert_allclose(reference, expected, atol=1e-6)
+    np.testing.assert_array_equal(source, reference)
+    assert reference.shape == (5, 2) and reference.dtype == np.float64
 
 
 def test_compressed_weights_change_the_source_and_not_the_reference(run_dir, features):
-    plain = Converter(request_of(run_dir)).predict_clip(CheckClip(features=features[:1]))
-    request = request_of(run_dir, prune=0.9)
-    pruned = Converter(request).predict_clip(CheckClip(features=features[:1]))
-    np.testing.assert_array_equal(pruned.reference, plain.reference)
-    assert np.abs(pruned.source - plain.source).max() > 1e-6
+    plain, _ = Converter(request_of(run_dir)).predict_features(features)
+    reference, source = Converter(request_of(run_dir, prune=0.9)).predict_features(features)
+    np.testing.assert_array_equal(reference, plain)
+    assert np.abs(source - plain).max() > 1e-6
 
 
 @pytest.mark.slow
@@ -58,14 +52,15 @@ def test_the_converter_and_the_exported_model_run_in_processes_of_their_own(
     with DedicatedProcess("The converter", environment) as converter:
         converter.construct(Converter, request_of(run_dir))
         interface = converter.call_method(Converter.write, path, [])
-        clip = CheckClip(features=features[:1])
-        predictions = converter.call_method(Converter.predict_clip, clip)
-    assert interface["inputs"] == [{"name": "features", "shape": [None, 6, 8], "dtype": "float32"}]
-    assert [output["name"] for output in interface["outputs"]] == ["probability"]
+        _, source = converter.call_method(Converter.predict_features, features[:1])
+    assert interface.inputs == [TensorDescription("features", [None, 6, 8], "float32")]
+    assert [output.name for output in interface.outputs] == ["probability"]
     exported = ExportedModel("keras", path)
-    found = exported.predict(features[:1])["probability"]
-    np.testing.assert_allclose(found[:, 0], predictions.source[:, 1], atol=1e-6)
-    assert 0 < exported.measure_latency_ms(features[:1]) < 10_000
+    inputs = {"features": features[:1]}
+    probability = exported.predict(inputs)["probability"]
+    np.testing.assert_allclose(probability[:, 0], source[:, 1], atol=1e-6)
+    latency = exported.measure_latency(inputs)
+    assert 0 < latency.ms < 10_000 and latency.rounds > 0 and latency.threads == 1
 
 
 def test_a_converter_that_refuses_a_model_names_a_setting_that_works():

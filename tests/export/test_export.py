@@ -23,6 +23,7 @@ from violence_detection.export import export
 from violence_detection.export.config import ExportConfig
 from violence_detection.export.export import ExportStage
 from violence_detection.export.export_job import ExportJob
+from violence_detection.export.export_result import ExportResult
 from violence_detection.export.formats._format import Tolerance
 from violence_detection.system import processes
 from violence_detection.training.config import TrainConfig
@@ -41,47 +42,57 @@ def trained(tmp_path_factory) -> Path:
     return train_on_videos(videos, root, epochs=2, backbone="mobilenet", stream=STREAM)
 
 
-def exported(run: Path, output: Path, **asked) -> dict:
+def exported(run: Path, output: Path, **asked) -> ExportResult:
     config = ExportConfig(**{"output": str(output), "format": "keras"} | asked)
     return export.export_run(str(run), config)
+
+
+def description(result: ExportResult) -> dict:
+    """The content of model.json."""
+    return json.loads((Path(result.path).parent / "model.json").read_text())
 
 
 # -- the stage
 
 
 @pytest.fixture(scope="module")
-def classifier(run_dir, tmp_path_factory) -> dict:
+def classifier(run_dir, tmp_path_factory) -> ExportResult:
     """The classifier of a run whose videos are not there, written for LiteRT."""
     output = tmp_path_factory.mktemp("exports")
     return exported(run_dir, output, scope="classifier", format="tflite")
 
 
 def test_an_export_reports_its_differences(classifier):
-    assert set(classifier) >= KEYS
-    assert classifier["max_abs_difference"] <= 1e-6
-    assert classifier["equal_decisions"] == 1.0
-    assert classifier["auc_before"] == classifier["auc_after"]
-    assert classifier["videos_checked"] == 8 and classifier["latency_ms"] > 0
+    assert set(classifier.to_json()) >= KEYS
+    equal = classifier.equal_inputs
+    assert equal.max_abs_difference <= 1e-6 and equal.equal_decisions == 1.0
+    assert equal.auc_before == equal.auc_after
+    assert classifier.videos_checked == 8
+    latency = classifier.latency
+    assert latency.ms > 0 and latency.rounds > 1 and latency.threads == 1 and classifier.machine
+    videos = classifier.as_they_are
+    assert videos.changed_decisions == 0 and list(videos.causes) == ["precision"]
+
+
+def test_few_videos_are_said_to_be_few(classifier):
+    (warning,) = classifier.warnings
+    assert "few videos, 4 violent and 4 normal" in warning
 
 
 def test_an_export_leaves_a_file_and_its_descriptions(classifier):
-    path = Path(classifier["path"])
+    path = Path(classifier.path)
     assert tree_of(path.parent) == ["model.json", "model.tflite", "parity.json"]
     assert path.parent.name == "classifier-tflite"
-    assert path.stat().st_size == classifier["bytes"]
-    assert json.loads((path.parent / "parity.json").read_text()) == classifier
-    about = json.loads((path.parent / "model.json").read_text())
+    assert path.stat().st_size == classifier.bytes
+    assert json.loads((path.parent / "parity.json").read_text()) == classifier.to_json()
+    about = description(classifier)
     assert about["inputs"] == [{"name": "features", "shape": [None, 6, 8], "dtype": "float32"}]
     assert about["outputs"][0]["name"] == "probability"
     assert about["classes"] == ["normal", "violent"]
 
 
-def test_without_videos_a_classifier_is_checked_on_cached_features(classifier):
-    assert classifier["features"].startswith("cached: The validation videos must exist")
-
-
 def test_an_export_is_replaced_with_force_only(classifier, run_dir):
-    output = Path(classifier["path"]).parents[1]
+    output = Path(classifier.path).parents[1]
     with pytest.raises(ConfigError, match="--force replaces an export. Received"):
         exported(run_dir, output, scope="classifier", format="tflite")
 
@@ -113,13 +124,14 @@ def test_a_file_beyond_its_tolerance_is_removed(run_dir, tmp_path, monkeypatch):
 
 def test_a_pruned_classifier_reports_its_cost(run_dir, tmp_path):
     asked = {"scope": "classifier", "prune": 0.9, "cluster": 2}
-    found = exported(run_dir, tmp_path, **asked)
-    assert Path(found["path"]).parent.name == "classifier-keras-pruned0.9-clustered2"
-    cost = found["cost"]
-    assert cost["auc_difference"] == pytest.approx(found["auc_after"] - found["auc_before"])
-    low, high = cost["auc_ci"]
-    assert low <= cost["auc_difference"] <= high
-    assert found["max_abs_difference"] <= 1e-6  # from the pruned one
+    pruned = exported(run_dir, tmp_path, **asked)
+    assert Path(pruned.path).parent.name == "classifier-keras-pruned0.9-clustered2"
+    before, after = pruned.as_they_are.auc_of_run, pruned.as_they_are.auc_of_file
+    assert pruned.cost.auc_difference == pytest.approx(after - before)
+    low, high = pruned.cost.auc_ci
+    assert low <= pruned.cost.auc_difference <= high
+    assert pruned.equal_inputs.max_abs_difference <= 1e-6  # from the pruned one
+    assert pruned.as_they_are.main_cause == "weights"
 
 
 @pytest.fixture(scope="module")
@@ -138,22 +150,46 @@ def test_a_run_of_three_classes_is_written_in_fewer_bits(
     precision, within, three_classes, tmp_path
 ):
     asked = {"scope": "classifier", "format": "tflite", "precision": precision}
-    found = exported(three_classes, tmp_path, **asked)
-    assert found["max_abs_difference"] <= within
-    about = json.loads((Path(found["path"]).parent / "model.json").read_text())
-    assert [one["name"] for one in about["outputs"]] == ["probability", "probabilities"]
+    result = exported(three_classes, tmp_path, **asked)
+    assert result.equal_inputs.max_abs_difference <= within
+    about = description(result)
+    assert [output["name"] for output in about["outputs"]] == ["probability", "probabilities"]
     assert about["outputs"][1]["shape"] == [None, 3]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["tflite", "openvino"])
-def test_from_frames_to_the_probability_by_motion_and_focus(trained, tmp_path, name):
-    found = exported(trained, tmp_path, format=name)
-    assert found["max_abs_difference"] <= 1e-3
-    assert found["features"] == "frames" and found["videos_checked"] > 0
-    about = json.loads((Path(found["path"]).parent / "model.json").read_text())
-    assert about["inputs"][0] | {"name": "frames", "dtype": "uint8"} == (about["inputs"][0])
-    assert about["frames"]["count"] == about["inputs"][0]["shape"][1] == 12
+def test_a_file_of_any_size_predicts_videos_as_the_run_does(trained, tmp_path):
+    result = exported(trained, tmp_path, format="onnx")
+    assert result.equal_inputs.max_abs_difference <= 1e-5
+    videos = result.as_they_are
+    assert videos.videos > 0 and videos.changed_decisions == 0
+    assert videos.max_abs_difference < 0.01  # cached features are float16
+    for name in ("frame_size", "frame_rate"):
+        assert videos.causes[name].max_abs_difference == 0
+    about = description(result)
+    assert [tensor["name"] for tensor in about["inputs"]] == ["frames", "fps"]
+    assert about["inputs"][0]["shape"] == [1, None, None, None, 3]
+    assert about["frames"]["count"] is None and about["frames"]["largest_side"] == 1920
+
+
+def test_a_file_of_another_size_and_rate_says_what_that_changes(trained, tmp_path):
+    asked = {"height": 12, "width": 16, "fps": 6.0, "max_decision_change": 0.0}
+    result = exported(trained, tmp_path, format="tflite", **asked)
+    assert result.equal_inputs.max_abs_difference <= 1e-3
+    causes = result.as_they_are.causes
+    assert causes["frame_size"].max_abs_difference > 0 < causes["frame_rate"].max_abs_difference
+    assert causes["windows"].max_abs_difference < 0.01
+    about = description(result)
+    assert about["frames"]["count"] == about["inputs"][0]["shape"][1] == 6
+    assert about["frames"]["from"] == "as asked for"
+
+
+def test_a_warning_is_in_the_model_card(trained):
+    config = ExportConfig(format="keras", height=24, width=32)
+    result = export.export_run(str(trained), config)
+    card = (trained / "MODEL_CARD.md").read_text()
+    assert result.warnings
+    for warning in result.warnings:
+        assert warning in card
 
 
 # -- errors
@@ -223,7 +259,7 @@ def test_where_no_clip_can_be_read_fewer_bits_say_so(precision, trained, tmp_pat
     def torn(*_):
         raise VideoError("torn")
 
-    monkeypatch.setattr(ExportJob, "read_clip", torn)
+    monkeypatch.setattr(ExportJob, "read_video", torn)
     asked = {"format": "tflite", "precision": precision}
     with pytest.raises(DatasetError, match=r"must be readable. Received: .*\.mp4"):
         exported(trained, tmp_path / "out", **asked)

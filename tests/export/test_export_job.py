@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.training import train_on_videos
 from support.videos import draw_two_classes
 
 from violence_detection.errors import ConfigError, DatasetError, WeightsError
-from violence_detection.export.config import ExportConfig
+from violence_detection.export.conversion import Interface
 from violence_detection.export.export_job import ExportJob
+from violence_detection.system.processes import ProcessPool
 
 
 @pytest.fixture(scope="module")
@@ -20,41 +20,49 @@ def trained(tmp_path_factory) -> Path:
     return train_on_videos(videos, root, backbone="mobilenet", stream="motion")
 
 
-def job_of(run: Path, **asked) -> ExportJob:
-    return ExportJob.from_config(str(run), ExportConfig(**{"format": "keras"} | asked))
+def job_of(run: Path, *, end_to_end: bool = True, **asked) -> ExportJob:
+    plain = {"format": "keras", "precision": "float32", "clips": 200}
+    return ExportJob.open(str(run), end_to_end=end_to_end, **plain | asked)
 
 
-def test_an_end_to_end_job_reads_the_frames_that_the_model_takes(trained):
-    job = job_of(trained)
-    assert job.source == "frames"
-    assert job.frame_input.shape == (12, 48, 64, 3) and job.frame_input.sampled == 4
-    clip = job.read_clip(0)
-    assert clip.frames.shape == (12, 48, 64, 3) and clip.frames.dtype == np.uint8
-    assert clip.images is None and clip.features is None
+def test_a_format_of_any_size_takes_frames_as_they_are(trained):
+    frame_input = job_of(trained).request.frame_input
+    assert frame_input.shape == (None, None, None, 3) and frame_input.sampled == 4
+    assert frame_input.takes_fps and frame_input.largest == 1920
+
+
+def test_a_format_of_one_size_takes_the_most_common_of_the_training_videos(trained):
+    job = job_of(trained, format="tflite")
+    assert job.request.frame_input.shape == (12, 48, 64, 3)
+    assert job.frames_from.startswith("the most common of ")
+    assert job.frames_from.endswith(" training videos")
 
 
 def test_a_size_and_a_rate_that_are_given_beat_those_of_the_videos(trained):
-    chosen = job_of(trained, height=24, width=32, fps=6.0).frame_input
-    assert chosen.shape == (6, 24, 32, 3)
+    chosen = job_of(trained, size=(24, 32), fps=6.0)
+    assert chosen.request.frame_input.shape == (6, 24, 32, 3)
+    assert chosen.frames_from == "as asked for"
+    of_one_rate = job_of(trained, fps=6.0)
+    assert of_one_rate.request.frame_input.shape == (6, 48, 64, 3)
+    assert of_one_rate.frames_from.startswith("as asked for; else the most common of ")
 
 
-def test_a_classifier_is_checked_on_the_images_of_its_videos(trained):
-    job = job_of(trained, scope="classifier")
-    assert job.frame_input is None and job.request().weights == "random"
-    clip = job.read_clip(0)
-    assert clip.images.shape == (4, 1, 32, 32, 3) and clip.frames is None
+def test_windows_are_read_in_the_forms_that_the_check_compares(trained, tmp_path):
+    job = job_of(trained)
+    with ProcessPool() as call:
+        (window,) = job.read_video(0, call, tmp_path).windows
+    assert window.images.own.shape == (4, 1, 32, 32, 3)
+    assert window.inputs(job.request.frame_input)["frames"].shape == (1, 12, 48, 64, 3)
 
 
-def test_without_videos_a_classifier_is_checked_on_cached_features(run_dir):
-    job = job_of(run_dir, scope="classifier")
-    assert job.parts is None and job.request().weights is None
-    clip = job.read_clip(1)
-    np.testing.assert_array_equal(clip.features, np.float32(job.cached.features[1:2]))
+def test_a_classifier_needs_neither_videos_nor_weights(run_dir):
+    job = job_of(run_dir, end_to_end=False)
+    assert job.parts is None and job.request.weights is None and job.request.frame_input is None
 
 
 def test_clips_are_spread_evenly_over_the_split(run_dir):
-    every = job_of(run_dir, scope="classifier")
-    some = job_of(run_dir, scope="classifier", clips=3)
+    every = job_of(run_dir, end_to_end=False)
+    some = job_of(run_dir, end_to_end=False, clips=3)
     assert len(every.entries) == 8
     assert some.entries == every.entries[::3] and len(some.cached) == 3
 
@@ -71,9 +79,10 @@ def test_another_folder_of_videos_must_hold_them(trained, tmp_path):
 
 
 def test_the_model_is_described_for_programmers(trained):
-    described = job_of(trained).describe_model({"inputs": [], "outputs": []})
+    interface = Interface([], [])
+    described = job_of(trained, format="tflite").describe_model(interface).to_json()
     assert described["classes"] == ["noFight", "fight"]
     assert described["frames"]["count"] == 12 and described["frames"]["channels"] == "RGB"
     assert described["frames"]["sampling"] == "every frame of a clip, 12 a second"
-    classifier = job_of(trained, scope="classifier").describe_model({})
+    classifier = job_of(trained, end_to_end=False).describe_model(interface).to_json()
     assert classifier["feature_space"]["stream"] == "motion" and "frames" not in classifier

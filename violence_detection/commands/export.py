@@ -1,6 +1,6 @@
 """The command `export`: a run's model as a file for other software, checked against the run."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +9,10 @@ from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.export import config
 from violence_detection.reports import console
 from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.export.export_result import ExportResult
+    from violence_detection.export.parity import Cost
 
 
 @click.command(
@@ -22,49 +26,74 @@ def export(settings: config.ExportConfig, shared: CommonFlags, run: str) -> None
     """Write a run's model for other software, and check that it predicts as the run does.
 
     The file is opened again by the software that it is for, on the validation videos. It is
-    removed if its predictions differ too much. The file model.json describes its inputs and
-    outputs, parity.json the differences."""
+    removed if it predicts otherwise for the same frames. A warning says if the videos as they are
+    get other decisions than those that the run was evaluated by. The file model.json describes
+    inputs and outputs, parity.json the differences."""
 
     def make():
         from violence_detection.export.export import ExportStage
 
         return ExportStage(run, settings, force=shared.force)
 
-    run_stage(make, shared, lines=_lines, failed=lambda result: len(result["unreadable"]))
+    run_stage(make, shared, lines=_lines, failed=lambda result: len(result.unreadable))
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
-    drift = result["drift_of_cached_features"]
-    precision = "" if result["precision"] == "float32" else f", {result['precision']}"
+_CAUSES = {
+    "windows": "windows",
+    "frame_size": "frame size",
+    "frame_rate": "frame rate",
+    "weights": "fewer weights",
+    "precision": "precision",
+}
+
+
+def _lines(result: "ExportResult") -> list[str]:
+    precision = "" if result.precision == "float32" else f", {result.precision}"
+    equal, videos, latency = result.equal_inputs, result.as_they_are, result.latency
+    windows = counted(result.windows_checked, "window")
+    left_out = f", {result.windows_left_out} more not checked" if result.windows_left_out else ""
     lines = [
-        f"file        {result['path']}",
-        f"format      {result['format']}{precision}, {result['scope']}",
-        f"size        {_size(result['bytes'])}, zipped {_size(result['zipped_bytes'])}",
-        f"checked     {counted(result['videos_checked'], 'validation video')}, on "
-        + ("their frames" if result["features"] == "frames" else result["features"]),
-        f"difference  {result['max_abs_difference']:.1e} at most, "
-        f"{result['mean_abs_difference']:.1e} on average",
-        f"decisions   {result['equal_decisions']:.1%} equal",
-        f"AUC         {_auc(result['auc_before'])} before, {_auc(result['auc_after'])} after",
-        f"latency     {result['latency_ms']:.2f} ms for a clip, on one thread",
-        f"cache       its features differ by {drift['max_abs_difference']:.1e} at most, "
-        f"{drift['equal_decisions']:.1%} of decisions equal, AUC {_auc(drift['auc'])}",
+        f"file        {result.path}",
+        f"format      {result.format}{precision}, {result.scope}",
+        f"size        {_size(result.bytes)}, zipped {_size(result.zipped_bytes)}",
+        *([f"frames      {result.taken}"] if result.taken else []),
+        f"checked     {counted(result.videos_checked, 'validation video')}"
+        + (f", {windows}{left_out}" if result.taken else ", on the features in the cache"),
+        f"equal input {equal.max_abs_difference:.1e} difference at most, "
+        f"{equal.mean_abs_difference:.1e} on average; {equal.equal_decisions:.1%} of decisions "
+        "equal",
+        f"as they are {videos.changed_decisions} of {videos.videos} decisions differ from the "
+        f"run's evaluation, {videos.max_abs_difference:.2g} difference at most",
+        f"AUC         {_auc(videos.auc_of_run)} of the run, {_auc(videos.auc_of_file)} of the file"
+        f"{_few(result)}",
+        *(
+            f"  by {_CAUSES[name]}: {cause.max_abs_difference:.2g} difference at most, "
+            f"{counted(cause.changed_decisions, 'decision')} changed, AUC {_auc(cause.auc)}"
+            for name, cause in videos.causes.items()
+        ),
+        f"latency     {latency.ms:.2f} ms for a clip, the least of {latency.rounds} rounds, on "
+        f"{counted(latency.threads, 'thread')} of {result.machine}",
     ]
-    if "cost" in result:
-        lines.append(f"cost        {_cost(result['cost'])}")
-    unreadable = result["unreadable"]
-    return [*lines, *(f"not read    {video['path']}: {video['reason']}" for video in unreadable)]
+    if result.cost is not None:
+        lines.append(f"cost        {_cost(result.cost)}")
+    lines += [f"not read    {video.path}: {video.reason}" for video in result.unreadable]
+    return [*lines, *(f"Warning: {warning}." for warning in result.warnings)]
 
 
-def _cost(cost: dict[str, Any]) -> str:
+def _few(result: "ExportResult") -> str:
+    videos = result.as_they_are
+    violent = videos.violent_videos
+    if not videos.are_few:
+        return ""
+    return f" (few videos: {violent} violent, {videos.videos - violent} normal)"
+
+
+def _cost(cost: "Cost") -> str:
     interval = ""
-    if cost["auc_ci"]:
-        low, high = cost["auc_ci"]
+    if cost.auc_ci:
+        low, high = cost.auc_ci
         interval = f" (95%: {low:+.4f} to {high:+.4f} over recordings)"
-    return (
-        f"AUC {cost['auc_difference']:+.4f}{interval}, "
-        f"{cost['equal_decisions']:.1%} of the run's decisions kept"
-    )
+    return f"AUC {cost.auc_difference:+.4f}{interval}, {cost.equal_decisions:.1%} of decisions kept"
 
 
 def _auc(value: float | None) -> str:

@@ -17,7 +17,8 @@ from violence_detection.video.streams._stream import grey_in_graph
 if TYPE_CHECKING:
     import keras
 
-_MAX_ROWS = 144  # of a reduced frame of 64 columns: portrait frames of up to 9 by 20
+# Rows of a reduced frame of 64 columns: frames from 16 by 3 to 9 by 20.
+_MIN_ROWS, _MAX_ROWS = 12, 144
 _COLUMNS = motion_crop.reduced_shape(1, 1)[1]
 
 
@@ -49,12 +50,13 @@ def count_of(vector: "keras.KerasTensor") -> "keras.KerasTensor":
 
 
 def is_supported(size: Size, largest: int) -> "keras.KerasTensor":
-    """True () for frames with no side over `largest`, and no narrower than 9 by 20."""
+    """True () for frames with no side over `largest`, and neither wider than 16 by 3 nor narrower
+    than 9 by 20."""
     from keras import ops
 
     rows = ops.floor(_COLUMNS * size.height / size.width)
-    side = ops.maximum(size.height, size.width)
-    return ops.logical_and(side <= largest, rows <= _MAX_ROWS)
+    has_rows = ops.logical_and(rows >= _MIN_ROWS, rows <= _MAX_ROWS)
+    return ops.logical_and(ops.maximum(size.height, size.width) <= largest, has_rows)
 
 
 def resize(
@@ -71,7 +73,8 @@ def resize(
     Returns:
         float32 (n, S, S, C), whole numbers.
     """
-    return _Resize(region.size, (side, side), (side, side), largest).apply(
+    taps = math.ceil(largest / side) + 1
+    return _Resize(region.size, (side, side), (side, side), taps, largest).apply(
         frames, top=region.top, left=region.left
     )
 
@@ -92,18 +95,25 @@ class _Resize:
     """A resize of images of one size to another; see `resize_graph`."""
 
     def __init__(
-        self, size: Size, to: tuple[Any, Any], computed: tuple[int, int], largest: int
+        self,
+        size: Size,
+        to: tuple[Any, Any],
+        computed: tuple[int, int],
+        taps: int,
+        largest: int,
     ) -> None:
         """
         Args:
             size: Of the images.
             to: Height and width of the result, int or float32 ().
             computed: Rows and columns that are computed; those beyond `to` are 0.
+            taps: The most pixels that a row or column is made of.
             largest: The longest side of an image.
         """
         from keras import ops
 
         self._shape, self._largest = computed, largest
+        self._count = max(2, taps)
         blocks = [length / side for length, side in zip(size, to, strict=True)]
         self._is_linear = ops.logical_or(size.height < to[0], size.width < to[1])
         is_block = ops.logical_and(*(ops.equal(ops.floor(block), block) for block in blocks))
@@ -122,8 +132,7 @@ class _Resize:
         from keras import ops
 
         row = np.arange(count, dtype=np.float32)
-        number = np.arange(max(2, math.ceil(self._largest / count) + 1), dtype=np.float32)
-        number = number[:, None]
+        number = np.arange(self._count, dtype=np.float32)[:, None]
         start, end = length * row, length * (row + 1)
         first = ops.floor(start / to)
         source = first + number
@@ -199,7 +208,9 @@ def motion_region(frames: "keras.KerasTensor", size: Size, *, largest: int) -> R
     from keras import ops
 
     rows = ops.maximum(1.0, ops.floor(_COLUMNS * size.height / size.width))
-    reduce = _Resize(size, (rows, _COLUMNS), (_MAX_ROWS, _COLUMNS), largest)
+    # A row is higher than a column is wide where the number of rows is rounded down.
+    taps = math.ceil(largest / _COLUMNS * (_MIN_ROWS + 1) / _MIN_ROWS) + 1
+    reduce = _Resize(size, (rows, _COLUMNS), (_MAX_ROWS, _COLUMNS), taps, largest)
     small = ops.squeeze(grey_in_graph(reduce.apply(frames, top=0.0, left=0.0)), -1)
     changes = ops.relu(ops.abs(small[1:, :] - small[:-1, :]) - motion_crop.NOISE_GREY_LEVELS)
     return _region_of(ops.sum(changes, axis=0), rows, size)

@@ -49,6 +49,11 @@ class ConversionRequest:
     prune: float
     cluster: int | None
 
+    @property
+    def is_compressed(self) -> bool:
+        """True if weights are pruned or clustered."""
+        return bool(self.prune or self.cluster)
+
 
 class WindowPredictions(NamedTuple):
     """The predictions of the Keras models for one window, float64 (K,) each.
@@ -121,7 +126,7 @@ class Converter:
         self._classifier = classifier_graph.to_float32(load_model(run.model_path))
         self._backbone = self._load_backbone(record.weights_seed)
         self._source_classifier, self._source_backbone = self._classifier, self._backbone
-        if request.prune or request.cluster:
+        if request.is_compressed:
             self._source_classifier = self._compressed(self._classifier)
             if request.frame_input and self._backbone:
                 self._source_backbone = self._compressed(self._backbone)

@@ -148,7 +148,7 @@ class ExportStage:
             checked.videos, violent=violent, threshold=threshold
         )
         cost = None
-        if config.precision == "int8" or config.prune or config.cluster:
+        if config.precision == "int8" or job.request.is_compressed:
             cost = parity.measure_cost(
                 checked.videos.given,
                 checked.videos.exported,
@@ -182,7 +182,7 @@ class ExportStage:
             latency=latency,
             machine=str(provenance.describe_machine()["cpu"]),
             cost=cost,
-            unreadable=checked.unreadable,
+            unreadable=list(checked.unreadable),
             warnings=[warning for warning in warnings if warning],
         )
 

@@ -125,7 +125,7 @@ class VideoPredictions:
         resized: With frames of the file's size.
         resampled: With frames at the file's rate.
         given: By the run, of the frames or features that the file is given.
-        source: By the model that was converted: the run's, unless weights are compressed.
+        source: By the model that was converted: `given` itself, unless weights are compressed.
         exported: By the file.
     """
 
@@ -187,6 +187,8 @@ def compare_as_they_are(
         "weights": (predictions.given, predictions.source),
         "precision": (predictions.source, predictions.exported),
     }
+    if predictions.source is predictions.given:  # no weights are compressed
+        del steps["weights"]
     causes = {}
     for name, (before, after) in steps.items():
         if before is not None and after is not None:

@@ -1,18 +1,17 @@
 """The predictions of a run and of its exported file for the validation videos."""
 
-import dataclasses
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from violence_detection.errors import DatasetError, VideoError
-from violence_detection.export.check_windows import CheckVideo, CheckWindow
-from violence_detection.export.conversion import Converter, ExportedModel
+from violence_detection.export.check_windows import CheckVideo
+from violence_detection.export.conversion import Converter, ExportedModel, WindowPredictions
 from violence_detection.export.export_job import READER_BYTES, ExportJob
 from violence_detection.export.export_result import Unreadable
 from violence_detection.export.formats._format import FEATURES, PROBABILITIES, PROBABILITY
@@ -24,8 +23,7 @@ from violence_detection.system.processes import DedicatedProcess, ProcessPool
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CheckedVideos:
+class CheckedVideos(NamedTuple):
     """The predictions of N videos in M windows.
 
     Attributes:
@@ -44,9 +42,9 @@ class CheckedVideos:
     source: np.ndarray
     exported: np.ndarray
     videos: VideoPredictions
-    left_out: int
-    unreadable: list[Unreadable]
-    example: dict[str, np.ndarray]
+    left_out: int = 0
+    unreadable: Sequence[Unreadable] = ()
+    example: Mapping[str, np.ndarray] = {}
 
 
 def check_features(
@@ -72,8 +70,6 @@ def check_features(
             source=source,
             exported=np.stack(by_file),
         ),
-        left_out=0,
-        unreadable=[],
         example=inputs[0],
     )
 
@@ -86,16 +82,17 @@ def check_videos(
     Raises:
         DatasetError: If no video can be read.
     """
-    names = [field.name for field in dataclasses.fields(VideoPredictions)][1:]
     windows: dict[int, dict[str, np.ndarray]] = {}  # by row: predictions (windows, K) by name
     unreadable, left_out, example = {}, 0, {}
-    read = functools.partial(_read_video, job=job, folder=scratch)
     with (
         progress.track("Checking", len(job.entries), "videos") as step,
         ThreadPoolExecutor(1) as runtime,
     ):
         videos = processes.map_unordered(
-            read, range(len(job.entries)), children=2, memory_bytes=READER_BYTES
+            functools.partial(_read_video, job=job, folder=scratch),
+            range(len(job.entries)),
+            children=2,
+            memory_bytes=READER_BYTES,
         )
         for row, video in videos:
             progress.stop.check()
@@ -112,22 +109,40 @@ def check_videos(
                 converter.call_method(Converter.predict_window, window.images)
                 for window in video.windows
             ]
-            stacked = {
-                name: np.stack([getattr(window, name) for window in by_run]) for name in names[:-1]
-            }
-            stacked["exported"] = np.stack([_by_class(outputs) for outputs in by_file.result()])
-            windows[row] = stacked
+            windows[row] = {
+                name: np.stack(rows)
+                for name, rows in zip(WindowPredictions._fields, zip(*by_run), strict=True)
+            } | {"exported": np.stack([_by_class(outputs) for outputs in by_file.result()])}
             left_out += video.left_out
-            example = example or video.windows[0].inputs(frame_input)
-            example = {name: np.array(value) for name, value in example.items()}
-            _delete_frames(video.windows)
+            if not example:
+                inputs = video.windows[0].inputs(frame_input)
+                example = {name: np.array(value) for name, value in inputs.items()}
+            for window in video.windows:
+                window.frames.unlink()
             step()
     if not windows:
-        raise nothing_readable(next(iter(unreadable.values())))
-    rows = sorted(windows)
-    evaluated, _ = converter.call_method(
-        Converter.predict_features, np.stack([job.cached.features[row] for row in rows])
+        first = next(iter(unreadable.values()))
+        raise nothing_readable(f"{first.path} ({first.reason})")
+    return _checked_videos(job, converter, dict(sorted(windows.items())))._replace(
+        left_out=left_out,
+        unreadable=[unreadable[row] for row in sorted(unreadable)],
+        example=example,
     )
+
+
+def _checked_videos(
+    job: ExportJob, converter: DedicatedProcess, windows: Mapping[int, Mapping[str, np.ndarray]]
+) -> CheckedVideos:
+    """The predictions of videos, of those of their windows, (M, K) by name and row."""
+    rows = list(windows)
+    features = np.stack([job.cached.features[row] for row in rows])
+    evaluated, _ = converter.call_method(Converter.predict_features, features)
+    of_videos = {
+        name: np.stack([_most_violent(windows[row][name]) for row in rows])
+        for name in windows[rows[0]]
+    }
+    if not job.request.is_compressed:
+        of_videos["source"] = of_videos["given"]
     return CheckedVideos(
         rows=rows,
         video_of_window=[
@@ -135,16 +150,7 @@ def check_videos(
         ],
         source=np.concatenate([windows[row]["source"] for row in rows]),
         exported=np.concatenate([windows[row]["exported"] for row in rows]),
-        videos=VideoPredictions(
-            evaluated=evaluated,
-            **{
-                name: np.stack([_most_violent(windows[row][name]) for row in rows])
-                for name in names
-            },
-        ),
-        left_out=left_out,
-        unreadable=[unreadable[row] for row in sorted(unreadable)],
-        example=example,
+        videos=VideoPredictions(evaluated=evaluated, **of_videos),
     )
 
 
@@ -155,11 +161,6 @@ def _read_video(
         return row, job.read_video(row, call, folder)
     except VideoError as error:
         return row, error
-
-
-def _delete_frames(windows: Sequence[CheckWindow]) -> None:
-    for window in windows:
-        window.frames.unlink()
 
 
 def _most_violent(windows: np.ndarray) -> np.ndarray:

@@ -51,6 +51,7 @@ class CardFacts:
         unknown: Number of videos whose recording is not known.
         seeds, training: Sentences on the choice of the model.
         evaluations: Evaluations of the present model, with the name of the dataset.
+        exports: The warnings of each export in the run's folder, by the name of its folder.
         limitations, warnings: A sentence each.
     """
 
@@ -67,6 +68,7 @@ class CardFacts:
     seeds: str
     training: str
     evaluations: Sequence[tuple[str, EvaluationResult]]
+    exports: Mapping[str, Sequence[str]]
     limitations: Sequence[str]
     warnings: Sequence[str]
 
@@ -105,6 +107,7 @@ def _card_facts(run: Run) -> CardFacts:
         evaluations=[
             (_escaped(Path(result.features).parent.name), result) for result in evaluations
         ],
+        exports=_export_warnings(run),
         limitations=list(_limitations(config, results, videos, evaluations)),
         warnings=results.scores.warnings,
     )
@@ -163,6 +166,19 @@ def _evaluations(run: Run) -> Iterator[EvaluationResult]:
         valid = all(type(rate) in (int, float) for rate in rates)
         if valid and result.model_digest == digest and result.split == split:
             yield result
+
+
+def _export_warnings(run: Run) -> dict[str, list[str]]:
+    """The warnings of the run's exports that have any, by the name of their folder."""
+    by_export = {}
+    for path in sorted(run.dir.glob("export/*/parity.json")):
+        try:
+            warnings = json.loads(path.read_text(encoding="utf-8")).get("warnings")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if warnings and isinstance(warnings, list):
+            by_export[_escaped(path.parent.name)] = [str(warning) for warning in warnings]
+    return by_export
 
 
 def _limitations(
