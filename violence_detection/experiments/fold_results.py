@@ -112,12 +112,12 @@ class FoldResults:
     ) -> None:
         """
         Args:
-            results: Of the folds that are finished; at least one.
+            results: The finished folds; at least one.
             entries: All N videos.
-            labels: Of the videos, int64 (N,).
+            labels: The videos' classes, int64 (N,).
             classes: K names, the normal one first.
-            folds: Of a repeat.
-            seed: Of the first repeat, and of the intervals.
+            folds: Number of folds of a repeat.
+            seed: The seed of the first repeat and of the intervals.
             note: The protocol in words, for every output.
         """
         self._results, self._entries, self._labels = results, entries, labels

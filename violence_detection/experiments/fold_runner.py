@@ -39,10 +39,10 @@ class FoldPlan:
     """The number of folds of a cross-validation, and how they are drawn.
 
     Attributes:
-        folds: Of a repeat, >= 2.
+        folds: Number of folds of a repeat, >= 2.
         repeats: Draws of each protocol; each has the next seed.
         protocols: Whether folds are grouped (True) or random (False), for each protocol.
-        seed: Of the first repeat, for the draw and for the training.
+        seed: The seed of the first repeat, for the draw and for the training.
         validation_fraction: Fraction of the other folds that validates.
     """
 
@@ -109,7 +109,8 @@ class TrainedFold:
         temperature: Divides the model's logits.
         threshold: On P(violent), chosen on the validation videos.
         effective: Devices, precision and engine that were used.
-        probability: Of each class for each held-out video, float64 (M, K), calibrated.
+        probability: The probability of each class for each held-out video, float64 (M, K),
+            calibrated.
     """
 
     epochs: int
@@ -125,7 +126,7 @@ class FoldRunner:
 
     Attributes:
         folds: All folds, in their order.
-        digests: Of the feature space and of the videos, for the record of the study.
+        digests: Digests of the feature space and of the videos, for the record of the study.
         clips: All N videos.
         classes: K names, the normal one first.
     """

@@ -25,7 +25,7 @@ class FoldStore:
         """The result of a fold; None if the fold must be trained.
 
         Args:
-            name: Of the fold.
+            name: The fold's name.
             rows: The held-out videos that the result must be about, int64 (M,).
         """
         path = self.path_of(name)

@@ -11,10 +11,10 @@ class OutOfFoldRow(NamedTuple):
 
     Attributes:
         prediction: The columns that evaluate's predictions.csv has too.
-        probabilities: Of each class, sum 1.
+        probabilities: The probability of each class; their sum is 1.
         repeat, fold: From 1.
         grouped: Whether all videos of a recording are in one fold.
-        seed: Of the repeat: its draw of the folds, its trainings and its baselines.
+        seed: The seed of the repeat: of its draw of the folds, its trainings and its baselines.
         threshold: Probability from which on the fold's model predicts violence.
         note: How the folds are drawn, in words.
     """

@@ -65,7 +65,7 @@ class PooledPredictions:
 
         Args:
             groups: The recording of each video, str (N,).
-            seed: Of the bootstrap.
+            seed: The seed of the bootstrap.
         """
         violent = self._violent
         statistics = {
@@ -86,7 +86,7 @@ class PooledPredictions:
         Args:
             baseline: The other predictor.
             groups: The recording of each video, str (N,).
-            seed: Of the bootstrap.
+            seed: The seed of the bootstrap.
         """
         return ScoreDifference(
             estimate(
@@ -132,7 +132,7 @@ def mean_over_folds(values: Sequence[float | None], folds: int) -> FoldMean:
 
     Args:
         values: In [0, 1]; None for a fold in which the score is undefined.
-        folds: Of a repeat, >= 2.
+        folds: Number of folds of a repeat, >= 2.
 
     Reference:
         Nadeau and Bengio, Inference for the generalization error, 2003,

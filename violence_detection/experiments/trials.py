@@ -93,7 +93,7 @@ class TrialRunner:
     """Trains and scores trials: each on every fold and with every seed.
 
     Attributes:
-        digests: Of the feature space and of the videos, for the record of the study.
+        digests: Digests of the feature space and of the videos, for the record of the study.
         videos: Number of videos; test videos are not counted.
     """
 

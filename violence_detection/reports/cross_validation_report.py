@@ -26,6 +26,7 @@ from violence_detection.units import counted
 _WORST_FOLDS = 3  # whose recordings are listed
 _MOST_ERRORS = 12  # recordings with errors that are listed
 _WIDE = 0.2  # an interval of accuracy, or a range over folds, that is wide
+_MEANINGS = {**BASELINES, "majority": "always the larger class of all folds together"}
 _CAPTIONS = {
     "roc": "ROC curve: fraction of violent videos found against fraction of normal videos flagged, "
     "for every threshold.",
@@ -251,7 +252,7 @@ def _protocol(protocol: ProtocolResult, rows: Sequence[FoldRow]) -> dict[str, An
         "rows": [
             {
                 "name": name,
-                "meaning": BASELINES.get(name, ""),
+                "meaning": _MEANINGS.get(name, ""),
                 "accuracy": scores.accuracy.value,
                 "accuracy_ci": scores.accuracy.ci,
                 "auc": scores.auc.value,

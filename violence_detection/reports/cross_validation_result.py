@@ -105,10 +105,10 @@ class FoldRow:
         repeat, fold: From 1.
         grouped: Whether all videos of a recording are in one fold.
         videos, recordings: How many are held out.
-        scores: Of the model and of each baseline, by name.
+        scores: The scores of the model and of each baseline, by name.
         recall: Fraction of the fold's violent videos that the model finds; None without any.
         false_positive_rate: Fraction of its normal videos that the model flags; None without any.
-        recording_names: Of the held-out recordings, sorted.
+        recording_names: The held-out recordings, sorted.
         epochs, best_epoch: Epochs that were run, and the one that is kept.
         threshold: Probability from which on the model predicts violence.
         temperature: Divides the model's logits.
@@ -223,7 +223,7 @@ class PooledResult:
     """What is known of a protocol once all its folds are finished.
 
     Attributes:
-        scores: Of the model and of each baseline, by name.
+        scores: The scores of the model and of each baseline, by name.
         clean: Whether recordings are known and kept in one fold, and no leak was found.
         leaks: A line for each leak between folds.
         leak_counts: Number of leaks by kind: recordings, identical, near_duplicates.
@@ -231,8 +231,8 @@ class PooledResult:
         near_duplicates_reason: Why not.
         warnings: A line for each.
         over_linear: The model's scores minus those of the linear baseline.
-        over_grouped: Of random folds: the model's scores minus those on grouped folds; None
-            without --both.
+        over_grouped: The model's scores on random folds minus those on grouped folds; None for
+            grouped folds, and without --both.
     """
 
     scores: Mapping[str, PooledScores]
@@ -340,7 +340,7 @@ class CrossValidationResult:
 
     Attributes:
         dir: Folder of the cross-validation.
-        folds: Of a repeat.
+        folds: Number of folds of a repeat.
         repeats: Draws of the folds.
         protocols: Grouped or random folds; with --both the grouped ones, then the random ones.
         complete: Whether all folds are finished.
