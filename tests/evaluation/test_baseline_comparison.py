@@ -87,7 +87,7 @@ def test_with_the_videos_the_background_is_a_baseline_too(run_dir, cache, monkey
 
 def test_of_many_videos_an_even_part_is_used(run_dir, cache, monkeypatch):
     monkeypatch.setattr(baseline_comparison, "_MAX_TRAINING", 8)
-    assert compare(run_dir, cache)["baseline_videos"] == 8
+    assert compare(run_dir, cache).baseline_videos == 8
 
 
 def test_the_labels_are_those_of_the_training(run_dir, cache):

@@ -21,6 +21,7 @@ from violence_detection.evaluation import leakage
 from violence_detection.evaluation.config import CompareConfig
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.features.cache import FeatureCache
+from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.system import files
 
 COUNTS = ("recordings", "identical", "near_duplicates")
@@ -113,7 +114,7 @@ def test_missing_videos_are_the_reason_for_no_search(evaluated):
     result = evaluated.result
     assert result["clean"] and not result["near_duplicates_searched"]
     assert result["near_duplicates_reason"].startswith("their folder /drawn does not exist")
-    lines = "\n".join(evaluation_lines(result))
+    lines = "\n".join(evaluation_lines(EvaluationResult.from_json(result)))
     assert "near-duplicates were not searched: their folder" in lines
 
 

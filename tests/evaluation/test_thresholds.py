@@ -54,7 +54,7 @@ def test_a_training_records_its_operating_point(trained):
     assert (point.videos, point.recordings) == (160, 80)
     assert point.threshold == scores.threshold
     low, high = point.interval
-    assert low <= point["threshold"] <= high
+    assert low <= point.threshold <= high
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_a_training_reaches_the_requested_operating_point(trained, tmp_path):
         "--head", "linear", "--epochs", 1, "--operating-point", "recall=0.9",
     ).stdout  # fmt: skip
     assert "(recall of 0.9 or more on validation (160 videos); 95%: " in text
-    assert "            on validation: recall 9" in text
+    assert "            on validation, 160 videos of 80 recordings: recall 9" in text
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_rate_of_false_alarms_chooses_the_threshold(footage, tmp_path, evaluat
     assert Run(run).results().scores.threshold == result["threshold"]
     done = command("evaluate", run, "--split", "train", "--normal-footage", folder)
     assert done.exit_code == 3, done.output
-    assert "false alarms per camera-hour of normal footage" in done.stdout
+    assert "false alarms an hour and camera (95%: " in done.stdout
     assert "not read    text.mp4" in done.stdout
 
 

@@ -19,7 +19,7 @@ from violence_detection.evaluation.robustness import corrupted_features, study
 from violence_detection.evaluation.robustness.config import RobustnessConfig
 from violence_detection.evaluation.robustness.corrupted_video import CLEAN, CONTROL, Excerpt
 from violence_detection.evaluation.robustness.corruptions import compress
-from violence_detection.evaluation.robustness.study import Task, _PredictionFile
+from violence_detection.evaluation.robustness.study import CorruptionTask, _PredictionFile
 from violence_detection.features.cache import FeatureCache
 from violence_detection.system import files
 
@@ -195,7 +195,7 @@ def test_a_missing_folder_names_the_option_that_helps(features_dir):
 # -- saved predictions
 
 
-TASK = Task("a.mp4", Excerpt(None), "mirror")
+TASK = CorruptionTask("a.mp4", Excerpt(None), "mirror")
 
 
 def test_predictions_are_read_back_to_the_bit(tmp_path):
