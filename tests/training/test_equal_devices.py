@@ -153,7 +153,8 @@ def test_two_replicas_have_the_weights_of_one_device(case, features, tmp_path):
     assert distance > 0.1
     assert moved(single, two) <= ROUNDING[precision] * distance
     assert moved(single_averaged, two_averaged) <= ROUNDING[precision] * distance
-    for ours, theirs in zip(single_trainer.history, two_trainer.history, strict=True):
+    for epoch in zip(single_trainer.history, two_trainer.history, strict=True):
+        ours, theirs = (row.columns() for row in epoch)
         for name in ("loss", "val_loss", "learning_rate"):
             assert ours[name] == pytest.approx(theirs[name], rel=0.02)
 

@@ -227,7 +227,8 @@ class BatchConfig(Config):
 
 @dataclass(frozen=True)
 class SelectionConfig(Config):
-    """The epoch whose model is kept, the end of the training, and further checkpoints."""
+    """The epoch whose model is kept, the end of the training, and further checkpoints; see
+    `epoch_selection`."""
 
     monitor: str = option(
         "val_loss",
@@ -255,7 +256,10 @@ class SelectionConfig(Config):
 
 @dataclass(frozen=True)
 class DecisionConfig(Config):
-    """The choice of the threshold, and the recall below which a training warns."""
+    """The choice of the run's threshold, and the recall below which a training warns.
+
+    `TrainingJob.score_run` chooses the threshold, by `threshold_selection.choose_operating_point`.
+    """
 
     operating_point: str | None = option(
         None,
