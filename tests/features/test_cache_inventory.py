@@ -36,12 +36,13 @@ def listed(cache_dir: Path, runs=()) -> dict[str, list[str]]:
 
 
 def prune(cache_dir: Path, *names, runs=(), force=False) -> dict:
-    return PruneStage(cache_dir, names, dict(runs), force=force).run()
+    return PruneStage(cache_dir, names, dict(runs), force=force).run().to_json()
 
 
 def verify(cache_dir: Path) -> dict:
     datasets = cache_inventory.list_datasets(cache_dir, {})
-    return cache_inventory.verify_arrays(cache_inventory.choose_spaces(datasets, (), cache_dir))
+    spaces = cache_inventory.choose_spaces(datasets, (), cache_dir)
+    return cache_inventory.verify_arrays(spaces).to_json()
 
 
 # -- list
@@ -61,7 +62,7 @@ def test_a_space_has_its_size_state_and_users(cache_dir):
     assert first.bytes == sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     spaces_bytes = first.bytes + second.bytes
     assert datasets[0].bytes == spaces_bytes + len("path,label,group,split,source\n")
-    assert Path(datasets[0].as_dict()["spaces"][0]["features"]) == folder
+    assert Path(datasets[0].to_json()["spaces"][0]["features"]) == folder
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_what_a_run_uses_is_removed_with_force_only(cache_dir):
 def test_a_dry_run_removes_nothing(cache_dir):
     before = tree_of(cache_dir)
     plan = PruneStage(cache_dir, ["first", "first/a"], {}, force=False).prepare()
-    assert plan["removed"] == [str((cache_dir / "first").resolve())] and plan["dry_run"]
+    assert plan.removed == (str((cache_dir / "first").resolve()),) and plan.dry_run
     assert tree_of(cache_dir) == before
 
 

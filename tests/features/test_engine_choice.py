@@ -18,7 +18,7 @@ def test_auto_takes_the_fastest_that_is_installed(monkeypatch):
     monkeypatch.setattr(fast, "missing", lambda: "the extra `openvino`")
     assert engine_choice.choose_engine("auto") == "tensorflow"
     assert engine_choice.choose_engine("tensorflow") == "tensorflow"
-    with pytest.raises(ConfigError, match="--engine openvino must have the extra"):
+    with pytest.raises(ConfigError, match="Received: openvino, which needs the extra"):
         engine_choice.choose_engine("openvino")
 
 

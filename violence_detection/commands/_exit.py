@@ -196,7 +196,7 @@ class Result(Protocol):
 class Stage(Protocol):
     """The work of a command in two halves, so that a dry run is the first half itself."""
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> Result | dict[str, Any]:
         """Reads and checks everything that can be checked before something is written.
 
         Returns:

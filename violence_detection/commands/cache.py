@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,9 @@ from violence_detection.reports import console
 from violence_detection.settings import same_as
 from violence_detection.training.config import TrainConfig
 from violence_detection.units import counted, format_bytes
+
+if TYPE_CHECKING:
+    from violence_detection.features.cache_inventory import DatasetSummary, PruneResult
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,20 @@ def list_(settings: _UsedCacheConfig, shared: CommonFlags) -> None:
         from violence_detection.features import cache_inventory
 
         datasets = cache_inventory.list_datasets(Path(settings.cache_dir), _runs(settings))
-    result = {"datasets": [dataset.as_dict() for dataset in datasets]}
-    lines = [line for dataset in result["datasets"] for line in _dataset_lines(dataset)]
+    result = {"datasets": [dataset.to_json() for dataset in datasets]}
+    lines = [line for dataset in datasets for line in _dataset_lines(dataset)]
     finish(result, shared, lines or [f"No features in {settings.cache_dir}."])
 
 
-def _dataset_lines(dataset: dict[str, Any]) -> list[str]:
-    lines = [f"{dataset['name']}  {format_bytes(dataset['bytes'])}"]
-    for space in dataset["spaces"]:
-        state = "" if space["complete"] else ", not complete"
-        users = counted(len(space["used_by"]), "run")
+def _dataset_lines(dataset: "DatasetSummary") -> list[str]:
+    lines = [f"{dataset.name}  {format_bytes(dataset.bytes)}"]
+    for space in dataset.spaces:
+        state = "" if space.complete else ", not complete"
+        users = counted(len(space.used_by), "run")
         lines += [
-            f"    {space['name']}  {format_bytes(space['bytes'])}, "
-            f"{counted(space['videos'], 'video')}{state}, used by {users}",
-            *[f"        {run}" for run in space["used_by"]],
+            f"    {space.name}  {format_bytes(space.bytes)}, "
+            f"{counted(space.videos, 'video')}{state}, used by {users}",
+            *[f"        {run}" for run in space.used_by],
         ]
     return lines
 
@@ -92,12 +95,12 @@ def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -
         spaces = cache_inventory.choose_spaces(datasets, names, Path(settings.cache_dir))
         result = cache_inventory.verify_arrays(spaces)
     findings = [
-        {"path": row["path"] or row["features"], "reason": row["reason"]}
-        for row in result["findings"]
+        {"path": finding.path or finding.features, "reason": finding.reason}
+        for finding in result.findings
     ]
     lines = [
-        f"checked     {counted(result['arrays'], 'array')} of "
-        f"{counted(result['videos'], 'video')} in {counted(result['spaces'], 'feature space')}",
+        f"checked     {counted(result.arrays, 'array')} of "
+        f"{counted(result.videos, 'video')} in {counted(result.spaces, 'feature space')}",
         *console.failure_lines(findings, whole="the output of --json", label="finding"),
     ]
     finish(result, shared, lines, failed=len(findings))
@@ -125,12 +128,12 @@ def prune(settings: _UsedCacheConfig, shared: CommonFlags, names: tuple[str, ...
     run_stage(make, shared, lines=_prune_lines, plan_lines=_prune_lines)
 
 
-def _prune_lines(result: dict[str, Any]) -> list[str]:
+def _prune_lines(result: "PruneResult") -> list[str]:
     return [
-        *[f"removed     {folder}" for folder in result["removed"]],
-        *[f"used by     {run}" for run in result["used_by"]],
-        f"size        {format_bytes(result['bytes'])}",
-        *(["nothing is removed (--dry-run)"] if result["dry_run"] else []),
+        *[f"removed     {folder}" for folder in result.removed],
+        *[f"used by     {run}" for run in result.used_by],
+        f"size        {format_bytes(result.bytes)}",
+        *(["nothing is removed (--dry-run)"] if result.dry_run else []),
     ]
 
 

@@ -3,8 +3,9 @@
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +52,65 @@ class DatasetSummary:
     bytes: int
     spaces: tuple[SpaceSummary, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "bytes": self.bytes,
             "spaces": [asdict(space) | {"used_by": list(space.used_by)} for space in self.spaces],
         }
+
+
+@dataclass(frozen=True)
+class ArrayFinding:
+    """A problem of an array, or of a whole feature space.
+
+    Attributes:
+        features: The folder of the feature space.
+        path: The video; empty where the problem is that of the whole space.
+        reason: What is wrong.
+    """
+
+    features: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """The result of a verification.
+
+    Attributes:
+        spaces, videos, arrays: How many were checked.
+        findings: In the order in which they were found.
+    """
+
+    spaces: int
+    videos: int
+    arrays: int
+    findings: tuple[ArrayFinding, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"findings": [asdict(finding) for finding in self.findings]}
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """Folders that are removed from a cache.
+
+    Attributes:
+        dry_run: True if nothing was removed.
+        removed: Absolute paths of the folders.
+        bytes: The size of their files.
+        used_by: Absolute paths of the runs that were trained on them, sorted.
+    """
+
+    dry_run: bool
+    removed: tuple[str, ...]
+    bytes: int
+    used_by: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"removed": list(self.removed), "used_by": list(self.used_by)}
 
 
 def list_datasets(cache_dir: Path, runs: RunsByFeatures) -> list[DatasetSummary]:
@@ -140,31 +194,26 @@ def choose_spaces(
     return list(dict.fromkeys(space for _, _, spaces in places for space in spaces))
 
 
-def verify_arrays(spaces: Sequence[SpaceSummary]) -> dict[str, Any]:
-    """Reads every array again and compares it with the digest in its manifest.
-
-    Returns:
-        `spaces`, `videos` and `arrays`, how many were checked; `findings`
-        [{`features`, `path`, `reason`}], with an empty path where it is about a whole space.
-    """
-    counts, findings = {"videos": 0, "arrays": 0}, []
+def verify_arrays(spaces: Sequence[SpaceSummary]) -> VerifyResult:
+    """Reads every array again and compares it with the digest in its manifest."""
+    counts, findings = Counter(), []
     with progress.track("Verifying", sum(space.videos for space in spaces), "videos") as step:
         for space in spaces:
 
             def add(path: str, reason: str, features: str = space.features) -> None:
-                findings.append({"features": features, "path": path, "reason": reason})
+                findings.append(ArrayFinding(features, path, reason))
 
             try:
                 _verify_space(space, add, counts, step)
             except ViolenceDetectionError as error:
                 add("", str(error))
-    return {"spaces": len(spaces), **counts, "findings": findings}
+    return VerifyResult(len(spaces), counts["videos"], counts["arrays"], tuple(findings))
 
 
 def _verify_space(
     space: SpaceSummary,
     add: Callable[[str, str], None],
-    counts: dict[str, int],
+    counts: Counter[str],
     step: Callable[[], None],
 ) -> None:
     cache = FeatureCache.open(space.features)
@@ -206,11 +255,8 @@ class PruneStage:
         self._cache_dir, self._names, self._runs, self._force = cache_dir, names, runs, force
         self._folders: list[Path] = []
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> PruneResult:
         """Finds what the names stand for; nothing is removed.
-
-        Returns:
-            `dry_run` (true), `removed` (folders), `bytes`, `used_by` (runs).
 
         Raises:
             ConfigError: If a name is not in the cache, or a run was trained on the features and
@@ -232,14 +278,14 @@ class PruneStage:
                 "cannot be evaluated or resumed. Received: features of "
                 f"{counted(len(used_by), 'run')}, e.g. {min(used_by)}"
             )
-        return {
-            "dry_run": True,
-            "removed": [str(folder) for folder in self._folders],
-            "bytes": sum(sizes[folder] for folder in self._folders),
-            "used_by": sorted(used_by),
-        }
+        return PruneResult(
+            dry_run=True,
+            removed=tuple(map(str, self._folders)),
+            bytes=sum(sizes[folder] for folder in self._folders),
+            used_by=tuple(sorted(used_by)),
+        )
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> PruneResult:
         """Removes the folders.
 
         Raises:
@@ -254,7 +300,7 @@ class PruneStage:
                 for path in sorted(folder.glob("*/extraction.json")):
                     _remove_space(path.parent)
                 _remove(folder)
-        return result | {"dry_run": False}
+        return replace(result, dry_run=False)
 
 
 def _find(

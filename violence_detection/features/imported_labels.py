@@ -1,4 +1,4 @@
-"""Labels, paths, recordings and splits of imported clips, from files or from inside an HDF5 file."""
+"""Labels, paths, recordings and splits of imported clips, from files or from an HDF5 file."""
 
 import csv
 import math
