@@ -50,7 +50,7 @@ def test_the_row_of_a_video_has_the_keys_of_the_contract():
         damage="",
     )
     row = SourcePrediction("a.mp4", prediction).as_dict(["normal", "fight"])
-    expected = "path probability label segments windows duration_s fps damage error"
+    expected = "path probability label segments windows duration_s fps damage notes error"
     assert list(row) == expected.split()
     assert row["windows"] == [{"start_s": 0.0, "end_s": 2.0, "probability": 0.5}]
     assert row["error"] is None

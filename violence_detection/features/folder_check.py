@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
@@ -28,7 +29,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FolderCheck:
-    """The result of a check. Every list but `notes` counts as findings.
+    """The result of a check. Every list but `notes` and `splits` counts as findings; a pair of files
+    of the same bytes counts once, as `duplicates`.
 
     Attributes:
         videos: Number of videos.
@@ -38,12 +40,12 @@ class FolderCheck:
         rate: Files with a rate at which motion cannot be seen, or that cannot be.
         sparse: Videos whose sampled frames are far apart.
         duplicates: Paths of files of the same bytes.
-        near_duplicates: `paths` of two videos of different recordings and bytes, and their
-            distance in `bits`.
+        near_duplicates: `paths` of two videos of different recordings, and their distance in
+            `bits`; files of the same bytes are among them.
         leaks: A text for each recording, file or near-duplicate in several given splits.
         contradictions: A text for each two parts of one file that overlap with other labels.
         training: What `train` would refuse, in its words.
-        splits: A text for each part of the split that would lack a class.
+        splits: A text for each part of the split that would lack a class; training accepts it.
         shortcuts: A text for each property of the files that tells the classes.
         folder: Warnings of the folder and its table, such as files that are passed over.
         grouping, ungrouped: See `VideoFolder`.
@@ -79,8 +81,14 @@ class FolderCheck:
     @property
     def findings(self) -> int:
         """The number of all problems."""
-        lists = (value for name, value in vars(self).items() if name != "notes")
-        return sum(len(value) for value in lists if isinstance(value, list))
+        left_out = ("notes", "splits", "near_duplicates")
+        lists = (value for name, value in vars(self).items() if name not in left_out)
+        return len(self.similar) + sum(len(value) for value in lists if isinstance(value, list))
+
+    @property
+    def similar(self) -> list[dict[str, Any]]:
+        """The near-duplicates that are not of the same bytes."""
+        return _without_copies(self.near_duplicates, self.duplicates)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON object of `check`."""
@@ -112,17 +120,10 @@ def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
     unread = {problem.path for problem in missing_parts}
     usable = [v for v in folder.videos if v.path in inspections and v.key not in unread]
     duplicates = folder_findings.duplicates(folder.root, inspections)
-    copies = {frozenset(pair) for paths in duplicates for pair in combinations(paths, 2)}
     recordings = defaultdict(set)
     for video in folder.videos:
         recordings[video.path].add(video.group)
-    near = [
-        pair
-        for pair in folder_findings.near_duplicates(
-            inspections, recordings, max_bits=config.near_bits
-        )
-        if frozenset(pair["paths"]) not in copies
-    ]
+    near = folder_findings.near_duplicates(inspections, recordings, max_bits=config.near_bits)
     split = SplitConfig()
     usual_fps = damage.usual_fps(video.fps for video in inspections.values())
     stream_notes = [f"{path}: {video.note}" for path, video in inspections.items() if video.note]
@@ -152,7 +153,7 @@ def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
         sparse=folder_findings.sparse_videos(usable, inspections, config.frames),
         duplicates=duplicates,
         near_duplicates=near,
-        leaks=folder_findings.leaks(folder.videos, duplicates, near),
+        leaks=folder_findings.leaks(folder.videos, duplicates, _without_copies(near, duplicates)),
         contradictions=[
             f"{part.key} is {part.label}, {later.key} is {later.label}"
             for part, later in contradictions(folder.videos)
@@ -167,6 +168,13 @@ def check_folder(video_dir: Path, config: CheckConfig) -> FolderCheck:
         notes=[*folder.notes, *stream_notes],
         summary=folder_findings.summary(folder, usable, inspections),
     )
+
+
+def _without_copies(
+    near: Sequence[dict[str, Any]], duplicates: Sequence[Sequence[str]]
+) -> list[dict[str, Any]]:
+    copies = {frozenset(pair) for paths in duplicates for pair in combinations(paths, 2)}
+    return [pair for pair in near if frozenset(pair["paths"]) not in copies]
 
 
 def _inspect_all(

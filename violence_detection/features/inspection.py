@@ -20,6 +20,7 @@ _SAMPLES = perceptual_hash.MOMENTS
 _SHORT_FRAMES = 900  # longest video of which every frame is decoded
 _TAIL = 0.97  # fraction of a long video at which a last frame must be reached
 _BLACK_MAX = 12.0  # grey levels
+_MIN_FROZEN_S = 0.4  # in less, little changes
 _COMPARED_EVERY = 5  # frames of a short video
 
 
@@ -136,7 +137,7 @@ def _read_all(video: Decoder, path: Path) -> VideoInspection:
         thumbnails=np.stack([thumbnails[index] for index in indices]),
         size=(frame.shape[1], frame.shape[0]),
         fps=typical_fps(times_s, video.fps),
-        is_frozen=stillness.is_still,
+        is_frozen=stillness.is_still and times_s[-1] - times_s[0] >= _MIN_FROZEN_S,
         first_s=times_s[0],
         note=video.note,
     )

@@ -39,8 +39,8 @@ class Container:
             thumbnails) are left out.
         start_s: Seconds from the first timestamp of the file to that of the stream: the time at
             which a player shows its first frame.
-        shown_s: The length of the stream in seconds, without the frames that an edit list hides;
-            0.0 if the file does not tell.
+        shown_s: The length of the stream in seconds, without the frames that an edit list of MP4
+            hides; 0.0 in other formats.
         duration_s: The length of the file in seconds, that of its longest stream; 0.0 if the file
             does not tell.
         has_index: The file tells the number of frames of the stream.
@@ -170,7 +170,8 @@ def _header(file: "av.container.InputContainer", streams: list["av.VideoStream"]
         sizes=tuple(map(_size, (best, *others))),
         # The clocks of a file are rounded to microseconds.
         start_s=round(start_s, 6) if 1e-4 < start_s <= _MAX_START_S else 0.0,
-        shown_s=max(0.0, (best.duration or 0) * tick_s),
+        # Only MP4 hides frames; of a cut AVI this is the length of what is left.
+        shown_s=max(0.0, (best.duration or 0) * tick_s) if "mp4" in file.format.name else 0.0,
         duration_s=max(0.0, (file.duration or 0) / 1_000_000),
         has_index=best.frames > 0,
         is_matroska="matroska" in file.format.name,
