@@ -64,12 +64,12 @@ def interrupted_at(trial: int, epoch: int = 1):
     """A `Checkpoint.save` before which the program is interrupted in an epoch of a trial."""
     save, begun = Checkpoint.save, []
 
-    def interrupting_save(self, variables, facts):
+    def interrupting_save(self, variables, state):
         if self.folder not in begun:
             begun.append(self.folder)
-        if (len(begun), len(facts["history"])) == (trial, epoch):
+        if (len(begun), len(state.history)) == (trial, epoch):
             raise KeyboardInterrupt
-        save(self, variables, facts)
+        save(self, variables, state)
 
     return interrupting_save
 
