@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import settings
 from support.backbones import small_backbones, whole_backbones
 from support.features import draw_features
+from support.figures import save_blank
 from support.videos import draw_video
 
 from violence_detection.datasets.manifest import ManifestEntry
@@ -71,12 +73,17 @@ def keep_children():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def backbones_are_small(request: pytest.FixtureRequest):
-    """The MobileNets have four layers, save where the backbones themselves are tested."""
-    if "keras" not in sys.modules or request.path.parent.name == "conformance":
+def backbones_are_small():
+    """The MobileNets have four layers; files that test backbones override this fixture."""
+    with small_backbones() if "keras" in sys.modules else nullcontext():
         yield
-        return
-    with small_backbones():
+
+
+@pytest.fixture(autouse=True, scope="module")
+def figures_are_blank():
+    """Figures cost more than most tests; files that test them override this fixture."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("violence_detection.reports.figure_style.save_figure", save_blank)
         yield
 
 

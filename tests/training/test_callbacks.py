@@ -37,6 +37,11 @@ def shown_by(events, plugin) -> set[str]:
     return {tag for tag, name in of.items() if name == plugin}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def figures_are_blank():
+    """Not here: TensorBoard gets the figures."""
+
+
 @pytest.fixture(scope="module")
 def attentive(tmp_path_factory):
     """12 epochs of a head that attends, on three classes."""
