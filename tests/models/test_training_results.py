@@ -78,7 +78,8 @@ def test_the_json_is_flat_and_keeps_the_names_of_the_contract():
     assert (
         list(results_of(members=members_of()).to_json())
         == (
-            "run epochs_run best_epoch resumed_from_epoch videos_per_s validation test threshold "
+            "run epochs_run best_epoch resumed_from_epoch stop_reason kept_reason videos_per_s "
+            "validation test threshold "
             "threshold_reason operating_point temperature temperature_reason warnings baseline "
             "effective seeds over_seeds kept videos failures"
         ).split()

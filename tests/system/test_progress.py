@@ -37,6 +37,20 @@ def test_slow_items_are_given_in_seconds_each(caplog, clock):
     assert caplog.messages == ["Folds: 1/3, 40 s each, 1:20 left"]
 
 
+def test_a_loop_that_is_resumed_counts_all_its_steps(caplog, clock):
+    """The rate and the time left are those of the steps since."""
+    caplog.set_level(logging.INFO, LOGGER)
+    with progress.track("Training", 40, "epochs", done=14) as step:
+        clock[0] = 40.0
+        step("loss 0.412")
+        clock[0] = 80.0
+        step()
+    assert caplog.messages == [
+        "Training: 15/40, loss 0.412, 16:40 left",
+        "Training: 16/40, 40 s each, 16:00 left",
+    ]
+
+
 def test_nothing_is_shown_if_info_is_not_logged(caplog, clock):
     caplog.set_level(logging.WARNING, LOGGER)
     with progress.track("Folds", 3, "folds") as step:

@@ -11,7 +11,6 @@ from support.training import train_quickly
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.models import linear_baseline
 from violence_detection.models.run import Run
-from violence_detection.models.run_scores import SplitScores
 from violence_detection.training import sanity_checks
 
 CLASSES = ["normal", "violent"]
@@ -79,8 +78,8 @@ def test_a_class_with_a_low_recall_is_warned_of(bar, lines):
     decided = TRUTH * (np.arange(40) < 16)
     warnings = sanity_checks.low_recalls(TRUTH, decided, CLASSES, bar)
     warning = (
-        "The recall of 'violent' on validation is 40% (8 of 20 videos), below --recall-bar "
-        f"{bar:g}."
+        "Of the validation videos of 'violent', 8 of 20 are predicted right, fewer than "
+        f"--recall-bar {bar:g} of them."
     )
     assert warnings == [warning] * lines
 
@@ -94,10 +93,11 @@ def test_a_worse_classifier_than_the_baseline_is_warned_of():
     violence = np.random.default_rng(0).uniform(0.1, 0.9, 40)
     checked = examined(violence, recall_bar=0.0)
     assert checked.baseline.compared == "the baseline is clearly better"
-    assert checked.baseline.validation == SplitScores(1.0, 1.0)
+    assert (checked.baseline.validation.accuracy, checked.baseline.validation.auc) == (1.0, 1.0)
     assert checked.warnings == [
-        "A linear classifier on pooled features does better on validation: accuracy 100.0%, "
-        "AUC 1.000. --head linear, more epochs or another --learning-rate may help."
+        "A linear classifier on pooled features does better on validation: 40 of 40 videos right, "
+        "100.0% (95%: 91.2% to 100.0%), AUC 1.000. --head linear, more epochs or another "
+        "--learning-rate may help."
     ]
 
 
@@ -110,7 +110,7 @@ def test_a_better_classifier_than_the_baseline_is_reported():
 def test_the_baseline_scores_the_test_videos_too():
     assert examined().baseline.test is None
     test = clips_of(TRUTH, seed=2), of_two_classes(RIGHT)
-    assert examined(test=test).baseline.test == SplitScores(1.0, 1.0)
+    assert examined(test=test).baseline.test.accuracy == 1.0
 
 
 # -- relation
@@ -168,7 +168,7 @@ def test_a_training_on_noise_warns(tmp_path):
     features = draw_features(tmp_path / "space", counts=(16, 24, 8), shift=0.0)
     result = train_quickly(features, tmp_path, epochs=1, recall_bar=1.0)
     assert result["warnings"] == Run.open(result["run"]).results().scores.warnings
-    assert "below --recall-bar 1." in result["warnings"][0]
+    assert "fewer than --recall-bar 1 of" in result["warnings"][0]
     assert set(result["baseline"]) == {"validation", "test", "videos", "compared"}
     assert result["baseline"]["videos"] == 16
 

@@ -42,13 +42,14 @@ def test_a_run_holds_the_files_and_keys_of_the_contract(run_dir):
         "training_config.json",
         "training_results.json",
     } <= files
-    assert {"training_history.csv", "training_videos.csv", "tensorboard"} <= files
+    tables = {"training_history.csv", "training_videos.csv"}
+    assert tables | {"tensorboard", "history.png"} <= files
     results = json.loads((run_dir / "training_results.json").read_text())
     assert KEYS | {"videos_per_s", "effective"} <= set(results)
     effective = {"replicas", "workers", "precision", "xla", "engine"}
     assert set(results["effective"]) == effective
     for split in ("validation", "test"):
-        assert set(results[split]) == {"accuracy", "auc", "loss"}
+        assert {"accuracy", "auc", "loss", "accuracy_ci", "auc_ci"} <= set(results[split])
 
 
 def test_a_run_names_its_features_and_settings(run_dir, features_dir):

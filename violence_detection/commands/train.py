@@ -6,12 +6,18 @@ import click
 
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
+from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.reports import console
 from violence_detection.training import config
 
 if TYPE_CHECKING:
-    from violence_detection.models.run_scores import RunScores, SplitScores
-    from violence_detection.models.training_results import MembersResult, TrainingResults
+    from violence_detection.metrics.operating_points import ChosenOperatingPoint
+    from violence_detection.models.run_scores import RunScores
+    from violence_detection.models.training_results import (
+        MembersResult,
+        TrainingResults,
+        TrainingSummary,
+    )
 
 
 @click.command(
@@ -38,17 +44,17 @@ def train(settings: config.TrainConfig, flags: CommonFlags) -> None:
 
 
 def result_lines(results: "TrainingResults") -> list[str]:
-    """The console text of a training."""
+    """The console text of a training. It has no score on test videos: who looks at the test after
+    every training chooses by it."""
     scores, summary, members = results.scores, results.summary, results.members
     of_best_member = " (best member)" if members and members.kept.ensemble else ""
-    splits = {"validation": scores.validation, "test": scores.test}
     return [
         f"run         {results.run}",
         *(_member_lines(members) if members else []),
-        f"epochs      {summary.epochs_run}, number {summary.kept_epoch} is kept; "
-        f"{summary.videos_per_s:.0f} videos/s{of_best_member}",
-        *[_score_line(split, values) for split, values in splits.items() if values],
+        f"epochs      {_epochs_text(summary)}; {summary.videos_per_s:.0f} videos/s{of_best_member}",
+        f"validation  {console.format_scores(scores.validation)}",
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
+        *_threshold_help(scores.operating_point),
         *_sanity_check_lines(scores),
         *console.failure_lines(results.failures),
         f"next        violence-detection evaluate {results.run}"
@@ -56,24 +62,43 @@ def result_lines(results: "TrainingResults") -> list[str]:
     ]
 
 
-def _score_line(name: str, scores: "SplitScores") -> str:
-    auc = "none" if scores.auc is None else f"{scores.auc:.3f}"
-    return f"{name:11s} accuracy {scores.accuracy:.1%}, AUC {auc}"
+def _epochs_text(summary: "TrainingSummary") -> str:
+    """The number of epochs, why there are no more, and which is kept."""
+    run, asked = summary.epochs_run, summary.epochs_asked
+    text = (
+        f"stopped at {run} of {asked}: {summary.stop_reason}" if summary.stop_reason else str(run)
+    )
+    reason = f", {summary.kept_reason}" if summary.kept_reason else ""
+    return f"{text}; epoch {summary.kept_epoch} is kept{reason}"
+
+
+def _threshold_help(point: "ChosenOperatingPoint | None") -> list[str]:
+    """A line on what to do where no threshold could be chosen."""
+    if point is None or point.is_chosen:
+        return []
+    return [
+        "            to choose one, give validation more videos, such as --validation-fraction "
+        "0.25, or label more recordings"
+    ]
 
 
 def _member_lines(result: "MembersResult") -> list[str]:
-    """The kept member of several seeds, and the mean scores of all members."""
-    kept = result.kept
+    """The kept member of several seeds, and the mean validation scores of all members."""
+    kept, members = result.kept, result.members
     of_seed = "" if kept.ensemble else f"seed {kept.seeds[0]}: "
     lines = [f"kept        {of_seed}{kept.reason}"]
-    for split, scores in (("validation", result.validation), ("test", result.test)):
-        if scores:
-            accuracy, auc = scores.accuracy, scores.auc
-            lines.append(
-                f"members     {split} accuracy {accuracy.mean:.1%} +- {accuracy.sd:.1%}, "
-                + (f"AUC {auc.mean:.3f} +- {auc.sd:.3f}" if auc else "AUC none")
-            )
-    return lines
+    scores, first = result.validation, members[0].validation
+    if not scores or (first.videos or 0) < FEW_VIDEOS:  # a few videos have no percentage
+        return lines
+    accuracy, auc = scores.accuracy, scores.auc
+    text = f"accuracy {100 * accuracy.mean:.1f} +- {100 * accuracy.sd:.1f}%"
+    text += f", AUC {auc.mean:.3f} +- {auc.sd:.3f}" if auc else ", AUC none"
+    few = f"; {console.ROUGH}" if (first.recordings or 0) < FEW_RECORDINGS else ""
+    return [
+        *lines,
+        f"members     validation {text}: mean and deviation over {len(members)} seeds, not over "
+        f"videos{few}",
+    ]
 
 
 def _sanity_check_lines(scores: "RunScores") -> list[str]:
@@ -81,7 +106,7 @@ def _sanity_check_lines(scores: "RunScores") -> list[str]:
     if scores.baseline is None:
         return []
     return [
-        f"{_score_line('baseline', scores.baseline.validation)} on validation, of a linear "
-        f"classifier: {scores.baseline.compared}",
+        "baseline    a linear classifier, on validation: "
+        f"{console.format_scores(scores.baseline.validation)}. {scores.baseline.compared}",
         *[f"warning     {line}" for line in scores.warnings],
     ]

@@ -187,7 +187,7 @@ class EvaluationStage:
                 violent=is_violent(clips.labels),
                 score=score,
                 uncalibrated=violence_score(uncalibrated),
-                history=_history(run),
+                history=run.history(),
                 best_epoch=run.results().summary.kept_epoch,
             )
         mistakes = contact_sheet.build_contact_sheet(
@@ -381,14 +381,6 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
         for name in TrainConfig.names_in("extract"):
             settings.pop(name, None)
     return {**trained, "settings": settings}
-
-
-def _history(run: Run) -> list[dict[str, float]]:
-    """The rows of training_history.csv, without empty cells."""
-    return [
-        {name: float(value) for name, value in row.items() if value}
-        for row in files.read_own_csv(run.history_path, ("epoch",))
-    ]
 
 
 def _shown_path(folder: str) -> str:

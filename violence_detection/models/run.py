@@ -194,6 +194,13 @@ class Run:
     def finished(self) -> bool:
         return self.results_path.is_file()
 
+    def history(self) -> list[dict[str, float]]:
+        """The rows of training_history.csv, without empty cells."""
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in files.read_own_csv(self.history_path, ("epoch",))
+        ]
+
     def own_splits(self) -> dict[str, str]:
         """Split by path, where the run drew one for itself; nothing where it has the dataset's."""
         if not self.config().get("own_split"):

@@ -15,24 +15,32 @@ class SplitScores:
         accuracy: At the run's threshold, in [0, 1].
         auc: Area under the ROC curve, in [0, 1]; None if only one class is present.
         loss: Mean log-loss; None for the linear baseline, whose loss is not compared.
+        accuracy_ci: [low, high] at 95%; None in runs of older versions, as are those below.
+        auc_ci: The same of `auc`; None also where it is not defined.
+        videos, recordings: How many were scored.
     """
 
     accuracy: float
     auc: float | None
     loss: float | None = None
+    accuracy_ci: Sequence[float] | None = None
+    auc_ci: Sequence[float] | None = None
+    videos: int | None = None
+    recordings: int | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        return cls(values["accuracy"], values["auc"], values.get("loss"))
+        names = ("loss", "accuracy_ci", "auc_ci", "videos", "recordings")
+        return cls(values["accuracy"], values["auc"], *map(values.get, names))
 
     @classmethod
     def of_split(cls, values: Mapping[str, Any] | None) -> Self | None:
         """The scores in JSON; None for a split without videos."""
         return None if values is None else cls.from_json(values)
 
-    def to_json(self) -> dict[str, float | None]:
-        loss = {} if self.loss is None else {"loss": self.loss}
-        return {"accuracy": self.accuracy, "auc": self.auc, **loss}
+    def to_json(self) -> dict[str, Any]:
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        return values | {"auc": self.auc} | ({"auc_ci": self.auc_ci} if self.videos else {})
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,9 @@ class TrainingSummary:
         videos_per_s: Median over the epochs.
         profiled_steps: First and last step of the trace, empty without one; None if none was
             asked for.
+        epochs_asked: Number of epochs that were asked for; None in runs of older versions.
+        stop_reason: The reason why fewer were run, in words; else empty.
+        kept_reason: The reason why that epoch is kept, in words; empty in runs of older versions.
     """
 
     epochs_run: int
@@ -27,6 +30,9 @@ class TrainingSummary:
     resumed_from_epoch: int
     videos_per_s: float
     profiled_steps: Sequence[int] | None = None
+    epochs_asked: int | None = None
+    stop_reason: str = ""
+    kept_reason: str = ""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -36,6 +42,9 @@ class TrainingSummary:
             values["resumed_from_epoch"],
             values["videos_per_s"],
             values.get("profiled_steps"),
+            values.get("epochs_asked"),
+            values.get("stop_reason", ""),
+            values.get("kept_reason", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -43,6 +52,9 @@ class TrainingSummary:
             "epochs_run": self.epochs_run,
             "best_epoch": self.kept_epoch,
             "resumed_from_epoch": self.resumed_from_epoch,
+            **({} if self.epochs_asked is None else {"epochs_asked": self.epochs_asked}),
+            "stop_reason": self.stop_reason,
+            "kept_reason": self.kept_reason,
             "videos_per_s": self.videos_per_s,
             **_profile(self.profiled_steps),
         }

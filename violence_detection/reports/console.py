@@ -2,11 +2,14 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.metrics.sample_size import FEW_RECORDINGS, FEW_VIDEOS
 from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.models.run_scores import SplitScores
 
 NONE = "none: videos of one class only"
 ROUGH = "few recordings: a rough guess"
@@ -119,6 +122,23 @@ def format_share(
         text += f", {part / whole:.1%}"
         if interval:
             text += f" (95%: {format_interval(interval, '.1%')})"
+    return text
+
+
+def format_scores(scores: "SplitScores") -> str:
+    """`30 of 35 videos right, 85.7% (95%: 70.6% to 93.7%), AUC 0.970 (95%: 0.912 to 1.000)`; a run
+    of an older version has no intervals. A few videos have no AUC, and a few recordings a caveat.
+    """
+    if scores.videos is None or scores.recordings is None:
+        return f"accuracy {scores.accuracy:.1%}, AUC {format_auc(scores.auc)}"
+    right = round(scores.accuracy * scores.videos)
+    text = format_share(right, scores.videos, scores.accuracy_ci, what="videos right")
+    if scores.videos < FEW_VIDEOS:
+        return f"{text}: so few say nothing yet"
+    auc = "none" if scores.auc is None else format_number(scores.auc, scores.auc_ci)
+    text += f", AUC {auc}"
+    if scores.recordings < FEW_RECORDINGS:
+        text += f"; {counted(scores.recordings, 'recording')} are few: a rough guess"
     return text
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.split_counts import SplitCounts, count_splits
 from violence_detection.errors import ConfigError
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
@@ -25,22 +25,12 @@ NAME = "MODEL_CARD.md"
 
 
 @dataclass(frozen=True)
-class SplitCounts:
-    """The videos of a split: their number by class, in the order of the classes, and that of their
-    recordings."""
-
-    split: str
-    by_class: Sequence[int]
-    recordings: int
-
-
-@dataclass(frozen=True)
 class CardFacts:
     """What the template of the card names.
 
     Attributes:
         name: The run's name.
-        classes: Their names, the normal one first.
+        classes: Their names in Markdown, the normal one first.
         config: The content of training_config.json.
         settings: The settings in it.
         space: The feature space in it.
@@ -100,7 +90,7 @@ def _card_facts(run: Run) -> CardFacts:
         weights=html.format_value(config["weights"].get("source")),
         results=results.scores,
         temperature=run.record().temperature,
-        splits=_counts(videos, config["classes"]),
+        splits=count_splits((row["label"], row["group"], row["split"]) for row in videos),
         unknown=sum(row["group"] == row["path"] for row in videos),
         seeds=_seeds_text(results.members),
         training=_training_text(config, results.summary),
@@ -118,18 +108,6 @@ def _escaped(text: str) -> str:
     for mark in "\\`*_[]<>|#":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())
-
-
-def _counts(videos: list[dict[str, str]], classes: list[str]) -> list[SplitCounts]:
-    """The number of videos of each class and of recordings, by split."""
-    counts = []
-    for split in SPLITS:
-        rows = [row for row in videos if row["split"] == split]
-        if rows:
-            by_class = [sum(row["label"] == name for row in rows) for name in classes]
-            recordings = len({row["group"] for row in rows})
-            counts.append(SplitCounts(split, by_class, recordings))
-    return counts
 
 
 def _seeds_text(members: MembersResult | None) -> str:

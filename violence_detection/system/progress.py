@@ -52,16 +52,21 @@ class Steps:
     A call raises the error that a signal requested.
     """
 
-    def __init__(self, show: Callable[[float, str], None]) -> None:
+    def __init__(self, show: Callable[[float, str], None], done: int = 0) -> None:
         """
         Args:
             show: Displays the number of steps done and a text about the one in progress.
+            done: Steps that were done before.
         """
-        self._show, self._done = show, 0
+        self._show, self._done = show, done
 
-    def __call__(self) -> None:
+    def __call__(self, text: str = "") -> None:
+        """
+        Args:
+            text: Shown in place of the rate: `loss 0.412, val_loss 0.498`.
+        """
         self._done += 1
-        self._show(self._done, "")
+        self._show(self._done, text)
         stop.check()
 
     def within(self, fraction: float, text: str) -> None:
@@ -75,38 +80,43 @@ class Steps:
 
 
 @contextlib.contextmanager
-def track(activity: str, total: int, unit: str) -> Iterator[Steps]:
+def track(activity: str, total: int, unit: str, *, done: int = 0) -> Iterator[Steps]:
     """Context manager: shows the progress of a loop, its rate and the time left.
 
     Args:
         activity: What the loop does: "Extracting".
         total: Steps of the loop.
         unit: What a step is, in the plural: "videos".
+        done: Steps that were done before, as in a training that is resumed.
 
     Returns:
         A function to call after each step; see `Steps`. Nothing is shown if INFO is not logged.
     """
     stop.loops += 1
     try:
-        with _display(activity, total, unit) as show:
-            yield Steps(show)
+        with _display(activity, total, unit, done) as show:
+            yield Steps(show, done)
     finally:
         stop.loops -= 1
 
 
 @contextlib.contextmanager
-def _display(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str], None]]:
+def _display(
+    activity: str, total: int, unit: str, before: int
+) -> Iterator[Callable[[float, str], None]]:
     if not log.isEnabledFor(logging.INFO):
         yield lambda done, text: None
     elif sys.stderr.isatty():
-        with _bar(activity, total, unit) as show:
+        with _bar(activity, total, unit, before) as show:
             yield show
     else:
-        yield _Lines(activity, total, unit).show
+        yield _Lines(activity, total, unit, before).show
 
 
 @contextlib.contextmanager
-def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str], None]]:
+def _bar(
+    activity: str, total: int, unit: str, before: int
+) -> Iterator[Callable[[float, str], None]]:
     from rich import progress
     from rich.console import Console
 
@@ -124,10 +134,10 @@ def _bar(activity: str, total: int, unit: str) -> Iterator[Callable[[float, str]
         transient=True,
         speed_estimate_period=_RATE_PERIOD_S,
     ) as bar:
-        task = bar.add_task(activity, total=total, note="")
+        task = bar.add_task(activity, total=total, completed=before, note="")
 
         def show(done: float, text: str) -> None:
-            note = text or _rate(done / (time.monotonic() - start_s), unit)
+            note = text or _rate((done - before) / (time.monotonic() - start_s), unit)
             bar.update(task, completed=done, note=note)
 
         yield show
@@ -141,16 +151,16 @@ def _rate(per_s: float, unit: str) -> str:
 class _Lines:
     """Progress as a line in the log from time to time."""
 
-    def __init__(self, activity: str, total: int, unit: str) -> None:
-        self._activity, self._total, self._unit = activity, total, unit
+    def __init__(self, activity: str, total: int, unit: str, before: int) -> None:
+        self._activity, self._total, self._unit, self._before = activity, total, unit, before
         self._start_s = self._logged_s = time.monotonic()
 
     def show(self, done: float, text: str) -> None:
         now_s = time.monotonic()
-        if now_s - self._logged_s < _LINE_INTERVAL_S or not done:
+        if now_s - self._logged_s < _LINE_INTERVAL_S or done <= self._before:
             return
         self._logged_s = now_s
-        rate = done / (now_s - self._start_s)
+        rate = (done - self._before) / (now_s - self._start_s)
         left = units.format_duration((self._total - done) / rate)
         note = text or _rate(rate, self._unit)
         log.info(f"{self._activity}: {int(done)}/{self._total}, {note}, {left} left")

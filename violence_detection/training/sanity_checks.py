@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import classification, intervals, threshold_selection
+from violence_detection.metrics import intervals, threshold_selection
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
-from violence_detection.models.run_scores import BaselineScores, SplitScores
+from violence_detection.models.run_scores import BaselineScores
+from violence_detection.reports import console
 from violence_detection.training.epoch_selection import CLEAR_STANDARD_ERRORS
-from violence_detection.units import counted
+from violence_detection.training.split_scoring import score_split
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,9 @@ def check_classifier(
         asked=operating_point,
     )
     scores = {
-        split: _scores(clips[split].labels, probability, baseline_threshold)
+        split: score_split(
+            clips[split], probability, threshold=baseline_threshold, seed=seed, with_loss=False
+        )
         for split, probability in baseline.probability.items()
     }
     compared, is_better = compare_with_baseline(
@@ -83,8 +86,8 @@ def check_classifier(
     if is_better:
         warnings.append(
             f"A linear classifier on pooled features does better on validation: "
-            f"{_format_scores(scores['validation'])}. --head linear, more epochs or another "
-            "--learning-rate may help."
+            f"{console.format_scores(scores['validation'])}. --head linear, more epochs or "
+            "another --learning-rate may help."
         )
     for line in warnings:
         log.warning(line)
@@ -117,8 +120,8 @@ def low_recalls(
         right = decided[of_class] == number
         if right.mean() < bar:
             lines.append(
-                f"The recall of {name!r} on validation is {right.mean():.0%} ({right.sum()} of "
-                f"{counted(len(right), 'video')}), below --recall-bar {bar:g}."
+                f"Of the validation videos of {name!r}, {right.sum()} of {len(right)} are "
+                f"predicted right, fewer than --recall-bar {bar:g} of them."
             )
     return lines
 
@@ -173,15 +176,3 @@ def compare_with_baseline(
     if difference.mean() < -error or high < 0:
         return "the model is clearly better", False
     return "no clear difference", False
-
-
-def _scores(labels: np.ndarray, probability: np.ndarray, threshold: float) -> SplitScores:
-    scored = classification.scores(
-        decide(probability, threshold) == labels, is_violent(labels), violence_score(probability)
-    )
-    return SplitScores(scored.accuracy, scored.auc)
-
-
-def _format_scores(scores: SplitScores) -> str:
-    auc = "none" if scores.auc is None else f"{scores.auc:.3f}"
-    return f"accuracy {scores.accuracy:.1%}, AUC {auc}"

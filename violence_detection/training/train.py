@@ -12,13 +12,14 @@ from violence_detection import registry
 from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.split_counts import count_splits
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
 from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
-from violence_detection.reports import model_card
+from violence_detection.reports import figures, model_card
 from violence_detection.system import devices
 from violence_detection.system.coordination import coordinator_of
 from violence_detection.training import batching, multi_seed, run_setup
@@ -130,6 +131,11 @@ class TrainingStage:
                 # -- the epochs, and their results
                 results = self._train(job)
                 if coordinator.is_chief:
+                    figures.draw_history(
+                        self._run.dir / "history.png",
+                        self._run.history(),
+                        best_epoch=results.summary.kept_epoch,
+                    )
                     model_card.write_model_card(self._run)
                 return results
 
@@ -213,6 +219,8 @@ class TrainingStage:
             _warn_of_unknown_recordings(config.batches.recording_weights, cache)
         views = batching.reads_views(config.batches.augment)
         clips = read_splits(cache, entries, classes, views=views)
+        for counts in count_splits((entry.label, entry.group, entry.split) for entry in entries):
+            log.info(f"{counts.split.capitalize()}: {counts}")
         return TrainingJob(
             device_setup,
             cache,

@@ -20,10 +20,11 @@ from violence_detection.models.training_results import TrainingSummary
 from violence_detection.system import files, progress
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import step_builder, xla_trial
-from violence_detection.training.callbacks import HistoryFile, Profiler, TensorBoard
+from violence_detection.training.callbacks import HistoryFile, Profiler
 from violence_detection.training.checkpoint import Checkpoint, save_classifier
 from violence_detection.training.epoch_selection import EpochSelection, check_monitor
 from violence_detection.training.step import AT_ONCE, TrainingStep, separate_dropout
+from violence_detection.training.tensorboard_events import TensorBoard
 from violence_detection.training.training_data import TrainingData
 from violence_detection.training.training_settings import TrainingSettings
 from violence_detection.training.training_state import EpochResult, TrainingState
@@ -134,6 +135,7 @@ class Trainer:
                 schedule=self.step.schedule,
                 epochs=self.settings.optimisation.epochs,
                 steps=self.settings.optimisation.epochs * self.data.steps_per_epoch,
+                settings=self.settings.values(),
             ),
             *([self.profiler] if self.profiler else []),
             *further,
@@ -152,19 +154,19 @@ class Trainer:
         """
         self._restore()
         self._coordinator.check_same(start=self._start_digest())
-        remaining = self.settings.optimisation.epochs - len(self.history)
+        epochs = self.settings.optimisation.epochs
         batches = self.batches(first_epoch=len(self.history) + 1)
         self.classifier.stop_training = False
         self._callbacks.on_train_begin()
         try:
-            with progress.track("Training", remaining, "epochs") as tick:
+            with progress.track("Training", epochs, "epochs", done=len(self.history)) as tick:
                 over = self._coordinator.broadcast(self._is_over())
                 while not over:
                     self._run_epoch(len(self.history) + 1, batches)
                     # A tick may end the process after a signal: no machine may leave there
                     # before the chief has saved the epoch.
                     over = self._coordinator.broadcast(self._is_over())
-                    tick()
+                    tick(_scores_text(self.history[-1]))
             if self._coordinator.is_chief and self._keeps_last_epoch():
                 with self.average.swapped_in():
                     save_classifier(self.classifier, self.run.model_path)
@@ -177,6 +179,9 @@ class Trainer:
         rates = [row.videos_per_s for row in self.history]
         return TrainingSummary(
             epochs_run=len(self.history),
+            epochs_asked=self.settings.optimisation.epochs,
+            stop_reason=self._stop_reason(),
+            kept_reason=self._kept_reason(),
             kept_epoch=self.selection.kept_epoch,
             resumed_from_epoch=self.resumed_from_epoch,
             videos_per_s=float(np.median(rates)) if rates else 0.0,
@@ -237,9 +242,33 @@ class Trainer:
     def _is_over(self) -> bool:
         if self.classifier.stop_training or len(self.history) >= self.settings.optimisation.epochs:
             return True
+        return self._is_patience_over()
+
+    def _is_patience_over(self) -> bool:
         waited = len(self.history) - self.selection.best_score_epoch
-        patience = self.settings.selection.early_stopping_patience
-        return 0 < patience <= waited
+        return 0 < self.settings.selection.early_stopping_patience <= waited
+
+    def _stop_reason(self) -> str:
+        """The reason why the training ended before its last epoch, in words; empty if it did not."""
+        if len(self.history) >= self.settings.optimisation.epochs:
+            return ""
+        if not self._is_patience_over():
+            return "a callback stopped it"
+        return f"no better {self._measure()} since epoch {self.selection.best_score_epoch}"
+
+    def _kept_reason(self) -> str:
+        """The reason why `kept_epoch` is kept, in words."""
+        if self._keeps_last_epoch():
+            return "the last"
+        best = self.selection.best_score_epoch
+        if self.selection.kept_epoch == best:
+            return f"the best {self._measure()}"
+        return f"the last whose {self._measure()} is not clearly worse than that of epoch {best}"
+
+    def _measure(self) -> str:
+        """The score that epochs are compared by, in words."""
+        measures = {"val_auc": "validation AUC", "val_accuracy": "validation accuracy"}
+        return measures.get(self.settings.selection.monitor, "validation loss")
 
     # -- models and state
 
@@ -303,6 +332,13 @@ class Trainer:
         weights = self.classifier.trainable_variables
         values = [hashlib.sha256(weight.numpy().tobytes()).hexdigest() for weight in weights]
         return files.sha256_of_json([dataclasses.asdict(self.step.state()), values])[:12]
+
+
+def _scores_text(row: EpochResult) -> str:
+    """The losses and the AUC of an epoch: `loss 0.412, val_loss 0.498, val_auc 0.913`."""
+    values = row.columns()
+    names = [name for name in ("loss", "val_loss", "val_auc") if values.get(name) is not None]
+    return ", ".join(f"{name} {values[name]:.3f}" for name in names)
 
 
 def _means(steps: Mapping[str, Any]) -> dict[str, float]:

@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import calibration, classification, threshold_selection
-from violence_detection.metrics.classification import log_loss
+from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models import linear_baseline
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.linear_baseline import BaselinePredictions
-from violence_detection.models.outputs.classes import decide, is_violent, violence_score
+from violence_detection.models.outputs.classes import is_violent, violence_score
 from violence_detection.models.run import Run
-from violence_detection.models.run_scores import RunScores, SplitScores
+from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_results import (
     EffectiveSettings,
     MembersResult,
@@ -29,6 +27,7 @@ from violence_detection.models.training_results import (
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import run_setup, sanity_checks
 from violence_detection.training.initial_weights import InitialWeights
+from violence_detection.training.split_scoring import score_split
 from violence_detection.training.training_settings import DecisionConfig, TrainingSettings
 
 if TYPE_CHECKING:
@@ -239,7 +238,9 @@ class TrainingJob:
             seed=seed,
         )
         scores = {
-            split: _scores(self.clips[split].labels, probability, chosen.threshold)
+            split: score_split(
+                self.clips[split], probability, threshold=chosen.threshold, seed=seed
+            )
             for split, probability in predicted.items()
         }
         checked = sanity_checks.check_classifier(
@@ -263,10 +264,3 @@ class TrainingJob:
             warnings=checked.warnings,
             baseline=checked.baseline,
         )
-
-
-def _scores(labels: np.ndarray, probability: np.ndarray, threshold: float) -> SplitScores:
-    scored = classification.scores(
-        decide(probability, threshold) == labels, is_violent(labels), violence_score(probability)
-    )
-    return SplitScores(scored.accuracy, scored.auc, log_loss(labels, probability))

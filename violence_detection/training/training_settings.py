@@ -308,3 +308,9 @@ class TrainingSettings:
     profiled_steps: tuple[int, int] | None
     resume: bool
     recorded: Mapping[str, Any]
+
+    def values(self) -> dict[str, Any]:
+        """Every setting that can change the result, by flat name."""
+        parts = (self.optimisation, self.model, self.batches, self.selection, self.decision)
+        values = {name: value for part in parts for name, value in part.as_dict().items()}
+        return {"seed": self.seed, **values}
