@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from support.encoding import encode, encode_several, lose_packets
 from support.extraction import (
     contents,
     counts,
@@ -124,6 +125,21 @@ def test_a_damaged_video_is_used_and_marked(extract, dataset_dir):
     assert entry.status == "damaged"
     assert entry.error == f"{entry.frames} of 40 declared frames can be decoded"
     assert (extraction.features / "fight" / "x.avi.npy").is_file()
+
+
+def test_corrupt_frames_and_odd_files_are_said(extract, dataset_dir, caplog):
+    lossy = encode(dataset_dir / "fight" / "lossy.ts", size=(320, 240), g=25, bf=0)
+    lose_packets(lossy, every=20)
+    draw_video(dataset_dir / "fight" / "fast.avi", fps=600, codec="MJPG")
+    encode_several(dataset_dir / "noFight" / "two.mkv", [(64, 48), (160, 120)])
+    caplog.set_level("WARNING", logger="violence_detection")
+    entries = manifest_of(extract())
+    assert entries["fight/lossy.ts"].status == "damaged"
+    assert entries["fight/lossy.ts"].error.endswith("of 60 frames are corrupt")
+    assert (entries["fight/fast.avi"].status, entries["noFight/two.mkv"].status) == ("ok", "ok")
+    assert "fight/fast.avi: 600 frames per second is not plausible" in caplog.text
+    assert "noFight/two.mkv: it has 2 video streams: 160x120 is read" in caplog.text
+    assert "fight/lossy.ts: " + entries["fight/lossy.ts"].error in caplog.text
 
 
 def test_features_that_are_not_finite_fail(extract, monkeypatch):

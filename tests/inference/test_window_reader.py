@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.encoding import encode, encode_several, lose_packets
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError, VideoError
@@ -450,3 +451,33 @@ def test_a_stream_is_taken_item_by_item_and_its_error_is_the_callers():
         with pytest.raises(VideoError, match="no such file"):
             list(call.stream(WindowSource.chunks, source_of(), parse_source("/nowhere.mp4")))
         assert list(call.stream(range, 2)) == [0, 1]
+
+
+# -- what is said of a file
+
+
+@pytest.mark.parametrize(
+    ("frames", "spans_s"), [(30, [(2.0, 3.2)]), (75, [(2.0, 3.0), (2.5, 3.5)])]
+)
+def test_windows_have_the_times_of_a_player(tmp_path, frames, spans_s):
+    times = range(50, 50 + frames)
+    path = encode(tmp_path / "a.mp4", frames=frames, times=times, sound="aac")
+    windows, ending, _ = encode_chunks(source_of().chunks(parse_source(str(path))))
+    for window, span_s in zip(windows, spans_s, strict=False):
+        assert (window.window.start_s, window.window.end_s) == pytest.approx(span_s, abs=0.05)
+    assert (ending.duration_s, ending.damage) == (pytest.approx(frames / 25, abs=0.01), "")
+
+
+@pytest.mark.parametrize("frames", [30, 90])  # read as one clip, and as windows
+def test_corrupt_frames_and_further_streams_are_said(tmp_path, frames):
+    lossy = encode(tmp_path / "a.ts", frames=frames, size=(320, 240), g=25, bf=0)
+    _, ending, _ = encode_chunks(
+        source_of().chunks(parse_source(str(lose_packets(lossy, every=20))))
+    )
+    assert ending.damage.endswith("frames are corrupt")
+    two = encode_several(tmp_path / "b.mkv", [(64, 48), (160, 120)], frames=frames)
+    _, ending, _ = encode_chunks(source_of().chunks(parse_source(str(two))))
+    assert ending.notes == ("it has 2 video streams: 160x120 is read, 64x48 is not",)
+    bad = encode(tmp_path / "c.ts", frames=frames, size=(320, 240), g=25, bf=0)
+    with pytest.raises(VideoError, match="frames are corrupt, more than half"):
+        encode_chunks(source_of().chunks(parse_source(str(lose_packets(bad, every=6)))))

@@ -182,8 +182,10 @@ def shown_frames(
     with open_video(path) as video:
         if video.declared_frames > _LONG_FRAMES:
             rate = video.fps or FALLBACK_FPS
-            first = round((start_s or 0.0) * rate)
-            last = video.declared_frames if end_s is None else round(end_s * rate)
+            first = 0 if start_s is None else round((start_s - video.start_s) * rate)
+            last = video.declared_frames
+            if end_s is not None:
+                last = round((end_s - video.start_s) * rate)
             wanted = first + sample_indices(max(1, last - first), FRAMES)
             frames = [video.frame_near(index) for index in wanted.tolist()]
             if all(frame is not None for frame in frames):
