@@ -64,19 +64,24 @@ def difference(violent: np.ndarray, first: np.ndarray, second: np.ndarray) -> Au
 
     Args:
         violent: bool (N,).
-        first, second: float (N,), in [0, 1].
+        first, second: float (N,), in [0, 1]; or (R, N), of R repeats, whose areas are averaged: the
+            mean of areas has the mean of the placements.
 
     Raises:
         ConfigError: If the lengths differ, or a value is not a probability.
     """
-    first_of_violent, first_of_normal = _placements(violent, first)
-    second_of_violent, second_of_normal = _placements(violent, second)
-    if not first_of_violent.size or not first_of_normal.size:
-        return AucDifference(None, None, None)
     # The variance of the differences, not variances and a covariance: for two runs with equal
     # predictions it is exactly 0.
-    of_violent = second_of_violent - first_of_violent
-    of_normal = second_of_normal - first_of_normal
+    differences = [
+        np.subtract(after, before)
+        for first_row, second_row in zip(np.atleast_2d(first), np.atleast_2d(second), strict=True)
+        for before, after in zip(
+            _placements(violent, first_row), _placements(violent, second_row), strict=True
+        )
+    ]
+    of_violent, of_normal = np.mean(differences[::2], axis=0), np.mean(differences[1::2], axis=0)
+    if not of_violent.size or not of_normal.size:
+        return AucDifference(None, None, None)
     value, variance = float(of_violent.mean()), _variance(of_violent, of_normal)
     if not variance:
         return AucDifference(value, None, None if abs(value) > 1e-12 else 1.0)

@@ -91,7 +91,8 @@ def accuracy_difference(
     """The accuracy of B minus that of A, with its bootstrap interval and `exchange_p`.
 
     Args:
-        correct_a, correct_b: bool (N,), N >= 1.
+        correct_a, correct_b: bool (N,), N >= 1; of several repeats the fraction of them in which
+            a video is predicted right, float (N,).
         groups: The recording of each video (N,).
         resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
@@ -125,16 +126,20 @@ def auc_difference(
 
     Args:
         violent: bool (N,).
-        probability_a, probability_b: float (N,), in [0, 1].
+        probability_a, probability_b: float (N,), in [0, 1]; or (R, N), of R repeats, whose areas
+            are averaged.
         groups: The recording of each video (N,).
         resamples, seed: See `intervals.bootstrap_over_recordings`.
     """
     recording = np.unique(np.asarray(groups), return_inverse=True)[1]
-    auc_a = intervals.weighted_auc(violent, probability_a)
-    auc_b = intervals.weighted_auc(violent, probability_b)
+    repeats_a, repeats_b = np.atleast_2d(probability_a), np.atleast_2d(probability_b)
+    areas_a = [intervals.weighted_auc(violent, row) for row in repeats_a]
+    areas_b = [intervals.weighted_auc(violent, row) for row in repeats_b]
     interval = intervals.bootstrap_over_recordings(
         recording,
-        lambda counts: auc_b(counts) - auc_a(counts),
+        lambda counts: np.mean(
+            [b(counts) - a(counts) for a, b in zip(areas_a, areas_b, strict=True)], axis=0
+        ),
         resamples=resamples,
         seed=seed,
     )
@@ -146,12 +151,18 @@ def auc_difference(
     }
     if delongs.value is not None:
         # The probabilities of two runs have different scales; their ranks can be exchanged.
-        a, b = rankdata(probability_a), rankdata(probability_b)
+        ranks = [(rankdata(a), rankdata(b)) for a, b in zip(repeats_a, repeats_b, strict=True)]
 
         def difference(exchanged: np.ndarray) -> np.ndarray:
             of_videos = exchanged[:, recording]
-            first, second = np.where(of_videos, b, a), np.where(of_videos, a, b)
-            return _areas(violent, second) - _areas(violent, first)
+            return np.mean(
+                [
+                    _areas(violent, np.where(of_videos, a, b))
+                    - _areas(violent, np.where(of_videos, b, a))
+                    for a, b in ranks
+                ],
+                axis=0,
+            )
 
         numbers["auc_exchange_p"] = exchange_p(recording, difference, seed=seed)
     placeholders = {"auc_difference": 0.0, "auc_exchange_p": 1.0, "auc_p": 1.0}
