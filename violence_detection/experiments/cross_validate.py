@@ -20,6 +20,7 @@ from violence_detection.evaluation.baselines import MAJORITY, Baselines
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.experiments import fold_diagnostics
 from violence_detection.experiments.config import CrossValidateConfig
+from violence_detection.experiments.cross_validation_folder import RECORD
 from violence_detection.experiments.fold_processes import FoldProcesses
 from violence_detection.experiments.fold_results import FoldResult, FoldResults
 from violence_detection.experiments.fold_runner import (
@@ -47,8 +48,6 @@ from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
-
-_RECORD = "cross_validation.json"
 
 
 def run_cross_validation(
@@ -145,7 +144,7 @@ class CrossValidationStage:
             config.train.checkpoint_dir,
             config.name,
             "cross-validation",
-            record=_RECORD,
+            record=RECORD,
             settings=CrossValidateConfig,
         )
         devices.import_tensorflow()
@@ -308,7 +307,7 @@ class CrossValidationStage:
                     with_frames=config.frames,
                     blur=config.blur_faces,
                 ),
-                settings=files.read_json(folder / _RECORD),
+                settings=files.read_json(folder / RECORD),
             )
         files.write_json(folder / "results.json", result.to_json())
         return result
