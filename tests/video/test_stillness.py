@@ -85,3 +85,12 @@ def test_one_frame_and_many_frames():
     image[100:130, 300:330] = 255
     stillness.add(image)
     assert (stillness.is_still, stillness.frames) == (False, 202)
+
+
+def test_the_noise_of_a_camera_is_no_repeated_picture(tmp_path):
+    rng = np.random.default_rng(1)
+    image = scene().astype(float)
+    images = [
+        np.clip(image + rng.normal(0, 4, (360, 640, 1)), 0, 255).astype(np.uint8) for _ in range(30)
+    ]
+    assert not is_still(tmp_path / "a.mp4", "libx264", {"crf": "20"}, images)
