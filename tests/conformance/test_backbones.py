@@ -1,6 +1,7 @@
 """Every backbone: uint8 images in, its own preprocessing inside, DIM finite features out."""
 
 import functools
+import gc
 import http.server
 import threading
 from pathlib import Path
@@ -91,6 +92,7 @@ def drawn(name: str, seed: int = 1, weights: str = "random") -> tuple[keras.Mode
 
 @functools.lru_cache(maxsize=1)
 def built(name: str) -> tuple[keras.Model, str]:
+    gc.collect()  # the backbones before: networks are cycles, and VGG19's have half a gigabyte
     return drawn(name)
 
 
@@ -101,22 +103,28 @@ def images_of(size: int, count: int = 3, seed: int = 0) -> np.ndarray:
     return np.round(np.array(smooth))
 
 
-def plain_copy(name: str, network: keras.Model) -> keras.Model:
-    """The network of keras.applications with the weights of ours."""
-    application, layer, size = (
-        PLAIN[name][0],
-        registry.module("backbones", name).LAYER,
-        size_of(name),
-    )
-    if layer == "pool":
+@functools.lru_cache(maxsize=1)
+def plain_copy(name: str) -> keras.Model:
+    """The network of keras.applications with the weights of ours; of VGG19 with its top."""
+    application, size = PLAIN[name][0], size_of(name)
+    weights = built(name)[0].get_weights()
+    if registry.module("backbones", name).LAYER == "pool":
         plain = application(
             weights=None, include_top=False, pooling="avg", input_shape=(size, size, 3)
         )
+        plain.set_weights(weights)
     else:
-        whole = application(weights=None)
-        plain = keras.Model(whole.input, whole.get_layer(layer).output)
-    plain.set_weights(network.get_weights())
+        plain = application(weights=None)
+        plain.set_weights([*weights, *plain.layers[-1].get_weights()])
     return plain
+
+
+@pytest.fixture(autouse=True)
+def memory_is_free(request):
+    """A network that a test built is gone after it, if it is large."""
+    yield
+    if "vgg19_fc2" in request.node.name:
+        gc.collect()
 
 
 # -- constants of a part
@@ -155,9 +163,12 @@ def test_the_sizes_are_those_of_the_papers(name, dim):
 
 
 def test_preprocessing_is_inside_and_happens_once(each):
-    network = registry.module("backbones", each).build(frame_size=size_of(each), weights=None)
-    images = images_of(size_of(each))
-    plain = plain_copy(each, network)
+    calibrated, _ = built(each)
+    network = keras.Model(calibrated.input, calibrated.layers[-1].input)
+    images, plain = images_of(size_of(each)), plain_copy(each)
+    layer = registry.module("backbones", each).LAYER
+    if layer != "pool":
+        plain = keras.Model(plain.input, plain.get_layer(layer).output)
     expected = np.array(plain(PLAIN[each][1](images), training=False))
     features = np.array(network(images, training=False))
     largest = np.abs(expected).max()
@@ -201,22 +212,16 @@ def test_random_weights_depend_on_the_seed_alone(each):
 
 def test_a_weights_file_gives_the_backbone_that_wrote_it(each, tmp_path):
     network, _ = built(each)
-    path = inner_weights(each, network, tmp_path)
+    path = saved_weights(each, tmp_path)
     loaded, _ = drawn(each, seed=9, weights=str(path))
     ours, theirs = network.get_weights(), loaded.get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
-    """A file as the network of keras.applications saves it; of VGG19 with its top."""
-    application = PLAIN[name][0]
-    if registry.module("backbones", name).LAYER == "pool":
-        whole = plain_copy(name, network)
-    else:
-        whole = application(weights=None)
-        whole.set_weights([*network.get_weights(), *whole.layers[-1].get_weights()])
+def saved_weights(name: str, folder: Path) -> Path:
+    """A file as the network of keras.applications saves it."""
     path = folder / f"{name}.weights.h5"
-    whole.save_weights(path)
+    plain_copy(name).save_weights(path)
     return path
 
 
@@ -225,7 +230,7 @@ def inner_weights(name: str, network: keras.Model, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def mobilenet_file(tmp_path_factory) -> Path:
-    return inner_weights("mobilenet", drawn("mobilenet")[0], tmp_path_factory.mktemp("weights"))
+    return saved_weights("mobilenet", tmp_path_factory.mktemp("weights"))
 
 
 def message_of(name: str, weights: object) -> str:
@@ -239,7 +244,7 @@ def message_of(name: str, weights: object) -> str:
 def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_path):
     wrong = mobilenet_file
     if each == "mobilenet":
-        wrong = inner_weights("mobilenetv2", drawn("mobilenetv2")[0], tmp_path)
+        wrong = saved_weights("mobilenetv2", tmp_path)
     start = f"--weights must be a file of {PLAIN[each][0].__name__.lower()}"
     message = message_of(each, wrong)
     assert message.lower().replace("_", "").replace("-", "").startswith(start.replace("-", ""))
@@ -249,7 +254,7 @@ def test_weights_of_another_architecture_are_refused(each, mobilenet_file, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize(("file_of", "into"), [("vgg16", "vgg19"), ("vgg19", "vgg16")])
 def test_weights_of_a_similar_architecture_are_refused(file_of, into, tmp_path):
-    path = inner_weights(file_of, drawn(file_of)[0], tmp_path)
+    path = saved_weights(file_of, tmp_path)
     assert message_of(into, path).startswith(f"--weights must be a file of {into}. Received: ")
 
 
@@ -273,9 +278,11 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_weights_that_are_not_numbers_are_refused(tmp_path):
-    network, _ = drawn("mobilenet")
-    network.set_weights([np.full_like(array, np.nan) for array in network.get_weights()])
-    path = inner_weights("mobilenet", network, tmp_path)
+    size = size_of("mobilenet")
+    plain = ka.MobileNet(weights=None, include_top=False, input_shape=(size, size, 3))
+    plain.set_weights([np.full_like(array, np.nan) for array in plain.get_weights()])
+    path = tmp_path / "nan.weights.h5"
+    plain.save_weights(path)
     assert message_of("mobilenet", path) == (
         f"Weights must be finite. Received: {path} (it holds NaN or infinity)"
     )
@@ -413,7 +420,12 @@ def test_the_name_of_its_imagenet_weights_is_that_of_keras(each, monkeypatch):
         asked.append(name)
         raise OSError("no network")
 
+    def zeros(self, shape, dtype=None):
+        return keras.ops.zeros(shape, dtype)
+
     monkeypatch.setattr(keras.src.utils.file_utils, "get_file", record)
+    # The values do not matter, and those of VGG19 take seconds to draw.
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", zeros)
     part, size = registry.module("backbones", each), size_of(each)
     with pytest.raises(WeightsError):
         part.build(frame_size=size, weights="imagenet")

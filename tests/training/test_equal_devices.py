@@ -22,6 +22,7 @@ from violence_detection.training.training_data import read_splits
 
 STEPS, VIDEOS, BATCH = 20, 26, 8  # 4 steps an epoch, the last with 2 videos
 STEPS_PER_EPOCH = 4
+SHAPE = (3, 8)  # a recurrent head is unrolled over the time, and its graph takes the longest
 NO_DROPOUT = "feature_dropout=0.0, dropout=0.0"
 RECURRENT = f"bilstm_attention(projection=6, units=5, {NO_DROPOUT})"
 ROUNDING = {"float32": 1e-5, "mixed_float16": 6e-3, "mixed_bfloat16": 5e-2}
@@ -82,8 +83,8 @@ def test_the_cases_cover_every_head():
 def features(tmp_path_factory):
     """Even and uneven classes: 13 of each, and 18 of one to 8 of the other."""
     folder = tmp_path_factory.mktemp("cache")
-    even = draw_features(folder / "even", counts=(VIDEOS, 4, 0), shift=0.3)
-    uneven = draw_features(folder / "uneven", counts=(VIDEOS, 4, 0), shift=0.3)
+    even = draw_features(folder / "even", counts=(VIDEOS, 4, 0), shape=SHAPE, shift=0.3)
+    uneven = draw_features(folder / "uneven", counts=(VIDEOS, 4, 0), shape=SHAPE, shift=0.3)
     cache = FeatureCache.open(uneven)
     rows = cache.entries()
     violent = [row for row in rows if row.label == "violent" and row.split == "train"]
