@@ -145,9 +145,13 @@ def test_copies_and_near_duplicates_are_check(folder):
     result = check(folder)
     assert result["duplicates"] == [["calm/0.avi", "fight/copy.avi"]]
     pairs = [pair["paths"] for pair in result["near_duplicates"]]
-    assert pairs == [["calm/similar.avi", "fight/1.avi"]]
+    # A pair of the same bytes is in both lists, and counts as one problem.
+    assert pairs == [["calm/0.avi", "fight/copy.avi"], ["calm/similar.avi", "fight/1.avi"]]
     assert result["leaks"] == []
-    assert check(folder, near_bits=0.0)["near_duplicates"] == []
+    assert result["findings"] == 2
+    text = run_check(folder).stdout
+    assert text.count("fight/copy.avi") == 1 and "similar     calm/similar.avi, fight" in text
+    assert check(folder, near_bits=0.0)["near_duplicates"] == [{"paths": pairs[0], "bits": 0.0}]
 
 
 @needs_ffmpeg
@@ -275,11 +279,14 @@ def test_a_split_that_training_refuses_is_found(tmp_path, clips, groups, splits,
     assert "More recordings, or a split column in videos.csv, help." in text
 
 
-def test_a_class_that_is_too_small_for_a_split_is_found(tmp_path, clips):
+def test_a_class_that_is_too_small_for_a_split_is_noted(tmp_path, clips):
     root = lay(tmp_path / "videos", clips, ["calm"] * 6 + ["fight"] * 2)
     result = check(root)
     assert result["splits"] == ["test has no videos of fight"]
-    assert result["training"] == []
+    assert (result["training"], result["findings"]) == ([], 0)
+    checked = run_check(root)
+    assert checked.exit_code == 0
+    assert "note        in the split, test has no videos of fight" in checked.stdout
 
 
 def test_parts_that_contradict_each_other_are_found(folder):

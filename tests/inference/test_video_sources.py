@@ -60,6 +60,12 @@ def test_a_pattern_that_names_an_ending_names_its_files(folder):
     assert names("b/*.txt") == ["b/notes.txt"]
 
 
+def test_a_pattern_of_files_that_are_passed_over_is_named_if_there_is_no_other_video(folder):
+    assert names("b/n*", "a.mp4") == ["a.mp4"]
+    with pytest.raises(ConfigError, match=r"b/n\* \(it matches 1 file that is not a video: 1 .txt"):
+        names("b/n*")
+
+
 def test_folders_of_systems_are_no_matches_unless_they_are_named(folder):
     (folder / "b" / "@eaDir").mkdir()
     (folder / "b" / "@eaDir" / "x.mp4").write_bytes(b"x")

@@ -43,14 +43,14 @@ def _lines(result: "FolderCheck", video_dir: str) -> list[str]:
     lines += _listed("same bytes", [", ".join(paths) for paths in result.duplicates])
     similar = [
         f"{', '.join(pair['paths'])} ({pair['bits']:g} of 64 bits differ)"
-        for pair in result.near_duplicates
+        for pair in result.similar
     ]
     lines += _listed("similar", similar)
     lines += _listed("leak", result.leaks)
     lines += _listed("contradicts", result.contradictions)
     lines += _listed("folder", result.folder)
     lines += _listed("shortcut", result.shortcuts)
-    lines += _listed("split", [f"in the split, {text}" for text in result.splits])
+    lines += _listed("note", [f"in the split, {text}" for text in result.splits])
     lines += _listed("training", [f"train will refuse: {text}" for text in result.training])
     quoted = shlex.quote(video_dir)
     extraction = f"violence-detection extract-features {quoted}"

@@ -18,7 +18,8 @@ from violence_detection.datasets.videos import contradictions
 from violence_detection.errors import VideoError
 from violence_detection.features import folder_findings
 from violence_detection.features.config import CheckConfig
-from violence_detection.features.folder_findings import FolderSummary, Problem
+from violence_detection.datasets.videos import Problem
+from violence_detection.features.folder_findings import FolderSummary
 from violence_detection.features.inspection import VideoInspection, inspect_video
 from violence_detection.system import processes, progress
 from violence_detection.system.processes import ProcessPool

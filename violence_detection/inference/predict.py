@@ -61,8 +61,6 @@ class PredictionStage:
         config = self._config
         self._run = Run.open(self._run_dir)
         self._sources = video_sources.list_sources(self._arguments, sys.stdin)
-        if not self._sources:
-            raise ConfigError("There must be a video to predict. Received: an empty list")
         video_sources.check_time_limits(self._sources, config.max_duration_s)
         if config.start_time not in (None, "auto") and len(self._sources) > 1:
             raise ConfigError(

@@ -99,26 +99,32 @@ def list_sources(arguments: Iterable[str], stdin: TextIO) -> list[Source]:
     file that is named several times is one source.
 
     Raises:
-        ConfigError: If the lines of `stdin` cannot be decoded.
+        ConfigError: If the lines of `stdin` cannot be decoded, or no source is named.
     """
     sources: dict[str, Source] = {}
-    for source in _expand(arguments, stdin):
+    ignored: list[str] = []
+    for source in _expand(arguments, stdin, ignored):
         target = str(source.target) if source.is_live else os.path.realpath(source.target)
         first = sources.setdefault(target, source)
         if first is not source:
             log.info(f"{source.name} is named twice and predicted once, as {first.name}.")
+    if not sources:
+        raise ConfigError(
+            f"There must be a video to predict. Received: {'; '.join(ignored) or 'an empty list'}"
+        )
     return list(sources.values())
 
 
-def _expand(arguments: Iterable[str], stdin: TextIO) -> Iterator[Source]:
+def _expand(arguments: Iterable[str], stdin: TextIO, ignored: list[str]) -> Iterator[Source]:
+    """The sources of each argument; a text is added to `ignored` for a pattern without any."""
     for argument in arguments:
         is_pattern = bool(_PATTERN & set(argument)) and not _URL.match(argument)
         if argument == "-":
-            yield from _expand(_lines(stdin), stdin)
+            yield from _expand(_lines(stdin), stdin, ignored)
         elif Path(argument).is_dir():
             yield from _expand_folder(argument)
         elif is_pattern and not os.path.lexists(argument):
-            yield from _expand_pattern(argument)
+            yield from _expand_pattern(argument, ignored)
         else:
             yield parse_source(argument)
 
@@ -161,7 +167,7 @@ def _expand_folder(folder: str) -> Iterator[Source]:
         yield Source(path, path)
 
 
-def _expand_pattern(pattern: str) -> Iterator[Source]:
+def _expand_pattern(pattern: str, ignored: list[str]) -> Iterator[Source]:
     """The videos that a pattern matches; with an ending, as in `*.xyz`, all files of that ending."""
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute ones too)
     if not matches:
@@ -183,6 +189,10 @@ def _expand_pattern(pattern: str) -> Iterator[Source]:
         are = "file that is not a video" if len(passed_over) == 1 else "files that are not videos"
         endings = video_files.listed_endings(passed_over)
         log.info(f"{pattern}: Ignored: {len(passed_over)} {are} ({endings}).")
+        ignored.append(
+            f"{pattern} (it matches {len(passed_over)} {are}: {endings}; a pattern with an ending, "
+            "such as '*.xyz', reads all files of that ending)"
+        )
 
 
 def output_stems(sources: Iterable[Source]) -> list[str]:
