@@ -228,7 +228,7 @@ def test_scored_footage_is_not_scored_again(footage, monkeypatch):
     saved = sorted((run / "footage").iterdir())
     (folder / "text.mp4").unlink()  # has no saved windows, so it would be tried again
     again = scored(footage).alarms_at(0.5, resamples=100, seed=0)
-    assert again == dataclasses.replace(first, unreadable=())
+    assert again == dataclasses.replace(first, unreadable=[])
     saved[0].write_text(json.dumps({"windows": []}))
     with pytest.raises(TypeError):
         scored(footage)

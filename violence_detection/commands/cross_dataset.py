@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     short_help="Train on one dataset, test on others.",
-    epilog=example(
-        "violence-detection cross-dataset feature_cache/my_videos/SPACE feature_cache/others/SPACE"
-    ),
+    epilog=example("violence-detection cross-dataset feature_cache/my_videos feature_cache/others"),
 )
 @click.argument("features", nargs=-1, required=True, type=PATH, metavar="FEATURES...")
 @options_of(CrossDatasetConfig)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     cls=Command,
     short_help="Evaluate a training by folds.",
     epilog=example(
-        "violence-detection cross-validate --features feature_cache/my_videos/SPACE --folds 5"
+        "violence-detection cross-validate --features feature_cache/my_videos --folds 5"
     ),
 )
 @options_of(CrossValidateConfig)

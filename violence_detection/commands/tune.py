@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     short_help="Search for better settings.",
-    epilog=example("violence-detection tune --features feature_cache/my_videos/SPACE"),
+    epilog=example("violence-detection tune --features feature_cache/my_videos"),
 )
 @options_of(TuneConfig)
 def tune(settings: TuneConfig, flags: CommonFlags) -> None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from violence_detection.datasets.dataset_origin import DatasetOrigin
-from violence_detection.datasets.manifest import MANIFEST_COLUMNS, ManifestEntry
+from violence_detection.datasets.manifest import LATER_COLUMNS, MANIFEST_COLUMNS, ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.features.extraction_record import KEYS, ExtractionRecord
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.features.space_lookup import find_space
 from violence_detection.system import files
 from violence_detection.units import counted
 
@@ -56,10 +57,14 @@ class FeatureCache:
     def open(cls, folder: str | Path) -> Self:
         """The cache in a folder that extract-features left.
 
+        Args:
+            folder: The folder, or the dataset of a single one; see `space_lookup.find_space`.
+
         Raises:
-            CacheError: If `folder` has no extraction.json or no manifest.
+            CacheError: If the folder has no extraction.json or no manifest, or the dataset has
+                several.
         """
-        cache = cls(Path(folder))
+        cache = cls(find_space(folder))
         for path in (cache.extraction_path, cache.manifest_path):
             if not path.is_file():
                 raise CacheError(
@@ -311,7 +316,7 @@ def _journal_name(shard: str, dot: str = ".") -> str:
 def _read_entries(path: Path) -> list[ManifestEntry]:
     if not path.is_file():
         return []
-    columns = [name for name in MANIFEST_COLUMNS if name != "views"]
+    columns = [name for name in MANIFEST_COLUMNS if name not in LATER_COLUMNS]
     return [ManifestEntry.from_row(row) for row in files.read_own_csv(path, columns)]
 
 

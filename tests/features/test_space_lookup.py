@@ -1,0 +1,43 @@
+"""A feature space is found by its folder, by its dataset's folder and by its dataset's name."""
+
+from pathlib import Path
+
+import pytest
+
+from violence_detection.errors import CacheError
+from violence_detection.features.space_lookup import find_space
+
+
+def make_space(dataset: Path, name: str) -> Path:
+    (dataset / name).mkdir(parents=True)
+    (dataset / name / "extraction.json").write_text("{}")
+    return dataset / name
+
+
+@pytest.fixture
+def space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return make_space(Path("feature_cache/mine-0123abcd"), "mobilenetv2-rgb-20f-89abcdef")
+
+
+@pytest.mark.parametrize("words", ["mine", "mine-0123abcd", "feature_cache/mine", "SPACE"])
+def test_the_only_space_of_a_dataset_needs_no_name(space, words):
+    given = str(space) if words == "SPACE" else words
+    assert find_space(given) == space
+    assert find_space(f"./{given}" if "/" in given else given) == space
+
+
+def test_several_spaces_are_listed(space):
+    other = make_space(space.parent, "vgg19-rgb-20f-00000000")
+    with pytest.raises(CacheError, match="which has 2") as raised:
+        find_space("mine")
+    assert all(str(path) in str(raised.value) for path in (space, other))
+    assert find_space(other) == other
+
+
+@pytest.mark.parametrize(
+    "words", ["min", "mine-0123", "others", "feature_cache", "feature_cache/x"]
+)
+def test_what_is_no_dataset_stays_as_it_is(space, words):
+    make_space(Path("feature_cache/mine-too-0123abcd"), "vgg19-rgb-20f-00000000")
+    assert find_space(words) == Path(words)
