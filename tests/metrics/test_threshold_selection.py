@@ -269,7 +269,7 @@ def test_a_point_that_the_videos_cannot_support_is_refused(asked, message):
 def test_an_operating_point_that_was_asked_for_does_not_become_one_half(asked):
     violent = np.repeat([True, False], 10)
     columns = violent, np.linspace(1, 0, 20), np.arange(20)
-    message = f"{asked} needs more validation videos. Received: validation has 10 violent"
+    message = f"{asked} needs more videos. Received: validation has 10 violent"
     with pytest.raises(EvidenceError, match=message):
         threshold_selection.choose_operating_point(asked, *columns)
     result = threshold_selection.choose_operating_point(None, *columns, resamples=20)

@@ -40,9 +40,14 @@ def examined(violence=RIGHT, *, recall_bar=0.5, shift=1.0, **more):
     predicted = {"validation": of_two_classes(violence)}
     for name, (part, probability) in more.items():
         clips[name], predicted[name] = part, probability
-    baseline = linear_baseline.baseline_predictions(clips, predicted.keys())
     return sanity_checks.check_classifier(
-        clips, predicted, baseline, classes=CLASSES, threshold=0.5, recall_bar=recall_bar
+        clips,
+        predicted,
+        linear_baseline.baseline_predictions(clips, predicted.keys()),
+        classes=CLASSES,
+        threshold=0.5,
+        baseline_threshold=0.5,
+        recall_bar=recall_bar,
     )
 
 

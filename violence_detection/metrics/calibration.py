@@ -47,17 +47,19 @@ def fit_temperature(
     groups: Sequence[str] | np.ndarray,
     *,
     violent: np.ndarray,
+    chosen_on: str = "validation",
 ) -> tuple[float, str]:
-    """The temperature with the smallest cross-entropy on validation, and its reason.
+    """The temperature with the smallest cross-entropy, and its reason.
 
     The targets are ``(N_k + 1) / (N_k + 2)`` for the true class instead of 1, with N_k its number
     of videos: with targets of 1 there is no minimum if the predictions have no mistake.
 
     Args:
-        probability: float (N, K) of validation, rows sum to 1.
+        probability: float (N, K) of videos that the model was not trained on, rows sum to 1.
         labels: int (N,), in [0, K); 0 is the normal class.
         groups: The recording of each video (N,).
         violent: bool (N,).
+        chosen_on: The name of the videos or predictions, for the reason.
 
     Returns:
         T in [0.1, 10], and the reason in words. T is 1 if there are too few violent or normal
@@ -68,7 +70,7 @@ def fit_temperature(
         https://arxiv.org/abs/1706.04599 (section 4.2); the targets are those of Platt,
         Probabilistic outputs for support vector machines, 1999
     """
-    too_few = classification.too_few_reason(violent, groups)
+    too_few = classification.too_few_reason(violent, groups, among=chosen_on)
     if too_few:
         return 1.0, f"1: {too_few}"
     classes = probability.shape[1]
@@ -83,7 +85,7 @@ def fit_temperature(
 
     bounds = np.log([_MIN_TEMPERATURE, _MAX_TEMPERATURE])
     minimum = minimize_scalar(cross_entropy, bounds=tuple(bounds), method="bounded")
-    reason = f"smallest cross-entropy on validation ({counted(len(labels), 'video')})"
+    reason = f"smallest cross-entropy on {chosen_on} ({counted(len(labels), 'video')})"
     return float(np.exp(minimum.x)), reason
 
 

@@ -236,12 +236,18 @@ def majority_class(labels: np.ndarray, classes: int) -> int:
     return int(np.bincount(labels, minlength=classes).argmax())
 
 
-def too_few_reason(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> str:
+def too_few_reason(
+    violent: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    among: str = "validation",
+) -> str:
     """The reason why nothing can be chosen on these videos: too few of a class; else empty.
 
     Args:
         violent: bool (N,).
         groups: The recording of each video (N,).
+        among: The name of the videos, in words.
     """
     groups = np.asarray(groups)
     check_same_length(violent=violent, groups=groups)
@@ -249,8 +255,9 @@ def too_few_reason(violent: np.ndarray, groups: Sequence[str] | np.ndarray) -> s
         videos, recordings = int(members.sum()), np.unique(groups[members]).size
         if videos < MIN_VIDEOS or recordings < MIN_RECORDINGS:
             available = f"{counted(videos, f'{name} video')} of {counted(recordings, 'recording')}"
+            verb = "has" if among == "validation" else "have"
             return (
-                f"validation has {available}; {MIN_VIDEOS} videos of {MIN_RECORDINGS} recordings "
+                f"{among} {verb} {available}; {MIN_VIDEOS} videos of {MIN_RECORDINGS} recordings "
                 "are needed"
             )
     return ""

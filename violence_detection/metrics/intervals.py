@@ -71,11 +71,57 @@ def bootstrap_over_recordings(
         Davison and Hinkley, Bootstrap Methods and their Application, 1997, 3.8.
     """
     _check_level(level)
+    if len(groups) == 0:
+        return None
+    values = _resampled(groups, statistic, resamples=resamples, seed=seed)
+    values = values[~np.isnan(values)]
+    if values.size == 0:
+        return None
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return [float(low), float(high)]
+
+
+def bootstrap_band(
+    groups: Sequence[str] | np.ndarray,
+    statistics: Callable[[np.ndarray], np.ndarray],
+    *,
+    resamples: int,
+    seed: int,
+    level: float = 0.95,
+) -> np.ndarray:
+    """The bootstrap intervals of M statistics of the same resamples of recordings.
+
+    Args:
+        groups: The recording of each video (N,), N >= 1.
+        statistics: As in `bootstrap_over_recordings`, but it returns float (R, M).
+        resamples, seed, level: As there.
+
+    Returns:
+        Low and high of each, float (2, M); NaN for a statistic that no resample defines.
+
+    Raises:
+        ConfigError: If `resamples` is below 1 or `level` not in (0, 1).
+    """
+    _check_level(level)
+    values = _resampled(groups, statistics, resamples=resamples, seed=seed)
+    band = np.full((2, values.shape[1]), np.nan)
+    defined = ~np.isnan(values).all(axis=0)
+    quantiles = [(1 - level) / 2, (1 + level) / 2]
+    band[:, defined] = np.nanquantile(values[:, defined], quantiles, axis=0)
+    return band
+
+
+def _resampled(
+    groups: Sequence[str] | np.ndarray,
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *,
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """The values of a statistic in each of R resamples of whole recordings, (R, ...)."""
     if resamples < 1:
         raise ConfigError(f"`resamples` must be >= 1. Received: resamples={resamples}")
     recordings, recording = np.unique(np.asarray(groups), return_inverse=True)
-    if recordings.size == 0:
-        return None
     rng = np.random.default_rng(seed)
     chances = np.full(recordings.size, 1.0 / recordings.size)
     block = max(1, _BLOCK_CELLS // recording.size)
@@ -84,12 +130,7 @@ def bootstrap_over_recordings(
         size = min(block, resamples - start)
         drawn = rng.multinomial(recordings.size, chances, size=size)
         values.append(statistic(drawn[:, recording]))
-    values = np.concatenate(values)
-    values = values[~np.isnan(values)]
-    if values.size == 0:
-        return None
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return [float(low), float(high)]
+    return np.concatenate(values)
 
 
 def accuracy_interval(

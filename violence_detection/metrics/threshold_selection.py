@@ -1,4 +1,4 @@
-"""Choice of the threshold on validation, for a given operating point.
+"""Choice of the threshold on validation or out-of-fold predictions, for an operating point.
 
 `violent`, `probability` and `threshold` are as in `classification`. A cut is an interval between
 two consecutive distinct probabilities, below the lowest, or above the highest: all thresholds in a
@@ -39,17 +39,19 @@ def choose_operating_point(
     probability: np.ndarray,
     groups: Sequence[str] | np.ndarray,
     *,
+    chosen_on: str = "validation",
     resamples: int = 1000,
     seed: int = 42,
 ) -> ChosenOperatingPoint:
-    """Chooses a threshold on validation, and measures the rates that it achieves there.
+    """Chooses a threshold, and measures the rates that it achieves on the same videos.
 
     Args:
         asked: The text of an `operating_points.OperatingPoint`; None for the best balanced
-            accuracy or, if validation is too small to choose on, a threshold of 0.5.
+            accuracy or, if there are too few videos to choose on, a threshold of 0.5.
         violent: bool (N,).
         probability: float (N,), in [0, 1].
         groups: The recording of each video (N,).
+        chosen_on: The name of the videos or predictions, in words.
         resamples, seed: See `intervals.bootstrap_over_recordings`.
 
     Returns:
@@ -60,7 +62,9 @@ def choose_operating_point(
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
-    threshold, reason, is_chosen = _threshold_of(violent, probability, groups, asked=asked)
+    threshold, reason, is_chosen = _threshold_of(
+        violent, probability, groups, asked=asked, chosen_on=chosen_on
+    )
     point = OperatingPoint.from_text(asked or DEFAULT)
     bootstrap = {"resamples": resamples, "seed": seed}
     interval = None
@@ -77,7 +81,7 @@ def choose_operating_point(
         interval=interval,
         achieved=rates,
         achieved_ci=intervals,
-        chosen_on="validation",
+        chosen_on=chosen_on,
         videos=int(violent.size),
         recordings=len(set(np.asarray(groups).tolist())),
     )
@@ -89,8 +93,9 @@ def choose_threshold(
     groups: Sequence[str] | np.ndarray,
     *,
     asked: str | None = None,
+    chosen_on: str = "validation",
 ) -> tuple[float, str]:
-    """The threshold of an operating point on validation, and the reason for it.
+    """The threshold of an operating point, and the reason for it.
 
     For a recall, it is the highest threshold that reaches it, for a false positive rate the
     lowest: the other rate is then best. It is the middle of that cut. For a rate that is
@@ -99,7 +104,7 @@ def choose_threshold(
     videos would change it least.
 
     Args:
-        violent, probability, groups, asked: As in `choose_operating_point`.
+        violent, probability, groups, asked, chosen_on: As in `choose_operating_point`.
 
     Returns:
         The threshold, in [0, 1], and the reason in words. It is 0.5 if no cut has a better
@@ -111,7 +116,9 @@ def choose_threshold(
         ConfigError: If the lengths differ, or a value is not a probability.
     """
     violent, probability = input_checks.checked_scores(violent, probability)
-    threshold, reason, _ = _threshold_of(violent, probability, groups, asked=asked)
+    threshold, reason, _ = _threshold_of(
+        violent, probability, groups, asked=asked, chosen_on=chosen_on
+    )
     return threshold, reason
 
 
@@ -121,30 +128,35 @@ def _threshold_of(
     groups: Sequence[str] | np.ndarray,
     *,
     asked: str | None,
+    chosen_on: str,
 ) -> tuple[float, str, bool]:
     """The threshold, the reason for it, and False if it is 0.5 because none could be chosen."""
     point = OperatingPoint.from_text(asked or DEFAULT)
     if asked:
-        check_support(asked, violent, groups)
-    elif too_few := classification.too_few_reason(violent, groups):
+        check_support(asked, violent, groups, among=chosen_on)
+    elif too_few := classification.too_few_reason(violent, groups, among=chosen_on):
         return 0.5, f"0.5: {too_few}", False
     cuts = _Cuts(violent, probability)
     threshold = cuts.thresholds(point, np.ones((1, violent.size), int))[0]
     description = _DESCRIPTIONS[point.kind].format(goal=point.goal)
     if math.isnan(threshold):
         reason = (
-            f"no threshold beats chance on validation ({violent.size} videos)"
+            f"no threshold beats chance on {chosen_on} ({violent.size} videos)"
             if point.kind in MAXIMISED
-            else f"no threshold has {description} on validation"
+            else f"no threshold has {description} on {chosen_on}"
         )
         return 0.5, f"0.5: {reason}", False
-    return float(threshold), f"{description} on validation ({violent.size} videos)", True
+    return float(threshold), f"{description} on {chosen_on} ({violent.size} videos)", True
 
 
 def check_support(
-    asked: str | None, violent: np.ndarray, groups: Sequence[str] | np.ndarray
+    asked: str | None,
+    violent: np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    among: str = "validation",
 ) -> None:
-    """Raises EvidenceError if there are too few validation videos for an operating point.
+    """Raises EvidenceError if there are too few videos for an operating point.
 
     A rate of r (recall, or 1 - false positive rate) needs `videos_needed(r)` videos of its class.
     This is a lower limit, because the videos are counted as if they were independent.
@@ -153,6 +165,7 @@ def check_support(
         asked: As in `choose_operating_point`; None needs no minimum.
         violent: bool (N,).
         groups: The recording of each video (N,).
+        among: The name of the videos or predictions, in words.
 
     Raises:
         EvidenceError: If there are too few; the message says how many are needed.
@@ -161,10 +174,8 @@ def check_support(
         return
     point = OperatingPoint.from_text(asked)
     violent = np.asarray(violent, bool)
-    if too_few := classification.too_few_reason(violent, groups):
-        raise EvidenceError(
-            f"--operating-point {asked} needs more validation videos. Received: {too_few}"
-        )
+    if too_few := classification.too_few_reason(violent, groups, among=among):
+        raise EvidenceError(f"--operating-point {asked} needs more videos. Received: {too_few}")
     if point.kind in (*MAXIMISED, FALSE_ALARMS_PER_HOUR):
         return
     name, members, rate = (
@@ -177,7 +188,7 @@ def check_support(
         raise EvidenceError(
             f"--operating-point {asked} must be chosen on {counted(needed, f'{name} video')} or "
             "more: with fewer, even no mistake at all does not show that rate. Received: "
-            f"validation with {available}"
+            f"{among} with {available}"
         )
 
 

@@ -167,6 +167,11 @@ class Run:
         return self.dir / "initial_videos.csv"
 
     @property
+    def calibration_path(self) -> Path:
+        """The predictions that temperature and threshold were chosen on."""
+        return self.dir / "calibration_predictions.csv"
+
+    @property
     def state_dir(self) -> Path:
         return self.dir / "state"
 

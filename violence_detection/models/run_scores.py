@@ -77,6 +77,26 @@ class BaselineScores:
 
 
 @dataclass(frozen=True)
+class CalibrationBasis:
+    """The predictions that temperature and threshold were chosen on.
+
+    Attributes:
+        chosen_on: `validation`, or `folds` for out-of-fold predictions of the training and
+            validation videos.
+        videos, recordings: How many were predicted.
+        folds: Number of folds; 0 for validation.
+        reason: The reason for these predictions, in words; empty if they were asked for or are
+            the default.
+    """
+
+    chosen_on: str
+    videos: int
+    recordings: int
+    folds: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class RunScores:
     """Scores of the model of a run, its threshold and temperature, and the sanity checks.
 
@@ -90,6 +110,7 @@ class RunScores:
         temperature_reason: The reason for it, in words.
         warnings: One line each.
         baseline: Scores of the linear baseline.
+        calibration: The predictions that temperature and threshold were chosen on.
     """
 
     validation: SplitScores
@@ -101,10 +122,12 @@ class RunScores:
     temperature_reason: str = ""
     warnings: Sequence[str] = ()
     baseline: BaselineScores | None = None
+    calibration: CalibrationBasis | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         point, baseline = values.get("operating_point"), values.get("baseline")
+        calibration = values.get("calibration")
         return cls(
             validation=SplitScores.from_json(values["validation"]),
             test=SplitScores.of_split(values["test"]),
@@ -115,6 +138,7 @@ class RunScores:
             temperature_reason=values.get("temperature_reason", ""),
             warnings=values.get("warnings", ()),
             baseline=BaselineScores.from_json(baseline) if baseline else None,
+            calibration=CalibrationBasis(**calibration) if calibration else None,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -129,4 +153,5 @@ class RunScores:
             "temperature_reason": self.temperature_reason,
             "warnings": list(self.warnings),
             **({"baseline": baseline.to_json()} if baseline else {}),
+            **({"calibration": dict(vars(self.calibration))} if self.calibration else {}),
         }

@@ -70,6 +70,8 @@ class EffectiveSettings:
         precision: Keras' name of it.
         xla: Whether the forward and backward pass were compiled.
         engine: The engine that encoded the features.
+        calibrate_by: The predictions that temperature and threshold are chosen on: `validation` or
+            `folds`.
     """
 
     replicas: int
@@ -77,6 +79,7 @@ class EffectiveSettings:
     precision: str
     xla: bool
     engine: str
+    calibrate_by: str = "validation"
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -86,6 +89,7 @@ class EffectiveSettings:
             values["precision"],
             values["xla"],
             values["engine"],
+            values.get("calibrate_by", "validation"),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -95,6 +99,7 @@ class EffectiveSettings:
             "precision": self.precision,
             "xla": self.xla,
             "engine": self.engine,
+            "calibrate_by": self.calibrate_by,
         }
 
 

@@ -75,7 +75,8 @@ class TrainConfig(CommandConfig):
     )
     features: str | None = option(
         None,
-        "Folder of features from extract-features.",
+        "Folder of features from extract-features, or the dataset of a single feature space: its "
+        "folder or its name.",
         group="Data",
         path="DIRECTORY",
         may_change_on_resume=True,
@@ -264,6 +265,7 @@ class TrainConfig(CommandConfig):
     def _upgraded(cls, recorded: dict[str, Any]) -> dict[str, Any]:
         recorded = super()._upgraded(recorded)
         recorded.setdefault("recording_weights", "natural")  # before the setting existed
+        recorded.setdefault("calibrate_by", "validation")
         # `workers` was text: a number of processes, or the addresses of machines.
         workers = recorded.get("workers")
         if isinstance(workers, str) and workers.lstrip("-").isdecimal():

@@ -17,6 +17,7 @@ from violence_detection.models.training_results import (
     TrainingResults,
 )
 from violence_detection.system import files
+from violence_detection.training.calibration_folds import CalibrationPlan
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_settings import TrainingSettings
 
@@ -59,22 +60,32 @@ def train_members(
     job.start_run(run, settings, first)
     del first  # frees its memory before the members are built
     runs, results = [], []
+    members_job = dataclasses.replace(job, calibration=CalibrationPlan())
     for number in range(seeds):
         member, member_settings = _member(run, settings, settings.seed + number)
+        if job.calibration.folds:  # its own validation need not support the operating point
+            decision = dataclasses.replace(settings.decision, operating_point=None)
+            member_settings = dataclasses.replace(member_settings, decision=decision)
         log.info(f"Member {number + 1} of {seeds}, seed {member_settings.seed}")
         runs.append(member)
         finished = member.results() if member.finished else None
-        results.append(finished or job.run(member, member_settings, callbacks))
+        results.append(finished or members_job.run(member, member_settings, callbacks))
     best = min(range(seeds), key=lambda number: results[number].scores.validation.loss)
     if ensemble:
         _save_ensemble(job, run, runs)
     else:
         for path in (runs[best].model_path, runs[best].history_path):
             files.copy_file(path, run.dir / path.name)
+    # A single model is kept, so one for each fold shows its calibration; of an ensemble, all.
+    out_of_fold = job.predict_out_of_fold(
+        run,
+        settings,
+        range(settings.seed, settings.seed + (seeds if ensemble else 1)),
+    )
     return job.results(
         run,
         dataclasses.replace(results[best].summary, profiled_steps=None),
-        job.score_run(run, settings.decision, seed=settings.seed),
+        job.score_run(run, settings.decision, seed=settings.seed, out_of_fold=out_of_fold),
         effective=_effective([result.effective for result in results]),
         members=MembersResult(
             members=[

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import intervals, threshold_selection
+from violence_detection.metrics import intervals
 from violence_detection.metrics.intervals import standard_error
 from violence_detection.models.linear_baseline import BaselinePredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
@@ -41,8 +41,8 @@ def check_classifier(
     *,
     classes: Sequence[str],
     threshold: float,
+    baseline_threshold: float,
     recall_bar: float,
-    operating_point: str | None = None,
     seed: int = 42,
 ) -> SanityChecks:
     """Runs all sanity checks, logs the warnings and returns them.
@@ -53,8 +53,8 @@ def check_classifier(
         baseline: Predictions of the linear baseline for the same splits.
         classes: Names, the normal class first.
         threshold: The threshold of violence.
+        baseline_threshold: The same of the baseline, chosen for the same operating point.
         recall_bar: Fraction of a class's validation videos that must be detected.
-        operating_point: See `threshold_selection`; it chooses the baseline's threshold as well.
         seed: Seed of the resamples in the comparison with the baseline.
     """
     warnings = []
@@ -64,12 +64,6 @@ def check_classifier(
         if split == "validation":
             warnings += low_recalls(clips[split].labels, decided, classes, recall_bar)
     validation, on_validation = clips["validation"], baseline.probability["validation"]
-    baseline_threshold, _ = threshold_selection.choose_threshold(
-        is_violent(validation.labels),
-        violence_score(on_validation),
-        validation.groups,
-        asked=operating_point,
-    )
     scores = {
         split: score_split(
             clips[split], probability, threshold=baseline_threshold, seed=seed, with_loss=False

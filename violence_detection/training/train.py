@@ -16,13 +16,12 @@ from violence_detection.datasets.split_counts import count_splits
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
-from violence_detection.metrics import threshold_selection
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.reports import figures, model_card
 from violence_detection.system import devices
 from violence_detection.system.coordination import coordinator_of
-from violence_detection.training import batching, multi_seed, run_setup
+from violence_detection.training import batching, calibration_folds, multi_seed, run_setup
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
@@ -64,7 +63,8 @@ class TrainingStage:
 
         Returns:
             dry_run (true); run; with several machines machines and rank; the dry run of the
-            extraction, or else classes and videos, a number for each split; and settings.
+            extraction, or else classes, videos, a number for each split, and calibration, the
+            further trainings for temperature and threshold; and settings.
         """
         self._choose_run()
         self._check_settings()
@@ -80,7 +80,7 @@ class TrainingStage:
                 extract_config(config.extract, config.batches.augment),
                 normal_class=config.normal_class,
             )
-            planned |= extraction.prepare()
+            planned |= extraction.prepare().to_json()
             return planned | {"settings": settings}
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
@@ -90,6 +90,7 @@ class TrainingStage:
         return planned | {
             "classes": classes,
             "videos": dict(Counter(entry.split for entry in entries)),
+            "calibration": self._calibration.to_json(config.seeds if config.ensemble else 1),
             "settings": {name: settings[name] for name in settings if name in used},
         }
 
@@ -188,7 +189,7 @@ class TrainingStage:
             CacheError: If a class or a split is missing.
             ConfigError: If features or classes are not those of the initial weights, or validation
                 cannot choose an epoch by `monitor`.
-            EvidenceError: If validation is too small for `operating_point`.
+            EvidenceError: If there are too few videos for `operating_point`, or for folds.
         """
         config = self._config
         entries = run_setup.read_entries(
@@ -203,10 +204,35 @@ class TrainingStage:
         validation = [entry for entry in entries if entry.split == "validation"]
         violent = [entry.label != classes[0] for entry in validation]
         check_monitor(config.selection.monitor, violent)
-        threshold_selection.check_support(
-            config.decision.operating_point, violent, [entry.group for entry in validation]
+        self._calibration = calibration_folds.plan_calibration(
+            entries,
+            classes,
+            config.decision,
+            monitor=config.selection.monitor,
+            seed=config.seed,
+            obstacle=self._obstacle_to_folds(cache, entries),
         )
         return entries, classes
+
+    def _obstacle_to_folds(self, cache: FeatureCache, entries: list[ManifestEntry]) -> str:
+        """The reason why out-of-fold predictions cannot be had or trusted; else empty."""
+        if self._cluster:
+            return (
+                "in a training of several machines: a fold is trained on one. Received: "
+                f"{len(self._cluster)} machines"
+            )
+        if not self._initial_weights:
+            return ""
+        own = [
+            dataclasses.replace(entry, split="test") for entry in entries if entry.split != "test"
+        ]
+        overlap = self._initial_weights.overlap(cache, own)["test"]
+        if not overlap:
+            return ""
+        return (
+            "if the run of --init-from was trained on the videos of the folds. Received: a run "
+            f"that was trained on {overlap} of them or their recordings"
+        )
 
     def _read_job(self, device_setup: devices.DeviceSetup) -> TrainingJob:
         """The training data, extracted first where features are missing."""
@@ -230,6 +256,7 @@ class TrainingStage:
             failures,
             self._initial_weights,
             own_split=config.own_split is not None,
+            calibration=self._calibration,
         )
 
     def _read_features(self) -> tuple[FeatureCache, list[dict[str, str]]]:
@@ -248,7 +275,7 @@ class TrainingStage:
             extract_config(config.extract, config.batches.augment),
             normal_class=config.normal_class,
         )
-        return FeatureCache.open(extraction.features), extraction.as_dict()["failures"]
+        return FeatureCache.open(extraction.features), extraction.to_json()["failures"]
 
     def _train(self, job: TrainingJob) -> TrainingResults:
         config = self._config

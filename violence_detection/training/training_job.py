@@ -2,38 +2,48 @@
 
 import dataclasses
 import functools
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, threshold_selection
 from violence_detection.models import linear_baseline
+from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.classifier import load_model, probabilities
 from violence_detection.models.linear_baseline import BaselinePredictions
-from violence_detection.models.outputs.classes import is_violent, violence_score
+from violence_detection.models.outputs.classes import violence_score
 from violence_detection.models.run import Run
-from violence_detection.models.run_scores import RunScores
+from violence_detection.models.run_scores import CalibrationBasis, RunScores
 from violence_detection.models.training_results import (
     EffectiveSettings,
     MembersResult,
     TrainingResults,
     TrainingSummary,
 )
+from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
-from violence_detection.training import run_setup, sanity_checks
+from violence_detection.training import calibration_folds, run_setup, sanity_checks
+from violence_detection.training.calibration_folds import CalibrationPlan
 from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.split_scoring import score_split
 from violence_detection.training.training_settings import DecisionConfig, TrainingSettings
+from violence_detection.units import counted
 
 if TYPE_CHECKING:
     import keras
 
     from violence_detection.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,7 @@ class TrainingJob:
         initial_weights: The trained model that each training starts from; None for weights
             drawn at random.
         own_split: True if the split was drawn for this training alone.
+        calibration: The predictions that temperature and threshold are chosen on.
     """
 
     device_setup: DeviceSetup
@@ -63,6 +74,7 @@ class TrainingJob:
     failures: list[dict[str, str]]
     initial_weights: InitialWeights | None = None
     own_split: bool = False
+    calibration: CalibrationPlan = CalibrationPlan()
 
     @property
     def effective(self) -> EffectiveSettings:
@@ -73,6 +85,7 @@ class TrainingJob:
             precision=self.device_setup.dtype_policy,
             xla=self.device_setup.xla,
             engine=self.cache.space().engine,
+            calibrate_by=self.calibration.by,
         )
 
     def effective_in(self, trainer: "Trainer") -> EffectiveSettings:
@@ -110,7 +123,10 @@ class TrainingJob:
         coordinator = self.device_setup.coordinator
         results = None
         if coordinator.is_chief:
-            results = self.finish_run(run, settings.decision, settings.seed, trainer).to_json()
+            out_of_fold = self.predict_out_of_fold(run, settings, [settings.seed])
+            results = self.finish_run(
+                run, settings.decision, settings.seed, trainer, out_of_fold
+            ).to_json()
         return TrainingResults.from_json(coordinator.broadcast(results))
 
     def build_trainer(
@@ -158,14 +174,63 @@ class TrainingJob:
             initial_weights=self.initial_weights,
         )
 
+    def predict_out_of_fold(
+        self, run: Run, settings: TrainingSettings, seeds: Sequence[int]
+    ) -> CalibrationPredictions | None:
+        """Out-of-fold predictions of the training and validation videos; None if the choice is on
+        validation.
+
+        Each fold is trained with the settings of the run. Finished folds are kept in the run's
+        state, so that a resumed run does not train them again.
+
+        Args:
+            run: The run folder, with its model.
+            settings: Settings of the training.
+            seeds: Seeds of a fold; the mean of the probabilities of several is taken.
+        """
+        plan = self.calibration
+        if not plan.folds:
+            return None
+        clips = dataset.read_dataset(self.cache, plan.folds[0], self.classes)
+        if self.clips["train"].views:
+            clips = dataset.with_views(self.cache, clips)
+        log.info(
+            f"{counted(len(plan.folds) * len(seeds), 'further training')} for temperature and "
+            "threshold (--calibrate-by), each without the recordings that it predicts."
+        )
+
+        def train_and_predict(parts: dict[str, FeatureDataset], folder: Path) -> np.ndarray:
+            if not len(parts["validation"]):  # with monitor none, nothing is chosen on them
+                parts = parts | {"validation": parts["train"]}
+            job = dataclasses.replace(self, clips=parts)
+            predicted = []
+            for seed in seeds:
+                member = Run(folder / f"seed_{seed}")
+                files.ensure_writable(member.dir)
+                trainer = job.build_trainer(member, settings.of_fold(seed))
+                trainer.run_epochs()
+                model = load_model(member.model_path)
+                predicted.append(probabilities(model, parts["test"].features))
+            return np.mean(predicted, axis=0)
+
+        folder = run.state_dir / "calibration"
+        return calibration_folds.predict_out_of_fold(
+            plan, clips, self.classes, folder, train_and_predict
+        )
+
     def finish_run(
-        self, run: Run, decision: DecisionConfig, seed: int, trainer: "Trainer"
+        self,
+        run: Run,
+        decision: DecisionConfig,
+        seed: int,
+        trainer: "Trainer",
+        out_of_fold: CalibrationPredictions | None = None,
     ) -> TrainingResults:
         """Scores a trained run and writes its results; returns them."""
         results = self.results(
             run,
             trainer.summary(),
-            self.score_run(run, decision, seed=seed),
+            self.score_run(run, decision, seed=seed, out_of_fold=out_of_fold),
             effective=self.effective_in(trainer),
         )
         self.write_results(run, results)
@@ -202,16 +267,25 @@ class TrainingJob:
         splits = [split for split in ("validation", "test") if split in self.clips]
         return linear_baseline.baseline_predictions(self.clips, splits)
 
-    def score_run(self, run: Run, decision: DecisionConfig, *, seed: int) -> RunScores:
+    def score_run(
+        self,
+        run: Run,
+        decision: DecisionConfig,
+        *,
+        seed: int,
+        out_of_fold: CalibrationPredictions | None = None,
+    ) -> RunScores:
         """Scores of a trained run, sanity checks and warnings.
 
-        Temperature and threshold are chosen on validation (`metrics/calibration.py` and
-        `metrics/threshold_selection.py`) and applied to the test videos as well.
+        Temperature and threshold are chosen on validation or out-of-fold predictions
+        (`metrics/calibration.py` and `metrics/threshold_selection.py`), which are written into
+        the run, and applied to the test videos as well.
 
         Args:
             run: With its model.
             decision: Goal of the threshold, and the recall below which a warning is due.
             seed: Seed of the intervals.
+            out_of_fold: From `predict_out_of_fold`; None to choose on validation.
         """
         model = load_model(run.model_path)
         predicted = {
@@ -219,23 +293,33 @@ class TrainingJob:
             for split in ("validation", "test")
             if split in self.clips
         }
-        validation = self.clips["validation"]
+        chosen_on = out_of_fold or self._on_validation(predicted["validation"])
         temperature, temperature_reason = calibration.fit_temperature(
-            predicted["validation"],
-            validation.labels,
-            validation.groups,
-            violent=is_violent(validation.labels),
+            chosen_on.probability,
+            chosen_on.labels,
+            chosen_on.groups,
+            violent=chosen_on.violent,
+            chosen_on=chosen_on.source,
         )
+        chosen_on.write(run.calibration_path, self.classes, temperature=temperature)
         predicted = {
             split: calibration.apply_temperature(probability, temperature)
             for split, probability in predicted.items()
         }
         chosen = threshold_selection.choose_operating_point(
             decision.operating_point,
-            is_violent(validation.labels),
-            violence_score(predicted["validation"]),
-            validation.groups,
+            chosen_on.violent,
+            chosen_on.scores(temperature),
+            chosen_on.groups,
+            chosen_on=chosen_on.source,
             seed=seed,
+        )
+        baseline_threshold, _ = threshold_selection.choose_threshold(
+            chosen_on.violent,
+            chosen_on.baseline,
+            chosen_on.groups,
+            asked=decision.operating_point,
+            chosen_on=chosen_on.source,
         )
         scores = {
             split: score_split(
@@ -249,8 +333,8 @@ class TrainingJob:
             self.baseline,
             classes=self.classes,
             threshold=chosen.threshold,
+            baseline_threshold=baseline_threshold,
             recall_bar=decision.recall_bar,
-            operating_point=decision.operating_point,
             seed=seed,
         )
         return RunScores(
@@ -263,4 +347,23 @@ class TrainingJob:
             temperature_reason=temperature_reason,
             warnings=checked.warnings,
             baseline=checked.baseline,
+            calibration=CalibrationBasis(
+                chosen_on="folds" if out_of_fold else "validation",
+                videos=len(chosen_on.paths),
+                recordings=len(set(chosen_on.groups.tolist())),
+                folds=len(self.calibration.folds) if out_of_fold else 0,
+                reason=self.calibration.reason,
+            ),
+        )
+
+    def _on_validation(self, probability: np.ndarray) -> CalibrationPredictions:
+        """The predictions of the validation videos by the run's own model and the baseline."""
+        validation = self.clips["validation"]
+        return CalibrationPredictions(
+            paths=tuple(entry.path for entry in validation.entries),
+            groups=validation.groups,
+            labels=validation.labels,
+            probability=probability,
+            folds=None,
+            baseline=violence_score(self.baseline.probability["validation"]),
         )

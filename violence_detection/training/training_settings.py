@@ -4,8 +4,8 @@ An option of the optimiser is a field of `OptimisationConfig`, which `step_build
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
@@ -263,12 +263,28 @@ class DecisionConfig(Config):
 
     operating_point: str | None = option(
         None,
-        "Goal of the threshold on the validation videos: balanced_accuracy or best_f1 (the "
+        "Goal of the threshold on the videos of --calibrate-by: balanced_accuracy or best_f1 (the "
         "highest), recall=FRACTION or false_positive_rate=FRACTION. A goal that the videos cannot "
         "support is refused. Default: balanced_accuracy, or a threshold of 0.5 if there are too "
-        "few validation videos.",
+        "few videos.",
         group="Decision",
         canonical=operating_points.canonical,
+    )
+    calibrate_by: str = option(
+        "auto",
+        "Predictions that temperature and threshold are chosen on: `validation`, those of the "
+        "validation videos; `folds`, those of all training and validation videos, each by a "
+        "further training without its recording; `auto`, validation where it has 20 videos of 5 "
+        "recordings of a class, else folds where both together have.",
+        group="Decision",
+        choices=("auto", "validation", "folds"),
+    )
+    calibration_folds: int = option(
+        5,
+        "Number of folds, and so of trainings, for --calibrate-by folds.",
+        group="Decision",
+        low=2,
+        high=20,
     )
     recall_bar: float = option(
         0.5,
@@ -308,6 +324,11 @@ class TrainingSettings:
     profiled_steps: tuple[int, int] | None
     resume: bool
     recorded: Mapping[str, Any]
+
+    def of_fold(self, seed: int) -> Self:
+        """The settings of a training that predicts a fold and is then removed."""
+        selection = replace(self.selection, checkpoint_epochs=0)
+        return replace(self, seed=seed, selection=selection, profiled_steps=None, resume=False)
 
     def values(self) -> dict[str, Any]:
         """Every setting that can change the result, by flat name."""
