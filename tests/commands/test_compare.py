@@ -42,11 +42,17 @@ def text_of(**changes) -> str:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({}, "by accuracy B is better"),
-        ({}, "by AUC      no difference that these 12 recordings can show"),
-        ({}, "accuracy       80.0%    85.0%     +5.0  0.020  +1.0 to +10.0 points"),
-        ({"better": {"accuracy": "a", "auc": "a"}}, "by AUC      A is better"),
-        ({"grouped": False}, "no difference that these 12 videos can show"),
+        ({}, "B is right more often than A: +5.0 points (95%: +1.0 to +10.0)"),
+        ({}, "no difference in AUC between A and B that these 12 recordings can show"),
+        ({}, "accuracy       80.0%    85.0%     +5.0   0.020  +1.0 to +10.0 points"),
+        (
+            {
+                "better": {"accuracy": "a", "auc": "a"},
+                "auc": dataclasses.replace(RESULT.auc, auc_difference=-0.02, auc_ci=[-0.05, -0.01]),
+            },
+            "A has a higher AUC than B: +0.020 (95%: +0.010 to +0.050)",
+        ),
+        ({"grouped": False}, "no difference in AUC between A and B that these 12 videos can show"),
         ({"few_recordings": True}, "warning     with so few recordings"),
         ({"split": "validation"}, "warning     epochs and thresholds were chosen on"),
         (
@@ -58,6 +64,10 @@ def text_of(**changes) -> str:
 )
 def test_a_comparison_states_result_and_caveats(changes, line):
     assert line in text_of(**changes)
+
+
+def test_lines_fit_80_columns():
+    assert max(map(len, comparison_lines(RESULT))) <= 80
 
 
 def test_a_small_p_is_not_written_as_0():

@@ -390,7 +390,8 @@ def test_a_killed_search_is_resumed(features_dir, tmp_path, sent, status):
         process.send_signal(sent)
         stderr = process.communicate(timeout=30)[1]
     assert process.returncode == status, stderr
-    done = subprocess.run([*words, "--resume"], capture_output=True, check=True)
+    done = subprocess.run([*words, "--resume"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["trials"], result["retried"]) == (3, 1)
     failed = [row for row in trials_of(tmp_path) if row["state"] == "fail"]

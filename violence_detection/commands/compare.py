@@ -1,4 +1,4 @@
-"""The command `compare`: paired tests of two runs on the same videos."""
+"""The command `compare`: paired tests of runs, or of cross-validations, on the same videos."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,91 +8,137 @@ import click
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import CompareConfig
-from violence_detection.reports import console
+from violence_detection.reports import comparison_sentences, console
+from violence_detection.reports.comparison_sentences import format_p
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
     from violence_detection.evaluation.comparison_result import ComparisonResult
+    from violence_detection.metrics.fold_tests import FoldDifference
+    from violence_detection.reports.cross_validation_comparison import (
+        CrossValidationComparison,
+        CrossValidationDifference,
+    )
+
+_COLUMNS = 80
+_MAX_FOLDS = 10  # whose differences are listed
 
 
 @click.command(
     cls=Command,
-    short_help="Compare two runs on the same videos.",
+    short_help="Compare runs or cross-validations on the same videos.",
     epilog=example("violence-detection compare checkpoints/my_run checkpoints/another"),
 )
-@click.argument("run_a", type=PATH)
-@click.argument("run_b", type=PATH)
+@click.argument("folders", type=PATH, nargs=-1, required=True, metavar="A B [C]...")
 @options_of(CompareConfig)
-def compare(settings: CompareConfig, flags: CommonFlags, run_a: str, run_b: str) -> None:
-    """Compare two runs on the same videos, with intervals and tests of the difference.
+def compare(settings: CompareConfig, flags: CommonFlags, folders: tuple[str, ...]) -> None:
+    """Compare two runs, or two or more cross-validations, on the same videos, with intervals and
+    tests of the difference.
 
-    The runs may be of different features of one dataset. A run that has not been evaluated is
-    evaluated first. Differences are B - A."""
+    Runs may be of different features of one dataset; a run that has not been evaluated is
+    evaluated first. Cross-validations are compared by the predictions for their held-out videos;
+    of three or more all pairs are compared, with p values by Holm. Differences are B - A."""
 
-    def stage() -> Stage:
+    from violence_detection.experiments.compare_cross_validations import (
+        CrossValidationComparisonStage,
+        compares_runs,
+    )
+
+    def of_runs() -> Stage:
         from violence_detection.evaluation.compare import ComparisonStage
 
-        return ComparisonStage(run_a, run_b, settings, force=flags.force)
+        return ComparisonStage(*folders, settings, force=flags.force)
 
-    run_stage(stage, flags, lines=comparison_lines)
+    def of_cross_validations() -> Stage:
+        return CrossValidationComparisonStage(folders, settings, force=flags.force)
+
+    if compares_runs(folders, settings):
+        run_stage(of_runs, flags, lines=comparison_lines)
+    else:
+        run_stage(of_cross_validations, flags, lines=cross_validation_lines)
+
+
+# -- runs
 
 
 def comparison_lines(result: "ComparisonResult") -> list[str]:
-    """The console text of a comparison: differences over recordings first, then the tests that
-    take every video as independent."""
+    """The console text of a comparison of two runs, of at most 80 columns but for paths."""
+    return console.wrap_lines(list(_run_lines(result)), _COLUMNS)
+
+
+def _run_lines(result: "ComparisonResult") -> Iterator[str]:
+    """The verdict; differences over recordings; the tests that take every video as independent."""
     a, b, agreement = result.a, result.b, result.discordance.agreement
     accuracy, auc = result.accuracy, result.auc
     has_auc = a.scores.auc is not None
     drawn = "recordings" if result.grouped else "videos, as recordings are not known"
-    exchanged = "recordings" if result.grouped else "videos"
     low, high = result.discordance.cohens_g_ci
-    lines = [
-        f"A           {a.run}",
-        f"B           {b.run}",
+    yield from _verdict_lines(result)
+    yield ""
+    yield f"A           {a.run}"
+    yield f"B           {b.run}"
+    yield (
         f"split       {result.split}: {counted(result.videos, 'video')} of "
-        f"{counted(result.recordings, 'recording')}, the same for A and B",
-        "",
-        f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>5s}  95% over {drawn}",
+        f"{counted(result.recordings, 'recording')}, the same for A and B"
+    )
+    yield ""
+    yield f"{'':11s} {'A':>8s} {'B':>8s} {'B - A':>8s}  {'p':>6s}  95% over {drawn}"
+    p = format_p(accuracy.accuracy_exchange_p)
+    yield (
         f"{'accuracy':11s} {a.scores.accuracy:8.1%} {b.scores.accuracy:8.1%} "
-        f"{100 * accuracy.accuracy_difference:+8.1f}  {accuracy.accuracy_exchange_p:5.3f}  "
-        f"{console.format_interval([100 * end for end in accuracy.ci], '+.1f')} points",
-    ]
+        f"{100 * accuracy.accuracy_difference:+8.1f}  {p:>6s}  "
+        f"{console.format_interval([100 * end for end in accuracy.ci], '+.1f')} points"
+    )
     if has_auc:
-        lines.append(
+        yield (
             f"{'AUC':11s} {a.scores.auc:8.3f} {b.scores.auc:8.3f} "
-            f"{auc.auc_difference:+8.3f}  {auc.auc_exchange_p:5.3f}  "
+            f"{auc.auc_difference:+8.3f}  {format_p(auc.auc_exchange_p):>6s}  "
             f"{console.format_interval(auc.auc_ci, '+.3f')}"
         )
     else:
-        lines.append(f"{'AUC':11s} {console.NONE}")
-    return [
-        *lines,
-        f"{'threshold':11s} {a.threshold:8.3f} {b.threshold:8.3f}",
-        "",
-        f"p           if A and B were equal, this often would chance alone (A and B exchanged in "
-        f"whole {exchanged}) make a difference as large",
+        yield f"{'AUC':11s} {console.NONE}"
+    yield f"{'threshold':11s} {a.threshold:8.3f} {b.threshold:8.3f}"
+    yield ""
+    yield f"p           {comparison_sentences.P_MEANING}"
+    yield (
         f"right       both {agreement['both_right']}, A alone {agreement['only_a_right']}, "
-        f"B alone {agreement['only_b_right']}, neither {agreement['both_wrong']}",
-        f"effect      Cohen's g {result.discordance.cohens_g:+.2f} ({low:+.2f} to {high:+.2f})",
-        f"McNemar     p {_p(result.discordance.mcnemar_p)}",
-        *([_delong_line(result)] if has_auc else []),
+        f"B alone {agreement['only_b_right']}, neither {agreement['both_wrong']}"
+    )
+    yield f"effect      Cohen's g {result.discordance.cohens_g:+.2f} ({low:+.2f} to {high:+.2f})"
+    yield f"McNemar     {_p(result.discordance.mcnemar_p)}"
+    if has_auc:
+        yield _delong_line(result)
+    yield (
         "            (effect, McNemar and DeLong take every video as independent; clips of one "
-        "recording are not)",
-        *_warning_lines(result),
-        *_verdict_lines(result),
-    ]
+        "recording are not)"
+    )
+    yield from _cost_lines(result)
+    yield from _warning_lines(result)
 
 
 def _delong_line(result: "ComparisonResult") -> str:
     if "auc_p" in result.auc.undefined:
         return "DeLong      none: the variance is 0"
     interval = console.format_interval(result.auc.auc_ci_delong, "+.3f")
-    return f"DeLong      p {_p(result.auc.auc_p)}, {interval}"
+    return f"DeLong      {_p(result.auc.auc_p)}, {interval}"
 
 
 def _p(value: float) -> str:
-    """`= 0.042`, or `< 0.001`."""
-    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"
+    """`p = 0.042`, or `p < 0.001`."""
+    return f"p = {value:.3f}" if value >= 0.001 else "p < 0.001"
+
+
+def _cost_lines(result: "ComparisonResult") -> Iterator[str]:
+    """The differences at a site; none if no traffic was given."""
+    if result.cost is None:
+        return
+    from violence_detection.reports import cost_table
+
+    yield f"cost        B - A, at a site with {cost_table.traffic_text(result.cost)}:"
+    for row in cost_table.cost_rows(result.cost):
+        yield f"            {row}"
+    for note in result.cost.notes:
+        yield f"            {note}"
 
 
 def _warning_lines(result: "ComparisonResult") -> Iterator[str]:
@@ -116,20 +162,134 @@ def _warning_lines(result: "ComparisonResult") -> Iterator[str]:
         yield "warning     with so few recordings, intervals over them are a rough guess"
 
 
-def _verdict_lines(result: "ComparisonResult") -> list[str]:
-    shown_by = counted(result.recordings, "recording" if result.grouped else "video")
+def _verdict_lines(result: "ComparisonResult") -> Iterator[str]:
+    shown_by = comparison_sentences.these(
+        result.recordings, "recording" if result.grouped else "video"
+    )
+    unknown = f"{shown_by} cannot show it"
     if not result.clean:
-        unknown = "unknown: a run was trained on some of these videos"
-    else:
-        unknown = f"unknown: {shown_by} cannot show it"
-    texts = {
-        "a": "A is better",
-        "b": "B is better",
-        "neither": f"no difference that {'this' if result.recordings == 1 else 'these'} "
-        f"{shown_by} can show",
-        "unknown": unknown,
-    }
-    lines = [f"by accuracy {texts[result.better['accuracy']]}"]
+        unknown = "a run was trained on some of these videos"
+    differences = {"accuracy": (result.accuracy.accuracy_difference, result.accuracy.ci)}
     if result.a.scores.auc is not None:
-        lines.append(f"by AUC      {texts[result.better['auc']]}")
-    return lines
+        differences["auc"] = (result.auc.auc_difference, result.auc.auc_ci)
+    for measure, (difference, interval) in differences.items():
+        yield comparison_sentences.verdict(
+            measure,
+            result.better[measure],
+            "AB",
+            difference,
+            interval,
+            shown_by=shown_by,
+            unknown=unknown,
+        )
+
+
+# -- cross-validations
+
+
+def cross_validation_lines(result: "CrossValidationComparison") -> list[str]:
+    """The console text of a comparison of cross-validations, wrapped like that of runs."""
+    return console.wrap_lines(list(_cross_validation_lines(result)), _COLUMNS)
+
+
+def _cross_validation_lines(result: "CrossValidationComparison") -> Iterator[str]:
+    """The verdicts; what is compared; levels and differences; the tests that papers report."""
+    measures = comparison_sentences.measures(result)
+    yield from comparison_sentences.verdicts(result)
+    yield ""
+    for compared in result.cross_validations:
+        yield f"{compared.name:12s}{compared.dir}"
+    for number, text in enumerate(comparison_sentences.setting_texts(result)):
+        yield f"{'differ in' if not number else '':12s}{text}"
+    recordings = counted(result.recordings, "recording")
+    yield f"videos      {result.videos} of {recordings}, the same for all"
+    repeats = f", {counted(result.repeats, 'repeat')}" if result.repeats > 1 else ""
+    same = "not the same for all" if result.fold_differences else "the same for all"
+    yield f"folds       {result.folds} {result.kind_of_folds}{repeats}, {same}"
+    yield ""
+    yield from console.align_columns(
+        [
+            ["", "accuracy", "AUC"],
+            *[
+                [compared.name, f"{compared.accuracy:.1%}", console.format_auc(compared.auc)]
+                for compared in result.cross_validations
+            ],
+        ]
+    )
+    yield ""
+    yield from _difference_table(result, measures)
+    yield ""
+    yield f"p           {comparison_sentences.P_MEANING}"
+    yield f"            {_p_kinds(result)}"
+    if not result.fold_differences:
+        for measure in measures:
+            for pair in result.pairs:
+                difference = pair.over_folds(measure)
+                if difference:
+                    yield f"by fold     {_fold_text(pair, measure, difference)}"
+        yield ""
+        yield from _textbook_lines(result)
+    for text in comparison_sentences.warnings(result):
+        yield f"warning     {text}"
+    if result.report:
+        yield f"report      {result.report}"
+
+
+def _difference_table(result: "CrossValidationComparison", measures: list[str]) -> Iterator[str]:
+    """A row for each score and pair; with one pair there is no p by Holm."""
+    several, paired = len(result.pairs) > 1, not result.fold_differences
+    header = ["", "difference", "95% over recordings", "p"]
+    header += ["p by Holm"] * several + ["p by folds"] * paired
+    rows = []
+    for measure in measures:
+        for pair in result.pairs:
+            difference, interval = comparison_sentences.pooled_difference(pair, measure)
+            p, holm = pair.p_values(measure)
+            over_folds = pair.over_folds(measure)
+            scale, form = (100, "+.1f") if measure == "accuracy" else (1, "+.3f")
+            unit = " points" if measure == "accuracy" else ""
+            rows.append(
+                [
+                    f"{comparison_sentences.SCORES[measure]} {pair.title}",
+                    f"{scale * difference:{form}}{unit}",
+                    console.format_interval(interval and [scale * end for end in interval], form),
+                    format_p(p),
+                    *[format_p(holm)] * several,
+                    *[format_p(over_folds.p) if over_folds else "none"] * paired,
+                ]
+            )
+    return iter(console.align_columns([header, *rows]))
+
+
+def _p_kinds(result: "CrossValidationComparison") -> str:
+    unit = "recordings" if result.grouped else "videos"
+    texts = [f"p exchanges them in whole {unit}"]
+    if len(result.pairs) > 1:
+        texts.append(f"by Holm it is adjusted for {len(result.pairs)} pairs")
+    if not result.fold_differences:
+        texts.append("by folds it is a t-test corrected for shared training videos")
+    return "; ".join(texts)
+
+
+def _fold_text(
+    pair: "CrossValidationDifference", measure: str, difference: "FoldDifference"
+) -> str:
+    """`B - A accuracy +1.2 -0.4 +2.0 points; above 0 in 2 of 3`."""
+    scale, form = (100, "+.1f") if measure == "accuracy" else (1, "+.3f")
+    above = sum(value > 0 for value in difference.values)
+    equal = sum(value == 0 for value in difference.values)
+    text = f"above 0 in {above} of {len(difference.values)}" + (f", 0 in {equal}" if equal else "")
+    if len(difference.values) <= _MAX_FOLDS:
+        values = " ".join(f"{scale * value:{form}}" for value in difference.values)
+        text = f"{values}; {text}"
+    return f"{pair.title}, {comparison_sentences.SCORES[measure]}: {text}"
+
+
+def _textbook_lines(result: "CrossValidationComparison") -> Iterator[str]:
+    yield "As papers do"
+    rows = [list(row.values()) for row in comparison_sentences.textbook_rows(result)]
+    yield from console.align_columns([["", "paired t", "Wilcoxon", "McNemar", "Cohen's d"], *rows])
+    yield f"            {comparison_sentences.NOT_INDEPENDENT}"
+    smallest = comparison_sentences.smallest_wilcoxon_p(result)
+    if smallest >= 0.05:
+        yield f"            Wilcoxon's p of so few folds cannot be below {smallest:.3f}"

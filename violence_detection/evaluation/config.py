@@ -10,6 +10,8 @@ from violence_detection.inference.config import PredictConfig
 from violence_detection.metrics import operating_points
 from violence_detection.settings import CommandConfig, option, same_as
 
+TRAFFIC = ("videos_per_day", "prevalence", "cameras", "hours_per_day", "review_cost")
+
 
 @dataclass(frozen=True)
 class EvaluateConfig(CommandConfig):
@@ -59,6 +61,19 @@ class EvaluateConfig(CommandConfig):
         "Regular expression on a video's path, whose first group (or match) names the recording; "
         "it replaces the recordings in the features.",
     )
+    camera_pattern: str | None = option(
+        None,
+        "Regular expression on a video's path, whose first group (or match) names the camera; it "
+        "replaces the column camera of videos.csv.",
+        group="Analysis",
+    )
+    time_pattern: str | None = option(
+        None,
+        "Regular expression on a video's path, whose first group (or match) has the digits of year, "
+        "month and day, and may have those of hour, minute and second; it replaces the column "
+        "recorded_at of videos.csv.",
+        group="Analysis",
+    )
     group_near_duplicates: bool = option(
         False, "Treat recordings with near-duplicate videos as one recording.", group="Analysis"
     )
@@ -91,6 +106,38 @@ class EvaluateConfig(CommandConfig):
         "exist here.",
     )
 
+    videos_per_day: float | None = option(
+        None,
+        "Videos that a site gives to the detector a day; with --prevalence, the report has false "
+        "alarms and misses a day.",
+        group="Analysis",
+        above=0.0,
+    )
+    prevalence: float | None = option(
+        None,
+        "Fraction of these videos that is violent, such as 0.001.",
+        group="Analysis",
+        low=0.0,
+        high=1.0,
+    )
+    cameras: int | None = option(
+        None,
+        "Cameras that the detector watches; with --normal-footage, the report has false alarms a "
+        "day.",
+        group="Analysis",
+        low=1,
+    )
+    hours_per_day: float = option(
+        24.0, "Hours a day that each camera is watched.", group="Analysis", above=0.0, high=24.0
+    )
+    review_cost: float | None = option(
+        None,
+        "Cost of a person's look at an alarm, in any currency; the report has the cost a day and "
+        "a year.",
+        group="Analysis",
+        low=0.0,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.blur_faces and not self.frames:
@@ -116,11 +163,44 @@ class EvaluateConfig(CommandConfig):
                 "`operating_point` false_alarms_per_hour must come with normal_footage, in which "
                 f"the alarms are counted. Received: operating_point={point} alone"
             )
+        self._check_traffic()
         if self.weights is not None and self.normal_footage is None:
             raise ConfigError(
                 "`weights` must come with normal_footage: nothing else is encoded. Received: "
                 f"weights={self.weights}"
             )
+
+    def _check_traffic(self) -> None:
+        check_video_traffic(self.videos_per_day, self.prevalence)
+        if self.cameras is not None and self.normal_footage is None:
+            raise ConfigError(
+                "`cameras` must come with normal_footage, on which false alarms an hour are "
+                f"measured. Received: cameras={self.cameras} alone"
+            )
+        if self.cameras is not None and self.videos_per_day is not None:
+            raise ConfigError(
+                "`cameras` and `videos_per_day` must not be given together. Received: "
+                f"cameras={self.cameras}, videos_per_day={self.videos_per_day:g}"
+            )
+        if "hours_per_day" in self.given and self.cameras is None:
+            raise ConfigError(
+                "`hours_per_day` must come with cameras. Received: "
+                f"hours_per_day={self.hours_per_day:g} alone"
+            )
+        if self.review_cost is not None and (self.cameras or self.videos_per_day) is None:
+            raise ConfigError(
+                "`review_cost` must come with videos_per_day or cameras. Received: "
+                f"review_cost={self.review_cost:g} alone"
+            )
+
+
+def check_video_traffic(videos_per_day: float | None, prevalence: float | None) -> None:
+    """Raises ConfigError if one of them is given without the other."""
+    if (videos_per_day is None) != (prevalence is None):
+        raise ConfigError(
+            "`videos_per_day` and `prevalence` must be given together. Received: "
+            f"videos_per_day={videos_per_day}, prevalence={prevalence}"
+        )
 
 
 @dataclass(frozen=True)
@@ -144,6 +224,33 @@ class CompareConfig(CommandConfig):
         "pictures",
         "Read the videos, where they still exist, to find near-duplicates across splits.",
     )
+    videos_per_day: float | None = same_as(
+        EvaluateConfig,
+        "videos_per_day",
+        "Videos that a site gives to the detector a day; with --prevalence, the difference of two "
+        "runs in false alarms and misses a day is shown.",
+    )
+    prevalence: float | None = same_as(EvaluateConfig, "prevalence")
+    review_cost: float | None = same_as(
+        EvaluateConfig,
+        "review_cost",
+        "Cost of a person's look at an alarm, in any currency; the difference in cost is shown.",
+    )
+    report: str | None = option(
+        None,
+        "HTML page of a comparison of cross-validations, with the difference in each fold.",
+        group="Output",
+        path="FILE",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_video_traffic(self.videos_per_day, self.prevalence)
+        if self.review_cost is not None and self.videos_per_day is None:
+            raise ConfigError(
+                "`review_cost` must come with videos_per_day. Received: "
+                f"review_cost={self.review_cost:g} alone"
+            )
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class FinishedCrossValidation:
     Attributes:
         dir: Its folder.
         settings: Its settings, by name.
-        features_digest: Of the feature space.
+        features_digest: The fingerprint of the feature space.
         result: The content of results.json.
         rows: The predictions for held-out videos, by kind of the folds: "grouped", "random".
     """

@@ -21,8 +21,8 @@ class ComparedCrossValidation:
         name: Its letter, in the order of the command: "A".
         dir: Its folder.
         features: Folder of the features.
-        accuracy, auc: Of the predictions for the compared videos, all folds together; of several
-            repeats, the mean. `auc` is None for videos of one class only.
+        accuracy, auc: Scores of the predictions for the compared videos, all folds together; the
+            mean of several repeats. `auc` is None for videos of one class only.
         clean: Whether no recording and no video is in two folds, as far as it is known.
         leaks: A line for each leak between its folds.
         left_out: Number of its videos that another cross-validation lacks.
@@ -74,6 +74,16 @@ class CrossValidationDifference:
         """`B - A`."""
         return f"{self.second} - {self.first}"
 
+    def over_folds(self, measure: str) -> FoldDifference | None:
+        """The difference of "accuracy" or "auc" over folds."""
+        return self.accuracy_over_folds if measure == "accuracy" else self.auc_over_folds
+
+    def p_values(self, measure: str) -> tuple[float, float]:
+        """p of the exchange test of "accuracy" or "auc", and the same adjusted by Holm."""
+        if measure == "accuracy":
+            return self.accuracy.accuracy_exchange_p, self.accuracy_exchange_p_holm
+        return self.auc.auc_exchange_p, self.auc_exchange_p_holm
+
     def to_json(self) -> dict[str, Any]:
         over_folds = {"accuracy": self.accuracy_over_folds, "auc": self.auc_over_folds}
         return {
@@ -96,9 +106,10 @@ class CrossValidationComparison:
     Attributes:
         cross_validations: In the order of the command.
         pairs: The differences of all pairs: B - A first.
-        kind: How the compared folds are drawn: "grouped", "random".
+        kind: "grouped" or "random" folds.
+        kind_of_folds: How the compared folds are drawn, in words: `grouped folds`.
         folds, repeats: Folds of a repeat of the first one, and the repeats that are compared.
-        fold_differences: Why the folds are not the same, a text for each reason; empty if they
+        fold_differences: A text for each reason why the folds are not the same; empty if they
             are.
         setting_differences: The values of each setting that differs, in the order of the
             cross-validations.
@@ -111,6 +122,7 @@ class CrossValidationComparison:
     cross_validations: Sequence[ComparedCrossValidation]
     pairs: Sequence[CrossValidationDifference]
     kind: str
+    kind_of_folds: str
     folds: int
     repeats: int
     fold_differences: Sequence[str]
