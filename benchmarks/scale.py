@@ -184,7 +184,7 @@ def build(folder: Path, count: int) -> None:
 def extract(folder: Path, count: int) -> None:
     done = extract_features(folder / "videos", config_of(folder))
     if done.videos != count or done.failed:
-        sys.exit(f"All of {count} videos must be usable. Received: {done.as_dict()}")
+        sys.exit(f"All of {count} videos must be usable. Received: {done.to_json()}")
 
 
 def config_of(folder: Path) -> ExtractConfig:
@@ -199,7 +199,7 @@ def config_of(folder: Path) -> ExtractConfig:
 
 def build_extractor(config: ExtractConfig) -> FeatureExtractor:
     devices.import_tensorflow()
-    return FeatureExtractor.for_machine(**stage.extractor_settings(config))
+    return FeatureExtractor.for_machine(stage.extractor_settings(config))
 
 
 STEPS = {"draw": draw, "fill": fill, "build": build, "extract": extract}

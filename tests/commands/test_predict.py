@@ -1,46 +1,42 @@
 """How `predict` is asked, what it refuses before it starts, and how its answer reads."""
 
+import dataclasses
 import json
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from violence_detection.cli import main
 from violence_detection.commands.predict import _clock, _lines
+from violence_detection.inference.prediction_records import (
+    PredictionResult,
+    Segment,
+    SourcePrediction,
+    VideoPrediction,
+    Window,
+)
 
-SEGMENT = {"start_s": 61.5, "end_s": 63.5, "peak": 0.91, "peak_s": 62.5}
-WINDOW = {"start_s": 0.0, "end_s": 2.0, "probability": 0.5}
-ROW = {
-    "path": "a.mp4",
-    "probability": 0.91,
-    "label": "fight",
-    "windows": [WINDOW],
-    "segments": [SEGMENT],
-    "error": None,
-}
-RESULT = {
-    "videos": [
-        ROW,
-        {
-            **ROW,
-            "path": "b.mp4",
-            "probability": 0.2,
-            "label": "noFight",
-            "segments": [],
-        },
-        {
-            "path": "c.mp4",
-            "label": "",
-            "windows": [],
-            "segments": [],
-            "error": "no such file",
-        },
-    ],
-    "engine": "openvino mixed_bfloat16",
-    "threshold": 0.5,
-    "lower_threshold": 0.375,
-    "written": [],
-}
+SEGMENT = Segment(61.5, 63.5, 0.91, 62.5)
+WINDOW = Window(0.0, 2.0, 0.5)
+FIGHT = VideoPrediction(0.91, "fight", (SEGMENT,), (WINDOW,), duration_s=90.0, fps=25.0, damage="")
+NO_FIGHT = dataclasses.replace(FIGHT, probability=0.2, label="noFight", segments=())
+RESULT = PredictionResult(
+    videos=(
+        SourcePrediction("a.mp4", FIGHT),
+        SourcePrediction("b.mp4", NO_FIGHT),
+        SourcePrediction("c.mp4", None, "no such file"),
+    ),
+    classes=("noFight", "fight"),
+    engine="openvino mixed_bfloat16",
+    threshold=0.5,
+    lower_threshold=0.375,
+    written=(),
+    run=Path("run"),
+    version="1.0",
+    date="2024-06-01T12:00:00+00:00",
+)
 
 
 def call(*words, stdin=""):
@@ -68,14 +64,14 @@ def test_the_answer_is_a_table_for_people():
 
 
 def test_segments_have_their_time_by_the_clock_where_it_is_known():
-    clock = {"start_time": "2024-05-31T22:16:01.500", "end_time": "2024-05-31T22:16:03.500"}
-    row = {**ROW, "segments": [SEGMENT | clock]}
-    line = _lines({**RESULT, "videos": [row]})[2]
+    source = SourcePrediction("a.mp4", FIGHT, start=datetime(2024, 5, 31, 22, 15, 0))
+    line = _lines(dataclasses.replace(RESULT, videos=(source,)))[2]
     assert line.endswith("peak at 0:01:02.5 (2024-05-31 22:16:01 to 22:16:03)")
 
 
 def test_many_files_that_were_written_are_counted():
-    lines = _lines({**RESULT, "written": [f"{n}.vtt" for n in range(9)]})
+    written = tuple(Path(f"{n}.vtt") for n in range(9))
+    lines = _lines(dataclasses.replace(RESULT, written=written))
     assert lines[-1] == "written     and 3 more"
 
 

@@ -224,8 +224,14 @@ def test_a_byte_order_mark_quotes_and_windows_line_ends_are_read(tmp_path):
 
 
 def test_unread_columns_are_listed(tmp_path):
-    folder = read_folder(with_table(tmp_path, "path,label,camera", "1.mp4,a,x", "2.mp4,b,y"))
-    assert folder.notes == ("Columns of videos.csv that are not read: camera.",)
+    folder = read_folder(with_table(tmp_path, "path,label,weather", "1.mp4,a,x", "2.mp4,b,y"))
+    assert folder.notes == ("Columns of videos.csv that are not read: weather.",)
+
+
+@pytest.mark.parametrize("header", ["path,label,", "path,label, ,"])
+def test_a_column_without_a_name_is_no_unread_column(tmp_path, header):
+    folder = read_folder(with_table(tmp_path, header, "1.mp4,a,,", "2.mp4,b,,"))
+    assert folder.notes == folder.warnings == ()
 
 
 def test_an_absolute_path_below_the_folder_is_accepted(tmp_path):

@@ -68,7 +68,7 @@ def test_the_folder_is_named_by_dataset_and_space(extract, tmp_path):
 
 
 def test_the_json_has_the_keys_of_the_contract(extract):
-    result = extract().as_dict()
+    result = extract().to_json()
     assert set(result) == set(
         "features videos extracted reused failed failures frames slowest seconds videos_per_s "
         "engine precision complete".split()
@@ -83,10 +83,10 @@ def test_a_dry_run_counts_and_writes_nothing(extract, dataset_dir, tmp_path):
     config = ExtractConfig.from_flags({"cache_dir": str(tmp_path / "cache"), **SMALL})
     planned = ExtractionStage(dataset_dir, config).prepare()
     assert not (tmp_path / "cache").exists()
-    assert (planned["to_extract"], planned["reused"]) == (12, 0)
-    assert planned["features"] == str(extract().features)
+    assert (planned.to_extract, planned.reused) == (12, 0)
+    assert planned.features == extract().features
     planned = ExtractionStage(dataset_dir, config).prepare()
-    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+    assert (planned.to_extract, planned.reused) == (0, 12)
 
 
 @pytest.fixture
@@ -115,10 +115,10 @@ def test_a_dry_run_downloads_and_builds_nothing(
     part = registry.module("backbones", "mobilenetv2")
     monkeypatch.setattr(part, "build", None)
     planned = planned_with_imagenet(dataset_dir, tmp_path)
-    assert (planned["features"], planned["weights_to_download"]) == ("", True)
-    assert (planned["to_extract"], planned["reused"]) == (12, 0)
+    assert (planned.features, planned.weights_to_download) == (None, True)
+    assert (planned.to_extract, planned.reused) == (12, 0)
     assert "ImageNet weights of mobilenetv2 are not in the cache of Keras" in caplog.text
-    lines = console.format_extraction_plan(planned)
+    lines = console.format_extraction_plan(planned.to_json())
     assert lines[1].split(maxsplit=1) == ["features", "not known before the weights are downloaded"]
     assert not (tmp_path / "cache").exists()
 
@@ -132,8 +132,8 @@ def test_a_dry_run_without_weights_finds_existing_features(
     settings["weights"]["source"] = "imagenet"
     path.write_text(json.dumps(settings))
     planned = planned_with_imagenet(dataset_dir, tmp_path)
-    assert (planned["features"], planned["weights_to_download"]) == (str(folder), True)
-    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+    assert (planned.features, planned.weights_to_download) == (folder, True)
+    assert (planned.to_extract, planned.reused) == (0, 12)
 
 
 @pytest.mark.slow
@@ -146,8 +146,8 @@ def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, 
         legacy_h5_format.save_weights_to_hdf5_group(file, drawn)
     planned = planned_with_imagenet(dataset_dir, tmp_path)
     config = ExtractConfig.from_flags({**SMALL, "weights": str(no_download / name)})
-    space = FeatureExtractor.for_machine(**extract_module.extractor_settings(config)).space
-    assert (Path(planned["features"]).name, planned["weights_to_download"]) == (space.name, False)
+    space = FeatureExtractor.for_machine(extract_module.extractor_settings(config)).space
+    assert (planned.features.name, planned.weights_to_download) == (space.name, False)
     (no_download / name).write_bytes(b"cut")
     assert planned_with_imagenet(dataset_dir, tmp_path)["weights_to_download"] is True
 
@@ -184,7 +184,7 @@ def test_a_dry_run_recognises_renamed_videos_and_writes_nothing(extract, dataset
     before = array_times(features_dir)
     config = ExtractConfig.from_flags({"cache_dir": str(tmp_path / "cache"), **SMALL})
     planned = ExtractionStage(dataset_dir, config).prepare()
-    assert (planned["to_extract"], planned["reused"]) == (0, 12)
+    assert (planned.to_extract, planned.reused) == (0, 12)
     assert array_times(features_dir) == before
 
 

@@ -142,7 +142,7 @@ def test_videos_done_before_too_many_failed_are_kept(extract, dataset_dir, decod
 
 
 def test_the_slowest_videos_are_listed(extract):
-    slowest = extract().as_dict()["slowest"]
+    slowest = extract().to_json()["slowest"]
     assert len(slowest) == 5
     seconds = [row["seconds"] for row in slowest]
     assert seconds == sorted(seconds, reverse=True)

@@ -20,7 +20,7 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
 from violence_detection.features.extractor import FeatureExtractor
-from violence_detection.features.feature_import import CacheImport
+from violence_detection.features.feature_import import CacheImport, CacheImportResult
 from violence_detection.features.imported_file import to_float16
 from violence_detection.features.imported_labels import split_of_name
 
@@ -43,7 +43,7 @@ class Import:
         paths, labels = (list(map(str, listed)) for listed in (paths, labels))
         return CacheImport(paths, labels, config, force=force)
 
-    def __call__(self, *paths, **options) -> dict:
+    def __call__(self, *paths, **options) -> CacheImportResult:
         return self.stage(*paths, **options).run()
 
     def refusal(self, *paths, **options) -> str:
@@ -79,8 +79,8 @@ def saved(files, clips, labels) -> str:
 
 
 def arrays_of(result: dict) -> dict[str, np.ndarray]:
-    cache = FeatureCache.open(result["features"])
-    shape = tuple(result["shape"])
+    cache = FeatureCache.open(result.features)
+    shape = tuple(result.shape)
     return {e.path: cache.read_array(e, shape) for e in cache.entries() if e.usable}
 
 
@@ -92,10 +92,10 @@ def test_arrays_and_labels_are_those_of_the_file(files, saved, clips, labels):
     arrays = arrays_of(result)
     assert list(arrays) == [f"train_features/{row:06d}" for row in range(20)]
     np.testing.assert_array_equal(np.stack(list(arrays.values())), clips)
-    entries = dataset.usable_entries(FeatureCache.open(result["features"]))
+    entries = dataset.usable_entries(FeatureCache.open(result.features))
     assert [entry.label for entry in entries] == [CLASSES.split(",")[label] for label in labels]
-    assert (result["videos"], result["imported"], result["left_out"]) == (20, 20, [])
-    assert (result["dataset"], result["grouped"]) == ("train_features", False)
+    assert (result.videos, result.imported, result.left_out) == (20, 20, ())
+    assert (result.dataset, result.grouped) == ("train_features", False)
 
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", ">f4", "<f8"])
@@ -111,16 +111,16 @@ def test_clips_of_zeros_nan_and_out_of_range_are_left_out_and_named(files, saved
     spoilt[3, 1, 1], spoilt[4, 0, 0], spoilt[5, 0, 0], spoilt[6] = np.nan, np.inf, 7e4, 1e-12
     spoilt[8, 2:] = 0.0
     result = files(files.save("train_features.npy", spoilt))
-    reasons = {int(row["path"][-6:]): row["reason"] for row in result["left_out"]}
+    reasons = {int(path[-6:]): reason for path, reason in result.left_out}
     assert sorted(reasons) == [2, 3, 4, 5, 6, 7]
     assert {reasons[row].split(",")[0] for row in (2, 6, 7)} == {"its features are all zeros"}
     assert {reasons[row] for row in (3, 4)} == {"its features are not all finite (NaN or infinity)"}
     assert "beyond the range of float16" in reasons[5]
-    assert (result["videos"], result["imported"], result["padded"]) == (20, 14, 1)
-    rows = {e.path: e for e in FeatureCache.open(result["features"]).entries()}
+    assert (result.videos, result.imported, result.padded) == (20, 14, 1)
+    rows = {e.path: e for e in FeatureCache.open(result.features).entries()}
     failed = rows["train_features/000002"]
     assert (failed.status, failed.error, failed.array_digest) == ("failed", reasons[2], "")
-    assert len(list(Path(result["features"]).rglob("*.npy"))) == 14
+    assert len(list(result.features.rglob("*.npy"))) == 14
 
 
 def test_float16_is_the_nearest_and_its_limits_hold():
@@ -136,7 +136,7 @@ def test_the_split_is_that_of_the_files(files, clips, labels):
         files.save(f"{part}_labels.npy", labels[rows])
     paths = [files.root / f"{part}_features.npy" for part in ("train", "val", "test")]
     result = files(*paths, dataset_name="old")
-    assert result["dataset"] == "old"
+    assert result.dataset == "old"
     splits = SplitStore(files.cache_dir / "old").split_by_key()
     assert {
         key.split("_")[0].replace("val", "validation"): split for key, split in splits.items()
@@ -160,7 +160,7 @@ def test_a_file_name_names_a_split_by_whole_words(stem, split):
 
 
 def test_one_file_of_training_clips_is_divided(files, saved):
-    splits = SplitStore(Path(files(saved)["features"]).parent).split_by_key()
+    splits = SplitStore(files(saved).features.parent).split_by_key()
     assert set(splits.values()) == {"train", "validation", "test"}
 
 
@@ -173,7 +173,7 @@ def test_a_table_names_paths_recordings_splits_and_lengths(files, clips, tmp_pat
     table = tmp_path / "clips.csv"
     table.write_text("path,label,group,split,duration_s\n" + "\n".join(rows) + "\n")
     result = files(path, labels=[table], classes=None)
-    cache = FeatureCache.open(result["features"])
+    cache = FeatureCache.open(result.features)
     entry = next(entry for entry in cache.entries() if entry.path == "7.avi")
     assert (entry.label, entry.group, entry.split, entry.duration_s) == (
         "violent",
@@ -181,7 +181,7 @@ def test_a_table_names_paths_recordings_splits_and_lengths(files, clips, tmp_pat
         "test",
         2.5,
     )
-    assert result["grouped"] and cache.video_dir == Path("/data/v")
+    assert result.grouped and cache.video_dir == Path("/data/v")
 
 
 def test_recordings_come_from_the_pattern_and_what_lacks_one_is_its_own(
@@ -192,16 +192,16 @@ def test_recordings_come_from_the_pattern_and_what_lacks_one_is_its_own(
     table = tmp_path / "t.csv"
     table.write_text("path,label\n" + "".join(f"{n},{i % 2}\n" for i, n in enumerate(names)))
     result = files(path, labels=[table], group_pattern=r"cam\d+")
-    entries = FeatureCache.open(result["features"]).entries()
+    entries = FeatureCache.open(result.features).entries()
     assert {entry.group for entry in entries} == {"other.avi", *(f"cam{n}" for n in range(5))}
-    assert not result["grouped"] and "The recording of 1 clip is not known" in caplog.text
+    assert not result.grouped and "The recording of 1 clip is not known" in caplog.text
 
 
 def test_imports_of_the_same_maker_are_one_feature_space(files, saved, clips, labels):
     files.save("new_labels.npy", labels)
     other = files.save("new_features.npy", clips + np.float16(1))
-    unnamed = [Path(files(path)["features"]).name for path in (saved, other)]
-    named = [Path(files(path, made_by="VGG19")["features"]).name for path in (saved, other)]
+    unnamed = [files(path).features.name for path in (saved, other)]
+    named = [files(path, made_by="VGG19").features.name for path in (saved, other)]
     assert len(set(unnamed)) == 2 and len(set(named)) == 1
     assert named[0].startswith("imported-vgg19-4f-")
 
@@ -217,7 +217,7 @@ def test_hdf5_files_are_read_by_key(files, clips, labels, tmp_path):
         names = [CLASSES.split(",")[label] for label in labels]
         file["names"] = names
     again = files(path, features_key="X", labels_key="names", classes=None, dataset_name="named")
-    first, second = (FeatureCache.open(r["features"]).entries() for r in (result, again))
+    first, second = (FeatureCache.open(r.features).entries() for r in (result, again))
     assert [entry.label for entry in first] == [entry.label for entry in second]
 
 
@@ -239,7 +239,7 @@ def test_hdf5_files_are_read_by_key(files, clips, labels, tmp_path):
 )
 def test_labels_are_numbers_names_or_one_hot(files, saved, labels, change):
     files.save("train_labels.npy", change(labels))
-    entries = FeatureCache.open(files(saved)["features"]).entries()
+    entries = FeatureCache.open(files(saved).features).entries()
     assert [entry.label for entry in entries] == [CLASSES.split(",")[label] for label in labels]
 
 
@@ -366,8 +366,8 @@ def test_a_second_import_needs_a_name_or_force(files, saved, clips):
     shorter = files.save("train_features.npy", clips[:10])
     files.save("train_labels.npy", np.arange(10) % 2)
     again = files(shorter, made_by="old", force=True)
-    assert again["features"] == first["features"]
-    assert len(list(Path(again["features"]).rglob("*.npy"))) == 10
+    assert again.features == first.features
+    assert len(list(again.features.rglob("*.npy"))) == 10
 
 
 def test_an_interrupted_import_is_no_cache_and_can_be_started_again(files, saved, monkeypatch):
@@ -386,18 +386,18 @@ def test_an_interrupted_import_is_no_cache_and_can_be_started_again(files, saved
     assert json.loads(settings.read_text())["complete"] is False
     with pytest.raises(CacheError):
         FeatureCache.open(settings.parent)
-    assert files(saved)["imported"] == 20
+    assert files(saved).imported == 20
 
 
 def test_a_dry_run_checks_everything_and_writes_nothing(files, saved, clips):
     spoilt = clips.copy()
     spoilt[3] = 0
     plan = files.stage(files.save("train_features.npy", spoilt)).prepare()
-    assert plan["dry_run"] and len(plan["left_out"]) == 1 and not files.cache_dir.exists()
+    assert plan.dry_run and len(plan.left_out) == 1 and not files.cache_dir.exists()
 
 
 def test_imported_features_have_no_extractor(files, saved):
-    space = FeatureCache.open(files(saved)["features"]).space()
+    space = FeatureCache.open(files(saved).features).space()
     with pytest.raises(WeightsError, match="program that made those of training"):
         FeatureExtractor.from_space(space, weights="imagenet", batch_size=1, seed=0)
 

@@ -222,7 +222,7 @@ def test_parts_of_one_file_on_two_sides_are_a_leak(folder):
 
 
 def test_of_very_many_pairs_the_most_similar_are_kept(folder, monkeypatch):
-    monkeypatch.setattr(folder_findings, "_MOST_PAIRS", 5)
+    monkeypatch.setattr(folder_findings, "_MAX_PAIRS", 5)
     monkeypatch.setattr(perceptual_hash, "_CELLS", 1)
     inspections = {f"{n:02d}": inspect_video(folder / "calm" / "0.avi") for n in range(20)}
     pairs = near_duplicates(inspections, {}, max_bits=4.0)

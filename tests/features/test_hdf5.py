@@ -15,15 +15,15 @@ from violence_detection.errors import CacheError, ConfigError, ViolenceDetection
 from violence_detection.features import hdf5
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
-from violence_detection.features.feature_import import CacheImport
-from violence_detection.features.hdf5 import CacheExport
+from violence_detection.features.feature_import import CacheImport, CacheImportResult
+from violence_detection.features.hdf5 import CacheExport, CacheExportResult
 
 
-def export(features, output, *, force=False) -> dict:
+def export(features, output, *, force=False) -> CacheExportResult:
     return CacheExport(str(features), output=str(output), force=force).run()
 
 
-def import_into(folder: Path, path: Path, **settings) -> dict:
+def import_into(folder: Path, path: Path, **settings) -> CacheImportResult:
     config = CacheImportConfig(cache_dir=str(folder), **settings)
     return CacheImport([str(path)], [], config, force=False).run()
 
@@ -62,7 +62,7 @@ def test_the_file_holds_what_a_script_needs(features_dir, exported):
 
 
 def test_export_and_import_give_the_same_bytes(features_dir, exported, tmp_path):
-    imported = Path(import_into(tmp_path / "cache", exported)["features"])
+    imported = import_into(tmp_path / "cache", exported).features
     assert imported.parent.name == "drawn"
     assert imported.name == FeatureCache.open(features_dir).space().name
     names = [name for name in tree_of(features_dir) if name.endswith((".npy", "manifest.csv"))]
@@ -81,14 +81,14 @@ def test_a_failed_video_is_left_out_and_named(tmp_path):
     text[1] = text[1].replace(",ok,,", ",failed,no such file,")
     (folder / "manifest.csv").write_text("\n".join(text) + "\n")
     result = export(folder, tmp_path / "out.h5")
-    assert (result["videos"], len(result["left_out"])) == (31, 1)
-    assert result["left_out"][0]["reason"] == "no such file"
+    assert (result.shape[0], len(result.left_out)) == (31, 1)
+    assert result.left_out[0].reason == "no such file"
 
 
 def test_a_dry_run_and_a_refusal_write_nothing(features_dir, exported, tmp_path):
     before = exported.read_bytes()
     plan = CacheExport(str(features_dir), output=str(tmp_path / "new.h5"), force=False).prepare()
-    assert plan["dry_run"] and plan["shape"] == [32, 6, 8]
+    assert plan.dry_run and plan.shape == (32, 6, 8)
     with pytest.raises(ConfigError, match="must not exist, or --force be given"):
         export(features_dir, exported)
     with pytest.raises(ConfigError, match="must name a file"):

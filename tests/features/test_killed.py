@@ -21,7 +21,8 @@ from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.video.clip_reader import ClipReader
 
-def for_machine(*, stream, **settings):
+def for_machine(settings):
+    stream = settings.stream
     space = FeatureSpace(
         backbone="mobilenetv2", layer="mean", stream=stream, frames=8, frame_size=32,
         resize="area", dim=6, weights_digest="0" * 64, engine="tensorflow", precision="float32",

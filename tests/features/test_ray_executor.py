@@ -14,7 +14,7 @@ from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features import ray_executor
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.ray_executor import _WorkerPool
+from violence_detection.features.ray_executor import ExtractionTask, _WorkerPool
 from violence_detection.features.video_worker import VideoResult
 
 VIDEOS = [Video(f"fight/{number}.mp4", "fight", f"{number}") for number in range(20)]
@@ -50,7 +50,7 @@ class FakeRay:
 
             class start:
                 @staticmethod
-                def remote(*task):
+                def remote(task):
                     return ray.starting, ray.machines
 
             class extract:
@@ -81,7 +81,8 @@ class FakeRay:
 
 def work(ray, size=None, videos=VIDEOS) -> list[ManifestEntry]:
     done: list[VideoResult] = []
-    pool = _WorkerPool(ray, (Path("/nowhere"),), size)
+    task = ExtractionTask(Path("/nowhere"), Path("/nowhere"), None, None, None)
+    pool = _WorkerPool(ray, task, size)
     pool.extract(deque(videos), done.append)
     return [result.entry for result in done]
 

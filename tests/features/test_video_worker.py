@@ -96,7 +96,7 @@ def test_a_failed_video_has_a_reason_and_no_array(extract, dataset_dir):
     entry = manifest_of(extraction)["fight/0.mp4"]
     assert (entry.status, entry.error) == ("failed", "not a video that can be opened")
     assert not (extraction.features / "fight" / "0.mp4.npy").exists()
-    assert extraction.as_dict()["failures"] == [
+    assert extraction.to_json()["failures"] == [
         {"path": "fight/0.mp4", "reason": "not a video that can be opened"}
     ]
 

@@ -42,7 +42,7 @@ def rows(trained):
     (root / "empty").mkdir()
     paths = [long, root / "text.mp4", still, root / "videos" / "fight", root / "empty"]
     config = PredictConfig(batch_size=8)
-    return predict.predict_videos(run, [str(path) for path in paths], config)["videos"]
+    return predict.predict_videos(run, [str(path) for path in paths], config).to_json()["videos"]
 
 
 def test_rows_come_in_the_order_given_and_a_folder_stands_for_its_videos(rows, trained):
@@ -104,7 +104,7 @@ def test_what_cannot_be_read_has_a_reason_and_no_numbers_that_mislead(rows):
 def test_a_shorter_stride_keeps_the_windows_that_were_there(rows, trained):
     run, root = trained
     config = PredictConfig(batch_size=8, stride_s=0.25)
-    (row,) = predict.predict_videos(run, [str(root / "long.mp4")], config)["videos"]
+    (row,) = predict.predict_videos(run, [str(root / "long.mp4")], config).to_json()["videos"]
     dense = {window["start_s"]: window["probability"] for window in row["windows"]}
     assert len(dense) == 15
     for window in rows[0]["windows"]:
@@ -256,15 +256,15 @@ def test_all_files_are_written_and_attention_is_not_printed(trained, tmp_path):
     places = {name: str(tmp_path / name) for name in ("subtitles", "annotate")}
     config = PredictConfig(csv=str(tmp_path / "t.csv"), **places)
     words = [str(root / "long.mp4"), str(root / "text.mp4")]
-    planned = predict.PredictionStage(run, words, config).prepare()
+    planned = predict.PredictionStage(run, words, config).prepare().to_json()
     assert planned["videos"] == words
     assert not tmp_path.joinpath("annotate").exists()
-    result = predict.predict_videos(run, words, config)
+    result = predict.predict_videos(run, words, config).to_json()
     assert "attention" not in json.dumps(result)
     assert set(result["written"]) == {path for path in planned["writes"] if "text" not in path}
     with pytest.raises(ConfigError, match="An output must be a new file"):
         predict.predict_videos(run, words, config)
-    assert predict.predict_videos(run, words, config, force=True)["written"]
+    assert predict.predict_videos(run, words, config, force=True).written
 
 
 @pytest.mark.slow
@@ -273,7 +273,7 @@ def test_the_start_by_the_clock_is_in_the_json_and_the_table(trained, tmp_path):
     video = tmp_path / "cam_20240531_221500.mp4"
     shutil.copy(root / "long.mp4", video)
     config = PredictConfig(start_time="auto", threshold=0.0, csv=str(tmp_path / "t.csv"))
-    result = predict.predict_videos(run, [str(video)], config)
+    result = predict.predict_videos(run, [str(video)], config).to_json()
     (row,) = result["videos"]
     assert row["segments"][0]["start_time"] == row["start_time"] == "2024-05-31T22:15:00.000"
     assert "start_time,end_time" in (tmp_path / "t.csv").read_text().splitlines()[0]

@@ -12,6 +12,7 @@ import pytest
 import violence_detection
 from violence_detection.errors import CacheError, RunError
 from violence_detection.reports import pandas_tables
+from violence_detection.reports.pandas_tables import WindowRow
 
 MANIFEST = Path("cache") / "mine" / "space"
 HEADER = (
@@ -154,11 +155,12 @@ def test_an_evaluation_without_errors_by_condition_gives_an_empty_table(run):
 
 
 def test_windows_have_a_row_each_and_an_unreadable_video_one():
-    window = {"start_s": 0.0, "end_s": 2.0, "probability": 0.25}
-    later = window | {"start_s": 1.0, "end_s": 3.0}
-    table = pandas_tables.windows(
-        [("a.mp4", [window, later], ""), ("b.mp4", [], "damaged")], ["n", "v"]
-    )
+    rows = [
+        WindowRow("a.mp4", 0.0, 2.0, 0.25),
+        WindowRow("a.mp4", 1.0, 3.0, 0.25),
+        WindowRow("b.mp4", error="damaged"),
+    ]
+    table = pandas_tables.windows(rows, ["n", "v"])
     assert list(table.columns) == ["path", "start_s", "end_s", "probability", "error"]
     assert table["path"].tolist() == ["a.mp4", "a.mp4", "b.mp4"]
     assert table["error"].isna().tolist() == [True, True, False]
@@ -168,8 +170,8 @@ def test_windows_have_a_row_each_and_an_unreadable_video_one():
 
 def test_windows_of_several_classes_have_a_column_each():
     named = {"n": 0.5, "v": 0.25, "w": 0.25}
-    window = {"start_s": 0.0, "end_s": 2.0, "probability": 0.5, "probabilities": named}
-    table = pandas_tables.windows([("a.mp4", [window], ""), ("b.mp4", [], "damaged")], list(named))
+    rows = [WindowRow("a.mp4", 0.0, 2.0, 0.5, named), WindowRow("b.mp4", error="damaged")]
+    table = pandas_tables.windows(rows, list(named))
     assert table["probability_w"].tolist()[0] == 0.25 and table["probability_w"].isna()[1]
 
 

@@ -62,9 +62,9 @@ def test_the_machine_is_described_without_its_name(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "tensorflow", types.SimpleNamespace(config=config))
     machine = provenance.describe_machine()
-    assert machine["cpu"] and machine["platform"] and machine["cores"] >= 1
-    assert machine["gpus"] == ["NVIDIA T4", "unknown"]
-    assert platform.node() not in (machine["cpu"], machine["platform"])
+    assert machine.cpu and machine.platform and machine.cores >= 1
+    assert machine.gpus == ("NVIDIA T4", "unknown")
+    assert platform.node() not in (machine.cpu, machine.platform)
 
 
 def test_versions_name_what_results_depend_on():

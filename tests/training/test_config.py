@@ -53,7 +53,7 @@ def test_invalid_machines_are_refused(settings, message):
     [
         ({"features": None}, "must have --features, .* Received: --dataset-path"),
         ({"seeds": 2}, "must have one seed. Received: --seeds 2"),
-        ({"run": None}, "must have --run, the same on all. Received: none"),
+        ({"run": None}, "must have --run, the same on all. Received: nothing"),
         ({"virtual_devices": 2}, "must have no --virtual-devices.* Received: 2"),
     ],
     ids=str,

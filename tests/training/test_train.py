@@ -64,7 +64,7 @@ def test_a_run_names_its_features_and_settings(run_dir, features_dir):
 def test_a_run_records_versions_commit_and_machine(run_dir):
     config = Run.open(run_dir).config()
     assert config["commit"] == provenance.commit_hash()
-    assert config["machine"] == provenance.describe_machine()
+    assert config["machine"] == provenance.describe_machine().to_json()
     assert config["versions"]["tensorflow"]
 
 

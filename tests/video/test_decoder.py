@@ -1,5 +1,6 @@
 """Times, damage and packets of opened videos. Frames are in test_clip_reader."""
 
+import cv2
 import numpy as np
 import pytest
 from support.videos import draw_video, frames_of
@@ -43,6 +44,21 @@ def test_frames_without_timestamps_follow_at_the_declared_rate(tmp_path, monkeyp
 )
 def test_the_rate_is_that_of_the_timestamps_if_it_differs(times_s, declared_fps, fps):
     assert decoder.measured_fps(times_s, declared_fps) == pytest.approx(fps)
+
+
+# -- formats
+
+
+@pytest.mark.parametrize("name", ["a.mjpeg", "A.MJPG"])
+def test_raw_mjpeg_of_large_frames_is_read_and_a_picture_is_no_video(tmp_path, name):
+    frames = np.random.default_rng(0).integers(0, 256, (6, 240, 320, 3), np.uint8)
+    pictures = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames]
+    (tmp_path / name).write_bytes(b"".join(pictures))
+    with open_video(tmp_path / name) as video:
+        assert [index for index, _ in video] == list(range(6))
+    (tmp_path / "b.mp4").write_bytes(pictures[0])
+    with pytest.raises(VideoError, match="not a video"), open_video(tmp_path / "b.mp4"):
+        pass
 
 
 # -- packets, seeking, streams

@@ -207,13 +207,17 @@ class Stage(Protocol):
         """Does the work, after `prepare`; the result, or the JSON object of the command."""
 
 
+def _json_of(result: Result | dict[str, Any]) -> dict[str, Any]:
+    return result if isinstance(result, dict) else result.to_json()
+
+
 def run_stage(
     make: Callable[[], Stage],
     flags: CommonFlags,
     *,
     lines: Callable[[Any], list[str]],
     failed: Callable[[Any], int] = lambda result: 0,
-    plan_lines: Callable[[Any], list[str]] = console.format_table,
+    plan_lines: Callable[[Any], list[str]] = lambda plan: console.format_table(_json_of(plan)),
 ) -> None:
     """Prepares or runs a stage, and prints the result.
 
@@ -238,7 +242,7 @@ def finish(
 ) -> None:
     """Prints the result; exits with status 3 if some inputs failed. In a terminal, lines are broken
     between words."""
-    values = result if isinstance(result, dict) else result.to_json()
+    values = _json_of(result)
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(values, allow_nan=False)

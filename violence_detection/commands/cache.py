@@ -27,6 +27,8 @@ from violence_detection.units import counted, format_bytes
 
 if TYPE_CHECKING:
     from violence_detection.features.cache_inventory import DatasetSummary, PruneResult
+    from violence_detection.features.feature_import import CacheImportResult
+    from violence_detection.features.hdf5 import CacheExportResult
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,7 @@ def verify(settings: CacheConfig, shared: CommonFlags, names: tuple[str, ...]) -
         datasets = cache_inventory.list_datasets(Path(settings.cache_dir), {})
         spaces = cache_inventory.choose_spaces(datasets, names, Path(settings.cache_dir))
         result = cache_inventory.verify_arrays(spaces)
-    findings = [
-        {"path": finding.path or finding.features, "reason": finding.reason}
-        for finding in result.findings
-    ]
+    findings = [(finding.path or finding.features, finding.reason) for finding in result.findings]
     lines = [
         f"checked     {counted(result.arrays, 'array')} of "
         f"{counted(result.videos, 'video')} in {counted(result.spaces, 'feature space')}",
@@ -163,13 +162,13 @@ def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> N
     run_stage(make, shared, lines=_export_lines, plan_lines=_export_lines)
 
 
-def _export_lines(result: dict[str, Any]) -> list[str]:
-    count, frames, dim = result["shape"]
+def _export_lines(result: "CacheExportResult") -> list[str]:
+    count, frames, dim = result.shape
     return [
-        f"file        {result['path']}",
-        f"features    {count} x {frames} x {dim}, {format_bytes(result['bytes'])}",
-        *console.failure_lines(result["left_out"], label="left out"),
-        *(["nothing is written (--dry-run)"] if result["dry_run"] else []),
+        f"file        {result.path}",
+        f"features    {count} x {frames} x {dim}, {format_bytes(result.bytes)}",
+        *console.failure_lines(result.left_out, label="left out"),
+        *(["nothing is written (--dry-run)"] if result.dry_run else []),
     ]
 
 
@@ -218,19 +217,19 @@ def import_(
         shared,
         lines=_import_lines,
         plan_lines=_import_lines,
-        failed=lambda result: len(result["left_out"]),
+        failed=lambda result: len(result.left_out),
     )
 
 
-def _import_lines(result: dict[str, Any]) -> list[str]:
-    frames, dim = result["shape"]
+def _import_lines(result: "CacheImportResult") -> list[str]:
+    frames, dim = result.shape
     return [
-        f"features    {result['features']}",
-        f"clips       {result['videos']}: {result['imported']} imported, "
-        f"{len(result['left_out'])} left out; {frames} x {dim} each",
-        f"classes     {', '.join(result['classes'])}",
-        *console.failure_lines(result["left_out"], label="left out"),
+        f"features    {result.features}",
+        f"clips       {result.videos}: {result.imported} imported, {len(result.left_out)} left "
+        f"out; {frames} x {dim} each",
+        f"classes     {', '.join(result.classes)}",
+        *console.failure_lines(result.left_out, label="left out"),
         "nothing is written (--dry-run)"
-        if result["dry_run"]
-        else f"next        violence-detection train --features {result['features']}",
+        if result.dry_run
+        else f"next        violence-detection train --features {result.features}",
     ]

@@ -16,7 +16,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     from violence_detection.features.folder_check import FolderCheck
 
-_MOST_VALUES = 4  # sizes and rates that are listed
+_MAX_VALUES = 4  # sizes, rates and cameras that are listed
 
 
 @click.command(cls=Command, epilog=example("violence-detection check my_videos"))
@@ -84,7 +84,7 @@ def _summary_lines(result: "FolderCheck") -> list[str]:
 
 def _values(counts: dict[str, int]) -> str:
     """`640x360 (120), 320x240 (4) and 3 more`."""
-    texts = [f"{value} ({count})" for value, count in list(counts.items())[:_MOST_VALUES]]
+    texts = [f"{value} ({count})" for value, count in list(counts.items())[:_MAX_VALUES]]
     rest = len(counts) - len(texts)
     return (", ".join(texts) or "none") + (f" and {rest} more" if rest else "")
 

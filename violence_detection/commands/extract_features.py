@@ -1,7 +1,7 @@
 """The command `extract-features`: from a folder of videos to features in the cache."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,9 @@ from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.features import config
 from violence_detection.reports import console
+
+if TYPE_CHECKING:
+    from violence_detection.features.extraction_job import ExtractionResult
 
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
@@ -36,22 +39,21 @@ def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_
         make,
         shared,
         lines=_lines,
-        failed=lambda result: result["failed"],
-        plan_lines=console.format_extraction_plan,
+        failed=lambda result: result.failed,
+        plan_lines=lambda plan: console.format_extraction_plan(plan.to_json()),
     )
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
-    slowest = ", ".join(f"{row['path']} {row['seconds']:.1f} s" for row in result["slowest"])
+def _lines(result: "ExtractionResult") -> list[str]:
+    slowest = ", ".join(f"{path} {seconds:.1f} s" for path, seconds in result.slowest)
     return [
-        f"features    {result['features']}",
-        f"videos      {result['videos']}: {result['extracted']} extracted, "
-        f"{result['reused']} reused, {result['failed']} failed",
-        f"time        {units.format_duration(result['seconds'])}, "
-        f"{result['videos_per_s']:.1f} videos/s",
+        f"features    {result.features}",
+        f"videos      {result.videos}: {result.extracted} extracted, {result.reused} reused, "
+        f"{result.failed} failed",
+        f"time        {units.format_duration(result.seconds)}, {result.videos_per_s:.1f} videos/s",
         *([f"slowest     {slowest}"] if slowest else []),
-        *console.failure_lines(result["failures"]),
-        f"next        violence-detection train --features {result['features']}"
-        if result["complete"]
+        *console.failure_lines(result.failures),
+        f"next        violence-detection train --features {result.features}"
+        if result.complete
         else "next        the other shards, then training",
     ]

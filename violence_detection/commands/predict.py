@@ -1,13 +1,18 @@
 """The command `predict`: probabilities and violent segments of videos."""
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from violence_detection.commands._exit import Command, CommonFlags, run_stage
 from violence_detection.commands._options import ANY_PATH, PATH, example, options_of
 from violence_detection.inference import config
+
+if TYPE_CHECKING:
+    from violence_detection.inference.prediction_records import PredictionResult, SourcePrediction
 
 _UNREADABLE = "unreadable"  # in place of a label
 
@@ -33,50 +38,51 @@ def predict(
 
         return PredictionStage(run, videos, settings, force=shared.force)
 
-    def count_unreadable(result: dict[str, Any]) -> int:
-        return sum(bool(row["error"]) for row in result["videos"])
+    def count_failed(result: "PredictionResult") -> int:
+        return sum(bool(source.error) for source in result.videos)
 
-    run_stage(make, shared, lines=_lines, failed=count_unreadable)
+    run_stage(make, shared, lines=_lines, failed=count_failed)
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(result: "PredictionResult") -> list[str]:
     """A table: a line for each video, and below it a line for each segment."""
-    rows = result["videos"]
-    label_width = min(max(len(row["label"] or _UNREADABLE) for row in rows), 24)
+    labels = [source.prediction.label if source.prediction else "" for source in result.videos]
+    label_width = min(max(len(label or _UNREADABLE) for label in labels), 24)
     lines = [f"score  {'label':{label_width}s}  video, and its violent segments"]
-    lines += [line for row in rows for line in _video_lines(row, label_width)]
+    lines += [line for source in result.videos for line in _video_lines(source, label_width)]
     lines += [
         "",
-        f"threshold   {result['threshold']:.3f}; segments extend down to "
-        f"{result['lower_threshold']:.3f}",
-        f"engine      {result['engine']}",
+        f"threshold   {result.threshold:.3f}; segments extend down to {result.lower_threshold:.3f}",
+        f"engine      {result.engine}",
     ]
-    return [*lines, *_written_lines(result["written"])]
+    return [*lines, *_written_lines(result.written)]
 
 
-def _written_lines(paths: list[str], limit: int = 6) -> list[str]:
+def _written_lines(paths: Sequence[Path], limit: int = 6) -> list[str]:
     lines = [f"written     {path}" for path in paths[:limit]]
     if len(paths) > limit:
         lines.append(f"written     and {len(paths) - limit} more")
     return lines
 
 
-def _video_lines(row: dict[str, Any], label_width: int) -> list[str]:
-    if not row["windows"]:
-        return [f"{'':5s}  {_UNREADABLE:{label_width}s}  {row['path']}: {row['error']}"]
-    lines = [f"{row['probability']:.3f}  {row['label']:{label_width}s}  {row['path']}"]
+def _video_lines(source: "SourcePrediction", label_width: int) -> list[str]:
+    prediction = source.prediction
+    if prediction is None:
+        return [f"{'':5s}  {_UNREADABLE:{label_width}s}  {source.path}: {source.error}"]
+    lines = [f"{prediction.probability:.3f}  {prediction.label:{label_width}s}  {source.path}"]
     indent = f"{'':{label_width}s}      "
-    for segment in row["segments"]:
-        span = f"{_clock(segment['start_s'])} to {_clock(segment['end_s'])}"
-        line = f"{segment['peak']:.3f}  {indent}{span}, peak at {_clock(segment['peak_s'])}"
-        if "start_time" in segment:
+    for segment in prediction.segments:
+        span = f"{_clock(segment.start_s)} to {_clock(segment.end_s)}"
+        line = f"{segment.peak:.3f}  {indent}{span}, peak at {_clock(segment.peak_s)}"
+        if source.start:
             start, end = (
-                datetime.fromisoformat(segment[name]) for name in ("start_time", "end_time")
+                source.start + timedelta(seconds=time_s)
+                for time_s in (segment.start_s, segment.end_s)
             )
             line += f" ({start:%Y-%m-%d %H:%M:%S} to {end:%H:%M:%S})"
         lines.append(line)
-    if row["error"]:
-        lines.append(f"{'':5s}  {indent}{row['error']}")
+    if source.error:
+        lines.append(f"{'':5s}  {indent}{source.error}")
     return lines
 
 

@@ -94,9 +94,6 @@ def _warning_lines(result: "RobustnessResult") -> list[str]:
     return []
 
 
-def _with_conditions(failures: Sequence["ConditionFailure"]) -> list[dict[str, str]]:
+def _with_conditions(failures: Sequence["ConditionFailure"]) -> list[tuple[str, str]]:
     """The failures, with the condition behind each path."""
-    return [
-        {"path": f"{failure.path} ({failure.condition})", "reason": failure.reason}
-        for failure in failures
-    ]
+    return [(f"{failure.path} ({failure.condition})", failure.reason) for failure in failures]

@@ -56,7 +56,7 @@ def result_lines(results: "TrainingResults") -> list[str]:
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *_threshold_help(scores.operating_point),
         *_sanity_check_lines(scores),
-        *console.failure_lines(results.failures),
+        *console.failure_lines([(video["path"], video["reason"]) for video in results.failures]),
         f"next        violence-detection evaluate {results.run}"
         + ("" if scores.test else " --split validation"),
     ]

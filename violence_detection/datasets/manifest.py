@@ -18,7 +18,7 @@ class ManifestEntry:
 
     Attributes:
         path: The video's key.
-        size, mtime: Of the file, in bytes and in nanoseconds.
+        size, mtime: Bytes of the file, and the time of its last change in nanoseconds.
         digest: SHA-256 of the file; empty if it could not be read.
         array_digest: SHA-256 of the array file.
         status: `ok`, `damaged` (used all the same) or `failed` (no array; `error` says why).

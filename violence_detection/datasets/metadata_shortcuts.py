@@ -19,7 +19,7 @@ class Shortcut:
         property: Such as `width`.
         label: The class.
         accuracy: Balanced accuracy of the best cut through the property, over recordings.
-        p: Of the two-sample Kolmogorov-Smirnov test, two-sided.
+        p: The two-sided p-value of the two-sample Kolmogorov-Smirnov test.
         usual: The commonest value in the class, and in the other classes.
     """
 

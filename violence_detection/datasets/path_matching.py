@@ -18,7 +18,7 @@ from violence_detection.datasets import video_files
 from violence_detection.units import counted
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
-_MOST_COMPARED = 5000  # paths, in the search for a similar one
+_MAX_COMPARED = 5000  # paths, in the search for a similar one
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class _Index:
         if free := [path for path in same if path not in named]:
             return free[0]
         free = (name for name, paths in self._by_spelling.items() if paths[0] not in named)
-        compared = list(itertools.islice(free, _MOST_COMPARED))
+        compared = list(itertools.islice(free, _MAX_COMPARED))
         close = difflib.get_close_matches(spelling, compared, n=1)
         return self._by_spelling[close[0]][0] if close else ""
 

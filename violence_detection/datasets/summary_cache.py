@@ -32,7 +32,7 @@ class AvailableSummaries:
 
     Attributes:
         rows: int64 (M,), ascending: the videos that have a summary.
-        summaries: Of those M videos.
+        summaries: The summaries of those M videos.
         missing_reason: Why the others have none; empty if all have one.
     """
 

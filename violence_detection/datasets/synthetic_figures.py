@@ -16,8 +16,8 @@ class Figure:
     Attributes:
         places: Horizontal positions, fractions of the image's width.
         depths: From 0 at the back of the floor to 1 at the front.
-        height: Of the body at the front, a fraction of the image's height.
-        phase, cycles: Of the limbs: the first position in a step, and the number of steps.
+        height: Height of the body at the front, a fraction of the image's height.
+        phase, cycles: The limbs' first position in a step, and their number of steps.
         colours: float64 (3,), BGR, by part.
     """
 

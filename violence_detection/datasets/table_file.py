@@ -20,13 +20,6 @@ _WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers")
 _COPY = re.compile(r"videos? ?(?:\(\d+\)|- ?\w+)?(?:\.csv)*\.(?:csv|tsv|txt)", re.IGNORECASE)
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_NAMES = {"\t": "a tab"}
-_BYTE_ORDER_MARKS = {
-    b"\xef\xbb\xbf": "utf-8-sig",
-    b"\xff\xfe\x00\x00": "utf-32",
-    b"\x00\x00\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16",
-    b"\xfe\xff": "utf-16",
-}
 _SYNONYMS = {
     "path": "file filename file_name filepath file_path video videopath video_path name clip".split(),
     "label": "class classname class_name category target y".split(),
@@ -45,7 +38,7 @@ class TableFile:
         path: The file.
         columns: Names of the columns in their order; those that are read are in lower case.
         rows: The number of the line that each row ends on, and its cells by column; at least one.
-        separator: Of the cells.
+        separator: The character between two cells.
         encoding: In which the file is written again: `utf-8`, or `utf-8-sig` for a file with a
             byte-order mark, without which Excel would misread it.
         notes: Lines for the user: what is not as documented, and is read all the same.
@@ -152,8 +145,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decoded(content: bytes, path: Path) -> tuple[str, str]:
     """The text, and the encoding in which it is written again."""
-    mark = next((mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark)), b"")
-    name = _BYTE_ORDER_MARKS.get(mark) or _guessed_utf16(content) or "utf-8"
+    name = files.marked_encoding(content) or _guessed_utf16(content) or "utf-8"
     try:
         text = content.decode(name)
     except UnicodeDecodeError as error:
@@ -170,7 +162,7 @@ def _decoded(content: bytes, path: Path) -> tuple[str, str]:
             f"{path.name} must be saved whole; save or copy it again. Received: {path} (zero bytes "
             f"from line {line} on)"
         )
-    return text, "utf-8" if not mark and name == "utf-8" else "utf-8-sig"
+    return text, "utf-8" if name == "utf-8" else "utf-8-sig"
 
 
 def _guessed_utf16(content: bytes) -> str:

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Video:
         path: Relative to the dataset's folder, with `/`.
         group: The recording.
         split: Empty if the dataset gives none.
-        start_s, end_s: Of a part, in seconds; None for a whole file.
+        start_s, end_s: Start and end of a part, in seconds; None for a whole file.
+        camera, recorded_at: See `ManifestEntry`.
     """
 
     path: str
@@ -41,6 +43,13 @@ class Video:
 
 def contradictions(videos: Iterable[Video]) -> list[tuple[Video, Video]]:
     """Pairs of parts of one file that overlap and have different labels, in their order."""
+class Problem(NamedTuple):
+    """A video, or a part of one, with what is wrong with it."""
+
+    path: str
+    reason: str
+
+
     by_path = defaultdict(list)
     for video in videos:
         by_path[video.path].append(video)

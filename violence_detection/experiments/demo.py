@@ -148,7 +148,7 @@ class DemoStage:
             report=evaluation.report,
             clips=str(clips),
             features=str(extraction.features),
-            prediction=predicted["videos"][0],
+            prediction=predicted.to_json()["videos"][0],
         )
 
     def _draw(self, clips: Path) -> None:

@@ -104,7 +104,7 @@ class _Resize:
     ) -> None:
         """
         Args:
-            size: Of the images.
+            size: Height and width of the images.
             to: Height and width of the result, int or float32 ().
             computed: Rows and columns that are computed; those beyond `to` are 0.
             taps: The most pixels that a row or column is made of.
@@ -202,7 +202,7 @@ def motion_region(frames: "keras.KerasTensor", size: Size, *, largest: int) -> R
 
     Args:
         frames: uint8 (n, H, W, 3) RGB, those that motion is measured on.
-        size: Of the frames.
+        size: Height and width of the frames.
         largest: Their longest side.
     """
     from keras import ops
@@ -221,8 +221,8 @@ def _region_of(motion: "keras.KerasTensor", rows: "keras.KerasTensor", size: Siz
 
     Args:
         motion: Whole numbers, float32 (144, 64); 0 from row `rows` on.
-        rows: Of the reduced frame, float32 ().
-        size: Of the frames.
+        rows: Number of rows of the reduced frame, float32 ().
+        size: Height and width of the frames.
     """
     from keras import ops
 

@@ -48,7 +48,7 @@ class WindowImages:
         own: At the video's own size and rate.
         resized: At the file's size and the video's rate; None if the sizes are equal.
         resampled: At the video's size and the file's rate; None if the frames are the same.
-        given: Of the frames that the file is given; None if they are those of `own`.
+        given: The frames that the file is given; None if they are those of `own`.
     """
 
     own: np.ndarray
@@ -95,7 +95,7 @@ def window_starts(duration_s: float, window_s: float, *, frame_s: float) -> list
     """Starts of the windows of a video, half a window apart; the last one ends with the video.
 
     Args:
-        duration_s: Of the video.
+        duration_s: Length of the video.
         window_s: Length of a window.
         frame_s: Time of a frame; half of it may be missing at the end of a window.
     """

@@ -35,9 +35,9 @@ class ConversionRequest:
 
     Attributes:
         run_dir: The run.
-        format, precision: Of the file.
+        format, precision: Format and precision of the file.
         frame_input: The frames that the model takes; None for a model that takes features.
-        weights: Of the backbone; None if cached features are all that there is.
+        weights: Weights of the backbone; None if cached features are all that there is.
         prune, cluster: See `weight_compression.compress`.
     """
 
@@ -62,7 +62,7 @@ class WindowPredictions(NamedTuple):
         own: By the run's model in float32, at the video's own size and rate.
         resized: With frames of the file's size.
         resampled: With frames at the file's rate.
-        given: Of the frames that the file is given.
+        given: By the run's model, of the frames that the file is given.
         source: By the model that is converted, of those; another than `given` only if its weights
             are compressed.
     """
@@ -195,7 +195,7 @@ class Converter:
         """Writes the file.
 
         Args:
-            path: Of the file, or the folder.
+            path: The file, or the folder.
             examples: Files of arrays, the inputs that float16 and int8 are calibrated on.
 
         Raises:

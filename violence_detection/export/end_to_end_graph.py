@@ -31,7 +31,7 @@ class FrameInput:
     Attributes:
         sampled: Count of sampled frames (T), at the middles of T equal parts of the clip.
         frames: Count of frames (F), evenly spaced over the clip; None for any.
-        height, width: Of each, in pixels; None for any.
+        height, width: Size of each frame in pixels; None for any.
         fps: Frames per second; None for any.
         largest: The longest side that frames of any size may have, in pixels.
         takes_fps: True if frames per second are an input of their own.
@@ -211,7 +211,7 @@ def _images_of_any_size(
         fps: Frames per second, float32 (); None if no stream needs them.
         frame_input: Count of sampled frames, and largest size.
         streams: Make the images.
-        side: Of an image, in pixels.
+        side: Side of an image in pixels.
     """
     from keras import ops
 

@@ -180,7 +180,7 @@ class ExportStage:
             as_they_are=as_they_are,
             taken=taken,
             latency=latency,
-            machine=str(provenance.describe_machine()["cpu"]),
+            machine=provenance.describe_machine().cpu,
             cost=cost,
             unreadable=list(checked.unreadable),
             warnings=[warning for warning in warnings if warning],

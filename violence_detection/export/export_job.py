@@ -58,7 +58,7 @@ class ModelDescription:
         window_s: Length of a clip in seconds.
         frames: The frames that an end-to-end model takes; None for a classifier.
         frames_from: The source of their size and rate, in words.
-        feature_space: Of the features that a classifier takes; None for an end-to-end model.
+        feature_space: The feature space of a classifier; None for an end-to-end model.
     """
 
     interface: Interface
@@ -103,7 +103,7 @@ class ExportJob:
 
     Attributes:
         run: That is exported.
-        record: Of the run.
+        record: The record of the run.
         request: What the converter needs.
         entries: Manifest rows of the videos.
         cached: Their features as the cache has them, and their labels.
@@ -140,7 +140,7 @@ class ExportJob:
 
         Args:
             run_dir: The folder of the run.
-            format, precision: Of the file.
+            format, precision: Format and precision of the file.
             end_to_end: The file takes frames, not features.
             clips: Largest number of validation videos.
             size, fps: Height and width, and rate, of a file that takes frames of one size and rate.
@@ -148,7 +148,7 @@ class ExportJob:
                 training videos.
             features: Folder of the features; None for the run's own.
             videos: Folder of the videos; None for that of the extraction.
-            weights: Of the backbone; None for the run's own.
+            weights: Weights of the backbone; None for the run's own.
             prune, cluster: See `weight_compression.compress`.
 
         Raises:
@@ -202,7 +202,7 @@ class ExportJob:
         """Reads the windows of one of the videos.
 
         Args:
-            number: Of its row.
+            number: The number of its row.
             call: Where it is decoded.
             folder: For the frames.
 
@@ -285,7 +285,7 @@ class _TrainingVideos:
 
     Attributes:
         run, cache: The run, and features of its space.
-        folder: Of the videos.
+        folder: The folder of the videos.
         fallback: Manifest rows of videos that exist, for the case that the training videos do not.
     """
 
@@ -328,7 +328,7 @@ def _choose_frame_input(
     """Chooses the frames that an end-to-end model takes, and says in words from what.
 
     Args:
-        record: Of the run.
+        record: The record of the run.
         training: The videos that the run was trained on.
         any_size: True if the format can take frames of any size and rate.
         size: Height and width that were asked for.

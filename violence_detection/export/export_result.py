@@ -13,8 +13,8 @@ class ExportPlan:
     """The object of `--dry-run`.
 
     Attributes:
-        format, scope: Of the file.
-        path: Of the file.
+        format, scope: Format and scope of the file.
+        path: The file.
         videos: Number of validation videos that it is checked on.
     """
 
@@ -41,7 +41,7 @@ class ExportResult:
     """The content of parity.json: an exported file, and its differences from the run.
 
     Attributes:
-        format, scope, path, precision, prune, cluster: Of the file; `cluster` is 0 for none.
+        format, scope, path, precision, prune, cluster: The file, and the settings that made it;
         bytes, zipped_bytes: Sizes of the file.
         run: The run.
         videos_checked, windows_checked: Counts; of a classifier a clip counts as a window.
@@ -49,9 +49,9 @@ class ExportResult:
         equal_inputs: The file and the model that it was converted from, for equal windows.
         as_they_are: The file and the run, for the validation videos as they are.
         taken: The frames that the file takes, in words; empty for a classifier.
-        latency: Of a clip; `machine` is its processor.
+        latency: The time that a clip takes on the processor `machine`.
         machine: The processor that the latency was measured on.
-        cost: Of int8, pruning and clustering; None without them.
+        cost: The cost of int8, pruning and clustering; None without them.
         unreadable: The other videos.
         warnings: In words; empty if there is nothing to warn of.
     """

@@ -135,7 +135,7 @@ class MotionCropGraph:
 
         Args:
             frames: uint8 or float32 (n, H, W, C), whole numbers in [0, 255].
-            position: Of the crop.
+            position: Position of the crop.
             side: S.
 
         Returns:

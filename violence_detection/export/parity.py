@@ -26,7 +26,7 @@ class Comparison:
     """Two predictions of the same clips.
 
     Attributes:
-        max_abs_difference, mean_abs_difference: Of a probability.
+        max_abs_difference, mean_abs_difference: Differences of the probabilities.
         changed_decisions: Clips with another decision.
         equal_decisions: Fraction of the others.
         auc_before, auc_after: Areas under the ROC curve; None if only one class is present.
@@ -60,7 +60,7 @@ class Cause:
     """The part of a difference that one step makes, with all else equal.
 
     Attributes:
-        max_abs_difference: Of a probability.
+        max_abs_difference: The largest difference of a probability.
         changed_decisions: Videos with another decision.
         auc: After the step.
     """
@@ -78,7 +78,7 @@ class AsTheyAre:
     Attributes:
         videos, violent_videos: Counts.
         auc_of_run, auc_of_file: Areas under the ROC curve; None if only one class is present.
-        max_abs_difference: Of a probability.
+        max_abs_difference: The largest difference of a probability.
         changed_decisions: Videos with another decision.
         changed_fraction: Their fraction.
         causes: By name; the steps from the run's prediction to the file's.
@@ -172,7 +172,7 @@ def compare_as_they_are(
     """Compares the file's predictions of videos as they are with the run's, cause by cause.
 
     Args:
-        predictions: Of N videos.
+        predictions: Predictions of N videos.
         violent: bool (N,), the labels.
         threshold: On the probability of violence.
     """
@@ -211,7 +211,7 @@ def describe_changes(compared: AsTheyAre, limit: float, taken: str) -> str:
     """A warning if more decisions change than allowed, with what to do; empty if not.
 
     Args:
-        compared: Of the validation videos.
+        compared: The comparison of the validation videos.
         limit: The largest fraction of changed decisions.
         taken: The frames that the file takes, in words, such as "640x360 at 25 a second".
     """
@@ -270,7 +270,7 @@ def measure_cost(
         violent: bool (N,), the labels.
         groups: The recording of each clip.
         threshold: On the probability of violence.
-        resamples, seed: Of the bootstrap.
+        resamples, seed: Settings of the bootstrap.
     """
     if not np.isfinite(exported).all():
         return Cost(0.0, None, 0.0)
@@ -296,7 +296,7 @@ def describe_excess(compared: Comparison, exported: np.ndarray, tolerance: Toler
     Args:
         compared: The file with the model that was converted, on equal frames.
         exported: Predictions (N, K) of the exported model.
-        tolerance: Of the format and precision.
+        tolerance: The tolerance of the format and precision.
     """
     if not np.isfinite(exported).all():
         return "it predicts NaN"

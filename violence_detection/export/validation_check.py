@@ -29,9 +29,9 @@ class CheckedVideos(NamedTuple):
     Attributes:
         rows: Numbers of the videos, (N,).
         video_of_window: Number among `rows` of each window's video, (M,).
-        source: Of the windows, by the model that was converted, float64 (M, K).
+        source: Predictions of the windows by the model that was converted, float64 (M, K).
         exported: The same by the file.
-        videos: Of the videos.
+        videos: Predictions of the videos.
         left_out: Windows of long videos that were not checked.
         unreadable: The other videos.
         example: The input of the file for one clip, by name.

@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from violence_detection.datasets import splits, training_readiness, video_folder
 from violence_detection.datasets.dataset_origin import DatasetOrigin
@@ -17,12 +16,20 @@ from violence_detection.errors import CacheError, DatasetError, ViolenceDetectio
 from violence_detection.features import ray_executor, shards
 from violence_detection.features.cache import FeatureCache, dataset_name
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extraction_job import ExtractionJob, ExtractionResult
+from violence_detection.features.extraction_job import (
+    ExtractionJob,
+    ExtractionPlan,
+    ExtractionResult,
+)
 from violence_detection.features.extraction_record import ExtractionRecord, WeightsOrigin
-from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.extractor import ExtractorSettings, FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
 from violence_detection.features.shards import Shard
-from violence_detection.features.video_worker import VideoResult, VideoWorker
+from violence_detection.features.video_worker import (
+    DecodingSettings,
+    VideoResult,
+    VideoWorker,
+)
 from violence_detection.system import devices, files, processes, provenance
 from violence_detection.units import counted
 
@@ -37,7 +44,7 @@ def extract_features(
     normal_class: str | None = None,
 ) -> ExtractionResult:
     """Extracts the missing and changed videos of a folder; see `ExtractionStage`."""
-    return ExtractionStage(video_dir, config, force=force, normal_class=normal_class).extract()
+    return ExtractionStage(video_dir, config, force=force, normal_class=normal_class).run()
 
 
 class ExtractionStage:
@@ -71,14 +78,8 @@ class ExtractionStage:
         self._split_store = SplitStore(self._dataset_dir)
         self._shard = Shard.parse(config.shard) if config.shard else None
 
-    def prepare(self) -> dict[str, Any]:
-        """Reads the folder and the cache and counts the work; writes and downloads nothing.
-
-        Returns:
-            `dry_run` (true); `features`, the folder, empty if its name depends on ImageNet weights
-            that are not on this machine; `weights_to_download`, whether they are not; `videos`;
-            `to_extract`; `not_there`; `reused`; `failed`.
-        """
+    def prepare(self) -> ExtractionPlan:
+        """Reads the folder and the cache and counts the work; writes and downloads nothing."""
         self._read_folder()
         self._open_cache(FeatureExtractor.for_dry_run)
         if self._config.executor == "ray":
@@ -89,22 +90,18 @@ class ExtractionStage:
         absent = [video.path for video in job.todo if not (root / video.path).is_file()]
         if absent:
             log.warning(f"Missing: {counted(len(absent), 'video')}, e.g. {absent[0]}.")
-        return {
-            "dry_run": True,
-            "features": str(self._cache.dir) if self._space.weights_digest else "",
-            "weights_to_download": not self._extractor.space.weights_digest,
-            "videos": len(self._part.videos),
-            "to_extract": len(job.todo) - len(absent),
-            "not_there": len(absent),
-            "reused": len(job.entries) + len(job.moved) - failed,
-            "failed": failed,
-        }
+        return ExtractionPlan(
+            features=self._cache.dir if self._space.weights_digest else None,
+            weights_to_download=not self._extractor.space.weights_digest,
+            videos=len(self._part.videos),
+            to_extract=len(job.todo) - len(absent),
+            not_there=len(absent),
+            reused=len(job.entries) + len(job.moved) - failed,
+            failed=failed,
+        )
 
-    def run(self) -> dict[str, Any]:
-        """Extracts; returns the JSON object of the command."""
-        return self.extract().as_dict()
-
-    def extract(self) -> ExtractionResult:
+    def run(self) -> ExtractionResult:
+        """Extracts the missing and changed videos and, without `--shard`, assigns the splits."""
         self._read_folder()
         self._open_cache(FeatureExtractor.for_machine)
         files.ensure_writable(self._dataset_dir)
@@ -137,10 +134,10 @@ class ExtractionStage:
         ):
             log.warning(f"`train` will refuse these videos: {text}")
 
-    def _open_cache(self, make_extractor: Callable[..., FeatureExtractor]) -> None:
+    def _open_cache(self, make_extractor: Callable[[ExtractorSettings], FeatureExtractor]) -> None:
         """Builds the extractor: the backbone, with its weights, names the folder of the cache."""
         devices.import_tensorflow()
-        self._extractor = make_extractor(**extractor_settings(self._config))
+        self._extractor = make_extractor(extractor_settings(self._config))
         self._space = self._extractor.space
         lacks_weights = not self._space.weights_digest
         if lacks_weights:
@@ -242,11 +239,7 @@ class ExtractionStage:
     ) -> None:
         """Extracts videos on this machine, or on a Ray cluster."""
         root, config = self._folder.root, self._config
-        decoding = {
-            "workers": config.workers,
-            "timeout_s": config.video_timeout,
-            "views": config.views,
-        }
+        decoding = DecodingSettings(config.workers, config.video_timeout, config.views)
         if config.executor == "ray":
             ray_executor.extract_on_cluster(
                 videos,
@@ -259,7 +252,7 @@ class ExtractionStage:
             )
             return
         try:
-            worker = VideoWorker(root, self._cache, self._extractor, **decoding)
+            worker = VideoWorker(root, self._cache, self._extractor, decoding)
             worker.extract(videos, on_result)
         finally:
             processes.end_idle_processes()
@@ -321,13 +314,20 @@ def read_videos(video_dir: Path, group_pattern: str | None) -> VideoFolder:
     return folder
 
 
-def extractor_settings(config: ExtractConfig) -> dict[str, Any]:
-    """The keywords of `FeatureExtractor.for_machine` and `for_dry_run`."""
-    names = (
-        "backbone weights stream frames frame_size engine mixed_precision batch_size seed".split()
+def extractor_settings(config: ExtractConfig) -> ExtractorSettings:
+    """The settings of the extractor; an engine keeps its converted backbone in the cache."""
+    return ExtractorSettings(
+        backbone=config.backbone,
+        weights=config.weights,
+        stream=config.stream,
+        frames=config.frames,
+        frame_size=config.frame_size,
+        engine=config.engine,
+        mixed_precision=config.mixed_precision,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        engine_dir=Path(config.cache_dir) / ".engines",
     )
-    settings = {name: getattr(config, name) for name in names}
-    return settings | {"engine_dir": Path(config.cache_dir) / ".engines"}
 
 
 def _imagenet_space(dataset_dir: Path, space: FeatureSpace) -> FeatureSpace | None:

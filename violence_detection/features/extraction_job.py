@@ -36,6 +36,32 @@ Extract = Callable[[Sequence[Video], Callable[[VideoResult], None]], None]
 
 
 @dataclass(frozen=True)
+class ExtractionPlan:
+    """The work of an extraction, as its dry run counts it.
+
+    Attributes:
+        features: The folder of the cache; None if its name depends on ImageNet weights that are
+            not on this machine.
+        weights_to_download: True if the ImageNet weights are not on this machine.
+        videos: Number of videos: those to extract, those that are not there, the reused and the
+            failed ones.
+    """
+
+    features: Path | None
+    weights_to_download: bool
+    videos: int
+    to_extract: int
+    not_there: int
+    reused: int
+    failed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `--dry-run`."""
+        features = "" if self.features is None else str(self.features)
+        return {"dry_run": True, **dataclasses.asdict(self), "features": features}
+
+
+@dataclass(frozen=True)
 class ExtractionResult:
     """The result of an extraction; `videos` = `extracted` + `reused` + `failed`.
 
@@ -44,7 +70,9 @@ class ExtractionResult:
         failures: Path and reason of each video that cannot be read.
         frames: Frames that were encoded.
         slowest: Path and seconds of the videos whose decoding took longest.
-        complete: Whether no shard is missing.
+        complete: True if no shard is missing.
+        seconds: Time that the extraction took.
+        engine, precision: Those that ran the backbone.
     """
 
     features: Path
@@ -63,7 +91,12 @@ class ExtractionResult:
     def failed(self) -> int:
         return len(self.failures)
 
-    def as_dict(self) -> dict[str, Any]:
+    @property
+    def videos_per_s(self) -> float:
+        return self.extracted / self.seconds if self.seconds else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `--json`."""
         return {
             "features": str(self.features),
             "videos": self.videos,
@@ -76,7 +109,7 @@ class ExtractionResult:
             ],
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
-            "videos_per_s": round(self.extracted / self.seconds, 3) if self.seconds else 0.0,
+            "videos_per_s": round(self.videos_per_s, 3),
             "engine": self.engine,
             "precision": self.precision,
             "complete": self.complete,

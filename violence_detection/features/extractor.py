@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -26,6 +27,47 @@ class RecordedSpace(Protocol):
     feature_space: FeatureSpace
     weights_source: str
     weights_seed: int
+
+
+@dataclass(frozen=True)
+class ExtractorSettings:
+    """The settings of an extractor; engine and precision are as far as this machine has them.
+
+    Attributes:
+        backbone: Name of the part.
+        weights: "imagenet", "random" (drawn from `seed`), or a weights file.
+        stream: Spec of the streams; the features of several are joined along D.
+        frames: T.
+        frame_size: S; None for the backbone's own.
+        engine: Name of the part; "auto" chooses the fastest that is installed.
+        mixed_precision: Reduced precision is used where it is faster.
+        batch_size: Frames encoded at a time.
+        seed: Seed of random weights.
+        engine_dir: Folder in which the engine may keep the converted backbone; None keeps nothing.
+    """
+
+    backbone: str
+    weights: str
+    stream: str
+    frames: int
+    frame_size: int | None
+    engine: str
+    mixed_precision: bool
+    batch_size: int
+    seed: int
+    engine_dir: Path | None = None
+
+    def choose_engine(self) -> tuple[str, str]:
+        """The engine and the precision that this machine has for these settings.
+
+        Raises:
+            ConfigError: If the engine is not installed.
+        """
+        engine = engine_choice.choose_engine(self.engine)
+        precision = engine_choice.choose_precision(
+            engine, self.mixed_precision, backbone=self.backbone
+        )
+        return engine, precision
 
 
 class FeatureExtractor:
@@ -100,37 +142,28 @@ class FeatureExtractor:
         return cls(space, reader, encode, batch_size=batch_size)
 
     @classmethod
-    def for_machine(cls, *, backbone: str, engine: str, mixed_precision: bool, **settings) -> Self:
+    def for_machine(cls, settings: ExtractorSettings) -> Self:
         """The extractor on an engine of this machine, in a precision that it has.
-
-        Args:
-            backbone: Name of the part.
-            engine: Name of the part; "auto" chooses the fastest that is installed.
-            mixed_precision: Whether reduced precision is used where it is faster.
-            **settings: The others of `build`.
 
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.choose_engine(engine)
-        precision = engine_choice.choose_precision(engine, mixed_precision, backbone=backbone)
-        return cls.build(backbone=backbone, engine=engine, precision=precision, **settings)
+        engine, precision = settings.choose_engine()
+        return cls.build(
+            backbone=settings.backbone,
+            weights=settings.weights,
+            stream=settings.stream,
+            frames=settings.frames,
+            frame_size=settings.frame_size,
+            engine=engine,
+            precision=precision,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            engine_dir=settings.engine_dir,
+        )
 
     @classmethod
-    def for_dry_run(
-        cls,
-        *,
-        backbone: str,
-        weights: str,
-        stream: str,
-        frames: int,
-        frame_size: int | None,
-        engine: str,
-        mixed_precision: bool,
-        batch_size: int,
-        seed: int,
-        engine_dir: Path | None = None,
-    ) -> Self:
+    def for_dry_run(cls, settings: ExtractorSettings) -> Self:
         """An extractor with a feature space that cannot encode; see `for_machine`.
 
         Nothing is downloaded, and nothing is built for an engine. Weights on this machine are
@@ -140,16 +173,19 @@ class FeatureExtractor:
         Raises:
             ConfigError, WeightsError: See `build`.
         """
-        engine = engine_choice.choose_engine(engine)
-        precision = engine_choice.choose_precision(engine, mixed_precision, backbone=backbone)
-        size = frame_size or registry.module("backbones", backbone).FRAME_SIZE
-        reader = ClipReader(stream=stream, frames=frames, frame_size=size)
-        policy = registry.module("engines", engine).policy(precision)
+        backbone, stream = settings.backbone, settings.stream
+        engine, precision = settings.choose_engine()
+        size = settings.frame_size or registry.module("backbones", backbone).FRAME_SIZE
+        reader = ClipReader(stream=stream, frames=settings.frames, frame_size=size)
         digest = _local_digest(
-            backbone, weights=weights, frame_size=size, precision=policy, seed=seed
+            backbone,
+            weights=settings.weights,
+            frame_size=size,
+            precision=registry.module("engines", engine).policy(precision),
+            seed=settings.seed,
         )
         space = _space(reader, backbone, stream, size, digest, engine=engine, precision=precision)
-        return cls(space, reader, _no_encoder, batch_size=batch_size)
+        return cls(space, reader, _no_encoder, batch_size=settings.batch_size)
 
     @classmethod
     def from_run(

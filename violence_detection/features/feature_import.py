@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_store import SplitStore
 from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.datasets.videos import Video
+from violence_detection.datasets.videos import Problem, Video
 from violence_detection.errors import CacheError, ConfigError, DatasetError
 from violence_detection.features import shards
 from violence_detection.features.cache import FeatureCache
@@ -32,6 +33,51 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class CacheImportResult:
+    """The result of an import, or of its dry run.
+
+    Attributes:
+        dry_run: True if nothing was written.
+        features: The folder of the cache.
+        dataset: The name of the dataset.
+        videos: Number of clips in the files.
+        left_out: Clips that cannot be used; the others are imported.
+        shape: T and D.
+        classes: Names of all classes.
+        grouped: True if the recording of every clip is known.
+        padded: Number of clips of which some frames are all zeros; they are imported.
+    """
+
+    dry_run: bool
+    features: Path
+    dataset: str
+    videos: int
+    left_out: tuple[Problem, ...]
+    shape: tuple[int, int]
+    classes: tuple[str, ...]
+    grouped: bool
+    padded: int
+
+    @property
+    def imported(self) -> int:
+        return self.videos - len(self.left_out)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "dry_run": self.dry_run,
+            "features": str(self.features),
+            "dataset": self.dataset,
+            "videos": self.videos,
+            "imported": self.imported,
+            "left_out": [problem._asdict() for problem in self.left_out],
+            "shape": list(self.shape),
+            "classes": list(self.classes),
+            "grouped": self.grouped,
+            "padded": self.padded,
+        }
+
+
 class CacheImport:
     """Makes a feature cache of files of features.
 
@@ -41,7 +87,7 @@ class CacheImport:
         paths: `.npy` or HDF5 files of one program, for instance one for each part of the split.
         labels_paths: A file of labels for each; empty where they are found beside or inside.
         config: Settings of the command.
-        force: Whether an import of the same name is replaced.
+        force: An import of the same name is replaced.
     """
 
     def __init__(
@@ -66,14 +112,8 @@ class CacheImport:
 
     # -- the first half
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> CacheImportResult:
         """Reads and checks every clip; nothing is written.
-
-        Returns:
-            `dry_run` (true), `features` (the folder), `dataset`, `videos` (clips of the files),
-            `imported`, `left_out` [{`path`, `reason`}], `shape` [T, D], `classes`, `grouped`
-            (whether every recording is known), `padded` (clips of which some frames are all
-            zeros; they are imported).
 
         Raises:
             ConfigError, CacheError: If a file or a setting cannot be used.
@@ -115,18 +155,17 @@ class CacheImport:
             )
         left_out = [row for row in self._rows if not row.usable]
         self._log_notes(left_out, padded, exported)
-        return {
-            "dry_run": True,
-            "features": str(self._cache.dir),
-            "dataset": name,
-            "videos": len(self._rows),
-            "imported": len(self._rows) - len(left_out),
-            "left_out": [{"path": row.path, "reason": row.error} for row in left_out],
-            "shape": [self._space.frames, self._space.dim],
-            "classes": list(self._record.classes),
-            "grouped": self._record.has_all_recordings,
-            "padded": padded,
-        }
+        return CacheImportResult(
+            dry_run=True,
+            features=self._cache.dir,
+            dataset=name,
+            videos=len(self._rows),
+            left_out=tuple(Problem(row.path, row.error) for row in left_out),
+            shape=(self._space.frames, self._space.dim),
+            classes=self._record.classes,
+            grouped=self._record.has_all_recordings,
+            padded=padded,
+        )
 
     def _open(
         self, path: Path, labels_path: Path | None
@@ -297,11 +336,8 @@ class CacheImport:
 
     # -- the second half
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CacheImportResult:
         """Writes the arrays, the split and the manifest.
-
-        Returns:
-            As `prepare`.
 
         Raises:
             ConfigError, CacheError, DatasetError: See `prepare`.
@@ -323,7 +359,7 @@ class CacheImport:
                 dataclasses.replace(entry, split=assigned[entry.path]) for entry in entries
             )
             self._cache.write_record(dataclasses.replace(self._record, complete=True, stopped=""))
-        return result | {"dry_run": False}
+        return dataclasses.replace(result, dry_run=False)
 
     def _write_arrays(self) -> list[ManifestEntry]:
         entries, rows = [], iter(self._rows)

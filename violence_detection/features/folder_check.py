@@ -14,11 +14,10 @@ from typing import Any
 from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.datasets.videos import contradictions
+from violence_detection.datasets.videos import Problem, contradictions
 from violence_detection.errors import VideoError
 from violence_detection.features import folder_findings
 from violence_detection.features.config import CheckConfig
-from violence_detection.datasets.videos import Problem
 from violence_detection.features.folder_findings import FolderSummary
 from violence_detection.features.inspection import VideoInspection, inspect_video
 from violence_detection.system import processes, progress

@@ -12,23 +12,16 @@ import numpy as np
 from violence_detection import units
 from violence_detection.datasets import metadata_shortcuts, perceptual_hash, splits
 from violence_detection.datasets.video_folder import VideoFolder
-from violence_detection.datasets.videos import Video
+from violence_detection.datasets.videos import Problem, Video
 from violence_detection.features.inspection import VideoInspection
 from violence_detection.system import files
 from violence_detection.video import damage
 
 Inspections = Mapping[str, VideoInspection]  # by path
 
-_MOST_PAIRS = 10_000
+_MAX_PAIRS = 10_000
 _MIN_FPS = 5.0  # below, most images of `motion`, of frames 67 ms apart, show no change
 _MAX_STEP_S = 5.0  # between the sampled frames of a video: a fight may lie between two of them
-
-
-class Problem(NamedTuple):
-    """A video, or a part of one, with what is wrong with it."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,7 @@ class FolderSummary:
 
     Attributes:
         duration_s: Length of all readable videos together.
-        shortest_s, longest_s: Of a readable video.
+        shortest_s, longest_s: Length of the shortest and of the longest readable video.
         sizes: Number of files by `640x360`, the commonest first.
         rates: Number of files by frames per second, the commonest first.
         recordings: Number of recordings of each class; empty where recordings are not known.
@@ -160,11 +153,11 @@ def near_duplicates(
         shared = recordings.get(first, {first}) & recordings.get(second, {second})
         if row < column and not shared:
             pairs.append((round(bits, 2), first, second))
-        if len(pairs) > 2 * _MOST_PAIRS:
-            pairs = sorted(pairs)[:_MOST_PAIRS]
+        if len(pairs) > 2 * _MAX_PAIRS:
+            pairs = sorted(pairs)[:_MAX_PAIRS]
     return [
         {"paths": [first, second], "bits": bits}
-        for bits, first, second in sorted(pairs)[:_MOST_PAIRS]
+        for bits, first, second in sorted(pairs)[:_MAX_PAIRS]
     ]
 
 

@@ -19,6 +19,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from violence_detection import units
 from violence_detection.datasets import class_names, splits
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_words import SPLITS
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -61,23 +63,49 @@ _TEXTS_AT_ONCE = 4096
 
 class CacheExport:
     """Writes the features of a cache into one HDF5 file.
+@dataclass(frozen=True)
+class CacheExportResult:
+    """The result of an export, or of its dry run.
+
+    Attributes:
+        dry_run: True if nothing was written.
+        path: The file.
+        shape: N, T and D.
+        bytes: The size of the file; of a dry run, that of the features in it.
+        left_out: Videos without features.
+    """
+
+    dry_run: bool
+    path: Path
+    shape: tuple[int, int, int]
+    bytes: int
+    left_out: tuple[Problem, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "dry_run": self.dry_run,
+            "format": "h5",
+            "path": str(self.path),
+            "videos": self.shape[0],
+            "shape": list(self.shape),
+            "bytes": self.bytes,
+            "left_out": [problem._asdict() for problem in self.left_out],
+        }
+
+
 
     Args:
         features: The folder that extract-features left.
         output: The file; None for the folder's name and `.h5`, in the working folder.
-        force: Whether a file that exists is replaced.
+        force: A file that exists is replaced.
     """
 
     def __init__(self, features: str, *, output: str | None, force: bool) -> None:
         self._features, self._force = features, force
         self._output = output
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> CacheExportResult:
         """Reads the manifest and checks the output; nothing is written.
-
-        Returns:
-            `dry_run` (true), `format`, `path`, `videos`, `shape` [N, T, D], `bytes` (of the
-            features), `left_out` [{`path`, `reason`}], videos without an array.
 
         Raises:
             CacheError: If the features are not those of a finished extraction.
@@ -95,21 +123,16 @@ class CacheExport:
                 f"--output must not exist, or --force be given. Received: {self.path}"
             )
         failed = [entry for entry in self.cache.entries() if not entry.usable]
-        return {
-            "dry_run": True,
-            "format": "h5",
-            "path": str(self.path),
-            "videos": len(self.entries),
-            "shape": list(self.shape),
-            "bytes": 2 * math.prod(self.shape),
-            "left_out": [{"path": entry.path, "reason": entry.error} for entry in failed],
-        }
+        return CacheExportResult(
+            dry_run=True,
+            path=self.path,
+            shape=self.shape,
+            bytes=2 * math.prod(self.shape),
+            left_out=tuple(Problem(entry.path, entry.error) for entry in failed),
+        )
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> CacheExportResult:
         """Writes the file; a reader never sees it before it is whole.
-
-        Returns:
-            As `prepare`; `bytes` of the file.
 
         Raises:
             CacheError: See `prepare`; also if an array is missing or altered.
@@ -129,7 +152,7 @@ class CacheExport:
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        return result | {"dry_run": False, "bytes": self.path.stat().st_size}
+        return dataclasses.replace(result, dry_run=False, bytes=self.path.stat().st_size)
 
     def _write(self, file: "h5py.File") -> None:
         import h5py

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +17,14 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.extractor import FeatureExtractor
+from violence_detection.features.extractor import ExtractorSettings, FeatureExtractor
 from violence_detection.features.feature_space import FeatureSpace
-from violence_detection.features.video_worker import VideoResult, VideoWorker, unread_entry
+from violence_detection.features.video_worker import (
+    DecodingSettings,
+    VideoResult,
+    VideoWorker,
+    unread_entry,
+)
 from violence_detection.system import devices, progress
 from violence_detection.units import counted
 
@@ -33,21 +38,21 @@ _STARTING = ""  # the key of no video: losses of workers that had not started ye
 
 
 class ExtractionTask(NamedTuple):
-    """The arguments of `ClusterWorker.start`.
+    """Folders and settings of the workers.
 
     Attributes:
         root: The folder of the videos, the same on all nodes.
         cache_dir: The folder of the cache, the same on all nodes.
         space: The feature space that every node must compute.
-        extractor: Keywords of `FeatureExtractor.for_machine`.
-        decoding: Keywords of `VideoWorker`.
+        extractor: Settings of each worker's extractor.
+        decoding: How each worker decodes videos.
     """
 
     root: Path
     cache_dir: Path
     space: FeatureSpace
-    extractor: Mapping[str, Any]
-    decoding: Mapping[str, Any]
+    extractor: ExtractorSettings
+    decoding: DecodingSettings
 
 
 def extract_on_cluster(
@@ -86,23 +91,17 @@ def extract_on_cluster(
 class ClusterWorker:
     """A Ray actor: a process of a node, with the backbone in its memory."""
 
-    def start(
-        self,
-        root: Path,
-        cache_dir: Path,
-        space: FeatureSpace,
-        extractor: Mapping[str, Any],
-        decoding: Mapping[str, Any],
-    ) -> None:
+    def start(self, task: ExtractionTask) -> None:
         """Builds the backbone. (An error of `__init__` would look like a worker that died.)"""
         devices.import_tensorflow()
-        built = FeatureExtractor.for_machine(**extractor)
-        if built.space != space:
+        extractor = FeatureExtractor.for_machine(task.extractor)
+        if extractor.space != task.space:
             raise ViolenceDetectionError(
-                f"Every machine must compute {space.name}. Received: {os.uname().nodename}, which "
-                f"computes {built.space.name}"
+                f"Every machine must compute {task.space.name}. Received: "
+                f"{os.uname().nodename}, which computes {extractor.space.name}"
             )
-        self._worker = VideoWorker(root, FeatureCache(cache_dir), built, **decoding)
+        cache = FeatureCache(task.cache_dir)
+        self._worker = VideoWorker(task.root, cache, extractor, task.decoding)
 
     def extract(self, videos: Sequence[Video]) -> list[VideoResult]:
         results: list[VideoResult] = []
@@ -122,7 +121,9 @@ def workers_that_fit(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
     """
     cpus = [count for count in cpus if count >= 1]
     if not cpus:
-        raise ConfigError("The Ray cluster must have a machine with a CPU. Received: none")
+        raise ConfigError(
+            "The Ray cluster must have a machine with a CPU. Received: a cluster without one"
+        )
     count = min(asked or len(cpus), sum(cpus))
     each = min(cpus) if count <= len(cpus) else max(1, sum(cpus) // count)
     while sum(node // each for node in cpus) < count:
@@ -133,11 +134,11 @@ def workers_that_fit(cpus: Sequence[int], asked: int | None) -> tuple[int, int]:
 class _WorkerPool:
     """The workers of a cluster, and the videos in progress on each."""
 
-    def __init__(self, ray: Any, task: tuple, asked: int | None) -> None:
+    def __init__(self, ray: Any, task: ExtractionTask, asked: int | None) -> None:
         """
         Args:
             ray: The library.
-            task: Arguments of `ClusterWorker.start`.
+            task: Folders and settings of the workers.
             asked: Number of workers; None for one on each node.
         """
         self._ray, self._task = ray, task
@@ -192,7 +193,7 @@ class _WorkerPool:
     def _start(self) -> None:
         """Starts a worker; it gets videos only once it has started, which may be never."""
         worker = self._actor.remote()
-        self._in_progress[worker.start.remote(*self._task)] = worker, []
+        self._in_progress[worker.start.remote(self._task)] = worker, []
 
     def _next_batch(self, todo: deque[Video]) -> list[Video]:
         """The next videos of a worker; a video that has cost a worker before goes alone."""
@@ -224,7 +225,7 @@ class _WorkerPool:
             if self._losses[video.key] < _MAX_LOSSES:
                 todo.append(video)
             else:
-                failed.append(VideoResult(_costly_entry(self._task[0], video), 0.0))
+                failed.append(VideoResult(_costly_entry(self._task.root, video), 0.0))
         self._start()
         return failed
 

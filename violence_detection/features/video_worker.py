@@ -44,6 +44,20 @@ class _DecodedVideo(NamedTuple):
     clip: Clip | None  # None if it could not be decoded
 
 
+class DecodingSettings(NamedTuple):
+    """How a `VideoWorker` decodes videos.
+
+    Attributes:
+        workers: Videos decoded at a time; None for the number of cores.
+        timeout_s: Seconds after which a video counts as unreadable.
+        views: Further views of each video.
+    """
+
+    workers: int | None
+    timeout_s: float
+    views: int
+
+
 class VideoWorker:
     """Extracts videos of a folder into arrays of a cache."""
 
@@ -52,24 +66,19 @@ class VideoWorker:
         root: Path,
         cache: FeatureCache,
         extractor: FeatureExtractor,
-        *,
-        workers: int | None,
-        timeout_s: float,
-        views: int,
+        decoding: DecodingSettings,
     ) -> None:
         """
         Args:
             root: The folder of the videos.
             cache: The cache of the arrays.
             extractor: Reads and encodes the videos.
-            workers: Videos decoded at a time; None for the number of cores.
-            timeout_s: Seconds after which a video counts as unreadable.
-            views: Further views of each video.
+            decoding: How the videos are decoded.
         """
         self._root, self._cache, self._extractor = root, cache, extractor
-        self._decoders = workers or cpu_count() or 1
-        self._timeout_s, self._views = timeout_s, views
-        images = (1 + views) * extractor.images_per_clip
+        self._decoders = decoding.workers or cpu_count() or 1
+        self._timeout_s, self._views = decoding.timeout_s, decoding.views
+        images = (1 + decoding.views) * extractor.images_per_clip
         self._clip_bytes = images * 3 * extractor.space.frame_size**2
 
     def extract(self, videos: Iterable[Video], on_result: Callable[[VideoResult], None]) -> None:

@@ -5,7 +5,6 @@ import logging
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from violence_detection import __version__, units
 from violence_detection.errors import ConfigError, VideoError
@@ -13,6 +12,8 @@ from violence_detection.inference import video_sources, wall_clock
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
 from violence_detection.inference.prediction_records import (
+    PredictionPlan,
+    PredictionResult,
     Segment,
     SourcePrediction,
     VideoPrediction,
@@ -47,11 +48,8 @@ class PredictionStage:
         self._run_dir, self._arguments = run_dir, arguments
         self._config, self._force = config, force
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> PredictionPlan:
         """Opens the run, lists the videos and checks the output paths.
-
-        Returns:
-            The object of `--dry-run`: `dry_run` (true), `run`, `videos` (names), `writes` (paths).
 
         Raises:
             ConfigError: If there is no video, a stream has no time limit, or a file exists and
@@ -76,20 +74,14 @@ class PredictionStage:
             video_timeout_s=config.video_timeout,
         )
         self._outputs.check_unoccupied(force=self._force)
-        return {
-            "dry_run": True,
-            "run": str(self._run.dir),
-            "videos": [source.name for source in self._sources],
-            "writes": [str(path) for path in self._outputs.paths],
-        }
+        return PredictionPlan(
+            self._run.dir,
+            tuple(source.name for source in self._sources),
+            tuple(self._outputs.paths),
+        )
 
-    def run(self) -> dict[str, Any]:
-        """Predicts the videos.
-
-        Returns:
-            The object of `--json`: `videos`, a row for each source in the order given, with its
-            `error` if it cannot be read; `engine`; `threshold`, `lower_threshold`; `written`, the
-            files; `run`, its folder; `version`, of this program; `date`, of the prediction.
+    def run(self) -> PredictionResult:
+        """Predicts the videos and writes their files.
 
         Raises:
             VideoError: If no video can be read.
@@ -115,16 +107,17 @@ class PredictionStage:
                 f"At least one video must be readable. Received: {unreadable[0].path} "
                 f"({unreadable[0].error}){rest}"
             )
-        return {
-            "videos": [source.as_dict(predictor.classes) for source in predictions],
-            "engine": predictor.engine,
-            "threshold": predictor.threshold,
-            "lower_threshold": predictor.lower_threshold,
-            "written": [str(path) for path in self._outputs.paths if path.exists()],
-            "run": str(self._run.dir),
-            "version": __version__,
-            "date": date,
-        }
+        return PredictionResult(
+            videos=tuple(predictions),
+            classes=tuple(predictor.classes),
+            engine=predictor.engine,
+            threshold=predictor.threshold,
+            lower_threshold=predictor.lower_threshold,
+            written=tuple(path for path in self._outputs.paths if path.exists()),
+            run=self._run.dir,
+            version=__version__,
+            date=date,
+        )
 
     def _start_times(self) -> list[datetime | None]:
         """The date and time at which each source starts, where it is asked for and known."""
@@ -229,6 +222,6 @@ class _LiveProgress:
 
 def predict_videos(
     run_dir: str, arguments: Sequence[str], config: PredictConfig, *, force: bool = False
-) -> dict[str, Any]:
+) -> PredictionResult:
     """Predicts every video that the arguments name; see `PredictionStage.run`."""
     return PredictionStage(run_dir, arguments, config, force=force).run()

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 from violence_detection.inference.wall_clock import iso_time
@@ -173,6 +174,69 @@ class SourcePrediction:
             for segment in self.prediction.segments
         ]
         return row | {"segments": segments, "start_time": iso_time(self.start, 0.0)}
+
+
+@dataclass(frozen=True)
+class PredictionPlan:
+    """What `predict` would do.
+
+    Attributes:
+        run: The folder of the run.
+        videos: Names of the sources.
+        writes: The files that would be written.
+    """
+
+    run: Path
+    videos: tuple[str, ...]
+    writes: tuple[Path, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `--dry-run`."""
+        return {
+            "dry_run": True,
+            "run": str(self.run),
+            "videos": list(self.videos),
+            "writes": [str(path) for path in self.writes],
+        }
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """The predictions of all sources, and what they were made with.
+
+    Attributes:
+        videos: The prediction of each source, in the order given.
+        classes: Names of all classes of the run.
+        engine: Name and precision of the engine that ran the backbone.
+        threshold, lower_threshold: On the probability of violence.
+        written: The files.
+        run: The folder of the run.
+        version: The version of this program.
+        date: The date and time of the prediction, in ISO 8601.
+    """
+
+    videos: tuple[SourcePrediction, ...]
+    classes: tuple[str, ...]
+    engine: str
+    threshold: float
+    lower_threshold: float
+    written: tuple[Path, ...]
+    run: Path
+    version: str
+    date: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `--json`."""
+        return {
+            "videos": [source.as_dict(self.classes) for source in self.videos],
+            "engine": self.engine,
+            "threshold": self.threshold,
+            "lower_threshold": self.lower_threshold,
+            "written": [str(path) for path in self.written],
+            "run": str(self.run),
+            "version": self.version,
+            "date": self.date,
+        }
 
 
 def _rounded_values(by_class: Mapping[str, float] | None) -> dict[str, float] | None:

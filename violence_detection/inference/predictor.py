@@ -227,13 +227,19 @@ class Predictor:
 
         sources = [video_sources.parse_source(os.fspath(video)) for video in videos]
         video_sources.check_time_limits(sources, self.config.max_duration_s)
-        rows: list[tuple[str, list[dict[str, Any]], str]] = [("", [], "")] * len(sources)
+        rows_of_source: dict[int, list[pandas_tables.WindowRow]] = {}
         for number, prediction in self.predict_all(sources):
+            path = sources[number].name
             if isinstance(prediction, VideoError):
-                rows[number] = (sources[number].name, [], str(prediction))
-            else:
-                listed = [window.as_dict() for window in prediction.windows]
-                rows[number] = (sources[number].name, listed, "")
+                rows_of_source[number] = [pandas_tables.WindowRow(path, error=str(prediction))]
+                continue
+            rows_of_source[number] = [
+                pandas_tables.WindowRow(
+                    path, window.start_s, window.end_s, window.probability, window.probabilities
+                )
+                for window in prediction.windows
+            ]
+        rows = [row for _, rows in sorted(rows_of_source.items()) for row in rows]
         return pandas_tables.windows(rows, self.classes)
 
     # -- from chunks of images to windows

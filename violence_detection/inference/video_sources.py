@@ -1,6 +1,5 @@
 """Expands arguments of `predict` into sources: paths, folders, patterns, lists, URLs, cameras."""
 
-import codecs
 import glob
 import logging
 import os
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from violence_detection import units
 from violence_detection.datasets import video_files
 from violence_detection.errors import ConfigError
+from violence_detection.system import files
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +26,6 @@ _SECRET = re.compile(
 )
 _MASK = "***"
 _PATTERN = set("*?[")
-# The longer mark first: that of UTF-32 begins with that of UTF-16.
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 _FINITE_SCHEMES = ("http", "https", "ftp")  # of files on a server, most likely
 
 
@@ -142,8 +134,7 @@ def _lines(stdin: TextIO) -> list[str]:
 
 
 def _decoded(content: bytes) -> str:
-    encodings = (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark))
-    encoding = next(encodings, None)
+    encoding = files.marked_encoding(content)
     try:
         text = content.decode(encoding) if encoding else os.fsdecode(content)
     except UnicodeDecodeError as error:
@@ -168,7 +159,7 @@ def _expand_folder(folder: str) -> Iterator[Source]:
 
 
 def _expand_pattern(pattern: str, ignored: list[str]) -> Iterator[Source]:
-    """The videos that a pattern matches; with an ending, as in `*.xyz`, all files of that ending."""
+    """The videos that a pattern matches; for `*.xyz`, all files with that ending."""
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute ones too)
     if not matches:
         yield Source(pattern, pattern)

@@ -43,7 +43,7 @@ def format_extraction_plan(plan: dict[str, Any]) -> list[str]:
 
 
 def failure_lines(
-    failures: Sequence[Mapping[str, str]],
+    failures: Sequence[tuple[str, str]],
     most: int = 20,
     whole: str = "manifest.csv",
     label: str = "failed",
@@ -51,12 +51,12 @@ def failure_lines(
     """The first failures, and the name of the file that lists all.
 
     Args:
-        failures: `path` and `reason` of each.
-        most: How many are shown.
+        failures: Path and reason of each.
+        most: Number of failures that are shown.
         whole: Name of the file.
         label: First word of each line.
     """
-    lines = [f"{label:12s}{failure['path']}: {failure['reason']}" for failure in failures[:most]]
+    lines = [f"{label:12s}{path}: {reason}" for path, reason in failures[:most]]
     if len(failures) > most:
         lines.append(f"{label:12s}and {len(failures) - most} more, listed in {whole}")
     return lines

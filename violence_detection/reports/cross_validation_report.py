@@ -24,7 +24,7 @@ from violence_detection.system import files
 from violence_detection.units import counted
 
 _WORST_FOLDS = 3  # whose recordings are listed
-_MOST_ERRORS = 12  # recordings with errors that are listed
+_MAX_ERRORS = 12  # recordings with errors that are listed
 _WIDE = 0.2  # an interval of accuracy, or a range over folds, that is wide
 _MEANINGS = {**BASELINES, "majority": "always the larger class of all folds together"}
 _CAPTIONS = {
@@ -92,8 +92,8 @@ def write_report(
         worst_folds=_worst_folds(result.folds_of(first)),
         mistakes=diagnostics.mistakes,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
-        errors=with_errors[:_MOST_ERRORS],
-        more_errors=max(0, len(with_errors) - _MOST_ERRORS),
+        errors=with_errors[:_MAX_ERRORS],
+        more_errors=max(0, len(with_errors) - _MAX_ERRORS),
         without_errors=len(diagnostics.errors_by_recording) - len(with_errors),
         figures=[
             {"caption": _CAPTIONS[name], "source": html.embed_png(figure)}

@@ -10,7 +10,7 @@ Text is of dtype `string`, with `<NA>` for an empty cell; names that recur are o
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -75,6 +75,7 @@ def manifest(features: str | os.PathLike) -> pd.DataFrame:
         | `fps`, `duration_s` | float64 | 0.0 where not known |
         | `views` | int64 | further views beside the array |
         | `error` | string | why there is no array, or what is damaged |
+        | `camera`, `recorded_at` | string | as videos.csv has them; the time in ISO 8601 |
 
     Raises:
         CacheError: If `features` is not such a folder.
@@ -89,6 +90,8 @@ def manifest(features: str | os.PathLike) -> pd.DataFrame:
     table["mtime"] = modified.mask(table["mtime"] <= 0)
     views = texts["views"] if "views" in texts else pd.Series("", texts.index, "string")
     table["views"] = views.str.split().str.len().astype("int64")
+    for name in ("camera", "recorded_at"):
+        table[name] = texts[name] if name in texts else pd.Series("", texts.index, "string")
     return table
 
 
@@ -166,7 +169,7 @@ def errors(run: str | os.PathLike, split: str = "test") -> pd.DataFrame:
     Returns:
         | column | dtype | |
         |---|---|---|
-        | `by` | category | `recording`, `duration`, `resolution` or `brightness` |
+        | `by` | category | `recording`, `camera`, `hour`, `duration`, `resolution`, `brightness` or `motion` |
         | `name` | string | of the recording, or the range |
         | `videos`, `errors` | int64 | |
         | `error_rate`, `ci_low`, `ci_high` | float64 | with its 95% interval (Wilson) |
@@ -184,13 +187,30 @@ def errors(run: str | os.PathLike, split: str = "test") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_ERRORS)).astype(_ERRORS)
 
 
-def windows(
-    results: Iterable[tuple[str, Sequence[Mapping[str, Any]], str]], classes: Sequence[str]
-) -> pd.DataFrame:
+class WindowRow(NamedTuple):
+    """A window of a predicted video, or the error of a video that could not be read.
+
+    Attributes:
+        path: The video, as given.
+        start_s, end_s: Seconds from the start of the video; None with an error.
+        probability: The probability of violence; None with an error.
+        probabilities: The probability of each class; None where there are two classes.
+        error: Why the video could not be read.
+    """
+
+    path: str
+    start_s: float | None = None
+    end_s: float | None = None
+    probability: float | None = None
+    probabilities: Mapping[str, float] | None = None
+    error: str | None = None
+
+
+def windows(rows: Iterable[WindowRow], classes: Sequence[str]) -> pd.DataFrame:
     """The windows of predicted videos, a row each; see `Predictor.to_frame`.
 
     Args:
-        results: The path, the windows and the error of each video.
+        rows: The windows and errors of all videos.
         classes: The run's classes.
 
     Returns:
@@ -203,15 +223,10 @@ def windows(
         | `error` | string | why a video could not be read; it has one row, without a window |
     """
     names = classes if len(classes) > 2 else ()
-    rows = [
-        {
-            "path": path,
-            "error": error or None,
-            **{name: window.get(name) for name in ("start_s", "end_s", "probability")},
-            **{f"probability_{name}": window.get("probabilities", {}).get(name) for name in names},
-        }
-        for path, listed, error in results
-        for window in (listed if not error else [{}])
+    values = [
+        row._asdict()
+        | {f"probability_{name}": (row.probabilities or {}).get(name) for name in names}
+        for row in rows
     ]
     types = {
         "path": "string",
@@ -219,7 +234,7 @@ def windows(
         **{f"probability_{name}": "float64" for name in names},
         "error": "string",
     }
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
+    return pd.DataFrame(values, columns=list(types)).astype(types)
 
 
 def _evaluation(run: str | os.PathLike, split: str) -> tuple[Path, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all, CSV and JSON files, and digests of files."""
 
+import codecs
 import contextlib
 import csv
 import errno
@@ -20,6 +21,14 @@ from violence_detection.errors import RunError, ViolenceDetectionError
 TEMPORARY_MARK = ".partial-"
 _CHUNK_BYTES = 1 << 20
 _QUOTED = re.compile(r'[",\r\n]|^ ')
+# The longer mark first: that of UTF-32 begins with that of UTF-16.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 @contextlib.contextmanager
@@ -195,6 +204,12 @@ def _csv_line(cells: Iterable[Any], separator: str) -> str:
         for text in texts
     ]
     return separator.join(quoted) + "\n"
+
+
+def marked_encoding(content: bytes) -> str | None:
+    """The encoding that the byte-order mark at the start of a text names; None without a mark."""
+    marks = (mark for mark in _BYTE_ORDER_MARKS if content.startswith(mark))
+    return _BYTE_ORDER_MARKS.get(next(marks, b""))
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

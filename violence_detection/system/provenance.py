@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,35 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def describe_machine() -> dict[str, Any]:
-    """The machine: `platform`, `cpu`, `cores`, and the names of its `gpus`."""
+@dataclass(frozen=True)
+class Machine:
+    """The machine that a result was made on.
+
+    Attributes:
+        platform: The operating system and its version.
+        cpu: Name of the processor.
+        cores: Number of logical processors.
+        gpus: Names of the GPUs.
+    """
+
+    platform: str
+    cpu: str
+    cores: int
+    gpus: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"gpus": list(self.gpus)}
+
+
+def describe_machine() -> Machine:
+    """The machine that this process runs on."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, gpus)
-    return {
-        "platform": platform.platform(),
-        "cpu": devices.cpu_info("model name") or platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "gpus": [gpu.get("device_name", "unknown") for gpu in details],
-    }
+    return Machine(
+        platform=platform.platform(),
+        cpu=devices.cpu_info("model name") or platform.processor() or platform.machine(),
+        cores=os.cpu_count() or 1,
+        gpus=tuple(gpu.get("device_name", "unknown") for gpu in details),
+    )

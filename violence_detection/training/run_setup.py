@@ -95,7 +95,9 @@ def find_cluster(
             "Received: --dataset-path"
         )
     if run is None:
-        raise ConfigError(f"A training {several} must have --run, the same on all. Received: none")
+        raise ConfigError(
+            f"A training {several} must have --run, the same on all. Received: nothing"
+        )
     if virtual_devices:
         raise ConfigError(
             f"A training {several} must have no --virtual-devices, which imitate several devices "
@@ -242,7 +244,7 @@ def write_record(
             "effective": effective.to_json(),
             "versions": provenance.versions(),
             "commit": provenance.commit_hash(),
-            "machine": provenance.describe_machine(),
+            "machine": provenance.describe_machine().to_json(),
         }
     )
 

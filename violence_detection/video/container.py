@@ -24,7 +24,8 @@ ALLOWED_FORMATS = (
     "asf,avi,dhav,dv,flv,gxf,h264,hevc,ivf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,"
     "mxf,nut,ogg,rm,vc1,wtv"
 )
-_OPTIONS = {"format_whitelist": ALLOWED_FORMATS, "protocol_whitelist": "file"}
+# FFmpeg takes raw MJPEG of large frames for JPEG pictures, which are no video under another ending.
+_RAW_MJPEG_ENDINGS = (".mjpeg", ".mjpg")
 TOLERANCE = 0.05  # fraction of the declared frames that may be missing without damage
 _MAX_START_S = 3600.0  # a stream that begins later has a clock that cannot be meant
 
@@ -110,6 +111,12 @@ def missing() -> str:
     return INSTALL
 
 
+def allowed_formats(path: Path) -> str:
+    """Names of the formats, joined by commas, that FFmpeg may read a file as."""
+    is_raw_mjpeg = path.suffix.lower() in _RAW_MJPEG_ENDINGS
+    return f"{ALLOWED_FORMATS},jpeg_pipe" if is_raw_mjpeg else ALLOWED_FORMATS
+
+
 def open_container(path: Path) -> "av.container.InputContainer":
     """Opens a file with PyAV: as a file whatever its name, and in the allowed formats only.
 
@@ -118,7 +125,8 @@ def open_container(path: Path) -> "av.container.InputContainer":
     """
     import av
 
-    return av.open(f"file:{path.absolute()}", options=_OPTIONS, metadata_errors="ignore")
+    options = {"format_whitelist": allowed_formats(path), "protocol_whitelist": "file"}
+    return av.open(f"file:{path.absolute()}", options=options, metadata_errors="ignore")
 
 
 def read_container(path: Path) -> Container:

@@ -19,7 +19,12 @@ import numpy as np
 from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.video import ffmpeg_log, pyav_decoder
-from violence_detection.video.container import ALLOWED_FORMATS, Container, read_container
+from violence_detection.video.container import (
+    ALLOWED_FORMATS,
+    Container,
+    allowed_formats,
+    read_container,
+)
 from violence_detection.video.pyav_decoder import PyAVDecoder, count_between
 
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
@@ -53,7 +58,6 @@ _MAX_FAILED_PACKETS = 64  # in a row
 _UNMARKED_CODECS = frozenset("mjpg hevc hev1 hvc1".split())
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-_FILE_OPTIONS = f"format_whitelist;{ALLOWED_FORMATS}|protocol_whitelist;file"
 # A stream may be a playlist; it may open network addresses only, never a file.
 _STREAM_OPTIONS = "|".join(
     [
@@ -102,7 +106,8 @@ def open_video(path: Path) -> Iterator["Decoder | PyAVDecoder"]:
 
 def _open_file(path: Path, parameters: list[int]) -> cv2.VideoCapture:
     """A capture of a file: an absolute path is never a protocol, whatever the name is."""
-    with _opening, _environment(_OPTIONS, _FILE_OPTIONS):
+    options = f"format_whitelist;{allowed_formats(path)}|protocol_whitelist;file"
+    with _opening, _environment(_OPTIONS, options):
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, parameters)
 
 

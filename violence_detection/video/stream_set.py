@@ -99,7 +99,7 @@ class StreamSet:
 
         Args:
             frames: All frames of the clip, uint8 (H, W, 3) BGR each.
-            indices: Of the T frames that are sampled.
+            indices: Indices of the T frames that are sampled.
             fps: Frames per second; 0.0 if unknown.
             views: V views of each image.
 

@@ -16,7 +16,7 @@ class Tolerance(NamedTuple):
     """The largest difference allowed between the predictions of a file and of its source model.
 
     Attributes:
-        difference: Of a probability, on every clip.
+        difference: The largest difference of a probability, on every clip.
         agreement: The least fraction of clips with the same decision.
     """
 

@@ -32,7 +32,7 @@ class Operation(NamedTuple):
 
     Attributes:
         kind: Name of the operation in the format.
-        name: Of its output.
+        name: Name of its output.
         weights: Count of its weights.
         products: Count of its multiplications, if it has weights.
     """
@@ -83,7 +83,7 @@ def to_float16(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
     TensorFlow's own converter rounds all weights, which changes predictions ten times as much.
 
     Args:
-        content: Of the float32 file.
+        content: Content of the float32 file.
         examples: Not used.
     """
     from ai_edge_quantizer import qtyping, quantizer
@@ -119,7 +119,7 @@ def to_int8(content: bytes, examples: Sequence[np.ndarray]) -> bytes:
     TensorFlow's own converter quantises everything, and crashes on a recurrence.
 
     Args:
-        content: Of the float32 file.
+        content: Content of the float32 file.
         examples: Inputs that the ranges of activations are measured on.
     """
     from ai_edge_litert.interpreter import Interpreter
@@ -167,10 +167,10 @@ def _quantizer(
     """A quantiser of some operations of a file.
 
     Args:
-        content: Of the file.
+        content: Content of the file.
         operations: To quantise.
         add: Method of the quantiser that adds one operation.
-        settings: Of that method.
+        settings: Settings of that method.
 
     Raises:
         ValueError: If there are none: the file would be the float32 one under another name.

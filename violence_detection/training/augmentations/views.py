@@ -30,7 +30,8 @@ def build(
     """
     if not views:
         raise ConfigError(
-            "The augmentation `views` must have views to choose among. Received: none"
+            "The augmentation `views` must have views to choose among. Received: features without "
+            "further views (extract-features --views 1 makes one)"
         )
 
     def augment(batch: Batch, rng: np.random.Generator) -> Batch:
