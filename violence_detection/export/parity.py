@@ -225,9 +225,11 @@ def describe_changes(compared: AsTheyAre, limit: float, taken: str) -> str:
         "weights": "prune less, or allow more values with --cluster",
         "precision": "--precision float32 is closer",
     }[name]
-    aucs = ""
-    if compared.auc_of_run is not None and compared.auc_of_file is not None:
-        aucs = f", and its AUC is {compared.auc_of_file:.3f} instead of {compared.auc_of_run:.3f}"
+    before, after = (
+        "none" if value is None else f"{value:.3f}"
+        for value in (compared.auc_of_run, compared.auc_of_file)
+    )
+    aucs = "" if before == after else f", and its AUC is {after} instead of {before}"
     taken = f" ({taken})" if name in ("frame_size", "frame_rate") else ""
     return (
         f"On the validation videos as they are the file decides otherwise than the run for "

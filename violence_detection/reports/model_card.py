@@ -15,7 +15,7 @@ from violence_detection.models.training_results import (
     TrainingResults,
     TrainingSummary,
 )
-from violence_detection.reports import html
+from violence_detection.reports import cost_table, html
 from violence_detection.reports.evaluation_result import EvaluationResult
 from violence_detection.reports.findings import FEW_RECORDINGS
 from violence_detection.system import files
@@ -70,7 +70,12 @@ def write_model_card(run: Run) -> None:
         RunError: If the run cannot be read.
         ViolenceDetectionError: If the card cannot be written.
     """
-    text = html.render_template("model_card.md.j2", **vars(_card_facts(run)))
+    text = html.render_template(
+        "model_card.md.j2",
+        **vars(_card_facts(run)),
+        cost_rows=cost_table.cost_rows,
+        traffic_of=cost_table.traffic_text,
+    )
     files.write_text(run.dir / NAME, text)
 
 
@@ -155,7 +160,7 @@ def _export_warnings(run: Run) -> dict[str, list[str]]:
         except (OSError, ValueError, AttributeError):
             continue
         if warnings and isinstance(warnings, list):
-            by_export[_escaped(path.parent.name)] = [str(warning) for warning in warnings]
+            by_export[path.parent.name] = [str(warning) for warning in warnings]
     return by_export
 
 
