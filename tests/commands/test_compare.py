@@ -2,12 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from violence_detection.commands.compare import comparison_lines
 from violence_detection.evaluation.comparison_result import ComparisonResult, RunSummary
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.metrics.classification import Scores
+from violence_detection.metrics.operating_cost import VideoTraffic, cost_difference
 from violence_detection.metrics.paired_tests import (
     Discordance,
     PairedAccuracyDifference,
@@ -64,6 +66,15 @@ def text_of(**changes) -> str:
 )
 def test_a_comparison_states_result_and_caveats(changes, line):
     assert line in text_of(**changes)
+
+
+def test_the_difference_in_cost_is_shown_where_a_site_is_given():
+    traffic = VideoTraffic(10_000, 0.0)
+    violent, alarm = np.repeat([True, False], 50), np.arange(100) >= 39
+    fewer = np.arange(100) >= 46
+    cost = cost_difference(violent, alarm, fewer, np.arange(100), traffic, review_cost=0.5)
+    assert "B - A, at a site with 10,000 videos a day" in text_of(cost=cost)
+    assert "cost" not in text_of()
 
 
 def test_lines_fit_80_columns():

@@ -43,6 +43,33 @@ def test_the_result_has_the_keys_of_the_contract(run):
     assert any(name.endswith(".png") for name in names)
 
 
+@pytest.mark.parametrize("prevalence", [0.0, 0.01])
+def test_the_cost_at_a_site_is_that_of_the_measured_rates(run, evaluate, prevalence):
+    site = {"videos_per_day": 10_000, "prevalence": prevalence, "review_cost": 0.5}
+    result = evaluate(run, **site)
+    cost, normal, violent = result["cost"], 10_000 * (1 - prevalence), 10_000 * prevalence
+    false_alarms = normal * result["false_alarm_rate"]
+    assert cost["false_alarms_per_day"] == pytest.approx(false_alarms)
+    assert cost["misses_per_day"] == pytest.approx(violent * (1 - result["recall"]))
+    reviews = false_alarms + violent * result["recall"]
+    assert cost["cost_per_year"] == pytest.approx(365 * 0.5 * reviews)
+    assert "At a site with 10,000 videos a day" in (run / "MODEL_CARD.md").read_text()
+    assert result == json.loads((run / "evaluation/test/metrics.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"videos_per_day": 100}, "`videos_per_day` and `prevalence` must be given together"),
+        ({"cameras": 2}, "`cameras` must come with normal_footage"),
+        ({"review_cost": 2}, "`review_cost` must come with videos_per_day or cameras"),
+    ],
+)
+def test_a_site_needs_all_its_numbers(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        EvaluateConfig(**settings)
+
+
 def test_numbers_are_never_null_but_auc(evaluated):
     result = evaluated.result
     for name in set(KEYS) - {

@@ -236,6 +236,26 @@ def test_an_operating_point_and_normal_footage_are_shown(page):
     assert "95%: 0 to 6,640. Here 0 alarms in 0:04 of normal footage. Too short to show" in text
 
 
+def test_the_cost_at_a_site_is_a_table_with_its_caveat(page):
+    cost = {
+        "videos_per_day": 10_000,
+        "prevalence": 0.01,
+        "review_cost": 0.5,
+        "false_alarms_per_day": 2178.0,
+        "false_alarms_per_day_ci": [1190.0, 3260.0],
+        "positive_predictive_value": 0.0397,
+        "cost_per_year": 413_910.0,
+        "cost_per_year_ci": [413_910.0, 413_910.0],
+        "notes": ["The evaluated videos are no sample."],
+    }
+    text = words(page(cost=cost))
+    assert "10,000 videos a day, 1% of them violent, 0.50 a review, at this threshold" in text
+    assert "False alarms a day 2,178 1,190 to 3,260" in text
+    assert "(positive predictive value) 4.0% Cost" in text
+    assert "a year 413,910 The evaluated videos are no sample." in text
+    assert "Cost at a site" not in words(page())
+
+
 @pytest.mark.parametrize(
     ("changes", "asked", "text"),
     [

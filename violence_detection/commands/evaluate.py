@@ -53,6 +53,7 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *_score_lines(result),
         *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
         *_false_alarm_lines(result),
+        *_cost_lines(result),
         f"calibrated  calibration error {result.calibration_error:.3f}, Brier score "
         f"{result.brier_score:.3f}, temperature {result.temperature:.2f} "
         f"({result.temperature_reason or 'not fitted'})",
@@ -139,6 +140,23 @@ def _false_alarm_lines(result: "EvaluationResult") -> list[str]:
     return [
         f"alarms      {text}",
         *[f"not read    {video.path}: {video.reason}" for video in footage.unreadable],
+    ]
+
+
+def _cost_lines(result: "EvaluationResult") -> list[str]:
+    """Alarms, misses and cost of a site; empty if no traffic was given."""
+    cost = result.cost
+    if cost is None:
+        return []
+    from violence_detection.reports import cost_table
+
+    few = ""
+    if not result.normal_footage and result.recordings < FEW_RECORDINGS:
+        few = f"; {console.ROUGH}"
+    return [
+        f"cost        {cost_table.traffic_text(cost)}{few}",
+        *[f"            {row}" for row in cost_table.cost_rows(cost)],
+        *[f"            {note}" for note in cost.notes],
     ]
 
 

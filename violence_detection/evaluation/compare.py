@@ -16,7 +16,8 @@ from violence_detection.evaluation.config import CompareConfig, EvaluateConfig
 from violence_detection.evaluation.evaluate import EvaluationStage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.metrics import classification, delong, paired_tests
+from violence_detection.metrics import classification, delong, operating_cost, paired_tests
+from violence_detection.metrics.operating_cost import CostDifference, VideoTraffic
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.reports import findings
 from violence_detection.system import files
@@ -272,6 +273,28 @@ class ComparisonStage:
             auc=auc,
             discordance=paired_tests.discordance(predictions_a.correct, predictions_b.correct),
             better=better,
+            cost=self._cost(violent, (predictions_a, predictions_b), groups),
+        )
+
+    def _cost(
+        self, violent: np.ndarray, predictions: Sequence[Predictions], groups: Sequence[str]
+    ) -> CostDifference | None:
+        """The difference at the site of the settings; None without one."""
+        config = self._config
+        if config.videos_per_day is None:
+            return None
+        alarms = [
+            run_predictions.probability >= compared.record.threshold
+            for run_predictions, compared in zip(predictions, self._runs, strict=True)
+        ]
+        return operating_cost.cost_difference(
+            violent,
+            *alarms,
+            groups,
+            VideoTraffic(config.videos_per_day, config.prevalence),
+            review_cost=config.review_cost,
+            resamples=config.bootstrap,
+            seed=config.seed,
         )
 
 

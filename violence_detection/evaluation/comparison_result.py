@@ -6,6 +6,7 @@ from typing import Any
 
 from violence_detection.evaluation.leakage import Leaks
 from violence_detection.metrics.classification import Scores
+from violence_detection.metrics.operating_cost import CostDifference
 from violence_detection.metrics.paired_tests import (
     Discordance,
     PairedAccuracyDifference,
@@ -57,6 +58,7 @@ class ComparisonResult:
         grouped: Whether the recording of every video is known.
         accuracy, auc, discordance: The differences and their tests.
         better: By `accuracy` and `auc`: a, b, neither or unknown.
+        cost: The difference at a site; None if no traffic was given.
     """
 
     a: RunSummary
@@ -70,6 +72,7 @@ class ComparisonResult:
     auc: PairedAucDifference
     discordance: Discordance
     better: Mapping[str, str]
+    cost: CostDifference | None = None
 
     @property
     def clean(self) -> bool:
@@ -91,4 +94,5 @@ class ComparisonResult:
             **asdict(self.auc),
             **asdict(self.discordance),
             "better": self.better,
+            **({"cost": self.cost.to_json()} if self.cost else {}),
         }

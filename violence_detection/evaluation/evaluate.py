@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import synthetic, video_folder
+from violence_detection.datasets import camera_and_time, synthetic, video_folder
 from violence_detection.datasets.labels import renamed_labels
 from violence_detection.datasets.manifest import part_suffix
 from violence_detection.datasets.recordings import Grouping, choose_recordings, find_near_duplicates
@@ -20,8 +20,9 @@ from violence_detection.evaluation import (
     error_analysis,
     leakage,
     predictions,
+    site_cost,
 )
-from violence_detection.evaluation.config import EvaluateConfig
+from violence_detection.evaluation.config import TRAFFIC, EvaluateConfig
 from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
 from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
@@ -34,6 +35,8 @@ from violence_detection.metrics import (
     intervals,
     threshold_selection,
 )
+from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
+from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.reports import evaluation_figures, evaluation_report, model_card
@@ -91,7 +94,12 @@ class EvaluationStage:
                 entry.path.removesuffix(part_suffix(entry.path))
                 for entry in dataset.usable_entries(self._cache)
             ]
-            video_folder.match_recordings(config.group_pattern, paths)
+            video_folder.names_in_paths(config.group_pattern, paths)
+        self._entries = camera_and_time.from_paths(
+            self._entries,
+            camera_pattern=config.camera_pattern,
+            time_pattern=config.time_pattern,
+        )
         self._folder = self._run.evaluation_dir(config.split)
         self._identity = identity_of(self._run, self._entries)
         _check_replaceable(self._folder, self._identity, force=self._force)
@@ -165,6 +173,13 @@ class EvaluationStage:
             threshold_reason=chosen.reason,
             operating_point=chosen.operating_point,
             normal_footage=alarms,
+            cost=site_cost.cost_at_site(
+                clips,
+                predicted,
+                alarms,
+                **{name: getattr(config, name) for name in TRAFFIC},
+                **self._resampling,
+            ),
             classes=record.classes,
             class_mapping=renamed_labels(record.classes, dataset.usable_entries(self._cache)),
             normal_class=record.normal_class,
@@ -189,6 +204,7 @@ class EvaluationStage:
                 uncalibrated=violence_score(uncalibrated),
                 history=run.history(),
                 best_epoch=run.results().summary.kept_epoch,
+                threshold_curves=self._threshold_curves(clips, score),
             )
         mistakes = contact_sheet.build_contact_sheet(
             self._cache,
@@ -296,6 +312,19 @@ class EvaluationStage:
             correct=predicted == clips.labels,
             summaries=summaries,
         )
+
+    def _threshold_curves(
+        self, clips: FeatureDataset, score: np.ndarray
+    ) -> dict[str, ThresholdCurve]:
+        """Curves of the predictions that the run's threshold was chosen on, where it has them, and
+        of the evaluated videos, by their name."""
+        own = f"The {self._config.split} split"
+        curves = {own: threshold_curve(is_violent(clips.labels), score, clips.groups)}
+        chosen_on = CalibrationPredictions.of_run(self._run)
+        if chosen_on is None or chosen_on.source == self._config.split:
+            return curves
+        name = chosen_on.source.capitalize()
+        return {name: chosen_on.threshold_curve(self._run.record().temperature), **curves}
 
     def _report_context(self) -> ReportContext:
         """The facts that the report shows beside the result."""

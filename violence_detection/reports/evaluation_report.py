@@ -11,7 +11,7 @@ from typing import Any
 from violence_detection import __version__
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
-from violence_detection.reports import console, evaluation_tables, html
+from violence_detection.reports import console, cost_table, evaluation_tables, html
 from violence_detection.reports.evaluation_result import (
     EvaluationResult,
     FootageAlarms,
@@ -32,6 +32,10 @@ _CAPTIONS = {
     "for every threshold. The dot is the threshold in use.",
     "precision_recall": "Precision-recall curve: fraction of alarms that are right against "
     "fraction of violent videos found. The dot is the threshold in use.",
+    "threshold": "Fraction of violent videos found, fraction of normal videos flagged, and fraction "
+    "of alarms that are right, for every threshold; bands are 95% intervals over recordings. The "
+    "dashed line is the threshold in use, the grey area the interval of its choice. Above, the "
+    "predictions that it was chosen on, where the run has them; below, the videos of this report.",
     "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns).",
     "score_histogram": "Probability of violence of the normal and the violent videos.",
     "reliability": "Reliability: fraction of violent videos among videos of similar probability.",
@@ -118,6 +122,8 @@ def write_report(
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),
         achieved=list(evaluation_tables.achieved_rows(result.operating_point)),
+        cost_rows=list(cost_table.cost_rows(result.cost)) if result.cost else [],
+        traffic=cost_table.traffic_text(result.cost) if result.cost else "",
         measures=list(evaluation_tables.measures(result)),
         classes=list(evaluation_tables.class_rows(result)),
         figures=[

@@ -7,9 +7,11 @@ from typing import Any, Self
 from violence_detection.errors import ConfigError
 from violence_detection.metrics.classification import Scores
 from violence_detection.metrics.intervals import wilson_interval
+from violence_detection.metrics.operating_cost import OperatingCost
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
+from violence_detection.metrics.sample_size import FEW_VIDEOS
 
-_OPTIONAL = ("operating_point", "normal_footage")  # keys that metrics.json may lack
+_OPTIONAL = ("operating_point", "normal_footage", "cost")  # keys that metrics.json may lack
 # Keys that metrics.json of older versions lacks, with the value that stands for them.
 _ADDED: Mapping[str, Any] = {
     "grouped_by": "",
@@ -39,7 +41,7 @@ _ADDED: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class ErrorRow:
-    """The errors of the videos of one recording, resolution, brightness or duration.
+    """The errors of the videos of one recording or condition, such as a camera or a duration.
 
     Attributes:
         name: The recording, or the range.
@@ -57,6 +59,11 @@ class ErrorRow:
     ci: Sequence[float]
     misses: int
     false_alarms: int
+
+    @property
+    def is_few(self) -> bool:
+        """True if the videos are too few for a rate."""
+        return self.videos < FEW_VIDEOS
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ class EvaluationResult:
         baselines_left_out: A line for each baseline that is missing, with the reason.
         baseline_videos: Number of training videos that the baselines were fitted on.
         close_baselines: Baselines that know only the source of a video and come close.
-        errors_by: Rows of errors by recording, resolution, brightness and duration.
+        errors_by: Rows of errors by condition; see `error_analysis.errors_by_condition`.
         errors_left_out: A line for what `errors_by` lacks, with the reason.
         threshold: An alarm is raised at or above it.
         classes: Names, the normal class first.
@@ -169,6 +176,7 @@ class EvaluationResult:
         report: Path of report.html.
         operating_point: How the threshold was chosen; None for runs that do not record it.
         normal_footage: False alarms per hour; None without --normal-footage.
+        cost: Alarms, misses and cost of a site; None if no traffic was given.
     """
 
     run: str
@@ -215,6 +223,7 @@ class EvaluationResult:
     threshold_reason: str
     operating_point: ChosenOperatingPoint | None
     normal_footage: FootageAlarms | None
+    cost: OperatingCost | None
     classes: Sequence[str]
     class_mapping: Mapping[str, str]
     normal_class: str
@@ -254,6 +263,7 @@ class EvaluationResult:
                 f"An evaluation must hold {', '.join(missing)}. Received: {', '.join(values)}"
             )
         point, footage = known.get("operating_point"), known.get("normal_footage")
+        cost = known.get("cost")
         try:
             return cls(
                 **{name: known.get(name) for name in names}
@@ -267,6 +277,7 @@ class EvaluationResult:
                     },
                     "operating_point": ChosenOperatingPoint.from_json(point) if point else None,
                     "normal_footage": FootageAlarms.from_json(footage) if footage else None,
+                    "cost": OperatingCost.from_json(cost) if cost else None,
                 }
             )
         except (AttributeError, KeyError, TypeError) as error:
@@ -289,4 +300,6 @@ class EvaluationResult:
             values["operating_point"] = self.operating_point.as_dict()
         if self.normal_footage is not None:
             values["normal_footage"] = self.normal_footage.to_json()
+        if self.cost is not None:
+            values["cost"] = self.cost.to_json()
         return values
