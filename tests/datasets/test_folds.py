@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.features import draw_features
 
 from violence_detection.datasets import folds
 from violence_detection.datasets.manifest import ManifestEntry
@@ -142,15 +143,14 @@ def test_nothing_but_the_split_of_an_entry_changes():
     assert [dataclasses.replace(entry, split="") for entry in part] == entries
 
 
-def test_recordings_are_known_where_the_dataset_names_all(tmp_path, monkeypatch):
+def test_recordings_are_known_where_the_dataset_names_all(tmp_path):
     for grouping, ungrouped, complete in (
         ("videos.csv", 0, True),
         ("videos.csv", 3, False),
         ("none", 9, False),
     ):
-        facts = {"grouping": grouping, "ungrouped": ungrouped}
-        monkeypatch.setattr(FeatureCache, "settings", lambda _, it=facts: it)
-        assert dataset.has_all_recordings(FeatureCache(tmp_path)) is complete
+        cache = FeatureCache(draw_features(tmp_path, grouping=grouping, ungrouped=ungrouped))
+        assert dataset.has_all_recordings(cache) is complete
 
 
 # -- hostile

@@ -1,5 +1,7 @@
 """Errors by recording, resolution, brightness and duration; and the worst mistakes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,6 +41,33 @@ def errors_of(entries, violent, alarm, summaries="they are gone"):
 
 
 # -- golden
+
+
+def test_cameras_and_hours_are_tables_where_the_dataset_gives_them():
+    facts = [("yard", "2024-05-31T21:40:00"), ("gate", "2024-05-31T23:59:00"), ("", "2024-05-31")]
+    entries = [
+        replace(entry, camera=camera, recorded_at=time)
+        for entry, (camera, time) in zip(entries_of("abc"), facts, strict=True)
+    ]
+    tables = errors_of(entries, [0, 0, 0], [1, 0, 1]).errors_by
+    counts = {name: [(row.name, row.videos, row.errors) for row in tables[name]] for name in tables}
+    assert counts["camera"] == [("yard", 1, 1), ("gate", 1, 0)]
+    assert counts["hour"] == [("21:00 to 24:00", 2, 1)]
+    assert tables["hour"][0].is_few
+    assert not {"camera", "hour"} & set(errors_of(entries_of("abc"), [0] * 3, [1] * 3).errors_by)
+
+
+def test_motion_is_in_thirds_of_the_known_videos():
+    summaries = summaries_of([(64, 64)] * 6, [100] * 6, rows=[0, 1, 2, 3, 4, 5])
+    energies = np.repeat(np.array([[0.5], [0.1], [0.2], [0.3], [0.4], [0.6]]), 8, axis=1)
+    summaries = replace(summaries, summaries=replace(summaries.summaries, energies=energies))
+    alarm = [1, 0, 0, 0, 0, 1, 1]
+    rows = errors_of(entries_of("abcdefg"), [0] * 7, alarm, summaries).errors_by["motion"]
+    assert [(row.name, row.videos, row.errors) for row in rows] == [
+        ("least motion", 2, 0),
+        ("medium motion", 2, 0),
+        ("most motion", 2, 2),
+    ]
 
 
 def test_errors_by_recording_come_worst_first():
@@ -102,7 +131,7 @@ def test_without_the_videos_a_line_gives_the_reason():
     errors = errors_of(entries_of("a"), [0], [1])
     assert errors.errors_by.keys() == {"recording", "duration"}
     assert errors.errors_left_out == [
-        "Errors by resolution and brightness lack some videos: they are gone."
+        "Errors by resolution, brightness and motion lack some videos: they are gone."
     ]
 
 

@@ -360,6 +360,16 @@ def test_the_text_of_sound_videos_sums_up_what_is_there(folder):
     assert f"No problems found. next violence-detection extract-features {folder}" in text
 
 
+def test_the_text_sums_up_cameras_and_times(folder):
+    rows = [f"calm/{n}.avi,calm,yard,2024-05-0{n + 1}T21:00" for n in (0, 2)]
+    rows += ["fight/1.avi,fight,gate,2024-06-01", "fight/3.avi,fight,yard,"]
+    table = "\n".join(("path,label,Camera,recorded_at", *rows)) + "\n"
+    (folder / "videos.csv").write_text(table)
+    text = run_check(folder).stdout
+    assert "cameras     2: yard (3), gate (1)" in text
+    assert "recorded    2024-05-01T21:00:00 to 2024-06-01" in text
+
+
 def test_the_text_of_problems_names_them_and_the_next_step(folder):
     (folder / "calm" / "text.mp4").write_text("This is no video.")
     result = run_check(folder)

@@ -77,6 +77,10 @@ def _summary_lines(result: "FolderCheck") -> list[str]:
         if label in summary.recordings:
             text += f", of {counted(summary.recordings[label], 'recording')}"
         lines.append(text)
+    if summary.cameras:
+        lines.append(f"cameras     {len(summary.cameras)}: {_values(summary.cameras)}")
+    if summary.first_recorded_at:
+        lines.append(f"recorded    {summary.first_recorded_at} to {summary.last_recorded_at}")
     if result.recordings_warning:
         lines.append(f"recordings  {result.recordings_warning}")
     return lines

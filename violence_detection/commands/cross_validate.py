@@ -8,6 +8,7 @@ import click
 from violence_detection import units
 from violence_detection.commands._exit import Command, CommonFlags, Stage, run_stage
 from violence_detection.commands._options import example, options_of
+from violence_detection.datasets.config import BY_TIME, ONE_RECORDING
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.reports import console
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
         ProtocolResult,
         ScoreDifference,
     )
+
+_MAX_FOLDS = 25  # of one recording each, that are listed
 
 
 @click.command(
@@ -64,7 +67,7 @@ def result_lines(result: "CrossValidationResult") -> list[str]:
         f"folds       {first.note}",
         "",
         *_score_lines(first.pooled),
-        *([_spread_line(result.folds_of(first), repeats=result.repeats)] if first.grouped else []),
+        *([_spread_line(result)] if first.grouped and result.by != ONE_RECORDING else []),
         *([_linear_line(first.pooled.over_linear)] if first.pooled.over_linear else []),
         *[_random_line(protocol.pooled) for protocol in others],
         "",
@@ -112,14 +115,16 @@ def _score_lines(pooled: "PooledResult") -> list[str]:
     ]
 
 
-def _spread_line(rows: "Sequence[FoldRow]", *, repeats: int) -> str:
-    """The accuracies of the best and the worst fold, and the recordings of the worst."""
+def _spread_line(result: "CrossValidationResult") -> str:
+    """The accuracies of the best and the worst fold, and the cameras, time or recordings of the
+    worst."""
+    rows = result.folds_of(result.protocols[0])
     worst, *_, best = sorted(rows, key=lambda row: row.model.accuracy)
-    name = f"fold {worst.fold}" + (f" of repeat {worst.repeat}" if repeats > 1 else "")
+    name = f"fold {worst.fold}" + (f" of repeat {worst.repeat}" if result.repeats > 1 else "")
     return (
-        f"new camera  expect an accuracy between {worst.model.accuracy:.1%} and "
+        f"{'later time' if result.by == BY_TIME else 'new camera':10s}  expect an accuracy between {worst.model.accuracy:.1%} and "
         f"{best.model.accuracy:.1%}, as the folds have; the worst is {name}: "
-        f"{console.list_names(worst.recording_names)}"
+        f"{worst.held_out or console.list_names(worst.recording_names)}"
     )
 
 
@@ -161,6 +166,11 @@ def _fold_lines(rows: "Sequence[FoldRow]", protocol: "ProtocolResult") -> list[s
         ]
         for row in rows
     ]
+    left_out = []
+    if len(table) > _MAX_FOLDS and all(row.recordings == 1 for row in rows):
+        order = sorted(range(len(rows)), key=lambda number: rows[number].model.accuracy)
+        table = [table[number] for number in order[:_MAX_FOLDS]]
+        left_out = [f"            and {len(rows) - _MAX_FOLDS} folds with a higher accuracy"]
     accuracy, auc = protocol.model.accuracy, protocol.model.auc
     mean = [f"{accuracy.mean:.1%}", console.format_auc(auc.mean)]
     table += [
@@ -171,6 +181,7 @@ def _fold_lines(rows: "Sequence[FoldRow]", protocol: "ProtocolResult") -> list[s
         *console.align_columns(
             ["fold videos recordings recall flagged accuracy AUC".split(), *table]
         ),
+        *left_out,
         f"            95% of the mean: accuracy {console.format_interval(accuracy.ci, '.1%')}, AUC "
         f"{console.format_interval(auc.ci, '.3f')} (t over folds, corrected for shared training "
         "videos)",

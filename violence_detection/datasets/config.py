@@ -1,9 +1,14 @@
-"""Settings of the split into train, validation and test videos."""
+"""Settings of the split into train, validation and test videos, and of folds."""
 
 from dataclasses import dataclass
 
 from violence_detection.errors import ConfigError
 from violence_detection.settings import Config, option
+
+# What a fold of a cross-validation holds out: recordings at random, the future, whole cameras, or
+# one recording at a time.
+BY_RECORDING, BY_TIME, BY_CAMERA = "recording", "time", "camera"
+ONE_RECORDING = "one_recording"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from violence_detection.datasets import splits
+from violence_detection.datasets import hold_out, iso_times, splits
+from violence_detection.datasets.config import (
+    BY_CAMERA,
+    BY_RECORDING,
+    BY_TIME,
+    ONE_RECORDING,
+)
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError
@@ -21,6 +27,8 @@ def draw_folds(
     *,
     seed: int,
     grouped: bool = True,
+    unit: str = "recordings",
+    every_class: bool = True,
 ) -> list[np.ndarray]:
     """The rows of each fold, ascending; each video is in exactly one fold.
 
@@ -33,6 +41,8 @@ def draw_folds(
         seed: Seed of the draw.
         grouped: Keep the videos of a recording in one fold. Without it videos are drawn one by
             one, as in papers that do not mention recordings.
+        unit: What `groups` are, for messages.
+        every_class: Refuse folds of which one must lack a class.
 
     Raises:
         ConfigError: If a class has fewer recordings (not grouped: videos) than there are
@@ -44,10 +54,10 @@ def draw_folds(
     labels, groups = np.asarray(labels).astype(str), np.asarray(groups).astype(str)
     pairs = list(zip(labels.tolist(), groups.tolist(), strict=True))
     counts = Counter(label for label, _ in (set(pairs) if grouped else pairs))
-    if not counts or min(counts.values()) < folds:
+    if not counts or (every_class and min(counts.values()) < folds):
         listed = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items()))
         raise ConfigError(
-            f"`folds` must be at most the {'recordings' if grouped else 'videos'} of each "
+            f"`folds` must be at most the {unit if grouped else 'videos'} of each "
             f"class. Received: folds={folds}, and {listed or 'none'}"
         )
     kind, by = (StratifiedGroupKFold, groups) if grouped else (StratifiedKFold, None)
@@ -60,7 +70,7 @@ def draw_folds(
             return rows_of_folds
     raise ConfigError(
         "`folds` must leave each fold videos of every class to train on. "
-        f"Received: folds={folds}, of recordings too uneven for that (fewer folds help)"
+        f"Received: folds={folds}, of {unit} too uneven for that (fewer folds help)"
     )
 
 
@@ -97,25 +107,32 @@ def evaluation_folds(
     seed: int,
     grouped: bool,
     validation_fraction: float,
+    by: str = BY_RECORDING,
 ) -> list[list[ManifestEntry]]:
     """For each fold, all entries with that fold as test split and the rest divided.
 
     The rest is divided by whole recordings into train and validation; with grouped folds, no
-    recording of it is in the test split. See `draw_folds`.
+    recording of it is in the test split. Videos that are neither, because they are later than the
+    fold, have no split. See `draw_folds` and `hold_out`.
 
     Args:
         entries: The videos.
-        folds: Number of folds.
+        folds: Number of folds; by camera the largest number; not used for one recording at a time.
         seed: Seed of both draws.
         grouped: Keep the videos of a recording in one fold.
         validation_fraction: Fraction of the rest for validation; 0 leaves all of it to train.
+        by: What is held out, as `datasets.config` lists it. The entries must have the time or the camera.
 
     Raises:
         ConfigError: If the folds cannot be drawn, or the rest has too few recordings to divide.
     """
     parts = []
-    for rows in draw_folds(*_columns(entries), folds, seed=seed, grouped=grouped):
-        part = _with_split(entries, rows, "test", "train")
+    for test, train in _held_out(entries, folds, seed=seed, grouped=grouped, by=by):
+        part = [dataclasses.replace(entry, split="") for entry in entries]
+        for row in train.tolist():
+            part[row] = dataclasses.replace(entries[row], split="train")
+        for row in test.tolist():
+            part[row] = dataclasses.replace(entries[row], split="test")
         if validation_fraction:
             rest = [entry for entry in part if entry.split == "train"]
             drawn = draw_validation(rest, fraction=validation_fraction, seed=seed)
@@ -126,10 +143,40 @@ def evaluation_folds(
             if "validation" not in drawn.values():
                 raise ConfigError(
                     "The training folds must have recordings to spare for validation. Received: "
-                    "too few (more folds help, or --monitor none, which needs no validation)"
+                    "too few (other --folds help, or --monitor none, which needs no validation)"
                 )
         parts.append(part)
     return parts
+
+
+def _held_out(
+    entries: Sequence[ManifestEntry], folds: int, *, seed: int, grouped: bool, by: str
+) -> list[hold_out.HeldOutFold]:
+    """The rows of each fold, and those to train on; see `evaluation_folds`."""
+    labels, groups = _columns(entries)
+    if by == BY_TIME:
+        times = [iso_times.instant(entry.recorded_at) for entry in entries]
+        return hold_out.folds_by_time(labels, groups, times, folds)
+    if by == ONE_RECORDING:
+        return hold_out.leave_one_out(labels, groups, unit="recordings")
+    if by == BY_CAMERA:
+        cameras = np.array([entry.camera for entry in entries])
+        groups = hold_out.joined_cameras(groups, cameras)
+        if len(set(groups)) <= folds:
+            return hold_out.leave_one_out(labels, groups, unit="cameras")
+    rows = np.arange(len(entries))
+    return [
+        hold_out.HeldOutFold(test, np.setdiff1d(rows, test))
+        for test in draw_folds(
+            labels,
+            groups,
+            folds,
+            seed=seed,
+            grouped=grouped,
+            unit="cameras" if by == BY_CAMERA else "recordings",
+            every_class=by != BY_CAMERA,
+        )
+    ]
 
 
 def draw_validation(

@@ -23,6 +23,8 @@ class ManifestEntry:
         array_digest: SHA-256 of the array file.
         status: `ok`, `damaged` (used all the same) or `failed` (no array; `error` says why).
         views: Digests of the arrays of further views, separated by spaces.
+        camera: Name of the camera; empty if the dataset does not name it.
+        recorded_at: Date, or date and time, in ISO 8601; empty if the dataset does not give it.
     """
 
     path: str
@@ -39,6 +41,8 @@ class ManifestEntry:
     status: str = "ok"
     error: str = ""
     views: str = ""
+    camera: str = ""
+    recorded_at: str = ""
 
     @property
     def digests(self) -> list[str]:
@@ -51,12 +55,12 @@ class ManifestEntry:
 
     @classmethod
     def from_row(cls, row: dict[str, str]) -> Self:
-        """The entry of a row of the CSV; manifests of the first version have no `views`.
+        """The entry of a row of the CSV; those of earlier versions lack `LATER_COLUMNS`.
 
         Raises:
             CacheError: If a cell is missing or is not of its type.
         """
-        row = {"views": "", **row}
+        row = {**dict.fromkeys(LATER_COLUMNS, ""), **row}
         try:
             return cls(**{field.name: field.type(row[field.name]) for field in fields(cls)})
         except (KeyError, ValueError, TypeError) as error:
@@ -66,6 +70,7 @@ class ManifestEntry:
 
 
 MANIFEST_COLUMNS = tuple(field.name for field in fields(ManifestEntry))
+LATER_COLUMNS = ("views", "camera", "recorded_at")
 
 
 _PART = re.compile(r"@[\d.e+-]+-[\d.e+-]+$")

@@ -83,7 +83,7 @@ def choose_recordings(
     source = ""
     if pattern is not None:
         paths = [entry.path.removesuffix(part_suffix(entry.path)) for entry in entries]
-        names = video_folder.match_recordings(pattern, paths)
+        names = video_folder.names_in_paths(pattern, paths)
         complete, source = all(names), "--group-pattern"
         for entry, name in zip(entries, names, strict=True):
             groups[entry.path] = name or entry.group

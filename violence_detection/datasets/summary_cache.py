@@ -40,6 +40,18 @@ class AvailableSummaries:
     summaries: VideoSummaries
     missing_reason: str = ""
 
+    def take(self, rows: np.ndarray) -> "AvailableSummaries":
+        """The summaries of some of the videos, which are then numbered from 0.
+
+        Args:
+            rows: int64, ascending, of the N videos.
+        """
+        has_one = np.isin(self.rows, rows)
+        summaries = VideoSummaries(*(column[has_one] for column in vars(self.summaries).values()))
+        return AvailableSummaries(
+            np.searchsorted(rows, self.rows[has_one]), summaries, self.missing_reason
+        )
+
 
 def summaries_of(
     entries: Sequence[ManifestEntry], *, video_dir: Path, path: Path

@@ -11,7 +11,7 @@ from violence_detection.errors import DatasetError
 from violence_detection.system import files
 
 TABLE = "videos.csv"
-TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s")
+TABLE_COLUMNS = ("path", "label", "split", "group", "start_s", "end_s", "camera", "recorded_at")
 JUDGED_COLUMNS = ("judged_by", "judged_at")  # of a label that a reviewer gave
 
 # Names under which the table is read too: programs that hide endings, or ask for one, make them.
@@ -23,10 +23,12 @@ _SEPARATOR_NAMES = {"\t": "a tab"}
 _SYNONYMS = {
     "path": "file filename file_name filepath file_path video videopath video_path name clip".split(),
     "label": "class classname class_name category target y".split(),
-    "group": "recording recordingid recording_id camera source session scene".split(),
+    "group": "recording recordingid recording_id source session scene".split(),
     "split": ["subset", "set", "partition", "fold"],
     "start_s": ["start", "begin", "start_time", "start_sec", "from"],
     "end_s": ["end", "stop", "end_time", "end_sec", "to"],
+    "camera": "cam cameraid camera_id camera_name device".split(),
+    "recorded_at": "date datetime date_time timestamp recorded captured_at recording_time".split(),
 }
 
 

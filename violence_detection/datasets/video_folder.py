@@ -69,7 +69,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
     Args:
         root: The folder.
         group_pattern: Regular expression on the path that names the recording; see
-            `match_recordings`.
+            `names_in_paths`.
 
     Raises:
         ConfigError: If `root` is not a folder, or the pattern is not a regular expression.
@@ -216,8 +216,15 @@ def _video_at(path: str, depth: int) -> Video:
 # -- recordings
 
 
-def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
-    """The recording that a pattern finds in each path: its first group, or the whole match.
+def names_in_paths(
+    pattern: str, paths: Sequence[str], option: str = "--group-pattern"
+) -> list[str | None]:
+    """The name that a pattern finds in each path: its first group, or the whole match.
+
+    Args:
+        pattern: Regular expression.
+        paths: The videos' paths.
+        option: The option that gives the pattern, for messages.
 
     Raises:
         ConfigError: If it is not a regular expression, or matches no path.
@@ -226,21 +233,21 @@ def match_recordings(pattern: str, paths: Sequence[str]) -> list[str | None]:
         expression = re.compile(pattern)
     except re.error as error:
         raise ConfigError(
-            f"--group-pattern must be a regular expression. Received: {pattern} ({error})"
+            f"{option} must be a regular expression. Received: {pattern} ({error})"
         ) from error
     matches = [expression.search(path) for path in paths]
     names = [match and match[1 if expression.groups else 0] for match in matches]
     if not any(names):
         raise ConfigError(
-            "--group-pattern must match the videos' paths. Received: "
-            f"{pattern} (matches none of {len(paths)}, e.g. {paths[0]})"
+            f"{option} must match the videos' paths. Received: {pattern} "
+            f"(matches none of {len(paths)}, e.g. {paths[0]})"
         )
     return [name or None for name in names]
 
 
 def _grouped_by(videos: Sequence[Video], pattern: str) -> tuple[list[Video], int]:
     """The videos with the recordings that a pattern finds, and the number without any."""
-    names = match_recordings(pattern, [video.path for video in videos])
+    names = names_in_paths(pattern, [video.path for video in videos])
     pairs = list(zip(videos, names, strict=True))
     ungrouped = sum(
         not name and video.group == video.path and video.start_s is None for video, name in pairs

@@ -109,9 +109,14 @@ def summarise_video(
         VideoError: If it cannot be read.
     """
     with open_video(path) as video:
-        next(iter(video))
+        frames = iter(video)
+        next(frames)
         height, width, _ = video.retrieve().shape
-    images = _reader().read(path, start_s, end_s).images
+        is_single = next(frames, None) is None
+    # A single frame has no motion, and cannot be read as a stream that shows it.
+    images = _reader("rgb" if is_single else "rgb+motion").read(path, start_s, end_s).images
+    if is_single:
+        images = np.concatenate([images, np.zeros_like(images)], axis=1)
     thumbnails = [perceptual_hash.thumbnail_of(image[..., ::-1]) for image in images[:, 0]]
     rgb, motion = (images[:, stream].astype(np.float32) / 255 for stream in (0, 1))
     return (
@@ -123,5 +128,5 @@ def summarise_video(
 
 
 @functools.cache
-def _reader() -> ClipReader:
-    return ClipReader(stream="rgb+motion", frames=MOMENTS, frame_size=SIDE)
+def _reader(stream: str) -> ClipReader:
+    return ClipReader(stream=stream, frames=MOMENTS, frame_size=SIDE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from violence_detection.datasets import table_file
+from violence_detection.datasets.iso_times import iso_time
 from violence_detection.datasets.path_matching import is_absolute, match_paths
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.datasets.table_file import TableFile
@@ -71,7 +72,9 @@ def videos_of_table(table: TableFile, found: FoundFiles) -> TableVideos:
         left_out = counted(len(outside), "video")
         notes.append(f"Not in {table.path.name} and left out: {left_out}, e.g. {min(outside)}.")
     notes.append(_unread_columns(table))
-    warnings.append(_meant_columns(table))
+    notes.append(_meant_columns(table, ("camera", "recorded_at")))
+    warnings.append(_meant_columns(table, ("split", "group", "start_s", "end_s")))
+    warnings.append(_unread_times(table))
     return TableVideos(videos, ungrouped, tuple(filter(None, notes)), tuple(filter(None, warnings)))
 
 
@@ -106,7 +109,9 @@ def _video_of_row(row: Mapping[str, str], number: int, table: TableFile, path: s
             "start_s and end_s must be given together, start first", f"{start_s}, {end_s}"
         )
     group = (row.get("group") or "").strip() or path
-    return Video(path, label, group, split, start_s, end_s)
+    camera = " ".join((row.get("camera") or "").split())
+    recorded_at = iso_time(row.get("recorded_at") or "")
+    return Video(path, label, group, split, start_s, end_s, camera, recorded_at)
 
 
 def _seconds(text: str, name: str, invalid: Callable[[str, str], DatasetError]) -> float | None:
@@ -145,18 +150,36 @@ def _unread_columns(table: TableFile) -> str:
     return f"Columns of {table.path.name} that are not read: {', '.join(unread)}."
 
 
-def _meant_columns(table: TableFile) -> str:
-    """A warning of columns that are not read, and may be meant as one that is."""
+def _unread_times(table: TableFile) -> str:
+    """A warning of times of recording that cannot be read."""
+    unread = [
+        (number, text)
+        for number, row in table.rows
+        if (text := (row.get("recorded_at") or "").strip()) and not iso_time(text)
+    ]
+    if not unread:
+        return ""
+    return (
+        f"In {table.path.name} recorded_at must be a date, or a date and time, in ISO 8601 "
+        f"(2024-05-31, 2024-05-31T21:40:00). Not read: {counted(len(unread), 'cell')}, e.g. "
+        f"{unread[0][1]!r} in line {unread[0][0]}."
+    )
+
+
+def _meant_columns(table: TableFile, names: Sequence[str]) -> str:
+    """A line about columns that are not read, and may be meant as one of `names`."""
     meant = {
         column: name
         for column in table.columns
-        for name in table_file.TABLE_COLUMNS[2:]
+        for name in names
         if name not in table.columns and table_file.may_mean(column, name)
     }
     if not meant:
         return ""
     listed = ", ".join(f"{column} (as {name}?)" for column, name in meant.items())
-    return (
-        f"Columns of {table.path.name} that are not read, and may be meant: {listed}; rename them "
-        "to be read. start_s and end_s are in seconds."
+    line = (
+        f"Columns of {table.path.name} that are not read, and may be meant: {listed}; rename them"
+    )
+    return f"{line} to be read." + (
+        " start_s and end_s are in seconds." if "end_s" in names else ""
     )

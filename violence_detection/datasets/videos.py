@@ -25,6 +25,8 @@ class Video:
     split: str = ""
     start_s: float | None = None
     end_s: float | None = None
+    camera: str = ""
+    recorded_at: str = ""
 
     @property
     def key(self) -> str:
@@ -41,8 +43,6 @@ class Video:
         return self.start_s, self.end_s
 
 
-def contradictions(videos: Iterable[Video]) -> list[tuple[Video, Video]]:
-    """Pairs of parts of one file that overlap and have different labels, in their order."""
 class Problem(NamedTuple):
     """A video, or a part of one, with what is wrong with it."""
 
@@ -50,6 +50,8 @@ class Problem(NamedTuple):
     reason: str
 
 
+def contradictions(videos: Iterable[Video]) -> list[tuple[Video, Video]]:
+    """Pairs of parts of one file that overlap and have different labels, in their order."""
     by_path = defaultdict(list)
     for video in videos:
         by_path[video.path].append(video)

@@ -1,4 +1,7 @@
-"""Error rates by recording, resolution, brightness and duration, and the worst mistakes."""
+"""Error rates by condition of the videos, and the worst mistakes.
+
+Conditions are recording, camera, hour of day, duration, resolution, brightness and motion.
+"""
 
 import math
 from collections import defaultdict
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from violence_detection.datasets import iso_times
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.evaluation.predictions import PredictionRow
@@ -17,15 +21,18 @@ from violence_detection.reports.evaluation_result import ErrorRow
 _HEIGHTS_PX = (240, 360, 480, 720, 1080)  # of the shorter side
 _LEVELS = (40, 70, 100, 130, 160)  # mean luma, of 0 to 255
 _DURATIONS_S = (1.5, 3.0, 6.0, 12.0, 60.0)
+_HOURS = 3  # of a period of the day
+_THIRDS = ("least motion", "medium motion", "most motion")
 
 
 @dataclass(frozen=True)
 class ConditionErrors:
-    """Errors by recording, resolution, brightness and duration.
+    """Errors by condition.
 
     Attributes:
-        errors_by: By condition, its rows. Recordings are sorted by errors, the others by size;
-            empty bins are left out.
+        errors_by: By condition, its rows. Recordings and cameras are sorted by errors, the others
+            by size; empty bins are left out, and so are conditions that the dataset does not give
+            (camera, hour).
         errors_left_out: A line for what the tables lack, with the reason.
     """
 
@@ -40,7 +47,7 @@ def errors_by_condition(
     correct: np.ndarray,
     summaries: AvailableSummaries | str,
 ) -> ConditionErrors:
-    """Errors by recording, resolution, brightness and duration.
+    """Errors by recording, camera, hour of day, duration, resolution, brightness and motion.
 
     Args:
         entries: Rows of the N videos.
@@ -67,20 +74,22 @@ def errors_by_condition(
         "recording": table(entry.group for entry in entries),
         "duration": table(_bin_names_of(durations, _DURATIONS_S, "s"), _bins(_DURATIONS_S, "s")),
     }
+    if any(entry.camera for entry in entries):
+        tables["camera"] = table(entry.camera or None for entry in entries)
+    periods = [_period_of(entry.recorded_at) for entry in entries]
+    if any(periods):
+        tables["hour"] = table(periods, sorted(set(periods) - {None}))
     if isinstance(summaries, str):
         return ConditionErrors(tables, [_left_out_line(summaries)])
-    heights, levels = ([math.nan] * len(entries) for _ in range(2))
-    for row, size, level in zip(
-        summaries.rows.tolist(),
-        summaries.summaries.sizes.min(axis=1).tolist(),
-        summaries.summaries.brightness.round(2).tolist(),
-        strict=True,
-    ):
-        heights[row], levels[row] = size, level
+    heights, levels, motion = np.full((3, len(entries)), math.nan)
+    heights[summaries.rows] = summaries.summaries.sizes.min(axis=1)
+    levels[summaries.rows] = summaries.summaries.brightness.round(2)
+    motion[summaries.rows] = summaries.summaries.energies.mean(axis=1)
     tables["resolution"] = table(
         _bin_names_of(heights, _HEIGHTS_PX, "px"), _bins(_HEIGHTS_PX, "px")
     )
     tables["brightness"] = table(_bin_names_of(levels, _LEVELS), _bins(_LEVELS))
+    tables["motion"] = table(_thirds_of(motion), _THIRDS)
     reason = summaries.missing_reason
     return ConditionErrors(tables, [_left_out_line(reason)] if reason else [])
 
@@ -149,5 +158,26 @@ def _bin_names_of(
     ]
 
 
+def _period_of(recorded_at: str) -> str | None:
+    """The hours of the day in which a video was recorded, `21:00 to 24:00`; None if unknown."""
+    hour = iso_times.hour_of_day(iso_times.iso_time(recorded_at))
+    if hour is None:
+        return None
+    start = hour // _HOURS * _HOURS
+    return f"{start:02d}:00 to {start + _HOURS:02d}:00"
+
+
+def _thirds_of(values: np.ndarray) -> list[str | None]:
+    """The third of the known values that each belongs to; None for NaN."""
+    known = values[~np.isnan(values)]
+    if not known.size:
+        return [None] * len(values)
+    places = np.searchsorted(np.quantile(known, [1 / 3, 2 / 3]), values, side="left").tolist()
+    return [
+        None if math.isnan(value) else _THIRDS[place]
+        for value, place in zip(values.tolist(), places, strict=True)
+    ]
+
+
 def _left_out_line(reason: str) -> str:
-    return f"Errors by resolution and brightness lack some videos: {reason}."
+    return f"Errors by resolution, brightness and motion lack some videos: {reason}."

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection import units
+from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME, ONE_RECORDING
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.settings import CommandConfig, nested, option, same_as
@@ -24,8 +25,14 @@ class CrossValidateConfig(CommandConfig):
         shared=("seed",),
         without=(
             *("extract", "split", "dataset_path", "hosts", "rank", "run", "resume"),
-            *("checkpoint_epochs", "recall_bar", "profile"),
+            *("checkpoint_epochs", "recall_bar", "profile", "calibrate_by"),
         ),
+        changes={
+            "calibration_folds": {
+                "help": "Number of folds within the training part of each fold, for "
+                "--calibrate-by folds."
+            }
+        },
     )
     name: str = option(
         "cross_validation",
@@ -58,6 +65,22 @@ class CrossValidateConfig(CommandConfig):
         off="random",
     )
     both: bool = option(False, "Run grouped and random folds, and compare them.", group="Study")
+    by: str = option(
+        BY_RECORDING,
+        "What a fold holds out: recordings, drawn at random; time: consecutive folds, each predicted "
+        "by a model that is trained on earlier recordings only; camera: whole cameras. time and "
+        "camera are columns of videos.csv (recorded_at, camera), or found in the paths by a pattern.",
+        group="Study",
+        choices=(BY_RECORDING, BY_TIME, BY_CAMERA),
+    )
+    leave_one_recording_out: bool = option(
+        False,
+        "As many folds as recordings, each with one of them. A recording mostly has one class, so "
+        "that accuracy and AUC are of all folds together.",
+        group="Study",
+    )
+    camera_pattern: str | None = same_as(EvaluateConfig, "camera_pattern")
+    time_pattern: str | None = same_as(EvaluateConfig, "time_pattern")
     group_pattern: str | None = same_as(EvaluateConfig, "group_pattern")
     group_near_duplicates: bool = same_as(EvaluateConfig, "group_near_duplicates")
     near_bits: float = same_as(EvaluateConfig, "near_bits")
@@ -77,6 +100,14 @@ class CrossValidateConfig(CommandConfig):
         low=0.0,
         high=0.9,
     )
+    calibrate_by: str = option(
+        "validation",
+        "Predictions that temperature and threshold of each fold's model are chosen on: "
+        "`validation`, or `folds` within the training part of the fold, as in train; these take "
+        "--calibration-folds + 1 times as many trainings.",
+        group="Decision",
+        choices=("validation", "folds"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,12 +122,38 @@ class CrossValidateConfig(CommandConfig):
             raise ConfigError(
                 "--both must come without --random: it has random folds anyway. Received: both"
             )
+        self._check_hold_out()
         if self.seed + self.repeats + self.train.seeds > 2**31:
             raise ConfigError(
                 "`seed` + `repeats` + `seeds` must be <= 2147483648. Received: "
                 f"{self.seed} + {self.repeats} + {self.train.seeds}"
             )
         self._check_validation()
+
+    def _check_hold_out(self) -> None:
+        """Checks that the ways to hold out are not in conflict.
+
+        Raises:
+            ConfigError: If they are.
+        """
+        if self.hold_out == BY_RECORDING:
+            return
+        asked = "leave_one_recording_out" if self.leave_one_recording_out else f"by={self.by}"
+        if self.leave_one_recording_out and self.by != BY_RECORDING:
+            raise ConfigError(
+                "`leave_one_recording_out` must come without by: each fold is one recording. "
+                f"Received: by={self.by}"
+            )
+        if self.both or not self.grouped:
+            raise ConfigError(
+                f"`{asked.partition('=')[0]}` must come without --both and --random: recordings are "
+                f"never divided. Received: {asked} with {'both' if self.both else 'random'}"
+            )
+        if self.leave_one_recording_out and "folds" in self.given:
+            raise ConfigError(
+                "`folds` must not be given with leave_one_recording_out: there are as many as "
+                f"recordings. Received: folds={self.folds}"
+            )
 
     def _check_validation(self) -> None:
         """Checks that epoch, threshold and member can be chosen; with monitor none there are no
@@ -117,7 +174,7 @@ class CrossValidateConfig(CommandConfig):
                 "`validation_fraction` must not be given with monitor none, which trains on all "
                 f"of the other folds. Received: {self.validation_fraction}"
             )
-        if self.train.decision.operating_point is not None:
+        if self.train.decision.operating_point is not None and self.calibrate_by != "folds":
             raise ConfigError(
                 "`operating_point` must not be given with monitor none: there are no validation "
                 f"videos to choose a threshold on. Received: {self.train.decision.operating_point}"
@@ -133,6 +190,18 @@ class CrossValidateConfig(CommandConfig):
     def protocols(self) -> tuple[bool, ...]:
         """Grouped (True) or random (False) folds, or both."""
         return (True, False) if self.both else (self.grouped,)
+
+    @property
+    def calibration_trainings(self) -> int:
+        """Further trainings of each fold, to choose temperature and threshold."""
+        seeds = self.train.seeds if self.train.ensemble else 1
+        folds = self.train.decision.calibration_folds
+        return folds * seeds if self.calibrate_by == "folds" else 0
+
+    @property
+    def hold_out(self) -> str:
+        """What a fold holds out: as `datasets.config` lists it."""
+        return ONE_RECORDING if self.leave_one_recording_out else self.by
 
 
 @dataclass(frozen=True)
@@ -188,6 +257,7 @@ class TuneConfig(CommandConfig):
         without=(
             *("extract", "dataset_path", "hosts", "rank", "run", "resume", "checkpoint_epochs"),
             *("monitor", "ensemble", "use_focal_loss", "operating_point", "recall_bar", "profile"),
+            *("calibrate_by", "calibration_folds"),
         ),
         changes={
             "seeds": {

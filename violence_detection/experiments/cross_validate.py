@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from violence_detection.datasets import recordings
+from violence_detection.datasets import camera_and_time, recordings
+from violence_detection.datasets.config import BY_RECORDING
 from violence_detection.datasets.recordings import NearDuplicates
+from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.baselines import MAJORITY, Baselines
 from violence_detection.evaluation.leakage import Leaks
-from violence_detection.experiments import fold_diagnostics
+from violence_detection.experiments import fold_diagnostics, hold_out_protocol
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validation_folder import RECORD
 from violence_detection.experiments.fold_processes import FoldProcesses
@@ -88,10 +90,11 @@ class CrossValidationStage:
         return {
             "dry_run": True,
             "cross_validation": str(self._study.dir),
-            "folds": config.folds,
+            "folds": self._fold_count,
             "repeats": config.repeats,
             "protocols": [self._note(grouped) for grouped in config.protocols],
-            "trainings": len(self._runner.folds) * config.train.seeds,
+            "trainings": len(self._runner.folds)
+            * (config.train.seeds + config.calibration_trainings),
             "videos": len(self._runner.clips),
             "settings": config.as_dict(),
         }
@@ -168,6 +171,12 @@ class CrossValidationStage:
             if config.group_near_duplicates and read_videos
             else None,
         )
+        entries = camera_and_time.from_paths(
+            self._grouping.apply_to(entries),
+            camera_pattern=config.camera_pattern,
+            time_pattern=config.time_pattern,
+        )
+        hold_out_protocol.check_known(config.hold_out, entries)
         self._setup = FoldSetup(
             config.train,
             FoldPlan(
@@ -176,12 +185,21 @@ class CrossValidationStage:
                 protocols=config.protocols,
                 seed=config.seed,
                 validation_fraction=config.validation_fraction,
+                by=config.hold_out,
+                calibrate_by=config.calibrate_by,
             ),
             self._study.dir,
-            tuple(self._grouping.apply_to(entries)),
+            tuple(entries),
         )
         self._runner = FoldRunner(self._setup, None)
+        self._tested = np.unique(np.concatenate([f.rows("test") for f in self._runner.folds]))
         self._runner.check_validation()
+
+    @property
+    def _fold_count(self) -> int:
+        """The number of folds of a repeat."""
+        config = self._config
+        return len(self._runner.folds) // (config.repeats * len(config.protocols))
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -191,6 +209,9 @@ class CrossValidationStage:
     def _note(self, grouped: bool) -> str:
         """The protocol in words, for every output."""
         unknown = "" if self._grouping.complete else "the recordings are not known"
+        if self._config.hold_out != BY_RECORDING:
+            note = hold_out_protocol.hold_out_note(self._config.hold_out, self._runner.folds)
+            return note + (unknown and f"; {unknown}")
         if not grouped:
             return (
                 "random folds: clips of one recording are on both sides, and the numbers may be "
@@ -223,7 +244,7 @@ class CrossValidationStage:
     def _with_baselines(self, fold: Fold, trained: TrainedFold) -> FoldResult:
         """The result of a fold: its training, and the predictions of model and baselines."""
         test = fold.rows("test")
-        train = np.setdiff1d(np.arange(len(self._runner.clips)), test)
+        train = np.union1d(fold.rows("train"), fold.rows("validation"))
         seed = self._setup.plan.seed_of(fold.repeat)
         predictions = {MODEL: trained.probability}
         for name in self._baselines.names:
@@ -267,8 +288,9 @@ class CrossValidationStage:
         predictions = [row for item in available for row in item.out_of_fold()]
         result = CrossValidationResult(
             dir=str(folder),
-            folds=config.folds,
+            folds=self._fold_count,
             repeats=config.repeats,
+            by=config.hold_out,
             protocols=tuple(
                 ProtocolResult(
                     grouped=grouped,
@@ -281,8 +303,9 @@ class CrossValidationStage:
             complete=complete,
             left_out=sorted({line for result in finished for line in result.left_out}),
             by_fold=fold_rows,
-            videos=len(runner.clips),
-            recordings=len(set(runner.clips.groups)),
+            videos=len(self._tested),
+            recordings=len(set(runner.clips.groups[self._tested])),
+            training_only=len(runner.clips) - len(self._tested),
             recordings_known=self._grouping.complete,
             grouped_by=self._grouping.source,
             classes=runner.classes,
@@ -301,8 +324,9 @@ class CrossValidationStage:
                 diagnostics=fold_diagnostics.diagnose_videos(
                     [row for row in predictions if row.grouped == grouped],
                     self._cache,
-                    runner.clips,
+                    runner.clips.take(self._tested),
                     runner.classes,
+                    summaries=self._summaries_of_tested(),
                     folder=folder,
                     with_frames=config.frames,
                     blur=config.blur_faces,
@@ -311,6 +335,12 @@ class CrossValidationStage:
             )
         files.write_json(folder / "results.json", result.to_json())
         return result
+
+    def _summaries_of_tested(self) -> AvailableSummaries | str:
+        """The summaries of the held-out videos, or the reason why there are none."""
+        if self._summaries is None:
+            return self._near_duplicates.reason
+        return self._summaries.take(self._tested)
 
     def _write_tables(
         self, fold_rows: Sequence[FoldRow], predictions: Sequence[OutOfFoldRow]
@@ -333,9 +363,10 @@ class CrossValidationStage:
             entries=self._runner.clips.entries,
             labels=self._runner.clips.labels,
             classes=self._runner.classes,
-            folds=self._config.folds,
+            folds=self._fold_count,
             seed=self._config.seed,
             note=self._note(finished[0].grouped),
+            by=self._config.hold_out,
         )
 
     def _pooled(self, by_protocol: Mapping[bool, FoldResults], grouped: bool) -> PooledResult:
@@ -347,8 +378,10 @@ class CrossValidationStage:
         """
         results = by_protocol[grouped]
         scores = results.pooled()
+        # All folds are finished: what is in none is only trained on, and may be a copy of a video.
+        draws = [np.maximum(folds, 0) for folds in results.draws()]
         leaks = leakage.find_leaks_between_folds(
-            self._runner.clips.entries, results.draws(), self._near_duplicates
+            self._runner.clips.entries, draws, self._near_duplicates
         )
         if not leaks.searched:
             log.info(f"Not all videos were searched for near-duplicates: {leaks.reason}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.evaluation import contact_sheet, error_analysis
 from violence_detection.experiments.out_of_fold import OutOfFoldRow
 from violence_detection.features.cache import FeatureCache
@@ -21,6 +22,7 @@ def diagnose_videos(
     clips: FeatureDataset,
     classes: Sequence[str],
     *,
+    summaries: AvailableSummaries | str,
     folder: Path,
     with_frames: bool,
     blur: bool,
@@ -31,8 +33,9 @@ def diagnose_videos(
         predictions: Rows of the protocol; those of the first repeat are used, so that every video
             counts once.
         cache: Features of the videos.
-        clips: All N videos.
+        clips: All N videos that a fold holds out.
         classes: Names, the normal class first.
+        summaries: Summaries of these videos, or the reason why there are none.
         folder: Folder for the figures.
         with_frames: Whether frames of the worst mistakes are shown.
         blur: Whether people in the frames are made hard to recognise.
@@ -46,8 +49,10 @@ def diagnose_videos(
         violent=is_violent(clips.labels),
         alarm=is_violent(predicted),
         correct=predicted == clips.labels,
-        summaries="only the errors by recording are shown",
+        summaries=summaries,
     )
+    errors_by = dict(errors.errors_by)
+    by_recording = errors_by.pop("recording")
     return VideoDiagnostics(
         mistakes=contact_sheet.build_contact_sheet(
             cache,
@@ -59,7 +64,9 @@ def diagnose_videos(
             blur=blur,
         ),
         thresholds={path: row.threshold for path, row in by_path.items()},
-        errors_by_recording=errors.errors_by["recording"],
+        errors_by_recording=by_recording,
+        errors_by=errors_by,
+        errors_left_out=errors.errors_left_out,
         figures=_draw_figures(folder, clips.labels, predicted, violence, classes),
     )
 

@@ -6,6 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
+from violence_detection.datasets import iso_times
+from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.predictions import prediction_rows
@@ -109,6 +111,7 @@ class FoldResults:
         folds: int,
         seed: int,
         note: str,
+        by: str = BY_RECORDING,
     ) -> None:
         """
         Args:
@@ -119,7 +122,9 @@ class FoldResults:
             folds: Number of folds of a repeat.
             seed: The seed of the first repeat and of the intervals.
             note: The protocol in words, for every output.
+            by: What is held out, as `datasets.config` lists it.
         """
+        self._by = by
         self._results, self._entries, self._labels = results, entries, labels
         self._classes, self._folds, self._seed, self._note = classes, folds, seed, note
         self._groups = np.array([entry.group for entry in entries], dtype=object)
@@ -155,10 +160,21 @@ class FoldResults:
                 threshold=result.threshold,
                 temperature=result.temperature,
                 recording_names=sorted(set(self._groups[result.rows])),
+                held_out=self._held_out(result),
                 note=self._note,
             )
             for result in self._results
         ]
+
+    def _held_out(self, result: FoldResult) -> str:
+        """The cameras of a fold, or its first and last time; empty where recordings are drawn."""
+        entries = [self._entries[row] for row in result.rows]
+        if self._by == BY_CAMERA:
+            return ", ".join(sorted({entry.camera for entry in entries}))
+        if self._by == BY_TIME:
+            times = sorted((entry.recorded_at for entry in entries), key=iso_times.instant)
+            return f"{times[0]} to {times[-1]}"
+        return ""
 
     def out_of_fold(self) -> list[OutOfFoldRow]:
         """The model's prediction for each video and repeat; rows of predictions.csv."""
@@ -213,28 +229,41 @@ class FoldResults:
         Rates are at the threshold of each fold. The AUC compares predictions of different models,
         which may lower it a little.
         """
-        groups = self._groups.astype(str)
+        groups = self._tested_groups
         return {name: self._pool(name).scores(groups, self._seed) for name in self._names}
 
     def over_linear(self) -> ScoreDifference | None:
         """The model's pooled scores minus those of the linear baseline; None without that."""
         if LINEAR not in self._names:
             return None
-        return self._pool(MODEL).minus(self._pool(LINEAR), self._groups.astype(str), self._seed)
+        return self._pool(MODEL).minus(self._pool(LINEAR), self._tested_groups, self._seed)
 
     def over(self, results: Self) -> ScoreDifference:
         """The model's pooled scores minus those on the same videos in other folds."""
-        groups = self._groups.astype(str)
+        groups = self._tested_groups
         return self._pool(MODEL).minus(results._pool(MODEL), groups, self._seed)
 
+    @property
+    def _tested(self) -> np.ndarray:
+        """The videos that are held out by a fold: by time, the first ones are not; int64 (M,)."""
+        return np.unique(np.concatenate([result.rows for result in self._results]))
+
+    @property
+    def _tested_groups(self) -> np.ndarray:
+        """The recording of each of these videos, str (M,)."""
+        return self._groups[self._tested].astype(str)
+
     def _pool(self, name: str) -> PooledPredictions:
-        pooled = PooledPredictions(is_violent(self._labels))
+        """The predictions for the tested videos, which are numbered from 0."""
+        tested = self._tested
+        pooled = PooledPredictions(is_violent(self._labels[tested]))
         for repeat in sorted({result.repeat for result in self._results}):
             results = [result for result in self._results if result.repeat == repeat]
             rows = np.concatenate([result.rows for result in results])
             predicted = np.concatenate([result.predicted(name) for result in results])
             violence = np.concatenate([result.violence(name) for result in results])
-            pooled.add(rows, predicted, violence, predicted == self._labels[rows])
+            right = predicted == self._labels[rows]
+            pooled.add(np.searchsorted(tested, rows), predicted, violence, right)
         return pooled
 
     def draws(self) -> list[np.ndarray]:
@@ -252,7 +281,9 @@ class FoldResults:
         each class that is missing from folds."""
         intervals = {name: scores.accuracy.ci for name, scores in pooled.items()}
         lines = baselines.source_warnings(intervals, MODEL)
-        for number, label in enumerate(self._classes):
+        # A recording that is held out alone, or a camera, mostly has one class.
+        drawn = self._by in (BY_RECORDING, BY_TIME)
+        for number, label in enumerate(self._classes if drawn else ()):
             lacking = sum(
                 not (self._labels[result.rows] == number).any() for result in self._results
             )

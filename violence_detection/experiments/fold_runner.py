@@ -10,21 +10,23 @@ from typing import Any
 import numpy as np
 
 from violence_detection.datasets import folds
+from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, EvidenceError
 from violence_detection.experiments.config import settings_of_run
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import calibration, threshold_selection
+from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.classifier import load_model, probabilities
-from violence_detection.models.outputs.classes import is_violent, violence_score
+from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
 from violence_detection.models.training_results import EffectiveSettings
 from violence_detection.system import files
 from violence_detection.system.devices import DeviceSetup
 from violence_detection.training import batching, multi_seed
+from violence_detection.training.calibration_folds import CalibrationPlan, plan_calibration
 from violence_detection.training.config import TrainConfig
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
@@ -44,6 +46,9 @@ class FoldPlan:
         protocols: Whether folds are grouped (True) or random (False), for each protocol.
         seed: The seed of the first repeat, for the draw and for the training.
         validation_fraction: Fraction of the other folds that validates.
+        by: What is held out, as `datasets.config` lists it.
+        calibrate_by: `validation` or `folds`: the predictions that temperature and threshold of
+            each fold's model are chosen on.
     """
 
     folds: int
@@ -51,6 +56,8 @@ class FoldPlan:
     protocols: tuple[bool, ...]
     seed: int
     validation_fraction: float
+    by: str = BY_RECORDING
+    calibrate_by: str = "validation"
 
     def seed_of(self, repeat: int) -> int:
         """The seed of a repeat, which counts from 1."""
@@ -81,7 +88,8 @@ class Fold:
     Attributes:
         grouped: Whether all videos of a recording are in one fold.
         repeat, number: From 1.
-        entries: All videos; those of the fold have the split `test`.
+        entries: All videos; those of the fold have the split `test`, and those that its model
+            must not know, because they are later, have none.
     """
 
     grouped: bool
@@ -152,6 +160,11 @@ class FoldRunner:
         if batching.reads_views(setup.train.batches.augment):
             self.clips = dataset.with_views(self._cache, self.clips)
         rows = [(entry.path, entry.label, entry.group, entry.digest) for entry in entries]
+        if self._plan.by in (BY_TIME, BY_CAMERA):
+            rows = [
+                (*row, entry.camera, entry.recorded_at)
+                for row, entry in zip(rows, entries, strict=True)
+            ]
         self.digests = {
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
@@ -194,6 +207,8 @@ class FoldRunner:
             violent = is_violent(self.clips.labels[rows])
             try:
                 check_monitor(self._train.selection.monitor, violent)
+                if self._plan_calibration(fold).folds:
+                    continue
                 threshold_selection.check_support(
                     self._train.decision.operating_point, violent, self.clips.groups[rows]
                 )
@@ -243,7 +258,13 @@ class FoldRunner:
                 effective = job.effective_in(trainer)
             model = load_model(run.model_path)
             uncalibrated = probabilities(model, job.clips["test"].features)
-            temperature, threshold = self._fit_decision(model, job.clips["validation"])
+            if config.seeds == 1:
+                out_of_fold = job.predict_out_of_fold(run, config.training, [config.seed])
+                temperature, threshold = self._fit_decision(model, job, out_of_fold)
+            elif self._chooses:
+                temperature, threshold = results.scores.temperature, results.scores.threshold
+            else:
+                temperature, threshold = 1.0, 0.5
         finally:
             shutil.rmtree(run.dir, ignore_errors=True)
             with contextlib.suppress(OSError):  # not empty: another fold is in training
@@ -272,25 +293,50 @@ class FoldRunner:
         if not len(clips["validation"]):
             clips["validation"] = clips["train"]
         return TrainingJob(
-            self._device_setup, self._cache, fold.entries, self.classes, clips, [], self._initial
+            self._device_setup,
+            self._cache,
+            fold.entries,
+            self.classes,
+            clips,
+            [],
+            self._initial,
+            calibration=self._plan_calibration(fold),
         )
 
-    def _fit_decision(self, model: Any, validation: FeatureDataset) -> tuple[float, float]:
-        """Temperature and threshold, chosen on validation videos as a training does."""
-        if self._train.selection.monitor == "none":
-            return 1.0, 0.5
-        probability = probabilities(model, validation.features)
-        temperature, _ = calibration.fit_temperature(
-            probability,
-            validation.labels,
-            validation.groups,
-            violent=is_violent(validation.labels),
+    def _plan_calibration(self, fold: Fold) -> CalibrationPlan:
+        """Folds within the training part of a fold, if they are asked for."""
+        if self._plan.calibrate_by == "validation":
+            return CalibrationPlan()
+        decision = dataclasses.replace(self._train.decision, calibrate_by="folds")
+        return plan_calibration(
+            fold.entries,
+            self.classes,
+            decision,
+            monitor=self._train.selection.monitor,
+            seed=self._plan.seed_of(fold.repeat),
         )
-        probability = calibration.apply_temperature(probability, temperature)
+
+    @property
+    def _chooses(self) -> bool:
+        """False if there are no videos to choose temperature and threshold on."""
+        return self._train.selection.monitor != "none" or self._plan.calibrate_by == "folds"
+
+    def _fit_decision(
+        self, model: Any, job: TrainingJob, out_of_fold: CalibrationPredictions | None
+    ) -> tuple[float, float]:
+        """Temperature and threshold, chosen as a training does."""
+        if not self._chooses:
+            return 1.0, 0.5
+        chosen_on = out_of_fold or job.on_validation(
+            probabilities(model, job.clips["validation"].features)
+        )
+        temperature, _ = calibration.fit_temperature(
+            chosen_on.probability, chosen_on.labels, chosen_on.groups, violent=chosen_on.violent
+        )
         threshold, _ = threshold_selection.choose_threshold(
-            is_violent(validation.labels),
-            violence_score(probability),
-            validation.groups,
+            chosen_on.violent,
+            chosen_on.scores(temperature),
+            chosen_on.groups,
             asked=self._train.decision.operating_point,
         )
         return temperature, threshold
@@ -317,6 +363,7 @@ def draw_test_folds(entries: list[ManifestEntry], plan: FoldPlan) -> list[Fold]:
                 seed=plan.seed_of(repeat),
                 grouped=grouped,
                 validation_fraction=plan.validation_fraction,
+                by=plan.by,
             ),
             1,
         )

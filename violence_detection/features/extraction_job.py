@@ -203,7 +203,7 @@ class ExtractionJob:
         if entry is None or (not entry.usable and self._retry_failed):
             return None
         path = self.folder.root / video.path
-        entry = dataclasses.replace(entry, label=video.label, group=video.group)
+        entry = dataclasses.replace(entry, **_facts_of(video))
         try:
             stat = path.stat()
         except OSError as error:
@@ -282,8 +282,7 @@ class ExtractionJob:
                 dataclasses.replace(
                     entry,
                     path=key,
-                    label=video.label,
-                    group=video.group,
+                    **_facts_of(video),
                     array_digest=digest,
                     views=" ".join(of_views),
                     size=stat.st_size,
@@ -379,3 +378,13 @@ class ExtractionJob:
             engine=self.space.engine,
             precision=self.space.precision,
         )
+
+
+def _facts_of(video: Video) -> dict[str, str]:
+    """The columns of the manifest that the dataset gives, and that may change without its files."""
+    return {
+        "label": video.label,
+        "group": video.group,
+        "camera": video.camera,
+        "recorded_at": video.recorded_at,
+    }

@@ -201,7 +201,7 @@ class CacheImport:
         self._grouping = exported.grouping if exported else "imported"
         self._ungrouped = exported.ungrouped if exported else 0
         if pattern is not None:
-            names = video_folder.match_recordings(pattern, [row.path for row in self._rows])
+            names = video_folder.names_in_paths(pattern, [row.path for row in self._rows])
             self._grouping = "--group-pattern"
         elif exported:
             return

@@ -5,12 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from violence_detection import units
-from violence_detection.datasets import metadata_shortcuts, perceptual_hash, splits
+from violence_detection.datasets import iso_times, metadata_shortcuts, perceptual_hash, splits
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Problem, Video
 from violence_detection.features.inspection import VideoInspection
@@ -34,6 +34,8 @@ class FolderSummary:
         sizes: Number of files by `640x360`, the commonest first.
         rates: Number of files by frames per second, the commonest first.
         recordings: Number of recordings of each class; empty where recordings are not known.
+        cameras: Number of videos by camera, the commonest first; empty where none is named.
+        first_recorded_at, last_recorded_at: In ISO 8601; empty where no time is given.
     """
 
     duration_s: float
@@ -42,6 +44,9 @@ class FolderSummary:
     sizes: dict[str, int]
     rates: dict[str, int]
     recordings: dict[str, int]
+    cameras: dict[str, int]
+    first_recorded_at: str
+    last_recorded_at: str
 
 
 # -- single videos
@@ -227,6 +232,8 @@ def summary(
     lengths_s = [_length_s(video, inspections[video.path]) for video in usable]
     sizes = Counter("x".join(map(str, file.size)) for file in inspections.values())
     rates = Counter(f"{file.fps:.4g}" for file in inspections.values() if file.fps)
+    cameras = Counter(video.camera for video in folder.videos if video.camera)
+    times = sorted((v.recorded_at for v in folder.videos if v.recorded_at), key=iso_times.instant)
     recordings = {}
     if folder.grouping != "none":
         for label in folder.labels:
@@ -238,6 +245,9 @@ def summary(
         sizes=dict(sizes.most_common()),
         rates=dict(rates.most_common()),
         recordings=recordings,
+        cameras=dict(cameras.most_common()),
+        first_recorded_at=times[0] if times else "",
+        last_recorded_at=times[-1] if times else "",
     )
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.datasets import class_names, splits
-from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.manifest import LATER_COLUMNS, ManifestEntry
 from violence_detection.datasets.split_words import SPLITS
 from violence_detection.datasets.videos import Problem
 from violence_detection.errors import CacheError, ConfigError
@@ -53,6 +53,8 @@ MANIFEST_TYPES = {
     "duration_s": np.float64,
     "status": str,
     "error": str,
+    "camera": str,
+    "recorded_at": str,
 }
 _BLOCK_BYTES = 64 << 20
 # A file of a few bytes can declare terabytes. Deflate makes 1032 bytes of one at most.
@@ -61,8 +63,6 @@ _MAX_TEXT_BYTES = 4096
 _TEXTS_AT_ONCE = 4096
 
 
-class CacheExport:
-    """Writes the features of a cache into one HDF5 file.
 @dataclass(frozen=True)
 class CacheExportResult:
     """The result of an export, or of its dry run.
@@ -93,6 +93,8 @@ class CacheExportResult:
         }
 
 
+class CacheExport:
+    """Writes the features of a cache into one HDF5 file.
 
     Args:
         features: The folder that extract-features left.
@@ -389,6 +391,8 @@ def read_export_entries(file: "h5py.File") -> list[ManifestEntry]:
     texts |= {name: f"manifest/{name}" for name, kind in MANIFEST_TYPES.items() if kind is str}
     for name, key in texts.items():
         column = read_texts(file, key, count)
+        if column is None and name in LATER_COLUMNS:
+            column = [""] * count
         if column is None:
             raise _refusal(file, key, "nothing")
         values[name] = column

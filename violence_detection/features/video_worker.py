@@ -165,7 +165,14 @@ class VideoWorker:
 
 def unread_entry(root: Path, video: Video) -> ManifestEntry:
     """The row of a video that was not read: its size and time, if the file exists."""
-    entry = ManifestEntry(path=video.key, label=video.label, group=video.group, split="")
+    entry = ManifestEntry(
+        path=video.key,
+        label=video.label,
+        group=video.group,
+        split="",
+        camera=video.camera,
+        recorded_at=video.recorded_at,
+    )
     try:
         stat = (root / video.path).stat()
     except OSError:

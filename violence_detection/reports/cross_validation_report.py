@@ -3,11 +3,12 @@ baselines, mistakes, and random folds where they were asked for."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from violence_detection.reports import html
+from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
+from violence_detection.reports import evaluation_tables, html
 from violence_detection.reports.cross_validation_result import (
     CrossValidationResult,
     Estimate,
@@ -47,12 +48,16 @@ class VideoDiagnostics:
         thresholds: The threshold of the fold that held a video out, by the video's path.
         errors_by_recording: The most errors first.
         figures: PNG files by name, in the order of the page.
+        errors_by: By further conditions; see `error_analysis.errors_by_condition`.
+        errors_left_out: A line for what these lack, with the reason.
     """
 
     mistakes: MistakeSheet
     thresholds: Mapping[str, float]
     errors_by_recording: Sequence[ErrorRow]
     figures: Mapping[str, Path]
+    errors_by: Mapping[str, Sequence[ErrorRow]] = field(default_factory=dict)
+    errors_left_out: Sequence[str] = ()
 
 
 def write_report(
@@ -88,13 +93,18 @@ def write_report(
         findings=findings,
         verdict=overall_verdict(findings),
         random=[_random_text(protocol.pooled) for protocol in others],
-        protocols=[_protocol(protocol, result.folds_of(protocol)) for protocol in result.protocols],
+        protocols=[
+            _protocol(protocol, result.folds_of(protocol), result.kind_of_folds)
+            for protocol in result.protocols
+        ],
         worst_folds=_worst_folds(result.folds_of(first)),
         mistakes=diagnostics.mistakes,
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
         errors=with_errors[:_MAX_ERRORS],
         more_errors=max(0, len(with_errors) - _MAX_ERRORS),
         without_errors=len(diagnostics.errors_by_recording) - len(with_errors),
+        breakdowns=evaluation_tables.breakdowns(diagnostics.errors_by),
+        errors_left_out=diagnostics.errors_left_out,
         figures=[
             {"caption": _CAPTIONS[name], "source": html.embed_png(figure)}
             for name, figure in diagnostics.figures.items()
@@ -189,8 +199,8 @@ def _findings(result: CrossValidationResult) -> Iterator[Finding]:
         f"{math.ceil(100 * high)} right predictions of 100"
         f"{', which is a wide range' if wide else ''}.",
     )
-    if first.grouped and result.recordings_known:
-        yield _finding_on_spread(result.folds_of(first))
+    if first.grouped and result.recordings_known and result.by != ONE_RECORDING:
+        yield _finding_on_spread(result.folds_of(first), by=result.by)
     if pooled.clean:
         yield Finding("good", "In every fold, no recording was used in training and in the test.")
     elif first.grouped and result.recordings_known:
@@ -230,24 +240,27 @@ def _finding_on_linear(difference: ScoreDifference) -> Finding:
     )
 
 
-def _finding_on_spread(rows: Sequence[FoldRow]) -> Finding:
+def _finding_on_spread(rows: Sequence[FoldRow], *, by: str) -> Finding:
     """The range over folds, each of which has recordings that its model has never seen."""
     accuracies = [row.model.accuracy for row in rows]
     low, high = min(accuracies), max(accuracies)
     wide = high - low > _WIDE
     return Finding(
         "care" if wide else "good",
-        f"On a new camera, expect between {html.of_100(low)} and {html.of_100(high)} right "
-        "predictions of 100: so far apart are the folds, whose recordings are new to the model.",
+        f"{'At a later time' if by == BY_TIME else 'On a new camera'}, expect between "
+        f"{html.of_100(low)} and {html.of_100(high)} right predictions of 100: so far apart are "
+        f"the folds, whose {'cameras' if by == BY_CAMERA else 'recordings'} are new to the model.",
     )
 
 
 # -- the tables
 
 
-def _protocol(protocol: ProtocolResult, rows: Sequence[FoldRow]) -> dict[str, Any]:
+def _protocol(
+    protocol: ProtocolResult, rows: Sequence[FoldRow], kind_of_folds: str
+) -> dict[str, Any]:
     return {
-        "title": "Grouped folds" if protocol.grouped else "Random folds",
+        "title": kind_of_folds.capitalize() if protocol.grouped else "Random folds",
         "note": protocol.note[0].upper() + protocol.note[1:],
         "rows": [
             {

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from violence_detection.datasets.config import BY_RECORDING, ONE_RECORDING
 from violence_detection.models.training_results import EffectiveSettings
 
 MODEL = "model"  # the name of the trained model among the predictors; the others are baselines
@@ -113,6 +114,7 @@ class FoldRow:
         threshold: Probability from which on the model predicts violence.
         temperature: Divides the model's logits.
         note: How the folds are drawn, in words.
+        held_out: The cameras, or the first and last time; empty where recordings are drawn.
     """
 
     repeat: int
@@ -129,6 +131,7 @@ class FoldRow:
     temperature: float
     recording_names: Sequence[str]
     note: str
+    held_out: str = ""
 
     @property
     def model(self) -> FoldScores:
@@ -149,6 +152,7 @@ class FoldRow:
             recall=values.get("recall"),
             false_positive_rate=values.get("false_positive_rate"),
             recording_names=values.get("recording_names", ()),
+            held_out=values.get("held_out", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -175,7 +179,7 @@ class FoldRow:
         for name, scores in self.scores.items():
             if name != MODEL:
                 row |= {f"{name}_accuracy": scores.accuracy, f"{name}_auc": scores.auc}
-        return row | {"note": self.note}
+        return row | ({"held_out": self.held_out} if self.held_out else {}) | {"note": self.note}
 
 
 _POOLED = ("accuracy", "auc", "recall", "false_positive_rate", "brier_score")
@@ -347,6 +351,8 @@ class CrossValidationResult:
         left_out: A line for each baseline that is missing, with the reason.
         by_fold: The finished folds.
         videos, recordings: How many there are in all folds.
+        by: What is held out, as `datasets.config` lists it.
+        training_only: Number of videos that are in no fold, because they are the first in time.
         recordings_known: Whether the recording of every video is known.
         grouped_by: Source of the recordings; empty where they come from the extraction.
         classes: Names, the normal class first.
@@ -373,6 +379,15 @@ class CrossValidationResult:
     folds_csv: str
     predictions_csv: str
     report: str = ""
+    by: str = BY_RECORDING
+    training_only: int = 0
+
+    @property
+    def kind_of_folds(self) -> str:
+        """Those of the first protocol in words: `grouped folds`, `folds by time`."""
+        if self.by == BY_RECORDING:
+            return f"{self.protocols[0].kind} folds"
+        return "folds of a recording" if self.by == ONE_RECORDING else f"folds by {self.by}"
 
     @property
     def warnings(self) -> list[str]:
@@ -410,6 +425,8 @@ class CrossValidationResult:
             protocols=tuple(protocols),
             by_fold=[FoldRow.from_json(row) for row in values["by_fold"]],
             report=values.get("report", ""),
+            by=values.get("by", BY_RECORDING),
+            training_only=values.get("training_only", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -419,6 +436,7 @@ class CrossValidationResult:
             "cross_validation": self.dir,
             "folds": self.folds,
             "repeats": self.repeats,
+            "by": self.by,
             **first.to_json(),
             **{protocol.kind: protocol.to_json() for protocol in others},
             "complete": self.complete,
@@ -427,6 +445,7 @@ class CrossValidationResult:
             "by_fold": [row.to_json() for row in self.by_fold],
             "videos": self.videos,
             "recordings": self.recordings,
+            "training_only": self.training_only,
             "recordings_known": self.recordings_known,
             "grouped_by": self.grouped_by,
             "classes": self.classes,

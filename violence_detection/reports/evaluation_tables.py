@@ -21,6 +21,9 @@ BASELINES = {
 }
 _BREAKDOWNS = {
     "recording": "Recording",
+    "camera": "Camera",
+    "hour": "Hour of day, on the camera's clock",
+    "motion": "Amount of motion: mean change of the image, in thirds of the videos",
     "resolution": "Resolution: shorter side of the frame",
     "brightness": "Brightness (mean grey level, 0 to 255)",
     "duration": "Duration",
@@ -88,7 +91,7 @@ def breakdowns(errors_by: Mapping[str, Sequence[ErrorRow]]) -> list[dict[str, An
     tables = []
     for name, title in _BREAKDOWNS.items():
         rows, rest = errors_by.get(name, []), ""
-        if name == "recording":
+        if name == "recording" and rows:
             shown = [row for row in rows if row.errors][:_MAX_RECORDINGS]
             without = sum(not row.errors for row in rows)
             hidden = len(rows) - without - len(shown)
@@ -96,7 +99,8 @@ def breakdowns(errors_by: Mapping[str, Sequence[ErrorRow]]) -> list[dict[str, An
             rest += f"; {hidden} more have errors: see metrics.json." if hidden else "."
             rows = shown
         if rows or rest:
-            tables.append({"title": title, "rows": rows, "rest": rest})
+            kind = "Recording" if name == "recording" else ""
+            tables.append({"title": title, "kind": kind, "rows": rows, "rest": rest})
     return tables
 
 

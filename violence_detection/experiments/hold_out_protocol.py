@@ -1,0 +1,97 @@
+"""The protocol of a cross-validation in words, and the checks of what it holds out."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from violence_detection.datasets import camera_and_time, hold_out, iso_times
+from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
+from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.errors import ConfigError
+from violence_detection.experiments.fold_runner import Fold
+from violence_detection.units import counted
+
+
+def check_known(by: str, entries: Sequence[ManifestEntry]) -> None:
+    """Checks that the time, the camera or the recording that is held out is known.
+
+    Args:
+        by: What is held out, as `datasets.config` lists it.
+        entries: All videos.
+
+    Raises:
+        ConfigError: If not.
+    """
+    if by == BY_TIME:
+        camera_and_time.check_known(
+            entries,
+            lambda entry: iso_times.iso_time(entry.recorded_at),
+            column="recorded_at",
+            pattern="--time-pattern",
+            needed_by="--by time",
+        )
+    if by == BY_CAMERA:
+        camera_and_time.check_known(
+            entries,
+            lambda entry: entry.camera,
+            column="camera",
+            pattern="--camera-pattern",
+            needed_by="--by camera",
+        )
+    if by == ONE_RECORDING and all(entry.group == entry.path for entry in entries):
+        raise ConfigError(
+            "--leave-one-recording-out must have the recordings of videos: the column group of "
+            f"videos.csv, or --group-pattern. Received: none of {len(entries)} videos"
+        )
+
+
+def hold_out_note(by: str, folds: Sequence[Fold]) -> str:
+    """What is held out other than recordings at random, and what is therefore left out, in words.
+
+    Args:
+        by: What is held out, as `datasets.config` lists it.
+        folds: All folds.
+    """
+    if by == ONE_RECORDING:
+        return (
+            "leave one recording out: each is predicted by a model trained on all others; a "
+            "recording mostly has one class, so accuracy and AUC are of all folds together"
+        )
+    return _camera_note(folds) if by == BY_CAMERA else _time_note(folds)
+
+
+def _camera_note(folds: Sequence[Fold]) -> str:
+    entries = folds[0].entries
+    cameras = np.array([entry.camera for entry in entries])
+    joined = hold_out.joined_cameras(np.array([entry.group for entry in entries]), cameras)
+    units = len(set(joined))
+    alone = " (each camera is a fold)" if units == max(fold.number for fold in folds) else ""
+    note = f"folds by camera: all clips of a camera are on one side{alone}"
+    if units < len(set(cameras)):
+        note += "; cameras that share a recording are held out together"
+    return note
+
+
+def _time_note(folds: Sequence[Fold]) -> str:
+    folds = [fold for fold in folds if fold.repeat == 1]
+    tested = {row for fold in folds for row in fold.rows("test").tolist()}
+    first = [entry for row, entry in enumerate(folds[0].entries) if row not in tested]
+    until = max((entry.recorded_at for entry in first), key=iso_times.instant)
+    note = (
+        "folds by time: each is predicted by a model trained on earlier recordings only; the "
+        f"first {counted(len(first), 'video')}, until {until}, are for training only"
+    )
+    if left_out := sum(_earlier_and_unused(fold) for fold in folds):
+        note += (
+            "; left out of training, because their recordings go on into the fold: "
+            f"{counted(left_out, 'video')}, all folds together"
+        )
+    return note
+
+
+def _earlier_and_unused(fold: Fold) -> int:
+    """Number of videos that are earlier than the fold, and not trained on."""
+    start = min(iso_times.instant(fold.entries[row].recorded_at) for row in fold.rows("test"))
+    return sum(
+        not entry.split and iso_times.instant(entry.recorded_at) < start for entry in fold.entries
+    )
