@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
 from violence_detection.evaluation.normal_footage import NormalFootage, list_videos, score_footage
@@ -15,6 +17,7 @@ from violence_detection.metrics.operating_points import (
     ChosenOperatingPoint,
     OperatingPoint,
 )
+from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.classifier import Classifier
 from violence_detection.models.outputs.classes import is_violent
 from violence_detection.models.run import Run
@@ -47,7 +50,10 @@ class ChosenThreshold:
 
 
 class ThresholdChooser:
-    """Chooses the threshold on the run's validation videos, or keeps the run's own."""
+    """Chooses the threshold on the run's validation videos, or keeps the run's own.
+
+    A run that has out-of-fold predictions of its training and validation videos chooses on those.
+    """
 
     def __init__(
         self,
@@ -80,13 +86,26 @@ class ThresholdChooser:
         self._weights, self._seed = weights, seed
         self._resampling = {"resamples": resamples, "seed": seed}
         self._classes = run.record().classes
-        self._entries = validation_entries(run, cache) if self._point else []
+        self._out_of_fold = CalibrationPredictions.of_run(run)
+        if self._out_of_fold is not None and self._out_of_fold.folds is None:
+            self._out_of_fold = None  # those of validation are predicted again
+        needs_videos = self._point and self._out_of_fold is None
+        self._entries = validation_entries(run, cache) if needs_videos else []
         if self._footage_dir is not None:
             list_videos(self._footage_dir)
         if self._point and self._point.kind != FALSE_ALARMS_PER_HOUR:
             violent = [entry.label != self._classes[0] for entry in self._entries]
             groups = [entry.group for entry in self._entries]
-            threshold_selection.check_support(operating_point, violent, groups)
+            if self._out_of_fold is not None:
+                violent, groups = self._out_of_fold.violent, self._out_of_fold.groups
+            threshold_selection.check_support(
+                operating_point, violent, groups, among=self._chosen_on
+            )
+
+    @property
+    def _chosen_on(self) -> str:
+        """The name of the predictions that a threshold is chosen on."""
+        return "validation" if self._out_of_fold is None else self._out_of_fold.source
 
     def score_footage(self) -> NormalFootage | None:
         """The normal footage with its windows scored by the run; None if none is given.
@@ -110,14 +129,17 @@ class ThresholdChooser:
             return ChosenThreshold(
                 scores.threshold, scores.threshold_reason, scores.operating_point
             )
-        clips = dataset.read_dataset(self._cache, self._entries, self._classes)
-        score = classifier.scores(clips.features)
-        columns = is_violent(clips.labels), score, clips.groups
+        if self._out_of_fold is not None:
+            score = self._out_of_fold.scores(classifier.temperature)
+            columns = self._out_of_fold.violent, score, self._out_of_fold.groups
+        else:
+            clips = dataset.read_dataset(self._cache, self._entries, self._classes)
+            columns = is_violent(clips.labels), classifier.scores(clips.features), clips.groups
         if self._point.kind == FALSE_ALARMS_PER_HOUR:
             point = self._choose_on_footage(footage, columns)
         else:
             point = threshold_selection.choose_operating_point(
-                str(self._point), *columns, **self._resampling
+                str(self._point), *columns, chosen_on=self._chosen_on, **self._resampling
             )
         return ChosenThreshold(point.threshold, point.reason, point)
 
@@ -137,9 +159,9 @@ class ThresholdChooser:
             interval=scored.threshold_interval(self._point.goal, **self._resampling),
             achieved={FALSE_ALARMS_PER_HOUR: alarms.alarms_per_hour, **rates},
             achieved_ci={FALSE_ALARMS_PER_HOUR: alarms.alarms_per_hour_ci, **intervals},
-            chosen_on=f"{alarms.hours:.1f} h of normal footage; other rates on validation",
-            videos=len(self._entries),
-            recordings=len({entry.group for entry in self._entries}),
+            chosen_on=f"{alarms.hours:.1f} h of normal footage; other rates on {self._chosen_on}",
+            videos=len(columns[0]),
+            recordings=len(set(np.asarray(columns[2]).tolist())),
             hours=alarms.hours,
         )
 

@@ -9,7 +9,9 @@ import numpy as np
 
 from violence_detection.errors import RunError
 from violence_detection.metrics import calibration
+from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.outputs.classes import is_violent, violence_score
+from violence_detection.models.run import Run
 from violence_detection.system import files
 
 VALIDATION, OUT_OF_FOLD = "validation", "out-of-fold predictions"
@@ -49,6 +51,10 @@ class CalibrationPredictions:
     def scores(self, temperature: float) -> np.ndarray:
         """The probability of violence at a temperature, float64 (N,)."""
         return violence_score(calibration.apply_temperature(self.probability, temperature))
+
+    def threshold_curve(self, temperature: float) -> ThresholdCurve:
+        """Recall, false positive rate and precision over the threshold."""
+        return threshold_curve(self.violent, self.scores(temperature), self.groups)
 
     def write(self, path: Path, classes: Sequence[str], *, temperature: float = 1.0) -> None:
         """Writes a row a video: path, label, group, fold (empty for validation), the probability
@@ -102,6 +108,17 @@ class CalibrationPredictions:
             raise RunError(
                 f"{path.name} must hold what train writes. Received: {path} ({error})"
             ) from error
+
+    @classmethod
+    def of_run(cls, run: Run) -> Self | None:
+        """Those of a run; None for a run of an older version.
+
+        Raises:
+            RunError: If the file is damaged.
+        """
+        if not run.calibration_path.is_file():
+            return None
+        return cls.read(run.calibration_path, run.record().classes)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:

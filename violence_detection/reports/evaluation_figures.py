@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from violence_detection.metrics import calibration
-from violence_detection.reports import figures
+from violence_detection.metrics.threshold_curve import ThresholdCurve
+from violence_detection.reports import figures, threshold_figure
 from violence_detection.reports.evaluation_result import EvaluationResult
 
 
@@ -20,6 +21,7 @@ def write_figures(
     uncalibrated: np.ndarray,
     history: Sequence[Mapping[str, Any]],
     best_epoch: int | None,
+    threshold_curves: Mapping[str, ThresholdCurve],
 ) -> dict[str, Path]:
     """Draws the figures of the report; their paths by name, in the order of the page.
 
@@ -31,13 +33,20 @@ def write_figures(
         uncalibrated: The same without the run's temperature.
         history: Rows of training_history.csv; see `figures.draw_history`.
         best_epoch: The epoch whose weights the run has; None if it is not known.
+        threshold_curves: See `threshold_figure.draw_threshold_curves`.
     """
-    names = "roc precision_recall score_histogram reliability history confusion".split()
+    names = "roc precision_recall threshold score_histogram reliability history confusion".split()
     paths = {name: folder / f"{name}.png" for name in names}
     threshold = result.threshold
     figures.draw_roc(paths["roc"], violent, score, result.auc, threshold=threshold)
     figures.draw_precision_recall(
         paths["precision_recall"], violent, score, result.average_precision, threshold=threshold
+    )
+    point = result.operating_point
+    is_own = point is not None and point.threshold == threshold
+    interval = point.interval if is_own else None
+    threshold_figure.draw_threshold_curves(
+        paths["threshold"], threshold_curves, threshold, interval
     )
     figures.draw_confusion(paths["confusion"], result.confusion, result.classes)
     figures.draw_score_histogram(paths["score_histogram"], violent, score, threshold)

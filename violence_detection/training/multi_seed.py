@@ -86,7 +86,9 @@ def train_members(
         run,
         dataclasses.replace(results[best].summary, profiled_steps=None),
         job.score_run(run, settings.decision, seed=settings.seed, out_of_fold=out_of_fold),
-        effective=_effective([result.effective for result in results]),
+        effective=dataclasses.replace(
+            _effective([result.effective for result in results]), calibrate_by=job.calibration.by
+        ),
         members=MembersResult(
             members=[
                 MemberResult(

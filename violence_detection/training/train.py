@@ -16,9 +16,11 @@ from violence_detection.datasets.split_counts import count_splits
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
+from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.run import Run
+from violence_detection.models.run_scores import RunScores
 from violence_detection.models.training_results import TrainingResults
-from violence_detection.reports import figures, model_card
+from violence_detection.reports import figures, model_card, threshold_figure
 from violence_detection.system import devices
 from violence_detection.system.coordination import coordinator_of
 from violence_detection.training import batching, calibration_folds, multi_seed, run_setup
@@ -137,6 +139,7 @@ class TrainingStage:
                         self._run.history(),
                         best_epoch=results.summary.kept_epoch,
                     )
+                    self._draw_threshold(results.scores)
                     model_card.write_model_card(self._run)
                 return results
 
@@ -276,6 +279,18 @@ class TrainingStage:
             normal_class=config.normal_class,
         )
         return FeatureCache.open(extraction.features), extraction.to_json()["failures"]
+
+    def _draw_threshold(self, scores: RunScores) -> None:
+        """Draws the rates over the threshold, of the predictions that it was chosen on."""
+        predicted = CalibrationPredictions.read(
+            self._run.calibration_path, self._run.record().classes
+        )
+        threshold_figure.draw_threshold_curves(
+            self._run.dir / "threshold.png",
+            {predicted.source.capitalize(): predicted.threshold_curve(scores.temperature)},
+            scores.threshold,
+            scores.operating_point.interval,
+        )
 
     def _train(self, job: TrainingJob) -> TrainingResults:
         config = self._config

@@ -293,7 +293,7 @@ class TrainingJob:
             for split in ("validation", "test")
             if split in self.clips
         }
-        chosen_on = out_of_fold or self._on_validation(predicted["validation"])
+        chosen_on = out_of_fold or self.on_validation(predicted["validation"])
         temperature, temperature_reason = calibration.fit_temperature(
             chosen_on.probability,
             chosen_on.labels,
@@ -356,7 +356,7 @@ class TrainingJob:
             ),
         )
 
-    def _on_validation(self, probability: np.ndarray) -> CalibrationPredictions:
+    def on_validation(self, probability: np.ndarray) -> CalibrationPredictions:
         """The predictions of the validation videos by the run's own model and the baseline."""
         validation = self.clips["validation"]
         return CalibrationPredictions(
