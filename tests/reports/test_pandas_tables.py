@@ -16,12 +16,14 @@ from violence_detection.reports.pandas_tables import WindowRow
 
 MANIFEST = Path("cache") / "mine" / "space"
 HEADER = (
-    "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s,status,error,views"
+    "path,label,group,split,size,mtime,digest,array_digest,frames,fps,duration_s,status,error,views,"
+    "camera,recorded_at"
 )
+HEADER_TEXTS = ("path", "group", "digest", "array_digest", "error", "camera", "recorded_at")
 ROWS = [
-    "a/1.mp4,fight,r1,train,10,1795995361616035523,d1,e1,50,25.0,2.0,ok,,v1 v2",
-    "a/2.mp4,fight,r2,train,20,1795995361616035524,d2,e2,75,25.0,3.0,damaged,cut short,",
-    'b/3.mp4,normal,"r, 3",test,0,0,,,0,0.0,0.0,failed,no such file,',
+    "a/1.mp4,fight,r1,train,10,1795995361616035523,d1,e1,50,25.0,2.0,ok,,v1 v2,gate,2024-05-31T21:40:00",
+    "a/2.mp4,fight,r2,train,20,1795995361616035524,d2,e2,75,25.0,3.0,damaged,cut short,,,",
+    'b/3.mp4,normal,"r, 3",test,0,0,,,0,0.0,0.0,failed,no such file,,,',
 ]
 EVALUATED = [
     "a/1.mp4,fight,r1,0.75,fight,True",
@@ -64,7 +66,7 @@ def types_of(table: pd.DataFrame) -> dict[str, str]:
 
 def test_the_manifest_has_a_typed_row_a_video(features):
     table = pandas_tables.manifest(features)
-    texts = dict.fromkeys(("path", "group", "digest", "array_digest", "error"), "string")
+    texts = dict.fromkeys(HEADER_TEXTS, "string")
     names = dict.fromkeys(("label", "split", "status"), "category")
     counts = dict.fromkeys(("size", "frames", "views"), "int64")
     numbers = dict.fromkeys(("fps", "duration_s"), "float64")
@@ -74,6 +76,7 @@ def test_the_manifest_has_a_typed_row_a_video(features):
     assert list(table["path"]) == ["a/1.mp4", "a/2.mp4", "b/3.mp4"]
     assert list(table["views"]) == [2, 0, 0] and table["group"][2] == "r, 3"
     assert table["error"].isna().tolist() == [True, False, False]
+    assert table["camera"][0] == "gate" and table["recorded_at"].isna().tolist()[1:] == [True, True]
     assert table["mtime"][1].value == 1795995361616035524 and table["mtime"].isna()[2]
 
 
@@ -83,10 +86,11 @@ def test_the_split_is_that_of_the_dataset_now(features):
     assert list(pandas_tables.manifest(features)["split"]) == ["train", "train", "test"]
 
 
-def test_a_manifest_without_views_has_none(features):
-    rows = [line.rpartition(",")[0] for line in (HEADER, *ROWS)]
+def test_a_manifest_of_an_earlier_version_lacks_the_later_columns(features):
+    rows = [line.rsplit(",", 3)[0] for line in (HEADER, *ROWS)]
     (features / "manifest.csv").write_text("\n".join(rows) + "\n")
-    assert list(pandas_tables.manifest(features)["views"]) == [0, 0, 0]
+    table = pandas_tables.manifest(features)
+    assert list(table["views"]) == [0, 0, 0] and table["camera"].isna().all()
 
 
 def test_predictions_are_joined_with_the_manifest(run):

@@ -91,7 +91,8 @@ def manifest(features: str | os.PathLike) -> pd.DataFrame:
     views = texts["views"] if "views" in texts else pd.Series("", texts.index, "string")
     table["views"] = views.str.split().str.len().astype("int64")
     for name in ("camera", "recorded_at"):
-        table[name] = texts[name] if name in texts else pd.Series("", texts.index, "string")
+        column = texts[name] if name in texts else pd.Series("", texts.index, "string")
+        table[name] = column.mask(column == "")
     return table
 
 
