@@ -2,11 +2,14 @@
 
 import copy
 import dataclasses
+import functools
 import io
 import json
 import shutil
 import sys
+import threading
 from datetime import datetime
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from support.videos import draw_two_classes, draw_video, frames_of
 
 import violence_detection
 from violence_detection.errors import ConfigError, RunError, VideoError, WeightsError
-from violence_detection.inference import predict
+from violence_detection.inference import predict, video_sources
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.predictor import Predictor
 from violence_detection.system import progress
@@ -279,6 +282,23 @@ def test_the_start_by_the_clock_is_in_the_json_and_the_table(trained, tmp_path):
     assert "start_time,end_time" in (tmp_path / "t.csv").read_text().splitlines()[0]
     assert result["run"] == run and result["version"] == violence_detection.__version__
     assert datetime.fromisoformat(result["date"]).tzinfo
+
+
+@pytest.mark.slow
+def test_a_stream_that_does_not_end_starts_when_it_is_opened(trained, monkeypatch, caplog):
+    run, root = trained
+    monkeypatch.setattr(video_sources, "_FINITE_SCHEMES", ())
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(root))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/long.mp4"
+        config = PredictConfig(start_time="auto", threshold=0.0, max_duration_s=60.0)
+        started_at = datetime.now().astimezone()
+        (row,) = predict.predict_videos(run, [address], config).to_json()["videos"]
+        server.shutdown()
+    assert started_at <= datetime.fromisoformat(row["start_time"]) <= datetime.now().astimezone()
+    assert row["segments"][0]["start_time"] == row["start_time"]
+    assert "is not known" not in caplog.text
 
 
 @pytest.mark.slow

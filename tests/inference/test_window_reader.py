@@ -4,6 +4,7 @@ import functools
 import socket
 import threading
 import time
+from datetime import datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -349,6 +350,14 @@ def test_a_stream_has_the_windows_of_its_file(video, server, stream):
     assert spans(live) == spans(by_path) and len(live) == 9
     for encoded, other in zip(live, by_path, strict=True):
         np.testing.assert_array_equal(encoded.features, other.features)
+
+
+def test_a_stream_starts_when_it_is_opened_and_a_file_at_no_known_time(video, server):
+    source, opened_at = source_of(max_duration_s=60.0), datetime.now().astimezone()
+    *_, live_end = source.chunks(parse_source(f"{server}/a.mp4"))
+    *_, file_end = source.chunks(parse_source(str(video)))
+    assert opened_at <= live_end.started_at <= datetime.now().astimezone()
+    assert file_end.started_at is None
 
 
 @pytest.mark.parametrize("name", ["gone.mp4", "mine.m3u8"])

@@ -11,6 +11,7 @@ from support.features import draw_features
 from support.folders import tree_of
 from support.training import history_columns, read_history, train_quickly
 
+from violence_detection.commands.train import result_lines
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.config import ExtractConfig
@@ -96,9 +97,12 @@ def test_the_results_are_those_of_the_best_model(run_dir, features_dir):
     assert results.test.accuracy == np.mean(violent == truth)
 
 
-def test_without_test_videos_the_test_is_null(tmp_path):
+def test_without_test_videos_the_test_is_null_and_the_next_step_is_validation(tmp_path):
     features = draw_features(tmp_path / "space", counts=(8, 4, 0))
-    assert train_quickly(features, tmp_path, epochs=1)["test"] is None
+    result = train_quickly(features, tmp_path, epochs=1)
+    assert result["test"] is None
+    command = f"violence-detection evaluate {result['run']} --split validation"
+    assert result_lines(Run.open(result["run"]).results())[-1] == f"next        {command}"
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ _MARK = synthetic.DEMO_MARK
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo has made and measured.
+    """The files and measurements of a demo.
 
     Attributes:
         run, clips, features: Folders.

@@ -66,7 +66,7 @@ def _conflicts_fail_the_trial() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TrialSetup:
-    """What all trials of a search have in common.
+    """The features and settings that all trials of a search have in common.
 
     Attributes:
         train: Settings of every training, over which a trial's values go.

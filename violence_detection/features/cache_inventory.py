@@ -31,7 +31,7 @@ class SpaceSummary:
         features: Absolute path of the folder.
         videos: Videos that have an array.
         bytes: The size of all files in the folder.
-        complete: Whether the extraction was finished.
+        complete: True if the extraction was finished.
         used_by: Absolute paths of the runs that were trained on it.
     """
 
@@ -246,7 +246,7 @@ class PruneStage:
         cache_dir: The folder of the cache.
         names: Each `DATASET`, `DATASET/SPACE` or the path of a features folder.
         runs: Paths of runs by the real path of the features that they were trained on.
-        force: Whether to remove what a run was trained on.
+        force: Features that a run was trained on are removed as well.
     """
 
     def __init__(

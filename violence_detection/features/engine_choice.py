@@ -36,7 +36,7 @@ def choose_precision(name: str, mixed: bool, *, backbone: str | None = None) -> 
 
     Args:
         name: The engine.
-        mixed: Whether reduced precision was asked for.
+        mixed: True if reduced precision was asked for.
         backbone: Reduced precision is used only if it makes this backbone faster; None uses it
             wherever the machine has it.
     """

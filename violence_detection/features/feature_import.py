@@ -192,8 +192,8 @@ class CacheImport:
             )
         shapes = {file.features.shape[1:]: file.path.name for file in opened}
         if len(shapes) > 1:
-            came = ", ".join(f"{shape} in {name}" for shape, name in shapes.items())
-            raise CacheError(f"All files must have the same (T, D). Received: {came}")
+            listed = ", ".join(f"{shape} in {name}" for shape, name in shapes.items())
+            raise CacheError(f"All files must have the same (T, D). Received: {listed}")
 
     def _group(self, opened: Sequence[ImportedFile]) -> None:
         """Names the recordings: as given, else by the pattern; a clip without counts as its own."""
@@ -273,7 +273,7 @@ class CacheImport:
             raise ConfigError(
                 f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
             )
-        found = {
+        common = {
             "dataset": DatasetOrigin(name or default, str(self._video_dir)),
             "grouping": self._grouping,
             "ungrouped": self._ungrouped,
@@ -283,14 +283,14 @@ class CacheImport:
             "stopped": "the import was interrupted",
         }
         if exported:
-            return dataclasses.replace(exported, **found)
+            return dataclasses.replace(exported, **common)
         return ExtractionRecord(
             space=self._space,
             weights=WeightsOrigin(IMPORTED, self._space.weights_digest, self._config.seed),
             settings=self._config.as_dict(),
             effective={"engine": IMPORTED, "precision": self._space.precision},
             versions=provenance.versions(),
-            **found,
+            **common,
         )
 
     def _check_usable(self) -> None:

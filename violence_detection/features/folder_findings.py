@@ -61,7 +61,7 @@ def problems(
 
 
 def describe_rate(video: VideoInspection, usual_fps: float) -> str:
-    """Why the frame rate of a video cannot be right, or cannot show motion; empty if it can.
+    """The reason why a frame rate cannot be right, or cannot show motion; empty if it can.
 
     Args:
         usual_fps: The rate of the other videos; 0.0 if they have none in common.

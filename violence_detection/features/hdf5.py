@@ -279,8 +279,8 @@ def open_dataset(file: "h5py.File", key: str) -> "h5py.Dataset | None":
     return item
 
 
-def _refusal(file: "h5py.File", key: str, came: str) -> CacheError:
-    return CacheError(f"`{key}` must be a plain dataset of {file.filename}. Received: {came}")
+def _refusal(file: "h5py.File", key: str, received: str) -> CacheError:
+    return CacheError(f"`{key}` must be a plain dataset of {file.filename}. Received: {received}")
 
 
 def dataset_names(file: "h5py.File") -> list[str]:
@@ -329,8 +329,8 @@ def read_numbers(file: "h5py.File", key: str, count: int, kind: type) -> Sequenc
     """
     column = open_dataset(file, key)
     if column is None or column.shape != (count,) or column.dtype != np.dtype(kind):
-        came = "nothing" if column is None else f"{column.dtype} {column.shape}"
-        raise _refusal(file, key, f"{came}, not {count} of {np.dtype(kind)}")
+        received = "nothing" if column is None else f"{column.dtype} {column.shape}"
+        raise _refusal(file, key, f"{received}, not {count} of {np.dtype(kind)}")
     return column[:].tolist()
 
 

@@ -160,6 +160,3 @@ def _check_features(path: Path, features: Any) -> int:
             f"{path}"
         )
     return shape[0]
-
-
-# -- what belongs to each clip

@@ -17,15 +17,10 @@ from violence_detection.features.npy_file import open_npy
 from violence_detection.system import files
 
 _MAX_CLASSES = 10_000
-
-
 _LABEL_SUFFIXES = (".npy", ".csv")
-
-
 _TABLE_COLUMNS = ("path", "label", "group", "split", "duration_s")
 
-
-Columns = dict[str, Sequence[str]]
+Columns = dict[str, Sequence[str]]  # N cells by the name of the column
 
 
 def clip_rows(path: Path, columns: Mapping[str, Sequence[str]], count: int) -> list[ManifestEntry]:
@@ -96,34 +91,34 @@ def columns_inside(file: Any, key: str, count: int, classes: Sequence[str]) -> C
         if math.prod(labels.shape[1:]) > _MAX_CLASSES:
             raise CacheError(f"Labels must be (N,) or (N, K). Received: {labels.shape} in {where}")
         numbers = _numbers_of(labels[:], where)
-        columns["label"] = _named(numbers, classes, file.filename)
+        columns["label"] = _names_of_numbers(numbers, classes, file.filename)
     else:
         texts = hdf5.read_texts(file, key, count)
-        columns["label"] = _names_of(texts, classes, where)
+        columns["label"] = _names_of_texts(texts, classes, where)
     return columns
 
 
 def columns_beside(
     path: Path, labels_path: Path | None, count: int, classes: Sequence[str]
 ) -> Columns:
-    """Labels of a file of their own."""
+    """The columns of a file of labels: the given one, or the one beside the features."""
     labels_path = labels_path or _find_labels(path)
     if labels_path.suffix.lower() == ".csv":
         columns = _read_table(labels_path)
         if len(columns["label"]) != count:
             raise CacheError(count_text(labels_path, len(columns["label"]), count))
-        return columns | {"label": _names_of(columns["label"], classes, str(labels_path))}
+        return columns | {"label": _names_of_texts(columns["label"], classes, str(labels_path))}
     if labels_path.suffix.lower() != ".npy":
         raise ConfigError(f"--labels must end in .npy or .csv. Received: {labels_path}")
     labels = open_npy(labels_path)
     if not labels.shape or len(labels) != count:
         raise CacheError(count_text(labels_path, (labels.shape or (1,))[0], count))
     if labels.dtype.kind == "U" and labels.ndim == 1:
-        return {"label": _names_of(labels.tolist(), classes, str(labels_path))}
+        return {"label": _names_of_texts(labels.tolist(), classes, str(labels_path))}
     if labels.dtype.kind == "S" and labels.ndim == 1:
         names = [name.decode("utf-8", "replace") for name in labels.tolist()]
-        return {"label": _names_of(names, classes, str(labels_path))}
-    return {"label": _named(_numbers_of(labels, str(labels_path)), classes, labels_path)}
+        return {"label": _names_of_texts(names, classes, str(labels_path))}
+    return {"label": _names_of_numbers(_numbers_of(labels, str(labels_path)), classes, labels_path)}
 
 
 def _find_labels(path: Path) -> Path:
@@ -151,10 +146,10 @@ def _read_table(path: Path) -> Columns:
             f"--labels must be a table in UTF-8. Received: {path} ({error})"
         ) from error
     if not rows or "label" not in rows[0]:
-        came = ",".join(rows[0]) if rows else "no rows"
+        received = ",".join(rows[0]) if rows else "no rows"
         raise CacheError(
             "--labels must be a table with the columns label[,path][,group][,split][,duration_s]. "
-            f"Received: {came} in {path}"
+            f"Received: {received} in {path}"
         )
     return {
         name: [row.get(name, "").strip() for row in rows]
@@ -165,22 +160,26 @@ def _read_table(path: Path) -> Columns:
 
 def _numbers_of(labels: np.ndarray, where: str) -> list[int]:
     """Class numbers of (N,), (N, 1) or one-hot (N, K) labels."""
-    came = f"{labels.dtype} {labels.shape} in {where}"
+    received = f"{labels.dtype} {labels.shape} in {where}"
     if labels.dtype.kind not in "iufb" or labels.ndim not in (1, 2):
         raise CacheError(
-            f"Labels must be numbers or names (N,), or one-hot (N, K). Received: {came}"
+            f"Labels must be numbers or names (N,), or one-hot (N, K). Received: {received}"
         )
     if labels.ndim == 2 and labels.shape[1] > 1:
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise CacheError(f"Labels (N, K) must have a single 1 in each row. Received: {came}")
+            raise CacheError(
+                f"Labels (N, K) must have a single 1 in each row. Received: {received}"
+            )
         return labels.argmax(axis=1).tolist()
     labels = labels.reshape(-1)
     if not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise CacheError(f"Labels must be whole numbers. Received: {came}")
+        raise CacheError(f"Labels must be whole numbers. Received: {received}")
     return [int(label) for label in labels.tolist()]
 
 
-def _named(numbers: Sequence[int], classes: Sequence[str], where: Path | str) -> list[str]:
+def _names_of_numbers(
+    numbers: Sequence[int], classes: Sequence[str], where: Path | str
+) -> list[str]:
     """The names of class numbers."""
     if not classes:
         raise ConfigError(
@@ -197,13 +196,13 @@ def _named(numbers: Sequence[int], classes: Sequence[str], where: Path | str) ->
     return [classes[number] for number in numbers]
 
 
-def _names_of(texts: Sequence[str], classes: Sequence[str], where: str) -> list[str]:
+def _names_of_texts(texts: Sequence[str], classes: Sequence[str], where: str) -> list[str]:
     """Labels that are texts: names, or numbers written out."""
     texts = list(texts)
     if not all(texts):
         raise CacheError(f"Each clip must have a label. Received: an empty one in {where}")
     if all(re.fullmatch(r"\d{1,9}", text, re.ASCII) for text in texts):
-        return _named([int(text) for text in texts], classes, where)
+        return _names_of_numbers([int(text) for text in texts], classes, where)
     if classes and not set(texts) <= set(classes):
         unknown = min(set(texts) - set(classes))
         raise ConfigError(
@@ -214,4 +213,5 @@ def _names_of(texts: Sequence[str], classes: Sequence[str], where: str) -> list[
 
 
 def count_text(where: Path | str, labels: int, clips: int) -> str:
+    """The message of a file that has another number of labels than of clips."""
     return f"There must be a label for each of {clips} clips. Received: {labels} in {where}"

@@ -45,7 +45,7 @@ class _DecodedVideo(NamedTuple):
 
 
 class DecodingSettings(NamedTuple):
-    """How a `VideoWorker` decodes videos.
+    """The settings of a `VideoWorker` that concern decoding.
 
     Attributes:
         workers: Videos decoded at a time; None for the number of cores.

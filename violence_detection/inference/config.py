@@ -134,7 +134,7 @@ class PredictConfig(PredictorConfig):
         None,
         "Date and time at which the video starts, as in 2024-05-31T22:15:00, for the times of "
         "segments by the clock; `auto` takes it from each file's name, or from the creation time "
-        "in the file (needs PyAV).",
+        "in the file; a stream or a camera starts when it is opened.",
         group="Output",
         canonical=check_start_time,
         metavar="auto|TIME",

@@ -25,7 +25,6 @@ from violence_detection.inference.video_sources import Source
 from violence_detection.models.run import Run
 from violence_detection.system import progress
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import pyav_decoder
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,10 @@ class PredictionStage:
         )
 
     def _start_times(self) -> list[datetime | None]:
-        """The date and time at which each source starts, where it is asked for and known."""
+        """The date and time at which each source starts, where it is asked for and known.
+
+        That of a stream or a camera that does not end is known only once it is read.
+        """
         asked, count = self._config.start_time, len(self._sources)
         if asked is None:
             return [None] * count
@@ -142,14 +144,12 @@ class PredictionStage:
         unknown = [
             source.name
             for source, start in zip(self._sources, starts, strict=True)
-            if start is None
+            if start is None and source.ends
         ]
         if unknown:
-            install = pyav_decoder.missing()
             log.warning(
                 f"The start of {units.counted(len(unknown), 'video')} is not known, e.g. "
-                f"{unknown[0]}: there is no date and time in its name"
-                + (f"; {install} reads the one in the file." if install else " or in the file.")
+                f"{unknown[0]}: there is no date and time in its name or in the file."
             )
         return starts
 
@@ -164,6 +164,8 @@ class PredictionStage:
                 live.end(number)
                 name, start = self._sources[number].name, starts[number]
                 if isinstance(result, VideoPrediction):
+                    if self._config.start_time == "auto" and not self._sources[number].ends:
+                        start = result.started_at
                     for text in filter(None, (result.damage, *result.notes)):
                         log.warning(f"{name}: {text}")
                     error = self._outputs.write(

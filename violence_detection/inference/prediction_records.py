@@ -95,6 +95,8 @@ class VideoPrediction:
         notes: What is odd about the file, although it is read: its rate, several video streams.
         probabilities: The probability of each class in the most violent window; None where there
             are two classes.
+        started_at: Time by the clock of this machine at which a stream or a camera started; None
+            for a file.
     """
 
     probability: float
@@ -106,6 +108,7 @@ class VideoPrediction:
     damage: str
     probabilities: Mapping[str, float] | None = None
     notes: tuple[str, ...] = ()
+    started_at: datetime | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The record as JSON and the Python interface have it; attention is left out."""
@@ -178,7 +181,7 @@ class SourcePrediction:
 
 @dataclass(frozen=True)
 class PredictionPlan:
-    """What `predict` would do.
+    """The sources and the files of a prediction, before it is made.
 
     Attributes:
         run: The folder of the run.

@@ -376,6 +376,7 @@ class Predictor:
             damage=end.damage,
             notes=end.notes,
             probabilities=rounded_peak.probabilities,
+            started_at=end.started_at,
         )
 
     def _label(self, window: Window) -> str:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from violence_detection.errors import VideoError
-from violence_detection.video import pyav_decoder
 from violence_detection.video.decoder import open_video
 
 # A date and a time of day, as recorders put them into names: 20240531_221500, 2024-05-31T22-15-00.
@@ -31,10 +30,8 @@ def start_from_container(path: Path) -> datetime | None:
     the local time of this machine.
 
     Returns:
-        None if the header has none, the file cannot be opened, or PyAV is not installed.
+        None if the header has none, or the file cannot be opened.
     """
-    if pyav_decoder.missing():
-        return None
     import av
 
     with contextlib.suppress(VideoError, av.FFmpegError, OSError):

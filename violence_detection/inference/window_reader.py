@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,12 +63,15 @@ class VideoEnd(NamedTuple):
         duration_s: Seconds that were read.
         damage: Description of what is wrong with the file; mostly empty.
         notes: What is odd about the file, although it is read; mostly empty.
+        started_at: Time by the clock of this machine at which the first frame of a stream or a
+            camera came, less its time in the stream; None for a file.
     """
 
     frames: int
     duration_s: float
     damage: str
     notes: tuple[str, ...] = ()
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class WindowSource:
         """
         if source.is_live:
             with open_live_stream(source.target, timeout_s=self.open_timeout_s) as video:
-                yield from _WindowPass(self, video, fps=video.fps).chunks()
+                yield from _WindowPass(self, video, fps=video.fps, is_live=True).chunks()
             return
         with open_video(source.path) as video:
             declared, fps = video.declared_frames, video.fps
@@ -167,9 +171,11 @@ class _WindowPass:
         fps: float,
         declared: int = 0,
         short_s: float = 0.0,
+        is_live: bool = False,
         file: Decoder | PyAVDecoder | None = None,
     ) -> None:
-        self._video, self._file = video, file
+        self._video, self._file, self._is_live = video, file, is_live
+        self._started_at: datetime | None = None
         self._windows = SlidingWindows(
             source.reader.stream_set, source.plan, fps=fps, views=source.views
         )
@@ -187,7 +193,10 @@ class _WindowPass:
     def chunks(self) -> Iterator[Chunk | VideoEnd]:
         first_s, stopped = 0.0, False
         for index, time_s in self._video:
-            first_s = time_s if index == 0 else first_s
+            if index == 0:
+                first_s = time_s
+                if self._is_live:
+                    self._started_at = datetime.now().astimezone() - timedelta(seconds=time_s)
             if self._max_duration_s is not None and time_s - first_s >= self._max_duration_s:
                 stopped = True
                 break
@@ -221,7 +230,8 @@ class _WindowPass:
                 damage = find_damage_at_end(
                     self._file, windows.frames, windows.last_s, longest_s=windows.longest_s
                 )
-        return VideoEnd(windows.frames, windows.end_s - first_s, damage, notes)
+        duration_s = windows.end_s - first_s
+        return VideoEnd(windows.frames, duration_s, damage, notes, self._started_at)
 
 
 class _ArrayVideo:

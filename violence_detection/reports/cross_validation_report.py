@@ -41,7 +41,7 @@ _CAPTIONS = {
 
 @dataclass(frozen=True)
 class VideoDiagnostics:
-    """What the report shows of single videos, from the predictions of the first repeat.
+    """Errors of single videos for the report, from the predictions of the first repeat.
 
     Attributes:
         mistakes: The most confident misses and false alarms.

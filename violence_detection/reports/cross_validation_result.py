@@ -224,7 +224,7 @@ _DIFFERENCES = {
 
 @dataclass(frozen=True)
 class PooledResult:
-    """What is known of a protocol once all its folds are finished.
+    """The scores of a protocol that are known once all its folds are finished.
 
     Attributes:
         scores: The scores of the model and of each baseline, by name.

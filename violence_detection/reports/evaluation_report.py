@@ -253,7 +253,7 @@ def _label_command(row: Mistake, run_path: str) -> str:
 
 
 def _threshold_lines(result: EvaluationResult, context: ReportContext) -> Iterator[str]:
-    """What was asked for, and how the threshold was chosen."""
+    """The goal of the threshold, and how it was chosen."""
     threshold, point = f"{result.threshold:.3g}", result.operating_point
     if point is None:
         yield f"The threshold is {threshold}. {_sentence(result.threshold_reason)}"

@@ -26,7 +26,7 @@ NAME = "MODEL_CARD.md"
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the template of the card names.
+    """The values that the template of the card names.
 
     Attributes:
         name: The run's name.

@@ -31,7 +31,7 @@ class DeviceSetup:
     Attributes:
         strategy: MirroredStrategy for several devices, the default strategy for one.
         dtype_policy: Keras' name of the precision.
-        xla: Whether the forward and backward pass are compiled.
+        xla: True if the forward and backward pass are compiled.
         gpus: Number of GPUs in use on this machine.
         coordinator: The connection to the machines that train together with this one; a local
             coordinator if there are none.

@@ -85,7 +85,7 @@ class StudyFolder:
 
         Args:
             identity: `settings`, and digests of everything else that a resumed study must repeat.
-            force: Whether a study in the folder is removed.
+            force: A study in the folder is removed.
             notes: Versions and other facts that the record keeps and a resumed study may change.
 
         Raises:

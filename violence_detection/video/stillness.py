@@ -1,4 +1,4 @@
-"""Whether anything changes in a video, whatever noise its encoder adds.
+"""A test of whether anything changes in a video, whatever noise its encoder adds.
 
 The frames of one repeated picture differ after encoding: a little at a good quality, and at a poor
 one by tens of grey levels along all edges, from key frame to key frame. Something that moves
