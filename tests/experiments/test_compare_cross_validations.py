@@ -91,7 +91,8 @@ def test_the_better_one_is_named_first_and_exchanging_changes_the_sign(pair):
 def test_repeats_are_averaged_and_only_those_of_all_are_used(tmp_path):
     three = draw_cross_validation(tmp_path / "a", repeats=3)
     two = draw_cross_validation(tmp_path / "b", repeats=2, quality=2.0)
-    result = compare(three, two)
+    result = compare(three, two, report=str(tmp_path / "page.html"))
+    assert "Fold 4 of repeat 2" in (tmp_path / "page.html").read_text()
     assert (result["repeats"], result["same_folds"], result["videos"]) == (2, True, 96)
     assert len(result["over_folds"]["accuracy"]["values"]) == 2 * 4
     right = [
@@ -113,6 +114,8 @@ def test_of_three_all_pairs_are_compared_with_p_by_holm(pair, tmp_path):
     assert min(adjusted) == pytest.approx(3 * min(p))
     text = invoke(*pair, third)[1]
     assert "p by Holm" in text and "B is right more often than C" in text
+    assert all(len(line) <= 80 for line in text.splitlines() if str(tmp_path) not in line)
+    assert text.count("p by folds\n") == 2  # the headers are not broken
 
 
 # -- what differs is said

@@ -235,30 +235,30 @@ def _cross_validation_lines(result: "CrossValidationComparison") -> Iterator[str
         yield f"report      {result.report}"
 
 
-def _difference_table(result: "CrossValidationComparison", measures: list[str]) -> Iterator[str]:
+def _difference_table(result: "CrossValidationComparison", measures: list[str]) -> list[str]:
     """A row for each score and pair; with one pair there is no p by Holm."""
     several, paired = len(result.pairs) > 1, not result.fold_differences
-    header = ["", "difference", "95% over recordings", "p"]
-    header += ["p by Holm"] * several + ["p by folds"] * paired
     rows = []
     for measure in measures:
+        scale, form = (100, "+.1f") if measure == "accuracy" else (1, "+.3f")
+        header = [comparison_sentences.SCORES[measure], "points" if measure == "accuracy" else ""]
+        header += ["95% over recordings" if result.grouped else "95% over videos", "p"]
+        rows.append([*header, *["p by Holm"] * several, *["p by folds"] * paired])
         for pair in result.pairs:
             difference, interval = comparison_sentences.pooled_difference(pair, measure)
             p, holm = pair.p_values(measure)
             over_folds = pair.over_folds(measure)
-            scale, form = (100, "+.1f") if measure == "accuracy" else (1, "+.3f")
-            unit = " points" if measure == "accuracy" else ""
             rows.append(
                 [
-                    f"{comparison_sentences.SCORES[measure]} {pair.title}",
-                    f"{scale * difference:{form}}{unit}",
+                    pair.title,
+                    f"{scale * difference:{form}}",
                     console.format_interval(interval and [scale * end for end in interval], form),
                     format_p(p),
                     *[format_p(holm)] * several,
                     *[format_p(over_folds.p) if over_folds else "none"] * paired,
                 ]
             )
-    return iter(console.align_columns([header, *rows]))
+    return console.align_columns(rows)
 
 
 def _p_kinds(result: "CrossValidationComparison") -> str:

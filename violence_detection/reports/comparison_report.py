@@ -14,6 +14,7 @@ from violence_detection.reports.findings import Finding
 from violence_detection.system import files
 
 _MOST_FOLDS = 50  # that have a row each
+_STEP = 0.05  # the ends of a track are multiples of it
 
 
 def write_report(path: Path, result: CrossValidationComparison) -> None:
@@ -45,11 +46,7 @@ def write_report(path: Path, result: CrossValidationComparison) -> None:
         paired=not result.fold_differences,
         p_meaning=comparison_sentences.P_MEANING,
         not_independent=_sentence(comparison_sentences.NOT_INDEPENDENT),
-        tables=[
-            _table(pair, measure, len(result.pairs) > 1)
-            for measure in measures
-            for pair in result.pairs
-        ],
+        tables=[_table(pair, measure, result) for measure in measures for pair in result.pairs],
         textbook=list(comparison_sentences.textbook_rows(result)),
     )
     files.write_text(path, page)
@@ -59,14 +56,17 @@ def _sentence(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _table(pair: CrossValidationDifference, measure: str, several: bool) -> dict[str, Any]:
+def _table(
+    pair: CrossValidationDifference, measure: str, result: CrossValidationComparison
+) -> dict[str, Any]:
     """A forest plot: a row for each fold, for their mean, and for all folds together."""
-    rows = []
+    rows, several = [], len(result.pairs) > 1
     over_folds = pair.over_folds(measure)
     if over_folds:
         if len(over_folds.values) <= _MOST_FOLDS:
-            for number, value in enumerate(over_folds.values, start=1):
-                rows.append(_row(f"Fold {number}", measure, value))
+            names = _fold_names(result, len(over_folds.values))
+            for name, value in zip(names, over_folds.values, strict=True):
+                rows.append(_row(name, measure, value))
         rows.append(
             _row("Mean of the folds", measure, over_folds.mean, over_folds.ci, p=over_folds.p)
         )
@@ -83,14 +83,24 @@ def _table(pair: CrossValidationDifference, measure: str, several: bool) -> dict
         )
     )
     ends = [abs(end) for row in rows for end in [row["value"], *(row["ci"] or [])]]
-    step = 0.05
-    limit = max(step, step * math.ceil(max(ends) / step))
+    limit = max(_STEP, _STEP * math.ceil(max(ends) / _STEP))
     return {
         "title": f"{_sentence(comparison_sentences.SCORES[measure])}, {pair.title}",
         "limit": limit,
         "scale": f"{format_difference(measure, -limit)} to {format_difference(measure, limit)}",
         "rows": rows,
     }
+
+
+def _fold_names(result: CrossValidationComparison, count: int) -> list[str]:
+    """`Fold 2`, of several repeats `Fold 2 of repeat 1`; without numbers where folds that have
+    videos of one class only are left out."""
+    numbers = [
+        f"Fold {fold}" + (f" of repeat {repeat}" if result.repeats > 1 else "")
+        for repeat in range(1, result.repeats + 1)
+        for fold in range(1, result.folds + 1)
+    ]
+    return numbers if len(numbers) == count else ["A fold"] * count
 
 
 def _row(
