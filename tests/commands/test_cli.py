@@ -108,6 +108,7 @@ def test_every_command_prints_the_keys_of_the_contract(pipeline):
         12,
         0,
     )
+    assert sum(counts["videos"] for counts in extracted["splits"].values()) == 12
     assert pipeline["trained"]["epochs_run"] == 2
     counts = pipeline["evaluated"]["leak_counts"]  # drawn clips are near-duplicates
     assert (counts["recordings"], counts["identical"]) == (0, 0)

@@ -44,16 +44,23 @@ def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_
     )
 
 
+def _shown_path(folder: Path) -> Path:
+    """A folder as a command in the current folder names it."""
+    current = Path.cwd()
+    return folder.relative_to(current) if folder.is_relative_to(current) else folder
+
+
 def _lines(result: "ExtractionResult") -> list[str]:
     slowest = ", ".join(f"{path} {seconds:.1f} s" for path, seconds in result.slowest)
     return [
         f"features    {result.features}",
         f"videos      {result.videos}: {result.extracted} extracted, {result.reused} reused, "
         f"{result.failed} failed",
+        *[f"{counts.split:11s} {counts}" for counts in result.splits],
         f"time        {units.format_duration(result.seconds)}, {result.videos_per_s:.1f} videos/s",
         *([f"slowest     {slowest}"] if slowest else []),
         *console.failure_lines(result.failures),
-        f"next        violence-detection train --features {result.features}"
+        f"next        violence-detection train --features {_shown_path(result.features)}"
         if result.complete
         else "next        the other shards, then training",
     ]

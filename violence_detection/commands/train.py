@@ -77,8 +77,8 @@ def _threshold_help(point: "ChosenOperatingPoint | None") -> list[str]:
     if point is None or point.is_chosen:
         return []
     return [
-        "            to choose one, give validation more videos, such as --validation-fraction "
-        "0.25, or label more recordings"
+        "            to choose one, label more recordings, and do not switch --calibrate-by folds "
+        "off; or give validation more of them, such as --validation-fraction 0.25"
     ]
 
 
@@ -107,6 +107,6 @@ def _sanity_check_lines(scores: "RunScores") -> list[str]:
         return []
     return [
         "baseline    a linear classifier, on validation: "
-        f"{console.format_scores(scores.baseline.validation)}. {scores.baseline.compared}",
+        f"{console.format_scores(scores.baseline.validation)}; {scores.baseline.compared}",
         *[f"warning     {line}" for line in scores.warnings],
     ]

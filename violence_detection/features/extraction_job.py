@@ -13,6 +13,7 @@ from typing import Any
 
 from violence_detection import units
 from violence_detection.datasets.manifest import ContentIndex, ManifestEntry
+from violence_detection.datasets.split_counts import SplitCounts, count_splits
 from violence_detection.datasets.video_folder import VideoFolder
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import CacheError, DatasetError, VideoError
@@ -73,6 +74,7 @@ class ExtractionResult:
         complete: True if no shard is missing.
         seconds: Time that the extraction took.
         engine, precision: Those that ran the backbone.
+        splits: The counts of each split; empty while a shard is missing.
     """
 
     features: Path
@@ -86,6 +88,7 @@ class ExtractionResult:
     seconds: float
     engine: str
     precision: str
+    splits: tuple[SplitCounts, ...] = ()
 
     @property
     def failed(self) -> int:
@@ -112,6 +115,10 @@ class ExtractionResult:
             "videos_per_s": round(self.videos_per_s, 3),
             "engine": self.engine,
             "precision": self.precision,
+            "splits": {
+                counts.split: {"videos": counts.videos, "recordings": counts.recordings}
+                for counts in self.splits
+            },
             "complete": self.complete,
         }
 
@@ -365,6 +372,8 @@ class ExtractionJob:
         self.cache.write_manifest(entries, busy)
 
     def result(self, *, complete: bool = True) -> ExtractionResult:
+        rows = (entry for entry in self.cache.entries() if entry.usable)
+        usable = ((entry.label, entry.group, entry.split) for entry in rows)
         return ExtractionResult(
             complete=complete,
             features=self.cache.dir,
@@ -377,6 +386,7 @@ class ExtractionJob:
             seconds=time.monotonic() - self._started_s,
             engine=self.space.engine,
             precision=self.space.precision,
+            splits=tuple(count_splits(usable)) if complete else (),
         )
 
 
