@@ -100,8 +100,8 @@ def difference(clips: FeatureDataset, before: list[np.ndarray], after: list[np.n
     recording = np.unique(clips.groups, return_inverse=True)[1]
     ends = intervals.bootstrap_over_recordings(recording, gain, resamples=2000, seed=42)
     whole = gain(np.ones((1, len(clips))))[0]
-    points = 100 * accuracy["accuracy_difference"]
-    low, high = (100 * end for end in accuracy["ci"])
+    points = 100 * accuracy.accuracy_difference
+    low, high = (100 * end for end in accuracy.ci)
     return (
         f"accuracy {points:+.1f} points ({low:+.1f} to {high:+.1f}), "
         f"AUC {whole:+.4f} ({ends[0]:+.4f} to {ends[1]:+.4f})"

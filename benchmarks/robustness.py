@@ -177,7 +177,7 @@ def print_table(
         difference = paired_tests.accuracy_difference(
             correct[CLEAN][0], correct[name][0], clips.groups
         )
-        low, high = (100 * end for end in difference["ci"])
+        low, high = (100 * end for end in difference.ci)
         gain = 100 * (accuracy - correct[CLEAN].mean(axis=1)).mean()
         print(
             f"{full:44s} {accuracy.mean():8.1%} ({100 * accuracy.std():.1f})"
