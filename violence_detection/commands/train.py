@@ -77,8 +77,8 @@ def _threshold_help(point: "ChosenOperatingPoint | None") -> list[str]:
     if point is None or point.is_chosen:
         return []
     return [
-        "            to choose one, label more recordings, and do not switch --calibrate-by folds "
-        "off; or give validation more of them, such as --validation-fraction 0.25"
+        "            to choose one, label more recordings: --calibrate-by needs 20 videos of 5 "
+        "recordings of each class"
     ]
 
 
