@@ -103,7 +103,9 @@ def test_cameras_that_share_a_recording_are_held_out_together():
 
 
 def test_one_camera_or_a_class_of_one_camera_cannot_be_held_out():
-    with pytest.raises(ConfigError, match="two cameras or more to hold one out. Received: c0"):
+    with pytest.raises(
+        ConfigError, match="two cameras or more that share no recording. Received: c0"
+    ):
         held_out(draw_entries(cameras=1), by="camera")
     with pytest.raises(ConfigError, match="two cameras or more.*calm, of c0 alone"):
         held_out(draw_entries(cameras=2), by="camera")

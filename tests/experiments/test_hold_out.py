@@ -111,6 +111,7 @@ def test_one_recording_at_a_time_scores_are_of_all_folds_together(features, tmp_
     result = validate(features, tmp_path, leave_one_recording_out=True)
     (protocol,) = result.protocols
     assert (result.folds, len(result.by_fold), result.recordings) == (16, 16, 16)
+    assert result.by_fold[0].held_out == result.by_fold[0].recording_names[0]
     assert protocol.model.auc.mean is None  # a recording has one class
     assert protocol.pooled.model.accuracy.value == pytest.approx(0.5)
     assert protocol.pooled.model.auc.value is not None

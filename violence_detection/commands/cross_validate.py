@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
 
 _MAX_FOLDS = 25  # of one recording each, that are listed
+_MAX_NAME = 24  # characters of a camera or recording that is shown in the table
 
 
 @click.command(
@@ -156,7 +157,8 @@ def _fold_lines(rows: "Sequence[FoldRow]", protocol: "ProtocolResult") -> list[s
     """A table with a row for each fold."""
     table = [
         [
-            f"{row.repeat}.{row.fold}" if len({row.repeat for row in rows}) > 1 else str(row.fold),
+            (f"{row.repeat}." if len({row.repeat for row in rows}) > 1 else "")
+            + (f"{row.fold} {row.held_out}" if len(row.held_out) <= _MAX_NAME else f"{row.fold}"),
             str(row.videos),
             str(row.recordings),
             _percent(row.recall),
@@ -170,7 +172,7 @@ def _fold_lines(rows: "Sequence[FoldRow]", protocol: "ProtocolResult") -> list[s
     if len(table) > _MAX_FOLDS and all(row.recordings == 1 for row in rows):
         order = sorted(range(len(rows)), key=lambda number: rows[number].model.accuracy)
         table = [table[number] for number in order[:_MAX_FOLDS]]
-        left_out = [f"            and {len(rows) - _MAX_FOLDS} folds with a higher accuracy"]
+        left_out = [f"            and {len(rows) - _MAX_FOLDS} folds with no lower accuracy"]
     accuracy, auc = protocol.model.accuracy, protocol.model.auc
     mean = [f"{accuracy.mean:.1%}", console.format_auc(auc.mean)]
     table += [

@@ -162,6 +162,11 @@ def _held_out(
     if by == BY_CAMERA:
         cameras = np.array([entry.camera for entry in entries])
         groups = hold_out.joined_cameras(groups, cameras)
+        if len(set(groups)) < 2:
+            raise ConfigError(
+                "--by camera must have two cameras or more that share no recording. Received: "
+                f"{groups[0]}"
+            )
         if len(set(groups)) <= folds:
             return hold_out.leave_one_out(labels, groups, unit="cameras")
     rows = np.arange(len(entries))

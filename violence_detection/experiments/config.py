@@ -75,8 +75,8 @@ class CrossValidateConfig(CommandConfig):
     )
     leave_one_recording_out: bool = option(
         False,
-        "As many folds as recordings, each with one of them. A recording mostly has one class, so "
-        "that accuracy and AUC are of all folds together.",
+        "As many folds as recordings, each with one of them. A recording may have one class, and "
+        "then no AUC: see accuracy and AUC of all folds together.",
         group="Study",
     )
     camera_pattern: str | None = same_as(EvaluateConfig, "camera_pattern")
@@ -200,7 +200,7 @@ class CrossValidateConfig(CommandConfig):
 
     @property
     def hold_out(self) -> str:
-        """What a fold holds out: as `datasets.config` lists it."""
+        """The part of the dataset that a fold holds out; `datasets.config` lists the choices."""
         return ONE_RECORDING if self.leave_one_recording_out else self.by
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from violence_detection.datasets import iso_times
-from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME
+from violence_detection.datasets.config import BY_CAMERA, BY_RECORDING, BY_TIME, ONE_RECORDING
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.evaluation import baselines
 from violence_detection.evaluation.predictions import prediction_rows
@@ -167,10 +167,13 @@ class FoldResults:
         ]
 
     def _held_out(self, result: FoldResult) -> str:
-        """The cameras of a fold, or its first and last time; empty where recordings are drawn."""
+        """The cameras or the recording of a fold, or its first and last time; empty where
+        recordings are drawn."""
         entries = [self._entries[row] for row in result.rows]
         if self._by == BY_CAMERA:
             return ", ".join(sorted({entry.camera for entry in entries}))
+        if self._by == ONE_RECORDING:
+            return entries[0].group
         if self._by == BY_TIME:
             times = sorted((entry.recorded_at for entry in entries), key=iso_times.instant)
             return f"{times[0]} to {times[-1]}"

@@ -46,7 +46,7 @@ def check_known(by: str, entries: Sequence[ManifestEntry]) -> None:
 
 
 def hold_out_note(by: str, folds: Sequence[Fold]) -> str:
-    """What is held out other than recordings at random, and what is therefore left out, in words.
+    """The protocol in words: what is held out other than recordings at random, and left out.
 
     Args:
         by: What is held out, as `datasets.config` lists it.
@@ -55,7 +55,7 @@ def hold_out_note(by: str, folds: Sequence[Fold]) -> str:
     if by == ONE_RECORDING:
         return (
             "leave one recording out: each is predicted by a model trained on all others; a "
-            "recording mostly has one class, so accuracy and AUC are of all folds together"
+            "recording may have one class, and then no AUC: see those of all folds together"
         )
     return _camera_note(folds) if by == BY_CAMERA else _time_note(folds)
 

@@ -114,7 +114,8 @@ class FoldRow:
         threshold: Probability from which on the model predicts violence.
         temperature: Divides the model's logits.
         note: How the folds are drawn, in words.
-        held_out: The cameras, or the first and last time; empty where recordings are drawn.
+        held_out: The cameras, the recording, or the first and last time; empty where recordings
+            are drawn.
     """
 
     repeat: int
