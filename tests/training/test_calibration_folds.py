@@ -164,7 +164,7 @@ def test_a_training_with_a_small_validation_chooses_on_folds(tmp_path):
     assert (scores.calibration.videos, scores.calibration.recordings) == (48, 24)
     assert results.effective.calibrate_by == "folds"
     assert scores.operating_point.chosen_on == "out-of-fold predictions"
-    assert scores.operating_point.is_chosen and run.results() == results
+    assert scores.operating_point.is_chosen and run.results().scores == scores
     predicted = CalibrationPredictions.read(run.calibration_path, CLASSES)
     point = scores.operating_point
     alarm = predicted.scores(scores.temperature) >= scores.threshold
