@@ -638,7 +638,7 @@ def test_a_monitor_that_a_fold_cannot_compute_is_refused_before_anything(tmp_pat
 
 
 def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_dir, tmp_path):
-    message = "recall=0.9 needs more validation videos.*grouped_repeat_1_fold_1"
+    message = "recall=0.9 needs more videos.*grouped_repeat_1_fold_1"
     with pytest.raises(EvidenceError, match=message):
         validate(features_dir, tmp_path, operating_point="recall=0.9")
     assert tree_of(tmp_path) == []
