@@ -194,7 +194,9 @@ def test_thresholds_of_different_operating_points_are_stated(pair):
     change_json(path, operating_point=point)
     assert compare(pair)["a"]["operating_point"] == "recall=0.9"
     text = CliRunner().invoke(cli.main, ["compare", *map(str, pair)]).stdout
-    assert "thresholds were chosen by recall=0.9 and by balanced_accuracy: compare AUC" in text
+    assert "thresholds were chosen by recall=0.9 and by balanced_accuracy: compare AUC" in " ".join(
+        text.split()
+    )
 
 
 def cut(path: Path, *, lines=None, number=None):
@@ -248,7 +250,7 @@ def test_recordings_are_those_of_the_features_that_have_them(pair, tmp_path):
     assert compare(pair, features_a=a, features_b=b)["grouped"] is False
     words = ["compare", *map(str, pair), "--features-a", a, "--features-b", b]
     text = CliRunner().invoke(cli.main, words).stdout
-    assert "95% over videos, as recordings are not known" in text
+    assert "95% over videos\n" in text
     assert "warning     recordings are not all known" in text
 
 
@@ -270,7 +272,7 @@ def test_a_run_that_was_trained_on_the_videos_makes_it_not_clean(pair, tmp_path)
     words = ["compare", *map(str, pair), "--features-b", features]
     text = CliRunner().invoke(cli.main, words).stdout
     leaks = "B was trained on some of these videos: 2 recordings, e.g. recording normal"
-    assert f"leaks       {leaks}" in text
+    assert f"leaks {leaks}" in " ".join(text.split())
     assert "is unknown: a run was trained on some of these videos" in " ".join(text.split())
 
 

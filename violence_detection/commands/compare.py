@@ -71,7 +71,7 @@ def _run_lines(result: "ComparisonResult") -> Iterator[str]:
     a, b, agreement = result.a, result.b, result.discordance.agreement
     accuracy, auc = result.accuracy, result.auc
     has_auc = a.scores.auc is not None
-    drawn = "recordings" if result.grouped else "videos, as recordings are not known"
+    drawn = "recordings" if result.grouped else "videos"
     low, high = result.discordance.cohens_g_ci
     yield from _verdict_lines(result)
     yield ""
