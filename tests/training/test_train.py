@@ -43,11 +43,11 @@ def test_a_run_holds_the_files_and_keys_of_the_contract(run_dir):
         "training_config.json",
         "training_results.json",
     } <= files
-    tables = {"training_history.csv", "training_videos.csv"}
-    assert tables | {"tensorboard", "history.png"} <= files
+    tables = {"training_history.csv", "training_videos.csv", "calibration_predictions.csv"}
+    assert tables | {"tensorboard", "history.png", "threshold.png"} <= files
     results = json.loads((run_dir / "training_results.json").read_text())
     assert KEYS | {"videos_per_s", "effective"} <= set(results)
-    effective = {"replicas", "workers", "precision", "xla", "engine"}
+    effective = {"replicas", "workers", "precision", "xla", "engine", "calibrate_by"}
     assert set(results["effective"]) == effective
     for split in ("validation", "test"):
         assert {"accuracy", "auc", "loss", "accuracy_ci", "auc_ci"} <= set(results[split])
