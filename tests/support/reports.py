@@ -229,6 +229,7 @@ CROSS_VALIDATION = {
         "precision": "float32",
         "xla": False,
         "engine": "tensorflow",
+        "calibrate_by": "validation",
     },
     "folds_csv": "/runs/folds/folds.csv",
     "predictions_csv": "/runs/folds/predictions.csv",
