@@ -756,6 +756,13 @@ def test_quiet_logs_nothing_and_verbose_logs_the_epochs(features_dir, tmp_path):
     assert "val_loss" not in loud.stdout and quiet.stdout.startswith("run  ")
 
 
+def test_an_option_is_no_path(run_dir):
+    # else the prediction would be written into a folder named --json
+    done = invoke("predict", run_dir, "a.mp4", "--timeline", "--json")
+    assert done.exit_code == 2
+    assert "must be a path, not an option. Received: --json" in done.stderr
+
+
 # -- as a program
 
 

@@ -224,6 +224,13 @@ def test_an_unfinished_or_damaged_cross_validation_is_refused(pair):
     change_json(pair[1] / "results.json", complete=False)
     with pytest.raises(RunError, match="must be finished before it is compared"):
         compare(*pair)
-    change_json(pair[1] / "results.json", complete=True, by_fold=None)
+    path = pair[1] / "predictions.csv"
+    table = path.read_text()
+    change_json(pair[1] / "results.json", complete=True)
+    path.write_text(table.replace(",threshold,", ",level,", 1))  # as an older version wrote it
+    with pytest.raises(RunError, match="of this version. .* without a training"):
+        compare(*pair)
+    path.write_text(table)
+    change_json(pair[1] / "results.json", by_fold=None)
     with pytest.raises(RunError, match="of this version. Received"):
         compare(*pair)

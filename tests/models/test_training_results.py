@@ -1,10 +1,17 @@
 """The results of a training come back from their JSON as they were."""
 
+from dataclasses import replace
+
 import pytest
 
 from violence_detection.errors import RunError
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
-from violence_detection.models.run_scores import BaselineScores, RunScores, SplitScores
+from violence_detection.models.run_scores import (
+    BaselineScores,
+    CalibrationBasis,
+    RunScores,
+    SplitScores,
+)
 from violence_detection.models.training_results import (
     EffectiveSettings,
     KeptMembers,
@@ -107,5 +114,22 @@ def test_a_score_over_members_is_none_where_a_member_has_none():
 def test_results_without_a_key_are_refused():
     values = results_of().to_json()
     del values["validation"]
-    with pytest.raises(RunError, match="must hold the keys .* Received: 'validation'"):
+    with pytest.raises(RunError, match="must hold the keys .* Received: no 'validation'"):
         TrainingResults.from_json(values)
+
+
+def test_keys_of_a_later_version_are_left_out_and_other_values_are_refused():
+    calibration = CalibrationBasis("folds", 24, 12, folds=5)
+    results = results_of(members=members_of())
+    results = replace(results, scores=replace(SCORES, calibration=calibration))
+    values = results.to_json()
+    for record in (
+        values["calibration"],
+        values["kept"],
+        values["over_seeds"]["validation"]["auc"],
+    ):
+        record["later"] = 1
+    assert TrainingResults.from_json(values) == results
+    for name, value in (("operating_point", [1]), ("threshold", "high"), ("validation", None)):
+        with pytest.raises(RunError, match="must hold the values that train writes"):
+            TrainingResults.from_json(values | {name: value})

@@ -43,6 +43,12 @@ class _PathText(click.types.StringParamType):
     def __init__(self, kind: str) -> None:
         self._completion = "dir" if kind == "DIRECTORY" else "file"
 
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        # `--timeline --json` would write into a folder named --json.
+        if isinstance(value, str) and value.startswith("--"):
+            self.fail(f"It must be a path, not an option. Received: {value}", param, ctx)
+        return super().convert(value, param, ctx)
+
     def shell_complete(self, *_: Any) -> list[CompletionItem]:
         return [CompletionItem("", type=self._completion)]
 

@@ -79,7 +79,7 @@ def classes_of(entries: list[ManifestEntry], asked: str | None = None) -> list[s
     labels = sorted({entry.label for entry in entries})
     if len(labels) < 2:
         raise CacheError(
-            f"There must be readable videos of two classes. Received: {', '.join(labels)}"
+            f"There must be readable videos of two classes. Received: {', '.join(labels) or 'none'}"
         )
     check_spellings(labels)
     normal = normal_class(labels, asked)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from violence_detection.errors import RunError
+from violence_detection.errors import RunError, ViolenceDetectionError
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.out_of_fold import OutOfFoldRow
 from violence_detection.reports.cross_validation_result import CrossValidationResult
@@ -57,10 +57,17 @@ class FinishedCrossValidation:
             for line in table:
                 row = OutOfFoldRow.from_csv(line, result.classes)
                 rows.setdefault(row.kind, []).append(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (
+            ViolenceDetectionError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
             raise RunError(
                 "A cross-validation must hold results.json and predictions.csv of this version. "
-                f"Received: {dir} ({type(error).__name__}: {error}); run it again with --force"
+                f"Received: {dir}; start it again by the same command: it writes them anew from "
+                "the finished folds, without a training"
             ) from error
         return cls(
             dir,

@@ -18,6 +18,7 @@ from violence_detection.experiments.search_result import (
 from violence_detection.experiments.trials import TrialRunner, TrialSetup, suggest_values
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
+from violence_detection.units import counted
 
 if TYPE_CHECKING:
     import optuna
@@ -235,8 +236,8 @@ class SearchStage:
                 f"{counts.pruned} pruned ({folder / 'trials.csv'} has the reasons)"
             )
         note = (
-            f"The value is the best of {counts.total} trials on the same validation videos, so "
-            "it is better than new videos will give. The test videos were not used."
+            f"The value is the best of {counted(counts.total, 'trial')} on the same validation "
+            "videos, so it is better than new videos will give. The test videos were not used."
         )
         return SearchResult(
             dir=str(folder),

@@ -95,6 +95,11 @@ class CalibrationBasis:
     folds: int = 0
     reason: str = ""
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """The record; keys of a later version are left out."""
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+
 
 @dataclass(frozen=True)
 class RunScores:
@@ -131,14 +136,14 @@ class RunScores:
         return cls(
             validation=SplitScores.from_json(values["validation"]),
             test=SplitScores.of_split(values["test"]),
-            threshold=values["threshold"],
+            threshold=float(values["threshold"]),
             threshold_reason=values.get("threshold_reason", ""),
             operating_point=ChosenOperatingPoint.from_json(point) if point else None,
             temperature=values.get("temperature", 1.0),
             temperature_reason=values.get("temperature_reason", ""),
             warnings=values.get("warnings", ()),
             baseline=BaselineScores.from_json(baseline) if baseline else None,
-            calibration=CalibrationBasis(**calibration) if calibration else None,
+            calibration=CalibrationBasis.from_json(calibration) if calibration else None,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -192,7 +192,8 @@ class ScoresOverMembers:
         if values is None:
             return None
         names = ("accuracy", "auc", "loss")
-        return cls(*(values[name] and MeanAndDeviation(**values[name]) for name in names))
+        scores = [values[name] for name in names]
+        return cls(*(row and MeanAndDeviation(row["mean"], row["sd"]) for row in scores))
 
     def to_json(self) -> dict[str, dict[str, float] | None]:
         return {name: value and dict(vars(value)) for name, value in vars(self).items()}
@@ -237,7 +238,7 @@ class MembersResult:
             [MemberResult.from_json(member) for member in values["seeds"]],
             ScoresOverMembers.from_json(values["over_seeds"]["validation"]),
             ScoresOverMembers.from_json(values["over_seeds"]["test"]),
-            KeptMembers(**values["kept"]),
+            KeptMembers(*(values["kept"][name] for name in ("seeds", "ensemble", "reason"))),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -279,7 +280,7 @@ class TrainingResults:
         """The inverse of `to_json`; keys of another version are left out.
 
         Raises:
-            RunError: If a key is missing.
+            RunError: If a key is missing, or holds something else.
         """
         try:
             return cls(
@@ -291,9 +292,14 @@ class TrainingResults:
                 videos=values["videos"],
                 failures=values["failures"],
             )
-        except (KeyError, TypeError) as error:
+        except KeyError as error:
             raise RunError(
-                f"training_results.json must hold the keys that train writes. Received: {error}"
+                f"training_results.json must hold the keys that train writes. Received: no {error}"
+            ) from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise RunError(
+                "training_results.json must hold the values that train writes. Received: something "
+                f"else ({error})"
             ) from error
 
     def to_json(self) -> dict[str, Any]:
