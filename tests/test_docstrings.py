@@ -1,6 +1,7 @@
 """Docstrings and comments of the package name only what exists."""
 
 import ast
+import functools
 import itertools
 import re
 from collections import defaultdict
@@ -58,8 +59,9 @@ def names_by_owner(trees: dict[Path, ast.Module]) -> dict[str, set[str]]:
     return {name: names for name, names in found.items() if name not in libraries - {PACKAGE}}
 
 
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PATHS}
-KNOWN = names_by_owner(TREES)
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in PATHS}
 
 
 def missing_names(text: str, known: dict[str, set[str]]) -> list[str]:
@@ -84,13 +86,14 @@ def test_a_missing_name_is_found_and_an_existing_or_foreign_one_is_not():
 
 
 def test_names_between_backticks_exist():
-    missing = {path.name: missing_names(path.read_text(encoding="utf-8"), KNOWN) for path in PATHS}
+    known = names_by_owner(trees())
+    missing = {path.name: missing_names(path.read_text(encoding="utf-8"), known) for path in PATHS}
     assert {name: names for name, names in missing.items() if names} == {}
 
 
 def test_docstrings_name_the_thing_first():
     """Not a question about it: "The split of a video", not "Which split a video is in"."""
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
+    nodes = [node for tree in trees().values() for node in ast.walk(tree)]
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
     texts = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, kinds)]
     questions = ("What ", "Whether ", "How ", "Where ", "Which ", "Why ")

@@ -46,10 +46,8 @@ CONFIGS = (
     CrossValidateConfig,
     CrossDatasetConfig,
 )
-SETTINGS = [(kind, setting) for kind in CONFIGS for setting in kind.settings()]
-each_setting = pytest.mark.parametrize(
-    ("kind", "setting"), SETTINGS, ids=[f"{k.__name__}.{s.name}" for k, s in SETTINGS]
-)
+# A test of all settings of a config: one for each of the 300 would take longer to report than to run.
+each_config = pytest.mark.parametrize("kind", CONFIGS)
 
 
 def message_of(kind: type[Config], **values) -> str:
@@ -234,48 +232,54 @@ def test_the_shorthand_keeps_the_arguments_of_a_loss_that_agrees():
 # -- property, over every setting
 
 
-@each_setting
-def test_every_default_keeps_its_own_rule(kind, setting):
-    if setting.default is not None:
-        kept = setting.rule.check(setting.name, setting.default)
-        assert kept == (
-            str(Path(setting.default).absolute()) if setting.rule.path else setting.default
+@each_config
+def test_every_default_keeps_its_own_rule(kind):
+    for setting in kind.settings():
+        if setting.default is not None:
+            kept = setting.rule.check(setting.name, setting.default)
+            assert (setting.name, kept) == (
+                setting.name,
+                str(Path(setting.default).absolute()) if setting.rule.path else setting.default,
+            )
+
+
+@each_config
+def test_every_setting_has_a_help_that_is_a_sentence(kind):
+    for setting in kind.settings():
+        assert setting.rule.help.rstrip().endswith("."), setting.name
+        assert setting.type in (bool, int, float, str), setting.name
+
+
+@each_config
+def test_every_setting_has_a_group(kind):
+    for setting in kind.settings():
+        assert setting.rule.group in GROUPS, setting.name
+
+
+@each_config
+def test_out_of_range_says_what_must_hold_and_what_came(kind):
+    for setting in kind.settings():
+        name, rule = setting.name, setting.rule
+        if rule.low is not None:
+            value = setting.type(rule.low - 1)
+            message = f"`{name}` must be >= {rule.low}. Received: {name}={value}"
+            assert message_of(kind, **{name: value}) == message
+        if rule.high is not None:
+            value = setting.type(rule.high + 1)
+            message = f"`{name}` must be <= {rule.high}. Received: {name}={value}"
+            assert message_of(kind, **{name: value}) == message
+
+
+@each_config
+def test_another_type_is_refused(kind):
+    for setting in kind.settings():
+        wrong = {str: 1.5, bool: 1}.get(setting.type, "1")
+        message = message_of(kind, **{setting.name: wrong})
+        hint = f" ({setting.rule.hint})" if setting.rule.hint else ""
+        assert message == (
+            f"`{setting.name}` must be of type {setting.type.__name__}. "
+            f"Received: {setting.name}={wrong!r}{hint}"
         )
-
-
-@each_setting
-def test_every_setting_has_a_help_that_is_a_sentence(kind, setting):
-    assert setting.rule.help.rstrip().endswith(".")
-    assert setting.type in (bool, int, float, str)
-
-
-@each_setting
-def test_every_setting_has_a_group(kind, setting):
-    assert setting.rule.group in GROUPS
-
-
-@each_setting
-def test_out_of_range_says_what_must_hold_and_what_came(kind, setting):
-    name, rule = setting.name, setting.rule
-    if rule.low is not None:
-        value = setting.type(rule.low - 1)
-        message = f"`{name}` must be >= {rule.low}. Received: {name}={value}"
-        assert message_of(kind, **{name: value}) == message
-    if rule.high is not None:
-        value = setting.type(rule.high + 1)
-        message = f"`{name}` must be <= {rule.high}. Received: {name}={value}"
-        assert message_of(kind, **{name: value}) == message
-
-
-@each_setting
-def test_another_type_is_refused(kind, setting):
-    wrong = {str: 1.5, bool: 1}.get(setting.type, "1")
-    message = message_of(kind, **{setting.name: wrong})
-    hint = f" ({setting.rule.hint})" if setting.rule.hint else ""
-    assert message == (
-        f"`{setting.name}` must be of type {setting.type.__name__}. "
-        f"Received: {setting.name}={wrong!r}{hint}"
-    )
 
 
 def test_machines_in_workers_are_sent_to_hosts():

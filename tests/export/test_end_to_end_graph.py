@@ -88,7 +88,7 @@ def test_a_graph_of_any_size_computes_the_images_of_extraction_at_each(stream):
         (6, 25.0, 112, 200),
         (7, 10.0, 160, 90),
         (9, 25.0, 47, 101),
-        (5, 25.0, 12, 70),
+        (5, 25.0, 16, 70),
         (1, 25.0, 32, 32),
     ):
         rgb = np.repeat(rng.integers(0, 256, (1, height, width, 3), np.uint8), count, 0)

@@ -57,9 +57,12 @@ def description(result: ExportResult) -> dict:
 
 @pytest.fixture(scope="module")
 def classifier(run_dir, tmp_path_factory) -> ExportResult:
-    """The classifier of a run whose videos are not there, written for LiteRT."""
+    """The classifier of a run whose videos are not there, written for LiteRT; the converter and
+    the runtime are in processes of their own."""
     output = tmp_path_factory.mktemp("exports")
-    return exported(run_dir, output, scope="classifier", format="tflite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "DedicatedProcess", processes.DedicatedProcess)
+        return exported(run_dir, output, scope="classifier", format="tflite")
 
 
 def test_an_export_reports_its_differences(classifier):

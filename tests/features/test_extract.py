@@ -137,6 +137,7 @@ def test_a_dry_run_without_weights_finds_existing_features(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("whole_mobilenets")
 def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, no_download):
     drawn = keras.applications.MobileNetV2(
         weights=None, include_top=False, pooling="avg", input_shape=(32, 32, 3)
@@ -344,6 +345,7 @@ def test_missing_weights_are_an_error_before_a_video_is_read(extract, tmp_path, 
 @pytest.mark.weights
 @pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="needs ../shared")
+@pytest.mark.usefixtures("whole_mobilenets")
 def test_real_clips_give_features_that_differ(extract, tmp_path):
     root = tmp_path / "real"
     for folder in ("violent", "nonviolent"):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from support.extraction import contents_with_split, counts, spoil, write_table
+from support.extraction import SMALL_BACKBONES, contents_with_split, counts, spoil, write_table
 from support.videos import draw_video
 
 from violence_detection.errors import (
@@ -152,7 +152,7 @@ def test_too_many_shards_leave_some_without_a_video(extract):
 def test_two_shards_at_once_leave_the_files_of_a_single_extraction(dataset_dir, tmp_path):
     def command(cache: str, *flags: str) -> list[str]:
         small = ["--backbone", "mobilenetv2", "--weights", "random", "--frames", "4"]
-        code = "from violence_detection.cli import extract_features as e; e()"
+        code = SMALL_BACKBONES + "from violence_detection.cli import extract_features as e; e()"
         places = [str(dataset_dir), "--cache-dir", str(tmp_path / cache)]
         size = ["--frame-size", "32", "-q"]
         return [sys.executable, "-c", code, *places, *small, *size, *flags]

@@ -58,8 +58,21 @@ def write_table(root: Path, *more: str) -> None:
     (root / "videos.csv").write_text("\n".join(["path,label", *rows, *more]) + "\n")
 
 
+# For a child process, so that its backbone is that of this process.
+SMALL_BACKBONES = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+from violence_detection.system import devices
+devices.import_tensorflow()
+from support.backbones import small_backbones
+small = small_backbones()
+small.__enter__()
+"""
+
+
 def in_child(program: str, *arguments: object) -> subprocess.CompletedProcess:
     """Runs `extract-features` in a process of its own, after `program`."""
+    program = SMALL_BACKBONES + program
     program += "\nimport sys; from violence_detection.cli import main; main(sys.argv[1:])"
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in SMALL.items()]
     command = [sys.executable, "-c", program, "extract-features", *arguments, *flags]

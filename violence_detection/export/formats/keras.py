@@ -1,6 +1,6 @@
 """Keras' own file, with Keras' own layers alone and no code inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,4 +43,11 @@ def load(path: Path, threads: int = 1) -> _format.ClipFunction:
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda inputs: model.predict(dict(inputs), verbose=0)
+    names = [tensor.name for tensor in model.inputs]
+
+    def call(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        arrays = [inputs[name] for name in names]
+        # Keras warns of a dict, or a list of one: the model was made from a tensor.
+        return model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0)
+
+    return call
