@@ -1,7 +1,6 @@
 """The inspection of a single video: damage, stillness, and long videos by seeking."""
 
 import contextlib
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ from support.reports import (
     video_diagnostics,
 )
 
-from violence_detection.inference.annotation import Timeline, annotate
+from violence_detection.inference.annotation import PredictionTimeline, annotate
 from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.reports import cross_validation_report, evaluation_report, figures
 from violence_detection.reports.robustness_result import RobustnessScores
@@ -218,7 +218,7 @@ def test_an_annotated_video_plays(encoder, browser, tmp_path):
     source = with_sound(tmp_path / "a.mp4", seconds=3)
     windows = [Window(0.0, 2.0, 0.2), Window(1.0, 3.0, 0.8)]
     segments = [Segment(1.0, 3.0, peak=0.8, peak_s=2.0)]
-    timeline = Timeline(windows, segments, threshold=0.5, fps=12.0)
+    timeline = PredictionTimeline(windows, segments, threshold=0.5, fps=12.0)
     *_, frames = annotate(source, tmp_path / "out.mp4", timeline, encoder)
     assert frames == 36
     page = browser.new_page()

@@ -1,5 +1,4 @@
-"""What a detector's alarms and misses come to at a site a day, from its rates and the site's
-traffic.
+"""The alarms and misses of a detector at a site in a day, from its rates and the site's traffic.
 
 A rate measured on test videos is carried over to a site's videos, of which a given fraction is
 violent (the prevalence). Test sets mostly hold about as many violent as normal videos, a site
