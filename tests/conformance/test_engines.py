@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+from support.backbones import small_backbones
 from support.folders import SHARED
 
 from violence_detection import registry
@@ -27,12 +28,18 @@ def _skip_missing_engines(request):
         pytest.skip(f"needs {registry.module('engines', name).missing()}")
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    """A small backbone with random weights."""
+def random_backbone():
+    """A backbone with random weights."""
     return load_backbone(
         "mobilenet", weights="random", frame_size=SIZE, precision="float32", seed=1
     )[0]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """Four layers of the kinds that a MobileNet has."""
+    with small_backbones():
+        return random_backbone()
 
 
 def draw_images(rng, count: int, size: int = SIZE) -> np.ndarray:
@@ -51,14 +58,23 @@ def build(name: str, backbone, *, kept=None, precision="float32"):
     return registry.load("engines", name, backbone=backbone, precision=precision, kept=kept)
 
 
-@each_engine
-@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 5])
-def test_features_are_those_of_the_backbone(name, backbone, rng, count):
-    images = draw_images(rng, count)
+def assert_features_are_those_of(name, backbone, images) -> None:
     features = build(name, backbone)(images)
     expected = np.array(backbone(images.astype(np.float32), training=False))
-    assert (features.shape, features.dtype) == ((count, 1024), np.float32)
+    assert (features.shape, features.dtype) == ((len(images), 1024), np.float32)
     assert cosines(features, expected).min() >= 0.999
+
+
+@each_engine
+def test_features_are_those_of_the_backbone(name, backbone, rng):
+    assert_features_are_those_of(name, backbone, draw_images(rng, 5))
+
+
+@pytest.mark.slow
+@each_engine
+@pytest.mark.parametrize("count", [1, 5])
+def test_features_are_those_of_a_whole_mobilenet(name, rng, count):
+    assert_features_are_those_of(name, random_backbone(), draw_images(rng, count))
 
 
 @pytest.mark.slow

@@ -181,6 +181,7 @@ def drawn_network() -> keras.Model:
     return keras.Model(frames, {PROBABILITY: answer})
 
 
+@pytest.mark.slow
 def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_float():
     from violence_detection.export.formats import _tflite_precision, tflite
 
@@ -207,6 +208,7 @@ def test_the_first_quarter_of_the_backbone_and_what_is_near_the_logits_stay_floa
     assert _tflite_precision.choose_int8_operations(later) == later[1:-1]
 
 
+@pytest.mark.slow
 def test_float16_keeps_large_matrices_so_and_computes_in_float32():
     from ai_edge_litert import schema_py_generated as schema
 

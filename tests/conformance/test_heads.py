@@ -1,5 +1,6 @@
 """The contract of every head, and the outputs of their layers."""
 
+import functools
 import inspect
 import math
 
@@ -52,6 +53,12 @@ def build(head, *, frames=5, dim=6, outputs=1, policy="float32", recurrence="loo
     return built, examples.astype(np.float32)
 
 
+@functools.cache
+def drawn(head, frames=5, outputs=1, policy="float32", recurrence="loop"):
+    """`build`, once for all tests that change nothing of it."""
+    return build(head, frames=frames, outputs=outputs, policy=policy, recurrence=recurrence)
+
+
 def save_and_load(built, folder) -> keras.Model:
     built.save(folder / "head.keras")
     return classifier.load_model(folder / "head.keras")
@@ -63,7 +70,7 @@ def save_and_load(built, folder) -> keras.Model:
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(("frames", "outputs"), [(5, 1), (1, 1), (5, 3)])
 def test_a_head_goes_from_features_to_finite_float32_logits(head, frames, outputs):
-    built, clips = build(head, frames=frames, outputs=outputs)
+    built, clips = drawn(head, frames, outputs)
     logits = built(clips)
     assert logits.shape == (16, outputs)
     assert logits.dtype == tf.float32
@@ -85,7 +92,7 @@ def test_reduced_precision_keeps_float32_logits_near_those_of_float32(head, poli
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
-    built, clips = build(head, outputs=3, policy=policy)
+    built, clips = drawn(head, outputs=3, policy=policy)
     loaded = save_and_load(built, tmp_path)
     np.testing.assert_array_equal(built(clips), loaded(clips))
 
@@ -93,13 +100,13 @@ def test_a_saved_head_gives_equal_logits(head, policy, tmp_path):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_clip_is_encoded_alone(head):
     """The others in the batch do not count, so padding does not either."""
-    built, clips = build(head)
+    built, clips = drawn(head)
     np.testing.assert_allclose(built(clips)[:3], built(clips[:3]), atol=1e-5)
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_every_weight_of_a_head_learns(head):
-    built, clips = build(head)
+    built, clips = drawn(head)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(built(clips, training=True) ** 2)
     variables = [variable.value for variable in built.trainable_variables]
@@ -112,7 +119,7 @@ def test_every_weight_of_a_head_learns(head):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_head_standardises_by_its_examples(head):
     """Features on another scale, with examples on that scale, give the same logits."""
-    built, clips = build(head)
+    built, clips = drawn(head)
     scaled = of_examples(head, 8 * clips)
     trained = [variable.path for variable in built.trainable_variables]
     for variable, source in zip(scaled.trainable_variables, built.trainable_variables, strict=True):
@@ -148,7 +155,7 @@ def test_every_softmax_of_a_head_is_taken_in_float32(head, policy):
 
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_but_the_mean_depends_on_the_order_of_the_frames(head):
-    built, clips = build(head)
+    built, clips = drawn(head)
     moved = np.abs(built(clips[:, [3, 0, 4, 1, 2]]) - built(clips)).max()
     assert moved < 1e-5 if head == "mean_pool" else moved > 1e-2
 
@@ -156,7 +163,7 @@ def test_every_head_but_the_mean_depends_on_the_order_of_the_frames(head):
 @pytest.mark.parametrize("head", SEQUENCE_HEADS)
 def test_what_reads_the_frames_depends_on_their_order_by_itself(head):
     """Not only the changes and the statistics that stand beside it."""
-    built, clips = build(f"{head}(change=false, statistics=false)")
+    built, clips = drawn(f"{head}(change=false, statistics=false)")
     assert np.abs(built(clips[:, ::-1]) - built(clips)).max() > 1e-2
 
 
@@ -187,7 +194,7 @@ def test_every_argument_of_a_head_changes_what_it_answers(head):
 @pytest.mark.parametrize("head", HEADS)
 def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
     """What cuDNN asks of a recurrence is what Keras gives unless told otherwise."""
-    built, _ = build(head, recurrence=recurrence)
+    built, _ = drawn(head, recurrence=recurrence)
     recurrences = [
         recurrent
         for layer in built.layers
@@ -203,8 +210,8 @@ def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
 
 @pytest.mark.parametrize("head", RECURRENT_HEADS)
 def test_however_a_recurrence_is_computed_it_answers_the_same(head):
-    looped, examples = build(head, frames=20)
-    unrolled, _ = build(head, frames=20, recurrence="unrolled")
+    looped, examples = drawn(head, frames=20)
+    unrolled, _ = drawn(head, frames=20, recurrence="unrolled")
     np.testing.assert_allclose(unrolled(examples), looped(examples), atol=1e-5)
 
 
@@ -212,7 +219,7 @@ def test_however_a_recurrence_is_computed_it_answers_the_same(head):
     ("head", "frames"), [("bilstm_attention", 49), ("bilstm_attention(layers=3)", 17)]
 )
 def test_what_takes_many_steps_is_not_unrolled(head, frames):
-    built, _ = build(head, frames=frames, recurrence="unrolled")
+    built, _ = drawn(head, frames=frames, recurrence="unrolled")
     assert not built.get_layer("bilstm_1").forward_layer.unroll
 
 
@@ -220,7 +227,7 @@ def test_what_takes_many_steps_is_not_unrolled(head, frames):
 @pytest.mark.parametrize("head", ["tcn(layers=4, kernel=4)", "transformer(heads=5)"])
 def test_sizes_that_do_not_divide_are_taken(head, frames):
     """A kernel wider than the clip, and heads that do not share the projection evenly."""
-    built, clips = build(head, frames=frames)
+    built, clips = drawn(head, frames)
     assert np.isfinite(built(clips)).all()
 
 
@@ -236,7 +243,7 @@ def between(built, first, last) -> keras.Model:
 @pytest.mark.parametrize(("layers", "reach"), [(1, 2), (2, 6), (3, 14)])
 def test_convolutions_reach_as_far_as_their_dilations_add_up(layers, reach):
     """Two convolutions a block, each one frame wide on either side, at 1, 2 and 4."""
-    built, clips = build(f"tcn(layers={layers}, change=false)", frames=33)
+    built, clips = drawn(f"tcn(layers={layers}, change=false)", frames=33)
     read = between(built, "projection", f"block_{layers}_sum")
     moved = clips.copy()
     moved[:, 16] += 1

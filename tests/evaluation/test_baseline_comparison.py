@@ -100,6 +100,7 @@ def test_the_labels_are_those_of_the_training(run_dir, cache):
     assert compare(run_dir, cache).baselines == before.baselines
 
 
+@pytest.mark.slow
 def test_for_another_dataset_they_use_the_features_of_the_training(features_dir, tmp_path):
     features = shutil.copytree(features_dir, tmp_path / "own" / "space")
     run = Path(train_quickly(features, tmp_path / "runs")["run"])

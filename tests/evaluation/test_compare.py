@@ -130,6 +130,7 @@ def test_a_run_does_not_differ_from_itself(pair):
     assert {value for name, value in result.items() if name.endswith("_p")} == {1.0}
 
 
+@pytest.mark.slow
 def test_the_order_of_the_videos_does_not_matter(pair, tmp_path):
     """Manifests are sorted by path; a user may have sorted this one."""
     features = Path(features_for(pair[1], tmp_path / "space"))
@@ -209,6 +210,7 @@ def cut(path: Path, *, lines=None, number=None):
     path.write_text("\n".join(rows) + "\n")
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_another_model_is_replaced_with_force_only(pair):
     path = pair[0] / "evaluation" / "test" / "metrics.json"
     change_json(path, model_digest="0" * 64)

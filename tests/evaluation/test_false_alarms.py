@@ -181,6 +181,7 @@ def test_alarms_that_no_threshold_stops_are_an_error():
         quiet_hours(10, alarm=1.0).choose_threshold(0.05)
 
 
+@pytest.mark.slow
 def test_many_windows_are_counted_quickly():
     rng = np.random.default_rng(0)
     starts = false_alarms.threshold_ranges(windows(rng.random(50_000)))

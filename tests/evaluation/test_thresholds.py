@@ -129,6 +129,7 @@ def test_an_operating_point_is_saved_in_the_run_only_on_request(run, evaluate):
     assert evaluate(run)["operating_point"] == saved["operating_point"]
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_has_no_point(run, evaluate):
     results = Run(run).results()
     scores = dataclasses.replace(results.scores, operating_point=None)
@@ -137,6 +138,7 @@ def test_a_run_of_an_older_version_has_no_point(run, evaluate):
     assert f"threshold   {scores.threshold:.3f}" in command("evaluate", run).stdout
 
 
+@pytest.mark.slow
 def test_the_threshold_for_another_dataset_is_chosen_on_the_runs_validation(
     run, tmp_path, evaluate
 ):
@@ -265,10 +267,10 @@ def test_a_rate_of_false_alarms_chooses_the_threshold(footage, tmp_path, evaluat
     assert "not read    text.mp4" in done.stdout
 
 
-def test_a_folder_without_footage_is_refused(footage, tmp_path, evaluate):
+def test_a_folder_without_footage_is_refused(trained, tmp_path, evaluate):
     for folder, message in ((tmp_path / "gone", "folder of videos"), (tmp_path, "hold")):
         with pytest.raises(DatasetError, match=f"--normal-footage must .*{message}"):
-            evaluate(footage[0], split="train", normal_footage=str(folder))
+            evaluate(trained[1], split="train", normal_footage=str(folder))
 
 
 def test_the_runs_own_threshold_needs_no_validation_videos(trained, monkeypatch):
@@ -285,6 +287,7 @@ def test_the_runs_own_threshold_needs_no_validation_videos(trained, monkeypatch)
     assert chooser.choose(None, None).threshold == Run(trained[1]).results().scores.threshold
 
 
+@pytest.mark.slow
 def test_evidence_is_checked_before_the_model_is_loaded(run, monkeypatch, evaluate):
     monkeypatch.setattr(Run, "load_classifier", None)
     with pytest.raises(EvidenceError):

@@ -256,6 +256,7 @@ def runner_of(features, folder, **settings) -> FoldRunner:
     return FoldRunner(FoldSetup(config.train, plan, folder, entries), None)
 
 
+@pytest.mark.slow
 def test_weights_that_were_trained_on_the_videos_are_refused(run_dir, features_dir, tmp_path):
     with pytest.raises(ConfigError, match="trained on 24 videos or their recordings"):
         validate(features_dir, tmp_path, init_from=str(run_dir))

@@ -250,6 +250,7 @@ def test_no_trial_begins_after_the_timeout(copied, features_dir, monkeypatch):
     assert late["trials"] == 4
 
 
+@pytest.mark.slow
 def test_a_training_that_breaks_is_a_failed_trial(features_dir, tmp_path, monkeypatch):
     run_epochs, broken = Trainer.run_epochs, []
 
@@ -328,6 +329,7 @@ def test_losses_are_checked_for_the_number_of_classes(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_head_of_other_sizes_in_all_trials_leaves_no_study(features_dir, tmp_path):
     began = train_quickly(features_dir, tmp_path, head="mean_pool(units=2)", epochs=1)["run"]
     settings = {"init_from": began, "head": "mean_pool(units=3)"}

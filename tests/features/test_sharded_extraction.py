@@ -16,7 +16,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import usable_entries
 
 
-@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+@pytest.mark.parametrize("order", [pytest.param((1, 2, 3), marks=pytest.mark.slow), (3, 1, 2)])
 def test_shards_leave_the_files_of_a_single_extraction(extract, tmp_path, order):
     expected = contents_with_split(extract(cache_dir=str(tmp_path / "one")).features)
     for number in order:
@@ -60,6 +60,7 @@ def test_the_videos_of_a_killed_shard_are_reused_by_all(extract, monkeypatch):
     assert counts(extract()) == (0, 12, 0)
 
 
+@pytest.mark.slow
 def test_a_shard_in_progress_keeps_its_journal_when_another_merges(extract, tmp_path):
     """The other shard rewrites the manifest while this shard is in progress."""
     expected = contents_with_split(extract(cache_dir=str(tmp_path / "one")).features)

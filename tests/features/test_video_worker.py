@@ -173,6 +173,7 @@ def test_views_are_further_arrays_and_do_not_change_the_first(extract, tmp_path)
     assert sum(name.endswith(".npy") for name in after) == 12 * 4
 
 
+@pytest.mark.slow
 def test_views_of_a_changed_video_are_removed(extract, dataset_dir):
     features_dir = extract(views=2).features
     draw_video(dataset_dir / "fight" / "0.mp4", frames=30, seed=50)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -65,6 +65,7 @@ def test_holm_is_that_of_the_published_example():
 # -- relation
 
 
+@settings(max_examples=20)  # a signed-rank test with ties permutes for a tenth of a second
 @given(SCORES)
 def test_it_agrees_with_scipy_and_exchanging_changes_the_sign(rows):
     a, b = map(list, zip(*rows, strict=True))
@@ -80,10 +81,10 @@ def test_it_agrees_with_scipy_and_exchanging_changes_the_sign(rows):
 
 def test_equal_trainings_seldom_differ_though_folds_share_their_training_videos(rng):
     """Differences of 10 folds with a correlation of 1/10, as Nadeau and Bengio assume them."""
-    common, own = rng.normal(0, 1, (2000, 1)), rng.normal(0, 1, (2000, 10))
+    common, own = rng.normal(0, 1, (600, 1)), rng.normal(0, 1, (600, 10))
     differences = 0.01 * (math.sqrt(0.1) * common + math.sqrt(0.9) * own)
     results = [fold_difference(np.zeros(10), row, folds=10) for row in differences]
-    assert np.mean([result.p < 0.05 for result in results]) == pytest.approx(0.05, abs=0.015)
+    assert np.mean([result.p < 0.05 for result in results]) == pytest.approx(0.05, abs=0.025)
     assert np.mean([result.paired_t_p < 0.05 for result in results]) > 0.1
 
 

@@ -18,6 +18,7 @@ def train_quickly(
     from violence_detection.training.train import train_classifier
 
     quick = {"head": "linear", "epochs": 3, "batch_size": 8, "checkpoint_epochs": 0}
+    quick["calibrate_by"] = "validation"  # by default folds may be trained, too
     places = {"features": str(features), "checkpoint_dir": str(checkpoint_dir)}
     asked = {"run": "run", **quick, **places, **settings}
     config = TrainConfig.from_flags(asked)

@@ -250,7 +250,7 @@ def test_the_cases_cover_every_setting_of_the_step():
         "seed dataset_path features normal_class checkpoint_dir run resume warmup_epochs "
         "use_focal_loss mixed_precision xla virtual_devices deterministic monitor "
         "early_stopping_patience checkpoint_epochs init_from seeds ensemble recall_bar "
-        "operating_point profile "
+        "operating_point profile calibrate_by calibration_folds "
         # compared in test_several_machines.py
         "hosts rank".split()
     )

@@ -132,6 +132,7 @@ def test_a_resumed_run_does_not_need_its_source(features_dir, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_first_state_starts_from_the_copy(
     run_dir, features_dir, tmp_path, monkeypatch
 ):
@@ -213,6 +214,7 @@ def test_a_dry_run_checks_it_too(run_dir, tmp_path):
         TrainingStage(config).prepare()
 
 
+@pytest.mark.slow
 def test_a_dry_run_checks_the_sizes(features_dir, tmp_path):
     small = "mean_pool(projection=4, units=2)"
     source = train_quickly(features_dir, tmp_path, head=small, epochs=1)["run"]

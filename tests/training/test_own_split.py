@@ -98,6 +98,7 @@ def test_recordings_stay_together(features_dir):
     assert len(sides) == len(set(group.values()))
 
 
+@pytest.mark.slow
 def test_another_seed_is_another_split(features_dir, seeded_run):
     five, six = (own_split(features_dir, split_seed=seed) for seed in (5, 6))
     assert split_of(seeded_run) == five != six
@@ -149,6 +150,7 @@ def test_another_dataset_has_its_own_split(final_run, tmp_path):
 # -- resume
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_own_split(features_dir, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "run_epochs", _interrupted)

@@ -179,6 +179,7 @@ def test_xla_compiles_the_forward_pass(xla):
         learn(step, drawn_clips(8), steps=1)
 
 
+@pytest.mark.slow
 def test_doubling_all_weights_doubles_the_loss_and_the_gradient():
     clips, weights = drawn_clips(8), np.ones(8, np.float32)
     (once,) = learn(step_over(1), clips, weights=weights, steps=1)
@@ -223,6 +224,7 @@ def test_a_step_that_is_done_leaves_no_graph_of_it_in_the_memory():
     assert graphs() == before
 
 
+@pytest.mark.slow
 def test_pieces_of_a_step_that_takes_much_memory_are_added_up():
     """Grappler makes temporary variables above 0.8 of 256 MB, which it counts for any CPU.
 
@@ -264,7 +266,13 @@ def poisoned(row: int) -> FeatureDataset:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.parametrize("row", [0, 4], ids=["first replica", "second replica"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(0, id="first replica"),
+        pytest.param(4, id="second replica", marks=pytest.mark.slow),
+    ],
+)
 def test_an_overflow_on_any_replica_skips_the_step_and_halves_the_scale(replicas, row):
     with devices.dtype_policy("mixed_float16"):
         step = step_over(replicas, clip_norm=1.0)
@@ -295,6 +303,7 @@ def test_the_scale_doubles_after_two_thousand_sound_steps():
     assert step.scale == 2048.0
 
 
+@pytest.mark.slow
 def test_the_scale_is_taken_out_of_loss_and_gradient():
     with devices.dtype_policy("mixed_float16"):
         small, large = step_over(1), step_over(1)

@@ -43,7 +43,7 @@ def attentive(tmp_path_factory):
     """12 epochs of a head that attends, on three classes."""
     folder = tmp_path_factory.mktemp("attentive")
     labels = ("normal", "fight", "robbery")
-    features = draw_features(folder / "space", counts=(24, 12, 0), labels=labels)
+    features = draw_features(folder / "space", counts=(24, 12, 0), shape=(3, 8), labels=labels)
     head = "bilstm_attention(units=2, projection=2)"
     asked = {"epochs": 12, "head": head, "learning_rate": 0.01}
     return Run.open(train_quickly(features, folder, **asked)["run"])

@@ -209,13 +209,16 @@ def test_invalid_augmentations_are_refused_before_a_run_exists(
     ("asked", "settings", "warned"),
     [
         ({"recording_weights": "sqrt"}, {"grouping": "none"}, True),
-        (
+        pytest.param(
             {"recording_weights": "balanced"},
             {"grouping": "table", "ungrouped": 3},
             True,
+            marks=pytest.mark.slow,
         ),
         ({"recording_weights": "balanced"}, {"grouping": "table"}, False),
-        ({"recording_weights": "natural"}, {"grouping": "none"}, False),
+        pytest.param(
+            {"recording_weights": "natural"}, {"grouping": "none"}, False, marks=pytest.mark.slow
+        ),
         ({}, {"grouping": "none"}, False),
     ],
 )

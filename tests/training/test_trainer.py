@@ -110,6 +110,7 @@ def test_without_patience_all_epochs_are_run(features_dir, tmp_path):
     assert (patient["epochs_run"], patient["best_epoch"]) == (12, 1)
 
 
+@pytest.mark.slow
 def test_with_nothing_monitored_the_last_epoch_is_kept(features_dir, tmp_path):
     """At this rate the first epoch has the lowest validation loss."""
     asked = {"epochs": 4, "learning_rate": 3.0}
@@ -117,6 +118,7 @@ def test_with_nothing_monitored_the_last_epoch_is_kept(features_dir, tmp_path):
     assert result["best_epoch"] == result["epochs_run"] == 4
 
 
+@pytest.mark.slow
 def test_callbacks_of_keras_work(features_dir, tmp_path):
     """Steps come eight at a time, and numbers are what they log."""
     steps, logged = [], []
@@ -198,6 +200,7 @@ class Follower(LocalCoordinator):
         return [self.turns > 3]
 
 
+@pytest.mark.slow
 def test_a_trainer_that_is_done_leaves_the_memory(features_dir, tmp_path):
     """A search has hundreds of them; TensorFlow keeps what datasets call for good."""
     trainer = trainer_on(features_dir, tmp_path, epochs=1)
@@ -251,6 +254,7 @@ def poisoned_features(folder, split):
     return cache.dir
 
 
+@pytest.mark.slow
 def test_features_that_are_not_finite_stop_the_training(tmp_path):
     features = poisoned_features(tmp_path / "space", "train")
     with pytest.raises(

@@ -63,6 +63,7 @@ def test_a_trainer_writes_nothing_before_its_epochs(job, tmp_path):
     assert not run.dir.exists()
 
 
+@pytest.mark.slow
 def test_a_run_in_parts_is_the_run_of_a_job(job, trained, tmp_path):
     run = Run(tmp_path / "run")
     settings = settings_of(job, run.dir)
@@ -75,6 +76,7 @@ def test_a_run_in_parts_is_the_run_of_a_job(job, trained, tmp_path):
     assert results.to_json() | differing == trained[2].to_json() | differing
 
 
+@pytest.mark.slow
 def test_trainings_of_one_job_differ_in_their_settings_alone(job, trained, tmp_path):
     run = Run(tmp_path / "run")
     results = job.run(run, settings_of(job, run.dir, seed=7, learning_rate=0.05))
