@@ -101,12 +101,17 @@ def test_a_graph_of_any_size_computes_the_images_of_extraction_at_each(stream):
         np.testing.assert_allclose(found, expected, atol=1e-3, err_msg=f"{height}x{width}")
 
 
-def test_frames_larger_than_the_graph_was_built_for_are_not_predicted():
-    frame_input = FrameInput(sampled=3, largest=40)
-    model = build(frame_input, StreamSet("rgb", frame_size=SIZE))
-    for width, is_predicted in ((40, True), (41, False)):
-        found = model(np.zeros((1, 3, 30, width, 3), np.uint8))["probability"]
-        assert np.isfinite(found).all() == is_predicted
+def test_frames_that_the_graph_was_not_built_for_are_not_predicted():
+    """Too large, too wide, too narrow."""
+    model = build(FrameInput(sampled=3, largest=40), StreamSet("rgb", frame_size=SIZE))
+    for height, width, is_predicted in (
+        (30, 40, True),
+        (30, 41, False),
+        (7, 40, False),
+        (40, 16, False),
+    ):
+        probability = model(np.zeros((1, 3, height, width, 3), np.uint8))["probability"]
+        assert np.isfinite(probability).all() == is_predicted
 
 
 def test_a_stream_without_a_graph_is_refused():

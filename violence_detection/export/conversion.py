@@ -256,7 +256,7 @@ class ExportedModel:
         return self.measure_latency(window.inputs(frame_input))
 
     def measure_latency(self, inputs: Mapping[str, np.ndarray]) -> Latency:
-        """The time of a call with one clip, after a call that does not count; at least three are timed."""
+        """The time of a call with one clip, after a call that does not count."""
         for _ in range(_WARMUP_CALLS):
             self._predict(inputs)
         times_s, start_s = [], time.perf_counter()
