@@ -71,7 +71,7 @@ def test_the_json_has_the_keys_of_the_contract(extract):
     result = extract().to_json()
     assert set(result) == set(
         "features videos extracted reused failed failures frames slowest seconds videos_per_s "
-        "engine precision complete".split()
+        "engine precision complete splits".split()
     )
     assert result["videos"] == result["extracted"] + result["reused"] + result["failed"] == 12
     assert result["frames"] == 48
