@@ -302,5 +302,5 @@ def test_a_view_is_that_of_the_clip():
 
 
 def test_views_must_be_cached():
-    with pytest.raises(ConfigError, match="must have views .* extract-features --views"):
+    with pytest.raises(ConfigError, match="must have views .*extract-features --views"):
         build("views", views=())
