@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from support.backbones import small_backbones, whole_backbones
 from support.features import draw_features
-from support.figures import save_blank
+from support.figures import blank_figures
 from support.videos import draw_video
 
 from violence_detection.datasets.manifest import ManifestEntry
@@ -82,8 +82,7 @@ def backbones_are_small():
 @pytest.fixture(autouse=True, scope="module")
 def figures_are_blank():
     """Figures cost more than most tests; files that test them override this fixture."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("violence_detection.reports.figure_style.save_figure", save_blank)
+    with blank_figures():
         yield
 
 
