@@ -150,7 +150,7 @@ def test_a_dry_run_takes_weights_from_the_cache_of_keras(dataset_dir, tmp_path, 
     space = FeatureExtractor.for_machine(extract_module.extractor_settings(config)).space
     assert (planned.features.name, planned.weights_to_download) == (space.name, False)
     (no_download / name).write_bytes(b"cut")
-    assert planned_with_imagenet(dataset_dir, tmp_path)["weights_to_download"] is True
+    assert planned_with_imagenet(dataset_dir, tmp_path).weights_to_download
 
 
 @pytest.mark.slow

@@ -33,6 +33,7 @@ REASON = re.compile(
     r"not a video that can be opened|no frame of it can be decoded|"
     r"\d+ of \d+ declared frames can be decoded; \d are needed|"
     r"its frames are declared as \d+x\d+, over the limit|"
+    r"\d+ of \d+ frames are corrupt, more than half|it has one frame, and motion needs two|"
     r"a frame of it can be read but not decoded|the decoder failed: .*|"
     r"some frames could be decoded at the first reading but not at the second"
 )

@@ -86,6 +86,15 @@ def test_a_wrong_duration_in_the_header_is_no_damage(tmp_path):
     assert "of 900000 declared frames can be decoded" in READER.read(path).damage
 
 
+def test_zeros_in_place_of_the_second_half_are_damage(tmp_path):
+    path = encode(tmp_path / "a.webm", frames=24, codec="libvpx-vp9")
+    data = path.read_bytes()
+    half = len(data) // 2
+    path.write_bytes(data[:half] + bytes(len(data) - half))
+    for reader in (READER.read, inspect_video):
+        assert "of 24 declared frames can be decoded" in reader(path).damage
+
+
 # -- corrupt frames
 
 

@@ -70,7 +70,7 @@ class Container:
         # A little less is rounding, and a rate that varies.
         return shown if 0 < shown < (1 - TOLERANCE) * declared - 1 else declared
 
-    def is_whole(self, path: Path, frames: int, *, has_end: bool) -> bool:
+    def is_whole(self, path: Path, frames: int, *, trusts_packets: bool) -> bool:
         """True if the file is complete, although its duration promises more frames.
 
         That is so if the duration is that of another stream, and if the header of Matroska is
@@ -79,7 +79,8 @@ class Container:
         Args:
             path: The file.
             frames: The frames that were decoded, up to its end.
-            has_end: The file does not end in the middle of an element.
+            trusts_packets: FFmpeg reported no error, so the packets that it found are all that
+                were written.
         """
         if self.has_index or not self.sizes:
             return False
@@ -87,7 +88,7 @@ class Container:
         if not extent.packets or frames < (1 - TOLERANCE) * extent.packets:
             return False
         ends = extent.end_s >= (1 - TOLERANCE) * self.duration_s > 0
-        return ends or (self.is_matroska and has_end)
+        return ends or (self.is_matroska and trusts_packets)
 
 
 class Extent(NamedTuple):

@@ -209,7 +209,7 @@ class Decoder:
         self._is_grabbed = False
         self._has_errors = False  # FFmpeg reported errors while the last frame was decoded
         self._is_suspect = not ffmpeg_log.LISTENING
-        self._is_cut = False
+        self._is_free_of_errors = True  # FFmpeg reported none so far
         self._error_s: list[float] = []  # times of the frames with errors
         self._last_s = -math.inf
         if not capture.isOpened():
@@ -316,9 +316,9 @@ class Decoder:
             frames: The frames that were decoded, up to its end.
         """
         # A recorder that crashed leaves any duration in the header of Matroska.
-        has_end = ffmpeg_log.LISTENING and not self._is_cut
+        trusts_packets = ffmpeg_log.LISTENING and self._is_free_of_errors
         return self._path is not None and self._container.is_whole(
-            self._path, frames, has_end=has_end
+            self._path, frames, trusts_packets=trusts_packets
         )
 
     def _grab(self) -> bool:
@@ -329,11 +329,11 @@ class Decoder:
         # the rest is given up; at the end of a file, 64 calls take less than half a millisecond.
         counts = ffmpeg_log.counts
         errors, corrupt_packets = counts.errors, counts.corrupt_packets
-        cut_files = counts.cut_files
         is_grabbed = any(self._capture.grab() for _ in range(_MAX_FAILED_PACKETS))
-        self._is_cut = self._is_cut or counts.cut_files > cut_files
+        has_errors = counts.errors > errors
+        self._is_free_of_errors = self._is_free_of_errors and not has_errors
         # What is reported after the last frame is the end of a cut file.
-        self._has_errors = is_grabbed and counts.errors > errors
+        self._has_errors = is_grabbed and has_errors
         if self._has_errors or (is_grabbed and counts.corrupt_packets > corrupt_packets):
             self._is_suspect = True
         return is_grabbed

@@ -16,7 +16,6 @@ import cv2
 
 _ERROR, _WARNING, _QUIET = 16, 24, -8  # AV_LOG_ERROR, AV_LOG_WARNING, AV_LOG_QUIET
 _CORRUPT_PACKET = b"Packet corrupt"  # a warning
-_CUT_FILE = b"File ended prematurely"  # by the demuxer of Matroska
 _PLACES = ("../opencv*.libs/libavutil*.so*", ".dylibs/libavutil*.dylib")  # Linux, macOS
 
 
@@ -26,12 +25,10 @@ class _Counts(threading.local):
     Attributes:
         errors: Errors so far.
         corrupt_packets: Packets so far that are marked as corrupt.
-        cut_files: Matroska files so far that ended in the middle of an element.
     """
 
     errors = 0
     corrupt_packets = 0
-    cut_files = 0
 
 
 counts = _Counts()
@@ -43,7 +40,6 @@ def _receive(_source, level, text, _values) -> None:
         return
     if level <= _ERROR:
         counts.errors += 1
-        counts.cut_files += text.startswith(_CUT_FILE)
     elif text.startswith(_CORRUPT_PACKET):
         counts.corrupt_packets += 1
 

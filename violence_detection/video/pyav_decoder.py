@@ -154,7 +154,7 @@ class PyAVDecoder:
         Args:
             frames: The frames that were decoded, up to its end.
         """
-        return self._header.is_whole(self._path, frames, has_end=False)
+        return self._header.is_whole(self._path, frames, trusts_packets=False)
 
     def retrieve(self) -> np.ndarray:
         """The grabbed frame, uint8 (H, W, 3) BGR, upright."""
