@@ -9,7 +9,7 @@ Reference:
     https://doi.org/10.1136/bmj.309.6947.102
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -122,10 +122,7 @@ class OperatingCost:
     def to_json(self) -> dict[str, Any]:
         """The traffic, the numbers by name and their intervals by `<name>_ci`, without what is
         None."""
-        values = asdict(self.traffic)
-        if self.review_cost is not None:
-            values["review_cost"] = self.review_cost
-        return values | _estimates_to_json(self) | {"notes": list(self.notes)}
+        return _to_json(self)
 
 
 @dataclass(frozen=True)
@@ -143,10 +140,7 @@ class CostDifference:
 
     def to_json(self) -> dict[str, Any]:
         """As that of `OperatingCost`."""
-        values = asdict(self.traffic)
-        if self.review_cost is not None:
-            values["review_cost"] = self.review_cost
-        return values | _estimates_to_json(self) | {"notes": list(self.notes)}
+        return _to_json(self)
 
 
 _ESTIMATES = (
@@ -159,13 +153,17 @@ _ESTIMATES = (
 )
 
 
-def _estimates_to_json(cost: OperatingCost | CostDifference) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def _to_json(cost: OperatingCost | CostDifference) -> dict[str, Any]:
+    values = asdict(cost.traffic)
+    if cost.review_cost is not None:
+        values["review_cost"] = cost.review_cost
     for name in _ESTIMATES:
         estimate: Estimate | None = getattr(cost, name, None)
         if estimate is not None:
-            values |= {name: estimate.value, f"{name}_ci": estimate.ci}
-    return {name: value for name, value in values.items() if value is not None}
+            values[name] = estimate.value
+            if estimate.ci is not None:
+                values[f"{name}_ci"] = estimate.ci
+    return values | {"notes": list(cost.notes)}
 
 
 def daily_numbers(
@@ -241,23 +239,17 @@ def cost_of_videos(
     def numbers(counts: np.ndarray) -> dict[str, np.ndarray]:
         return _resampled(violent, alarm, counts, traffic, review_cost)
 
-    values = numbers(np.ones((1, violent.size), int))
     ends = _numbers_at_ends(violent, alarm, traffic, review_cost)
-
-    def estimate(name: str) -> Estimate | None:
-        value = float(values[name][0]) if name in values else np.nan
-        if np.isnan(value):
-            return None
-        interval = bootstrap_over_recordings(
-            groups, lambda counts: numbers(counts)[name], resamples=resamples, seed=seed
-        )
-        return Estimate(value, widest_interval(interval, ends.get(name)))
-
+    estimates = _bootstrapped(numbers, _ESTIMATES, groups, resamples=resamples, seed=seed)
     return OperatingCost(
         traffic=traffic,
         review_cost=review_cost,
         notes=_notes(traffic),
-        **{name: estimate(name) for name in _ESTIMATES},
+        **{
+            name: estimate
+            and Estimate(estimate.value, widest_interval(estimate.ci, ends.get(name)))
+            for name, estimate in estimates.items()
+        },
     )
 
 
@@ -323,24 +315,43 @@ def cost_difference(
         a, b = (_resampled(violent, alarm, counts, traffic, review_cost) for alarm in alarms)
         return {name: b[name] - a[name] for name in a}
 
-    values = differences(np.ones((1, violent.size), int))
-
-    def estimate(name: str) -> Estimate | None:
-        value = float(values[name][0]) if name in values else np.nan
-        if np.isnan(value):
-            return None
-        interval = bootstrap_over_recordings(
-            groups, lambda counts: differences(counts)[name], resamples=resamples, seed=seed
-        )
-        return Estimate(value, interval)
-
     names = [name for name in _ESTIMATES if name != "positive_predictive_value"]
     return CostDifference(
         traffic=traffic,
         review_cost=review_cost,
         notes=_notes(traffic),
-        **{name: estimate(name) for name in names},
+        **_bootstrapped(differences, names, groups, resamples=resamples, seed=seed),
     )
+
+
+def _bootstrapped(
+    numbers: Callable[[np.ndarray], dict[str, np.ndarray]],
+    names: Sequence[str],
+    groups: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+) -> dict[str, Estimate | None]:
+    """Some of the numbers, with their intervals over recordings; None where one is not known.
+
+    Args:
+        numbers: From counts, as in `bootstrap_over_recordings`, to float (R,) by name.
+        names: The numbers wanted.
+        groups, resamples, seed: See `intervals.bootstrap_over_recordings`.
+    """
+    values = numbers(np.ones((1, len(groups)), int))
+    estimates: dict[str, Estimate | None] = dict.fromkeys(names)
+    for name in names:
+        value = float(values[name][0]) if name in values else np.nan
+        if not np.isnan(value):
+            interval = bootstrap_over_recordings(
+                groups,
+                lambda counts, name=name: numbers(counts)[name],
+                resamples=resamples,
+                seed=seed,
+            )
+            estimates[name] = Estimate(value, interval)
+    return estimates
 
 
 def _resampled(
