@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.extraction import SMALL
 from support.features import draw_features
 from support.folders import tree_of
 from support.training import history_columns, read_history, train_quickly
@@ -288,3 +289,20 @@ def test_a_plan_writes_nothing(features_dir, tmp_path):
     planned = TrainingStage(config).prepare()
     assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
     assert planned["dry_run"] is True and tree_of(tmp_path) == []
+
+
+def test_the_split_that_a_dataset_keeps_is_checked_before_the_extraction(tmp_path):
+    paths = ("fight/a.mp4", "fight/b.mp4", "nofight/a.mp4", "nofight/b.mp4")
+    for path in paths:
+        (tmp_path / "videos" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / path).write_bytes(path.encode())
+    flags = {name: str(tmp_path / name) for name in ("cache_dir", "checkpoint_dir")}
+    flags |= {"dataset_path": str(tmp_path / "videos"), "dataset_name": "mine", **SMALL}
+    stage = TrainingStage(TrainConfig.from_flags(flags))
+    assert stage.prepare()["videos"] == 4
+    rows = [f"{path},{path.partition('/')[0]},,train,drawn" for path in paths]
+    kept = tmp_path / "cache_dir" / "mine" / "splits.csv"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("\n".join(["path,label,group,split,source", *rows]))
+    with pytest.raises(CacheError, match="There must be readable videos for validation"):
+        stage.prepare()

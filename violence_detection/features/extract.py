@@ -100,6 +100,10 @@ class ExtractionStage:
             failed=failed,
         )
 
+    def kept_split(self) -> dict[str, str]:
+        """The split of each video by key, as earlier extractions drew it and this one keeps it."""
+        return {} if self._config.redraw_splits else self._split_store.split_by_key()
+
     def run(self) -> ExtractionResult:
         """Extracts the missing and changed videos and, without `--shard`, assigns the splits."""
         self._read_folder()
@@ -128,9 +132,11 @@ class ExtractionStage:
 
     def _warn_of_obstacles(self) -> None:
         """Warns of what a training would refuse, before hours of extraction."""
-        kept = {} if self._config.redraw_splits else self._split_store.split_by_key()
         for text in training_readiness.obstacles(
-            self._folder.videos, self._config.split, kept=kept, normal_class=self._normal_class
+            self._folder.videos,
+            self._config.split,
+            kept=self.kept_split(),
+            normal_class=self._normal_class,
         ):
             log.warning(f"`train` will refuse these videos: {text}")
 

@@ -35,6 +35,8 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     import keras
 
+    from violence_detection.features.extract import ExtractionStage
+
 log = logging.getLogger(__name__)
 
 
@@ -75,14 +77,7 @@ class TrainingStage:
         if self._cluster:
             planned |= {"machines": list(self._cluster.addresses), "rank": self._cluster.rank}
         if config.features is None:
-            from violence_detection.features.extract import ExtractionStage
-
-            extraction = ExtractionStage(
-                Path(config.dataset_path),
-                extract_config(config.extract, config.batches.augment),
-                normal_class=config.normal_class,
-            )
-            planned |= extraction.prepare().to_json()
+            planned |= self._extraction_stage().prepare().to_json()
             return planned | {"settings": settings}
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
@@ -168,7 +163,9 @@ class TrainingStage:
             folder = video_folder.read_folder(
                 Path(config.dataset_path), group_pattern=config.extract.group_pattern
             )
-            split = training_readiness.planned_split(folder.videos, config.extract.split)
+            split = training_readiness.planned_split(
+                folder.videos, config.extract.split, self._extraction_stage().kept_split()
+            )
             if not self._is_started:
                 training_readiness.check_trainable(folder.videos, split, config.normal_class)
             classes = len(folder.labels)
@@ -271,14 +268,19 @@ class TrainingStage:
             if failed:
                 log.warning(f"Left out, because not readable: {counted(len(failed), 'video')}.")
             return cache, []
-        from violence_detection.features import extract
+        extraction = self._extraction_stage().run()
+        return FeatureCache.open(extraction.features), extraction.to_json()["failures"]
 
-        extraction = extract.extract_features(
+    def _extraction_stage(self) -> "ExtractionStage":
+        """The extraction of the videos of `dataset_path`."""
+        from violence_detection.features.extract import ExtractionStage
+
+        config = self._config
+        return ExtractionStage(
             Path(config.dataset_path),
             extract_config(config.extract, config.batches.augment),
             normal_class=config.normal_class,
         )
-        return FeatureCache.open(extraction.features), extraction.to_json()["failures"]
 
     def _draw_threshold(self, scores: RunScores) -> None:
         """Draws the rates over the threshold, of the predictions that it was chosen on."""
