@@ -1,0 +1,1 @@
+"""Watches many cameras: captures, scores, alerts, keeps and sends events."""
