@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from violence_detection.errors import VideoError
-from violence_detection.video.decoder import open_video
 
 # A date and a time of day, as recorders put them into names: 20240531_221500, 2024-05-31T22-15-00.
 _DATE_IN_NAME = re.compile(
@@ -32,7 +31,10 @@ def start_from_container(path: Path) -> datetime | None:
     Returns:
         None if the header has none, or the file cannot be opened.
     """
+    # Only here: `watch` writes times in a process without OpenCV and PyAV.
     import av
+
+    from violence_detection.video.decoder import open_video
 
     with contextlib.suppress(VideoError, av.FFmpegError, OSError):
         with open_video(path):  # which refuses what is no video, such as a list of other files
