@@ -12,7 +12,7 @@ from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.experiments.fold_results import FoldResult, FoldResults
 from violence_detection.experiments.pooled_scores import mean_over_folds
 from violence_detection.models.training_results import EffectiveSettings
-from violence_detection.reports.cross_validation_result import FoldMean
+from violence_detection.reports.cross_validation_scores import FoldMean
 
 CLASSES = ["normal", "violent"]
 

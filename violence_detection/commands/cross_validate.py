@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         FoldRow,
         PooledResult,
         ProtocolResult,
-        ScoreDifference,
     )
+    from violence_detection.reports.cross_validation_scores import ScoreDifference
 
 _MAX_FOLDS = 25  # of one recording each, that are listed
 _MAX_NAME = 24  # characters of a camera or recording that is shown in the table

@@ -38,13 +38,12 @@ from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.reports import cross_validation_report
 from violence_detection.reports.cross_validation_result import (
-    MODEL,
     CrossValidationResult,
     FoldRow,
     PooledResult,
     ProtocolResult,
-    ScoreDifference,
 )
+from violence_detection.reports.cross_validation_scores import MODEL, ScoreDifference
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
 from violence_detection.units import counted

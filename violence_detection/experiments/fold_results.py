@@ -20,10 +20,10 @@ from violence_detection.experiments.pooled_scores import (
 from violence_detection.metrics import intervals
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.training_results import EffectiveSettings
-from violence_detection.reports.cross_validation_result import (
+from violence_detection.reports.cross_validation_result import FoldRow
+from violence_detection.reports.cross_validation_scores import (
     LINEAR,
     MODEL,
-    FoldRow,
     FoldScores,
     PooledScores,
     PredictorMeans,

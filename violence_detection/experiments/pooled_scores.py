@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from violence_detection.metrics import calibration, intervals
-from violence_detection.reports.cross_validation_result import (
+from violence_detection.reports.cross_validation_scores import (
     Estimate,
     FoldMean,
     PooledScores,

@@ -11,12 +11,11 @@ from violence_detection.datasets.config import BY_CAMERA, BY_TIME, ONE_RECORDING
 from violence_detection.reports import evaluation_tables, html
 from violence_detection.reports.cross_validation_result import (
     CrossValidationResult,
-    Estimate,
     FoldRow,
     PooledResult,
     ProtocolResult,
-    ScoreDifference,
 )
+from violence_detection.reports.cross_validation_scores import Estimate, ScoreDifference
 from violence_detection.reports.evaluation_result import ErrorRow
 from violence_detection.reports.evaluation_tables import BASELINES
 from violence_detection.reports.findings import FEW_RECORDINGS, Finding, overall_verdict
