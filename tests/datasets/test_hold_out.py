@@ -1,5 +1,6 @@
 """A held-out fold is in the future, of other cameras, or one recording, and never divides one."""
 
+import dataclasses
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -57,6 +58,8 @@ def test_by_time_a_fold_is_later_than_all_that_its_model_knows(fraction):
         groups = {entry.group for entry in part["test"]}
         assert not groups & {entry.group for entry in (*part["train"], *part["validation"])}
         assert bool(part["validation"]) == bool(fraction)
+        if fraction:
+            assert max(times(part["train"])) < min(times(part["validation"]))
 
 
 def test_by_time_a_recording_that_goes_on_into_a_fold_is_not_trained_on():
@@ -79,6 +82,43 @@ def test_by_time_needs_times_and_every_class_before_each_fold():
     ]
     with pytest.raises(ConfigError, match="none of fight before fold 1, which begins on 2024-05-0"):
         held_out(ordered, by="time")
+
+
+@pytest.mark.parametrize(
+    ("labels", "days", "fraction", "rows"),
+    [
+        ("cfcfcfcfcf", "0011223344", 0.2, [8, 9]),
+        ("cfcfcfcfcf", "0011223344", 0.3, [8, 9]),  # 0.2 and 0.4 are as near: the fewer
+        ("cfcfcccfcc", "0011223344", 0.2, [6, 7, 8, 9]),  # the last fight is on day 3
+        ("cfcfcccccc", "0011223344", 0.2, [8, 9]),  # with one, most videos would validate
+        ("cfcfcfcfcf", "0000000000", 0.2, []),
+        ("cccccccccf", "0123456789", 0.2, []),  # without one in training
+    ],
+)
+def test_the_latest_recordings_validate(labels, days, fraction, rows):
+    moments = [START + timedelta(days=int(day)) for day in days]
+    groups = np.array([f"{label}{day}" for label, day in zip(labels, days, strict=True)])
+    assert (
+        hold_out.latest_recordings(np.array(list(labels)), groups, moments, fraction).tolist()
+        == rows
+    )
+
+
+def test_a_recording_that_begins_early_does_not_validate():
+    moments = [START + timedelta(days=day) for day in (0, 0, 1, 1, 2, 9)]
+    groups = np.array(["a", "b", "c", "d", "e", "a"])
+    rows = hold_out.latest_recordings(np.array(list("cfcfff")), groups, moments, 0.4)
+    assert rows.tolist() == [2, 3, 4]
+
+
+def test_by_time_one_day_before_a_fold_leaves_none_to_validate_with():
+    entries = draw_entries(8)
+    entries = [
+        dataclasses.replace(entry, recorded_at=f"2024-05-0{1 + number // 4}")
+        for number, entry in enumerate(entries)
+    ]
+    with pytest.raises(ConfigError, match="recordings that begin later than others"):
+        held_out(entries, 1, by="time", fraction=0.3)
 
 
 @pytest.mark.parametrize(("cameras", "count"), [(3, 3), (7, 4)])

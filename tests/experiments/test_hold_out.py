@@ -99,6 +99,21 @@ def test_by_time_the_first_block_is_for_training_only(features, tmp_path):
     assert "At a later time, expect between" in words_of(result)
 
 
+def test_by_time_the_latest_of_the_past_validate(features, tmp_path):
+    plan = stage(features, tmp_path, by="time", folds=3, monitor="val_loss").prepare()
+    assert plan["protocols"][0].endswith("of the earlier recordings the latest are for validation")
+
+
+def test_an_unfinished_study_that_validated_at_random_is_not_continued(features, tmp_path):
+    settings = {"by": "time", "folds": 3, "monitor": "val_loss"}
+    validate(features, tmp_path, **settings)
+    path = tmp_path / "cv" / "cross_validation.json"
+    record = files.read_json(path)
+    files.write_json(path, {name: record[name] for name in record if name != "validation"})
+    with pytest.raises(ConfigError, match="was started with another validation"):
+        stage(features, tmp_path, **settings).prepare()
+
+
 def test_by_camera_each_of_few_cameras_is_a_fold(features, tmp_path):
     result = validate(features, tmp_path, by="camera")
     assert [row.held_out for row in result.by_fold] == ["cam0", "cam1", "cam2"]

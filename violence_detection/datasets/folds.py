@@ -111,9 +111,10 @@ def evaluation_folds(
 ) -> list[list[ManifestEntry]]:
     """For each fold, all entries with that fold as test split and the rest divided.
 
-    The rest is divided by whole recordings into train and validation; with grouped folds, no
-    recording of it is in the test split. Videos that are neither, because they are later than the
-    fold, have no split. See `draw_folds` and `hold_out`.
+    The rest is divided by whole recordings into train and validation, at random, or by time into
+    earlier and later ones; with grouped folds, no recording of it is in the test split. Videos that
+    are neither, because they are later than the fold, have no split. See `draw_folds` and
+    `hold_out`.
 
     Args:
         entries: The videos.
@@ -121,7 +122,8 @@ def evaluation_folds(
         seed: Seed of both draws.
         grouped: Keep the videos of a recording in one fold.
         validation_fraction: Fraction of the rest for validation; 0 leaves all of it to train.
-        by: What is held out, as `datasets.config` lists it. The entries must have the time or the camera.
+        by: What is held out, as `datasets.config` lists it. The entries must have the time or the
+            camera.
 
     Raises:
         ConfigError: If the folds cannot be drawn, or the rest has too few recordings to divide.
@@ -135,15 +137,24 @@ def evaluation_folds(
             part[row] = dataclasses.replace(entries[row], split="test")
         if validation_fraction:
             rest = [entry for entry in part if entry.split == "train"]
-            drawn = draw_validation(rest, fraction=validation_fraction, seed=seed)
+            if by == BY_TIME:
+                drawn = latest_validation(rest, fraction=validation_fraction)
+            else:
+                drawn = draw_validation(rest, fraction=validation_fraction, seed=seed)
             part = [
                 dataclasses.replace(entry, split=drawn.get(entry.path, entry.split))
                 for entry in part
             ]
             if "validation" not in drawn.values():
+                needed = "recordings to spare for validation"
+                if by == BY_TIME:
+                    needed = (
+                        "recordings that begin later than others, with every class in the earlier "
+                        "ones, to validate with"
+                    )
                 raise ConfigError(
-                    "The training folds must have recordings to spare for validation. Received: "
-                    "too few (other --folds help, or --monitor none, which needs no validation)"
+                    f"The training folds must have {needed}. Received: too few (other --folds "
+                    "help, or --monitor none, which needs no validation)"
                 )
         parts.append(part)
     return parts
@@ -196,6 +207,15 @@ def draw_validation(
         test_fraction=0.0,
         seed=seed,
     )
+
+
+def latest_validation(entries: Sequence[ManifestEntry], *, fraction: float) -> dict[str, str]:
+    """The split of each video, `train` or `validation`, by path; see `latest_recordings`."""
+    times = [iso_times.instant(entry.recorded_at) for entry in entries]
+    rows = set(hold_out.latest_recordings(*_columns(entries), times, fraction).tolist())
+    return {
+        entry.path: "validation" if row in rows else "train" for row, entry in enumerate(entries)
+    }
 
 
 def _columns(entries: Sequence[ManifestEntry]) -> tuple[np.ndarray, np.ndarray]:

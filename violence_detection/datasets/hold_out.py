@@ -40,12 +40,7 @@ def folds_by_time(
     Raises:
         ConfigError: If there are too few different times, or a class is missing before a block.
     """
-    moments = np.array([time.timestamp() for time in times])
-    names, recording = np.unique(np.asarray(groups).astype(str), return_inverse=True)
-    first, last = (np.full(len(names), limit) for limit in (np.inf, -np.inf))
-    np.minimum.at(first, recording, moments)
-    np.maximum.at(last, recording, moments)
-    start, end = first[recording], last[recording]
+    start, end = _spans(groups, times)
     starts, counts = np.unique(start, return_counts=True)
     if len(starts) <= folds:
         raise ConfigError(
@@ -67,6 +62,33 @@ def folds_by_time(
             )
         parts.append(HeldOutFold(test, train))
     return parts
+
+
+def latest_recordings(
+    labels: np.ndarray, groups: np.ndarray, times: Sequence[datetime], fraction: float
+) -> np.ndarray:
+    """The rows of the recordings that begin last, to validate with, int64 ascending.
+
+    They are about a fraction of the videos. Where a class would be missing they are more, up to
+    half of the videos. Recordings that begin at the same time are on one side, and the earlier
+    ones keep a video of every class; empty if that is not possible.
+
+    Args:
+        labels: Class of each of N videos, (N,).
+        groups: Recording of each video, (N,).
+        times: When each video was recorded, N.
+        fraction: Wanted fraction of the videos.
+    """
+    start, _ = _spans(groups, times)
+    classes = len(set(labels))
+    choices = []
+    for moment in np.unique(start)[1:]:
+        later = start >= moment
+        if len(set(labels[~later])) == classes:
+            missing = classes - len(set(labels[later]))
+            too_many = later.mean() > max(0.5, fraction)
+            choices.append((too_many, missing, abs(later.mean() - fraction), moment))
+    return np.flatnonzero(start >= min(choices)[-1]) if choices else np.array([], np.int64)
 
 
 def joined_cameras(groups: np.ndarray, cameras: np.ndarray) -> np.ndarray:
@@ -110,6 +132,16 @@ def leave_one_out(labels: np.ndarray, units: np.ndarray, *, unit: str) -> list[H
             )
     rows = np.arange(len(units))
     return [HeldOutFold(rows[units == name], rows[units != name]) for name in names]
+
+
+def _spans(groups: np.ndarray, times: Sequence[datetime]) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last time in the recording of each video, in seconds, float64 (N,) each."""
+    moments = np.array([time.timestamp() for time in times])
+    names, recording = np.unique(np.asarray(groups).astype(str), return_inverse=True)
+    first, last = (np.full(len(names), limit) for limit in (np.inf, -np.inf))
+    np.minimum.at(first, recording, moments)
+    np.maximum.at(last, recording, moments)
+    return first[recording], last[recording]
 
 
 def _equal_blocks(counts: np.ndarray, blocks: int) -> np.ndarray:

@@ -94,8 +94,8 @@ class CrossValidateConfig(CommandConfig):
     blur_faces: bool = same_as(EvaluateConfig, "blur_faces", may_change_on_resume=True)
     validation_fraction: float = option(
         0.15,
-        "Fraction of the training folds, by whole recordings, that decides epoch and threshold; "
-        "not with --monitor none.",
+        "Fraction of the training folds, by whole recordings, that decides epoch and threshold: "
+        "drawn at random, and by time the latest; not with --monitor none.",
         group="Split",
         low=0.0,
         high=0.9,

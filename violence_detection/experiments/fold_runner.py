@@ -134,7 +134,8 @@ class FoldRunner:
 
     Attributes:
         folds: All folds, in their order.
-        digests: Digests of the feature space and of the videos, for the record of the study.
+        digests: Digests of the feature space and of the videos, for the record of the study; by
+            time, the choice of the validation videos as well.
         clips: All N videos.
         classes: K names, the normal one first.
     """
@@ -169,6 +170,9 @@ class FoldRunner:
             "fingerprint": self._cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
+        if self._plan.by == BY_TIME and self._plan.validation_fraction:
+            # Earlier versions drew them at random: their unfinished studies are not continued.
+            self.digests["validation"] = "the latest recordings"
 
     def _initial_weights(self, entries: list[ManifestEntry]) -> InitialWeights | None:
         """The weights that each training begins with, if a run is given.
