@@ -1,0 +1,96 @@
+"""State of a watch as pages and commands show it."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class CameraStatus:
+    """State of a camera. Times named `_ms` are UTC.
+
+    Attributes:
+        name, title, site: As in the cameras file.
+        state: `starting`, `up`, `silent`, `waiting`, `refused`, `absent` or `failed`.
+        reason: Why it is in this state; empty for `up`.
+        since_ms: Since when.
+        threshold: From which on a window is violent.
+        score: Probability of the last judged window, or None.
+        scores: End time in ms and probability of the windows of the last minute, oldest first.
+        last_frame_ms: The time of the last frame, or None before the first.
+        lag_s: Seconds behind the camera.
+        stride_s: Seconds from one window to the next, as it is now.
+        unjudged_s: Seconds without a judgement since midnight UTC or the start.
+        snoozed_until_ms: Until when nothing is sent of it, or None.
+        event: Id of the open event, or empty.
+    """
+
+    name: str
+    title: str
+    site: str
+    state: str
+    threshold: float
+    reason: str = ""
+    since_ms: int = 0
+    score: float | None = None
+    scores: tuple[tuple[int, float], ...] = ()
+    last_frame_ms: int | None = None
+    lag_s: float = 0.0
+    stride_s: float = 0.0
+    unjudged_s: float = 0.0
+    snoozed_until_ms: int | None = None
+    event: str = ""
+
+
+@dataclass(frozen=True)
+class SinkStatus:
+    """State of a receiver of notifications.
+
+    Attributes:
+        name: As in the cameras file.
+        state: `up` or `down`.
+        waiting, sent, dead: Counts of messages; `dead` were given up.
+        oldest_ms: The time of the oldest message that waits, UTC, or None.
+        error: The last failure, without passwords.
+    """
+
+    name: str
+    state: str = "up"
+    waiting: int = 0
+    sent: int = 0
+    dead: int = 0
+    oldest_ms: int | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class WatchStatus:
+    """State of a whole watch.
+
+    Attributes:
+        started_ms: When the supervisor started, UTC.
+        judge: `starting`, `ready` or `down`.
+        run: Name of the run that judges.
+        warnings: Sentences for people: what is wrong with the machine or the configuration.
+    """
+
+    started_ms: int
+    judge: str
+    run: str
+    cameras: tuple[CameraStatus, ...] = ()
+    sinks: tuple[SinkStatus, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The status of an object of `to_json`."""
+        cameras = tuple(
+            CameraStatus(**row | {"scores": tuple(map(tuple, row["scores"]))})
+            for row in values["cameras"]
+        )
+        sinks = tuple(SinkStatus(**row) for row in values["sinks"])
+        rest = {"cameras": cameras, "sinks": sinks, "warnings": tuple(values["warnings"])}
+        return cls(**values | rest)
