@@ -3,24 +3,23 @@
 Trivial baselines predict the same folds.
 """
 
+import dataclasses
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from violence_detection.datasets import camera_and_time, recordings
-from violence_detection.datasets.config import BY_RECORDING
 from violence_detection.datasets.recordings import NearDuplicates
 from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.baselines import MAJORITY, Baselines
-from violence_detection.evaluation.leakage import Leaks
-from violence_detection.experiments import fold_diagnostics, hold_out_protocol
+from violence_detection.experiments import fold_diagnostics, fold_protocol
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validation_folder import RECORD
 from violence_detection.experiments.fold_processes import FoldProcesses
@@ -36,6 +35,7 @@ from violence_detection.experiments.fold_store import FoldStore
 from violence_detection.experiments.out_of_fold import OutOfFoldRow
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
+from violence_detection.metrics import classification
 from violence_detection.reports import cross_validation_report
 from violence_detection.reports.cross_validation_result import (
     CrossValidationResult,
@@ -43,10 +43,9 @@ from violence_detection.reports.cross_validation_result import (
     PooledResult,
     ProtocolResult,
 )
-from violence_detection.reports.cross_validation_scores import MODEL, ScoreDifference
+from violence_detection.reports.cross_validation_scores import MODEL
 from violence_detection.system import devices, files, provenance
 from violence_detection.system.study_folder import StudyFolder
-from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +115,7 @@ class CrossValidationStage:
             runner.remove_unfinished()
 
             # -- the folds: first those of earlier starts
-            finished = {
-                fold.name: store.load(fold.name, fold.rows("test")) for fold in runner.folds
-            }
+            finished = {fold.name: self._load(store, fold) for fold in runner.folds}
             missing = [fold for fold in runner.folds if finished[fold.name] is None]
             if len(missing) < len(finished):
                 result = self._write(finished)
@@ -175,7 +172,7 @@ class CrossValidationStage:
             camera_pattern=config.camera_pattern,
             time_pattern=config.time_pattern,
         )
-        hold_out_protocol.check_known(config.hold_out, entries)
+        fold_protocol.check_known(config.hold_out, entries)
         self._setup = FoldSetup(
             config.train,
             FoldPlan(
@@ -207,26 +204,13 @@ class CrossValidationStage:
 
     def _note(self, grouped: bool) -> str:
         """The protocol in words, for every output."""
-        unknown = "" if self._grouping.complete else "the recordings are not known"
-        if self._config.hold_out != BY_RECORDING:
-            note = hold_out_protocol.hold_out_note(self._config.hold_out, self._runner.folds)
-            return note + (unknown and f"; {unknown}")
-        if not grouped:
-            return (
-                "random folds: clips of one recording are on both sides, and the numbers may be "
-                "too good" + (unknown and f"; {unknown}")
-            )
-        if unknown and self._config.group_near_duplicates:
-            return (
-                "folds grouped by similarity: near-duplicates are on one side; the recordings are "
-                "not known, and clips of one recording that are not near-duplicates may be on both "
-                "sides"
-            )
-        if unknown:
-            return (
-                f"{unknown}: clips of one recording may be on both sides, and the numbers too good"
-            )
-        return "grouped folds: all clips of a recording are on one side"
+        return fold_protocol.protocol_note(
+            self._runner.folds,
+            by=self._config.hold_out,
+            grouped=grouped,
+            recordings_known=self._grouping.complete,
+            group_near_duplicates=self._config.group_near_duplicates,
+        )
 
     # -- a fold
 
@@ -240,17 +224,39 @@ class CrossValidationStage:
             log.warning(line)
         return baselines
 
+    def _load(self, store: FoldStore, fold: Fold) -> FoldResult | None:
+        """The result of a fold that an earlier start finished; None if it must be trained."""
+        result = store.load(fold.name, fold.rows("test"))
+        if result is None:
+            return None
+        # Versions differ in the majority baseline, and older ones have no number of videos.
+        return dataclasses.replace(
+            result,
+            predictions={**result.predictions, MAJORITY: self._majority(result.rows)},
+            training_videos=len(fold.training_rows),
+        )
+
+    def _majority(self, rows: np.ndarray) -> np.ndarray:
+        """The majority baseline for M rows, float64 (M, K).
+
+        It is always the larger class of all folds: where folds are stratified, the larger class of
+        the other folds is often the smaller one of this fold, and is worse than chance.
+        """
+        clips, classes = self._runner.clips, len(self._runner.classes)
+        return np.eye(classes)[
+            np.full(len(rows), classification.majority_class(clips.labels, classes))
+        ]
+
     def _with_baselines(self, fold: Fold, trained: TrainedFold) -> FoldResult:
         """The result of a fold: its training, and the predictions of model and baselines."""
-        test = fold.rows("test")
-        train = np.union1d(fold.rows("train"), fold.rows("validation"))
+        test, train = fold.rows("test"), fold.training_rows
         seed = self._setup.plan.seed_of(fold.repeat)
         predictions = {MODEL: trained.probability}
         for name in self._baselines.names:
-            # Always the larger class of all folds: where folds are stratified, the larger class
-            # of the other folds is often the smaller one of this fold, and is worse than chance.
-            rows = np.arange(len(self._runner.clips)) if name == MAJORITY else train
-            probability = self._baselines.predict(name, rows, test, seed=seed)
+            if name == MAJORITY:
+                predictions[name] = self._majority(test)
+                continue
+            probability = self._baselines.predict(name, train, test, seed=seed)
             # In float64 it is equal to what a resumed start reads from JSON.
             predictions[name] = np.asarray(probability, np.float64)
         return FoldResult(
@@ -265,6 +271,7 @@ class CrossValidationStage:
             temperature=trained.temperature,
             effective=trained.effective,
             left_out=self._baselines.notes,
+            training_videos=len(train),
         )
 
     # -- results
@@ -362,7 +369,6 @@ class CrossValidationStage:
             entries=self._runner.clips.entries,
             labels=self._runner.clips.labels,
             classes=self._runner.classes,
-            folds=self._fold_count,
             seed=self._config.seed,
             note=self._note(finished[0].grouped),
             by=self._config.hold_out,
@@ -396,30 +402,14 @@ class CrossValidationStage:
             near_duplicates_reason=leaks.reason,
             warnings=[
                 *results.warnings(scores),
-                *self._protocol_warnings(grouped, leaks, over_grouped),
+                *fold_protocol.protocol_warnings(
+                    self._note(grouped),
+                    leaks,
+                    over_grouped,
+                    grouped=grouped,
+                    recordings_known=self._grouping.complete,
+                ),
             ],
             over_linear=results.over_linear(),
             over_grouped=over_grouped,
         )
-
-    def _protocol_warnings(
-        self, grouped: bool, leaks: Leaks, over_grouped: ScoreDifference | None
-    ) -> Iterator[str]:
-        """Reasons why the numbers are, or may be, too good."""
-        for paths, problem in (
-            (leaks.identical, "identical to a video of another fold"),
-            (leaks.near_duplicates, "similar to a video of another recording in another fold"),
-        ):
-            if grouped and paths:
-                verb = "is" if len(paths) == 1 else "are"
-                yield f"{counted(len(paths), 'video')} {verb} {problem}: the numbers are too good."
-        note = self._note(grouped)
-        if over_grouped is None:
-            if not grouped or not self._grouping.complete:
-                yield f"{note[0].upper()}{note[1:]}."
-        elif over_grouped.accuracy.sign > 0:
-            low, high = over_grouped.accuracy.ci
-            yield (
-                f"The accuracy on random folds is too good: {100 * over_grouped.accuracy.value:.1f} "
-                f"points (95%: {100 * low:.1f} to {100 * high:.1f}) above that on grouped folds."
-            )
