@@ -1,16 +1,34 @@
 """Settings of `watch`, and the records of a cameras file."""
 
 import dataclasses
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from violence_detection.errors import ConfigError
+from violence_detection.registry import nearest
 from violence_detection.settings import CommandConfig, Config, option
 
 PRIORITIES = ("low", "medium", "high")
 Polygon = tuple[tuple[float, float], ...]
+
+
+def check_timezone(name: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        ConfigError: If this machine does not know it.
+    """
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"`timezone` must be a zone of the IANA database, as Europe/Berlin. Received: {name}."
+            f"{nearest(name, zoneinfo.available_timezones())}"
+        ) from error
+    return name
 
 
 class Secret:
@@ -20,18 +38,27 @@ class Secret:
     shows them by accident.
     """
 
-    __slots__ = ("_shown", "_value")
+    __slots__ = ("_hidden", "_shown", "_value")
 
-    def __init__(self, value: str, shown: str = "***") -> None:
+    def __init__(self, value: str, shown: str = "***", hidden: tuple[str, ...] = ()) -> None:
         """
         Args:
             value: The text as it is.
             shown: The text with its passwords masked.
+            hidden: Parts of the text that `scrub` masks in other texts.
         """
         self._value, self._shown = value, shown
+        self._hidden = tuple(sorted((part for part in hidden if len(part) > 2), key=len))
 
     def reveal(self) -> str:
         return self._value
+
+    def scrub(self, text: str) -> str:
+        """Another text, such as an error of a library, with the hidden parts masked."""
+        text = text.replace(self._value, self._shown) if self._value else text
+        for part in reversed(self._hidden):  # the longest first: one may hold another
+            text = text.replace(part, "***")
+        return text
 
     def __str__(self) -> str:
         return self._shown
@@ -45,8 +72,8 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._value)
 
-    def __reduce__(self) -> tuple[type["Secret"], tuple[str, str]]:
-        return Secret, (self._value, self._shown)
+    def __reduce__(self) -> tuple[type["Secret"], tuple[str, str, tuple[str, ...]]]:
+        return Secret, (self._value, self._shown, self._hidden)
 
 
 @dataclass(frozen=True)
@@ -148,6 +175,24 @@ class PriorityLimit(Config):
 
 
 @dataclass(frozen=True)
+class Priorities(Config):
+    """The limits of the priorities; an event below both is `low`."""
+
+    medium: PriorityLimit = field(default_factory=PriorityLimit)
+    high: PriorityLimit = field(
+        default_factory=lambda: PriorityLimit(margin=0.7, or_duration_s=8.0)
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.medium.margin > self.high.margin:
+            raise ConfigError(
+                "The margin of `medium` must be <= that of `high`. Received: "
+                f"{self.medium.margin} > {self.high.margin}"
+            )
+
+
+@dataclass(frozen=True)
 class CameraAlert(Config):
     """Alert settings of a camera.
 
@@ -191,10 +236,7 @@ class CameraAlert(Config):
         high=86400.0,
     )
     confirm: Confirmation = field(default_factory=Confirmation)
-    medium: PriorityLimit = field(default_factory=PriorityLimit)
-    high: PriorityLimit = field(
-        default_factory=lambda: PriorityLimit(margin=0.7, or_duration_s=8.0)
-    )
+    priorities: Priorities = field(default_factory=Priorities)
 
 
 @dataclass(frozen=True)
@@ -253,29 +295,49 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Sink:
+class Sink(Config):
     """A receiver of notifications.
 
     Attributes:
         name: Its name in the file, for logs and escalation.
         notifier: A part of the registry folder `notifiers`.
-        options: What the notifier takes, by name; values that may hold passwords are `Secret`.
+        options: What the notifier takes, by name; texts that may hold passwords are `Secret`.
     """
 
-    name: str
-    notifier: str
-    options: Mapping[str, Any]
-    min_priority: str
-    per_10_min: int
+    name: str = ""
+    notifier: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    min_priority: str = option(
+        "medium",
+        "Lowest priority of events that are sent to it.",
+        group="Output",
+        choices=PRIORITIES,
+    )
+    per_10_min: int = option(
+        20,
+        "Messages in ten minutes after which events are summed up in one message; events of high "
+        "priority are always sent.",
+        group="Output",
+        low=1,
+        high=600,
+    )
 
 
 @dataclass(frozen=True)
-class EscalationStep:
+class EscalationStep(Config):
     """Sinks that are told of an event that nobody has acknowledged for a while."""
 
-    priority: str
-    unacknowledged_s: float
-    to: tuple[str, ...]
+    priority: str = option(
+        "high", "Lowest priority of such events.", group="Output", choices=PRIORITIES
+    )
+    unacknowledged_s: float = option(
+        120.0,
+        "Seconds after the start of the event.",
+        group="Output",
+        low=1.0,
+        high=86400.0,
+    )
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -298,7 +360,7 @@ class QuietHours:
 
 
 @dataclass(frozen=True)
-class WatchFile:
+class WatchFile(Config):
     """A cameras file that was read and checked.
 
     Attributes:
@@ -312,12 +374,23 @@ class WatchFile:
     path: Path
     run: Path
     data: Path
-    timezone: str
     cameras: tuple[Camera, ...]
     sinks: tuple[Sink, ...] = ()
     escalation: tuple[EscalationStep, ...] = ()
     quiet_hours: tuple[QuietHours, ...] = ()
-    camera_down_s: float = 60.0
+    timezone: str = option(
+        "UTC",
+        "Time zone of quiet hours and of times in messages, as Europe/Berlin.",
+        group="Output",
+        canonical=check_timezone,
+    )
+    camera_down_s: float = option(
+        60.0,
+        "Seconds without frames after which sinks are told that a camera is down.",
+        group="Output",
+        low=5.0,
+        high=86400.0,
+    )
 
     def camera(self, name: str) -> Camera:
         return next(camera for camera in self.cameras if camera.name == name)

@@ -1,0 +1,312 @@
+"""Reads a cameras file: every error with its line and column, every password masked."""
+
+import dataclasses
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from violence_detection.errors import ConfigError, RunError
+from violence_detection.live import notification_rules
+from violence_detection.live.config import (
+    Camera,
+    CameraAlert,
+    CameraSettings,
+    Priorities,
+    Secret,
+    WatchFile,
+)
+from violence_detection.live.file_secrets import FileSecrets
+from violence_detection.live.yaml_nodes import (
+    MAX_BYTES,
+    Finding,
+    NodeReader,
+    compose,
+    setting_reader,
+    text_of,
+)
+from violence_detection.models.run import Run
+
+if TYPE_CHECKING:
+    from yaml import Node
+
+VERSION = 1
+_MAX_CAMERAS = 128
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
+_SCHEMES = ("rtsp", "rtsps", "http", "https")
+_LOCAL_CAMERA = re.compile(r"(?:/dev/video)?\d{1,3}", re.ASCII)
+_MAX_TITLE = 100
+_THRESHOLD = setting_reader(
+    next(setting for setting in CameraAlert.settings() if setting.name == "threshold")
+)
+
+
+@dataclass(frozen=True)
+class CamerasFile:
+    """What was read of a cameras file.
+
+    Attributes:
+        path: The file.
+        settings: Its content; None if it has errors.
+        errors, warnings: In the order of the file.
+    """
+
+    path: Path
+    settings: WatchFile | None
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+
+
+def read(path: Path, environment: Mapping[str, str] = os.environ) -> CamerasFile:
+    """Reads and checks a cameras file.
+
+    Args:
+        path: The file.
+        environment: Has the values of variables.
+
+    Raises:
+        ConfigError: If the file cannot be read at all, or PyYAML is not installed.
+    """
+    path = path.absolute()
+    text, is_private = _read_text(path)
+    root = compose(text)
+    if isinstance(root, Finding):
+        return CamerasFile(path, None, (root,))
+    nodes = NodeReader()
+    secrets = FileSecrets(path.name, environment, nodes, is_private=is_private)
+    settings = _FileReader(path, nodes, secrets).read(root)
+    order = lambda finding: (finding.line, finding.column)
+    errors = tuple(sorted(nodes.errors, key=order))
+    warnings = tuple(sorted(nodes.warnings, key=order))
+    return CamerasFile(path, None if errors else settings, errors, warnings)
+
+
+def _read_text(path: Path) -> tuple[str, bool]:
+    """The text of the file, and True if only its owner can read it."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"CAMERAS must be a readable YAML file in UTF-8. Received: {path} ({error})"
+        ) from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(
+            f"CAMERAS must be a file of at most {MAX_BYTES:,} bytes. Received: {path} (more)"
+        )
+    return text, not mode & (stat.S_IRWXG | stat.S_IRWXO)
+
+
+class _FileReader:
+    """Makes the records of one file out of its nodes."""
+
+    def __init__(self, path: Path, nodes: NodeReader, secrets: FileSecrets) -> None:
+        self._path, self._nodes, self._secrets = path, nodes, secrets
+        self._camera_names: list[str] = []  # those of cameras with errors, too
+        self._run_threshold = 0.5  # until the run is read
+
+    def read(self, root: "Node") -> WatchFile | None:
+        """The file's content; None if a part is missing."""
+        nodes: dict[str, Node] = {}  # of what can be read after something else only
+        later = ("defaults", "cameras", "sinks", "escalation", "quiet_hours")
+        known = {setting.name: setting_reader(setting) for setting in WatchFile.settings()}
+        values = self._nodes.mapping(
+            root,
+            {
+                "version": _version,
+                "run": self._run,
+                "data": self._data,
+                **known,
+                **{key: lambda node, key=key: nodes.setdefault(key, node) for key in later},
+            },
+            noun="a cameras file",
+            required=("version", "run", "data", "cameras"),
+        )
+        defaults = CameraSettings()
+        if "defaults" in nodes:
+            defaults = self._camera_settings(nodes["defaults"], defaults, {})[0]
+        cameras = self._cameras(nodes["cameras"], defaults) if "cameras" in nodes else ()
+        sinks, escalation, quiet_hours = (), (), ()
+        if "sinks" in nodes:
+            sinks = notification_rules.read_sinks(nodes["sinks"], self._nodes, self._secrets)
+        if "escalation" in nodes:
+            names = [sink.name for sink in sinks]
+            escalation = notification_rules.read_escalation(nodes["escalation"], self._nodes, names)
+        if "quiet_hours" in nodes:
+            quiet_hours = notification_rules.read_quiet_hours(
+                nodes["quiet_hours"], self._nodes, self._camera_names
+            )
+        if not {"run", "data"} <= values.keys():
+            return None
+        return WatchFile(
+            path=self._path,
+            cameras=cameras,
+            sinks=sinks,
+            escalation=escalation,
+            quiet_hours=quiet_hours,
+            **{key: values[key] for key in ("run", "data", *known) if key in values},
+        )
+
+    # -- paths
+
+    def _run(self, node: "Node") -> Path:
+        folder = self._path_of(node)
+        try:
+            run = Run.open(folder)
+            self._run_threshold = run.record().threshold
+        except RunError as error:
+            raise ConfigError(str(error)) from error
+        return run.dir
+
+    def _data(self, node: "Node") -> Path:
+        folder = self._path_of(node)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"`data` must be a folder. Received: {folder}")
+        return folder
+
+    def _path_of(self, node: "Node") -> Path:
+        """A path; one that is relative begins at the file's folder."""
+        return self._path.parent / Path(text_of(node)).expanduser()
+
+    # -- cameras
+
+    def _cameras(self, node: "Node", defaults: CameraSettings) -> tuple[Camera, ...]:
+        cameras: dict[str, Camera] = {}
+        sources: dict[Secret, str] = {}
+        nodes = self._nodes.items(node, noun="cameras", limit=_MAX_CAMERAS)
+        if node.id == "sequence" and not node.value:
+            self._nodes.error(node, "There must be a camera. Received: an empty list")
+        for part in nodes:
+            camera = self._camera(part, defaults)
+            if camera is None:
+                continue
+            if first := sources.get(camera.source):
+                self._nodes.warn(part, f"{camera.name} has the source of {first}.")
+            cameras[camera.name] = camera
+            sources[camera.source] = camera.name
+        return tuple(cameras.values())
+
+    def _camera(self, node: "Node", defaults: CameraSettings) -> Camera | None:
+        settings, values = self._camera_settings(
+            node,
+            defaults,
+            {"name": name_of, "title": _title, "source": self._source, "site": _title},
+        )
+        if node.id != "mapping":
+            return None
+        if settings.alert.threshold is None:
+            self._nodes.error(
+                node,
+                "`alert` must give a `threshold` for each camera, here or in `defaults`: a number, "
+                "or `run` for the run's own. Received: nothing",
+            )
+        if "name" in values and values["name"] in self._camera_names:
+            self._nodes.error(
+                node, f"Each camera must have a name of its own. Received: {values['name']} twice"
+            )
+        self._camera_names += [values["name"]] if "name" in values else []
+        if not {"name", "source"} <= values.keys():
+            return None
+        return Camera(
+            name=values["name"],
+            title=values.get("title", values["name"]),
+            source=values["source"],
+            site=values.get("site", ""),
+            settings=settings,
+        )
+
+    def _camera_settings(
+        self, node: "Node", base: CameraSettings, other: Mapping[str, Any]
+    ) -> tuple[CameraSettings, dict[str, Any]]:
+        noun = "a camera" if other else "`defaults`"
+        nested = {
+            "lag": lambda part, lag: self._nodes.config(part, lag, noun="`lag`")[0],
+            "alert": self._alert,
+        }
+        return self._nodes.config(
+            node,
+            base,
+            noun=noun,
+            nested=nested,
+            other=other,
+            required=("name", "source") if other else (),
+        )
+
+    def _alert(self, node: "Node", base: CameraAlert) -> CameraAlert:
+        nested = {
+            "confirm": lambda part, base: self._nodes.config(part, base, noun="`confirm`")[0],
+            "priorities": self._priorities,
+        }
+        other = {"threshold": self._threshold_of, "false_alarms_per_hour": self._calibrated}
+        alert, values = self._nodes.config(node, base, noun="`alert`", nested=nested, other=other)
+        thresholds = list(values.values())
+        return dataclasses.replace(alert, threshold=thresholds[0]) if thresholds else alert
+
+    def _priorities(self, node: "Node", base: Priorities) -> Priorities:
+        nested = {
+            name: lambda part, limit, name=name: self._nodes.config(part, limit, noun=f"`{name}`")[
+                0
+            ]
+            for name in ("medium", "high")
+        }
+        return self._nodes.config(node, base, noun="`priorities`", nested=nested)[0]
+
+    def _threshold_of(self, node: "Node") -> float:
+        """A threshold. After an error some value: that there is one is not an error as well."""
+        if node.value == "run":
+            return self._run_threshold
+        return self._nodes.value(node, _THRESHOLD, 0.5)
+
+    def _calibrated(self, node: "Node") -> float:
+        self._nodes.error(
+            node,
+            "`false_alarms_per_hour` cannot be given yet: thresholds are not calibrated on a "
+            "camera's own footage. Give a `threshold`.",
+        )
+        return 0.5
+
+    def _source(self, node: "Node") -> Secret:
+        source = self._secrets.secret(node, shows_rest=True)
+        value = source.reveal()
+        scheme, is_url, rest = value.partition("://")
+        if is_url and scheme.lower() in _SCHEMES and rest.strip("/"):
+            return source
+        if _LOCAL_CAMERA.fullmatch(value):
+            return source
+        raise ConfigError(
+            f"`source` must be a URL of {', '.join(_SCHEMES)}, or the number of a local camera. "
+            f"Received: {source}"
+        )
+
+
+def _version(node: "Node") -> int:
+    if node.value != str(VERSION):
+        raise ConfigError(
+            f"`version` must be {VERSION}, the format of this program. Received: "
+            f"{node.value if node.id == 'scalar' else node.id}"
+        )
+    return VERSION
+
+
+def name_of(node: "Node") -> str:
+    name = text_of(node)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "`name` must be at most 32 lower-case letters, digits, `-` and `_`, and begin with a "
+            f"letter or digit. Received: {name[:60]}"
+        )
+    return name
+
+
+def _title(node: "Node") -> str:
+    title = text_of(node)
+    if len(title) > _MAX_TITLE:
+        raise ConfigError(
+            f"A title must have at most {_MAX_TITLE} characters. Received: {len(title)}"
+        )
+    return title
