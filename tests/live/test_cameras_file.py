@@ -126,7 +126,7 @@ cameras:
         (7, 46, "`windows` must be <= `of`. Received: windows=4, of=3"),
         (8, 5, no_threshold),
         (8, 5, "Each camera must have a name of its own. Received: b twice"),
-        (8, 34, "`stride_s` must be of type float. Received: stride_s='x'"),
+        (8, 36, "`stride_s` must be of type float. Received: stride_s='x'"),
     ]
 
 
@@ -235,6 +235,52 @@ def test_a_password_in_the_file_needs_a_private_file_and_is_warned_of(read):
     (warning,) = result.warnings
     assert (warning.line, result.settings.cameras[0].source.reveal()) == (4, "rtsp://u:geheim@h/")
     assert "geheim" not in warning.message + repr(result)
+
+
+# -- sinks
+
+
+def test_a_sink_has_the_options_of_its_notifier_and_shows_none_of_its_texts(read):
+    result = read(
+        f"""cameras: [{DOOR}]
+sinks:
+  - {{name: phone, apprise: "${{NTFY}}", min_priority: high}}
+  - {{name: desk, webhook: "https://desk.example/hook", secret: "${{KEY}}", timeout_s: 3}}
+  - {{name: home, mqtt: "mqtt://broker", user: "${{KEY}}", discovery: no, per_10_min: 5}}
+escalation: [{{to: [phone, home], unacknowledged_s: 20}}]
+""",
+        {"NTFY": "ntfy://canary", "KEY": "canary"},
+        mode=0o644,
+    )
+    phone, desk, home = result.settings.sinks
+    assert (phone.notifier, phone.min_priority) == ("apprise", "high")
+    assert phone.options["url"].reveal() == "ntfy://canary"
+    assert (desk.options["secret"].reveal(), desk.options["timeout_s"]) == ("canary", 3)
+    assert (home.options["discovery"], home.per_10_min) == (False, 5)
+    assert result.settings.escalation == (
+        EscalationStep(priority="high", unacknowledged_s=20.0, to=("phone", "home")),
+    )
+    shown = json.dumps(settings_json(result.settings)) + repr(result)
+    assert "canary" not in shown and "desk.example" not in shown
+
+
+@pytest.mark.parametrize(
+    ("sink", "message"),
+    [
+        ("{name: a, webhok: 'https://h'}", "A sink must have one of the keys apprise, mqtt, webh"),
+        ("{name: a, webhook: 'http://h', mqtt: 'mqtt://h'}", "Received: mqtt and webhook"),
+        ("{webhook: 'https://h/'}", "`name` must be given for a sink with `webhook`"),
+        ("{name: a, mqtt: 'mqtt://h', client: x}", "Unknown key `client` for a sink with `mqtt`"),
+        ("{name: a, webhook: 'https://h', timeout_s: 300}", "must be float in [0.1, 120]"),
+        ("{name: a, mqtt: 'mqtt://h', scores: 2}", "must be true or false. Received: scores=2"),
+        ("{name: a, webhook: 'https://h', min_priority: x}", "`min_priority` must be one of low"),
+        ("{name: a, apprise: 'ntfy://topic'}", "A password must be a variable"),
+        ("{name: a, webhook: 'https://u:p@h'}", "A password must be a variable"),
+        ("{name: a, webhook: 'https://h', secret: abc}", "A password must be a variable"),
+    ],
+)
+def test_a_wrong_sink_is_one_error(read, sink, message):
+    assert message in only_error(read, f"cameras: [{DOOR}]\nsinks: [{sink}]", mode=0o644)
 
 
 # -- the schema

@@ -25,6 +25,7 @@ from violence_detection.live.yaml_nodes import (
     Finding,
     NodeReader,
     compose,
+    name_of,
     setting_reader,
     text_of,
 )
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _MAX_CAMERAS = 128
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _LOCAL_CAMERA = re.compile(r"(?:/dev/video)?\d{1,3}", re.ASCII)
 _MAX_TITLE = 100
@@ -291,16 +291,6 @@ def _version(node: "Node") -> int:
             f"{node.value if node.id == 'scalar' else node.id}"
         )
     return VERSION
-
-
-def name_of(node: "Node") -> str:
-    name = text_of(node)
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            "`name` must be at most 32 lower-case letters, digits, `-` and `_`, and begin with a "
-            f"letter or digit. Received: {name[:60]}"
-        )
-    return name
 
 
 def _title(node: "Node") -> str:

@@ -45,27 +45,28 @@ class FileSecrets:
         self._file, self._environment = file, environment
         self._nodes, self._is_private = nodes, is_private
 
-    def secret(self, node: "Node", *, shows_rest: bool) -> Secret:
+    def secret(self, node: "Node", *, shows_rest: bool, is_password: bool | None = None) -> Secret:
         """The text of a node with values in place of variables.
 
         Args:
             node: Its place in the file, and its text.
-            shows_rest: The text is a URL of which only the passwords are secret; else all of it
-                is.
+            shows_rest: The text is shown with its passwords masked; else nothing of it is.
+            is_password: All of it is a password; None if all of it is that is not shown.
 
         Raises:
             ConfigError: If a variable has no value, or a password stands in a file that others
                 can read.
         """
         text = text_of(node)
-        is_plain = has_plain_password(text) if shows_rest else "${" not in text
-        if is_plain and not self._is_private:
+        is_password = not shows_rest if is_password is None else is_password
+        has_password = _VARIABLE.search(text) is None if is_password else has_plain_password(text)
+        if has_password and not self._is_private:
             raise ConfigError(
                 "A password must be a variable, such as ${PASSWORD}, or stand in a file that only "
                 f"its owner can read (chmod 600 {self._file}). Received: a password in a file that "
                 "others can read"
             )
-        if is_plain:
+        if has_password:
             self._nodes.warn(
                 node,
                 "A password stands in this file; a variable, such as ${PASSWORD}, keeps it out of "
@@ -100,14 +101,10 @@ class FileSecrets:
             value = _credential(Path(folder) / name)
         if not value:
             places = "the environment" + (f" or {folder}" if folder else "")
+            received = "an empty one" if value == "" else "none"
+            advice = "" if folder else "; files are read where $CREDENTIALS_DIRECTORY has a folder"
             raise ConfigError(
-                f"`{name}` must have a value in {places}. Received: "
-                + ("an empty one" if value == "" else "none")
-                + (
-                    ""
-                    if folder
-                    else " (files of credentials are read where $CREDENTIALS_DIRECTORY names a folder)"
-                )
+                f"`{name}` must have a value in {places}. Received: {received}{advice}"
             )
         if not value.isprintable():
             raise ConfigError(f"The value of `{name}` must be one line of text. Received: more")

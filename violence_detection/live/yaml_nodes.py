@@ -25,6 +25,7 @@ _MAX_DEPTH = 20
 _MAX_NODES = 100_000
 _MAX_TEXT = 2000  # characters of a value
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _TAGS = "tag:yaml.org,2002:"
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -151,20 +152,41 @@ def _shown(node: "Node") -> str:
     return node.value[:60] if _kind(node) == "text" else _kind(node)
 
 
+def name_of(node: "Node") -> str:
+    name = text_of(node)
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            "`name` must be at most 32 lower-case letters, digits, `-` and `_`, and begin with a "
+            f"letter or digit. Received: {name[:60]}"
+        )
+    return name
+
+
+def scalar_of(node: "Node") -> bool | int | float | str:
+    """A truth value or a number without quotes, else the text of a scalar.
+
+    Raises:
+        ConfigError: If the node is none.
+    """
+    if _is_plain(node):
+        if node.value.lower() in _WORDS:
+            return _WORDS[node.value.lower()]
+        if _INTEGER.fullmatch(node.value):
+            return int(node.value)
+        if _NUMBER.fullmatch(node.value):
+            return float(node.value)
+    return text_of(node)
+
+
 def setting_reader(setting: Setting) -> Reader:
     """A reader of a setting's value, by its type and its rule."""
 
     def read(node: "Node") -> Any:
         if setting.type is str:
             return setting.check(text_of(node))
-        value: Any = _shown(node)
-        if _is_plain(node):
-            if setting.type is bool:
-                value = _WORDS.get(node.value.lower(), value)
-            elif _INTEGER.fullmatch(node.value):
-                value = int(node.value)
-            elif setting.type is float and _NUMBER.fullmatch(node.value):
-                value = float(node.value)
+        value: Any = _shown(node) if node.id != "scalar" else scalar_of(node)
+        if type(value) is bool and setting.type is not bool:
+            value = node.value  # `no` is shown as it stands
         return setting.check(value)
 
     return read
