@@ -14,8 +14,8 @@ from support.folders import SHARED
 
 from violence_detection import registry
 from violence_detection.errors import WeightsError
+from violence_detection.features.backbone_weights import load_backbone
 from violence_detection.features.backbones import _applications
-from violence_detection.features.extractor import load_backbone
 
 NAMES = registry.available("backbones")
 QUICK = ("mobilenet",)  # built by the quick tests

@@ -11,8 +11,9 @@ from support.folders import SHARED
 
 from violence_detection import registry
 from violence_detection.errors import ConfigError
+from violence_detection.features.backbone_weights import load_backbone
 from violence_detection.features.config import ExtractConfig
-from violence_detection.features.extractor import FeatureExtractor, load_backbone
+from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.system import devices
 
 WEIGHTS = SHARED / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
