@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from violence_detection.inference import frame_buffer
 from violence_detection.inference.frame_buffer import FrameBuffer, MomentFrames, NumberedImages
 from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import StreamSet
@@ -12,9 +11,9 @@ from violence_detection.video.views import ORIGINAL, View
 SIZE = 8
 
 
-def buffer_of(stream: str, views=(ORIGINAL,)) -> tuple[FrameBuffer, NumberedImages]:
+def buffer_of(stream: str, views=(ORIGINAL,), **limits) -> tuple[FrameBuffer, NumberedImages]:
     images = NumberedImages(StreamSet(stream, frame_size=SIZE), tuple(views))
-    return FrameBuffer(images, max_wait_s=2.0, step_s=0.5), images
+    return FrameBuffer(images, max_wait_s=2.0, step_s=0.5, **limits), images
 
 
 def grey_frame(level: int) -> np.ndarray:
@@ -91,9 +90,9 @@ def test_an_image_of_a_missing_frame_is_made_of_the_nearest():
 
 
 @pytest.mark.parametrize(("frames_that_fit", "reduction"), [(100, 1), (6, 2), (1, 4)])
-def test_frames_are_reduced_until_they_fit(monkeypatch, frames_that_fit, reduction):
+def test_frames_are_reduced_until_they_fit(frames_that_fit, reduction):
     """Of a cropped stream 1 + 2 s of 4 moments a second are kept at most: 5 frames."""
-    monkeypatch.setattr(frame_buffer, "_BUFFER_BYTES", frames_that_fit * 16 * 24 * 3 // 2)
-    buffer, _ = buffer_of("rgb(focus=true)")
+    hold_bytes = frames_that_fit * 16 * 24 * 3 // 2
+    buffer, _ = buffer_of("rgb(focus=true)", hold_bytes=hold_bytes)
     buffer.add(0, grey_frame(7), rate=12.0)
     assert buffer._frames[0].shape == (16 // reduction, 24 // reduction, 3)

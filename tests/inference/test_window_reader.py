@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.encoding import encode, encode_several, lose_packets
+from support.rtsp_server import Fault, RtspServer, TestCamera
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import ConfigError, VideoError
@@ -217,13 +218,12 @@ def test_a_mirrored_view_is_the_mirror_image_of_every_picture(video):
         assert difference.max() <= 1  # rounding
 
 
-def test_frames_that_do_not_fit_are_reduced(video, monkeypatch):
-    from violence_detection.inference import frame_buffer
-
-    source = source_of(stream="rgb(focus=true)+motion(focus=true)", frames=12)
+def test_frames_that_do_not_fit_are_reduced(video):
+    stream = "rgb(focus=true)+motion(focus=true)"
+    source = source_of(stream=stream, frames=12)
     whole, *_ = encode_chunks(source.chunks(parse_source(str(video))))
-    monkeypatch.setattr(frame_buffer, "_BUFFER_BYTES", 4 * 160 * 120 * 3)
-    small, *_ = encode_chunks(source.chunks(parse_source(str(video))))
+    tight = source_of(stream=stream, frames=12, hold_bytes=4 * 160 * 120 * 3)
+    small, *_ = encode_chunks(tight.chunks(parse_source(str(video))))
     assert spans(small) == spans(whole)
     for encoded, other in zip(small, whole, strict=True):
         difference = np.abs(np.float32(encoded.features) - np.float32(other.features))
@@ -350,6 +350,47 @@ def test_a_stream_has_the_windows_of_its_file(video, server, stream):
     assert spans(live) == spans(by_path) and len(live) == 9
     for encoded, other in zip(live, by_path, strict=True):
         np.testing.assert_array_equal(encoded.features, other.features)
+
+
+@pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])
+def test_a_camera_has_the_windows_of_its_file(tmp_path, stream):
+    path = encode(tmp_path / "a.mp4", frames=75, size=(160, 120), g=25)
+    camera = TestCamera([path], repeats_first=True, loops=False, speed=8)
+    source = source_of(stream=stream, max_duration_s=60.0)
+    with RtspServer({"door": camera}) as server:
+        chunks = list(source.chunks(parse_source(server.url("door"))))
+    live, ending, _ = encode_chunks(chunks)
+    by_path, *_ = encode_chunks(source.chunks(parse_source(str(path))))
+    assert ending.duration_s == pytest.approx(3.0) and not ending.notes
+    assert spans(live) == spans(by_path) and len(live) == 5
+    for encoded, other in zip(live, by_path, strict=True):
+        np.testing.assert_array_equal(encoded.features, other.features)
+    # No finished window waits for the next one.
+    assert all(len(chunk.windows) <= 1 for chunk in chunks[:-2])
+
+
+def test_a_clock_that_jumps_and_a_new_size_divide_the_windows(tmp_path):
+    path = encode(tmp_path / "a.mp4", frames=75, size=(160, 120), g=25)
+    large = encode(tmp_path / "large.mp4", frames=50, size=(320, 240), g=25)
+    faults = [Fault(1.52, "jump", -30.0), Fault(3, "file", large)]
+    camera = TestCamera([path, path], faults, repeats_first=True, loops=False, speed=4)
+    with RtspServer({"door": camera}) as server:
+        chunks = source_of(max_duration_s=5.0).chunks(parse_source(server.url("door")))
+        live, ending, _ = encode_chunks(chunks)
+    starts_s = [start_s for start_s, _ in spans(live)]
+    assert ending.duration_s == pytest.approx(5.0, abs=0.1)
+    assert starts_s == sorted(starts_s)
+    for border_s in (1.48, 2.96):  # no window contains one
+        assert not [s for s in spans(live) if s[0] < border_s - 0.1 and s[1] > border_s + 0.1]
+
+
+def test_what_is_wrong_at_the_end_of_a_stream_is_noted(tmp_path):
+    path = encode(tmp_path / "a.mp4", frames=75, size=(160, 120), g=25)
+    camera = TestCamera([path], [Fault(1.5, "freeze")], speed=4)
+    source = source_of(max_duration_s=60.0, open_timeout_s=0.7)
+    with RtspServer({"door": camera}) as server:
+        *_, ending = source.chunks(parse_source(server.url("door")))
+    assert ending.notes == ("it ended early: it sends nothing any more",)
 
 
 def test_a_stream_starts_when_it_is_opened_and_a_file_at_no_known_time(video, server):

@@ -12,7 +12,7 @@ from violence_detection.video.motion_crop import Region
 from violence_detection.video.stream_set import StreamSet
 from violence_detection.video.views import View
 
-_BUFFER_BYTES = 400 * 2**20  # of frames whose crop is not determined yet
+HOLD_BYTES = 400 * 2**20  # of frames whose crop is not determined yet
 
 
 class MomentFrames(NamedTuple):
@@ -54,14 +54,23 @@ class NumberedImages:
 class FrameBuffer:
     """The frames that images may still be made of, and the images that windows may share."""
 
-    def __init__(self, images: NumberedImages, *, max_wait_s: float, step_s: float) -> None:
+    def __init__(
+        self,
+        images: NumberedImages,
+        *,
+        max_wait_s: float,
+        step_s: float,
+        hold_bytes: int = HOLD_BYTES,
+    ) -> None:
         """
         Args:
             images: Receives the images.
             max_wait_s: Seconds that a frame is kept at most, until its crop is determined.
             step_s: Seconds between two sampled moments.
+            hold_bytes: Memory for the frames; larger frames are reduced to it.
         """
         self._images, self._streams = images, images.streams
+        self._hold_bytes = hold_bytes
         self._max_wait_s, self._step_s = max_wait_s, step_s
         self._cropped = [stream.focus for stream in images.streams.streams]
         self._frames: dict[int, np.ndarray] = {}
@@ -91,7 +100,7 @@ class FrameBuffer:
         if any(self._cropped):
             frames_per_moment = 3 if reach else 1
             count += self._max_wait_s * min(rate, frames_per_moment / self._step_s)
-        return math.ceil(math.sqrt(count * frame_bytes / _BUFFER_BYTES))
+        return math.ceil(math.sqrt(count * frame_bytes / self._hold_bytes))
 
     def expect(self, moment: MomentFrames) -> None:
         """Keeps the frames of a moment, which a window may need; its own frame is in the buffer."""

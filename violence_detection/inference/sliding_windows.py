@@ -14,7 +14,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from violence_detection import units
-from violence_detection.inference.frame_buffer import FrameBuffer, MomentFrames, NumberedImages
+from violence_detection.inference.frame_buffer import (
+    HOLD_BYTES,
+    FrameBuffer,
+    MomentFrames,
+    NumberedImages,
+)
 from violence_detection.video.decoder import FALLBACK_FPS, measured_fps
 from violence_detection.video.frame_sampling import sample_indices
 from violence_detection.video.motion_crop import FRAME_STEP, RecentMotion, Region
@@ -27,13 +32,17 @@ _MAX_FPS = 240.0  # a higher declared rate is ignored
 _TOUCH_FRAMES = 0.01  # by which times may be rounded
 
 
-class Frames(Protocol):
-    """A decoder: iterates over numbers and times of frames, and decodes the current one."""
-
-    def __iter__(self) -> Iterator[tuple[int, float]]: ...
+class CurrentFrame(Protocol):
+    """A frame that is converted to an image when it is asked for."""
 
     def retrieve(self) -> np.ndarray:
-        """The current frame, uint8 (H, W, 3) BGR."""
+        """The image, uint8 (H, W, 3) BGR."""
+
+
+class Frames(CurrentFrame, Protocol):
+    """A decoder: iterates over numbers and times of frames, and converts the current one."""
+
+    def __iter__(self) -> Iterator[tuple[int, float]]: ...
 
 
 @dataclass(frozen=True)
@@ -83,12 +92,15 @@ class WindowImages(NamedTuple):
         start_s, end_s: Seconds from the start of the video.
         images: int64 (V, T, K), for each view, moment and stream the number of its image.
         needed_from: The first image that this window or later windows may need.
+        own_frames: Moments that have a frame of their own. It is less than T where the video has
+            fewer frames than that, or frames are missing.
     """
 
     start_s: float
     end_s: float
     images: np.ndarray
     needed_from: int
+    own_frames: int = 0
 
 
 class SlidingWindows:
@@ -98,6 +110,7 @@ class SlidingWindows:
         frames: Count of frames added so far.
         longest_s: The longest time between two frames.
         last_s: Time of the last frame.
+        every: Of this many windows one is made; it may be changed between two frames.
     """
 
     def __init__(
@@ -107,6 +120,7 @@ class SlidingWindows:
         *,
         fps: float,
         views: Sequence[View] = (ORIGINAL,),
+        hold_bytes: int = HOLD_BYTES,
     ) -> None:
         """
         Args:
@@ -114,9 +128,10 @@ class SlidingWindows:
             plan: Positions of the windows.
             fps: Frames per second that the video declares; 0.0 if unknown.
             views: In which every image is made.
+            hold_bytes: Memory for the frames that windows may still need.
         """
-        self.frames, self.longest_s, self.last_s = 0, 0.0, 0.0
-        self._plan, self._fps = plan, fps
+        self.frames, self.longest_s, self.last_s, self.every = 0, 0.0, 0.0, 1
+        self._plan, self._fps, self._hold_bytes = plan, fps, hold_bytes
         self._images = NumberedImages(streams, tuple(views))
         self._section: _Section | None = None
 
@@ -129,7 +144,7 @@ class SlidingWindows:
         """Removes and returns the images made since the last call, uint8 (S, S, 3) each."""
         return self._images.take()
 
-    def add(self, time_s: float, video: Frames) -> list[WindowImages]:
+    def add(self, time_s: float, video: CurrentFrame) -> list[WindowImages]:
         """Adds the next frame; returns the windows that it completes.
 
         A gap that is longer than a window divides the video: no window contains it.
@@ -139,28 +154,44 @@ class SlidingWindows:
         if self._section is None or gap_s > self._plan.window_s:
             windows += self.end()
             fps = self._section.rate if self._section else self._fps
-            self._section = _Section(self._images, self._plan, fps=fps, start_s=time_s)
+            self._section = _Section(
+                self._images, self._plan, fps=fps, start_s=time_s, hold_bytes=self._hold_bytes
+            )
         self.longest_s = max(self.longest_s, gap_s)
         self.frames, self.last_s = self.frames + 1, time_s
-        return windows + self._section.add(time_s, video)
+        return windows + self._section.add(time_s, video, every=self.every)
+
+    def end_section(self) -> list[WindowImages]:
+        """Divides the video before the next frame; returns the windows that this completes."""
+        windows, self._section = self.end(), None
+        return windows
 
     def end(self) -> list[WindowImages]:
         """The windows that only the end of the video completes; the last one ends with it."""
-        return self._section.end() if self._section else []
+        return self._section.end(every=self.every) if self._section else []
 
 
 class _Section:
     """A part of a video without a gap; frames are numbered, and times counted, from its start."""
 
     def __init__(
-        self, images: NumberedImages, plan: WindowPlan, *, fps: float, start_s: float
+        self,
+        images: NumberedImages,
+        plan: WindowPlan,
+        *,
+        fps: float,
+        start_s: float,
+        hold_bytes: int,
     ) -> None:
         self._streams, self._plan = images.streams, plan
         self._fps, self._start_s = fps if fps <= _MAX_FPS else 0.0, start_s
         self._count, self._at_s = 0, 0.0
         self._recent_s: deque[float] = deque(maxlen=_RATE_FRAMES)
         self._buffer = FrameBuffer(
-            images, max_wait_s=plan.window_s + (plan.focus_s or 0.0), step_s=plan.step_s
+            images,
+            max_wait_s=plan.window_s + (plan.focus_s or 0.0),
+            step_s=plan.step_s,
+            hold_bytes=hold_bytes,
         )
         self._motion = RecentMotion()
         self._region: tuple[tuple[float, float], Region | None] | None = None  # of the last span
@@ -189,7 +220,7 @@ class _Section:
     def _duration_s(self) -> float:
         return self._at_s + self._frame_s
 
-    def add(self, time_s: float, video: Frames) -> list[WindowImages]:
+    def add(self, time_s: float, video: CurrentFrame, *, every: int) -> list[WindowImages]:
         """Adds the next frame; returns the windows that it completes."""
         index, self._at_s = self._count, time_s - self._start_s
         self._count += 1
@@ -203,15 +234,15 @@ class _Section:
             self._next_moment += 1
         windows = []
         while self._next_window_ends(slack_frames=_TOUCH_FRAMES) and self._has_frames(index):
-            windows.append(self._make_next_window())
+            windows += self._make_next_window(every)
         self._forget(index)
         return windows
 
-    def end(self) -> list[WindowImages]:
+    def end(self, *, every: int) -> list[WindowImages]:
         """The windows that only the end of the section completes."""
         windows = []
         while self._next_window_ends(slack_frames=0.5):
-            windows.append(self._make_next_window())
+            windows += self._make_next_window(every)
         if self._covered_s < self._duration_s - self._frame_s / 2:
             # One more window, which ends with the section and is no longer than it.
             start_s = max(0.0, self._duration_s - self._plan.window_s)
@@ -220,7 +251,7 @@ class _Section:
 
     # -- frames
 
-    def _keep_frame(self, index: int, video: Frames) -> None:
+    def _keep_frame(self, index: int, video: CurrentFrame) -> None:
         """Decodes a frame that an image may be made of, or that motion is measured on."""
         reach = self._streams.reach_frames(self.rate)
         shows_motion = self._streams.focused and index % FRAME_STEP == 0
@@ -261,14 +292,17 @@ class _Section:
             return False
         return last < self._next_moment and self._moments[last].last <= last_index
 
-    def _make_next_window(self) -> WindowImages:
-        start_s = self._next_window * self._plan.stride_s
-        self._next_window += 1
+    def _make_next_window(self, every: int) -> list[WindowImages]:
+        """The next window, or none if it is to be left out."""
+        number, self._next_window = self._next_window, self._next_window + 1
+        if number % every:
+            return []
+        start_s = number * self._plan.stride_s
         self._covered_s = start_s + self._plan.window_s
         touch_s = _TOUCH_FRAMES * self._frame_s
         if self._covered_s > self._duration_s + touch_s:  # the last window ends with the section
             self._covered_s = self._duration_s
-        return self._make_window(start_s, self._covered_s)
+        return [self._make_window(start_s, self._covered_s)]
 
     def _make_window(self, start_s: float, end_s: float) -> WindowImages:
         count = self._plan.count
@@ -285,6 +319,7 @@ class _Section:
             self._start_s + end_s,
             images,
             self._buffer.first_shared_image(),
+            len({moment.index for moment in moments}),
         )
 
     def _region_of(self, span_s: tuple[float, float]) -> Region | None:

@@ -5,6 +5,7 @@ import contextlib
 import numbers
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
+from violence_detection.inference.frame_buffer import HOLD_BYTES
 from violence_detection.inference.sliding_windows import (
     Frames,
     SlidingWindows,
@@ -30,8 +32,10 @@ from violence_detection.video.damage import (
     describe_rate,
     find_damage_at_end,
 )
-from violence_detection.video.decoder import Decoder, open_live_stream, open_video
+from violence_detection.video.decoder import Decoder, open_video
 from violence_detection.video.frame_sampling import sample_indices
+from violence_detection.video.live_decoder import LiveVideo
+from violence_detection.video.live_source import LiveError, open_live
 from violence_detection.video.pyav_decoder import PyAVDecoder
 from violence_detection.video.views import ORIGINAL, View
 
@@ -39,6 +43,7 @@ _SHORT_CLIP_WINDOWS = 1.5
 _CHUNK_IMAGES = 32
 _CHUNKS_AHEAD = 2  # of a video, that wait to be encoded
 _BUFFER_BYTES = 512 * 2**20  # in addition to what decoding takes
+_LIVE_CHUNK_S = 0.1  # that images of a live source wait for the window that they belong to
 
 
 class Chunk(NamedTuple):
@@ -48,11 +53,13 @@ class Chunk(NamedTuple):
         images: uint8 (n, S, S, 3).
         windows: Ascending.
         video_s: Seconds of the video that are going to be read, by its header; 0.0 if unknown.
+        is_live: It is of a stream or a camera, whose windows must not wait.
     """
 
     images: np.ndarray
     windows: list[WindowImages]
     video_s: float = 0.0
+    is_live: bool = False
 
 
 class VideoEnd(NamedTuple):
@@ -84,6 +91,7 @@ class WindowSource:
         views: In which every image is made.
         max_duration_s: After which reading ends; None reads to the end.
         open_timeout_s: Seconds that a stream may take to open, or be silent.
+        hold_bytes: Memory for the frames that later windows may need; larger ones are reduced.
     """
 
     reader: ClipReader
@@ -91,6 +99,7 @@ class WindowSource:
     views: tuple[View, ...] = (ORIGINAL,)
     max_duration_s: float | None = None
     open_timeout_s: float = 10.0
+    hold_bytes: int = HOLD_BYTES
 
     @property
     def short_s(self) -> float:
@@ -104,8 +113,7 @@ class WindowSource:
             VideoError: If it cannot be decoded.
         """
         if source.is_live:
-            with open_live_stream(source.target, timeout_s=self.open_timeout_s) as video:
-                yield from _WindowPass(self, video, fps=video.fps, is_live=True).chunks()
+            yield from self._live_chunks(source)
             return
         with open_video(source.path) as video:
             declared, fps = video.declared_frames, video.fps
@@ -120,6 +128,17 @@ class WindowSource:
             yield from windows.chunks()
         if windows.is_short:
             yield from self._clip(source) or ()
+
+    def _live_chunks(self, source: Source) -> Iterator[Chunk | VideoEnd]:
+        limit_s = self.open_timeout_s
+        try:
+            with open_live(source.target, open_timeout_s=limit_s, read_timeout_s=limit_s) as opened:
+                video = LiveVideo(opened, max_step_s=self.plan.window_s)
+                yield from _WindowPass(self, video, fps=video.fps, live=video).chunks()
+        except LiveError as error:
+            if error.kind != "timeout":
+                raise
+            raise VideoError(f"{error} (--open-timeout-s is {limit_s:g})") from None
 
     def chunks_of_frames(self, frames: np.ndarray, fps: float) -> Iterator[Chunk | VideoEnd]:
         """Yields the chunks of frames in memory, uint8 (N, H, W, 3) RGB, and their end last."""
@@ -171,13 +190,17 @@ class _WindowPass:
         fps: float,
         declared: int = 0,
         short_s: float = 0.0,
-        is_live: bool = False,
+        live: LiveVideo | None = None,
         file: Decoder | PyAVDecoder | None = None,
     ) -> None:
-        self._video, self._file, self._is_live = video, file, is_live
+        self._video, self._file, self._live = video, file, live
         self._started_at: datetime | None = None
         self._windows = SlidingWindows(
-            source.reader.stream_set, source.plan, fps=fps, views=source.views
+            source.reader.stream_set,
+            source.plan,
+            fps=fps,
+            views=source.views,
+            hold_bytes=source.hold_bytes,
         )
         self._max_duration_s = source.max_duration_s
         self._video_s = units.frames_to_s(declared, fps)
@@ -189,22 +212,26 @@ class _WindowPass:
         self.is_short = self._short_s > 0
         self._new_images: list[np.ndarray] = []
         self._new_windows: list[WindowImages] = []
+        self._chunk_at_s = time.monotonic()
+        self._notes: tuple[str, ...] = ()
 
     def chunks(self) -> Iterator[Chunk | VideoEnd]:
         first_s, stopped = 0.0, False
-        for index, time_s in self._video:
+        for index, time_s in self._frames():
             if index == 0:
                 first_s = time_s
-                if self._is_live:
+                if self._live:
                     self._started_at = datetime.now().astimezone() - timedelta(seconds=time_s)
             if self._max_duration_s is not None and time_s - first_s >= self._max_duration_s:
                 stopped = True
                 break
+            if self._live and self._live.begins_section:
+                self._new_windows += self._windows.end_section()
             self._new_windows += self._windows.add(time_s, self._video)
             self._new_images += self._windows.take_images()
             if self.is_short and self._windows.end_s - first_s > self._short_s:
                 self.is_short = False
-            if not self.is_short and len(self._new_images) >= _CHUNK_IMAGES:
+            if not self.is_short and self._is_chunk_due():
                 yield self._chunk()
         if not self._windows.frames:
             raise VideoError("no frame of it can be decoded")
@@ -215,13 +242,30 @@ class _WindowPass:
         yield self._chunk()
         yield self._end(first_s, stopped)
 
+    def _frames(self) -> Iterator[tuple[int, float]]:
+        """The frames; a live source that ends after its first frame ends as a file does."""
+        try:
+            yield from self._video
+        except LiveError as error:
+            if not self._windows.frames:
+                raise
+            if error.kind != "closed":
+                self._notes = (f"it ended early: {error}",)
+
+    def _is_chunk_due(self) -> bool:
+        waited_s = time.monotonic() - self._chunk_at_s
+        return len(self._new_images) >= _CHUNK_IMAGES or bool(
+            self._live and (self._new_windows or (self._new_images and waited_s > _LIVE_CHUNK_S))
+        )
+
     def _chunk(self) -> Chunk:
         windows, self._new_windows = self._new_windows, []
         images, self._new_images = self._new_images, []
-        return Chunk(np.array(images, np.uint8), windows, self._video_s)
+        self._chunk_at_s = time.monotonic()
+        return Chunk(np.array(images, np.uint8), windows, self._video_s, bool(self._live))
 
     def _end(self, first_s: float, stopped: bool) -> VideoEnd:
-        windows, damage, notes = self._windows, "", ()
+        windows, damage, notes = self._windows, "", self._notes
         if self._file is not None:
             notes = tuple(filter(None, (describe_rate(self._file.fps), self._file.note)))
             if stopped:

@@ -1,4 +1,4 @@
-"""Decodes a video file or a live stream with OpenCV.
+"""Decodes a video file with OpenCV.
 
 Times are those of a player: from the first timestamp of the file, not of its video stream.
 """
@@ -7,7 +7,6 @@ import contextlib
 import math
 import os
 import threading
-import time
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +18,7 @@ import numpy as np
 from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.video import ffmpeg_log, pyav_decoder
-from violence_detection.video.container import (
-    ALLOWED_FORMATS,
-    Container,
-    allowed_formats,
-    read_container,
-)
+from violence_detection.video.container import Container, allowed_formats, read_container
 from violence_detection.video.pyav_decoder import PyAVDecoder, count_between
 
 _set_log_level = getattr(cv2, "setLogLevel", None)  # up to 4.10, then it moved
@@ -58,15 +52,6 @@ _MAX_FAILED_PACKETS = 64  # in a row
 _UNMARKED_CODECS = frozenset("mjpg hevc hev1 hvc1".split())
 
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
-# A stream may be a playlist; it may open network addresses only, never a file.
-_STREAM_OPTIONS = "|".join(
-    [
-        f"format_whitelist;{ALLOWED_FORMATS},hls,mpjpeg,rtsp,sdp",
-        "protocol_whitelist;http,https,tcp,tls,udp,rtp,rtsp,rtmp,rtmps,srt,crypto,httpproxy",
-        "rtsp_transport;tcp",
-    ]
-)
-
 
 # OpenCV takes its options from the environment, which is the whole process's.
 _opening = threading.Lock()
@@ -109,44 +94,6 @@ def _open_file(path: Path, parameters: list[int]) -> cv2.VideoCapture:
     options = f"format_whitelist;{allowed_formats(path)}|protocol_whitelist;file"
     with _opening, _environment(_OPTIONS, options):
         return cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG, parameters)
-
-
-@contextlib.contextmanager
-def open_live_stream(target: str | int, *, timeout_s: float) -> Iterator["Decoder"]:
-    """Opens a live stream or a camera; closes it at the end of the block.
-
-    Args:
-        target: The URL of a stream, or the number of a camera. Errors do not repeat it, because a
-            URL may contain a password.
-        timeout_s: Seconds to wait for a stream to open, and later for each frame.
-
-    Raises:
-        VideoError: If it cannot be opened, or sends no frame.
-    """
-    start_s = time.monotonic()
-    with _opening, _environment(_OPTIONS, _STREAM_OPTIONS):
-        if isinstance(target, int):
-            capture = cv2.VideoCapture(target)
-        else:
-            timeout_ms = round(timeout_s * 1000)
-            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms]
-            limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms]
-            capture = cv2.VideoCapture(target, cv2.CAP_FFMPEG, limits)
-    try:
-        if not capture.isOpened():
-            waited_s = time.monotonic() - start_s
-            raise VideoError(
-                f"it cannot be opened (tried for {waited_s:.0f} s; --open-timeout-s is "
-                f"{timeout_s:g})"
-            )
-        video = Decoder(capture, None, Container())
-        if not video.starts():
-            raise VideoError("it opens, but no frame of it can be decoded")
-        yield video
-    except (cv2.error, MemoryError) as error:
-        raise VideoError(f"the decoder failed: {_reason(error)}") from error
-    finally:
-        capture.release()
 
 
 @contextlib.contextmanager
@@ -194,11 +141,11 @@ class Decoder:
         note: What is to be said of the file, although it is read: its video streams.
     """
 
-    def __init__(self, capture: cv2.VideoCapture, path: Path | None, container: Container) -> None:
+    def __init__(self, capture: cv2.VideoCapture, path: Path, container: Container) -> None:
         """
         Args:
             capture: Opened by OpenCV.
-            path: The file; None for a live stream.
+            path: The file.
             container: The header of the file.
 
         Raises:
@@ -293,7 +240,7 @@ class Decoder:
         Args:
             start_s, end_s: Only frames from `start_s` to before `end_s` count.
         """
-        if not self._is_suspect or self._path is None:
+        if not self._is_suspect:
             return 0
         errors = count_between(self._error_s, start_s, end_s)
         if pyav_decoder.missing():
@@ -317,9 +264,7 @@ class Decoder:
         """
         # A recorder that crashed leaves any duration in the header of Matroska.
         trusts_packets = ffmpeg_log.LISTENING and self._is_free_of_errors
-        return self._path is not None and self._container.is_whole(
-            self._path, frames, trusts_packets=trusts_packets
-        )
+        return self._container.is_whole(self._path, frames, trusts_packets=trusts_packets)
 
     def _grab(self) -> bool:
         """Grab the next frame; False at the end of the video."""

@@ -37,6 +37,42 @@ def count_between(times_s: Iterable[float], start_s: float, end_s: float) -> int
     return sum(start_s <= time_s < end_s for time_s in times_s)
 
 
+class Reformatter:
+    """Converts decoded frames of PyAV to the images that OpenCV gives of them."""
+
+    def __init__(self) -> None:
+        import av
+
+        self._error = av.FFmpegError
+        self._reformatter = av.video.reformatter.VideoReformatter()
+
+    def to_bgr(self, frame: "av.VideoFrame", size: tuple[int, int]) -> np.ndarray:
+        """The image of a frame, uint8 (H, W, 3) BGR, upright.
+
+        Args:
+            frame: A decoded frame.
+            size: Width and height of the image, before it is turned upright.
+
+        Raises:
+            VideoError: If it cannot be converted.
+        """
+        width, height = size
+        try:
+            image = self._reformatter.reformat(
+                frame,
+                width=width,
+                height=height,
+                format="bgr24",
+                src_colorspace=_ITU601,
+                interpolation="BICUBIC",
+                threads=1,
+            ).to_ndarray()
+        except self._error as error:
+            raise VideoError("a frame of it can be read but not decoded") from error
+        rotation = _ROTATIONS.get(frame.rotation)
+        return image if rotation is None else cv2.rotate(image, rotation)
+
+
 class PyAVDecoder:
     """An opened video with the interface of `decoder.Decoder`; it must be closed.
 
@@ -89,7 +125,7 @@ class PyAVDecoder:
         except BaseException:
             self.close()
             raise
-        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._reformatter = Reformatter()
 
     def _read_header(self, max_pixels: int) -> None:
         from av.container import Flags
@@ -158,21 +194,7 @@ class PyAVDecoder:
 
     def retrieve(self) -> np.ndarray:
         """The grabbed frame, uint8 (H, W, 3) BGR, upright."""
-        width, height = self._size
-        try:
-            frame = self._reformatter.reformat(
-                self._frame,
-                width=width,
-                height=height,
-                format="bgr24",
-                src_colorspace=_ITU601,
-                interpolation="BICUBIC",
-                threads=1,
-            ).to_ndarray()
-        except self._error as error:
-            raise VideoError("a frame of it can be read but not decoded") from error
-        rotation = _ROTATIONS.get(self._frame.rotation)
-        return frame if rotation is None else cv2.rotate(frame, rotation)
+        return self._reformatter.to_bgr(self._frame, self._size)
 
     def seek(self, time_s: float) -> None:
         """Seek to a key frame before a time; iterating again continues from there."""
