@@ -32,6 +32,7 @@ _FOLDERS = {
     "corruptions": "evaluation.robustness.corruptions",
     "formats": "export.formats",
     "outputs": "models.outputs",
+    "notifiers": "live.notifiers",
 }
 # The word for a part of each folder, for messages.
 _NOUNS = {"losses": "loss", "formats": "export format"}
@@ -121,6 +122,15 @@ def check_arguments(folder: str, spec: str) -> Spec:
     part, *others = parse(spec)
     if others:
         raise ConfigError(f"There must be one {_noun(folder)} here. Received: {spec}")
+    return check_values(folder, part)
+
+
+def check_values(folder: str, part: Spec) -> Spec:
+    """The part, after checking that its `build` takes the arguments; see `check_arguments`.
+
+    Raises:
+        ConfigError: If the part does not exist, or an argument is not accepted.
+    """
     part = part._replace(name=_find(folder, part.name))
     annotations = options_of(folder, part.name)
     for key, value in part.arguments.items():

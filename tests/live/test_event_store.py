@@ -195,8 +195,9 @@ def test_files_that_are_no_event_store_are_refused(tmp_path):
 
 
 def test_a_store_of_a_later_version_is_refused(store):
-    store._connection.execute("pragma user_version = 99")
     store.close()
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("pragma user_version = 99")
     with pytest.raises(RunError, match="version 99"):
         EventStore.open(store.path)
 

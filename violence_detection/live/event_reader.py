@@ -153,21 +153,20 @@ class EventReader:
     def waiting(self, sink: str, *, limit: int = 100) -> list[OutboxRow]:
         """Messages that wait for a sink, in the order in which they are sent."""
         return [
-            OutboxRow(n, name, Message.from_json(body), *numbers, bool(refused), error)
-            for n, name, body, *numbers, refused, error in self.rows(
-                "select n, sink, body, created_ms, tries, next_ms, refused, error from outbox "
+            OutboxRow(n, name, Message.from_json(body), *rest)
+            for n, name, body, *rest in self.rows(
+                "select n, sink, body, created_ms, tries, next_ms, refusals, error from outbox "
                 f"where sink = ? and {WAITING} order by n limit ?",
                 [sink, limit],
             )
         ]
 
-    def sent_since(self, sink: str, since_ms: int) -> list[int]:
-        """Times at which a sink got messages after `since_ms`, the earliest first; a digest is one
-        message."""
+    def sent_between(self, sink: str, after_ms: int, until_ms: int) -> list[int]:
+        """Times at which a sink got messages, the earliest first; a digest is one message."""
         rows = self.rows(
-            "select done_ms from outbox where sink = ? and done_ms > ? and digest is null "
-            "order by done_ms",
-            [sink, since_ms],
+            "select done_ms from outbox where sink = ? and done_ms > ? and done_ms <= ? "
+            "and digest is null order by done_ms",
+            [sink, after_ms, until_ms],
         )
         return [done for (done,) in rows]
 

@@ -82,7 +82,8 @@ class OutboxRow:
         created_ms: When the message was stored.
         tries: How often sending it failed.
         next_ms: Earliest time of the next attempt.
-        refused: True if the sink answered that it does not take this message.
+        refusals: How often the sink answered that it does not take this message; from the first
+            on it does not hold up the others.
         error: The reason of the last failure.
     """
 
@@ -92,7 +93,7 @@ class OutboxRow:
     created_ms: int
     tries: int = 0
     next_ms: int = 0
-    refused: bool = False
+    refusals: int = 0
     error: str = ""
 
 

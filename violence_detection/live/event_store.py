@@ -8,7 +8,7 @@ or neither is, and nobody is told of an event that does not exist.
 import dataclasses
 import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ class EventStore(StoreWriter):
     """The writer of an event store, from `EventStore.open`.
 
     Threads of one process may share it.
+
+    Attributes:
+        on_messages: Called after messages were stored, so that they are sent at once.
     """
+
+    on_messages: Callable[[], None] = staticmethod(lambda: None)
 
     @staticmethod
     def reader(path: Path) -> EventReader:
@@ -47,9 +52,8 @@ class EventStore(StoreWriter):
 
         def write(db: sqlite3.Connection) -> None:
             _insert(db, "events", dataclasses.asdict(event), conflict="do nothing")
-            enqueue(db, messages, self.now_ms())
 
-        self.write(write)
+        self.write_with(messages, write)
 
     def record_rise(
         self,
@@ -67,9 +71,8 @@ class EventStore(StoreWriter):
                 "update events set peak = ?, peak_ms = ?, priority = ? where id = ?",
                 [peak, peak_ms, priority, event_id],
             )
-            enqueue(db, messages, self.now_ms())
 
-        self.write(write)
+        self.write_with(messages, write)
 
     def record_end(
         self,
@@ -90,9 +93,8 @@ class EventStore(StoreWriter):
                 "priority = coalesce(?, priority) where id = ?",
                 [end_ms, peak, peak_ms, priority, event_id],
             )
-            enqueue(db, messages, self.now_ms())
 
-        self.write(write)
+        self.write_with(messages, write)
 
     def record_windows(self, event_id: str, windows: Iterable[EventWindow]) -> None:
         """Stores judged windows of an event; one that is stored already is replaced."""
@@ -129,7 +131,20 @@ class EventStore(StoreWriter):
 
     def record_messages(self, messages: Sequence[Addressed]) -> None:
         """Stores messages for sinks; one that a sink has had, or waits for, is left out."""
-        self.write(lambda db: enqueue(db, messages, self.now_ms()))
+        self.write_with(messages, lambda db: None)
+
+    def write_with(
+        self, messages: Sequence[Addressed], work: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        """Runs `work` and stores messages in one transaction; see `write`."""
+
+        def write(db: sqlite3.Connection) -> None:
+            work(db)
+            _enqueue(db, messages, self.now_ms())
+
+        self.write(write)
+        if messages:
+            self.on_messages()
 
     # -- clips and verdicts
 
@@ -226,7 +241,7 @@ class EventStore(StoreWriter):
         self.write(lambda db: _insert(db, "snoozes", values, conflict="camera"))
 
 
-def enqueue(db: sqlite3.Connection, messages: Iterable[Addressed], now_ms: int) -> None:
+def _enqueue(db: sqlite3.Connection, messages: Iterable[Addressed], now_ms: int) -> None:
     """Stores messages in a transaction; one that a sink has had, or waits for, is left out."""
     for addressed in messages:
         message = addressed.message
@@ -240,7 +255,7 @@ def enqueue(db: sqlite3.Connection, messages: Iterable[Addressed], now_ms: int) 
             "created_ms": now_ms,
             "tries": 0,
             "next_ms": now_ms if addressed.due_ms is None else addressed.due_ms,
-            "refused": 0,
+            "refusals": 0,
             "error": "",
         }
         _insert(db, "outbox", values, conflict="do nothing")

@@ -46,7 +46,7 @@ MIGRATIONS = (
         n integer primary key autoincrement, sink text not null, id text not null,
         event text references events (id), kind text not null, priority text not null,
         body text not null, created_ms integer not null, tries integer not null,
-        next_ms integer not null, refused integer not null, done_ms integer, dead_ms integer,
+        next_ms integer not null, refusals integer not null, done_ms integer, dead_ms integer,
         cancelled_ms integer, digest text, error text not null, unique (sink, id)
     ) strict;
     create index outbox_waiting on outbox (sink, n)
