@@ -15,8 +15,8 @@ from violence_detection.errors import CacheError, ConfigError, ViolenceDetection
 from violence_detection.features import hdf5
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.cache_config import CacheImportConfig
+from violence_detection.features.feature_export import CacheExport, CacheExportResult
 from violence_detection.features.feature_import import CacheImport, CacheImportResult
-from violence_detection.features.hdf5 import CacheExport, CacheExportResult
 
 
 def export(features, output, *, force=False) -> CacheExportResult:

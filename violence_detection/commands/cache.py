@@ -27,8 +27,8 @@ from violence_detection.units import counted, format_bytes
 
 if TYPE_CHECKING:
     from violence_detection.features.cache_inventory import DatasetSummary, PruneResult
+    from violence_detection.features.feature_export import CacheExportResult
     from violence_detection.features.feature_import import CacheImportResult
-    from violence_detection.features.hdf5 import CacheExportResult
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def export(settings: CacheExportConfig, shared: CommonFlags, features: str) -> N
     and splits, and as attributes the feature space. `cache import` reads it back."""
 
     def make() -> Any:
-        from violence_detection.features.hdf5 import CacheExport
+        from violence_detection.features.feature_export import CacheExport
 
         return CacheExport(features, output=settings.output, force=shared.force)
 

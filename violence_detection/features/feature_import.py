@@ -239,42 +239,27 @@ class CacheImport:
         self, exported: ExtractionRecord | None, shape: tuple[int, int], dtype: str, digest: str
     ) -> FeatureSpace:
         """The recorded feature space, or one that stands for the program that made the files."""
-        if exported:
-            space = exported.space
-            if (space.frames, space.dim) != tuple(shape):
-                raise CacheError(
-                    f"Features must be of the file's feature space, ({space.frames}, {space.dim}). "
-                    f"Received: {tuple(shape)}"
-                )
-            return space
         maker = self._config.made_by
+        if exported and (exported.space.frames, exported.space.dim) != tuple(shape):
+            raise CacheError(
+                "Features must be of the file's feature space, "
+                f"({exported.space.frames}, {exported.space.dim}). Received: {tuple(shape)}"
+            )
+        if exported:
+            return exported.space
         if maker is not None and not units.is_name(maker):
             raise ConfigError(f"`made_by` must be usable as a name. Received: {maker!r}")
-        return FeatureSpace(
-            backbone=IMPORTED,
-            layer="",
-            stream=maker or "features",
-            frames=shape[0],
-            frame_size=0,
-            resize="",
-            dim=shape[1],
-            weights_digest=hashlib.sha256(maker.encode()).hexdigest() if maker else digest,
-            engine=IMPORTED,
-            precision="" if maker else dtype,
-        )
+        return FeatureSpace.imported(shape, dtype, digest, maker)
 
     def _record_of(self, exported: ExtractionRecord | None) -> ExtractionRecord:
-        """The record of the new cache: that of the file where it has one."""
-        name = self._config.dataset_name
-        first = self._sources[0][0]
+        """The record of the new cache, that of the file where it has one; not yet complete."""
+        config, first = self._config, self._sources[0][0]
         default = first.stem if len(self._sources) == 1 else first.parent.name
-        default = exported.dataset.name if exported else default
-        if not units.is_name(name or default):
-            raise ConfigError(
-                f"`dataset_name` must be the name of a folder. Received: {name or default!r}"
-            )
+        name = config.dataset_name or (exported.dataset.name if exported else default)
+        if not units.is_name(name):
+            raise ConfigError(f"`dataset_name` must be the name of a folder. Received: {name!r}")
         common = {
-            "dataset": DatasetOrigin(name or default, str(self._video_dir)),
+            "dataset": DatasetOrigin(name, str(self._video_dir)),
             "grouping": self._grouping,
             "ungrouped": self._ungrouped,
             "classes": tuple(sorted({row.label for row in self._rows})),
@@ -286,8 +271,8 @@ class CacheImport:
             return dataclasses.replace(exported, **common)
         return ExtractionRecord(
             space=self._space,
-            weights=WeightsOrigin(IMPORTED, self._space.weights_digest, self._config.seed),
-            settings=self._config.as_dict(),
+            weights=WeightsOrigin(IMPORTED, self._space.weights_digest, config.seed),
+            settings=config.as_dict(),
             effective={"engine": IMPORTED, "precision": self._space.precision},
             versions=provenance.versions(),
             **common,

@@ -1,5 +1,6 @@
 """The feature space: all settings that two arrays of features must share to be comparable."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -42,6 +43,30 @@ class FeatureSpace:
     engine: str
     precision: str
     recipe: int = RECIPE_VERSION
+
+    @classmethod
+    def imported(cls, shape: tuple[int, int], dtype: str, digest: str, maker: str | None) -> Self:
+        """The space of features that another program made.
+
+        Args:
+            shape: T and D.
+            dtype: The type of the numbers, as NumPy names it.
+            digest: SHA-256 of the features.
+            maker: The user's name for the program and its settings: files with the same name are
+                of the same space. None makes a space of these files alone.
+        """
+        return cls(
+            backbone=IMPORTED,
+            layer="",
+            stream=maker or "features",
+            frames=shape[0],
+            frame_size=0,
+            resize="",
+            dim=shape[1],
+            weights_digest=hashlib.sha256(maker.encode()).hexdigest() if maker else digest,
+            engine=IMPORTED,
+            precision="" if maker else dtype,
+        )
 
     def check_computable(self) -> None:
         """Checks that features of this space can be made of a video.
