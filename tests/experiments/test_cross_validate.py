@@ -42,7 +42,7 @@ from violence_detection.system.study_folder import StudyFolder
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS_OF_EVALUATE = predictions.COLUMNS
 COLUMNS = (
-    "repeat fold grouped videos recordings accuracy auc recall false_positive_rate epochs "
+    "repeat fold grouped videos recordings training_videos accuracy auc recall false_positive_rate epochs "
     "best_epoch threshold temperature "
     "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
 )
@@ -248,12 +248,16 @@ def with_swapped_labels(clips, rows):
     return dataclasses.replace(clips, labels=labels)
 
 
-def runner_of(features, folder, **settings) -> FoldRunner:
+def setup_of(features, folder, **settings) -> FoldSetup:
     config = config_of(features, folder, **settings)
-    names = ("folds", "repeats", "protocols", "seed", "validation_fraction")
+    names = ("folds", "repeats", "protocols", "seed", "validation_fraction", "calibrate_by")
     plan = FoldPlan(**{name: getattr(config, name) for name in names})
     entries = tuple(usable_entries(FeatureCache.open(features)))
-    return FoldRunner(FoldSetup(config.train, plan, folder, entries), None)
+    return FoldSetup(config.train, plan, folder, entries)
+
+
+def runner_of(features, folder, **settings) -> FoldRunner:
+    return FoldRunner(setup_of(features, folder, **settings), None)
 
 
 @pytest.mark.slow
@@ -341,6 +345,19 @@ def test_a_finished_cross_validation_gives_its_result_again(features_dir, tmp_pa
     before = outputs_in(tmp_path)
     assert validate(features_dir, tmp_path) == first
     assert len(untrained) == 2 and outputs_in(tmp_path) == before
+
+
+def test_a_majority_baseline_of_an_older_version_is_replaced(features_dir, tmp_path, untrained):
+    """It was the larger class of each fold's training videos; all folds now have that of all."""
+    first = validate(features_dir, tmp_path)
+    path = tmp_path / "cv" / "folds" / "grouped_repeat_1_fold_1.json"
+    fold = json.loads(path.read_text())
+    fold["answers"]["majority"] = [row[::-1] for row in fold["answers"]["majority"]]
+    del fold["training_videos"]
+    path.write_text(json.dumps(fold))
+    again = validate(features_dir, tmp_path)
+    assert again == first and len(untrained) == 2
+    assert {row["training_videos"] for row in again["by_fold"]} == {16}
 
 
 def test_force_starts_anew(features_dir, tmp_path, untrained):
@@ -643,6 +660,37 @@ def test_a_point_that_no_fold_can_support_is_refused_before_anything(features_di
     with pytest.raises(EvidenceError, match=message):
         validate(features_dir, tmp_path, operating_point="recall=0.9")
     assert tree_of(tmp_path) == []
+
+
+def test_folds_to_choose_on_are_drawn_within_the_training_part(tmp_path):
+    features = draw_features(tmp_path / "drawn" / "space", counts=(96, 0, 0))
+    settings = {"calibrate_by": "folds", "calibration_folds": 3}
+    stage = CrossValidationStage(config_of(features, tmp_path, **settings))
+    assert stage.prepare()["trainings"] == 2 * (1 + 3)
+    runner = runner_of(features, tmp_path, **settings)
+    for fold in runner.folds:
+        known = sorted(fold.entries[row].path for row in fold.training_rows)
+        inner = runner.training_job(fold).calibration.folds
+        assert len(inner) == 3 and len(known) == 48
+        assert all(sorted(entry.path for entry in part) == known for part in inner)
+        held_out = [entry.path for part in inner for entry in part if entry.split == "test"]
+        assert sorted(held_out) == known
+
+
+@pytest.mark.slow
+def test_temperature_and_threshold_are_chosen_on_folds_without_the_held_out_videos(tmp_path):
+    """The labels of the held-out fold are exchanged, and nothing changes."""
+    features = draw_features(tmp_path / "drawn" / "space", counts=(96, 0, 0), shift=0.3)
+    settings = {"calibrate_by": "folds", "calibration_folds": 2, "seed": 7}
+    runner = fold_processes.runner_of(setup_of(features, tmp_path / "cv", **settings))
+    fold = runner.folds[0]
+    before = runner.train_fold(fold)
+    # About six videos validate, on which nothing could be chosen.
+    assert before.threshold != 0.5 and before.temperature != 1.0
+    runner.clips = with_swapped_labels(runner.clips, fold.rows("test"))
+    after = runner.train_fold(fold)
+    assert (after.threshold, after.temperature) == (before.threshold, before.temperature)
+    np.testing.assert_array_equal(after.probability, before.probability)
 
 
 @pytest.mark.slow

@@ -17,7 +17,9 @@ from violence_detection.reports.cross_validation_scores import FoldMean
 CLASSES = ["normal", "violent"]
 
 
-def fold_result(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> FoldResult:
+def fold_result(
+    fold, rows, violence, *, repeat=1, threshold=0.5, training_videos=4, **others
+) -> FoldResult:
     by_name = {"model": violence, **others}
     predictions = {
         name: np.stack([1 - np.array(score), score], axis=1) for name, score in by_name.items()
@@ -34,6 +36,7 @@ def fold_result(fold, rows, violence, *, repeat=1, threshold=0.5, **others) -> F
         predictions=predictions,
         effective=EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow"),
         left_out=[],
+        training_videos=training_videos,
     )
 
 
@@ -48,7 +51,6 @@ def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
         entries=entries,
         labels=np.array(labels),
         classes=classes,
-        folds=2,
         seed=1,
         note="a note",
     )
@@ -59,11 +61,22 @@ def results_of(folds, labels, *, digests=None, classes=CLASSES) -> FoldResults:
 
 def test_the_interval_over_folds_is_the_closed_form():
     """t(4) = 2.7764, sd = sqrt(0.0125), and sqrt(1 / 5 + 1 / 4) for what folds share."""
-    scores = mean_over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 5)
+    scores = mean_over_folds([0.8, 0.9, 0.7, 0.6, 0.75], 1 / 4)
     half = 2.7764451051977987 * math.sqrt(0.0125) * math.sqrt(0.45)
     assert scores.mean == pytest.approx(0.75)
     assert scores.sd == pytest.approx(math.sqrt(0.0125))
     assert scores.ci == pytest.approx([0.75 - half, 0.75 + half])
+
+
+def test_the_interval_over_folds_by_time_has_the_ratio_of_their_videos():
+    """Held out 4 of 8 known, then 4 of 12: the ratio is (1/2 + 1/3) / 2, not that of k folds."""
+    right, half = [0.1, 0.9, 0.1, 0.9], [0.1, 0.9, 0.9, 0.1]
+    folds = [
+        fold_result(1, range(4), right, training_videos=8),
+        fold_result(2, range(4, 8), half, training_videos=12),
+    ]
+    accuracy = results_of(folds, [0, 1] * 4).means()["model"].accuracy
+    assert accuracy == mean_over_folds([1.0, 0.5], 5 / 12)
 
 
 def test_pooled_scores_are_those_of_all_predictions():
@@ -132,7 +145,7 @@ def test_a_difference_counts_the_same_videos():
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.integers(2, 10))
 def test_an_interval_holds_the_mean_and_stays_a_fraction(values, folds):
-    scores = mean_over_folds(values, folds)
+    scores = mean_over_folds(values, 1 / (folds - 1))
     low, high = scores.ci
     assert 0 <= low <= scores.mean + 1e-12 and scores.mean - 1e-12 <= high <= 1
 
@@ -228,4 +241,4 @@ def test_anything_but_a_fold_is_refused(spoil):
 
 
 def test_one_value_has_no_interval():
-    assert mean_over_folds([None, 0.5], 2) == FoldMean(mean=0.5, sd=0.0, ci=None)
+    assert mean_over_folds([None, 0.5], 1) == FoldMean(mean=0.5, sd=0.0, ci=None)

@@ -260,6 +260,13 @@ class CrossValidationComparisonStage:
             values["features"] = [Path(study.result.features).name for study in self._studies]
         return {name: row for name, row in values.items() if any(value != row[0] for value in row)}
 
+    @property
+    def _test_to_train(self) -> float:
+        """Held-out videos over training videos, of the folds that all cross-validations have."""
+        result = self._studies[0].result
+        protocol = next(item for item in result.protocols if item.kind == self._kind)
+        return result.test_to_train(protocol)
+
     # -- numbers
 
     def _compared(self, number: int, violent: np.ndarray) -> ComparedCrossValidation:
@@ -293,7 +300,7 @@ class CrossValidationComparisonStage:
         over_folds = [None, None]
         if same_folds:
             over_folds = [
-                fold_tests.fold_difference(of_a, of_b, folds=self._studies[0].result.folds)
+                fold_tests.fold_difference(of_a, of_b, test_to_train=self._test_to_train)
                 for of_a, of_b in zip(
                     a.scores_by_fold(violent), b.scores_by_fold(violent), strict=True
                 )

@@ -47,6 +47,8 @@ class FoldResult:
         temperature: Divides the model's logits.
         effective: Devices, precision and engine that were used.
         left_out: Reasons why baselines are missing.
+        training_videos: Number of videos that the model was trained on or its epoch chosen on; 0
+            in files of older versions.
     """
 
     repeat: int
@@ -60,6 +62,7 @@ class FoldResult:
     temperature: float
     effective: EffectiveSettings
     left_out: Sequence[str]
+    training_videos: int = 0
 
     def predicted(self, name: str) -> np.ndarray:
         """The class that a predictor gives each video, int64 (M,)."""
@@ -108,7 +111,6 @@ class FoldResults:
         entries: Sequence[ManifestEntry],
         labels: np.ndarray,
         classes: Sequence[str],
-        folds: int,
         seed: int,
         note: str,
         by: str = BY_RECORDING,
@@ -119,14 +121,13 @@ class FoldResults:
             entries: All N videos.
             labels: The videos' classes, int64 (N,).
             classes: K names, the normal one first.
-            folds: Number of folds of a repeat.
             seed: The seed of the first repeat and of the intervals.
             note: The protocol in words, for every output.
             by: What is held out, as `datasets.config` lists it.
         """
         self._by = by
         self._results, self._entries, self._labels = results, entries, labels
-        self._classes, self._folds, self._seed, self._note = classes, folds, seed, note
+        self._classes, self._seed, self._note = classes, seed, note
         self._groups = np.array([entry.group for entry in entries], dtype=object)
         # A baseline may be missing from folds that ran while the video files were away.
         self._names = [
@@ -151,6 +152,7 @@ class FoldResults:
                 fold=result.fold,
                 grouped=result.grouped,
                 videos=len(result.rows),
+                training_videos=result.training_videos,
                 recordings=len(set(self._groups[result.rows])),
                 scores={name: self._scores(result, name) for name in self._names},
                 recall=flagged(result, violent),
@@ -221,10 +223,16 @@ class FoldResults:
         for name in self._names:
             scores = [self._scores(result, name) for result in self._results]
             means[name] = PredictorMeans(
-                mean_over_folds([score.accuracy for score in scores], self._folds),
-                mean_over_folds([score.auc for score in scores], self._folds),
+                mean_over_folds([score.accuracy for score in scores], self._test_to_train),
+                mean_over_folds([score.auc for score in scores], self._test_to_train),
             )
         return means
+
+    @property
+    def _test_to_train(self) -> float:
+        """Held-out videos over training videos, the mean over the folds."""
+        ratios = [len(result.rows) / result.training_videos for result in self._results]
+        return float(np.mean(ratios))
 
     def pooled(self) -> dict[str, PooledScores]:
         """Scores of the predictions of all folds together, of the model and of each baseline.

@@ -107,6 +107,11 @@ class Fold:
         rows = [row for row, entry in enumerate(self.entries) if entry.split == split]
         return np.array(rows, np.int64)
 
+    @property
+    def training_rows(self) -> np.ndarray:
+        """Row numbers of the videos to train on, those for validation included, int64 ascending."""
+        return np.union1d(self.rows("train"), self.rows("validation"))
+
 
 @dataclass(frozen=True)
 class TrainedFold:

@@ -123,16 +123,17 @@ def value_of(statistic: Statistic, count: int) -> float | None:
     return None if math.isnan(value) else value
 
 
-def mean_over_folds(values: Sequence[float | None], folds: int) -> FoldMean:
-    """Mean, sample deviation, and a 95% t-interval of a score over folds.
+def mean_over_folds(values: Sequence[float | None], test_to_train: float) -> FoldMean:
+    """Mean, sample deviation, and a 95% t-interval of a score over n folds.
 
-    ``mean -+ t(n - 1) sd sqrt(1 / n + 1 / (folds - 1))``, within [0, 1]. Folds share most of
-    their training videos, so their scores are not independent: the second term under the root,
-    the ratio of test to training videos, corrects for it.
+    ``mean -+ t(n - 1) sd sqrt(1 / n + test_to_train)``, within [0, 1]. Folds share most of their
+    training videos, so their scores are not independent; the second term under the root corrects
+    for it.
 
     Args:
         values: In [0, 1]; None for a fold in which the score is undefined.
-        folds: Number of folds of a repeat, >= 2.
+        test_to_train: Held-out videos over training videos, the mean over the folds: 1 / (k - 1)
+            for k equal folds that hold out every video once.
 
     Reference:
         Nadeau and Bengio, Inference for the generalization error, 2003,
@@ -143,5 +144,5 @@ def mean_over_folds(values: Sequence[float | None], folds: int) -> FoldMean:
         return FoldMean(mean=float(scores[0]) if scores.size else None, sd=0.0, ci=None)
     mean, sd = float(scores.mean()), float(scores.std(ddof=1))
     quantile = stats.t.ppf((1 + _LEVEL) / 2, scores.size - 1)
-    half = float(quantile * sd * math.sqrt(1 / scores.size + 1 / (folds - 1)))
+    half = float(quantile * sd * math.sqrt(1 / scores.size + test_to_train))
     return FoldMean(mean, sd, [max(0.0, mean - half), min(1.0, mean + half)])

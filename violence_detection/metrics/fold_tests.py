@@ -43,17 +43,18 @@ class FoldDifference:
 
 
 def fold_difference(
-    scores_a: Sequence[float | None], scores_b: Sequence[float | None], *, folds: int
+    scores_a: Sequence[float | None], scores_b: Sequence[float | None], *, test_to_train: float
 ) -> FoldDifference | None:
     """The difference over folds, with the corrected resampled t-test and the usual tests.
 
-    ``t = mean / (sd sqrt(1 / n + 1 / (folds - 1)))`` with n - 1 degrees of freedom. The second term
-    under the root is the ratio of test to training videos; without it this is the paired t-test.
+    ``t = mean / (sd sqrt(1 / n + test_to_train))`` with n - 1 degrees of freedom. Without the
+    second term under the root it is the paired t-test.
 
     Args:
         scores_a, scores_b: The scores on the same folds, one after another, of all repeats; None
             for a fold in which a score is undefined, which is left out.
-        folds: Number of folds of a repeat, >= 2.
+        test_to_train: Held-out videos over training videos, the mean over the folds: 1 / (k - 1)
+            for k equal folds that hold out every video once.
 
     Returns:
         None if fewer than two folds are left.
@@ -75,7 +76,7 @@ def fold_difference(
     values = np.round(b - a, _DECIMALS)
     count, mean = len(values), float(values.mean())
     sd = round(float(values.std(ddof=1)), _DECIMALS)
-    error = sd * math.sqrt(1 / count + 1 / (folds - 1))
+    error = sd * math.sqrt(1 / count + test_to_train)
     half = float(stats.t.ppf((1 + _LEVEL) / 2, count - 1)) * error
     deviation = round(math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2), _DECIMALS)
     return FoldDifference(

@@ -26,6 +26,8 @@ class FoldRow:
         repeat, fold: From 1.
         grouped: Whether all videos of a recording are in one fold.
         videos, recordings: How many are held out.
+        training_videos: Number of videos that the model was trained on or its epoch chosen on; 0
+            in results of older versions.
         scores: The scores of the model and of each baseline, by name.
         recall: Fraction of the fold's violent videos that the model finds; None without any.
         false_positive_rate: Fraction of its normal videos that the model flags; None without any.
@@ -53,6 +55,7 @@ class FoldRow:
     recording_names: Sequence[str]
     note: str
     held_out: str = ""
+    training_videos: int = 0
 
     @property
     def model(self) -> FoldScores:
@@ -74,6 +77,7 @@ class FoldRow:
             false_positive_rate=values.get("false_positive_rate"),
             recording_names=values.get("recording_names", ()),
             held_out=values.get("held_out", ""),
+            training_videos=values.get("training_videos", 0),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +92,7 @@ class FoldRow:
             "grouped": self.grouped,
             "videos": self.videos,
             "recordings": self.recordings,
+            "training_videos": self.training_videos,
             "accuracy": self.model.accuracy,
             "auc": self.model.auc,
             "recall": self.recall,
@@ -285,6 +290,16 @@ class CrossValidationResult:
 
     def folds_of(self, protocol: ProtocolResult) -> list[FoldRow]:
         return [row for row in self.by_fold if row.grouped == protocol.grouped]
+
+    def test_to_train(self, protocol: ProtocolResult) -> float:
+        """Held-out videos over training videos, the mean over the folds of a protocol.
+
+        In results of older versions, which lack the numbers, that of equal folds.
+        """
+        rows = self.folds_of(protocol)
+        if not all(row.training_videos for row in rows):
+            return 1 / (self.folds - 1)
+        return sum(row.videos / row.training_videos for row in rows) / len(rows)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
