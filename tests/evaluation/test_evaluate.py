@@ -15,11 +15,7 @@ from support.training import train_quickly
 from violence_detection import cli
 from violence_detection.errors import CacheError, ConfigError, RunError
 from violence_detection.evaluation.config import EvaluateConfig
-from violence_detection.evaluation.evaluate import (
-    EvaluationStage,
-    evaluate_run,
-    undefined_rates,
-)
+from violence_detection.evaluation.evaluate import EvaluationStage, evaluate_run
 from violence_detection.features.cache import FeatureCache
 
 KEYS = (
@@ -321,25 +317,6 @@ def test_unknown_recordings_make_a_dataset_ungrouped(tmp_path):
     features = draw_features(tmp_path / "cache" / "space", ungrouped=3)
     run = train_quickly(features, tmp_path / "runs")["run"]
     assert evaluate_run(run, EvaluateConfig(), with_figures=False).grouped is False
-
-
-@pytest.mark.parametrize(
-    ("confusion", "names"),
-    [
-        ([[3, 1], [1, 3]], []),
-        ([[3, 0], [1, 0]], ["precision"]),
-        (
-            [[3, 1], [0, 0]],
-            ["recall", "f1", "average_precision", "recall_per_class.fight"],
-        ),
-        (
-            [[0, 0], [1, 3]],
-            ["average_precision", "false_alarm_rate", "recall_per_class.calm"],
-        ),
-    ],
-)
-def test_rates_with_an_empty_denominator_are_named(confusion, names):
-    assert undefined_rates(confusion, ["calm", "fight"]) == names
 
 
 def test_settings_without_effect_are_refused():

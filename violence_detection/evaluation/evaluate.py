@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from violence_detection.evaluation import (
     contact_sheet,
     error_analysis,
     leakage,
+    prediction_scores,
     predictions,
     site_cost,
 )
@@ -28,13 +29,6 @@ from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
-from violence_detection.metrics import (
-    calibration,
-    classification,
-    delong,
-    intervals,
-    threshold_selection,
-)
 from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
@@ -152,7 +146,16 @@ class EvaluationStage:
             read_videos=config.pictures,
             max_bits=config.near_bits,
         )
-        scores = self._scores(clips, probability, predicted, chosen.threshold)
+        scores = prediction_scores.score_predictions(
+            clips.labels,
+            probability,
+            uncalibrated,
+            predicted,
+            groups=clips.groups,
+            threshold=chosen.threshold,
+            classes=record.classes,
+            **self._resampling,
+        )
         errors = self._errors(clips, predicted)
         alarms = footage.alarms_at(chosen.threshold, **self._resampling) if footage else None
         result = EvaluationResult(
@@ -164,7 +167,7 @@ class EvaluationStage:
             grouped_by=recordings.source,
             **leaks.to_json(),
             **scores,
-            **_calibration(is_violent(clips.labels), probability, uncalibrated),
+            baseline_accuracy=baseline_comparison.majority_accuracy(run, clips.labels),
             **vars(self._baselines(clips, scores["accuracy_ci"])),
             **vars(errors),
             temperature=record.temperature,
@@ -256,34 +259,6 @@ class EvaluationStage:
             joined_by=near_duplicates,
         )
 
-    def _scores(
-        self,
-        clips: FeatureDataset,
-        probability: np.ndarray,
-        predicted: np.ndarray,
-        threshold: float,
-    ) -> dict[str, Any]:
-        """Rates at the threshold, areas under curves, and their intervals."""
-        classes = self._run.record().classes
-        violent, score = is_violent(clips.labels), violence_score(probability)
-        correct = predicted == clips.labels
-        by_class = classification.class_metrics(clips.labels, predicted, classes)
-        rates = threshold_selection.achieved_rates(
-            violent, score, clips.groups, threshold, **self._resampling
-        )[1]
-        rates["false_alarm_rate"] = rates.pop("false_positive_rate")
-        return {
-            **vars(classification.binary_metrics(violent, score, threshold)),
-            **vars(by_class),
-            "baseline_accuracy": baseline_comparison.majority_accuracy(self._run, clips.labels),
-            "undefined": undefined_rates(by_class.confusion, classes),
-            "rates_ci": rates,
-            "accuracy_ci": intervals.accuracy_interval(correct, clips.groups, **self._resampling),
-            "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
-            "auc_ci": intervals.auc_interval(violent, score, clips.groups, **self._resampling),
-            "auc_ci_delong": delong.interval(violent, score),
-        }
-
     def _baselines(
         self, clips: FeatureDataset, accuracy_ci: list[float]
     ) -> baseline_comparison.BaselineComparison:
@@ -357,46 +332,6 @@ def _check_replaceable(folder: Path, identity: dict[str, str], *, force: bool) -
             "An evaluation of other videos or another model is replaced with --force only. "
             f"Received: {folder}"
         )
-
-
-def _calibration(
-    violent: np.ndarray, probability: np.ndarray, uncalibrated: np.ndarray
-) -> dict[str, float]:
-    error, before = (
-        calibration.expected_calibration_error(violent, violence_score(values))
-        for values in (probability, uncalibrated)
-    )
-    return {
-        "calibration_error": error,
-        "calibration_error_as_trained": before,
-        "brier_score": calibration.brier_score(violent, violence_score(probability)),
-    }
-
-
-def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[str]:
-    """Names of the rates that are 0.0 only because their denominator is 0.
-
-    Args:
-        confusion: K lists of K counts; rows are actual classes, columns predicted ones.
-        classes: The K names, the normal class first.
-
-    Returns:
-        Names out of recall, precision, f1, average_precision and false_alarm_rate, and
-        `recall_per_class.<name>` for a class without videos.
-    """
-    totals = [sum(row) for row in confusion]
-    violent, normal = sum(totals[1:]), totals[0]
-    empty = {
-        "recall": not violent,
-        "precision": not sum(sum(row[1:]) for row in confusion),
-        "f1": not violent,
-        "average_precision": not (violent and normal),
-        "false_alarm_rate": not normal,
-    }
-    empty |= {
-        f"recall_per_class.{name}": not total for name, total in zip(classes, totals, strict=True)
-    }
-    return [name for name, is_empty in empty.items() if is_empty]
 
 
 def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:

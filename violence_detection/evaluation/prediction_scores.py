@@ -1,0 +1,90 @@
+"""Scores of a run's predictions: rates at the threshold, curves, calibration, and intervals."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from violence_detection.metrics import (
+    calibration,
+    classification,
+    delong,
+    intervals,
+    threshold_selection,
+)
+from violence_detection.models.outputs.classes import is_violent, violence_score
+
+
+def score_predictions(
+    labels: np.ndarray,
+    probability: np.ndarray,
+    uncalibrated: np.ndarray,
+    predicted: np.ndarray,
+    *,
+    groups: np.ndarray,
+    threshold: float,
+    classes: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Scores of the predictions of N videos, by the names of the fields of `EvaluationResult`.
+
+    Args:
+        labels: int (N,), numbers of classes.
+        probability: float (N, K), calibrated.
+        uncalibrated: float (N, K), the same without the run's temperature.
+        predicted: int (N,), the classes that are predicted at the threshold.
+        groups: (N,), recordings; intervals are over these.
+        threshold: Probability of violence from which on a video counts as violent.
+        classes: The K names, the normal class first.
+        resamples: Draws of the bootstrap.
+        seed: Seed of the draws.
+    """
+    violent, score = is_violent(labels), violence_score(probability)
+    correct = predicted == labels
+    by_class = classification.class_metrics(labels, predicted, classes)
+    rates = threshold_selection.achieved_rates(
+        violent, score, groups, threshold, resamples=resamples, seed=seed
+    )[1]
+    rates["false_alarm_rate"] = rates.pop("false_positive_rate")
+    return {
+        **vars(classification.binary_metrics(violent, score, threshold)),
+        **vars(by_class),
+        "undefined": undefined_rates(by_class.confusion, classes),
+        "rates_ci": rates,
+        "accuracy_ci": intervals.accuracy_interval(correct, groups, resamples=resamples, seed=seed),
+        "accuracy_ci_wilson": intervals.wilson_interval(int(correct.sum()), len(correct)),
+        "auc_ci": intervals.auc_interval(violent, score, groups, resamples=resamples, seed=seed),
+        "auc_ci_delong": delong.interval(violent, score),
+        "calibration_error": calibration.expected_calibration_error(violent, score),
+        "calibration_error_as_trained": calibration.expected_calibration_error(
+            violent, violence_score(uncalibrated)
+        ),
+        "brier_score": calibration.brier_score(violent, score),
+    }
+
+
+def undefined_rates(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> list[str]:
+    """Names of the rates that are 0.0 only because their denominator is 0.
+
+    Args:
+        confusion: K lists of K counts; rows are actual classes, columns predicted ones.
+        classes: The K names, the normal class first.
+
+    Returns:
+        Names out of recall, precision, f1, average_precision and false_alarm_rate, and
+        `recall_per_class.<name>` for a class without videos.
+    """
+    totals = [sum(row) for row in confusion]
+    violent, normal = sum(totals[1:]), totals[0]
+    empty = {
+        "recall": not violent,
+        "precision": not sum(sum(row[1:]) for row in confusion),
+        "f1": not violent,
+        "average_precision": not (violent and normal),
+        "false_alarm_rate": not normal,
+    }
+    empty |= {
+        f"recall_per_class.{name}": not total for name, total in zip(classes, totals, strict=True)
+    }
+    return [name for name, is_empty in empty.items() if is_empty]
