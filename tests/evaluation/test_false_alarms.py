@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.errors import EvidenceError
-from violence_detection.evaluation import false_alarms
+from violence_detection.evaluation import alarm_counts
+from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
 from violence_detection.evaluation.false_alarms import ScoredFootage, hours_needed, poisson_interval
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.segments import (
@@ -21,6 +22,11 @@ from violence_detection.inference.segments import (
 # Few values, so that ties are likely; windows may overlap, touch or be apart.
 PROBABILITIES = st.lists(st.integers(0, 6).map(lambda k: k / 6), min_size=1, max_size=25)
 STRIDE = st.sampled_from([0.5, 1.0, 2.0, 2.5])
+RULES = st.builds(
+    AlarmRule,
+    st.sampled_from([(1, 1), (1, 3), (2, 2), (2, 3), (3, 4)]),
+    st.sampled_from([0.0, 1.0, 3.0]),
+)
 
 
 def windows(probabilities, stride_s=1.0) -> list[Window]:
@@ -30,10 +36,10 @@ def windows(probabilities, stride_s=1.0) -> list[Window]:
     ]
 
 
-def footage(*videos, stride_s=1.0) -> ScoredFootage:
+def footage(*videos, stride_s=1.0, rule=PLAIN) -> ScoredFootage:
     """Footage with the windows of these probabilities, a list for each video."""
     return ScoredFootage.from_windows(
-        {f"{n}.mp4": windows(video, stride_s) for n, video in enumerate(videos)}
+        {f"{n}.mp4": windows(video, stride_s) for n, video in enumerate(videos)}, rule
     )
 
 
@@ -104,6 +110,25 @@ def test_an_alarm_that_never_ends_counts_every_minute():
     assert scored.choose_threshold(61)[0] < 0.3
 
 
+def test_confirmed_alarms_with_closed_gaps_are_counted_by_the_policy():
+    """One window at 0.9; 2 s later two of three at 0.8; and 2 s after those another two."""
+    video = [0.9, 0.1, 0.1, 0.1, 0.8, 0.1, 0.8, 0.1, 0.1, 0.1, 0.8, 0.8, 0.1]
+    hours = footage(video).total_hours
+    plain, confirmed, closed = (
+        footage(video, rule=rule).alarms_at(0.7, resamples=10, seed=0)
+        for rule in (PLAIN, AlarmRule((2, 3)), AlarmRule((2, 3), 2.0))
+    )
+    assert [row.alarms for row in (plain, confirmed, closed)] == [3, 2, 1]
+    assert [row.rule for row in (plain, confirmed, closed)] == [
+        "",
+        "2 of 3 windows confirm an alarm",
+        "2 of 3 windows confirm an alarm, gaps up to 2 s are closed",
+    ]
+    assert closed.to_json()["confirm"] == "2/3"
+    threshold, reason = footage(video, rule=AlarmRule((2, 3))).choose_threshold(1.5 / hours)
+    assert 0.8 < threshold < 0.9 and reason.endswith("h; 2 of 3 windows confirm an alarm)")
+
+
 # -- relation
 
 
@@ -127,15 +152,19 @@ def test_the_interval_of_the_threshold_holds_it():
 # -- property
 
 
-@given(st.lists(PROBABILITIES, min_size=1, max_size=3), STRIDE)
-def test_alarms_are_the_segments_at_every_threshold(videos, stride_s):
-    scored = footage(*videos, stride_s=stride_s)
+@given(st.lists(PROBABILITIES, min_size=1, max_size=3), STRIDE, RULES)
+def test_alarms_are_the_segments_at_every_threshold(videos, stride_s, rule):
+    scored = footage(*videos, stride_s=stride_s, rule=rule)
     thresholds = np.unique([0.01, 0.99, 1.0, *(k / 12 for k in range(1, 13))])
     counts, minutes = scored.counts(thresholds), scored.minutes(thresholds)
     for number, video in enumerate(videos):
         by_threshold = [
             find_segments(
-                windows(video, stride_s), threshold, lower=default_lower_threshold(threshold)
+                windows(video, stride_s),
+                threshold,
+                lower=default_lower_threshold(threshold),
+                confirm=rule.confirm,
+                close_gaps_s=rule.close_gaps_s,
             )
             for threshold in thresholds
         ]
@@ -144,9 +173,10 @@ def test_alarms_are_the_segments_at_every_threshold(videos, stride_s):
         np.testing.assert_allclose(60 * minutes[number], lengths_s, atol=1e-9)
 
 
-@given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000))
-def test_no_threshold_above_the_chosen_one_has_too_many(videos, rate):
-    scored = footage(*videos)
+@given(st.lists(PROBABILITIES, min_size=1, max_size=3), st.floats(1, 2000), RULES)
+def test_no_threshold_above_the_chosen_one_has_too_many(videos, rate, rule):
+    """Of up to 64 thresholds; of more, a rule that is not plain tries some only."""
+    scored = footage(*videos, rule=rule)
     try:
         threshold, _ = scored.choose_threshold(rate)
     except EvidenceError:
@@ -184,5 +214,5 @@ def test_alarms_that_no_threshold_stops_are_an_error():
 @pytest.mark.slow
 def test_many_windows_are_counted_quickly():
     rng = np.random.default_rng(0)
-    starts = false_alarms.threshold_ranges(windows(rng.random(50_000)))
+    starts = alarm_counts.threshold_ranges(windows(rng.random(50_000)))
     assert 1_000 < len(starts) < 50_000

@@ -19,6 +19,7 @@ from violence_detection.errors import (
     EvidenceError,
 )
 from violence_detection.evaluation import normal_footage, thresholds
+from violence_detection.evaluation.alarm_counts import AlarmRule
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.features.cache import FeatureCache
 from violence_detection.inference.predict import Predictor
@@ -166,6 +167,8 @@ def test_missing_validation_videos_are_an_error(trained, run, tmp_path, evaluate
         ({"operating_point": "best_f1", "split": "validation"}, "that are evaluated"),
         ({"operating_point": "false_alarms_per_hour=1"}, "come with normal_footage"),
         ({"weights": "w.h5"}, "`weights` must come with normal_footage"),
+        ({"confirm": "2/3"}, "`confirm` must come with normal_footage"),
+        ({"close_gaps_s": 1.0}, "`close_gaps_s` must come with normal_footage"),
     ],
 )
 def test_contradicting_settings_are_refused(settings, message):
@@ -213,11 +216,15 @@ def scored(footage) -> normal_footage.NormalFootage:
 @pytest.mark.slow
 def test_footage_is_scored_as_predict_scores_it(footage):
     run, folder = footage
-    alarms = scored(footage).alarms_at(0.5, resamples=100, seed=0)
-    predictor = Predictor(Run(run))
-    predictor.threshold = 0.5
-    segments = [predictor.predict(folder / name)["segments"] for name in ("0.mp4", "1.mp4")]
-    assert alarms.alarms == sum(map(len, segments))
+    for confirm, gap_s in ((1, 1), 0.0), ((2, 3), 3.0):
+        rule = AlarmRule(confirm, gap_s)
+        alarms = normal_footage.score_footage(Run(run), folder, rule=rule).alarms_at(
+            0.5, resamples=100, seed=0
+        )
+        settings = {"confirm": rule.confirm_text, "close_gaps_s": gap_s}
+        predictor = Predictor(Run(run), threshold=0.5, **settings)
+        segments = [predictor.predict(folder / name)["segments"] for name in ("0.mp4", "1.mp4")]
+        assert alarms.alarms == sum(map(len, segments))
     assert alarms.hours == pytest.approx(24 / 3600, rel=0.01)
     assert [video.path for video in alarms.unreadable] == ["text.mp4"]
 

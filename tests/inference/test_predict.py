@@ -227,6 +227,13 @@ def test_a_threshold_that_is_given_decides_labels_and_segments(trained, rows):
     assert (higher["label"], higher["segments"]) == ("noFight", [])
 
 
+@pytest.mark.parametrize("confirm", ["2", "0/1", "3/2", "1/101", "a/b", "1/2/3", "²/³", "-1/2"])
+def test_a_confirmation_is_a_number_of_windows_among_others(confirm):
+    with pytest.raises(ConfigError, match="`confirm` must be two numbers such as 2/3"):
+        PredictConfig(confirm=confirm)
+    assert PredictConfig(confirm=" 02/3 ").confirm == "2/3"
+
+
 def test_a_lower_threshold_is_not_above_the_upper_one(trained):
     with pytest.raises(ConfigError, match="`lower_threshold` must be <= `threshold`"):
         PredictConfig(threshold=0.3, lower_threshold=0.4)

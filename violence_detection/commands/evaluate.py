@@ -135,6 +135,8 @@ def _false_alarm_lines(result: "EvaluationResult") -> list[str]:
         f"{format_duration(3600 * footage.hours)} of {counted(footage.videos, 'video')} of normal "
         "footage"
     )
+    if footage.rule:
+        text += f" ({footage.rule})"
     if footage.hours < _SHORT_H:
         text += f", which is too short to show a rate below {console.format_per_hour(high)} an hour"
     return [

@@ -99,6 +99,17 @@ class EvaluateConfig(CommandConfig):
         group="Data",
         path="DIRECTORY",
     )
+    confirm: str = same_as(
+        PredictConfig,
+        "confirm",
+        "With --normal-footage: count an alarm only if N of M successive windows reach the "
+        "threshold, such as 2/3; at 1/1 a single window suffices.",
+    )
+    close_gaps_s: float = same_as(
+        PredictConfig,
+        "close_gaps_s",
+        "With --normal-footage: count alarms whose gap in seconds is not longer than this as one.",
+    )
     weights: str | None = same_as(
         PredictConfig,
         "weights",
@@ -164,6 +175,12 @@ class EvaluateConfig(CommandConfig):
                 f"the alarms are counted. Received: operating_point={point} alone"
             )
         self._check_traffic()
+        for name, plain in (("confirm", "1/1"), ("close_gaps_s", 0.0)):
+            if getattr(self, name) != plain and self.normal_footage is None:
+                raise ConfigError(
+                    f"`{name}` must come with normal_footage, in which the alarms are counted. "
+                    f"Received: {name}={getattr(self, name)} alone"
+                )
         if self.weights is not None and self.normal_footage is None:
             raise ConfigError(
                 "`weights` must come with normal_footage: nothing else is encoded. Received: "

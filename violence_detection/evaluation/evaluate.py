@@ -23,12 +23,14 @@ from violence_detection.evaluation import (
     predictions,
     site_cost,
 )
+from violence_detection.evaluation.alarm_counts import AlarmRule
 from violence_detection.evaluation.config import TRAFFIC, EvaluateConfig
 from violence_detection.evaluation.evaluation_set import identity_of, open_features, split_entries
 from violence_detection.evaluation.thresholds import ThresholdChooser
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
+from violence_detection.inference.config import parse_confirmation
 from violence_detection.metrics.threshold_curve import ThresholdCurve, threshold_curve
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
@@ -103,6 +105,7 @@ class EvaluationStage:
             operating_point=config.operating_point,
             normal_footage=config.normal_footage,
             weights=config.weights,
+            alarm_rule=AlarmRule(parse_confirmation(config.confirm), config.close_gaps_s),
             **self._resampling,
         )
         return {

@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,14 +10,15 @@ import numpy as np
 from scipy.stats import chi2
 
 from violence_detection.errors import EvidenceError
+from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule, VideoAlarms
 from violence_detection.inference.prediction_records import Window
-from violence_detection.inference.segments import LOWER_FRACTION, default_lower_threshold
+from violence_detection.inference.segments import LOWER_FRACTION
 from violence_detection.metrics import intervals
 from violence_detection.reports.evaluation_result import FootageAlarms
-from violence_detection.units import TOUCH_S
 
 _ERROR_RATE = 0.05
 _MAX_THRESHOLDS = 512  # that are tried in a resample
+_MAX_REPLAYS = 64  # of a policy, at as many thresholds
 _TIE = 1e-9
 
 
@@ -51,26 +52,21 @@ class ScoredFootage:
     Attributes:
         names: Names of F videos.
         hours: Length of each video, float64 (F,).
-        threshold_ranges: For each video, float64 (M, 2), a row for each possible alarm, which
-            exists at thresholds above the first and at most the second number.
-        windows: For each video, float64 (W, 3): start and end in seconds, and probability.
+        videos: The alarms of each.
+        rule: What makes an alarm.
     """
 
     names: Sequence[str]
     hours: np.ndarray
-    threshold_ranges: Sequence[np.ndarray]
-    windows: Sequence[np.ndarray]
+    videos: Sequence[VideoAlarms]
+    rule: AlarmRule = PLAIN
 
     @classmethod
-    def from_windows(cls, windows: Mapping[str, Sequence[Window]]) -> Self:
+    def from_windows(cls, windows: Mapping[str, Sequence[Window]], rule: AlarmRule = PLAIN) -> Self:
         """The footage of the windows of each video, by name."""
         seconds = [rows[-1].end_s - rows[0].start_s for rows in windows.values()]
-        return cls(
-            list(windows),
-            np.array(seconds) / 3600,
-            [threshold_ranges(rows) for rows in windows.values()],
-            [_window_table(rows) for rows in windows.values()],
-        )
+        videos = [VideoAlarms.from_windows(rows, rule) for rows in windows.values()]
+        return cls(list(windows), np.array(seconds) / 3600, videos, rule)
 
     @property
     def total_hours(self) -> float:
@@ -78,11 +74,11 @@ class ScoredFootage:
 
     def counts(self, thresholds: np.ndarray) -> np.ndarray:
         """Alarms in each video at each of U thresholds, int64 (F, U)."""
-        return np.stack([_alarm_counts(ranges, thresholds) for ranges in self.threshold_ranges])
+        return np.stack([video.counts(thresholds) for video in self.videos])
 
     def minutes(self, thresholds: np.ndarray) -> np.ndarray:
         """Minutes in alarm in each video at each of U thresholds, float64 (F, U)."""
-        return np.stack([_minutes(windows, thresholds) for windows in self.windows])
+        return np.stack([video.minutes(thresholds) for video in self.videos])
 
     def alarms_at(self, threshold: float, *, resamples: int, seed: int) -> FootageAlarms:
         """The alarms at a threshold."""
@@ -104,6 +100,8 @@ class ScoredFootage:
             alarms_per_hour=alarms / hours,
             alarms_per_hour_ci=poisson_interval(alarms, hours),
             alarms_per_hour_ci_videos=interval,
+            confirm=self.rule.confirm_text,
+            close_gaps_s=self.rule.close_gaps_s,
         )
 
     def check_support(self, per_hour: float) -> None:
@@ -123,24 +121,47 @@ class ScoredFootage:
         """The lowest threshold that keeps the rate, and the reason in words.
 
         A higher threshold may split an alarm in two, so the number of alarms does not only fall:
-        every threshold above the chosen one keeps the rate too. A long alarm counts once a minute
-        here: at a threshold of 0 there is a single alarm that never ends.
+        every threshold above the chosen one keeps the rate too; those that were tried, where the
+        rule is not plain. A long alarm counts once a minute here: at a threshold of 0 there is a
+        single alarm that never ends.
 
         Raises:
             EvidenceError: If no threshold keeps the rate.
         """
         edges = self._edges()
-        counts = sum(_alarm_counts(ranges, edges) for ranges in self.threshold_ranges)
-        rates = counts / self.total_hours
-        rates[: self._quiet_from(edges, per_hour)] = math.inf
-        threshold = _lowest_threshold(edges, rates, per_hour)
-        if math.isnan(threshold):
+        first = self._first_that_keeps(edges, per_hour)
+        if first == edges.size:
+            alarms = int(self.counts(edges[-1:]).sum())
             raise EvidenceError(
                 "Some threshold must keep the rate of false alarms that was asked for. Received: "
-                f"normal footage in which {int(counts[-1])} alarms have the probability 1"
+                f"normal footage in which {alarms} alarms have the probability 1"
             )
+        rule = f"; {self.rule}" if str(self.rule) else ""
         goal = f"{per_hour:g} or fewer false alarms per hour"
-        return threshold, f"{goal} of normal footage ({self.total_hours:.1f} h)"
+        reason = f"{goal} of normal footage ({self.total_hours:.1f} h{rule})"
+        return _middle_below(edges, first), reason
+
+    def _first_that_keeps(self, edges: np.ndarray, per_hour: float) -> int:
+        """Index of the lowest of some ascending thresholds from which on all keep the rate; their
+        number if the last does not."""
+        if self.rule.is_plain:
+            counts = sum(video.counts(edges) for video in self.videos)
+            rates = counts / self.total_hours
+            rates[: self._quiet_from(edges, per_hour)] = math.inf
+            return _first_below(rates, per_hour)
+
+        def keeps(place: int) -> bool:
+            at = edges[place : place + 1]
+            burden = max(self.counts(at).sum(), self.minutes(at).sum())
+            return burden / self.total_hours <= per_hour + _TIE
+
+        # Each replay takes time: a few from the top down, then a bisection.
+        good = edges.size
+        for place in _denser_at_the_end(edges.size, _MAX_REPLAYS)[::-1].tolist():
+            if not keeps(place):
+                return bisect.bisect_left(range(edges.size), True, place + 1, good, key=keeps)
+            good = place
+        return good
 
     def threshold_interval(
         self, per_hour: float, *, resamples: int, seed: int
@@ -148,25 +169,26 @@ class ScoredFootage:
         """[low, high] of the threshold, chosen again on videos drawn with replacement; None for a
         single video.
 
-        At most 512 thresholds are tried; they are denser near 1.
+        At most 512 thresholds are tried, 64 where the rule is not plain; they are denser near 1.
         """
         edges = self._edges()
-        places = np.geomspace(1, edges.size, min(_MAX_THRESHOLDS, edges.size)).astype(int)
-        edges = edges[np.unique(edges.size - places)]
+        tried = _MAX_THRESHOLDS if self.rule.is_plain else _MAX_REPLAYS
+        edges = edges[_denser_at_the_end(edges.size, tried)]
         counts, minutes = self.counts(edges), self.minutes(edges)
 
         def chosen(weights: np.ndarray) -> np.ndarray:
             hours = weights @ self.hours
             burden = np.maximum(weights @ counts, weights @ minutes)
             rates = burden / hours[:, None]
-            return np.array([_lowest_threshold(edges, row, per_hour) for row in rates])
+            first = [_first_below(row, per_hour) for row in rates]
+            return np.array([_middle_below(edges, place) for place in first])
 
         return self._interval_over_videos(chosen, resamples=resamples, seed=seed)
 
     def _edges(self) -> np.ndarray:
         """The thresholds at which alarms may change, ascending: the probability of a window, that
         probability as a lower threshold, and 1."""
-        upper = np.concatenate([windows[:, 2] for windows in self.windows])
+        upper = np.concatenate([video.table[:, 2] for video in self.videos])
         edges = np.concatenate([upper, upper / LOWER_FRACTION])
         return np.union1d(edges[edges < 1], [1.0])
 
@@ -186,114 +208,27 @@ class ScoredFootage:
         return intervals.bootstrap_over_recordings(self.names, statistic, **resampling)
 
 
-def threshold_ranges(windows: Sequence[Window]) -> np.ndarray:
-    """The range of thresholds at which each possible alarm exists.
-
-    An alarm is a segment of `segments.find_segments` with `default_lower_threshold` as the lower
-    threshold, no gap closing and no minimum duration. `_minutes_at` counts by the same rule.
-
-    Windows are added from the most to the least probable. A window that touches no added window
-    begins a run of windows. A window that touches two runs merges them: at lower thresholds the
-    run with the lower peak is a part of the other. So a run is an alarm of its own at thresholds
-    up to its peak whose lower threshold is above the probability of the merge.
-
-    Args:
-        windows: Ascending in both times.
-
-    Returns:
-        float64 (M, 2), the lower and the upper end of those thresholds.
-
-    Reference:
-        Edelsbrunner, Letscher and Zomorodian, Topological Persistence and Simplification, 2002
-        (of superlevel sets)
-    """
-    starts, ends, probability = _window_table(windows).T
-    first = np.searchsorted(ends + TOUCH_S, starts, side="left").tolist()
-    last = np.searchsorted(starts, ends + TOUCH_S, side="right").tolist()
-    runs = _WindowRuns(probability)
-    for row in np.argsort(-probability, kind="stable").tolist():
-        runs.add(row, range(row - 1, first[row] - 1, -1), range(row + 1, last[row]))
-    alarms = np.array(runs.merges_and_peaks()).reshape(-1, 2)
-    alarms[:, 0] = np.where(alarms[:, 0] < 0, -1.0, alarms[:, 0] / LOWER_FRACTION)
-    return alarms[alarms[:, 0] < alarms[:, 1]]
+def _denser_at_the_end(count: int, at_most: int) -> np.ndarray:
+    """Some of the indices below `count`, ascending: 0, the last ones, and fewer between."""
+    return np.unique(count - np.geomspace(1, count, min(at_most, count)).astype(int))
 
 
-class _WindowRuns:
-    """Runs of touching windows, as windows are added from the most probable on (union-find)."""
-
-    def __init__(self, probability: np.ndarray) -> None:
-        self._probability = probability
-        self._parent = np.full(len(probability), -1)  # -1: not added; itself: the peak of a run
-        self._merges: list[tuple[float, float]] = []
-
-    def add(self, row: int, before: Iterable[int], after: Iterable[int]) -> None:
-        """Adds a window; `before` and `after` are the windows it touches, nearest first."""
-        self._parent[row] = row
-        for side in (before, after):
-            near = next((neighbour for neighbour in side if self._parent[neighbour] >= 0), None)
-            if near is not None:
-                self._merge(self._peak(row), self._peak(near), self._probability[row])
-
-    def _merge(self, peak: int, other_peak: int, at: float) -> None:
-        if peak != other_peak:
-            low, high = sorted((peak, other_peak), key=lambda row: self._probability[row])
-            self._parent[low] = high
-            self._merges.append((at, self._probability[low]))
-
-    def _peak(self, row: int) -> int:
-        while self._parent[row] != row:
-            self._parent[row] = self._parent[self._parent[row]]
-            row = self._parent[row]
-        return int(row)
-
-    def merges_and_peaks(self) -> list[tuple[float, float]]:
-        """For each run: the probability at which it merged into a higher one (-1: never), and that
-        of its peak."""
-        peaks = np.flatnonzero(self._parent == np.arange(len(self._parent)))
-        return [*self._merges, *((-1.0, self._probability[row]) for row in peaks)]
-
-
-def _window_table(windows: Sequence[Window]) -> np.ndarray:
-    """Start, end and probability of windows, float64 (W, 3)."""
-    rows = [[window.start_s, window.end_s, window.probability] for window in windows]
-    return np.array(rows, np.float64).reshape(-1, 3)
-
-
-def _minutes(windows: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Minutes of all alarms at each threshold, float64 (U,)."""
-    return np.array([_minutes_at(windows, threshold) for threshold in thresholds.tolist()])
-
-
-def _minutes_at(windows: np.ndarray, threshold: float) -> float:
-    over = windows[windows[:, 2] >= default_lower_threshold(threshold)]
-    if not len(over):
-        return 0.0
-    begins = np.append(True, over[1:, 0] > over[:-1, 1] + TOUCH_S)
-    first = np.flatnonzero(begins)
-    peaks = np.maximum.reduceat(over[:, 2], first)
-    ends = over[np.append(first[1:], len(over)) - 1, 1]
-    return float((ends - over[first, 0])[peaks >= threshold].sum() / 60)
-
-
-def _alarm_counts(ranges: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Number of alarms at each threshold, int64 (U,)."""
-    over, reached = (np.sort(column) for column in ranges.T)
-    return np.searchsorted(over, thresholds, side="left") - np.searchsorted(
-        reached, thresholds, side="left"
-    )
-
-
-def _lowest_threshold(edges: np.ndarray, rates: np.ndarray, per_hour: float) -> float:
-    """The middle of the lowest gap above which every threshold keeps the rate; NaN for none.
-
-    Args:
-        edges: Thresholds (U,), ascending; between two of them the rate is that of the upper one.
-        rates: Alarms per hour at each (U,).
-    """
+def _first_below(rates: np.ndarray, per_hour: float) -> int:
+    """Index of the first rate from which on none is above `per_hour`; the number of rates if the
+    last one is."""
     too_many = np.flatnonzero(rates > per_hour + _TIE)
-    upper = too_many[-1] + 1 if too_many.size else 0
-    if upper == edges.size:
+    return int(too_many[-1]) + 1 if too_many.size else 0
+
+
+def _middle_below(edges: np.ndarray, place: int) -> float:
+    """The middle of the gap below a threshold; NaN for none.
+
+    Args:
+        edges: Thresholds (U,), ascending; between two of them the alarms are those of the upper.
+        place: Index of the upper one, or U.
+    """
+    if place == edges.size:
         return math.nan
-    low = edges[upper - 1] if upper else 0.0
-    middle = (low + edges[upper]) / 2
-    return float(middle if middle > low else edges[upper])
+    low, upper = edges[place - 1] if place else 0.0, edges[place]
+    middle = (low + upper) / 2
+    return float(middle if middle > low else upper)

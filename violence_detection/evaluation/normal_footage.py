@@ -9,6 +9,7 @@ from typing import Any
 
 from violence_detection.datasets import video_files
 from violence_detection.errors import DatasetError, VideoError
+from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
 from violence_detection.evaluation.false_alarms import ScoredFootage
 from violence_detection.inference.prediction_records import Window
 from violence_detection.inference.predictor import Predictor
@@ -59,7 +60,12 @@ def list_videos(folder: Path) -> list[str]:
 
 
 def score_footage(
-    run: Run, folder: Path, *, weights: str | None = None, seed: int = 42
+    run: Run,
+    folder: Path,
+    *,
+    rule: AlarmRule = PLAIN,
+    weights: str | None = None,
+    seed: int = 42,
 ) -> NormalFootage:
     """Scores every video below a folder with a run's sliding window.
 
@@ -69,6 +75,7 @@ def score_footage(
     Args:
         run: The run.
         folder: The folder of the videos.
+        rule: What makes an alarm of windows.
         weights: File of the backbone's weights; None for the one that the run names.
         seed: Seed of the prediction.
 
@@ -92,7 +99,7 @@ def score_footage(
             f"--normal-footage must hold readable videos. Received: {folder} "
             f"({counted(len(paths), 'video')}, none of them readable)"
         )
-    return NormalFootage(folder, ScoredFootage.from_windows(windows), unreadable)
+    return NormalFootage(folder, ScoredFootage.from_windows(windows, rule), unreadable)
 
 
 class _WindowCache:

@@ -8,6 +8,7 @@ import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import CacheError
+from violence_detection.evaluation.alarm_counts import PLAIN, AlarmRule
 from violence_detection.evaluation.normal_footage import NormalFootage, list_videos, score_footage
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
@@ -63,6 +64,7 @@ class ThresholdChooser:
         operating_point: str | None,
         normal_footage: str | None,
         weights: str | None,
+        alarm_rule: AlarmRule = PLAIN,
         resamples: int,
         seed: int,
     ) -> None:
@@ -73,6 +75,7 @@ class ThresholdChooser:
             operating_point: For example `recall=0.9`; None for the run's own threshold.
             normal_footage: Folder of videos without violence, in which false alarms are counted.
             weights: Weights file of the backbone that encodes the normal footage.
+            alarm_rule: What makes an alarm of the footage's windows.
             resamples, seed: See `intervals.bootstrap_over_recordings`.
 
         Raises:
@@ -83,7 +86,7 @@ class ThresholdChooser:
         self._run, self._cache = run, cache
         self._point = OperatingPoint.from_text(operating_point) if operating_point else None
         self._footage_dir = None if normal_footage is None else Path(normal_footage)
-        self._weights, self._seed = weights, seed
+        self._weights, self._seed, self._alarm_rule = weights, seed, alarm_rule
         self._resampling = {"resamples": resamples, "seed": seed}
         self._classes = run.record().classes
         self._out_of_fold = CalibrationPredictions.of_run(run)
@@ -116,7 +119,11 @@ class ThresholdChooser:
         if self._footage_dir is None:
             return None
         footage = score_footage(
-            self._run, self._footage_dir, weights=self._weights, seed=self._seed
+            self._run,
+            self._footage_dir,
+            rule=self._alarm_rule,
+            weights=self._weights,
+            seed=self._seed,
         )
         if self._point and self._point.kind == FALSE_ALARMS_PER_HOUR:
             footage.scored.check_support(self._point.goal)

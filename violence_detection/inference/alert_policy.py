@@ -22,7 +22,7 @@ _ROUNDING_S = 1e-9
 
 @dataclass(frozen=True)
 class PriorityRule:
-    """What gives an event a priority: either of the two suffices.
+    """The limits that give an event a priority: either of the two suffices.
 
     Attributes:
         margin: Share of the way from the threshold to certainty (a probability of 0.999), in

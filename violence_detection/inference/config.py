@@ -8,6 +8,8 @@ from violence_detection.errors import ConfigError
 from violence_detection.features.config import ExtractConfig, resolve_weights
 from violence_detection.settings import CommandConfig, option, same_as
 
+_MAX_CONFIRM = 100  # windows
+
 
 def check_start_time(text: str) -> str:
     """`auto`, or a date and time in ISO 8601.
@@ -25,6 +27,27 @@ def check_start_time(text: str) -> str:
                 f"Received: {text}"
             ) from error
     return text
+
+
+def parse_confirmation(text: str) -> tuple[int, int]:
+    """n and m of `n/m`: n of the last m windows must reach the threshold.
+
+    Raises:
+        ConfigError: If it is not of that form, or n and m are not 1 <= n <= m <= 100.
+    """
+    windows, _, of = text.strip().partition("/")
+    digits = windows.isascii() and windows.isdecimal() and of.isascii() and of.isdecimal()
+    if not digits or not 1 <= int(windows[:4]) <= int(of[:4]) <= _MAX_CONFIRM:
+        raise ConfigError(
+            f"`confirm` must be two numbers such as 2/3, the first at most the second, the second "
+            f"at most {_MAX_CONFIRM}. Received: {text}"
+        )
+    return int(windows), int(of)
+
+
+def _canonical_confirmation(text: str) -> str:
+    windows, of = parse_confirmation(text)
+    return f"{windows}/{of}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,14 @@ class PredictorConfig(CommandConfig):
         low=0.0,
         high=1.0,
     )
+    confirm: str = option(
+        "1/1",
+        "Keep a segment only if N of M successive windows reach the threshold, such as 2/3; at "
+        "1/1 a single window suffices.",
+        group="Decision",
+        canonical=_canonical_confirmation,
+        metavar="N/M",
+    )
     close_gaps_s: float = option(
         0.0,
         "Join segments whose gap in seconds is not longer than this.",
@@ -113,6 +144,14 @@ class PredictorConfig(CommandConfig):
         group="Advanced",
         above=0.0,
         high=3600.0,
+    )
+    hold_mb: int = option(
+        400,
+        "Memory in megabytes for the frames of a video that windows share; larger frames are "
+        "reduced to it. `watch` takes 64 for a camera.",
+        group="Advanced",
+        low=8,
+        high=4096,
     )
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ Reason = Literal["", "cooldown", "quiet_hours", "snooze", "low", "told"]
 
 @dataclass(frozen=True)
 class SinkRule:
-    """What a sink wants to be told.
+    """The events that a sink is told of.
 
     Attributes:
         name: Its name.
@@ -90,7 +90,7 @@ class Addressee:
 
 @dataclass(frozen=True)
 class Decision:
-    """What is sent about a change of an event.
+    """The messages that are sent about a change of an event.
 
     Attributes:
         to: The sinks that are told now.

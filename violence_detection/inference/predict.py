@@ -9,6 +9,7 @@ from datetime import datetime
 from violence_detection import __version__, units
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.inference import video_sources, wall_clock
+from violence_detection.inference.alert_policy import AlertPolicy
 from violence_detection.inference.config import PredictConfig
 from violence_detection.inference.outputs import Outputs
 from violence_detection.inference.prediction_records import (
@@ -20,7 +21,7 @@ from violence_detection.inference.prediction_records import (
     Window,
 )
 from violence_detection.inference.predictor import Predictor
-from violence_detection.inference.segments import SegmentFinder
+from violence_detection.inference.segments import ended_segments
 from violence_detection.inference.video_sources import Source
 from violence_detection.models.run import Run
 from violence_detection.system import progress
@@ -191,7 +192,7 @@ class _LiveProgress:
     ) -> None:
         self._sources, self._predictor, self._step = sources, predictor, step
         self._fractions: dict[int, float] = {}  # by the number of a source in progress
-        self._finders: dict[int, SegmentFinder] = {}
+        self._policies: dict[int, AlertPolicy] = {}
 
     def add(self, number: int, window: Window, video_s: float) -> None:
         """Notes the next window of a source that is `video_s` long; 0.0 if that is unknown."""
@@ -203,15 +204,16 @@ class _LiveProgress:
             position += f" of {units.format_duration(video_s)}"
         name = self._sources[number].path.name if len(self._sources) > 1 else ""
         self._step.within(sum(self._fractions.values()), f"{name} {position}".strip())
-        finder = self._finders.setdefault(number, self._predictor.segment_finder())
-        for segment in finder.add(window):
+        if number not in self._policies:
+            self._policies[number] = self._predictor.alert_policy()
+        for segment in ended_segments(self._policies[number].add(window)):
             self._log(number, segment)
 
     def end(self, number: int) -> None:
         """Logs the last segment of a source, which its end finishes."""
         self._fractions.pop(number, None)
-        finder = self._finders.pop(number, None)
-        for segment in finder.end() if finder else ():
+        policy = self._policies.pop(number, None)
+        for segment in ended_segments(policy.finish() if policy else ()):
             self._log(number, segment)
 
     def _log(self, number: int, segment: Segment) -> None:

@@ -13,9 +13,9 @@ from violence_detection import units
 from violence_detection.errors import ConfigError, VideoError
 from violence_detection.features.extractor import FeatureExtractor
 from violence_detection.inference import segments, video_sources, window_reader
-from violence_detection.inference.config import PredictorConfig
+from violence_detection.inference.alert_policy import AlertPolicy, AlertSettings
+from violence_detection.inference.config import PredictorConfig, parse_confirmation
 from violence_detection.inference.prediction_records import VideoPrediction, Window
-from violence_detection.inference.segments import SegmentFinder
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.inference.video_sources import Source
 from violence_detection.inference.window_encoder import EncodedWindow, WindowEncoder
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _BATCH_WINDOWS = 64
 _MAX_WAIT_S = 1.0  # that a window waits for others to fill a batch
+_MAX_LIVE_WAIT_S = 0.05  # that of a stream or a camera
 
 
 class Predictor:
@@ -96,6 +97,7 @@ class Predictor:
             views=(ORIGINAL, *TEST_TIME_VIEWS) if config.tta else (ORIGINAL,),
             max_duration_s=config.max_duration_s,
             open_timeout_s=config.open_timeout_s,
+            hold_bytes=config.hold_mb * 2**20,
         )
 
     @classmethod
@@ -288,7 +290,11 @@ class Predictor:
             elif number not in failed:
                 encoded += encoder.add(number, item)
             is_complete = bool(ended) and not any(map(encoder.has_waiting, ended))
-            is_late = time.monotonic() - scored_s > _MAX_WAIT_S
+            is_live = isinstance(item, Chunk) and item.is_live
+            wait_s = _MAX_LIVE_WAIT_S if is_live else _MAX_WAIT_S
+            is_late = time.monotonic() - scored_s > wait_s
+            if is_live and is_late and encoder.has_waiting(number):
+                encoded += encoder.flush()
             if is_complete or is_late or len(encoded) >= _BATCH_WINDOWS:
                 yield from self._classify(encoded, failed)
                 encoded, scored_s = [], time.monotonic()
@@ -349,21 +355,24 @@ class Predictor:
             attention=tuple(attention.tolist()),
         )
 
-    def segment_finder(self) -> SegmentFinder:
-        """A finder of the segments of one video, with the thresholds of this predictor."""
-        return SegmentFinder(
-            self.threshold,
-            lower=self.lower_threshold,
-            close_gaps_s=self.config.close_gaps_s,
-            min_duration_s=self.config.min_duration_s,
+    def alert_policy(self) -> AlertPolicy:
+        """The policy that finds the segments of one video, with the settings of this predictor."""
+        confirm_windows, confirm_of = parse_confirmation(self.config.confirm)
+        return AlertPolicy(
+            AlertSettings(
+                self.threshold,
+                self.lower_threshold,
+                confirm_windows=confirm_windows,
+                confirm_of=confirm_of,
+                close_gaps_s=self.config.close_gaps_s,
+                min_duration_s=self.config.min_duration_s,
+            )
         )
 
     def _summarise(self, windows: list[Window], end: VideoEnd) -> VideoPrediction:
         """The prediction of a video, of probabilities that are not rounded yet."""
         peak = max(windows, key=lambda window: window.probability)
-        finder = self.segment_finder()
-        violent = [segment for window in windows for segment in finder.add(window)]
-        violent += finder.end()
+        violent = segments.segments_of(windows, self.alert_policy())
         rounded_peak = peak.rounded()
         return VideoPrediction(
             probability=rounded_peak.probability,

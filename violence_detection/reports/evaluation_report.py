@@ -190,6 +190,8 @@ def _tiles(result: EvaluationResult) -> Iterator[Tile]:
             f"95%: {interval}. Here {counted(footage.alarms, 'alarm')} in "
             f"{format_duration(3600 * footage.hours)} of normal footage."
         )
+        if footage.rule:
+            note += f" Counted so: {footage.rule}."
         if footage.hours < _SHORT_H:
             note += f" Too short to show fewer than {console.format_per_hour(high)} an hour."
         rate = console.format_per_hour(footage.alarms_per_hour)

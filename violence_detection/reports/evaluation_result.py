@@ -74,6 +74,19 @@ class UnreadableVideo:
     reason: str
 
 
+def alarm_rule_in_words(confirm: str, close_gaps_s: float) -> str:
+    """The rule that makes an alarm; empty if one window suffices and no gaps are closed.
+
+    Args:
+        confirm: `n/m`: n of m successive windows confirm an alarm.
+        close_gaps_s: Alarms with no more than this between them count once.
+    """
+    windows, of = confirm.split("/")
+    parts = [f"{windows} of {of} windows confirm an alarm"] * (windows != "1")
+    parts += [f"gaps up to {close_gaps_s:g} s are closed"] * (close_gaps_s > 0)
+    return ", ".join(parts)
+
+
 @dataclass(frozen=True)
 class FootageAlarms:
     """The alarms in normal footage at a threshold; each is a false alarm.
@@ -88,6 +101,8 @@ class FootageAlarms:
         alarms_per_hour_ci_videos: The same by a bootstrap over videos; None for a single video,
             and without alarms, because no resample would have any.
         unreadable: Videos that do not count.
+        confirm: `n/m`: n of m successive windows confirm an alarm.
+        close_gaps_s: Alarms with no more than this between them count once.
     """
 
     dir: str
@@ -99,6 +114,13 @@ class FootageAlarms:
     alarms_per_hour_ci: Sequence[float]
     alarms_per_hour_ci_videos: Sequence[float] | None
     unreadable: Sequence[UnreadableVideo] = ()
+    confirm: str = "1/1"
+    close_gaps_s: float = 0.0
+
+    @property
+    def rule(self) -> str:
+        """The rule that makes an alarm, in words; see `alarm_rule_in_words`."""
+        return alarm_rule_in_words(self.confirm, self.close_gaps_s)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
