@@ -68,7 +68,7 @@ def _copy(path: Path, copy: Path) -> None:
         contextlib.closing(event_store_schema.connect_reader(path)) as source,
         contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as target,
     ):
-        os.chmod(copy, 0o600)
+        copy.chmod(0o600)
         source.backup(target)
         target.execute("pragma journal_mode = delete")
         problem = target.execute("pragma quick_check(1)").fetchone()[0]

@@ -4,11 +4,11 @@ from dataclasses import dataclass, fields
 
 from violence_detection.live.event_reader import EventReader
 from violence_detection.live.event_records import StoredEvent
-from violence_detection.live.messages import PRIORITIES
 
 VERDICTS = ("violent", "not_violent", "unsure")
 DISPUTED = "disputed"
 UNREVIEWED = "none"
+MAX_COUNT = 1000  # of events that are counted: the page asks each second
 REVIEWED_KINDS = ("violence", "spot_check", "reported")
 
 # The last verdict of each person that was not undone; one text a different verdict.
@@ -113,12 +113,13 @@ def next_to_review(
 
 
 def count_unreviewed(reader: EventReader, visible: tuple[str, ...] | None) -> int:
-    """Count of events that wait for a verdict."""
+    """Count of events that wait for a verdict, up to `MAX_COUNT`."""
     where, values = _conditions(EventFilter(visible))
     marks = ", ".join("?" * len(REVIEWED_KINDS))
     where += [_IS_UNREVIEWED, "e.state = 'ended'", f"e.kind in ({marks})"]
     rows = reader.rows(
-        f"select count(*) from events e where {' and '.join(where)}", [*values, *REVIEWED_KINDS]
+        f"select count(*) from (select 1 from events e where {' and '.join(where)} limit ?)",
+        [*values, *REVIEWED_KINDS, MAX_COUNT],
     )
     return rows[0][0]
 
@@ -170,7 +171,3 @@ def held_verdict(held: str | None) -> str:
     if {"violent", "not_violent"} <= different:
         return DISPUTED
     return next((verdict for verdict in VERDICTS if verdict in different), "")
-
-
-def is_priority(text: str) -> bool:
-    return text in PRIORITIES

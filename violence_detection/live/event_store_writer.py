@@ -87,7 +87,7 @@ class StoreWriter(EventReader):
             held.enter_context(locks.locked(path.with_name(f"{path.name}.lock"), busy))
             connection = event_store_schema.connect_writer(path)
             held.callback(connection.close)
-            os.chmod(path, 0o600)
+            path.chmod(0o600)
             return cls(
                 path,
                 connection,

@@ -133,7 +133,9 @@ class Webhook:
                 connection.sock = self._context.wrap_socket(raw, server_hostname=host)
             yield connection
         except (OSError, http.client.HTTPException) as error:
-            raise TimeoutError if is_late.is_set() else error
+            if is_late.is_set():
+                raise TimeoutError from error
+            raise
         finally:
             timer.cancel()
             connection.close()
