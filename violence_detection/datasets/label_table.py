@@ -105,6 +105,21 @@ class LabelTable:
             self.rows.append(LabelRow(cells, Video(cells["path"], cells["label"], "")))
         else:
             self.rows[self.rows.index(row)] = dataclasses.replace(row, cells=cells)
+        self._write_rows()
+
+    def remove_row(self, row: LabelRow, *, by: str, at: str) -> None:
+        """Removes a row from videos.csv, and writes that to the history.
+
+        Args:
+            by: Who removes it.
+            at: The time, UTC.
+        """
+        gone = row.cells | {"label": "", "judged_by": by, "judged_at": at}
+        self._write_history(row.cells, gone)
+        self.rows.remove(row)
+        self._write_rows()
+
+    def _write_rows(self) -> None:
         order = (*table_file.TABLE_COLUMNS, *table_file.JUDGED_COLUMNS)
         needed = [name for name in order if any(row.cells.get(name) for row in self.rows)]
         self.columns += [name for name in needed if name not in self.columns]

@@ -249,8 +249,43 @@ class LabelStage:
                 cells["end_s"] = f"{video.end_s:.10g}"
         if self._row and self._config.group:
             cells["group"] = self._config.group
-        at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        return cells | {"label": video.label, "judged_by": self._by, "judged_at": at}
+        return cells | {"label": video.label, "judged_by": self._by, "judged_at": _utc_now()}
+
+
+def withdraw_label(
+    run_dir: str, key: str, *, judged_by: str, by: str, dataset_path: str | None = None
+) -> bool:
+    """Removes the row that a reviewer's label added, and the copy of its video in `judged/`.
+
+    Args:
+        run_dir: Folder of the run; it names the dataset.
+        key: The row, as `LabelResult.video` names it.
+        judged_by: Whose label it is: the label that another has given since stays.
+        by: Who takes it back, for the history.
+        dataset_path: The dataset's folder; None for the one that the run names.
+
+    Returns:
+        False if there is no such row, or the label is another's.
+
+    Raises:
+        RunError, DatasetError: If the run or the dataset cannot be read.
+    """
+    root = Path(dataset_path or Run.open(run_dir).record().dataset.dir)
+    busy = f"Another process is writing labels in {root}; try again."
+    with locks.locked(root / video_files.LABEL_LOCK, busy):
+        table = LabelTable.of_dataset(root, {})
+        row = table.row_of(key)
+        if row is None or row.cells.get("judged_by") != judged_by:
+            return False
+        table.remove_row(row, by=by, at=_utc_now())
+        path = row.video.path
+        if path.startswith(f"{JUDGED_DIR}/") and not table.rows_of_file(path):
+            (root / path).unlink(missing_ok=True)
+    return True
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _check_readable(source: Path, start_s: float | None, end_s: float | None) -> None:

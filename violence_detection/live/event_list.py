@@ -27,7 +27,7 @@ _COLUMNS = ", ".join(f"e.{field.name}" for field in fields(StoredEvent))
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which events are listed; None and empty texts do not restrict.
+    """Restrictions of a list of events; None and empty texts do not restrict.
 
     Attributes:
         visible: Names of the cameras that the reader may see; None means all.

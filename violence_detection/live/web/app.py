@@ -1,0 +1,115 @@
+"""The web application: its parts, its headers, and its errors."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import jinja2
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from violence_detection.errors import ConfigError, ViolenceDetectionError
+from violence_detection.live.web import api, pages
+from violence_detection.live.web.page_state import WatchPage
+from violence_detection.live.web.sign_in import NotSignedInError
+
+FOLDER = Path(__file__).parent
+_MAX_BODY_BYTES = 16 * 1024
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob:; media-src 'self'; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+def create_app(page: WatchPage) -> FastAPI:
+    """The application of a watch; its state `page` is what the routes use."""
+    app = FastAPI(
+        title="Violence Detection: watch",
+        docs_url=None,  # they load scripts from other sites
+        redoc_url=None,
+        openapi_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.state.page = page
+    app.state.templates = _templates()
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"))
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.middleware("http")(_add_headers)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY_BYTES)
+    app.exception_handler(NotSignedInError)(_ask_to_sign_in)
+    app.exception_handler(ViolenceDetectionError)(_describe_error)
+    app.exception_handler(HTTPException)(_describe_http_error)
+    return app
+
+
+def _templates() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    digest = hashlib.sha256()
+    for path in sorted((FOLDER / "static").iterdir()):
+        digest.update(path.read_bytes())
+    environment.globals["version"] = digest.hexdigest()[:10]  # a browser keeps no old script
+    return environment
+
+
+async def _add_headers(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if request.scope["path"].startswith("/static/"):
+        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    return response
+
+
+def _is_api(request: Request) -> bool:
+    return (
+        request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith("/api/")
+    )
+
+
+async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
+    if _is_api(request) or request.method != "GET":
+        return _problem(401, "Sign in first.")
+    root = request.scope.get("root_path", "")
+    return RedirectResponse(f"{root}/login?next={request.url.path}", 303)
+
+
+async def _describe_error(_: Request, error: ViolenceDetectionError) -> Response:
+    return _problem(422 if isinstance(error, ConfigError) else 503, str(error))
+
+
+async def _describe_http_error(request: Request, error: HTTPException) -> Response:
+    if _is_api(request) or request.method != "GET":
+        return _problem(error.status_code, str(error.detail))
+    text = request.app.state.templates.get_template("error.html.j2").render(
+        root=request.scope.get("root_path", ""),
+        user=None,
+        status=error.status_code,
+        detail=error.detail,
+    )
+    return Response(text, error.status_code, media_type="text/html")
+
+
+def _problem(status: int, detail: str) -> JSONResponse:
+    """An error as RFC 9457 has it."""
+    return JSONResponse(
+        {"status": status, "detail": detail}, status, media_type="application/problem+json"
+    )

@@ -1,0 +1,53 @@
+"""Settings of the review page."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from violence_detection.errors import ConfigError
+from violence_detection.settings import Config, option
+
+
+@dataclass(frozen=True)
+class WebSettings(Config):
+    """Address of the review page, and who can reach it."""
+
+    listen: str = option(
+        "127.0.0.1:8474",
+        "Address and port of the page; others than this machine need users and TLS.",
+        group="Output",
+    )
+    root_path: str = option(
+        "", "Path below which a proxy shows the page, such as /cameras.", group="Output"
+    )
+    behind_proxy: bool = option(
+        False, "A proxy encrypts, and names the address of who asks.", group="Output"
+    )
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1",)
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.address[1] <= 65535:
+            raise ConfigError(f"The port of `listen` must be <= 65535. Received: {self.listen}")
+        if self.root_path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", self.root_path):
+            raise ConfigError(
+                f"`root_path` must be a path without a slash at its end. Received: {self.root_path}"
+            )
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ConfigError("`tls_certificate` and `tls_key` must be given together.")
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port.
+
+        Raises:
+            ConfigError: If `listen` is not of the form `host:port` or `[host]:port`.
+        """
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdecimal() or (":" in host and not host.startswith("[")):
+            raise ConfigError(
+                f"`listen` must be `host:port`, as 127.0.0.1:8474. Received: {self.listen}"
+            )
+        return host.strip("[]"), int(port)

@@ -1,0 +1,80 @@
+"""State of the page for its routes: the store, the accounts, and the supervisor."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import Request
+
+from violence_detection.live.accounts import Accounts, User
+from violence_detection.live.event_reader import EventReader
+from violence_detection.live.supervisor_requests import WatchRequests
+from violence_detection.live.verdict_labels import VerdictLabels
+from violence_detection.live.watch_status import WatchStatus
+from violence_detection.live.web.sign_in import SignIn
+
+_STATUS_S = 0.5  # many pages share one answer of the supervisor
+_PICTURE_S = 0.15
+
+
+@dataclass
+class WatchPage:
+    """Everything that the routes of the page use.
+
+    Attributes:
+        reader: The event store.
+        accounts: Users, and who did what.
+        sign_in: Finds who asks.
+        requests: The supervisor.
+        labels: Writes verdicts into the dataset.
+        data: Folder of the clips.
+        timezone: Name of the zone of times that a page without JavaScript shows.
+        settings: The cameras file with passwords masked, for the page of settings.
+        has_secure_cookie: Cookies are sent over TLS only.
+        clock: Seconds since 1970, UTC.
+    """
+
+    reader: EventReader
+    accounts: Accounts
+    sign_in: SignIn
+    requests: WatchRequests
+    labels: VerdictLabels
+    data: Path
+    timezone: str = "UTC"
+    settings: dict[str, object] = field(default_factory=dict)
+    has_secure_cookie: bool = False
+    clock: Callable[[], float] = time.time
+    _status: tuple[float, WatchStatus] | None = None
+    _pictures: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+
+    def now_ms(self) -> int:
+        return int(self.clock() * 1000)
+
+    def status(self) -> WatchStatus:
+        """The supervisor's state, at most half a second old.
+
+        Raises:
+            RunError: If the supervisor does not answer.
+        """
+        now_s = time.monotonic()
+        if self._status is None or now_s - self._status[0] > _STATUS_S:
+            self._status = now_s, self.requests.status()
+        return self._status[1]
+
+    def picture(self, camera: str) -> bytes:
+        """The newest picture of a camera, JPEG, at most 0.15 s old; empty if there is none."""
+        now_s = time.monotonic()
+        kept = self._pictures.get(camera)
+        if kept is None or now_s - kept[0] > _PICTURE_S:
+            self._pictures[camera] = kept = now_s, self.requests.picture(camera)
+        return kept[1]
+
+    def record(self, request: Request, user: User, action: str, subject: str) -> None:
+        """Notes what a user did."""
+        address = request.client.host if request.client else ""
+        self.accounts.record(action, who=user.name, address=address, subject=subject)
+
+
+def page_of(request: Request) -> WatchPage:
+    return request.app.state.page
