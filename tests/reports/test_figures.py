@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from matplotlib.image import imread
 
 from violence_detection.errors import ViolenceDetectionError
-from violence_detection.reports import figures
+from violence_detection.metrics.threshold_curve import threshold_curve
+from violence_detection.reports import figure_style, figures
 from violence_detection.reports.robustness_result import ConditionScores, RobustnessScores
+from violence_detection.reports.threshold_figure import draw_threshold_curves
 
 VIOLENT = np.array([True, False, True, False, True, False])
 PROBABILITY = np.array([0.9, 0.2, 0.7, 0.6, 0.4, 0.1])
@@ -32,6 +34,8 @@ DRAWN = {
         path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
     ),
 }
+CURVE = threshold_curve(VIOLENT, PROBABILITY, list("aabbcc"))
+DRAWN["threshold"] = lambda path: draw_threshold_curves(path, {"Test": CURVE}, 0.5, [0.3, 0.6])
 UNDER = {"videos": 6, "accuracy": 0.5, "accuracy_ci": [0.2, 0.9]}
 UNTRIED = ConditionScores("noise", 0)
 ROBUSTNESS = RobustnessScores(
@@ -61,6 +65,9 @@ BARE = {
         ["a clip of a very long name"],
         ["0.50 violent of a long name"],
     ),
+    "threshold of one class": lambda path: draw_threshold_curves(
+        path, {"Test": threshold_curve(~ONE, ALIKE, list("abc")), "Validation": CURVE}, 0.5
+    ),
     "robustness without videos": lambda path: figures.draw_robustness(
         path, RobustnessScores(UNTRIED, UNTRIED, [], mean_accuracy=0.0)
     ),
@@ -80,7 +87,7 @@ def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
     DRAWN[name](path)
     sizes = {"history": (960, 960), "attention": (456, 960)}
-    sizes["robustness"] = (460, 960)
+    sizes["robustness"], sizes["threshold"] = (460, 960), (680, 960)
     height, width = sizes.get(name, (720, 960))
     assert imread(path).shape[:2] == (height, width)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -92,6 +99,36 @@ def test_a_perfect_detector_fills_the_upper_left_corner(tmp_path):
     perfect, worst = (imread(tmp_path / name)[..., :3] for name in ("a.png", "b.png"))
     corner = np.s_[100:250, 200:350]
     assert perfect[corner].mean() < worst[corner].mean()
+
+
+def test_the_threshold_in_use_is_where_it_is(tmp_path):
+    """The dashed line is dark; its column is a fraction of the way from that of 0 to that of 1."""
+
+    def column_of(threshold: float) -> float:
+        draw_threshold_curves(tmp_path / "a.png", {"Test": CURVE}, threshold)
+        dark = imread(tmp_path / "a.png")[120:560, 150:, :3].max(axis=2) < 0.3
+        return float(np.argmax(dark.sum(axis=0)))
+
+    first, middle, last = map(column_of, (0.0, 0.25, 1.0))
+    assert (middle - first) / (last - first) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_good_detector_has_its_recall_above_its_false_alarms(tmp_path):
+    """By the mean row of the colours of both lines, from the top."""
+
+    def rows_of(violent) -> list[float]:
+        curve = threshold_curve(violent, PROBABILITY, list("abcdef"))
+        draw_threshold_curves(tmp_path / "a.png", {"Test": curve}, 0.5)
+        pixels = (imread(tmp_path / "a.png")[120:, :, :3] * 255).round()
+        colours = (figure_style.VIOLENT, figure_style.NORMAL)
+        rgb = [[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in colours]
+        return [np.nonzero((pixels == colour).all(axis=2))[0].mean() for colour in rgb]
+
+    good = PROBABILITY > 0.5
+    recall, false_alarms = rows_of(good)
+    assert recall < false_alarms
+    recall, false_alarms = rows_of(~good)
+    assert recall > false_alarms
 
 
 # -- relation
