@@ -1,15 +1,16 @@
 """The web application: its parts, its headers, and its errors."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import jinja2
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.live.web import api, pages
@@ -45,7 +46,7 @@ def create_app(page: WatchPage) -> FastAPI:
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     app.include_router(api.router)
     app.include_router(pages.router)
-    app.middleware("http")(_add_headers)
+    app.add_middleware(_Headers)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=_MAX_BODY_BYTES)
     app.exception_handler(NotSignedInError)(_ask_to_sign_in)
     app.exception_handler(ViolenceDetectionError)(_describe_error)
@@ -68,15 +69,24 @@ def _templates() -> jinja2.Environment:
     return environment
 
 
-async def _add_headers(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.scope["path"].startswith("/static/"):
-        response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-    return response
+class _Headers:
+    """Adds the headers of every answer; as plain ASGI, because a middleware of Starlette's base
+    class changes the errors of what reads the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "/static/" in scope["path"]:
+                    headers["Cache-Control"] = "public, max-age=31536000, immutable"
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 def _is_api(request: Request) -> bool:
