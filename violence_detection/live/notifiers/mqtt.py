@@ -50,7 +50,6 @@ def build(
     scores: bool = False,
     timeout_s: Annotated[float, Range(0.1, 120)] = 10.0,
     ca_file: str = "",
-    client: Any = None,
 ) -> "Mqtt":
     """
     Args:
@@ -61,18 +60,18 @@ def build(
         scores: Whether each camera's score is published once a second.
         timeout_s: Seconds to wait for the broker's acknowledgement.
         ca_file: Certificates that the broker's is verified with (mqtts); empty takes the system's.
-        client: A client of paho-mqtt; None makes one. For tests.
 
     Raises:
         ConfigError: If paho-mqtt is not installed, or the URL or a topic cannot be used.
     """
     parts = _checked(sink, url, [prefix, discovery_prefix])
-    if client is None:
-        client = _new_client(sink)
-    if user or parts.username:
-        client.username_pw_set(
-            user or unquote(parts.username or ""), password or unquote(parts.password or "") or None
-        )
+    try:
+        import paho.mqtt.client as paho
+    except ImportError as error:
+        raise ConfigError(f"The sink {sink} needs paho-mqtt: {INSTALL}") from error
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    if name := user or unquote(parts.username or ""):
+        client.username_pw_set(name, password or unquote(parts.password or "") or None)
     if parts.scheme == "mqtts":
         try:
             client.tls_set(ca_certs=ca_file or None, cert_reqs=ssl.CERT_REQUIRED)
@@ -112,10 +111,10 @@ class Mqtt:
         cameras: Sequence[ShownCamera],
         on_snooze: Callable[[str, int], None],
         *,
-        prefix: str,
-        discovery_prefix: str,
-        with_scores: bool,
-        timeout_s: float,
+        prefix: str = "violence-detection",
+        discovery_prefix: str = "homeassistant",
+        with_scores: bool = False,
+        timeout_s: float = 10.0,
     ) -> None:
         """
         Args:
@@ -261,14 +260,6 @@ def _state_texts(state: CameraState) -> dict[str, str]:
         "violence": "ON" if state.is_violent else "OFF",
         "snooze": str(state.snooze_min),
     }
-
-
-def _new_client(sink: str) -> Any:
-    try:
-        import paho.mqtt.client as paho
-    except ImportError as error:
-        raise ConfigError(f"The sink {sink} needs paho-mqtt: {INSTALL}") from error
-    return paho.Client(paho.CallbackAPIVersion.VERSION2)
 
 
 def _checked(sink: str, url: str, prefixes: Sequence[str]) -> SplitResult:
