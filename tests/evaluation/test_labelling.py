@@ -1,11 +1,13 @@
 """A reviewer's label is written to the dataset, changes nothing else, and is used in training."""
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.features import draw_features
 from support.training import train_quickly
 from support.videos import draw_video
 
@@ -117,6 +119,26 @@ def test_the_history_keeps_every_earlier_label(root, label):
     ]
 
 
+def test_features_name_the_dataset_and_its_recordings(root, tmp_path):
+    """As on the page of a cross-validation, which leaves no run."""
+    features = draw_features(
+        tmp_path / "space", counts=(4, 0, 0), dataset={"name": "drawn", "dir": str(root)}
+    )
+    cache = FeatureCache(features)
+    names = [f"{label}/{number}.mp4" for label in ("normal", "violent") for number in range(2)]
+    cache.write_manifest(
+        dataclasses.replace(entry, path=name, group=f"camera {name[-5]}")
+        for entry, name in zip(cache.entries(), names, strict=True)
+    )
+    config = LabelConfig(by="ann")
+    result = LabelStage(str(features), "violent/1.mp4", "normal", config).run()
+    assert (result.label, result.was, result.created) == ("normal", "violent", True)
+    assert row_of(root, "violent/1.mp4")["label"] == "normal"
+    assert row_of(root, "normal/0.mp4")["group"] == "camera 0"
+    with pytest.raises(ConfigError, match="a known class, normal, violent"):
+        LabelStage(str(features), "violent/1.mp4", "calm", config).prepare()
+
+
 def test_a_dataset_left_with_one_class_can_be_labelled(root, label):
     label("violent/0.mp4")
     label("violent/1.mp4")
@@ -220,7 +242,7 @@ def test_the_next_extraction_and_training_use_it(root, tmp_path, clip):
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("fight", {}, "LABEL must be a class of the run, normal, violent; --new-class"),
+        ("fight", {}, "LABEL must be a known class, normal, violent; --new-class"),
         (" ", {"new_class": True}, "LABEL must be a name in UTF-8. Received: ' '"),
         ("normal", {"start_s": 1.0}, "--start-s and --end-s must be given together"),
         ("normal", {"start_s": 2.0, "end_s": 1.0}, "`start_s` must be < end_s. Rec"),

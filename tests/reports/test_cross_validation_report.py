@@ -48,7 +48,7 @@ def test_the_summary_has_found_missed_and_flagged_videos(page):
         "AUC fraction of pairs in which the violent video has the higher probability 0.800" in text
     )
     assert "Accuracy 88.1% (95%: 83.1% – 93.1%), AUC 0.800 (95%: 0.750 – 0.850)." in text
-    assert "about 149 of them would be false alarms" in text
+    assert "about 149 of them would be false alarms. That is extrapolated from the clips" in text
     assert "These numbers can be relied on" in text
 
 
@@ -99,6 +99,8 @@ def test_mistakes_and_errors_by_recording_are_shown(page):
     text = page()
     assert "probability of violence 0.200, 0.30 below the threshold of its fold" in text
     assert "probability of violence 0.900, 0.50 above the threshold of its fold" in text
+    command = "violence-detection label /cache/drawn/space &#39;&lt;fight&gt;/a.mp4&#39; calm"
+    assert f"If the label is wrong: {command}" in text
     assert "camera &lt;1&gt; 25.0% 11.2% – 46.9% 20 3 2" in text
     assert "1 of 36 recordings have no error" in text
 

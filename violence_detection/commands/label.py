@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 def label(settings: LabelConfig, flags: CommonFlags, run: str, video: str, label: str) -> None:
     """Write a reviewer's label into the dataset's videos.csv, with name and time.
 
-    VIDEO is a video of the dataset, by its path or its name in the report, or any other video,
-    which is copied into the dataset's folder `judged`; with --start-s and --end-s a part of it. The
-    next extraction and training use the label; earlier labels are kept in labels_history.csv.
-    --force replaces the label of another reviewer."""
+    RUN is a run, or a folder of features; its dataset gets the label. VIDEO is a video of the
+    dataset, by its path or its name in the report, or any other video, which is copied into the
+    dataset's folder `judged`; with --start-s and --end-s a part of it. The next extraction and
+    training use the label; earlier labels are kept in labels_history.csv. --force replaces the
+    label of another reviewer."""
 
     def stage() -> Stage:
         from violence_detection.evaluation.labelling import LabelStage

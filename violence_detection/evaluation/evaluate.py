@@ -1,7 +1,6 @@
 """Evaluates a run on a split: metrics with intervals, diagnostics, predictions and a report."""
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -311,7 +310,7 @@ class EvaluationStage:
         folder = Path(origin.dir).name
         asked = self._config.operating_point or record.settings.get("operating_point")
         return ReportContext(
-            run_path=_shown_path(self._run_dir),
+            run_path=files.shown_path(self._run_dir),
             # The name of a dataset is that of its folder, with digits unless it was given.
             dataset=folder if folder and origin.name.startswith(f"{folder}-") else origin.name,
             evaluated_on=datetime.now(UTC).astimezone().date(),
@@ -348,9 +347,3 @@ def _report_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
         for name in TrainConfig.names_in("extract"):
             settings.pop(name, None)
     return {**trained, "settings": settings}
-
-
-def _shown_path(folder: str) -> str:
-    """A folder as a command in the current folder names it."""
-    path = os.path.relpath(folder)
-    return folder if path.startswith("..") else path

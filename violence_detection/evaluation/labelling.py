@@ -16,6 +16,7 @@ from violence_detection.datasets.label_table import LabelRow, LabelTable
 from violence_detection.datasets.videos import Video
 from violence_detection.errors import ConfigError, DatasetError, VideoError
 from violence_detection.evaluation.config import LabelConfig
+from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
 from violence_detection.system import files, locks, processes
 from violence_detection.system.processes import ProcessPool
@@ -64,7 +65,7 @@ class LabelResult:
 
 
 class LabelStage:
-    """Writes a reviewer's label of a video into the dataset of a run.
+    """Writes a reviewer's label of a video into the dataset of a run or of features.
 
     A video of the dataset gets the label in its row. A part of a video and a video from another
     folder get a row of their own; the latter is copied into `judged/` of the dataset, unless the
@@ -77,7 +78,7 @@ class LabelStage:
     ) -> None:
         """
         Args:
-            run_dir: Folder of the run; it names the dataset and the classes.
+            run_dir: Folder of the run, or of features; it names the dataset and the classes.
             video: A path, absolute or within the dataset; or a part as reports name it.
             label: The class that the reviewer gives.
             config: The part of the video, and the reviewer.
@@ -90,7 +91,7 @@ class LabelStage:
         """Finds and checks the video; the result of `run`, with `dry_run`.
 
         Raises:
-            ConfigError: If the label is not a class of the run, the part is not within the video,
+            ConfigError: If the label is not a known class, the part is not within the video,
                 or another reviewer gave another label.
             DatasetError: If the dataset does not exist or cannot be read.
             VideoError: If the video cannot be read.
@@ -115,11 +116,12 @@ class LabelStage:
 
     def _open_dataset(self) -> None:
         """Checks the label, and finds the folder of the dataset."""
-        self._run = Run.open(self._run_dir)
-        record, label = self._run.record(), self._label
+        cache = FeatureCache(Path(self._run_dir))
+        self._labelled = cache if cache.extraction_path.is_file() else Run.open(self._run_dir)
+        record, label = self._labelled.record(), self._label
         if label not in record.classes and not self._config.new_class:
             raise ConfigError(
-                f"LABEL must be a class of the run, {', '.join(record.classes)}; --new-class "
+                f"LABEL must be a known class, {', '.join(record.classes)}; --new-class "
                 f"allows others. Received: {label}"
             )
         if not label.strip() or label != label.strip() or not units.is_utf8(label):
@@ -134,9 +136,7 @@ class LabelStage:
 
     def _find_video(self) -> LabelResult:
         """Finds the video and its row, checks them, and describes what is written."""
-        recordings = {}
-        if not table_file.find_table(self._root):
-            recordings = {row["path"]: row["group"] for row in self._run.videos_trained_on()}
+        recordings = {} if table_file.find_table(self._root) else self._recordings()
         self._table = LabelTable.of_dataset(self._root, recordings)
         self._source, row = self._locate(self._video)
         part = self._part(row)
@@ -161,6 +161,12 @@ class LabelStage:
             copied=copied,
             overlaps=self._table.conflicts_of(video),
         )
+
+    def _recordings(self) -> dict[str, str]:
+        """The recording of each video, by path."""
+        if isinstance(self._labelled, FeatureCache):
+            return {entry.path: entry.group for entry in self._labelled.entries()}
+        return {row["path"]: row["group"] for row in self._labelled.videos_trained_on()}
 
     # -- the video
 

@@ -98,6 +98,7 @@ def write_report(
         ],
         worst_folds=_worst_folds(result.folds_of(first)),
         mistakes=diagnostics.mistakes,
+        features_path=files.shown_path(result.features),
         distance=lambda row: _distance(row.probability, diagnostics.thresholds[row.path]),
         errors=with_errors[:_MAX_ERRORS],
         more_errors=max(0, len(with_errors) - _MAX_ERRORS),

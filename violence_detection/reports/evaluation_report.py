@@ -1,7 +1,6 @@
 """The HTML report of an evaluation: a summary in plain words first, then every metric."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -118,7 +117,7 @@ def write_report(
         verdict=overall_verdict(findings),
         worst=mistakes,
         distance_of=lambda row: _distance(row, result.threshold),
-        command_of=lambda row: _label_command(row, context.run_path),
+        command_of=lambda row: row.label_command(context.run_path),
         baselines=evaluation_tables.baseline_rows(result),
         threshold_lines=list(_threshold_lines(result, context)),
         achieved=list(evaluation_tables.achieved_rows(result.operating_point)),
@@ -244,11 +243,6 @@ def _distance(row: Mistake, threshold: float) -> str:
     side = "below" if row.probability < threshold else "above"
     near = ": a near miss" if row.is_near(threshold) else ""
     return f"{abs(row.probability - threshold):.2f} {side} the threshold{near}"
-
-
-def _label_command(row: Mistake, run_path: str) -> str:
-    """The command that gives the video the class that was predicted."""
-    return shlex.join(["violence-detection", "label", run_path, row.path, row.predicted])
 
 
 # -- threshold, robustness

@@ -1,5 +1,6 @@
 """The worst mistakes of an evaluation, as the report shows them."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,14 @@ class Mistake:
     attention: Sequence[float] | None = None
     frames: Sequence[str] = ()
     missing_reason: str = ""
+
+    def label_command(self, folder: str) -> str:
+        """The command that gives the video the class that was predicted.
+
+        Args:
+            folder: The run or the features, as a command names them.
+        """
+        return shlex.join(["violence-detection", "label", folder, self.path, self.predicted])
 
     def is_near(self, threshold: float) -> bool:
         """True if the probability is within 0.1 of the threshold."""
