@@ -1,18 +1,15 @@
-"""Messages of a capture process: what it tells the supervisor and the judge, and what it is told.
+"""Messages of a capture process to the supervisor.
 
-Every message is a flat, frozen dataclass. Times named `_s` of frames and windows are seconds of
-this machine's monotonic clock, as the camera's own clock counts them on from the first frame of a
-section: so they go on over reconnects and over a new capture process.
+Times of frames and windows are seconds of this machine's monotonic clock, as the camera's own
+clock counts them on from the first frame of a connection: they grow over all sections, reconnects
+and capture processes. `CaptureStatus.clock_offset_s` corrects them by what the two clocks have
+drifted apart since.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 CaptureState = Literal["starting", "up", "silent", "waiting", "refused", "absent"]
-DropCause = Literal["nonref", "late", "queue", "judge", "no_time", "corrupt"]
-
-
-# -- from capture to supervisor
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,10 @@ class StreamOpened:
     """A connection was made: the stream as it is described.
 
     Attributes:
+        codec: FFmpeg's name of it: "h264".
         width, height: Of frames; 0 if unknown.
         fps: Frames per second; 0.0 if unknown.
+        at_s: Monotonic clock.
     """
 
     codec: str
@@ -55,12 +54,17 @@ class CaptureStatus:
 
     Attributes:
         at_s: Monotonic clock.
-        lag_s: Seconds behind the camera's clock, the largest of the last second.
+        lag_s: Seconds behind the camera's clock, the largest since the last status.
+        clock_offset_s: Seconds to add to times of frames for the monotonic time at which such a
+            frame arrives when nothing is late.
         frames: Decoded frames.
-        windows: Windows that were handed over.
-        dropped: Packets, frames or windows that were dropped, by cause.
+        windows: Windows that were handed over to be judged.
+        dropped: What was dropped, by cause: packets that `late` (decoding was behind) and `queue`
+            (too many waited), frames that `nonref` (no other needs them) and `no_time`, windows
+            that `judge` (it did not take them).
+        corrupt: Damaged frames and packets.
         last_frame_s: Time of the last frame; 0.0 before the first.
-        unjudged_s: Seconds of the camera that no window covers.
+        unjudged_s: Seconds between the first and the last window that no judged window covers.
         stride_s: Seconds from one window to the next, as it is now.
         ring_bytes, ring_s: Packets that are kept undecoded.
         clock_jumps, size_changes, connections: Counts.
@@ -68,9 +72,11 @@ class CaptureStatus:
 
     at_s: float
     lag_s: float
+    clock_offset_s: float
     frames: int
     windows: int
     dropped: dict[str, int]
+    corrupt: int
     last_frame_s: float
     unjudged_s: float
     stride_s: float
@@ -81,67 +87,4 @@ class CaptureStatus:
     connections: int
 
 
-@dataclass(frozen=True)
-class Unjudged:
-    """A stretch of the camera's time that no window will cover.
-
-    Attributes:
-        reason: "reconnect", "clock", "size", "dropped", "few_frames", "judge".
-    """
-
-    start_s: float
-    end_s: float
-    reason: str
-
-
-# -- from capture to judge
-
-
-@dataclass(frozen=True)
-class CapturedWindow:
-    """A window with the numbers of its images.
-
-    Attributes:
-        start_s, end_s: Camera's time.
-        images: By view, moment and stream the number of the image (V, T, K).
-        needed_from: The first image that this window or later windows may need.
-        is_judged: False if less than half of its moments have frames of their own; then it has no
-            images to score and counts as unjudged.
-    """
-
-    start_s: float
-    end_s: float
-    images: list[list[list[int]]]
-    needed_from: int
-    is_judged: bool = True
-
-
-@dataclass(frozen=True)
-class WindowsReady:
-    """New images and the windows that are complete with them; the images come as an array,
-    uint8 (n, S, S, 3), beside the message.
-
-    Attributes:
-        camera: Its name.
-        first_image: Number of the first of these images; 0 begins anew, earlier images are void.
-        windows: Ascending.
-    """
-
-    camera: str
-    first_image: int
-    windows: list[CapturedWindow] = field(default_factory=list)
-
-
-# -- from supervisor to capture
-
-
-@dataclass(frozen=True)
-class SetStride:
-    """Windows are `stride_s` apart from now on."""
-
-    stride_s: float
-
-
-@dataclass(frozen=True)
-class Stop:
-    """End the process."""
+CAPTURE_MESSAGES = (StateChange, StreamOpened, CaptureStatus)

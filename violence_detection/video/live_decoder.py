@@ -110,7 +110,7 @@ class LiveDecoder:
         self._time_base = Fraction(*self._info.time_base)
         self._frame_s = units.frames_to_s(1, self._info.fps or _FALLBACK_FPS)
         self._reformatter = Reformatter()
-        self._size: tuple[int, int] | None = None
+        self._size: tuple[int, int] | None = None  # of the last frame
         self._offset_s: float | None = None  # added to times of the stream
         self._last_s = self._last_arrived_s = 0.0
         self._failed, self._arrived_s = 0, 0.0
@@ -181,14 +181,14 @@ class LiveDecoder:
         step_s = time_s - self._last_s
         # A file on a server has no clock that could be set; a gap in it is one of its frames.
         jumps = (
-            self.counts.frames > 0
+            self._size is not None
             and self._info.is_real_time
             and (step_s < -_DISORDER_S or step_s > self.max_step_s)
         )
         if jumps:
             time_s = self._last_s + max(self._frame_s, self._arrived_s - self._last_arrived_s)
             self._offset_s += time_s - (self._last_s + step_s)
-        elif self.counts.frames and step_s <= 0:
+        elif self._size and step_s <= 0:
             if self._info.is_real_time:
                 self.counts.without_time += 1
                 return
@@ -206,7 +206,7 @@ class LiveDecoder:
         """The time of a frame by the stream, from that of the first; None if it has none."""
         stamp = frame.pts if frame.pts is not None else frame.dts
         if stamp is None:
-            if self._info.is_real_time or not self.counts.frames:
+            if self._info.is_real_time or self._size is None:
                 return None
             return self._last_s + self._frame_s
         raw_s = float(stamp * self._time_base)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from violence_detection.errors import VideoError
-from violence_detection.video.container import ALLOWED_FORMATS, missing
+from violence_detection.video.container import ALLOWED_FORMATS
 
 if TYPE_CHECKING:
     import av
@@ -35,7 +35,6 @@ _RTSP_OPTIONS = {"analyzeduration": "500000", "probesize": "32768"}
 _RTSP = re.compile(r"rtsps?://", re.IGNORECASE)
 # Formats that play by the clock, also where they come over HTTP.
 _REAL_TIME_FORMATS = frozenset("rtsp rtp sdp mpjpeg video4linux2 v4l2 flv mpegts hls".split())
-_FILE_SCHEMES = re.compile(r"(?:https?|ftp)://", re.IGNORECASE)
 # Parts of multipart JPEG have no times: FFmpeg counts them as 25 a second.
 _FORMATS_WITHOUT_TIMES = frozenset(["mpjpeg"])
 _MAX_PACKET_BYTES = 32 * 2**20
@@ -117,9 +116,15 @@ class LiveSource:
     """
 
     def __init__(
-        self, container: "av.container.InputContainer", stream: "av.VideoStream", opened_s: float
+        self,
+        container: "av.container.InputContainer",
+        stream: "av.VideoStream",
+        *,
+        opened_s: float,
+        read_timeout_s: float,
     ) -> None:
-        self._container, self._stream, self._opened_s = container, stream, opened_s
+        self._container, self._stream = container, stream
+        self._opened_s, self._read_timeout_s = opened_s, read_timeout_s
         self.codec_context = stream.codec_context
         self.info = _describe(container, stream)
         self._has_times = container.format.name not in _FORMATS_WITHOUT_TIMES
@@ -145,10 +150,17 @@ class LiveSource:
         """
         import av
 
+        waiting_since_s = time.monotonic()
         try:
             for packet in self._container.demux(self._stream):
+                waited_s = time.monotonic() - waiting_since_s
                 if 0 < packet.size <= _MAX_PACKET_BYTES:
                     yield self._received(packet)
+                # When the time is up, FFmpeg first gives the packet that it still holds, and then
+                # waits as long again.
+                if self.info.is_real_time and waited_s >= self._read_timeout_s:
+                    raise _silent()
+                waiting_since_s = time.monotonic()
         except av.FFmpegError as error:
             raise _read_error(error) from None  # PyAV's own text repeats the URL
         except IndexError:  # a stream that was not there when it was opened
@@ -164,7 +176,9 @@ class LiveSource:
 
 def _describe(container: "av.container.InputContainer", stream: "av.VideoStream") -> StreamInfo:
     context = stream.codec_context
-    fps = float(stream.average_rate or stream.guessed_rate or 0)
+    # The packets that come while it is opened are too few to measure a rate; the codec's own
+    # header often tells it.
+    fps = float(stream.average_rate or context.framerate or stream.guessed_rate or 0)
     formats = set(container.format.name.split(","))
     is_file = container.duration is not None and not formats & {"rtsp", "rtp"}
     return StreamInfo(
@@ -199,8 +213,6 @@ def open_live(
     Raises:
         LiveError: If it cannot be opened.
     """
-    if install := missing():
-        raise LiveError("absent", f"it cannot be opened without PyAV ({install})")
     import av
 
     av.logging.set_level(None)  # FFmpeg's messages repeat the URL
@@ -217,7 +229,12 @@ def open_live(
     except (OSError, ValueError) as error:  # a target that is no file name: a zero byte
         raise LiveError("absent", f"it cannot be opened: {type(error).__name__}") from None
     with contextlib.closing(container):
-        yield LiveSource(container, _video_stream(container), start_s)
+        yield LiveSource(
+            container,
+            _video_stream(container),
+            opened_s=start_s,
+            read_timeout_s=read_timeout_s,
+        )
 
 
 def _options(target: str | int, transport: Transport) -> dict[str, str]:
@@ -276,10 +293,14 @@ def _read_error(error: "av.FFmpegError") -> LiveError:
     import av.error
 
     if isinstance(error, av.error.ExitError | av.error.TimeoutError):
-        return LiveError("timeout", "it sends nothing any more")
+        return _silent()
     if isinstance(error, av.error.InvalidDataError):
         return LiveError("garbage", "what it sends is not video any more")
     return LiveError("closed", f"the connection failed ({error.strerror})")
+
+
+def _silent() -> LiveError:
+    return LiveError("timeout", "it sends nothing any more")
 
 
 class LagTracker:
