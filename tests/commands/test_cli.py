@@ -442,7 +442,8 @@ def test_every_command_takes_what_all_commands_take(name):
         "--debug",
         "--seed",
     } <= taken
-    if name not in ("check", "cache list", "cache verify"):  # they write nothing
+    # The first ones write no results; the accounts of `users` have nothing to plan or replace.
+    if name not in ("check", "cache list", "cache verify") and not name.startswith("users "):
         assert {"--dry-run", "--force"} <= taken
 
 
@@ -456,7 +457,7 @@ def headings(text: str) -> list[str]:
 def test_the_groups_of_the_help_come_in_one_order_the_common_options_last(name):
     shown = headings(invoke(*name.split(), "--help").stdout)
     assert shown == [title for title in GROUPS if title in shown]
-    assert shown[-1] == COMMON and len(shown) >= 2
+    assert shown[-1] == COMMON and (len(shown) >= 2 or name.startswith("users "))
 
 
 def test_rare_options_are_under_advanced():

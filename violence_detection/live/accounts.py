@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Self
 
 from violence_detection.errors import ConfigError, RunError, ViolenceDetectionError
+from violence_detection.live.roles import ROLES, SCOPES
 
-ROLES = ("viewer", "reviewer", "admin")  # each may do what the ones before it may
-SCOPES = ("read", "review")
 MIN_PASSWORD = 10
 MAX_PASSWORD = 512
 SESSION_IDLE_S = 12 * 3600

@@ -80,7 +80,7 @@ class _Headers:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                if "/static/" in scope["path"]:
+                if "/static/" in scope["path"] and message["status"] == 200:
                     headers["Cache-Control"] = "public, max-age=31536000, immutable"
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)

@@ -1,11 +1,12 @@
-"""Settings of the review page."""
+"""Settings of the review page, and of its users."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection.errors import ConfigError
-from violence_detection.settings import Config, option
+from violence_detection.live.roles import ROLES, SCOPES
+from violence_detection.settings import CommandConfig, Config, option
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,33 @@ class WebSettings(Config):
                 f"`listen` must be `host:port`, as 127.0.0.1:8474. Received: {self.listen}"
             )
         return host.strip("[]"), int(port)
+
+
+@dataclass(frozen=True)
+class RoleConfig(CommandConfig):
+    """Rights of a user of the page."""
+
+    role: str = option(
+        "reviewer",
+        "viewer sees, reviewer judges and snoozes, admin sees settings and deeds too.",
+        group="Data",
+        choices=ROLES,
+    )
+    cameras: str | None = option(
+        None, "Names of the cameras that the user sees, with commas, or all.", group="Data"
+    )
+
+
+@dataclass(frozen=True)
+class TokenConfig(CommandConfig):
+    """Rights of a program with a token."""
+
+    scope: str = option(
+        "read", "read sees, review judges and snoozes.", group="Data", choices=SCOPES
+    )
+    days: float | None = option(
+        None, "Days after which the token ends; default: never.", group="Data", above=0.0
+    )
+    cameras: str | None = option(
+        None, "Names of the cameras that it sees, with commas, or all.", group="Data"
+    )
