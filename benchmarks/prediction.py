@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import av
 import cv2
 import machine
 
@@ -32,18 +33,6 @@ PROGRAM = "from violence_detection.cli import main; main()"
 
 def make_video(path: Path, clips: list[Path], minutes: float) -> int:
     """Writes the clips one after the other, repeated as needed; returns the number of frames."""
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        writer = cv2.VideoWriter(str(path), code, FPS, SIZE)
-        return _fill(writer.write, clips, minutes, writer.release)
-    return _fill_h264(path, clips, minutes)
-
-
-def _fill_h264(path: Path, clips: list[Path], minutes: float) -> int:
-    import av
-
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=FPS)
         stream.width, stream.height = SIZE

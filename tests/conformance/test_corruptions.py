@@ -1,5 +1,6 @@
 """The contract of every corruption, and the closed form of each."""
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -249,11 +250,12 @@ def test_compression_is_reproducible(tmp_path):
 # -- error
 
 
-def test_without_pyav_compression_names_the_extra(monkeypatch):
-    monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
-    assert compress.missing() == "pip install 'violence-detection[pyav]'"
-    with pytest.raises(ConfigError, match=r"must have PyAV.*; pip install .*pyav"):
+def test_without_x264_compression_has_mpeg4_only(monkeypatch):
+    monkeypatch.setattr(av, "codecs_available", set())
+    assert compress.missing() == "pip install --force-reinstall av"
+    with pytest.raises(ConfigError, match=r"must have a PyAV with x264.*pip install .* av, or ask"):
         registry.load("corruptions", "compress")
+    registry.load("corruptions", "compress(codec=mpeg4)")
 
 
 def test_an_unknown_codec_is_refused():

@@ -2,9 +2,9 @@
 
 import itertools
 import resource
-import shutil
 from collections import Counter
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -21,9 +21,7 @@ from violence_detection.inference.annotation import (
 )
 from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import video_writers
 
-av = pytest.importorskip("av")
 WINDOWS = [
     Window(0.0, 2.0, 0.2, attention=(0.1, 0.9)),
     Window(1.0, 3.0, 0.8, attention=(0.5, 0.5)),
@@ -31,12 +29,6 @@ WINDOWS = [
 SEGMENTS = [Segment(1.0, 3.0, peak=0.8, peak_s=2.0)]
 TIMELINE = PredictionTimeline(WINDOWS, SEGMENTS, threshold=0.5, fps=12.0)
 VIOLENT = np.array(annotation._VIOLENT)
-
-
-FFMPEG = pytest.param(
-    "ffmpeg",
-    marks=pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg on the PATH"),
-)
 
 
 class Timed:
@@ -136,11 +128,10 @@ def test_a_segment_has_a_frame_and_a_bar_of_its_colour():
 # -- files
 
 
-@pytest.mark.parametrize("name", ["pyav", "opencv", FFMPEG])
-def test_an_annotated_video_plays_as_long_as_the_original(tmp_path, name):
+def test_an_annotated_video_plays_as_long_as_the_original(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=36, size=(65, 49))
     output = tmp_path / "out.mp4"
-    *_, written = annotate(path, output, TIMELINE, name)
+    *_, written = annotate(path, output, TIMELINE)
     assert written == 36
     assert sorted(one.name for one in tmp_path.iterdir()) == ["a.mp4", "out.mp4"]
     frames = frames_of(output)
@@ -150,21 +141,19 @@ def test_an_annotated_video_plays_as_long_as_the_original(tmp_path, name):
         difference = np.abs(one[6:43, 6:59].astype(int) - before[6:43, 6:59])
         assert difference.mean() < 12
     with av.open(str(output)) as file:
-        codec = file.streams.video[0].codec_context.name
-    assert ("vp9" if name == "opencv" else "h264") in codec
+        assert "h264" in file.streams.video[0].codec_context.name
 
 
-@pytest.mark.parametrize("encoder", ["pyav", FFMPEG])
 @pytest.mark.parametrize(
     ("ending", "codec", "heard"),
     [("mp4", "aac", "aac"), ("mp4", "libmp3lame", "mp3"), ("ts", "aac", "aac")],
 )
-def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
+def test_the_sound_is_kept(tmp_path, ending, codec, heard):
     path = with_sound(tmp_path / f"a.{ending}", seconds=3, codec=codec)
-    list(annotate(path, tmp_path / "out.mp4", TIMELINE, encoder))
+    list(annotate(path, tmp_path / "out.mp4", TIMELINE))
     with av.open(str(tmp_path / "out.mp4")) as file:
         (sound,) = file.streams.audio
-        assert (heard if encoder == "pyav" else "aac") in sound.codec_context.name
+        assert heard in sound.codec_context.name
         samples = sum(frame.samples for frame in file.decode(sound))
     assert samples / 44100 == pytest.approx(3.0, abs=0.15)
 
@@ -172,7 +161,7 @@ def test_the_sound_is_kept(tmp_path, ending, codec, heard, encoder):
 def test_what_was_not_predicted_is_left_out(tmp_path):
     path = draw_video(tmp_path / "a.mp4", frames=36)
     timeline = PredictionTimeline(WINDOWS, [], 0.5, 12.0, duration_s=1.0)
-    *_, written = annotate(path, tmp_path / "out.mp4", timeline, "pyav")
+    *_, written = annotate(path, tmp_path / "out.mp4", timeline)
     assert written == pytest.approx(12, abs=1)
 
 
@@ -181,13 +170,12 @@ def test_what_was_not_predicted_is_left_out(tmp_path):
 
 def test_a_video_that_is_gone_leaves_nothing(tmp_path):
     with pytest.raises(VideoError, match="no such file"):
-        list(annotate(tmp_path / "gone.mp4", tmp_path / "out.mp4", TIMELINE, "pyav"))
+        list(annotate(tmp_path / "gone.mp4", tmp_path / "out.mp4", TIMELINE))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["pyav", "opencv"])
-def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path, name):
+def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path):
     """The limit on the size of files stands for a full disk."""
     path = tmp_path / "a.mp4"
     rng = np.random.default_rng(0)
@@ -199,26 +187,14 @@ def test_a_file_that_has_no_room_is_one_line_and_leaves_nothing(tmp_path, name):
         ProcessPool(memory_bytes=3 * 2**30) as call,
         pytest.raises(ViolenceDetectionError, match="limit is reached|disk is full"),
     ):
-        list(call.stream(_limited, path, tmp_path / "out.mp4", name))
+        list(call.stream(_limited, path, tmp_path / "out.mp4"))
     assert [one.name for one in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def _limited(path, output, name):
+def _limited(path, output):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        yield from annotate(path, output, TIMELINE, name)
+        yield from annotate(path, output, TIMELINE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_the_encoder_is_the_best_that_is_here(monkeypatch):
-    monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "libx264")
-    monkeypatch.setattr(video_writers.shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert video_writers.choose_encoder() == ("ffmpeg", "")
-    monkeypatch.setattr(video_writers, "_ffmpeg_codec", lambda: "")
-    assert video_writers.choose_encoder() == ("pyav", "")
-    monkeypatch.setattr(video_writers.pyav_decoder, "missing", lambda: "pip install it")
-    name, lacking = video_writers.choose_encoder()
-    assert name == "opencv"
-    assert "no H.264 and no sound" in lacking

@@ -9,7 +9,7 @@ from support.videos import draw_video
 
 from violence_detection.errors import VideoError
 from violence_detection.features.inspection import inspect_video
-from violence_detection.video import damage, ffmpeg_log, pyav_decoder
+from violence_detection.video import damage, ffmpeg_log
 from violence_detection.video.clip_reader import ClipReader
 from violence_detection.video.decoder import open_video
 
@@ -119,14 +119,10 @@ def test_a_video_whose_frames_are_mostly_corrupt_is_unreadable(tmp_path):
             read(path)
 
 
-@pytest.mark.parametrize("lacks", ["pyav", "log"])
-def test_corrupt_frames_are_found_by_the_log_or_by_pyav_alone(tmp_path, monkeypatch, lacks):
+def test_corrupt_frames_are_found_by_pyav_without_the_log(tmp_path, monkeypatch):
     path = lossy(tmp_path / "a.ts", every=20)
-    if lacks == "pyav":
-        monkeypatch.setattr(pyav_decoder, "missing", lambda: "install it")
-    else:
-        monkeypatch.setattr(ffmpeg_log, "LISTENING", False)
-        monkeypatch.setattr(ffmpeg_log, "counts", ffmpeg_log._Counts())
+    monkeypatch.setattr(ffmpeg_log, "LISTENING", False)
+    monkeypatch.setattr(ffmpeg_log, "counts", ffmpeg_log._Counts())
     assert READER.read(path).damage.endswith("frames are corrupt")
 
 

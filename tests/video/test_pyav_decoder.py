@@ -1,9 +1,7 @@
 """PyAV gives the frames and times of OpenCV, and decodes codecs that OpenCV lacks."""
 
-import importlib.metadata
 import os
 import struct
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -227,26 +225,3 @@ def test_frames_are_reached_by_seeking(av1):
         for index in (30, 0, 13):
             np.testing.assert_array_equal(video.frame_near(index), frames[index])
         assert video.frame_near(900) is None
-
-
-def test_without_pyav_the_extra_is_named(av1, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(VideoError) as raised, open_video(av1):
-        pass
-    assert str(raised.value) == (
-        "it opens, but no frame of it can be decoded: this build of OpenCV may lack its codec "
-        "(av01); pip install 'violence-detection[pyav]' adds another decoder"
-    )
-
-
-def test_without_pyav_nothing_else_changes(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
-    path = draw_video(tmp_path / "a.mp4", frames=12)
-    with open_video(path) as video:
-        np.testing.assert_array_equal(read(video)[1], frames_of(path))
-
-
-def test_a_pyav_that_is_too_old_is_not_used(av1, monkeypatch):
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "16.1.0")
-    with pytest.raises(VideoError, match="adds another decoder"), open_video(av1):
-        pass

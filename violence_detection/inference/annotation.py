@@ -14,8 +14,8 @@ from violence_detection import units
 from violence_detection.inference.prediction_records import Segment, Window
 from violence_detection.inference.sliding_windows import Frames
 from violence_detection.system import files
-from violence_detection.video import video_writers
 from violence_detection.video.decoder import FALLBACK_FPS, open_video
+from violence_detection.video.video_writer import VideoWriter
 
 _INK, _FAINT, _BACKGROUND = (60, 49, 38), (133, 120, 107), (250, 248, 246)  # BGR
 _NORMAL, _VIOLENT = (168, 126, 47), (45, 80, 200)
@@ -67,17 +67,15 @@ class PredictionTimeline:
         return [window.probability for window in self.windows]
 
 
-def annotate(path: Path, output: Path, timeline: PredictionTimeline, encoder: str) -> Iterator[int]:
+def annotate(path: Path, output: Path, timeline: PredictionTimeline) -> Iterator[int]:
     """Writes a video with its timeline below each frame; yields the count of frames written.
 
-    The frames are those of the file at a constant rate, upright, with its sound where the
-    encoder can keep it.
+    The frames are those of the file at a constant rate, upright, with its sound.
 
     Args:
         path: The video.
         output: The file; it takes this name once it is complete.
         timeline: The windows and segments of the video.
-        encoder: Name of an encoder; see `video_writers.open_writer`.
 
     Raises:
         VideoError: If the video can no longer be read.
@@ -96,8 +94,7 @@ def annotate(path: Path, output: Path, timeline: PredictionTimeline, encoder: st
                     break
                 page = draw_frame(frame, time_s, timeline)
                 if writer is None:
-                    writer = video_writers.open_writer(
-                        encoder,
+                    writer = VideoWriter(
                         temporary,
                         size=page.shape[1::-1],
                         fps=fps,

@@ -22,7 +22,7 @@ from violence_detection.inference.wall_clock import iso_time
 from violence_detection.reports import figures
 from violence_detection.system import files, progress
 from violence_detection.system.processes import ProcessPool
-from violence_detection.video import video_writers
+from violence_detection.video import video_writer
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,6 @@ class Outputs:
         self._subtitles = _paths_in(subtitles, stems)
         self._timelines = _one_for_each("timeline", timeline, ".png", stems)
         self._annotated = _one_for_each("annotate", annotate, _VIDEO_SUFFIX, stems)
-        self._encoder = ""
         if self.paths:
             video_sources.check_writable_names(sources)
         live = [source.name for source in sources if source.is_live]
@@ -95,15 +94,13 @@ class Outputs:
 
         Raises:
             ConfigError: See `check_unoccupied`.
-            ViolenceDetectionError: If a folder cannot be written to.
+            ViolenceDetectionError: If a folder cannot be written to, or PyAV cannot encode video.
         """
         self.check_unoccupied(force=force)
         for folder in sorted({path.parent for path in self.paths}):
             files.ensure_writable(folder)
         if self.annotates:
-            self._encoder, missing = video_writers.choose_encoder()
-            if missing:
-                log.warning(f"Annotated videos have {missing}.")
+            video_writer.choose_codec()
 
     def check_unoccupied(self, *, force: bool) -> None:
         """
@@ -170,12 +167,13 @@ class Outputs:
     def _annotate(self, number: int, timeline: PredictionTimeline) -> str | None:
         source, output = self._sources[number], self._annotated[number]
         log.info(f"Annotating {source.name}")
-        arguments = (source.path, output, timeline, self._encoder)
         try:
             with ProcessPool(_MEMORY_BYTES) as call:
                 for _ in call.stream(
                     annotate,
-                    *arguments,
+                    source.path,
+                    output,
+                    timeline,
                     timeout_s=self._video_timeout_s,
                     timeout_option="--video-timeout",
                 ):

@@ -1,12 +1,10 @@
 """The header of a video file, read by PyAV: which stream is the video, its clock and its length.
 
-OpenCV tells none of these. Without PyAV, or where it cannot open the file, the header is empty.
+OpenCV tells none of these. Where PyAV cannot open the file, the header is empty.
 """
 
 import contextlib
 import functools
-import importlib.metadata
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import av
 
-INSTALL = "pip install 'violence-detection[pyav]'"
-_MIN_VERSION = 17
 # Without this list FFmpeg also reads playlists, whatever their names: they open other files, or
 # themselves until FFmpeg crashes. And it accepts some noise as a video, in formats without a
 # signature.
@@ -103,15 +99,6 @@ class Extent(NamedTuple):
     end_s: float
 
 
-def missing() -> str:
-    """The command that installs PyAV; empty if it is installed."""
-    if importlib.util.find_spec("av"):
-        version = importlib.metadata.version("av")
-        if int(version.partition(".")[0]) >= _MIN_VERSION:
-            return ""
-    return INSTALL
-
-
 def allowed_formats(path: Path) -> str:
     """Names of the formats, joined by commas, that FFmpeg may read a file as."""
     is_raw_mjpeg = path.suffix.lower() in _RAW_MJPEG_ENDINGS
@@ -131,9 +118,7 @@ def open_container(path: Path) -> "av.container.InputContainer":
 
 
 def read_container(path: Path) -> Container:
-    """The header of a video file; an empty one if PyAV is missing or cannot open it."""
-    if missing():
-        return Container()
+    """The header of a video file; an empty one if PyAV cannot open it."""
     stat = path.stat()
     return _read_container(path, stat.st_size, stat.st_mtime_ns)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError, ViolenceDetectionError
-from violence_detection.video import ffmpeg_log, pyav_decoder
+from violence_detection.video import ffmpeg_log
 from violence_detection.video.container import Container, allowed_formats, read_container
 from violence_detection.video.pyav_decoder import PyAVDecoder, count_between
 
@@ -117,12 +117,6 @@ def _reason(error: cv2.error | MemoryError) -> str:
 
 
 def _open_with_pyav(path: Path, codec: str, container: Container) -> PyAVDecoder:
-    if install := pyav_decoder.missing():
-        named = f" ({codec})" if codec.isascii() and codec.isprintable() else ""
-        raise VideoError(
-            "it opens, but no frame of it can be decoded: this build of OpenCV may lack "
-            f"its codec{named}; {install} adds another decoder"
-        )
     return PyAVDecoder(
         path, container, codec=codec, max_pixels=MAX_PIXELS, fallback_fps=FALLBACK_FPS
     )
@@ -243,8 +237,6 @@ class Decoder:
         if not self._is_suspect:
             return 0
         errors = count_between(self._error_s, start_s, end_s)
-        if pyav_decoder.missing():
-            return errors
         try:
             video = _open_with_pyav(self._path, self.codec, self._container)
         except VideoError:

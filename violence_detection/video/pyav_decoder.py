@@ -15,9 +15,7 @@ import numpy as np
 
 from violence_detection import units
 from violence_detection.errors import VideoError
-from violence_detection.video.container import INSTALL, Container, missing, open_container
-
-__all__ = ["INSTALL", "PyAVDecoder", "count_between", "missing"]
+from violence_detection.video.container import Container, open_container
 
 if TYPE_CHECKING:
     import av

@@ -233,11 +233,11 @@ def test_predictions_of_something_else_need_force(tmp_path):
 
 
 def test_a_condition_without_its_extra_is_left_out_of_all_and_refused_by_name(monkeypatch):
-    monkeypatch.setattr(compress.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(compress, "missing", lambda: "install it")
     conditions, left_out = study._conditions(RobustnessConfig().listed, skip_missing=True)
     assert "compress" not in conditions and "mirror" in conditions
-    assert left_out == ["compress (pip install 'violence-detection[pyav]')"]
-    with pytest.raises(ConfigError, match="The corruption compress must have PyAV"):
+    assert left_out == ["compress (install it)"]
+    with pytest.raises(ConfigError, match="The corruption compress must have a PyAV"):
         study._conditions(["compress"], skip_missing=False)
 
 

@@ -1,6 +1,5 @@
 """Compression at a low bit rate, by a recorder with little disk space or a slow network."""
 
-import importlib.util
 import math
 from fractions import Fraction
 from pathlib import Path
@@ -22,9 +21,10 @@ _MAX_UNITS = 65535  # time units of a second in MPEG-4
 
 
 def missing() -> str:
-    """The command that installs the encoder; empty if it is installed."""
-    installed = importlib.util.find_spec("av") is not None
-    return "" if installed else "pip install 'violence-detection[pyav]'"
+    """The command that installs x264; empty if it is installed. PyAV without GPL code lacks it."""
+    import av
+
+    return "" if "libx264" in av.codecs_available else "pip install --force-reinstall av"
 
 
 def build(
@@ -41,15 +41,16 @@ def build(
         codec: h264 or mpeg4.
 
     Raises:
-        ConfigError: If PyAV is not installed, or the codec is unknown.
+        ConfigError: If the codec is unknown, or PyAV lacks its encoder.
     """
     if codec not in _ENCODERS:
         raise ConfigError(
             f"`codec` of the corruption compress must be h264 or mpeg4. Received: codec={codec}"
         )
-    if install := missing():
+    if codec == "h264" and (install := missing()):
         raise ConfigError(
-            f"The corruption compress must have PyAV. Received: a system without it; {install}"
+            "The corruption compress must have a PyAV with x264. Received: one without; "
+            f"{install}, or ask for compress(codec=mpeg4)"
         )
 
     def encode(path: Path, fps: float, size: tuple[int, int]) -> Writer:
