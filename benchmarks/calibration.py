@@ -42,14 +42,14 @@ def main() -> None:
         run = trained_run(arguments, arguments.runs or folder)
         scores, predicted = run.results().scores, CalibrationPredictions.of_run(run)
         point = scores.operating_point
-        record = run.record()
         cache = FeatureCache.open(arguments.features)
+        space = cache.space()
         entries = [entry for entry in dataset.usable_entries(cache) if entry.split == "test"]
-        clips = dataset.read_dataset(cache, entries, record.classes)
+        clips = dataset.read_dataset(cache, entries, run.record().classes)
         test = probabilities(load_model(run.model_path), clips.features)
     low, high = point.interval or (0.0, 1.0)
     print(
-        f"{record.space.backbone}, {record.space.stream}, {record.space.engine}, seed "
+        f"{space.backbone}, {space.stream}, {space.engine} {space.precision}, seed "
         f"{arguments.seed}\nchosen on {len(predicted.paths)} videos of "
         f"{len(set(predicted.groups))} recordings: threshold {scores.threshold:.3f} "
         f"(95%: {low:.3f} to {high:.3f}), temperature {scores.temperature:.3f}"

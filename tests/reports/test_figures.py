@@ -87,7 +87,7 @@ def test_a_picture_is_a_png_of_two_pixels_to_a_point(name, tmp_path):
     path = tmp_path / "new" / f"{name}.png"
     DRAWN[name](path)
     sizes = {"history": (960, 960), "attention": (456, 960)}
-    sizes["robustness"], sizes["threshold"] = (460, 960), (680, 960)
+    sizes["robustness"] = (460, 960)
     height, width = sizes.get(name, (720, 960))
     assert imread(path).shape[:2] == (height, width)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -106,7 +106,7 @@ def test_the_threshold_in_use_is_where_it_is(tmp_path):
 
     def column_of(threshold: float) -> float:
         draw_threshold_curves(tmp_path / "a.png", {"Test": CURVE}, threshold)
-        dark = imread(tmp_path / "a.png")[120:560, 150:, :3].max(axis=2) < 0.3
+        dark = imread(tmp_path / "a.png")[160:600, 150:, :3].max(axis=2) < 0.3
         return float(np.argmax(dark.sum(axis=0)))
 
     first, middle, last = map(column_of, (0.0, 0.25, 1.0))
@@ -119,7 +119,7 @@ def test_a_good_detector_has_its_recall_above_its_false_alarms(tmp_path):
     def rows_of(violent) -> list[float]:
         curve = threshold_curve(violent, PROBABILITY, list("abcdef"))
         draw_threshold_curves(tmp_path / "a.png", {"Test": curve}, 0.5)
-        pixels = (imread(tmp_path / "a.png")[120:, :, :3] * 255).round()
+        pixels = (imread(tmp_path / "a.png")[160:, :, :3] * 255).round()
         colours = (figure_style.VIOLENT, figure_style.NORMAL)
         rgb = [[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in colours]
         return [np.nonzero((pixels == colour).all(axis=2))[0].mean() for colour in rgb]
