@@ -241,7 +241,7 @@ def test_unjudged_windows_are_as_if_they_were_not_there(rows, close_gaps_s):
 def test_events_that_continue_cover_the_long_event(probabilities, close_gaps_s):
     rows = windows(*probabilities)
     settings = dataclasses.replace(SETTINGS, close_gaps_s=close_gaps_s)
-    chains = []
+    chains, goes_on = [], False
     for change in changes_of(rows, dataclasses.replace(settings, max_event_s=6.0)):
         event = change.event
         if change.kind == "start" and event.continues is None:

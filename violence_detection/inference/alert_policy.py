@@ -38,7 +38,8 @@ class PriorityRule:
         if self.margin <= 0 or threshold >= _CERTAIN:
             return threshold
         low, high = _log_odds(max(threshold, 1 - _CERTAIN)), _log_odds(_CERTAIN)
-        return min(_CERTAIN, 1 / (1 + math.exp(-(low + self.margin * (high - low)))))
+        peak = 1 / (1 + math.exp(-(low + self.margin * (high - low))))
+        return min(_CERTAIN, max(threshold, peak))
 
 
 @dataclass(frozen=True)
