@@ -184,6 +184,20 @@ def test_a_table_names_paths_recordings_splits_and_lengths(files, clips, tmp_pat
     assert result.grouped and cache.video_dir == Path("/data/v")
 
 
+def test_camera_and_time_are_read_as_in_a_videos_csv(files, clips, tmp_path, caplog):
+    path = files.save("clips.npy", clips)
+    times = ["2024-05-31 21:40", "31.5.2024", *[f"2024-06-{day:02d}" for day in range(1, 19)]]
+    rows = [f"{row}.avi;{row % 2};gate  {row // 10} ;{times[row]}" for row in range(20)]
+    table = tmp_path / "clips.csv"
+    table.write_text("\ufeffPath;Label;Camera;Recorded_at\n" + "\n".join(rows) + "\n", "utf-8")
+    entries = FeatureCache.open(files(path, labels=[table]).features).entries()
+    by_path = {entry.path: (entry.camera, entry.recorded_at) for entry in entries}
+    assert by_path["0.avi"] == ("gate 0", "2024-05-31T21:40:00")
+    assert by_path["1.avi"] == ("gate 0", "")
+    assert by_path["19.avi"] == ("gate 1", "2024-06-18")
+    assert "Not read: 1 cell, e.g. '31.5.2024' in line 3" in caplog.text
+
+
 def test_recordings_come_from_the_pattern_and_what_lacks_one_is_its_own(
     files, clips, tmp_path, caplog
 ):

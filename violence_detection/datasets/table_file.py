@@ -97,12 +97,16 @@ def other_tables(root: Path, table: Path | None) -> list[str]:
     )
 
 
-def read_table(path: Path) -> TableFile:
+def read_table(path: Path, *, needed: Sequence[str] = TABLE_COLUMNS[:2]) -> TableFile:
     """The rows of a videos.csv, as Excel, LibreOffice, pandas and editors save it.
 
     Read are UTF-8 and, by its byte-order mark, UTF-16; cells that are separated by a comma, a
     semicolon, a tab or `|`, as the header shows; a line `sep=;` and comments above the header; and
     names of columns in any case.
+
+    Args:
+        path: The file.
+        needed: Columns that it must have.
 
     Raises:
         DatasetError: If the file is not such a table.
@@ -114,13 +118,13 @@ def read_table(path: Path) -> TableFile:
     separator = separator or _separator_of(header)
     columns, rows = _parsed(text, separator, first_line, path)
     if any(columns):
-        _check_columns(columns, path)
+        _check_columns(columns, path, needed)
     if not rows:
         raise DatasetError(
             f"{path.name} must have a row for each video. Received: {path} (no rows)"
         )
     notes = []
-    if path.name != TABLE:
+    if path.name != TABLE and path.name.lower() in (TABLE, *_OTHER_NAMES):
         notes.append(f"{path.name} is read as {TABLE}.")
     if separator != ",":
         notes.append(f"Cells of {path.name} are separated by {_name_of(separator)}.")
@@ -265,9 +269,9 @@ def may_mean(column: str, name: str) -> bool:
     return plain in _SYNONYMS[name] or (name.endswith("_s") and bool(is_frame_or_ms))
 
 
-def _check_columns(columns: Sequence[str], path: Path) -> None:
-    """Raises DatasetError if the columns path or label are missing."""
-    missing = [name for name in TABLE_COLUMNS[:2] if name not in columns]
+def _check_columns(columns: Sequence[str], path: Path, needed: Sequence[str]) -> None:
+    """Raises DatasetError if a column is missing that is needed."""
+    missing = [name for name in needed if name not in columns]
     if not missing:
         return
     listed = ",".join(columns) or "nothing"

@@ -72,9 +72,9 @@ def videos_of_table(table: TableFile, found: FoundFiles) -> TableVideos:
         left_out = counted(len(outside), "video")
         notes.append(f"Not in {table.path.name} and left out: {left_out}, e.g. {min(outside)}.")
     notes.append(_unread_columns(table))
-    notes.append(_meant_columns(table, ("camera", "recorded_at")))
-    warnings.append(_meant_columns(table, ("split", "group", "start_s", "end_s")))
-    warnings.append(_unread_times(table))
+    notes.append(meant_columns(table, ("camera", "recorded_at")))
+    warnings.append(meant_columns(table, ("split", "group", "start_s", "end_s")))
+    warnings.append(unread_times(table))
     return TableVideos(videos, ungrouped, tuple(filter(None, notes)), tuple(filter(None, warnings)))
 
 
@@ -109,9 +109,18 @@ def _video_of_row(row: Mapping[str, str], number: int, table: TableFile, path: s
             "start_s and end_s must be given together, start first", f"{start_s}, {end_s}"
         )
     group = (row.get("group") or "").strip() or path
-    camera = " ".join((row.get("camera") or "").split())
-    recorded_at = iso_time(row.get("recorded_at") or "")
+    camera, recorded_at = camera_and_time(row)
     return Video(path, label, group, split, start_s, end_s, camera, recorded_at)
+
+
+def camera_and_time(row: Mapping[str, str]) -> tuple[str, str]:
+    """The camera of a row, and when it was recorded, in ISO 8601; each empty if not known.
+
+    Args:
+        row: The cells, by column.
+    """
+    camera = " ".join((row.get("camera") or "").split())
+    return camera, iso_time(row.get("recorded_at") or "")
 
 
 def _seconds(text: str, name: str, invalid: Callable[[str, str], DatasetError]) -> float | None:
@@ -150,7 +159,7 @@ def _unread_columns(table: TableFile) -> str:
     return f"Columns of {table.path.name} that are not read: {', '.join(unread)}."
 
 
-def _unread_times(table: TableFile) -> str:
+def unread_times(table: TableFile) -> str:
     """A warning of times of recording that cannot be read."""
     unread = [
         (number, text)
@@ -166,7 +175,7 @@ def _unread_times(table: TableFile) -> str:
     )
 
 
-def _meant_columns(table: TableFile, names: Sequence[str]) -> str:
+def meant_columns(table: TableFile, names: Sequence[str]) -> str:
     """A line about columns that are not read, and may be meant as one of `names`."""
     meant = {
         column: name

@@ -1,6 +1,6 @@
 """Labels, paths, recordings and splits of imported clips, from files or from an HDF5 file."""
 
-import csv
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from violence_detection.datasets import table_file, video_table
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_words import split_of_word
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features import hdf5
 from violence_detection.features.npy_file import open_npy
-from violence_detection.system import files
+
+log = logging.getLogger(__name__)
 
 _MAX_CLASSES = 10_000
 _LABEL_SUFFIXES = (".npy", ".csv")
-_TABLE_COLUMNS = ("path", "label", "group", "split", "duration_s")
+_TABLE_COLUMNS = ("path", "label", "group", "split", "duration_s", "camera", "recorded_at")
 
 Columns = dict[str, Sequence[str]]  # N cells by the name of the column
 
@@ -35,13 +37,17 @@ def clip_rows(path: Path, columns: Mapping[str, Sequence[str]], count: int) -> l
             group=group,
             split=_split(split, path) or file_split,
             duration_s=_seconds(duration, path),
+            camera=camera,
+            recorded_at=recorded_at,
         )
-        for name, label, group, split, duration in zip(
+        for name, label, group, split, duration, camera, recorded_at in zip(
             names,
             columns["label"],
             columns.get("group", empty),
             columns.get("split", empty),
             columns.get("duration_s", empty),
+            columns.get("camera", empty),
+            columns.get("recorded_at", empty),
             strict=True,
         )
     ]
@@ -139,23 +145,29 @@ def _find_labels(path: Path) -> Path:
 
 
 def _read_table(path: Path) -> Columns:
-    try:
-        rows = files.read_csv(path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    """The columns of a table, which is read as a videos.csv is."""
+    table = table_file.read_table(path, needed=())
+    if "label" not in table.columns:
         raise CacheError(
-            f"--labels must be a table in UTF-8. Received: {path} ({error})"
-        ) from error
-    if not rows or "label" not in rows[0]:
-        received = ",".join(rows[0]) if rows else "no rows"
-        raise CacheError(
-            "--labels must be a table with the columns label[,path][,group][,split][,duration_s]. "
-            f"Received: {received} in {path}"
+            "--labels must be a table with the columns label[,path][,group][,split][,duration_s]"
+            f"[,camera][,recorded_at]. Received: {','.join(table.columns)} in {path}"
         )
-    return {
-        name: [row.get(name, "").strip() for row in rows]
+    for line in (
+        video_table.unread_times(table),
+        video_table.meant_columns(table, ("path", "group", "split", "camera", "recorded_at")),
+    ):
+        if line:
+            log.warning(line)
+    rows = [row for _, row in table.rows]
+    columns = {
+        name: [(row.get(name) or "").strip() for row in rows]
         for name in _TABLE_COLUMNS
-        if name in rows[0]
+        if name in table.columns
     }
+    columns["camera"], columns["recorded_at"] = zip(
+        *map(video_table.camera_and_time, rows), strict=True
+    )
+    return columns
 
 
 def _numbers_of(labels: np.ndarray, where: str) -> list[int]:
