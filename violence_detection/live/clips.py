@@ -1,0 +1,361 @@
+"""Files of clips: packets are written as they come, undecoded, and finished after the end.
+
+A clip grows as `NAME.mp4.part`, an MP4 file of which each packet is a fragment: what a kill leaves
+can be played up to the last whole packet. `finish_part` copies it into `NAME.mp4`, with its index
+at the front, as browsers want it. Of a camera with privacy masks the packets are decoded, and the
+frames written with the masks (`masked_clips`): no unmasked picture reaches the disk.
+"""
+
+import contextlib
+import io
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from violence_detection.errors import VideoError
+from violence_detection.system import files
+from violence_detection.video.live_source import LivePacket
+
+if TYPE_CHECKING:
+    import av
+
+log = logging.getLogger(__name__)
+
+PART = ".part"
+MAX_BYTES = 1 << 30
+_SYNC_S = 1.0
+# With `delay_moov` a stream whose parameters come with its first packet is written as well.
+_PART_OPTIONS = {
+    "movflags": "frag_every_frame+delay_moov+default_base_moof",
+    "flush_packets": "1",
+}
+# A step of the camera's clock by more than this is no time in which nothing moved.
+_LONGEST_STEP_S = 10.0
+_FINISHED_OPTIONS = {"movflags": "faststart"}
+
+
+@dataclass(frozen=True)
+class FinishedClip:
+    """A finished clip.
+
+    Attributes:
+        path: The file.
+        bytes: Its size.
+        frames: Number of packets.
+        duration_s: Its length in seconds.
+        codec: FFmpeg's name of the codec.
+        sha256: Digest of the file.
+    """
+
+    path: Path
+    bytes: int
+    frames: int
+    duration_s: float
+    codec: str
+    sha256: str
+
+
+def stream_header(stream: "av.VideoStream") -> bytes:
+    """The codec, its parameters and the size of a stream, from which a clip of it is written.
+
+    It is a file in the NUT format, which keeps the parameters as they are, with an empty packet.
+    """
+    import av
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="nut") as output:
+        copied = output.add_stream_from_template(stream, opaque=True)
+        packet = av.Packet(b"\0")
+        packet.pts = packet.dts = 0
+        packet.time_base, packet.is_keyframe = stream.time_base, True
+        packet.stream = copied
+        output.mux(packet)
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def header_stream(header: bytes) -> Iterator["av.VideoStream"]:
+    """The stream that a header of `stream_header` describes."""
+    import av
+
+    with av.open(io.BytesIO(header), format="nut") as container:
+        yield container.streams.video[0]
+
+
+class ClipWriter:
+    """Writes packets of a camera into `<path>.part`, from a key frame on.
+
+    Attributes:
+        path: The file that there will be.
+        first_s, last_s: Arrival of the first and the last packet; None before the first.
+        left_out: Number of packets that were left out: before a key frame, or over `max_bytes`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: bytes,
+        time_base: tuple[int, int],
+        *,
+        max_bytes: int = MAX_BYTES,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            path: The file that there will be; its folder is made.
+            header: From `stream_header`.
+            time_base: Seconds of one unit of the packets' timestamps, as a fraction.
+            max_bytes: Limit of the file's size.
+            now_s: A clock that only goes on.
+
+        Raises:
+            ViolenceDetectionError: If it cannot be written.
+            VideoError: If MP4 does not hold this codec.
+        """
+        self.path, self.left_out = path, 0
+        self.first_s: float | None = None
+        self.last_s: float | None = None
+        self._time_base, self._max_bytes, self._now_s = Fraction(*time_base), max_bytes, now_s
+        self._clock = _Timestamps(self._time_base)
+        self._bytes, self._synced_s = 0, now_s()
+        self._file = _open_part(path)
+        with self._errors(), header_stream(header) as stream:
+            self._output, self._stream = _open_output(self._file, stream)
+
+    @property
+    def part(self) -> Path:
+        return _part_of(self.path)
+
+    @property
+    def is_full(self) -> bool:
+        return self._bytes >= self._max_bytes
+
+    def write(self, packet: LivePacket) -> None:
+        """Writes a packet.
+
+        Raises:
+            ViolenceDetectionError: If it cannot be written: the disk is full. What was written
+                stays.
+        """
+        if self.is_full or (self.first_s is None and not packet.is_key):
+            self.left_out += 1
+            return
+        if self.first_s is None:
+            self.first_s = packet.arrived_s
+        pts, dts = self._clock.next(packet)
+        with self._errors():
+            self._output.mux(_muxable(packet, pts, dts, self._time_base, self._stream))
+            self.last_s = packet.arrived_s
+            self._bytes += len(packet.data)
+            if self._now_s() - self._synced_s >= _SYNC_S:
+                os.fsync(self._file.fileno())
+                self._synced_s = self._now_s()
+
+    def finish(self) -> FinishedClip:
+        """Ends the clip and finishes it; see `finish_part`."""
+        self.close()
+        return finish_part(self.part)
+
+    def close(self) -> None:
+        """Ends the clip, which `finish_part` can finish later."""
+        # A full disk does not take the last fragment.
+        with contextlib.suppress(OSError, VideoError), self._errors():
+            self._output.close()
+        self._file.close()
+
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return _written(self.path)
+
+
+class _Timestamps:
+    """Timestamps of a clip, which begin at 0 and grow, whatever the camera's clock does."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._unit_s = time_base
+        self._offset: int | None = None
+        self._last, self._arrived_s = -1, 0.0
+
+    def next(self, packet: LivePacket) -> tuple[int, int]:
+        """Those of showing and decoding of a packet."""
+        raw = packet.dts if packet.dts is not None else packet.pts
+        longest = int(_LONGEST_STEP_S / self._unit_s)
+        if self._offset is None:
+            self._offset = raw or 0
+        elif raw is None or not 0 < raw - self._offset - self._last <= longest:
+            # The camera's clock has stepped, or it is another connection: by arrival it goes on.
+            passed = max(1, int((packet.arrived_s - self._arrived_s) / self._unit_s))
+            self._offset = (raw or 0) - self._last - passed
+        dts = (raw or 0) - self._offset
+        shown = packet.pts if packet.pts is not None else (raw or 0)
+        pts = shown - self._offset
+        if not dts <= pts <= dts + longest:
+            pts = dts
+        self._last, self._arrived_s = dts, packet.arrived_s
+        return pts, dts
+
+
+def finish_part(part: Path) -> FinishedClip:
+    """Copies the whole packets of a `.part` file into the clip, and deletes the `.part` file.
+
+    Raises:
+        VideoError: If there is no whole packet in it; the file is deleted.
+        ViolenceDetectionError: If the clip cannot be written; the `.part` file stays.
+    """
+    path = part.with_name(part.name.removesuffix(PART))
+    temporary = path.with_name(f"{path.name[:20]}{files.temporary_mark()}")
+    try:
+        frames, duration_s, codec = _copy_packets(part, temporary)
+        if not frames:
+            part.unlink(missing_ok=True)
+            raise VideoError(f"A clip must have a packet. Received: {part.name} without any")
+        with _written(path):
+            files.replace(temporary, path)
+            sync_folder(path.parent)
+            part.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+    digest = files.sha256_of_file(path)
+    return FinishedClip(path, path.stat().st_size, frames, duration_s, codec, digest)
+
+
+def finish_parts(folder: Path) -> tuple[list[FinishedClip], list[Path]]:
+    """Finishes the `.part` files that a killed process left.
+
+    Returns:
+        The finished clips, and the paths of clips that had no whole packet, or cannot be written
+        now.
+    """
+    clips, failed = [], []
+    for part in sorted(folder.rglob(f"*.mp4{PART}")):
+        try:
+            clips.append(finish_part(part))
+        except VideoError:
+            failed.append(part)
+    return clips, failed
+
+
+def clip_path(camera: str, event_id: str, start_ms: int) -> str:
+    """Path of a clip below the data folder: `clips/<camera>/<YYYY>/<MM>/<DD>/<HHMMSS>Z-<id>.mp4`,
+    in UTC."""
+    start = time.gmtime(start_ms // 1000)
+    return f"clips/{camera}/{time.strftime('%Y/%m/%d/%H%M%SZ', start)}-{event_id}.mp4"
+
+
+def sync_folder(folder: Path) -> None:
+    """Writes the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_packets(part: Path, copy: Path) -> tuple[int, float, str]:
+    """Copies whole packets; returns their number, their length in seconds and the codec."""
+    import av
+
+    with contextlib.ExitStack() as opened:
+        try:
+            _cut_to_whole_boxes(part)
+            source = opened.enter_context(av.open(f"file:{part.absolute()}", format="mov"))
+            stream = source.streams.video[0]
+        except (av.FFmpegError, IndexError):
+            return 0, 0.0, ""
+        with _written(copy):
+            output = opened.enter_context(
+                av.open(f"file:{copy.absolute()}", "w", format="mp4", options=_FINISHED_OPTIONS)
+            )
+            copied = output.add_stream_from_template(stream, opaque=True)
+            frames, end = 0, 0
+            for packet in _timed_packets(source, stream):
+                end, frames = packet.dts + packet.duration, frames + 1
+                packet.stream = copied
+                output.mux(packet)
+            output.close()
+        return frames, float(end * stream.time_base), stream.codec_context.name
+
+
+def _timed_packets(
+    source: "av.container.InputContainer", stream: "av.VideoStream"
+) -> Iterator["av.Packet"]:
+    """Packets, each with the time to the next as its duration: of a last packet without one,
+    players leave out the frame."""
+    import av
+
+    held = None
+    with contextlib.suppress(av.FFmpegError):
+        for packet in source.demux(stream):
+            if not packet.size or packet.is_corrupt:
+                break
+            if held is not None:
+                duration = held.duration = max(1, packet.dts - held.dts)
+                yield held
+                packet.duration = duration
+            held = packet
+    if held is not None:
+        yield held
+
+
+def _cut_to_whole_boxes(part: Path) -> None:
+    """Cuts off what is torn at the end of a fragmented file: FFmpeg may refuse it all for that."""
+    size, whole, place = part.stat().st_size, 0, 0
+    with open(part, "rb+") as file:
+        while place + 8 <= size:
+            file.seek(place)
+            header = file.read(16)
+            length = int.from_bytes(header[:4], "big")
+            if length == 1:  # the length follows in 64 bits
+                length = int.from_bytes(header[8:16], "big")
+            place += length
+            if length < 8 or place > size:
+                break
+            if header[4:8] == b"mdat":
+                whole = place
+        file.truncate(whole)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+def _open_part(path: Path) -> io.FileIO:
+    with _written(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(_part_of(path), "wb", buffering=0)
+
+
+def _open_output(
+    file: io.FileIO, template: "av.VideoStream"
+) -> tuple["av.container.OutputContainer", "av.VideoStream"]:
+    import av
+
+    output = av.open(file, "w", format="mp4", options=_PART_OPTIONS)
+    stream = output.add_stream_from_template(template, opaque=True)
+    return output, stream
+
+
+def _muxable(packet: LivePacket, pts: int, dts: int, time_base: Fraction, stream: Any) -> Any:
+    import av
+
+    muxed = av.Packet(packet.data)
+    muxed.pts, muxed.dts, muxed.time_base = pts, dts, time_base
+    muxed.is_keyframe, muxed.stream = packet.is_key, stream
+    return muxed
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turns errors of writing a clip into those of this package."""
+    import av
+
+    try:
+        yield
+    except OSError as error:  # some of FFmpeg's are as well
+        raise files.write_error(path, error) from error
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(f"A clip must be of a codec that MP4 holds. ({error})") from error
