@@ -8,11 +8,14 @@ import json
 import shutil
 import sys
 import threading
+import time
 from datetime import datetime
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from support.encoding import encode
+from support.rtsp_server import RtspServer, TestCamera
 from support.training import train_on_videos
 from support.videos import draw_two_classes, draw_video, frames_of
 
@@ -320,6 +323,25 @@ def test_a_long_video_shows_how_far_it_is_and_its_segments_as_they_come(trained,
     assert shown[-1] == (1.0, "1:05 of 1:05") and shown[0][0] < 0.2
     assert [fraction for fraction, _ in shown] == sorted(fraction for fraction, _ in shown)
     assert any("fight 0:00 to 1:05, up to" in line for line in caplog.messages)
+
+
+def test_a_camera_has_the_prediction_of_its_file_and_its_windows_come_at_once(predictor, tmp_path):
+    path = encode(tmp_path / "a.mp4", frames=125, size=(96, 64), g=25)
+    camera = TestCamera([path], repeats_first=True, loops=False)
+    live = copy.copy(predictor)
+    live._source = dataclasses.replace(predictor._source, max_duration_s=60.0)
+    with RtspServer({"door": camera}) as server:
+        source, passed_s = video_sources.parse_source(server.url("door")), []
+
+        def note(number, window, video_s) -> None:
+            sent_s = camera.sent[0][1] + window.end_s
+            passed_s.append(time.monotonic() - sent_s)
+
+        ((_, by_camera),) = live.predict_all([source], note)
+    by_file = predictor.predict_video(path)
+    assert by_camera.windows == by_file.windows and by_camera.segments == by_file.segments
+    assert by_camera.duration_s == by_file.duration_s
+    assert len(passed_s) > 3 and min(passed_s) < 1.0
 
 
 def test_an_empty_list_is_refused(trained, monkeypatch):

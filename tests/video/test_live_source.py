@@ -103,6 +103,14 @@ def test_a_clock_that_jumps_ends_a_section_and_the_time_goes_on(clip, jump_s):
     assert len(steps_s) > 70 and steps_s.min() > 0.03 and steps_s.max() < 0.5
 
 
+def test_a_pause_ends_a_section_and_is_no_jump_of_the_clock(tmp_path):
+    times = [*range(25), *range(43, 68)]
+    path = encode(tmp_path / "a.mp4", frames=50, size=(160, 120), g=25, bf=0, times=times)
+    items, _, counts = read(TestCamera([path], loops=False), max_step_s=0.5)
+    assert reasons_of(items) == ["gap"] and counts.clock_jumps == 0
+    assert times_of(items)[-1] == pytest.approx(66 / 25, abs=0.1)
+
+
 def test_a_new_size_ends_a_section(clip, tmp_path):
     large = encode(tmp_path / "large.mp4", frames=25, size=(320, 240))
     items, _, counts = read(TestCamera([clip], [Fault(1, "file", large)], speed=4, loops=False))

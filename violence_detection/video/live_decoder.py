@@ -19,7 +19,9 @@ _FALLBACK_FPS = 25.0
 _MAX_FAILED_PACKETS = 64  # in a row
 _DISORDER_S = 0.1  # a smaller step back is a frame out of order, a larger one another clock
 
-SectionReason = Literal["clock", "size", "dropped"]
+_SAME_S = 1.0  # by which a gap in times may differ from that of arrivals
+
+SectionReason = Literal["clock", "gap", "size", "dropped"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class SectionEnd:
     """What follows does not continue what came before: no window may contain both.
 
     Attributes:
-        reason: `clock` (times stepped back, or too far forward), `size` (of frames), `dropped`
-            (packets were left out).
+        reason: `clock` (the stream's clock was set), `gap` (nothing came for too long), `size` (of
+            frames), `dropped` (packets were left out).
     """
 
     reason: SectionReason
@@ -178,25 +180,25 @@ class LiveDecoder:
             return
         size = frame.width, frame.height
         changes_size = self._size not in (None, size)
-        step_s = time_s - self._last_s
+        step_s, goes_on = time_s - self._last_s, self._size is not None
+        reason: SectionReason | None = "size" if changes_size else None
         # A file on a server has no clock that could be set; a gap in it is one of its frames.
-        jumps = (
-            self._size is not None
-            and self._info.is_real_time
-            and (step_s < -_DISORDER_S or step_s > self.max_step_s)
-        )
-        if jumps:
-            time_s = self._last_s + max(self._frame_s, self._arrived_s - self._last_arrived_s)
-            self._offset_s += time_s - (self._last_s + step_s)
-        elif self._size and step_s <= 0:
+        is_step = step_s < -_DISORDER_S or step_s > self.max_step_s
+        if goes_on and self._info.is_real_time and is_step:
+            passed_s = max(self._frame_s, self._arrived_s - self._last_arrived_s)
+            reason = "gap" if abs(passed_s - step_s) < _SAME_S else "clock"
+            if reason == "clock":
+                self._offset_s += passed_s - step_s
+                time_s = self._last_s + passed_s
+        elif goes_on and step_s <= 0:
             if self._info.is_real_time:
                 self.counts.without_time += 1
                 return
             time_s = self._last_s + self._frame_s
-        self.counts.clock_jumps += jumps
+        self.counts.clock_jumps += reason == "clock"
         self.counts.size_changes += changes_size
-        if jumps or changes_size:
-            yield SectionEnd("clock" if jumps else "size")
+        if reason:
+            yield SectionEnd(reason)
         self._size, self._last_s, self._last_arrived_s = size, time_s, self._arrived_s
         self.counts.frames += 1
         self.counts.corrupt += bool(frame.is_corrupt)
