@@ -4,6 +4,7 @@ It has no clock and reads no files: times are given, in UTC, and do not go back.
 of a sink is not here but in the outbox, which knows after a restart what was sent.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -167,7 +168,8 @@ class _HeldBack:
 
     def __init__(self) -> None:
         self.times: dict[_Incident, datetime] = {}
-        self.gone, self.gone_since = 0, None
+        self.gone = 0
+        self.gone_since: datetime | None = None
 
     def release(self, incident: _Incident) -> None:
         """Keeps the count of an incident that nothing can be sent about any more."""
@@ -175,9 +177,17 @@ class _HeldBack:
             self.gone += 1
             self.gone_since = min(at, self.gone_since or at)
 
-    def addressee(self, sink: str) -> Addressee:
-        times = [*self.times.values(), *filter(None, [self.gone_since])]
-        return Addressee(sink, len(self.times) + self.gone, min(times, default=None))
+    def take(self, sink: str, told: _Incident) -> Addressee:
+        """The sink that is told of an incident, with the others, which are forgotten.
+
+        An event that is still open stays: it is sent late, or counted once it has ended.
+        """
+        self.times.pop(told, None)
+        for incident in [incident for incident in self.times if not incident.is_open]:
+            self.release(incident)
+        addressee = Addressee(sink, self.gone, self.gone_since)
+        self.gone, self.gone_since = 0, None
+        return addressee
 
 
 class _CameraMessages:
@@ -192,19 +202,13 @@ class _CameraMessages:
     def __init__(self) -> None:
         self.sent: tuple[datetime, int] | None = None
         self.snoozed_until: datetime | None = None
-        self.held: dict[str, _HeldBack] = {}
+        self.held: defaultdict[str, _HeldBack] = defaultdict(_HeldBack)
 
     def hold(self, sink: str, incident: _Incident, at: datetime) -> None:
-        self.held.setdefault(sink, _HeldBack()).times.setdefault(incident, at)
+        self.held[sink].times.setdefault(incident, at)
 
     def is_held(self, incident: _Incident) -> bool:
         return any(incident in held.times for held in self.held.values())
-
-    def take(self, sink: str, incident: _Incident) -> Addressee:
-        """The sink, with what else was held back from it, which is forgotten."""
-        held = self.held.pop(sink, None) or _HeldBack()
-        held.times.pop(incident, None)
-        return held.addressee(sink)
 
 
 class NotificationPolicy:
@@ -213,9 +217,9 @@ class NotificationPolicy:
     A start is sent to the sinks that take its priority, a rise to those that did not know of the
     event, and to all if it is now high. An event that continues another is no news to a sink that
     knows of the other. After a message of a camera that was sent, `cooldown_s` hold back all that
-    is not of a higher priority; what is held back, by that, by quiet hours or by a snooze, is
-    counted into the next message of the camera to that sink, and sent late if its event is still
-    open when nothing holds it back any more.
+    is not of a higher priority. What is held back, by that, by quiet hours or by a snooze, is sent
+    late if its event is still open when nothing holds it back any more; else it is counted into
+    the next message of the camera to that sink.
     """
 
     def __init__(self, settings: NotificationSettings) -> None:
@@ -303,7 +307,7 @@ class NotificationPolicy:
         for lower in range(rank + 1):
             incident.sent_at.setdefault(lower, at)
         told |= dict.fromkeys(wanting, rank)
-        to = tuple(messages.take(name, incident) for name in wanting)
+        to = tuple(messages.held[name].take(name, incident) for name in wanting)
         return Decision(to, "", priority)
 
     def _held_by(self, camera: str, at: datetime, rank: int | None = None) -> Reason:
