@@ -30,7 +30,7 @@ def fold_result(
         grouped=True,
         rows=np.array(rows),
         epochs=3,
-        best_epoch=2,
+        kept_epoch=2,
         threshold=threshold,
         temperature=1.0,
         predictions=predictions,

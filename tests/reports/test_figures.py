@@ -29,7 +29,7 @@ DRAWN = {
     "reliability": lambda path: figures.draw_reliability(
         path, {"calibrated": BINS, "as trained": BINS}, 0.1
     ),
-    "history": lambda path: figures.draw_history(path, ROWS, best_epoch=2),
+    "history": lambda path: figures.draw_history(path, ROWS, kept_epoch=2),
     "attention": lambda path: figures.draw_attention(
         path, np.full((2, 5), 0.2), ["a_clip", "$x_2$"], ["0.10 no", "0.90 yes"]
     ),

@@ -208,7 +208,7 @@ class EvaluationStage:
                 score=score,
                 uncalibrated=violence_score(uncalibrated),
                 history=run.history(),
-                best_epoch=run.results().summary.kept_epoch,
+                kept_epoch=run.results().summary.kept_epoch,
                 threshold_curves=self._threshold_curves(clips, score),
             )
         mistakes = contact_sheet.build_contact_sheet(

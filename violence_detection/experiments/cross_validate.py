@@ -265,7 +265,7 @@ class CrossValidationStage:
             grouped=fold.grouped,
             rows=test,
             epochs=trained.epochs,
-            best_epoch=trained.best_epoch,
+            kept_epoch=trained.kept_epoch,
             threshold=trained.threshold,
             predictions=predictions,
             temperature=trained.temperature,

@@ -74,7 +74,7 @@ class FoldProcesses:
                         trained, warnings = future.result()
                         for line in warnings:
                             log.warning(f"{fold.name}: {line}")
-                        log.info(f"{fold.name}: epoch {trained.best_epoch} is kept")
+                        log.info(f"{fold.name}: epoch {trained.kept_epoch} is kept")
                         yield fold, trained
                         step()
         finally:

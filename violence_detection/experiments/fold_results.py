@@ -31,6 +31,9 @@ from violence_detection.reports.cross_validation_scores import (
 )
 from violence_detection.units import counted
 
+# The names in files, where they are others than in code.
+_KEYS = {"predictions": "answers", "kept_epoch": "best_epoch"}
+
 
 @dataclass(frozen=True)
 class FoldResult:
@@ -40,7 +43,7 @@ class FoldResult:
         repeat, fold: From 1.
         grouped: Whether all videos of a recording are in one fold.
         rows: Row numbers of the held-out videos, int64 (M,).
-        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        epochs, kept_epoch: Epochs that were run, and the one that is kept.
         threshold: Probability from which on the model predicts violence; for a baseline it is 0.5.
         predictions: Probability of each class, float64 (M, K), by `model` and the names of the
             baselines.
@@ -56,7 +59,7 @@ class FoldResult:
     grouped: bool
     rows: np.ndarray
     epochs: int
-    best_epoch: int
+    kept_epoch: int
     threshold: float
     predictions: Mapping[str, np.ndarray]
     temperature: float
@@ -80,8 +83,7 @@ class FoldResult:
             "predictions": lists,
             "effective": self.effective.to_json(),
         }
-        # In files the predictions are called answers.
-        return {"answers" if name == "predictions" else name: values[name] for name in values}
+        return {_KEYS.get(name, name): value for name, value in values.items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -91,14 +93,22 @@ class FoldResult:
             TypeError, ValueError, KeyError, AttributeError: If the values are something else.
         """
         fields = dict(values)
+        kept_epoch = fields.pop(_KEYS["kept_epoch"])
         predictions = {
-            name: np.array(rows, np.float64) for name, rows in fields.pop("answers").items()
+            name: np.array(rows, np.float64)
+            for name, rows in fields.pop(_KEYS["predictions"]).items()
         }
         rows = np.array(fields.pop("rows"), np.int64)
         if any(len(array) != len(rows) for array in predictions.values()):
             raise ValueError("a prediction for each video")
         effective = EffectiveSettings.from_json(fields.pop("effective"))
-        return cls(**fields, rows=rows, predictions=predictions, effective=effective)
+        return cls(
+            **fields,
+            rows=rows,
+            kept_epoch=kept_epoch,
+            predictions=predictions,
+            effective=effective,
+        )
 
 
 class FoldResults:
@@ -158,7 +168,7 @@ class FoldResults:
                 recall=flagged(result, violent),
                 false_positive_rate=flagged(result, ~violent),
                 epochs=result.epochs,
-                best_epoch=result.best_epoch,
+                kept_epoch=result.kept_epoch,
                 threshold=result.threshold,
                 temperature=result.temperature,
                 recording_names=sorted(set(self._groups[result.rows])),

@@ -118,7 +118,7 @@ class TrainedFold:
     """The training of a fold, and its predictions for the held-out videos.
 
     Attributes:
-        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        epochs, kept_epoch: Epochs that were run, and the one that is kept.
         temperature: Divides the model's logits.
         threshold: On P(violent), chosen on the validation videos.
         effective: Devices, precision and engine that were used.
@@ -127,7 +127,7 @@ class TrainedFold:
     """
 
     epochs: int
-    best_epoch: int
+    kept_epoch: int
     temperature: float
     threshold: float
     effective: EffectiveSettings
@@ -280,7 +280,7 @@ class FoldRunner:
                 run.dir.parent.rmdir()
         return TrainedFold(
             epochs=summary.epochs_run,
-            best_epoch=summary.kept_epoch,
+            kept_epoch=summary.kept_epoch,
             temperature=temperature,
             threshold=threshold,
             effective=effective,

@@ -32,7 +32,8 @@ class FoldRow:
         recall: Fraction of the fold's violent videos that the model finds; None without any.
         false_positive_rate: Fraction of its normal videos that the model flags; None without any.
         recording_names: The held-out recordings, sorted.
-        epochs, best_epoch: Epochs that were run, and the one that is kept.
+        epochs: Number of epochs that were run.
+        kept_epoch: The epoch whose model is kept, from 1; `best_epoch` in JSON and CSV.
         threshold: Probability from which on the model predicts violence.
         temperature: Divides the model's logits.
         note: How the folds are drawn, in words.
@@ -49,7 +50,7 @@ class FoldRow:
     recall: float | None
     false_positive_rate: float | None
     epochs: int
-    best_epoch: int
+    kept_epoch: int
     threshold: float
     temperature: float
     recording_names: Sequence[str]
@@ -68,10 +69,11 @@ class FoldRow:
         names = [key.removesuffix(suffix) for key in values if key.endswith(suffix)]
         scores = {MODEL: FoldScores(values["accuracy"], values["auc"])}
         scores |= {name: FoldScores(values[name + suffix], values[f"{name}_auc"]) for name in names}
-        own = ("repeat", "fold", "grouped", "videos", "recordings", "epochs", "best_epoch")
+        own = ("repeat", "fold", "grouped", "videos", "recordings", "epochs")
         own += ("threshold", "temperature", "note")
         return cls(
             **{name: values[name] for name in own},
+            kept_epoch=values["best_epoch"],
             scores=scores,
             recall=values.get("recall"),
             false_positive_rate=values.get("false_positive_rate"),
@@ -98,7 +100,7 @@ class FoldRow:
             "recall": self.recall,
             "false_positive_rate": self.false_positive_rate,
             "epochs": self.epochs,
-            "best_epoch": self.best_epoch,
+            "best_epoch": self.kept_epoch,
             "threshold": self.threshold,
             "temperature": self.temperature,
         }

@@ -20,7 +20,7 @@ def write_figures(
     score: np.ndarray,
     uncalibrated: np.ndarray,
     history: Sequence[Mapping[str, Any]],
-    best_epoch: int | None,
+    kept_epoch: int | None,
     threshold_curves: Mapping[str, ThresholdCurve],
 ) -> dict[str, Path]:
     """Draws the figures of the report; their paths by name, in the order of the page.
@@ -32,7 +32,7 @@ def write_figures(
         score: Probability of violence, float (N,).
         uncalibrated: The same without the run's temperature.
         history: Rows of training_history.csv; see `figures.draw_history`.
-        best_epoch: The epoch whose weights the run has; None if it is not known.
+        kept_epoch: The epoch whose weights the run has; None if it is not known.
         threshold_curves: See `threshold_figure.draw_threshold_curves`.
     """
     names = "roc precision_recall threshold score_histogram reliability history confusion".split()
@@ -57,5 +57,5 @@ def write_figures(
         name: calibration.reliability_curve(violent, values) for name, values in scores.items()
     }
     figures.draw_reliability(paths["reliability"], curves, result.calibration_error)
-    figures.draw_history(paths["history"], history, best_epoch=best_epoch)
+    figures.draw_history(paths["history"], history, kept_epoch=kept_epoch)
     return paths

@@ -344,7 +344,7 @@ def _format_time_axis(axes: Axes, duration_s: float, start: datetime | None) -> 
 
 
 def draw_history(
-    path: Path, rows: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None
+    path: Path, rows: Sequence[Mapping[str, Any]], *, kept_epoch: int | None = None
 ) -> None:
     """Draws the loss, and below it validation accuracy and AUC, over the epochs.
 
@@ -352,7 +352,7 @@ def draw_history(
         path: PNG file.
         rows: A row for each epoch: epoch, loss, val_loss, val_accuracy, val_auc; a value that is
             missing or None leaves a gap.
-        best_epoch: The epoch whose weights were kept, marked by a vertical line; None for none.
+        kept_epoch: The epoch whose weights were kept, marked by a vertical line; None for none.
     """
     figure = figure_style.new_figure((4.8, 4.8))
     if not rows:
@@ -362,11 +362,11 @@ def draw_history(
         figure_style.style_axes(axes)
     _plot_columns(upper, rows, {"loss": "training", "val_loss": "validation"})
     _plot_columns(lower, rows, {"val_accuracy": "accuracy", "val_auc": "AUC"})
-    if best_epoch is not None:
+    if kept_epoch is not None:
         for axes in (upper, lower):
-            axes.axvline(best_epoch, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axvline(kept_epoch, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
         lower.set_title(
-            f"dashed: epoch {best_epoch} is kept", fontsize=10, color=figure_style.INK, loc="right"
+            f"dashed: epoch {kept_epoch} is kept", fontsize=10, color=figure_style.INK, loc="right"
         )
     upper.set(ylabel="Loss")
     lower.set(xlabel="Epoch", ylabel="Validation")

@@ -132,7 +132,7 @@ class TrainingStage:
                     figures.draw_history(
                         self._run.dir / "history.png",
                         self._run.history(),
-                        best_epoch=results.summary.kept_epoch,
+                        kept_epoch=results.summary.kept_epoch,
                     )
                     self._draw_threshold(results.scores)
                     model_card.write_model_card(self._run)
