@@ -20,7 +20,7 @@ class DrawnStream:
         header: From `stream_header`.
         time_base: Seconds of a unit of timestamps, as a fraction.
         packets: One every 1/`FPS` s from arrival second 100 on; frame i has brightness 20 + 2 i,
-            and a bright square on its left half.
+            and a bright square that moves on its left half.
     """
 
     def __init__(
@@ -36,7 +36,8 @@ class DrawnStream:
                 stream.options = {"g": str(gop), "bf": "0", "sc_threshold": "0"} | (options or {})
             for index in range(frames):
                 image = np.full((height, width, 3), 20 + 2 * index, np.uint8)
-                image[height // 3 : height // 3 + 24, 8:40] = 240
+                left = 8 + index // 2 % 20
+                image[height // 3 : height // 3 + 24, left : left + 32] = 240
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
             output.mux(stream.encode())
         encoded.seek(0)

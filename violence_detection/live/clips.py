@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from violence_detection.errors import VideoError
+from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.video.live_source import LivePacket
 
@@ -87,14 +87,66 @@ def header_stream(header: bytes) -> Iterator["av.VideoStream"]:
         yield container.streams.video[0]
 
 
-class ClipWriter:
-    """Writes packets of a camera into `<path>.part`, from a key frame on.
+class PartWriter:
+    """Base of writers of a `.part` file: what it is called, how large it is, when it is synced.
 
     Attributes:
         path: The file that there will be.
         first_s, last_s: Arrival of the first and the last packet; None before the first.
-        left_out: Number of packets that were left out: before a key frame, or over `max_bytes`.
+        left_out: Number of packets that were left out.
     """
+
+    _output: "av.container.OutputContainer"
+
+    def __init__(self, path: Path, *, max_bytes: int, now_s: Callable[[], float]) -> None:
+        """
+        Args:
+            path: The file that there will be; its folder is made.
+            max_bytes: Limit of its size; packets over it are left out.
+            now_s: A clock that only goes on.
+
+        Raises:
+            ViolenceDetectionError: If it cannot be written.
+        """
+        self.path, self.left_out = path, 0
+        self.first_s: float | None = None
+        self.last_s: float | None = None
+        self._max_bytes, self._now_s, self._synced_s = max_bytes, now_s, now_s()
+        with written(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.part, "wb", buffering=0)  # noqa: SIM115
+
+    @property
+    def part(self) -> Path:
+        return self.path.with_name(self.path.name + PART)
+
+    @property
+    def is_full(self) -> bool:
+        return self._file.tell() >= self._max_bytes
+
+    def _note(self, arrived_s: float) -> None:
+        """Notes that a packet was written; syncs the file once a second."""
+        self.first_s = arrived_s if self.first_s is None else self.first_s
+        self.last_s = arrived_s
+        if self._now_s() - self._synced_s >= _SYNC_S:
+            os.fsync(self._file.fileno())
+            self._synced_s = self._now_s()
+
+    def finish(self) -> FinishedClip:
+        """Ends the clip and finishes it; see `finish_part`."""
+        self.close()
+        return finish_part(self.part)
+
+    def close(self) -> None:
+        """Ends the clip, which `finish_part` can finish later."""
+        # A full disk does not take the last fragment.
+        with contextlib.suppress(ViolenceDetectionError), written(self.path):
+            self._output.close()
+        self._file.close()
+
+
+class ClipWriter(PartWriter):
+    """Writes packets of a camera into `<path>.part` as they are, from a key frame on."""
 
     def __init__(
         self,
@@ -107,33 +159,19 @@ class ClipWriter:
     ) -> None:
         """
         Args:
-            path: The file that there will be; its folder is made.
             header: From `stream_header`.
             time_base: Seconds of one unit of the packets' timestamps, as a fraction.
-            max_bytes: Limit of the file's size.
-            now_s: A clock that only goes on.
 
         Raises:
             ViolenceDetectionError: If it cannot be written.
             VideoError: If MP4 does not hold this codec.
         """
-        self.path, self.left_out = path, 0
-        self.first_s: float | None = None
-        self.last_s: float | None = None
-        self._time_base, self._max_bytes, self._now_s = Fraction(*time_base), max_bytes, now_s
-        self._clock = _Timestamps(self._time_base)
-        self._bytes, self._synced_s = 0, now_s()
-        self._file = _open_part(path)
-        with self._errors(), header_stream(header) as stream:
-            self._output, self._stream = _open_output(self._file, stream)
-
-    @property
-    def part(self) -> Path:
-        return _part_of(self.path)
-
-    @property
-    def is_full(self) -> bool:
-        return self._bytes >= self._max_bytes
+        super().__init__(path, max_bytes=max_bytes, now_s=now_s)
+        self._time_base = Fraction(*time_base)
+        self._timestamps = Timestamps(self._time_base)
+        with written(path), header_stream(header) as stream:
+            self._output = open_output(self._file)
+            self._stream = self._output.add_stream_from_template(stream, opaque=True)
 
     def write(self, packet: LivePacket) -> None:
         """Writes a packet.
@@ -145,34 +183,18 @@ class ClipWriter:
         if self.is_full or (self.first_s is None and not packet.is_key):
             self.left_out += 1
             return
-        if self.first_s is None:
-            self.first_s = packet.arrived_s
-        pts, dts = self._clock.next(packet)
-        with self._errors():
-            self._output.mux(_muxable(packet, pts, dts, self._time_base, self._stream))
-            self.last_s = packet.arrived_s
-            self._bytes += len(packet.data)
-            if self._now_s() - self._synced_s >= _SYNC_S:
-                os.fsync(self._file.fileno())
-                self._synced_s = self._now_s()
+        import av
 
-    def finish(self) -> FinishedClip:
-        """Ends the clip and finishes it; see `finish_part`."""
-        self.close()
-        return finish_part(self.part)
-
-    def close(self) -> None:
-        """Ends the clip, which `finish_part` can finish later."""
-        # A full disk does not take the last fragment.
-        with contextlib.suppress(OSError, VideoError), self._errors():
-            self._output.close()
-        self._file.close()
-
-    def _errors(self) -> contextlib.AbstractContextManager[None]:
-        return _written(self.path)
+        muxed = av.Packet(packet.data)
+        muxed.pts, muxed.dts = self._timestamps.next(packet)
+        muxed.time_base, muxed.is_keyframe = self._time_base, packet.is_key
+        muxed.stream = self._stream
+        with written(self.path):
+            self._output.mux(muxed)
+            self._note(packet.arrived_s)
 
 
-class _Timestamps:
+class Timestamps:
     """Timestamps of a clip, which begin at 0 and grow, whatever the camera's clock does."""
 
     def __init__(self, time_base: Fraction) -> None:
@@ -213,7 +235,7 @@ def finish_part(part: Path) -> FinishedClip:
         if not frames:
             part.unlink(missing_ok=True)
             raise VideoError(f"A clip must have a packet. Received: {part.name} without any")
-        with _written(path):
+        with written(path):
             files.replace(temporary, path)
             sync_folder(path.parent)
             part.unlink(missing_ok=True)
@@ -266,7 +288,7 @@ def _copy_packets(part: Path, copy: Path) -> tuple[int, float, str]:
             stream = source.streams.video[0]
         except (av.FFmpegError, IndexError):
             return 0, 0.0, ""
-        with _written(copy):
+        with written(copy):
             output = opened.enter_context(
                 av.open(f"file:{copy.absolute()}", "w", format="mp4", options=_FINISHED_OPTIONS)
             )
@@ -319,37 +341,15 @@ def _cut_to_whole_boxes(part: Path) -> None:
         file.truncate(whole)
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(path.name + PART)
-
-
-def _open_part(path: Path) -> io.FileIO:
-    with _written(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return open(_part_of(path), "wb", buffering=0)
-
-
-def _open_output(
-    file: io.FileIO, template: "av.VideoStream"
-) -> tuple["av.container.OutputContainer", "av.VideoStream"]:
+def open_output(file: io.FileIO) -> "av.container.OutputContainer":
+    """An MP4 file of which each packet is a fragment."""
     import av
 
-    output = av.open(file, "w", format="mp4", options=_PART_OPTIONS)
-    stream = output.add_stream_from_template(template, opaque=True)
-    return output, stream
-
-
-def _muxable(packet: LivePacket, pts: int, dts: int, time_base: Fraction, stream: Any) -> Any:
-    import av
-
-    muxed = av.Packet(packet.data)
-    muxed.pts, muxed.dts, muxed.time_base = pts, dts, time_base
-    muxed.is_keyframe, muxed.stream = packet.is_key, stream
-    return muxed
+    return av.open(file, "w", format="mp4", options=_PART_OPTIONS)
 
 
 @contextlib.contextmanager
-def _written(path: Path) -> Iterator[None]:
+def written(path: Path) -> Iterator[None]:
     """Turns errors of writing a clip into those of this package."""
     import av
 
