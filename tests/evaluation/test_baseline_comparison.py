@@ -30,8 +30,8 @@ def entries_of(cache, split):
     return [entry for entry in dataset.usable_entries(cache) if entry.split == split]
 
 
-def compare(run_dir, cache, *, accuracy_ci=(0.9, 1.0), read_videos=False):
-    clips = dataset.read_dataset(cache, entries_of(cache, "test"), CLASSES)
+def compare(run_dir, cache, *, accuracy_ci=(0.9, 1.0), read_videos=False, videos=None):
+    clips = dataset.read_dataset(cache, entries_of(cache, "test")[:videos], CLASSES)
     return baseline_comparison.compare_with_baselines(
         Run(run_dir),
         cache,
@@ -66,6 +66,13 @@ def test_a_source_baseline_that_comes_close_is_a_warning(run_dir, cache):
     assert near.warnings[0].startswith("The baseline metadata comes close")
     far = compare(run_dir, cache, accuracy_ci=(1.01, 1.01))
     assert (far.close_baselines, far.warnings) == ([], [])
+
+
+@pytest.mark.parametrize("videos", [1, 3, 7])
+def test_with_fewer_than_four_videos_of_a_class_none_comes_close(run_dir, cache, videos):
+    result = compare(run_dir, cache, accuracy_ci=(0.0, 1.0), videos=videos)
+    assert "metadata" in result.baselines
+    assert (result.close_baselines, result.warnings) == ([], [])
 
 
 def test_with_the_videos_the_background_is_a_baseline_too(run_dir, cache, monkeypatch):

@@ -1,5 +1,6 @@
 """A job extracts only what is missing or changed, and keeps what is done."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from support.extraction import array_times, contents, counts, manifest_of, spoil, write_table
 from support.videos import draw_video
 
+from violence_detection.commands import extract_features
 from violence_detection.errors import (
     DatasetError,
 )
@@ -148,6 +150,15 @@ def test_the_slowest_videos_are_listed(extract):
     assert seconds == sorted(seconds, reverse=True)
     assert all(row["path"].endswith(".mp4") for row in slowest)
     assert extract().slowest == ()
+
+
+def test_the_console_names_videos_that_took_over_ten_seconds(extract):
+    result = extract()
+    slowest = (("long.mp4", 94.2), ("b.mp4", 10.0), ("c.mp4", 3.0))
+    lines = extract_features.console_lines(dataclasses.replace(result, slowest=slowest))
+    assert "slow        long.mp4 94 s, b.mp4 10 s to decode" in lines
+    quick = dataclasses.replace(result, slowest=slowest[2:])
+    assert not any("c.mp4" in line for line in extract_features.console_lines(quick))
 
 
 @pytest.mark.slow

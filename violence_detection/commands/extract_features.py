@@ -15,6 +15,7 @@ from violence_detection.reports import console
 if TYPE_CHECKING:
     from violence_detection.features.extraction_job import ExtractionResult
 
+_SLOW_S = 10.0  # of decoding: a video that takes as long is named
 _VIDEO_FILES = " ".join(sorted(ending.lstrip(".") for ending in EXTENSIONS))
 
 
@@ -38,7 +39,7 @@ def extract_features(settings: config.ExtractConfig, shared: CommonFlags, video_
     run_stage(
         make,
         shared,
-        lines=_lines,
+        lines=console_lines,
         failed=lambda result: result.failed,
         plan_lines=lambda plan: console.format_extraction_plan(plan.to_json()),
     )
@@ -50,15 +51,16 @@ def _shown_path(folder: Path) -> Path:
     return folder.relative_to(current) if folder.is_relative_to(current) else folder
 
 
-def _lines(result: "ExtractionResult") -> list[str]:
-    slowest = ", ".join(f"{path} {seconds:.1f} s" for path, seconds in result.slowest)
+def console_lines(result: "ExtractionResult") -> list[str]:
+    """The console text of an extraction."""
+    slow = [f"{path} {seconds:.0f} s" for path, seconds in result.slowest if seconds >= _SLOW_S]
     return [
         f"features    {result.features}",
         f"videos      {result.videos}: {result.extracted} extracted, {result.reused} reused, "
         f"{result.failed} failed",
         *[f"{counts.split:11s} {counts}" for counts in result.splits],
         f"time        {units.format_duration(result.seconds)}, {result.videos_per_s:.1f} videos/s",
-        *([f"slowest     {slowest}"] if slowest else []),
+        *([f"slow        {', '.join(slow)} to decode"] if slow else []),
         *console.failure_lines(result.failures),
         f"next        violence-detection train --features {_shown_path(result.features)}"
         if result.complete

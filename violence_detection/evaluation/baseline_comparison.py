@@ -18,6 +18,7 @@ from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
 from violence_detection.metrics import classification
 from violence_detection.metrics.classification import Scores
+from violence_detection.metrics.sample_size import MIN_VIDEOS_OF_CLASS
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.system import files
@@ -37,7 +38,8 @@ class BaselineComparison:
         baselines: By name.
         baselines_left_out: A line for each baseline that is missing, with the reason.
         baseline_videos: Number of training videos that they were fitted on.
-        close_baselines: Names of those that know only the source of a video and come close.
+        close_baselines: Names of those that know only the source of a video and come close; none
+            where there are too few videos to tell.
         warnings: A line for each of these.
     """
 
@@ -87,7 +89,10 @@ def compare_with_baselines(
         name: _scores(joint.predict(name, train, test, seed=seed), clips, resampling)
         for name in joint.names
     }
-    intervals = {name: row.accuracy_ci for name, row in scores.items()} | {_MODEL: accuracy_ci}
+    intervals = {_MODEL: accuracy_ci}
+    # Any baseline comes close to a model on a few videos, which says nothing.
+    if np.bincount(is_violent(clips.labels), minlength=2).min() >= MIN_VIDEOS_OF_CLASS:
+        intervals |= {name: row.accuracy_ci for name, row in scores.items()}
     return BaselineComparison(
         scores,
         baselines_left_out=[*notes, *joint.notes],
