@@ -15,6 +15,7 @@ from typing import Any
 from violence_detection.live.event_reader import WAITING, EventReader
 from violence_detection.live.event_records import (
     Addressed,
+    ClipState,
     EventWindow,
     Gap,
     Minute,
@@ -151,6 +152,13 @@ class EventStore(StoreWriter):
     def record_clip(self, clip: StoredClip) -> None:
         """Stores the clip of an event, before its file is written; a second call replaces it."""
         self.write(lambda db: _insert(db, "clips", dataclasses.asdict(clip), conflict="event"))
+
+    def mark_clips(self, event_ids: Iterable[str], state: ClipState) -> None:
+        """Stores another state of clips."""
+        values = [(state, event_id) for event_id in event_ids]
+        statement = "update clips set state = ? where event = ?"
+        if values:
+            self.write(lambda db: db.executemany(statement, values) and None)
 
     def record_verdict(
         self,
