@@ -191,8 +191,6 @@ class CrossDatasetStage:
             for item in datasets
             if not dataset.has_all_recordings(item.cache)
         ]
-        for line in warnings:
-            log.warning(line)
         result = CrossDatasetResult(
             dir=str(folder),
             datasets=[item.name for item in datasets],

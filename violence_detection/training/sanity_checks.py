@@ -1,6 +1,5 @@
 """Sanity checks of a trained classifier: constant predictions, low recall, a better baseline."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,6 @@ from violence_detection.models.run_scores import BaselineScores
 from violence_detection.reports import console
 from violence_detection.training.epoch_selection import CLEAR_STANDARD_ERRORS
 from violence_detection.training.split_scoring import score_split
-
-log = logging.getLogger(__name__)
 
 _RESAMPLES = 1000
 
@@ -45,7 +42,7 @@ def check_classifier(
     recall_bar: float,
     seed: int = 42,
 ) -> SanityChecks:
-    """Runs all sanity checks, logs the warnings and returns them.
+    """Runs all sanity checks.
 
     Args:
         clips: The videos of each split.
@@ -83,8 +80,6 @@ def check_classifier(
             f"{console.format_scores(scores['validation'])}. --head linear, more epochs or "
             "another --learning-rate may help."
         )
-    for line in warnings:
-        log.warning(line)
     return SanityChecks(
         warnings,
         BaselineScores(scores["validation"], scores.get("test"), compared, baseline.videos),
