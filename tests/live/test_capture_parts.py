@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from support.capture_worker import Judge
 
+from violence_detection.live import host_turn
 from violence_detection.live.backoff import Backoff
 from violence_detection.live.chunk_sender import ChunkSender
 from violence_detection.live.config import LagSettings
 from violence_detection.live.decoding import Decoding
+from violence_detection.live.host_turn import HostTurn
 from violence_detection.live.packet_queue import Arrived, Closed, Connection, Opened, PacketQueue
 from violence_detection.live.packet_ring import PacketRing
 from violence_detection.live.process_messages import CameraChunk, CameraWindow
@@ -41,6 +43,40 @@ def test_a_camera_that_refuses_is_asked_eight_times_in_ten_minutes_at_most(kind)
     while (passed_s := passed_s + backoff.next_delay_s(kind, in_step_s=0)) < 600:
         attempts += 1
     assert attempts <= 8
+
+
+def test_cameras_of_one_host_connect_one_after_the_other(tmp_path):
+    urls = ["rtsp://me:1@192.0.2.1/a", "rtsp://192.0.2.1:8554/b", "rtsp://192.0.2.1/c"]
+    turns_s, start_s = [], time.monotonic()
+
+    def connect(url: str, hold_s: float) -> None:
+        turn = HostTurn(tmp_path, url)
+        turn.wait()
+        turns_s.append(time.monotonic() - start_s)
+        time.sleep(hold_s)
+        turn.release()
+
+    threads = [threading.Thread(target=connect, args=(url, 0.1)) for url in urls]
+    for thread in threads:
+        thread.start()
+    other = HostTurn(tmp_path, "rtsp://192.0.2.2/other")
+    other.wait()
+    assert time.monotonic() - start_s < 0.4
+    other.release()
+    for thread in threads:
+        thread.join()
+    assert len(turns_s) == 3 and np.diff(turns_s).min() > 0.4 and turns_s[-1] < 2.5
+
+
+def test_a_camera_that_hangs_does_not_keep_the_others_of_its_host_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(host_turn, "_MAX_WAIT_S", 0.3)
+    hanging, other = HostTurn(tmp_path, "rtsp://h/a"), HostTurn(tmp_path, "rtsp://h/b")
+    hanging.wait()
+    start_s = time.monotonic()
+    other.wait()
+    assert 0.25 < time.monotonic() - start_s < 1
+    hanging.release()
+    other.release()
 
 
 # -- ring

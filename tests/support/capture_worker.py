@@ -32,6 +32,7 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
     from violence_detection.inference.sliding_windows import WindowPlan
     from violence_detection.live.capture import Capture
     from violence_detection.live.chunk_sender import ChunkSender
+    from violence_detection.live.host_turn import HostTurn
     from violence_detection.live.window_maker import WindowMaker
     from violence_detection.video.stream_set import StreamSet
 
@@ -43,7 +44,8 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
         hold_bytes=start.settings.hold_mb * 2**20,
     )
     sender = ChunkSender(start.judge)
-    Capture(start.target, start.settings, maker, sender, channel.send).run(channel)
+    turn = HostTurn(start.judge.parent, start.target)
+    Capture(start.target, start.settings, maker, sender, channel.send, turn=turn).run(channel)
 
 
 class Judge:

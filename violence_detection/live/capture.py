@@ -24,6 +24,7 @@ from violence_detection.live.capture_messages import (
 from violence_detection.live.chunk_sender import ChunkSender
 from violence_detection.live.config import CameraSettings
 from violence_detection.live.decoding import Decoding
+from violence_detection.live.host_turn import HostTurn
 from violence_detection.live.packet_queue import Closed, Connection, Opened, PacketQueue
 from violence_detection.live.packet_ring import PacketRing
 from violence_detection.live.process_messages import StrideOrder
@@ -52,7 +53,8 @@ def main(start: CaptureStart, channel: WorkerChannel) -> None:
     )
     target = video_sources.parse_source(start.camera.source.reveal()).target
     sender = ChunkSender(start.judge)
-    Capture(target, settings, maker, sender, channel.send).run(channel)
+    turn = HostTurn(start.judge.parent, target)
+    Capture(target, settings, maker, sender, channel.send, turn=turn).run(channel)
 
 
 class _State:
@@ -93,6 +95,7 @@ class Capture:
         sender: ChunkSender,
         send: Callable[[StateChange | StreamOpened | CaptureStatus], None],
         *,
+        turn: HostTurn,
         backoff: Backoff | None = None,
     ) -> None:
         """
@@ -102,11 +105,12 @@ class Capture:
             maker: Makes windows of its frames.
             sender: Takes the chunks of windows.
             send: Takes messages for the supervisor, from any thread.
+            turn: Is waited for before each attempt.
             backoff: Delays between attempts.
         """
         self._target, self._settings, self._maker = target, settings, maker
         self._sender, self._send = sender, send
-        self._backoff = backoff or Backoff()
+        self._turn, self._backoff = turn, backoff or Backoff()
         self._state = _State(send)
         self._connection = Connection(time.monotonic())
         self._queue = PacketQueue()
@@ -135,9 +139,12 @@ class Capture:
             self._state.set("starting")
             self._connection = connection = Connection(time.monotonic())
             try:
+                self._turn.wait()
                 self._read_connection(connection)
             except LiveError as error:
                 failure = error
+            finally:
+                self._turn.release()
             connection.is_open = False
             since_s = connection.in_step_since_s
             in_step_s = 0.0 if since_s is None else time.monotonic() - since_s
@@ -159,6 +166,7 @@ class Capture:
             open_timeout_s=settings.open_timeout_s,
             read_timeout_s=settings.read_timeout_s,
         ) as source:
+            self._turn.release()
             self._note_opened(source, connection)
             try:
                 for packet in source.packets():

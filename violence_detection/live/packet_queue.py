@@ -11,7 +11,7 @@ _MAX_BYTES = 16 * 2**20
 
 @dataclass
 class Connection:
-    """What the threads know of a connection.
+    """State of a connection, for the threads that work on it.
 
     Attributes:
         packet_s: Monotonic time at which its last packet came, or its opening began.

@@ -26,7 +26,7 @@ SectionReason = Literal["clock", "gap", "size", "dropped"]
 
 @dataclass(frozen=True)
 class SectionEnd:
-    """What follows does not continue what came before: no window may contain both.
+    """A border in the stream: no window may contain frames of both sides.
 
     Attributes:
         reason: `clock` (the stream's clock was set), `gap` (nothing came for too long), `size` (of
@@ -72,7 +72,7 @@ class LiveFrame:
 
 @dataclass
 class DecoderCounts:
-    """What a decoder has met so far.
+    """Counts of a decoder so far.
 
     Attributes:
         frames: Given out.
