@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Rows of a reduced frame of 64 columns: frames from 16 by 3 to 9 by 20.
 _MIN_ROWS, _MAX_ROWS = 12, 144
 _COLUMNS = motion_crop.reduced_shape(1, 1)[1]
+_LAST_AXIS_FIRST = (2, 0, 1)
 
 
 class Size(NamedTuple):
@@ -90,6 +91,17 @@ class _Taps(NamedTuple):
     indices: "keras.KerasTensor"
     weights: "keras.KerasTensor"
 
+    def weights_of_lines(self) -> list["keras.KerasTensor"]:
+        """The weights of each tap, for arrays whose first axis is the rows: (S, 1, 1) each."""
+        from keras import ops
+
+        return [ops.reshape(weights, (-1, 1, 1)) for weights in _each(self.weights)]
+
+
+def _each(table: "keras.KerasTensor") -> list["keras.KerasTensor"]:
+    """The rows of a table; Keras does not iterate over a tensor of a graph."""
+    return [table[number] for number in range(table.shape[0])]
+
 
 class _Resize:
     """A resize of images of one size to another; see `resize_graph`."""
@@ -113,6 +125,9 @@ class _Resize:
         from keras import ops
 
         self._shape, self._largest = computed, largest
+        import os
+
+        self._first = os.environ.get("FIRST") == "1"
         self._count = max(2, taps)
         blocks = [length / side for length, side in zip(size, to, strict=True)]
         self._is_linear = ops.logical_or(size.height < to[0], size.width < to[1])
@@ -158,22 +173,32 @@ class _Resize:
         from keras import ops
 
         count, channels = frames.shape[0] or -1, frames.shape[3]
-        # Runtimes multiply lines of single numbers faster than pixels of three channels.
-        planes = [frames[:, :, :, channel] for channel in range(channels)]
-        planes = ops.concatenate(planes, axis=0) if channels > 1 else planes[0]
-        taps = range(self._columns.indices.shape[0])
+        frames = ops.cast(frames, "uint8")
+        # Runtimes multiply lines of single numbers faster than pixels of three channels, and
+        # arrays whose last axis is one slowest of all.
+        if channels == 1:
+            planes = ops.squeeze(frames, -1)
+        else:
+            planes = [frames[:, :, :, channel] for channel in range(channels)]
+            planes = ops.concatenate(planes, axis=0)
+        # The axis that is summed over comes first: onnxruntime and TensorFlow copy whole lines
+        # then, where along the last axis they take number after number (benchmarks/any_size.py).
+        lines = ops.transpose(planes, _LAST_AXIS_FIRST)
         columns = ops.cast(self._columns.indices + left, "int32")
         lines = resize_graph.sum_products(
-            (ops.cast(ops.take(planes, columns[tap], 2), "float32") for tap in taps),
-            [self._columns.weights[tap] for tap in taps],
+            (ops.cast(ops.take(lines, indices, 0), "float32") for indices in _each(columns)),
+            self._columns.weights_of_lines(),
         )
-        taps = range(self._rows.indices.shape[0])
+        lines = ops.transpose(lines, _LAST_AXIS_FIRST)
         rows = ops.cast(self._rows.indices + top, "int32")
-        taken = [ops.take(lines, rows[tap], 1) for tap in taps]
-        weights = [ops.expand_dims(self._rows.weights[tap], -1) for tap in taps]
+        taken = [ops.take(lines, indices, 0) for indices in _each(rows)]
+        weights = self._rows.weights_of_lines()
         mean = ops.round(resize_graph.sum_products(taken, weights) * self._scale + self._offset)
         interpolated = resize_graph.interpolate_rows(taken, weights)
         resized = ops.where(self._is_linear, interpolated, mean)
+        resized = ops.transpose(resized, _LAST_AXIS_FIRST)
+        if channels == 1:
+            return ops.expand_dims(resized, -1)
         return ops.moveaxis(ops.reshape(resized, (channels, count, *self._shape)), 0, -1)
 
 

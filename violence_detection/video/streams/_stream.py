@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 SQUEEZED = "area, aspect ratio not kept"
-# OpenCV's integer weights of red, green and blue; their sum is 2^15.
-_GREY = np.array([[9798], [19235], [3735]], np.float32)
+# OpenCV's weights of red, green and blue.
+_GREY = np.array([[9798], [19235], [3735]], np.float32) / 2**15
 
 
 @dataclass(frozen=True)
@@ -71,5 +71,7 @@ def grey_in_graph(frames):
     """Grey levels as OpenCV computes them, float32 (n, H, W, 1), of RGB frames (n, H, W, 3)."""
     from keras import ops
 
-    frames = ops.cast(frames, "float32")
-    return ops.floor((ops.matmul(frames, _GREY) + 2.0**14) * 2.0**-15)
+    # Whole multiples of 2^-15 below 2^8, which float32 represents. Added without the last axis:
+    # onnxruntime adds a number to arrays with a last axis of one slowly.
+    grey = ops.squeeze(ops.matmul(ops.cast(frames, "float32"), _GREY), -1)
+    return ops.expand_dims(ops.floor(grey + 0.5), -1)
