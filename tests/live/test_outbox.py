@@ -314,19 +314,6 @@ def test_a_digest_that_fails_is_the_same_digest_after_a_restart(site):
     assert receiver.had == [digest]
 
 
-def test_an_escalation_waits_for_its_time_without_holding_up_others(site):
-    receiver = Receiver()
-    event = site.event()
-    escalation = Message(f"{event}-escalation", "escalation", NOON_MS + 120_000, event=event)
-    site.store.record_messages([Addressed("phone", escalation, due_ms=NOON_MS + 120_000)])
-    later = site.event()
-    sender = site.sender(receiver)
-    site.run(sender, 60)
-    assert events_of(receiver) == [event, later]
-    site.run(sender, 61)
-    assert receiver.had[-1].kind == "escalation" and receiver.late_s[-1] == 0
-
-
 def test_a_late_message_says_so(site):
     receiver = Receiver(DOWN)
     site.event()

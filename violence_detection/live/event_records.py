@@ -64,11 +64,10 @@ class EventWindow:
 
 @dataclass(frozen=True)
 class Addressed:
-    """A message for a sink; `due_ms` is the earliest time at which it is sent, None at once."""
+    """A message for a sink."""
 
     sink: str
     message: Message
-    due_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,7 @@ def _enqueue(db: sqlite3.Connection, messages: Iterable[Addressed], now_ms: int)
             "body": message.as_json(),
             "created_ms": now_ms,
             "tries": 0,
-            "next_ms": now_ms if addressed.due_ms is None else addressed.due_ms,
+            "next_ms": now_ms,
             "refusals": 0,
             "error": "",
         }

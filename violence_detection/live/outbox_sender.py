@@ -306,9 +306,6 @@ def _wait_ms(row: OutboxRow, now: int) -> int:
 
     A clock that stepped back makes nothing wait longer.
     """
-    is_scheduled = row.tries == 0 and row.next_ms > row.created_ms
-    if not row.refusals and not is_scheduled:
-        return 0
-    longest = 1000 * DELAYS_S[-1] * _JITTER[1]
-    is_stepped = now < row.created_ms if is_scheduled else row.next_ms - now > longest
-    return 0 if is_stepped else max(0, row.next_ms - now)
+    wait_ms = row.next_ms - now
+    is_stepped = wait_ms > 1000 * DELAYS_S[-1] * _JITTER[1]
+    return 0 if is_stepped or not row.refusals else max(0, wait_ms)

@@ -94,7 +94,7 @@ class KeptClip:
 
 @dataclass(frozen=True)
 class RetentionPlan:
-    """What is deleted, and whether that is enough.
+    """The clips to delete, and whether that is enough.
 
     Attributes:
         expired: Clips that are too old.
@@ -130,7 +130,7 @@ class RetentionReport:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """What was repaired at the start: files without a row that were deleted and their size, and
+    """Repairs at the start: files without a row that were deleted and their size, and
     rows without a file that count as lost."""
 
     orphans: int

@@ -1,4 +1,4 @@
-"""What Home Assistant is told of each camera, so that it appears there by itself."""
+"""Discovery by Home Assistant: each camera appears there by itself."""
 
 import json
 import re
