@@ -19,6 +19,7 @@ from violence_detection.commands.robustness import robustness
 from violence_detection.commands.train import train
 from violence_detection.commands.tune import tune
 from violence_detection.commands.users import users
+from violence_detection.commands.watch import watch
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,7 +39,7 @@ main.section("Prepare the data", check, extract_features, cache, label)
 main.section("Train", train, tune)
 main.section("Evaluate", evaluate, cross_validate, cross_dataset, compare, robustness)
 main.section("Use", predict, export)
-main.section("Watch cameras", users)
+main.section("Watch cameras", watch, users)
 main.section("Try it", demo)
 
 if __name__ == "__main__":

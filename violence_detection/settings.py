@@ -53,7 +53,8 @@ class Rule:
         canonical: Brings the value into its canonical form, before it is checked, or raises
             ConfigError.
         metavar: Name of the value in the help; None takes that of the type.
-        off: Name of the flag that switches the setting off; None is `no-` and the setting's name.
+        flag: Name of the flag; None is the setting's name.
+        off: Name of the flag that switches the setting off; None is `no-` and the flag's name.
         hint: Advice for a value of another type.
         may_change_on_resume: The value may differ when the work is resumed: a name, a place, or the speed.
         tunable: A trial of `tune` may vary it.
@@ -70,6 +71,7 @@ class Rule:
     path: str = ""
     canonical: Callable[[str], str] | None = None
     metavar: str | None = None
+    flag: str | None = None
     off: str | None = None
     hint: str = ""
     may_change_on_resume: bool = False

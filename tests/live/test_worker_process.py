@@ -29,7 +29,7 @@ class Word:
 
 
 def main(start: str, channel: WorkerChannel) -> None:
-    """What the child process of these tests does: it repeats what it is told."""
+    """The work of the child process of these tests: it repeats what it is told."""
     channel.send(Word(f"began with {start}"))
     while (told := channel.receive()) != "end":
         if told == "crash":

@@ -132,7 +132,7 @@ def _setting_options(config: type[Config]) -> list[Callable]:
 
 
 def _setting_option(setting: Setting, group: cloup.OptionGroup | None) -> Callable:
-    name = setting.name.replace("_", "-")
+    name = setting.rule.flag or setting.name.replace("_", "-")
     flag, kind = f"--{name}", {"type": setting.type, "metavar": _metavar(setting)}
     if setting.type is bool:
         flag, kind = f"--{name}/--{setting.rule.off or f'no-{name}'}", {}

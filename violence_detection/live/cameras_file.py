@@ -1,6 +1,7 @@
 """Reads a cameras file: every error with its line and column, every password masked."""
 
 import dataclasses
+import logging
 import os
 import re
 import stat
@@ -34,7 +35,10 @@ from violence_detection.models.run import Run
 if TYPE_CHECKING:
     from yaml import Node
 
+log = logging.getLogger(__name__)
+
 VERSION = 1
+MAX_LISTED = 20
 _MAX_CAMERAS = 128
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _LOCAL_CAMERA = re.compile(r"(?:/dev/video)?\d{1,3}", re.ASCII)
@@ -46,7 +50,7 @@ _THRESHOLD = setting_reader(
 
 @dataclass(frozen=True)
 class CamerasFile:
-    """What was read of a cameras file.
+    """Everything that was read of a cameras file.
 
     Attributes:
         path: The file.
@@ -82,6 +86,28 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> CamerasFile
     errors = tuple(sorted(nodes.errors, key=order))
     warnings = tuple(sorted(nodes.warnings, key=order))
     return CamerasFile(path, None if errors else settings, errors, warnings)
+
+
+def load(path: Path) -> WatchFile:
+    """The content of a cameras file; warnings, and errors if there are several, are logged.
+
+    Raises:
+        ConfigError: If it cannot be read, or has errors.
+    """
+    result = read(path)
+    for warning in result.warnings:
+        log.warning(warning.text(path))
+    if result.settings:
+        return result.settings
+    first, *others = [error.text(path) for error in result.errors]
+    if not others:
+        raise ConfigError(first)
+    for error in [first, *others][:MAX_LISTED]:
+        log.error(error)
+    raise ConfigError(
+        f"CAMERAS must be without errors. Received: {len(result.errors)} errors in {path}, of "
+        f"which {min(len(result.errors), MAX_LISTED)} are listed above"
+    )
 
 
 def _read_text(path: Path) -> tuple[str, bool]:

@@ -83,7 +83,9 @@ class WatchConfig(CommandConfig):
     for_s: float | None = option(
         None,
         "End after this many seconds; default: go on until a signal.",
-        group="Analysis",
+        group="Advanced",
+        flag="for",
+        metavar="SECONDS",
         above=0.0,
     )
 
@@ -125,7 +127,7 @@ class LagSettings(Config):
 
 @dataclass(frozen=True)
 class Confirmation(Config):
-    """How many of the last windows must reach the threshold before an alert."""
+    """The number of the last windows that must reach the threshold before an alert."""
 
     windows: int = option(
         2,

@@ -45,7 +45,7 @@ _PROGRAM = (
 
 @dataclass(frozen=True)
 class CaptureStart:
-    """What a capture process is started with.
+    """The first argument of a capture process.
 
     Attributes:
         camera: The camera.
@@ -62,7 +62,7 @@ class CaptureStart:
 
 @dataclass(frozen=True)
 class JudgeStart:
-    """What a judge process is started with.
+    """The first argument of a judge process.
 
     Attributes:
         run: Folder of the run.
@@ -140,7 +140,7 @@ class WorkerProcess:
     Attributes:
         kind: The kind of process.
         started_s: Monotonic time of its start.
-        heard_s: Monotonic time of its last message, or of its start.
+        heard_s: Monotonic time of its last message; None before the first.
     """
 
     def __init__(
@@ -165,7 +165,8 @@ class WorkerProcess:
             ViolenceDetectionError: If it cannot be started.
         """
         self.kind, self._on_message, self._clean, self._clock = kind, on_message, clean, clock
-        self.started_s = self.heard_s = clock()
+        self.started_s = clock()
+        self.heard_s: float | None = None
         self._last_lines: deque[str] = deque(maxlen=5)
         self._sending = threading.Lock()
         self._connection, child = multiprocessing.Pipe()
@@ -212,9 +213,13 @@ class WorkerProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def terminate(self) -> None:
+        """Ends it at once, without waiting for its end."""
+        self._process.kill()
+
     def kill(self) -> str:
         """Ends it at once; returns why it ended: a signal, or its last words."""
-        self._process.kill()
+        self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):  # it may hang in the kernel
             self._process.wait(timeout=5)
         self._threads[1].join(timeout=1)
@@ -227,7 +232,7 @@ class WorkerProcess:
         return not self.is_running
 
     def end_reason(self) -> str:
-        """Why it has ended: a signal, or its last words and exit status."""
+        """The reason of its end: a signal, or its last words and exit status."""
         status = self._process.poll() or 0
         if status < 0:
             return signal.Signals(-status).name

@@ -1,0 +1,150 @@
+"""A supervisor with processes that a test plays, and clocks that it sets."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from violence_detection.live import cameras_file
+from violence_detection.live.capture_messages import CaptureStatus, StateChange
+from violence_detection.live.joined_clock import JoinedClock
+from violence_detection.live.process_messages import JudgedWindow, JudgeLoad, JudgeReady
+from violence_detection.live.supervisor import Supervisor
+
+READY = JudgeReady("drawn float32", 2.0, ("normal", "violent"), 0.5, 1.0)
+
+
+class Times:
+    """A monotonic clock and UTC, which a test sets."""
+
+    def __init__(self) -> None:
+        self.monotonic_s, self.utc_s = 1000.0, 1_800_000_000.0
+
+    def wait(self, seconds: float, *, utc_step_s: float = 0.0) -> None:
+        self.monotonic_s += seconds
+        self.utc_s += seconds + utc_step_s
+
+
+class PlayedWorker:
+    """A process that says what a test lets it say.
+
+    Attributes:
+        sent: What the supervisor has sent to it.
+    """
+
+    def __init__(self, kind, start, on_message, *, clean, clock) -> None:
+        self.kind, self.start, self._on_message, self._clock = kind, start, on_message, clock
+        self.started_s, self.heard_s = clock(), None
+        self.sent: list[Any] = []
+        self.is_running, self._reason = True, ""
+
+    def say(self, message: Any) -> None:
+        self.heard_s = self._clock()
+        self._on_message(self, message)
+
+    def die(self, reason: str = "SIGSEGV") -> None:
+        if self.is_running:
+            self.is_running, self._reason = False, reason
+            self._on_message(self, None)
+
+    def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+    def terminate(self) -> None:
+        self.die("SIGKILL")
+
+    def wait(self, timeout_s: float) -> bool:
+        return True
+
+    def end_reason(self) -> str:
+        return self._reason
+
+
+class PlayedWatch:
+    """A supervisor in the thread of a test.
+
+    Attributes:
+        notices: What it has reported, as JSON.
+        times: Its clocks.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.times, self.notices = Times(), []
+        self._workers: dict[str, list[PlayedWorker]] = {}
+        self.file = cameras_file.load(path)
+        self.supervisor = Supervisor(
+            self.file,
+            report=lambda notice: self.notices.append(notice.to_json()),
+            clock=JoinedClock(lambda: self.times.monotonic_s, lambda: self.times.utc_s),
+            start_worker=self._start,
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["PlayedWatch"]:
+        """Its life; at the end it ends in order."""
+        with self.supervisor.opened():
+            yield self
+            self.ended = self.supervisor.end().to_json()
+
+    def _start(self, kind, *arguments, **values) -> PlayedWorker:
+        worker = PlayedWorker(kind, *arguments, **values)
+        self._workers.setdefault(kind.name, []).append(worker)
+        return worker
+
+    @property
+    def judge(self) -> PlayedWorker:
+        return self.judges[-1]
+
+    @property
+    def judges(self) -> list[PlayedWorker]:
+        return self._workers["The judge"]
+
+    def captures(self, camera: str) -> list[PlayedWorker]:
+        """Every capture of a camera that was started, the last one runs."""
+        return self._workers.get(f"The capture of {camera}", [])
+
+    def handle(self) -> None:
+        """The supervisor handles all that was said, and what is due."""
+        while self.supervisor.step(0.0):
+            pass
+
+    def advance(self, seconds: float, *, speaking: bool = True) -> None:
+        """Time passes a second at a time.
+
+        Args:
+            speaking: All processes are heard meanwhile.
+        """
+        while seconds > 0:
+            self.times.wait(min(1.0, seconds))
+            seconds -= 1.0
+            for workers in self._workers.values() if speaking else ():
+                workers[-1].heard_s = self.times.monotonic_s
+            self.handle()
+
+    def say_state(self, camera: str, state: str, reason: str = "") -> None:
+        self.captures(camera)[-1].say(StateChange(state, reason, self.times.monotonic_s))
+        self.handle()
+
+    def say_status(self, camera: str, **values: Any) -> None:
+        figures = {name: 0 for name in "frames windows corrupt clock_jumps size_changes".split()}
+        figures |= {name: 0.0 for name in "lag_s clock_offset_s unjudged_s ring_s".split()}
+        figures |= {"dropped": {}, "stride_s": 1.0, "ring_bytes": 0, "connections": 1}
+        figures |= {"at_s": self.times.monotonic_s, "last_frame_s": self.times.monotonic_s}
+        self.captures(camera)[-1].say(CaptureStatus(**figures | values))
+        self.handle()
+
+    def say_load(self, queue_age_s: float) -> None:
+        self.judge.say(JudgeLoad(queue_age_s, int(queue_age_s > 0), 0, 0, 0, 0.0))
+        self.handle()
+
+    def judge_windows(self, camera: str, *probabilities: float | None) -> None:
+        """A second passes before each window, which is 2 s long and ends at once."""
+        for probability in probabilities:
+            self.advance(1.0)
+            now_s = self.times.monotonic_s
+            self.judge.say(JudgedWindow(camera, 1, now_s - 2.0, now_s, probability))
+            self.handle()
+
+    def told(self, notice: str) -> list[dict[str, Any]]:
+        """The notices of a kind."""
+        return [value for value in self.notices if value["notice"] == notice]

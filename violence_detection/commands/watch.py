@@ -1,0 +1,117 @@
+"""The command `watch`: watches cameras, and says what happens, one line each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from violence_detection.commands._exit import CommonFlags, Group, prints_to_stderr
+from violence_detection.commands._options import PATH, example, options_of
+from violence_detection.errors import ViolenceDetectionError
+from violence_detection.live.config import WatchConfig
+from violence_detection.units import counted
+
+if TYPE_CHECKING:
+    from violence_detection.live.watch_notices import Notice
+
+_DEFAULT = "run"
+
+
+class _WatchGroup(Group):
+    """`watch CAMERAS.yaml` is `watch run CAMERAS.yaml`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = {*self.commands, "--help", "-h"}
+        if args and not names & set(args[:1]):
+            args = [_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=_WatchGroup,
+    short_help="Watch live cameras and send alerts.",
+    epilog=example("violence-detection watch cameras.yaml"),
+)
+def watch() -> None:
+    """Watch live cameras, and tell people and programs of possible violence.
+
+    `watch CAMERAS.yaml` is short for `watch run CAMERAS.yaml`. The file names a run, the cameras,
+    and who is told; docs/live.md describes it."""
+
+
+@watch.command(
+    short_help="Watch the cameras of a file.",
+    epilog=example("violence-detection watch run cameras.yaml --for 3600 --json"),
+)
+@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@options_of(WatchConfig, writes=False)
+def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
+    """Watch the cameras of a file, until a signal or for a while.
+
+    Prints a line for each change of a camera and of an event; with --json each line is a JSON
+    object. SIGHUP reads the file again; SIGTERM and Ctrl-C end in order."""
+    with prints_to_stderr():
+        from violence_detection.live import cameras_file
+        from violence_detection.live.supervisor import Supervisor
+
+        file = cameras_file.load(Path(cameras))
+    show = _show_json if shared.json else _lines_of(file.timezone)
+    ended = Supervisor(file, report=show, for_s=settings.for_s).run()
+    if not ended.cameras_up:
+        raise ViolenceDetectionError(
+            f"A camera must send frames. Received: none of {len(file.cameras)} in "
+            f"{ended.seconds:g} s; `watch check` says why"
+        )
+
+
+def _show_json(notice: "Notice") -> None:
+    click.echo(json.dumps(notice.to_json(), ensure_ascii=False, allow_nan=False))
+
+
+def _lines_of(timezone: str) -> Callable[["Notice"], None]:
+    """A function that prints a notice as a line, with the time of a zone."""
+    from violence_detection.live import messages
+
+    def show(notice: "Notice") -> None:
+        click.echo(f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}")
+
+    return show
+
+
+def _words(notice: "Notice") -> str:
+    """A notice as people read it."""
+    from violence_detection.live import watch_notices as notices
+
+    match notice:
+        case notices.Started():
+            sinks = ", ".join(notice.sinks) or "nobody, because there are no sinks"
+            return f"watches {', '.join(notice.cameras)}; tells {sinks}"
+        case notices.JudgeChanged(state="ready"):
+            return f"judge  ready  {notice.engine}, windows of {notice.window_s:g} s"
+        case notices.JudgeChanged():
+            return f"judge  down  {notice.reason}"
+        case notices.CameraChanged():
+            return f"{notice.camera}  {notice.state}  {notice.reason}".rstrip()
+        case notices.EventChanged():
+            told = f"told {', '.join(notice.sent_to)}" if notice.sent_to else ""
+            if notice.held_back:
+                told = f"told nobody ({notice.held_back.replace('_', ' ')})"
+            return (
+                f"{notice.camera}  event {notice.change}  {notice.priority}  {notice.peak:.3f}  "
+                f"{notice.event}  {told}".rstrip()
+            )
+        case notices.ClockStepped():
+            return f"the clock was set by {notice.step_s:+g} s"
+        case notices.Reloaded(ok=True):
+            changed = ", ".join([*notice.started, *notice.ended, *notice.restarted])
+            return f"reloaded; cameras that changed: {changed or 'none'}"
+        case notices.Reloaded():
+            return f"not reloaded, because of {counted(len(notice.errors), 'error')}"
+        case notices.Ended():
+            return (
+                f"ended after {notice.seconds:g} s: {counted(notice.events, 'event')}, "
+                f"{counted(notice.windows, 'window')} judged, {notice.unjudged} not"
+            )
+    return notice.name
