@@ -7,12 +7,8 @@ of scores an hour has is drawn from a Poisson distribution whose rate is drawn f
 """
 
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from violence_detection.evaluation.false_alarms import poisson_interval
 from violence_detection.inference.alert_policy import AlertSettings

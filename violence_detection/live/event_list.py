@@ -19,6 +19,11 @@ _HELD = """(
         where w.event = v.event and w.by = v.by and w.undone_by is null
     )
 )"""
+# Few events have different verdicts: the others need no closer look.
+_SEVERAL = """
+    select event from verdicts where undone_by is null
+    group by event having count(distinct verdict) > 1
+"""
 _IS_UNREVIEWED = """not exists (
     select 1 from verdicts v where v.event = e.id and v.undone_by is null
 )"""
@@ -144,7 +149,7 @@ def _conditions(chosen: EventFilter) -> tuple[list[str], list[str | int]]:
     if chosen.verdict == UNREVIEWED:
         where.append(_IS_UNREVIEWED)
     elif chosen.verdict == DISPUTED:
-        where.append(f"{_HELD} like '%violent%violent%'")
+        where += [f"e.id in ({_SEVERAL})", f"{_HELD} like '%violent%violent%'"]
     elif chosen.verdict:
         where.append(f"{_HELD} = ?")
         values.append(chosen.verdict)

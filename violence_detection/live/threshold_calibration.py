@@ -81,8 +81,8 @@ def calibrate(
     if not keeps(candidates[-1]):
         raise EvidenceError(
             f"Some threshold up to {_HIGHEST} must keep {per_hour:g} false alarms an hour. "
-            f"Received: {burden(candidates[-1]) / hours:.2g} an hour at {candidates[-1]:.4f}; judge the "
-            "events of this camera, and train on them"
+            f"Received: {burden(candidates[-1]) / hours:.2g} an hour at {candidates[-1]:.4f}; "
+            "judge the events of this camera, and train on them"
         )
     # A higher threshold may split an alarm in two, so the count does not only fall: from the top
     # down, every threshold that is tried above the chosen one must keep the rate.
