@@ -1,6 +1,8 @@
 """What all tests share. It imports no TensorFlow: the folders that need it start it themselves."""
 
+import gc
 import logging
+import os
 import signal
 import sys
 from contextlib import nullcontext
@@ -60,6 +62,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Ctrl-C is heard, also where the tests were started in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Imports leave a million objects that stay: no garbage is looked for among them."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_synced():
+    """No test cuts the power, and a kill loses nothing that was written: each wait for the disk is
+    a loss of time. Tests of syncing replace `os.fsync` themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
