@@ -200,7 +200,11 @@ def test_runs_and_cross_validations_do_not_mix(pair, tmp_path):
         ((pair[0], tmp_path), "runs only or cross-validations only"),
         ((tmp_path, tmp_path, tmp_path), "only cross-validations may be more"),
         ((pair[0],), "Received: 1 folder"),
-        ((*pair, "--split", "test"), "`split` must be given for runs only"),
+        (
+            (*pair, "--split", "test"),
+            "`split` must be given for runs only: a cross-validation has k",
+        ),
+        ((*pair, "--videos-per-day", "9"), "has a threshold in each fold, a site only one"),
         ((tmp_path, tmp_path, "--report", "x.html"), "`report` must be given for cross-valid"),
     ):
         status, _, error = invoke(*words)

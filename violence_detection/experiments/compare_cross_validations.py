@@ -31,10 +31,15 @@ from violence_detection.units import counted
 log = logging.getLogger(__name__)
 
 _NAMED = 3  # videos that an error names
-_OF_RUNS = (  # settings for runs only
-    *("split", "features_a", "features_b", "pictures"),
-    *("videos_per_day", "prevalence", "review_cost"),
+_KEPT = "a cross-validation has kept its predictions"
+_THRESHOLDS = (
+    "a cross-validation has a threshold in each fold, a site only one (evaluate a run with it, or "
+    "compare two runs)"
 )
+_OF_RUNS = {  # settings for runs only, and why
+    **dict.fromkeys(("split", "features_a", "features_b", "pictures"), _KEPT),
+    **dict.fromkeys(("videos_per_day", "prevalence", "review_cost"), _THRESHOLDS),
+}
 _PLACES = {"checkpoint_dir", "features"}  # settings that are no differences of the training
 
 
@@ -55,8 +60,8 @@ def compares_runs(folders: Sequence[str], config: CompareConfig) -> bool:
         given = [name for name in _OF_RUNS if name in config.given]
         if given:
             raise ConfigError(
-                f"`{given[0]}` must be given for runs only: a cross-validation has kept its "
-                f"predictions. Received: {given[0]}={getattr(config, given[0])}"
+                f"`{given[0]}` must be given for runs only: {_OF_RUNS[given[0]]}. Received: "
+                f"{given[0]}={getattr(config, given[0])}"
             )
         return False
     if len(others) < len(folders):

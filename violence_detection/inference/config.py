@@ -85,8 +85,8 @@ class PredictorConfig(CommandConfig):
     )
     tta: bool = option(
         False,
-        "Average the predictions for the original, mirrored and shifted video; takes four times "
-        "as long.",
+        "Average the predictions for the original, mirrored and shifted video; decodes once and "
+        "encodes four times as much.",
         group="Windows",
     )
     threshold: float | None = option(
