@@ -181,7 +181,7 @@ class Capture:
     def _note_opened(self, source: LiveSource, connection: Connection) -> None:
         info = source.info
         self._connections += 1
-        self.ring.begin(info)
+        self.ring.begin(info, source.header())
         self._queue.put(Opened(source, connection))
         opened = (info.codec, info.width, info.height, info.fps)
         self._send(StreamOpened(*opened, time.monotonic()))

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from violence_detection.errors import VideoError, ViolenceDetectionError
 from violence_detection.system import files
 from violence_detection.video.live_source import LivePacket
+from violence_detection.video.stream_header import header_stream
 
 if TYPE_CHECKING:
     import av
@@ -58,33 +59,6 @@ class FinishedClip:
     duration_s: float
     codec: str
     sha256: str
-
-
-def stream_header(stream: "av.VideoStream") -> bytes:
-    """The codec, its parameters and the size of a stream, from which a clip of it is written.
-
-    It is a file in the NUT format, which keeps the parameters as they are, with an empty packet.
-    """
-    import av
-
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="nut") as output:
-        copied = output.add_stream_from_template(stream, opaque=True)
-        packet = av.Packet(b"\0")
-        packet.pts = packet.dts = 0
-        packet.time_base, packet.is_keyframe = stream.time_base, True
-        packet.stream = copied
-        output.mux(packet)
-    return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def header_stream(header: bytes) -> Iterator["av.VideoStream"]:
-    """The stream that a header of `stream_header` describes."""
-    import av
-
-    with av.open(io.BytesIO(header), format="nut") as container:
-        yield container.streams.video[0]
 
 
 class PartWriter:
@@ -159,7 +133,7 @@ class ClipWriter(PartWriter):
     ) -> None:
         """
         Args:
-            header: From `stream_header`.
+            header: The stream, as `LiveSource.header` gives it.
             time_base: Seconds of one unit of the packets' timestamps, as a fraction.
 
         Raises:

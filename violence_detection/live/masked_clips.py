@@ -18,11 +18,11 @@ from violence_detection.live.clips import (
     MAX_BYTES,
     PartWriter,
     Timestamps,
-    header_stream,
     open_output,
     written,
 )
 from violence_detection.video.live_source import LivePacket
+from violence_detection.video.stream_header import header_stream
 from violence_detection.video.video_writer import choose_codec
 
 Polygon = Sequence[tuple[float, float]]
@@ -55,7 +55,7 @@ class MaskedClipWriter(PartWriter):
     ) -> None:
         """
         Args:
-            header: Of the camera's stream, from `stream_header`.
+            header: The camera's stream, as `LiveSource.header` gives it.
             time_base: Seconds of one unit of the packets' timestamps, as a fraction.
             masks: Polygons that become black; points are shares of width and height.
 

@@ -11,6 +11,7 @@ class PacketRing:
 
     Attributes:
         info: Of the stream that the packets are of; None before the first connection.
+        header: The stream for those who write the packets; see `stream_header`.
     """
 
     def __init__(self, *, keep_s: float, max_bytes: int) -> None:
@@ -20,15 +21,16 @@ class PacketRing:
             max_bytes: Limit of the packets; where it is reached, fewer seconds are kept.
         """
         self.info: StreamInfo | None = None
+        self.header = b""
         self._keep_s, self._max_bytes = keep_s, max_bytes
         self._groups: deque[list[LivePacket]] = deque()  # each begins with a key frame
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def begin(self, info: StreamInfo) -> None:
+    def begin(self, info: StreamInfo, header: bytes = b"") -> None:
         """Drops everything: packets of another connection cannot follow these."""
         with self._lock:
-            self.info, self._bytes = info, 0
+            self.info, self.header, self._bytes = info, header, 0
             self._groups.clear()
 
     def add(self, packet: LivePacket) -> None:
@@ -59,6 +61,11 @@ class PacketRing:
             if not self._groups:
                 return 0.0
             return self._groups[-1][-1].arrived_s - self._groups[0][0].arrived_s
+
+    def snapshot(self) -> tuple[StreamInfo | None, bytes, list[LivePacket]]:
+        """The stream, its header and all packets, of one moment."""
+        with self._lock:
+            return self.info, self.header, [packet for group in self._groups for packet in group]
 
     def packets(self) -> list[LivePacket]:
         """All packets, in their order; the first is a key frame."""

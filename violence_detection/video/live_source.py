@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from violence_detection.errors import VideoError
 from violence_detection.video.container import ALLOWED_FORMATS
+from violence_detection.video.stream_header import stream_header
 
 if TYPE_CHECKING:
     import av
@@ -132,6 +133,16 @@ class LiveSource:
     @property
     def fps(self) -> float:
         return self.info.fps
+
+    def header(self) -> bytes:
+        """The stream for those who write or decode its packets, from `stream_header`; empty if it
+        cannot be described."""
+        import av
+
+        try:
+            return stream_header(self._stream)
+        except (av.FFmpegError, ValueError):
+            return b""
 
     @property
     def started_at_ms(self) -> int | None:
