@@ -12,7 +12,7 @@ from support.folders import tree_of
 from violence_detection.errors import ConfigError, RunError
 from violence_detection.settings import Config, option
 from violence_detection.system import files
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 
 RECORD = "record.json"
 VIDEOS = {"fingerprint": "f1", "videos_digest": "v1", "space": {"head": ["linear"]}}
@@ -40,8 +40,8 @@ def named(folder: Path, **fields) -> StudyFolder:
     )
 
 
-def identity(*, digests=(), **settings) -> dict:
-    return {"settings": SmallConfig(**settings).as_dict(), **VIDEOS, **dict(digests)}
+def identity(*, digests=(), **settings) -> StudyIdentity:
+    return StudyIdentity(VIDEOS | dict(digests), SmallConfig(**settings).as_dict())
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_anything_else_is_refused_and_left_alone(tmp_path, what):
 
 def test_a_new_study_has_a_record_of_its_settings_videos_and_versions(started):
     recorded = json.loads((started.dir / RECORD).read_text())
-    assert recorded == {**identity(), "versions": {"numpy": "1"}}
+    assert recorded == {**identity().to_json(), "versions": {"numpy": "1"}}
     assert list(recorded) == ["settings", *VIDEOS, "versions"]
 
 
@@ -160,10 +160,10 @@ def test_a_setting_that_an_old_record_lacks_had_its_former_value(started):
 
 def test_a_record_may_be_a_part_of_a_file(tmp_path):
     study = study_in(tmp_path, remedy="use --force")
-    study.check_same({"seed": 1}, {"seed": 1})
+    study.check_same(StudyIdentity({"seed": 1}), {"seed": 1})
     for recorded in ({"seed": 2}, {}):
         with pytest.raises(ConfigError, match="another seed; .* or use --force. Received"):
-            study.check_same({"seed": 1}, recorded)
+            study.check_same(StudyIdentity({"seed": 1}), recorded)
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
@@ -176,7 +176,7 @@ def test_a_torn_record_is_an_error(started, content):
 def test_an_empty_record_is_another_study(started):
     (started.dir / RECORD).write_text("{}")
     with pytest.raises(ConfigError, match="Received: another "):
-        started.start({**VIDEOS}, force=False)
+        started.start(StudyIdentity(VIDEOS), force=False)
 
 
 # -- force
@@ -220,7 +220,7 @@ def test_the_lock_holds_for_another_process_and_ends_with_it(started):
     program = (
         "import sys, time; from pathlib import Path\n"
         "from violence_detection.settings import Config\n"
-        "from violence_detection.system.study_folder import StudyFolder\n"
+        "from violence_detection.system.study_folder import StudyFolder, StudyIdentity\n"
         "with StudyFolder(Path(sys.argv[1]), 'study', 'record.json', Config).lock():\n"
         "    print('locked', flush=True); time.sleep(60)\n"
     )

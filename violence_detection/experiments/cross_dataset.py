@@ -25,7 +25,7 @@ from violence_detection.metrics import classification
 from violence_detection.models.outputs.classes import decide, is_violent, violence_score
 from violence_detection.models.run import Run
 from violence_detection.system import devices, files, provenance
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.training import train
 from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.units import counted
@@ -154,7 +154,7 @@ class CrossDatasetStage:
             settings=CrossDatasetConfig,
         )
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> StudyIdentity:
         rows = [
             [
                 item.name,
@@ -162,11 +162,11 @@ class CrossDatasetStage:
             ]
             for item in self._datasets
         ]
-        return {
-            "settings": self._config.as_dict(),
+        digests = {
             "fingerprint": self._datasets[0].cache.space().fingerprint,
             "videos_digest": files.sha256_of_json(rows),
         }
+        return StudyIdentity(digests, self._config.as_dict())
 
     def _train(self, trained_on: Dataset) -> Run:
         """The run on a dataset; an interrupted one is resumed."""

@@ -45,7 +45,7 @@ from violence_detection.reports.cross_validation_result import (
 )
 from violence_detection.reports.cross_validation_scores import MODEL
 from violence_detection.system import devices, files, provenance
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +123,6 @@ class CrossValidationStage:
                 finished[fold.name] = self._with_baselines(fold, trained)
                 store.save(fold.name, finished[fold.name])
                 result = self._write(finished)
-            for line in result.warnings:
-                log.warning(line)
             return result
 
     # -- before the first training
@@ -198,9 +196,9 @@ class CrossValidationStage:
         return len(self._runner.folds) // (config.repeats * len(config.protocols))
 
     @property
-    def _identity(self) -> dict[str, Any]:
+    def _identity(self) -> StudyIdentity:
         """The settings and digests that a resumed study must repeat."""
-        return {"settings": self._config.as_dict(), **self._runner.digests}
+        return StudyIdentity(self._runner.digests, self._config.as_dict())
 
     def _note(self, grouped: bool) -> str:
         """The protocol in words, for every output."""

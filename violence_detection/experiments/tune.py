@@ -17,7 +17,7 @@ from violence_detection.experiments.search_result import (
 )
 from violence_detection.experiments.trials import TrialRunner, TrialSetup, suggest_values
 from violence_detection.system import devices, files, provenance
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
@@ -143,12 +143,9 @@ class SearchStage:
             )
         return folder
 
-    def _identity(self) -> dict[str, Any]:
-        return {
-            "settings": self._config.as_dict(),
-            "space": search_space.space_as_json(self._space),
-            **self._runner.digests,
-        }
+    def _identity(self) -> StudyIdentity:
+        space = search_space.space_as_json(self._space)
+        return StudyIdentity({"space": space, **self._runner.digests}, self._config.as_dict())
 
     def _open_study(self) -> "optuna.Study":
         optuna = _import_optuna()

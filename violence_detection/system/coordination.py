@@ -16,7 +16,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
 from violence_detection.errors import ConfigError, TrainingError, ViolenceDetectionError
 from violence_detection.system import cluster_spec
@@ -30,6 +31,50 @@ _HEARTBEAT_S, _SILENCE_S = 2.0, 8.0  # TensorFlow itself aborts after 10 s, with
 # by a signal, which is then the better message.
 _GRACE_S = 3.0
 _MAX_HELLO_BYTES = 200
+
+
+@dataclass(frozen=True)
+class _Hello:
+    """The first message of a machine to the chief."""
+
+    rank: int
+    machines: int
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """
+        Raises:
+            ValueError, TypeError, KeyError: If the values are something else.
+        """
+        return cls(int(values["rank"]), int(values["machines"]))
+
+    def to_json(self) -> dict[str, int]:
+        return {"rank": self.rank, "machines": self.machines}
+
+
+@dataclass(frozen=True)
+class _Message:
+    """A message between connected machines: an object of one key.
+
+    Attributes:
+        kind: `value` for `gather`; `end` if the sender has finished; `left` if it ends early.
+        content: The value, JSON; true at the end; the reason for leaving.
+    """
+
+    kind: Literal["value", "end", "left"]
+    content: Any
+
+    @classmethod
+    def from_json(cls, values: Any) -> Self:
+        """
+        Raises:
+            ValueError, AttributeError: If the object has not one key.
+        """
+        ((kind, content),) = values.items()
+        return cls(kind, content)
+
+    def to_json(self) -> dict[str, Any]:
+        return {self.kind: self.content}
 
 
 class Coordinator(contextlib.AbstractContextManager):
@@ -110,7 +155,7 @@ class ClusterCoordinator(Coordinator):
             _await_heartbeat(error)
         self._leaving.set()
         with self._ending:  # not while `_end_process` is at it
-            last = {"end": True} if error is None else {"left": _reason(error)}
+            last = _Message("end", True) if error is None else _Message("left", _reason(error))
             for link in self._links.values():
                 link.close(last)
 
@@ -118,9 +163,9 @@ class ClusterCoordinator(Coordinator):
         if self.is_chief:
             values = [value, *(self._links[rank].get() for rank in sorted(self._links))]
             for link in self._links.values():
-                link.send({"value": values})
+                link.send(_Message("value", values))
             return values
-        self._links[0].send({"value": value})
+        self._links[0].send(_Message("value", value))
         return self._links[0].get()
 
     # -- rendezvous
@@ -156,15 +201,14 @@ class ClusterCoordinator(Coordinator):
         of this training."""
         connection.settimeout(5)
         try:
-            hello = json.loads(_read_line(connection))
-            rank, machines = int(hello["rank"]), int(hello["machines"])
+            hello = _Hello.from_json(json.loads(_read_line(connection)))
         except (OSError, ValueError, TypeError, KeyError):  # some other program: a port scanner
             connection.close()
             return None
-        if machines != len(self.cluster) or not 0 < rank < machines:
+        if hello.machines != len(self.cluster) or not 0 < hello.rank < hello.machines:
             _reply(connection, f"it waits for {len(self.cluster)} machines, and is rank 0 itself")
             return None
-        return rank
+        return hello.rank
 
     def _connect_to_chief(self, until_s: float) -> dict[int, socket.socket]:
         address = self.cluster.addresses[0]
@@ -192,10 +236,10 @@ class ClusterCoordinator(Coordinator):
     def _send_hello(self, address: str) -> tuple[socket.socket, str]:
         """A connection to the chief and its refusal, empty if it accepts this machine; returns
         when the chief has all machines or has refused this one."""
-        hello = {"rank": self.cluster.rank, "machines": len(self.cluster)}
+        hello = _Hello(self.cluster.rank, len(self.cluster))
         connection = socket.create_connection(_split(address), timeout=5)
         try:
-            connection.sendall(json.dumps(hello).encode() + b"\n")
+            connection.sendall(json.dumps(hello.to_json()).encode() + b"\n")
             connection.settimeout(_RENDEZVOUS_S)
             return connection, json.loads(_read_line(connection))["refused"]
         except BaseException:
@@ -224,7 +268,7 @@ class ClusterCoordinator(Coordinator):
             os.write(2, " ".join(line.split()).encode() + b"\n")
             for other_rank, link in self._links.items():
                 if other_rank != rank:
-                    link.send({"left": f"machine {rank} was lost"})
+                    link.send(_Message("left", f"machine {rank} was lost"))
             os._exit(TrainingError.exit_status)
 
 
@@ -234,7 +278,7 @@ class _Link:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._lock = threading.Lock()
-        self._values: queue.SimpleQueue = queue.SimpleQueue()
+        self._values: queue.SimpleQueue[_Message] = queue.SimpleQueue()
         self._closed = threading.Event()
         connection.settimeout(_SILENCE_S)
 
@@ -254,19 +298,20 @@ class _Link:
             TrainingError: If the other machine ended before it sent one.
         """
         message = self._values.get()
-        if "value" not in message:
+        if message.kind != "value":
             raise TrainingError(
                 "All machines must train until the end. Received: a machine that ended before"
             )
-        return message["value"]
+        return message.content
 
-    def send(self, message: dict[str, Any] | None) -> None:
-        line = b"" if message is None else json.dumps(message).encode()
+    def send(self, message: _Message | None) -> None:
+        """Sends a message, or None for a heartbeat."""
+        line = b"" if message is None else json.dumps(message.to_json()).encode()
         # An error is ignored here: `_listen` notices that the other machine is lost.
         with self._lock, contextlib.suppress(OSError):
             self._connection.sendall(line + b"\n")
 
-    def close(self, last: dict[str, Any]) -> None:
+    def close(self, last: _Message) -> None:
         self._closed.set()
         self.send(last)
         self._connection.close()
@@ -277,14 +322,17 @@ class _Link:
 
     def _listen(self, on_loss: Callable[[str], None]) -> None:
         reason = ""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             for line in self._connection.makefile("rb"):
-                message = json.loads(line) if line.strip() else {}
-                if message.keys() & {"value", "end"}:
-                    self._values.put(message)
-                if "end" in message:
+                if not line.strip():  # a heartbeat
+                    continue
+                message = _Message.from_json(json.loads(line))
+                if message.kind == "left":
+                    reason = str(message.content)
+                    continue
+                self._values.put(message)
+                if message.kind == "end":
                     return
-                reason = message.get("left", reason)
         if not self._closed.is_set():
             on_loss(reason)
 

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,23 @@ _DIFFERENCES = {
     "space": "another search space",
     "model_digest": "another model",
 }
+
+
+@dataclass(frozen=True)
+class StudyIdentity:
+    """Everything that a resumed study must repeat; in its record each name is a key.
+
+    Attributes:
+        digests: Digests of features, videos and models, and other values, by name.
+        settings: The settings of the command, by name; None for a study that compares none.
+    """
+
+    digests: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        settings = {} if self.settings is None else {"settings": self.settings}
+        return {**settings, **self.digests}
 
 
 @dataclass(frozen=True)
@@ -79,12 +96,12 @@ class StudyFolder:
             yield
 
     def start(
-        self, identity: dict[str, Any], *, force: bool, notes: Mapping[str, Any] | None = None
+        self, identity: StudyIdentity, *, force: bool, notes: Mapping[str, Any] | None = None
     ) -> None:
         """Writes the record of a new study, or checks that a resumed one is the same.
 
         Args:
-            identity: `settings`, and digests of everything else that a resumed study must repeat.
+            identity: Everything that a resumed study must repeat.
             force: A study in the folder is removed.
             notes: Versions and other facts that the record keeps and a resumed study may change.
 
@@ -96,7 +113,7 @@ class StudyFolder:
             return
         if self.started:
             self._clear()
-        files.write_json(self.dir / self.record, {**identity, **(notes or {})})
+        files.write_json(self.dir / self.record, {**identity.to_json(), **(notes or {})})
 
     def _clear(self) -> None:
         for path in self.dir.iterdir():
@@ -106,7 +123,7 @@ class StudyFolder:
                 path.unlink()
 
     def check_same(
-        self, identity: Mapping[str, Any], recorded: Mapping[str, Any] | None = None
+        self, identity: StudyIdentity, recorded: Mapping[str, Any] | None = None
     ) -> None:
         """Compares what a command asks for with the record of the study.
 
@@ -120,14 +137,14 @@ class StudyFolder:
         if recorded is None:
             recorded = files.read_json(self.dir / self.record)
         settings = self.settings.complete_record(recorded.get("settings") or {})
-        for name, value in identity.get("settings", {}).items():
+        for name, value in (identity.settings or {}).items():
             if name not in self.settings.names_that_may_change() and value != settings.get(name):
                 raise ConfigError(
                     f"{self.dir} was started with other settings ({name}={settings.get(name)}); "
                     f"repeat them, or {self.remedy}. Received: {name}={value}"
                 )
-        for name in identity.keys() - {"settings"}:
-            if recorded.get(name) != identity[name]:
+        for name, value in identity.digests.items():
+            if recorded.get(name) != value:
                 difference = _DIFFERENCES.get(name, f"another {name}")
                 raise ConfigError(
                     f"{self.dir} was started with {difference}; repeat the command as it was, or "

@@ -32,7 +32,7 @@ from violence_detection.models.run import Run
 from violence_detection.reports import figures
 from violence_detection.reports.robustness_result import ConditionFailure, RobustnessResult
 from violence_detection.system import devices, files, progress
-from violence_detection.system.study_folder import StudyFolder
+from violence_detection.system.study_folder import StudyFolder, StudyIdentity
 from violence_detection.units import counted
 
 log = logging.getLogger(__name__)
@@ -280,7 +280,7 @@ class _PredictionFile:
         head, *lines = ([] if force else self._read_lines()) or [None]
         if head:
             recorded = head if isinstance(head, dict) else {}
-            _study_folder(folder).check_same(identity, recorded)
+            _study_folder(folder).check_same(StudyIdentity(identity), recorded)
         for row in lines:
             with contextlib.suppress(KeyError, TypeError):
                 self._probabilities[row["path"], row["condition"]] = list(row["probability"])
