@@ -45,7 +45,7 @@ def test_a_folder_that_may_not_be_replaced_is_left_alone(tmp_path, name, force, 
 def test_an_earlier_demo_may_be_replaced_with_force(tmp_path):
     (tmp_path / "violence-detection-demo").write_text("x")
     stage = DemoStage(DemoConfig(output=str(tmp_path)), force=True)
-    assert stage.prepare()["clips"] == DemoConfig().clips
+    assert stage.prepare().clips == DemoConfig().clips
 
 
 def test_the_output_must_be_a_folder(tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import RunError
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.models.run_scores import (
@@ -56,7 +57,7 @@ def results_of(summary=SUMMARY, members=None) -> TrainingResults:
         effective=EffectiveSettings(2, 1, "float32", False, "tensorflow"),
         members=members,
         videos={"train": 16, "validation": 8, "test": 8},
-        failures=[{"path": "normal/broken.mp4", "reason": "no frames"}],
+        failures=[Problem("normal/broken.mp4", "no frames")],
     )
 
 

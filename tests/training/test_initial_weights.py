@@ -221,7 +221,7 @@ def test_a_dry_run_checks_the_sizes(features_dir, tmp_path):
     asked = {"features": str(features_dir), "init_from": source, "run": "new"}
     asked["checkpoint_dir"] = str(tmp_path)
     same = TrainConfig.from_settings({**asked, "head": small})
-    assert TrainingStage(same).prepare()["dry_run"]
+    assert TrainingStage(same).prepare().to_json()["dry_run"]
     wider = TrainConfig.from_settings({**asked, "head": "mean_pool(units=3)"})
     with pytest.raises(ConfigError, match="a run whose head has the same sizes"):
         TrainingStage(wider).prepare()

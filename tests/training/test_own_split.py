@@ -214,10 +214,10 @@ def test_the_dataset_s_split_is_not_redrawn_through_features(features_dir, tmp_p
 def test_a_dry_run_counts_the_run_s_own_split(features_dir):
     asked = {"features": str(features_dir), "head": "linear", **ALL}
     planned = TrainingStage(TrainConfig.from_flags(asked)).prepare()
-    assert set(planned["videos"]) == {"train", "validation"}
-    assert planned["settings"]["test_fraction"] == 0.0
+    assert set(planned.videos) == {"train", "validation"}
+    assert planned.settings["test_fraction"] == 0.0
     plain = TrainingStage(TrainConfig.from_flags({"features": str(features_dir)})).prepare()
-    assert "test_fraction" not in plain["settings"]
+    assert "test_fraction" not in plain.settings
 
 
 def test_a_run_from_before_has_the_dataset_s_split(run_dir, tmp_path):

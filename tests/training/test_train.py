@@ -15,12 +15,11 @@ from support.training import history_columns, read_history, train_quickly
 from violence_detection.commands.train import result_lines
 from violence_detection.errors import CacheError, ConfigError
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig
 from violence_detection.models import classifier
 from violence_detection.models.run import Run
 from violence_detection.system import provenance
 from violence_detection.training.config import TrainConfig
-from violence_detection.training.train import TrainingStage, extract_config
+from violence_detection.training.train import TrainingStage, further_views
 
 KEYS = {
     "warnings",
@@ -232,11 +231,8 @@ def test_weights_of_recordings_that_are_not_known_are_warned_of(
     assert ("--recording-weights" in caplog.text) is warned
 
 
-def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among(tmp_path):
-    plain, choosing = (
-        extract_config(ExtractConfig(), augment) for augment in ("noise", "views(p=0.3)+noise")
-    )
-    assert (plain.views, choosing.views) == (0, 1)
+def test_an_extraction_for_training_keeps_the_views_that_it_chooses_among():
+    assert [further_views(augment) for augment in ("noise", "views(p=0.3)+noise")] == [0, 1]
 
 
 @pytest.mark.slow
@@ -287,8 +283,8 @@ def test_a_folder_that_is_no_cache_is_refused(tmp_path):
 def test_a_plan_writes_nothing(features_dir, tmp_path):
     config = TrainConfig(features=str(features_dir), checkpoint_dir=str(tmp_path / "runs"))
     planned = TrainingStage(config).prepare()
-    assert planned["videos"] == {"train": 16, "validation": 8, "test": 8}
-    assert planned["dry_run"] is True and tree_of(tmp_path) == []
+    assert planned.videos == {"train": 16, "validation": 8, "test": 8}
+    assert planned.to_json()["dry_run"] is True and tree_of(tmp_path) == []
 
 
 def test_the_split_that_a_dataset_keeps_is_checked_before_the_extraction(tmp_path):
@@ -299,7 +295,7 @@ def test_the_split_that_a_dataset_keeps_is_checked_before_the_extraction(tmp_pat
     flags = {name: str(tmp_path / name) for name in ("cache_dir", "checkpoint_dir")}
     flags |= {"dataset_path": str(tmp_path / "videos"), "dataset_name": "mine", **SMALL}
     stage = TrainingStage(TrainConfig.from_flags(flags))
-    assert stage.prepare()["videos"] == 4
+    assert stage.prepare().to_json()["videos"] == 4
     rows = [f"{path},{path.partition('/')[0]},,train,drawn" for path in paths]
     kept = tmp_path / "cache_dir" / "mine" / "splits.csv"
     kept.parent.mkdir(parents=True)

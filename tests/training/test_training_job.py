@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.training import CLASSES
 
+from violence_detection.datasets.videos import Problem
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import Run
@@ -16,7 +17,7 @@ from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
 from violence_detection.training.training_settings import TrainingSettings
 
-FAILURES = [{"path": "normal/broken.mp4", "reason": "no frames"}]
+FAILURES = [Problem("normal/broken.mp4", "no frames")]
 
 
 @pytest.fixture(scope="module")

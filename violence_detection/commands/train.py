@@ -39,7 +39,7 @@ def train(settings: config.TrainConfig, flags: CommonFlags) -> None:
         flags,
         lines=result_lines,
         failed=lambda results: len(results.failures),
-        plan_lines=console.format_extraction_plan,
+        plan_lines=lambda plan: console.format_extraction_plan(plan.to_json()),
     )
 
 
@@ -56,7 +56,7 @@ def result_lines(results: "TrainingResults") -> list[str]:
         *console.threshold_lines(scores.threshold, scores.threshold_reason, scores.operating_point),
         *_threshold_help(scores.operating_point),
         *_sanity_check_lines(scores),
-        *console.failure_lines([(video["path"], video["reason"]) for video in results.failures]),
+        *console.failure_lines(results.failures),
         f"next        violence-detection evaluate {results.run}"
         + ("" if scores.test else " --split validation"),
     ]

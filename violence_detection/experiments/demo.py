@@ -58,6 +58,22 @@ class DemoResult:
         }
 
 
+@dataclass(frozen=True)
+class DemoPlan:
+    """The dry run of a demo.
+
+    Attributes:
+        output: The folder.
+        clips: Number of clips that would be drawn.
+    """
+
+    output: str
+    clips: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"dry_run": True, "output": self.output, "clips": self.clips}
+
+
 def run_demo(config: DemoConfig, *, force: bool = False) -> DemoResult:
     """Draws clips and runs all stages on them; see `DemoStage`."""
     return DemoStage(config, force=force).run()
@@ -80,8 +96,8 @@ class DemoStage:
         self._config, self._force = config, force
         self._output = Path(config.output).resolve()
 
-    def prepare(self) -> dict[str, Any]:
-        """Checks the output folder; the JSON object of a dry run.
+    def prepare(self) -> DemoPlan:
+        """Checks the output folder; writes nothing.
 
         Raises:
             ConfigError: If the folder has an earlier demo and there is no `force`, or holds
@@ -95,7 +111,7 @@ class DemoStage:
                 raise ConfigError(f"--output must be empty or an earlier demo. Received: {output}")
             if not self._force:
                 raise ConfigError(f"--force replaces an earlier demo. Received: {output}")
-        return {"dry_run": True, "output": str(output), "clips": self._config.clips}
+        return DemoPlan(str(output), self._config.clips)
 
     def run(self) -> DemoResult:
         """Draws, extracts, trains, evaluates, and predicts one test clip.

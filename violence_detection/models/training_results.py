@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from violence_detection.datasets.videos import Problem
 from violence_detection.errors import RunError
 from violence_detection.models.run_scores import RunScores, SplitScores
 
@@ -264,7 +265,7 @@ class TrainingResults:
         effective: Settings as they took effect.
         members: The members of several seeds; None for a single training.
         videos: Number of videos of each split.
-        failures: Videos that could not be read: `path` and `reason`.
+        failures: Videos that could not be read.
     """
 
     run: str
@@ -273,7 +274,7 @@ class TrainingResults:
     effective: EffectiveSettings
     members: MembersResult | None
     videos: Mapping[str, int]
-    failures: Sequence[Mapping[str, str]]
+    failures: Sequence[Problem]
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -290,7 +291,7 @@ class TrainingResults:
                 effective=EffectiveSettings.from_json(values["effective"]),
                 members=MembersResult.from_json(values) if "seeds" in values else None,
                 videos=values["videos"],
-                failures=values["failures"],
+                failures=[Problem(row["path"], row["reason"]) for row in values["failures"]],
             )
         except KeyError as error:
             raise RunError(
@@ -310,7 +311,7 @@ class TrainingResults:
             "effective": self.effective.to_json(),
             **(self.members.to_json() if self.members else {}),
             "videos": dict(self.videos),
-            "failures": list(self.failures),
+            "failures": [failure._asdict() for failure in self.failures],
         }
 
 

@@ -6,16 +6,16 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from violence_detection import registry
 from violence_detection.datasets import training_readiness, video_folder
 from violence_detection.datasets.labels import classes_of
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.datasets.split_counts import count_splits
+from violence_detection.datasets.videos import Problem
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
-from violence_detection.features.config import ExtractConfig
 from violence_detection.models.calibration_predictions import CalibrationPredictions
 from violence_detection.models.run import Run
 from violence_detection.models.run_scores import RunScores
@@ -29,6 +29,7 @@ from violence_detection.training.epoch_selection import check_monitor
 from violence_detection.training.initial_weights import InitialWeights
 from violence_detection.training.training_data import read_splits
 from violence_detection.training.training_job import TrainingJob
+from violence_detection.training.training_plan import TrainingPlan
 from violence_detection.training.training_settings import ModelConfig
 from violence_detection.units import counted
 
@@ -62,34 +63,32 @@ class TrainingStage:
         """
         self._asked, self._force, self._callbacks = config, force, callbacks
 
-    def prepare(self) -> dict[str, Any]:
+    def prepare(self) -> TrainingPlan:
         """Checks the settings and, with `features`, the videos; writes nothing.
 
-        Returns:
-            dry_run (true); run; with several machines machines and rank; the dry run of the
-            extraction, or else classes, videos, a number for each split, and calibration, the
-            further trainings for temperature and threshold; and settings.
+        Raises:
+            ConfigError, CacheError: See `run`.
         """
         self._choose_run()
         self._check_settings()
         config, settings = self._config, self._config.as_dict()
-        planned = {"dry_run": True, "run": str(self._run.dir)}
-        if self._cluster:
-            planned |= {"machines": list(self._cluster.addresses), "rank": self._cluster.rank}
+        run, cluster = str(self._run.dir), self._cluster
         if config.features is None:
-            planned |= self._extraction_stage().prepare().to_json()
-            return planned | {"settings": settings}
+            return TrainingPlan(run, settings, cluster, self._extraction_stage().prepare())
         cache = FeatureCache.open(config.features)
         entries, classes = self._check_videos(cache)
         if self._initial_weights and not self._is_started:
             self._initial_weights.check_sizes(config.model.head, cache, classes)
         used = settings.keys() - config.idle_names()
-        return planned | {
-            "classes": classes,
-            "videos": dict(Counter(entry.split for entry in entries)),
-            "calibration": self._calibration.to_json(config.seeds if config.ensemble else 1),
-            "settings": {name: settings[name] for name in settings if name in used},
-        }
+        return TrainingPlan(
+            run,
+            {name: settings[name] for name in settings if name in used},
+            cluster,
+            classes=classes,
+            videos=Counter(entry.split for entry in entries),
+            calibration=self._calibration,
+            members=config.seeds if config.ensemble else 1,
+        )
 
     def run(self) -> TrainingResults:
         """Trains and returns the results.
@@ -269,16 +268,19 @@ class TrainingStage:
                 log.warning(f"Left out, because not readable: {counted(len(failed), 'video')}.")
             return cache, []
         extraction = self._extraction_stage().run()
-        return FeatureCache.open(extraction.features), extraction.to_json()["failures"]
+        return FeatureCache.open(extraction.features), [
+            Problem(*failure) for failure in extraction.failures
+        ]
 
     def _extraction_stage(self) -> "ExtractionStage":
         """The extraction of the videos of `dataset_path`."""
         from violence_detection.features.extract import ExtractionStage
 
         config = self._config
+        views = further_views(config.batches.augment)
         return ExtractionStage(
             Path(config.dataset_path),
-            extract_config(config.extract, config.batches.augment),
+            dataclasses.replace(config.extract, views=views),
             normal_class=config.normal_class,
         )
 
@@ -342,14 +344,13 @@ def check_parts(model: ModelConfig, augment: str, *, classes: int) -> None:
     )
 
 
-def extract_config(extract: ExtractConfig, augment: str) -> ExtractConfig:
-    """The settings of the extraction that `train --dataset-path` starts.
+def further_views(augment: str) -> int:
+    """The number of further views of each video that an augmentation needs in the features.
 
     Args:
-        extract: The settings that were given.
-        augment: Spec of the augmentation, which may need a further view of each video.
+        augment: Spec of the augmentation.
     """
-    return dataclasses.replace(extract, views=1 if batching.reads_views(augment) else 0)
+    return 1 if batching.reads_views(augment) else 0
 
 
 def _warn_of_unknown_recordings(weighting: str, cache: FeatureCache) -> None:

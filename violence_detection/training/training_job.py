@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from violence_detection.datasets.manifest import ManifestEntry
+from violence_detection.datasets.videos import Problem
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.dataset import FeatureDataset
@@ -71,7 +72,7 @@ class TrainingJob:
     entries: list[ManifestEntry]
     classes: list[str]
     clips: Mapping[str, FeatureDataset]
-    failures: list[dict[str, str]]
+    failures: Sequence[Problem]
     initial_weights: InitialWeights | None = None
     own_split: bool = False
     calibration: CalibrationPlan = CalibrationPlan()
