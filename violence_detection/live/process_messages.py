@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MAX_IMAGE_BYTES = 512 * 2**20  # of the images of a message
 _MAX_HEADER_BYTES = 2**20
+_MAX_REASON = 40
 
 
 # -- from a capture to the judge
@@ -35,6 +36,21 @@ class CameraWindow:
     images: tuple[int, ...] = ()
     needed_from: int = 0
     unjudged: str = ""
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """
+        Raises:
+            ValueError, TypeError, KeyError: If they are not those of a window.
+        """
+        window = cls(**values | {"images": tuple(values["images"])})
+        if not -math.inf < window.start_s <= window.end_s < math.inf:
+            raise ValueError("times")
+        if not all(map(_is_count, (*window.images, window.needed_from))):
+            raise ValueError("numbers of images")
+        if type(window.unjudged) is not str or len(window.unjudged) > _MAX_REASON:
+            raise ValueError("reason")
+        return window
 
 
 @dataclass(frozen=True)
@@ -103,16 +119,22 @@ class CameraChunk:
             if len(header) > _MAX_HEADER_BYTES or len(images) > MAX_IMAGE_BYTES:
                 raise ValueError("too long")
             values: dict[str, Any] = json.loads(header)
-            rows = values.pop("windows")
-            windows = tuple(
-                CameraWindow(**row | {"images": tuple(map(int, row["images"]))}) for row in rows
-            )
+            windows = tuple(CameraWindow.from_json(row) for row in values.pop("windows"))
             chunk = cls(images=images, windows=windows, **values)
-            times = [chunk.sent_s, *(t for row in windows for t in (row.start_s, row.end_s))]
-            if not all(map(math.isfinite, times)) or len(images) % (3 * chunk.side**2):
-                raise ValueError("times or sizes")
+            counts = chunk.section, chunk.first_image, chunk.side
+            if type(chunk.camera) is not str or not all(map(_is_count, counts)):
+                raise ValueError("camera or counts")
+            if not math.isfinite(chunk.sent_s) or len(images) % (3 * chunk.side**2):
+                raise ValueError("time or sizes")
             return chunk
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            ZeroDivisionError,
+            RecursionError,
+        ) as error:
             raise VideoError(
                 f"A capture must send whole chunks. Received: a broken message ({error})"
             ) from error
@@ -202,3 +224,7 @@ class StrideOrder:
     """The distance of windows that a capture makes from now on, in seconds."""
 
     stride_s: float
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**53
