@@ -161,6 +161,17 @@ def test_the_command_line_is_light():
     assert not loaded & (HEAVY | {"h5py", "rich", "scipy"})
 
 
+def test_children_that_decode_are_light():
+    """Each of them would need a second more for pandas, five for TensorFlow."""
+    modules = (
+        "datasets.video_summary features.inspection features.video_worker "
+        "evaluation.labelling evaluation.mistake_frames evaluation.robustness.corrupted_video "
+        "export.check_windows inference.annotation inference.wall_clock inference.window_reader"
+    )
+    statement = "; ".join(f"import violence_detection.{name}" for name in modules.split())
+    assert not imported_by(statement) & {"tensorflow", "keras", "pandas", "scipy", "sklearn"}
+
+
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["check", "--help"]])
 def test_help_is_light(words):
     run = f"violence_detection.cli.main({words})"

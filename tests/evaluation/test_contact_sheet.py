@@ -11,7 +11,7 @@ import pytest
 from support.videos import draw_video, frames_of
 
 from violence_detection.errors import VideoError
-from violence_detection.evaluation import anonymisation, contact_sheet
+from violence_detection.evaluation import anonymisation, contact_sheet, mistake_frames
 from violence_detection.evaluation.predictions import prediction_rows
 from violence_detection.features import dataset
 from violence_detection.models.heads._layers import AttentionPooling
@@ -79,7 +79,7 @@ def decoded(data_uri) -> np.ndarray:
 )
 def test_frames_are_the_middles_of_equal_parts(tmp_path, drawn, part, expected):
     path = draw_video(tmp_path / "a.mp4", **drawn)
-    frames, shown = frames_of(path), contact_sheet.shown_frames(path, *part)
+    frames, shown = frames_of(path), mistake_frames.shown_frames(path, *part)
     for frame, index in zip(shown, expected, strict=True):
         np.testing.assert_array_equal(frame, frames[index])
 
@@ -104,7 +104,7 @@ def test_the_most_confident_mistakes_come_with_frames_and_attention(video_cache,
 def test_a_part_is_not_decoded_beyond_its_end(tmp_path, monkeypatch):
     path, grabbed, grab = draw_video(tmp_path / "a.mp4", frames=400), [], Decoder._grab
     monkeypatch.setattr(Decoder, "_grab", lambda video: grabbed.append(1) or grab(video))
-    contact_sheet.shown_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
+    mistake_frames.shown_frames(path, 2.0, 3.0)  # frames 24 to 35, twice
     assert len(grabbed) < 80
 
 
@@ -122,12 +122,12 @@ def test_a_head_without_attention_has_none_to_show(video_cache, clips):
 
 def test_blurred_frames_are_anonymised(tmp_path, monkeypatch):
     path = draw_video(tmp_path / "a.mp4", frames=24)
-    plain = contact_sheet.encode_frames(path, None, None, False)
+    plain = mistake_frames.encode_frames(path, None, None, False)
     monkeypatch.setattr(
         anonymisation, "anonymise", lambda frames: [np.zeros_like(frame) for frame in frames]
     )
-    assert contact_sheet.encode_frames(path, None, None, False) == plain
-    dark = contact_sheet.encode_frames(path, None, None, True)
+    assert mistake_frames.encode_frames(path, None, None, False) == plain
+    dark = mistake_frames.encode_frames(path, None, None, True)
     assert cv2.imdecode(np.frombuffer(dark[0], np.uint8), 0).max() <= 2
 
 
@@ -159,4 +159,4 @@ def test_a_missing_folder_is_the_reason(video_cache, clips):
 def test_a_part_without_frames_is_an_error(tmp_path):
     path = draw_video(tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="no frame of it can be decoded"):
-        contact_sheet.shown_frames(path, 7.0, 8.0)
+        mistake_frames.shown_frames(path, 7.0, 8.0)
