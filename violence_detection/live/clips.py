@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FOLDER = "clips"  # below the data folder
 PART = ".part"
 MAX_BYTES = 1 << 30
 _SYNC_S = 1.0
@@ -90,6 +91,17 @@ class PartWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.part, "wb", buffering=0)  # noqa: SIM115
 
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Deletes the `.part` file if the block, which opens the output, fails."""
+        try:
+            with written(self.path):
+                yield
+        except BaseException:
+            self._file.close()
+            self.part.unlink(missing_ok=True)
+            raise
+
     @property
     def part(self) -> Path:
         return self.path.with_name(self.path.name + PART)
@@ -143,7 +155,7 @@ class ClipWriter(PartWriter):
         super().__init__(path, max_bytes=max_bytes, now_s=now_s)
         self._time_base = Fraction(*time_base)
         self._timestamps = Timestamps(self._time_base)
-        with written(path), header_stream(header) as stream:
+        with self._opening(), header_stream(header) as stream:
             self._output = open_output(self._file)
             self._stream = self._output.add_stream_from_template(stream, opaque=True)
 
@@ -239,7 +251,7 @@ def clip_path(camera: str, event_id: str, start_ms: int) -> str:
     """Path of a clip below the data folder: `clips/<camera>/<YYYY>/<MM>/<DD>/<HHMMSS>Z-<id>.mp4`,
     in UTC."""
     start = time.gmtime(start_ms // 1000)
-    return f"clips/{camera}/{time.strftime('%Y/%m/%d/%H%M%SZ', start)}-{event_id}.mp4"
+    return f"{FOLDER}/{camera}/{time.strftime('%Y/%m/%d/%H%M%SZ', start)}-{event_id}.mp4"
 
 
 def sync_folder(folder: Path) -> None:

@@ -71,7 +71,7 @@ class MaskedClipWriter(PartWriter):
         self._mask = np.zeros((0, 0), bool)
         self._encoder: av.VideoStream | None = None
         self._first_pts, self._last_pts = 0, -1
-        with written(path), header_stream(header) as stream:
+        with self._opening(), header_stream(header) as stream:
             self._decoder = av.CodecContext.create(stream.codec_context.name, "r")
             self._decoder.extradata = stream.codec_context.extradata
             self._output = open_output(self._file)

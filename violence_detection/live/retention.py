@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection.live import messages
-from violence_detection.live.clips import PART, FinishedClip
+from violence_detection.live.clips import FOLDER, PART, FinishedClip
 from violence_detection.live.event_store import EventStore
 
 log = logging.getLogger(__name__)
 
-FOLDER = "clips"
 _DAY_MS = 24 * 3_600_000
 _ORPHAN_MS = _DAY_MS
 _WEEK_MS = 7 * _DAY_MS
