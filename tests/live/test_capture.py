@@ -37,7 +37,7 @@ def test_a_capture_has_the_windows_of_the_file(clip, tmp_path, stream):
     camera = TestCamera([clip], repeats_first=True, loops=False, speed=2)
     with (
         RtspServer({"door": camera}) as server,
-        RunningCapture(server.url("door"), tmp_path, stream=stream) as capture,
+        RunningCapture(server.url("door"), tmp_path, windows={"stream": stream}) as capture,
     ):
         change = capture.wait_for_state("waiting")
         capture.wait_for(lambda: len(capture.judge.windows) >= 7)

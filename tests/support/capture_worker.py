@@ -26,6 +26,9 @@ class TestStart:
     settings: CameraSettings
     judge: Path
     stream: str = "rgb"
+    size: int = SIZE
+    frames: int = FRAMES
+    window_s: float = WINDOW_S
 
 
 def main(start: TestStart, channel: WorkerChannel) -> None:
@@ -38,8 +41,8 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
 
     maker = WindowMaker(
         "door",
-        StreamSet(start.stream, frame_size=SIZE),
-        WindowPlan(WINDOW_S, start.settings.stride_s, FRAMES),
+        StreamSet(start.stream, frame_size=start.size),
+        WindowPlan(start.window_s, start.settings.stride_s, start.frames),
         first_section=1,
         hold_bytes=start.settings.hold_mb * 2**20,
     )
@@ -86,12 +89,26 @@ class RunningCapture:
         judge: What it has sent.
     """
 
-    def __init__(self, target: str, folder: Path, *, stream: str = "rgb", **settings: Any) -> None:
+    def __init__(
+        self,
+        target: str,
+        folder: Path,
+        *,
+        windows: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        """
+        Args:
+            target: URL of the camera.
+            folder: For the judge's socket.
+            windows: Fields of `TestStart` that say what a window is.
+            settings: Of the camera.
+        """
         self.messages: list[Any] = []
         address = folder / "judge.sock"
         self.judge = Judge(address)
         defaults = {"stride_s": 0.5, "read_timeout_s": 1.0, "open_timeout_s": 2.0}
-        start = TestStart(target, CameraSettings(**defaults | settings), address, stream)
+        start = TestStart(target, CameraSettings(**defaults | settings), address, **windows or {})
         kind = WorkerKind(
             "the capture", "support.capture_worker", CAPTURE_MESSAGES, memory_bytes=2**30
         )
@@ -123,7 +140,9 @@ class RunningCapture:
             time.sleep(0.01)
         raise AssertionError(f"never true; {[m for m in self.messages[-5:]]}")
 
-    def wait_for_state(self, state: str, *, after_s: float = 0.0) -> StateChange:
+    def wait_for_state(
+        self, state: str, *, after_s: float = 0.0, timeout_s: float = 15.0
+    ) -> StateChange:
         return self.wait_for(
             lambda: next(
                 change for change in self.states if change.state == state and change.at_s > after_s

@@ -165,13 +165,13 @@ class _Player:
                 self._send_picture(next(pictures(files[0])).units, 0.0)
                 offset_s = frame_seconds(files[0])
             while files:
-                path, ends_s = files[0], offset_s
+                path, frame_s, ends_s = files[0], frame_seconds(files[0]), offset_s
                 for picture in pictures(path):
                     if replaced := self._meet_faults(offset_s + max(0.0, picture.due_s)):
                         files = [replaced, replaced]
                         break
                     self._send_picture(picture.units, offset_s + picture.shown_s)
-                    ends_s = max(ends_s, offset_s + picture.shown_s + frame_seconds(path))
+                    ends_s = max(ends_s, offset_s + picture.shown_s + frame_s)
                 offset_s = ends_s
                 files = [*files[1:], path] if camera.loops else files[1:]
             self._session.hang_up()
@@ -217,6 +217,7 @@ class _Player:
         if self._sent is not None:
             self._sent.append((time_s, time.monotonic()))
         stamp = self._base + round((time_s + self._jump_s) * _CLOCK_RATE)
+        self._unsent = bytearray()
         for unit in units:
             is_last = unit is units[-1]
             if len(unit) <= _PAYLOAD:
@@ -229,6 +230,7 @@ class _Player:
                 flags = (number == 0) << 7 | ends << 6 | header & 31
                 fragment = bytes([header & 0xE0 | 28, flags]) + part
                 self._send_packet(fragment, stamp, marked=is_last and ends)
+        self._session.send(self._unsent)
 
     def _send_packet(self, payload: bytes, stamp: int, *, marked: bool) -> None:
         self._sequence = (self._sequence + 1) & 0xFFFF
@@ -238,8 +240,10 @@ class _Player:
         packet = struct.pack(">BBHII", 0x80, kind, self._sequence, stamp & 0xFFFFFFFF, 7) + payload
         if self._garbles:
             packet = self._random.randbytes(len(packet))
-        self._session.send(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+        self._unsent += struct.pack(">cBH", b"$", 0, len(packet)) + packet
         if self._bytes_per_s:
+            self._session.send(self._unsent)
+            self._unsent = bytearray()
             self._session.wait(len(packet) / self._bytes_per_s)
 
     def _send_clock(self) -> None:

@@ -18,6 +18,7 @@ class Decoding:
     Attributes:
         counts: What the decoders have met.
         late: Count of packets that were dropped because decoding was behind.
+        clock_offset_s: As in `CaptureStatus`; 0.0 before the first frame.
         not_decoded: Count of packets that were not decoded because no other frame needs theirs.
     """
 
@@ -32,14 +33,10 @@ class Decoding:
         """
         self._maker, self._send, self._limits = maker, send, limits
         self.counts, self.late, self.not_decoded = DecoderCounts(), 0, 0
+        self.clock_offset_s = 0.0
         self._lag = LagTracker()
         self._largest_lag_s = 0.0
         self._drops = False
-
-    @property
-    def clock_offset_s(self) -> float:
-        """As in `CaptureStatus`; 0.0 before the first frame."""
-        return self._lag.offset_s if self.counts.frames else 0.0
 
     def take_largest_lag_s(self) -> float:
         """The largest lag of a frame since the last call."""
@@ -100,6 +97,7 @@ class Decoding:
             frames += 1
             now_s, time_s = time.monotonic(), self._maker.last_frame_s
             lag_s = self._lag.add(time_s, item.arrived_s) + now_s - item.arrived_s
+            self.clock_offset_s = self._lag.offset_s
             self._largest_lag_s = max(self._largest_lag_s, lag_s)
             if lag_s > self._limits.hard_s:
                 self._connection.in_step_since_s = None
