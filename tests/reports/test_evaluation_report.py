@@ -135,6 +135,23 @@ def test_the_first_screen_compares_with_the_linear_model(page, accuracy_ci, text
     assert text in first_screen
 
 
+def test_few_recordings_are_named_where_a_range_is_expected(page):
+    assert "there are only 6 recordings: fewer may be right" in words(page(recordings=6))
+    assert "fewer may be right" not in words(page(recordings=20))
+
+
+def test_so_few_videos_that_they_say_nothing_are_not_compared_with_baselines(page):
+    text = words(page(videos=4, recordings=1, confusion=[[2, 0], [0, 2]]))
+    assert "These numbers say nothing yet" in text
+    first_screen = text.split("Worst mistakes")[0]
+    assert "clearly better" not in first_screen and "On other videos" not in first_screen
+
+
+def test_an_interval_without_width_is_left_out(page):
+    text = words(page(auc=1.0, auc_ci=[1.0, 1.0]))
+    assert "1.000 – 1.000" not in text
+
+
 def test_drawn_clips_are_said_to_be_drawn(page):
     text = words(page(context=dataclasses.replace(CONTEXT, is_drawn=True)))
     assert "These clips are drawn figures" in text

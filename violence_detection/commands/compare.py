@@ -1,6 +1,6 @@
 """The command `compare`: paired tests of runs, or of cross-validations, on the same videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -87,13 +87,13 @@ def _run_lines(result: "ComparisonResult") -> Iterator[str]:
     yield (
         f"{'accuracy':11s} {a.scores.accuracy:8.1%} {b.scores.accuracy:8.1%} "
         f"{100 * accuracy.accuracy_difference:+8.1f}  {p:>6s}  "
-        f"{console.format_interval([100 * end for end in accuracy.ci], '+.1f')} points"
+        f"{_span([100 * end for end in accuracy.ci], '+.1f', ' points')}"
     )
     if has_auc:
         yield (
             f"{'AUC':11s} {a.scores.auc:8.3f} {b.scores.auc:8.3f} "
             f"{auc.auc_difference:+8.3f}  {format_p(auc.auc_exchange_p):>6s}  "
-            f"{console.format_interval(auc.auc_ci, '+.3f')}"
+            f"{_span(auc.auc_ci, '+.3f')}"
         )
     else:
         yield f"{'AUC':11s} {console.NONE}"
@@ -121,6 +121,13 @@ def _delong_line(result: "ComparisonResult") -> str:
         return "DeLong      none: the variance is 0"
     interval = console.format_interval(result.auc.auc_ci_delong, "+.3f")
     return f"DeLong      {_p(result.auc.auc_p)}, {interval}"
+
+
+def _span(interval: Sequence[float] | None, form: str, unit: str = "") -> str:
+    """`-1.8 to +1.0 points`; an interval without width would read as certainty."""
+    if interval and interval[0] == interval[1]:
+        return "none: the same in every recording"
+    return console.format_interval(interval, form) + unit
 
 
 def _p(value: float) -> str:

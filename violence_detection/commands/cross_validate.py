@@ -123,9 +123,9 @@ def _spread_line(result: "CrossValidationResult") -> str:
     worst, *_, best = sorted(rows, key=lambda row: row.model.accuracy)
     name = f"fold {worst.fold}" + (f" of repeat {worst.repeat}" if result.repeats > 1 else "")
     return (
-        f"{'later time' if result.by == BY_TIME else 'new camera':10s}  expect an accuracy between {worst.model.accuracy:.1%} and "
-        f"{best.model.accuracy:.1%}, as the folds have; the worst is {name}: "
-        f"{worst.held_out or console.list_names(worst.recording_names)}"
+        f"by fold     accuracy from {worst.model.accuracy:.1%} to {best.model.accuracy:.1%}; "
+        f"{'a later time' if result.by == BY_TIME else 'a new camera'} may lie outside; the worst "
+        f"is {name}: {worst.held_out or console.list_names(worst.recording_names)}"
     )
 
 

@@ -10,6 +10,7 @@ from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.evaluation.config import EvaluateConfig
 from violence_detection.metrics.sample_size import (
     FEW_RECORDINGS,
+    FEW_VIDEOS,
     MIN_VIDEOS_OF_CLASS,
     widest_interval,
 )
@@ -54,9 +55,9 @@ def evaluation_lines(result: "EvaluationResult") -> list[str]:
         *console.threshold_lines(result.threshold, result.threshold_reason, result.operating_point),
         *_false_alarm_lines(result),
         *_cost_lines(result),
-        f"calibrated  calibration error {result.calibration_error:.3f}, Brier score "
-        f"{result.brier_score:.3f}, temperature {result.temperature:.2f} "
-        f"({result.temperature_reason or 'not fitted'})",
+        f"calibrated  probabilities are off by {result.calibration_error:.3f} on average "
+        f"(calibration error), Brier score {result.brier_score:.3f}, "
+        f"temperature {result.temperature:.2f} ({result.temperature_reason or 'not fitted'})",
         *_confusion_lines(result),
         *_baseline_lines(result),
         *_warning_lines(result),
@@ -166,6 +167,8 @@ def _auc_text(result: "EvaluationResult") -> str:
     if result.auc is None:
         return console.NONE
     interval = widest_interval(result.auc_ci, result.auc_ci_delong)
+    if result.videos < FEW_VIDEOS:
+        return f"{counted(result.videos, 'video')} are too few for one"
     area = console.format_number(result.auc, interval)
     return f"{area}, average precision {result.average_precision:.3f}"
 
@@ -184,6 +187,7 @@ def _confusion_lines(result: "EvaluationResult") -> list[str]:
 def _baseline_lines(result: "EvaluationResult") -> list[str]:
     """Accuracies of the baselines on the same videos."""
     from violence_detection.metrics.intervals import wilson_interval
+    from violence_detection.reports.evaluation_tables import BASELINES
 
     width = max(map(len, result.baselines), default=0)
     lines = []
@@ -191,7 +195,10 @@ def _baseline_lines(result: "EvaluationResult") -> list[str]:
         right = round(scores.accuracy * result.videos)
         interval = widest_interval(scores.accuracy_ci, wilson_interval(right, result.videos))
         share = console.format_share(right, result.videos, interval)
-        lines.append(f"{'' if lines else 'baselines':11s} {name:{width}s}  {share}")
+        meaning = BASELINES.get(name, "")
+        lines.append(f"            {name.replace('_', ' '):{width}s}  {share}; {meaning}")
+    if lines:
+        lines.insert(0, "baselines   simple models on the same videos, each with its videos right")
     return lines
 
 

@@ -241,15 +241,18 @@ def _finding_on_linear(difference: ScoreDifference) -> Finding:
 
 
 def _finding_on_spread(rows: Sequence[FoldRow], *, by: str) -> Finding:
-    """The range over folds, each of which has recordings that its model has never seen."""
+    """The range over folds, each of which has recordings that its model has never seen. It is no
+    forecast: a fold has several recordings, whose mean varies less than that of a single one."""
     accuracies = [row.model.accuracy for row in rows]
     low, high = min(accuracies), max(accuracies)
     wide = high - low > _WIDE
+    kind = "cameras" if by == BY_CAMERA else "recordings"
+    unseen = {BY_TIME: "a later time", BY_CAMERA: "a single new camera"}.get(by, "a new camera")
     return Finding(
-        "care" if wide else "good",
-        f"{'At a later time' if by == BY_TIME else 'On a new camera'}, expect between "
-        f"{html.of_100(low)} and {html.of_100(high)} right predictions of 100: so far apart are "
-        f"the folds, whose {'cameras' if by == BY_CAMERA else 'recordings'} are new to the model.",
+        "care" if wide else "note",
+        f"In the worst fold {html.of_100(low)} of 100 predictions were right, in the best "
+        f"{html.of_100(high)}. Each fold has several {kind} that are new to its model; results on "
+        f"{unseen} may lie outside this range.",
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from violence_detection.metrics.intervals import wilson_interval
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
-from violence_detection.metrics.sample_size import FEW_VIDEOS
+from violence_detection.metrics.sample_size import FEW_VIDEOS, widest_interval
 from violence_detection.reports import html
 from violence_detection.reports.evaluation_result import ErrorRow, EvaluationResult
 
@@ -54,13 +54,19 @@ def baseline_rows(result: EvaluationResult) -> list[dict[str, Any]]:
     """A row for the model and for each baseline; empty without baselines."""
     if not result.baselines:
         return []
-    names = ("accuracy", "accuracy_ci", "auc", "auc_ci")
     return [
         {
             "name": name,
             "meaning": BASELINES.get(name, ""),
             "count": _few(scores.accuracy, result.videos),
-            **{key: getattr(scores, key) for key in names},
+            "accuracy": scores.accuracy,
+            # The same as in the terminal: no mistake is not certainty.
+            "accuracy_ci": widest_interval(
+                scores.accuracy_ci,
+                wilson_interval(round(scores.accuracy * result.videos), result.videos),
+            ),
+            "auc": scores.auc,
+            "auc_ci": scores.auc_ci,
         }
         for name, scores in {"model": result, **result.baselines}.items()
     ]
@@ -114,6 +120,8 @@ def measures(result: EvaluationResult) -> Iterator[Measure]:
         name: str, key: str, meaning: str, interval=None, kind="", undefined: str = one_class
     ) -> Measure:
         value = None if key in result.undefined else getattr(result, key)
+        if interval and interval[0] == interval[1]:
+            interval = None
         return Measure(name, value, None if value is None else interval, kind, meaning, undefined)
 
     right = "fraction of right predictions"

@@ -365,11 +365,9 @@ def draw_history(
     if kept_epoch is not None:
         for axes in (upper, lower):
             axes.axvline(kept_epoch, color=figure_style.INK, linewidth=1, linestyle=(0, (4, 3)))
-        lower.set_title(
-            f"dashed: epoch {kept_epoch} is kept", fontsize=10, color=figure_style.INK, loc="right"
-        )
+    kept = "" if kept_epoch is None else f" (dashed: {kept_epoch} is kept)"
     upper.set(ylabel="Loss")
-    lower.set(xlabel="Epoch", ylabel="Validation")
+    lower.set(xlabel=f"Epoch{kept}", ylabel="Validation")
     lower.set_ylim(top=1.0)
     lower.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     figure_style.save_figure(path, figure)

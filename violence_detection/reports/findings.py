@@ -53,8 +53,11 @@ def evaluation_findings(
             "These clips are drawn figures, made by the demo. The numbers show that the program "
             "works; they say nothing about real footage.",
         )
-    yield _finding_on_size(result)
-    yield _finding_on_interval(result)
+    size = _finding_on_size(result)
+    says_nothing = size.level == "nothing"
+    yield size
+    if not says_nothing:
+        yield _finding_on_interval(result)
     yield _finding_on_leaks(result)
     if not result.grouped:
         yield Finding(
@@ -71,6 +74,8 @@ def evaluation_findings(
             "optimistic. The report of the test split is fairer."
         )
         yield Finding("care", text)
+    if says_nothing:
+        return  # no comparison of so few videos means anything
     if result.counts.violent and result.counts.normal:
         yield _finding_on_majority(result)
     yield from _finding_on_linear(result)
@@ -125,13 +130,19 @@ def _finding_on_interval(result: EvaluationResult) -> Finding:
     low, high = widest_interval(result.accuracy_ci, result.accuracy_ci_wilson)
     wide = high - low > 0.2
     right = round(result.accuracy * result.videos)
+    few = result.recordings < FEW_RECORDINGS and result.grouped
     text = (
         f"It was right for {right} of {counted(result.videos, 'video')}. On other "
         f"videos of this kind, expect between {math.floor(100 * low)} and "
         f"{math.ceil(100 * high)} of 100{', which is a wide range' if wide else ''}. "
-        "Other cameras and places may differ more."
     )
-    return Finding("care" if wide else "good", text)
+    if few:
+        text += (
+            f"Videos of one recording are alike, and there are only "
+            f"{counted(result.recordings, 'recording')}: fewer may be right. "
+        )
+    text += "Other cameras and places may differ more."
+    return Finding("care" if wide or few else "good", text)
 
 
 def _finding_on_leaks(result: EvaluationResult) -> Finding:

@@ -78,13 +78,18 @@ def format_percent(value: float | None) -> str:
 
 
 def format_interval(interval: Sequence[float] | None) -> str:
-    """`0.850 – 0.960`; empty for None."""
-    return f"{format_number(interval[0])} – {format_number(interval[1])}" if interval else ""
+    """`0.850 – 0.960`; empty for None, and for an interval without width, which would read as
+    certainty where nothing was wrong."""
+    if not interval or interval[0] == interval[1]:
+        return ""
+    return f"{format_number(interval[0])} – {format_number(interval[1])}"
 
 
 def format_percent_interval(interval: Sequence[float] | None) -> str:
-    """`85.0% – 96.0%`; empty for None."""
-    return f"{format_percent(interval[0])} – {format_percent(interval[1])}" if interval else ""
+    """`85.0% – 96.0%`; empty for None, and for an interval without width."""
+    if not interval or interval[0] == interval[1]:
+        return ""
+    return f"{format_percent(interval[0])} – {format_percent(interval[1])}"
 
 
 # -- figures
