@@ -144,7 +144,8 @@ def run_dir(features_dir, tmp_path_factory) -> Path:
     from support.training import train_quickly
 
     settings = {"epochs": 8, "learning_rate": 0.05, "checkpoint_epochs": 4}
-    return Path(train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"])
+    with blank_figures():  # fixtures of the session come before those of a module
+        return Path(train_quickly(features_dir, tmp_path_factory.mktemp("runs"), **settings)["run"])
 
 
 @pytest.fixture(scope="session")

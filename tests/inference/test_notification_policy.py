@@ -168,7 +168,7 @@ def test_the_cooldown_holds_over_a_restart_and_has_its_length_from_the_camera():
             st.booleans(),
             st.sampled_from([None, 30, 300]),
         ),
-        max_size=25,
+        max_size=15,
     )
 )
 def test_what_is_held_back_is_counted_or_sent_once(events):
