@@ -190,8 +190,13 @@ def test_every_argument_of_a_head_changes_what_it_answers(head):
         assert np.abs(changed - plain).max() > 1e-3, name
 
 
-@pytest.mark.parametrize("recurrence", ["cudnn", "loop", "unrolled"])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize(
+    ("head", "recurrence"),
+    [
+        *((head, "loop") for head in HEADS),
+        *((head, recurrence) for head in RECURRENT_HEADS for recurrence in ("cudnn", "unrolled")),
+    ],
+)
 def test_recurrences_alone_use_cudnn_and_only_where_they_may(head, recurrence):
     """What cuDNN asks of a recurrence is what Keras gives unless told otherwise."""
     built, _ = drawn(head, recurrence=recurrence)
