@@ -86,7 +86,9 @@ class MaskedClipWriter(PartWriter):
         if self.is_full or (self.first_s is None and not packet.is_key):
             self.left_out += 1
             return
-        encoded = av.Packet(packet.data)
+        # `av.Packet(data)` would lack the room behind the bytes that decoders read.
+        encoded = av.Packet(len(packet.data))
+        encoded.update(packet.data)
         encoded.pts, encoded.dts = self._timestamps.next(packet)
         encoded.time_base = self._time_base
         with written(self.path):

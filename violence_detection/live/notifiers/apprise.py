@@ -38,8 +38,9 @@ def build(
         import apprise
     except ImportError as error:
         raise ConfigError(f"The sink {sink} needs Apprise: {INSTALL}") from error
-    # Its log repeats addresses, with keys in them.
-    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+    # Their logs repeat addresses, with keys in them.
+    for name in ("apprise", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     service = apprise.Apprise(asset=apprise.AppriseAsset(storage_mode="memory"))
     joint = "&" if "?" in url else "?"
     limits = "&".join(f"{name}={timeout_s:g}" for name in ("cto", "rto") if f"{name}=" not in url)
