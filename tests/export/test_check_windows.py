@@ -87,5 +87,3 @@ def test_a_video_that_cannot_be_decoded_is_an_error(tmp_path):
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(VideoError):
         read(tmp_path / "text.mp4", tmp_path)
-    with pytest.raises(VideoError):
-        check_windows.read_frame_size(tmp_path / "text.mp4")

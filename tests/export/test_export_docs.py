@@ -24,7 +24,7 @@ FORMATS = registry.available("formats")
 # The training videos have 12 frames a second, and 64x48. At 16 each window starts on a frame, so that
 # `predict`, whose windows share one grid of moments, and the examples take the same frames. What is
 # left is the rounding of features to float16 in `predict`, a hundredfold at the run's temperature.
-SECONDS, FPS, SIZE = 16, 16.0, (160, 120)
+FPS, SIZE = 16.0, (160, 120)
 TOLERANCE = 0.02
 
 
@@ -39,14 +39,14 @@ def run(tmp_path_factory) -> Path:
     return run
 
 
-@pytest.fixture(scope="module")
-def video(tmp_path_factory) -> Path:
-    """A square that moves at another speed in each second."""
+@pytest.fixture(scope="module", params=[16, pytest.param(46, marks=pytest.mark.thorough)])
+def video(request, tmp_path_factory) -> Path:
+    """A square that moves at another speed in each second of a video of some seconds."""
     path = tmp_path_factory.mktemp("long") / "video.mp4"
     rng = np.random.default_rng(0)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), FPS, SIZE)
     left = 0
-    for index in range(int(SECONDS * FPS)):
+    for index in range(int(request.param * FPS)):
         if index % 16 == 0:
             speed, top, side = rng.integers(0, 12), rng.integers(0, 90), rng.integers(10, 30)
         frame = np.full((SIZE[1], SIZE[0], 3), 60, np.uint8)

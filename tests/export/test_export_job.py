@@ -1,5 +1,7 @@
 """The export job: clips evenly over the validation split, and what is missing named before work."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,22 @@ def test_a_format_of_one_size_takes_the_most_common_of_the_training_videos(train
     assert job.request.frame_input.shape == (12, 48, 64, 3)
     assert job.frames_from.startswith("the most common of ")
     assert job.frames_from.endswith(" training videos")
+
+
+def test_size_and_rate_are_those_that_training_has_recorded(trained, tmp_path):
+    """Measured now only for a run of an older version, which did not record them."""
+    copy = tmp_path / "run"
+    shutil.copytree(trained, copy)
+    config = json.loads((copy / "training_config.json").read_text())
+    assert config["frame_format"]["width"] == 64 and config["frame_format"]["fps"] == 12.0
+
+    def shape_with(frame_format) -> tuple:
+        changed = config | {"frame_format": frame_format}
+        (copy / "training_config.json").write_text(json.dumps(changed))
+        return job_of(copy, format="tflite").request.frame_input.shape
+
+    assert shape_with(config["frame_format"] | {"width": 32, "fps": 6.0}) == (6, 48, 32, 3)
+    assert shape_with(None) == (12, 48, 64, 3)
 
 
 def test_a_size_and_a_rate_that_are_given_beat_those_of_the_videos(trained):

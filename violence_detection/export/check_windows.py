@@ -271,16 +271,3 @@ class _Frames:
     def close(self) -> None:
         """Closes the video."""
         self._reader.close()
-
-
-def read_frame_size(path: Path) -> tuple[int, int]:
-    """Reads height and width of a video's frames.
-
-    Raises:
-        VideoError: If it cannot be decoded.
-    """
-    with open_video(path) as video:
-        if next(iter(video), None) is None:
-            raise VideoError("no frame of it can be decoded")
-        height, width, _ = video.retrieve().shape
-    return height, width

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +14,6 @@ from violence_detection.errors import (
     CacheError,
     ConfigError,
     DatasetError,
-    VideoError,
     WeightsError,
 )
 from violence_detection.evaluation import evaluation_set
@@ -30,17 +27,16 @@ from violence_detection.export.end_to_end_graph import (
     needs_all_frames,
     needs_neighbours,
 )
-from violence_detection.features import dataset
+from violence_detection.features import dataset, frame_formats
 from violence_detection.features.cache import FeatureCache
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.models.run import Run, RunRecord
 from violence_detection.system.processes import MEMORY_LIMIT_BYTES, ProcessPool
-from violence_detection.video.decoder import FALLBACK_FPS
 from violence_detection.video.stream_set import StreamSet
 
 _SPLIT = "validation"
 _TIMEOUT_S = 600.0
-_MEASURED_VIDEOS = 64  # that the most common frame size is taken from
 READER_BYTES = 4 * MEMORY_LIMIT_BYTES  # of a process that keeps every frame of a window
 
 _Item = TypeVar("_Item")
@@ -281,7 +277,7 @@ def _find_videos(entries: list[ManifestEntry], folder: Path) -> list[VideoPart]:
 
 @dataclass(frozen=True)
 class _TrainingVideos:
-    """The training videos of a run, whose sizes and rates a file of one size takes.
+    """The training videos of a run, whose size and rate a file of one size takes.
 
     Attributes:
         run, cache: The run, and features of its space.
@@ -294,27 +290,29 @@ class _TrainingVideos:
     folder: Path
     fallback: list[ManifestEntry]
 
-    def measured(self) -> tuple[list[Path], list[float], str]:
-        """Up to 64 videos that exist, evenly spaced, their rates (0.0 for unknown), and in words
-        which videos they are."""
+    def measure(self, recorded: FrameFormat | None) -> tuple[FrameFormat, str]:
+        """Size and rate, and in words which videos they are of.
+
+        Args:
+            recorded: Those that training has recorded; None to measure them now.
+
+        Raises:
+            DatasetError: If no video can be read.
+        """
+        if recorded:
+            return recorded, f"{recorded.measured} of {recorded.videos} training videos"
         try:
             training = evaluation_set.split_entries(self.run, self.cache, "train")
         except CacheError:  # another dataset, that has a validation split alone
             training = []
-        videos, _ = summary_cache.unchanged_videos(training, self.folder)
         name = "training videos"
-        if not any(videos):
+        measured = frame_formats.measure_format(training, self.folder)
+        if measured is None:
             name = "validation videos (the training videos are gone)"
-            training = self.fallback
-            videos, _ = summary_cache.unchanged_videos(training, self.folder)
-        existing = [
-            (self.folder / video.path, entry.fps)
-            for entry, video in zip(training, videos, strict=True)
-            if video
-        ]
-        measured = _evenly(existing, _MEASURED_VIDEOS)
-        paths, rates = zip(*measured, strict=True)
-        return list(paths), list(rates), f"{len(measured)} of {len(existing)} {name}"
+            measured = frame_formats.measure_format(self.fallback, self.folder)
+        if measured is None:
+            raise DatasetError(f"At least one video must be readable. Received: {self.folder}")
+        return measured, f"{measured.measured} of {measured.videos} {name}"
 
 
 def _choose_frame_input(
@@ -336,44 +334,21 @@ def _choose_frame_input(
     """
     space = record.feature_space
     streams = StreamSet(space.stream, frame_size=space.frame_size)
-    rates, source, sizes = [], "", []
+    texts = ["as asked for"] if size or fps else []
+    height, width = size or (0, 0)
     if size is None or fps is None:
-        paths, rates, source = training.measured()
-        if size is None:
-            sizes = _read_frame_sizes(paths)
-    if any_size and size is None and fps is None:
-        return FrameInput(
-            sampled=space.frames,
-            largest=max(LARGEST_SIDE, *(max(pixels) for pixels in sizes)),
-            takes_fps=needs_neighbours(streams),
-        ), "any size and rate"
-    texts = [] if size and fps else [f"the most common of {source}"]
-    if size or fps:
-        texts.insert(0, "as asked for")
-    (height, width), rate = size or _most_common(sizes), fps
-    if rate is None:
-        known = [known_fps for known_fps in rates if known_fps > 0]
-        rate = _most_common(known) if known else FALLBACK_FPS
-    count = frame_count(record.window_s, rate) if needs_all_frames(streams) else space.frames
+        measured, source = training.measure(record.frame_format)
+        texts.append(f"the most common of {source}")
+        if any_size and size is None and fps is None:
+            return FrameInput(
+                sampled=space.frames,
+                largest=max(LARGEST_SIDE, measured.longest_side),
+                takes_fps=needs_neighbours(streams),
+            ), "any size and rate"
+        height, width = size or (measured.height, measured.width)
+        fps = fps or measured.fps
+    count = frame_count(record.window_s, fps) if needs_all_frames(streams) else space.frames
     frame_input = FrameInput(
-        sampled=space.frames, frames=count, height=height, width=width, fps=rate
+        sampled=space.frames, frames=count, height=height, width=width, fps=fps
     )
     return frame_input, "; else ".join(texts)
-
-
-def _most_common(values: Sequence[_Item]) -> _Item:
-    return Counter(values).most_common(1)[0][0]
-
-
-def _read_frame_sizes(paths: list[Path]) -> list[tuple[int, int]]:
-    """Height and width of the readable videos."""
-    sizes = []
-    with ProcessPool() as call:
-        for path in paths:
-            try:
-                sizes.append(call(check_windows.read_frame_size, path, timeout_s=_TIMEOUT_S))
-            except VideoError:
-                continue
-    if not sizes:
-        raise DatasetError(f"At least one video must be readable. Received: {paths[0]}")
-    return sizes

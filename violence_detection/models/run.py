@@ -13,6 +13,7 @@ from violence_detection.datasets.dataset_origin import DatasetOrigin
 from violence_detection.datasets.video_files import EXTENSIONS
 from violence_detection.errors import CacheError, ConfigError, RunError, ViolenceDetectionError
 from violence_detection.features.feature_space import FeatureSpace
+from violence_detection.features.frame_formats import FrameFormat
 from violence_detection.metrics.operating_points import ChosenOperatingPoint
 from violence_detection.models.training_results import TrainingResults
 from violence_detection.system import files
@@ -43,6 +44,8 @@ class RunRecord:
         weights_source: `imagenet`, `random`, or the path of the backbone's weights file.
         weights_seed: Seed of random weights.
         window_s: Length of a window: the training clips' median duration.
+        frame_format: Most common size and rate of the training videos; None in runs made before it
+            was measured, and where the videos were gone.
         threshold: On the score, from which on a clip is violent.
         temperature: Divides the logits; 1 in runs made before it existed.
         temperature_reason: Why it is that.
@@ -60,6 +63,7 @@ class RunRecord:
     weights_source: str
     weights_seed: int
     window_s: float
+    frame_format: FrameFormat | None
     threshold: float
     temperature: float
     temperature_reason: str
@@ -98,6 +102,8 @@ class RunRecord:
             dataset = DatasetOrigin.from_json(config["dataset"])
             source, seed = config["weights"]["source"], config["weights"].get("seed", 0)
             window_s = float(config["window_s"])
+            frame_format = config.get("frame_format")
+            frame_format = frame_format and FrameFormat.from_json(frame_format)
             operating_point = (results.get("operating_point") or {}).get("asked") or ""
         except (CacheError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
@@ -114,6 +120,7 @@ class RunRecord:
             weights_source=source,
             weights_seed=seed,
             window_s=window_s,
+            frame_format=frame_format,
             threshold=_checked(
                 "threshold",
                 results["threshold"],

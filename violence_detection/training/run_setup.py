@@ -15,7 +15,7 @@ from violence_detection.datasets import split_store
 from violence_detection.datasets.config import SplitConfig
 from violence_detection.datasets.manifest import ManifestEntry
 from violence_detection.errors import ConfigError, TrainingError
-from violence_detection.features import dataset
+from violence_detection.features import dataset, frame_formats
 from violence_detection.features.cache import FeatureCache
 from violence_detection.models.run import VIDEO_COLUMNS, Run
 from violence_detection.models.training_results import EffectiveSettings
@@ -224,7 +224,10 @@ def write_record(
         initial_weights.copy_to(run, cache)
     files.write_csv(run.videos_path, VIDEO_COLUMNS, _video_rows(entries))
     extraction = cache.record()
-    durations_s = [entry.duration_s for entry in entries if entry.split == "train"]
+    training = [entry for entry in entries if entry.split == "train"]
+    durations_s = [entry.duration_s for entry in training]
+    # For exports: the videos may be gone by then.
+    frame_format = frame_formats.measure_format(training, cache.video_dir)
     run.write_config(
         {
             "settings": settings,
@@ -237,6 +240,7 @@ def write_record(
             "feature_space": dataclasses.asdict(extraction.space),
             "weights": dataclasses.asdict(extraction.weights),
             "window_s": float(np.median(durations_s)),
+            "frame_format": frame_format and dataclasses.asdict(frame_format),
             "own_split": own_split,
             "init_from": initial_weights and initial_weights.to_json(cache, entries),
             "videos_digest": videos_digest(entries),
