@@ -140,9 +140,10 @@ def test_more_alarms_allowed_is_a_lower_threshold():
     assert len(set(thresholds)) > 2
 
 
-def test_the_interval_of_the_threshold_holds_it():
+@pytest.mark.parametrize("rule", [PLAIN, AlarmRule((2, 3), 1.0)])
+def test_the_interval_of_the_threshold_holds_it(rule):
     rng = np.random.default_rng(1)
-    scored = footage(*(rng.random(60) for _ in range(12)))
+    scored = footage(*(rng.random(60) for _ in range(12)), rule=rule)
     threshold, _ = scored.choose_threshold(100)
     low, high = scored.threshold_interval(100, resamples=200, seed=0)
     assert low <= threshold <= high and low < high

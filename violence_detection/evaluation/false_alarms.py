@@ -169,11 +169,17 @@ class ScoredFootage:
         """[low, high] of the threshold, chosen again on videos drawn with replacement; None for a
         single video.
 
-        At most 512 thresholds are tried, 64 where the rule is not plain; they are denser near 1.
+        At most 512 thresholds are tried, denser near 1; where the rule is not plain 64, denser near
+        the chosen one.
         """
         edges = self._edges()
-        tried = _MAX_THRESHOLDS if self.rule.is_plain else _MAX_REPLAYS
-        edges = edges[_denser_at_the_end(edges.size, tried)]
+        if self.rule.is_plain:
+            edges = edges[_denser_at_the_end(edges.size, _MAX_THRESHOLDS)]
+        else:
+            first = min(self._first_that_keeps(edges, per_hour), edges.size - 1)
+            below = _denser_at_the_end(first + 1, _MAX_REPLAYS // 2)
+            above = edges.size - 1 - _denser_at_the_end(edges.size - first, _MAX_REPLAYS // 2)
+            edges = edges[np.union1d(below, above)]
         counts, minutes = self.counts(edges), self.minutes(edges)
 
         def chosen(weights: np.ndarray) -> np.ndarray:
