@@ -1,6 +1,6 @@
 """F17: the review page with 100,000 events: time of a page, verdicts by keyboard, and their labels.
 
-    PYTHONPATH=tests:benchmarks python benchmarks/live/review_page.py [--events 100000] [--chromium /usr/bin/chromium]
+    PYTHONPATH=tests:benchmarks python benchmarks/live/review_page.py [--events 100000]
 
 Times of a page are medians of 20 requests on loopback, as a share of the time of `/healthz`, which
 does nothing, too. Verdicts are given by a headless Chromium with the keys V and N; the label is the

@@ -77,4 +77,4 @@ def test_wrong_usage(users, tmp_path):
     assert "must exist" in users("password", "nobody", status=2).stderr
     (tmp_path / "cameras.yaml").write_text("version: 1\nrum: x\n")
     answer = users("list", status=2)
-    assert "cameras.yaml:2:1" in answer.stderr and len(answer.stderr.splitlines()) == 1
+    assert "cameras.yaml:1:1" in answer.stderr and len(answer.stderr.splitlines()) == 1
