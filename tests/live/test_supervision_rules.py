@@ -54,20 +54,21 @@ def test_quiet_cameras_are_judged_less_often_first_and_never_less_than_every_fou
     control = StrideControl()
     cameras = {"quiet": (1.0, True), "busy": (1.0, False), "slow": (6.0, True)}
     strides = []
-    for second in range(21):
+    for second in range(25):
         control.update(float(second), 1.0)
         strides.append(tuple(control.strides(cameras).values()))
-    assert strides[0] == strides[4] == (2.0, 1.0, 6.0)
-    assert strides[5] == (4.0, 1.0, 6.0)
-    assert strides[10] == (4.0, 2.0, 6.0)
-    assert strides[15] == strides[20] == (4.0, 4.0, 6.0)
+    assert strides[0] == strides[2] == (1.0, 1.0, 6.0), "what waited at the start is no delay"
+    assert strides[3] == strides[7] == (2.0, 1.0, 6.0)
+    assert strides[8] == (4.0, 1.0, 6.0)
+    assert strides[13] == (4.0, 2.0, 6.0)
+    assert strides[18] == strides[24] == (4.0, 4.0, 6.0)
 
 
 def test_strides_come_back_one_step_after_thirty_seconds_without_delay():
     control = StrideControl()
     cameras = {"quiet": (1.0, True)}
-    control.update(0.0, 1.0)
-    control.update(5.0, 1.0)
+    for second in (-3.0, 0.0, 5.0):
+        control.update(second, 1.0)
     strides = []
     for second in range(6, 80):
         control.update(float(second), 0.3 if second < 10 else 0.0)

@@ -1,5 +1,6 @@
 """The supervisor: events and messages in the store, processes that fail, reload, the end."""
 
+import math
 import subprocess
 import sys
 
@@ -94,8 +95,8 @@ def test_a_window_that_was_not_judged_is_no_score_and_is_kept_as_one(watch):
     watch.say_status("door", frames=50, dropped={"late": 3})
     with store_of(watch) as store:
         minute = next(store.minutes("door", first=0, last=2**40))
-    assert [round(score, 1) for score in minute.scores if score == score] == [0.1, 0.2]
-    assert len(minute.scores) == 3
+    assert [round(score, 1) for score in minute.scores] == [0.1, 0.2]
+    assert math.isnan(minute.stretches[1].probability)
     assert (minute.frames, minute.dropped, minute.lag_max_ms) == (25, 3, 400)
 
 
@@ -206,8 +207,9 @@ def test_a_judge_that_is_behind_judges_quiet_cameras_less_often(watch):
     watch.say_state("door", "up")
     watch.say_state("yard", "up")
     watch.judge_windows("door", 0.99)
-    watch.say_load(1.0)
-    watch.advance(1.0)
+    for _ in range(4):
+        watch.say_load(1.0)
+        watch.advance(1.0)
     assert watch.captures("yard")[-1].sent == [StrideOrder(2.0)]
     assert watch.captures("door")[-1].sent == []
     assert ("falling_behind", "") in [message[:2] for message in messages(watch)]

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from violence_detection.commands._exit import CommonFlags, Group, prints_to_stderr
+from violence_detection.commands._exit import CommonFlags, Group, finish, prints_to_stderr
 from violence_detection.commands._options import PATH, example, options_of
 from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live.config import WatchConfig
+from violence_detection.settings import CommandConfig
 from violence_detection.units import counted
 
 if TYPE_CHECKING:
+    from violence_detection.live.camera_check import CameraCheck, WatchCheck
     from violence_detection.live.watch_notices import Notice
 
 _DEFAULT = "run"
@@ -64,6 +66,59 @@ def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
             f"A camera must send frames. Received: none of {len(file.cameras)} in "
             f"{ended.seconds:g} s; `watch check` says why"
         )
+
+
+@watch.command(
+    short_help="Check the cameras and this machine.",
+    epilog=example("violence-detection watch check cameras.yaml"),
+)
+@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@options_of(CommandConfig, writes=False)
+def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
+    """Open every camera of a file, and measure if this machine can judge them all.
+
+    A camera takes up to 15 seconds; up to 8 are opened at a time. Exits with status 3 if it finds
+    something wrong."""
+    with prints_to_stderr():
+        from violence_detection.live import camera_check, cameras_file
+
+        result = camera_check.check_cameras(cameras_file.load(Path(cameras)))
+    finish(result, shared, _check_lines(result), failed=len(result.findings()))
+
+
+def _check_lines(result: "WatchCheck") -> list[str]:
+    lines = [line for check in result.cameras for line in _camera_lines(check)]
+    if result.engine:
+        lines += [
+            "",
+            f"engine      {result.engine.engine}, {result.engine.images_per_s:g} images/s; the "
+            f"cameras need {result.images_per_s:g}",
+            f"load        {result.load:.0%} of this machine, with decoding",
+        ]
+    findings = result.findings()
+    if findings:
+        lines += ["", f"{counted(len(findings), 'finding')}:"]
+    for finding in findings:
+        subject = f"{finding.camera}: " if finding.camera else ""
+        lines.append(f"- {subject}{finding.what}: {finding.why}. What helps: {finding.help}.")
+    return lines
+
+
+def _camera_lines(check: "CameraCheck") -> list[str]:
+    probe, name = check.probe, check.camera.name
+    if not probe.opened:
+        return [f"{name}", f"    {probe.error}"]
+    distance = "unknown" if probe.key_frame_s is None else f"{probe.key_frame_s:g} s"
+    browser = "plays in browsers" if check.plays_in_browser else "does not play in every browser"
+    skew = "unknown" if probe.clock_skew_s is None else f"{probe.clock_skew_s:+g} s from ours"
+    return [
+        f"{name}",
+        f"    {probe.codec} {probe.profile}, {probe.width}x{probe.height}, {probe.fps:g} frames/s, "
+        f"{probe.kbps:g} kbit/s; {browser}",
+        f"    key frames {distance} apart, {'with' if probe.has_b_frames else 'no'} B-frames; "
+        f"opened in {probe.open_s:g} s; clock {skew}",
+        f"    costs {probe.decode_cores:g} cores for decoding, {probe.images_per_s:g} images/s",
+    ]
 
 
 def _show_json(notice: "Notice") -> None:

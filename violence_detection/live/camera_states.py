@@ -10,6 +10,7 @@ from violence_detection.live.messages import Message
 from violence_detection.units import format_duration
 
 UP = "up"
+_NOT_OPENED = ("waiting", "refused", "absent", "failed")
 # Frames must come for so long before a camera is said to be up again: it may go down at once.
 _UP_AFTER_S = 60.0
 # Cameras that go down within so many seconds are one message: most likely it is the network.
@@ -84,9 +85,11 @@ class CameraStates:
         self._down.pop(camera, None)
 
     def change(self, camera: str, name: str, reason: str = "") -> bool:
-        """Notes a state; returns False if it is what is known."""
+        """Notes a state; returns False if it is no news: what is known, or another attempt to open
+        a camera that could not be opened."""
         state, now_s = self._states[camera], self._clock.monotonic()
-        if (name, reason) == (state.name, state.reason):
+        is_attempt = name == "starting" and state.name in _NOT_OPENED
+        if is_attempt or (name, reason) == (state.name, state.reason):
             return False
         was_up = state.name == UP
         state.name, state.reason, state.since_s = name, reason, now_s

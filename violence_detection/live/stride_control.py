@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 _BEHIND_S, _CAUGHT_UP_S = 0.5, 0.1
+_BEHIND_FOR_S = 3.0  # what waited for the judge at its start is no delay
 _STEP_EVERY_S = 5.0  # a longer stride shows in the queue only after a while
 _BACK_AFTER_S = 30.0
 _FACTORS = (1, 2, 4)
@@ -20,6 +21,7 @@ class StrideControl:
         self._level = 0  # of quiet cameras; then of the others
         self._changed_s: float | None = None
         self._caught_up_since_s: float | None = None
+        self._behind_since_s: float | None = None
 
     @property
     def is_behind(self) -> bool:
@@ -37,9 +39,14 @@ class StrideControl:
             self._caught_up_since_s = None
         elif self._caught_up_since_s is None:
             self._caught_up_since_s = now_s
+        if queue_age_s <= _BEHIND_S:
+            self._behind_since_s = None
+        elif self._behind_since_s is None:
+            self._behind_since_s = now_s
+        behind, caught_up = self._behind_since_s, self._caught_up_since_s
+        is_behind = behind is not None and now_s - behind >= _BEHIND_FOR_S
         waited = self._changed_s is None or now_s - self._changed_s >= _STEP_EVERY_S
-        caught_up = self._caught_up_since_s
-        if queue_age_s > _BEHIND_S and waited and self._level < 2 * (len(_FACTORS) - 1):
+        if is_behind and waited and self._level < 2 * (len(_FACTORS) - 1):
             self._level, self._changed_s = self._level + 1, now_s
         elif self._level and caught_up is not None and now_s - caught_up >= _BACK_AFTER_S:
             self._level, self._changed_s = self._level - 1, now_s
