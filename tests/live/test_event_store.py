@@ -1,5 +1,6 @@
 """The event store keeps what it accepted: over kills, full disks, clock steps, other processes."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from violence_detection.live.event_records import (
     Addressed,
     EventWindow,
     Gap,
+    JudgedStretch,
     Minute,
     Snooze,
     StoredClip,
@@ -143,10 +145,19 @@ def test_verdicts_are_never_overwritten(store):
 
 
 def test_minutes_gaps_clips_and_snoozes_come_back(store):
-    minute = Minute("door", 7, "abc", (0.5, math.nan, 0.25), frames=1500, dropped=2)
+    stretches = (
+        JudgedStretch(10**12, 10**12 + 2000, 0.5),
+        JudgedStretch(10**12 + 1000, 10**12 + 3000, math.nan),
+        JudgedStretch(10**12 - 5000, 10**12 - 3000, 0.25),  # the camera's clock went back
+    )
+    minute = Minute("door", 7, "abc", 3, stretches, frames=1500, dropped=2)
     store.record_minutes([minute, minute])
     [kept] = store.minutes("door", first=0, last=10)
-    assert kept.scores[0] == 0.5 and math.isnan(kept.scores[1]) and kept.frames == 1500
+    assert kept.scores == [0.5, 0.25] and kept.frames == 1500
+    assert [row[:2] for row in kept.stretches] == [row[:2] for row in stretches]
+    assert math.isnan(kept.stretches[1].probability)
+    store.record_minutes([dataclasses.replace(minute, watch_ms=4)])  # a watch after that
+    assert len(list(store.minutes("door", first=7, last=7))) == 2
     store.record_gap(Gap("door", 10, None, "silent"))
     store.record_gap(Gap("door", 20, None, "waiting", "refused"))
     store.end_gap("door", 50)

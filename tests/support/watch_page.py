@@ -8,7 +8,14 @@ import numpy as np
 
 from violence_detection.errors import ConfigError
 from violence_detection.live.accounts import Accounts
-from violence_detection.live.event_records import EventWindow, Gap, Minute, StoredClip, StoredEvent
+from violence_detection.live.event_records import (
+    EventWindow,
+    Gap,
+    JudgedStretch,
+    Minute,
+    StoredClip,
+    StoredEvent,
+)
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.verdict_labels import VerdictLabels
 from violence_detection.live.watch_status import CameraStatus, SinkStatus, WatchStatus
@@ -161,7 +168,21 @@ def draw_watch(folder: Path, labeller, *, cameras: int = 2, clock=time.time) -> 
         first = now_ms // 60_000 - 30
         scores = np.random.default_rng(number).beta(1, 8, (30, 60))
         store.record_minutes(
-            [Minute(name, first + at, "r", tuple(scores[at].tolist())) for at in range(30)]
+            [
+                Minute(
+                    name,
+                    first + at,
+                    "r",
+                    0,
+                    tuple(
+                        JudgedStretch(
+                            60_000 * at + 1000 * place, 60_000 * at + 1000 * place + 2000, score
+                        )
+                        for place, score in enumerate(scores[at].tolist())
+                    ),
+                )
+                for at in range(30)
+            ]
         )
     store.record_gap(Gap(names[0], now_ms - 9_000_000, now_ms - 8_990_000, "silent", "no packets"))
     supervisor = DrawnSupervisor(store, rows)

@@ -1,6 +1,7 @@
 """Alerts of one camera: judged windows in, events and their messages into the store."""
 
 import dataclasses
+import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,9 +19,10 @@ from violence_detection.inference.notification_policy import (
 )
 from violence_detection.inference.prediction_records import Window
 from violence_detection.live.config import Camera, CameraAlert
-from violence_detection.live.event_records import Addressed, EventWindow, StoredEvent
+from violence_detection.live.event_records import Addressed, EventWindow, JudgedStretch, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
+from violence_detection.live.judged_stretches import float32
 from violence_detection.live.messages import Message
 from violence_detection.live.process_messages import JudgedWindow
 from violence_detection.live.watch_notices import EventChanged, iso_utc
@@ -45,6 +47,14 @@ def alert_settings(alert: CameraAlert) -> AlertSettings:
         medium=PriorityRule(medium.margin, medium.or_duration_s),
         high=PriorityRule(high.margin, high.or_duration_s),
     )
+
+
+def add_stretch(policy: AlertPolicy, stretch: JudgedStretch) -> list[EventChange]:
+    """Adds a stretch to a policy, live and in a replay alike; returns what it changes."""
+    start_s, end_s = stretch.start_ms / 1000, stretch.end_ms / 1000
+    if math.isnan(stretch.probability):
+        return policy.add_unjudged(start_s, end_s)
+    return policy.add(Window(start_s, end_s, stretch.probability))
 
 
 class CameraAlerts:
@@ -110,36 +120,40 @@ class CameraAlerts:
             if window.end_s > last_s - _QUIET_S
         )
 
-    def add(self, judged: JudgedWindow, *, offset_s: float) -> None:
-        """Adds the next window.
+    def add(self, judged: JudgedWindow, *, offset_s: float) -> JudgedStretch:
+        """Adds the next window; returns what the alert policy got of it.
 
         Args:
             judged: The window.
             offset_s: Seconds to add to its times for monotonic ones.
         """
         self._offset_s, self._last_s = offset_s, judged.end_s
-        if judged.probability is None:
-            changes = self._policy.add_unjudged(judged.start_s, judged.end_s)
-        else:
-            window = Window(judged.start_s, judged.end_s, judged.probability)
+        score = math.nan if judged.probability is None else float32(judged.probability)
+        stretch = JudgedStretch(round(1000 * judged.start_s), round(1000 * judged.end_s), score)
+        if judged.probability is not None:
             self.score = judged.probability
-            self._keep(window)
-            changes = self._policy.add(window)
-        for change in changes:
+            self._keep(Window(stretch.start_ms / 1000, stretch.end_ms / 1000, score))
+        for change in add_stretch(self._policy, stretch):
             self._store_change(change)
+        return stretch
 
-    def add_silence(self, until_s: float) -> None:
+    def add_silence(self, until_s: float) -> JudgedStretch | None:
         """Adds a time without windows: what is open ends, if nothing can belong to it any more.
 
         Args:
             until_s: Monotonic time; no window is to come that ends before it.
+
+        Returns:
+            What the alert policy got; None if that time is known already.
         """
         end_s = until_s - self._offset_s
         if self._last_s is None or end_s <= self._last_s:
-            return
+            return None
         start_s, self._last_s, self.score = self._last_s, end_s, None
-        for change in self._policy.add_unjudged(start_s, end_s):
+        stretch = JudgedStretch(round(1000 * start_s), round(1000 * end_s), math.nan)
+        for change in add_stretch(self._policy, stretch):
             self._store_change(change)
+        return stretch
 
     def send_due(self, due: DueMessage) -> None:
         """Stores a message that the time has made due: one that was held back, or an escalation."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sqlite3
-import struct
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from violence_detection.live.event_records import (
     StoredClip,
     StoredEvent,
 )
+from violence_detection.live.judged_stretches import unpack_stretches
 from violence_detection.live.messages import Message
 
 _Record = TypeVar("_Record")
@@ -133,16 +133,16 @@ class EventReader:
         )
 
     def minutes(self, camera: str, *, first: int, last: int) -> Iterator[Minute]:
-        """Minutes of a camera from `first` to `last`, both included, in their order."""
+        """Minutes of a camera from `first` to `last`, both included, in their order; one in which a
+        watch ended and another started comes twice."""
         names = ", ".join(field.name for field in dataclasses.fields(Minute))
         for row in self.rows(
             f"select {names} from minutes where camera = ? and minute between ? and ? "
-            "order by minute",
+            "order by minute, watch_ms",
             [camera, first, last],
         ):
             minute = Minute(*row)
-            scores = struct.unpack(f"<{len(minute.scores) // 2}e", minute.scores)
-            yield dataclasses.replace(minute, scores=scores)
+            yield dataclasses.replace(minute, stretches=unpack_stretches(minute.stretches))
 
     def snoozes(self, now_ms: int) -> list[Snooze]:
         """Cameras that are snoozed at a time."""

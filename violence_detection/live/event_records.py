@@ -1,8 +1,9 @@
 """Records that the event store keeps and returns. All times are UTC in milliseconds."""
 
 import dataclasses
+import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from violence_detection.live.messages import Message
 
@@ -153,6 +154,19 @@ class JudgedEvent:
     undone_by: str | None = None
 
 
+class JudgedStretch(NamedTuple):
+    """A window, or a stretch without one, as the alert policy of a camera got it.
+
+    Attributes:
+        start_ms, end_ms: By the camera's clock, in milliseconds.
+        probability: Of violence, rounded to float32; NaN if nobody judged it.
+    """
+
+    start_ms: int
+    end_ms: int
+    probability: float
+
+
 @dataclass(frozen=True)
 class Minute:
     """A minute of a camera.
@@ -161,7 +175,9 @@ class Minute:
         camera: The name of the camera.
         minute: Minutes since 1970 (UTC).
         run_digest: Digest of the run that judged.
-        scores: Probability of each window that ends in it, kept as float16; NaN is unjudged.
+        watch_ms: When the watch was started, UTC: an alert policy begins anew with each start.
+        stretches: The windows that end in it, in the order in which they were judged: a replay of
+            them gives the events that there were.
         stride_ms: Distance of the windows.
         lag_max_ms: The largest lag.
         frames: Number of frames that arrived.
@@ -171,11 +187,17 @@ class Minute:
     camera: str
     minute: int
     run_digest: str
-    scores: tuple[float, ...] = ()
+    watch_ms: int = 0
+    stretches: tuple[JudgedStretch, ...] = ()
     stride_ms: int = 1000
     lag_max_ms: int = 0
     frames: int = 0
     dropped: int = 0
+
+    @property
+    def scores(self) -> list[float]:
+        """The probabilities of its judged windows."""
+        return [row.probability for row in self.stretches if not math.isnan(row.probability)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ or neither is, and nobody is told of an event that does not exist.
 
 import dataclasses
 import sqlite3
-import struct
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from violence_detection.live.event_records import (
     Verdict,
 )
 from violence_detection.live.event_store_writer import StoreWriter
+from violence_detection.live.judged_stretches import pack_stretches
 
 
 class EventStore(StoreWriter):
@@ -232,14 +232,13 @@ class EventStore(StoreWriter):
     def record_minutes(self, minutes: Iterable[Minute]) -> None:
         """Stores minutes of cameras; one that is stored already is replaced."""
         rows = [
-            dataclasses.asdict(minute)
-            | {"scores": struct.pack(f"<{len(minute.scores)}e", *minute.scores)}
+            dataclasses.asdict(minute) | {"stretches": pack_stretches(minute.stretches)}
             for minute in minutes
         ]
 
         def write(db: sqlite3.Connection) -> None:
             for row in rows:
-                _insert(db, "minutes", row, conflict="camera, minute")
+                _insert(db, "minutes", row, conflict="camera, minute, watch_ms")
 
         self.write(write)
 

@@ -55,8 +55,9 @@ MIGRATIONS = (
     create index outbox_by_event on outbox (event);
     create table minutes (
         camera text not null, minute integer not null, run_digest text not null,
-        scores blob not null, stride_ms integer not null, lag_max_ms integer not null,
-        frames integer not null, dropped integer not null, primary key (camera, minute)
+        watch_ms integer not null, stretches blob not null, stride_ms integer not null,
+        lag_max_ms integer not null,
+        frames integer not null, dropped integer not null, primary key (camera, minute, watch_ms)
     ) strict, without rowid;
     create table gaps (
         camera text not null, from_ms integer not null, to_ms integer, state text not null,

@@ -1,10 +1,9 @@
 """Minutes of cameras: the scores of their windows and the figures of their capture."""
 
-import math
 from dataclasses import dataclass, field
 
 from violence_detection.live.capture_messages import CaptureStatus
-from violence_detection.live.event_records import Minute
+from violence_detection.live.event_records import JudgedStretch, Minute
 
 _MINUTE_MS = 60_000
 
@@ -12,7 +11,7 @@ _MINUTE_MS = 60_000
 @dataclass
 class _Open:
     minute: int
-    scores: list[float] = field(default_factory=list)
+    stretches: list[JudgedStretch] = field(default_factory=list)
     stride_ms: int = 0
     lag_max_ms: int = 0
     frames: int = 0
@@ -22,25 +21,26 @@ class _Open:
 class ScoreMinutes:
     """Collects the minutes of one camera; each is given out once it is over."""
 
-    def __init__(self, camera: str, run_digest: str) -> None:
+    def __init__(self, camera: str, run_digest: str, *, watch_ms: int) -> None:
         """
         Args:
             camera: Its name.
             run_digest: Of the run that judges.
+            watch_ms: When the camera's alert policy was started, UTC.
         """
-        self._camera, self._run_digest = camera, run_digest
+        self._camera, self._run_digest, self._watch_ms = camera, run_digest, watch_ms
         self._open: _Open | None = None
         self._counted: tuple[int, int] = (0, 0)  # frames and dropped of the last status
 
-    def add_score(self, end_ms: int, probability: float | None) -> list[Minute]:
-        """Adds a window, which belongs to the minute that it ends in.
+    def add_stretch(self, end_ms: int, stretch: JudgedStretch) -> list[Minute]:
+        """Adds a window or a stretch without one, which belongs to the minute that it ends in.
 
         Args:
             end_ms: UTC of its end.
-            probability: None if it was not judged.
+            stretch: By the camera's clock.
         """
         ended = self._turn(end_ms)
-        self._open.scores.append(math.nan if probability is None else probability)
+        self._open.stretches.append(stretch)
         return ended
 
     def add_status(self, at_ms: int, status: CaptureStatus) -> list[Minute]:
@@ -79,7 +79,8 @@ class ScoreMinutes:
             camera=self._camera,
             minute=opened.minute,
             run_digest=self._run_digest,
-            scores=tuple(opened.scores),
+            watch_ms=self._watch_ms,
+            stretches=tuple(opened.stretches),
             stride_ms=opened.stride_ms,
             lag_max_ms=opened.lag_max_ms,
             frames=opened.frames,

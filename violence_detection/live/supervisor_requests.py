@@ -27,7 +27,7 @@ _MAX_PATH = 100  # of a Unix socket, in bytes
 
 
 class WatchRequests(Protocol):
-    """Everything that can be asked of a supervisor. Every method may raise a ViolenceDetectionError."""
+    """Requests that a supervisor answers. Every method may raise a ViolenceDetectionError."""
 
     def status(self) -> WatchStatus: ...
 

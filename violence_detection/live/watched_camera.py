@@ -50,7 +50,7 @@ class WatchedCamera:
         """
         self.camera, self.worker, self.alerts = camera, worker, alerts
         self._store, self._clock = store, clock
-        self._minutes = ScoreMinutes(camera.name, run_digest)
+        self._minutes = ScoreMinutes(camera.name, run_digest, watch_ms=clock.now_ms())
         self._scores: deque[tuple[int, float]] = deque()  # UTC ms of the end, and probability
         self._status: CaptureStatus | None = None
         self._last_s: float | None = None  # the end of the last window
@@ -74,7 +74,6 @@ class WatchedCamera:
         """Adds the next window of the judge."""
         offset_s = self._status.clock_offset_s if self._status else 0.0
         end_ms = self._clock.ms(window.end_s + offset_s)
-        self._store.record_minutes(self._minutes.add_score(end_ms, window.probability))
         if window.probability is None:
             self.unjudged += 1
             covered_s = window.start_s if self._last_s is None else self._last_s
@@ -85,7 +84,8 @@ class WatchedCamera:
             while self._scores[0][0] < end_ms - _SHOWN_MS:
                 self._scores.popleft()
         self._last_s = max(self._last_s or 0.0, window.end_s)
-        self.alerts.add(window, offset_s=offset_s)
+        stretch = self.alerts.add(window, offset_s=offset_s)
+        self._store.record_minutes(self._minutes.add_stretch(end_ms, stretch))
 
     def add_status(self, status: CaptureStatus) -> None:
         """Adds the figures that its capture sends each second."""
@@ -113,8 +113,9 @@ class WatchedCamera:
         if not is_up:
             self._add_unjudged(1.0)
             until_s = self._clock.monotonic() - _ON_ITS_WAY_S
-            if until_s > since_s:
-                self.alerts.add_silence(until_s)
+            if until_s > since_s and (stretch := self.alerts.add_silence(until_s)):
+                end_ms = self._clock.ms(until_s)
+                self._store.record_minutes(self._minutes.add_stretch(end_ms, stretch))
 
     def end(self) -> None:
         """Ends its event and stores what is left. Its capture must have ended."""

@@ -298,9 +298,9 @@ def recent_maxima(page: WatchPage, camera: str, minutes: int) -> list[float | No
     last = page.now_ms() // 60_000 - 1
     highest: list[float | None] = [None] * minutes
     for row in page.reader.minutes(camera, first=last - minutes + 1, last=last):
-        judged = [score for score in row.scores if score == score]
-        if judged:
-            highest[row.minute - last + minutes - 1] = round(max(judged), 4)
+        place = row.minute - last + minutes - 1
+        if row.scores:
+            highest[place] = round(max(*row.scores, highest[place] or 0.0), 4)
     return highest
 
 
