@@ -14,12 +14,15 @@ import numpy as np
 
 from violence_detection.datasets import camera_and_time, recordings
 from violence_detection.datasets.recordings import NearDuplicates
-from violence_detection.datasets.summary_cache import AvailableSummaries
 from violence_detection.datasets.video_summary import VideoSummaries
 from violence_detection.errors import ConfigError
 from violence_detection.evaluation import leakage
 from violence_detection.evaluation.baselines import MAJORITY, Baselines
-from violence_detection.experiments import fold_diagnostics, fold_protocol
+from violence_detection.experiments import (
+    cross_validation_folder,
+    fold_diagnostics,
+    fold_protocol,
+)
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.cross_validation_folder import RECORD
 from violence_detection.experiments.fold_processes import FoldProcesses
@@ -32,14 +35,12 @@ from violence_detection.experiments.fold_runner import (
     TrainedFold,
 )
 from violence_detection.experiments.fold_store import FoldStore
-from violence_detection.experiments.out_of_fold import OutOfFoldRow
 from violence_detection.features import dataset
 from violence_detection.features.cache import FeatureCache
 from violence_detection.metrics import classification
 from violence_detection.reports import cross_validation_report
 from violence_detection.reports.cross_validation_result import (
     CrossValidationResult,
-    FoldRow,
     PooledResult,
     ProtocolResult,
 )
@@ -319,7 +320,7 @@ class CrossValidationStage:
             predictions_csv=str(folder / "predictions.csv"),
             report=str(folder / "report.html") if complete else "",
         )
-        self._write_tables(fold_rows, predictions)
+        cross_validation_folder.write_tables(folder, fold_rows, predictions, runner.classes)
         if complete:
             grouped = config.protocols[0]
             cross_validation_report.write_report(
@@ -330,7 +331,9 @@ class CrossValidationStage:
                     self._cache,
                     runner.clips.take(self._tested),
                     runner.classes,
-                    summaries=self._summaries_of_tested(),
+                    summaries=self._near_duplicates.reason
+                    if self._summaries is None
+                    else self._summaries.take(self._tested),
                     folder=folder,
                     with_frames=config.frames,
                     blur=config.blur_faces,
@@ -339,24 +342,6 @@ class CrossValidationStage:
             )
         files.write_json(folder / "results.json", result.to_json())
         return result
-
-    def _summaries_of_tested(self) -> AvailableSummaries | str:
-        """The summaries of the held-out videos, or the reason why there are none."""
-        if self._summaries is None:
-            return self._near_duplicates.reason
-        return self._summaries.take(self._tested)
-
-    def _write_tables(
-        self, fold_rows: Sequence[FoldRow], predictions: Sequence[OutOfFoldRow]
-    ) -> None:
-        """Writes folds.csv and predictions.csv."""
-        classes = self._runner.classes
-        for name, rows in (
-            ("predictions.csv", [row.to_csv(classes) for row in predictions]),
-            ("folds.csv", [row.to_csv() for row in fold_rows]),
-        ):
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            files.write_csv(self._study.dir / name, columns, rows)
 
     def _results(self, finished: Sequence[FoldResult]) -> FoldResults | None:
         """The finished folds of one protocol; None if there are none."""

@@ -1,4 +1,4 @@
-"""A finished cross-validation, read back from its folder."""
+"""The folder of a cross-validation: its tables, and a finished one read back."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 from violence_detection.errors import RunError, ViolenceDetectionError
 from violence_detection.experiments.config import CrossValidateConfig
 from violence_detection.experiments.out_of_fold import OutOfFoldRow
-from violence_detection.reports.cross_validation_result import CrossValidationResult
+from violence_detection.reports.cross_validation_result import CrossValidationResult, FoldRow
 from violence_detection.system import files
 
 RECORD = "cross_validation.json"  # the settings and digests
@@ -17,6 +17,28 @@ RECORD = "cross_validation.json"  # the settings and digests
 def is_cross_validation(folder: str) -> bool:
     """True for a folder that `cross-validate` has written to."""
     return (Path(folder) / RECORD).is_file()
+
+
+def write_tables(
+    folder: Path,
+    fold_rows: Sequence[FoldRow],
+    predictions: Sequence[OutOfFoldRow],
+    classes: Sequence[str],
+) -> None:
+    """Writes folds.csv and predictions.csv.
+
+    Args:
+        folder: Folder of the cross-validation.
+        fold_rows: The finished folds.
+        predictions: The predictions for held-out videos.
+        classes: Names, the normal class first.
+    """
+    for name, rows in (
+        ("predictions.csv", [row.to_csv(classes) for row in predictions]),
+        ("folds.csv", [row.to_csv() for row in fold_rows]),
+    ):
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        files.write_csv(folder / name, columns, rows)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Choice of the threshold on validation or out-of-fold predictions, for an operating point.
 
+`TrainingJob` calls it for the threshold of a run, `evaluation.thresholds` for another one.
+
 `violent`, `probability` and `threshold` are as in `classification`. A cut is an interval between
 two consecutive distinct probabilities, below the lowest, or above the highest: all thresholds in a
 cut give the same decisions.

@@ -1,4 +1,7 @@
-"""Rows of the tables of an evaluation's report."""
+"""Rows of the tables of an evaluation's report.
+
+`evaluation_report` hands them to `templates/report.html.j2`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
