@@ -17,6 +17,7 @@ from violence_detection.units import counted
 if TYPE_CHECKING:
     from violence_detection.live.camera_check import CameraCheck, WatchCheck
     from violence_detection.live.watch_notices import Notice
+    from violence_detection.live.watch_status import WatchStatus
 
 _DEFAULT = "run"
 
@@ -84,6 +85,78 @@ def check(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
 
         result = camera_check.check_cameras(cameras_file.load(Path(cameras)))
     finish(result, shared, _check_lines(result), failed=len(result.findings()))
+
+
+@watch.command(
+    short_help="Say how a running watch is.",
+    epilog=example("violence-detection watch status cameras.yaml"),
+)
+@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@options_of(CommandConfig, writes=False)
+def status(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
+    """Ask the watch that runs with a file for the state of its cameras and sinks.
+
+    Exits with status 1 if none runs, and with 3 if a camera or a sink is down, the judge is not
+    ready, or there is a warning."""
+    with prints_to_stderr():
+        from violence_detection.live import cameras_file
+        from violence_detection.live.supervisor import SOCKET
+        from violence_detection.live.supervisor_requests import RequestClient
+
+        file = cameras_file.load(Path(cameras))
+        answer = RequestClient(file.data / SOCKET).status()
+    finish(answer, shared, _status_lines(answer, file.timezone), failed=_count_down(answer))
+
+
+def _count_down(status: "WatchStatus") -> int:
+    """The number of things that are not as they should be."""
+    down = sum(camera.state != "up" for camera in status.cameras)
+    down += sum(sink.state != "up" for sink in status.sinks)
+    return down + (status.judge != "ready") + len(status.warnings)
+
+
+def _status_lines(status: "WatchStatus", timezone: str) -> list[str]:
+    from violence_detection.live.messages import local_time
+
+    lines = [
+        f"judge       {status.judge}, run {status.run}, since "
+        f"{local_time(status.started_ms, timezone)}"
+    ]
+    for camera in status.cameras:
+        score = "no score" if camera.score is None else f"score {camera.score:.3f}"
+        reason = f" ({camera.reason})" if camera.reason else ""
+        snooze = ""
+        if camera.snoozed_until_ms:
+            snooze = f", snoozed until {local_time(camera.snoozed_until_ms, timezone)}"
+        lines.append(
+            f"{camera.name:10s}  {camera.state}{reason}, {score}, {camera.lag_s:.1f} s behind, "
+            f"{camera.unjudged_s:.0f} s unjudged today{snooze}"
+        )
+    for sink in status.sinks:
+        error = f" ({sink.error})" if sink.error else ""
+        lines.append(
+            f"{sink.name:10s}  {sink.state}{error}, {sink.sent} sent, {sink.waiting} waiting, "
+            f"{sink.dead} given up"
+        )
+    return [*lines, *(f"warning     {text}" for text in status.warnings)]
+
+
+@watch.command(
+    short_help="Print a service of systemd.",
+    epilog=example("violence-detection watch systemd cameras.yaml"),
+)
+@click.argument("cameras", type=PATH, metavar="CAMERAS.yaml")
+@options_of(CommandConfig, writes=False)
+def systemd(settings: CommandConfig, shared: CommonFlags, cameras: str) -> None:
+    """Print the unit of a systemd service that watches the cameras of a file.
+
+    The service runs as the owner of the file. Variables of the file are credentials: files of
+    their names in /etc/violence-detection."""
+    with prints_to_stderr():
+        from violence_detection.live.deployment import systemd_unit
+
+        unit = systemd_unit(Path(cameras))
+    finish({"unit": unit}, shared, unit.splitlines())
 
 
 def _check_lines(result: "WatchCheck") -> list[str]:

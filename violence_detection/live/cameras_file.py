@@ -21,6 +21,7 @@ from violence_detection.live.config import (
     WatchFile,
 )
 from violence_detection.live.file_secrets import FileSecrets
+from violence_detection.live.kept_calibrations import read_calibrations, run_digest
 from violence_detection.live.yaml_nodes import (
     MAX_BYTES,
     Finding,
@@ -43,9 +44,8 @@ _MAX_CAMERAS = 128
 _SCHEMES = ("rtsp", "rtsps", "http", "https")
 _LOCAL_CAMERA = re.compile(r"(?:/dev/video)?\d{1,3}", re.ASCII)
 _MAX_TITLE = 100
-_THRESHOLD = setting_reader(
-    next(setting for setting in CameraAlert.settings() if setting.name == "threshold")
-)
+_ALERT = {setting.name: setting_reader(setting) for setting in CameraAlert.settings()}
+_THRESHOLD, _FALSE_ALARMS = _ALERT["threshold"], _ALERT["false_alarms_per_hour"]
 
 
 @dataclass(frozen=True)
@@ -88,13 +88,17 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> CamerasFile
     return CamerasFile(path, None if errors else settings, errors, warnings)
 
 
-def load(path: Path) -> WatchFile:
+def load(path: Path, environment: Mapping[str, str] = os.environ) -> WatchFile:
     """The content of a cameras file; warnings, and errors if there are several, are logged.
+
+    Args:
+        path: The file.
+        environment: Has the values of variables.
 
     Raises:
         ConfigError: If it cannot be read, or has errors.
     """
-    result = read(path)
+    result = read(path, environment)
     for warning in result.warnings:
         log.warning(warning.text(path))
     if result.settings:
@@ -169,6 +173,10 @@ class _FileReader:
             )
         if not {"run", "data"} <= values.keys():
             return None
+        cameras = tuple(
+            self._with_calibration(nodes["cameras"], camera, values["data"], values["run"])
+            for camera in cameras
+        )
         return WatchFile(
             path=self._path,
             cameras=cameras,
@@ -229,7 +237,7 @@ class _FileReader:
             self._nodes.error(
                 node,
                 "`alert` must give a `threshold` for each camera, here or in `defaults`: a number, "
-                "or `run` for the run's own. Received: nothing",
+                "or `run` for the run's own; or `false_alarms_per_hour`. Received: nothing",
             )
         if "name" in values and values["name"] in self._camera_names:
             self._nodes.error(
@@ -268,10 +276,45 @@ class _FileReader:
             "confirm": lambda part, base: self._nodes.config(part, base, noun="`confirm`")[0],
             "priorities": self._priorities,
         }
-        other = {"threshold": self._threshold_of, "false_alarms_per_hour": self._calibrated}
+        other = {
+            "threshold": self._threshold_of,
+            "false_alarms_per_hour": lambda node: self._nodes.value(node, _FALSE_ALARMS, 1.0),
+        }
         alert, values = self._nodes.config(node, base, noun="`alert`", nested=nested, other=other)
-        thresholds = list(values.values())
-        return dataclasses.replace(alert, threshold=thresholds[0]) if thresholds else alert
+        if len(values) == 2:
+            self._nodes.error(
+                node,
+                "`alert` must have one of `threshold` and `false_alarms_per_hour`. Received: both",
+            )
+        if not values:
+            return alert
+        return dataclasses.replace(
+            alert,
+            threshold=values.get("threshold", self._run_threshold),
+            false_alarms_per_hour=values.get("false_alarms_per_hour"),
+        )
+
+    def _with_calibration(self, node: "Node", camera: Camera, data: Path, run: Path) -> Camera:
+        """The camera with the threshold that was chosen for its false alarms an hour."""
+        alert = camera.settings.alert
+        if alert.false_alarms_per_hour is None:
+            return camera
+        kept = read_calibrations(data).get(camera.name)
+        if kept is None or (kept.per_hour, kept.run_digest) != (
+            alert.false_alarms_per_hour,
+            run_digest(run),
+        ):
+            self._nodes.warn(
+                node,
+                f"No threshold was chosen for {alert.false_alarms_per_hour:g} false alarms an hour "
+                f"of {camera.name} with this run (watch calibrate): the run's own holds, "
+                f"{alert.threshold:.3g}.",
+            )
+            return camera
+        alert = dataclasses.replace(alert, threshold=kept.threshold)
+        return dataclasses.replace(
+            camera, settings=dataclasses.replace(camera.settings, alert=alert)
+        )
 
     def _priorities(self, node: "Node", base: Priorities) -> Priorities:
         nested = {
@@ -287,14 +330,6 @@ class _FileReader:
         if node.value == "run":
             return self._run_threshold
         return self._nodes.value(node, _THRESHOLD, 0.5)
-
-    def _calibrated(self, node: "Node") -> float:
-        self._nodes.error(
-            node,
-            "`false_alarms_per_hour` cannot be given yet: thresholds are not calibrated on a "
-            "camera's own footage. Give a `threshold`.",
-        )
-        return 0.5
 
     def _source(self, node: "Node") -> Secret:
         source = self._secrets.secret(node, shows_rest=True)
