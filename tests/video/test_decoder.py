@@ -49,6 +49,26 @@ def test_the_rate_is_that_of_the_timestamps_if_it_differs(times_s, declared_fps,
 # -- formats
 
 
+def bits(*fields: tuple[int, int]) -> bytes:
+    """Values of so many bits each, then a 1 and zeros up to a whole byte."""
+    text = "".join(f"{value:0{count}b}" for value, count in fields) + "1"
+    text += "0" * (-len(text) % 8)
+    return int(text, 2).to_bytes(len(text) // 8, "big")
+
+
+def test_raw_vc1_is_read(tmp_path):
+    """No library here encodes VC-1: a sequence header of 352x288, an entry point, skipped frames."""
+    size = ((352 // 2 - 1, 12), (288 // 2 - 1, 12))
+    flags = [(0, 1)] * 4 + [(1, 1)] + [(0, 1)] * 3
+    sequence = bits((3, 2), (2, 3), (1, 2), (0, 3), (0, 5), (0, 1), *size, *flags)
+    entry_point, skipped = bits((1, 2), (0, 10)), bits((15, 4), (0, 4))
+    stream = b"\0\0\1\x0f" + sequence + b"\0\0\1\x0e" + entry_point
+    (tmp_path / "a.vc1").write_bytes(stream + (b"\0\0\1\x0d" + skipped) * 30)
+    with open_video(tmp_path / "a.vc1") as video:
+        frames = [video.retrieve().shape for _ in video]
+        assert (video.codec, set(frames)) == ("wvc1", {(288, 352, 3)}) and len(frames) >= 30
+
+
 @pytest.mark.parametrize("name", ["a.mjpeg", "A.MJPG"])
 def test_raw_mjpeg_of_large_frames_is_read_and_a_picture_is_no_video(tmp_path, name):
     frames = np.random.default_rng(0).integers(0, 256, (6, 240, 320, 3), np.uint8)
