@@ -95,7 +95,7 @@ quiet_hours:
 def test_all_errors_are_found_at_once_each_at_its_place(read):
     no_threshold = (
         "`alert` must give a `threshold` for each camera, here or in `defaults`: a number, or "
-        "`run` for the run's own. Received: nothing"
+        "`run` for the run's own; or `false_alarms_per_hour`. Received: nothing"
     )
     assert errors_of(
         read,
@@ -146,8 +146,8 @@ cameras:
         (f"cameras: [{DOOR}]\ntimezone: Europe/Berln", "Received: Europe/Berln. Did you mean `Eur"),
         (f"cameras: [{DOOR}]\ntimezone: ../../etc/passwd", "`timezone` must be a zone"),
         (
-            "cameras: [{name: a, source: 1, alert: {false_alarms_per_hour: 1}}]",
-            "`false_alarms_per_hour` cannot be given yet",
+            "cameras: [{name: a, source: 1, alert: {false_alarms_per_hour: 1, threshold: 0.5}}]",
+            "one of `threshold` and `false_alarms_per_hour`. Received: both",
         ),
         (f"cameras: [{DOOR}]\nquiet_hours: [{{from: 25:00, to: '06:00'}}]", "A time must be from"),
         (

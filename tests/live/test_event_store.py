@@ -150,7 +150,7 @@ def test_minutes_gaps_clips_and_snoozes_come_back(store):
         JudgedStretch(10**12 + 1000, 10**12 + 3000, math.nan),
         JudgedStretch(10**12 - 5000, 10**12 - 3000, 0.25),  # the camera's clock went back
     )
-    minute = Minute("door", 7, "abc", 3, stretches, frames=1500, dropped=2)
+    minute = Minute("door", 7, "abc", 3, 0, stretches, frames=1500, dropped=2)
     store.record_minutes([minute, minute])
     [kept] = store.minutes("door", first=0, last=10)
     assert kept.scores == [0.5, 0.25] and kept.frames == 1500

@@ -174,6 +174,7 @@ def draw_watch(folder: Path, labeller, *, cameras: int = 2, clock=time.time) -> 
                     first + at,
                     "r",
                     0,
+                    0,
                     tuple(
                         JudgedStretch(
                             60_000 * at + 1000 * place, 60_000 * at + 1000 * place + 2000, score

@@ -17,8 +17,8 @@ READY = JudgeReady("drawn float32", 2.0, ("normal", "violent"), 0.5, 1.0)
 class Times:
     """A monotonic clock and UTC, which a test sets."""
 
-    def __init__(self) -> None:
-        self.monotonic_s, self.utc_s = 1000.0, 1_800_000_000.0
+    def __init__(self, monotonic_s: float = 1000.0, utc_s: float = 1_800_000_000.0) -> None:
+        self.monotonic_s, self.utc_s = monotonic_s, utc_s
 
     def wait(self, seconds: float, *, utc_step_s: float = 0.0) -> None:
         self.monotonic_s += seconds
@@ -68,8 +68,8 @@ class PlayedWatch:
         times: Its clocks.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.times, self.notices = Times(), []
+    def __init__(self, path: Path, times: Times | None = None) -> None:
+        self.times, self.notices = times or Times(), []
         self._workers: dict[str, list[PlayedWorker]] = {}
         self.file = cameras_file.load(path)
         self.supervisor = Supervisor(

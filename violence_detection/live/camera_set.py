@@ -13,14 +13,13 @@ from violence_detection.inference.notification_policy import Decision
 from violence_detection.live.camera_alerts import CameraAlerts
 from violence_detection.live.camera_states import CameraStates
 from violence_detection.live.capture_messages import CAPTURE_MESSAGES
-from violence_detection.live.config import Camera, CameraAlert, WatchFile, settings_json
+from violence_detection.live.config import Camera, CameraAlert, WatchFile
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import KeptWorker, StartWorker
 from violence_detection.live.watch_notices import EventChanged
-from violence_detection.live.watched_camera import WatchedCamera
+from violence_detection.live.watched_camera import WatchedCamera, settings_digest
 from violence_detection.live.worker_process import CaptureStart, WorkerKind, WorkerProcess
-from violence_detection.system import files
 
 JUDGE_SOCKET = "judge.sock"
 _SAME_HOST_S = 0.5  # between the first attempts of two cameras of a host
@@ -161,7 +160,7 @@ class CameraSet:
         )
 
     def _alerts_of(self, camera: Camera) -> CameraAlerts:
-        digest = files.sha256_of_json(settings_json(camera.settings))[:16]
+        digest = settings_digest(camera)
         self._store.record_camera(
             camera.name, title=camera.title, site=camera.site, settings_digest=digest
         )

@@ -199,7 +199,8 @@ class CameraAlert(Config):
     """Alert settings of a camera.
 
     Attributes:
-        threshold: None takes the run's own.
+        threshold: In force: as given, or that of `false_alarms_per_hour`. None if neither is given.
+        false_alarms_per_hour: None if a threshold is given.
     """
 
     threshold: float | None = option(
@@ -208,6 +209,13 @@ class CameraAlert(Config):
         group="Decision",
         above=0.0,
         high=1.0,
+    )
+    false_alarms_per_hour: float | None = option(
+        None,
+        "Take the threshold that `watch calibrate` chose for so many; until then the run's own.",
+        group="Decision",
+        above=0.0,
+        high=1000.0,
     )
     lower_share: float = option(
         0.75,

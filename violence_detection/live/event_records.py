@@ -176,6 +176,7 @@ class Minute:
         minute: Minutes since 1970 (UTC).
         run_digest: Digest of the run that judged.
         watch_ms: When the watch was started, UTC: an alert policy begins anew with each start.
+        offset_ms: To be added to the times of its stretches for UTC.
         stretches: The windows that end in it, in the order in which they were judged: a replay of
             them gives the events that there were.
         stride_ms: Distance of the windows.
@@ -188,6 +189,7 @@ class Minute:
     minute: int
     run_digest: str
     watch_ms: int = 0
+    offset_ms: int = 0
     stretches: tuple[JudgedStretch, ...] = ()
     stride_ms: int = 1000
     lag_max_ms: int = 0

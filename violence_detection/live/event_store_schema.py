@@ -55,8 +55,8 @@ MIGRATIONS = (
     create index outbox_by_event on outbox (event);
     create table minutes (
         camera text not null, minute integer not null, run_digest text not null,
-        watch_ms integer not null, stretches blob not null, stride_ms integer not null,
-        lag_max_ms integer not null,
+        watch_ms integer not null, offset_ms integer not null, stretches blob not null,
+        stride_ms integer not null, lag_max_ms integer not null,
         frames integer not null, dropped integer not null, primary key (camera, minute, watch_ms)
     ) strict, without rowid;
     create table gaps (

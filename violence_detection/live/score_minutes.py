@@ -12,6 +12,7 @@ _MINUTE_MS = 60_000
 class _Open:
     minute: int
     stretches: list[JudgedStretch] = field(default_factory=list)
+    offset_ms: int = 0
     stride_ms: int = 0
     lag_max_ms: int = 0
     frames: int = 0
@@ -41,6 +42,7 @@ class ScoreMinutes:
         """
         ended = self._turn(end_ms)
         self._open.stretches.append(stretch)
+        self._open.offset_ms = end_ms - stretch.end_ms
         return ended
 
     def add_status(self, at_ms: int, status: CaptureStatus) -> list[Minute]:
@@ -80,6 +82,7 @@ class ScoreMinutes:
             minute=opened.minute,
             run_digest=self._run_digest,
             watch_ms=self._watch_ms,
+            offset_ms=opened.offset_ms,
             stretches=tuple(opened.stretches),
             stride_ms=opened.stride_ms,
             lag_max_ms=opened.lag_max_ms,

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 from violence_detection.live.camera_alerts import CameraAlerts
 from violence_detection.live.capture_messages import CaptureStatus
-from violence_detection.live.config import Camera
+from violence_detection.live.config import Camera, settings_json
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import KeptWorker
 from violence_detection.live.process_messages import JudgedWindow, StrideOrder
 from violence_detection.live.score_minutes import ScoreMinutes
 from violence_detection.live.watch_status import CameraStatus
+from violence_detection.system import files
 
 if TYPE_CHECKING:
     from violence_detection.live.camera_states import CameraState
@@ -20,6 +21,11 @@ _SHOWN_MS = 60_000  # of scores in the status
 _DAY_MS = 86_400_000
 # A frame is older than it seems, and its window is still on its way, for at most so long.
 _ON_ITS_WAY_S = 5.0
+
+
+def settings_digest(camera: Camera) -> str:
+    """Digest of the settings of a camera, as its events have it."""
+    return files.sha256_of_json(settings_json(camera.settings))[:16]
 
 
 class WatchedCamera:
