@@ -272,7 +272,8 @@ def test_quiet_hours_may_lower_the_priority_of_some_cameras():
     assert cameras.short(1, "high", 0, camera="gym") == {"mail": 0}
     assert cameras.short(2, "medium", 1, camera="gym") == "low"
     assert cameras.short(3, "high", 2) == {"phone": 0, "mail": 0}
-    assert cameras.change("start", 4, "high", 3, camera="gym").priority == "medium"
+    for kind in ("start", "end"):
+        assert cameras.change(kind, 4, "high", 3, camera="gym").priority == "medium"
 
 
 def test_an_event_that_outlasts_the_quiet_hours_is_sent_at_their_end():

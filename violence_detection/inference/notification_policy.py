@@ -103,7 +103,7 @@ class Decision:
         to: The sinks that are told now.
         reason: Why no sink is told of a start or a rise: `cooldown`, `quiet_hours`, `snooze`, `low`
             (no sink takes the priority) or `told` (all that take it know of the event); else empty.
-        priority: The priority that was decided on; quiet hours may lower it.
+        priority: The highest priority of the event so far; in quiet hours it may count as lower.
     """
 
     to: tuple[Addressee, ...]
@@ -142,6 +142,7 @@ class _Incident:
 
     Attributes:
         event: The last one, as it was last changed.
+        rank: The highest priority so far that was decided on, as an index of `PRIORITIES`.
         is_open: It has not ended.
         is_acknowledged: A person has seen it.
         told: The rank of the priority that each sink was told.
@@ -150,7 +151,7 @@ class _Incident:
     """
 
     def __init__(self, camera: str, event: Event) -> None:
-        self.camera, self.event = camera, event
+        self.camera, self.event, self.rank = camera, event, 0
         self.is_open, self.is_acknowledged = True, False
         self.told: dict[str, int] = {}
         self.sent_at: dict[int, datetime] = {}
@@ -254,7 +255,7 @@ class NotificationPolicy:
         enders = [sink.name for sink in self._settings.sinks if sink.wants_end]
         to = [Addressee(name) for name in enders if name in incident.told and not incident.is_open]
         self._forget_finished()
-        return Decision(tuple(to), "", event.priority)
+        return Decision(tuple(to), "", PRIORITIES[incident.rank])
 
     def due(self, at: datetime) -> list[DueMessage]:
         """The messages that have become due, which are taken as sent; to be called each second."""
@@ -285,6 +286,7 @@ class NotificationPolicy:
         rank = PRIORITIES.index(incident.event.priority)
         if self._quiet_action(incident.camera, at) == "lower":
             rank = max(0, rank - 1)
+        rank = incident.rank = max(rank, incident.rank)
         priority = PRIORITIES[rank]
         takers = [
             sink.name
@@ -355,7 +357,7 @@ class NotificationPolicy:
             if at >= sent_at + timedelta(seconds=rule.unacknowledged_s):
                 incident.escalated.add(number)
                 to = tuple(map(Addressee, rule.to))
-                decision = Decision(to, "", incident.event.priority)
+                decision = Decision(to, "", PRIORITIES[incident.rank])
                 yield DueMessage("escalation", incident.camera, incident.event, decision)
 
     def _pending(self, incident: _Incident) -> list[tuple[int, EscalationRule]]:
