@@ -3,6 +3,7 @@
 import click
 
 from violence_detection import __version__
+from violence_detection.commands import watch_scores  # noqa: F401  adds commands to `watch`
 from violence_detection.commands._exit import Group
 from violence_detection.commands.cache import cache
 from violence_detection.commands.check import check

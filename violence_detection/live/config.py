@@ -91,6 +91,44 @@ class WatchConfig(CommandConfig):
 
 
 @dataclass(frozen=True)
+class ReplayConfig(CommandConfig):
+    """Options of `watch replay`."""
+
+    camera: str | None = option(None, "Replay this camera only; default: all.", group="Data")
+    hours: float = option(
+        24.0, "Replay so many hours, up to `--until`.", group="Data", above=0.0, high=100_000.0
+    )
+    until: str | None = option(
+        None,
+        "End of that time, as 2026-11-30T06:00, in the time zone of the file; default: now.",
+        group="Data",
+    )
+    threshold: float | None = option(
+        None,
+        "Try this threshold; default: that of each camera.",
+        group="Decision",
+        above=0.0,
+        high=1.0,
+    )
+
+
+@dataclass(frozen=True)
+class CalibrateConfig(CommandConfig):
+    """Options of `watch calibrate`."""
+
+    false_alarms_per_hour: float | None = option(
+        None,
+        "False alarms an hour that are accepted; default: those of the file.",
+        group="Decision",
+        above=0.0,
+        high=1000.0,
+    )
+    days: float = option(
+        14.0, "Take the scores of so many days.", group="Data", above=0.0, high=3650.0
+    )
+
+
+@dataclass(frozen=True)
 class LagSettings(Config):
     """Delays behind a camera's own clock at which capture drops work, in seconds."""
 
