@@ -1,17 +1,20 @@
 """Live sources: every fault of a camera has its kind, no password is shown, and times only grow."""
 
 import contextlib
+import functools
 import pickle
 import socket
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import av
 import numpy as np
 import pytest
 from support.encoding import encode
 from support.rtsp_server import Fault, RtspServer, TestCamera
 
+from violence_detection.video import live_source
 from violence_detection.video.decoder import open_video
 from violence_detection.video.live_decoder import LiveDecoder, LiveFrame, LiveVideo, SectionEnd
 from violence_detection.video.live_source import LagTracker, LiveError, open_live
@@ -61,7 +64,7 @@ def test_live_frames_are_those_of_the_file_to_the_bit(tmp_path, b_frames):
         for index, time_s in video:
             assert index == len(frames) and not video.begins_section
             frames.append((time_s, video.retrieve()))
-    assert len(frames) == len(expected) and video.counts.without_time == 1
+    assert len(frames) == len(expected) and video.counts.before_first == 1
     for (live_s, live), (time_s, image) in zip(frames, expected, strict=True):
         assert live_s == pytest.approx(time_s, abs=1e-9)
         np.testing.assert_array_equal(live, image)
@@ -127,6 +130,17 @@ def test_lost_packets_leave_gaps_and_damage_but_no_error(clip):
     times_s = times_of(items)
     assert error.kind == "closed" and 60 < len(times_s) < 140
     assert np.diff(times_s).max() > 0.06 or counts.corrupt
+
+
+def test_frames_of_more_pixels_than_the_limit_are_not_decoded(clip, tmp_path, monkeypatch):
+    monkeypatch.setattr(live_source, "MAX_PIXELS", 200 * 150)
+    large = encode(tmp_path / "large.mp4", frames=75, size=(320, 240), g=25)
+    with RtspServer({"large": TestCamera([large])}) as server:
+        with pytest.raises(LiveError, match="320x240, over the limit"):
+            open_live(server.url("large")).__enter__()
+    items, error, counts = read(TestCamera([clip], [Fault(1, "file", large)], speed=4))
+    assert {frame.width for frame in items if isinstance(frame, LiveFrame)} == {160}
+    assert error.kind == "garbage" and counts.corrupt == 64
 
 
 def test_packets_are_dropped_up_to_a_key_frame(clip):
@@ -218,6 +232,29 @@ def test_a_server_that_is_no_camera(answer, kind):
         with pytest.raises(LiveError) as caught:
             open_live(url, open_timeout_s=0.5).__enter__()
     assert caught.value.kind == kind and time.monotonic() - start_s < 3
+
+
+def test_a_stream_without_any_times_is_counted_by_its_rate(clip, tmp_path):
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "raw.h264"), "w") as raw:
+        stream = source.streams.video[0]
+        copy = raw.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.stream = copy
+                raw.mux(packet)
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        times_s = []
+        with (
+            contextlib.suppress(LiveError),
+            open_live(f"http://127.0.0.1:{server.server_port}/raw.h264") as source,
+        ):
+            assert not source.info.is_real_time
+            for _, time_s in LiveVideo(source, max_step_s=2):
+                times_s.append(time_s)
+        server.shutdown()
+    np.testing.assert_allclose(times_s, np.arange(75) / 25, atol=1e-6)
 
 
 def test_multipart_jpeg_has_the_times_at_which_it_comes(clip):

@@ -76,12 +76,14 @@ class DecoderCounts:
 
     Attributes:
         frames: Given out.
-        without_time: Frames that were left out, because they have no time or come too late.
+        before_first: Frames of each connection that were left out before the first with a time.
+        without_time: Frames that were left out later, because they have no time or step back.
         corrupt: Frames that are damaged, and packets that could not be decoded.
         clock_jumps, size_changes: Sections that ended so.
     """
 
     frames: int = 0
+    before_first: int = 0
     without_time: int = 0
     corrupt: int = 0
     clock_jumps: int = 0
@@ -176,7 +178,8 @@ class LiveDecoder:
         """Gives a frame its time; yields it, after the end of a section where one ends."""
         time_s = self._time_of(frame)
         if time_s is None:
-            self.counts.without_time += 1
+            self.counts.before_first += self._size is None
+            self.counts.without_time += self._size is not None
             return
         size = frame.width, frame.height
         changes_size = self._size not in (None, size)
@@ -208,13 +211,15 @@ class LiveDecoder:
         """The time of a frame by the stream, from that of the first; None if it has none."""
         stamp = frame.pts if frame.pts is not None else frame.dts
         if stamp is None:
-            if self._info.is_real_time or self._size is None:
-                return None
-            return self._last_s + self._frame_s
+            return None if self._info.is_real_time else self._next_s()
         raw_s = float(stamp * self._time_base)
         if self._offset_s is None:
-            self._offset_s = -raw_s
+            self._offset_s = self._next_s() - raw_s
         return raw_s + self._offset_s
+
+    def _next_s(self) -> float:
+        """The time at which the next frame is due."""
+        return 0.0 if self._size is None else self._last_s + self._frame_s
 
 
 class LiveVideo:
@@ -257,7 +262,13 @@ class LiveVideo:
             yield from self._numbered(self._decoder.finish())
             if self.counts.frames or error.kind != "closed":
                 raise
-            raise LiveError("garbage", "it opens, but no frame of it can be decoded") from None
+            reason = "it opens, but no frame of it can be decoded"
+            if self._source.is_mp4:
+                reason += (
+                    ": the index of an MP4 may be at its end, which a server without range requests "
+                    "cannot send first; download it"
+                )
+            raise LiveError("garbage", reason) from None
 
     def _numbered(self, items: Iterator[LiveFrame | SectionEnd]) -> Iterator[tuple[int, float]]:
         ended = False

@@ -134,6 +134,12 @@ class LiveSource:
     def fps(self) -> float:
         return self.info.fps
 
+    @property
+    def is_mp4(self) -> bool:
+        """True for MP4 and QuickTime files, whose index may be at their end: a server must then
+        support range requests, or no frame can be read."""
+        return "mp4" in self._container.format.name.split(",")
+
     def header(self) -> bytes:
         """The stream for those who write or decode its packets, from `stream_header`; empty if it
         cannot be described."""
