@@ -2,6 +2,7 @@
 
 import functools
 import socket
+import struct
 import threading
 import time
 from datetime import datetime
@@ -329,6 +330,11 @@ def server(video):
     (video.parent / "mine.m3u8").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\nfile://{video}\n#EXT-X-ENDLIST\n"
     )
+    late = draw_video(video.parent / "index_last.mp4", codec="mp4v")
+    content = late.read_bytes()
+    index = content.rfind(b"moov") - 4
+    unused = struct.pack(">I", 2**20) + b"free" + bytes(2**20 - 8)  # more than FFmpeg reads ahead
+    late.write_bytes(content[:index] + unused + content[index:])
     handler = functools.partial(Quiet, directory=str(video.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -339,6 +345,11 @@ def server(video):
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
+
+
+def test_an_mp4_whose_index_comes_last_needs_a_server_with_ranges(server):
+    with pytest.raises(VideoError, match="without range requests .*; download it"):
+        list(source_of().chunks(parse_source(f"{server}/index_last.mp4")))
 
 
 @pytest.mark.parametrize("stream", ["rgb", "motion(focus=true)"])

@@ -71,7 +71,6 @@ def grey_in_graph(frames):
     """Grey levels as OpenCV computes them, float32 (n, H, W, 1), of RGB frames (n, H, W, 3)."""
     from keras import ops
 
-    # Whole multiples of 2^-15 below 2^8, which float32 represents. Added without the last axis:
-    # onnxruntime adds a number to arrays with a last axis of one slowly.
-    grey = ops.squeeze(ops.matmul(ops.cast(frames, "float32"), _GREY), -1)
-    return ops.expand_dims(ops.floor(grey + 0.5), -1)
+    # Multiples of 2^-16 below 2^8, which float32 represents; the weights sum to 1. The half is
+    # added first: onnxruntime adds a number to arrays with a last axis of one slowly.
+    return ops.floor(ops.matmul(ops.cast(frames, "float32") + 0.5, _GREY))
