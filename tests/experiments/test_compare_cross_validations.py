@@ -204,7 +204,10 @@ def test_runs_and_cross_validations_do_not_mix(pair, tmp_path):
             (*pair, "--split", "test"),
             "`split` must be given for runs only: a cross-validation has k",
         ),
-        ((*pair, "--videos-per-day", "9"), "has a threshold in each fold, a site only one"),
+        (
+            (*pair, "--videos-per-day", "9", "--prevalence", "0.1"),
+            "has a threshold in each fold, a site only one",
+        ),
         ((tmp_path, tmp_path, "--report", "x.html"), "`report` must be given for cross-valid"),
     ):
         status, _, error = invoke(*words)
