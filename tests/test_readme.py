@@ -30,6 +30,8 @@ OTHER_TOOLS = {"--logdir"}
 def command_of(line: str) -> tuple[str, list[str]]:
     """The full name of the command in a line, and the other words."""
     _, *words = shlex.split(line)
+    if words[0] == "watch" and words[1].endswith(".yaml"):  # short for `watch run`
+        words.insert(1, "run")
     named = [name for name in (" ".join(words[:2]), words[0]) if name in COMMANDS]
     assert named, f"{line} has no command"
     return named[0], words[len(named[0].split()) :]
