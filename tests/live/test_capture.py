@@ -170,3 +170,15 @@ def test_the_stride_is_that_of_the_last_order(clip, tmp_path):
     steps_s = np.diff([window.start_s for window in capture.judge.windows])
     assert steps_s[0] == pytest.approx(0.5, abs=0.01)
     assert steps_s[-1] == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_stream_whose_frames_cannot_be_decoded_is_connected_anew(tmp_path):
+    """Packets keep coming, but no key frame: the decoder gives nothing, and no error."""
+    path = encode(tmp_path / "a.mp4", frames=250, size=(160, 120), g=250, bf=0)
+    camera = TestCamera([path], leaves_out_keys=True)
+    with (
+        RtspServer({"door": camera}) as server,
+        RunningCapture(server.url("door"), tmp_path, windows={"frame_limit_s": 1.0}) as capture,
+    ):
+        waiting = capture.wait_for_state("waiting")
+    assert waiting.reason == "no frame of it could be decoded for 1 s"

@@ -29,6 +29,7 @@ class TestStart:
     size: int = SIZE
     frames: int = FRAMES
     window_s: float = WINDOW_S
+    frame_limit_s: float = 30.0
 
 
 def main(start: TestStart, channel: WorkerChannel) -> None:
@@ -48,7 +49,8 @@ def main(start: TestStart, channel: WorkerChannel) -> None:
     )
     sender = ChunkSender(start.judge)
     turn = HostTurn(start.judge.parent, start.target)
-    Capture(start.target, start.settings, maker, sender, channel.send, turn=turn).run(channel)
+    limits = {"turn": turn, "frame_limit_s": start.frame_limit_s}
+    Capture(start.target, start.settings, maker, sender, channel.send, **limits).run(channel)
 
 
 class Judge:
@@ -101,7 +103,7 @@ class RunningCapture:
         Args:
             target: URL of the camera.
             folder: For the judge's socket.
-            windows: Fields of `TestStart` that say what a window is.
+            windows: Other fields of `TestStart`.
             settings: Of the camera.
         """
         self.messages: list[Any] = []

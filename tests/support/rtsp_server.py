@@ -80,6 +80,7 @@ class TestCamera:
         loops: It begins again after the last file; else it closes the connection.
         repeats_first: The first picture is sent twice, a frame apart: FFmpeg gives no time to the
             first that it gets, so that it is left out. With this a reader has every picture.
+        leaves_out_keys: Pictures from which decoding can begin are not sent, but their headers.
         clock_offset_s: Of the camera's own clock, which it then tells (RTCP).
         clients: Count of clients so far.
         playing, most_playing: Clients at the moment, and at most at the same time.
@@ -96,6 +97,7 @@ class TestCamera:
     speed: float = 1.0
     loops: bool = True
     repeats_first: bool = False
+    leaves_out_keys: bool = False
     clock_offset_s: float | None = None
     clients: int = 0
     playing: int = 0
@@ -170,7 +172,10 @@ class _Player:
                     if replaced := self._meet_faults(offset_s + max(0.0, picture.due_s)):
                         files = [replaced, replaced]
                         break
-                    self._send_picture(picture.units, offset_s + picture.shown_s)
+                    units = picture.units
+                    if camera.leaves_out_keys:  # 5: an IDR slice
+                        units = [unit for unit in units if unit[0] & 31 != 5]
+                    self._send_picture(units, offset_s + picture.shown_s)
                     ends_s = max(ends_s, offset_s + picture.shown_s + frame_s)
                 offset_s = ends_s
                 files = [*files[1:], path] if camera.loops else files[1:]

@@ -36,6 +36,8 @@ from violence_detection.video.stream_set import StreamSet
 
 RING_BYTES = 16 * 2**20
 RING_S = 10.0
+FRAME_LIMIT_S = 30.0  # longer than from one key frame to the next
+_MIN_FRUITLESS = 20  # packets
 _STATUS_S = 1.0
 
 
@@ -97,6 +99,7 @@ class Capture:
         *,
         turn: HostTurn,
         backoff: Backoff | None = None,
+        frame_limit_s: float = FRAME_LIMIT_S,
     ) -> None:
         """
         Args:
@@ -107,10 +110,12 @@ class Capture:
             send: Takes messages for the supervisor, from any thread.
             turn: Is waited for before each attempt.
             backoff: Delays between attempts.
+            frame_limit_s: Seconds of packets without a frame after which it connects anew.
         """
         self._target, self._settings, self._maker = target, settings, maker
         self._sender, self._send = sender, send
         self._turn, self._backoff = turn, backoff or Backoff()
+        self._frame_limit_s = frame_limit_s
         self._state = _State(send)
         self._connection = Connection(time.monotonic())
         self._queue = PacketQueue()
@@ -129,7 +134,7 @@ class Capture:
                 self._maker.set_stride(order.stride_s)
             if time.monotonic() >= status_s + _STATUS_S:
                 status_s = time.monotonic()
-                self._note_silence(status_s)
+                self._check_connection(status_s)
                 self._send(self._status(status_s))
 
     # -- the thread that reads
@@ -181,6 +186,7 @@ class Capture:
     def _note_opened(self, source: LiveSource, connection: Connection) -> None:
         info = source.info
         self._connections += 1
+        connection.frame_s = time.monotonic()
         self.ring.begin(info, source.header())
         self._queue.put(Opened(source, connection))
         opened = (info.codec, info.width, info.height, info.fps)
@@ -200,13 +206,18 @@ class Capture:
             elif not connection.fault:
                 frames = decoding.counts.frames
                 decoding.decode(item)
+                connection.fruitless += 1
                 if decoding.counts.frames > frames:
+                    connection.frame_s, connection.fruitless = time.monotonic(), 0
                     self._state.set_of(connection, "up")
 
     # -- the main thread
 
-    def _note_silence(self, now_s: float) -> None:
+    def _check_connection(self, now_s: float) -> None:
         connection = self._connection
+        has_packets = connection.fruitless > _MIN_FRUITLESS
+        if has_packets and now_s - connection.frame_s > self._frame_limit_s:
+            connection.fault = f"no frame of it could be decoded for {self._frame_limit_s:g} s"
         silent_s = now_s - connection.packet_s
         if self._state.name == "up" and silent_s > max(1.0, self._settings.read_timeout_s / 2):
             self._state.set_of(connection, "silent", "it is connected and sends nothing")

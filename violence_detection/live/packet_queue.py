@@ -15,12 +15,16 @@ class Connection:
 
     Attributes:
         packet_s: Monotonic time at which its last packet came, or its opening began.
+        frame_s: When its last frame was decoded, or it was opened.
+        fruitless: Packets since then.
         is_open: It has not ended yet.
         in_step_since_s: Since when frames have come without a large lag; None if they do not.
         fault: Why it is to be ended and made anew; empty if it is not.
     """
 
     packet_s: float
+    frame_s: float = 0.0
+    fruitless: int = 0
     is_open: bool = True
     in_step_since_s: float | None = None
     fault: str = ""
