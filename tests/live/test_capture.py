@@ -130,7 +130,7 @@ def test_a_new_size_and_a_clock_that_jumps_begin_sections(clip, tmp_path):
     large = encode(tmp_path / "large.mp4", frames=100, size=(320, 240), g=25)
     faults = [Fault(1.5, "jump", 3600.0), Fault(3, "file", large)]
     with (
-        RtspServer({"door": TestCamera([clip], faults)}) as server,
+        RtspServer({"door": TestCamera([clip], faults, speed=3)}) as server,
         RunningCapture(server.url("door"), tmp_path) as capture,
     ):
         capture.wait_for(lambda: capture.judge.chunks and capture.judge.chunks[-1].section == 3)
@@ -159,7 +159,7 @@ def test_the_stride_is_that_of_the_last_order(clip, tmp_path):
     from violence_detection.live.process_messages import StrideOrder
 
     with (
-        RtspServer({"door": TestCamera([clip])}) as server,
+        RtspServer({"door": TestCamera([clip], speed=4)}) as server,
         RunningCapture(server.url("door"), tmp_path) as capture,
     ):
         capture.wait_for(lambda: len(capture.judge.windows) >= 2)

@@ -118,16 +118,18 @@ class LiveDecoder:
         self._offset_s: float | None = None  # added to times of the stream
         self._last_s = self._last_arrived_s = 0.0
         self._failed, self._arrived_s = 0, 0.0
-        self._drops = False
+        self._drops = self._keeps_references_only = False
 
     @property
     def keeps_references_only(self) -> bool:
         """Frames that no other frame needs are not decoded."""
-        return str(self._context.skip_frame).endswith("NONREF")
+        return self._keeps_references_only
 
     @keeps_references_only.setter
     def keeps_references_only(self, keeps: bool) -> None:
-        self._context.skip_frame = "NONREF" if keeps else "DEFAULT"
+        if keeps != self._keeps_references_only:
+            self._keeps_references_only = keeps
+            self._context.skip_frame = "NONREF" if keeps else "DEFAULT"
 
     def skip(self) -> None:
         """Packets were dropped: the next one that is decoded is a key frame, and begins a new
