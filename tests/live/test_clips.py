@@ -166,6 +166,24 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, drawn):
         ClipWriter(tmp_path / "file" / "a.mp4", drawn.header, drawn.time_base)
 
 
+def test_on_a_full_disk_what_was_written_stays_and_is_finished_later(small_disk, drawn):
+    with open(small_disk / "other", "wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with open(small_disk / "other", "rb+") as file:
+        file.truncate((small_disk / "other").stat().st_size - 2 * 4096)
+    writer = ClipWriter(small_disk / "a.mp4", drawn.header, drawn.time_base)
+    with pytest.raises(ViolenceDetectionError, match="the disk is full"):
+        for packet in DrawnStream(frames=120, options={"crf": "1"}).packets:
+            writer.write(packet)
+    with pytest.raises(ViolenceDetectionError, match="the disk is full"):
+        writer.finish()
+    assert writer.part.exists()
+    (small_disk / "other").unlink()
+    clip = clips.finish_part(writer.part)
+    assert clip.frames == len(brightness_in(clip.path)) > 5
+
+
 def test_paths_of_clips_are_in_utc():
     path = clips.clip_path("door", "01M8NP73E5PGM1E8AGEYEK68FS", 1_792_888_200_000)
     assert path == "clips/door/2026/10/25/003000Z-01M8NP73E5PGM1E8AGEYEK68FS.mp4"

@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -225,7 +223,6 @@ def test_a_backup_is_made_once_a_day_and_seven_are_kept(store, clock):
 
 _WRITER = """
 import os, sys
-from pathlib import Path
 from violence_detection.live.event_records import Addressed, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.messages import Message
@@ -252,18 +249,6 @@ def test_what_was_accepted_is_there_after_kills(tmp_path):
         kept = [event.id for event in store.open_events()]
         assert {name.decode() for name in accepted} <= set(kept)
         assert [row.message.event for row in store.waiting("phone", limit=10**6)] == kept
-
-
-@pytest.fixture
-def small_disk(tmp_path) -> Path:
-    """A file system of 4 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_costs_no_event_until_the_ballast_is_used(small_disk, caplog):

@@ -35,7 +35,7 @@ class DrawnStream:
             if codec == "libx264":
                 stream.options = {"g": str(gop), "bf": "0", "sc_threshold": "0"} | (options or {})
             for index in range(frames):
-                image = np.full((height, width, 3), 20 + 2 * index, np.uint8)
+                image = np.full((height, width, 3), 20 + 2 * (index % 100), np.uint8)
                 left = 8 + index // 2 % 20
                 image[height // 3 : height // 3 + 24, left : left + 32] = 240
                 output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
