@@ -459,7 +459,7 @@ def headings(text: str) -> list[str]:
 def test_the_groups_of_the_help_come_in_one_order_the_common_options_last(name):
     shown = headings(invoke(*name.split(), "--help").stdout)
     assert shown == [title for title in GROUPS if title in shown]
-    assert shown[-1] == COMMON and (len(shown) >= 2 or name.startswith("users "))
+    assert shown[-1] == COMMON and (len(shown) >= 2 or name.startswith(("users ", "watch ")))
 
 
 def test_rare_options_are_under_advanced():

@@ -23,6 +23,7 @@ from violence_detection.live.config import (
     WatchFile,
     settings_json,
 )
+from violence_detection.live.web.config import WebSettings
 
 SECTIONS = (
     CameraAlert,
@@ -33,6 +34,7 @@ SECTIONS = (
     PriorityLimit,
     Sink,
     WatchFile,
+    WebSettings,
 )
 DOOR = "{name: door, source: 'rtsp://192.0.2.10/stream', alert: {threshold: 0.9}}"
 
@@ -144,6 +146,10 @@ cameras:
         ("cameras: !!python/name:os.system ''\n", "A value must have no tag. Received: tag:yaml"),
         ("cameras: \0", "The file must be YAML. Received: unacceptable character"),
         (f"cameras: [{DOOR}]\ntimezone: Europe/Berln", "Received: Europe/Berln. Did you mean `Eur"),
+        (f"cameras: [{DOOR}]\nweb: {{listen: 8474}}", "`listen` must be `host:port`"),
+        (f"cameras: [{DOOR}]\nweb: {{tls_key: no.pem}}", "There must be such a file. Received: "),
+        (f"cameras: [{DOOR}]\nweb: {{url: 'http://a:b@c'}}", "without a name or password"),
+        (f"cameras: [{DOOR}]\nweb: {{trusted_proxies: [me]}}", "An address must be as 192.0.2.1"),
         (f"cameras: [{DOOR}]\ntimezone: ../../etc/passwd", "`timezone` must be a zone"),
         (
             "cameras: [{name: a, source: 1, alert: {false_alarms_per_hour: 1, threshold: 0.5}}]",
@@ -301,7 +307,13 @@ def test_every_section_is_tested():
         for kind in vars(config).values()
         if dataclasses.is_dataclass(kind) and issubclass(kind, config.Config) and kind.settings()
     }
-    assert sections - set(SECTIONS) == {config.WatchConfig, config.CommandConfig}
+    options = {
+        config.WatchConfig,
+        config.ReplayConfig,
+        config.CalibrateConfig,
+        config.CommandConfig,
+    }
+    assert sections - set(SECTIONS) == options
 
 
 def test_a_secret_shows_nothing_of_itself():

@@ -13,7 +13,7 @@ from violence_detection.errors import ConfigError, RunError
 from violence_detection.live import accounts
 from violence_detection.live.accounts import Accounts
 from violence_detection.live.verdict_labels import Labeller
-from violence_detection.live.web import server
+from violence_detection.live.web import listening
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.pages import day_span_ms, safe_path, score_points
@@ -336,13 +336,13 @@ def test_line_breaks_where_nothing_was_judged():
 )
 def test_page_is_not_opened_to_others_by_accident(tmp_path, settings, message):
     with Accounts(tmp_path / "accounts.db") as book:
-        server.check_listen(WebSettings(), book)
+        listening.check_listen(WebSettings(), book)
         with pytest.raises(ConfigError, match=message):
-            server.check_listen(WebSettings(**settings), book)
+            listening.check_listen(WebSettings(**settings), book)
         book.add_user("anna", PASSWORD, role="admin")
-        server.check_listen(WebSettings(**settings | {"behind_proxy": True}), book)
+        listening.check_listen(WebSettings(**settings | {"behind_proxy": True}), book)
         with pytest.raises(ConfigError, match="tls_certificate"):
-            server.check_listen(WebSettings(listen="0.0.0.0:8474"), book)
+            listening.check_listen(WebSettings(listen="0.0.0.0:8474"), book)
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,10 @@ def _words(notice: "Notice") -> str:
             return f"judge  ready  {notice.engine}, windows of {notice.window_s:g} s"
         case notices.JudgeChanged():
             return f"judge  down  {notice.reason}"
+        case notices.PageChanged(state="up"):
+            return f"page  up  {notice.address}"
+        case notices.PageChanged():
+            return f"page  down  {notice.reason}"
         case notices.CameraChanged():
             return f"{notice.camera}  {notice.state}  {notice.reason}".rstrip()
         case notices.EventChanged():

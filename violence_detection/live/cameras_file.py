@@ -1,6 +1,7 @@
 """Reads a cameras file: every error with its line and column, every password masked."""
 
 import dataclasses
+import ipaddress
 import logging
 import os
 import re
@@ -22,6 +23,7 @@ from violence_detection.live.config import (
 )
 from violence_detection.live.file_secrets import FileSecrets
 from violence_detection.live.kept_calibrations import read_calibrations, run_digest
+from violence_detection.live.web.config import WebSettings
 from violence_detection.live.yaml_nodes import (
     MAX_BYTES,
     Finding,
@@ -143,7 +145,7 @@ class _FileReader:
     def read(self, root: "Node") -> WatchFile | None:
         """The file's content; None if a part is missing."""
         nodes: dict[str, Node] = {}  # of what can be read after something else only
-        later = ("defaults", "cameras", "sinks", "escalation", "quiet_hours")
+        later = ("defaults", "cameras", "sinks", "escalation", "quiet_hours", "web")
         known = {setting.name: setting_reader(setting) for setting in WatchFile.settings()}
         values = self._nodes.mapping(
             root,
@@ -171,6 +173,7 @@ class _FileReader:
             quiet_hours = notification_rules.read_quiet_hours(
                 nodes["quiet_hours"], self._nodes, self._camera_names
             )
+        web = self._web(nodes["web"]) if "web" in nodes else WebSettings()
         if not {"run", "data"} <= values.keys():
             return None
         cameras = tuple(
@@ -183,6 +186,7 @@ class _FileReader:
             sinks=sinks,
             escalation=escalation,
             quiet_hours=quiet_hours,
+            web=web,
             **{key: values[key] for key in ("run", "data", *known) if key in values},
         )
 
@@ -206,6 +210,35 @@ class _FileReader:
     def _path_of(self, node: "Node") -> Path:
         """A path; one that is relative begins at the file's folder."""
         return self._path.parent / Path(text_of(node)).expanduser()
+
+    # -- the page
+
+    def _web(self, node: "Node") -> WebSettings:
+        paths = dict.fromkeys(("tls_certificate", "tls_key"), self._existing_file)
+        settings, values = self._nodes.config(
+            node, WebSettings(), noun="`web`", other={**paths, "trusted_proxies": self._addresses}
+        )
+        try:
+            return dataclasses.replace(settings, **values)
+        except ConfigError as error:
+            self._nodes.error(node, str(error))
+            return settings
+
+    def _existing_file(self, node: "Node") -> Path:
+        path = self._path_of(node)
+        if not path.is_file():
+            raise ConfigError(f"There must be such a file. Received: {path}")
+        return path
+
+    def _addresses(self, node: "Node") -> tuple[str, ...]:
+        """Addresses of proxies, whose word on who asks is taken."""
+        addresses = []
+        for part in self._nodes.items(node, noun="addresses", limit=16):
+            try:
+                addresses.append(str(ipaddress.ip_address(text_of(part))))
+            except ValueError as error:
+                raise ConfigError(f"An address must be as 192.0.2.1. Received: {error}") from error
+        return tuple(addresses)
 
     # -- cameras
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from violence_detection.errors import ConfigError
+from violence_detection.live.web.config import WebSettings
 from violence_detection.registry import nearest
 from violence_detection.settings import CommandConfig, Config, option
 
@@ -432,6 +433,7 @@ class WatchFile(Config):
         group="Output",
         canonical=check_timezone,
     )
+    web: WebSettings = field(default_factory=WebSettings)
     camera_down_s: float = option(
         60.0,
         "Seconds without frames after which sinks are told that a camera is down.",

@@ -27,6 +27,7 @@ class StoreUpkeep:
     def __init__(self, store: EventStore, clock: JoinedClock, warnings: WatchWarnings) -> None:
         self._store, self._clock, self._warnings = store, clock, warnings
         self._disk_s = self._copy_s = clock.monotonic()
+        self._copying: threading.Thread | None = None
 
     def tick(self) -> None:
         """Does what is due; to be called each second."""
@@ -41,7 +42,13 @@ class StoreUpkeep:
             )
         if now_s >= self._copy_s:
             self._copy_s = now_s + _COPY_EVERY_S
-            threading.Thread(target=self._copy, name="backup", daemon=True).start()
+            self._copying = threading.Thread(target=self._copy, name="backup", daemon=True)
+            self._copying.start()
+
+    def close(self) -> None:
+        """Waits for a copy that is being made."""
+        if self._copying:
+            self._copying.join()
 
     def _copy(self) -> None:
         try:

@@ -17,6 +17,7 @@ from violence_detection.errors import ConfigError, ViolenceDetectionError
 from violence_detection.inference.alert_policy import EventChange
 from violence_detection.inference.notification_policy import Decision
 from violence_detection.live import cameras_file, service_manager, store_upkeep
+from violence_detection.live.accounts import Accounts
 from violence_detection.live.camera_set import JUDGE_SOCKET, CameraSet
 from violence_detection.live.camera_states import UP, CameraStates
 from violence_detection.live.capture_messages import CaptureStatus, StateChange
@@ -28,6 +29,7 @@ from violence_detection.live.kept_worker import StartWorker
 from violence_detection.live.stride_control import StrideControl
 from violence_detection.live.supervisor_answers import SupervisorAnswers
 from violence_detection.live.supervisor_requests import RequestServer
+from violence_detection.live.watch_judge import WatchJudge
 from violence_detection.live.watch_notices import (
     CameraChanged,
     ClockStepped,
@@ -36,10 +38,12 @@ from violence_detection.live.watch_notices import (
     Reloaded,
     Started,
 )
-from violence_detection.live.watch_judge import WatchJudge
 from violence_detection.live.watch_sinks import WatchSinks
 from violence_detection.live.watch_status import WatchStatus
 from violence_detection.live.watch_warnings import WatchWarnings
+from violence_detection.live.watch_web import WatchWeb
+from violence_detection.live.web.listening import check_listen
+from violence_detection.live.web.page_start import ACCOUNTS
 from violence_detection.live.worker_process import JudgeStart, WorkerProcess
 from violence_detection.models.run import Run
 from violence_detection.system import files, progress
@@ -47,7 +51,8 @@ from violence_detection.system import files, progress
 log = logging.getLogger(__name__)
 
 STORE, SOCKET = "events.db", "supervisor.sock"
-_JUDGE = "judge"
+# No camera has these names: they hold a blank.
+_JUDGE, _PAGE = "the judge", "the page"
 _TICK_S = 1.0
 _DRAIN_S = 1.0
 # The service manager is told that all is well while cameras that are up are judged.
@@ -119,6 +124,10 @@ class Supervisor:
         self._started_s, self._started_ms = clock.monotonic(), clock.now_ms()
         self._tick_s = self._started_s
         with contextlib.ExitStack() as opened:
+            if file.web.enabled:
+                file.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with Accounts(file.data / ACCOUNTS) as accounts:
+                    check_listen(file.web, accounts)
             self._store = opened.enter_context(
                 EventStore.open(file.data / STORE, now_ms=clock.now_ms)
             )
@@ -136,6 +145,7 @@ class Supervisor:
                 self._store, clock, lambda message: self._sinks.send_to_all(message), file.timezone
             )
             self._upkeep = store_upkeep.StoreUpkeep(self._store, clock, self._warnings)
+            opened.callback(self._upkeep.close)
             self._judge = WatchJudge(
                 JudgeStart(file.run, file.data / JUDGE_SOCKET),
                 clock=clock,
@@ -158,6 +168,7 @@ class Supervisor:
                 self._store, self._status(), lambda name, about: self._news.put((name, about))
             )
             opened.enter_context(RequestServer(file.data / SOCKET, self._answers))
+            self._web = self._start_web()
             with contextlib.suppress(ValueError):  # not in the main thread
                 before = signal.signal(signal.SIGHUP, lambda *_: self.reload())
                 opened.callback(signal.signal, signal.SIGHUP, before)
@@ -165,6 +176,20 @@ class Supervisor:
             sinks = [sink.name for sink in file.sinks]
             self._report(Started(clock.now_ms(), names, sinks, str(file.data)))
             yield
+
+    def _start_web(self) -> WatchWeb | None:
+        """The review page, if the file does not switch it off."""
+        if not self._file.web.enabled:
+            return None
+        return WatchWeb(
+            self._file,
+            store=STORE,
+            socket=SOCKET,
+            clock=self._clock,
+            hear=self._hear(_PAGE),
+            report=self._report,
+            start_worker=self._start_worker,
+        )
 
     def end(self) -> Ended:
         """Ends the captures, then the judge, then the events; what was judged is stored."""
@@ -176,6 +201,8 @@ class Supervisor:
             if not self._handle_news(0.1):
                 break
         self._judge.end()
+        if self._web:
+            self._web.end()
         for camera in self._cameras:
             self._guarded(self._cameras.remove, camera.camera.name, reason="the watch has ended")
         return Ended(
@@ -239,6 +266,9 @@ class Supervisor:
             if camera:
                 camera.add_window(window)
             return
+        if name == _PAGE:
+            self._web.handle(process, message)
+            return
         camera = self._cameras.get(name)
         if camera is None or not camera.worker.is_of(process):
             return  # of a process that was replaced
@@ -262,6 +292,8 @@ class Supervisor:
         if step_s := self._clock.compare():
             self._note_clock_step(step_s)
         self._judge.tick()
+        if self._web:
+            self._web.tick()
         for camera in self._cameras:
             camera.worker.tick()
             state = self._states[camera.camera.name]

@@ -72,6 +72,21 @@ class CameraChanged(Notice):
 
 
 @dataclass(frozen=True)
+class PageChanged(Notice):
+    """The review page is up or down.
+
+    Attributes:
+        address: Of a page that is up.
+        reason: Why it is down.
+    """
+
+    name = "page"
+    state: str
+    address: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class EventChanged(Notice):
     """An event started, rose in priority or ended.
 

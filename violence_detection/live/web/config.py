@@ -13,6 +13,7 @@ from violence_detection.settings import CommandConfig, Config, option
 class WebSettings(Config):
     """Address of the review page, and who can reach it."""
 
+    enabled: bool = option(True, "Serve the page.", group="Output")
     listen: str = option(
         "127.0.0.1:8474",
         "Address and port of the page; others than this machine need users and TLS.",
@@ -20,6 +21,11 @@ class WebSettings(Config):
     )
     root_path: str = option(
         "", "Path below which a proxy shows the page, such as /cameras.", group="Output"
+    )
+    url: str = option(
+        "",
+        "Address under which people reach the page, for links in messages; default: `listen`.",
+        group="Output",
     )
     behind_proxy: bool = option(
         False, "A proxy encrypts, and names the address of who asks.", group="Output"
@@ -36,8 +42,26 @@ class WebSettings(Config):
             raise ConfigError(
                 f"`root_path` must be a path without a slash at its end. Received: {self.root_path}"
             )
+        if self.url and not re.fullmatch(r"https?://[^/\s?#@]+(/[^\s?#]*)?", self.url):
+            raise ConfigError(
+                f"`url` must be as https://watch.example, without a name or password. "
+                f"Received: {self.url}"
+            )
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ConfigError("`tls_certificate` and `tls_key` must be given together.")
+
+    def link_base(self, port: int) -> str:
+        """The address before the paths of pages.
+
+        Args:
+            port: On which the page listens; that of the settings may be 0, any.
+        """
+        if self.url:
+            return self.url.rstrip("/")
+        host = self.address[0]
+        host = f"[{host}]" if ":" in host else host
+        scheme = "https" if self.tls_certificate else "http"
+        return f"{scheme}://{host}:{port}{self.root_path}"
 
     @property
     def address(self) -> tuple[str, int]:

@@ -1,42 +1,14 @@
-"""The process of the review page."""
+"""The server of the review page."""
 
-import logging
 from pathlib import Path
 
 import uvicorn
 
-from violence_detection.errors import ConfigError
-from violence_detection.live.accounts import Accounts
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.page_state import WatchPage
-from violence_detection.live.web.sign_in import is_loopback
-
-log = logging.getLogger(__name__)
 
 _MAX_CONNECTIONS = 200
-
-
-def check_listen(settings: WebSettings, accounts: Accounts) -> None:
-    """Checks that nobody can reach the page unseen.
-
-    Raises:
-        ConfigError: If the address is not of this machine, and there is no user, or the passwords
-            would go over the network unencrypted.
-    """
-    host, _ = settings.address
-    if is_loopback(host) and not settings.behind_proxy:
-        return
-    if not accounts.has_users():
-        raise ConfigError(
-            f"The page at {settings.listen} must have users (violence-detection users add), "
-            "because others than this machine can reach it. Received: no user"
-        )
-    if not (settings.tls_certificate or settings.behind_proxy):
-        raise ConfigError(
-            f"The page at {settings.listen} must have `tls_certificate` and `tls_key`, or "
-            "`behind_proxy: true` where a proxy encrypts. Received: none of them"
-        )
 
 
 def make_server(page: WatchPage, settings: WebSettings) -> uvicorn.Server:

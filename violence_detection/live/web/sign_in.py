@@ -1,13 +1,13 @@
 """Who asks: sessions, tokens, and the person at this machine; and what a request may come from."""
 
 import getpass
-import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException, Request
 
 from violence_detection.live.accounts import Accounts, User
+from violence_detection.live.web.listening import is_loopback
 
 COOKIE = "vd_session"
 WRITE_HEADER = "x-violence-detection"
@@ -79,16 +79,6 @@ def check_same_origin(request: Request) -> None:
         is_same = bool(origin.netloc) and origin.netloc == request.headers.get("host")
     if not is_same:
         raise HTTPException(403, "The request must come from this site.")
-
-
-def is_loopback(host: str) -> bool:
-    """True for `localhost` and for addresses of this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def local_name() -> str:
