@@ -243,6 +243,9 @@ def finish(
     """Prints the result; exits with status 3 if some inputs failed. In a terminal, lines are broken
     between words."""
     values = _json_of(result)
+    if flags.json:  # the lines, which have the warnings, are not printed
+        for warning in values.get("warnings", ()):
+            click.echo(f"Warning: {warning}", err=True)
     text = json.dumps(values, ensure_ascii=False, allow_nan=False)
     if not text.isprintable():  # escapes keep a path that is not UTF-8 valid JSON
         text = json.dumps(values, allow_nan=False)

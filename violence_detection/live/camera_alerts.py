@@ -74,6 +74,7 @@ class CameraAlerts:
         clock: JoinedClock,
         decide: Callable[[str, EventChange, datetime], Decision],
         timezone: str,
+        page: str,
         run_digest: str,
         settings_digest: str,
         report: Callable[[EventChanged], None],
@@ -86,6 +87,7 @@ class CameraAlerts:
             clock: UTC of monotonic times.
             decide: Decides who is told of a change, by camera and time (UTC).
             timezone: Zone of the times in messages.
+            page: Address of the review page, for links in messages; empty for none.
             run_digest: Of the run that judges.
             settings_digest: Of the camera's settings.
             report: Is told of every change.
@@ -93,7 +95,7 @@ class CameraAlerts:
                 a camera do not repeat.
         """
         self._camera, self._store, self._clock = camera, store, clock
-        self._decide, self._timezone = decide, timezone
+        self._decide, self._timezone, self._page = decide, timezone, page
         self._digests = {"run_digest": run_digest, "settings_digest": settings_digest}
         self._report = report
         self._policy = AlertPolicy(alert_settings(camera.settings.alert))
@@ -280,6 +282,7 @@ class CameraAlerts:
             kind=kind,
             at_ms=self._clock.now_ms(),
             timezone=self._timezone,
+            link=f"{self._page}/events/{event.id}" if self._page else "",
             event=event.id,
             camera=self._camera.name,
             title=self._camera.title,

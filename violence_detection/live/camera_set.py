@@ -19,6 +19,7 @@ from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import KeptWorker, StartWorker
 from violence_detection.live.watch_notices import EventChanged
 from violence_detection.live.watched_camera import WatchedCamera, settings_digest
+from violence_detection.live.web.config import WebSettings
 from violence_detection.live.worker_process import CaptureStart, WorkerKind, WorkerProcess
 
 JUDGE_SOCKET = "judge.sock"
@@ -170,11 +171,18 @@ class CameraSet:
             clock=self._clock,
             decide=self._decide,
             timezone=self._file.timezone,
+            page=_page_of(self._file.web),
             run_digest=self._run_digest,
             settings_digest=digest,
             report=self._report,
             first_number=1 + next(self._numbers) * _EVENTS,
         )
+
+
+def _page_of(web: WebSettings) -> str:
+    """The address of the page for links; empty if there is none, or its port is not known."""
+    port = web.address[1]
+    return web.link_base(port) if web.enabled and (port or web.url) else ""
 
 
 def _counts(camera: WatchedCamera) -> tuple[int, int, int]:
