@@ -320,3 +320,16 @@ def test_what_was_not_sent_is_not_escalated_and_a_snooze_defers_it():
     cameras.policy.snooze("yard", at(500))
     assert cameras.due(499) == []
     assert [row[:2] for row in cameras.due(500)] == [("escalation", 3)] * 2
+
+
+# -- observation
+
+
+def test_an_observed_camera_tells_nobody_and_counts_nothing():
+    cameras = Cameras()
+    cameras.policy.observe("door", at(100))
+    assert cameras.short(1, "high", 0) == "observe"
+    assert cameras.short(2, "high", 1, camera="yard") == {"phone": 0, "mail": 0}
+    assert cameras.told("start", 3, "medium", 90) == "observe"
+    assert cameras.due(101) == []
+    assert cameras.told("rise", 3, "high", 102) == {"phone": 0, "mail": 0}

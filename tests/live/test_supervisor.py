@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from support.watch_files import write_cameras_file
-from support.watch_processes import READY, PlayedWatch
+from support.watch_processes import READY, PlayedWatch, Times
 
 from violence_detection.errors import RunError
 from violence_detection.live.event_records import StoredEvent
@@ -354,3 +354,23 @@ def test_the_supervisor_needs_neither_tensorflow_nor_opencv_nor_pyav():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.stdout.strip(), done.stderr) == ("set()", "")
+
+
+def test_a_new_camera_is_observed_for_a_while(tmp_path):
+    path = write_cameras_file(
+        tmp_path,
+        """
+defaults: {observe_hours: 1, alert: {threshold: 0.5, confirm: {windows: 1, of: 1}}}
+cameras: [{name: door, source: "rtsp://192.0.2.1/1"}]
+sinks: [{name: desk, webhook: "http://127.0.0.1:9/x"}]
+""",
+    )
+    for hours, reason in ((0.0, "observe"), (0.5, "observe"), (1.0, "")):
+        times = Times(1000.0, 1_800_000_000.0 + 3600 * hours)
+        played = PlayedWatch(path, times)
+        with played.running():
+            played.say_state("door", "up")
+            played.judge_windows("door", 0.1, 0.99, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+        assert played.told("event")[0]["held_back"] == reason, hours
+    with EventStore.reader(played.file.data / STORE) as store:
+        assert [event.suppressed_by for event in store.events()] == ["", "observe", "observe"]

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from violence_detection.inference.alert_policy import PRIORITIES, Event, EventChange, Priority
 
-Reason = Literal["", "cooldown", "quiet_hours", "snooze", "low", "told"]
+Reason = Literal["", "cooldown", "quiet_hours", "snooze", "observe", "low", "told"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Decision:
 
     Attributes:
         to: The sinks that are told now.
-        reason: Why no sink is told of a start or a rise: `cooldown`, `quiet_hours`, `snooze`, `low`
+        reason: Why no sink is told of a start or a rise: `cooldown`, `quiet_hours`, `snooze`, `observe`,
+            `low`
             (no sink takes the priority) or `told` (all that take it know of the event); else empty.
         priority: The highest priority of the event so far; in quiet hours it may count as lower.
     """
@@ -197,12 +198,14 @@ class _CameraMessages:
     Attributes:
         sent: Time and rank of the last message; None before the first.
         snoozed_until: Nothing is sent before this time; None without a snooze.
+        observed_until: The same, and nothing is counted as held back.
         held: What was held back, for each sink.
     """
 
     def __init__(self) -> None:
         self.sent: tuple[datetime, int] | None = None
         self.snoozed_until: datetime | None = None
+        self.observed_until: datetime | None = None
         self.held: defaultdict[str, _HeldBack] = defaultdict(_HeldBack)
 
     def hold(self, sink: str, incident: _Incident, at: datetime) -> None:
@@ -275,6 +278,11 @@ class NotificationPolicy:
         """Sends nothing about the events of a camera before a time; None ends that."""
         self._of(camera).snoozed_until = until
 
+    def observe(self, camera: str, until: datetime | None) -> None:
+        """Sends nothing about the events of a camera before a time, and counts nothing of them as
+        held back; None ends that."""
+        self._of(camera).observed_until = until
+
     def note_sent(self, camera: str, priority: Priority, at: datetime) -> None:
         """Notes a message that was sent before this policy began, so that its cool-down holds."""
         self._of(camera).sent = at, PRIORITIES.index(priority)
@@ -288,6 +296,8 @@ class NotificationPolicy:
             rank = max(0, rank - 1)
         rank = incident.rank = max(rank, incident.rank)
         priority = PRIORITIES[rank]
+        if messages.observed_until is not None and at < messages.observed_until:
+            return Decision((), "observe", priority)
         takers = [
             sink.name
             for sink in self._settings.sinks

@@ -31,7 +31,7 @@ _KEPT_S = 120.0  # windows from before an event is announced may belong to it
 _QUIET_S = 60.0
 _KEPT_IDS = 100
 # Reasons that the store keeps: nobody was told of an event that many would expect to hear of.
-_SUPPRESSED = ("cooldown", "quiet_hours", "snooze")
+_SUPPRESSED = ("cooldown", "quiet_hours", "snooze", "observe")
 
 
 def alert_settings(alert: CameraAlert) -> AlertSettings:

@@ -314,6 +314,13 @@ class CameraSettings(Config):
         low=0.04,
         high=60.0,
     )
+    observe_hours: float = option(
+        0.0,
+        "Hours after a camera is first watched in which events are stored and nobody is told.",
+        group="Output",
+        low=0.0,
+        high=8760.0,
+    )
     hold_mb: int = option(
         64,
         "Memory in megabytes for the frames that windows share; larger frames are reduced to it.",

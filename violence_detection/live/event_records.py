@@ -29,7 +29,8 @@ class StoredEvent:
         settings_digest: Digest of the camera's settings.
         state: `open` or `ended`.
         continues: Id of the event that this one continues, or None.
-        suppressed_by: Why nobody was notified: `cooldown`, `quiet_hours`, `snooze`, or empty.
+        suppressed_by: Why nobody was notified: `cooldown`, `quiet_hours`, `snooze`, `observe`,
+            or empty.
         acknowledged_by: Name of the person who acknowledged it, or None.
         acknowledged_ms: The time of that, or None.
     """

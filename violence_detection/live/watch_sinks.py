@@ -18,6 +18,7 @@ from violence_detection.live.config import Secret, Sink, WatchFile
 from violence_detection.live.delivery import CameraState, Notifier, ShownCamera
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.messages import Message
+from violence_detection.live.observation import observed_until_ms
 from violence_detection.live.outbox_sender import OutboxSink
 from violence_detection.live.watch_status import SinkStatus, WatchStatus
 
@@ -102,6 +103,9 @@ class WatchSinks:
         for snooze in store.snoozes(store.now_ms()):
             until = datetime.fromtimestamp(snooze.until_ms / 1000, UTC)
             self.policy.snooze(snooze.camera, until)
+        for camera in file.cameras:
+            if until_ms := observed_until_ms(store, camera, store.now_ms()):
+                self.policy.observe(camera.name, datetime.fromtimestamp(until_ms / 1000, UTC))
 
     def send_to_all(self, message: Message) -> None:
         """Stores a message that is not about an event for every sink."""

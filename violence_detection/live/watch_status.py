@@ -22,6 +22,7 @@ class CameraStatus:
         stride_s: Seconds from one window to the next, as it is now.
         unjudged_s: Seconds without a judgement since midnight UTC or the start.
         snoozed_until_ms: Until when nothing is sent of it, or None.
+        observed_until_ms: Until when its events are stored and nobody is told, or None.
         event: Id of the open event, or empty.
     """
 
@@ -39,6 +40,7 @@ class CameraStatus:
     stride_s: float = 0.0
     unjudged_s: float = 0.0
     snoozed_until_ms: int | None = None
+    observed_until_ms: int | None = None
     event: str = ""
 
 

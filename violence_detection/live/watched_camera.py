@@ -9,6 +9,7 @@ from violence_detection.live.config import Camera, settings_json
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import KeptWorker
+from violence_detection.live.observation import observed_until_ms
 from violence_detection.live.process_messages import JudgedWindow, StrideOrder
 from violence_detection.live.score_minutes import ScoreMinutes
 from violence_detection.live.watch_status import CameraStatus
@@ -56,6 +57,7 @@ class WatchedCamera:
         """
         self.camera, self.worker, self.alerts = camera, worker, alerts
         self._store, self._clock = store, clock
+        self._observed_ms = observed_until_ms(store, camera, clock.now_ms())
         self._minutes = ScoreMinutes(camera.name, run_digest, watch_ms=clock.now_ms())
         self._scores: deque[tuple[int, float]] = deque()  # UTC ms of the end, and probability
         self._status: CaptureStatus | None = None
@@ -149,6 +151,7 @@ class WatchedCamera:
             stride_s=self._stride_s,
             unjudged_s=round(self._unjudged_s, 1),
             snoozed_until_ms=snoozed_until_ms,
+            observed_until_ms=self._observed_ms,
             event=event.id if event else "",
         )
 

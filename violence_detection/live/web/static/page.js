@@ -78,6 +78,7 @@ function showTile(tile, camera, nowMs, oldS) {
   if (!snoozed.hidden) {
     snoozed.textContent = `snoozed for ${durationText((camera.snoozed_until_ms - nowMs) / 1000)}`;
   }
+  tile.querySelector("[data-observed]").hidden = !(camera.observed_until_ms > nowMs);
   return isOld;
 }
 
