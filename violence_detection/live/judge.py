@@ -34,9 +34,9 @@ log = logging.getLogger(__name__)
 _MAX_IMAGES = 64  # of a batch
 _FILL_S = 0.05  # that a window waits for others to fill a batch
 _LOAD_EVERY_S = 0.5
-# An engine encodes batches of one size and pads the last. A processor gains a twentieth from 64
-# images at a time instead of 8, and a window of 20 images would be padded to 64.
-_ENCODED_ON_CPU, _ENCODED_ON_GPU = 8, 64
+# An engine encodes batches of one size and pads the last. A processor gains at most a twentieth
+# from 64 images at a time instead of 4, and a window of 20 images would be padded to 64.
+_ENCODED_ON_CPU, _ENCODED_ON_GPU = 4, 64
 _SAME_ANSWER = 1e-3  # of a window that lies elsewhere in a batch; of the same window it is equal
 
 

@@ -104,7 +104,7 @@ class WindowQueue:
         *,
         side: int,
         images_per_window: int,
-        max_age_s: float = 4.0,
+        max_age_s: float = 2.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
