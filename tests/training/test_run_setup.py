@@ -233,8 +233,8 @@ def _start(features, folder, *flags) -> subprocess.Popen:
 
 
 def _after_epochs(process, run: Path, epochs: int) -> None:
-    """Wait until the history has some epochs."""
-    deadline_s = time.monotonic() + 60
+    """Wait until the history has some epochs; TensorFlow alone takes a minute on a busy machine."""
+    deadline_s = time.monotonic() + 300
     path = run / "training_history.csv"
     while not (path.is_file() and path.read_text().count("\n") > epochs):
         assert process.poll() is None and time.monotonic() < deadline_s, process.communicate()
@@ -252,7 +252,7 @@ def _after_epochs(process, run: Path, epochs: int) -> None:
         ),
         pytest.param(
             "--virtual-devices 2 --swa-fraction 0.5 --gradient-accumulation 2",
-            (18,),
+            (14,),  # in the averaging; the last ten epochs take only a third of a second
             marks=pytest.mark.thorough,
         ),
     ],
