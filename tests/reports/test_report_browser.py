@@ -206,6 +206,14 @@ def test_dark_is_dark_and_light_is_light(seen):
     assert (red < 60) is dark
 
 
+def test_print_is_dark_on_white_in_every_scheme(seen):
+    page, *_ = seen
+    page.emulate_media(media="print")
+    colour = page.evaluate("getComputedStyle(document.querySelector('h1')).color")
+    page.emulate_media(media="screen")
+    assert int(colour.removeprefix("rgb(").split(",")[0]) < 90
+
+
 # -- annotated videos
 
 
