@@ -60,7 +60,7 @@ def run(settings: WatchConfig, shared: CommonFlags, cameras: str) -> None:
         from violence_detection.live.supervisor import Supervisor
 
         file = cameras_file.load(Path(cameras))
-    show = _show_json if shared.json else _lines_of(file.timezone)
+    show = _show_json if shared.json else lines_of(file.timezone)
     ended = Supervisor(file, report=show, for_s=settings.for_s).run()
     if not ended.cameras_up:
         raise ViolenceDetectionError(
@@ -198,12 +198,12 @@ def _show_json(notice: "Notice") -> None:
     click.echo(json.dumps(notice.to_json(), ensure_ascii=False, allow_nan=False))
 
 
-def _lines_of(timezone: str) -> Callable[["Notice"], None]:
+def lines_of(timezone: str, say: Callable[[str], None] = click.echo) -> Callable[["Notice"], None]:
     """A function that prints a notice as a line, with the time of a zone."""
     from violence_detection.live import messages
 
     def show(notice: "Notice") -> None:
-        click.echo(f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}")
+        say(f"{messages.local_time(notice.at_ms, timezone)}  {_words(notice)}")
 
     return show
 

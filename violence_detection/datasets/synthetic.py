@@ -152,7 +152,7 @@ def _pairs(num_pairs: int, seed: int) -> Iterator[tuple[Recording, Generator]]:
     splits = _draw_splits(num_recordings, np.random.default_rng([seed, 0]))
     for index, split in enumerate(splits):
         rng = np.random.default_rng([seed, 1 + index])
-        recording = _draw_recording(f"recording{index + 1:04d}", split, rng)
+        recording = draw_recording(f"recording{index + 1:04d}", split, rng)
         left = num_pairs - index * _PAIRS_IN_RECORDING
         for _ in range(min(_PAIRS_IN_RECORDING, left)):
             yield recording, rng
@@ -166,7 +166,7 @@ def _draw_splits(num_recordings: int, rng: Generator) -> list[str]:
     return [splits[i] for i in rng.permutation(num_recordings)]
 
 
-def _draw_recording(group: str, split: str, rng: Generator) -> Recording:
+def draw_recording(group: str, split: str, rng: Generator) -> Recording:
     width, height = _SIZES_PX[rng.integers(len(_SIZES_PX))]
     horizon = rng.uniform(0.52, 0.64)
     background = np.zeros((height, width, 3), np.uint8)
@@ -251,13 +251,13 @@ def _clips_of_pair(
     recording: Recording, rng: Generator
 ) -> Iterator[tuple[str, str, Iterator[np.ndarray]]]:
     """Label, kind and frames of a walk, then of the same two figures' fight."""
-    images = _draw_images(recording, draw_figures(rng))
+    images = draw_images(recording, draw_figures(rng))
     order = fight_order(recording.num_frames, rng.choice((4, 6)), rng)
-    yield "nonviolent", "walk", _expose(images, recording, rng)
-    yield "violent", "fight", _expose(images[order], recording, rng)
+    yield "nonviolent", "walk", expose(images, recording, rng)
+    yield "violent", "fight", expose(images[order], recording, rng)
 
 
-def _draw_images(recording: Recording, figures: list[Figure]) -> np.ndarray:
+def draw_images(recording: Recording, figures: list[Figure]) -> np.ndarray:
     """The scene in the order of u; uint8 (num_frames, H, W, 3)."""
     images = np.repeat(recording.background[None], recording.num_frames, axis=0)
     for i, image in enumerate(images):
@@ -267,7 +267,7 @@ def _draw_images(recording: Recording, figures: list[Figure]) -> np.ndarray:
     return images
 
 
-def _expose(images: np.ndarray, recording: Recording, rng: Generator) -> Iterator[np.ndarray]:
+def expose(images: np.ndarray, recording: Recording, rng: Generator) -> Iterator[np.ndarray]:
     """The images in the recording's light, with noise; uint8 (H, W, 3) each."""
     height, width = images.shape[1:3]
     for image in images:

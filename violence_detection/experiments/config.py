@@ -67,9 +67,10 @@ class CrossValidateConfig(CommandConfig):
     both: bool = option(False, "Run grouped and random folds, and compare them.", group="Study")
     by: str = option(
         BY_RECORDING,
-        "What a fold holds out: recordings, drawn at random; time: consecutive folds, each predicted "
-        "by a model that is trained on earlier recordings only; camera: whole cameras. time and "
-        "camera are columns of videos.csv (recorded_at, camera), or found in the paths by a pattern.",
+        "What a fold holds out: recordings, drawn at random; time: consecutive folds, each "
+        "predicted by a model that is trained on earlier recordings only; camera: whole cameras. "
+        "time and camera are columns of videos.csv (recorded_at, camera), or found in the paths "
+        "by a pattern.",
         group="Study",
         choices=(BY_RECORDING, BY_TIME, BY_CAMERA),
     )
@@ -146,8 +147,8 @@ class CrossValidateConfig(CommandConfig):
             )
         if self.both or not self.grouped:
             raise ConfigError(
-                f"`{asked.partition('=')[0]}` must come without --both and --random: recordings are "
-                f"never divided. Received: {asked} with {'both' if self.both else 'random'}"
+                f"`{asked.partition('=')[0]}` must come without --both and --random: recordings "
+                f"are never divided. Received: {asked} with {'both' if self.both else 'random'}"
             )
         if self.leave_one_recording_out and "folds" in self.given:
             raise ConfigError(
@@ -166,7 +167,8 @@ class CrossValidateConfig(CommandConfig):
             if not self.validation_fraction:
                 raise ConfigError(
                     "`validation_fraction` must be > 0, or monitor none: something must decide "
-                    f"which epoch is kept. Received: 0.0 with monitor={self.train.selection.monitor}"
+                    "which epoch is kept. Received: 0.0 with "
+                    f"monitor={self.train.selection.monitor}"
                 )
             return
         if "validation_fraction" in self.given and self.validation_fraction:
@@ -353,8 +355,24 @@ class DemoConfig(CommandConfig):
     epochs: int = option(
         40, "Largest number of passes over the training clips.", group="Optimisation", low=1
     )
+    live: bool = option(
+        False,
+        "Then watch three drawn cameras with the run, and show the review page.",
+        group="Windows",
+    )
+    for_s: float | None = option(
+        None,
+        "End the watch of --live after this many seconds; default: go on until Ctrl-C in a "
+        "terminal, else 60.",
+        group="Windows",
+        flag="for",
+        metavar="SECONDS",
+        above=0.0,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.clips % 2:
             raise ConfigError(f"`clips` must be even. Received: clips={self.clips}")
+        if self.for_s is not None and not self.live:
+            raise ConfigError(f"`for_s` needs `live`. Received: for_s={self.for_s:g}")

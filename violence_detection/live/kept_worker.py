@@ -20,6 +20,7 @@ class KeptWorker:
     Attributes:
         starts: Count of starts.
         reason: Why its last process ended, or could not be started.
+        is_ending: It is ended for good.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class KeptWorker:
         self._rule = RestartRule()
         self._start_at_s: float | None = start_at_s
         self._process: WorkerProcess | None = None
-        self._is_ending = self._is_silent = False
+        self.is_ending = self._is_silent = False
         self.starts, self.reason = 0, ""
 
     @property
@@ -67,7 +68,7 @@ class KeptWorker:
         """Starts what is due, and ends what is silent; to be called each second."""
         now_s = self._clock()
         if self._process is None:
-            if not self._is_ending and self._start_at_s is not None and now_s >= self._start_at_s:
+            if not self.is_ending and self._start_at_s is not None and now_s >= self._start_at_s:
                 self._start()
             return
         heard_s, limit_s = self._process.heard_s, _SILENCE_S
@@ -111,7 +112,7 @@ class KeptWorker:
 
     def end(self) -> None:
         """Ends its process at once, for good, without waiting for its end."""
-        self._is_ending = True
+        self.is_ending = True
         if self._process:
             self._process.terminate()
 

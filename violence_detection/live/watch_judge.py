@@ -107,6 +107,8 @@ class WatchJudge:
     def _note_end(self) -> None:
         self._worker.note_end()
         reason, self.load = self._worker.reason, None
+        if self._worker.is_ending:
+            return
         if self.state == "starting" and self._worker.has_failed:
             self.failure = RunError(f"The judge must start. Received: {reason}")
         elif self.state != "starting":

@@ -87,6 +87,8 @@ class WatchWeb:
             return
         self._worker.note_end()
         self.address = ""
+        if self._worker.is_ending:
+            return
         log.error(f"The page ended: {self._worker.reason}. It is started again.")
         self._report(PageChanged(self._clock.now_ms(), "down", reason=self._worker.reason))
 

@@ -1,0 +1,42 @@
+"""`demo --live` as a user starts it, short."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from violence_detection.cli import main
+
+
+@pytest.mark.slow
+def test_a_short_demo_watches_drawn_cameras(short_tmp):
+    words = ["demo", "--output", str(short_tmp / "demo"), "--clips", "40", "--epochs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "violence_detection", *words, "--live", "--for", "10", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert {"run", "test_videos", "test_accuracy", "report"} <= set(result)
+    live = result["live"]
+    assert live["cameras_up"] == ["door", "hall", "yard"]
+    assert 10 <= live["seconds"] < 20 and live["windows"] > 0
+    assert live["found"] <= live["fights"] and len(live["delays_s"]) <= live["found"]
+    assert "page        open http://127.0.0.1:" in done.stderr
+    assert "judge  down" not in done.stderr
+
+
+def test_the_length_of_the_watch_needs_live():
+    ran = CliRunner().invoke(main, ["demo", "--for", "60", "--dry-run"])
+    assert ran.exit_code == 2 and "`for_s` needs `live`" in ran.stderr
+
+
+def test_a_folder_that_is_too_deep_for_sockets_is_refused_before_anything_is_drawn(tmp_path):
+    output = tmp_path / ("x" * 90)
+    ran = CliRunner().invoke(main, ["demo", "--output", str(output), "--live"])
+    assert ran.exit_code == 2 and "--output must have a shorter path" in ran.stderr
+    assert not output.exists()
