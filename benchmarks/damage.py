@@ -4,9 +4,10 @@
 
 Every frame of each clip is decoded by one thread, and 20 frames are converted to images, as
 extraction does. `OpenCV alone` is the same loop without this package, `with the header by PyAV`
-the same and the header. `this package` counts FFmpeg's errors and repairs times, too. `with a second decoding` decodes each file
-once more by PyAV, which marks corrupt frames: the package does that only after an error. Each way
-runs in processes of its own, in turn with the others; the least CPU time of the rounds counts.
+the same and the header. `this package` counts FFmpeg's errors and repairs times, too. `with a
+second decoding` decodes each file once more by PyAV, which marks corrupt frames: the package does
+that only after an error. Each way runs in processes of its own, in turn with the others; the
+least CPU time of the rounds counts.
 """
 
 import argparse

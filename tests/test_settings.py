@@ -46,7 +46,8 @@ CONFIGS = (
     CrossValidateConfig,
     CrossDatasetConfig,
 )
-# A test of all settings of a config: one for each of the 300 would take longer to report than to run.
+# A test of all settings of a config: one for each of the 300 would take longer to report than to
+# run.
 each_config = pytest.mark.parametrize("kind", CONFIGS)
 
 

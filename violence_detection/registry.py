@@ -2,8 +2,8 @@
 
 A spec is `name` or `name(key=value, ...)`; several specs are joined by `+`. Values are numbers,
 true/false, none, 'quoted' or bare words: `focal(gamma=2.0, alpha=auto)`. A part is a module with a
-function `build`: its keyword arguments with a default are the part's options, which a spec may give;
-the program gives the others.
+function `build`: its keyword arguments with a default are the part's options, which a spec may
+give; the program gives the others.
 """
 
 import ast
@@ -136,8 +136,8 @@ def check_values(folder: str, part: Spec) -> Spec:
     for key, value in part.arguments.items():
         if key not in annotations:
             raise ConfigError(
-                f"The {_noun(folder)} {part.name} takes {', '.join(annotations) or 'no arguments'}. "
-                f"Received: {key}"
+                f"The {_noun(folder)} {part.name} takes "
+                f"{', '.join(annotations) or 'no arguments'}. Received: {key}"
             )
         expected = _mismatch(value, annotations[key])
         if expected:

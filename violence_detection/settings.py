@@ -56,7 +56,8 @@ class Rule:
         flag: Name of the flag; None is the setting's name.
         off: Name of the flag that switches the setting off; None is `no-` and the flag's name.
         hint: Advice for a value of another type.
-        may_change_on_resume: The value may differ when the work is resumed: a name, a place, or the speed.
+        may_change_on_resume: The value may differ when the work is resumed: a name, a place, or the
+            speed.
         tunable: A trial of `tune` may vary it.
     """
 

@@ -80,7 +80,7 @@ def test_numbered_pictures_are_the_frames_of_a_video(tmp_path):
         ("violent/other", "violent", "frames"),
     ]
     found = find_files(tmp_path)
-    reasons = [file.reason for file in unread_files(found, {p: "violent" for p in found.others})]
+    reasons = [file.reason for file in unread_files(found, dict.fromkeys(found.others, "violent"))]
     assert f"`ffmpeg -framerate 10 -i {tmp_path}/violent/clip/frame_%05d.jpg " in reasons[0]
     assert (
         f"-start_number 7 -i {tmp_path}/violent/other/%d.png {tmp_path}/violent/other.mp4`"

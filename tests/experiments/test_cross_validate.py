@@ -42,8 +42,8 @@ from violence_detection.system.study_folder import StudyFolder
 KEYS = "folds repeats grouped accuracy auc baselines"
 COLUMNS_OF_EVALUATE = predictions.COLUMNS
 COLUMNS = (
-    "repeat fold grouped videos recordings training_videos accuracy auc recall false_positive_rate epochs "
-    "best_epoch threshold temperature "
+    "repeat fold grouped videos recordings training_videos accuracy auc recall "
+    "false_positive_rate epochs best_epoch threshold temperature "
     "linear_accuracy linear_auc metadata_accuracy metadata_auc majority_accuracy majority_auc note"
 )
 CHECK_BUILDABLE = FoldRunner.check_buildable

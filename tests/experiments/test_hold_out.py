@@ -25,17 +25,19 @@ EFFECTIVE = EffectiveSettings(1, 1, "float32", xla=False, engine="tensorflow")
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory) -> Path:
-    """32 videos of 8 recordings of either class, two on each of eight days, and of three cameras."""
+    """32 videos of 8 recordings of either class, two on each of eight days, and of three
+    cameras."""
     folder = draw_features(tmp_path_factory.mktemp("drawn") / "data" / "space")
     cache = FeatureCache(folder)
     recordings = sorted({entry.group.split(" ", 1)[1] for entry in cache.entries()})
     cache.write_manifest(
         dataclasses.replace(
             entry,
-            camera=f"cam{recordings.index(entry.group.split(' ', 1)[1]) % 3}",
-            recorded_at=f"2024-05-{1 + recordings.index(entry.group.split(' ', 1)[1]):02d}T21:00:00",
+            camera=f"cam{number % 3}",
+            recorded_at=f"2024-05-{1 + number:02d}T21:00:00",
         )
         for entry in cache.entries()
+        for number in [recordings.index(entry.group.split(" ", 1)[1])]
     )
     return folder
 

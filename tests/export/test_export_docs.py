@@ -21,9 +21,10 @@ from violence_detection.inference.predictor import Predictor
 TEXT = (ROOT / "docs" / "export.md").read_text()
 EXAMPLES = dict(re.findall(r"```python (\w+)\n(.*?)```", TEXT, re.S))
 FORMATS = registry.available("formats")
-# The training videos have 12 frames a second, and 64x48. At 16 each window starts on a frame, so that
-# `predict`, whose windows share one grid of moments, and the examples take the same frames. What is
-# left is the rounding of features to float16 in `predict`, a hundredfold at the run's temperature.
+# The training videos have 12 frames a second, and 64x48. At 16 each window starts on a frame, so
+# that `predict`, whose windows share one grid of moments, and the examples take the same frames.
+# What is left is the rounding of features to float16 in `predict`, a hundredfold at the run's
+# temperature.
 FPS, SIZE = 16.0, (160, 120)
 TOLERANCE = 0.02
 

@@ -21,7 +21,8 @@ HEADER = (
 )
 HEADER_TEXTS = ("path", "group", "digest", "array_digest", "error", "camera", "recorded_at")
 ROWS = [
-    "a/1.mp4,fight,r1,train,10,1795995361616035523,d1,e1,50,25.0,2.0,ok,,v1 v2,gate,2024-05-31T21:40:00",
+    "a/1.mp4,fight,r1,train,10,1795995361616035523,d1,e1,50,25.0,2.0,ok,,v1 v2,gate,"
+    "2024-05-31T21:40:00",
     "a/2.mp4,fight,r2,train,20,1795995361616035524,d2,e2,75,25.0,3.0,damaged,cut short,,,",
     'b/3.mp4,normal,"r, 3",test,0,0,,,0,0.0,0.0,failed,no such file,,,',
 ]

@@ -1,4 +1,4 @@
-"""Small networks in the place of the MobileNets, which are built and traced in a tenth of the time."""
+"""Small networks in place of the MobileNets, built and traced in a tenth of the time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -77,7 +77,7 @@ def test_each_own_video_is_held_out_once_with_its_recording(monitor):
 @pytest.mark.parametrize(
     ("sizes", "settings", "error", "message"),
     [
-        ((16, 8), {"calibrate_by": "folds"}, EvidenceError, "needs more videos. Received: training"),
+        ((16, 8), {"calibrate_by": "folds"}, EvidenceError, "needs more videos"),
         ((60, 20), {"calibrate_by": "folds", "obstacle": "here. Received: 2 machines"},
          ConfigError, "must not be folds here. Received: 2 machines"),
         ((60, 20), {"operating_point": "best_f1", "calibrate_by": "validation"},

@@ -57,7 +57,8 @@ def bits(*fields: tuple[int, int]) -> bytes:
 
 
 def test_raw_vc1_is_read(tmp_path):
-    """No library here encodes VC-1: a sequence header of 352x288, an entry point, skipped frames."""
+    """No library here encodes VC-1: a sequence header of 352x288, an entry point, skipped
+    frames."""
     size = ((352 // 2 - 1, 12), (288 // 2 - 1, 12))
     flags = [(0, 1)] * 4 + [(1, 1)] + [(0, 1)] * 3
     sequence = bits((3, 2), (2, 3), (1, 2), (0, 3), (0, 5), (0, 1), *size, *flags)

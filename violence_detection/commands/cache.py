@@ -190,8 +190,8 @@ def _export_lines(result: "CacheExportResult") -> list[str]:
     type=PATH,
     metavar="FILE",
     help="Labels of a FILE, .npy or .csv (label[,path][,group][,split][,duration_s][,camera]"
-    "[,recorded_at]); once for each FILE, in the same order. Default: the file of the same name with `labels` in place of "
-    "`features`, or what is in the HDF5 file.",
+    "[,recorded_at]); once for each FILE, in the same order. Default: the file of the same name "
+    "with `labels` in place of `features`, or what is in the HDF5 file.",
 )
 @options_of(CacheImportConfig)
 def import_(

@@ -21,7 +21,9 @@ _COPY = re.compile(r"videos? ?(?:\(\d+\)|- ?\w+)?(?:\.csv)*\.(?:csv|tsv|txt)", r
 _SEPARATORS = (",", ";", "\t", "|")
 _SEPARATOR_NAMES = {"\t": "a tab"}
 _SYNONYMS = {
-    "path": "file filename file_name filepath file_path video videopath video_path name clip".split(),
+    "path": (
+        "file filename file_name filepath file_path video videopath video_path name clip".split()
+    ),
     "label": "class classname class_name category target y".split(),
     "group": "recording recordingid recording_id source session scene".split(),
     "split": ["subset", "set", "partition", "fold"],

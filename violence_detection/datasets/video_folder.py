@@ -105,7 +105,7 @@ def read_folder(root: Path, *, group_pattern: str | None = None) -> VideoFolder:
         tuple(sorted(videos, key=lambda video: video.key)),
         grouping,
         ungrouped,
-        tuple([*found_notes, *notes, *joined]),
+        (*found_notes, *notes, *joined),
         tuple(warnings),
         tuple(unread),
     )

@@ -69,9 +69,9 @@ class EvaluateConfig(CommandConfig):
     )
     time_pattern: str | None = option(
         None,
-        "Regular expression on a video's path, whose first group (or match) has the digits of year, "
-        "month and day, and may have those of hour, minute and second; it replaces the column "
-        "recorded_at of videos.csv.",
+        "Regular expression on a video's path, whose first group (or match) has the digits of "
+        "year, month and day, and may have those of hour, minute and second; it replaces the "
+        "column recorded_at of videos.csv.",
         group="Analysis",
     )
     group_near_duplicates: bool = option(
@@ -161,8 +161,8 @@ class EvaluateConfig(CommandConfig):
         point = self.operating_point or ""
         if self.set_threshold and not point:
             raise ConfigError(
-                "`set_threshold` must come with operating_point, whose threshold it saves. Received: "
-                "set_threshold=True alone"
+                "`set_threshold` must come with operating_point, whose threshold it saves. "
+                "Received: set_threshold=True alone"
             )
         if point and self.split == "validation":
             raise ConfigError(

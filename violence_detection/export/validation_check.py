@@ -111,7 +111,9 @@ def check_videos(
             ]
             windows[row] = {
                 name: np.stack(rows)
-                for name, rows in zip(WindowPredictions._fields, zip(*by_run), strict=True)
+                for name, rows in zip(
+                    WindowPredictions._fields, zip(*by_run, strict=True), strict=True
+                )
             } | {"exported": np.stack([_by_class(outputs) for outputs in by_file.result()])}
             left_out += video.left_out
             if not example:

@@ -251,7 +251,8 @@ class AlertPolicy:
         return self._close(max(start_s, end_s - self._window_s), end_s)
 
     def finish(self) -> list[EventChange]:
-        """Ends what is open: no further window belongs to it. Windows of another time may follow."""
+        """Ends what is open: no further window belongs to it. Windows of another time may
+        follow."""
         changes = self._end(self._last_s)
         self._run, self._unjudged_from_s, self._last_s = None, None, 0.0
         self._recent.clear()

@@ -1,7 +1,7 @@
 """Notification policy: which changes of events are sent, to which sinks, and which are held back.
 
-It has no clock and reads no files: times are given, in UTC, and do not go back. The limit of messages
-of a sink is not here but in the outbox, which knows after a restart what was sent.
+Without a clock and files: times are given, in UTC, and do not go back. The limit of messages of a
+sink is the outbox's, which knows after a restart what was sent.
 """
 
 from collections import defaultdict
@@ -87,8 +87,8 @@ class NotificationSettings:
 
 @dataclass(frozen=True)
 class Addressee:
-    """A sink that is told, with the number of the camera's other events of which a message to it was
-    held back since its last one, and the time of the first of them."""
+    """A sink that is told, with the number of the camera's other events of which a message to it
+    was held back since its last one, and the time of the first of them."""
 
     sink: str
     held_back: int = 0
@@ -101,8 +101,8 @@ class Decision:
 
     Attributes:
         to: The sinks that are told now.
-        reason: Why no sink is told of a start or a rise: `cooldown`, `quiet_hours`, `snooze`, `observe`,
-            `low`
+        reason: Why no sink is told of a start or a rise: `cooldown`, `quiet_hours`, `snooze`,
+            `observe`, `low`
             (no sink takes the priority) or `told` (all that take it know of the event); else empty.
         priority: The highest priority of the event so far; in quiet hours it may count as lower.
     """
@@ -210,9 +210,6 @@ class _CameraMessages:
 
     def hold(self, sink: str, incident: _Incident, at: datetime) -> None:
         self.held[sink].times.setdefault(incident, at)
-
-    def is_held(self, incident: _Incident) -> bool:
-        return any(incident in held.times for held in self.held.values())
 
 
 class NotificationPolicy:
@@ -352,7 +349,8 @@ class NotificationPolicy:
 
     def _late(self, incident: _Incident, at: datetime) -> Iterator[DueMessage]:
         """The message of an open event that was held back, once nothing does so any more."""
-        is_held = self._of(incident.camera).is_held(incident)
+        sinks = self._of(incident.camera).held.values()
+        is_held = any(incident in held.times for held in sinks)
         if incident.is_open and not incident.is_acknowledged and is_held:
             kind: Literal["start", "rise"] = "rise" if incident.told else "start"
             decision = self._decide(incident, at)

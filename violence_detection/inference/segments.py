@@ -1,4 +1,5 @@
-"""Violent intervals on a timeline of windows: the events of an alert policy, once they have ended."""
+"""Violent intervals on a timeline of windows: the events of an alert policy, once they have
+ended."""
 
 from collections.abc import Iterable
 

@@ -10,7 +10,8 @@ from violence_detection.errors import VideoError
 
 # A date and a time of day, as recorders put them into names: 20240531_221500, 2024-05-31T22-15-00.
 _DATE_IN_NAME = re.compile(
-    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(\d\d)\2(\d\d)[-_ .T]*(\d\d)([-_.:h]?)(\d\d)[-_.:m]?(\d\d)(?!\d)"
+    r"(?<!\d)((?:19|20)\d\d)([-_.]?)(\d\d)\2(\d\d)[-_ .T]*"
+    r"(\d\d)([-_.:h]?)(\d\d)[-_.:m]?(\d\d)(?!\d)"
 )
 # Apple's tag has the local time; the second one is in UTC; AVI files have the third.
 _CONTAINER_TAGS = ("com.apple.quicktime.creationdate", "creation_time", "date")

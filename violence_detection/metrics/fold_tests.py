@@ -99,7 +99,8 @@ def _t_p(mean: float, error: float, freedom: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values, each adjusted so that the chance of any false one among all is that of a single one.
+    """p values, each adjusted so that the chance of any false one among all is that of a single
+    one.
 
     The i-th smallest of m is multiplied by m - i + 1; none is below a smaller one, or above 1.
 

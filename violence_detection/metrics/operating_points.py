@@ -66,7 +66,8 @@ class ChosenOperatingPoint:
         asked: The text of the `OperatingPoint`.
         threshold: On the probability of violence, in [0, 1].
         reason: The reason for the threshold, in words.
-        interval: Interval of the threshold, chosen again in each resample; None if it was not chosen.
+        interval: Interval of the threshold, chosen again in each resample; None if it was not
+            chosen.
         achieved: Rates by name: recall, false_positive_rate, precision, f1 and balanced_accuracy
             on validation, in [0, 1]; with normal footage also false_alarms_per_hour, in alarms
             per hour.

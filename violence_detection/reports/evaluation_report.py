@@ -31,10 +31,11 @@ _CAPTIONS = {
     "for every threshold. The dot is the threshold in use.",
     "precision_recall": "Precision-recall curve: fraction of alarms that are right against "
     "fraction of violent videos found. The dot is the threshold in use.",
-    "threshold": "Fraction of violent videos found, fraction of normal videos flagged, and fraction "
-    "of alarms that are right, for every threshold; bands are 95% intervals over recordings. The "
-    "dashed line is the threshold in use, the grey area the interval of its choice. Above, the "
-    "predictions that it was chosen on, where the run has them; below, the videos of this report.",
+    "threshold": "Fraction of violent videos found, fraction of normal videos flagged, and "
+    "fraction of alarms that are right, for every threshold; bands are 95% "
+    "intervals over recordings. The dashed line is the threshold in use, the grey "
+    "area the interval of its choice. Above, the predictions that it was chosen on, "
+    "where the run has them; below, the videos of this report.",
     "confusion": "Confusion matrix: actual classes (rows) and predicted classes (columns).",
     "score_histogram": "Probability of violence of the normal and the violent videos.",
     "reliability": "Reliability: fraction of violent videos among videos of similar probability.",

@@ -170,7 +170,7 @@ def errors(run: str | os.PathLike, split: str = "test") -> pd.DataFrame:
     Returns:
         | column | dtype | |
         |---|---|---|
-        | `by` | category | `recording`, `camera`, `hour`, `duration`, `resolution`, `brightness` or `motion` |
+        | `by` | category | `recording`, `camera`, `hour`, `motion`, ... |
         | `name` | string | of the recording, or the range |
         | `videos`, `errors` | int64 | |
         | `error_rate`, `ci_low`, `ci_high` | float64 | with its 95% interval (Wilson) |

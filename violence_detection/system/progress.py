@@ -73,7 +73,8 @@ class Steps:
         """Shows how far the steps in progress are.
 
         Args:
-            fraction: The part of one step that is done; of several steps in progress, the sum of theirs.
+            fraction: The part of one step that is done; of several steps in progress, the sum of
+                theirs.
             text: Shown in place of the rate: `0:12:30 of 8:00:00`.
         """
         self._show(self._done + fraction, text)

@@ -249,7 +249,8 @@ class Trainer:
         return 0 < self.settings.selection.early_stopping_patience <= waited
 
     def _stop_reason(self) -> str:
-        """The reason why the training ended before its last epoch, in words; empty if it did not."""
+        """The reason why the training ended before its last epoch, in words; empty if it did
+        not."""
         if len(self.history) >= self.settings.optimisation.epochs:
             return ""
         if not self._is_patience_over():

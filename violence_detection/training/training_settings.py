@@ -1,6 +1,7 @@
 """The settings of one training, apart from its videos, devices and places.
 
-An option of the optimiser is a field of `OptimisationConfig`, which `step_builder.build_step` reads.
+An option of the optimiser is a field of `OptimisationConfig`, which `step_builder.build_step`
+reads.
 """
 
 from collections.abc import Mapping

@@ -267,8 +267,8 @@ class LiveVideo:
             reason = "it opens, but no frame of it can be decoded"
             if self._source.is_mp4:
                 reason += (
-                    ": the index of an MP4 may be at its end, which a server without range requests "
-                    "cannot send first; download it"
+                    ": the index of an MP4 may be at its end, which a server without range "
+                    "requests cannot send first; download it"
                 )
             raise LiveError("garbage", reason) from None
 
