@@ -1,11 +1,16 @@
-"""`watch` as a user starts it: two cameras, one of them faulty, a tiny run, a webhook."""
+"""`watch` as a user starts it: cameras with and without faults, a tiny run, a webhook, the page."""
 
+import csv
 import json
 import queue
 import signal
 import subprocess
 import sys
 import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -115,7 +120,8 @@ sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
         )
         try:
             first = webhook.received.get(timeout=60)
-            second = webhook.received.get(timeout=30)
+            while (second := webhook.received.get(timeout=30))["kind"] == "rise":
+                pass
         finally:
             process.send_signal(signal.SIGTERM)
             stdout, stderr = process.communicate(timeout=30)
@@ -147,6 +153,125 @@ sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
         assert event.state == "ended" and 1500 <= event.end_ms - event.start_ms <= 6000
         assert store.open_events() == [] and store.waiting("desk") == []
         assert "waiting" in [gap.state for gap in store.gaps("yard", since_ms=0)]
+
+
+class Watch:
+    """A `watch` as a process, whose lines of JSON are read as they come."""
+
+    def __init__(self, path: Path) -> None:
+        words = ["watch", str(path), "--for", "180", "--json"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "violence_detection", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.notices: list[dict] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.notices.append(json.loads(line))
+
+    def find(self, **values) -> dict | None:
+        """The first notice with these values."""
+        return next((row for row in self.notices if values.items() <= row.items()), None)
+
+    def end(self) -> str:
+        """Ends it by SIGTERM; what it wrote to stderr."""
+        self.process.send_signal(signal.SIGTERM)
+        with self.process:
+            stderr = self.process.stderr.read()
+            self._reader.join()
+        return stderr
+
+
+def until(check: Callable, *, timeout_s: float = 60.0):
+    """The first answer of `check` that is true."""
+    end_s = time.monotonic() + timeout_s
+    while not (answer := check()):
+        assert time.monotonic() < end_s, "it did not come in time"
+        time.sleep(0.1)
+    return answer
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def judge(address: str, event: str, verdict: str) -> None:
+    request = urllib.request.Request(
+        f"{address}/api/events/{event}/verdict",
+        data=json.dumps({"verdict": verdict}).encode(),
+        headers={
+            "Content-Type": "application/json",
+            "X-Violence-Detection": "1",
+            "Origin": address,
+        },
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def test_an_event_is_told_seen_on_the_page_and_judged_and_becomes_a_label(
+    run, short_tmp, monkeypatch
+):
+    mixed = draw(short_tmp / "mixed.mp4", seconds=8, fight_from_s=4, fight_to_s=6)
+    cameras = {"door": TestCamera([mixed]), "yard": TestCamera([mixed], login="viewer:geheim")}
+    with RtspServer(cameras) as server, Webhook() as webhook:
+        yard = server.url("yard").replace("rtsp://", "rtsp://viewer:${YARD_PASSWORD}@")
+        path = write_cameras_file(
+            short_tmp,
+            f"""
+defaults:
+  alert: {{threshold: 0.5, confirm: {{windows: 1, of: 1}}, close_gaps_s: 0}}
+  clips: {{pre_s: 2, post_s: 1}}
+cameras:
+  - {{name: door, source: "{server.url("door")}"}}
+  - {{name: yard, source: "{yard}"}}
+sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
+web: {{listen: "127.0.0.1:0"}}
+""",
+        )
+        path.write_text(path.read_text().replace("run: run", f"run: {run}"))
+        monkeypatch.setenv("YARD_PASSWORD", "falsch")
+        watch = Watch(path)
+        try:
+            address = until(lambda: watch.find(notice="page", state="up"))["address"]
+            assert get(f"{address}/healthz")[0] == 200
+            until(lambda: get(f"{address}/readyz")[0] == 200)
+            event = webhook.received.get(timeout=60)["event"]
+
+            def told() -> dict:
+                return json.loads(get(f"{address}/api/events/{event}")[1])
+
+            until(lambda: told()["clip"] == "kept")
+            judge(address, event, "violent")
+            row = until(lambda: told()["verdicts"][0]["label_row"])
+            clip = get(f"{address}/api/events/{event}/clip.mp4")
+        finally:
+            stderr = watch.end()
+    assert watch.process.returncode == 143, stderr
+    assert watch.notices[-1]["notice"] == "ended"
+    assert watch.find(camera="yard", state="refused") and not watch.find(camera="yard", state="up")
+    assert len(server.attempts("yard")) <= 2  # a camera that refuses is not asked again and again
+    assert "falsch" not in stderr + json.dumps(watch.notices)
+    (short_tmp / "clip.mp4").write_bytes(clip[1])
+    with av.open(str(short_tmp / "clip.mp4")) as file:
+        assert sum(1 for _ in file.decode(video=0)) >= 3 * FPS
+        assert file.streams.video[0].codec.name == "h264"
+    with EventStore.reader(short_tmp / "data" / STORE) as store:
+        start_ms = store.event(event).start_ms
+    day = time.strftime("%Y%m%d", time.gmtime(start_ms / 1000))
+    with open(run.parent.parent / "videos" / "videos.csv") as table:
+        labels = {cells["path"]: cells for cells in csv.DictReader(table)}
+    label = labels[row.partition("@")[0]]  # the part follows
+    assert (label["label"], label["group"]) == ("fight", f"door-{day}")
 
 
 def test_no_camera_that_comes_up_is_a_failure(run, short_tmp):

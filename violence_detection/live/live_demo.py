@@ -99,7 +99,8 @@ class LiveDemo:
             folder: Is made; gets the footage, the cameras file and the data of the watch.
             seed: The same seed draws the same footage.
             for_s: Length of the watch in seconds; None goes on until Ctrl-C.
-            report: Is told what happens in the watch, but for events: the webhook tells of those.
+            report: Is told what happens in the watch, but for the page, and for events, of which the
+                webhook tells.
             say: Takes lines for people, from several threads.
         """
         self._folder, self._seed, self._for_s = folder, seed, for_s
@@ -186,7 +187,7 @@ class LiveDemo:
         return {camera: max(up_ms, self._ready_ms) for camera, up_ms in self._up_ms.items()}
 
     def _hear(self, notice: watch_notices.Notice) -> None:
-        if not isinstance(notice, watch_notices.EventChanged):
+        if not isinstance(notice, watch_notices.EventChanged | watch_notices.PageChanged):
             self._report(notice)
         match notice:
             case watch_notices.PageChanged(state="up"):
@@ -251,7 +252,8 @@ class LiveDemo:
         self._messages += 1
         if message["event"]:
             self._told_ms.setdefault(message["event"], time.time_ns() // 1_000_000)
-        self._say(f"message     {message['headline']} {message['link'] or ''}")
+        link = f" {message['link']}" if message["kind"] == "start" and message["link"] else ""
+        self._say(f"message     {message['headline']}{link}")
 
 
 def _played(footage: dict[str, Footage], fights: FightLog) -> dict[str, PlayedCamera]:
