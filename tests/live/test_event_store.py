@@ -223,6 +223,7 @@ def test_a_backup_is_made_once_a_day_and_seven_are_kept(store, clock):
 
 _WRITER = """
 import os, sys
+from pathlib import Path
 from violence_detection.live.event_records import Addressed, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.messages import Message
