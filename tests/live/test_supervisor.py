@@ -9,6 +9,7 @@ from support.watch_files import write_cameras_file
 from support.watch_processes import READY, PlayedWatch, Times
 
 from violence_detection.errors import RunError
+from violence_detection.live.clip_messages import ClipEnd, ClipOrder
 from violence_detection.live.event_records import StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.process_messages import JudgeFailed, StrideOrder
@@ -24,6 +25,7 @@ cameras:
   - {name: yard, source: "rtsp://192.0.2.11/stream"}
 sinks:
   - {name: desk, webhook: "http://127.0.0.1:1/hook", min_priority: medium}
+retention: {min_free_gb: 0}
 """
 
 
@@ -99,6 +101,25 @@ def test_a_window_that_was_not_judged_is_no_score_and_is_kept_as_one(watch):
     assert [round(score, 1) for score in minute.scores] == [0.1, 0.2]
     assert math.isnan(minute.stretches[1].probability)
     assert (minute.frames, minute.dropped, minute.lag_max_ms) == (25, 3, 400)
+
+
+def test_an_event_has_a_clip_from_before_it_to_after_it(watch):
+    began_s = watch.times.monotonic_s
+    watch.judge_windows("door", 0.1, 0.99, *[0.1] * 6)
+    order, end = watch.captures("door")[-1].sent
+    assert (type(order), type(end)) == (ClipOrder, ClipEnd)
+    assert order.from_s == pytest.approx(began_s - 10.0, abs=0.01)
+    assert end.to_s == pytest.approx(began_s + 12.0, abs=0.01)
+    with store_of(watch) as store:
+        (event,) = store.events()
+        assert store.clip(event.id).path == order.path and order.event == end.event == event.id
+
+
+def test_a_camera_without_clips_gets_no_orders(short_tmp):
+    text = FILE.replace("alert: {thr", "clips: {keep: none}\n  alert: {thr")
+    with PlayedWatch(write_cameras_file(short_tmp, text)).running() as watch:
+        watch.judge_windows("door", 0.99, *[0.1] * 6)
+        assert watch.told("event") and watch.captures("door")[-1].sent == []
 
 
 # -- cameras
@@ -212,7 +233,7 @@ def test_a_judge_that_is_behind_judges_quiet_cameras_less_often(watch):
         watch.say_load(1.0)
         watch.advance(1.0)
     assert watch.captures("yard")[-1].sent == [StrideOrder(2.0)]
-    assert watch.captures("door")[-1].sent == []
+    assert [type(order) for order in watch.captures("door")[-1].sent] == [ClipOrder]
     assert ("falling_behind", "") in [message[:2] for message in messages(watch)]
 
 

@@ -106,6 +106,7 @@ defaults:
 cameras:
   - {{name: door, title: Front door, source: "{door}"}}
   - {{name: yard, source: "{server.url("yard")}"}}
+retention: {{min_free_gb: 0}}
 sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
 """,
         )
@@ -151,6 +152,9 @@ sinks: [{{name: desk, webhook: "{webhook.url}", min_priority: low}}]
     with EventStore.reader(short_tmp / "data" / STORE) as store:
         event = store.event(first["event"])
         assert event.state == "ended" and 1500 <= event.end_ms - event.start_ms <= 6000
+        clip = store.clip(event.id)
+        assert clip.state == "kept" and (short_tmp / "data" / clip.path).stat().st_size > 1000
+        assert clip.start_ms <= event.start_ms and clip.end_ms > event.start_ms + 1000
         assert store.open_events() == [] and store.waiting("desk") == []
         assert "waiting" in [gap.state for gap in store.gaps("yard", since_ms=0)]
 

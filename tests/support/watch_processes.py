@@ -7,6 +7,7 @@ from typing import Any
 
 from violence_detection.live import cameras_file
 from violence_detection.live.capture_messages import CaptureStatus, StateChange
+from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.process_messages import JudgedWindow, JudgeLoad, JudgeReady
 from violence_detection.live.supervisor import Supervisor
@@ -36,6 +37,7 @@ class PlayedWorker:
         self.kind, self.start, self._on_message, self._clock = kind, start, on_message, clock
         self.started_s, self.heard_s = clock(), None
         self.sent: list[Any] = []
+        self._clips: dict[str, str] = {}
         self.is_running, self._reason = True, ""
 
     def say(self, message: Any) -> None:
@@ -49,6 +51,12 @@ class PlayedWorker:
 
     def send(self, message: Any) -> None:
         self.sent.append(message)
+        if isinstance(message, ClipOrder):
+            self._clips[message.event] = message.path
+        elif isinstance(message, ClipEnd) and message.event in self._clips:
+            path = self._clips.pop(message.event)
+            written = ClipWritten(path, 0.0, 0.0, 0, "", "", False, False, "it is only played")
+            self._on_message(self, written)
 
     def terminate(self) -> None:
         self.die("SIGKILL")

@@ -78,6 +78,7 @@ class CameraAlerts:
         run_digest: str,
         settings_digest: str,
         report: Callable[[EventChanged], None],
+        record: Callable[[str, StoredEvent, float], None],
         first_number: int = 1,
     ) -> None:
         """
@@ -91,13 +92,15 @@ class CameraAlerts:
             run_digest: Of the run that judges.
             settings_digest: Of the camera's settings.
             report: Is told of every change.
+            record: Orders clips: gets the change (`start`, `rise` or `end`), the event, and the
+                monotonic time of its start, or of its end.
             first_number: Number of its first event for the notification policy, in which those of
                 a camera do not repeat.
         """
         self._camera, self._store, self._clock = camera, store, clock
         self._decide, self._timezone, self._page = decide, timezone, page
         self._digests = {"run_digest": run_digest, "settings_digest": settings_digest}
-        self._report = report
+        self._report, self._record = report, record
         self._policy = AlertPolicy(alert_settings(camera.settings.alert))
         self._offset_s = 0.0
         self._last_s: float | None = None  # the end of the last window or unjudged stretch
@@ -224,6 +227,8 @@ class CameraAlerts:
         else:
             self._store.record_rise(event.id, **peak, priority=event.priority, messages=messages)
         self.event = None if is_end else event
+        time_s = change.event.end_s if is_end else change.event.start_s
+        self._record(change.kind, event, time_s + self._offset_s)
         self._report(
             EventChanged(
                 at_ms=self._clock.now_ms(),

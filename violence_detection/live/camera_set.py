@@ -13,7 +13,9 @@ from violence_detection.inference.notification_policy import Decision
 from violence_detection.live.camera_alerts import CameraAlerts
 from violence_detection.live.camera_states import CameraStates
 from violence_detection.live.capture_messages import CAPTURE_MESSAGES
+from violence_detection.live.clip_messages import CLIP_MESSAGES
 from violence_detection.live.config import Camera, CameraAlert, WatchFile
+from violence_detection.live.event_records import StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import KeptWorker, StartWorker
@@ -55,6 +57,7 @@ class CameraSet:
         run_digest: str,
         decide: Callable[[str, EventChange, datetime], Decision],
         report: Callable[[EventChanged], None],
+        record: Callable[[str, StoredEvent, float], None],
         hear: Callable[[str], Callable[[WorkerProcess, Any], None]],
         start_worker: StartWorker,
     ) -> None:
@@ -64,12 +67,13 @@ class CameraSet:
             store, clock, states, run_digest: As of `WatchedCamera`.
             decide: Decides who is told of a change of an event.
             report: Is told of every change of an event.
+            record: Orders clips; see `CameraAlerts`.
             hear: Gives what takes the messages of a camera's capture.
             start_worker: Starts a process.
         """
         self._file, self._store, self._clock, self._states = file, store, clock, states
         self._run_digest, self._decide, self._report = run_digest, decide, report
-        self._hear, self._start_worker = hear, start_worker
+        self._record, self._hear, self._start_worker = record, hear, start_worker
         self._cameras: dict[str, WatchedCamera] = {}
         self._numbers = itertools.count()  # of captures and of alert policies: none comes twice
         self._removed = (0, 0, 0)  # counts of cameras that were removed
@@ -144,7 +148,7 @@ class CameraSet:
         kind = WorkerKind(
             f"The capture of {camera.name}",
             "violence_detection.live.capture",
-            CAPTURE_MESSAGES,
+            CAPTURE_MESSAGES + CLIP_MESSAGES,
             niceness=_NICENESS,
             memory_bytes=_OWN_BYTES + camera.settings.hold_mb * 2**20,
         )
@@ -175,6 +179,7 @@ class CameraSet:
             run_digest=self._run_digest,
             settings_digest=digest,
             report=self._report,
+            record=self._record,
             first_number=1 + next(self._numbers) * _EVENTS,
         )
 

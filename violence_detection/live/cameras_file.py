@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,13 @@ from violence_detection.live.config import (
     CameraAlert,
     CameraSettings,
     Priorities,
+    RetentionConfig,
     Secret,
     WatchFile,
 )
 from violence_detection.live.file_secrets import FileSecrets
 from violence_detection.live.kept_calibrations import read_calibrations, run_digest
+from violence_detection.live.mask_polygons import read_masks
 from violence_detection.live.web.config import WebSettings
 from violence_detection.live.yaml_nodes import (
     MAX_BYTES,
@@ -145,7 +147,7 @@ class _FileReader:
     def read(self, root: "Node") -> WatchFile | None:
         """The file's content; None if a part is missing."""
         nodes: dict[str, Node] = {}  # of what can be read after something else only
-        later = ("defaults", "cameras", "sinks", "escalation", "quiet_hours", "web")
+        later = ("defaults", "cameras", "sinks", "escalation", "quiet_hours", "web", "retention")
         known = {setting.name: setting_reader(setting) for setting in WatchFile.settings()}
         values = self._nodes.mapping(
             root,
@@ -174,6 +176,14 @@ class _FileReader:
                 nodes["quiet_hours"], self._nodes, self._camera_names
             )
         web = self._web(nodes["web"]) if "web" in nodes else WebSettings()
+        retention = RetentionConfig()
+        if "retention" in nodes:
+            retention = self._nodes.config(
+                nodes["retention"],
+                retention,
+                noun="`retention`",
+                nested={"days": self._section("days"), "judged_days": self._section("judged_days")},
+            )[0]
         if not {"run", "data"} <= values.keys():
             return None
         cameras = tuple(
@@ -187,6 +197,7 @@ class _FileReader:
             escalation=escalation,
             quiet_hours=quiet_hours,
             web=web,
+            retention=retention,
             **{key: values[key] for key in ("run", "data", *known) if key in values},
         )
 
@@ -210,6 +221,10 @@ class _FileReader:
     def _path_of(self, node: "Node") -> Path:
         """A path; one that is relative begins at the file's folder."""
         return self._path.parent / Path(text_of(node)).expanduser()
+
+    def _section(self, name: str) -> Callable[["Node", Any], Any]:
+        """A reader of a mapping that holds settings only, over their former values."""
+        return lambda node, base: self._nodes.config(node, base, noun=f"`{name}`")[0]
 
     # -- the page
 
@@ -292,8 +307,10 @@ class _FileReader:
     ) -> tuple[CameraSettings, dict[str, Any]]:
         noun = "a camera" if other else "`defaults`"
         nested = {
-            "lag": lambda part, lag: self._nodes.config(part, lag, noun="`lag`")[0],
+            "lag": self._section("lag"),
             "alert": self._alert,
+            "clips": self._section("clips"),
+            "privacy_masks": lambda part, _: read_masks(part, self._nodes),
         }
         return self._nodes.config(
             node,
@@ -306,7 +323,7 @@ class _FileReader:
 
     def _alert(self, node: "Node", base: CameraAlert) -> CameraAlert:
         nested = {
-            "confirm": lambda part, base: self._nodes.config(part, base, noun="`confirm`")[0],
+            "confirm": self._section("confirm"),
             "priorities": self._priorities,
         }
         other = {

@@ -6,28 +6,35 @@ does not allow is dropped in this order, and counted by cause: frames that no ot
 packets up to the next key frame, the connection. A window that is handed over is always whole.
 """
 
+import functools
 import os
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from violence_detection.inference import video_sources
 from violence_detection.inference.sliding_windows import WindowPlan
 from violence_detection.live.backoff import Backoff
 from violence_detection.live.capture_messages import (
+    CameraPicture,
     CaptureState,
     CaptureStatus,
     StateChange,
     StreamOpened,
 )
 from violence_detection.live.chunk_sender import ChunkSender
+from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
+from violence_detection.live.clip_recorder import ClipRecorder
 from violence_detection.live.config import CameraSettings
 from violence_detection.live.decoding import Decoding
 from violence_detection.live.host_turn import HostTurn
 from violence_detection.live.packet_queue import Closed, Connection, Opened, PacketQueue
 from violence_detection.live.packet_ring import PacketRing
-from violence_detection.live.process_messages import StrideOrder
+from violence_detection.live.picture_maker import PictureMaker
+from violence_detection.live.privacy_masks import PrivacyMasks
+from violence_detection.live.process_messages import PictureOrder, StrideOrder
 from violence_detection.live.window_maker import WindowMaker
 from violence_detection.live.worker_process import CaptureStart, WorkerChannel
 from violence_detection.models.run import Run
@@ -56,7 +63,17 @@ def main(start: CaptureStart, channel: WorkerChannel) -> None:
     target = video_sources.parse_source(start.camera.source.reveal()).target
     sender = ChunkSender(start.judge)
     turn = HostTurn(start.judge.parent, target)
-    Capture(target, settings, maker, sender, channel.send, turn=turn).run(channel)
+    keeps_clips = settings.clips.keep != "none"
+    Capture(
+        target,
+        settings,
+        maker,
+        sender,
+        channel.send,
+        turn=turn,
+        camera=start.camera.name,
+        data=start.judge.parent if keeps_clips else None,
+    ).run(channel)
 
 
 class _State:
@@ -95,9 +112,13 @@ class Capture:
         settings: CameraSettings,
         maker: WindowMaker,
         sender: ChunkSender,
-        send: Callable[[StateChange | StreamOpened | CaptureStatus], None],
+        send: Callable[
+            [StateChange | StreamOpened | CameraPicture | CaptureStatus | ClipWritten], None
+        ],
         *,
         turn: HostTurn,
+        camera: str = "",
+        data: Path | None = None,
         backoff: Backoff | None = None,
         frame_limit_s: float = FRAME_LIMIT_S,
     ) -> None:
@@ -109,6 +130,8 @@ class Capture:
             sender: Takes the chunks of windows.
             send: Takes messages for the supervisor, from any thread.
             turn: Is waited for before each attempt.
+            camera: Its name, a part of the paths of clips.
+            data: The folder that clips are in; None keeps none.
             backoff: Delays between attempts.
             frame_limit_s: Seconds of packets without a frame after which it connects anew.
         """
@@ -119,19 +142,35 @@ class Capture:
         self._state = _State(send)
         self._connection = Connection(time.monotonic())
         self._queue = PacketQueue()
-        self.ring = PacketRing(keep_s=RING_S, max_bytes=RING_BYTES)
-        self._decoding = Decoding(maker, sender.put, settings.lag)
+        self.ring = PacketRing(keep_s=settings.clips.pre_s + RING_S, max_bytes=RING_BYTES)
+        self._camera = camera
+        self._recorder: ClipRecorder | None = None
+        if data:
+            self._recorder = ClipRecorder(self.ring, data, send, masks=settings.privacy_masks)
+        self._pictures = PictureMaker(send)
+        masks = PrivacyMasks(settings.privacy_masks)
+        self._decoding = Decoding(maker, sender.put, settings.lag, masks, self._pictures.offer)
         self._connections = 0
 
     def run(self, channel: WorkerChannel) -> None:
         """Captures until the process is ended; what a thread fails at ends the process."""
-        for work in (self._read, self._decode, self._sender.run):
+        works = [self._read, self._decode, self._sender.run]
+        if self._recorder:
+            works += [
+                self._recorder.run,
+                functools.partial(self._recorder.run_finishing, self._camera),
+            ]
+        for work in works:
             threading.Thread(target=_ending_the_process, args=(work,), daemon=True).start()
         status_s = time.monotonic()
         while True:
             order = channel.receive(max(0.0, status_s + _STATUS_S - time.monotonic()))
             if isinstance(order, StrideOrder):
                 self._maker.set_stride(order.stride_s)
+            elif isinstance(order, PictureOrder):
+                self._pictures.order(order.hold_s)
+            elif isinstance(order, ClipOrder | ClipEnd) and self._recorder:
+                self._recorder.order(order)
             if time.monotonic() >= status_s + _STATUS_S:
                 status_s = time.monotonic()
                 self._check_connection(status_s)

@@ -289,8 +289,84 @@ class CameraAlert(Config):
 
 
 @dataclass(frozen=True)
+class ClipSettings(Config):
+    """Clips of the events of a camera."""
+
+    keep: str = option(
+        "original",
+        "Keep a clip of each event as the camera sends it, or none.",
+        group="Output",
+        choices=("original", "none"),
+    )
+    pre_s: float = option(
+        10.0,
+        "Seconds of a clip before its event; fewer where 16 MB do not hold them.",
+        group="Output",
+        low=0.0,
+        high=60.0,
+    )
+    post_s: float = option(
+        10.0, "Seconds of a clip after its event.", group="Output", low=0.0, high=300.0
+    )
+
+
+@dataclass(frozen=True)
+class RetentionDays(Config):
+    """Days that clips are kept, by the priority of their event."""
+
+    low: float = option(
+        7.0, "Days that clips of low events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    medium: float = option(
+        14.0, "Days that clips of medium events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    high: float = option(
+        30.0, "Days that clips of high events are kept.", group="Output", low=0.0, high=36500.0
+    )
+
+
+@dataclass(frozen=True)
+class JudgedDays(Config):
+    """Days that clips of events are kept that somebody judged."""
+
+    violent: float = option(
+        90.0, "Days that clips of violent events are kept.", group="Output", low=0.0, high=36500.0
+    )
+    not_violent: float = option(
+        7.0,
+        "Days that clips are kept that show no violence.",
+        group="Output",
+        low=0.0,
+        high=36500.0,
+    )
+
+
+@dataclass(frozen=True)
+class RetentionConfig(Config):
+    """Limits of the clips that are kept.
+
+    Attributes:
+        days, judged_days: See their classes.
+    """
+
+    max_gb: float | None = option(
+        None, "Most gigabytes of clips; default: no limit.", group="Output", above=0.0
+    )
+    min_free_gb: float = option(
+        10.0, "Gigabytes of the disk that are left free.", group="Output", low=0.0, high=1e6
+    )
+    days: RetentionDays = field(default_factory=RetentionDays)
+    judged_days: JudgedDays = field(default_factory=JudgedDays)
+
+
+@dataclass(frozen=True)
 class CameraSettings(Config):
-    """Settings of a camera that `defaults` may give for all."""
+    """Settings of a camera that `defaults` may give for all.
+
+    Attributes:
+        privacy_masks: Polygons that are black in all that is judged, shown and kept; points are
+            shares of width and height.
+    """
 
     transport: str = option("tcp", "Transport of RTSP.", group="Advanced", choices=("tcp", "udp"))
     open_timeout_s: float = option(
@@ -330,6 +406,8 @@ class CameraSettings(Config):
     )
     lag: LagSettings = field(default_factory=LagSettings)
     alert: CameraAlert = field(default_factory=CameraAlert)
+    clips: ClipSettings = field(default_factory=ClipSettings)
+    privacy_masks: tuple[Polygon, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -441,6 +519,7 @@ class WatchFile(Config):
         canonical=check_timezone,
     )
     web: WebSettings = field(default_factory=WebSettings)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
     camera_down_s: float = option(
         60.0,
         "Seconds without frames after which sinks are told that a camera is down.",

@@ -26,6 +26,7 @@ _SYSTEM_WORDS = {
     "sink_down": "A notification channel is down",
     "sink_up": "A notification channel works again",
     "disk": "Disk is nearly full",
+    "clips": "Some clips are not kept",
     "falling_behind": "Watching falls behind",
 }
 EVENT_KINDS = tuple(_EVENT_WORDS)

@@ -18,17 +18,21 @@ from violence_detection.inference.alert_policy import EventChange
 from violence_detection.inference.notification_policy import Decision
 from violence_detection.live import cameras_file, service_manager, store_upkeep
 from violence_detection.live.accounts import Accounts
+from violence_detection.live.camera_pictures import HOLD_S, CameraPictures
 from violence_detection.live.camera_set import JUDGE_SOCKET, CameraSet
 from violence_detection.live.camera_states import UP, CameraStates
-from violence_detection.live.capture_messages import CaptureStatus, StateChange
+from violence_detection.live.capture_messages import CameraPicture, CaptureStatus, StateChange
+from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.live.config import WatchFile
 from violence_detection.live.event_records import Gap, Snooze
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.joined_clock import JoinedClock
 from violence_detection.live.kept_worker import StartWorker
+from violence_detection.live.process_messages import PictureOrder
 from violence_detection.live.stride_control import StrideControl
 from violence_detection.live.supervisor_answers import SupervisorAnswers
 from violence_detection.live.supervisor_requests import RequestServer
+from violence_detection.live.watch_clips import WatchClips
 from violence_detection.live.watch_judge import WatchJudge
 from violence_detection.live.watch_notices import (
     CameraChanged,
@@ -55,6 +59,7 @@ STORE, SOCKET = "events.db", "supervisor.sock"
 _JUDGE, _PAGE = "the judge", "the page"
 _TICK_S = 1.0
 _DRAIN_S = 1.0
+_CLIPS_S = 10.0  # for finishing clips at the end
 # The service manager is told that all is well while cameras that are up are judged.
 _UNJUDGED_S = 60.0
 
@@ -146,6 +151,7 @@ class Supervisor:
             )
             self._upkeep = store_upkeep.StoreUpkeep(self._store, clock, self._warnings)
             opened.callback(self._upkeep.close)
+            self._clips = WatchClips(file, self._store, clock, self._warnings, self._order)
             self._judge = WatchJudge(
                 JudgeStart(file.run, file.data / JUDGE_SOCKET),
                 clock=clock,
@@ -161,12 +167,15 @@ class Supervisor:
                 run_digest=files.sha256_of_file(Run(file.run).model_path)[:16],
                 decide=self._decide,
                 report=self._report,
+                record=self._clips.change,
                 hear=self._hear,
                 start_worker=self._start_worker,
             )
-            self._answers = SupervisorAnswers(
-                self._store, self._status(), lambda name, about: self._news.put((name, about))
+            tell = lambda name, about: self._news.put((name, about))
+            self._pictures = CameraPictures(
+                lambda camera: tell("picture", camera), now_s=clock.monotonic
             )
+            self._answers = SupervisorAnswers(self._store, self._status(), self._pictures, tell)
             opened.enter_context(RequestServer(file.data / SOCKET, self._answers))
             self._web = self._start_web()
             with contextlib.suppress(ValueError):  # not in the main thread
@@ -192,15 +201,18 @@ class Supervisor:
         )
 
     def end(self) -> Ended:
-        """Ends the captures, then the judge, then the events; what was judged is stored."""
+        """Ends what is judged, the events and their clips, then the processes."""
         service_manager.notify("STOPPING=1")
-        for camera in self._cameras:
-            camera.worker.end()
         until_s = self._clock.monotonic() + _DRAIN_S
-        while self._judge.waiting and self._clock.monotonic() < until_s:
-            if not self._handle_news(0.1):
-                break
+        while self._judge.waiting and self._left_s(until_s) and self._handle_news(0.1):
+            pass
         self._judge.end()
+        for camera in self._cameras:
+            self._guarded(camera.end)
+        self._guarded(self._clips.end_all)
+        silent_s, until_s = 0.0, self._clock.monotonic() + _CLIPS_S
+        while self._clips.is_writing and silent_s < _CLIPS_S and self._left_s(until_s):
+            silent_s += 0.0 if self._handle_news(0.1) else 0.1
         if self._web:
             self._web.end()
         for camera in self._cameras:
@@ -249,6 +261,7 @@ class Supervisor:
             "reload": self._reload,
             "acknowledge": self._acknowledge,
             "snooze": self._snooze,
+            "picture": lambda camera: self._order(camera, PictureOrder(HOLD_S)),
             "message": self._handle_message,
         }[name]
         self._guarded(handle, about)
@@ -275,12 +288,17 @@ class Supervisor:
         if message is None:
             camera.worker.note_end()
             camera.capture_ended()
+            self._clips.forget(name)
             state = "failed" if camera.worker.has_failed else "waiting"
             self._change(name, state, f"its capture ended: {camera.worker.reason}")
         elif isinstance(message, StateChange):
             self._change(name, message.state, camera.camera.source.scrub(message.reason))
         elif isinstance(message, CaptureStatus):
             camera.add_status(message)
+        elif isinstance(message, CameraPicture):
+            self._pictures.add(name, message)
+        elif isinstance(message, ClipWritten):
+            self._clips.written(name, message)
 
     def _change(self, name: str, state: str, reason: str) -> None:
         if self._states.change(name, state, reason):
@@ -304,6 +322,7 @@ class Supervisor:
         self._answers.latest = self._status()
         self._sinks.show(self._answers.latest, self._clock.now_ms())
         self._upkeep.tick()
+        self._clips.tick()
         if self._is_judging():
             service_manager.notify("WATCHDOG=1")
 
@@ -340,6 +359,11 @@ class Supervisor:
         return is_starting or not are_up or now_s - self._judge.judged_s <= _UNJUDGED_S
 
     # -- messages and states
+
+    def _order(self, camera: str, order: ClipOrder | ClipEnd | PictureOrder) -> None:
+        """Sends an order to the capture of a camera."""
+        if known := self._cameras.get(camera):
+            known.worker.send(order)
 
     def _decide(self, camera: str, change: EventChange, at: datetime) -> Decision:
         return self._sinks.policy.on_change(camera, change, at)
@@ -407,6 +431,7 @@ class Supervisor:
         self._states.down_after_s, self._states.timezone = new.camera_down_s, new.timezone
         self._warnings.timezone = new.timezone
         self._file = new
+        self._clips.apply(new)
         self._report(Reloaded(now_ms, ok=True, **self._cameras.apply(new)._asdict()))
 
     def _replace_sinks(self, new: WatchFile) -> None:
