@@ -111,14 +111,6 @@ def test_a_part_without_a_packet_is_deleted(tmp_path, content):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parts_that_a_kill_left_are_finished_at_the_next_start(tmp_path, drawn):
-    write(tmp_path / "door" / "a.mp4", drawn).close()
-    (tmp_path / "b.mp4.part").write_bytes(b"x")
-    finished, failed = clips.finish_parts(tmp_path)
-    assert [clip.path.name for clip in finished] == ["a.mp4"]
-    assert failed == [tmp_path / "b.mp4.part"]
-
-
 _WRITER = """
 import os, pickle, sys
 from pathlib import Path

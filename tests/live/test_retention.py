@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from violence_detection.live import retention
-from violence_detection.live.clips import FinishedClip
 from violence_detection.live.event_records import StoredClip, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.retention import (
@@ -15,7 +14,6 @@ from violence_detection.live.retention import (
     Retention,
     RetentionSettings,
     plan_deletions,
-    record_finished,
 )
 
 NOW_MS = 1_796_040_000_000
@@ -216,16 +214,6 @@ def test_the_start_deletes_old_files_without_a_row_and_marks_rows_without_a_file
     assert {"new.mp4", f"{kept}.mp4"} <= set(site.files()) and "old.mp4" not in site.files()
     assert not (site.data / "clips" / "gym" / "a").exists()
     assert (site.data / "events.db").exists()
-
-
-def test_a_clip_that_was_finished_after_a_kill_is_kept(site):
-    event = site.clip(state="writing")
-    path = site.data / f"clips/door/{event}.mp4"
-    finished = FinishedClip(path, 1000, 25, 2.5, "h264", "ab" * 32)
-    stranger = FinishedClip(path.with_name("x.mp4"), 1, 1, 1.0, "h264", "")
-    assert record_finished(site.store, site.data, [finished, stranger]) == 1
-    row = site.store.clip(event)
-    assert (row.state, row.bytes, row.end_ms - row.start_ms) == ("kept", 1000, 2500)
 
 
 def test_on_a_full_disk_clips_go_and_events_go_on(small_disk):

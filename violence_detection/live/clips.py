@@ -231,22 +231,6 @@ def finish_part(part: Path) -> FinishedClip:
     return FinishedClip(path, path.stat().st_size, frames, duration_s, codec, digest)
 
 
-def finish_parts(folder: Path) -> tuple[list[FinishedClip], list[Path]]:
-    """Finishes the `.part` files that a killed process left.
-
-    Returns:
-        The finished clips, and the paths of clips that had no whole packet, or cannot be written
-        now.
-    """
-    clips, failed = [], []
-    for part in sorted(folder.rglob(f"*.mp4{PART}")):
-        try:
-            clips.append(finish_part(part))
-        except VideoError:
-            failed.append(part)
-    return clips, failed
-
-
 def clip_path(camera: str, event_id: str, start_ms: int) -> str:
     """Path of a clip below the data folder: `clips/<camera>/<YYYY>/<MM>/<DD>/<HHMMSS>Z-<id>.mp4`,
     in UTC."""

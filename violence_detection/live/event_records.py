@@ -1,6 +1,5 @@
 """Records that the event store keeps and returns. All times are UTC in milliseconds."""
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -232,8 +231,3 @@ class SinkCounts:
     sent: int = 0
     dead: int = 0
     oldest_ms: int | None = None
-
-
-def changed(event: StoredEvent, **changes) -> StoredEvent:
-    """The event with other values."""
-    return dataclasses.replace(event, **changes)

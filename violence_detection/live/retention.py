@@ -8,7 +8,6 @@ of low and medium events are not written instead, and people are told.
 """
 
 import contextlib
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from violence_detection.live import messages
-from violence_detection.live.clips import FOLDER, PART, FinishedClip
+from violence_detection.live.clips import FOLDER, PART
 from violence_detection.live.event_store import EventStore
 
 log = logging.getLogger(__name__)
@@ -232,8 +231,7 @@ class Retention:
     def sweep_at_start(self) -> SweepReport:
         """Deletes files without a row that are older than a day, and marks rows without their file.
 
-        Call it after the `.part` files of a killed process were finished (`clips.finish_parts`)
-        and recorded (`record_finished`).
+        A `.part` file of a killed process counts as its file: the capture finishes it.
         """
         rows = self._store.clips("writing", "kept")
         known = {_stem(self._data / clip.path) for clip in rows}
@@ -316,30 +314,6 @@ class Retention:
 def kept_clips(store: EventStore) -> list[KeptClip]:
     """All clips that are kept, the oldest event first."""
     return [KeptClip(*row) for row in store.rows(_KEPT_CLIPS)]
-
-
-def record_finished(store: EventStore, data: Path, clips: Iterable[FinishedClip]) -> int:
-    """Marks rows of clips as kept whose files were finished after a kill.
-
-    Args:
-        store: The event store.
-        data: The folder that paths of clips are relative to.
-        clips: The finished clips.
-
-    Returns:
-        The number of rows; a file without a row is left to the sweep.
-    """
-    rows = {row.path: row for row in store.clips("writing", "lost")}
-    count = 0
-    for clip in clips:
-        row = rows.get(clip.path.relative_to(data).as_posix())
-        if row is not None:
-            end_ms = row.start_ms and row.start_ms + round(1000 * clip.duration_s)
-            kept = {"end_ms": end_ms, "state": "kept", "codec": clip.codec}
-            content = {"bytes": clip.bytes, "sha256": clip.sha256}
-            store.record_clip(dataclasses.replace(row, **kept, **content))
-            count += 1
-    return count
 
 
 def _days(clip: KeptClip, settings: RetentionSettings) -> float:
