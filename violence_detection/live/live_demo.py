@@ -99,7 +99,7 @@ class LiveDemo:
             folder: Is made; gets the footage, the cameras file and the data of the watch.
             seed: The same seed draws the same footage.
             for_s: Length of the watch in seconds; None goes on until Ctrl-C.
-            report: Is told what happens in the watch, but for the page, and for events, of which the
+            report: Is told what happens in the watch, but for the page and for events, of which the
                 webhook tells.
             say: Takes lines for people, from several threads.
         """
