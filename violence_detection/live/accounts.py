@@ -261,20 +261,21 @@ class Accounts:
         name = name.strip().lower()[:64]
         subjects = (f"user {name}", f"address {address}")
         now_ms = self._now_ms()
-        delay_s = max(self._delay_s(subject, now_ms) for subject in subjects)
-        if delay_s > 0:
-            raise LoginError(f"too many failed logins; try again in {delay_s:.0f} s", delay_s)
+        self._check_delay(subjects, now_ms)
         row = self._row("select password from users where name = ?", (name,))
         # An unknown name costs the same time as a wrong password, so that time tells no names.
         is_right = verify_password(password[: MAX_PASSWORD + 1], row[0] if row else _NOBODY)
-        if not row or not is_right:
-            self._write(
-                "delete from login_failures where at_ms <= ?", (now_ms - _FAILURE_MEMORY_MS,)
-            )
-            for subject in subjects:
-                self._write("insert into login_failures values (?, ?)", (subject, now_ms))
-            self.record("login failed", who=name, address=address)
-            raise LoginError("name or password is wrong")
+        with self._lock:
+            # Tries that were sent at once have all passed the first check before any of them failed.
+            self._check_delay(subjects, now_ms)
+            if not row or not is_right:
+                self._write(
+                    "delete from login_failures where at_ms <= ?", (now_ms - _FAILURE_MEMORY_MS,)
+                )
+                for subject in subjects:
+                    self._write("insert into login_failures values (?, ?)", (subject, now_ms))
+                self.record("login failed", who=name, address=address)
+                raise LoginError("name or password is wrong")
         if needs_rehash(row[0]):
             self._write(
                 "update users set password = ? where name = ?", (hash_password(password), name)
@@ -412,6 +413,11 @@ class Accounts:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+    def _check_delay(self, subjects: Sequence[str], now_ms: int) -> None:
+        delay_s = max(self._delay_s(subject, now_ms) for subject in subjects)
+        if delay_s > 0:
+            raise LoginError(f"too many failed logins; try again in {delay_s:.0f} s", delay_s)
 
     def _delay_s(self, subject: str, now_ms: int) -> float:
         """Seconds until the next try of a user or an address is looked at."""

@@ -251,8 +251,8 @@ def media(page: Page, user: Viewer, request: Request, event_id: str, name: str) 
     path = _inside(page.data, relative) if relative else None
     if path is None:
         raise HTTPException(404, "The file is not there, or not any more.")
-    if media_type == "video/mp4" and request.headers.get("range", "bytes=0-").startswith("bytes=0"):
-        page.record(request, user, "look at clip", event_id)
+    if media_type == "video/mp4":
+        page.record_look(request, user, event_id)
     return FileResponse(path, media_type=media_type)
 
 

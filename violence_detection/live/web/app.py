@@ -2,9 +2,11 @@
 
 import hashlib
 from pathlib import Path
+from urllib.parse import quote
 
 import jinja2
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
@@ -51,6 +53,7 @@ def create_app(page: WatchPage) -> FastAPI:
     app.exception_handler(NotSignedInError)(_ask_to_sign_in)
     app.exception_handler(ViolenceDetectionError)(_describe_error)
     app.exception_handler(HTTPException)(_describe_http_error)
+    app.exception_handler(RequestValidationError)(_describe_wrong_request)
     return app
 
 
@@ -99,11 +102,22 @@ async def _ask_to_sign_in(request: Request, _: Exception) -> Response:
     if _is_api(request) or request.method != "GET":
         return _problem(401, "Sign in first.")
     root = request.scope.get("root_path", "")
-    return RedirectResponse(f"{root}/login?next={request.url.path}", 303)
+    following = request.scope["path"].removeprefix(root)  # the login puts the root before it
+    if request.url.query:
+        following = f"{following}?{request.url.query}"
+    return RedirectResponse(f"{root}/login?next={quote(following[:400], safe='/')}", 303)
 
 
-async def _describe_error(_: Request, error: ViolenceDetectionError) -> Response:
-    return _problem(422 if isinstance(error, ConfigError) else 503, str(error))
+async def _describe_error(request: Request, error: ViolenceDetectionError) -> Response:
+    status = 422 if isinstance(error, ConfigError) else 503
+    return await _describe_http_error(request, HTTPException(status, str(error)))
+
+
+async def _describe_wrong_request(request: Request, error: RequestValidationError) -> Response:
+    # What was received is not repeated: it may be no text that JSON can hold, such as NaN.
+    lines = (f"{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:5])
+    detail = "; ".join(lines).encode("utf-8", "replace").decode()
+    return await _describe_http_error(request, HTTPException(422, detail))
 
 
 async def _describe_http_error(request: Request, error: HTTPException) -> Response:

@@ -16,6 +16,8 @@ from violence_detection.live.web.sign_in import SignIn
 
 _STATUS_S = 0.5  # many pages share one answer of the supervisor
 _PICTURE_S = 0.15
+_LOOK_S = 600.0  # a player asks for a clip in many parts: they are one look
+_MAX_LOOKS = 1000
 
 
 @dataclass
@@ -47,6 +49,7 @@ class WatchPage:
     clock: Callable[[], float] = time.time
     _status: tuple[float, WatchStatus] | None = None
     _pictures: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+    _looks: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def now_ms(self) -> int:
         return int(self.clock() * 1000)
@@ -69,6 +72,16 @@ class WatchPage:
         if kept is None or now_s - kept[0] > _PICTURE_S:
             self._pictures[camera] = kept = now_s, self.requests.picture(camera)
         return kept[1]
+
+    def record_look(self, request: Request, user: User, event_id: str) -> None:
+        """Notes that a user looks at a clip, once in ten minutes, whichever parts are asked for."""
+        now_s, key = time.monotonic(), (user.name, event_id)
+        if now_s - self._looks.get(key, -_LOOK_S) < _LOOK_S:
+            return
+        if len(self._looks) >= _MAX_LOOKS:
+            self._looks.clear()
+        self._looks[key] = now_s
+        self.record(request, user, "look at clip", event_id)
 
     def record(self, request: Request, user: User, action: str, subject: str) -> None:
         """Notes what a user did."""

@@ -1,14 +1,18 @@
 """HTML routes: the wall of cameras, events, the review queue, health, settings, and the login."""
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Depends, Query, Request
+import anyio
+import anyio.to_thread
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from violence_detection.errors import RunError
 from violence_detection.live import event_list
 from violence_detection.live.accounts import SESSION_LONGEST_S, LoginError, User
 from violence_detection.live.event_list import EventFilter
@@ -33,6 +37,7 @@ _PAGE = 50
 _LINE_MINUTES = 10
 _SHOWN_GAPS = 20
 _OLD_PICTURE_S = 5
+_MAX_WAITING_LOGINS = 20
 
 
 @router.get("/")
@@ -186,17 +191,19 @@ def login_form(request: Request, next: Annotated[str, Query(max_length=500)] = "
 @router.post("/login")
 async def login(request: Request, page: Page) -> Response:
     """Starts a session."""
-    from starlette.concurrency import run_in_threadpool
-
     check_same_origin(request)
     fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=8)
     form = {name: values[0] for name, values in fields.items()}
     following = safe_path(form.get("next", "/"))
     address = request.client.host if request.client else ""
+    limiter = _login_limiter(request.app)
+    if limiter.statistics().tasks_waiting >= _MAX_WAITING_LOGINS:
+        raise HTTPException(503, "Too many people log in at this moment; try again.")
+    log_in = functools.partial(
+        page.accounts.log_in, form.get("name", ""), form.get("password", ""), address=address
+    )
     try:
-        secret = await run_in_threadpool(
-            page.accounts.log_in, form.get("name", ""), form.get("password", ""), address=address
-        )
+        secret = await anyio.to_thread.run_sync(log_in, limiter=limiter)
     except LoginError as error:
         response = _render(request, "login.html.j2", None, next=following, error=str(error))
         response.status_code = 429 if error.retry_after_s else 401
@@ -214,6 +221,14 @@ async def login(request: Request, page: Page) -> Response:
         path=_root(request) or "/",
     )
     return response
+
+
+def _login_limiter(app: FastAPI) -> anyio.CapacityLimiter:
+    """Limits logins apart from other requests: each computes for 0.1 s, before anybody is known,
+    and a flood of them must not take the threads that show the cameras."""
+    if not hasattr(app.state, "login_limiter"):
+        app.state.login_limiter = anyio.CapacityLimiter(2)
+    return app.state.login_limiter
 
 
 @router.post("/logout")
@@ -234,12 +249,18 @@ def is_alive() -> Response:
 @router.get("/readyz")
 def is_ready(page: Page) -> Response:
     """200 while the judge is ready and at least one camera is up, else 503 with the reason."""
-    status = page.status()
+    try:
+        status = page.status()
+    except RunError:  # its text names files of this machine
+        return Response("the supervisor does not answer\n", 503, media_type="text/plain")
     reasons = [] if status.judge == "ready" else [f"the judge is {status.judge}"]
     if not any(row.state == "up" for row in status.cameras):
         reasons.append("no camera is up")
-    text = "; ".join(reasons) or "ready"
-    return Response(f"{text}\n", 503 if reasons else 200, media_type="text/plain")
+    # Who has not signed in learns no more than a monitor needs.
+    shown = "; ".join(reasons) if page.sign_in.is_open else "not ready"
+    return Response(
+        f"{shown if reasons else 'ready'}\n", 503 if reasons else 200, media_type="text/plain"
+    )
 
 
 # -- what the templates show

@@ -7,8 +7,9 @@ import uvicorn
 from violence_detection.live.web.app import create_app
 from violence_detection.live.web.config import WebSettings
 from violence_detection.live.web.page_state import WatchPage
+from violence_detection.live.web.slow_clients import BoundedProtocol
 
-_MAX_CONNECTIONS = 200
+_MAX_CONNECTIONS = 500  # a browser keeps six
 
 
 def make_server(page: WatchPage, settings: WebSettings) -> uvicorn.Server:
@@ -20,6 +21,8 @@ def make_server(page: WatchPage, settings: WebSettings) -> uvicorn.Server:
             host=host,
             port=port,
             root_path=settings.root_path,
+            http=BoundedProtocol,
+            ws="none",
             proxy_headers=settings.behind_proxy,
             forwarded_allow_ips=list(settings.trusted_proxies),
             ssl_certfile=_text(settings.tls_certificate),

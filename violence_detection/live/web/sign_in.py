@@ -12,6 +12,7 @@ from violence_detection.live.web.listening import is_loopback
 COOKIE = "vd_session"
 WRITE_HEADER = "x-violence-detection"
 _SAFE_METHODS = frozenset(("GET", "HEAD"))
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 class NotSignedInError(Exception):
@@ -52,6 +53,11 @@ class SignIn:
             # Another site's name that leads to this machine must not pass as this machine.
             if not is_loopback(urlsplit(f"//{request.headers.get('host', '')}").hostname or ""):
                 raise HTTPException(403, "The page must be asked by the name localhost.")
+            # Through a proxy others than this machine ask, with this machine's address and name.
+            if any(name in request.headers for name in _PROXY_HEADERS):
+                raise HTTPException(
+                    403, "A page behind a proxy must have users, and `behind_proxy: true`."
+                )
             user = User(local_name(), "admin")
         else:
             user = self.accounts.session_user(request.cookies.get(COOKIE, ""))
