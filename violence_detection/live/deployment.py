@@ -117,7 +117,7 @@ def systemd_unit(path: Path, *, python: str = sys.executable) -> str:
 
 
 def _places(file: WatchFile, variables: list[str]) -> Iterator[str]:
-    """Where it writes, and where its credentials come from."""
+    """Settings of the folder that it writes to, and of its credentials."""
     if file.data.parent == _STATE:
         yield f"StateDirectory={file.data.name}"
         yield "StateDirectoryMode=0700"
