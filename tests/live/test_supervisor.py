@@ -395,3 +395,33 @@ sinks: [{name: desk, webhook: "http://127.0.0.1:9/x"}]
         assert played.told("event")[0]["held_back"] == reason, hours
     with EventStore.reader(played.file.data / STORE) as store:
         assert [event.suppressed_by for event in store.events()] == ["", "observe", "observe"]
+
+
+def test_a_camera_that_comes_back_for_seconds_again_and_again_is_down(watch):
+    watch.say_state("yard", "up")
+    watch.say_state("door", "up")
+    for _ in range(6):
+        watch.say_state("door", "waiting", "closed")
+        watch.advance(15.0)
+        watch.say_state("door", "up")
+        watch.advance(5.0)
+    assert [(kind, camera) for kind, camera, _ in messages(watch)] == [("camera_down", "door")]
+
+
+def test_a_cool_down_holds_over_a_restart(tmp_path):
+    path = write_cameras_file(
+        tmp_path,
+        """
+cameras:
+  - {name: door, source: 1, alert: {threshold: 0.5, cooldown_s: 600, confirm: {windows: 1, of: 1}}}
+sinks: [{name: desk, webhook: "http://127.0.0.1:9/x"}]
+""",
+    )
+    held = []
+    for minute in (0, 5, 11):
+        played = PlayedWatch(path, Times(1000.0, 1_800_000_000.0 + 60 * minute))
+        with played.running():
+            played.say_state("door", "up")
+            played.judge_windows("door", 0.1, 0.97, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+        held.append(played.told("event")[0]["held_back"])
+    assert held == ["", "cooldown", ""]

@@ -26,7 +26,9 @@ class CameraState:
         name: `starting`, `up`, `silent`, `waiting`, `refused`, `absent` or `failed`.
         reason: Why; empty for `up`.
         since_s: Monotonic time of its last change.
-        down_since_s: Monotonic time of the last frame or of the start; None while it is up.
+        missed_s: Seconds without frames since it was last up for a minute: a camera that comes back
+            for seconds again and again is down.
+        seen_s: Monotonic time up to which `missed_s` is counted.
         is_told: Sinks were told that it is down, and not that it is up.
     """
 
@@ -35,7 +37,8 @@ class CameraState:
     name: str
     reason: str
     since_s: float
-    down_since_s: float | None
+    seen_s: float
+    missed_s: float = 0.0
     is_told: bool = False
 
 
@@ -91,16 +94,12 @@ class CameraStates:
         is_attempt = name == "starting" and state.name in _NOT_OPENED
         if is_attempt or (name, reason) == (state.name, state.reason):
             return False
-        was_up = state.name == UP
+        self._count(state, now_s)
         state.name, state.reason, state.since_s = name, reason, now_s
         if name == UP:
             self.ever_up.add(camera)
-            state.down_since_s = None
-            self._down.pop(camera, None)
             self._store.end_gap(camera, self._clock.now_ms())
             return True
-        if was_up:
-            state.down_since_s = now_s
         self._record(camera, name, reason)
         return True
 
@@ -109,11 +108,14 @@ class CameraStates:
         now_s = self._clock.monotonic()
         back = []
         for camera, state in self._states.items():
-            if state.name == UP:
-                if state.is_told and now_s - state.since_s >= _UP_AFTER_S:
+            self._count(state, now_s)
+            if state.name == UP and now_s - state.since_s >= _UP_AFTER_S:
+                state.missed_s = 0.0
+                self._down.pop(camera, None)
+                if state.is_told:
                     state.is_told = False
                     back.append(camera)
-            elif not state.is_told and now_s - (state.down_since_s or now_s) >= self.down_after_s:
+            elif not state.is_told and state.missed_s >= self.down_after_s:
                 self._down.setdefault(camera, now_s)
         if back:
             self._tell("camera_up", back, lambda camera: "Its frames come again.")
@@ -123,14 +125,19 @@ class CameraStates:
                 self._states[camera].is_told = True
             self._down.clear()
 
+    def _count(self, state: CameraState, now_s: float) -> None:
+        if state.name != UP:
+            state.missed_s += now_s - state.seen_s
+        state.seen_s = now_s
+
     def _record(self, camera: str, name: str, reason: str) -> None:
         self._store.record_gap(Gap(camera, self._clock.now_ms(), None, name, reason))
 
     def _down_words(self, camera: str) -> str:
         state = self._states[camera]
-        down_s = self._clock.monotonic() - (state.down_since_s or state.since_s)
         reason = f" ({state.name}: {state.reason})" if state.reason else f" ({state.name})"
-        return f"No frames for {format_duration(down_s)}{reason}. Nothing is watched there."
+        missed = format_duration(state.missed_s)
+        return f"No frames for {missed}{reason}. Nothing is watched meanwhile."
 
     def _tell(self, kind: str, cameras: Sequence[str], words: Callable[[str], str]) -> None:
         """A message for each camera; one for all if they are many."""

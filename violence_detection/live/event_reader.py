@@ -170,6 +170,17 @@ class EventReader:
         )
         return [done for (done,) in rows]
 
+    def last_sent(self, since_ms: int) -> list[tuple[str, str, int]]:
+        """Camera, priority and time of the last start or rise of each camera that was decided to be
+        sent after `since_ms`; of several at a time the highest priority."""
+        rows = self.rows(
+            "select e.camera, o.priority, o.created_ms from outbox o "
+            "join events e on e.id = o.event where o.kind in ('start', 'rise') and o.created_ms > ? order by o.created_ms, "
+            "case o.priority when 'high' then 2 when 'medium' then 1 else 0 end",
+            [since_ms],
+        )
+        return list({row[0]: row for row in rows}.values())
+
     def sink_counts(self) -> list[SinkCounts]:
         """Counts of each sink that ever had a message; what a digest holds counts as sent."""
         rows = self.rows(

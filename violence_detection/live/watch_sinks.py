@@ -22,6 +22,8 @@ from violence_detection.live.observation import observed_until_ms
 from violence_detection.live.outbox_sender import OutboxSink
 from violence_detection.live.watch_status import SinkStatus, WatchStatus
 
+_DAY_MS = 86_400_000  # the longest cool-down
+
 
 def build_notifier(
     sink: Sink, cameras: Sequence[ShownCamera], on_snooze: Callable[[str, int], None]
@@ -106,6 +108,10 @@ class WatchSinks:
         for camera in file.cameras:
             if until_ms := observed_until_ms(store, camera, store.now_ms()):
                 self.policy.observe(camera.name, datetime.fromtimestamp(until_ms / 1000, UTC))
+
+        for camera, priority, sent_ms in store.last_sent(store.now_ms() - _DAY_MS):
+            at = datetime.fromtimestamp(sent_ms / 1000, UTC)
+            self.policy.note_sent(camera, priority, at)
 
     def send_to_all(self, message: Message) -> None:
         """Stores a message that is not about an event for every sink."""
