@@ -328,3 +328,42 @@ def test_a_secret_shows_nothing_of_itself():
     secret = Secret("geheim")
     assert (str(secret), repr(secret), f"{secret}") == ("***", "Secret('***')", "***")
     assert settings_json({"a": [secret, Path("b")]}) == {"a": ["***", "b"]}
+
+
+# -- privacy masks
+
+MASKED = """
+defaults: {{alert: {{threshold: 0.5}}}}
+cameras:
+  - {{name: door, source: 0, privacy_masks: {masks}}}
+"""
+
+
+def test_masks_are_polygons_in_shares_of_the_frame(read):
+    masks = "[[[0, 0], [0.3, 0], [0.3, 1]], [[0.5, .5], [1, 0.5], [1, 1], [0.5, 1.0]]]"
+    result = read(MASKED.format(masks=masks))
+    assert result.errors == ()
+    (camera,) = result.settings.cameras
+    assert camera.settings.privacy_masks == (
+        ((0.0, 0.0), (0.3, 0.0), (0.3, 1.0)),
+        ((0.5, 0.5), (1.0, 0.5), (1.0, 1.0), (0.5, 1.0)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        ("[[[0, 0], [1, 1]]]", "3 to 64 points"),
+        ("[[[0, 0], [1, 1], [1, 1.5]]]", "Received: [1, 1.5]"),
+        ("[[[0, 0], [1, 1], [1, x]]]", "Received: [1, x]"),
+        ("[[[0, 0], [1, 1], [1, .nan]]]", "A point must be [x, y]"),
+        ("[[0, 0], [1, 1], [1, 0]]", "Received: no list"),
+        ("[[[0, 0], [1, 1], 7]]", "Received: no list"),
+        ("[" + ",".join(["[[0, 0], [1, 1], [1, 0]]"] * 17) + "]", "There may be 16 masks"),
+        ("7", "must be a list of masks"),
+    ],
+)
+def test_a_mask_that_would_show_what_it_should_hide_is_refused(read, masks, words):
+    result = read(MASKED.format(masks=masks))
+    assert result.settings is None
+    assert any(words in error.message for error in result.errors), result.errors

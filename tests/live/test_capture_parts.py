@@ -16,6 +16,7 @@ from violence_detection.live.decoding import Decoding
 from violence_detection.live.host_turn import HostTurn
 from violence_detection.live.packet_queue import Arrived, Closed, Connection, Opened, PacketQueue
 from violence_detection.live.packet_ring import PacketRing
+from violence_detection.live.privacy_masks import PrivacyMasks
 from violence_detection.live.process_messages import CameraChunk, CameraWindow
 from violence_detection.video.live_source import LivePacket, StreamInfo
 
@@ -160,7 +161,9 @@ def test_what_comes_late_is_dropped_up_to_a_key_frame_in_time(monkeypatch):
     decoder = NoFrames()
     decoder.keeps_references_only = False
     monkeypatch.setattr(module, "LiveDecoder", lambda *_: decoder)
-    decoding = Decoding(NoFrames(), lambda chunk: None, LagSettings())
+    decoding = Decoding(
+        NoFrames(), lambda chunk: None, LagSettings(), PrivacyMasks(()), lambda frame: None
+    )
     connection = Connection(0.0)
     decoding.begin(Opened(Source(), connection))
     now_s = time.monotonic()

@@ -9,6 +9,8 @@ drifted apart since.
 from dataclasses import dataclass
 from typing import Literal
 
+MAX_PICTURE_TEXT = 2**18  # characters
+
 CaptureState = Literal["starting", "up", "silent", "waiting", "refused", "absent"]
 
 
@@ -46,6 +48,19 @@ class StreamOpened:
     height: int
     fps: float
     at_s: float
+
+
+@dataclass(frozen=True)
+class CameraPicture:
+    """A picture of the camera, for those who look at the page.
+
+    Attributes:
+        taken_s: Monotonic clock when the frame came.
+        jpeg: The picture in base64, of at most `MAX_PICTURE_TEXT` characters.
+    """
+
+    taken_s: float
+    jpeg: str
 
 
 @dataclass(frozen=True)
@@ -87,4 +102,4 @@ class CaptureStatus:
     connections: int
 
 
-CAPTURE_MESSAGES = (StateChange, StreamOpened, CaptureStatus)
+CAPTURE_MESSAGES = (StateChange, StreamOpened, CameraPicture, CaptureStatus)

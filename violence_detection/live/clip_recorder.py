@@ -13,8 +13,9 @@ from violence_detection.errors import ViolenceDetectionError
 from violence_detection.live import clip_pictures, clips
 from violence_detection.live.clip_messages import ClipEnd, ClipOrder, ClipWritten
 from violence_detection.live.clips import FOLDER, PART, ClipWriter, FinishedClip
-from violence_detection.live.masked_clips import MaskedClipWriter, Polygon
+from violence_detection.live.masked_clips import MaskedClipWriter
 from violence_detection.live.packet_ring import PacketRing
+from violence_detection.live.privacy_masks import Polygon
 from violence_detection.video.live_source import LivePacket
 
 _EVERY_S = 0.2

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from violence_detection.live.config import LagSettings
 from violence_detection.live.packet_queue import Arrived, Opened
+from violence_detection.live.privacy_masks import MaskedFrame, PrivacyMasks
 from violence_detection.live.process_messages import CameraChunk
 from violence_detection.live.window_maker import WindowMaker
 from violence_detection.video.live_decoder import DecoderCounts, LiveDecoder, LiveFrame, SectionEnd
@@ -23,15 +24,23 @@ class Decoding:
     """
 
     def __init__(
-        self, maker: WindowMaker, send: Callable[[CameraChunk], None], limits: LagSettings
+        self,
+        maker: WindowMaker,
+        send: Callable[[CameraChunk], None],
+        limits: LagSettings,
+        masks: PrivacyMasks,
+        show: Callable[[MaskedFrame], None],
     ) -> None:
         """
         Args:
             maker: Makes windows of the frames.
             send: Takes the chunks.
             limits: Delays at which work is dropped.
+            masks: Are black in every frame that leaves here.
+            show: Takes each frame that is not late, for pictures.
         """
         self._maker, self._send, self._limits = maker, send, limits
+        self._masks, self._show = masks, show
         self.counts, self.late, self.not_decoded = DecoderCounts(), 0, 0
         self.clock_offset_s = 0.0
         self._lag = LagTracker()
@@ -91,14 +100,18 @@ class Decoding:
         """Makes windows of frames; the count of frames."""
         frames = 0
         for item in items:
-            self._hand_over(self._maker.add(item))
             if isinstance(item, SectionEnd):
+                self._hand_over(self._maker.add(item))
                 continue
+            frame = MaskedFrame(item, self._masks)
+            self._hand_over(self._maker.add(frame))
             frames += 1
             now_s, time_s = time.monotonic(), self._maker.last_frame_s
             lag_s = self._lag.add(time_s, item.arrived_s) + now_s - item.arrived_s
             self.clock_offset_s = self._lag.offset_s
             self._largest_lag_s = max(self._largest_lag_s, lag_s)
+            if lag_s <= self._limits.soft_s:
+                self._show(frame)
             if lag_s > self._limits.hard_s:
                 self._connection.in_step_since_s = None
             elif self._connection.in_step_since_s is None:

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 
 from violence_detection.errors import ViolenceDetectionError
@@ -21,11 +20,10 @@ from violence_detection.live.clips import (
     open_output,
     written,
 )
+from violence_detection.live.privacy_masks import Polygon, covered_pixels
 from violence_detection.video.live_source import LivePacket
 from violence_detection.video.stream_header import header_stream
 from violence_detection.video.video_writer import choose_codec
-
-Polygon = Sequence[tuple[float, float]]
 
 _UNIT = Fraction(1, 90_000)
 _KEY_EVERY = 50  # frames
@@ -147,14 +145,8 @@ def planes_mask(masks: Sequence[Polygon], width: int, height: int) -> np.ndarray
 
     A pixel that a mask touches is covered, and so is a colour that it shares with one.
     """
-    covered = np.zeros((height, width), np.uint8)
-    for mask in masks:
-        points = np.floor([[x * width, y * height] for x, y in mask])
-        cv2.fillPoly(
-            covered, [points.clip(-width - height, 2 * (width + height)).astype(np.int32)], 1
-        )
-    covered = cv2.dilate(covered, np.ones((3, 3), np.uint8))
+    covered = covered_pixels(masks, width, height)
     blocks = covered.reshape(height // 2, 2, width // 2, 2).max(axis=(1, 3))
     # The planes of U and V lie one after the other, as rows of the frame's width.
     both = np.concatenate([blocks.ravel(), blocks.ravel()]).reshape(height // 2, width)
-    return np.concatenate([covered, both]).astype(bool)
+    return np.concatenate([covered, both])

@@ -226,5 +226,12 @@ class StrideOrder:
     stride_s: float
 
 
+@dataclass(frozen=True)
+class PictureOrder:
+    """The capture makes pictures for so many seconds from now on: somebody looks at the page."""
+
+    hold_s: float
+
+
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**53

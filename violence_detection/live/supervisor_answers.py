@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from violence_detection.errors import ConfigError
+from violence_detection.live.camera_pictures import CameraPictures
+from violence_detection.live.camera_states import UP
 from violence_detection.live.event_records import Snooze, StoredEvent
 from violence_detection.live.event_store import EventStore
 from violence_detection.live.watch_status import WatchStatus
@@ -20,24 +22,29 @@ class SupervisorAnswers:
     """
 
     def __init__(
-        self, store: EventStore, latest: WatchStatus, tell: Callable[[str, Any], None]
+        self,
+        store: EventStore,
+        latest: WatchStatus,
+        pictures: CameraPictures,
+        tell: Callable[[str, Any], None],
     ) -> None:
         """
         Args:
             store: The event store.
             latest: The first state.
+            pictures: Has the newest pictures.
             tell: Takes the name of a request that concerns the supervisor's own thread, and what
                 it is about.
         """
-        self._store, self.latest, self._tell = store, latest, tell
+        self._store, self.latest, self._pictures, self._tell = store, latest, pictures, tell
 
     def status(self) -> WatchStatus:
         return self.latest
 
     def picture(self, camera: str) -> bytes:
-        """Nothing: captures keep no pictures."""
         self._check_camera(camera)
-        return b""
+        is_up = any(known.name == camera and known.state == UP for known in self.latest.cameras)
+        return self._pictures.newest(camera, may_wait=is_up)
 
     def acknowledge(self, event: str, by: str) -> bool:
         is_first = self._store.acknowledge(event, by=_text(by))

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from violence_detection.inference.sliding_windows import SlidingWindows, WindowImages, WindowPlan
+from violence_detection.live.privacy_masks import MaskedFrame
 from violence_detection.live.process_messages import CameraChunk, CameraWindow
 from violence_detection.video.live_decoder import LiveFrame, SectionEnd
 from violence_detection.video.stream_set import StreamSet
@@ -78,7 +79,7 @@ class WindowMaker:
         """
         self._fps, self._base_s = fps, None
 
-    def add(self, item: LiveFrame | SectionEnd) -> list[CameraChunk]:
+    def add(self, item: LiveFrame | MaskedFrame | SectionEnd) -> list[CameraChunk]:
         """Adds a frame, or the end of a section; returns the chunks that are to be sent now."""
         if isinstance(item, SectionEnd):
             return self.end_section()
